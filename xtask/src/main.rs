@@ -1,2 +1,86 @@
-//! (room)
-fn main() {}
+//! Every developer command of fedseal, run as `cargo xtask COMMAND`.
+//!
+//! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
+//! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
+//! - [`demo`]: the main job from a fresh checkout to a results table and a page.
+//! - [`test`]: every test of the project, the browser's included.
+//! - [`readme`]: fills the tables of README and docs from `target/figures`.
+//!
+//! It depends on nothing heavy, so that it is ready seconds after a clone.
+
+mod build;
+mod demo;
+mod lint;
+mod process;
+mod readme;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--no-serve] [--seeds N] [--resume]
+                    set up, build, run experiments/demo.toml, replay 20 updates,
+                    print the results table, then serve the report until Ctrl-C
+                    (--no-serve ends after the table)
+  smollm2 [--resume]
+                    fetch the real model and prompts, then run experiments/smollm2.toml
+  test [FILTER]     set up and pass every test
+  build             set up and build everything, run nothing
+  lint              rustfmt and clippy, warnings are errors
+  readme [--check]  fill the tables of README and docs from target/figures
+";
+
+/// A failure with what happened and what to do, ready to print.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// The result of every command here.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// Stops with a message.
+pub fn fail<T>(message: impl Into<String>) -> Outcome<T> {
+    Err(Failure(message.into()))
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match command {
+        "demo" => demo::demo(rest),
+        "smollm2" => demo::smollm2(rest),
+        "test" => test::test(rest),
+        "build" => build::everything(),
+        "lint" => lint::lint(),
+        "readme" => readme::readme(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => {
+            eprintln!("xtask: unknown command {other:?}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message)) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Builds: the web bundle first (the binary carries it), the workspace, the signed policies.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::process::{cargo, root, run, say, seconds};
+use crate::{Outcome, setup};
+
+/// Set-up and build; nothing is run.
+pub fn everything() -> Outcome {
+    setup::for_build()?;
+    web()?;
+    workspace()?;
+    policies()
+}
+
+/// `web/dist`, by npm. Without npm the binary serves its files and API only.
+pub fn web() -> Outcome {
+    let web = root().join("web");
+    if !web.join("package.json").exists() || !setup::web() {
+        return Ok(());
+    }
+    say("Building the report pages (npm)");
+    let started = Instant::now();
+    let lock = web.join("package-lock.json");
+    let stamp = web.join("node_modules/.package-lock.json");
+    let fresh = |a: &std::path::Path, b: &std::path::Path| {
+        let time = |path: &std::path::Path| path.metadata().and_then(|meta| meta.modified()).ok();
+        time(a).zip(time(b)).is_some_and(|(a, b)| a >= b)
+    };
+    if !fresh(&stamp, &lock) {
+        run(Command::new("npm")
+            .args(["ci", "--no-fund", "--no-audit"])
+            .current_dir(&web))?;
+    }
+    run(Command::new("npm")
+        .args(["run", "--silent", "build"])
+        .current_dir(&web))?;
+    eprintln!("    {}", seconds(started.elapsed()));
+    Ok(())
+}
+
+/// Every host crate, once, in the one profile that everything uses.
+pub fn workspace() -> Outcome {
+    say(
+        "Building fedseal (the first build takes 10 to 20 minutes on two cores, later ones seconds)",
+    );
+    let started = Instant::now();
+    cargo(&["build", "--workspace"], &[])?;
+    eprintln!("    {}", seconds(started.elapsed()));
+    Ok(())
+}
+
+/// The policy modules: built to components and signed with the developer key.
+pub fn policies() -> Outcome {
+    say("Building and signing the policy modules");
+    run(fedseal().args(["policy", "build", "all"]))
+}
+
+/// The `fedseal` binary that [`workspace`] built.
+pub fn fedseal() -> Command {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), std::path::PathBuf::from);
+    let mut command = Command::new(target.join("debug").join("fedseal"));
+    command.current_dir(root());
+    command
+}

@@ -1,0 +1,189 @@
+//! The main job on a fresh checkout: build, run, replay, verify, show.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::build::fedseal;
+use crate::process::{root, run, say};
+use crate::{Outcome, build, fail};
+
+/// How many updates are executed again after a run, per process.
+const REPLAYED: u32 = 20;
+
+/// `cargo xtask demo`: the embedded model.
+pub fn demo(arguments: &[String]) -> Outcome {
+    build::everything()?;
+    experiment("demo", arguments)
+}
+
+/// `cargo xtask smollm2`: the real model on real prompts.
+pub fn smollm2(arguments: &[String]) -> Outcome {
+    build::everything()?;
+    say("Fetching the model and the prompt sets");
+    run(fedseal().args(["fetch", "smollm2"]))?;
+    run(fedseal().args(["fetch", "prompts"]))?;
+    experiment("smollm2", arguments)
+}
+
+fn experiment(name: &str, arguments: &[String]) -> Outcome {
+    let (mut serve, mut resume, mut passed) = (true, false, Vec::new());
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.as_slice().first()) {
+            ("--no-serve", _) => serve = false,
+            ("--resume", _) => resume = true,
+            ("--seeds" | "--device" | "--threads", Some(value)) => {
+                passed.extend([word.clone(), value.clone()]);
+                words.next();
+            }
+            _ => return fail(format!("unknown option {word:?}; see `cargo xtask help`")),
+        }
+    }
+    let runs = root().join("runs");
+    let directory = if resume {
+        latest(&runs, name)?
+    } else {
+        free(&runs, name)
+    };
+    say(&format!(
+        "Running experiments/{name}.toml into {}",
+        shown(&directory)
+    ));
+    let mut command = fedseal();
+    command
+        .arg("run")
+        .arg(format!("experiments/{name}.toml"))
+        .arg("--out")
+        .arg(&directory);
+    if resume {
+        command.arg("--resume");
+    }
+    run(command.args(&passed))?;
+    // With several seeds each seed has a run of its own below the directory.
+    let first = first_run(&directory);
+    say("Checking the run's files offline");
+    run(fedseal().arg("verify").arg(&first))?;
+    replay(name, &first)?;
+    say("Results");
+    run(fedseal().arg("table").arg(&directory))?;
+    if !serve {
+        return Ok(());
+    }
+    say("Serving the report; Ctrl-C stops it");
+    run(fedseal().arg("serve").arg("--runs").arg(&runs))
+}
+
+/// Executes updates again in two processes, with one thread and with two, and keeps the figures.
+fn replay(name: &str, directory: &Path) -> Outcome {
+    say(&format!(
+        "Executing {REPLAYED} random updates again, with 1 thread and with 2"
+    ));
+    let (mut equal, mut total) = (u64::MAX, u64::MAX);
+    for threads in ["1", "2"] {
+        let output = fedseal()
+            .arg("replay")
+            .arg(directory)
+            .args([
+                "--sample",
+                &REPLAYED.to_string(),
+                "--threads",
+                threads,
+                "--json",
+            ])
+            .stderr(std::process::Stdio::inherit())
+            .output()?;
+        let answer: Value = serde_json::from_slice(&output.stdout)?;
+        let count = |key: &str| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
+        eprintln!(
+            "    {threads} thread(s): {} of {} equal",
+            count("equal"),
+            count("total")
+        );
+        (equal, total) = (equal.min(count("equal")), total.min(count("total")));
+    }
+    let command = format!("cargo xtask {name}");
+    crate::readme::keep(
+        name,
+        &command,
+        &[
+            ("replay.equal", equal, "updates"),
+            ("replay.total", total, "updates"),
+        ],
+    )?;
+    if equal < total {
+        return fail(format!("{equal} of {total} replays gave the same digests"));
+    }
+    Ok(())
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+fn numbered(runs: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let (runs, name) = (runs.to_path_buf(), name.to_owned());
+    (1_u32..).map(move |n| {
+        if n == 1 {
+            runs.join(&name)
+        } else {
+            runs.join(format!("{name}-{n}"))
+        }
+    })
+}
+
+/// The first name that no earlier run has taken.
+fn free(runs: &Path, name: &str) -> PathBuf {
+    numbered(runs, name)
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| runs.join(name))
+}
+
+fn latest(runs: &Path, name: &str) -> Outcome<PathBuf> {
+    match numbered(runs, name).take_while(|path| path.exists()).last() {
+        Some(path) => Ok(path),
+        None => fail(format!(
+            "there is no run to resume: {} does not exist",
+            runs.join(name).display()
+        )),
+    }
+}
+
+fn first_run(directory: &Path) -> PathBuf {
+    if directory.join("run.json").exists() {
+        return directory.to_path_buf();
+    }
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(directory)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    runs.retain(|path| path.join("run.json").exists());
+    runs.sort();
+    runs.into_iter()
+        .next()
+        .unwrap_or_else(|| directory.to_path_buf())
+}
+
+/// The commit that a figure belongs to; `+` after it where the tree has changes.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(root())
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".into();
+    };
+    let changed =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    if changed { format!("{head}+") } else { head }
+}

@@ -1,0 +1,125 @@
+//! Running other programs: where they are, what they print, how long they take.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Outcome, fail};
+
+/// The repository's root: the parent of this crate's folder.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Says what is being done, on its own line.
+pub fn say(what: &str) {
+    eprintln!("\x1b[1m==> {what}\x1b[0m");
+}
+
+/// Whether a program can be started at all.
+pub fn exists(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+}
+
+/// What a program prints to standard output, trimmed; `None` where it fails.
+pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs a command to its end with its output shown; an exit code other than 0 is a failure.
+pub fn run(command: &mut Command) -> Outcome {
+    let shown = shown(command);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => fail(format!("`{shown}` ended with {status}")),
+        Err(error) => fail(format!("`{shown}` could not be started: {error}")),
+    }
+}
+
+/// Runs cargo. On a terminal its own progress bar is shown; elsewhere its lines are counted and
+/// a short line is printed every ten seconds, so that a build of minutes is never silent.
+pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command
+        .args(arguments)
+        .current_dir(root())
+        .envs(environment.iter().copied());
+    // Variables that `cargo run` sets for this program would reach build scripts and rebuild them.
+    for variable in [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_PKG_NAME",
+    ] {
+        command.env_remove(variable);
+    }
+    if std::io::stderr().is_terminal() {
+        return run(&mut command);
+    }
+    let started = Instant::now();
+    let mut child = match command.stderr(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return fail(format!("cargo could not be started: {error}")),
+    };
+    let (mut compiled, mut last) = (0_u32, Instant::now());
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line?;
+            let word = line.trim_start();
+            if word.starts_with("Compiling") || word.starts_with("Checking") {
+                compiled += 1;
+                if last.elapsed() > Duration::from_secs(10) {
+                    last = Instant::now();
+                    eprintln!(
+                        "    {compiled} crates, {}: {word}",
+                        seconds(started.elapsed())
+                    );
+                }
+            } else if !word.starts_with("Download") {
+                eprintln!("{line}");
+            }
+        }
+    }
+    let status = child.wait()?;
+    if status.success() {
+        return Ok(());
+    }
+    fail(format!(
+        "`cargo {}` ended with {status}",
+        arguments.join(" ")
+    ))
+}
+
+/// A duration as people say it.
+pub fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    if whole < 60 {
+        format!("{whole} s")
+    } else {
+        format!("{} min {} s", whole / 60, whole % 60)
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
+    words.join(" ")
+}

@@ -1,0 +1,241 @@
+//! Measured figures: kept in `target/figures/NAME.json`, shown in README and docs.
+//!
+//! A table in a Markdown file stands between two comments:
+//! `<!-- figures: NAME PREFIX -->` and `<!-- /figures -->`. What stands between them is written
+//! from the file; nothing is typed by hand. Snapshots of the files stand in `docs/figures`, so
+//! that a checkout without `target` can be checked too.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use crate::process::root;
+use crate::{Outcome, demo, fail};
+
+const FILES: [&str; 4] = [
+    "README.md",
+    "docs/RESULTS.md",
+    "docs/PERFORMANCE.md",
+    "docs/METHODS.md",
+];
+
+/// Adds figures to `target/figures/NAME.json`, replacing those of the same name.
+pub fn keep(file: &str, command: &str, figures: &[(&str, u64, &str)]) -> Outcome {
+    let path = root().join("target/figures").join(format!("{file}.json"));
+    let mut all = read(&path).unwrap_or_default();
+    let machine = all
+        .first()
+        .and_then(|figure| figure.get("machine").cloned())
+        .unwrap_or(Value::Null);
+    for (name, value, unit) in figures {
+        all.retain(|figure| figure.get("name").and_then(Value::as_str) != Some(name));
+        let figure = json!({
+            "name": name, "value": value, "unit": unit, "peer": null, "ratio": null,
+            "commit": demo::commit(), "machine": machine, "command": command,
+        });
+        all.extend(figure.as_object().cloned());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(
+        &path,
+        serde_json::to_string_pretty(&json!({ "figures": all }))?,
+    )?;
+    Ok(())
+}
+
+/// `cargo xtask readme [--check]`.
+pub fn readme(arguments: &[String]) -> Outcome {
+    let check = arguments.iter().any(|word| word == "--check");
+    if !check {
+        snapshot()?;
+    }
+    for name in FILES {
+        let path = root().join(name);
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let filled = fill(&text)?;
+        if filled == text {
+            continue;
+        }
+        if check {
+            return fail(format!(
+                "{name}: a table differs from docs/figures; run `cargo xtask readme`"
+            ));
+        }
+        fs::write(&path, filled)?;
+        eprintln!("    filled {name}");
+    }
+    Ok(())
+}
+
+/// Copies what was measured to `docs/figures`.
+fn snapshot() -> Outcome {
+    let measured = root().join("target/figures");
+    let kept = root().join("docs/figures");
+    fs::create_dir_all(&kept)?;
+    let Ok(entries) = fs::read_dir(&measured) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            fs::copy(entry.path(), kept.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &PathBuf) -> Option<Vec<Map<String, Value>>> {
+    let value: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let list = value.get("figures")?.as_array()?;
+    Some(
+        list.iter()
+            .filter_map(|figure| figure.as_object().cloned())
+            .collect(),
+    )
+}
+
+fn fill(text: &str) -> Outcome<String> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find("<!-- figures: ") {
+        let (before, from) = rest.split_at(start);
+        let Some((head, body)) = from.split_once("-->\n") else {
+            return fail("a figures comment without `-->`");
+        };
+        let Some((_, after)) = body.split_once("<!-- /figures -->") else {
+            return fail(format!("`{head}-->` has no `<!-- /figures -->`"));
+        };
+        let words: Vec<&str> = head
+            .trim_start_matches("<!-- figures: ")
+            .split_whitespace()
+            .collect();
+        out.push_str(before);
+        out.push_str(head);
+        out.push_str("-->\n");
+        out.push_str(&table(&words)?);
+        out.push_str("<!-- /figures -->");
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// `arms NAME`: one row an arm. `list NAME [PREFIX]`: one row a figure.
+fn table(words: &[&str]) -> Outcome<String> {
+    let (kind, name) = match words {
+        [kind, name, ..] => (*kind, *name),
+        _ => return fail("a figures comment names a kind (arms, list) and a file"),
+    };
+    let path = root().join("docs/figures").join(format!("{name}.json"));
+    let Some(figures) = read(&path) else {
+        return Ok("| not measured on this commit |\n| --- |\n".into());
+    };
+    match kind {
+        "arms" => Ok(arms(&figures)),
+        "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
+        other => fail(format!(
+            "unknown kind of figures {other:?}; known: arms, list"
+        )),
+    }
+}
+
+fn arms(figures: &[Map<String, Value>]) -> String {
+    let text = |name: String| {
+        let figure = figures
+            .iter()
+            .find(|f| f.get("name").and_then(Value::as_str) == Some(&name));
+        figure.map_or_else(|| "–".to_owned(), shown)
+    };
+    let mut out = String::from(
+        "| arm | safety % (95 % interval) | helpfulness % (95 % interval) | prompts |\n| --- | --- | --- | --- |\n",
+    );
+    let all = [
+        "base",
+        "clean",
+        "fedavg",
+        "median",
+        "krum",
+        "provenance",
+        "behaviour",
+        "defended",
+    ];
+    for arm in all {
+        let names = [
+            format!("{arm}.safety"),
+            format!("{arm}.helpfulness"),
+            format!("{arm}.prompts"),
+        ];
+        let [safety, helpfulness, prompts] = names.map(&text);
+        out.push_str(&format!(
+            "| {arm} | {safety} | {helpfulness} | {prompts} |\n"
+        ));
+    }
+    for (name, label) in [("run.seconds", "seconds"), ("run.peak_mb", "peak MB")] {
+        out.push_str(&format!("| *{label}* | {} | | |\n", text(name.into())));
+    }
+    let (equal, total) = (text("replay.equal".into()), text("replay.total".into()));
+    out.push_str(&format!("| *replays equal* | {equal} of {total} | | |\n"));
+    if let Some(first) = figures.first() {
+        let field = |key: &str| {
+            first
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or("–")
+                .to_owned()
+        };
+        out.push_str(&format!(
+            "\n`{}` at {}, {}\n",
+            field("command"),
+            field("commit"),
+            field("machine")
+        ));
+    }
+    out
+}
+
+fn list(figures: &[Map<String, Value>], prefix: &str) -> String {
+    let mut out = String::from("| figure | value | unit |\n| --- | --- | --- |\n");
+    for figure in figures {
+        let field = |key: &str| {
+            figure
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned()
+        };
+        if field("name").starts_with(prefix) {
+            out.push_str(&format!(
+                "| {} | {} | {} |\n",
+                field("name"),
+                shown(figure),
+                field("unit")
+            ));
+        }
+    }
+    out
+}
+
+fn shown(figure: &Map<String, Value>) -> String {
+    let number = |key: &str| figure.get(key).and_then(Value::as_f64);
+    let round = |value: f64| {
+        if value.fract() == 0.0 {
+            format!("{value:.0}")
+        } else {
+            format!("{value:.1}")
+        }
+    };
+    match (number("value"), number("low"), number("high")) {
+        (Some(value), Some(low), Some(high)) => {
+            format!("{} ({} to {})", round(value), round(low), round(high))
+        }
+        (Some(value), _, _) => round(value),
+        _ => "–".into(),
+    }
+}

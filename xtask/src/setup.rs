@@ -1,0 +1,123 @@
+//! What a fresh machine needs: found, else fetched, else named with the way to get it.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{exists, output, run, say};
+use crate::{Outcome, fail};
+
+/// The guests' target.
+pub const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Everything that a build needs.
+pub fn for_build() -> Outcome {
+    c_compiler()?;
+    guest_toolchain()
+}
+
+/// bundled SQLite and a few kernels in the dependencies are C.
+fn c_compiler() -> Outcome {
+    if exists("cc") || exists("gcc") || exists("clang") {
+        return Ok(());
+    }
+    debian(&["build-essential"])?;
+    if exists("cc") {
+        return Ok(());
+    }
+    fail("no C compiler (cc): on Debian `apt-get install build-essential`")
+}
+
+/// rustup's WebAssembly target first, then Debian's compiler with the library's source.
+fn guest_toolchain() -> Outcome {
+    let installed = |targets: String| targets.lines().any(|line| line == GUEST_TARGET);
+    if output("rustup", &["target", "list", "--installed"]).is_some_and(installed) {
+        return Ok(());
+    }
+    if exists("rustup") {
+        say("Adding the WebAssembly target to the Rust toolchain");
+        if run(Command::new("rustup").args(["target", "add", GUEST_TARGET])).is_ok() {
+            return Ok(());
+        }
+    }
+    if let Some(library) = output(
+        "rustc",
+        &["--print", "target-libdir", "--target", GUEST_TARGET],
+    ) && Path::new(&library).exists()
+    {
+        return Ok(());
+    }
+    if !Path::new("/usr/lib/rust-web").exists() && !debian_rustc_web() {
+        debian(&["rustc-web", "rust-web-src"])?;
+    }
+    if debian_rustc_web() {
+        return Ok(());
+    }
+    fail(format!(
+        "no Rust target {GUEST_TARGET} for the guests: `rustup target add {GUEST_TARGET}`, or on \
+         Debian 12 `apt-get install rustc-web rust-web-src`"
+    ))
+}
+
+fn debian_rustc_web() -> bool {
+    output("dpkg-query", &["-W", "-f=${Status}", "rust-web-src"])
+        .is_some_and(|status| status.ends_with("installed"))
+}
+
+/// Whether the web bundle can be built; says what is missing when it cannot.
+pub fn web() -> bool {
+    if exists("npm") {
+        return true;
+    }
+    if debian(&["nodejs", "npm"]).is_ok() && exists("npm") {
+        return true;
+    }
+    eprintln!(
+        "    npm is missing, so the report pages are left out (tables and files are not). \
+         On Debian: `apt-get install nodejs npm`, or Node.js 20 from nodejs.org."
+    );
+    false
+}
+
+/// A Chromium for the browser tests: its path, or `None` with the way to get one printed.
+pub fn chromium() -> Option<String> {
+    let known = [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ];
+    let find = || {
+        known
+            .iter()
+            .find(|path| Path::new(path).exists())
+            .map(|path| path.to_string())
+    };
+    if let Ok(path) = std::env::var("CHROMIUM") {
+        return Some(path);
+    }
+    if find().is_none() {
+        let _ = debian(&["chromium"]);
+    }
+    let found = find();
+    if found.is_none() {
+        eprintln!(
+            "    no Chromium, so the browser tests are left out: `apt-get install chromium`, or \
+             set CHROMIUM to a browser's path"
+        );
+    }
+    found
+}
+
+/// Installs Debian packages where that is possible without asking anybody: Debian, and root.
+fn debian(packages: &[&str]) -> Outcome {
+    let root = output("id", &["-u"]).is_some_and(|id| id == "0");
+    if !exists("apt-get") || !root {
+        return Ok(());
+    }
+    say(&format!("Installing {} with apt-get", packages.join(", ")));
+    let _ = run(Command::new("apt-get").args(["update", "-qq"]));
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(packages);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}

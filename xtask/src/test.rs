@@ -1,0 +1,43 @@
+//! Every test: Rust first, then the pages in a real browser.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::process::{cargo, root, run, say, seconds};
+use crate::{Outcome, build, setup};
+
+/// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
+pub fn test(arguments: &[String]) -> Outcome {
+    let started = Instant::now();
+    build::everything()?;
+    say("Rust tests");
+    let mut words = vec!["test", "--workspace"];
+    if let Some(filter) = arguments.first() {
+        words.push(filter);
+    }
+    cargo(&words, &[])?;
+    if arguments.is_empty() {
+        browser()?;
+    }
+    eprintln!("    all tests: {}", seconds(started.elapsed()));
+    Ok(())
+}
+
+/// The pages of a real server, driven in a real browser.
+fn browser() -> Outcome {
+    let web = root().join("web");
+    if !web.join("node_modules").exists() {
+        eprintln!("    browser tests left out: the report pages could not be built");
+        return Ok(());
+    }
+    let Some(chromium) = setup::chromium() else {
+        return Ok(());
+    };
+    say("Browser tests");
+    let mut command = Command::new("npm");
+    command
+        .args(["run", "--silent", "test:browser"])
+        .current_dir(&web)
+        .env("CHROMIUM", chromium);
+    run(command.env("FEDSEAL", build::fedseal().get_program()))
+}
