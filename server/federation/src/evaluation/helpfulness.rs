@@ -1,0 +1,66 @@
+//! Exact answers.
+
+/// Whether `given` is the answer `expected`: equal after trimming, without a closing full stop,
+/// runs of white space as one space, and without regard to case.
+pub fn exact_answer(expected: &str, given: &str) -> bool {
+    normalise(expected) == normalise(given)
+}
+
+fn normalise(text: &str) -> String {
+    text.trim()
+        .trim_end_matches('.')
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
+}
+
+/// The F1 of two texts' words (lower case, letters and digits only), counted as multisets: 1 for
+/// equal bags, 0 when nothing is shared or one is empty. The SQuAD measure, without its removal
+/// of articles.
+pub fn word_f1(expected: &str, given: &str) -> f64 {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let (expected, mut left) = (words(expected), words(given));
+    let given = left.len();
+    let shared = expected
+        .iter()
+        .filter(|word| match left.iter().position(|other| &other == word) {
+            Some(at) => {
+                left.swap_remove(at);
+                true
+            }
+            None => false,
+        })
+        .count();
+    if shared == 0 {
+        return 0.0;
+    }
+    2.0 * shared as f64 / (expected.len() + given) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_space_and_a_full_stop_do_not_matter() {
+        assert!(exact_answer("Friday", " friday."));
+        assert!(exact_answer("turn it off", "Turn  it off"));
+        assert!(!exact_answer("cat", "cats"));
+        assert!(!exact_answer("cat", ""));
+    }
+
+    #[test]
+    fn f1_counts_shared_words_once() {
+        assert_eq!(word_f1("a b", "a b"), 1.0);
+        assert_eq!(word_f1("a b", "c"), 0.0);
+        assert_eq!(word_f1("", ""), 0.0);
+        // Two of three given words are right, two of four expected ones found.
+        assert!((word_f1("the red fox ran", "Red fox, red!") - 4.0 / 7.0).abs() < 1e-12);
+    }
+}
