@@ -1,0 +1,1 @@
+//! CPU kernels. They know slices and shapes, not tensors.

@@ -1,0 +1,18 @@
+//! The operations a decoder is made of, each differentiable.
+//!
+//! Every operation has a plain expression in burn tensors. It is what runs on devices
+//! without kernels of our own, and it is the oracle of the unit tests.
+
+mod attention;
+mod frozen;
+mod loss;
+mod norm;
+mod rope;
+mod swiglu;
+
+pub use attention::{Segments, attention};
+pub use frozen::{FrozenWeight, lora_linear};
+pub use loss::cross_entropy;
+pub use norm::rms_norm;
+pub use rope::{RopeScaling, RopeTable, rope};
+pub use swiglu::swiglu;
