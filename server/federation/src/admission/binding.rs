@@ -1,0 +1,53 @@
+//! What every arm demands, before any configured check: there is an update, it is about this
+//! client, round, seed, base, global adapter and module, and no limit was passed.
+
+use super::{Facts, Verdict};
+
+/// The refusal, or nothing where all agrees.
+pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
+    let attested = facts.attested;
+    let expected = facts.expected;
+    if let Some(failure) = &attested.failure {
+        return Some(Verdict::reject(
+            "execution",
+            format!("{}: {}", failure.reason, failure.detail),
+        ));
+    }
+    if attested.update.is_none() {
+        return Some(Verdict::reject("execution", "the module submitted no update"));
+    }
+    let differs = |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+        Some(Verdict::reject(
+            "binding",
+            format!("{what} is {attested}, this round's is {expected}"),
+        ))
+    };
+    if attested.client != expected.client {
+        return differs("client", &attested.client, &expected.client);
+    }
+    if attested.round != expected.round {
+        return differs("round", &attested.round, &expected.round);
+    }
+    if attested.seed != expected.seed {
+        return differs("seed", &attested.seed, &expected.seed);
+    }
+    if attested.base != expected.base {
+        return differs("base", &attested.base, &expected.base);
+    }
+    if attested.global != expected.global {
+        return differs("global adapter", &attested.global, &expected.global);
+    }
+    if attested.module != expected.module {
+        return differs("module", &attested.module, &expected.module);
+    }
+    if attested.node != expected.node {
+        return differs("node key", &attested.node, &expected.node);
+    }
+    if attested.examples == 0 {
+        return Some(Verdict::reject("binding", "the update claims 0 examples"));
+    }
+    if !facts.norm.is_finite() {
+        return Some(Verdict::reject("binding", "the update has a value that is not finite"));
+    }
+    None
+}

@@ -1,0 +1,109 @@
+//! The update must be trained from the round's global adapter, on the registered shard alone.
+
+use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
+
+use super::{Check, Facts, Finding};
+
+/// `train` (once or chained) from the current global adapter, over the registered shard or parts
+/// of it; nothing else on the way.
+pub struct TrainedFromGlobalOnShard;
+
+impl Check for TrainedFromGlobalOnShard {
+    fn look(&self, facts: &Facts<'_>) -> Finding {
+        let lineage = &facts.attested.lineage;
+        let Some(output) = lineage.output else {
+            return Finding::fail("the lineage has no output");
+        };
+        let mut trains = 0;
+        let mut current = output;
+        // A chain of trainings can be no longer than the graph, which bounds this loop on graphs
+        // that lie about their order.
+        for _ in 0..=lineage.nodes.len() {
+            let Some(node) = node(lineage, current) else {
+                return Finding::fail(format!("node {current} is not in the lineage"));
+            };
+            match node.kind {
+                Kind::Train => {
+                    trains += 1;
+                    let [start, data] = node.inputs.as_slice() else {
+                        return Finding::fail(format!(
+                            "train (node {current}) has {} inputs, not a start adapter and data",
+                            node.inputs.len()
+                        ));
+                    };
+                    if let Err(fact) = shard_only(lineage, *data, facts, lineage.nodes.len()) {
+                        return Finding::fail(fact);
+                    }
+                    current = *start;
+                }
+                Kind::Global => {
+                    if node.digest != Some(facts.expected.global) {
+                        return Finding::fail(format!(
+                            "trained from adapter {}, not from this round's global {}",
+                            short(node),
+                            facts.expected.global.short()
+                        ));
+                    }
+                    return if trains == 0 {
+                        Finding::fail("the update is the global adapter itself, nothing was trained")
+                    } else {
+                        Finding::pass(format!(
+                            "trained {trains} time(s) from the global adapter on shard {} alone",
+                            facts.expected.shard.short()
+                        ))
+                    };
+                }
+                other => {
+                    return Finding::fail(format!(
+                        "node {current} on the way from the global adapter is `{}`, not `train`",
+                        name(other)
+                    ));
+                }
+            }
+        }
+        Finding::fail("the lineage turns in a circle")
+    }
+}
+
+/// Whether a data node is the registered shard or made of it alone.
+fn shard_only(lineage: &Lineage, id: u32, facts: &Facts<'_>, depth: usize) -> Result<(), String> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err("the lineage turns in a circle".into());
+    };
+    let Some(node) = node(lineage, id) else {
+        return Err(format!("node {id} is not in the lineage"));
+    };
+    match node.kind {
+        Kind::Shard if node.digest == Some(facts.expected.shard) => Ok(()),
+        Kind::Shard => Err(format!(
+            "trained on shard {}, the registered one is {}",
+            short(node),
+            facts.expected.shard.short()
+        )),
+        Kind::Concat | Kind::Take if !node.inputs.is_empty() => node
+            .inputs
+            .iter()
+            .try_for_each(|input| shard_only(lineage, *input, facts, depth)),
+        other => Err(format!(
+            "trained on `{}` data (node {id}, {} examples), not on the registered shard alone",
+            name(other),
+            node.count.unwrap_or_default()
+        )),
+    }
+}
+
+fn node(lineage: &Lineage, id: u32) -> Option<&Node> {
+    lineage.nodes.iter().find(|node| node.id == id)
+}
+
+fn short(node: &Node) -> String {
+    node.digest.map_or_else(|| "without digest".into(), |d| d.short())
+}
+
+/// The kind as records spell it.
+pub(super) fn name(kind: Kind) -> String {
+    serde_json::to_value(kind)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}

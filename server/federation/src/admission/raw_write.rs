@@ -1,0 +1,26 @@
+//! No tensor values written by the guest itself.
+
+use fedseal_client_sdk::lineage::Kind;
+
+use super::{Check, Facts, Finding};
+
+/// Refuses updates with a raw write anywhere among their ancestors.
+pub struct NoRawWrite;
+
+impl Check for NoRawWrite {
+    fn look(&self, facts: &Facts<'_>) -> Finding {
+        let lineage = &facts.attested.lineage;
+        let Some(output) = lineage.output else {
+            return Finding::fail("the lineage has no output");
+        };
+        let ancestors = lineage.ancestors(output);
+        match lineage
+            .nodes
+            .iter()
+            .find(|node| node.kind == Kind::RawWrite && (node.id == output || ancestors.contains(&node.id)))
+        {
+            Some(node) => Finding::fail(format!("node {} writes raw tensor values", node.id)),
+            None => Finding::pass("no raw tensor write"),
+        }
+    }
+}

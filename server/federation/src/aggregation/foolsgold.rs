@@ -1,0 +1,115 @@
+//! FoolsGold (Fung et al. 2020) without history, as the paper's reference runs it: clients whose
+//! updates resemble another's count less.
+
+use super::{Context, Outcome, Rule, Update, weighted_sum};
+
+/// Down-weights updates by their cosine similarity to others.
+pub struct FoolsGold;
+
+impl Rule for FoolsGold {
+    fn name(&self) -> &'static str {
+        "foolsgold"
+    }
+
+    fn about(&self) -> &'static str {
+        "updates that resemble another's count less (no history)"
+    }
+
+    fn aggregate(&self, updates: &[Update<'_>], _context: &Context) -> Outcome {
+        let raw = weights(updates);
+        // The mean over clients with a non-zero weight: every counted update is scaled by its own
+        // weight and divided by how many count.
+        let counted = raw.iter().filter(|weight| **weight != 0.0).count();
+        let scaled: Vec<f64> = if counted == 0 {
+            // All are copies of each other: nobody stands out, so all count alike.
+            vec![1.0 / updates.len() as f64; updates.len()]
+        } else {
+            raw.iter().map(|weight| weight / counted as f64).collect()
+        };
+        let total: f64 = scaled.iter().sum();
+        Outcome {
+            delta: weighted_sum(updates, &scaled),
+            weights: scaled.iter().map(|weight| weight / total).collect(),
+        }
+    }
+}
+
+/// The weights in [0, 1] before the mean.
+fn weights(updates: &[Update<'_>]) -> Vec<f64> {
+    let n = updates.len();
+    if n == 1 {
+        return vec![1.0];
+    }
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter()
+            .zip(b)
+            .map(|(x, y)| f64::from(*x) * f64::from(*y))
+            .sum()
+    };
+    let norms: Vec<f64> = updates
+        .iter()
+        .map(|update| dot(update.delta, update.delta).sqrt())
+        .collect();
+    // Similarity of i to j, its own taken out (the reference subtracts the identity).
+    let mut similar = vec![vec![0.0; n]; n];
+    for i in 0..n {
+        for j in 0..n {
+            let scale = norms[i] * norms[j];
+            if i != j && scale > 0.0 {
+                similar[i][j] = dot(updates[i].delta, updates[j].delta) / scale;
+            }
+        }
+    }
+    let most: Vec<f64> = similar
+        .iter()
+        .map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        .collect();
+    // Pardoning: a similarity counts less for the one who is less similar to anybody.
+    for i in 0..n {
+        for j in 0..n {
+            if i != j && most[i] < most[j] {
+                similar[i][j] *= most[i] / most[j];
+            }
+        }
+    }
+    let mut weights: Vec<f64> = similar
+        .iter()
+        .map(|row| {
+            let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            (1.0 - highest).clamp(0.0, 1.0)
+        })
+        .collect();
+    let top = weights.iter().copied().fold(0.0, f64::max);
+    if top > 0.0 {
+        for weight in &mut weights {
+            *weight /= top;
+            if *weight == 1.0 {
+                *weight = 0.99;
+            }
+            *weight = if *weight <= 0.0 {
+                0.0
+            } else {
+                ((*weight / (1.0 - *weight)).ln() + 0.5).clamp(0.0, 1.0)
+            };
+        }
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::updates;
+    use super::*;
+
+    #[test]
+    fn two_copies_count_less_than_the_one_who_differs() {
+        let rows = [
+            vec![1.0, 0.0, 0.1],
+            vec![1.0, 0.0, 0.1],
+            vec![-0.1, 1.0, 0.0],
+        ];
+        let outcome = FoolsGold.aggregate(&updates(&rows), &Context::default());
+        assert!(outcome.weights[2] > 0.9, "{:?}", outcome.weights);
+        assert_eq!(outcome.weights[0], outcome.weights[1]);
+    }
+}

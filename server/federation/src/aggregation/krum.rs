@@ -1,0 +1,125 @@
+//! Krum, in the form of the paper's reference implementation and in its original form.
+//!
+//! Reference: k = n - m - 1; the client whose k + 1 nearest (itself included, Euclidean distance)
+//! have the smallest distance sum; the result is the mean of those k + 1.
+//! Original (Blanchard et al. 2017): the client with the smallest sum of squared distances to its
+//! n - m - 2 nearest others; the result is its update.
+
+use super::{Context, Outcome, Rule, Update, squared_distances, uniform, weighted_sum};
+
+/// Krum as the paper's reference implementation has it.
+pub struct Krum;
+
+/// Krum as its authors defined it.
+pub struct KrumOriginal;
+
+impl Rule for Krum {
+    fn name(&self) -> &'static str {
+        "krum"
+    }
+
+    fn about(&self) -> &'static str {
+        "mean of the tightest neighbourhood (the paper's reference variant of Krum)"
+    }
+
+    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+        let n = updates.len();
+        let size = n.saturating_sub(context.expected_malicious + 1) + 1;
+        let distances = squared_distances(updates);
+        let mut best: Option<(f64, Vec<usize>)> = None;
+        for row in &distances {
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by(|a, b| row[*a].total_cmp(&row[*b]).then(a.cmp(b)));
+            order.truncate(size);
+            let sum: f64 = order.iter().map(|index| row[*index].sqrt()).sum();
+            if best.as_ref().is_none_or(|(least, _)| sum < *least) {
+                best = Some((sum, order));
+            }
+        }
+        let chosen = best.map(|(_, order)| order).unwrap_or_default();
+        let weights = uniform(n, &chosen);
+        Outcome {
+            delta: weighted_sum(updates, &weights),
+            weights,
+        }
+    }
+}
+
+impl Rule for KrumOriginal {
+    fn name(&self) -> &'static str {
+        "krum-original"
+    }
+
+    fn about(&self) -> &'static str {
+        "the update nearest to its n - m - 2 nearest others (Blanchard et al. 2017)"
+    }
+
+    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+        let scores = scores(updates, context.expected_malicious);
+        let chosen = ranked(&scores).into_iter().take(1).collect::<Vec<_>>();
+        let weights = uniform(updates.len(), &chosen);
+        Outcome {
+            delta: weighted_sum(updates, &weights),
+            weights,
+        }
+    }
+}
+
+/// Krum scores: the sum of squared distances to the n - m - 2 nearest others. Below one neighbour
+/// the score would be empty, so at least one counts where there is one.
+pub(crate) fn scores(updates: &[Update<'_>], malicious: usize) -> Vec<f64> {
+    let n = updates.len();
+    let neighbours = n.saturating_sub(malicious + 2).max(1);
+    squared_distances(updates)
+        .into_iter()
+        .enumerate()
+        .map(|(index, row)| {
+            let mut others: Vec<f64> = row
+                .into_iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index)
+                .map(|(_, distance)| distance)
+                .collect();
+            others.sort_by(f64::total_cmp);
+            others.into_iter().take(neighbours).sum()
+        })
+        .collect()
+}
+
+/// Indices by ascending score, ties to the earlier client.
+pub(crate) fn ranked(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::updates;
+    use super::*;
+
+    #[test]
+    fn of_three_with_one_attacker_the_two_nearest_are_averaged() {
+        let rows = [vec![0.0, 0.0], vec![9.0, 9.0], vec![1.0, 0.0]];
+        let outcome = Krum.aggregate(&updates(&rows), &Context::default());
+        assert_eq!(outcome.weights, vec![0.5, 0.0, 0.5]);
+        assert_eq!(outcome.delta, vec![0.5, 0.0]);
+    }
+
+    #[test]
+    fn original_takes_one_update_from_the_cluster() {
+        let rows = [vec![0.0], vec![0.4], vec![0.5], vec![0.7], vec![9.0]];
+        let outcome = KrumOriginal.aggregate(&updates(&rows), &Context::default());
+        // n - m - 2 = 2 neighbours: 0.4 scores 0.01 + 0.09, 0.5 scores 0.01 + 0.04.
+        assert_eq!(outcome.delta, vec![0.5]);
+    }
+
+    #[test]
+    fn fewer_updates_than_expected_attackers_still_give_one() {
+        let rows = [vec![2.0]];
+        let context = Context { expected_malicious: 3, ..Context::default() };
+        for rule in [&Krum as &dyn Rule, &KrumOriginal] {
+            assert_eq!(rule.aggregate(&updates(&rows), &context).delta, vec![2.0]);
+        }
+    }
+}

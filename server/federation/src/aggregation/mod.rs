@@ -1,0 +1,286 @@
+//! Aggregation rules: pure functions from the admitted updates of a round to one delta.
+//!
+//! An update is a flat vector of f32 (every adapter tensor in name order) and a weight. Sums run
+//! in client order in f64 and are rounded once, so the same updates give the same bits whatever
+//! order they arrived in. One file a rule; each names its source.
+
+use crate::error::{Error, Result};
+
+pub mod dnc;
+pub mod fedavg;
+pub mod foolsgold;
+pub mod krum;
+pub mod median;
+pub mod multi_krum;
+pub mod residual;
+pub mod trimmed_mean;
+
+/// One admitted update.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a> {
+    /// Local adapter minus global adapter, flat.
+    pub delta: &'a [f32],
+    /// Number of examples the client trained on, times the admission's weight (1 for accept).
+    pub weight: f64,
+}
+
+/// What a rule may know besides the updates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Context {
+    /// How many of the sampled clients the server expects to be malicious.
+    pub expected_malicious: usize,
+    /// Seed of this round, for rules that sample coordinates.
+    pub seed: u64,
+    /// How many lowest and highest values the trimmed mean drops per coordinate.
+    pub trim: usize,
+    /// DnC: iterations.
+    pub dnc_iterations: usize,
+    /// DnC: removes `dnc_filter * expected_malicious` updates.
+    pub dnc_filter: f64,
+    /// DnC: sampled coordinates.
+    pub dnc_coordinates: usize,
+    /// Residual reweighting: lambda.
+    pub residual_lambda: f64,
+    /// Residual reweighting: values with a confidence below are put on the line.
+    pub residual_threshold: f64,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context {
+            expected_malicious: 1,
+            seed: 0,
+            trim: 1,
+            dnc_iterations: 1,
+            dnc_filter: 1.0,
+            dnc_coordinates: 10_000,
+            residual_lambda: 2.0,
+            residual_threshold: 0.05,
+        }
+    }
+}
+
+/// What a rule made of a round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The aggregated delta, as long as the updates.
+    pub delta: Vec<f32>,
+    /// How much each update counted, in the order given, in [0, 1]. For a coordinate-wise rule:
+    /// the share of coordinates that it decided. Sums to 1 up to rounding.
+    pub weights: Vec<f64>,
+}
+
+/// One aggregation rule.
+pub trait Rule: Send + Sync {
+    /// Its name in experiment files and records.
+    fn name(&self) -> &'static str;
+    /// One line on what it does, for people.
+    fn about(&self) -> &'static str;
+    /// Aggregates at least one update; all deltas are equally long and finite.
+    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome;
+}
+
+/// Every rule there is.
+pub fn rules() -> &'static [&'static dyn Rule] {
+    &[
+        &fedavg::FedAvg,
+        &median::Median,
+        &trimmed_mean::TrimmedMean,
+        &krum::Krum,
+        &krum::KrumOriginal,
+        &multi_krum::MultiKrum,
+        &dnc::Dnc,
+        &foolsgold::FoolsGold,
+        &residual::Residual,
+    ]
+}
+
+/// The rule of that name; the error lists the known ones.
+pub fn rule(name: &str) -> Result<&'static dyn Rule> {
+    rules()
+        .iter()
+        .find(|rule| rule.name() == name)
+        .copied()
+        .ok_or_else(|| Error::unknown("aggregation rule", name, rules().iter().map(|r| r.name())))
+}
+
+/// Applies a rule after checking what every rule relies on: at least one update, equal lengths,
+/// finite values, weights that are finite, not negative and not all zero.
+pub fn aggregate(rule: &dyn Rule, updates: &[Update<'_>], context: &Context) -> Result<Outcome> {
+    let problem = |problem: String| Error::Aggregation {
+        rule: rule.name(),
+        problem,
+    };
+    let Some(first) = updates.first() else {
+        return Err(problem("no update to aggregate".into()));
+    };
+    for (index, update) in updates.iter().enumerate() {
+        if update.delta.len() != first.delta.len() {
+            return Err(problem(format!(
+                "update {index} has {} values, the first has {}",
+                update.delta.len(),
+                first.delta.len()
+            )));
+        }
+        if !update.delta.iter().all(|value| value.is_finite()) {
+            return Err(problem(format!("update {index} has a value that is not finite")));
+        }
+        if !(update.weight.is_finite() && update.weight >= 0.0) {
+            return Err(problem(format!("update {index} has weight {}", update.weight)));
+        }
+    }
+    if updates.iter().all(|update| update.weight == 0.0) {
+        return Err(problem("every update has weight 0".into()));
+    }
+    let outcome = rule.aggregate(updates, context);
+    if outcome.delta.iter().all(|value| value.is_finite()) {
+        Ok(outcome)
+    } else {
+        Err(problem("the result has a value that is not finite".into()))
+    }
+}
+
+/// `sum_i weights[i] * updates[i]` in f64, in client order, rounded once.
+pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
+    let Some(first) = updates.first() else {
+        return Vec::new();
+    };
+    (0..first.delta.len())
+        .map(|coordinate| {
+            updates
+                .iter()
+                .zip(weights)
+                .map(|(update, weight)| weight * f64::from(update.delta[coordinate]))
+                .sum::<f64>() as f32
+        })
+        .collect()
+}
+
+/// Squared Euclidean distances between all updates, `[n][n]`.
+pub(crate) fn squared_distances(updates: &[Update<'_>]) -> Vec<Vec<f64>> {
+    let n = updates.len();
+    let mut distances = vec![vec![0.0; n]; n];
+    for i in 0..n {
+        for j in i + 1..n {
+            let distance = updates[i]
+                .delta
+                .iter()
+                .zip(updates[j].delta)
+                .map(|(a, b)| {
+                    let d = f64::from(*a) - f64::from(*b);
+                    d * d
+                })
+                .sum::<f64>();
+            distances[i][j] = distance;
+            distances[j][i] = distance;
+        }
+    }
+    distances
+}
+
+/// Equal weights over the chosen updates, 0 elsewhere.
+pub(crate) fn uniform(n: usize, chosen: &[usize]) -> Vec<f64> {
+    let mut weights = vec![0.0; n];
+    for index in chosen {
+        weights[*index] = 1.0 / chosen.len() as f64;
+    }
+    weights
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Updates of equal weight over the given rows.
+    pub fn updates<'a>(rows: &'a [Vec<f32>]) -> Vec<Update<'a>> {
+        rows.iter()
+            .map(|row| Update {
+                delta: row,
+                weight: 1.0,
+            })
+            .collect()
+    }
+
+    /// Pseudo-random rows around a common centre.
+    pub fn cloud(n: usize, d: usize, seed: u64) -> Vec<Vec<f32>> {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        (0..n)
+            .map(|_| {
+                (0..d)
+                    .map(|j| {
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1_442_695_040_888_963_407);
+                        let noise = (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+                        (j as f32 * 0.37).sin() + 0.1 * noise
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+
+    #[test]
+    fn unknown_rule_lists_the_known() {
+        let text = rule("fedavgg").err().unwrap().to_string();
+        for known in rules() {
+            assert!(text.contains(known.name()), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_rule_leaves_identical_updates_alone_and_its_weights_sum_to_one() {
+        let row: Vec<f32> = (0..50).map(|i| (i as f32 - 20.0) * 0.01).collect();
+        for n in 1..6 {
+            let rows = vec![row.clone(); n];
+            for rule in rules() {
+                let outcome =
+                    aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
+                for (a, b) in outcome.delta.iter().zip(&row) {
+                    assert!((a - b).abs() < 1e-6, "{} n={n}: {a} {b}", rule.name());
+                }
+                let sum: f64 = outcome.weights.iter().sum();
+                assert!((sum - 1.0).abs() < 1e-9, "{} n={n}: {:?}", rule.name(), outcome.weights);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_a_pure_function() {
+        let rows = cloud(5, 400, 3);
+        for rule in rules() {
+            let first = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
+            let second = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
+            assert_eq!(first, second, "{}", rule.name());
+            assert_eq!(first.weights.len(), 5);
+            assert_eq!(first.delta.len(), 400);
+        }
+    }
+
+    #[test]
+    fn what_rules_rely_on_is_checked() {
+        let rule = rule("fedavg").unwrap();
+        let fails = |updates: &[Update<'_>]| {
+            aggregate(rule, updates, &Context::default())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(fails(&[]).contains("no update"));
+        let rows = [vec![1.0, f32::NAN]];
+        assert!(fails(&updates(&rows)).contains("not finite"));
+        let rows = [vec![1.0], vec![1.0, 2.0]];
+        assert!(fails(&updates(&rows)).contains("2 values"));
+        assert!(
+            fails(&[Update {
+                delta: &[1.0],
+                weight: 0.0
+            }])
+            .contains("weight 0")
+        );
+    }
+}

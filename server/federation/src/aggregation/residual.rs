@@ -1,0 +1,184 @@
+//! Residual-based reweighting (IRLS; Fu et al. 2019), as the paper's reference runs it: per
+//! coordinate a repeated-median line through the sorted values; a value far from the line loses
+//! confidence, and the client with it.
+
+use super::{Context, Outcome, Rule, Update, weighted_sum};
+
+/// Coordinates per shard: confidences are scaled within a shard.
+const SHARD: usize = 2_000;
+
+/// Iteratively reweighted residuals.
+pub struct Residual;
+
+impl Rule for Residual {
+    fn name(&self) -> &'static str {
+        "residual"
+    }
+
+    fn about(&self) -> &'static str {
+        "clients whose values lie off the repeated-median line count less (IRLS)"
+    }
+
+    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+        let n = updates.len();
+        let length = updates.first().map_or(0, |update| update.delta.len());
+        if n < 3 || length == 0 {
+            // A line through two points fits them exactly: there is no residual to judge by.
+            let weights = vec![1.0 / n as f64; n];
+            return Outcome {
+                delta: weighted_sum(updates, &weights),
+                weights,
+            };
+        }
+        let mut values: Vec<Vec<f32>> = updates.iter().map(|u| u.delta.to_vec()).collect();
+        let mut sums = vec![0.0f64; n];
+        for start in (0..length).step_by(SHARD) {
+            let end = (start + SHARD).min(length);
+            shard(&mut values, start..end, context, &mut sums);
+        }
+        let top = sums.iter().copied().fold(0.0, f64::max);
+        let raw: Vec<f64> = if top > 0.0 {
+            sums.iter().map(|sum| (sum / top).powi(2)).collect()
+        } else {
+            vec![1.0; n]
+        };
+        let total: f64 = raw.iter().sum();
+        let weights: Vec<f64> = raw.iter().map(|weight| weight / total).collect();
+        let mended: Vec<Update<'_>> = values
+            .iter()
+            .zip(updates)
+            .map(|(delta, update)| Update {
+                delta,
+                weight: update.weight,
+            })
+            .collect();
+        Outcome {
+            delta: weighted_sum(&mended, &weights),
+            weights,
+        }
+    }
+}
+
+/// Works on the coordinates of one shard: puts values of low confidence on the line and adds each
+/// client's confidence to `sums`.
+fn shard(
+    values: &mut [Vec<f32>],
+    range: std::ops::Range<usize>,
+    context: &Context,
+    sums: &mut [f64],
+) {
+    let n = values.len();
+    for coordinate in range {
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| {
+            values[*a][coordinate]
+                .total_cmp(&values[*b][coordinate])
+                .then(a.cmp(b))
+        });
+        let sorted: Vec<f64> = order
+            .iter()
+            .map(|index| f64::from(values[*index][coordinate]))
+            .collect();
+        let (slope, intercept) = repeated_median(&sorted);
+        let line: Vec<f64> = (0..n)
+            .map(|rank| slope * rank as f64 + intercept)
+            .collect();
+        let residuals: Vec<f64> = sorted.iter().zip(&line).map(|(y, l)| y - l).collect();
+        let confidence = confidences(&residuals, context.residual_lambda);
+        for (rank, index) in order.iter().enumerate() {
+            if confidence[rank] < context.residual_threshold {
+                values[*index][coordinate] = line[rank] as f32;
+            }
+            sums[*index] += confidence[rank];
+        }
+        // Confidence by the weights' standard deviation: a coordinate on which all agree says
+        // little about anybody.
+        let mean = confidence.iter().sum::<f64>() / n as f64;
+        let spread = (confidence.iter().map(|c| (c - mean).powi(2)).sum::<f64>() / n as f64).sqrt();
+        for (rank, index) in order.iter().enumerate() {
+            sums[*index] += confidence[rank] * spread;
+        }
+    }
+}
+
+/// The repeated-median line (Siegel 1982) through `(rank, value)`: slope, intercept.
+fn repeated_median(values: &[f64]) -> (f64, f64) {
+    let n = values.len();
+    let slopes: Vec<f64> = (0..n)
+        .map(|i| {
+            median(
+                (0..n)
+                    .filter(|j| *j != i)
+                    .map(|j| (values[j] - values[i]) / (j as f64 - i as f64))
+                    .collect(),
+            )
+        })
+        .collect();
+    let slope = median(slopes);
+    let intercept = median(
+        values
+            .iter()
+            .enumerate()
+            .map(|(rank, value)| value - slope * rank as f64)
+            .collect(),
+    );
+    (slope, intercept)
+}
+
+/// Weights in [0, 1] from studentised residuals: `clip(bound / |e|)` with the bound
+/// `lambda * sqrt(2 / n)` and the hat matrix of ranks `0..n`.
+fn confidences(residuals: &[f64], lambda: f64) -> Vec<f64> {
+    let n = residuals.len() as f64;
+    let scale = median(residuals.iter().map(|r| r.abs()).collect()) * 1.4826 * (1.0 + 5.0 / (n - 1.0));
+    let mean = (n - 1.0) / 2.0;
+    let spread: f64 = (0..residuals.len())
+        .map(|rank| (rank as f64 - mean).powi(2))
+        .sum();
+    residuals
+        .iter()
+        .enumerate()
+        .map(|(rank, residual)| {
+            let leverage = 1.0 / n + (rank as f64 - mean).powi(2) / spread;
+            let studentised = residual / (scale + 1e-12) / (1.0 - leverage).max(1e-6).sqrt();
+            let bound = lambda * (2.0 / n).sqrt();
+            if studentised.abs() <= bound {
+                1.0
+            } else {
+                (bound / studentised.abs()).clamp(0.0, 1.0)
+            }
+        })
+        .collect()
+}
+
+/// The median, the mean of the two middle values when their number is even.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cloud, updates};
+    use super::*;
+
+    #[test]
+    fn the_outlier_loses_weight() {
+        let mut rows = cloud(7, 500, 9);
+        for value in &mut rows[4] {
+            *value += 3.0;
+        }
+        let outcome = Residual.aggregate(&updates(&rows), &Context::default());
+        let others = (1.0 - outcome.weights[4]) / 6.0;
+        assert!(outcome.weights[4] < others / 2.0, "{:?}", outcome.weights);
+    }
+
+    #[test]
+    fn a_straight_line_is_found() {
+        let (slope, intercept) = repeated_median(&[1.0, 3.0, 5.0, 7.0, 100.0]);
+        assert_eq!((slope, intercept), (2.0, 1.0));
+    }
+}

@@ -1,0 +1,70 @@
+//! The coordinate-wise trimmed mean (Yin et al. 2018): drop the lowest and the highest values, the
+//! mean of the rest; the reference drops one on each side.
+
+use super::{Context, Outcome, Rule, Update};
+
+/// The coordinate-wise trimmed mean.
+pub struct TrimmedMean;
+
+impl Rule for TrimmedMean {
+    fn name(&self) -> &'static str {
+        "trimmed-mean"
+    }
+
+    fn about(&self) -> &'static str {
+        "coordinate-wise mean without the lowest and highest values"
+    }
+
+    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+        let n = updates.len();
+        // With fewer than 2 * trim + 1 updates something must be left: trim as many as leave one.
+        let trim = context.trim.min(n.saturating_sub(1) / 2);
+        let kept = n - 2 * trim;
+        let length = updates.first().map_or(0, |update| update.delta.len());
+        let mut counted = vec![0usize; n];
+        let mut order: Vec<usize> = (0..n).collect();
+        let delta = (0..length)
+            .map(|coordinate| {
+                let value = |index: usize| updates[index].delta[coordinate];
+                order.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
+                let mut inner = order[trim..trim + kept].to_vec();
+                inner.sort_unstable();
+                for index in &inner {
+                    counted[*index] += 1;
+                }
+                let sum: f64 = inner.iter().map(|index| f64::from(value(*index))).sum();
+                (sum / kept as f64) as f32
+            })
+            .collect();
+        let weights = if length == 0 {
+            vec![1.0 / n as f64; n]
+        } else {
+            counted
+                .iter()
+                .map(|count| *count as f64 / (length * kept) as f64)
+                .collect()
+        };
+        Outcome { delta, weights }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::updates;
+    use super::*;
+
+    #[test]
+    fn the_extremes_do_not_count() {
+        let rows = [vec![100.0], vec![1.0], vec![3.0], vec![-50.0]];
+        let outcome = TrimmedMean.aggregate(&updates(&rows), &Context::default());
+        assert_eq!(outcome.delta, vec![2.0]);
+        assert_eq!(outcome.weights, vec![0.0, 0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn two_updates_are_averaged() {
+        let rows = [vec![1.0], vec![3.0]];
+        let outcome = TrimmedMean.aggregate(&updates(&rows), &Context::default());
+        assert_eq!(outcome.delta, vec![2.0]);
+    }
+}

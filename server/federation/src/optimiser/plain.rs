@@ -1,0 +1,12 @@
+//! No optimiser: the global adapter moves by the aggregated delta.
+
+use super::Optimiser;
+
+/// Adds the delta as it is.
+pub struct Plain;
+
+impl Optimiser for Plain {
+    fn step(&mut self, delta: &[f32]) -> Vec<f32> {
+        delta.to_vec()
+    }
+}
