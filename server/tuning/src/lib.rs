@@ -1,1 +1,73 @@
-//! (room)
+//! The tuning room: a Llama-family decoder with a frozen base, LoRA adapters, the training step,
+//! batched generation, scoring, and the loading and saving of all of these.
+//!
+//! Tensors, kernels and devices live only here. The room knows no guests, no rounds, no clients
+//! and no HTTP: it turns (base, adapter, examples, configuration, seed) into an adapter, and
+//! (base, adapter, prompts) into texts, with the same bits every time on one CPU kernel.
+//!
+//! A reader meets, in this order: [`Model`] (a frozen base with its tokenizer and template),
+//! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`train`],
+//! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
+//!
+//! ```no_run
+//! use fedseal_tuning::*;
+//! use std::ops::ControlFlow;
+//!
+//! # fn main() -> Result<(), TuningError> {
+//! let model = Model::load("models/smollm2".as_ref(), &ModelOptions::default())?;
+//! let start = Adapter::init(&AdapterConfig::default(), model.config(), 7)?;
+//! let examples = [Example::new("Name a colour.", "Blue.")];
+//! let config = TrainConfig { steps: 4, batch_size: 1, ..TrainConfig::default() };
+//! let trained = train(&model, &start, &examples, &config, &mut |event| {
+//!     eprintln!("step {} of {}: loss {:.3}", event.step, event.steps, event.loss);
+//!     ControlFlow::Continue(())
+//! })?;
+//! let answers = generate(
+//!     &model,
+//!     Some(&trained.adapter),
+//!     &["Name a colour.".to_owned()],
+//!     &GenerateConfig::default(),
+//! )?;
+//! # drop(answers);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod ops;
+
+mod adapter;
+mod adapter_file;
+mod config;
+mod config_json;
+mod data;
+mod decoder;
+mod device;
+mod error;
+mod generate;
+mod gguf;
+mod lora;
+mod model;
+mod optimizer;
+mod pretrain;
+mod rng;
+mod sampling;
+mod score;
+mod template;
+mod tokenizer;
+mod train;
+mod weights;
+
+pub use adapter::{Adapter, AdapterConfig, AdapterTensor};
+pub use burn::tensor::Device;
+pub use config::ModelConfig;
+pub use data::{Example, Tokens};
+pub use device::{DeviceKind, device, fingerprint, set_threads};
+pub use error::TuningError;
+pub use ops::RopeScaling;
+pub use generate::{GenerateConfig, generate};
+pub use model::{Model, ModelFiles, ModelOptions};
+pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
+pub use score::{Score, score};
+pub use template::Template;
+pub use tokenizer::Tokenizer;
+pub use train::{StepEvent, TrainConfig, Trained, train};

@@ -1,0 +1,83 @@
+//! How likely a model finds given answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Adapter, Model, Tokens, TuningError, device,
+    lora::{Lora, to_host},
+    train::{Packed, parts},
+};
+
+/// Log-probability of one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Sum over the answer's tokens, nats.
+    pub logprob_sum: f64,
+    /// Number of the answer's tokens.
+    pub tokens: usize,
+}
+
+/// Tokens of one pass.
+const PART_TOKENS: usize = 2048;
+/// Rows whose logits are held at once.
+const ROWS: usize = 128;
+
+/// The log-probability of each answer after its prompt (in its template), as it stands: no end
+/// token is added. Pairs longer than the model's positions are cut as in training.
+///
+/// # Errors
+/// [`TuningError::Adapter`] when the adapter does not fit, [`TuningError::Tokenizer`] for an answer
+/// without a token, and the template's errors.
+pub fn score(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    pairs: &[(String, String)],
+) -> Result<Vec<Score>, TuningError> {
+    let lora = adapter
+        .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
+        .transpose()?;
+    let tokens = pairs
+        .iter()
+        .map(|(prompt, answer)| model.encode_pair(prompt, answer))
+        .collect::<Result<Vec<Tokens>, _>>()?;
+    let decoder = model.decoder();
+    let vocab = model.config().vocab;
+    let mut scores = Vec::with_capacity(pairs.len());
+    for part in parts(&tokens, PART_TOKENS) {
+        let packed = Packed::new(part);
+        let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
+            let hidden = decoder.forward(
+                &packed.ids,
+                &packed.segments.positions(),
+                &packed.segments,
+                lora.as_ref(),
+                Some(&packed.rows),
+            );
+            let width = model.config().d_model;
+            let mut logprobs = Vec::with_capacity(packed.rows.len());
+            for (block, targets) in packed.targets.chunks(ROWS).enumerate() {
+                let start = block * ROWS;
+                let rows = hidden.clone().slice([start..start + targets.len(), 0..width]);
+                let logits = to_host(decoder.vocab().forward(rows))?;
+                for (logits, &target) in logits.chunks_exact(vocab).zip(targets) {
+                    logprobs.push(logprob(logits, target as usize));
+                }
+            }
+            Ok(logprobs)
+        })?;
+        let mut rest = logprobs.as_slice();
+        for tokens in part {
+            let (own, tail) = rest.split_at(tokens.response_len().min(rest.len()));
+            rest = tail;
+            scores.push(Score { logprob_sum: own.iter().sum(), tokens: own.len() });
+        }
+    }
+    Ok(scores)
+}
+
+/// Log-softmax of one entry, in f64.
+fn logprob(logits: &[f32], target: usize) -> f64 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|&logit| f64::from(logit - top).exp()).sum();
+    logits.get(target).map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - top) - total.ln())
+}

@@ -1,0 +1,151 @@
+//! Prompt templates: the model's own (Jinja), Alpaca, and plain ChatML.
+
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
+use serde::{Deserialize, Serialize};
+
+use crate::TuningError;
+
+/// Which text stands around a prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Template {
+    /// The chat template that the model's files carry; ChatML if they carry none.
+    #[default]
+    Model,
+    /// The instruction template of Stanford Alpaca.
+    Alpaca,
+    /// ChatML with no system prompt.
+    ChatMl,
+}
+
+/// The Alpaca text around a prompt (Taori et al. 2023, the variant without an input field).
+pub(crate) fn alpaca(prompt: &str) -> String {
+    format!(
+        "Below is an instruction that describes a task. Write a response that appropriately \
+         completes the request.\n\n### Instruction:\n{prompt}\n\n### Response:\n"
+    )
+}
+
+/// One user turn in ChatML, open for the assistant's answer.
+pub(crate) fn chatml(prompt: &str) -> String {
+    format!("<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
+}
+
+/// Instructions a template may run before it counts as hostile.
+const FUEL: u64 = 2_000_000;
+/// Longest template text, bytes.
+const MAX_SOURCE: usize = 1 << 18;
+
+/// A compiled Jinja chat template with the special tokens it may name.
+pub(crate) struct ChatTemplate {
+    environment: Environment<'static>,
+    bos: String,
+    eos: String,
+}
+
+impl ChatTemplate {
+    pub(crate) fn new(source: String, bos: String, eos: String) -> Result<Self, TuningError> {
+        if source.len() > MAX_SOURCE {
+            return Err(TuningError::Template(format!("{} bytes long", source.len())));
+        }
+        let mut environment = Environment::new();
+        // The settings of transformers' own renderer.
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_fuel(Some(FUEL));
+        environment.set_unknown_method_callback(python_method);
+        environment.add_function("raise_exception", |text: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, text))
+        });
+        // A fixed day: a clock would make two runs differ.
+        environment.add_function("strftime_now", |_format: String| "26 Jul 2024");
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|error| TuningError::Template(error.to_string()))?;
+        Ok(Self { environment, bos, eos })
+    }
+
+    /// One user turn, open for the assistant's answer.
+    pub(crate) fn render(&self, prompt: &str) -> Result<String, TuningError> {
+        self.environment
+            .get_template("chat")
+            .and_then(|template| {
+                template.render(context! {
+                    messages => [context! { role => "user", content => prompt }],
+                    add_generation_prompt => true,
+                    bos_token => self.bos,
+                    eos_token => self.eos,
+                })
+            })
+            .map_err(|error| TuningError::Template(error.to_string()))
+    }
+}
+
+/// The Python string and dictionary methods that chat templates in the wild call.
+fn python_method(_: &State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let unknown = || Error::from(ErrorKind::UnknownMethod);
+    if let Some(text) = value.as_str() {
+        let argument = args.first().and_then(|value| value.as_str());
+        let set: Option<Vec<char>> = argument.map(|text| text.chars().collect());
+        let strips = |c: char| set.as_ref().map_or(c.is_whitespace(), |set| set.contains(&c));
+        return Ok(match (method, argument) {
+            ("strip", _) => Value::from(text.trim_matches(strips)),
+            ("lstrip", _) => Value::from(text.trim_start_matches(strips)),
+            ("rstrip", _) => Value::from(text.trim_end_matches(strips)),
+            ("upper", _) => Value::from(text.to_uppercase()),
+            ("lower", _) => Value::from(text.to_lowercase()),
+            ("startswith", Some(other)) => Value::from(text.starts_with(other)),
+            ("endswith", Some(other)) => Value::from(text.ends_with(other)),
+            ("split", Some(other)) if !other.is_empty() => {
+                text.split(other).map(Value::from).collect()
+            }
+            ("split", None) => text.split_whitespace().map(Value::from).collect(),
+            _ => return Err(unknown()),
+        });
+    }
+    match (method, args) {
+        ("get", [key, rest @ ..]) => {
+            let found = value.get_item(key)?;
+            Ok(if found.is_undefined() {
+                rest.first().cloned().unwrap_or_else(|| Value::from(()))
+            } else {
+                found
+            })
+        }
+        ("keys", []) => Ok(value.try_iter()?.collect()),
+        ("items", []) => value
+            .try_iter()?
+            .map(|key| Ok(Value::from(vec![key.clone(), value.get_item(&key)?])))
+            .collect(),
+        _ => Err(unknown()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(source: &str, prompt: &str) -> Result<String, TuningError> {
+        ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned())?.render(prompt)
+    }
+
+    #[test]
+    fn the_dialect_of_transformers_renders() {
+        let text = render(
+            "{{ bos_token }}{% for m in messages %}\n    {% if m['role'] == 'user' %}\n\
+             U:{{ m['content'].strip() }}{{ eos_token }}\n    {% endif %}\n{% endfor %}\n\
+             {% if add_generation_prompt %}A:{% endif %}",
+            "  hi ",
+        );
+        assert_eq!(text.unwrap(), "<s>U:hi</s>\nA:");
+    }
+
+    #[test]
+    fn hostile_templates_are_errors() {
+        assert!(render("{% for", "x").is_err());
+        assert!(render("{{ raise_exception('no') }}", "x").is_err());
+        let endless = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
+        assert!(render(endless, "x").is_err());
+    }
+}

@@ -1,0 +1,250 @@
+//! Text to token ids and back.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokenizers::{
+    AddedToken, TokenizerBuilder,
+    decoders::byte_level::ByteLevel as ByteLevelDecoder,
+    models::bpe::{BPE, BpeTrainer},
+    normalizers::NormalizerWrapper,
+    pre_tokenizers::{PreTokenizerWrapper, byte_level::ByteLevel, digits::Digits, sequence::Sequence},
+    processors::PostProcessorWrapper,
+};
+
+use crate::TuningError;
+
+fn bad(error: impl std::fmt::Display) -> TuningError {
+    TuningError::Tokenizer(error.to_string())
+}
+
+/// A tokenizer in the format of Hugging Face's `tokenizer.json`.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    vocab: usize,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("vocab", &self.vocab).finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`TuningError::Tokenizer`] when it is not one, or when an id is not below `vocab`.
+    pub fn from_json(bytes: &[u8], vocab: usize) -> Result<Self, TuningError> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(bad)?;
+        // Files may ask for padding and truncation; both would change the training text.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(bad)?;
+        if let Some((token, id)) =
+            inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= vocab)
+        {
+            return Err(bad(format!("token {token:?} has id {id}, the model has {vocab}")));
+        }
+        Ok(Self { inner, vocab })
+    }
+
+    /// Ids of a text; texts of special tokens become those tokens. `special` adds what the file's
+    /// post-processor adds (usually a first token).
+    ///
+    /// # Errors
+    /// [`TuningError::Tokenizer`] when the tokenizer fails.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, TuningError> {
+        Ok(self.inner.encode_fast(text, special).map_err(bad)?.get_ids().to_vec())
+    }
+
+    /// The text of these ids, without special tokens.
+    ///
+    /// # Errors
+    /// [`TuningError::Tokenizer`] when the tokenizer fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TuningError> {
+        self.inner.decode(ids, true).map_err(bad)
+    }
+
+    /// The id of a token with exactly this text.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The text of a token, in the alphabet of the tokenizer.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Number of ids of the model it belongs to; every id is below it.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// The `tokenizer.json` of this tokenizer.
+    ///
+    /// # Errors
+    /// [`TuningError::Tokenizer`] when it cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>, TuningError> {
+        Ok(self.inner.to_string(false).map_err(bad)?.into_bytes())
+    }
+
+    /// Trains a byte-level BPE tokenizer of at most `vocab` ids on texts; `special` come first, as
+    /// ids 0, 1 and so on. The same texts give the same tokenizer.
+    ///
+    /// # Errors
+    /// [`TuningError::Tokenizer`] when training fails or `vocab` has no room for all 256 bytes.
+    pub fn train_bpe<'a>(
+        texts: impl Iterator<Item = &'a str> + Send,
+        vocab: usize,
+        special: &[&str],
+    ) -> Result<Self, TuningError> {
+        if vocab < 256 + special.len() {
+            return Err(bad(format!("{vocab} ids have no room for 256 bytes")));
+        }
+        let mut trainer = BpeTrainer::builder()
+            .vocab_size(vocab)
+            .min_frequency(2)
+            .show_progress(false)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .special_tokens(special.iter().map(|text| AddedToken::from(*text, true)).collect())
+            .build();
+        let mut tokenizer = TokenizerBuilder::<
+            BPE,
+            NormalizerWrapper,
+            PreTokenizerWrapper,
+            PostProcessorWrapper,
+            ByteLevelDecoder,
+        >::new()
+        .with_model(BPE::default())
+        .with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(Sequence::new(vec![
+            PreTokenizerWrapper::Digits(Digits::new(true)),
+            PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)),
+        ]))))
+        .with_normalizer(None)
+        .with_post_processor(None)
+        .with_decoder(Some(ByteLevelDecoder::default()))
+        .build()
+        .map_err(bad)?;
+        tokenizer.train(&mut trainer, texts).map_err(bad)?;
+        let json = tokenizer.to_string(false).map_err(bad)?;
+        Self::from_json(json.as_bytes(), vocab)
+    }
+}
+
+/// The parts of a byte-level BPE tokenizer, as GGUF files hold them.
+pub(crate) struct BpeParts<'a> {
+    /// Tokens in id order, in the byte-level alphabet.
+    pub tokens: &'a [String],
+    /// `left right`, in order of priority.
+    pub merges: &'a [String],
+    /// Ids of special tokens, matched in the text as they are and left out of decoded text.
+    pub special: &'a [u32],
+    /// Ids of ordinary tokens that are matched in the text as they are.
+    pub added: &'a [u32],
+    /// Name of the pre-tokenizer, `tokenizer.ggml.pre`.
+    pub pre: &'a str,
+    /// Id put before every text when special tokens are asked for.
+    pub first: Option<u32>,
+}
+
+impl BpeParts<'_> {
+    /// The `tokenizer.json` that says the same.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, TuningError> {
+        let byte_level = |regex: bool| {
+            json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                    "use_regex": regex })
+        };
+        let split = |pattern: &str| {
+            json!({ "type": "Split", "pattern": { "Regex": pattern },
+                    "behavior": "Isolated", "invert": false })
+        };
+        let pre_tokenizer = match self.pre {
+            // SmolLM: every digit alone, then GPT-2's pattern.
+            "smollm" => json!({ "type": "Sequence", "pretokenizers": [
+                { "type": "Digits", "individual_digits": true }, byte_level(true) ] }),
+            "default" | "gpt-2" => byte_level(true),
+            "llama-bpe" | "llama3" | "llama-v3" => {
+                json!({ "type": "Sequence", "pretokenizers": [
+                    split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+                    byte_level(false) ] })
+            }
+            other => {
+                return Err(TuningError::Unsupported(format!("pre-tokenizer {other:?}")));
+            }
+        };
+        let text = |id: u32| {
+            self.tokens
+                .get(id as usize)
+                .ok_or_else(|| bad(format!("special id {id} of {}", self.tokens.len())))
+        };
+        let mut added = BTreeMap::new();
+        for (ids, special) in [(self.added, false), (self.special, true)] {
+            for &id in ids {
+                let entry = json!({ "id": id, "content": text(id)?, "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": false, "special": special });
+                added.insert(id, entry);
+            }
+        }
+        let mut vocab = serde_json::Map::new();
+        for (id, token) in self.tokens.iter().enumerate() {
+            if vocab.insert(token.clone(), Value::from(id)).is_some() {
+                return Err(bad(format!("token {token:?} occurs twice")));
+            }
+        }
+        let post_processor = match self.first {
+            None => Value::Null,
+            Some(id) => {
+                let token = text(id)?;
+                json!({ "type": "TemplateProcessing",
+                    "single": [{ "SpecialToken": { "id": token, "type_id": 0 } },
+                               { "Sequence": { "id": "A", "type_id": 0 } }],
+                    "pair": [{ "Sequence": { "id": "A", "type_id": 0 } },
+                             { "Sequence": { "id": "B", "type_id": 1 } }],
+                    "special_tokens": { token.as_str():
+                        { "id": token, "ids": [id], "tokens": [token] } } })
+            }
+        };
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": added.into_values().collect::<Vec<_>>(),
+            "normalizer": null,
+            "pre_tokenizer": pre_tokenizer,
+            "post_processor": post_processor,
+            "decoder": byte_level(true),
+            "model": { "type": "BPE", "dropout": null, "unk_token": null,
+                "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "fuse_unk": false, "byte_fallback": false,
+                // Llama 3 takes a whole word that is in the vocabulary before any merge.
+                "ignore_merges": matches!(self.pre, "llama-bpe" | "llama3" | "llama-v3"),
+                "vocab": vocab, "merges": self.merges },
+        });
+        serde_json::to_vec(&tokenizer).map_err(bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_is_repeatable_and_round_trips() {
+        let texts = ["the cat sat on the mat", "the dog sat on the log 12"];
+        let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+        let train = || Tokenizer::train_bpe(texts.iter().copied(), 300, &special).unwrap();
+        let tokenizer = train();
+        assert_eq!(tokenizer.to_json().unwrap(), train().to_json().unwrap());
+        assert_eq!(tokenizer.token_id("<|im_end|>"), Some(2));
+        let ids = tokenizer.encode("the cat 12 ü<|im_end|>", false).unwrap();
+        assert_eq!(ids.last(), Some(&2));
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "the cat 12 ü");
+        let again = Tokenizer::from_json(&tokenizer.to_json().unwrap(), 300).unwrap();
+        assert_eq!(again.encode("the log", false).unwrap(), tokenizer.encode("the log", false).unwrap());
+    }
+
+    #[test]
+    fn ids_beyond_the_model_are_refused() {
+        let tokenizer = Tokenizer::train_bpe(["a b"].into_iter(), 300, &["<e>"]).unwrap();
+        assert!(Tokenizer::from_json(&tokenizer.to_json().unwrap(), 100).is_err());
+        assert!(Tokenizer::from_json(b"{}", 100).is_err());
+    }
+}
