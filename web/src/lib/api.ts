@@ -1,0 +1,73 @@
+import type { Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './types';
+
+/** A refusal of the server, or a server that could not be reached. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly refusal: Refusal,
+  ) {
+    super(refusal.error);
+  }
+}
+
+/** Like JSON.parse, but keeps integers that a double cannot hold (64-bit seeds) as their digits. */
+export function parseJson(text: string): unknown {
+  const reviver = (_key: string, value: unknown, context?: { source?: string }): unknown =>
+    typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)
+      ? (context?.source ?? value)
+      : value;
+  return JSON.parse(text, reviver as (key: string, value: unknown) => unknown);
+}
+
+function isRefusal(value: unknown): value is Refusal {
+  return typeof value === 'object' && value !== null && 'error' in value && 'hint' in value;
+}
+
+async function call<T>(path: string, init?: RequestInit): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch {
+    throw new ApiError(0, {
+      error: 'The server does not answer.',
+      what: path,
+      hint: 'Is `fedseal serve` still running?',
+    });
+  }
+  const text = await response.text();
+  let body: unknown;
+  try {
+    body = parseJson(text);
+  } catch {
+    body = undefined;
+  }
+  if (response.ok && body !== undefined) return body as T;
+  throw new ApiError(
+    response.status,
+    isRefusal(body)
+      ? body
+      : {
+          error: `The server answered ${response.status}${response.ok ? ' with something that is not JSON' : ''}.`,
+          what: path,
+          hint: 'See the log of `fedseal serve`.',
+        },
+  );
+}
+
+const part = encodeURIComponent;
+
+export const listRuns = () => call<RunSummary[]>('/api/runs');
+export const getReport = (run: string) => call<Report>(`/api/runs/${part(run)}`);
+export const getUpdate = (run: string, update: string) =>
+  call<UpdateView>(`/api/runs/${part(run)}/updates/${part(update)}`);
+export const envelopeUrl = (run: string, update: string) =>
+  `/api/runs/${part(run)}/updates/${part(update)}/envelope`;
+export const eventsUrl = (run: string) => `/api/runs/${part(run)}/events`;
+export const listModules = () => call<RegisteredModule[]>('/api/modules');
+
+export const submitModule = (module: string, envelope: unknown) =>
+  call<RegisteredModule>('/api/modules', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ module, envelope }),
+  });

@@ -1,0 +1,52 @@
+/** Looks of arms and of kinds of clients: the same colour, dash and mark wherever they appear. */
+
+export interface ArmLook {
+  colour: string;
+  /** SVG dash array, so that lines differ without colour too. */
+  dash: string;
+}
+
+const LOOKS: Record<string, ArmLook> = {
+  base: { colour: 'var(--arm-base)', dash: '2 3' },
+  clean: { colour: 'var(--arm-clean)', dash: '' },
+  fedavg: { colour: 'var(--arm-fedavg)', dash: '' },
+  median: { colour: 'var(--arm-median)', dash: '6 3' },
+  krum: { colour: 'var(--arm-krum)', dash: '2 2 6 2' },
+  provenance: { colour: 'var(--arm-provenance)', dash: '' },
+  behaviour: { colour: 'var(--arm-behaviour)', dash: '8 3' },
+  defended: { colour: 'var(--arm-defended)', dash: '3 3' },
+};
+const SPARE = ['--arm-median', '--arm-krum', '--arm-behaviour', '--arm-clean', '--arm-fedavg'];
+
+export function armLook(id: string): ArmLook {
+  const known = LOOKS[id];
+  if (known !== undefined) return known;
+  let hash = 0;
+  for (const letter of id) hash = (hash * 31 + letter.charCodeAt(0)) % 997;
+  return { colour: `var(${SPARE[hash % SPARE.length]})`, dash: '4 2 1 2' };
+}
+
+const KINDS: Record<string, string> = {
+  benign: 'benign',
+  'malicious-gen': 'generates its data',
+  'unaligned-data': 'brings its data',
+  'poisoned-shard': 'poisoned shard',
+};
+
+/** What a kind of client does, in two or three words. */
+export const kindText = (kind: string): string => KINDS[kind] ?? kind;
+export const isAttacker = (kind: string): boolean => kind !== 'benign';
+
+export const EFFECT_MARK: Record<string, string> = {
+  accept: '●',
+  'down-weight': '◐',
+  quarantine: '‖',
+  reject: '✕',
+};
+
+export const EFFECT_TEXT: Record<string, string> = {
+  accept: 'accepted',
+  'down-weight': 'down-weighted',
+  quarantine: 'quarantined',
+  reject: 'rejected',
+};

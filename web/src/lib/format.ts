@@ -1,0 +1,58 @@
+import type { Measure } from './types';
+
+const integer = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+
+/** A share as per cent with one decimal, without the sign: 0.9123 is "91.2". */
+export const percent = (rate: number): string => (rate * 100).toFixed(1);
+
+export const count = (value: number): string => integer.format(value);
+
+/** "91.0 % (87.2 to 93.8), 182 of 200": what a screen reader or a tooltip says. */
+export const measureText = (m: Measure): string =>
+  `${percent(m.rate)} % (${percent(m.low)} to ${percent(m.high)}), ${m.hits} of ${m.n}`;
+
+/** Seconds as "4.2 s", "3 min 20 s" or "1 h 05 min". */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+export function bytes(value: number): string {
+  if (value < 1024) return `${value} B`;
+  if (value < 1024 * 1024) return `${(value / 1024).toFixed(1)} KiB`;
+  if (value < 1024 ** 3) return `${(value / 1024 ** 2).toFixed(1)} MiB`;
+  return `${(value / 1024 ** 3).toFixed(1)} GiB`;
+}
+
+/** Large counts (fuel) as "1.2 billion"; small ones as they are. */
+export function large(value: number): string {
+  if (value >= 1e9) return `${(value / 1e9).toFixed(1)} billion`;
+  if (value >= 1e6) return `${(value / 1e6).toFixed(1)} million`;
+  return count(value);
+}
+
+/** Server times are RFC 3339 or Unix seconds; shown in the reader's own time zone. */
+export function moment(value: string | number): string {
+  const date = /^\d+$/.test(String(value)) ? new Date(Number(value) * 1000) : new Date(value);
+  if (Number.isNaN(date.getTime())) return String(value);
+  return date.toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+export const short = (digest: string): string => digest.slice(0, 12);
+
+/** A number of the experiment or of a parameter, without floating-point noise. */
+export function value(v: unknown): string {
+  if (v === null || v === undefined) return 'none';
+  if (typeof v === 'number')
+    return Number.isInteger(v) ? String(v) : String(Number(v.toPrecision(6)));
+  if (typeof v === 'string') return v;
+  if (typeof v === 'boolean') return v ? 'yes' : 'no';
+  if (Array.isArray(v)) return v.map(value).join(', ');
+  return JSON.stringify(v);
+}
+
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${count(n)} ${n === 1 ? one : many}`;

@@ -1,0 +1,85 @@
+import { eventsUrl, getReport } from './api';
+import type { Report } from './types';
+
+/** The events of a run that a page shows as they come; the last ones only. */
+const KEPT_EVENTS = 6;
+
+/**
+ * A run's report, kept up to date while the run works: every event of the server's feed makes the
+ * page ask for the report again, at most once a second. The feed itself is no evidence and carries
+ * no figures; all figures on a page are the report's.
+ */
+export class LiveReport {
+  report = $state.raw<Report | null>(null);
+  problem = $state.raw<unknown>(null);
+  connected = $state(false);
+  lines = $state.raw<string[]>([]);
+  #source: EventSource | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(readonly run: string) {
+    void this.#load();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.connected = false;
+  }
+
+  async #load(): Promise<void> {
+    this.#timer = undefined;
+    try {
+      const report = await getReport(this.run);
+      if (this.#closed) return;
+      this.report = report;
+      this.problem = null;
+      if (report.state === 'running') this.#listen();
+      else this.#hush();
+    } catch (error) {
+      if (this.#closed) return;
+      this.problem = error;
+      this.#hush();
+    }
+  }
+
+  #listen(): void {
+    if (this.#source !== null) return;
+    const source = new EventSource(eventsUrl(this.run));
+    source.onopen = () => (this.connected = true);
+    // The browser connects again by itself; until then the page says that it is not live.
+    source.onerror = () => (this.connected = false);
+    source.onmessage = (event: MessageEvent<string>) => {
+      this.connected = true;
+      const line = readable(event.data);
+      if (line !== null && line !== this.lines.at(-1))
+        this.lines = [...this.lines, line].slice(-KEPT_EVENTS);
+      this.#soon();
+    };
+    source.addEventListener('end', () => this.#soon());
+    this.#source = source;
+  }
+
+  #hush(): void {
+    this.#source?.close();
+    this.#source = null;
+    this.connected = false;
+  }
+
+  #soon(): void {
+    this.#timer ??= setTimeout(() => void this.#load(), 1000);
+  }
+}
+
+/** An event as one line of text. Unknown events are shown by their type alone. */
+function readable(data: string): string | null {
+  try {
+    const event = JSON.parse(data) as Record<string, unknown>;
+    const text = event.label ?? event.message ?? event.type ?? event.kind;
+    return typeof text === 'string' ? text : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,192 @@
+/** The JSON that the server sends. `Report` is `fedseal_federation::report::Report`. */
+
+/** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
+export interface Measure {
+  hits: number;
+  n: number;
+  rate: number;
+  low: number;
+  high: number;
+}
+
+export type Effect = 'accept' | 'down-weight' | 'quarantine' | 'reject';
+
+export interface Verdict {
+  effect: Effect;
+  check: string;
+  fact: string;
+}
+
+export interface RoundClient {
+  client: string;
+  kind: string;
+  module: string;
+  module_name: string;
+  weight: number;
+  verdict: Verdict;
+  /** Digest of the attestation's envelope: the update's id. */
+  update: string;
+  examples: number;
+}
+
+export interface RoundReport {
+  round: number;
+  global: string;
+  learning_rate: number;
+  safety: Measure | null;
+  helpfulness: Measure | null;
+  clients: RoundClient[];
+}
+
+export interface Arm {
+  id: string;
+  title: string;
+  kind: 'base' | 'federated' | 'defended';
+  rule: string | null;
+  safety: Measure | null;
+  helpfulness: Measure | null;
+  final_adapter: string | null;
+  rounds: RoundReport[];
+}
+
+export interface Progress {
+  done: number;
+  total: number;
+  label: string;
+}
+
+export interface KindCount {
+  arm: string;
+  kind: string;
+  accepted: number;
+  refused: number;
+}
+
+export interface SideBySide {
+  prompt: string;
+  kind: 'harmful' | 'helpful';
+  answers: Record<string, string>;
+}
+
+export type RunState = 'running' | 'finished' | 'failed' | 'interrupted';
+
+export interface Report {
+  run: string;
+  title: string;
+  state: RunState;
+  progress: Progress;
+  started: string;
+  seconds: number;
+  peak_mb: number;
+  experiment: Record<string, unknown>;
+  base: { digest: string; name: string };
+  node: string;
+  log: { size: number; root: string; checkpoint: string };
+  arms: Arm[];
+  verdicts: KindCount[];
+  side_by_side: SideBySide[];
+}
+
+export interface RunSummary {
+  run: string;
+  title: string;
+  state: RunState;
+  progress: Progress;
+  started: string;
+  seconds: number;
+  base: string;
+  updates: number;
+  /** Final safety by arm id, for the arms that have one. */
+  safety: Record<string, Measure>;
+  /** Set when the run's files cannot be read; everything else is then empty. */
+  error?: string;
+}
+
+export interface LineageNode {
+  id: number;
+  kind: string;
+  inputs: number[];
+  digest?: string | null;
+  count?: number | null;
+  params?: Record<string, unknown>;
+}
+
+export interface Lineage {
+  nodes: LineageNode[];
+  output?: number | null;
+}
+
+export interface UpdatePredicate {
+  client: string;
+  round: number;
+  seed: number | string;
+  module: string;
+  module_signer: string;
+  node: string;
+  base: string;
+  global: string;
+  update?: string | null;
+  examples: number;
+  data: { origin: string; digest: string; examples: number }[];
+  data_score?: number | null;
+  lineage: Lineage;
+  transcript: { root: string; entries: number; blob: string };
+  limits: Record<string, number>;
+  used: Record<string, number>;
+  failure?: { reason: string; detail: string } | null;
+  engine: string;
+  seconds: number;
+}
+
+export interface Statement {
+  _type: string;
+  subject: { name: string; digest: Record<string, string> }[];
+  predicateType: string;
+  predicate: UpdatePredicate;
+}
+
+export interface TranscriptEntry {
+  seq: number;
+  call: string;
+  args: unknown;
+  result: unknown;
+}
+
+export interface UpdateView {
+  run: string;
+  update: string;
+  /** The envelope's bytes as text; their SHA-256 is the update's id. */
+  envelope: string;
+  statement: Statement;
+  /** The transcript's canonical bytes as text, or null if the blob is missing. */
+  transcript: string | null;
+  module_name: string | null;
+  client_kind: string | null;
+  /** One for every arm that saw this update. */
+  verdicts: (Verdict & { arm: string; round: number; weight: number })[];
+  log: {
+    index: number;
+    /** The entry's canonical bytes as text. */
+    entry: string;
+    size: number;
+    proof: string[];
+    checkpoint: string;
+    /** The log's public key, hex. */
+    key: string;
+  };
+}
+
+export interface RegisteredModule {
+  digest: string;
+  name: string;
+  signer: string;
+  signer_name?: string | null;
+  created: string;
+}
+
+/** How the server says no. `what` names the thing, `hint` says what to do. */
+export interface Refusal {
+  error: string;
+  what: string;
+  hint: string;
+}

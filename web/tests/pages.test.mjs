@@ -1,0 +1,241 @@
+// Real pages in headless Chromium. FEDSEAL_URL names a running `fedseal serve`; without it the
+// fixture server answers. FEDSEAL_SHOTS names a folder for screenshots. What is compared is always
+// the page against the JSON of the same server, so the tests hold for any run.
+import assert from 'node:assert/strict';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { serveFixture } from '../fixtures/serve.mjs';
+
+const SHOTS = process.env.FEDSEAL_SHOTS;
+let base = process.env.FEDSEAL_URL?.replace(/\/$/, '');
+let fixture, browser, run, report;
+const faults = [];
+
+const json = async (path) => (await fetch(base + path)).json();
+const percent = (rate) => (rate * 100).toFixed(1);
+
+async function open(path, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on('pageerror', (error) => faults.push(`${path}: ${error.message}`));
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (/^https?:$/.test(url.protocol) && url.origin !== new URL(base).origin) faults.push(`${path}: asked ${url.origin}`);
+  });
+  await page.goto(base + path);
+  return page;
+}
+
+async function shot(page, name) {
+  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+/** An update of a run that some arm refused, else any. */
+function someUpdate() {
+  const clients = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients.map((c) => ({ ...c, arm, round: round.round }))));
+  return clients.find((c) => c.verdict.effect === 'reject') ?? clients[0];
+}
+
+before(async () => {
+  if (base === undefined) {
+    fixture = await serveFixture();
+    base = fixture.url;
+  }
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  const runs = await json('/api/runs');
+  run = (runs.find((r) => r.state === 'finished') ?? runs[0])?.run;
+  assert.ok(run, 'the server has no run to show');
+  report = await json(`/api/runs/${run}`);
+});
+after(async () => {
+  await browser?.close();
+  fixture?.close();
+  assert.deepEqual(faults, [], 'no script fault and no request to another host');
+});
+
+test('the list names every run and leads to one', async () => {
+  const page = await open('/');
+  const runs = await json('/api/runs');
+  await page.waitForSelector('[data-testid=runs]');
+  assert.equal(await page.locator('[data-testid=runs] tbody tr').count(), runs.length);
+  await shot(page, 'runs');
+  await page.click(`a[href="/runs/${run}"]`);
+  await page.waitForSelector('[data-testid=results]');
+  assert.equal(new URL(page.url()).pathname, `/runs/${run}`);
+  await page.goBack();
+  await page.waitForSelector('[data-testid=runs]');
+  await page.context().close();
+});
+
+test('the results table shows the figures of the API', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=results]');
+  for (const arm of report.arms)
+    for (const measure of ['safety', 'helpfulness']) {
+      const cell = page.locator(`[data-arm="${arm.id}"] [data-measure=${measure}]`);
+      const text = (await cell.innerText()).replace(/\s+/g, ' ');
+      const m = arm[measure];
+      if (m === null) assert.match(text, /not yet/);
+      else {
+        assert.ok(text.includes(`${percent(m.rate)} %`), `${arm.id} ${measure}: ${text}`);
+        assert.ok(text.includes(`${percent(m.low)}–${percent(m.high)}`), `${arm.id} ${measure}: ${text}`);
+        assert.ok(text.includes(`${m.hits}/${m.n}`), `${arm.id} ${measure}: ${text}`);
+      }
+    }
+  await shot(page, 'run');
+  await page.context().close();
+});
+
+test('refusals by kind are those of the API', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=verdicts]');
+  for (const row of report.verdicts) {
+    if (row.accepted + row.refused === 0) continue;
+    const title = report.arms.find((arm) => arm.id === row.arm).title;
+    const cell = page.locator('[data-testid=verdicts] tbody tr').filter({ has: page.getByRole('rowheader', { name: title, exact: true }) }).locator(`[data-kind="${row.kind}"]`);
+    assert.match(await cell.innerText(), new RegExp(`${row.refused} of ${row.refused + row.accepted}`));
+  }
+  await page.context().close();
+});
+
+test('a round leads to an update, whose proofs hold in the browser', async () => {
+  const update = someUpdate();
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=rounds]');
+  await page.selectOption('#rounds select', update.arm.id);
+  const row = page.locator(`[data-testid=rounds] a[href="/runs/${run}/updates/${update.update}"]`).first();
+  await row.click();
+  await page.waitForSelector('[data-testid=statement]');
+  const statement = await page.locator('[data-testid=statement]').innerText();
+  assert.ok(statement.includes(update.client), statement);
+  assert.ok(statement.includes(`round ${update.round}`), statement);
+  await page.waitForSelector('[data-testid=checks][data-failed="0"]');
+  const checks = await page.locator('[data-testid=checks] li').allInnerTexts();
+  assert.equal(checks.length, 6);
+  for (const text of checks) assert.match(text, /holds/);
+  const verdicts = await page.locator('#verdicts').innerText();
+  assert.ok(verdicts.includes(update.verdict.fact), 'the fact that decided is shown');
+  await shot(page, 'update');
+  const view = await json(`/api/runs/${run}/updates/${update.update}`);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByText('Download the signed envelope').click()]);
+  const { readFile } = await import('node:fs/promises');
+  assert.equal(await readFile(await download.path(), 'utf8'), view.envelope);
+  await page.context().close();
+});
+
+test('a flipped bit in what the server sends is seen', async () => {
+  const update = someUpdate();
+  const path = `/api/runs/${run}/updates/${update.update}`;
+  const view = await json(path);
+  const flip = (hex) => (hex[0] === '0' ? '1' : '0') + hex.slice(1);
+  view.log.proof[0] = flip(view.log.proof[0]);
+  view.transcript = view.transcript.replace('"seq":0', '"seq":9');
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.route(`**${path}`, (route) => route.fulfill({ json: view }));
+  await page.goto(`${base}/runs/${run}/updates/${update.update}`);
+  await page.waitForSelector('[data-testid=checks][data-failed="2"]');
+  assert.ok(await page.getByRole('alert').isVisible());
+  await context.close();
+});
+
+test('answers stand side by side', async () => {
+  const page = await open(`/runs/${run}/answers`);
+  if (report.side_by_side.length === 0) await page.getByText('No answers yet').waitFor();
+  else {
+    await page.waitForSelector('[data-testid=answers]');
+    const text = await page.locator('[data-testid=answers]').innerText();
+    for (const row of report.side_by_side) assert.ok(text.includes(row.prompt.trim().split('\n')[0]), row.prompt);
+    await shot(page, 'answers');
+  }
+  await page.context().close();
+});
+
+test('a running run is live', async (t) => {
+  const live = (await json('/api/runs')).find((r) => r.state === 'running');
+  if (live === undefined) return t.skip('this server has no running run');
+  const page = await open(`/runs/${live.run}`);
+  await page.waitForSelector('[data-testid=live]');
+  await page.getByText('Live', { exact: true }).waitFor();
+  const share = () => page.locator('[data-testid=live] progress').evaluate((bar) => bar.value);
+  const first = await share();
+  await page.waitForFunction((was) => document.querySelector('[data-testid=live] progress')?.value !== was, first, { timeout: 60_000 }).catch(() => {});
+  if (fixture) assert.ok((await share()) > first, 'the bar moves');
+  await shot(page, 'live');
+  await page.context().close();
+});
+
+test('an unsigned module is refused in words', async () => {
+  const page = await open('/modules');
+  const folder = await mkdtemp(join(tmpdir(), 'fedseal-'));
+  const file = join(folder, 'policy.wasm');
+  await writeFile(file, Buffer.from('0061736d0d000100', 'hex'));
+  await page.setInputFiles('input[name=module]', file);
+  await page.getByRole('button', { name: 'Submit' }).click();
+  const notice = page.locator('[data-testid=outcome] [role=alert]');
+  await notice.waitFor();
+  assert.match(await notice.innerText(), /not signed/i);
+  await shot(page, 'modules');
+  await page.context().close();
+});
+
+test('a missing run, a missing update and a wrong address say so', async () => {
+  for (const path of ['/runs/no-such-run', `/runs/${run}/updates/${'0'.repeat(64)}`]) {
+    const page = await open(path);
+    await page.getByRole('alert').waitFor();
+    await page.context().close();
+  }
+  const page = await open('/nowhere/at/all');
+  await page.getByText('No such page').waitFor();
+  await page.context().close();
+});
+
+test('pages work by keyboard', async () => {
+  const page = await open('/');
+  await page.waitForSelector('[data-testid=runs]');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Skip to the content');
+  await page.locator(`a[href="/runs/${run}"]`).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('[data-testid=results]');
+  assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'MAIN');
+  await page.locator('#by-round [role=slider]').first().focus();
+  await page.keyboard.press('Home');
+  assert.match(await page.locator('#by-round .when').innerText(), /before round/);
+  await page.context().close();
+});
+
+for (const theme of ['light', 'dark'])
+  test(`${theme} theme, 380 px wide: nothing runs off the page`, async () => {
+    const update = someUpdate();
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
+      const page = await open(path, { viewport: { width: 380, height: 800 }, colorScheme: theme });
+      await page.waitForSelector('h1');
+      await page.waitForLoadState('networkidle').catch(() => {});
+      await page.waitForTimeout(200);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${path} is ${wide} px too wide`);
+      const [ground, ink] = await page.evaluate(() => {
+        const style = getComputedStyle(document.documentElement);
+        const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0);
+        return [light(style.backgroundColor), light(style.color)];
+      });
+      assert.equal(ground > ink, theme === 'light', `${theme} colours`);
+      await shot(page, `${name}-380-${theme}`);
+      await page.context().close();
+    }
+    const page = await open(`/runs/${run}`, { colorScheme: theme === 'light' ? 'dark' : 'light' });
+    await page.locator('.theme select').selectOption(theme);
+    await page.reload();
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), theme, 'the choice is kept');
+    await page.waitForSelector('[data-testid=results]');
+    await shot(page, `run-${theme}`);
+    await page.context().close();
+  });
