@@ -1,1 +1,52 @@
-//! (room)
+//! What a submitter and an auditor of fedseal link.
+//!
+//! This room holds the *words* that travel between the parties and the arithmetic that checks
+//! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
+//! records and Merkle proofs. Everything here is a pure function over bytes and values, except
+//! key files ([`keys`]) and the HTTP call ([`submit`], feature `http`). It never runs a module,
+//! trains, or decides what is admitted; it builds to `wasm32-unknown-unknown` without the
+//! feature `http`, so that a browser verifies with the same code.
+//!
+//! In the order in which a reader meets them:
+//!
+//! - [`digest`] and [`ids`]: newtypes; nothing that is hashed or signed travels as a bare string.
+//! - [`canonical`]: the one place where JSON that is hashed or signed is made and read.
+//! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
+//! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
+//! - [`module`]: a module's signature. [`attestation`]: what a node says about an update, with
+//!   its [`lineage`] and [`transcript`].
+//! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
+//!
+//! ```
+//! use fedseal_client_sdk::{keys::SigningKey, module::{self, ModulePredicate}};
+//!
+//! # fn main() -> Result<(), fedseal_client_sdk::Error> {
+//! let author = SigningKey::from_seed([7; 32]);
+//! let wasm = b"\0asm...";
+//! let about = ModulePredicate::new("plain", "0.1.0");
+//! let envelope = module::sign(wasm, &about, &author)?;
+//! let verified = module::verify(wasm, &envelope, &[author.public()])?;
+//! assert_eq!(verified.predicate.name, "plain");
+//! assert!(module::verify(b"other bytes", &envelope, &[author.public()]).is_err());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod attestation;
+mod base64;
+pub mod canonical;
+pub mod digest;
+pub mod dsse;
+mod error;
+pub mod ids;
+pub mod keys;
+pub mod lineage;
+pub mod module;
+pub mod record;
+pub mod statement;
+#[cfg(feature = "http")]
+pub mod submit;
+pub mod tlog;
+pub mod transcript;
+
+pub use error::{Error, Result};

@@ -1,0 +1,90 @@
+//! What a module may use. The one place where limits and their defaults are named.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of one execution. In a TOML file every field may be left out; then the default holds.
+/// In an attestation all of them are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Size of the Wasm component, bytes. Default 16 MiB.
+    pub module_bytes: u64,
+    /// Time for compiling it, seconds. Default 30.
+    pub compile_seconds: u64,
+    /// Wasm instructions, in the runtime's fuel units. Default 20e9.
+    pub fuel: u64,
+    /// Wall-clock time of the whole execution, host calls included, seconds. Default 3,600.
+    pub wall_seconds: u64,
+    /// Wall-clock time inside the guest's own code, host calls not included, seconds.
+    /// Default 10.
+    pub guest_seconds: u64,
+    /// Linear memory, all memories together, bytes. Default 64 MiB.
+    pub memory_bytes: u64,
+    /// Table elements, all tables together. Default 10,000.
+    pub tables: u64,
+    /// Core module instances inside the component. Default 32.
+    pub instances: u64,
+    /// Wasm stack, bytes. Default 512 KiB.
+    pub stack_bytes: u64,
+    /// Resource handles alive at once. Default 1,024.
+    pub handles: u64,
+    /// Bytes that cross the boundary in one host call. Default 16 MiB.
+    pub call_bytes: u64,
+    /// Host calls. Default 100,000.
+    pub host_calls: u64,
+    /// Optimiser steps, all `train` calls together. Default 10,000.
+    pub train_steps: u64,
+    /// Training tokens, all `train` calls together. Default 50e6.
+    pub train_tokens: u64,
+    /// Tokens written by `generate`, all calls together. Default 1e6.
+    pub generated_tokens: u64,
+    /// One log line, bytes. Default 4,096.
+    pub log_record_bytes: u64,
+    /// All log lines together, bytes. Default 256 KiB.
+    pub log_total_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            module_bytes: 16 << 20,
+            compile_seconds: 30,
+            fuel: 20_000_000_000,
+            wall_seconds: 3_600,
+            guest_seconds: 10,
+            memory_bytes: 64 << 20,
+            tables: 10_000,
+            instances: 32,
+            stack_bytes: 512 << 10,
+            handles: 1_024,
+            call_bytes: 16 << 20,
+            host_calls: 100_000,
+            train_steps: 10_000,
+            train_tokens: 50_000_000,
+            generated_tokens: 1_000_000,
+            log_record_bytes: 4_096,
+            log_total_bytes: 256 << 10,
+        }
+    }
+}
+
+/// What an execution used. Deterministic, except that `peak_memory_bytes` counts linear memory
+/// and not the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Fuel units.
+    pub fuel: u64,
+    /// Largest linear memory, bytes.
+    pub peak_memory_bytes: u64,
+    /// Host calls.
+    pub host_calls: u64,
+    /// Optimiser steps.
+    pub train_steps: u64,
+    /// Training tokens.
+    pub train_tokens: u64,
+    /// Tokens written by `generate`.
+    pub generated_tokens: u64,
+    /// Log bytes.
+    pub log_bytes: u64,
+}

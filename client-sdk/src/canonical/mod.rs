@@ -1,0 +1,63 @@
+//! Canonical JSON: the one place where JSON that is hashed or signed is made and read.
+//!
+//! The form is that of RFC 8785: no whitespace, object keys sorted by their UTF-16 code units,
+//! minimal string escapes, and numbers as ECMAScript prints them. It deviates in one point:
+//! integers are written in full over the whole range of `u64` and `i64` (RFC 8785 rounds them
+//! to 53 bits), because seeds are 64 bits wide.
+//!
+//! A value has one byte string and a byte string has one value: [`from_slice`] writes what it
+//! has read again and refuses bytes that differ, which also refuses unknown fields, repeated
+//! keys and fields that were left out.
+
+mod encode;
+mod number;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+pub(crate) use encode::{write_string, write_value};
+
+/// The canonical bytes of a value.
+///
+/// # Errors
+/// [`Error::Encode`] for a number that is not finite or needs more than 64 bits, and for a map
+/// whose keys are not strings or integers, or repeat.
+pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(256);
+    value
+        .serialize(encode::Encoder { out: &mut out })
+        .map_err(|e| Error::Encode(e.0))?;
+    Ok(out)
+}
+
+/// Reads a value from bytes that must be its canonical form.
+///
+/// # Errors
+/// [`Error::Json`] when the bytes are not JSON for `T`; [`Error::NotCanonical`] when they are,
+/// but differ from [`to_vec`] of the value.
+pub fn from_slice<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let what = short_type_name::<T>();
+    let value: T = serde_json::from_slice(bytes).map_err(|source| Error::Json { what, source })?;
+    let again = to_vec(&value)?;
+    if again != bytes {
+        let offset = again
+            .iter()
+            .zip(bytes)
+            .position(|(a, b)| a != b)
+            .unwrap_or_else(|| again.len().min(bytes.len()));
+        return Err(Error::NotCanonical { what, offset });
+    }
+    Ok(value)
+}
+
+/// `Statement<..>` instead of `fedseal_client_sdk::statement::Statement<..>`.
+fn short_type_name<T>() -> &'static str {
+    let full = std::any::type_name::<T>();
+    let head = full.split('<').next().unwrap_or(full);
+    head.rsplit("::").next().unwrap_or(full)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The one error type of this crate: each variant is something a caller can act on.
+
+use crate::digest::Digest;
+
+/// Result of every fallible function here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can be wrong with a key, a signature, a statement, a record or a proof.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A string is not exactly `bytes` bytes of lowercase hex.
+    #[error("{what}: expected {bytes} bytes as {} lowercase hex digits, got {got:?}", bytes * 2)]
+    Hex {
+        /// What was read.
+        what: &'static str,
+        /// How many bytes were expected.
+        bytes: usize,
+        /// The string as it came (cut after 80 characters).
+        got: String,
+    },
+    /// A string is not standard base64 with canonical padding.
+    #[error(
+        "{what}: not strict base64 (standard alphabet, canonical padding, no whitespace): {detail}"
+    )]
+    Base64 {
+        /// What was read.
+        what: &'static str,
+        /// What the decoder met.
+        detail: String,
+    },
+    /// JSON that does not parse into the expected type.
+    #[error("{what}: {source}")]
+    Json {
+        /// The Rust type that was expected.
+        what: &'static str,
+        /// Position and reason.
+        source: serde_json::Error,
+    },
+    /// JSON that parses, but is not the one canonical form of its value.
+    #[error(
+        "{what}: not canonical JSON, first difference at byte {offset} (keys sorted, no whitespace, no unknown or repeated fields)"
+    )]
+    NotCanonical {
+        /// The Rust type that was expected.
+        what: &'static str,
+        /// First byte at which the canonical form differs.
+        offset: usize,
+    },
+    /// A value that has no canonical JSON form (a non-finite number, a key that is not a string).
+    #[error("cannot be written as canonical JSON: {0}")]
+    Encode(String),
+    /// Bytes do not hash to the digest that names them.
+    #[error("{what}: expected sha256 {expected}, got {got}")]
+    DigestMismatch {
+        /// What was hashed.
+        what: String,
+        /// The digest that was promised.
+        expected: Digest,
+        /// The digest of the bytes at hand.
+        got: Digest,
+    },
+    /// A key that cannot be used.
+    #[error("{what}: {detail}")]
+    Key {
+        /// Which key.
+        what: String,
+        /// Why it cannot be used.
+        detail: String,
+    },
+    /// A key file that others can read.
+    #[error("{path}: mode {mode:04o} lets others read this private key; run: chmod 600 '{path}'")]
+    KeyMode {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A signature does not verify, or no trusted key made one.
+    #[error("{what}: {detail}")]
+    Signature {
+        /// What was signed.
+        what: &'static str,
+        /// Which signer, which key id.
+        detail: String,
+    },
+    /// A signed value says something else than expected.
+    #[error("{what}: expected {expected}, got {got}")]
+    Mismatch {
+        /// Which field.
+        what: &'static str,
+        /// The value that was required.
+        expected: String,
+        /// The value that was found.
+        got: String,
+    },
+    /// A value that breaks a rule of its type (a lineage with a cycle, an entry too long).
+    #[error("{what}: {detail}")]
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Which rule, and where.
+        detail: String,
+    },
+    /// A Merkle proof does not lead to the root.
+    #[error("{what}: {detail}")]
+    Proof {
+        /// `inclusion proof` or `consistency proof`.
+        what: &'static str,
+        /// Sizes, expected and computed roots.
+        detail: String,
+    },
+    /// The server could not be reached.
+    #[error("{url}: {detail}")]
+    Http {
+        /// Where the request went.
+        url: String,
+        /// What the transport said.
+        detail: String,
+    },
+    /// The server answered and refused.
+    #[error("{url} refused with status {status}: {error} ({what}){}", hint.as_deref().map(|h| format!("; hint: {h}")).unwrap_or_default())]
+    Refused {
+        /// Where the request went.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What is wrong.
+        error: String,
+        /// Which part of the request.
+        what: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Error::Io {
+            path: path.display().to_string(),
+            source,
+        }
+    }
+}

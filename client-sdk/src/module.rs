@@ -1,0 +1,192 @@
+//! A module's signature: an in-toto statement by its author about the Wasm bytes, kept in a
+//! detached file `MODULE.wasm.dsse.json` beside them.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::dsse::Envelope;
+use crate::keys::{PublicKey, SigningKey};
+use crate::statement::{Statement, Subject};
+use crate::{Error, Result};
+
+/// The predicate type of a module statement.
+pub const PREDICATE_TYPE: &str = "urn:fedseal:module:v1";
+
+/// What the author says about a module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModulePredicate {
+    /// Short name: lowercase letters, digits, `-`, `_`, `.`; at most 64 characters.
+    pub name: String,
+    /// The author's version.
+    pub version: String,
+    /// One line for people.
+    pub description: Option<String>,
+    /// What kind of policy it is, for people.
+    pub kind: Option<String>,
+}
+
+impl ModulePredicate {
+    /// A predicate with a name and a version alone.
+    pub fn new(name: &str, version: &str) -> Self {
+        ModulePredicate {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            description: None,
+            kind: None,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        let bad = |detail: String| Error::Invalid {
+            what: "module predicate",
+            detail,
+        };
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
+            return Err(bad(format!(
+                "the name {:?} is not 1 to 64 of a-z, 0-9, '-', '_', '.'",
+                self.name.chars().take(80).collect::<String>()
+            )));
+        }
+        let texts = [
+            ("version", Some(&self.version), 64),
+            ("description", self.description.as_ref(), 1000),
+            ("kind", self.kind.as_ref(), 64),
+        ];
+        for (field, text, longest) in texts {
+            if text.is_some_and(|t| t.len() > longest || t.chars().any(char::is_control)) {
+                return Err(bad(format!(
+                    "{field} is longer than {longest} bytes or holds control characters"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A module whose signature verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedModule {
+    /// The digest of the Wasm bytes: the module's name everywhere.
+    pub digest: Digest,
+    /// What the author says.
+    pub predicate: ModulePredicate,
+    /// The trusted key that signed.
+    pub signer: PublicKey,
+}
+
+/// Signs Wasm bytes.
+///
+/// # Errors
+/// [`Error::Invalid`] when the predicate breaks the rules of its fields.
+pub fn sign(bytes: &[u8], predicate: &ModulePredicate, key: &SigningKey) -> Result<Envelope> {
+    predicate.validate()?;
+    let subject = Subject::new(&subject_name(&predicate.name), Digest::of(bytes));
+    Statement::new(vec![subject], PREDICATE_TYPE, predicate.clone()).sign(key)
+}
+
+/// Verifies that a trusted author signed exactly these Wasm bytes.
+///
+/// # Errors
+/// Those of [`Statement::open`]; [`Error::DigestMismatch`] when the statement is about other
+/// bytes.
+pub fn verify(bytes: &[u8], envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
+    let opened = Statement::<ModulePredicate>::open(envelope, trusted, PREDICATE_TYPE)?;
+    let statement = opened.statement;
+    statement.predicate.validate()?;
+    let name = subject_name(&statement.predicate.name);
+    let [subject] = statement.subject.as_slice() else {
+        return Err(Error::Invalid {
+            what: "module statement",
+            detail: format!("{} subjects, a module has one", statement.subject.len()),
+        });
+    };
+    crate::statement::expect("module statement subject", &name, &subject.name)?;
+    let got = Digest::of(bytes);
+    if subject.digest.sha256 != got {
+        return Err(Error::DigestMismatch {
+            what: format!("module {name}"),
+            expected: subject.digest.sha256,
+            got,
+        });
+    }
+    Ok(VerifiedModule {
+        digest: got,
+        predicate: statement.predicate,
+        signer: opened.signer,
+    })
+}
+
+/// Where the signature of `plain.wasm` is kept: `plain.wasm.dsse.json`.
+pub fn envelope_path(module: &Path) -> PathBuf {
+    let mut path = module.as_os_str().to_owned();
+    path.push(".dsse.json");
+    path.into()
+}
+
+fn subject_name(name: &str) -> String {
+    format!("{name}.wasm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds_bytes_name_and_signer() {
+        let key = SigningKey::from_seed([3; 32]);
+        let mut about = ModulePredicate::new("plain", "0.1.0");
+        about.description = Some("trains on the shard".into());
+        let envelope = sign(b"wasm", &about, &key).unwrap();
+        let verified = verify(b"wasm", &envelope, &[key.public()]).unwrap();
+        assert_eq!(verified.digest, Digest::of(b"wasm"));
+        assert_eq!(verified.predicate, about);
+        assert_eq!(verified.signer, key.public());
+
+        let error = verify(b"wasn", &envelope, &[key.public()])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(&Digest::of(b"wasm").to_string()), "{error}");
+        assert!(error.contains(&Digest::of(b"wasn").to_string()), "{error}");
+        assert!(
+            verify(
+                b"wasm",
+                &envelope,
+                &[SigningKey::from_seed([4; 32]).public()]
+            )
+            .is_err()
+        );
+        assert!(verify(b"wasm", &envelope, &[]).is_err());
+    }
+
+    #[test]
+    fn names_are_plain() {
+        let key = SigningKey::from_seed([3; 32]);
+        for bad in ["", "../x", "Über", "a b", &"a".repeat(65)] {
+            assert!(
+                sign(b"w", &ModulePredicate::new(bad, "1"), &key).is_err(),
+                "{bad:?}"
+            );
+        }
+        assert!(sign(b"w", &ModulePredicate::new("a", "1\n2"), &key).is_err());
+        assert_eq!(
+            envelope_path(Path::new("d/plain.wasm")),
+            Path::new("d/plain.wasm.dsse.json")
+        );
+    }
+
+    #[test]
+    fn another_statement_is_no_module_signature() {
+        let key = SigningKey::from_seed([3; 32]);
+        let statement = Statement::new(
+            vec![Subject::new("plain.wasm", Digest::of(b"wasm"))],
+            "urn:fedseal:update:v1",
+            ModulePredicate::new("plain", "1"),
+        );
+        let envelope = statement.sign(&key).unwrap();
+        assert!(verify(b"wasm", &envelope, &[key.public()]).is_err());
+    }
+}

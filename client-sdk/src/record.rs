@@ -1,0 +1,354 @@
+//! The records of the log. Every entry is the canonical JSON of one [`Record`], at most
+//! [`MAX_BYTES`] long: digests and short facts. Payloads live among the blobs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::{ClientId, Round, Seed};
+use crate::keys::PublicKey;
+use crate::{Error, Result, canonical};
+
+/// The longest entry, bytes: its length is a `uint16` in the entry bundle (C2SP tlog-tiles).
+pub const MAX_BYTES: usize = 65_535;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Record {
+    /// The first entry: what this run is.
+    RunOpened {
+        /// The run's configuration, a blob.
+        run_config: Digest,
+        /// The base model.
+        base: Digest,
+        /// The node that executes and signs.
+        node: PublicKey,
+        /// The run's seed.
+        seed: Seed,
+        /// When, RFC 3339, UTC.
+        created: String,
+    },
+    /// A module may be used from here on.
+    ModuleRegistered {
+        /// Its Wasm bytes, a blob.
+        module: Digest,
+        /// Its signature, a blob.
+        envelope: Digest,
+        /// Its name.
+        name: String,
+        /// Its author.
+        signer: PublicKey,
+    },
+    /// A client takes part from here on.
+    ClientRegistered {
+        /// Its name.
+        client: ClientId,
+        /// Its key.
+        key: PublicKey,
+        /// Its shard.
+        shard: Digest,
+        /// How many examples the shard holds.
+        examples: u32,
+        /// Always none: whether a client is honest is not something the log knows.
+        kind: Option<String>,
+    },
+    /// The canary prompts are fixed; nobody sees them yet.
+    CanariesSealed {
+        /// The sealed set.
+        digest: Digest,
+    },
+    /// A round begins.
+    RoundOpened {
+        /// In which arm of the experiment.
+        arm: String,
+        /// Which round.
+        round: Round,
+        /// The sampled clients.
+        clients: Vec<ClientId>,
+        /// The global adapter they start from, a blob.
+        global: Digest,
+        /// The round's seed.
+        seed: Seed,
+        /// The learning rate of local training.
+        learning_rate: f64,
+    },
+    /// An execution ended; its attestation is the update's id.
+    Update {
+        /// What determines it: equal keys, equal executions. Arms share them by it.
+        key: Digest,
+        /// For whom.
+        client: ClientId,
+        /// In which round.
+        round: Round,
+        /// The attestation's envelope, a blob.
+        attestation: Digest,
+        /// The adapter, a blob; none after a failure.
+        update: Option<Digest>,
+    },
+    /// Admission decided.
+    Verdict {
+        /// In which arm.
+        arm: String,
+        /// Which round.
+        round: Round,
+        /// Whose update.
+        client: ClientId,
+        /// Which update.
+        attestation: Digest,
+        /// What follows.
+        effect: Effect,
+        /// Its factor in the aggregation, 0 to 1.
+        weight: f64,
+        /// The check that decided.
+        check: String,
+        /// The fact that it found.
+        fact: String,
+    },
+    /// The next global adapter was made.
+    Aggregated {
+        /// In which arm.
+        arm: String,
+        /// Which round.
+        round: Round,
+        /// By which rule.
+        rule: String,
+        /// Who counted, and how much.
+        weights: Vec<(ClientId, f64)>,
+        /// The result, a blob.
+        global: Digest,
+    },
+    /// An adapter was evaluated.
+    Evaluated {
+        /// What determines it: equal keys, equal results.
+        key: Digest,
+        /// In which arm.
+        arm: String,
+        /// After which round.
+        round: Round,
+        /// Which adapter.
+        adapter: Digest,
+        /// The result, a blob.
+        result: Digest,
+    },
+    /// A post-hoc defence made a new adapter.
+    Defended {
+        /// In which arm.
+        arm: String,
+        /// The result, a blob.
+        adapter: Digest,
+        /// The defence data, a blob.
+        data: Digest,
+    },
+    /// The canary prompts are open now; the digest equals the sealed one.
+    CanariesOpened {
+        /// The set, a blob.
+        digest: Digest,
+    },
+    /// The report was written.
+    Report {
+        /// Its bytes, a blob.
+        digest: Digest,
+    },
+    /// Nothing follows.
+    Closed,
+}
+
+/// What a verdict does with an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It counts in full.
+    Accept,
+    /// It counts with a smaller weight.
+    DownWeight,
+    /// It is kept aside and does not count.
+    Quarantine,
+    /// It does not count.
+    Reject,
+}
+
+impl Effect {
+    /// The text used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::Accept => "accept",
+            Effect::DownWeight => "down-weight",
+            Effect::Quarantine => "quarantine",
+            Effect::Reject => "reject",
+        }
+    }
+
+    /// Whether the update enters the aggregation.
+    pub fn counts(self) -> bool {
+        matches!(self, Effect::Accept | Effect::DownWeight)
+    }
+}
+
+impl std::fmt::Display for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Record {
+    /// The entry's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when they are longer than [`MAX_BYTES`]; [`Error::Encode`] for a number
+    /// that is not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bytes = canonical::to_vec(self)?;
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::Invalid {
+                what: "log record",
+                detail: format!("{} bytes, an entry holds at most {MAX_BYTES}", bytes.len()),
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::NotCanonical`], [`Error::Invalid`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Record> {
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::Invalid {
+                what: "log record",
+                detail: format!("{} bytes, an entry holds at most {MAX_BYTES}", bytes.len()),
+            });
+        }
+        canonical::from_slice(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+
+    fn d(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    fn one_of_each() -> Vec<Record> {
+        let key = SigningKey::from_seed([1; 32]).public();
+        let arm = || "clean".to_owned();
+        let client = || ClientId::from("client-00");
+        vec![
+            Record::RunOpened {
+                run_config: d("c"),
+                base: d("b"),
+                node: key,
+                seed: Seed(u64::MAX),
+                created: "2026-01-02T03:04:05Z".into(),
+            },
+            Record::ModuleRegistered {
+                module: d("m"),
+                envelope: d("e"),
+                name: "plain".into(),
+                signer: key,
+            },
+            Record::ClientRegistered {
+                client: client(),
+                key,
+                shard: d("s"),
+                examples: 500,
+                kind: None,
+            },
+            Record::CanariesSealed { digest: d("x") },
+            Record::RoundOpened {
+                arm: arm(),
+                round: Round(0),
+                clients: vec![client()],
+                global: d("g"),
+                seed: Seed(3),
+                learning_rate: 1e-3,
+            },
+            Record::Update {
+                key: d("k"),
+                client: client(),
+                round: Round(0),
+                attestation: d("a"),
+                update: None,
+            },
+            Record::Verdict {
+                arm: arm(),
+                round: Round(0),
+                client: client(),
+                attestation: d("a"),
+                effect: Effect::DownWeight,
+                weight: 0.5,
+                check: "scale".into(),
+                fact: "factor 2.0".into(),
+            },
+            Record::Aggregated {
+                arm: arm(),
+                round: Round(0),
+                rule: "fedavg".into(),
+                weights: vec![(client(), 1.0)],
+                global: d("g2"),
+            },
+            Record::Evaluated {
+                key: d("k"),
+                arm: arm(),
+                round: Round(0),
+                adapter: d("g2"),
+                result: d("r"),
+            },
+            Record::Defended {
+                arm: arm(),
+                adapter: d("g3"),
+                data: d("d"),
+            },
+            Record::CanariesOpened { digest: d("x") },
+            Record::Report { digest: d("p") },
+            Record::Closed,
+        ]
+    }
+
+    #[test]
+    fn every_record_round_trips() {
+        for record in one_of_each() {
+            let bytes = record.to_bytes().unwrap();
+            assert_eq!(Record::from_bytes(&bytes).unwrap(), record);
+            let mut more = bytes.clone();
+            more.truncate(more.len() - 1);
+            more.extend_from_slice(b",\"zzz\":1}");
+            assert!(
+                Record::from_bytes(&more).is_err(),
+                "unknown field in {record:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn fixed_bytes() {
+        assert_eq!(Record::Closed.to_bytes().unwrap(), br#"{"type":"closed"}"#);
+        let text = String::from_utf8(one_of_each()[6].to_bytes().unwrap()).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                "{{\"arm\":\"clean\",\"attestation\":\"{}\",\"check\":\"scale\",\"client\":\"client-00\",\"effect\":\"down-weight\",\"fact\":\"factor 2.0\",\"round\":0,\"type\":\"verdict\",\"weight\":0.5}}",
+                d("a")
+            )
+        );
+    }
+
+    #[test]
+    fn too_long_and_not_finite() {
+        let record = |fact: String, weight| Record::Verdict {
+            arm: "a".into(),
+            round: Round(0),
+            client: "c".into(),
+            attestation: d("a"),
+            effect: Effect::Accept,
+            weight,
+            check: "k".into(),
+            fact,
+        };
+        assert!(record("x".repeat(65_000), 1.0).to_bytes().is_ok());
+        assert!(record("x".repeat(65_536), 1.0).to_bytes().is_err());
+        assert!(record(String::new(), f64::NAN).to_bytes().is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! Transparency-log arithmetic: RFC 6962 tree hashes and proofs, C2SP checkpoints.
+//!
+//! Pure functions; `fedseal_ledger` keeps the tree on disk.
+
+mod note;
+mod proof;
+
+pub use note::{Checkpoint, note_key_hash, verifier_key};
+pub use proof::{
+    consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root_of,
+    verify_consistency, verify_inclusion,
+};

@@ -1,0 +1,197 @@
+//! Checkpoints: signed notes (C2SP signed-note and tlog-checkpoint,
+//! <https://c2sp.org/signed-note>, <https://c2sp.org/tlog-checkpoint>).
+
+use crate::digest::Digest;
+use crate::keys::{PublicKey, SigningKey};
+use crate::{Error, Result, base64};
+
+/// The signature type of Ed25519 in a verifier key and a key hash.
+const ALGORITHM: u8 = 0x01;
+
+/// Longer notes are refused unread.
+const MAX_NOTE: usize = 64 << 10;
+
+/// A log's head: how many entries it has, and the root of their tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The log's name, also the name of its key: no whitespace, no `+`.
+    pub origin: String,
+    /// How many entries.
+    pub size: u64,
+    /// The root of their tree.
+    pub root: Digest,
+}
+
+impl Checkpoint {
+    /// The note text: three lines. (tlog-checkpoint: "origin, tree size in decimal, root hash in
+    /// base64".)
+    pub fn body(&self) -> String {
+        format!(
+            "{}\n{}\n{}\n",
+            self.origin,
+            self.size,
+            base64::encode(&self.root.0)
+        )
+    }
+
+    /// The signed note.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the origin cannot be a key name.
+    pub fn sign(&self, key: &SigningKey) -> Result<String> {
+        sign_note(&self.body(), &self.origin, key)
+    }
+
+    /// Reads the text of a note, without looking at its signatures.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the line that is wrong.
+    pub fn parse(note: &str) -> Result<Checkpoint> {
+        let (text, _) = split_note(note)?;
+        let mut lines = text.lines();
+        let (Some(origin), Some(size_text), Some(root), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next())
+        else {
+            return Err(invalid("expected three lines: origin, size, root".into()));
+        };
+        check_name(origin)?;
+        let size: u64 = size_text
+            .parse()
+            .ok()
+            .filter(|n: &u64| n.to_string() == size_text)
+            .ok_or_else(|| invalid(format!("the size {size_text:?} is not a decimal number")))?;
+        let root = base64::decode("checkpoint root", root)?;
+        let root: [u8; 32] = root
+            .try_into()
+            .map_err(|r: Vec<u8>| invalid(format!("the root has {} bytes, not 32", r.len())))?;
+        Ok(Checkpoint {
+            origin: origin.to_owned(),
+            size,
+            root: Digest(root),
+        })
+    }
+
+    /// Reads a note and verifies that the log of this origin and key signed it. Signatures by
+    /// other keys (witnesses) are ignored.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Mismatch`] (origin), [`Error::Invalid`].
+    pub fn verify(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint> {
+        let checkpoint = Checkpoint::parse(note)?;
+        crate::statement::expect("checkpoint origin", origin, &checkpoint.origin)?;
+        verify_note(note, origin, key)?;
+        Ok(checkpoint)
+    }
+}
+
+/// The first four bytes of `SHA-256(name || "\n" || 0x01 || key)` (signed-note, "Signature
+/// types").
+pub fn note_key_hash(name: &str, key: &PublicKey) -> [u8; 4] {
+    let hash = Digest::of_parts(&[name.as_bytes(), b"\n", &[ALGORITHM], key.as_bytes()]);
+    let [a, b, c, d, ..] = hash.0;
+    [a, b, c, d]
+}
+
+/// The key as other verifiers of signed notes take it: `name+hash+base64(0x01 || key)`.
+pub fn verifier_key(name: &str, key: &PublicKey) -> String {
+    let mut raw = vec![ALGORITHM];
+    raw.extend_from_slice(key.as_bytes());
+    format!(
+        "{name}+{}+{}",
+        hex::encode(note_key_hash(name, key)),
+        base64::encode(&raw)
+    )
+}
+
+fn sign_note(text: &str, name: &str, key: &SigningKey) -> Result<String> {
+    check_name(name)?;
+    let mut raw = note_key_hash(name, &key.public()).to_vec();
+    raw.extend_from_slice(&key.sign(text.as_bytes()));
+    Ok(format!(
+        "{text}\n\u{2014} {name} {}\n",
+        base64::encode(&raw)
+    ))
+}
+
+fn verify_note(note: &str, name: &str, key: &PublicKey) -> Result<()> {
+    let fail = |detail: String| Error::Signature {
+        what: "checkpoint",
+        detail,
+    };
+    let (text, signatures) = split_note(note)?;
+    let expected = note_key_hash(name, key);
+    for line in signatures.lines() {
+        let Some((signer, raw)) = line
+            .strip_prefix("\u{2014} ")
+            .and_then(|rest| rest.split_once(' '))
+        else {
+            return Err(invalid(format!("not a signature line: {line:?}")));
+        };
+        check_name(signer)?;
+        let raw = base64::decode("checkpoint signature", raw)?;
+        if raw.len() < 5 {
+            return Err(invalid(format!("the signature by {signer} is too short")));
+        }
+        let (hash, signature) = raw.split_at(4);
+        if signer != name || hash != expected {
+            continue;
+        }
+        let signature = <[u8; 64]>::try_from(signature).map_err(|_| {
+            fail(format!(
+                "the signature by {name} has {} bytes, not 64",
+                signature.len()
+            ))
+        })?;
+        return key.verify(text.as_bytes(), &signature).map_err(|_| {
+            fail(format!(
+                "the signature by {name} does not verify under key {key}"
+            ))
+        });
+    }
+    Err(fail(format!(
+        "it has no signature by {}",
+        verifier_key(name, key)
+    )))
+}
+
+/// Text (with its final newline) and signature lines of a note.
+fn split_note(note: &str) -> Result<(&str, &str)> {
+    if note.len() > MAX_NOTE {
+        return Err(invalid(format!("longer than {MAX_NOTE} bytes")));
+    }
+    if note.chars().any(|c| c < ' ' && c != '\n') {
+        return Err(invalid("it holds control characters".into()));
+    }
+    let at = note
+        .rfind("\n\n")
+        .ok_or_else(|| invalid("no empty line before the signatures".into()))?;
+    let (text, signatures) = note.split_at(at + 1);
+    let signatures = &signatures[1..];
+    if signatures.is_empty() || !signatures.ends_with('\n') {
+        return Err(invalid("no signature lines, or the last one is cut".into()));
+    }
+    Ok((text, signatures))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty()
+        || name
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '+')
+    {
+        return Err(invalid(format!(
+            "the name {name:?} is empty or holds whitespace, control characters or '+'"
+        )));
+    }
+    Ok(())
+}
+
+fn invalid(detail: String) -> Error {
+    Error::Invalid {
+        what: "checkpoint",
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;
