@@ -22,7 +22,7 @@ export interface Drawing {
   height: number;
 }
 
-export const BOX = { width: 148, height: 50, gapX: 22, gapY: 44 };
+export const BOX = { width: 164, height: 50, gapX: 22, gapY: 44 };
 const MARGIN = 6;
 /** More siblings than this become one box with a count. */
 const MOST_SIBLINGS = 3;
