@@ -141,6 +141,7 @@ pub enum Error {
     },
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl Error {
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Error::Io {

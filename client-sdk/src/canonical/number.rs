@@ -6,8 +6,18 @@ pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
         out.push(b'0');
         return;
     }
-    // Rust prints the shortest digits that read back as the same number: `d[.ddd]e[-]x`.
-    let text = format!("{:e}", value.abs());
+    // Rust prints the shortest digits that read back as the same number, `d[.ddd]e[-]x`, but does
+    // not promise which of two equally short ones. ECMA-262 takes the closer and, in a tie, the
+    // even one: that is the exact value rounded to as many digits, unless it lies just outside of
+    // what reads back (at a power of two).
+    let magnitude = value.abs();
+    let mut text = format!("{magnitude:e}");
+    let shown = text.bytes().take_while(|b| *b != b'e');
+    let after_point = shown.filter(u8::is_ascii_digit).count() - 1;
+    let rounded = format!("{magnitude:.after_point$e}");
+    if rounded.parse() == Ok(magnitude) {
+        text = rounded;
+    }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
     let exponent: i32 = exponent.parse().unwrap_or(0);
