@@ -1,4 +1,5 @@
 import { eventsUrl, getReport } from './api';
+import { percent } from './format';
 import type { Report } from './types';
 
 /** The events of a run that a page shows as they come; the last ones only. */
@@ -77,8 +78,27 @@ export class LiveReport {
 function readable(data: string): string | null {
   try {
     const event = JSON.parse(data) as Record<string, unknown>;
-    const text = event.label ?? event.message ?? event.type ?? event.kind;
-    return typeof text === 'string' ? text : null;
+    const { type, arm, round, client } = event;
+    switch (type) {
+      case 'progress':
+        return String(event.label);
+      case 'note':
+        return String(event.text);
+      case 'update':
+        return event.failure
+          ? `${client}, round ${round}: failed (${event.failure})`
+          : `${client}, round ${round}: update ${String(event.update).slice(0, 12)}`;
+      case 'verdict':
+        return `${arm}, round ${round}, ${client}: ${event.effect} by ${event.check}: ${event.fact}`;
+      case 'round':
+        return `${arm}, round ${round}: ${event.counted} updates counted`;
+      case 'evaluated': {
+        const rate = (m: unknown) => percent((m as { rate: number }).rate);
+        return `${arm}, round ${round}: safety ${rate(event.safety)} %, helpfulness ${rate(event.helpfulness)} %`;
+      }
+      default:
+        return typeof type === 'string' ? type : null;
+    }
   } catch {
     return null;
   }

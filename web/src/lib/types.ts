@@ -22,10 +22,11 @@ export interface RoundClient {
   kind: string;
   module: string;
   module_name: string;
-  weight: number;
-  verdict: Verdict;
+  /** null while the round is open. */
+  weight: number | null;
+  verdict: Verdict | null;
   /** Digest of the attestation's envelope: the update's id. */
-  update: string;
+  update: string | null;
   examples: number;
 }
 
@@ -68,23 +69,41 @@ export interface SideBySide {
   answers: Record<string, string>;
 }
 
-export type RunState = 'running' | 'finished' | 'failed' | 'interrupted';
+export type RunState = 'running' | 'finished' | 'failed';
 
 export interface Report {
   run: string;
   title: string;
   state: RunState;
   progress: Progress;
+  /** Why it failed, where it did. */
+  error?: string;
   started: string;
   seconds: number;
+  /** MiB. */
   peak_mb: number;
+  seed?: number | string;
+  /** What the bits depend on. */
+  engine?: string;
   experiment: Record<string, unknown>;
   base: { digest: string; name: string };
   node: string;
   log: { size: number; root: string; checkpoint: string };
   arms: Arm[];
   verdicts: KindCount[];
+  defence?: DefenceData[];
   side_by_side: SideBySide[];
+}
+
+/** What the post-hoc defence of an arm was trained on, and how much was generated for it. */
+export interface DefenceData {
+  arm: string;
+  level: number;
+  safety: number;
+  helpful: number;
+  safety_tried: number;
+  helpful_tried: number;
+  data: string;
 }
 
 export interface RunSummary {
