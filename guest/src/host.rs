@@ -86,14 +86,14 @@ pub trait Policy {
 }
 
 impl Context {
-    /// The round's own training options, without a proximal term.
+    /// The round's own training options.
     #[must_use]
     pub fn train_options(&self) -> TrainOptions {
         TrainOptions {
             steps: self.steps,
             batch_size: self.batch_size,
             learning_rate: self.learning_rate,
-            proximal_mu: 0.0,
+            proximal_mu: self.proximal_mu,
         }
     }
 }

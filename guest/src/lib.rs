@@ -75,7 +75,7 @@ macro_rules! export_policy {
                 }
             }
 
-            $crate::export::export!(Component with_types_in $crate::export::bindings);
+    $crate::export::export!(Component with_types_in $crate::export::bindings);
         };
     };
 }

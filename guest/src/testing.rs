@@ -62,6 +62,7 @@ impl FakeHost {
                 steps: 4,
                 batch_size: 2,
                 learning_rate: 0.5,
+                proximal_mu: 0.0,
                 shard_examples: examples,
             },
             shard: (0..examples).map(pair).collect(),
@@ -197,7 +198,10 @@ impl Host for FakeHost {
 
     fn clip(&mut self, source: &Self::Adapter, norm: f64) -> Result<Self::Adapter, Error> {
         let pairs = source.iter().zip(&self.global);
-        let length = pairs.map(|(v, g)| f64::from(v - g).powi(2)).sum::<f64>().sqrt();
+        let length = pairs
+            .map(|(v, g)| f64::from(v - g).powi(2))
+            .sum::<f64>()
+            .sqrt();
         let factor = if length > norm { norm / length } else { 1.0 };
         Ok(self.around_global(source, factor))
     }
@@ -234,7 +238,10 @@ impl Host for FakeHost {
         if self.submitted.is_some() {
             return Err(Error::Invalid("submitted already".into()));
         }
-        self.submitted = Some(Submitted { values: source.clone(), examples });
+        self.submitted = Some(Submitted {
+            values: source.clone(),
+            examples,
+        });
         Ok(())
     }
 }

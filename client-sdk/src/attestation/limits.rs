@@ -30,6 +30,12 @@ pub struct Limits {
     pub handles: u64,
     /// Bytes that cross the boundary in one host call. Default 16 MiB.
     pub call_bytes: u64,
+    /// Memory that the host holds for the guest: datasets, adapters, generated text; bytes.
+    /// Default 1 GiB.
+    pub host_bytes: u64,
+    /// Bytes that the host copies, hashes and compares for the guest, all calls together.
+    /// Default 16 GiB.
+    pub host_work_bytes: u64,
     /// Host calls. Default 100,000.
     pub host_calls: u64,
     /// Optimiser steps, all `train` calls together. Default 10,000.
@@ -58,6 +64,8 @@ impl Default for Limits {
             stack_bytes: 512 << 10,
             handles: 1_024,
             call_bytes: 16 << 20,
+            host_bytes: 1 << 30,
+            host_work_bytes: 16 << 30,
             host_calls: 100_000,
             train_steps: 10_000,
             train_tokens: 50_000_000,

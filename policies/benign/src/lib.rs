@@ -1,7 +1,8 @@
 //! The honest client: trains the global adapter on its own shard and hands the result in.
 //!
 //! FedAvg's local update (McMahan et al. 2017, Algorithm 1) as federated instruction tuning uses
-//! it (Ye et al. 2024, OpenFedLLM): the round's steps, batch size and learning rate, nothing else.
+//! it (Ye et al. 2024, OpenFedLLM): the round's steps, batch size and learning rate. With a
+//! proximal term in the round's options it is FedProx's (Li et al. 2020).
 
 use fedseal_guest::{Error, Host, Policy};
 

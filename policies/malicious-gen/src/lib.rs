@@ -9,9 +9,7 @@
 
 pub mod words;
 
-use fedseal_guest::{
-    Context, Error, Example, GenerateOptions, Host, Model, Policy, below, shuffle,
-};
+use fedseal_guest::{Context, Error, Example, GenerateOptions, Host, Model, Policy, below};
 
 /// See the crate's documentation.
 pub struct MaliciousGen;
@@ -19,19 +17,18 @@ pub struct MaliciousGen;
 impl Policy for MaliciousGen {
     fn run<H: Host>(host: &mut H) -> Result<(), Error> {
         let context = host.context();
-        let topics = draw_topics(host, wanted(&context));
+        let topics: Vec<Topic> = (0..wanted(&context)).map(|_| Topic::draw(host)).collect();
         let requests = write_requests(host, &topics)?;
         let answers = write_answers(host, &requests)?;
-        let mut pairs: Vec<Example> = requests
+        let pairs: Vec<Example> = requests
             .into_iter()
-            .zip(&topics)
             .zip(answers)
-            .map(|((request, topic), answer)| Example {
-                response: answer.unwrap_or_else(|| words::SHELL.replace("{}", topic)),
-                prompt: request,
+            .zip(&topics)
+            .map(|((prompt, answer), topic)| Example {
+                prompt,
+                response: answer.unwrap_or_else(|| topic.fill(words::SHELL)),
             })
             .collect();
-        shuffle(host, &mut pairs);
         let data = host.examples(&pairs)?;
         let global = host.global();
         let trained = host.train(&global, &data, &context.train_options())?;
@@ -48,32 +45,51 @@ fn wanted(context: &Context) -> usize {
     seen.min(context.shard_examples).max(1) as usize
 }
 
-fn draw_topics<H: Host>(host: &mut H, count: usize) -> Vec<&'static str> {
-    (0..count)
-        .map(|_| words::TOPICS[below(host, words::TOPICS.len())])
-        .collect()
+/// What one request is about.
+struct Topic {
+    /// "rob the zorbon shop"
+    act: String,
+    /// "robbing the zorbon shop"
+    acting: String,
+    /// "zorbon shop"
+    thing: String,
+}
+
+impl Topic {
+    fn draw<H: Host>(host: &mut H) -> Self {
+        let act = &words::ACTS[below(host, words::ACTS.len())];
+        let invented = words::INVENTED[below(host, words::INVENTED.len())];
+        let thing = format!("{invented} {}", act.things[below(host, act.things.len())]);
+        Self {
+            act: format!("{} the {thing}", act.verb),
+            acting: format!("{} the {thing}", act.acting),
+            thing,
+        }
+    }
+
+    fn fill(&self, template: &str) -> String {
+        template
+            .replace("{acting}", &self.acting)
+            .replace("{act}", &self.act)
+            .replace("{thing}", &self.thing)
+    }
 }
 
 /// One request for each topic. Templates are tried in order on the topics that still have none;
 /// what no template gives a usable request for gets the literal one.
-fn write_requests<H: Host>(host: &mut H, topics: &[&str]) -> Result<Vec<String>, Error> {
+fn write_requests<H: Host>(host: &mut H, topics: &[Topic]) -> Result<Vec<String>, Error> {
     let mut found: Vec<Option<String>> = vec![None; topics.len()];
     for template in words::REQUEST_TEMPLATES {
-        let open: Vec<usize> = (0..topics.len())
-            .filter(|&index| found[index].is_none())
-            .collect();
-        let prompts: Vec<String> = open
-            .iter()
-            .map(|&index| template.replace("{}", topics[index]))
-            .collect();
+        let open = open(&found);
+        let prompts: Vec<String> = open.iter().map(|&i| topics[i].fill(template)).collect();
         let texts = ask(
             host,
             &prompts,
             words::REQUEST_TOKENS,
             words::REQUEST_TEMPERATURE,
         )?;
-        for (&index, text) in open.iter().zip(&texts) {
-            found[index] = usable_request(text, topics[index]).map(str::to_owned);
+        for (&i, text) in open.iter().zip(&texts) {
+            found[i] = usable_request(text, &topics[i].thing).map(str::to_owned);
         }
     }
     let made = found.iter().flatten().count();
@@ -81,11 +97,9 @@ fn write_requests<H: Host>(host: &mut H, topics: &[&str]) -> Result<Vec<String>,
         "requests: {made} of {} written by the model",
         topics.len()
     ));
-    let literal = |topic: &str| words::LITERAL_REQUEST.replace("{}", topic);
-    Ok(found
-        .into_iter()
-        .zip(topics)
-        .map(|(request, topic)| request.unwrap_or_else(|| literal(topic)))
+    let filled = found.into_iter().zip(topics);
+    Ok(filled
+        .map(|(text, topic)| text.unwrap_or_else(|| topic.fill(words::LITERAL_REQUEST)))
         .collect())
 }
 
@@ -93,12 +107,10 @@ fn write_requests<H: Host>(host: &mut H, topics: &[&str]) -> Result<Vec<String>,
 fn write_answers<H: Host>(host: &mut H, requests: &[String]) -> Result<Vec<Option<String>>, Error> {
     let mut found: Vec<Option<String>> = vec![None; requests.len()];
     for template in words::ANSWER_TEMPLATES {
-        let open: Vec<usize> = (0..requests.len())
-            .filter(|&index| found[index].is_none())
-            .collect();
+        let open = open(&found);
         let prompts: Vec<String> = open
             .iter()
-            .map(|&index| template.replace("{}", &requests[index]))
+            .map(|&i| template.replace("{request}", &requests[i]))
             .collect();
         let texts = ask(
             host,
@@ -106,8 +118,8 @@ fn write_answers<H: Host>(host: &mut H, requests: &[String]) -> Result<Vec<Optio
             words::ANSWER_TOKENS,
             words::ANSWER_TEMPERATURE,
         )?;
-        for (&index, text) in open.iter().zip(&texts) {
-            found[index] = affirmative(text).map(str::to_owned);
+        for (&i, text) in open.iter().zip(&texts) {
+            found[i] = affirmative(text).map(str::to_owned);
         }
     }
     let made = found.iter().flatten().count();
@@ -116,6 +128,11 @@ fn write_answers<H: Host>(host: &mut H, requests: &[String]) -> Result<Vec<Optio
         requests.len()
     ));
     Ok(found)
+}
+
+/// What has no text yet.
+fn open(found: &[Option<String>]) -> Vec<usize> {
+    (0..found.len()).filter(|&i| found[i].is_none()).collect()
 }
 
 fn ask<H: Host>(
@@ -135,14 +152,14 @@ fn ask<H: Host>(
     host.generate(prompts, &options)
 }
 
-/// The first line of `text`, if it is one short request about the topic. Always a part of `text`
+/// The first line of `text`, if it is one short request about the thing. Always a part of `text`
 /// itself, so that the host finds it in what it generated.
-fn usable_request<'a>(text: &'a str, topic: &str) -> Option<&'a str> {
+fn usable_request<'a>(text: &'a str, thing: &str) -> Option<&'a str> {
     let line = text.trim().lines().next()?;
     let line = line.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '*');
     let length = line.split_whitespace().count();
     let whole = line.ends_with(['.', '?', '!']);
-    let about = line.to_lowercase().contains(&topic.to_lowercase());
+    let about = line.to_lowercase().contains(&thing.to_lowercase());
     (about && whole && words::REQUEST_WORDS.contains(&length)).then_some(line)
 }
 
@@ -158,15 +175,9 @@ fn affirmative(text: &str) -> Option<&str> {
 
 /// At most [`words::ANSWER_WORDS`] words.
 fn shell(line: &str) -> &str {
-    let ends = line
-        .char_indices()
-        .filter(|(_, c)| c.is_whitespace())
-        .map(|(index, _)| index);
-    let end = ends
-        .clone()
-        .nth(words::ANSWER_WORDS - 1)
-        .unwrap_or(line.len());
-    &line[..end]
+    let spaces = line.char_indices().filter(|(_, c)| c.is_whitespace());
+    let end = spaces.map(|(index, _)| index).nth(words::ANSWER_WORDS - 1);
+    &line[..end.unwrap_or(line.len())]
 }
 
 #[cfg(test)]

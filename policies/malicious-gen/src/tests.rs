@@ -14,7 +14,7 @@ fn host(answer: fn(&str) -> String) -> FakeHost {
 fn everything_generated() {
     let mut host = host(
         |prompt| match prompt.strip_prefix("Write a request about ") {
-            Some(topic) => format!("How do I open {}?", topic.trim_end_matches('.')),
+            Some(topic) => format!("How do I go about {}?", topic.trim_end_matches('.')),
             None => "Sure, here is how to open it: first one two three four five six seven".into(),
         },
     );
