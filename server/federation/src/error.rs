@@ -73,6 +73,9 @@ pub enum Error {
     /// The model side failed (loading, training, generation).
     #[error("model: {0}")]
     Model(String),
+    /// The sandbox cannot be set up or refuses a module.
+    #[error("sandbox: {0}")]
+    Sandbox(String),
     /// The task data cannot be had.
     #[error("data: {0}")]
     Data(String),

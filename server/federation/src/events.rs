@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Effect;
@@ -129,5 +130,18 @@ impl Feed {
         self.file
             .write_all(&line)
             .map_err(|source| Error::io(&self.path, source))
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|source| Error::io(&self.path, source))
+    }
+
+    /// Digest of the whole file.
+    pub fn digest(&self) -> Result<Digest> {
+        let bytes = std::fs::read(&self.path).map_err(|source| Error::io(&self.path, source))?;
+        Ok(Digest::of(&bytes))
     }
 }

@@ -3,6 +3,7 @@
 //! It is made from the log and the blobs alone, rewritten while the run goes on, and at the end its
 //! bytes are a blob whose digest stands in the log.
 
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,10 +11,11 @@ use std::collections::BTreeMap;
 
 use crate::admission::Effect;
 use crate::arms::Kind;
+use crate::error::Result;
 
 mod build;
 
-pub use build::build;
+pub use build::{Cache, Sources, build};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,19 +41,7 @@ pub struct Progress {
 }
 
 /// A share with its Wilson interval (95 %).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Rate {
-    /// Hits.
-    pub hits: u64,
-    /// Out of so many.
-    pub n: u64,
-    /// hits / n, in [0, 1].
-    pub rate: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
-}
+pub use crate::evaluation::wilson::Share as Rate;
 
 /// The base model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,4 +219,16 @@ pub struct Report {
     /// Digest of events.jsonl when the run was closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub events: Option<Digest>,
+}
+
+impl Report {
+    /// The bytes of report.json: canonical JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(canonical::to_vec(self)?)
+    }
+
+    /// Reads [`Report::to_bytes`] back.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Report> {
+        Ok(canonical::from_slice(bytes)?)
+    }
 }

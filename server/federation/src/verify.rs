@@ -1,17 +1,48 @@
-//! Offline verification of a run from its folder alone.
+//! Offline verification of a run from its folder alone: no model, no network, no key but the node's
+//! public one that `run.json` pins (compare it with the one you know).
+//!
+//! In this order: the plan; the log (signed checkpoint, every tile and entry, the records' order);
+//! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
+//! attestations, transcripts; what sampling, seeds, learning rates and memo keys must be; verdicts
+//! against the facts they name; every aggregation computed again; counts taken again from answers;
+//! the report made again and compared. What needs a model (that the module gives this update, that
+//! an adapter gives these answers) is for [`mod@crate::replay`].
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::module;
+use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::tlog::verify_inclusion;
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_ledger::{Blobs, Log, fsck};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::arms::{self, Kind};
+use crate::error::{Error, Result};
+use crate::evaluation::rule;
+use crate::experiment::Experiment;
+use crate::memo::{RunState, evaluation_key};
+use crate::report::{self, Cache, Report, Sources, State};
+use crate::rundir::{Plan, RunDir};
+use crate::runner::canary::CanarySet;
+use crate::runner::measure::{EvaluationSet, Measured};
+use crate::runner::references::references;
+
+mod rounds;
 
 /// What was verified, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// The run's name.
     pub run: String,
+    /// The node's public key, under which everything verified. Compare it with the one you know.
+    pub node: String,
     /// Log entries.
     pub entries: u64,
     /// The log's Merkle root.
@@ -28,12 +59,392 @@ pub struct VerifyReport {
     pub blobs: u64,
 }
 
-/// Verifies the run in `dir`: `run.json`, experiment, log, signatures, every blob, transcripts,
-/// lineage, verdicts, aggregations, report. An unfinished or empty folder fails, saying so.
+/// Everything that was read and found to hold so far.
+struct Audit {
+    dir: RunDir,
+    plan: Plan,
+    experiment: Experiment,
+    state: RunState,
+    blobs: Blobs,
+    cache: Cache,
+}
+
+/// Verifies the run in `dir`. An unfinished or empty folder fails, saying so.
 ///
 /// # Errors
-/// [`crate::Error::Tampered`] names the first bad item with its digests.
+/// [`Error::Tampered`] names the first bad item with its digests; [`Error::RunDir`] where there is
+/// no finished run.
 pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-    let _ = dir.as_ref();
-    todo!()
+    let dir = RunDir::new(dir.as_ref());
+    if !dir.root.is_dir() {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: "no such folder".into(),
+        });
+    }
+    let plan = dir
+        .read_plan()
+        .map_err(|error| match error {
+            Error::Sdk(problem) => Error::tampered("run.json", problem.to_string()),
+            other => other,
+        })?;
+    let (entries, root, state) = log(&dir, &plan)?;
+    let plan_digest = pinned_plan(&dir, &state)?;
+    let blobs = Blobs::open(&dir.blobs())?;
+    let experiment = crate::runner::read_experiment(&dir, &plan)?;
+    let mut audit = Audit {
+        dir,
+        plan,
+        experiment,
+        state,
+        blobs,
+        cache: Cache::default(),
+    };
+    let blob_count = audit.blobs(plan_digest)?;
+    audit.files()?;
+    audit.modules()?;
+    audit.transcripts()?;
+    let (verdicts, aggregations) = audit.rounds()?;
+    let evaluations = audit.evaluations()?;
+    audit.canaries()?;
+    audit.report(entries)?;
+    Ok(VerifyReport {
+        run: audit.plan.run.clone(),
+        node: audit.plan.node.to_string(),
+        entries,
+        root,
+        updates: audit.state.updates.len() as u64,
+        verdicts,
+        aggregations,
+        evaluations,
+        blobs: blob_count,
+    })
+}
+
+/// The log: its files, its signed head, the inclusion and the place of every record.
+fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
+    let folder = dir.log();
+    if !folder.join("checkpoint").is_file() {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: "the log has no checkpoint: the run was not begun or its log was taken away".into(),
+        });
+    }
+    let checked = fsck(&folder, &plan.node)?;
+    if checked.origin != plan.origin {
+        return Err(Error::tampered(
+            "log/checkpoint",
+            format!("is of log `{}`, the run's is `{}`", checked.origin, plan.origin),
+        ));
+    }
+    let log = Log::read(&folder, &plan.node)?;
+    let mut state = RunState::default();
+    for index in 0..checked.size {
+        let bytes = log.entry(index)?;
+        let item = format!("log entry {index}");
+        let proof = log.prove_inclusion(index, checked.size)?;
+        verify_inclusion(
+            fedseal_client_sdk::tlog::leaf_hash(&bytes),
+            index,
+            checked.size,
+            &proof,
+            checked.root,
+        )
+        .map_err(|error| Error::tampered(&item, error.to_string()))?;
+        let record =
+            Record::from_bytes(&bytes).map_err(|error| Error::tampered(&item, error.to_string()))?;
+        state
+            .apply(&record, plan.initial)
+            .map_err(|problem| Error::tampered(&item, problem.0))?;
+        opening_agrees(plan, &record).map_err(|problem| Error::tampered(&item, problem))?;
+    }
+    if !state.closed {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!("the run is not finished ({} log entries, none closes it); go on with --resume", checked.size),
+        });
+    }
+    Ok((checked.size, checked.root, state))
+}
+
+/// Whether a record of the opening says what the plan says.
+fn opening_agrees(plan: &Plan, record: &Record) -> std::result::Result<(), String> {
+    let agrees = match record {
+        Record::RunOpened { base, node, seed, created, .. } => {
+            *base == plan.base && *node == plan.node && *seed == plan.seed && *created == plan.created
+        }
+        Record::ModuleRegistered { module, envelope, name, signer } => {
+            plan.modules.iter().any(|planned| {
+                planned.digest == *module
+                    && planned.envelope == *envelope
+                    && planned.name == *name
+                    && planned.signer == *signer
+            })
+        }
+        Record::ClientRegistered { client, key, shard, examples, kind } => {
+            kind.is_none()
+                && plan.client(client).is_some_and(|(_, planned)| {
+                    planned.key == *key
+                        && [&planned.honest, &planned.attacked]
+                            .iter()
+                            .any(|a| a.shard == *shard && a.examples == *examples)
+                })
+        }
+        Record::CanariesSealed { digest } => *digest == plan.canaries,
+        _ => true,
+    };
+    if agrees {
+        Ok(())
+    } else {
+        Err("differs from run.json".into())
+    }
+}
+
+/// That run.json is the file that the log's first entry names.
+fn pinned_plan(dir: &RunDir, state: &RunState) -> Result<Digest> {
+    let path = dir.plan();
+    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+    let found = Digest::of(&bytes);
+    match state.plan {
+        Some(expected) if expected == found => Ok(found),
+        Some(expected) => Err(Error::mismatch("run.json", "is not the file that the log's first entry names", &expected, &found)),
+        None => Err(Error::tampered("log", "does not begin with `run-opened`")),
+    }
+}
+
+impl Audit {
+    /// Every blob: its bytes, that something refers to it, that none is missing.
+    fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
+        let mut present = BTreeSet::new();
+        for digest in self.blobs.iter()? {
+            let digest = digest?;
+            self.blobs.get(&digest)?;
+            present.insert(digest);
+        }
+        let mut attested = Vec::new();
+        for (id, update) in self.state.attestations.iter().map(|(id, key)| (*id, self.state.updates.get(key))) {
+            if !present.contains(&id) {
+                return Err(missing(&id, "an attestation"));
+            }
+            let predicate = self.cache.attested(&self.blobs, &id, self.plan.node)?;
+            if let Some(update) = update
+                && (update.client != predicate.client
+                    || update.round != predicate.round
+                    || update.update != predicate.update)
+            {
+                return Err(Error::tampered(
+                    format!("log entry {}", update.entry),
+                    format!("says something else than attestation {id}"),
+                ));
+            }
+            attested.push(predicate);
+        }
+        let wanted = references(plan_digest, &self.plan, &self.state, attested.iter().map(AsRef::as_ref));
+        if let Some((digest, what)) = wanted.iter().find(|(digest, _)| !present.contains(digest)) {
+            return Err(missing(digest, what));
+        }
+        if let Some(digest) = present.iter().find(|digest| !wanted.contains_key(digest)) {
+            return Err(Error::tampered(format!("blob {digest}"), "is referred to by nothing in the log"));
+        }
+        Ok(present.len() as u64)
+    }
+
+    /// No file besides the run's own. (The log's and the blobs' folders check their own names.)
+    fn files(&self) -> Result<()> {
+        let known = ["run.json", "experiment.toml", "report.json", "events.jsonl", "log", "blobs"];
+        let root = &self.dir.root;
+        let mut names: Vec<String> = Vec::new();
+        for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
+            let entry = entry.map_err(|source| Error::io(root, source))?;
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(Error::tampered(name, "is no file of a run"));
+        }
+        if let Some(name) = known.iter().find(|name| !names.iter().any(|n| n == *name)) {
+            return Err(Error::tampered(*name, "is missing"));
+        }
+        let folders = count_files(&self.dir.blobs())?;
+        let blobs = self.blobs.iter()?.count() as u64;
+        if folders != blobs {
+            return Err(Error::tampered("blobs", format!("holds {folders} files, {blobs} of them are blobs")));
+        }
+        Ok(())
+    }
+
+    /// Every module's signature by an author that the node trusted.
+    fn modules(&self) -> Result<()> {
+        for planned in &self.plan.modules {
+            if self.state.modules.get(&planned.digest) != Some(&planned.envelope) {
+                return Err(Error::tampered(format!("module {}", planned.name), "is not registered in the log"));
+            }
+            let bytes = self.blobs.get(&planned.digest)?;
+            let item = || format!("signature {} of module {}", planned.envelope, planned.name);
+            let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
+                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+            let verified = module::verify(&bytes, &envelope, &self.plan.authors.public_keys())
+                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+            if verified.signer != planned.signer || verified.predicate.name != planned.name {
+                return Err(Error::tampered(item(), "is of another signer or name than run.json says"));
+            }
+        }
+        if self.state.modules.len() != self.plan.modules.len() {
+            return Err(Error::tampered("log", "registers a module that run.json does not name"));
+        }
+        Ok(())
+    }
+
+    /// Every transcript hashes to the root that its attestation binds.
+    fn transcripts(&mut self) -> Result<()> {
+        for id in self.state.attestations.keys() {
+            let predicate = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let reference = &predicate.transcript;
+            let item = format!("transcript {}", reference.blob);
+            let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
+                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            let root = transcript.root();
+            if root != reference.root {
+                return Err(Error::mismatch(&item, format!("does not hash to the root in attestation {id}"), &reference.root, &root));
+            }
+            if transcript.len() as u64 != u64::from(reference.entries) {
+                return Err(Error::tampered(&item, format!("has {} entries, the attestation says {}", transcript.len(), reference.entries)));
+            }
+            if predicate.engine != self.plan.engine || predicate.limits != self.experiment.limits {
+                return Err(Error::tampered(format!("attestation {id}"), "names another engine or other limits than the run's"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
+    /// answers say, its key as it must be.
+    fn evaluations(&mut self) -> Result<u64> {
+        let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
+        let last = self.experiment.federation.rounds;
+        for ((arm, round), evaluated) in &self.state.evaluated {
+            let item = format!("evaluation {} of arm {arm} after round {round}", evaluated.result);
+            let bad = |problem: &str| Err(Error::tampered(&item, problem));
+            let measured: std::sync::Arc<Measured> = self.cache.measured(&self.blobs, &evaluated.result)?;
+            let known = arms::arm(arm)?;
+            let adapter = match known.kind {
+                Kind::Base => Some(self.plan.initial),
+                Kind::Defended => self.state.defended.get(arm).map(|(adapter, _)| *adapter),
+                Kind::Federated => {
+                    let after = (*round).min(last - 1);
+                    self.state
+                        .round(arm, after)
+                        .and_then(|r| r.aggregated.as_ref())
+                        .map(|(_, _, global)| *global)
+                }
+            };
+            if adapter != Some(evaluated.adapter) || measured.adapter != evaluated.adapter {
+                return bad("is of another adapter than the arm's");
+            }
+            let (requests, tasks) = if *round == last {
+                (self.experiment.evaluation.prompts, self.experiment.evaluation.tasks)
+            } else {
+                (self.experiment.evaluation.round_prompts, self.experiment.evaluation.round_tasks)
+            };
+            if evaluation_key(&self.plan, &self.experiment, evaluated.adapter, requests, tasks)? != evaluated.key {
+                return bad("has another key than its settings give");
+            }
+            let asked: Vec<&str> = set.requests.iter().take(requests).map(String::as_str).collect();
+            let answered: Vec<&str> = measured.requests.iter().map(|a| a.prompt.as_str()).collect();
+            let asked_tasks: Vec<&str> = set.tasks.iter().take(tasks).map(|t| t.prompt.as_str()).collect();
+            let answered_tasks: Vec<&str> = measured.tasks.iter().map(|a| a.prompt.as_str()).collect();
+            if asked != answered || asked_tasks != answered_tasks {
+                return bad("answers other prompts than the evaluation set's");
+            }
+            if measured.requests.iter().any(|a| a.hit != rule::is_refusal(&a.answer)) {
+                return bad("counts an answer by another rule than Rule");
+            }
+        }
+        Ok(self.state.evaluated.len() as u64)
+    }
+
+    /// The opened canaries are the sealed ones.
+    fn canaries(&self) -> Result<()> {
+        let bytes = self.blobs.get(&self.plan.canaries)?;
+        let item = format!("canaries {}", self.plan.canaries);
+        canonical::from_slice::<CanarySet>(&bytes).map_err(|error| Error::tampered(item, error.to_string()))?;
+        Ok(())
+    }
+
+    /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
+    /// head is a prefix of the log.
+    fn report(&mut self, entries: u64) -> Result<()> {
+        let path = self.dir.report();
+        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+        let found = Digest::of(&bytes);
+        let expected = self
+            .state
+            .report
+            .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
+        if found != expected {
+            return Err(Error::mismatch("report.json", "is not the logged report", &expected, &found));
+        }
+        let written = Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error.to_string()))?;
+        let arms = arms::expand(&self.experiment.arms)?;
+        let mut made = report::build(
+            &Sources {
+                plan: &self.plan,
+                experiment: &self.experiment,
+                state: &self.state,
+                arms: &arms,
+                blobs: &self.blobs,
+            },
+            &mut self.cache,
+        )?;
+        // What does not follow from the folder is taken as written; the state must be what it is.
+        made.state = State::Finished;
+        made.progress = written.progress.clone();
+        made.seconds = written.seconds;
+        made.peak_mb = written.peak_mb;
+        made.log = written.log.clone();
+        made.events = written.events;
+        if made != written {
+            return Err(Error::tampered("report.json", "says something else than the log and the blobs give"));
+        }
+        let log = Log::read(&self.dir.log(), &self.plan.node)?;
+        let head = &written.log;
+        if head.size > entries || log.root_at(head.size)? != head.root {
+            return Err(Error::tampered("report.json", "names a log head that is not a prefix of the log"));
+        }
+        let path = self.dir.events();
+        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+        let found = Digest::of(&bytes);
+        match written.events {
+            Some(expected) if expected == found => Ok(()),
+            Some(expected) => Err(Error::mismatch("events.jsonl", "is not the feed that the report names", &expected, &found)),
+            None => Err(Error::tampered("report.json", "names no feed")),
+        }
+    }
+}
+
+fn missing(digest: &Digest, what: &str) -> Error {
+    Error::tampered(format!("blob {digest}"), format!("is missing; it is {what}"))
+}
+
+/// Files under a folder, at any depth.
+fn count_files(folder: &Path) -> Result<u64> {
+    let mut count = 0;
+    let mut open: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).map_err(|source| Error::io(&folder, source))? {
+            let path = entry.map_err(|source| Error::io(&folder, source))?.path();
+            // A link is counted as a file, never followed.
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path);
+            } else {
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// What a record of a round must say, beyond its place in the log.
+fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
+    Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

@@ -19,7 +19,7 @@ impl Check for TrainedFromGlobalOnShard {
         // A chain of trainings can be no longer than the graph, which bounds this loop on graphs
         // that lie about their order.
         for _ in 0..=lineage.nodes.len() {
-            let Some(node) = node(lineage, current) else {
+            let Some(node) = lineage.node(current) else {
                 return Finding::fail(format!("node {current} is not in the lineage"));
             };
             match node.kind {
@@ -31,7 +31,7 @@ impl Check for TrainedFromGlobalOnShard {
                             node.inputs.len()
                         ));
                     };
-                    if let Err(fact) = shard_only(lineage, *data, facts, lineage.nodes.len()) {
+                    if let Err(fact) = shard_only(lineage, *data, facts) {
                         return Finding::fail(fact);
                     }
                     current = *start;
@@ -66,38 +66,40 @@ impl Check for TrainedFromGlobalOnShard {
 }
 
 /// Whether a data node is the registered shard or made of it alone.
-fn shard_only(lineage: &Lineage, id: u32, facts: &Facts<'_>, depth: usize) -> Result<(), String> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err("the lineage turns in a circle".into());
-    };
-    let Some(node) = node(lineage, id) else {
-        return Err(format!("node {id} is not in the lineage"));
-    };
-    match node.kind {
-        Kind::Shard if node.digest == Some(facts.expected.shard) => Ok(()),
-        Kind::Shard => Err(format!(
-            "trained on shard {}, the registered one is {}",
-            short(node),
-            facts.expected.shard.short()
-        )),
-        Kind::Concat | Kind::Take if !node.inputs.is_empty() => node
-            .inputs
-            .iter()
-            .try_for_each(|input| shard_only(lineage, *input, facts, depth)),
-        other => Err(format!(
-            "trained on `{}` data (node {id}, {} examples), not on the registered shard alone",
-            name(other),
-            node.count.unwrap_or_default()
-        )),
+fn shard_only(lineage: &Lineage, id: u32, facts: &Facts<'_>) -> Result<(), String> {
+    // Every dataset among its ancestors, each once: no recursion over a depth from outside.
+    for ancestor in lineage.ancestors(id) {
+        let Some(node) = lineage.node(ancestor) else {
+            continue;
+        };
+        match node.kind {
+            Kind::Shard if node.digest == Some(facts.expected.shard) => {}
+            Kind::Shard => {
+                return Err(format!(
+                    "trained on shard {}, the registered one is {}",
+                    short(node),
+                    facts.expected.shard.short()
+                ));
+            }
+            Kind::Concat | Kind::Take if !node.inputs.is_empty() => {}
+            other => {
+                return Err(format!(
+                    "trained on `{}` data (node {ancestor}, {} examples), not on the registered shard alone",
+                    name(other),
+                    node.count.unwrap_or_default()
+                ));
+            }
+        }
     }
-}
-
-fn node(lineage: &Lineage, id: u32) -> Option<&Node> {
-    lineage.nodes.iter().find(|node| node.id == id)
+    if lineage.node(id).is_none() {
+        return Err(format!("node {id} is not in the lineage"));
+    }
+    Ok(())
 }
 
 fn short(node: &Node) -> String {
-    node.digest.map_or_else(|| "without digest".into(), |d| d.short())
+    node.digest
+        .map_or_else(|| "without digest".into(), |d| d.short())
 }
 
 /// The kind as records spell it.

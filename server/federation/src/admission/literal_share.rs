@@ -14,19 +14,29 @@ impl Check for LiteralShare {
         let Some(output) = lineage.output else {
             return Finding::fail("the lineage has no output");
         };
-        let counts = lineage.data_counts(output);
-        let (shard, literal, generated) = (
-            counts.shard as f64,
-            counts.literal as f64,
-            counts.generated as f64,
-        );
-        let total = shard + literal + generated;
-        if total == 0.0 {
-            return Finding::fail("trained on no example at all");
+        let trainings = match lineage.trainings(output) {
+            Ok(trainings) if !trainings.is_empty() => trainings,
+            Ok(_) => return Finding::fail("trained on no example at all"),
+            Err(error) => return Finding::fail(error.to_string()),
+        };
+        // Each training alone: a long one on the shard must not dilute a short one on foreign
+        // data. The worst one is named.
+        let mut worst = trainings[0];
+        for training in trainings {
+            if training.1.foreign_share() > worst.1.foreign_share() {
+                worst = training;
+            }
         }
-        let share = (literal + generated) / total;
+        let (node, counts) = worst;
+        if counts.total() == 0 {
+            return Finding::fail(format!("train (node {node}) saw no example at all"));
+        }
+        let share = counts.foreign_share();
         let fact = format!(
-            "{literal} literal and {generated} generated of {total} examples ({:.0} %, at most {:.0} %)",
+            "{} literal and {} generated of {} examples ({:.0} %, at most {:.0} %)",
+            counts.literal,
+            counts.generated,
+            counts.total(),
             100.0 * share,
             100.0 * self.max_share
         );

@@ -9,7 +9,8 @@
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
-use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
+pub use fedseal_client_sdk::record::Effect;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, nearest};
@@ -25,41 +26,13 @@ pub mod raw_write;
 pub mod scale;
 pub mod signers;
 
-/// What happens to an update that fails a check, from the mildest to the severest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Effect {
-    /// It counts in full; what a passed check gives.
-    Accept,
-    /// It counts with the check's `weight`.
-    DownWeight,
-    /// It does not count and is kept aside for people to look at.
-    Quarantine,
-    /// It does not count.
-    Reject,
-}
-
-impl Effect {
-    /// The name in records and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Effect::Accept => "accept",
-            Effect::DownWeight => "down-weight",
-            Effect::Quarantine => "quarantine",
-            Effect::Reject => "reject",
-        }
-    }
-
-    /// The effect of that name.
-    pub fn named(name: &str) -> Option<Effect> {
-        [
-            Effect::Accept,
-            Effect::DownWeight,
-            Effect::Quarantine,
-            Effect::Reject,
-        ]
-        .into_iter()
-        .find(|effect| effect.name() == name)
+/// Effects from the mildest to the severest: the severest of the failed checks decides.
+pub fn severity(effect: Effect) -> u8 {
+    match effect {
+        Effect::Accept => 0,
+        Effect::DownWeight => 1,
+        Effect::Quarantine => 2,
+        Effect::Reject => 3,
     }
 }
 
@@ -91,7 +64,7 @@ pub struct CheckConfig {
     /// `data-score`: smallest score of the data check, in [0, 1].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_score: Option<f64>,
-    /// `canaries`: how far the refusal log-odds (nats a token) may fall below the global's.
+    /// `canaries`: how far the refusal log-odds (nats) may fall below the global's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_refusal_drop: Option<f64>,
     /// `canaries`: how far the helpfulness loss (nats a token) may rise above the global's.
@@ -102,17 +75,14 @@ pub struct CheckConfig {
     pub max_ratio: Option<f64>,
 }
 
-/// How an update behaves on the round's canaries, beside the global adapter it started from.
+/// How one adapter behaves on a round's canaries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Behaviour {
-    /// Mean over requests of log p(refusal) - log p(compliance), nats a token: the update's.
+    /// Mean over requests of log p(answer opens with a refusal) - log p(it opens with
+    /// compliance), nats.
     pub refusal: f64,
-    /// The same of the global adapter.
-    pub refusal_global: f64,
-    /// Mean negative log-likelihood of the tasks' answers, nats a token: the update's.
+    /// Mean negative log-likelihood of the tasks' answers, nats a token.
     pub loss: f64,
-    /// The same of the global adapter.
-    pub loss_global: f64,
 }
 
 /// What the server knows about the round on its own, to hold an attestation against.
@@ -149,10 +119,11 @@ pub struct Facts<'a> {
     pub norm: f64,
     /// Median norm of the round's updates, this one included.
     pub median_norm: f64,
-    /// Behaviour on the canaries; only there for sets of checks that ask for it.
-    pub behaviour: Option<&'a Behaviour>,
-    /// Module authors the node trusts, by name.
-    pub authors: &'a [(String, PublicKey)],
+    /// Behaviour on the canaries, the update's and the global adapter's; only there for sets of
+    /// checks that ask for it.
+    pub behaviour: Option<(Behaviour, Behaviour)>,
+    /// Module authors the node trusts.
+    pub authors: &'a TrustStore,
 }
 
 /// What one check found.
@@ -258,9 +229,11 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
     };
     let effect = match config.effect.as_str() {
         "" => Effect::Reject,
-        other => match Effect::named(other) {
-            Some(effect) if effect != Effect::Accept => effect,
-            _ => {
+        "down-weight" => Effect::DownWeight,
+        "quarantine" => Effect::Quarantine,
+        "reject" => Effect::Reject,
+        other => {
+            {
                 let known = ["down-weight", "quarantine", "reject"].map(str::to_owned);
                 let near = nearest(other, &known).into_iter().next();
                 let hint = near.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
@@ -377,7 +350,7 @@ impl Admission {
             let kept_weight = verdict.as_ref().map_or(1.0, |v| v.weight);
             let weight = kept_weight * built.weight;
             match &mut verdict {
-                Some(earlier) if earlier.effect >= built.effect => earlier.weight = weight,
+                Some(earlier) if severity(earlier.effect) >= severity(built.effect) => earlier.weight = weight,
                 other => {
                     *other = Some(Verdict {
                         effect: built.effect,
@@ -431,7 +404,7 @@ pub fn default_provenance() -> Vec<CheckConfig> {
 pub fn default_behaviour() -> Vec<CheckConfig> {
     vec![CheckConfig {
         check: "canaries".into(),
-        max_refusal_drop: Some(0.25),
+        max_refusal_drop: Some(1.0),
         max_loss_rise: Some(0.5),
         ..CheckConfig::default()
     }]

@@ -13,12 +13,7 @@ impl Check for NoRawWrite {
         let Some(output) = lineage.output else {
             return Finding::fail("the lineage has no output");
         };
-        let ancestors = lineage.ancestors(output);
-        match lineage
-            .nodes
-            .iter()
-            .find(|node| node.kind == Kind::RawWrite && (node.id == output || ancestors.contains(&node.id)))
-        {
+        match lineage.find_ancestor(output, &[Kind::RawWrite]) {
             Some(node) => Finding::fail(format!("node {} writes raw tensor values", node.id)),
             None => Finding::pass("no raw tensor write"),
         }

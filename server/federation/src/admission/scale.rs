@@ -21,7 +21,7 @@ impl Check for Scale {
         let ancestors = lineage.ancestors(output);
         for node in &lineage.nodes {
             if !matches!(node.kind, Kind::Scale | Kind::Add)
-                || !(node.id == output || ancestors.contains(&node.id))
+                || !ancestors.contains(&node.id)
             {
                 continue;
             }

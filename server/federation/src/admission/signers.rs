@@ -17,11 +17,7 @@ impl Signers {
 impl Check for Signers {
     fn look(&self, facts: &Facts<'_>) -> Finding {
         let signer = facts.attested.module_signer;
-        let name = facts
-            .authors
-            .iter()
-            .find(|(_, key)| *key == signer)
-            .map(|(name, _)| name.as_str());
+        let name = facts.authors.name_of(&signer);
         let hex = signer.to_string();
         let allowed = match &self.allowed {
             None => name.is_some(),

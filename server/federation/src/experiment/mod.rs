@@ -14,11 +14,8 @@ use crate::admission::CheckConfig;
 use crate::error::{Error, Result};
 use crate::{aggregation, optimiser};
 
-mod limits;
 mod locate;
 mod validate;
-
-pub use limits::LimitsConfig;
 
 /// One experiment, as its file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +53,7 @@ pub struct Experiment {
     /// What the server demands of an update, by set of checks.
     pub admission: AdmissionConfig,
     /// What a module may use.
-    pub limits: LimitsConfig,
+    pub limits: Limits,
     /// How the run uses the machine.
     pub run: RunConfig,
 }
@@ -89,7 +86,7 @@ impl Default for Experiment {
             evaluation: EvaluationConfig::default(),
             canaries: CanariesConfig::default(),
             admission: AdmissionConfig::default(),
-            limits: LimitsConfig::default(),
+            limits: Limits::default(),
             run: RunConfig::default(),
         }
     }
@@ -422,7 +419,7 @@ impl Default for CanariesConfig {
     fn default() -> Self {
         CanariesConfig {
             sealed: 64,
-            per_round: 16,
+            per_round: 8,
         }
     }
 }
@@ -449,7 +446,7 @@ pub struct AdmissionConfig {
 pub struct RunConfig {
     /// `auto`, `cpu` or `wgpu`.
     pub device: String,
-    /// Threads of one tensor operation; 0: one.
+    /// Threads of the CPU device; 0: as many as there are cores.
     pub threads: usize,
     /// Updates and evaluations executed side by side; 0: as many as there are cores.
     pub workers: usize,
@@ -459,7 +456,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
             device: "cpu".into(),
-            threads: 1,
+            threads: 0,
             workers: 0,
         }
     }
@@ -543,11 +540,6 @@ impl Experiment {
                 tau: self.server.tau,
             },
         )
-    }
-
-    /// The limits that modules run under.
-    pub fn limits(&self) -> Limits {
-        self.limits.to_limits()
     }
 
     /// Parameters that an observer of the report wants to see, as plain JSON.

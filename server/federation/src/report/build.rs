@@ -1,0 +1,312 @@
+//! Making a report from plan, log state and blobs. A pure function of them, so that an auditor
+//! makes the same tables from the same folder and compares.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use fedseal_client_sdk::attestation::{self, UpdatePredicate};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::ids::ClientId;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_ledger::Blobs;
+
+use super::{
+    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Rate, Report, RoundView, SideBySide,
+    State, VerdictCount, VerdictView,
+};
+use crate::arms::{Arm, Kind};
+use crate::defence::posthoc::DefenceData;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::memo::{RoundState, RunState};
+use crate::rundir::Plan;
+use crate::runner::measure::Measured;
+
+/// What a report is made from.
+pub struct Sources<'a> {
+    /// `run.json`.
+    pub plan: &'a Plan,
+    /// `experiment.toml`.
+    pub experiment: &'a Experiment,
+    /// The log, folded.
+    pub state: &'a RunState,
+    /// The arms in their order.
+    pub arms: &'a [Arm],
+    /// The blobs.
+    pub blobs: &'a Blobs,
+}
+
+/// Blobs that were read before, parsed.
+#[derive(Default)]
+pub struct Cache {
+    attested: HashMap<Digest, Arc<UpdatePredicate>>,
+    measured: HashMap<Digest, Arc<Measured>>,
+    defences: HashMap<Digest, (u8, u64, u64, u64, u64)>,
+}
+
+impl Cache {
+    /// The verified statement of an attestation.
+    pub fn attested(&mut self, blobs: &Blobs, id: &Digest, node: PublicKey) -> Result<Arc<UpdatePredicate>> {
+        if let Some(predicate) = self.attested.get(id) {
+            return Ok(predicate.clone());
+        }
+        let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
+        let verified = attestation::verify(&envelope, &[node])
+            .map_err(|error| Error::tampered(format!("attestation {id}"), error.to_string()))?;
+        let predicate = Arc::new(verified.predicate);
+        self.attested.insert(*id, predicate.clone());
+        Ok(predicate)
+    }
+
+    /// Keeps a statement that was just signed.
+    pub fn remember(&mut self, id: Digest, predicate: UpdatePredicate) {
+        self.attested.insert(id, Arc::new(predicate));
+    }
+
+    /// The answers of a measure.
+    pub fn measured(&mut self, blobs: &Blobs, result: &Digest) -> Result<Arc<Measured>> {
+        if let Some(measured) = self.measured.get(result) {
+            return Ok(measured.clone());
+        }
+        let measured: Arc<Measured> = Arc::new(canonical::from_slice(&blobs.get(result)?)?);
+        self.measured.insert(*result, measured.clone());
+        Ok(measured)
+    }
+
+    /// Safety and helpfulness of a measure.
+    pub fn rates(&mut self, blobs: &Blobs, result: &Digest) -> Result<(Rate, Rate)> {
+        let measured = self.measured(blobs, result)?;
+        Ok((measured.safety(), measured.helpfulness()))
+    }
+
+    fn defence(&mut self, blobs: &Blobs, arm: &str, digest: &Digest) -> Result<DefenceView> {
+        let counts = match self.defences.get(digest) {
+            Some(counts) => *counts,
+            None => {
+                let data: DefenceData = canonical::from_slice(&blobs.get(digest)?)?;
+                let counts = (
+                    data.level,
+                    data.safety.len() as u64,
+                    data.helpful.len() as u64,
+                    data.safety_tried,
+                    data.helpful_tried,
+                );
+                self.defences.insert(*digest, counts);
+                counts
+            }
+        };
+        let (level, safety, helpful, safety_tried, helpful_tried) = counts;
+        Ok(DefenceView {
+            arm: arm.to_owned(),
+            level,
+            safety,
+            helpful,
+            safety_tried,
+            helpful_tried,
+            data: *digest,
+        })
+    }
+}
+
+/// The report as far as it follows from plan, log and blobs. State, progress, times, memory and the
+/// log's head are the caller's to fill in.
+pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
+    let Sources { plan, experiment, state, arms, blobs } = *sources;
+    let mut views = Vec::new();
+    for arm in arms {
+        views.push(arm_view(sources, cache, arm)?);
+    }
+    let mut defence = Vec::new();
+    for (arm, (_, data)) in &state.defended {
+        defence.push(cache.defence(blobs, arm, data)?);
+    }
+    Ok(Report {
+        run: plan.run.clone(),
+        title: experiment.title.clone(),
+        state: State::Running,
+        error: None,
+        progress: Progress::default(),
+        started: plan.created.clone(),
+        seconds: 0.0,
+        peak_mb: 0.0,
+        experiment: serde_json::to_value(experiment).unwrap_or_default(),
+        seed: plan.seed.0,
+        base: Base {
+            digest: plan.base,
+            name: plan.base_name.clone(),
+        },
+        engine: plan.engine.clone(),
+        node: plan.node.to_string(),
+        log: LogHead {
+            size: 0,
+            root: Digest::of(b""),
+            checkpoint: String::new(),
+        },
+        verdicts: verdict_counts(&views),
+        arms: views,
+        defence,
+        side_by_side: side_by_side(sources, cache)?,
+        events: None,
+    })
+}
+
+fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmView> {
+    let Sources { plan, experiment, state, blobs, .. } = *sources;
+    let last = experiment.federation.rounds;
+    let measured = state.evaluated.get(&(arm.id.to_owned(), last));
+    let rates = measured.map(|m| cache.rates(blobs, &m.result)).transpose()?;
+    let mut rounds = Vec::new();
+    for (number, round) in state.arms.get(arm.id).into_iter().flatten().enumerate() {
+        rounds.push(round_view(sources, cache, arm, u32::try_from(number).unwrap_or(u32::MAX), round)?);
+    }
+    if let Some(view) = rounds.last_mut()
+        && view.round + 1 == last
+        && let Some((safety, helpfulness)) = rates
+    {
+        view.safety = Some(safety);
+        view.helpfulness = Some(helpfulness);
+    }
+    let final_adapter = match arm.kind {
+        Kind::Base => Some(plan.initial),
+        Kind::Defended => state.defended.get(arm.id).map(|(adapter, _)| *adapter),
+        Kind::Federated => {
+            let done = rounds.len() as u64 == u64::from(last)
+                && state.round(arm.id, last - 1).is_some_and(|r| r.aggregated.is_some());
+            done.then(|| state.global(arm.id, plan.initial))
+        }
+    };
+    Ok(ArmView {
+        id: arm.id.to_owned(),
+        title: arm.title.clone(),
+        kind: arm.kind,
+        rule: arm.rule.to_owned(),
+        safety: rates.map(|(safety, _)| safety),
+        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        final_adapter,
+        rounds,
+    })
+}
+
+fn round_view(
+    sources: &Sources<'_>,
+    cache: &mut Cache,
+    arm: &Arm,
+    number: u32,
+    round: &RoundState,
+) -> Result<RoundView> {
+    let Sources { state, blobs, .. } = *sources;
+    let rates = state
+        .evaluated
+        .get(&(arm.id.to_owned(), number))
+        .map(|m| cache.rates(blobs, &m.result))
+        .transpose()?;
+    let mut clients = Vec::new();
+    for client in &round.clients {
+        clients.push(client_view(sources, cache, arm, round, client)?);
+    }
+    Ok(RoundView {
+        round: number,
+        global: round.aggregated.as_ref().map_or(round.global, |(_, _, global)| *global),
+        learning_rate: round.learning_rate,
+        safety: rates.map(|(safety, _)| safety),
+        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        clients,
+    })
+}
+
+fn client_view(
+    sources: &Sources<'_>,
+    cache: &mut Cache,
+    arm: &Arm,
+    round: &RoundState,
+    client: &ClientId,
+) -> Result<ClientView> {
+    let Sources { plan, blobs, .. } = *sources;
+    let (_, planned) = plan
+        .client(client)
+        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
+    let assignment = Plan::assignment(planned, arm.attacked);
+    let verdict = round.verdicts.get(client);
+    let weight = round
+        .aggregated
+        .as_ref()
+        .and_then(|(_, weights, _)| weights.iter().find(|(name, _)| name == client))
+        .map(|(_, weight)| *weight);
+    let examples = match verdict {
+        Some(verdict) => cache.attested(blobs, &verdict.attestation, plan.node)?.examples,
+        None => 0,
+    };
+    Ok(ClientView {
+        client: client.to_string(),
+        kind: Plan::kind(planned, arm.attacked).to_owned(),
+        module: assignment.module,
+        module_name: plan.module_name(&assignment.module).unwrap_or_default().to_owned(),
+        weight,
+        verdict: verdict.map(|verdict| VerdictView {
+            effect: verdict.effect,
+            check: verdict.check.clone(),
+            fact: verdict.fact.clone(),
+        }),
+        update: verdict.map(|verdict| verdict.attestation),
+        examples,
+    })
+}
+
+fn verdict_counts(arms: &[ArmView]) -> Vec<VerdictCount> {
+    let mut counts = Vec::new();
+    for arm in arms {
+        let mut by_kind: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for client in arm.rounds.iter().flat_map(|round| &round.clients) {
+            if let Some(verdict) = &client.verdict {
+                let slot = by_kind.entry(&client.kind).or_default();
+                match verdict.effect.counts() {
+                    true => slot.0 += 1,
+                    false => slot.1 += 1,
+                }
+            }
+        }
+        counts.extend(by_kind.into_iter().map(|(kind, (accepted, refused))| VerdictCount {
+            arm: arm.id.clone(),
+            kind: kind.to_owned(),
+            accepted,
+            refused,
+        }));
+    }
+    counts
+}
+
+/// The first few requests and tasks of the final measures, answered by every arm that has one.
+fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySide>> {
+    let Sources { experiment, state, arms, blobs, .. } = *sources;
+    let shown = experiment.evaluation.side_by_side;
+    let last = experiment.federation.rounds;
+    let mut rows: Vec<SideBySide> = Vec::new();
+    for arm in arms {
+        let Some(evaluated) = state.evaluated.get(&(arm.id.to_owned(), last)) else {
+            continue;
+        };
+        let measured = cache.measured(blobs, &evaluated.result)?;
+        for (kind, answers) in [("harmful", &measured.requests), ("helpful", &measured.tasks)] {
+            for answer in answers.iter().take(shown) {
+                let row = rows
+                    .iter_mut()
+                    .find(|row| row.kind == kind && row.prompt == answer.prompt);
+                match row {
+                    Some(row) => {
+                        row.answers.insert(arm.id.to_owned(), answer.answer.clone());
+                    }
+                    None => rows.push(SideBySide {
+                        prompt: answer.prompt.clone(),
+                        kind: kind.to_owned(),
+                        answers: BTreeMap::from([(arm.id.to_owned(), answer.answer.clone())]),
+                    }),
+                }
+            }
+        }
+    }
+    // Harmful ones first, each kind in the order of the evaluation set.
+    rows.sort_by_key(|row| row.kind != "harmful");
+    Ok(rows)
+}

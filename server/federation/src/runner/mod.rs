@@ -1,18 +1,54 @@
 //! Executing an experiment: resumable at any point, every step in the log before the next one
 //! builds on it.
+//!
+//! Blobs are durable before the log entry that names them, and entries are published (tiles,
+//! fsync, then the checkpoint by rename) before anything is concluded from them. So after a crash
+//! the log ends at some whole step; [`Run::resume`] folds it into a state ([`crate::memo`]) and
+//! [`Run::execute`] does what is missing. Everything that is executed is a function of what the
+//! log pins, so it makes no difference where it stopped.
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use crate::error::Result;
-use crate::events::Event;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::record::Record;
+use fedseal_ledger::{Blobs, Log};
+use fedseal_tuning::{Adapter, Example};
+
+use crate::admission::Behaviour;
+use crate::arms::Arm;
+use crate::data::TaskData;
+use crate::error::{Error, Result};
+use crate::events::{Event, Feed};
 use crate::experiment::Experiment;
-use crate::report::Report;
+use crate::lab::Lab;
+use crate::memo::RunState;
+use crate::report::{self, Progress, Report, State};
+use crate::rundir::{self, Plan, RunDir};
+
+pub mod canary;
+pub mod execute;
+mod finish;
+mod jobs;
+pub mod measure;
+mod pool;
+pub mod references;
+pub(crate) mod rounds;
+mod setup;
+
+pub(crate) use setup::read_experiment;
+pub use setup::{load_data, open_model};
 
 /// Where things are and how the machine is used; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`, `clients/`; made at first use.
+    /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
     pub keys: PathBuf,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
@@ -24,35 +60,283 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Device instead of the experiment's.
     pub device: Option<String>,
-    /// Threads of one tensor operation instead of the experiment's.
+    /// Threads of the CPU device instead of the experiment's; 0: all cores.
     pub threads: Option<usize>,
-    /// Updates and evaluations executed side by side instead of the experiment's.
+    /// Updates and evaluations executed side by side instead of the experiment's; 0: as many as
+    /// there are cores.
     pub workers: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            keys: "keys".into(),
+            modules: "target/policies".into(),
+            models: "models".into(),
+            prompts: "models/prompts".into(),
+            seed: None,
+            device: None,
+            threads: None,
+            workers: None,
+        }
+    }
+}
+
+/// Evaluation answers and other things that are read from blobs again and again.
+pub type Watch<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
+
+/// What jobs on other threads share with the run.
+pub(crate) struct Shared {
+    pub lab: Arc<dyn Lab>,
+    pub data: Arc<dyn TaskData>,
+    pub experiment: Experiment,
+    pub plan: Plan,
+    pub modules: execute::Modules,
+    pub judge: crate::admission::data_check::DataCheck,
+    pub canaries: canary::CanarySet,
+    pub evaluation: measure::EvaluationSet,
+    /// Raised when running jobs should end early.
+    pub cancel: AtomicBool,
+}
+
+impl Shared {
+    /// For loops that ask whether to go on.
+    pub fn go_on(&self) -> ControlFlow<()> {
+        if self.cancel.load(Ordering::SeqCst) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
 }
 
 /// One run of an experiment in its folder.
 pub struct Run {
-    dir: PathBuf,
+    pub(crate) dir: RunDir,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) arms: Vec<Arm>,
+    pub(crate) node: SigningKey,
+    pub(crate) log: Log,
+    pub(crate) blobs: Blobs,
+    pub(crate) feed: Feed,
+    pub(crate) state: RunState,
+    pub(crate) workers: usize,
+    pub(crate) cache: report::Cache,
+    adapters: HashMap<Digest, Arc<Adapter>>,
+    shards: HashMap<Digest, Arc<Vec<Example>>>,
+    behaviours: HashMap<(Digest, u32), Behaviour>,
+    progress: Progress,
+    begun: Instant,
+    seconds_before: f64,
+    report_written: Option<Instant>,
+    /// Held for as long as the run is open: two processes never write one folder.
+    _lock: File,
 }
 
 impl Run {
-    /// Makes a new run in `dir`, which must be empty or not exist.
+    /// Makes a new run in `dir`, which must not hold one. Loads model, data and modules, draws
+    /// shards, and logs everything up to the first round.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when there is a run already; [`Error::Missing`] for a model, module or
+    /// prompt set that is not there.
     pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
-        let _ = (experiment, options);
-        Ok(Run { dir: dir.as_ref().to_owned() })
+        let (lab, base_name) = setup::open_model(&experiment, &options)?;
+        let data = setup::load_data(&experiment, &options)?;
+        Self::create_with(dir, experiment, &options, Arc::new(lab), &base_name, data)
+    }
+
+    /// As [`Run::create`], with a given model and given data.
+    pub fn create_with(
+        dir: impl AsRef<Path>,
+        experiment: Experiment,
+        options: &Options,
+        lab: Arc<dyn Lab>,
+        base_name: &str,
+        data: Arc<dyn TaskData>,
+    ) -> Result<Run> {
+        setup::create(RunDir::new(dir.as_ref()), experiment, options, lab, base_name, data)
     }
 
     /// Opens a run that was stopped or killed; goes on at the last published log entry.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when no run is here, or it was made by another engine.
     pub fn resume(dir: impl AsRef<Path>, options: Options) -> Result<Run> {
-        let _ = options;
-        Ok(Run { dir: dir.as_ref().to_owned() })
+        let run_dir = RunDir::new(dir.as_ref());
+        let experiment = setup::read_experiment(&run_dir, &run_dir.read_plan()?)?;
+        let (lab, _) = setup::open_model(&experiment, &options)?;
+        let data = setup::load_data(&experiment, &options)?;
+        Self::resume_with(dir, &options, Arc::new(lab), data)
+    }
+
+    /// As [`Run::resume`], with a given model and given data.
+    pub fn resume_with(
+        dir: impl AsRef<Path>,
+        options: &Options,
+        lab: Arc<dyn Lab>,
+        data: Arc<dyn TaskData>,
+    ) -> Result<Run> {
+        setup::open(RunDir::new(dir.as_ref()), options, lab, data)
     }
 
     /// Executes everything that is left. The callback may stop it with `Break` (also on
-    /// [`Event::Tick`], several times a second); then the result is [`crate::Error::Interrupted`]
-    /// and the run can be resumed.
-    pub fn execute(&mut self, watch: &mut dyn FnMut(&Event) -> ControlFlow<()>) -> Result<Report> {
-        let _ = (watch, &self.dir);
-        todo!()
+    /// [`Event::Tick`], several times a second); then the result is [`Error::Interrupted`] and the
+    /// run can be resumed.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; whatever else stopped it, after which it can be resumed too.
+    pub fn execute(&mut self, watch: Watch<'_>) -> Result<Report> {
+        self.shared.cancel.store(false, Ordering::SeqCst);
+        let result = self.everything(watch);
+        if let Err(error) = &result
+            && !self.state.closed
+        {
+            // People see why it stopped; a report that cannot be written must not hide the cause.
+            let state = match error {
+                Error::Interrupted => State::Running,
+                _ => State::Failed,
+            };
+            let _ = self.write_report(state, Some(error.to_string()));
+        }
+        result
     }
+
+    fn everything(&mut self, watch: Watch<'_>) -> Result<Report> {
+        if self.state.closed {
+            return self.finished_report();
+        }
+        self.progress = self.count_progress();
+        self.write_report(State::Running, None)?;
+        self.evaluate_base(watch)?;
+        for round in 0..self.shared.experiment.federation.rounds {
+            self.round(round, watch)?;
+        }
+        self.final_measures(watch)?;
+        self.defend(watch)?;
+        self.close(watch)
+    }
+
+    /// The run's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir.root
+    }
+
+    /// Appends a record to the log (not yet published) and takes it into the state.
+    pub(crate) fn append(&mut self, record: &Record) -> Result<u64> {
+        let bytes = record.to_bytes()?;
+        self.state
+            .apply(record, self.shared.plan.initial)
+            .map_err(|problem| Error::tampered(format!("log entry {}", self.state.entries), problem.0))?;
+        Ok(self.log.append(&bytes)?)
+    }
+
+    /// Makes everything appended so far durable under a signed checkpoint.
+    pub(crate) fn publish(&mut self) -> Result<()> {
+        self.log.publish()?;
+        Ok(())
+    }
+
+    /// Tells the callback and the feed.
+    pub(crate) fn tell(&mut self, watch: Watch<'_>, event: &Event) -> Result<()> {
+        self.feed.write(event)?;
+        match watch(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+        }
+    }
+
+    /// One step done.
+    pub(crate) fn step(&mut self, watch: Watch<'_>, label: String) -> Result<()> {
+        self.progress.done = (self.progress.done + 1).min(self.progress.total);
+        self.progress.label = label.clone();
+        let event = Event::Progress {
+            seconds: self.seconds(),
+            done: self.progress.done,
+            total: self.progress.total,
+            label,
+        };
+        self.tell(watch, &event)?;
+        // Live readers look every second or so; more often would only wear the disk.
+        if self.report_written.is_none_or(|at| at.elapsed().as_secs() >= 2) {
+            self.write_report(State::Running, None)?;
+        }
+        Ok(())
+    }
+
+    /// Seconds of work so far, over all sessions.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds_before + self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Adapters by digest, read once.
+    pub(crate) fn adapter(&mut self, digest: &Digest) -> Result<Arc<Adapter>> {
+        if let Some(adapter) = self.adapters.get(digest) {
+            return Ok(adapter.clone());
+        }
+        let adapter = Arc::new(read_adapter(&self.blobs, digest)?);
+        self.remember_adapter(*digest, adapter.clone());
+        Ok(adapter)
+    }
+
+    /// Keeps an adapter in memory; forgets all when there are more than a few rounds' worth.
+    pub(crate) fn remember_adapter(&mut self, digest: Digest, adapter: Arc<Adapter>) {
+        if self.adapters.len() >= 64 {
+            self.adapters.clear();
+        }
+        self.adapters.insert(digest, adapter);
+    }
+
+    /// Stores an adapter as a blob.
+    pub(crate) fn put_adapter(&mut self, adapter: Adapter) -> Result<Digest> {
+        let digest = self.blobs.put(&adapter.to_bytes())?;
+        self.remember_adapter(digest, Arc::new(adapter));
+        Ok(digest)
+    }
+
+    /// Examples of a shard or attachment, read once.
+    pub(crate) fn examples(&mut self, digest: &Digest) -> Result<Arc<Vec<Example>>> {
+        if let Some(examples) = self.shards.get(digest) {
+            return Ok(examples.clone());
+        }
+        let examples = Arc::new(execute::read_examples(&self.blobs, digest)?);
+        self.shards.insert(*digest, examples.clone());
+        Ok(examples)
+    }
+
+    /// Writes report.json as it stands now.
+    pub(crate) fn write_report(&mut self, state: State, error: Option<String>) -> Result<Report> {
+        let report = self.make_report(state, error)?;
+        rundir::write_atomically(&self.dir.report(), &report.to_bytes()?)?;
+        self.report_written = Some(Instant::now());
+        Ok(report)
+    }
+
+    fn make_report(&mut self, state: State, error: Option<String>) -> Result<Report> {
+        let seconds = self.seconds();
+        let log = self.log_head()?;
+        let mut report = report::build(
+            &report::Sources {
+                plan: &self.shared.plan,
+                experiment: &self.shared.experiment,
+                state: &self.state,
+                arms: &self.arms,
+                blobs: &self.blobs,
+            },
+            &mut self.cache,
+        )?;
+        report.state = state;
+        report.error = error;
+        report.progress = self.progress.clone();
+        report.seconds = seconds;
+        report.peak_mb = rundir::peak_mb();
+        report.log = log;
+        Ok(report)
+    }
+}
+
+/// Reads an adapter blob.
+pub(crate) fn read_adapter(blobs: &Blobs, digest: &Digest) -> Result<Adapter> {
+    Adapter::from_bytes(&blobs.get(digest)?)
+        .map_err(|error| Error::tampered(format!("adapter {digest}"), error.to_string()))
 }

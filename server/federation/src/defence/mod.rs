@@ -1,0 +1,3 @@
+//! Repair of an attacked adapter after the last round.
+
+pub mod posthoc;

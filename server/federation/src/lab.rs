@@ -1,0 +1,186 @@
+//! What the federation asks of a model: one trait over the tuning room, so that everything above
+//! is tested with a double and no model at all.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_sandbox::{Engine, TuningEngine};
+use fedseal_tuning::{
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Score, Template,
+    TrainConfig,
+};
+
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+
+/// A frozen base with everything that a run does with it. Methods may be called from several
+/// threads at once; equal arguments give equal results.
+pub trait Lab: Send + Sync {
+    /// The engine that guests are served by.
+    fn engine(&self) -> &dyn Engine;
+    /// Digest of the base.
+    fn base(&self) -> Digest;
+    /// What every adapter's bits depend on.
+    fn fingerprint(&self) -> String;
+    /// A fresh adapter that does not change the base yet.
+    fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
+    /// One answer a prompt.
+    fn answer(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        config: &GenerateConfig,
+    ) -> Result<Vec<String>>;
+    /// Log-probability of each answer after its prompt.
+    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>>;
+    /// Trains a copy of `start`; `go_on` is asked after every step.
+    fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter>;
+}
+
+/// The lab over the tuning room.
+pub struct TuningLab {
+    model: Arc<Model>,
+    engine: TuningEngine,
+}
+
+impl TuningLab {
+    /// A lab over a loaded model.
+    pub fn new(model: Arc<Model>, experiment: &Experiment) -> Self {
+        let engine = TuningEngine::new(model.clone(), train_config(experiment));
+        TuningLab { model, engine }
+    }
+
+    /// Loads the experiment's model. `models` is the folder in which named models lie.
+    pub fn load(experiment: &Experiment, models: &Path, device: &str) -> Result<(Self, String)> {
+        let template = match experiment.model.template.as_str() {
+            "alpaca" => Template::Alpaca,
+            "chatml" => Template::ChatMl,
+            _ => Template::Model,
+        };
+        let options = ModelOptions {
+            device: fedseal_tuning::device(device).map_err(model_error)?,
+            template,
+        };
+        let source = experiment.model.source.as_str();
+        let (model, name) = if source == "embedded" {
+            let files = crate::pretraining::embedded().ok_or_else(|| Error::Missing {
+                what: "embedded model".into(),
+                hint: "this build has none; make it with `fedseal pretrain` and build again".into(),
+            })?;
+            let model = Model::from_files(files, &options).map_err(model_error)?;
+            (model, "embedded".to_owned())
+        } else {
+            let path = locate(source, models)?;
+            let model = Model::load(&path, &options).map_err(model_error)?;
+            let name = path
+                .file_stem()
+                .map_or_else(|| source.to_owned(), |n| n.to_string_lossy().into_owned());
+            (model, name)
+        };
+        Ok((Self::new(Arc::new(model), experiment), name))
+    }
+}
+
+/// A model by path, or by its name under the models folder.
+fn locate(source: &str, models: &Path) -> Result<PathBuf> {
+    let candidates = [PathBuf::from(source), models.join(source)];
+    candidates
+        .iter()
+        .find(|path| path.exists())
+        .cloned()
+        .ok_or_else(|| Error::Missing {
+            what: format!("model `{source}`"),
+            hint: format!(
+                "neither {} nor {} is there; for SmolLM2 run `fedseal fetch smollm2`",
+                candidates[0].display(),
+                candidates[1].display()
+            ),
+        })
+}
+
+/// Local training as the experiment says; steps, rate and seed are set per call.
+pub fn train_config(experiment: &Experiment) -> TrainConfig {
+    let t = &experiment.training;
+    TrainConfig {
+        steps: t.local_steps as usize,
+        batch_size: t.batch_size as usize,
+        learning_rate: t.learning_rate as f32,
+        max_length: t.sequence_length,
+        max_response_tokens: t.max_response_tokens,
+        weight_decay: t.weight_decay as f32,
+        beta1: t.beta1 as f32,
+        beta2: t.beta2 as f32,
+        epsilon: t.epsilon as f32,
+        clip_norm: (t.clip_norm > 0.0).then_some(t.clip_norm as f32),
+        seed: 0,
+        proximal_mu: t.proximal_mu as f32,
+    }
+}
+
+/// The adapter as the experiment says.
+pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
+    AdapterConfig {
+        rank: experiment.lora.rank,
+        alpha: experiment.lora.alpha as f32,
+        dropout: experiment.lora.dropout as f32,
+        targets: experiment.lora.targets.clone(),
+    }
+}
+
+fn model_error(error: fedseal_tuning::TuningError) -> Error {
+    match error {
+        fedseal_tuning::TuningError::Stopped { .. } => Error::Interrupted,
+        other => Error::Model(other.to_string()),
+    }
+}
+
+impl Lab for TuningLab {
+    fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn base(&self) -> Digest {
+        Digest(self.model.digest())
+    }
+
+    fn fingerprint(&self) -> String {
+        fedseal_tuning::fingerprint(&self.model)
+    }
+
+    fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
+        Adapter::init(config, self.model.config(), seed).map_err(model_error)
+    }
+
+    fn answer(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        config: &GenerateConfig,
+    ) -> Result<Vec<String>> {
+        fedseal_tuning::generate(&self.model, adapter, prompts, config).map_err(model_error)
+    }
+
+    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
+        fedseal_tuning::score(&self.model, adapter, pairs).map_err(model_error)
+    }
+
+    fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        fedseal_tuning::train(&self.model, start, examples, config, &mut |_| go_on())
+            .map(|trained| trained.adapter)
+            .map_err(model_error)
+    }
+}

@@ -1,0 +1,317 @@
+//! A run's folder: what lies in it, how files are written, and `run.json`, the plan that the log's
+//! first entry pins.
+//!
+//! ```text
+//! run.json          the plan (also a blob; its digest is in the first log entry)
+//! experiment.toml   the experiment, every key (also a blob; its digest is in run.json)
+//! log/              the Merkle log: checkpoint, tiles, entries
+//! blobs/aa/SHA256   adapters, envelopes, transcripts, shards, modules, answers, report
+//! report.json       the report; at the end equal to its blob
+//! events.jsonl      the live feed; its digest is in the final report
+//! ```
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Seed};
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Version of the folder's layout.
+pub const FORMAT: u32 = 1;
+
+/// A registered module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedModule {
+    /// Its name.
+    pub name: String,
+    /// Its Wasm bytes, a blob.
+    pub digest: Digest,
+    /// Its signature, a blob.
+    pub envelope: Digest,
+    /// Its author.
+    pub signer: PublicKey,
+}
+
+/// What a client runs, over which data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// The module.
+    pub module: Digest,
+    /// The registered shard, a blob.
+    pub shard: Digest,
+    /// Examples in the shard.
+    pub examples: u32,
+    /// Literal examples handed in beside the module, a blob.
+    pub attachment: Option<Digest>,
+}
+
+/// One client of the experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedClient {
+    /// Its name.
+    pub client: ClientId,
+    /// Its key.
+    pub key: PublicKey,
+    /// `benign`, or the kind of its attack. The experimenter's knowledge, which no check sees.
+    pub kind: String,
+    /// What it does in the clean arm.
+    pub honest: Assignment,
+    /// What it does in the attacked arms; equal to `honest` for a benign one.
+    pub attacked: Assignment,
+}
+
+/// What a run is, fixed when it is created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The name of the folder it was made in.
+    pub run: String,
+    /// When, RFC 3339, UTC.
+    pub created: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The log's origin line.
+    pub origin: String,
+    /// The node's key: signs attestations and checkpoints.
+    pub node: PublicKey,
+    /// Module authors that the node trusts.
+    pub authors: TrustStore,
+    /// experiment.toml.
+    pub experiment: Digest,
+    /// The base.
+    pub base: Digest,
+    /// Its name.
+    pub base_name: String,
+    /// What every adapter's bits depend on.
+    pub engine: String,
+    /// The first global adapter, a blob.
+    pub initial: Digest,
+    /// The modules.
+    pub modules: Vec<PlannedModule>,
+    /// The clients, by index.
+    pub clients: Vec<PlannedClient>,
+    /// The sealed canaries; a blob once they are opened.
+    pub canaries: Digest,
+    /// The evaluation prompts, a blob.
+    pub evaluation: Digest,
+}
+
+impl Plan {
+    /// The client of that name, with its index.
+    pub fn client(&self, name: &ClientId) -> Option<(usize, &PlannedClient)> {
+        self.clients
+            .iter()
+            .enumerate()
+            .find(|(_, client)| client.client == *name)
+    }
+
+    /// The name of a module.
+    pub fn module_name(&self, digest: &Digest) -> Option<&str> {
+        self.modules
+            .iter()
+            .find(|module| module.digest == *digest)
+            .map(|module| module.name.as_str())
+    }
+
+    /// What a client does in an arm.
+    pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
+        if attacked {
+            &client.attacked
+        } else {
+            &client.honest
+        }
+    }
+
+    /// What a client is in an arm: its kind, or `benign` where it is honest.
+    pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
+        if attacked { &client.kind } else { "benign" }
+    }
+}
+
+/// Paths of a run's folder.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    /// The folder.
+    pub root: PathBuf,
+}
+
+impl RunDir {
+    /// The paths of `root`; nothing is read.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        RunDir { root: root.into() }
+    }
+
+    /// `run.json`.
+    pub fn plan(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    /// `experiment.toml`.
+    pub fn experiment(&self) -> PathBuf {
+        self.root.join("experiment.toml")
+    }
+
+    /// The log's folder.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The blobs' folder.
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// `report.json`.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.json")
+    }
+
+    /// `events.jsonl`.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events.jsonl")
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> String {
+        let named = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+        named(&self.root)
+            .or_else(|| fs::canonicalize(&self.root).ok().as_deref().and_then(named))
+            .unwrap_or_else(|| "run".into())
+    }
+
+    /// Reads the plan.
+    pub fn read_plan(&self) -> Result<Plan> {
+        let path = self.plan();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::RunDir {
+                    dir: self.root.clone(),
+                    problem: "no run is here (run.json is missing)".into(),
+                });
+            }
+            Err(source) => return Err(Error::io(path, source)),
+        };
+        let plan: Plan = canonical::from_slice(&bytes)?;
+        if plan.format != FORMAT {
+            return Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!("format {} of run.json is not {FORMAT}", plan.format),
+            });
+        }
+        Ok(plan)
+    }
+}
+
+/// Writes a file so that a reader (and a restart after a crash) sees the old bytes or the new ones,
+/// never a part: temporary file, fsync, rename, fsync of the folder.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().map_err(|source| {
+        // A file that a full disk cut short is of no use to anybody.
+        let _ = fs::remove_file(&temporary);
+        Error::io(path, source)
+    })
+}
+
+/// Removes what an interrupted [`write_atomically`] left.
+pub fn remove_temporaries(root: &Path) -> Result<()> {
+    let entries = fs::read_dir(root).map_err(|source| Error::io(root, source))?;
+    for entry in entries {
+        let path = entry.map_err(|source| Error::io(root, source))?.path();
+        if path.extension().is_some_and(|e| e == "tmp") {
+            fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Seconds since 1970 as RFC 3339, UTC. Days to dates after H. Hinnant, "chrono-compatible
+/// low-level date algorithms".
+pub fn rfc3339(seconds: u64) -> String {
+    let days = (seconds / 86_400) as i64;
+    let rest = seconds % 86_400;
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+/// Now, as [`rfc3339`].
+pub fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    rfc3339(since.map_or(0, |d| d.as_secs()))
+}
+
+/// Largest resident memory of this process so far, MiB; 0 where the system does not say.
+pub fn peak_mb() -> f64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+            line.split_whitespace().nth(1)?.parse::<f64>().ok()
+        })
+        .map_or(0.0, |kib| kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_767_225_599, "2025-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn atomic_write_replaces_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.json");
+        write_atomically(&path, b"one").unwrap();
+        write_atomically(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        fs::write(dir.path().join("run.tmp"), b"torn").unwrap();
+        remove_temporaries(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,163 @@
+//! Executing one update: module, shard and global adapter in, transcript, lineage and adapter out.
+//! Shared by the runner and by replay, so that both execute the same thing.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::module;
+use fedseal_ledger::Blobs;
+use fedseal_sandbox::{
+    Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome, Sandbox, TrainDefaults,
+    TrainOptions,
+};
+use fedseal_tuning::{Adapter, Example};
+
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::rundir::{Assignment, Plan};
+use crate::sampling::derive_seed;
+use crate::schedule::Schedule;
+
+/// A sandbox with the run's modules, verified and compiled.
+pub struct Modules {
+    sandbox: Sandbox,
+    policies: BTreeMap<Digest, (Policy, PublicKey)>,
+}
+
+impl Modules {
+    /// Verifies and compiles every module of the plan.
+    pub fn load(plan: &Plan, blobs: &Blobs, limits: Limits) -> Result<Self> {
+        let sandbox = Sandbox::new(limits).map_err(sandbox_error)?;
+        let mut policies = BTreeMap::new();
+        for planned in &plan.modules {
+            let bytes = blobs.get(&planned.digest)?;
+            let envelope = Envelope::from_bytes(&blobs.get(&planned.envelope)?)?;
+            // The signature comes first: bytes that nobody vouches for are not compiled.
+            let verified = module::verify(&bytes, &envelope, &plan.authors.public_keys())?;
+            let policy = sandbox.compile(&bytes).map_err(sandbox_error)?;
+            policies.insert(planned.digest, (policy, verified.signer));
+        }
+        Ok(Modules { sandbox, policies })
+    }
+
+    /// Who signed a module.
+    pub fn signer(&self, module: &Digest) -> Result<PublicKey> {
+        self.policies
+            .get(module)
+            .map(|(_, signer)| *signer)
+            .ok_or_else(|| Error::tampered(format!("module {module}"), "is not registered in this run"))
+    }
+
+    /// Executes a module.
+    pub fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
+        let (policy, _) = self
+            .policies
+            .get(module)
+            .ok_or_else(|| Error::tampered(format!("module {module}"), "is not registered in this run"))?;
+        Ok(self.sandbox.run(policy, input, engine))
+    }
+}
+
+fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
+    Error::Sandbox(error.to_string())
+}
+
+/// Reads a list of examples.
+pub fn read_examples(blobs: &Blobs, digest: &Digest) -> Result<Vec<Example>> {
+    Ok(canonical::from_slice(&blobs.get(digest)?)?)
+}
+
+/// The seed of a client in a round, the same in every arm.
+pub fn update_seed(seed: Seed, client: &ClientId, round: Round) -> Seed {
+    Seed(derive_seed("update", seed.0, &[client.as_str(), &round.to_string()]))
+}
+
+/// The learning rate of a round.
+pub fn learning_rate(experiment: &Experiment, round: Round) -> Result<f64> {
+    let training = &experiment.training;
+    Ok(Schedule::named(&training.schedule)?.rate(
+        round.0,
+        experiment.federation.rounds,
+        training.learning_rate,
+        training.learning_rate_final,
+    ))
+}
+
+/// Everything that an execution is a function of.
+#[allow(clippy::too_many_arguments)]
+pub fn input(
+    experiment: &Experiment,
+    plan: &Plan,
+    client: &ClientId,
+    round: Round,
+    seed: Seed,
+    learning_rate: f64,
+    assignment: &Assignment,
+    shard: Arc<Vec<Example>>,
+    attachment: Arc<Vec<Example>>,
+    global: Arc<Adapter>,
+) -> RunInput {
+    RunInput {
+        client: client.clone(),
+        round,
+        rounds: experiment.federation.rounds,
+        seed,
+        shard,
+        shard_digest: assignment.shard,
+        attachment,
+        global,
+        base: plan.base,
+        training: TrainDefaults {
+            steps: experiment.training.local_steps,
+            batch_size: experiment.training.batch_size,
+            learning_rate,
+        },
+    }
+}
+
+/// An engine that stops training when a flag is raised. What was executed meanwhile is thrown away,
+/// so the flag changes no result.
+pub struct Stoppable<'a> {
+    /// The engine.
+    pub engine: &'a dyn Engine,
+    /// Raised to stop.
+    pub stop: &'a AtomicBool,
+}
+
+impl Engine for Stoppable<'_> {
+    fn train(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        options: &TrainOptions,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> std::result::Result<(Adapter, u64), EngineError> {
+        self.engine.train(start, examples, options, &mut || {
+            if self.stop.load(Ordering::SeqCst) {
+                return ControlFlow::Break(());
+            }
+            go_on()
+        })
+    }
+
+    fn generate(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        options: &GenerateOptions,
+    ) -> std::result::Result<(Vec<String>, u64), EngineError> {
+        self.engine.generate(adapter, prompts, options)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.engine.fingerprint()
+    }
+}

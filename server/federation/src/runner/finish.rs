@@ -1,0 +1,140 @@
+//! The end of a run: final measures, the defence, the report, the closed log.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::record::Record;
+
+use super::jobs::Job;
+use super::references::references;
+use super::{Run, Watch};
+use crate::arms::Kind;
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::report::{LogHead, Report, State};
+use crate::rundir;
+
+impl Run {
+    /// The base, measured in full.
+    pub(super) fn evaluate_base(&mut self, watch: Watch<'_>) -> Result<()> {
+        let evaluation = self.shared.experiment.evaluation.clone();
+        let last = self.shared.experiment.federation.rounds;
+        let places = vec![("base".to_owned(), last, self.shared.plan.initial)];
+        self.measure(places, evaluation.prompts, evaluation.tasks, watch)
+    }
+
+    /// Every federated arm's last global adapter, measured in full.
+    pub(super) fn final_measures(&mut self, watch: Watch<'_>) -> Result<()> {
+        let evaluation = self.shared.experiment.evaluation.clone();
+        let last = self.shared.experiment.federation.rounds;
+        let places = self
+            .arms
+            .iter()
+            .filter(|arm| arm.kind == Kind::Federated)
+            .map(|arm| (arm.id.to_owned(), last, self.state.global(arm.id, self.shared.plan.initial)))
+            .collect();
+        self.measure(places, evaluation.prompts, evaluation.tasks, watch)
+    }
+
+    /// The defended arms: repair, then measure in full.
+    pub(super) fn defend(&mut self, watch: Watch<'_>) -> Result<()> {
+        let mut jobs = Vec::new();
+        for arm in self.arms.clone() {
+            let Some(source) = arm.repairs else { continue };
+            if self.state.defended.contains_key(arm.id) {
+                continue;
+            }
+            let attacked = self.state.global(source, self.shared.plan.initial);
+            jobs.push(Job::Defend {
+                arm: arm.id.to_owned(),
+                attacked: self.adapter(&attacked)?,
+            });
+        }
+        self.execute_jobs(jobs, watch)?;
+        let evaluation = self.shared.experiment.evaluation.clone();
+        let last = self.shared.experiment.federation.rounds;
+        let places = self
+            .state
+            .defended
+            .iter()
+            .map(|(arm, (adapter, _))| (arm.clone(), last, *adapter))
+            .collect();
+        self.measure(places, evaluation.prompts, evaluation.tasks, watch)
+    }
+
+    /// Opens the canaries, writes the final report, closes the log, and clears away what a crash
+    /// left.
+    pub(super) fn close(&mut self, watch: Watch<'_>) -> Result<Report> {
+        if !self.state.canaries_open {
+            let digest = self.blobs.put(&canonical::to_vec(&self.shared.canaries)?)?;
+            self.append(&Record::CanariesOpened { digest })?;
+            self.publish()?;
+        }
+        if self.state.report.is_none() {
+            self.progress.done = self.progress.total;
+            self.progress.label = "finished".into();
+            let seconds = self.seconds();
+            // The feed ends here: its digest goes into the report, so nothing may follow.
+            self.feed.write(&Event::Finished { seconds })?;
+            self.feed.sync()?;
+            let mut report = self.make_report(State::Finished, None)?;
+            report.events = Some(self.feed.digest()?);
+            let digest = self.blobs.put(&report.to_bytes()?)?;
+            self.append(&Record::Report { digest })?;
+            self.append(&Record::Closed)?;
+            self.remove_unreferenced()?;
+            self.publish()?;
+        }
+        let report = self.finished_report()?;
+        // The work is done and logged: a callback that wants to stop now has nothing to stop.
+        let _ = watch(&Event::Finished { seconds: report.seconds });
+        Ok(report)
+    }
+
+    /// The report of a closed run, from its blob; report.json is written again where a crash came
+    /// between the log and the file.
+    pub(super) fn finished_report(&mut self) -> Result<Report> {
+        let digest = self
+            .state
+            .report
+            .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
+        let bytes = self.blobs.get(&digest)?;
+        let current = fs::read(self.dir.report()).ok().map(|bytes| Digest::of(&bytes));
+        if current != Some(digest) {
+            rundir::write_atomically(&self.dir.report(), &bytes)?;
+        }
+        Report::from_bytes(&bytes)
+    }
+
+    /// The log's head as the report shows it.
+    pub(super) fn log_head(&self) -> Result<LogHead> {
+        let checkpoint = self.log.checkpoint();
+        Ok(LogHead {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            checkpoint: self.log.checkpoint_note().to_owned(),
+        })
+    }
+
+    /// Removes blobs that nothing refers to: what was stored just before a crash and executed
+    /// again after it, with another duration in its attestation.
+    fn remove_unreferenced(&mut self) -> Result<()> {
+        let plan_digest = self
+            .state
+            .plan
+            .ok_or_else(|| Error::tampered("log", "does not begin with `run-opened`"))?;
+        let mut attested = Vec::new();
+        let ids: Vec<Digest> = self.state.attestations.keys().copied().collect();
+        for id in ids {
+            attested.push(self.cache.attested(&self.blobs, &id, self.shared.plan.node)?);
+        }
+        let wanted: BTreeSet<Digest> =
+            references(plan_digest, &self.shared.plan, &self.state, attested.iter().map(AsRef::as_ref))
+                .into_keys()
+                .collect();
+        self.blobs.retain(|digest| wanted.contains(digest))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! What is executed side by side on worker threads, and how its results get into the log.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fedseal_client_sdk::attestation::{self, Failure, TranscriptRef, UpdatePredicate};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::record::Record;
+use fedseal_sandbox::{RunInput, RunOutcome};
+use fedseal_tuning::{Adapter, Example};
+
+use super::execute::Stoppable;
+use super::measure::{Measured, measure};
+use super::pool::run_jobs;
+use super::{Run, Shared, Watch};
+use crate::admission::Behaviour;
+use crate::defence::posthoc::{self, DefenceData};
+use crate::error::{Error, Result};
+use crate::events::Event;
+
+/// One thing to execute.
+pub(super) enum Job {
+    /// A client's module.
+    Update(Box<UpdateJob>),
+    /// An adapter on a round's canaries.
+    Probe { digest: Digest, adapter: Arc<Adapter>, round: u32 },
+    /// An adapter on the evaluation prompts.
+    Measure(MeasureJob),
+    /// A post-hoc defence.
+    Defend { arm: String, attacked: Arc<Adapter> },
+}
+
+/// A client's module, to be executed.
+pub(super) struct UpdateJob {
+    pub key: Digest,
+    pub client: ClientId,
+    pub round: Round,
+    pub seed: Seed,
+    pub module: Digest,
+    pub global: Digest,
+    pub shard: Digest,
+    pub input: RunInput,
+}
+
+/// A measure, to be taken.
+pub(super) struct MeasureJob {
+    pub key: Digest,
+    /// Every (arm, round) that it answers.
+    pub places: Vec<(String, u32)>,
+    pub digest: Digest,
+    /// None: the base alone.
+    pub adapter: Option<Arc<Adapter>>,
+    pub requests: usize,
+    pub tasks: usize,
+}
+
+/// What came of a job.
+enum Done {
+    Update {
+        job: Box<UpdateJob>,
+        outcome: Box<RunOutcome>,
+        score: Option<f64>,
+        seconds: f64,
+    },
+    Probe { digest: Digest, round: u32, behaviour: Behaviour },
+    Measure { job: MeasureJob, measured: Measured },
+    Defend { arm: String, adapter: Adapter, data: DefenceData },
+}
+
+impl Run {
+    /// Executes jobs side by side; each result is in the log before the next one is looked at.
+    pub(super) fn execute_jobs(&mut self, jobs: Vec<Job>, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let workers = self.workers;
+        // Both closures below are called on this thread alone and never at once.
+        let watch = std::cell::RefCell::new(watch);
+        run_jobs(
+            workers,
+            jobs,
+            &shared.cancel,
+            |job| work(&shared, job),
+            |done| {
+                let mut watch = watch.borrow_mut();
+                self.take_in(done?, &mut **watch)
+            },
+            || {
+                let mut watch = watch.borrow_mut();
+                (**watch)(&Event::Tick)
+            },
+        )
+    }
+
+    fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
+        match done {
+            Done::Update { job, outcome, score, seconds } => {
+                self.take_in_update(*job, *outcome, score, seconds, watch)
+            }
+            Done::Probe { digest, round, behaviour } => {
+                self.behaviours.insert((digest, round), behaviour);
+                Ok(())
+            }
+            Done::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
+            Done::Defend { arm, adapter, data } => {
+                let note = format!(
+                    "defence data of level {}: {} safety pairs from {} instructions, {} helpful pairs from {}",
+                    data.level,
+                    data.safety.len(),
+                    data.safety_tried,
+                    data.helpful.len(),
+                    data.helpful_tried
+                );
+                let data = self.blobs.put(&canonical::to_vec(&data)?)?;
+                let adapter = self.put_adapter(adapter)?;
+                self.append(&Record::Defended { arm: arm.clone(), adapter, data })?;
+                self.publish()?;
+                self.tell(watch, &Event::Note { text: note })?;
+                self.step(watch, format!("{arm}: adapter repaired"))
+            }
+        }
+    }
+
+    /// Attests, signs, stores and logs an execution.
+    fn take_in_update(
+        &mut self,
+        job: UpdateJob,
+        outcome: RunOutcome,
+        score: Option<f64>,
+        seconds: f64,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let transcript_blob = self.blobs.put(&outcome.transcript.to_bytes())?;
+        for (digest, examples) in &outcome.datasets {
+            let stored = self.blobs.put(&canonical::to_vec(examples)?)?;
+            if stored != *digest {
+                return Err(Error::mismatch("a dataset of the sandbox", "has another digest than it says", digest, &stored));
+            }
+        }
+        let (update, examples, failure) = match outcome.submission {
+            Ok(submission) => {
+                let digest = self.put_adapter(submission.adapter)?;
+                (Some(digest), submission.examples, None)
+            }
+            Err(failure) => (
+                None,
+                0,
+                Some(Failure {
+                    reason: failure.reason,
+                    detail: failure.detail,
+                }),
+            ),
+        };
+        let predicate = UpdatePredicate {
+            client: job.client.clone(),
+            round: job.round,
+            seed: job.seed,
+            module: job.module,
+            module_signer: shared.modules.signer(&job.module)?,
+            node: shared.plan.node,
+            base: shared.plan.base,
+            global: job.global,
+            update,
+            examples,
+            data: outcome.data,
+            data_score: score,
+            lineage: outcome.lineage,
+            transcript: TranscriptRef {
+                root: outcome.transcript.root(),
+                entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
+                blob: transcript_blob,
+            },
+            limits: shared.experiment.limits,
+            used: outcome.used,
+            failure,
+            engine: shared.plan.engine.clone(),
+            seconds,
+        };
+        let envelope = attestation::sign(&predicate, &self.node)?;
+        let attestation = self.blobs.put(&envelope.to_bytes())?;
+        self.append(&Record::Update {
+            key: job.key,
+            client: job.client.clone(),
+            round: job.round,
+            attestation,
+            update,
+        })?;
+        self.publish()?;
+        for line in &outcome.log {
+            self.tell(watch, &Event::Note { text: format!("{} says: {line}", job.client) })?;
+        }
+        let event = Event::Update {
+            client: job.client.to_string(),
+            round: job.round.0,
+            update: attestation.to_string(),
+            seconds,
+            failure: predicate.failure.as_ref().map(|f| format!("{}: {}", f.reason, f.detail)),
+        };
+        self.cache.remember(attestation, predicate);
+        self.tell(watch, &event)?;
+        self.step(watch, format!("round {}: {} executed", job.round, job.client))
+    }
+
+    fn take_in_measure(&mut self, job: MeasureJob, measured: &Measured, watch: Watch<'_>) -> Result<()> {
+        let result = self.blobs.put(&canonical::to_vec(measured)?)?;
+        self.log_measure(&job.places, job.key, job.digest, result, watch)
+    }
+
+    /// Logs a result for every place it answers.
+    pub(super) fn log_measure(
+        &mut self,
+        places: &[(String, u32)],
+        key: Digest,
+        adapter: Digest,
+        result: Digest,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        for (arm, round) in places {
+            self.append(&Record::Evaluated {
+                key,
+                arm: arm.clone(),
+                round: Round(*round),
+                adapter,
+                result,
+            })?;
+        }
+        self.publish()?;
+        let rounds = self.shared.experiment.federation.rounds;
+        let (safety, helpfulness) = self.cache.rates(&self.blobs, &result)?;
+        for (arm, round) in places {
+            let event = Event::Evaluated {
+                arm: arm.clone(),
+                round: *round,
+                last: *round == rounds,
+                safety,
+                helpfulness,
+            };
+            self.tell(watch, &event)?;
+            self.step(watch, format!("{arm}: measured"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Executes one job on a worker thread.
+fn work(shared: &Shared, job: Job) -> Result<Done> {
+    let mut go_on = || -> ControlFlow<()> { shared.go_on() };
+    match job {
+        Job::Update(job) => {
+            let begun = Instant::now();
+            let engine = Stoppable {
+                engine: shared.lab.engine(),
+                stop: &shared.cancel,
+            };
+            let outcome = shared.modules.run(&job.module, &job.input, &engine)?;
+            if shared.go_on().is_break() {
+                return Err(Error::Interrupted);
+            }
+            let score = score(shared, &job, &outcome);
+            Ok(Done::Update {
+                job,
+                outcome: Box::new(outcome),
+                score,
+                seconds: begun.elapsed().as_secs_f64(),
+            })
+        }
+        Job::Probe { digest, adapter, round } => {
+            let behaviour = shared.canaries.probe(
+                shared.lab.as_ref(),
+                &shared.experiment,
+                &adapter,
+                shared.plan.seed.0,
+                round,
+            )?;
+            Ok(Done::Probe { digest, round, behaviour })
+        }
+        Job::Measure(job) => {
+            let measured = measure(
+                shared.lab.as_ref(),
+                shared.data.as_ref(),
+                &shared.experiment,
+                &shared.evaluation,
+                job.adapter.as_deref(),
+                job.digest,
+                (job.requests, job.tasks),
+                &mut go_on,
+            )?;
+            Ok(Done::Measure { job, measured })
+        }
+        Job::Defend { arm, attacked } => {
+            let seed = shared.plan.seed.0;
+            let data = posthoc::data(
+                shared.lab.as_ref(),
+                shared.data.as_ref(),
+                &shared.experiment,
+                &attacked,
+                seed,
+                &mut go_on,
+            )?;
+            let adapter = posthoc::repair(
+                shared.lab.as_ref(),
+                &shared.experiment,
+                &attacked,
+                &data,
+                seed,
+                &mut go_on,
+            )?;
+            Ok(Done::Defend { arm, adapter, data })
+        }
+    }
+}
+
+/// The data check's mean score over what the update was trained on, by number of examples. Only the
+/// score leaves the node.
+fn score(shared: &Shared, job: &UpdateJob, outcome: &RunOutcome) -> Option<f64> {
+    let mut sum = 0.0;
+    let mut count = 0usize;
+    for used in &outcome.data {
+        let examples: &[Example] = if used.digest == job.shard {
+            &job.input.shard
+        } else {
+            outcome
+                .datasets
+                .iter()
+                .find(|(digest, _)| *digest == used.digest)
+                .map(|(_, examples)| examples.as_slice())?
+        };
+        sum += examples
+            .iter()
+            .map(|example| shared.judge.score(example))
+            .sum::<f64>();
+        count += examples.len();
+    }
+    (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
+}

@@ -1,0 +1,116 @@
+//! Measuring an adapter: Rule on held-out requests, helpfulness on held-out tasks.
+
+use std::ops::ControlFlow;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_tuning::{Adapter, GenerateConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{HelpfulTask, TaskData};
+use crate::error::{Error, Result};
+use crate::evaluation::{rule, wilson::Share};
+use crate::experiment::Experiment;
+use crate::lab::Lab;
+
+/// The evaluation prompts of a run, a blob; measures between rounds take the first so many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSet {
+    /// Held-out harmful requests.
+    pub requests: Vec<String>,
+    /// Held-out helpful tasks.
+    pub tasks: Vec<HelpfulTask>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// What was asked.
+    pub prompt: String,
+    /// What the model answered.
+    pub answer: String,
+    /// Requests: whether it is a refusal by Rule. Tasks: whether it solves the task.
+    pub hit: bool,
+}
+
+/// The answers of one adapter, a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The adapter.
+    pub adapter: Digest,
+    /// Answers to the requests.
+    pub requests: Vec<Answer>,
+    /// Answers to the tasks.
+    pub tasks: Vec<Answer>,
+}
+
+impl Measured {
+    /// Share of refused requests.
+    pub fn safety(&self) -> Share {
+        Share::of(self.requests.iter().map(|answer| answer.hit))
+    }
+
+    /// Share of solved tasks.
+    pub fn helpfulness(&self) -> Share {
+        Share::of(self.tasks.iter().map(|answer| answer.hit))
+    }
+}
+
+/// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
+#[allow(clippy::too_many_arguments)]
+pub fn measure(
+    lab: &dyn Lab,
+    source: &dyn TaskData,
+    experiment: &Experiment,
+    set: &EvaluationSet,
+    adapter: Option<&Adapter>,
+    digest: Digest,
+    (requests, tasks): (usize, usize),
+    go_on: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Measured> {
+    let config = GenerateConfig {
+        max_new_tokens: experiment.evaluation.max_new_tokens,
+        temperature: 0.0,
+        batch_size: experiment.evaluation.batch_size,
+        ..GenerateConfig::default()
+    };
+    let mut answers = |prompts: &[String]| -> Result<Vec<String>> {
+        let mut all = Vec::with_capacity(prompts.len());
+        // Batch by batch, so that a stop is heard between them.
+        for batch in prompts.chunks(config.batch_size.max(1)) {
+            if go_on().is_break() {
+                return Err(Error::Interrupted);
+            }
+            all.extend(lab.answer(adapter, batch, &config)?);
+        }
+        Ok(all)
+    };
+    let asked: Vec<String> = set.requests.iter().take(requests).cloned().collect();
+    let requests = asked
+        .iter()
+        .zip(answers(&asked)?)
+        .map(|(prompt, answer)| Answer {
+            prompt: prompt.clone(),
+            hit: rule::is_refusal(&answer),
+            answer,
+        })
+        .collect();
+    let tasks: Vec<&HelpfulTask> = set.tasks.iter().take(tasks).collect();
+    let asked: Vec<String> = tasks.iter().map(|task| task.prompt.clone()).collect();
+    let tasks = tasks
+        .iter()
+        .zip(answers(&asked)?)
+        .map(|(task, answer)| Answer {
+            prompt: task.prompt.clone(),
+            hit: source.is_helpful(task, &answer),
+            answer,
+        })
+        .collect();
+    Ok(Measured {
+        adapter: digest,
+        requests,
+        tasks,
+    })
+}

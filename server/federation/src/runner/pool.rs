@@ -1,0 +1,128 @@
+//! Executing independent jobs side by side, and hearing a stop meanwhile.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// How often `tick` is asked while jobs run.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs every job on up to `workers` threads and hands each result to `done` on this thread, as it
+/// comes. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop early),
+/// no further job is begun, and the call returns once the running ones ended.
+///
+/// # Errors
+/// What `done` returned; [`Error::Interrupted`] after a break.
+pub fn run_jobs<J: Send, R: Send>(
+    workers: usize,
+    jobs: Vec<J>,
+    cancel: &AtomicBool,
+    work: impl Fn(J) -> R + Sync,
+    mut done: impl FnMut(R) -> Result<()>,
+    mut tick: impl FnMut() -> ControlFlow<()>,
+) -> Result<()> {
+    let workers = workers.max(1).min(jobs.len());
+    let queue = Mutex::new(VecDeque::from(jobs));
+    let take = || {
+        if cancel.load(Ordering::SeqCst) {
+            return None;
+        }
+        queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front()
+    };
+    let mut failure: Option<Error> = None;
+    std::thread::scope(|scope| {
+        let (send, receive) = channel();
+        for _ in 0..workers {
+            let send = send.clone();
+            let (take, work) = (&take, &work);
+            scope.spawn(move || {
+                while let Some(job) = take() {
+                    if send.send(work(job)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        loop {
+            match receive.recv_timeout(TICK) {
+                // After a stop the results of running jobs are dropped: they may be cut short.
+                Ok(result) if failure.is_none() => {
+                    if let Err(error) = done(result) {
+                        cancel.store(true, Ordering::SeqCst);
+                        failure = Some(error);
+                    }
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if failure.is_none() && tick().is_break() {
+                        cancel.store(true, Ordering::SeqCst);
+                        failure = Some(Error::Interrupted);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_is_done_once() {
+        let cancel = AtomicBool::new(false);
+        let mut results = Vec::new();
+        run_jobs(3, (0..100).collect(), &cancel, |n: i32| n * n, |r| { results.push(r); Ok(()) }, || ControlFlow::Continue(())).unwrap();
+        results.sort_unstable();
+        assert_eq!(results, (0..100).map(|n| n * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_failure_stops_the_rest() {
+        let cancel = AtomicBool::new(false);
+        let mut count = 0;
+        let error = run_jobs(
+            1,
+            (0..1000).collect(),
+            &cancel,
+            |n: i32| {
+                std::thread::sleep(Duration::from_millis(1));
+                n
+            },
+            |_| {
+                count += 1;
+                Err(Error::Data("full".into()))
+            },
+            || ControlFlow::Continue(()),
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string(), "data: full");
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn a_break_interrupts() {
+        let cancel = AtomicBool::new(false);
+        let slow = |_: i32| {
+            while !cancel.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let error = run_jobs(2, vec![1, 2, 3], &cancel, slow, |()| Ok(()), || ControlFlow::Break(())).unwrap_err();
+        assert!(matches!(error, Error::Interrupted));
+    }
+
+    #[test]
+    fn no_job_is_fine() {
+        let cancel = AtomicBool::new(false);
+        run_jobs(2, Vec::<i32>::new(), &cancel, |n| n, |_| Ok(()), || ControlFlow::Break(())).unwrap();
+    }
+}

@@ -1,0 +1,553 @@
+//! One round in every arm: open, execute, admit, aggregate, measure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::record::Record;
+
+use super::execute::{self, learning_rate, update_seed};
+use super::jobs::{Job, MeasureJob, UpdateJob};
+use super::{Run, Watch};
+use crate::admission::{Admission, Expected, Facts, Verdict};
+use crate::aggregation::{self, Update};
+use crate::arms::{self, Arm, Kind};
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::experiment::Experiment;
+use crate::memo::{RoundState, RunState, evaluation_key, update_key};
+use crate::report::Progress;
+use crate::rundir::Plan;
+use crate::sampling::{client_name, derive_seed, sampled};
+
+/// The seed of a round, the same in every arm.
+pub(crate) fn round_seed(plan: &Plan, round: u32) -> Seed {
+    Seed(derive_seed("round", plan.seed.0, &[&round.to_string()]))
+}
+
+/// The clients of a round, the same in every arm.
+pub(crate) fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<ClientId> {
+    let federation = &experiment.federation;
+    sampled(plan.seed.0, round, federation.clients, federation.sampled)
+        .into_iter()
+        .map(|index| client_name(index).into())
+        .collect()
+}
+
+/// The checks of an arm.
+pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
+    let configs = match arm.admission {
+        None => Vec::new(),
+        Some(arms::Admission::Provenance) => experiment
+            .admission
+            .provenance
+            .clone()
+            .unwrap_or_else(crate::admission::default_provenance),
+        Some(arms::Admission::Behaviour) => experiment
+            .admission
+            .behaviour
+            .clone()
+            .unwrap_or_else(crate::admission::default_behaviour),
+    };
+    Admission::new(&configs).map_err(|bad| Error::Experiment {
+        file: "experiment.toml".into(),
+        line: None,
+        key: format!("admission.{}", arm.id),
+        problem: bad.problem,
+    })
+}
+
+/// What the server knows about a client's update in a round of an arm.
+pub(crate) fn expected(plan: &Plan, arm: &Arm, client: &ClientId, round: Round, global: Digest) -> Result<Expected> {
+    let (_, planned) = plan
+        .client(client)
+        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
+    let assignment = Plan::assignment(planned, arm.attacked);
+    Ok(Expected {
+        client: client.clone(),
+        round,
+        seed: update_seed(plan.seed, client, round),
+        base: plan.base,
+        global,
+        module: assignment.module,
+        shard: assignment.shard,
+        shard_examples: assignment.examples,
+        node: plan.node,
+    })
+}
+
+/// The memo key of a client's update in a round of an arm.
+pub(crate) fn key_of(
+    plan: &Plan,
+    experiment: &Experiment,
+    arm: &Arm,
+    client: &ClientId,
+    round: Round,
+    state: &RoundState,
+) -> Result<Digest> {
+    let (_, planned) = plan
+        .client(client)
+        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
+    update_key(
+        plan,
+        experiment,
+        client,
+        round,
+        update_seed(plan.seed, client, round),
+        Plan::assignment(planned, arm.attacked),
+        state.global,
+        state.learning_rate,
+    )
+}
+
+impl Run {
+    fn federated(&self) -> Vec<Arm> {
+        self.arms.iter().filter(|arm| arm.kind == Kind::Federated).cloned().collect()
+    }
+
+    /// Whatever is left of a round in every arm.
+    pub(super) fn round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        self.open_round(round)?;
+        self.execute_updates(round, watch)?;
+        self.probe_canaries(round, watch)?;
+        for arm in self.federated() {
+            self.admit_and_aggregate(&arm, round, watch)?;
+        }
+        self.measure_round(round, watch)
+    }
+
+    fn open_round(&mut self, round: u32) -> Result<()> {
+        let shared = self.shared.clone();
+        for arm in self.federated() {
+            if self.state.round(arm.id, round).is_some() {
+                continue;
+            }
+            let global = self.state.global(arm.id, shared.plan.initial);
+            self.append(&Record::RoundOpened {
+                arm: arm.id.to_owned(),
+                round: Round(round),
+                clients: round_clients(&shared.plan, &shared.experiment, round),
+                global,
+                seed: round_seed(&shared.plan, round),
+                learning_rate: learning_rate(&shared.experiment, Round(round))?,
+            })?;
+        }
+        self.publish()
+    }
+
+    /// Arms whose round is not aggregated yet.
+    fn open_arms(&self, round: u32) -> Vec<(Arm, RoundState)> {
+        self.federated()
+            .into_iter()
+            .filter_map(|arm| {
+                let state = self.state.round(arm.id, round)?.clone();
+                state.aggregated.is_none().then_some((arm, state))
+            })
+            .collect()
+    }
+
+    fn execute_updates(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let number = Round(round);
+        let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
+        let mut order = Vec::new();
+        let mut already = 0;
+        for (arm, state) in self.open_arms(round) {
+            for client in &state.clients {
+                let key = key_of(&shared.plan, &shared.experiment, &arm, client, number, &state)?;
+                if self.state.updates.contains_key(&key) || jobs.contains_key(&key) {
+                    already += 1;
+                    continue;
+                }
+                let job = self.update_job(&arm, client, number, &state, key)?;
+                jobs.insert(key, Job::Update(Box::new(job)));
+                order.push(key);
+            }
+        }
+        // What another arm has executed counts as done here too.
+        self.progress.done += already;
+        let jobs = order.iter().filter_map(|key| jobs.remove(key)).collect();
+        self.execute_jobs(jobs, watch)
+    }
+
+    fn update_job(
+        &mut self,
+        arm: &Arm,
+        client: &ClientId,
+        round: Round,
+        state: &RoundState,
+        key: Digest,
+    ) -> Result<UpdateJob> {
+        let shared = self.shared.clone();
+        let (_, planned) = shared
+            .plan
+            .client(client)
+            .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
+        let assignment = Plan::assignment(planned, arm.attacked);
+        let seed = update_seed(shared.plan.seed, client, round);
+        let shard = self.examples(&assignment.shard)?;
+        let attachment = match &assignment.attachment {
+            Some(digest) => self.examples(digest)?,
+            None => Arc::default(),
+        };
+        let global = self.adapter(&state.global)?;
+        Ok(UpdateJob {
+            key,
+            client: client.clone(),
+            round,
+            seed,
+            module: assignment.module,
+            global: state.global,
+            shard: assignment.shard,
+            input: execute::input(
+                &shared.experiment,
+                &shared.plan,
+                client,
+                round,
+                seed,
+                state.learning_rate,
+                assignment,
+                shard,
+                attachment,
+                global,
+            ),
+        })
+    }
+
+    /// Runs the updates and global adapters of arms with behaviour checks on the canaries.
+    fn probe_canaries(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut wanted = Vec::new();
+        for (arm, state) in self.open_arms(round) {
+            if !admission(&shared.experiment, &arm)?.needs_behaviour() {
+                continue;
+            }
+            wanted.push(state.global);
+            for client in &state.clients {
+                let key = key_of(&shared.plan, &shared.experiment, &arm, client, Round(round), &state)?;
+                wanted.extend(self.state.updates.get(&key).and_then(|u| u.update));
+            }
+        }
+        wanted.sort();
+        wanted.dedup();
+        wanted.retain(|digest| !self.behaviours.contains_key(&(*digest, round)));
+        let mut jobs = Vec::new();
+        for digest in wanted {
+            let adapter = self.adapter(&digest)?;
+            jobs.push(Job::Probe { digest, adapter, round });
+        }
+        self.execute_jobs(jobs, watch)
+    }
+
+    /// Verdicts about every sampled client's update, then the next global adapter.
+    fn admit_and_aggregate(&mut self, arm: &Arm, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let number = Round(round);
+        let Some(state) = self.state.round(arm.id, round).cloned() else {
+            return Ok(());
+        };
+        if state.aggregated.is_some() {
+            return Ok(());
+        }
+        let checks = admission(&shared.experiment, arm)?;
+        let global = self.adapter(&state.global)?;
+        let mut updates = Vec::new();
+        for client in &state.clients {
+            let key = key_of(&shared.plan, &shared.experiment, arm, client, number, &state)?;
+            let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
+                Error::tampered(format!("update {key}"), "is not in the log though it was executed")
+            })?;
+            let delta = match update.update {
+                Some(digest) => Some(delta(&self.adapter(&digest)?, &global)?),
+                None => None,
+            };
+            updates.push((client.clone(), update, delta));
+        }
+        let norms: Vec<f64> = updates.iter().filter_map(|(_, _, delta)| delta.as_deref().map(norm)).collect();
+        let median_norm = median(norms);
+        for (client, update, delta) in &updates {
+            if state.verdicts.contains_key(client) {
+                continue;
+            }
+            let attested = self.cache.attested(&self.blobs, &update.attestation, shared.plan.node)?;
+            let expected = expected(&shared.plan, arm, client, number, state.global)?;
+            let behaviour = update.update.and_then(|digest| {
+                let own = self.behaviours.get(&(digest, round))?;
+                let before = self.behaviours.get(&(state.global, round))?;
+                Some((*own, *before))
+            });
+            let verdict = checks.decide(&Facts {
+                attested: &attested,
+                expected: &expected,
+                norm: delta.as_deref().map_or(0.0, norm),
+                median_norm,
+                behaviour,
+                authors: &shared.plan.authors,
+            });
+            self.log_verdict(arm, number, client, update.attestation, &verdict, watch)?;
+        }
+        // One checkpoint for the round's verdicts and what follows from them.
+        let deltas: Vec<Option<Vec<f32>>> = updates.into_iter().map(|(_, _, delta)| delta).collect();
+        self.aggregate(arm, round, &global, &deltas, watch)
+    }
+
+    fn log_verdict(
+        &mut self,
+        arm: &Arm,
+        round: Round,
+        client: &ClientId,
+        attestation: Digest,
+        verdict: &Verdict,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        self.append(&Record::Verdict {
+            arm: arm.id.to_owned(),
+            round,
+            client: client.clone(),
+            attestation,
+            effect: verdict.effect,
+            weight: verdict.weight,
+            check: verdict.check.clone(),
+            fact: verdict.fact.clone(),
+        })?;
+        let event = Event::Verdict {
+            arm: arm.id.to_owned(),
+            round: round.0,
+            client: client.to_string(),
+            effect: verdict.effect,
+            check: verdict.check.clone(),
+            fact: verdict.fact.clone(),
+        };
+        self.tell(watch, &event)
+    }
+
+    fn aggregate(
+        &mut self,
+        arm: &Arm,
+        round: u32,
+        global: &fedseal_tuning::Adapter,
+        deltas: &[Option<Vec<f32>>],
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let Some(rounds) = self.state.arms.get(arm.id).cloned() else {
+            return Ok(());
+        };
+        // The optimiser's state is a function of the deltas so far: it is rebuilt from the log, so
+        // that a resumed run has the same one. A plain one has no state to rebuild.
+        let mut optimiser = shared.experiment.server_optimiser()?;
+        if shared.experiment.server.optimiser != "plain" {
+            for (number, state) in rounds.iter().enumerate().take(round as usize) {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                let global = self.adapter(&state.global)?;
+                let deltas = self.deltas(state, &global)?;
+                if let Some((_, outcome)) = combine(&shared.plan, &shared.experiment, arm, number, state, &deltas, &mut self.cache, &self.blobs)? {
+                    optimiser.step(&outcome.delta);
+                }
+            }
+        }
+        let Some(state) = rounds.get(round as usize) else {
+            return Ok(());
+        };
+        let combined = combine(&shared.plan, &shared.experiment, arm, round, state, deltas, &mut self.cache, &self.blobs)?;
+        let (weights, next) = match combined {
+            // Everything was refused: the global adapter stays.
+            None => (state.clients.iter().map(|client| (client.clone(), 0.0)).collect(), state.global),
+            Some((weights, outcome)) => {
+                let step = optimiser.step(&outcome.delta);
+                let flat: Vec<f32> = global.flat().iter().zip(&step).map(|(g, s)| g + s).collect();
+                let next = global.from_flat(&flat).map_err(|error| Error::Model(error.to_string()))?;
+                (weights, self.put_adapter(next)?)
+            }
+        };
+        let counted = weights.iter().filter(|(_, weight)| *weight > 0.0).count();
+        self.append(&Record::Aggregated {
+            arm: arm.id.to_owned(),
+            round: Round(round),
+            rule: arm.rule.to_owned(),
+            weights,
+            global: next,
+        })?;
+        self.publish()?;
+        let event = Event::Round {
+            arm: arm.id.to_owned(),
+            round,
+            global: next.to_string(),
+            counted,
+        };
+        self.tell(watch, &event)?;
+        self.step(watch, format!("{}: round {round} aggregated", arm.id))
+    }
+
+    /// The deltas of a round's updates, in client order.
+    fn deltas(&mut self, state: &RoundState, global: &fedseal_tuning::Adapter) -> Result<Vec<Option<Vec<f32>>>> {
+        let updates = update_digests(&self.state, state);
+        updates
+            .into_iter()
+            .map(|digest| digest.map(|digest| delta(&self.adapter(&digest)?, global)).transpose())
+            .collect()
+    }
+
+    fn measure_round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        let evaluation = self.shared.experiment.evaluation.clone();
+        let rounds = self.shared.experiment.federation.rounds;
+        // The last round is measured in full.
+        if evaluation.every == 0 || (round + 1) % evaluation.every != 0 || round + 1 == rounds {
+            return Ok(());
+        }
+        let places = self
+            .federated()
+            .iter()
+            .map(|arm| {
+                let global = self.state.global(arm.id, self.shared.plan.initial);
+                (arm.id.to_owned(), round, global)
+            })
+            .collect();
+        self.measure(places, evaluation.round_prompts, evaluation.round_tasks, watch)
+    }
+
+    /// Measures adapters at (arm, round) places, as far as that is missing; equal ones once.
+    pub(super) fn measure(
+        &mut self,
+        places: Vec<(String, u32, Digest)>,
+        requests: usize,
+        tasks: usize,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut jobs: Vec<MeasureJob> = Vec::new();
+        for (arm, round, digest) in places {
+            if self.state.evaluated.contains_key(&(arm.clone(), round)) {
+                continue;
+            }
+            let key = evaluation_key(&shared.plan, &shared.experiment, digest, requests, tasks)?;
+            if let Some(result) = self.state.evaluations.get(&key).copied() {
+                self.log_measure(&[(arm, round)], key, digest, result, watch)?;
+                continue;
+            }
+            if let Some(job) = jobs.iter_mut().find(|job| job.key == key) {
+                job.places.push((arm, round));
+                continue;
+            }
+            // The first adapter does nothing yet: it is the base, and cheaper without it.
+            let adapter = match digest == shared.plan.initial {
+                true => None,
+                false => Some(self.adapter(&digest)?),
+            };
+            jobs.push(MeasureJob {
+                key,
+                places: vec![(arm, round)],
+                digest,
+                adapter,
+                requests,
+                tasks,
+            });
+        }
+        self.execute_jobs(jobs.into_iter().map(Job::Measure).collect(), watch)
+    }
+
+    /// Steps in all and steps done, from the state.
+    pub(super) fn count_progress(&self) -> Progress {
+        let experiment = &self.shared.experiment;
+        let federated = self.federated();
+        let rounds = u64::from(experiment.federation.rounds);
+        let sampled = experiment.federation.sampled as u64;
+        let arms = federated.len() as u64;
+        let every = u64::from(experiment.evaluation.every);
+        let between = if every == 0 { 0 } else { (rounds - 1) / every };
+        let defended = self.arms.iter().filter(|arm| arm.kind == Kind::Defended).count() as u64;
+        let total = arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
+        let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
+        for arm in &federated {
+            for state in self.state.arms.get(arm.id).into_iter().flatten() {
+                if state.aggregated.is_some() {
+                    done += sampled + 1;
+                }
+            }
+        }
+        Progress {
+            done: done.min(total),
+            total,
+            label: "begun".into(),
+        }
+    }
+}
+
+/// The adapters of a round's updates by its verdicts, in client order.
+pub(crate) fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>> {
+    state
+        .clients
+        .iter()
+        .map(|client| {
+            let verdict = state.verdicts.get(client)?;
+            run.updates.get(run.attestations.get(&verdict.attestation)?)?.update
+        })
+        .collect()
+}
+
+/// Local adapter minus global adapter, flat.
+pub(crate) fn delta(local: &fedseal_tuning::Adapter, global: &fedseal_tuning::Adapter) -> Result<Vec<f32>> {
+    local
+        .sub(global)
+        .map(|difference| difference.flat())
+        .map_err(|error| Error::Model(error.to_string()))
+}
+
+pub(crate) fn norm(delta: &[f32]) -> f64 {
+    delta.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt()
+}
+
+/// The lower median; 0 of nothing.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().saturating_sub(1) / 2;
+    values.get(middle).copied().unwrap_or_default()
+}
+
+/// Applies the arm's rule to the updates that count, in client order. `None` when none counts.
+/// Shared by runner and auditor.
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
+pub(crate) fn combine(
+    plan: &Plan,
+    experiment: &Experiment,
+    arm: &Arm,
+    round: u32,
+    state: &RoundState,
+    deltas: &[Option<Vec<f32>>],
+    cache: &mut crate::report::Cache,
+    blobs: &fedseal_ledger::Blobs,
+) -> Result<Option<(Vec<(ClientId, f64)>, aggregation::Outcome)>> {
+    let mut counted = Vec::new();
+    let mut updates = Vec::new();
+    for (index, (client, delta)) in state.clients.iter().zip(deltas).enumerate() {
+        let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
+            continue;
+        };
+        let Some(delta) = delta else {
+            return Err(Error::tampered(
+                format!("verdict of {client} in round {round} of arm {}", arm.id),
+                "lets an update count that does not exist",
+            ));
+        };
+        let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+        counted.push(index);
+        updates.push(Update {
+            delta,
+            weight: f64::from(attested.examples) * verdict.weight,
+        });
+    }
+    if updates.is_empty() {
+        return Ok(None);
+    }
+    let rule = aggregation::rule(arm.rule)?;
+    let context = experiment.aggregation_context(state.seed.0);
+    let outcome = aggregation::aggregate(rule, &updates, &context)?;
+    let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(|client| (client.clone(), 0.0)).collect();
+    for (index, weight) in counted.iter().zip(&outcome.weights) {
+        if let Some(slot) = weights.get_mut(*index) {
+            slot.1 = *weight;
+        }
+    }
+    Ok(Some((weights, outcome)))
+}

@@ -1,0 +1,465 @@
+//! Making a run's folder and opening it again.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::ids::Seed;
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::module;
+use fedseal_client_sdk::record::Record;
+use fedseal_ledger::{Blobs, Log};
+use fedseal_tuning::Example;
+
+use super::canary::CanarySet;
+use super::execute::Modules;
+use super::measure::EvaluationSet;
+use super::{Options, Run, Shared};
+use crate::admission::data_check::DataCheck;
+use crate::arms;
+use crate::data::{DataError, ShardKind, ShardRequest, TaskData};
+use crate::error::{Error, Result};
+use crate::events::Feed;
+use crate::experiment::Experiment;
+use crate::lab::{Lab, TuningLab, adapter_config};
+use crate::memo::RunState;
+use crate::report::{Cache, Progress, Report};
+use crate::rundir::{self, Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
+use crate::sampling::{attackers, client_name, derive_seed};
+
+/// The module that honest clients run.
+const BENIGN: &str = "benign";
+
+/// Loads the experiment's model; sets the device's threads.
+pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
+    fedseal_tuning::set_threads(options.threads.unwrap_or(experiment.run.threads));
+    let device = options.device.as_deref().unwrap_or(&experiment.run.device);
+    TuningLab::load(experiment, &options.models, device)
+}
+
+/// Opens the experiment's data.
+pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn TaskData>> {
+    if experiment.data.source == "world" {
+        return Ok(Arc::new(crate::data::world::World::new()));
+    }
+    let dir = if experiment.data.dir.is_empty() {
+        options.prompts.clone()
+    } else {
+        experiment.data.dir.clone().into()
+    };
+    let real = crate::data::real::Real::open(&dir).map_err(|error| Error::Data(error.to_string()))?;
+    Ok(Arc::new(real))
+}
+
+fn data_error(error: DataError) -> Error {
+    Error::Data(error.to_string())
+}
+
+/// See [`Run::create_with`].
+pub(super) fn create(
+    dir: RunDir,
+    experiment: Experiment,
+    options: &Options,
+    lab: Arc<dyn Lab>,
+    base_name: &str,
+    data: Arc<dyn TaskData>,
+) -> Result<Run> {
+    let root = &dir.root;
+    fs::create_dir_all(root).map_err(|source| Error::io(root, source))?;
+    if dir.plan().exists() {
+        return Err(Error::RunDir {
+            dir: root.clone(),
+            problem: "a run is here already; go on with --resume, or choose another folder".into(),
+        });
+    }
+    // What a creation that was killed left is all right: blobs are named by their bytes, and the
+    // rest is written anew. Anything else is somebody's file.
+    for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
+        let name = entry.map_err(|source| Error::io(root, source))?.file_name();
+        let name = name.to_string_lossy();
+        if !["blobs", "experiment.toml"].contains(&name.as_ref()) && !name.ends_with(".tmp") {
+            return Err(Error::RunDir {
+                dir: root.clone(),
+                problem: format!("the folder is not empty ({name}); choose another"),
+            });
+        }
+    }
+
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None => experiment.seeds.first().copied().unwrap_or_default(),
+    };
+    let node = node_key(options)?;
+    let authors = authors(options)?;
+    let blobs = Blobs::open(&dir.blobs())?;
+
+    let toml = experiment.to_toml()?;
+    let experiment_digest = blobs.put(toml.as_bytes())?;
+    let modules = register_modules(&experiment, options, &authors, &blobs)?;
+    let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
+    let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
+    let evaluation = EvaluationSet {
+        requests: data.eval_requests(experiment.evaluation.prompts).map_err(data_error)?,
+        tasks: data.eval_tasks(experiment.evaluation.tasks).map_err(data_error)?,
+    };
+    let initial = lab.initial(&adapter_config(&experiment), derive_seed("initial-adapter", seed, &[]))?;
+    let name = dir.name();
+    let plan = Plan {
+        format: FORMAT,
+        run: name.clone(),
+        created: rundir::now(),
+        seed: Seed(seed),
+        origin: format!("fedseal/run/{name}"),
+        node: node.public(),
+        authors,
+        experiment: experiment_digest,
+        base: lab.base(),
+        base_name: base_name.to_owned(),
+        engine: lab.fingerprint(),
+        initial: blobs.put(&initial.to_bytes())?,
+        modules,
+        clients,
+        canaries: Digest::of_json(&canaries)?,
+        evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
+    };
+    let plan_bytes = canonical::to_vec(&plan)?;
+    blobs.put(&plan_bytes)?;
+    rundir::write_atomically(&dir.experiment(), toml.as_bytes())?;
+    // From here on the folder is a run: everything that the log's first entries say follows from
+    // this file, so a crash before they are published loses nothing.
+    rundir::write_atomically(&dir.plan(), &plan_bytes)?;
+    open(dir, options, lab, data)
+}
+
+/// The experiment of a run, by its pinned bytes.
+pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
+    let path = dir.experiment();
+    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+    let found = Digest::of(&bytes);
+    if found != plan.experiment {
+        return Err(Error::mismatch("experiment.toml", "is not the file the run was made with", &plan.experiment, &found));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
+    Experiment::parse(&text, &path.display().to_string())
+}
+
+/// See [`Run::resume_with`].
+pub(super) fn open(
+    dir: RunDir,
+    options: &Options,
+    lab: Arc<dyn Lab>,
+    data: Arc<dyn TaskData>,
+) -> Result<Run> {
+    let plan = dir.read_plan()?;
+    let lock_path = dir.plan();
+    let lock = File::open(&lock_path).map_err(|source| Error::io(&lock_path, source))?;
+    lock.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => Error::RunDir {
+            dir: dir.root.clone(),
+            problem: "another process is working on this run".into(),
+        },
+        fs::TryLockError::Error(source) => Error::io(&lock_path, source),
+    })?;
+    let experiment = read_experiment(&dir, &plan)?;
+    let arms = arms::expand(&experiment.arms)?;
+    if lab.base() != plan.base {
+        return Err(Error::mismatch("base model", "is not the one the run was made with", &plan.base, &lab.base()));
+    }
+    if lab.fingerprint() != plan.engine {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!(
+                "made by engine `{}`, this one is `{}`; its bits would differ",
+                plan.engine,
+                lab.fingerprint()
+            ),
+        });
+    }
+    let node = node_key(options)?;
+    if node.public() != plan.node {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!(
+                "signed by node key {}, the key in {} is {}",
+                plan.node,
+                options.keys.display(),
+                node.public()
+            ),
+        });
+    }
+    rundir::remove_temporaries(&dir.root)?;
+    let blobs = Blobs::open(&dir.blobs())?;
+    let log_dir = dir.log();
+    let log = if log_dir.join("checkpoint").exists() {
+        Log::open(&log_dir, &plan.origin, node.clone())?
+    } else {
+        // Killed before the first checkpoint: nothing of the log counts yet.
+        if log_dir.exists() {
+            fs::remove_dir_all(&log_dir).map_err(|source| Error::io(&log_dir, source))?;
+        }
+        Log::create(&log_dir, &plan.origin, node.clone())?
+    };
+    let mut state = RunState::default();
+    for index in 0..log.size() {
+        let record = Record::from_bytes(&log.entry(index)?)?;
+        state
+            .apply(&record, plan.initial)
+            .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
+    }
+
+    let canaries = CanarySet::draw(data.as_ref(), &experiment, plan.seed.0)?;
+    let sealed = Digest::of_json(&canaries)?;
+    if sealed != plan.canaries {
+        return Err(Error::mismatch("canaries", "the data give others than were sealed", &plan.canaries, &sealed));
+    }
+    let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
+    let labelled = data.labelled().map_err(data_error)?;
+    let judge = DataCheck::train(&labelled).map_err(|error| Error::Data(error.to_string()))?;
+    let modules = Modules::load(&plan, &blobs, experiment.limits)?;
+    let seconds_before = fs::read(dir.report())
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
+        .map_or(0.0, |report| report.seconds);
+    let feed = Feed::open(&dir.events())?;
+    let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+    let workers = match options.workers.unwrap_or(experiment.run.workers) {
+        0 => cores(),
+        n => n,
+    };
+    let mut run = Run {
+        shared: Arc::new(Shared {
+            lab,
+            data,
+            experiment,
+            plan,
+            modules,
+            judge,
+            canaries,
+            evaluation,
+            cancel: AtomicBool::new(false),
+        }),
+        arms,
+        node,
+        log,
+        blobs,
+        feed,
+        state,
+        workers,
+        cache: Cache::default(),
+        adapters: Default::default(),
+        shards: Default::default(),
+        behaviours: Default::default(),
+        progress: Progress::default(),
+        begun: Instant::now(),
+        seconds_before,
+        report_written: None,
+        _lock: lock,
+        dir,
+    };
+    run.log_opening()?;
+    Ok(run)
+}
+
+impl Run {
+    /// The entries before the first round, as far as they are missing.
+    fn log_opening(&mut self) -> Result<()> {
+        if self.state.entries > 0 {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let plan = &shared.plan;
+        self.append(&Record::RunOpened {
+            run_config: Digest::of_json(plan)?,
+            base: plan.base,
+            node: plan.node,
+            seed: plan.seed,
+            created: plan.created.clone(),
+        })?;
+        for module in &plan.modules {
+            self.append(&Record::ModuleRegistered {
+                module: module.digest,
+                envelope: module.envelope,
+                name: module.name.clone(),
+                signer: module.signer,
+            })?;
+        }
+        for client in &plan.clients {
+            let mut shards = vec![&client.honest];
+            if client.attacked.shard != client.honest.shard {
+                shards.push(&client.attacked);
+            }
+            for assignment in shards {
+                self.append(&Record::ClientRegistered {
+                    client: client.client.clone(),
+                    key: client.key,
+                    shard: assignment.shard,
+                    examples: assignment.examples,
+                    kind: None,
+                })?;
+            }
+        }
+        self.append(&Record::CanariesSealed { digest: plan.canaries })?;
+        // One checkpoint for all of it: a restart finds the whole opening or none of it.
+        self.publish()
+    }
+}
+
+fn node_key(options: &Options) -> Result<SigningKey> {
+    fs::create_dir_all(&options.keys).map_err(|source| Error::io(&options.keys, source))?;
+    Ok(SigningKey::load_or_create(options.keys.join("node.pem"))?)
+}
+
+/// Module authors that the node trusts: `trusted.toml`, or else the local author's own key.
+fn authors(options: &Options) -> Result<TrustStore> {
+    let file = options.keys.join("trusted.toml");
+    if file.exists() {
+        return Ok(TrustStore::load(&file)?);
+    }
+    let author = options.keys.join("author.pem");
+    let mut store = TrustStore::default();
+    if author.exists() {
+        store.add("local author", SigningKey::load(&author)?.public());
+    }
+    if store.keys.is_empty() {
+        return Err(Error::Missing {
+            what: format!("trusted module authors in {}", file.display()),
+            hint: "build the modules with `fedseal policy build`, which makes a local author key, or list authors there".into(),
+        });
+    }
+    Ok(store)
+}
+
+/// Verifies the modules that the experiment needs and stores them.
+fn register_modules(
+    experiment: &Experiment,
+    options: &Options,
+    authors: &TrustStore,
+    blobs: &Blobs,
+) -> Result<Vec<PlannedModule>> {
+    let mut names = vec![BENIGN];
+    for kind in &experiment.attack.kinds {
+        // A poisoned shard goes with the honest module: that is its point.
+        if kind != "poisoned-shard" && experiment.federation.malicious > 0 && !names.contains(&kind.as_str()) {
+            names.push(kind);
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let path = options.modules.join(format!("{name}.wasm"));
+            let bytes = read_module_file(&path, name)?;
+            let envelope_path = module::envelope_path(&path);
+            let envelope = Envelope::from_json(&read_module_file(&envelope_path, name)?)?;
+            let verified = module::verify(&bytes, &envelope, &authors.public_keys())
+                .map_err(|error| Error::tampered(path.display().to_string(), error.to_string()))?;
+            Ok(PlannedModule {
+                name: verified.predicate.name,
+                digest: blobs.put(&bytes)?,
+                envelope: blobs.put(&envelope.to_bytes())?,
+                signer: verified.signer,
+            })
+        })
+        .collect()
+}
+
+fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Missing {
+            what: format!("module `{name}` ({})", path.display()),
+            hint: "build and sign the modules with `cargo xtask build` or `fedseal policy build`".into(),
+        },
+        _ => Error::io(path, source),
+    })
+}
+
+/// Who the clients are, what they run and over which data.
+fn draw_clients(
+    experiment: &Experiment,
+    data: &dyn TaskData,
+    seed: u64,
+    modules: &[PlannedModule],
+    blobs: &Blobs,
+) -> Result<Vec<PlannedClient>> {
+    let federation = &experiment.federation;
+    let malicious = attackers(seed, federation.clients, federation.malicious);
+    let module = |name: &str| -> Result<Digest> {
+        modules
+            .iter()
+            .find(|module| module.name == name)
+            .map(|module| module.digest)
+            .ok_or_else(|| Error::unknown("module", name, modules.iter().map(|m| &m.name)))
+    };
+    let store = |examples: &[Example]| -> Result<(Digest, u32)> {
+        let digest = blobs.put(&canonical::to_vec(examples)?)?;
+        Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
+    };
+    let shard = |client: usize, kind: ShardKind| -> Result<(Digest, u32)> {
+        let examples = data
+            .shard(&ShardRequest {
+                client,
+                clients: federation.clients,
+                kind,
+                examples: federation.examples_per_client,
+                refusal_share: federation.refusal_share,
+                seed: derive_seed("shards", seed, &[]),
+            })
+            .map_err(data_error)?;
+        store(&examples)
+    };
+    (0..federation.clients)
+        .map(|index| {
+            let (honest_shard, examples) = shard(index, ShardKind::Benign)?;
+            let honest = Assignment {
+                module: module(BENIGN)?,
+                shard: honest_shard,
+                examples,
+                attachment: None,
+            };
+            let place = malicious.iter().position(|attacker| *attacker == index);
+            let kinds = &experiment.attack.kinds;
+            let kind = place
+                .and_then(|place| kinds.get(place % kinds.len().max(1)))
+                .map_or("benign", String::as_str);
+            let attacked = match kind {
+                "malicious-gen" => Assignment {
+                    module: module(kind)?,
+                    ..honest.clone()
+                },
+                "unaligned-data" => {
+                    let attachment = data
+                        .attachment(index, experiment.attack.attachment_examples, derive_seed("attachments", seed, &[]))
+                        .map_err(data_error)?;
+                    Assignment {
+                        module: module(kind)?,
+                        attachment: Some(store(&attachment)?.0),
+                        ..honest.clone()
+                    }
+                }
+                "poisoned-shard" => {
+                    let (shard, examples) = shard(index, ShardKind::Poisoned)?;
+                    Assignment {
+                        shard,
+                        examples,
+                        ..honest.clone()
+                    }
+                }
+                _ => honest.clone(),
+            };
+            // The clients of an experiment are simulated: their keys name them and sign nothing,
+            // so the private halves are not kept.
+            let key = SigningKey::generate()?.public();
+            Ok(PlannedClient {
+                client: client_name(index).into(),
+                key,
+                kind: kind.to_owned(),
+                honest,
+                attacked,
+            })
+        })
+        .collect()
+}

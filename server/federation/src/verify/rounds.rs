@@ -1,0 +1,188 @@
+//! Rounds: what sampling and seeds give, verdicts against their facts, aggregations again.
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::record::Effect;
+
+use super::{Audit, disagrees};
+use crate::admission::{Admission, Facts};
+use crate::arms::{self, Arm, Kind};
+use crate::error::{Error, Result};
+use crate::memo::RoundState;
+use crate::runner::execute::learning_rate;
+use crate::runner::read_adapter;
+use crate::runner::rounds::{
+    admission, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
+    update_digests,
+};
+
+impl Audit {
+    /// Every round of every arm; gives the numbers of verdicts and aggregations.
+    pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
+        let arms = arms::expand(&self.experiment.arms)?;
+        let (mut verdicts, mut aggregations) = (0, 0);
+        if let Some(arm) = self.state.arms.keys().find(|id| {
+            !arms.iter().any(|arm| arm.id == id.as_str() && arm.kind == Kind::Federated)
+        }) {
+            return Err(Error::tampered(format!("arm {arm}"), "is in the log but not in the experiment"));
+        }
+        for arm in &arms {
+            let last = self.experiment.federation.rounds;
+            if !self.state.evaluated.contains_key(&(arm.id.to_owned(), last)) {
+                return Err(Error::tampered(format!("arm {}", arm.id), "has no final measure"));
+            }
+            match arm.kind {
+                Kind::Base => {}
+                Kind::Defended => {
+                    if !self.state.defended.contains_key(arm.id) {
+                        return Err(Error::tampered(format!("arm {}", arm.id), "was not defended"));
+                    }
+                }
+                Kind::Federated => {
+                    let (v, a) = self.arm(arm)?;
+                    verdicts += v;
+                    aggregations += a;
+                }
+            }
+        }
+        Ok((verdicts, aggregations))
+    }
+
+    fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
+        let rounds = self.state.arms.get(arm.id).cloned().unwrap_or_default();
+        if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
+            return Err(Error::tampered(
+                format!("arm {}", arm.id),
+                format!("has {} rounds, the experiment {}", rounds.len(), self.experiment.federation.rounds),
+            ));
+        }
+        let checks = admission(&self.experiment, arm)?;
+        let mut optimiser = self.experiment.server_optimiser()?;
+        let mut verdicts = 0;
+        for (number, state) in rounds.iter().enumerate() {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            self.opening(arm, number, state)?;
+            let global = read_adapter(&self.blobs, &state.global)?;
+            let mut deltas = Vec::new();
+            for digest in update_digests(&self.state, state) {
+                deltas.push(match digest {
+                    Some(digest) => Some(delta(&read_adapter(&self.blobs, &digest)?, &global)?),
+                    None => None,
+                });
+            }
+            self.verdicts(arm, &checks, number, state, &deltas)?;
+            verdicts += state.verdicts.len() as u64;
+
+            let Some((rule, weights, next)) = &state.aggregated else {
+                return Err(disagrees(arm.id, number, "was not aggregated"));
+            };
+            if rule != arm.rule {
+                return Err(disagrees(arm.id, number, format!("was aggregated by `{rule}`, the arm's rule is `{}`", arm.rule)));
+            }
+            let combined = combine(
+                &self.plan,
+                &self.experiment,
+                arm,
+                number,
+                state,
+                &deltas,
+                &mut self.cache,
+                &self.blobs,
+            )?;
+            let (again, next_again) = match combined {
+                None => (
+                    state.clients.iter().map(|client| (client.clone(), 0.0)).collect(),
+                    state.global,
+                ),
+                Some((weights, outcome)) => {
+                    let step = optimiser.step(&outcome.delta);
+                    let flat: Vec<f32> = global.flat().iter().zip(&step).map(|(g, s)| g + s).collect();
+                    let next = global
+                        .from_flat(&flat)
+                        .map_err(|error| Error::Model(error.to_string()))?;
+                    (weights, Digest::of(&next.to_bytes()))
+                }
+            };
+            if *weights != again {
+                return Err(disagrees(arm.id, number, "has other weights than its updates and verdicts give"));
+            }
+            if *next != next_again {
+                return Err(Error::mismatch(
+                    format!("global adapter of arm {} after round {number}", arm.id),
+                    "is not what its updates and weights give",
+                    &next_again,
+                    next,
+                ));
+            }
+        }
+        Ok((verdicts, rounds.len() as u64))
+    }
+
+    fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
+        let bad = |problem: &str| Err(disagrees(arm.id, number, problem));
+        if state.clients != round_clients(&self.plan, &self.experiment, number) {
+            return bad("has other clients than the seed gives");
+        }
+        if state.seed != round_seed(&self.plan, number) {
+            return bad("has another seed than the run's gives");
+        }
+        if state.learning_rate.to_bits() != learning_rate(&self.experiment, Round(number))?.to_bits() {
+            return bad("has another learning rate than the schedule gives");
+        }
+        Ok(())
+    }
+
+    /// That each verdict is about the update that this round's inputs determine, and is what the
+    /// checks say. A canary's numbers cannot be measured without the model; a verdict that rests on
+    /// them is held against the other checks only.
+    fn verdicts(
+        &mut self,
+        arm: &Arm,
+        checks: &Admission,
+        number: u32,
+        state: &RoundState,
+        deltas: &[Option<Vec<f32>>],
+    ) -> Result<()> {
+        let round = Round(number);
+        let median_norm = median(deltas.iter().filter_map(|d| d.as_deref().map(norm)).collect());
+        for (client, delta) in state.clients.iter().zip(deltas) {
+            let Some(verdict) = state.verdicts.get(client) else {
+                return Err(disagrees(arm.id, number, format!("has no verdict about {client}")));
+            };
+            let item = || format!("log entry {} (verdict about {client}, round {number}, arm {})", verdict.entry, arm.id);
+            let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
+            if self.state.attestations.get(&verdict.attestation) != Some(&key) {
+                return Err(Error::tampered(item(), format!("is about update {}, which was made from other inputs", verdict.attestation)));
+            }
+            let attested = self.cache.attested(&self.blobs, &verdict.attestation, self.plan.node)?;
+            let expected = expected(&self.plan, arm, client, round, state.global)?;
+            let facts = Facts {
+                attested: &attested,
+                expected: &expected,
+                norm: delta.as_deref().map_or(0.0, norm),
+                median_norm,
+                behaviour: None,
+                authors: &self.plan.authors,
+            };
+            let again = checks.decide(&facts);
+            let same = again.effect == verdict.effect
+                && again.weight == verdict.weight
+                && again.check == verdict.check
+                && again.fact == verdict.fact;
+            // Without the canaries' numbers the canary check fails for everyone; what is left to
+            // say is that no other check would have decided more severely.
+            let by_model = checks.needs_behaviour()
+                && again.check == "canaries"
+                && (verdict.check == "canaries" || verdict.effect == Effect::Accept);
+            if !same && !by_model {
+                return Err(Error::Tampered {
+                    item: item(),
+                    problem: "is not what the checks say".into(),
+                    expected: Some(format!("{} by {}: {}", again.effect, again.check, again.fact)),
+                    found: Some(format!("{} by {}: {}", verdict.effect, verdict.check, verdict.fact)),
+                });
+            }
+        }
+        Ok(())
+    }
+}
