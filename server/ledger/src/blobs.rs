@@ -1,0 +1,191 @@
+//! Byte strings under their SHA-256: `<dir>/<first two hex digits>/<64 hex digits>`.
+
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::digest::Digest;
+
+use crate::files::{self, Disk};
+use crate::{Error, Result};
+
+/// A directory of blobs. Any number of threads and processes may use one at the same time.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    dir: PathBuf,
+    disk: Disk,
+}
+
+impl Blobs {
+    /// Opens the store, creating its directory when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Blobs> {
+        let disk = Disk::default();
+        disk.make_dir(dir.as_ref())?;
+        Ok(Blobs {
+            dir: dir.as_ref().to_owned(),
+            disk,
+        })
+    }
+
+    /// Where a blob is, or would be.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        let (first, _) = name.split_at(2);
+        self.dir.join(first).join(&name)
+    }
+
+    /// Stores bytes durably and returns their digest. Storing them again is cheap; a stored copy
+    /// that has changed on disk is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        let path = self.path(&digest);
+        match files::read(&path) {
+            Ok(found) if found == bytes => return Ok(digest),
+            Ok(_) => {}
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+        self.disk.write(&path, bytes)?;
+        Ok(digest)
+    }
+
+    /// Reads a blob and hashes it again.
+    ///
+    /// # Errors
+    /// [`Error::NoBlob`]; [`Error::DigestMismatch`] with the path and both digests;
+    /// [`Error::Io`].
+    pub fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let path = self.path(digest);
+        let bytes = match files::read(&path) {
+            Err(e) if e.is_not_found() => {
+                return Err(Error::NoBlob {
+                    path,
+                    digest: *digest,
+                });
+            }
+            other => other?,
+        };
+        let got = Digest::of(&bytes);
+        if got != *digest {
+            return Err(Error::DigestMismatch {
+                path,
+                item: "blob".into(),
+                expected: *digest,
+                got,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Whether there is a file for this digest. Its bytes are not looked at.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// The digests of all blobs, in order. Their bytes are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no blob.
+    pub fn iter(&self) -> Result<impl Iterator<Item = Digest> + use<>> {
+        let mut digests = Vec::new();
+        for path in files::walk(&self.dir)? {
+            if files::is_temporary(&path) {
+                continue;
+            }
+            let digest = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .and_then(|n| n.parse::<Digest>().ok())
+                .filter(|d| self.path(d) == path)
+                .ok_or_else(|| Error::corrupt(&path, "not the name of a blob"))?;
+            digests.push(digest);
+        }
+        Ok(digests.into_iter())
+    }
+
+    /// Reads and hashes every blob; returns how many there are and their bytes in total.
+    ///
+    /// # Errors
+    /// The first that is wrong, as [`Blobs::get`] and [`Blobs::iter`].
+    pub fn verify_all(&self) -> Result<(u64, u64)> {
+        let (mut blobs, mut bytes) = (0, 0);
+        for digest in self.iter()? {
+            bytes += self.get(&digest)?.len() as u64;
+            blobs += 1;
+        }
+        Ok((blobs, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::fault::Fault;
+    use std::fs;
+    use std::sync::Arc;
+
+    #[test]
+    fn put_get_iter() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path().join("blobs")).unwrap();
+        assert_eq!(blobs.iter().unwrap().count(), 0);
+        let a = blobs.put(b"a").unwrap();
+        assert_eq!(blobs.put(b"a").unwrap(), a);
+        let empty = blobs.put(b"").unwrap();
+        assert_eq!(blobs.get(&a).unwrap(), b"a");
+        assert_eq!(blobs.get(&empty).unwrap(), b"");
+        assert!(blobs.contains(&a));
+        let mut expected = vec![a, empty];
+        expected.sort();
+        assert_eq!(blobs.iter().unwrap().collect::<Vec<_>>(), expected);
+        assert_eq!(blobs.verify_all().unwrap(), (2, 1));
+        let absent = Digest::of(b"absent");
+        assert!(!blobs.contains(&absent));
+        assert!(matches!(blobs.get(&absent), Err(Error::NoBlob { .. })));
+    }
+
+    #[test]
+    fn changed_bytes_are_named_and_can_be_put_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let digest = blobs.put(b"hello").unwrap();
+        for bad in [b"hellp".as_slice(), b"hell", b"", b"hello "] {
+            fs::write(blobs.path(&digest), bad).unwrap();
+            let error = blobs.get(&digest).unwrap_err().to_string();
+            for part in [
+                blobs.path(&digest).display().to_string(),
+                digest.to_string(),
+                Digest::of(bad).to_string(),
+            ] {
+                assert!(error.contains(&part), "{error}");
+            }
+            assert!(blobs.verify_all().is_err());
+            assert_eq!(blobs.put(b"hello").unwrap(), digest);
+            assert_eq!(blobs.get(&digest).unwrap(), b"hello");
+        }
+        fs::write(dir.path().join("stranger"), b"").unwrap();
+        assert!(blobs.verify_all().is_err());
+    }
+
+    #[test]
+    fn a_crash_leaves_no_half_blob() {
+        for n in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut blobs = Blobs::open(dir.path()).unwrap();
+            blobs.disk.fault = Some(Arc::new(Fault::after(n)));
+            let done = blobs.put(b"some bytes").is_ok();
+            blobs.disk.fault = None;
+            blobs.verify_all().unwrap();
+            let digest = blobs.put(b"some bytes").unwrap();
+            assert_eq!(blobs.get(&digest).unwrap(), b"some bytes");
+            if done {
+                return;
+            }
+        }
+        panic!("the put never succeeded");
+    }
+}

@@ -1,0 +1,149 @@
+//! The one error type of this crate.
+
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::digest::Digest;
+
+/// Result of every fallible function here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with the log, the blobs or the registry.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// Bytes on disk do not hash to what names them.
+    #[error("{}: {item}: expected sha256 {expected}, got {got}", path.display())]
+    DigestMismatch {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it: `blob`, `entry 17`, `hash 3 (node level 8, index 3)`.
+        item: String,
+        /// The digest that was promised.
+        expected: Digest,
+        /// The digest of the bytes at hand.
+        got: Digest,
+    },
+    /// A file that is not what its place says: cut off, too long, malformed, missing.
+    #[error("{}: {detail}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An entry longer than its length field can say.
+    #[error(
+        "an entry of {bytes} bytes: at most 65,535 fit (put the payload among the blobs and log its digest)"
+    )]
+    EntryTooLong {
+        /// Its length, bytes.
+        bytes: usize,
+    },
+    /// An entry or a tree size that the log does not have.
+    #[error("{what} {asked}: the log has {size} entries")]
+    OutOfRange {
+        /// `entry` or `tree size`.
+        what: &'static str,
+        /// What was asked for.
+        asked: u64,
+        /// How many entries there are.
+        size: u64,
+    },
+    /// Another process writes to this log.
+    #[error("{}: another process holds this log open for writing", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// There is a log already; creating one would destroy it.
+    #[error("{}: there is a log already; open it, or name another directory", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is no log.
+    #[error("{}: no log here (no checkpoint)", path.display())]
+    NotFound {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A blob that is not in the store.
+    #[error("{}: no blob {digest}", path.display())]
+    NoBlob {
+        /// Where it would be.
+        path: PathBuf,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The name or digest is registered with other content.
+    #[error("{what} {name} is registered already with {registered}, not {offered}")]
+    Conflict {
+        /// `module` or `client`.
+        what: &'static str,
+        /// Its digest or name.
+        name: String,
+        /// What is registered.
+        registered: String,
+        /// What was offered.
+        offered: String,
+    },
+    /// The linked SQLite has the bug that loses commits in WAL mode.
+    #[error(
+        "SQLite {got} is linked; 3.51.3 or later is needed (earlier ones can lose commits in WAL mode with two connections)"
+    )]
+    SqliteVersion {
+        /// The linked version.
+        got: &'static str,
+    },
+    /// A database operation failed.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A checkpoint, key or record is wrong.
+    #[error("{}: {source}", path.display())]
+    Verify {
+        /// The file that holds it.
+        path: PathBuf,
+        /// What is wrong.
+        source: fedseal_client_sdk::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Error::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Error::Corrupt {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn verify(path: &Path, source: fedseal_client_sdk::Error) -> Self {
+        Error::Verify {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether it is about a file that is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}

@@ -1,0 +1,416 @@
+//! The append-only Merkle log: C2SP tlog-tiles on disk, one writer.
+//!
+//! Under the log's directory: `checkpoint` (a signed note), `tile/<L>/<N>[.p/<W>]` (hashes),
+//! `tile/entries/<N>[.p/<W>]` (entries), and `lock`.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::tlog::{Checkpoint, empty_root, leaf_hash};
+
+use crate::files::{self, Disk};
+use crate::{Error, Result};
+
+mod edge;
+mod fsck;
+mod read;
+mod tile;
+
+use edge::Edge;
+use read::{Directory, Tiles, check_range, read_checkpoint};
+use tile::{
+    Kind, MAX_ENTRY, Tile, WIDTH, hash_bytes, kinds, parse_bundle, parse_hashes, push_entry,
+};
+
+pub use fsck::{FsckReport, fsck};
+pub use read::LogReader;
+
+/// The log, open for writing.
+///
+/// Entries are buffered by [`Log::append`] and exist for others from [`Log::publish`] on. After a
+/// crash, [`Log::open`] goes back to the last checkpoint: what was appended later is gone, and the
+/// caller appends it again.
+#[derive(Debug)]
+pub struct Log {
+    dir: PathBuf,
+    key: SigningKey,
+    /// Locked for as long as this value lives: so nobody else appends, and what is in memory is
+    /// what is on disk plus `pending`.
+    _lock: File,
+    disk: Disk,
+    /// The last checkpoint on disk. Its entries are durable: publish writes it last.
+    published: Checkpoint,
+    note: String,
+    /// The right edge of the tree over all entries, published or not.
+    edge: Edge,
+    /// The bytes of the incomplete entry bundle, and where each entry's bytes end in it.
+    bundle: Vec<u8>,
+    /// Full tiles and bundles that are not on disk yet.
+    pending: BTreeMap<Tile, Vec<u8>>,
+    /// Partial tiles of the checkpoint before the published one. They stay for one more publish,
+    /// for readers who have just read that checkpoint.
+    stale: Vec<Tile>,
+}
+
+impl Log {
+    /// Makes a new, empty log and publishes its checkpoint of size 0.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the directory holds a log or tiles; [`Error::Locked`],
+    /// [`Error::Io`]; [`Error::Verify`] when the origin cannot be a key name.
+    pub fn create(dir: impl AsRef<Path>, origin: &str, key: SigningKey) -> Result<Log> {
+        Log::create_on(Disk::default(), dir.as_ref(), origin, key)
+    }
+
+    fn create_on(disk: Disk, dir: &Path, origin: &str, key: SigningKey) -> Result<Log> {
+        disk.make_dir(dir)?;
+        let lock = lock(dir)?;
+        if dir.join("checkpoint").exists() || dir.join("tile").exists() {
+            return Err(Error::Exists {
+                path: dir.to_owned(),
+            });
+        }
+        let published = Checkpoint {
+            origin: origin.to_owned(),
+            size: 0,
+            root: empty_root(),
+        };
+        let path = dir.join("checkpoint");
+        let note = published.sign(&key).map_err(|e| Error::verify(&path, e))?;
+        disk.write(&path, note.as_bytes())?;
+        Ok(Log {
+            dir: dir.to_owned(),
+            key,
+            _lock: lock,
+            disk,
+            published,
+            note,
+            edge: Edge::default(),
+            bundle: Vec::new(),
+            pending: BTreeMap::new(),
+            stale: Vec::new(),
+        })
+    }
+
+    /// Opens a log at its last checkpoint, which must be of this origin and key. Files beyond the
+    /// checkpoint (of a publish that did not end) are removed; files that it covers are not
+    /// touched.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Locked`], [`Error::Io`]; [`Error::Verify`] for the
+    /// checkpoint; [`Error::Corrupt`] and [`Error::DigestMismatch`] when the right edge of the
+    /// tree does not lead to its root.
+    pub fn open(dir: impl AsRef<Path>, origin: &str, key: SigningKey) -> Result<Log> {
+        Log::open_on(Disk::default(), dir.as_ref(), origin, key)
+    }
+
+    fn open_on(disk: Disk, dir: &Path, origin: &str, key: SigningKey) -> Result<Log> {
+        let path = dir.join("checkpoint");
+        if !path.exists() {
+            return Err(Error::NotFound {
+                path: dir.to_owned(),
+            });
+        }
+        let lock = lock(dir)?;
+        let (note, published) = read_checkpoint(dir, &key.public())?;
+        if published.origin != origin {
+            return Err(Error::corrupt(
+                &path,
+                format!(
+                    "a checkpoint of {:?}, expected {origin:?}",
+                    published.origin
+                ),
+            ));
+        }
+        heal(&disk, dir, published.size)?;
+        let (edge, bundle) = load_edge(dir, &published)?;
+        Ok(Log {
+            dir: dir.to_owned(),
+            key,
+            _lock: lock,
+            disk,
+            published,
+            note,
+            edge,
+            bundle,
+            pending: BTreeMap::new(),
+            stale: Vec::new(),
+        })
+    }
+
+    /// Appends an entry in memory and returns its index. Nobody sees it before
+    /// [`Log::publish`]. Costs one hash; no file is touched.
+    ///
+    /// # Errors
+    /// [`Error::EntryTooLong`] for more than 65,535 bytes.
+    pub fn append(&mut self, entry: &[u8]) -> Result<u64> {
+        if entry.len() > MAX_ENTRY {
+            return Err(Error::EntryTooLong { bytes: entry.len() });
+        }
+        let index = self.edge.size;
+        push_entry(&mut self.bundle, entry)?;
+        let pending = &mut self.pending;
+        self.edge.push(leaf_hash(entry), |tile, bytes| {
+            pending.insert(tile, bytes);
+        });
+        if self.edge.size.is_multiple_of(WIDTH) {
+            let bundle = Tile {
+                kind: Kind::Entries,
+                n: index / WIDTH,
+                width: WIDTH,
+            };
+            self.pending
+                .insert(bundle, std::mem::take(&mut self.bundle));
+        }
+        Ok(index)
+    }
+
+    /// Makes everything appended durable, then signs and publishes the checkpoint. When it
+    /// returns, a crash loses nothing. When it fails, nothing is lost from memory and it may be
+    /// called again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn publish(&mut self) -> Result<Checkpoint> {
+        let before = self.published.size;
+        let size = self.edge.size;
+        if size == before {
+            return Ok(self.published.clone());
+        }
+        // 1. Data. A partial tile that the last checkpoint has too is there already.
+        let on_disk = |tile: &Tile| tile.kind.tile(tile.n, before) == Some(*tile);
+        let mut partial: Vec<(Tile, Vec<u8>)> = self.edge.partial().collect();
+        if let Some(tile) = Kind::Entries.tile(size / WIDTH, size) {
+            partial.push((tile, self.bundle.clone()));
+        }
+        let full = self.pending.iter().map(|(tile, bytes)| (*tile, bytes));
+        let all: Vec<(PathBuf, &Vec<u8>)> = partial
+            .iter()
+            .map(|(tile, bytes)| (*tile, bytes))
+            .filter(|(tile, _)| !on_disk(tile))
+            .chain(full)
+            .map(|(tile, bytes)| (self.dir.join(tile.path()), bytes))
+            .collect();
+        self.disk.write_many(
+            all.iter()
+                .map(|(path, bytes)| (path.as_path(), bytes.as_slice())),
+        )?;
+
+        // 2. The checkpoint, once the data is durable.
+        let path = self.dir.join("checkpoint");
+        let checkpoint = Checkpoint {
+            origin: self.published.origin.clone(),
+            size,
+            root: self.root()?,
+        };
+        let note = checkpoint
+            .sign(&self.key)
+            .map_err(|e| Error::verify(&path, e))?;
+        self.disk.write(&path, note.as_bytes())?;
+        self.pending.clear();
+        self.published = checkpoint.clone();
+        self.note = note;
+
+        // 3. Partial tiles that no recent checkpoint needs. Failing to remove one harms nobody.
+        let now: Vec<Tile> = partial.into_iter().map(|(tile, _)| tile).collect();
+        let last = partial_tiles(before);
+        for tile in std::mem::replace(&mut self.stale, last.clone()) {
+            if !now.contains(&tile) && !last.contains(&tile) {
+                let _ = self.disk.remove(&self.dir.join(tile.path()));
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// Appends one entry and publishes.
+    ///
+    /// # Errors
+    /// As [`Log::append`] and [`Log::publish`].
+    pub fn append_publish(&mut self, entry: &[u8]) -> Result<u64> {
+        let index = self.append(entry)?;
+        self.publish()?;
+        Ok(index)
+    }
+
+    /// How many entries there are, published or not.
+    pub fn size(&self) -> u64 {
+        self.edge.size
+    }
+
+    /// The last published checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.published
+    }
+
+    /// The last published checkpoint as it was signed.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// The log's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// One entry, published or not, checked against its leaf hash.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`], [`Error::DigestMismatch`].
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
+        Tiles::entry(self, index, self.size())
+    }
+
+    /// All entries in order, published or not, checked against the root.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::DigestMismatch`].
+    pub fn entries(&self) -> Result<Vec<Vec<u8>>> {
+        Tiles::entries(self, self.size(), self.root()?, &self.dir)
+    }
+
+    /// The proof that entry `index` is in the tree of `size` entries.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`].
+    pub fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>> {
+        check_range("entry", index.saturating_add(1), size)?;
+        check_range("tree size", size, self.size())?;
+        Tiles::prove_inclusion(self, index, size)
+    }
+
+    /// The proof that the tree of `new` entries begins with that of `old` entries.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`].
+    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>> {
+        check_range("tree size", old, new)?;
+        check_range("tree size", new, self.size())?;
+        Tiles::prove_consistency(self, old, new)
+    }
+
+    fn root(&self) -> Result<Digest> {
+        self.edge
+            .root()
+            .ok_or_else(|| Error::corrupt(&self.dir, "the right edge in memory is not whole"))
+    }
+}
+
+impl Tiles for Log {
+    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
+        let path = || self.dir.join(tile.path());
+        let full = Tile {
+            width: WIDTH,
+            ..tile
+        };
+        if let Some(bytes) = self.pending.get(&full) {
+            return Ok((path(), bytes.clone()));
+        }
+        match tile.kind {
+            Kind::Entries if tile.n == self.edge.size / WIDTH => Ok((path(), self.bundle.clone())),
+            Kind::Level(level) => match self.edge.tile(level, tile.n) {
+                Some(hashes) => Ok((path(), hash_bytes(hashes))),
+                None => Directory(self.dir.clone()).read(tile),
+            },
+            Kind::Entries => Directory(self.dir.clone()).read(tile),
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| Error::io(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
+        Err(TryLockError::Error(e)) => Err(Error::io(&path, e)),
+    }
+}
+
+/// The partial tiles that a log of `size` entries has.
+fn partial_tiles(size: u64) -> Vec<Tile> {
+    kinds(size)
+        .filter_map(|kind| kind.tile(kind.items(size) / WIDTH, size))
+        .collect()
+}
+
+/// Removes what no checkpoint covers: temporary files, tiles beyond the size, partial tiles of
+/// another size. Files with other names are left alone.
+fn heal(disk: &Disk, dir: &Path, size: u64) -> Result<()> {
+    let mut extra = Vec::new();
+    for path in files::walk(dir)? {
+        let relative = path.strip_prefix(dir).unwrap_or(&path);
+        let needed = match Tile::parse(relative) {
+            Some(tile) => tile.kind.tile(tile.n, size) == Some(tile),
+            None => !files::is_temporary(&path),
+        };
+        if !needed {
+            extra.push(path);
+        }
+    }
+    extra.iter().try_for_each(|path| disk.remove(path))
+}
+
+/// Reads the partial tiles and the partial bundle, and checks them against the root.
+fn load_edge(dir: &Path, published: &Checkpoint) -> Result<(Edge, Vec<u8>)> {
+    let size = published.size;
+    let mut edge = Edge {
+        levels: Vec::new(),
+        size,
+    };
+    let mut bundle = Vec::new();
+    let directory = Directory(dir.to_owned());
+    for kind in kinds(size) {
+        let Some(tile) = kind.tile(kind.items(size) / WIDTH, size) else {
+            // The last tile is full: the incomplete one is empty.
+            if let Kind::Level(_) = kind {
+                edge.levels.push(Vec::new());
+            }
+            continue;
+        };
+        let (path, bytes) = directory.read(tile)?;
+        match kind {
+            Kind::Level(_) => edge.levels.push(parse_hashes(&path, &bytes, tile.width)?),
+            Kind::Entries => {
+                for entry in parse_bundle(&path, &bytes, tile.width)? {
+                    push_entry(&mut bundle, entry)?;
+                }
+            }
+        }
+    }
+    let got = edge.root().unwrap_or_else(empty_root);
+    if got != published.root {
+        return Err(Error::DigestMismatch {
+            path: dir.join("checkpoint"),
+            item: format!("root of {size} entries, from the right edge of the tiles"),
+            expected: published.root,
+            got,
+        });
+    }
+    let path = dir.join("tile/entries");
+    let leaves = edge.levels.first().map_or(&[][..], Vec::as_slice);
+    let first = size - leaves.len() as u64;
+    let entries = parse_bundle(&path, &bundle, leaves.len() as u64)?;
+    for ((index, entry), expected) in (first..).zip(entries).zip(leaves) {
+        let got = leaf_hash(entry);
+        if got != *expected {
+            return Err(Error::DigestMismatch {
+                path,
+                item: format!("entry {index}"),
+                expected: *expected,
+                got,
+            });
+        }
+    }
+    Ok((edge, bundle))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! Reading tiles: entries, proofs, and the same directory without its lock.
+
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::tlog::{self, Checkpoint, leaf_hash};
+
+use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes, subtree_root};
+use crate::{Error, Result, files};
+
+/// Where tiles come from: the directory, or the writer with what it has not published yet.
+pub(super) trait Tiles {
+    /// The bytes of a file that holds at least this tile's items, and its path.
+    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)>;
+
+    /// The tile's hashes.
+    fn hashes(&self, tile: Tile) -> Result<Vec<Digest>> {
+        let (path, bytes) = self.read(tile)?;
+        parse_hashes(&path, &bytes, tile.width)
+    }
+
+    /// The hash of the complete subtree `(level, n)` of a tree of `size` entries.
+    fn node(&self, size: u64, level: u8, n: u64) -> Result<Digest> {
+        let (tile_level, inside) = (level / 8, level % 8);
+        let first = n << inside;
+        let out_of_range = || Error::OutOfRange {
+            what: "tree size",
+            asked: first,
+            size,
+        };
+        let tile = Kind::Level(tile_level)
+            .tile(first / WIDTH, size)
+            .ok_or_else(out_of_range)?;
+        let hashes = self.hashes(tile)?;
+        let low = (first % WIDTH) as usize;
+        hashes
+            .get(low..low + (1 << inside))
+            .and_then(subtree_root)
+            .ok_or_else(out_of_range)
+    }
+
+    fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>> {
+        tlog::inclusion_proof(index, size, &mut |level, n| self.node(size, level, n))
+    }
+
+    fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>> {
+        tlog::consistency_proof(old, new, &mut |level, n| self.node(new, level, n))
+    }
+
+    /// One entry, checked against its leaf hash in the level-0 tile.
+    fn entry(&self, index: u64, size: u64) -> Result<Vec<u8>> {
+        let out_of_range = || Error::OutOfRange {
+            what: "entry",
+            asked: index,
+            size,
+        };
+        let n = index / WIDTH;
+        let at = (index % WIDTH) as usize;
+        let bundle = Kind::Entries.tile(n, size).ok_or_else(out_of_range)?;
+        let tile = Kind::Level(0).tile(n, size).ok_or_else(out_of_range)?;
+        let (path, bytes) = self.read(bundle)?;
+        let entries = parse_bundle(&path, &bytes, bundle.width)?;
+        let entry = entries.get(at).ok_or_else(out_of_range)?;
+        let hashes = self.hashes(tile)?;
+        let expected = *hashes.get(at).ok_or_else(out_of_range)?;
+        let got = leaf_hash(entry);
+        if got != expected {
+            return Err(Error::DigestMismatch {
+                path,
+                item: format!("entry {index}"),
+                expected,
+                got,
+            });
+        }
+        Ok(entry.to_vec())
+    }
+
+    /// All entries, checked one by one as [`Tiles::entry`] does, and together against the root.
+    fn entries(&self, size: u64, root: Digest, dir: &Path) -> Result<Vec<Vec<u8>>> {
+        let mut out = Vec::new();
+        let mut edge = super::edge::Edge::default();
+        for bundle in Kind::Entries.tiles(size) {
+            let (path, bytes) = self.read(bundle)?;
+            let hashes = self.hashes(Tile {
+                kind: Kind::Level(0),
+                ..bundle
+            })?;
+            for (entry, expected) in parse_bundle(&path, &bytes, bundle.width)?
+                .into_iter()
+                .zip(hashes)
+            {
+                let got = leaf_hash(entry);
+                if got != expected {
+                    return Err(Error::DigestMismatch {
+                        path,
+                        item: format!("entry {}", out.len()),
+                        expected,
+                        got,
+                    });
+                }
+                edge.push(got, |_, _| ());
+                out.push(entry.to_vec());
+            }
+        }
+        let got = edge.root().unwrap_or_else(tlog::empty_root);
+        if got != root {
+            return Err(Error::DigestMismatch {
+                path: dir.to_owned(),
+                item: format!("root of {size} entries"),
+                expected: root,
+                got,
+            });
+        }
+        Ok(out)
+    }
+}
+
+/// The tiles of a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Directory(pub PathBuf);
+
+impl Tiles for Directory {
+    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
+        // A partial tile disappears when a later checkpoint has a wider one, so look for those
+        // too, narrowest first, the full tile last ("clients that fail to fetch a partial tile
+        // SHOULD fetch the full one", tlog-tiles).
+        let mut first = None;
+        for width in tile.width..=WIDTH {
+            let path = self.0.join(Tile { width, ..tile }.path());
+            match files::read(&path) {
+                Err(e) if e.is_not_found() => first = first.or(Some(path)),
+                Err(e) => return Err(e),
+                Ok(bytes) => return Ok((path, bytes)),
+            }
+        }
+        Err(Error::corrupt(
+            &first.unwrap_or_else(|| self.0.clone()),
+            "missing, though the checkpoint covers it",
+        ))
+    }
+}
+
+/// Reads `checkpoint` of a log directory: the note and what it says. The origin is the one that
+/// it names.
+pub(super) fn read_checkpoint(dir: &Path, key: &PublicKey) -> Result<(String, Checkpoint)> {
+    let path = dir.join("checkpoint");
+    let bytes = files::read(&path).map_err(|e| {
+        if e.is_not_found() {
+            Error::NotFound {
+                path: dir.to_owned(),
+            }
+        } else {
+            e
+        }
+    })?;
+    let note = String::from_utf8(bytes).map_err(|_| Error::corrupt(&path, "not UTF-8"))?;
+    let checkpoint = Checkpoint::parse(&note)
+        .and_then(|c| Checkpoint::verify(&note, &c.origin, key))
+        .map_err(|e| Error::verify(&path, e))?;
+    Ok((note, checkpoint))
+}
+
+/// A log for reading: no lock, also while another process writes. It stays at the checkpoint
+/// that it was opened at.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    tiles: Directory,
+    note: String,
+    checkpoint: Checkpoint,
+}
+
+impl LogReader {
+    /// Opens a log directory at its current checkpoint, which must be signed by this key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Verify`], [`Error::Io`].
+    pub fn open(dir: impl AsRef<Path>, key: &PublicKey) -> Result<LogReader> {
+        let dir = dir.as_ref();
+        let (note, checkpoint) = read_checkpoint(dir, key)?;
+        Ok(LogReader {
+            tiles: Directory(dir.to_owned()),
+            note,
+            checkpoint,
+        })
+    }
+
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The checkpoint as it was signed.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// How many entries the checkpoint covers.
+    pub fn size(&self) -> u64 {
+        self.checkpoint.size
+    }
+
+    /// One entry, checked against its leaf hash.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`], [`Error::DigestMismatch`].
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
+        self.tiles.entry(index, self.checkpoint.size)
+    }
+
+    /// All entries in order, checked against the checkpoint's root.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::DigestMismatch`].
+    pub fn entries(&self) -> Result<Vec<Vec<u8>>> {
+        let Checkpoint { size, root, .. } = self.checkpoint;
+        self.tiles.entries(size, root, &self.tiles.0)
+    }
+
+    /// The proof that entry `index` is in the tree of `size` entries.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`].
+    pub fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>> {
+        check_range("entry", index.saturating_add(1), size)?;
+        check_range("tree size", size, self.size())?;
+        self.tiles.prove_inclusion(index, size)
+    }
+
+    /// The proof that the tree of `new` entries begins with that of `old` entries.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`].
+    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>> {
+        check_range("tree size", old, new)?;
+        check_range("tree size", new, self.size())?;
+        self.tiles.prove_consistency(old, new)
+    }
+}
+
+pub(super) fn check_range(what: &'static str, asked: u64, size: u64) -> Result<()> {
+    if asked > size {
+        return Err(Error::OutOfRange { what, asked, size });
+    }
+    Ok(())
+}
