@@ -45,6 +45,7 @@ mod device;
 mod error;
 mod generate;
 mod gguf;
+mod gguf_blocks;
 mod lora;
 mod model;
 mod optimizer;

@@ -1,6 +1,6 @@
 //! Prompt templates: the model's own (Jinja), Alpaca, and plain ChatML.
 
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::TuningError;
@@ -50,8 +50,12 @@ impl ChatTemplate {
         }
         let mut environment = Environment::new();
         // The settings of transformers' own renderer.
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|error| TuningError::Template(error.to_string()))?;
+        environment.set_syntax(syntax);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(python_method);
@@ -74,8 +78,8 @@ impl ChatTemplate {
                 template.render(context! {
                     messages => [context! { role => "user", content => prompt }],
                     add_generation_prompt => true,
-                    bos_token => self.bos,
-                    eos_token => self.eos,
+                    bos_token => self.bos.as_str(),
+                    eos_token => self.eos.as_str(),
                 })
             })
             .map_err(|error| TuningError::Template(error.to_string()))
@@ -83,7 +87,7 @@ impl ChatTemplate {
 }
 
 /// The Python string and dictionary methods that chat templates in the wild call.
-fn python_method(_: &State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn python_method(_: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let unknown = || Error::from(ErrorKind::UnknownMethod);
     if let Some(text) = value.as_str() {
         let argument = args.first().and_then(|value| value.as_str());

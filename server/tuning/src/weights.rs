@@ -12,8 +12,6 @@ use crate::TuningError;
 pub(crate) trait WeightSource: Sync {
     /// The values of a tensor of exactly this shape, row-major.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError>;
-    /// Whether there is such a tensor.
-    fn has(&self, name: &str) -> bool;
 }
 
 /// The safetensors files of a checkpoint, in memory.
@@ -111,10 +109,6 @@ impl WeightSource for SafetensorsSource {
         check_finite(name, &values)?;
         Ok(values)
     }
-
-    fn has(&self, name: &str) -> bool {
-        self.index.contains_key(name)
-    }
 }
 
 /// An error unless both shapes are the same.
@@ -139,23 +133,4 @@ pub(crate) fn check_finite(name: &str, values: &[f32]) -> Result<(), TuningError
         return Ok(());
     }
     Err(TuningError::NotFinite(format!("tensor {name}")))
-}
-
-/// Tensors in memory.
-#[derive(Default)]
-pub(crate) struct MemorySource {
-    pub(crate) tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-}
-
-impl WeightSource for MemorySource {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
-        let (found, values) =
-            self.tensors.get(name).ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
-        check_shape(name, found, shape)?;
-        Ok(values.clone())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
-    }
 }
