@@ -1,0 +1,149 @@
+//! What the sandbox asks of a training engine, as a trait, so that guests are tested without one.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use fedseal_tuning::{Adapter, Example, GenerateConfig, Model, TrainConfig, TuningError};
+
+/// How a `train` call of a guest trains; every value has been checked against the run's bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// Optimiser steps, at least 1.
+    pub steps: u32,
+    /// Examples a step, at least 1.
+    pub batch_size: u32,
+    /// Finite, at least 0.
+    pub learning_rate: f64,
+    /// FedProx's mu, finite, at least 0.
+    pub proximal_mu: f64,
+    /// Derived by the host from seed, client, round and call.
+    pub seed: u64,
+}
+
+/// How a `generate` call of a guest writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// New tokens for each prompt, at least 1.
+    pub max_new_tokens: u32,
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// Derived by the host from seed, client, round and call.
+    pub seed: u64,
+}
+
+/// Why an engine gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The caller's function said stop.
+    #[error("stopped")]
+    Stopped,
+    /// Anything else, in the engine's words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Trains and writes. The same arguments give the same bits, on one fingerprint.
+pub trait Engine: Send + Sync {
+    /// Trains a copy of `start` on `data`; returns it with the number of tokens processed.
+    /// Asks `go_on` before every step and stops on `Break`.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] after `Break`; [`EngineError::Failed`] otherwise.
+    fn train(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError>;
+
+    /// One text for each prompt, by the base or the base with `adapter`; returns them with the
+    /// number of tokens written.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`].
+    fn generate(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        options: &GenerateOptions,
+    ) -> Result<(Vec<String>, u64), EngineError>;
+
+    /// What the bits of a result depend on beside the arguments.
+    fn fingerprint(&self) -> String;
+}
+
+/// The engine over the tuning room: a base model and the settings that guests do not choose.
+pub struct TuningEngine {
+    model: Arc<Model>,
+    training: TrainConfig,
+}
+
+impl TuningEngine {
+    /// `training` gives what a guest's options leave open: lengths, optimiser constants, clipping.
+    #[must_use]
+    pub fn new(model: Arc<Model>, training: TrainConfig) -> Self {
+        Self { model, training }
+    }
+
+    /// The base model.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+}
+
+impl Engine for TuningEngine {
+    fn train(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError> {
+        let config = TrainConfig {
+            steps: options.steps as usize,
+            batch_size: options.batch_size as usize,
+            learning_rate: options.learning_rate as f32,
+            proximal_mu: options.proximal_mu as f32,
+            seed: options.seed,
+            ..self.training.clone()
+        };
+        let trained = fedseal_tuning::train(&self.model, start, data, &config, &mut |_| go_on())?;
+        Ok((trained.adapter, trained.tokens))
+    }
+
+    fn generate(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        options: &GenerateOptions,
+    ) -> Result<(Vec<String>, u64), EngineError> {
+        let config = GenerateConfig {
+            max_new_tokens: options.max_new_tokens as usize,
+            temperature: options.temperature as f32,
+            seed: options.seed,
+            ..GenerateConfig::default()
+        };
+        let texts = fedseal_tuning::generate(&self.model, adapter, prompts, &config)?;
+        // Texts come without their tokens; the tokenizer counts them again.
+        let mut tokens = 0;
+        for text in &texts {
+            tokens += self.model.tokenizer().encode(text, false)?.len() as u64;
+        }
+        Ok((texts, tokens))
+    }
+
+    fn fingerprint(&self) -> String {
+        fedseal_tuning::fingerprint(&self.model)
+    }
+}
+
+impl From<TuningError> for EngineError {
+    fn from(error: TuningError) -> Self {
+        match error {
+            TuningError::Stopped { .. } => Self::Stopped,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Adapters behind handles, and the arithmetic on them.
+
+use std::sync::Arc;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::lineage::Kind;
+use fedseal_tuning::Adapter;
+use serde_json::Value;
+use wasmtime::component::Resource;
+
+use super::random::Gauss;
+use super::{Args, CallError, HostState, invalid, number};
+use crate::reason::{Reason, Stop};
+
+/// What stands behind an adapter handle.
+#[derive(Clone, Debug)]
+pub struct AdapterHandle {
+    /// Its lineage node.
+    pub(crate) node: u32,
+    /// Its tensors, all of the global adapter's shapes; not necessarily finite.
+    pub(crate) adapter: Arc<Adapter>,
+}
+
+/// Bytes of an adapter's values.
+pub(super) fn adapter_bytes(adapter: &Adapter) -> u64 {
+    adapter.len() as u64 * 4
+}
+
+/// A factor, norm or deviation that a guest gives: finite, as f32 too.
+pub(super) fn finite(name: &str, value: f64) -> Result<f32, CallError> {
+    let short = value as f32;
+    if value.is_finite() && short.is_finite() {
+        Ok(short)
+    } else {
+        Err(invalid(format_args!("{name} is {value}")))
+    }
+}
+
+/// `global + factor * (source - global)`.
+pub(super) fn around(global: &Adapter, source: &Adapter, factor: f32) -> Result<Adapter, Stop> {
+    let change = source.sub(global).map_err(shapes)?;
+    global.add_scaled(&change, factor).map_err(shapes)
+}
+
+/// `left_factor * left + right_factor * right`.
+pub(super) fn combine(
+    left: &Adapter,
+    left_factor: f32,
+    right: &Adapter,
+    right_factor: f32,
+) -> Result<Adapter, Stop> {
+    left.scale(left_factor).add_scaled(right, right_factor).map_err(shapes)
+}
+
+/// `source` plus Gaussian noise, value by value in canonical order.
+pub(super) fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
+    let mut gauss = Gauss::new(seed);
+    let mut noisy = source.clone();
+    for tensor in noisy.tensors.values_mut() {
+        for value in &mut tensor.data {
+            *value += std * gauss.next() as f32;
+        }
+    }
+    noisy
+}
+
+/// `source` with its change from `global` shortened to `norm`; also the factor that did it.
+pub(super) fn clipped(global: &Adapter, source: &Adapter, norm: f32) -> Result<(Adapter, f64), Stop> {
+    let length = source.sub(global).map_err(shapes)?.norm_l2();
+    let factor = if length > f64::from(norm) { f64::from(norm) / length } else { 1.0 };
+    // A change of no finite length has a factor of zero or none; what comes out of it is refused
+    // at `submit`.
+    Ok((around(global, source, factor as f32)?, factor))
+}
+
+/// All adapters of a run have the global one's shapes, so this is the host's own fault.
+pub(super) fn shapes(error: fedseal_tuning::TuningError) -> Stop {
+    Stop::new(Reason::Host, error)
+}
+
+impl HostState {
+    /// A handle to a new adapter: counted, digested, in the lineage. Returns the transcript's
+    /// words for it too.
+    pub(super) fn keep(
+        &mut self,
+        adapter: Adapter,
+        kind: Kind,
+        inputs: Vec<u32>,
+        params: &[(&str, Value)],
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let bytes = adapter_bytes(&adapter);
+        self.budget.hold(bytes)?;
+        self.budget.work(bytes)?;
+        let digest = Digest(adapter.digest());
+        let node = self.node(kind, inputs, Some(digest), None, params)?;
+        let handle = self.push(AdapterHandle { node, adapter: Arc::new(adapter) })?;
+        Ok((handle, serde_json::json!({"node": node, "digest": digest.to_string()})))
+    }
+
+    /// The adapter behind a handle, its node written into the arguments, and the cost of one
+    /// pass over it counted before anything is computed.
+    pub(super) fn operand(
+        &mut self,
+        args: &mut Args,
+        name: &str,
+        handle: &Resource<AdapterHandle>,
+    ) -> Result<AdapterHandle, CallError> {
+        let operand = self.get(handle)?;
+        args.set(name, operand.node);
+        self.budget.work(adapter_bytes(&operand.adapter))?;
+        Ok(operand)
+    }
+
+    pub(super) fn scaled(
+        &mut self,
+        args: &mut Args,
+        source: &Resource<AdapterHandle>,
+        factor: f64,
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.number("factor", factor);
+        let source = self.operand(args, "source", source)?;
+        let short = finite("factor", factor)?;
+        let result = around(&self.input.global, &source.adapter, short)?;
+        self.keep(result, Kind::Scale, vec![source.node], &[("factor", number(factor))])
+    }
+
+    pub(super) fn added(
+        &mut self,
+        args: &mut Args,
+        (left, left_factor): (&Resource<AdapterHandle>, f64),
+        (right, right_factor): (&Resource<AdapterHandle>, f64),
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.number("left-factor", left_factor);
+        args.number("right-factor", right_factor);
+        let left = self.operand(args, "left", left)?;
+        let right = self.operand(args, "right", right)?;
+        let factors = (finite("left-factor", left_factor)?, finite("right-factor", right_factor)?);
+        let result = combine(&left.adapter, factors.0, &right.adapter, factors.1)?;
+        let params =
+            [("left-factor", number(left_factor)), ("right-factor", number(right_factor))];
+        self.keep(result, Kind::Add, vec![left.node, right.node], &params)
+    }
+
+    pub(super) fn noised(
+        &mut self,
+        args: &mut Args,
+        source: &Resource<AdapterHandle>,
+        std: f64,
+        seed: Option<u64>,
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.number("std", std);
+        args.set("seed", seed);
+        let source = self.operand(args, "source", source)?;
+        let short = finite("std", std)?;
+        if short < 0.0 {
+            return Err(invalid(format_args!("std is {std}")));
+        }
+        let seed = seed.unwrap_or_else(|| self.numbers.host());
+        // A normal number costs more than a copied byte.
+        self.budget.work(adapter_bytes(&source.adapter).saturating_mul(16))?;
+        let result = noisy(&source.adapter, short, seed);
+        let params = [("std", number(std)), ("seed", seed.into())];
+        self.keep(result, Kind::Noise, vec![source.node], &params)
+    }
+
+    pub(super) fn shortened(
+        &mut self,
+        args: &mut Args,
+        source: &Resource<AdapterHandle>,
+        norm: f64,
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.number("norm", norm);
+        let source = self.operand(args, "source", source)?;
+        let short = finite("norm", norm)?;
+        if short < 0.0 {
+            return Err(invalid(format_args!("norm is {norm}")));
+        }
+        let (result, factor) = clipped(&self.input.global, &source.adapter, short)?;
+        let params = [("norm", number(norm)), ("factor", number(factor))];
+        self.keep(result, Kind::Clip, vec![source.node], &params)
+    }
+
+    pub(super) fn raw_out(
+        &mut self,
+        args: &mut Args,
+        source: &Resource<AdapterHandle>,
+    ) -> Result<(Vec<f32>, Value), CallError> {
+        let source = self.operand(args, "source", source)?;
+        let values = source.adapter.flat();
+        let node = self.node(Kind::RawRead, vec![source.node], None, None, &[])?;
+        self.raw.push(node);
+        Ok((values, serde_json::json!({"node": node, "values": source.adapter.len()})))
+    }
+
+    pub(super) fn raw_in(
+        &mut self,
+        args: &mut Args,
+        like: &Resource<AdapterHandle>,
+        values: &[f32],
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.set("values", values.len());
+        let like = self.operand(args, "like", like)?;
+        let result = like.adapter.from_flat(values).map_err(invalid)?;
+        // Whatever was read since the last write may be in it, and so may everything before: the
+        // guest remembers. A chain over the last write says so with few edges.
+        let mut inputs = vec![like.node];
+        inputs.append(&mut self.raw);
+        inputs.sort_unstable();
+        inputs.dedup();
+        let (handle, written) = self.keep(result, Kind::RawWrite, inputs, &[])?;
+        let node = self.get(&handle)?.node;
+        self.raw.push(node);
+        Ok((handle, written))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_tuning::{AdapterConfig, ModelConfig};
+
+    fn pair() -> (Adapter, Adapter) {
+        let config = AdapterConfig { rank: 2, ..AdapterConfig::default() };
+        let model = ModelConfig::tiny();
+        (
+            Adapter::init(&config, &model, 1).unwrap(),
+            Adapter::init(&config, &model, 2).unwrap(),
+        )
+    }
+
+    #[test]
+    fn scale_and_clip_leave_the_global_part() {
+        let (global, source) = pair();
+        let change = source.sub(&global).unwrap().norm_l2();
+        let double = around(&global, &source, 2.0).unwrap();
+        assert!((double.sub(&global).unwrap().norm_l2() - 2.0 * change).abs() < 1e-5);
+        let (short, factor) = clipped(&global, &source, change as f32 / 4.0).unwrap();
+        assert!((short.sub(&global).unwrap().norm_l2() - change / 4.0).abs() < 1e-5);
+        assert!((factor - 0.25).abs() < 1e-6);
+        assert_eq!(clipped(&global, &source, 1e9).unwrap().1, 1.0);
+    }
+
+    #[test]
+    fn noise_is_seeded() {
+        let (global, _) = pair();
+        assert_eq!(noisy(&global, 0.1, 4), noisy(&global, 0.1, 4));
+        assert_ne!(noisy(&global, 0.1, 4), noisy(&global, 0.1, 5));
+        assert_eq!(noisy(&global, 0.0, 4), global);
+    }
+}

@@ -1,0 +1,241 @@
+//! What an execution uses, against its limits.
+
+use std::time::{Duration, Instant};
+
+use fedseal_client_sdk::attestation::{Limits, Usage};
+use wasmtime::ResourceLimiter;
+
+use crate::reason::{Reason, Stop};
+
+/// Memories of one component, all core instances together.
+pub(crate) const MAX_MEMORIES: u32 = 4;
+/// Tables of one component, all core instances together.
+pub(crate) const MAX_TABLES: u32 = 16;
+/// Bytes of prompts for each token that may be generated: reading costs the engine too.
+const PROMPT_BYTES_PER_TOKEN: u64 = 16;
+
+/// Counters with one method for each limit. A method that returns a [`Stop`] ends the execution.
+pub(crate) struct Budget {
+    limits: Limits,
+    used: Usage,
+    held: u64,
+    work: u64,
+    prompt_bytes: u64,
+}
+
+/// `used + more`, if that is within `limit`.
+fn add(used: u64, more: u64, limit: u64) -> Option<u64> {
+    used.checked_add(more).filter(|sum| *sum <= limit)
+}
+
+impl Budget {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            used: Usage::default(),
+            held: 0,
+            work: 0,
+            prompt_bytes: 0,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What was used; fuel and memory are filled in by whoever measures them.
+    pub(crate) fn used(&self) -> Usage {
+        self.used
+    }
+
+    /// One host call.
+    pub(super) fn call(&mut self) -> Result<(), Stop> {
+        let limit = self.limits.host_calls;
+        self.used.host_calls = add(self.used.host_calls, 1, limit)
+            .ok_or_else(|| Stop::limit(Reason::HostCalls, "host_calls", limit))?;
+        Ok(())
+    }
+
+    /// `bytes` that the host copies, hashes or compares.
+    pub(super) fn work(&mut self, bytes: u64) -> Result<(), Stop> {
+        let limit = self.limits.host_work_bytes;
+        self.work = add(self.work, bytes, limit)
+            .ok_or_else(|| Stop::limit(Reason::HostWork, "host_work_bytes", limit))?;
+        Ok(())
+    }
+
+    /// `bytes` that the host keeps.
+    pub(super) fn hold(&mut self, bytes: u64) -> Result<(), Stop> {
+        let limit = self.limits.host_bytes;
+        self.held = add(self.held, bytes, limit)
+            .ok_or_else(|| Stop::limit(Reason::HostMemory, "host_bytes", limit))?;
+        Ok(())
+    }
+
+    /// `bytes` that the host keeps no longer.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    /// Optimiser steps, before they are made.
+    pub(super) fn train_steps(&mut self, steps: u32) -> Result<(), Stop> {
+        let limit = self.limits.train_steps;
+        self.used.train_steps = add(self.used.train_steps, steps.into(), limit)
+            .ok_or_else(|| Stop::limit(Reason::TrainSteps, "train_steps", limit))?;
+        Ok(())
+    }
+
+    /// Training tokens, after the call: it is bounded by its steps.
+    pub(super) fn train_tokens(&mut self, tokens: u64) -> Result<(), Stop> {
+        let limit = self.limits.train_tokens;
+        self.used.train_tokens = self.used.train_tokens.saturating_add(tokens);
+        if self.used.train_tokens > limit {
+            return Err(Stop::limit(Reason::TrainTokens, "train_tokens", limit));
+        }
+        Ok(())
+    }
+
+    /// What a `generate` call may cost at most, before it is made.
+    pub(super) fn may_generate(&mut self, most: u64, prompt_bytes: u64) -> Result<(), Stop> {
+        let limit = self.limits.generated_tokens;
+        let over = || Stop::limit(Reason::GeneratedTokens, "generated_tokens", limit);
+        add(self.used.generated_tokens, most, limit).ok_or_else(over)?;
+        let most_bytes = limit.saturating_mul(PROMPT_BYTES_PER_TOKEN);
+        self.prompt_bytes = add(self.prompt_bytes, prompt_bytes, most_bytes).ok_or_else(over)?;
+        Ok(())
+    }
+
+    /// Tokens that were written, at most what [`Budget::may_generate`] allowed.
+    pub(super) fn generated(&mut self, tokens: u64) {
+        self.used.generated_tokens = self.used.generated_tokens.saturating_add(tokens);
+    }
+
+    /// Log bytes, before the line is kept.
+    pub(super) fn log(&mut self, bytes: u64) -> Result<(), Stop> {
+        let limit = self.limits.log_total_bytes;
+        self.used.log_bytes = add(self.used.log_bytes, bytes, limit)
+            .ok_or_else(|| Stop::limit(Reason::LogLimit, "log_total_bytes", limit))?;
+        Ok(())
+    }
+}
+
+/// Wall-clock time, apart in the guest's own and the host's. It decides nothing but when to give
+/// up, so it does not reach what is recorded of an execution that ends well.
+pub(crate) struct Clock {
+    started: Instant,
+    entered: Option<Instant>,
+    in_host: Duration,
+    guest: Duration,
+    wall: Duration,
+}
+
+impl Clock {
+    pub(crate) fn new(started: Instant, limits: &Limits) -> Self {
+        Self {
+            started,
+            entered: None,
+            in_host: Duration::ZERO,
+            guest: Duration::from_secs(limits.guest_seconds),
+            wall: Duration::from_secs(limits.wall_seconds),
+        }
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.entered = Some(Instant::now());
+    }
+
+    pub(super) fn leave(&mut self) {
+        if let Some(entered) = self.entered.take() {
+            self.in_host += entered.elapsed();
+        }
+    }
+
+    /// Asked at every tick of the engine's epoch, from inside the guest's code.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        let total = self.started.elapsed();
+        if total > self.wall {
+            return Err(Stop::limit(Reason::WallTime, "wall_seconds", self.wall.as_secs()));
+        }
+        if total.saturating_sub(self.in_host) > self.guest {
+            return Err(Stop::limit(Reason::GuestTime, "guest_seconds", self.guest.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+/// What the guest's instances take. Growing past a limit ends the execution instead of failing
+/// the instruction: the recorded reason is then the limit, and not what a guest does about it.
+pub(crate) struct Memory {
+    limit: u64,
+    tables: u64,
+    instances: u64,
+    bytes: u64,
+    elements: u64,
+    peak: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            limit: limits.memory_bytes,
+            tables: limits.tables,
+            instances: limits.instances,
+            bytes: 0,
+            elements: 0,
+            peak: 0,
+        }
+    }
+
+    /// Most bytes of linear memory at any time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak
+    }
+}
+
+/// The sum after one of the parts has grown.
+fn grown(sum: u64, current: usize, desired: usize) -> u64 {
+    sum.saturating_add(desired.saturating_sub(current) as u64)
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let sum = grown(self.bytes, current, desired);
+        if sum > self.limit {
+            return Err(Stop::limit(Reason::Memory, "memory_bytes", self.limit).into());
+        }
+        self.bytes = sum;
+        self.peak = self.peak.max(sum);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let sum = grown(self.elements, current, desired);
+        if sum > self.tables {
+            return Err(Stop::limit(Reason::Tables, "tables", self.tables).into());
+        }
+        self.elements = sum;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        usize::try_from(self.instances).unwrap_or(usize::MAX)
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES as usize
+    }
+}

@@ -1,0 +1,95 @@
+//! From the state after an execution to what the caller gets.
+
+use std::collections::HashSet;
+
+use fedseal_client_sdk::attestation::DataUse;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::lineage::Kind;
+use fedseal_tuning::Example;
+
+use super::HostState;
+use super::data::Item;
+use crate::reason::{Reason, Stop};
+use crate::run::{RunOutcome, examples_digest};
+
+/// How the guest's `run` came back.
+pub(crate) type Ended = Result<Result<(), String>, Stop>;
+
+/// Takes the state apart. `seconds` is the wall-clock time of the execution.
+pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64) -> RunOutcome {
+    let submitted = state.submitted.take();
+    let refused = state.refused.take();
+    let result = match (ended, submitted) {
+        (Err(stop), _) => Err(stop),
+        (Ok(Ok(())), Some(submitted)) => Ok(submitted),
+        // A refused `submit` is the better reason, whatever the guest made of it.
+        (Ok(Ok(())), None) => Err(refused.unwrap_or_else(|| {
+            Stop::new(Reason::NoSubmission, "run ended without submit")
+        })),
+        (Ok(Err(text)), _) => Err(refused.unwrap_or_else(|| Stop::new(Reason::GuestError, text))),
+    };
+    let mut used = state.budget.used();
+    used.fuel = fuel;
+    used.peak_memory_bytes = state.memory.peak();
+    let (mut data, mut datasets) = (Vec::new(), Vec::new());
+    let submission = match result {
+        Ok((submission, node)) => {
+            state.lineage.output = Some(node);
+            (data, datasets) = state.data_of(node);
+            Ok(submission)
+        }
+        Err(stop) => Err(stop.failure()),
+    };
+    RunOutcome {
+        submission,
+        transcript: state.transcript,
+        lineage: state.lineage,
+        data,
+        datasets,
+        used,
+        log: state.log,
+        seconds,
+    }
+}
+
+impl HostState {
+    /// What the adapter of this node was trained on, by origin.
+    fn data_of(&self, output: u32) -> (Vec<DataUse>, Vec<(Digest, Vec<Example>)>) {
+        let ancestors = self.lineage.ancestors(output);
+        let items: Vec<&Item> = self
+            .trained
+            .iter()
+            .filter(|(node, _)| ancestors.contains(node))
+            .flat_map(|(_, items)| items.iter())
+            .collect();
+        let (mut data, mut datasets) = (Vec::new(), Vec::new());
+        for (kind, origin) in
+            [(Kind::Shard, "shard"), (Kind::Literal, "literal"), (Kind::Generated, "generated")]
+        {
+            let mut seen = HashSet::new();
+            let examples: Vec<&Example> = items
+                .iter()
+                .filter(|item| item.origin == kind && seen.insert(item.identity()))
+                .map(|item| item.example())
+                .collect();
+            if examples.is_empty() {
+                continue;
+            }
+            let count = u32::try_from(examples.len()).unwrap_or(u32::MAX);
+            // The whole shard is named by its registered digest, in whatever order it was used.
+            let whole = kind == Kind::Shard && examples.len() == self.input.shard.len();
+            let digest = if whole {
+                self.input.shard_digest
+            } else {
+                let examples: Vec<Example> = examples.into_iter().cloned().collect();
+                let digest = examples_digest(&examples);
+                if kind != Kind::Shard {
+                    datasets.push((digest, examples));
+                }
+                digest
+            };
+            data.push(DataUse { origin: origin.to_owned(), digest, examples: count });
+        }
+        (data, datasets)
+    }
+}

@@ -1,0 +1,105 @@
+//! The run's numbers: ChaCha20 streams seeded by seed, client and round, nothing else.
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// Two streams, so that how often a guest asks for numbers does not change what the host draws.
+pub(super) struct Numbers {
+    guest: ChaCha20Rng,
+    host: ChaCha20Rng,
+}
+
+impl Numbers {
+    pub(super) fn new(seed: Seed, client: &ClientId, round: Round) -> Self {
+        let stream = |label: &[u8]| {
+            // The client's name comes last and the others have fixed widths, so that different
+            // inputs are different bytes.
+            let key = Digest::of_parts(&[
+                b"fedseal-run-v1\0",
+                label,
+                &seed.0.to_le_bytes(),
+                &round.0.to_le_bytes(),
+                client.as_str().as_bytes(),
+            ]);
+            ChaCha20Rng::from_seed(key.0)
+        };
+        Self {
+            guest: stream(b"guest\0"),
+            host: stream(b"host\0\0"),
+        }
+    }
+
+    /// For `random-u64`.
+    pub(super) fn guest(&mut self) -> u64 {
+        self.guest.next_u64()
+    }
+
+    /// A seed for one of the host's own calls.
+    pub(super) fn host(&mut self) -> u64 {
+        self.host.next_u64()
+    }
+}
+
+/// Standard normal numbers by Box and Muller, with libm's functions so that the bits are the
+/// same on every machine.
+pub(super) struct Gauss {
+    stream: ChaCha20Rng,
+    spare: Option<f64>,
+}
+
+impl Gauss {
+    pub(super) fn new(seed: u64) -> Self {
+        let key = Digest::of_parts(&[b"fedseal-noise-v1\0", &seed.to_le_bytes()]);
+        Self {
+            stream: ChaCha20Rng::from_seed(key.0),
+            spare: None,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> f64 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        let (u, v) = (self.unit(), self.unit());
+        let radius = libm::sqrt(-2.0 * libm::log(u));
+        let angle = 2.0 * std::f64::consts::PI * v;
+        self.spare = Some(radius * libm::sin(angle));
+        radius * libm::cos(angle)
+    }
+
+    /// In `(0, 1]`: its logarithm is finite.
+    fn unit(&mut self) -> f64 {
+        let bits = (self.stream.next_u64() >> 11) + 1;
+        bits as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_depend_on_every_input_and_not_on_each_other() {
+        let make = |seed, client: &str, round| Numbers::new(Seed(seed), &client.into(), Round(round));
+        let first = make(1, "a", 2).guest();
+        for mut other in [make(2, "a", 2), make(1, "b", 2), make(1, "a", 3)] {
+            assert_ne!(other.guest(), first);
+        }
+        let (mut one, mut two) = (make(1, "a", 2), make(1, "a", 2));
+        one.guest();
+        assert_eq!(one.host(), two.host());
+        assert_ne!(one.guest(), two.guest());
+    }
+
+    #[test]
+    fn gauss_has_the_moments_of_a_standard_normal() {
+        let mut gauss = Gauss::new(3);
+        let values: Vec<f64> = (0..20_000).map(|_| gauss.next()).collect();
+        let mean = values.iter().sum::<f64>() / 20_000.0;
+        let variance = values.iter().map(|x| x * x).sum::<f64>() / 20_000.0 - mean * mean;
+        assert!(mean.abs() < 0.03, "{mean}");
+        assert!((variance - 1.0).abs() < 0.05, "{variance}");
+    }
+}

@@ -1,0 +1,105 @@
+//! The way to the training engine.
+//!
+//! A guest runs on a thread of its own, the engine is borrowed from whoever called
+//! [`crate::Sandbox::run`]: so the guest's thread asks, and the caller's thread serves. This keeps
+//! the store `'static` without copying the engine, and a panic inside the engine is caught there.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use fedseal_tuning::{Adapter, Example};
+
+use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
+use crate::reason::{Reason, Stop};
+
+/// Where a guest's thread sends its questions.
+pub(crate) type Ask = SyncSender<Question>;
+
+/// One engine call, with the way back.
+pub(crate) enum Question {
+    /// See [`Engine::train`].
+    Train {
+        start: Arc<Adapter>,
+        data: Arc<Vec<Example>>,
+        options: TrainOptions,
+        reply: SyncSender<Result<(Adapter, u64), Stop>>,
+    },
+    /// See [`Engine::generate`].
+    Generate {
+        adapter: Option<Arc<Adapter>>,
+        prompts: Vec<String>,
+        options: GenerateOptions,
+        reply: SyncSender<Result<(Vec<String>, u64), Stop>>,
+    },
+}
+
+/// The guest's side.
+pub(super) struct Service(Ask);
+
+impl Service {
+    pub(super) fn new(asks: Ask) -> Self {
+        Self(asks)
+    }
+
+    pub(super) fn train(
+        &self,
+        start: Arc<Adapter>,
+        data: Arc<Vec<Example>>,
+        options: TrainOptions,
+    ) -> Result<(Adapter, u64), Stop> {
+        let (reply, answer) = sync_channel(1);
+        self.ask(Question::Train { start, data, options, reply }, &answer)
+    }
+
+    pub(super) fn generate(
+        &self,
+        adapter: Option<Arc<Adapter>>,
+        prompts: Vec<String>,
+        options: GenerateOptions,
+    ) -> Result<(Vec<String>, u64), Stop> {
+        let (reply, answer) = sync_channel(1);
+        self.ask(Question::Generate { adapter, prompts, options, reply }, &answer)
+    }
+
+    fn ask<T>(&self, question: Question, answer: &Receiver<Result<T, Stop>>) -> Result<T, Stop> {
+        let gone = || Stop::new(Reason::Host, "the engine's thread is gone");
+        self.0.send(question).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+}
+
+/// The engine's side: serves until the guest's thread has dropped its end.
+pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine, deadline: Option<Instant>) {
+    let mut go_on = || match deadline {
+        Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    // A reply that nobody waits for any more is of no consequence.
+    for question in questions {
+        match question {
+            Question::Train { start, data, options, reply } => {
+                let result = guarded(|| engine.train(&start, &data, &options, &mut go_on));
+                let _ = reply.send(result);
+            }
+            Question::Generate { adapter, prompts, options, reply } => {
+                let result = guarded(|| engine.generate(adapter.as_deref(), &prompts, &options));
+                let _ = reply.send(result);
+            }
+        }
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> {
+    // The engine takes everything by shared reference and the result of a panic is thrown away.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(EngineError::Stopped)) => {
+            Err(Stop::new(Reason::WallTime, "wall_seconds ran out while training"))
+        }
+        Ok(Err(EngineError::Failed(text))) => Err(Stop::new(Reason::Engine, text)),
+        Err(_) => Err(Stop::new(Reason::Engine, "the engine panicked")),
+    }
+}

@@ -1,0 +1,96 @@
+//! What goes into one execution and what comes out.
+
+use std::sync::Arc;
+
+use fedseal_client_sdk::attestation::{DataUse, Failure, Usage};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::lineage::Lineage;
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_tuning::{Adapter, Example};
+
+/// What the round says about local training; the guest sees it in `context`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainDefaults {
+    /// Optimiser steps a client trains in a round; the most that one `train` call may ask for.
+    pub steps: u32,
+    /// Examples a step; the most that one `train` call may ask for.
+    pub batch_size: u32,
+    /// The round's learning rate. A guest may choose another; it is recorded.
+    pub learning_rate: f64,
+    /// FedProx's mu; 0 is none.
+    pub proximal_mu: f64,
+}
+
+/// Everything that an execution depends on, beside the module, the limits and the engine.
+#[derive(Clone, Debug)]
+pub struct RunInput {
+    /// For whom the module runs.
+    pub client: ClientId,
+    /// The round, from 0.
+    pub round: Round,
+    /// How many rounds there are.
+    pub rounds: u32,
+    /// The seed of all of this execution's random numbers, together with client and round.
+    pub seed: Seed,
+    /// The client's registered data.
+    pub shard: Arc<Vec<Example>>,
+    /// Digest of the shard: canonical JSON of its examples.
+    pub shard_digest: Digest,
+    /// Examples that the client handed in beside its module; literal data. Often empty.
+    pub attachment: Arc<Vec<Example>>,
+    /// The global adapter at the round's start.
+    pub global: Arc<Adapter>,
+    /// Digest of the base model.
+    pub base: Digest,
+    /// The round's training options.
+    pub training: TrainDefaults,
+}
+
+/// What the guest handed in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// The local adapter (not a difference): finite, of the global adapter's shapes.
+    pub adapter: Arc<Adapter>,
+    /// Its digest.
+    pub digest: Digest,
+    /// The weight in local examples that the guest claims.
+    pub examples: u32,
+}
+
+/// Everything that an execution leaves behind. It has all parts but the submission whether it
+/// went well or not.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// The update, or why there is none.
+    pub submission: Result<Submission, Failure>,
+    /// Every host call.
+    pub transcript: Transcript,
+    /// How every host object came to be.
+    pub lineage: Lineage,
+    /// The data that the submitted adapter was trained on, by origin: the different examples of
+    /// all `train` calls it was derived from. Empty after a failure.
+    pub data: Vec<DataUse>,
+    /// The examples of [`RunOutcome::data`]'s literal and generated entries, by digest.
+    pub datasets: Vec<(Digest, Vec<Example>)>,
+    /// What it used of the limits.
+    pub used: Usage,
+    /// The guest's log lines: printable, one line each.
+    pub log: Vec<String>,
+    /// Wall-clock time of the execution, seconds.
+    pub seconds: f64,
+}
+
+/// The digest that names a list of examples: SHA-256 over its canonical JSON, an array of
+/// `{"prompt":...,"response":...}`.
+#[must_use]
+pub fn examples_digest(examples: &[Example]) -> Digest {
+    Digest::of(&examples_bytes(examples))
+}
+
+/// The canonical JSON of a list of examples.
+#[must_use]
+pub fn examples_bytes(examples: &[Example]) -> Vec<u8> {
+    // Strings always have a canonical form, so there is no error to hand on.
+    fedseal_client_sdk::canonical::to_vec(examples).unwrap_or_default()
+}

@@ -1,0 +1,242 @@
+//! Compiles modules and runs them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Digest;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use crate::bindings;
+use crate::component::inspect;
+use crate::engine::Engine;
+use crate::error::SandboxError;
+use crate::host::{Ask, HostState, finish, serve};
+use crate::reason::{Reason, Stop, printable};
+use crate::run::{RunInput, RunOutcome};
+use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
+
+/// Compilations that outlived their time and still run: a thread cannot be stopped from outside.
+/// With so many of them no new one is begun.
+const MAX_ABANDONED: usize = 2;
+
+/// Native stack of a guest's thread beside the Wasm stack, bytes: host calls run on it.
+const HOST_STACK: usize = 2 << 20;
+
+/// Runs policies under one set of limits. Shared by reference between threads; executions know
+/// nothing of each other.
+pub struct Sandbox {
+    limits: Limits,
+    engine: wasmtime::Engine,
+    linker: Linker<HostState>,
+    slots: Slots,
+    abandoned: Arc<AtomicUsize>,
+    _ticker: Ticker,
+}
+
+/// A compiled module. Cheap to clone; runs only in the sandbox that compiled it.
+#[derive(Clone)]
+pub struct Policy {
+    pre: bindings::PolicyPre<HostState>,
+    digest: Digest,
+}
+
+impl Policy {
+    /// The digest of the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// A sandbox with these limits.
+    ///
+    /// # Errors
+    /// [`SandboxError::Limit`] for a limit that the runtime cannot keep;
+    /// [`SandboxError::Runtime`] when it does not start, for example for want of address space.
+    pub fn new(limits: Limits) -> Result<Self, SandboxError> {
+        let engine = runtime::engine(&limits)?;
+        let mut linker = Linker::new(&engine);
+        bindings::Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
+            .map_err(|error| SandboxError::Runtime(format!("{error:#}")))?;
+        let ticker = Ticker::start(&engine)?;
+        Ok(Self {
+            limits,
+            engine,
+            linker,
+            slots: Slots::new(MAX_RUNS),
+            abandoned: Arc::default(),
+            _ticker: ticker,
+        })
+    }
+
+    /// The limits of every execution here.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Checks a component (see [`inspect`]), compiles it, and checks that it fits the world.
+    ///
+    /// Signatures are not looked at here: verify them first.
+    ///
+    /// # Errors
+    /// [`SandboxError`], whose [`SandboxError::reason`] is the stable id.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Policy, SandboxError> {
+        inspect(bytes, &self.limits)?;
+        let digest = Digest::of(bytes);
+        let component = self.compile_in_time(bytes.to_vec())?;
+        let world = |reason| {
+            move |error: wasmtime::Error| SandboxError::BadWorld {
+                reason,
+                detail: printable(&format!("{error:#}"), 400),
+            }
+        };
+        let pre = self.linker.instantiate_pre(&component).map_err(world(Reason::BadImport))?;
+        let pre = bindings::PolicyPre::new(pre).map_err(world(Reason::BadExport))?;
+        Ok(Policy { pre, digest })
+    }
+
+    fn compile_in_time(&self, bytes: Vec<u8>) -> Result<Component, SandboxError> {
+        let seconds = self.limits.compile_seconds;
+        if self.abandoned.load(Ordering::Relaxed) >= MAX_ABANDONED {
+            return Err(SandboxError::CompileTime { seconds });
+        }
+        let (done, result) = sync_channel(1);
+        let engine = self.engine.clone();
+        let abandoned = self.abandoned.clone();
+        std::thread::Builder::new()
+            .name("sandbox-compile".into())
+            .spawn(move || {
+                // Nobody waits any more: count back what the waiting side counted.
+                if done.send(Component::new(&engine, bytes)).is_err() {
+                    abandoned.fetch_sub(1, Ordering::Relaxed);
+                }
+            })
+            .map_err(|error| SandboxError::Runtime(format!("compile thread: {error}")))?;
+        match result.recv_timeout(Duration::from_secs(seconds)) {
+            Ok(compiled) => compiled.map_err(compile_error),
+            Err(RecvTimeoutError::Timeout) => {
+                self.abandoned.fetch_add(1, Ordering::Relaxed);
+                // It may have ended between the two lines above; then its send went well and it
+                // will not count back.
+                if result.try_recv().is_ok() {
+                    self.abandoned.fetch_sub(1, Ordering::Relaxed);
+                }
+                Err(SandboxError::CompileTime { seconds })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(SandboxError::Runtime("the compiler panicked".into()))
+            }
+        }
+    }
+
+    /// Runs a policy for one client in one round. Whatever the guest does, this returns, within
+    /// the limits, with everything up to where it ended.
+    ///
+    /// The same policy, input, limits and engine fingerprint give the same transcript root and
+    /// the same submission, unless the reason is one of time (see [`Reason::is_deterministic`]).
+    pub fn run(&self, policy: &Policy, input: &RunInput, engine: &dyn Engine) -> RunOutcome {
+        let _slot = self.slots.take();
+        let started = Instant::now();
+        let deadline = started.checked_add(Duration::from_secs(self.limits.wall_seconds));
+        let (ask, questions) = sync_channel(0);
+        let guest = {
+            let (pre, input, limits) = (policy.pre.clone(), input.clone(), self.limits);
+            let stack = self.limits.stack_bytes as usize + HOST_STACK;
+            std::thread::Builder::new()
+                .name("guest".into())
+                .stack_size(stack)
+                .spawn(move || execute(&pre, input, limits, ask, started))
+        };
+        // Ends when the guest's thread has dropped its end.
+        serve(&questions, engine, deadline);
+        let lost = |text: String| {
+            let (ask, _) = sync_channel(0);
+            let state = HostState::new(input.clone(), self.limits, ask, started);
+            let seconds = started.elapsed().as_secs_f64();
+            finish(state, Err(Stop::new(Reason::Host, text)), 0, seconds)
+        };
+        match guest.map(std::thread::JoinHandle::join) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => lost("the guest's thread panicked".into()),
+            Err(error) => lost(format!("no thread for the guest: {error}")),
+        }
+    }
+}
+
+/// On the guest's thread: one store, one instance, one call.
+fn execute(
+    pre: &bindings::PolicyPre<HostState>,
+    input: RunInput,
+    limits: Limits,
+    ask: Ask,
+    started: Instant,
+) -> RunOutcome {
+    let state = HostState::new(input, limits, ask, started);
+    let mut store = Store::new(pre.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(limits.call_bytes as usize);
+    // Own handles and, during a call, borrowed ones beside them.
+    store.set_max_component_handles(2 * limits.handles as usize + 64);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        context.data().clock.check()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    let result = store
+        .set_fuel(limits.fuel)
+        .and_then(|()| pre.instantiate(&mut store))
+        .and_then(|policy| policy.call_run(&mut store));
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let ended = result.map_err(|error| stop_of(&error, &limits));
+    let seconds = started.elapsed().as_secs_f64();
+    finish(store.into_data(), ended, fuel, seconds)
+}
+
+/// The reason behind an error of a call.
+fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stop.clone();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return Stop::limit(Reason::Fuel, "fuel", limits.fuel),
+        Some(Trap::StackOverflow) => {
+            return Stop::limit(Reason::StackOverflow, "stack_bytes", limits.stack_bytes);
+        }
+        Some(trap) => return Stop::new(Reason::Trap, trap),
+        None => {}
+    }
+    let text = format!("{error:#}");
+    // wasmtime has no public types for these two; tests with hostile guests hold the texts.
+    if text.contains("fuel allocated for hostcalls") {
+        return Stop::limit(Reason::CallBytes, "call_bytes", limits.call_bytes);
+    }
+    if text.contains("resource limit exceeded") {
+        return Stop::new(Reason::Instances, text);
+    }
+    Stop::new(Reason::Trap, text)
+}
+
+fn compile_error(error: wasmtime::Error) -> SandboxError {
+    let detail = printable(&format!("{error:#}"), 400);
+    if detail.contains("pooling allocator") {
+        let reason = match () {
+            () if detail.contains("core module instances") => Reason::Instances,
+            () if detail.contains("memor") => Reason::Memory,
+            () => Reason::Tables,
+        };
+        return SandboxError::StartSize { reason, detail };
+    }
+    SandboxError::BadComponent { detail }
+}
