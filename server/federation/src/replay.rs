@@ -9,7 +9,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_ledger::{Blobs, Log};
+use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
 
 use crate::arms;
@@ -99,7 +99,7 @@ pub fn replay_in(dir: impl AsRef<Path>, selector: &Selector, lab: &dyn Lab) -> R
         return Err(Error::mismatch("base model", "is not the one the run was made with", &plan.base, &lab.base()));
     }
     let blobs = Blobs::open(&dir.blobs())?;
-    let log = Log::read(&dir.log(), &plan.node)?;
+    let log = LogReader::open(dir.log(), &plan.node)?;
     let mut state = RunState::default();
     for index in 0..log.size() {
         state

@@ -18,9 +18,9 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::verify_inclusion;
+use fedseal_client_sdk::tlog::{leaf_hash, verify_consistency, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_ledger::{Blobs, Log, fsck};
+use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
 use crate::arms::{self, Kind};
@@ -131,25 +131,30 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         });
     }
     let checked = fsck(&folder, &plan.node)?;
-    if checked.origin != plan.origin {
+    let head = &checked.checkpoint;
+    if head.origin != plan.origin {
         return Err(Error::tampered(
             "log/checkpoint",
-            format!("is of log `{}`, the run's is `{}`", checked.origin, plan.origin),
+            format!("is of log `{}`, the run's is `{}`", head.origin, plan.origin),
         ));
     }
-    let log = Log::read(&folder, &plan.node)?;
+    if let Some(extra) = checked.extra.first() {
+        return Err(Error::tampered(
+            format!("log/{}", extra.display()),
+            "is no file of the log",
+        ));
+    }
+    let lock = folder.join("lock");
+    if fs::metadata(&lock).is_ok_and(|found| found.len() > 0) {
+        return Err(Error::tampered("log/lock", "is not empty"));
+    }
+    let log = LogReader::open(&folder, &plan.node)?;
     let mut state = RunState::default();
-    for index in 0..checked.size {
+    for index in 0..head.size {
         let bytes = log.entry(index)?;
         let item = format!("log entry {index}");
-        let proof = log.prove_inclusion(index, checked.size)?;
-        verify_inclusion(
-            fedseal_client_sdk::tlog::leaf_hash(&bytes),
-            index,
-            checked.size,
-            &proof,
-            checked.root,
-        )
+        let proof = log.prove_inclusion(index, head.size)?;
+        verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
         .map_err(|error| Error::tampered(&item, error.to_string()))?;
         let record =
             Record::from_bytes(&bytes).map_err(|error| Error::tampered(&item, error.to_string()))?;
@@ -161,10 +166,10 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     if !state.closed {
         return Err(Error::RunDir {
             dir: dir.root.clone(),
-            problem: format!("the run is not finished ({} log entries, none closes it); go on with --resume", checked.size),
+            problem: format!("the run is not finished ({} log entries, none closes it); go on with --resume", head.size),
         });
     }
-    Ok((checked.size, checked.root, state))
+    Ok((head.size, head.root, state))
 }
 
 /// Whether a record of the opening says what the plan says.
@@ -217,7 +222,6 @@ impl Audit {
     fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
         let mut present = BTreeSet::new();
         for digest in self.blobs.iter()? {
-            let digest = digest?;
             self.blobs.get(&digest)?;
             present.insert(digest);
         }
@@ -406,9 +410,12 @@ impl Audit {
         if made != written {
             return Err(Error::tampered("report.json", "says something else than the log and the blobs give"));
         }
-        let log = Log::read(&self.dir.log(), &self.plan.node)?;
+        let log = LogReader::open(self.dir.log(), &self.plan.node)?;
         let head = &written.log;
-        if head.size > entries || log.root_at(head.size)? != head.root {
+        let now = log.checkpoint();
+        let prefix = head.size <= entries
+            && verify_consistency(head.size, head.root, now.size, now.root, &log.prove_consistency(head.size, now.size)?).is_ok();
+        if !prefix {
             return Err(Error::tampered("report.json", "names a log head that is not a prefix of the log"));
         }
         let path = self.dir.events();

@@ -89,12 +89,12 @@ fn shard(
             if confidence[rank] < context.residual_threshold {
                 values[*index][coordinate] = line[rank] as f32;
             }
-            sums[*index] += confidence[rank];
         }
-        // Confidence by the weights' standard deviation: a coordinate on which all agree says
-        // little about anybody.
+        // By the weights' standard deviation: a coordinate on which all agree says nothing about
+        // anybody.
         let mean = confidence.iter().sum::<f64>() / n as f64;
-        let spread = (confidence.iter().map(|c| (c - mean).powi(2)).sum::<f64>() / n as f64).sqrt();
+        let squares: f64 = confidence.iter().map(|c| (c - mean).powi(2)).sum();
+        let spread = (squares / (n - 1) as f64).sqrt();
         for (rank, index) in order.iter().enumerate() {
             sums[*index] += confidence[rank] * spread;
         }
@@ -129,7 +129,11 @@ fn repeated_median(values: &[f64]) -> (f64, f64) {
 /// `lambda * sqrt(2 / n)` and the hat matrix of ranks `0..n`.
 fn confidences(residuals: &[f64], lambda: f64) -> Vec<f64> {
     let n = residuals.len() as f64;
-    let scale = median(residuals.iter().map(|r| r.abs()).collect()) * 1.4826 * (1.0 + 5.0 / (n - 1.0));
+    // The smallest residual is left out: the line passes through a point or two exactly.
+    let mut sizes: Vec<f64> = residuals.iter().map(|r| r.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let middle = median(sizes.into_iter().skip(1).collect());
+    let scale = 1.4826 * (1.0 + 5.0 / (n - 1.0)) * middle + 1e-7;
     let mean = (n - 1.0) / 2.0;
     let spread: f64 = (0..residuals.len())
         .map(|rank| (rank as f64 - mean).powi(2))
@@ -139,7 +143,7 @@ fn confidences(residuals: &[f64], lambda: f64) -> Vec<f64> {
         .enumerate()
         .map(|(rank, residual)| {
             let leverage = 1.0 / n + (rank as f64 - mean).powi(2) / spread;
-            let studentised = residual / (scale + 1e-12) / (1.0 - leverage).max(1e-6).sqrt();
+            let studentised = residual / scale / (1.0 - leverage).max(1e-6).sqrt();
             let bound = lambda * (2.0 / n).sqrt();
             if studentised.abs() <= bound {
                 1.0

@@ -119,6 +119,7 @@ pub fn input(
             steps: experiment.training.local_steps,
             batch_size: experiment.training.batch_size,
             learning_rate,
+            proximal_mu: experiment.training.proximal_mu,
         },
     }
 }

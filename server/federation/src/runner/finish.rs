@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
@@ -114,7 +115,7 @@ impl Run {
         Ok(LogHead {
             size: checkpoint.size,
             root: checkpoint.root,
-            checkpoint: self.log.checkpoint_note().to_owned(),
+            checkpoint: self.log.note().to_owned(),
         })
     }
 
@@ -134,7 +135,25 @@ impl Run {
             references(plan_digest, &self.shared.plan, &self.state, attested.iter().map(AsRef::as_ref))
                 .into_keys()
                 .collect();
-        self.blobs.retain(|digest| wanted.contains(digest))?;
-        Ok(())
+        let present: Vec<Digest> = self.blobs.iter()?.collect();
+        for digest in present.iter().filter(|digest| !wanted.contains(digest)) {
+            let path = self.blobs.path(digest);
+            fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
+        }
+        remove_torn(&self.dir.blobs())
     }
+}
+
+/// Removes files that a store was writing when it was killed, at any depth.
+fn remove_torn(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
+        let path = entry.map_err(|source| Error::io(folder, source))?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_dir() {
+            remove_torn(&path)?;
+        } else if name.starts_with('.') && name.ends_with(".tmp") {
+            fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
+        }
+    }
+    Ok(())
 }

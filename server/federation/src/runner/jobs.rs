@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fedseal_client_sdk::attestation::{self, Failure, TranscriptRef, UpdatePredicate};
+use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
@@ -141,17 +141,19 @@ impl Run {
         }
         let (update, examples, failure) = match outcome.submission {
             Ok(submission) => {
-                let digest = self.put_adapter(submission.adapter)?;
+                let digest = self.blobs.put(&submission.adapter.to_bytes())?;
+                if digest != submission.digest {
+                    return Err(Error::mismatch(
+                        "an adapter of the sandbox",
+                        "has another digest than it says",
+                        &submission.digest,
+                        &digest,
+                    ));
+                }
+                self.remember_adapter(digest, submission.adapter);
                 (Some(digest), submission.examples, None)
             }
-            Err(failure) => (
-                None,
-                0,
-                Some(Failure {
-                    reason: failure.reason,
-                    detail: failure.detail,
-                }),
-            ),
+            Err(failure) => (None, 0, Some(failure)),
         };
         let predicate = UpdatePredicate {
             client: job.client.clone(),

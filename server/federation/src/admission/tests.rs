@@ -1,0 +1,283 @@
+use std::collections::BTreeMap;
+
+use fedseal_client_sdk::attestation::Failure;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::lineage::{Kind, Lineage};
+use serde_json::json;
+
+use super::testing::Case;
+use super::*;
+
+/// A lineage whose output is `build`'s.
+fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
+    let mut lineage = Lineage::default();
+    let global = lineage.push(Kind::Global, vec![], Some(Digest::of(b"global")), None, BTreeMap::new());
+    let shard = lineage.push(Kind::Shard, vec![], Some(Digest::of(b"shard")), Some(100), BTreeMap::new());
+    let output = build(&mut lineage, global, shard);
+    lineage.output = Some(output);
+    lineage.validate().unwrap();
+    lineage
+}
+
+fn train(l: &mut Lineage, start: u32, data: u32) -> u32 {
+    l.push(Kind::Train, vec![start, data], None, None, BTreeMap::new())
+}
+
+fn dataset(l: &mut Lineage, kind: Kind, inputs: Vec<u32>, count: u32, params: serde_json::Value) -> u32 {
+    let params = params.as_object().cloned().unwrap_or_default().into_iter().collect();
+    l.push(kind, inputs, Some(Digest::of(b"data")), Some(count), params)
+}
+
+fn decide(config: CheckConfig, case: &Case) -> Verdict {
+    Admission::new(&[config]).unwrap().decide(&case.facts())
+}
+
+fn check(name: &str) -> CheckConfig {
+    CheckConfig {
+        check: name.into(),
+        ..CheckConfig::default()
+    }
+}
+
+#[test]
+fn an_honest_update_passes_the_default_checks() {
+    let verdict = Admission::new(&default_provenance()).unwrap().decide(&Case::honest().facts());
+    assert_eq!((verdict.effect, verdict.weight), (Effect::Accept, 1.0), "{verdict:?}");
+    assert!(verdict.fact.contains("from the global adapter on shard"), "{verdict:?}");
+    let verdict = Admission::new(&[]).unwrap().decide(&Case::honest().facts());
+    assert_eq!(verdict.effect, Effect::Accept);
+}
+
+#[test]
+fn what_every_arm_demands_names_what_differs() {
+    type Bend = fn(&mut Case);
+    let cases: [(Bend, &str); 9] = [
+        (|c| c.attested.client = "client-02".into(), "client is client-02"),
+        (|c| c.attested.round = Round(2), "round is 2, this round's is 3"),
+        (|c| c.attested.seed.0 = 1, "seed"),
+        (|c| c.attested.base = Digest::of(b"x"), "base"),
+        (|c| c.attested.global = Digest::of(b"x"), "global adapter"),
+        (|c| c.attested.module = Digest::of(b"x"), "module"),
+        (|c| c.attested.node = SigningKey::from_seed([7; 32]).public(), "node key"),
+        (|c| c.attested.examples = 0, "0 examples"),
+        (|c| c.norm = f64::INFINITY, "not finite"),
+    ];
+    for (bend, part) in cases {
+        let mut case = Case::honest();
+        bend(&mut case);
+        let verdict = Admission::new(&[]).unwrap().decide(&case.facts());
+        assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::Reject, "binding"));
+        assert!(verdict.fact.contains(part), "{} lacks {part}", verdict.fact);
+    }
+}
+
+#[test]
+fn a_failed_execution_is_refused_with_its_reason() {
+    let mut case = Case::honest();
+    case.attested.update = None;
+    case.attested.failure = Some(Failure {
+        reason: "fuel".into(),
+        detail: "all of it".into(),
+    });
+    let verdict = Admission::new(&[]).unwrap().decide(&case.facts());
+    assert_eq!(verdict.check, "execution");
+    assert!(verdict.fact.contains("fuel: all of it"), "{verdict:?}");
+}
+
+#[test]
+fn signers() {
+    let mut case = Case::honest();
+    assert_eq!(decide(check("signers"), &case).effect, Effect::Accept);
+    let only = |name: &str| CheckConfig {
+        signers: Some(vec![name.into()]),
+        ..check("signers")
+    };
+    assert_eq!(decide(only("alice"), &case).effect, Effect::Accept);
+    assert_eq!(decide(only(&case.attested.module_signer.to_string()), &case).effect, Effect::Accept);
+    assert_eq!(decide(only("bob"), &case).effect, Effect::Reject);
+    case.attested.module_signer = SigningKey::from_seed([9; 32]).public();
+    assert!(decide(check("signers"), &case).fact.contains("does not know"));
+}
+
+#[test]
+fn lineage_must_be_training_from_global_on_the_shard() {
+    let good: [Lineage; 3] = [
+        lineage(train),
+        lineage(|l, g, s| {
+            let first = train(l, g, s);
+            train(l, first, s)
+        }),
+        lineage(|l, g, s| {
+            let part = dataset(l, Kind::Take, vec![s], 10, json!({"offset": 0, "count": 10}));
+            let both = dataset(l, Kind::Concat, vec![s, part], 110, json!({}));
+            train(l, g, both)
+        }),
+    ];
+    for lineage in good {
+        let mut case = Case::honest();
+        case.attested.lineage = lineage;
+        let verdict = decide(check("lineage"), &case);
+        assert_eq!(verdict.effect, Effect::Accept, "{verdict:?}");
+    }
+    let bad: [(Lineage, &str); 6] = [
+        (
+            lineage(|l, g, _| {
+                let own = dataset(l, Kind::Literal, vec![], 50, json!({}));
+                train(l, g, own)
+            }),
+            "`literal`",
+        ),
+        (
+            lineage(|l, g, s| {
+                let made = dataset(l, Kind::Generated, vec![], 5, json!({}));
+                let both = dataset(l, Kind::Concat, vec![s, made], 105, json!({}));
+                train(l, g, both)
+            }),
+            "`generated`",
+        ),
+        (lineage(|_, g, _| g), "nothing was trained"),
+        (
+            lineage(|l, g, s| {
+                let trained = train(l, g, s);
+                l.push(Kind::Scale, vec![trained], None, None, BTreeMap::new())
+            }),
+            "`scale`",
+        ),
+        (
+            lineage(|l, _, s| {
+                let other = l.push(Kind::Global, vec![], Some(Digest::of(b"old")), None, BTreeMap::new());
+                train(l, other, s)
+            }),
+            "not from this round's global",
+        ),
+        (
+            lineage(|l, g, _| {
+                let other = dataset(l, Kind::Shard, vec![], 100, json!({}));
+                train(l, g, other)
+            }),
+            "the registered one is",
+        ),
+    ];
+    for (lineage, part) in bad {
+        let mut case = Case::honest();
+        case.attested.lineage = lineage;
+        let verdict = decide(check("lineage"), &case);
+        assert_eq!(verdict.effect, Effect::Reject);
+        assert!(verdict.fact.contains(part), "{} lacks {part}", verdict.fact);
+    }
+}
+
+#[test]
+fn foreign_data_cannot_hide_behind_a_long_training_on_the_shard() {
+    let config = |max_share| CheckConfig {
+        max_share: Some(max_share),
+        ..check("literal-share")
+    };
+    let mut case = Case::honest();
+    assert_eq!(decide(config(0.0), &case).effect, Effect::Accept);
+    case.attested.lineage = lineage(|l, g, s| {
+        let own = dataset(l, Kind::Literal, vec![], 10, json!({}));
+        let mixed = dataset(l, Kind::Concat, vec![s, own], 110, json!({}));
+        train(l, g, mixed)
+    });
+    assert_eq!(decide(config(0.1), &case).effect, Effect::Accept);
+    let verdict = decide(config(0.05), &case);
+    assert!(verdict.fact.contains("10 literal and 0 generated of 110"), "{verdict:?}");
+    case.attested.lineage = lineage(|l, g, s| {
+        let own = dataset(l, Kind::Literal, vec![], 1, json!({}));
+        let first = train(l, g, s);
+        train(l, first, own)
+    });
+    assert!(decide(config(0.5), &case).fact.contains("1 literal and 0 generated of 1 "));
+}
+
+#[test]
+fn raw_writes_and_factors() {
+    let mut case = Case::honest();
+    case.attested.lineage = lineage(|l, g, s| {
+        let trained = train(l, g, s);
+        l.push(Kind::RawWrite, vec![trained], None, None, BTreeMap::new())
+    });
+    assert!(decide(check("raw-write"), &case).fact.contains("raw tensor"));
+    for (key, factor, effect) in [
+        ("factor", 1.2, Effect::Accept),
+        ("factor", 3.0, Effect::Reject),
+        ("left-factor", -1.0, Effect::Reject),
+    ] {
+        case.attested.lineage = lineage(|l, g, s| {
+            let trained = train(l, g, s);
+            let kind = if key == "factor" { Kind::Scale } else { Kind::Add };
+            let inputs = if key == "factor" { vec![trained] } else { vec![trained, g] };
+            l.push(kind, inputs, None, None, BTreeMap::from([(key.to_owned(), json!(factor))]))
+        });
+        assert_eq!(decide(check("scale"), &case).effect, effect, "{key} {factor}");
+    }
+}
+
+#[test]
+fn scores_norms_and_canaries() {
+    let mut case = Case::honest();
+    let score = CheckConfig {
+        min_score: Some(0.9),
+        ..check("data-score")
+    };
+    assert_eq!(decide(score.clone(), &case).effect, Effect::Accept);
+    case.attested.data_score = Some(0.2);
+    assert!(decide(score.clone(), &case).fact.contains("0.200"));
+    case.attested.data_score = None;
+    assert!(decide(score, &case).fact.contains("no data score"));
+
+    let norm = CheckConfig {
+        max_ratio: Some(2.0),
+        ..check("norm")
+    };
+    assert_eq!(decide(norm.clone(), &case).effect, Effect::Accept);
+    case.norm = 2.5;
+    assert_eq!(decide(norm, &case).effect, Effect::Reject);
+    case.norm = 1.0;
+
+    let canaries = CheckConfig {
+        max_refusal_drop: Some(0.5),
+        max_loss_rise: Some(0.1),
+        ..check("canaries")
+    };
+    assert!(decide(canaries.clone(), &case).fact.contains("not run"));
+    let at = |refusal, loss| Behaviour { refusal, loss };
+    for (update, part) in [
+        (at(0.8, 1.0), "refusal log-odds 0.80 (global 1.00)"),
+        (at(0.2, 1.0), "a fall of 0.80"),
+        (at(1.5, 1.3), "a rise of 0.30"),
+        (at(f64::NAN, 1.0), "not finite"),
+    ] {
+        case.behaviour = Some((update, at(1.0, 1.0)));
+        let verdict = decide(canaries.clone(), &case);
+        assert!(verdict.fact.contains(part), "{} lacks {part}", verdict.fact);
+    }
+}
+
+#[test]
+fn the_severest_effect_decides_and_weights_multiply() {
+    let mut case = Case::honest();
+    case.attested.data_score = Some(0.0);
+    case.norm = 10.0;
+    let down = |name: &str, weight: f64| CheckConfig {
+        effect: "down-weight".into(),
+        weight: Some(weight),
+        ..check(name)
+    };
+    let score = CheckConfig { min_score: Some(0.5), ..down("data-score", 0.5) };
+    let norm = CheckConfig { max_ratio: Some(2.0), ..down("norm", 0.4) };
+    let verdict = Admission::new(&[score.clone(), norm.clone()]).unwrap().decide(&case.facts());
+    assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::DownWeight, "data-score"));
+    assert!((verdict.weight - 0.2).abs() < 1e-12);
+    let quarantine = CheckConfig {
+        effect: "quarantine".into(),
+        max_ratio: Some(2.0),
+        ..check("norm")
+    };
+    let verdict = Admission::new(&[score, quarantine]).unwrap().decide(&case.facts());
+    assert_eq!((verdict.effect, verdict.weight), (Effect::Quarantine, 0.0));
+    assert_eq!(verdict.check, "norm");
+}
