@@ -1,2 +1,39 @@
-//! (room)
-fn main() {}
+//! The `fedseal` binary: runs experiments, serves their reports, verifies and replays them, and
+//! builds, signs and submits modules.
+//!
+//! This room is thin. It parses arguments, calls the rooms below and shows what they say; it
+//! computes no digest, decides nothing and knows no tensor.
+//!
+//! - [`commands`]: one file a command, each with its arguments and an `execute`.
+//! - [`http`]: the server behind `fedseal serve`.
+//! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
+//! - [`progress`], [`table`], [`figures`]: what people and machines read of a run.
+//! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
+
+mod commands;
+mod failure;
+mod figures;
+mod http;
+mod keys;
+mod output;
+mod places;
+mod progress;
+mod stop;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Exit codes: 0 all is well; 1 the work failed or the answer is no (a log that does not verify, a
+/// replay that differs, a refused module); 2 the arguments or an input file are wrong.
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    match arguments.command.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.code()
+        }
+    }
+}

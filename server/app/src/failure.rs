@@ -1,0 +1,162 @@
+//! The one error of this room: what happened, where, what to do, and the exit code.
+
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::ExitCode;
+
+use fedseal_client_sdk as sdk;
+use fedseal_federation as federation;
+
+/// The result of every command.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// A failure, ready to be printed.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    hint: Option<String>,
+    usage: bool,
+}
+
+impl Failure {
+    /// The work failed, or its answer is no: exit code 1.
+    pub fn new(message: impl Display) -> Self {
+        Failure {
+            message: message.to_string(),
+            hint: None,
+            usage: false,
+        }
+    }
+
+    /// What the caller gave is wrong: exit code 2.
+    pub fn usage(message: impl Display) -> Self {
+        Failure {
+            usage: true,
+            ..Failure::new(message)
+        }
+    }
+
+    /// With what to do about it.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// A file operation that failed.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        let failure = Failure::new(format!("{}: {error}", path.display()));
+        match io_hint(error.kind()) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Prints to standard error.
+    pub fn print(&self) {
+        eprintln!("fedseal: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("         {hint}");
+        }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(if self.usage { 2 } else { 1 })
+    }
+}
+
+/// What to do about errors of the system that people meet.
+fn io_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("The disk is full. Free some space; a run goes on where it stopped with --resume.")
+        }
+        ErrorKind::PermissionDenied => Some("This user may not do that there."),
+        ErrorKind::ReadOnlyFilesystem => Some("That file system is mounted read-only."),
+        _ => None,
+    }
+}
+
+impl From<federation::Error> for Failure {
+    fn from(error: federation::Error) -> Self {
+        use federation::Error as E;
+        match error {
+            E::Experiment { .. } | E::Unknown { .. } => Failure::usage(error),
+            E::Missing { what, hint } => Failure::new(format!("missing {what}")).hint(hint),
+            E::Io { ref path, ref source } if source.kind() == ErrorKind::NotFound => {
+                Failure::usage(format!("{}: {source}", path.display()))
+            }
+            E::Io { ref path, ref source } => Failure::io(path, source),
+            E::RunDir { .. } => Failure::usage(error),
+            other => {
+                // A full disk may be met anywhere below, wrapped by the room that met it.
+                let hint = source_kind(&other).and_then(io_hint);
+                let failure = Failure::new(other);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+        }
+    }
+}
+
+impl From<sdk::Error> for Failure {
+    fn from(error: sdk::Error) -> Self {
+        match error {
+            sdk::Error::Refused { error, what, hint, .. } => {
+                let failure = Failure::new(format!("the server refused: {error} ({what})"));
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            sdk::Error::Http { url, detail } => Failure::new(format!("{url}: {detail}"))
+                .hint("Is `fedseal serve` running there? --server names another address."),
+            other => {
+                let hint = source_kind(&other).and_then(io_hint);
+                let failure = Failure::new(other);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+        }
+    }
+}
+
+/// The kind of the system's error at the bottom of a chain, if there is one.
+fn source_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        at = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_that_the_run_can_go_on() {
+        let full = std::io::Error::from(ErrorKind::StorageFull);
+        let error = federation::Error::io("runs/demo/log/checkpoint", full);
+        let failure = Failure::from(error);
+        assert!(failure.message.contains("runs/demo/log/checkpoint"));
+        assert!(failure.hint.is_some_and(|hint| hint.contains("--resume")));
+        assert!(!failure.usage);
+    }
+
+    #[test]
+    fn a_wrong_name_is_a_usage_error() {
+        let error = federation::Error::unknown("rule", "medain", ["median", "krum"]);
+        let failure = Failure::from(error);
+        assert!(failure.usage);
+        assert!(failure.message.contains("median"));
+    }
+}

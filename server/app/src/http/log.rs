@@ -1,0 +1,188 @@
+//! A run's log, read only: what it says about updates, and its files as they lie there.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Path as Parameters, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_ledger::LogReader;
+use serde::Serialize;
+
+use super::Server;
+use super::refusal::{Answer, Refusal, blocking};
+
+/// Indexes that are kept; a run's is made again when its log has grown.
+const MOST_INDEXES: usize = 16;
+/// A tile or bundle is never larger: 256 entries of 65,535 bytes and their lengths.
+const MAX_FILE: u64 = 256 * (65_535 + 2);
+
+/// One arm's verdict about an update.
+#[derive(Debug, Clone, Serialize)]
+pub struct Judged {
+    /// The arm.
+    pub arm: String,
+    /// The round.
+    pub round: u32,
+    /// What followed.
+    pub effect: Effect,
+    /// The check that decided.
+    pub check: String,
+    /// The fact that it found.
+    pub fact: String,
+    /// The update's share in the aggregate, in [0, 1]; the check's factor before there is one.
+    pub weight: f64,
+}
+
+/// What a log says, by update.
+pub struct Index {
+    /// The run's plan.
+    pub plan: Plan,
+    /// The log at the checkpoint that this was made at.
+    pub log: LogReader,
+    /// Entry number by update.
+    entries: HashMap<Digest, u64>,
+    verdicts: HashMap<Digest, Vec<Judged>>,
+}
+
+impl Index {
+    fn read(dir: &Path) -> Answer<Index> {
+        let broken = |error: &dyn std::fmt::Display| Refusal::broken(name(dir), error);
+        let run = RunDir::new(dir);
+        let plan = run.read_plan().map_err(|error| broken(&error))?;
+        let log = LogReader::open(run.log(), &plan.node).map_err(|error| broken(&error))?;
+        let mut index = Index {
+            plan,
+            entries: HashMap::new(),
+            verdicts: HashMap::new(),
+            log,
+        };
+        // Which update a client's verdict in a round of an arm is about, for its weight later.
+        let mut open: HashMap<(String, u32, String), Digest> = HashMap::new();
+        for (number, entry) in (0..).zip(index.log.entries().map_err(|error| broken(&error))?) {
+            match Record::from_bytes(&entry).map_err(|error| broken(&error))? {
+                Record::Update { attestation, .. } => {
+                    index.entries.entry(attestation).or_insert(number);
+                }
+                Record::Verdict { arm, round, client, attestation, effect, weight, check, fact } => {
+                    let key = (arm.clone(), round.0, client.to_string());
+                    open.insert(key, attestation);
+                    let judged = Judged { arm, round: round.0, effect, check, fact, weight };
+                    index.verdicts.entry(attestation).or_default().push(judged);
+                }
+                Record::Aggregated { arm, round, weights, .. } => {
+                    for (client, weight) in weights {
+                        let key = (arm.clone(), round.0, client.to_string());
+                        let judged = open
+                            .get(&key)
+                            .and_then(|attestation| index.verdicts.get_mut(attestation))
+                            .and_then(|list| list.iter_mut().find(|j| j.arm == arm && j.round == round.0));
+                        if let Some(judged) = judged {
+                            judged.weight = weight;
+                        }
+                    }
+                }
+                _ => (),
+            }
+        }
+        Ok(index)
+    }
+
+    /// The entry number of an update.
+    pub fn entry(&self, update: &Digest) -> Option<u64> {
+        self.entries.get(update).copied()
+    }
+
+    /// Every arm's verdict about an update.
+    pub fn verdicts(&self, update: &Digest) -> &[Judged] {
+        self.verdicts.get(update).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The indexes of the runs that were asked for last.
+#[derive(Clone, Default)]
+pub struct Logs {
+    kept: Arc<Mutex<HashMap<String, Arc<Index>>>>,
+}
+
+impl Logs {
+    /// A run's index at its current checkpoint.
+    pub fn index(&self, run: &str, dir: &Path) -> Answer<Arc<Index>> {
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = std::fs::read_to_string(RunDir::new(dir).log().join("checkpoint"))
+            .map_err(|error| Refusal::broken(run, format!("log/checkpoint: {error}")))?;
+        if let Some(index) = lock().get(run).filter(|index| index.log.note() == note) {
+            return Ok(index.clone());
+        }
+        let index = Arc::new(Index::read(dir)?);
+        let mut kept = lock();
+        if kept.len() >= MOST_INDEXES {
+            kept.clear();
+        }
+        kept.insert(run.to_owned(), index.clone());
+        Ok(index)
+    }
+}
+
+/// `GET /api/runs/{run}/log/checkpoint` and `/log/tile/…`: the files of the C2SP tlog-tiles layout.
+pub async fn file(
+    State(shared): Server,
+    Parameters((run, path)): Parameters<(String, String)>,
+) -> Answer<Response> {
+    let runs = shared.runs.clone();
+    blocking(move || {
+        let dir = runs.folder(&run)?;
+        let missing = || Refusal::missing("file of the log", path.chars().take(100).collect::<String>());
+        if !is_log_path(&path) {
+            return Err(missing());
+        }
+        let file = RunDir::new(&dir).log().join(&path);
+        let meta = std::fs::symlink_metadata(&file).map_err(|_| missing())?;
+        if !meta.is_file() || meta.len() > MAX_FILE {
+            return Err(missing());
+        }
+        let bytes = std::fs::read(&file).map_err(|_| missing())?;
+        let kind = if path == "checkpoint" { "text/plain; charset=utf-8" } else { "application/octet-stream" };
+        Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+    })
+    .await
+}
+
+/// `checkpoint`, `tile/0/000`, `tile/0/x001/000.p/17`, `tile/entries/000`.
+fn is_log_path(path: &str) -> bool {
+    if path == "checkpoint" {
+        return true;
+    }
+    let Some(rest) = path.strip_prefix("tile/") else {
+        return false;
+    };
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    rest.split('/').count() <= 10
+        && rest.split('/').all(|part| {
+            let part = part.strip_suffix(".p").unwrap_or(part);
+            part == "entries" || digits(part.strip_prefix('x').unwrap_or(part))
+        })
+}
+
+fn name(dir: &Path) -> String {
+    dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_log_path;
+
+    #[test]
+    fn only_files_of_the_layout() {
+        for good in ["checkpoint", "tile/0/000", "tile/0/x001/x234/067.p/17", "tile/entries/001.p/3"] {
+            assert!(is_log_path(good), "{good}");
+        }
+        for bad in ["", "lock", "tile/", "tile/../../run.json", "tile//0", "/etc/passwd", "tile/0/a", "checkpoint/", "tile/.p"] {
+            assert!(!is_log_path(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
+//!
+//! It reads runs' folders and never writes into them; the one thing that it writes is the registry
+//! of submitted modules. Every refusal is JSON `{error, what, hint}`.
+//!
+//! - [`listen`]: sockets, limits on connections and headers. [`refusal`]: how it says no.
+//! - [`runs`]: which runs there are, their reports. [`events`]: the live feed.
+//! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
+//! - [`modules`]: submitted modules. [`pages`]: the web bundle.
+
+mod events;
+mod listen;
+mod log;
+mod modules;
+mod pages;
+mod refusal;
+mod runs;
+mod updates;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use fedseal_client_sdk::keys::TrustStore;
+use tokio::net::TcpListener;
+
+use crate::failure::Outcome;
+use refusal::Refusal;
+
+pub use listen::bind;
+
+/// A request other than the live feed is given up after this time, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the server works on.
+pub struct Settings {
+    /// The folder of runs.
+    pub runs: PathBuf,
+    /// Whose modules are taken.
+    pub trusted: TrustStore,
+    /// The pages, instead of those in the program.
+    pub web: Option<PathBuf>,
+}
+
+/// What handlers share.
+struct Shared {
+    runs: runs::Runs,
+    logs: log::Logs,
+    modules: modules::Modules,
+    pages: pages::Pages,
+    feeds: Arc<tokio::sync::Semaphore>,
+}
+
+type Server = State<Arc<Shared>>;
+
+/// Whether there are pages to serve.
+pub fn pages(settings: &Settings) -> bool {
+    pages::Pages::new(settings.web.clone()).exist()
+}
+
+/// Serves until `stop` is ready.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) -> Outcome {
+    let router = router(settings)?;
+    listen::serve(listener, router, stop).await;
+    Ok(())
+}
+
+fn router(settings: Settings) -> Outcome<Router> {
+    let shared = Arc::new(Shared {
+        modules: modules::Modules::open(&settings.runs, settings.trusted)?,
+        runs: runs::Runs::new(settings.runs),
+        logs: log::Logs::default(),
+        pages: pages::Pages::new(settings.web),
+        feeds: Arc::new(tokio::sync::Semaphore::new(events::MOST_FEEDS)),
+    });
+    // A feed lasts as long as its run; everything else has a deadline.
+    let timed = Router::new()
+        .route("/api/runs", get(runs::list))
+        .route("/api/runs/{run}", get(runs::report))
+        .route("/api/runs/{run}/updates/{update}", get(updates::view))
+        .route("/api/runs/{run}/updates/{update}/envelope", get(updates::envelope))
+        .route("/api/runs/{run}/log/{*path}", get(log::file))
+        .route("/api/modules", get(modules::list).post(modules::submit))
+        .route("/api/{*path}", get(no_such_interface))
+        .fallback(pages::serve)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(deadline));
+    Ok(Router::new()
+        .route("/api/runs/{run}/events", get(events::feed))
+        .merge(timed)
+        .layer(middleware::from_fn(headers))
+        .with_state(shared))
+}
+
+async fn no_such_interface(request: Request) -> Refusal {
+    Refusal::missing("interface", request.uri().path())
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This address does not take that method.",
+        format!("{} {}", request.method(), request.uri().path()),
+        "Reports are read with GET; modules are submitted with POST /api/modules.",
+    )
+}
+
+async fn deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request took too long.",
+            format!("{} seconds", REQUEST_TIMEOUT.as_secs()),
+            "Send it again; a large module over a slow line may be submitted on the server's machine.",
+        )
+        .into_response(),
+    }
+}
+
+/// Pages load nothing from elsewhere and are shown inside nothing else. Answers about runs are not
+/// kept by browsers: a run may still be going on.
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let set: [(HeaderName, &'static str); 4] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+             object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in set {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

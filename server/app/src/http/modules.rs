@@ -1,0 +1,311 @@
+//! Submitted modules: taken, or refused with the reason.
+//!
+//! The signature is checked first, over the bytes as they came. Only what a trusted author signed
+//! is parsed at all, and only what a sandbox would run is registered.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use fedseal_client_sdk as sdk;
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::keys::{KeyId, PublicKey, TrustStore};
+use fedseal_client_sdk::module::{self, VerifiedModule};
+use fedseal_federation::rundir;
+use fedseal_ledger::{Blobs, RegisteredModule, Registry};
+use fedseal_sandbox::Sandbox;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::Server;
+use super::refusal::{Answer, Refusal, blocking};
+use crate::failure::{Failure, Outcome};
+
+/// The largest module, bytes.
+pub const MODULE_LIMIT: usize = 16 << 20;
+/// The largest body: the module in base64, its envelope, and room to spare.
+pub const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
+/// Submissions at once; each may hold its body and its module in memory.
+pub const MOST_SUBMISSIONS: usize = 2;
+
+/// Where registered modules are kept: below the folder of runs, under a name that no run has.
+const FOLDER: &str = ".registry";
+
+/// The registered modules, and whose are taken.
+#[derive(Clone)]
+pub struct Modules {
+    folder: PathBuf,
+    registry: Arc<Registry>,
+    trusted: Arc<TrustStore>,
+    limits: Limits,
+    submissions: Arc<Semaphore>,
+}
+
+/// What `GET /api/modules` lists and `POST /api/modules` answers.
+#[derive(Debug, Serialize)]
+pub struct Registered {
+    digest: Digest,
+    name: String,
+    signer: PublicKey,
+    signer_name: Option<String>,
+    created: String,
+}
+
+/// What `POST /api/modules` is sent.
+#[derive(Deserialize)]
+struct Submission {
+    /// The Wasm bytes, base64.
+    module: String,
+    /// The signature; null where there is none.
+    #[serde(default)]
+    envelope: Value,
+}
+
+impl Modules {
+    /// Opens the registry below the folder of runs.
+    pub fn open(runs: &Path, trusted: TrustStore) -> Outcome<Self> {
+        let folder = runs.join(FOLDER);
+        std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+        let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
+        Ok(Modules {
+            folder,
+            registry: Arc::new(registry),
+            trusted: Arc::new(trusted),
+            limits: Limits {
+                module_bytes: MODULE_LIMIT as u64,
+                ..Limits::default()
+            },
+            submissions: Arc::new(Semaphore::new(MOST_SUBMISSIONS)),
+        })
+    }
+
+    fn take(&self, body: &[u8]) -> Answer<Registered> {
+        let submission: Submission = serde_json::from_slice(body).map_err(|error| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "The request is not the JSON that a submission is.",
+                error.to_string(),
+                "Send {\"module\": base64 of the component, \"envelope\": its signature}.",
+            )
+        })?;
+        let bytes = base64(&submission.module)?;
+        if bytes.len() > MODULE_LIMIT {
+            return Err(too_large());
+        }
+        let envelope = self.envelope(submission.envelope)?;
+        let verified = self.verify(&bytes, &envelope)?;
+        // From here on the bytes are a trusted author's.
+        let checked = Sandbox::new(self.limits.clone()).and_then(|sandbox| sandbox.compile(&bytes));
+        if let Err(error) = checked {
+            return Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The signature holds, but no sandbox would run this module.",
+                error.to_string(),
+                "Build it with `fedseal policy build`; a policy may import fedseal:policy/host alone.",
+            ));
+        }
+        self.register(&bytes, &envelope, verified)
+    }
+
+    fn envelope(&self, value: Value) -> Answer<Envelope> {
+        if value.is_null() {
+            return Err(unsigned("no envelope was sent"));
+        }
+        let envelope: Envelope = serde_json::from_value(value).map_err(|error| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "The signature is not a DSSE envelope.",
+                error.to_string(),
+                "It is the JSON of MODULE.wasm.dsse.json, as `fedseal policy sign` writes it.",
+            )
+        })?;
+        if envelope.signatures.is_empty() {
+            return Err(unsigned("the envelope has no signature"));
+        }
+        Ok(envelope)
+    }
+
+    /// The signature, before anything looks at what is signed.
+    fn verify(&self, bytes: &[u8], envelope: &Envelope) -> Answer<VerifiedModule> {
+        let trusted = self.trusted.public_keys();
+        module::verify(bytes, envelope, &trusted).map_err(|error| match error {
+            sdk::Error::DigestMismatch { expected, got, .. } => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "The module was changed after it was signed.",
+                format!("signed sha256 {expected}, received {got}"),
+                "Submit the file that was signed, or sign this one.",
+            ),
+            sdk::Error::Signature { .. } if !self.names_trusted_key(envelope) => {
+                let ids: Vec<String> = envelope
+                    .signatures
+                    .iter()
+                    .map(|signature| signature.keyid.chars().take(32).collect())
+                    .collect();
+                Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "The module is signed by a key that this server does not trust.",
+                    format!("key {}", ids.join(", ")),
+                    "Whoever runs the server adds a key to its trust file (fedseal serve --module-key FILE).",
+                )
+            }
+            sdk::Error::Signature { detail, .. } => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "The signature does not hold.",
+                detail,
+                "The envelope was changed after it was signed, or it is another module's; sign again.",
+            ),
+            other => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "What is signed is not a module's statement.",
+                other.to_string(),
+                "Sign the component with `fedseal policy sign`.",
+            ),
+        })
+    }
+
+    /// Whether a signature claims to be by a trusted key. A claim only: it picks the words of a
+    /// refusal.
+    fn names_trusted_key(&self, envelope: &Envelope) -> bool {
+        let known = |id: &KeyId| envelope.signatures.iter().any(|signature| signature.keyid == id.0);
+        self.trusted.keys.iter().any(|trusted| known(&trusted.key.key_id()))
+    }
+
+    fn register(&self, bytes: &[u8], envelope: &Envelope, verified: VerifiedModule) -> Answer<Registered> {
+        let broken = |error: fedseal_ledger::Error| match error {
+            fedseal_ledger::Error::Conflict { .. } => Refusal::new(
+                StatusCode::CONFLICT,
+                "These bytes are registered already under another signature.",
+                error.to_string(),
+                "GET /api/modules shows who registered them.",
+            ),
+            other => Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The module could not be kept.",
+                other.to_string(),
+                "See whether the server's disk is full.",
+            ),
+        };
+        // Data first, then the row that names it.
+        let blobs = Blobs::open(self.folder.join("blobs")).map_err(broken)?;
+        let digest = blobs.put(bytes).map_err(broken)?;
+        let module = RegisteredModule {
+            digest,
+            name: verified.predicate.name,
+            signer: verified.signer,
+            envelope: blobs.put(&envelope.to_bytes()).map_err(broken)?,
+            created: rundir::now(),
+        };
+        self.registry.add_module(&module).map_err(broken)?;
+        // Registered before: the time is the first one.
+        let module = self.registry.module(&digest).map_err(broken)?.unwrap_or(module);
+        Ok(self.shown(module))
+    }
+
+    fn shown(&self, module: RegisteredModule) -> Registered {
+        Registered {
+            digest: module.digest,
+            signer_name: self.trusted.name_of(&module.signer).map(str::to_owned),
+            name: module.name,
+            signer: module.signer,
+            created: module.created,
+        }
+    }
+}
+
+/// `GET /api/modules`
+pub async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
+    let modules = shared.modules.clone();
+    blocking(move || {
+        let all = modules
+            .registry
+            .modules()
+            .map_err(|error| Refusal::broken("registry", error))?;
+        Ok(Json(all.into_iter().map(|module| modules.shown(module)).collect()))
+    })
+    .await
+}
+
+/// `POST /api/modules`
+pub async fn submit(
+    State(shared): Server,
+    request: Request,
+) -> Answer<(StatusCode, Json<Registered>)> {
+    let modules = shared.modules.clone();
+    // Before a byte of the body is read: what says that it is too large is not read at all.
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+        return Err(too_large());
+    }
+    // Held by the work, not by this request: a client that goes away must not make room while its
+    // module is still being checked.
+    let permit = modules
+        .submissions
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Refusal::busy("other modules are being checked"))?;
+    // What does not say its length is counted while it comes.
+    let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
+        .await
+        .map_err(|error| {
+            use std::error::Error as _;
+            let mut at: Option<&dyn std::error::Error> = error.source();
+            while let Some(cause) = at {
+                if cause.to_string().contains("length limit exceeded") {
+                    return too_large();
+                }
+                at = cause.source();
+            }
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "The request ended too early.",
+                error.to_string(),
+                "Send it again.",
+            )
+        })?;
+    let registered = blocking(move || {
+        let _held = permit;
+        modules.take(&body)
+    })
+    .await?;
+    Ok((StatusCode::CREATED, Json(registered)))
+}
+
+fn base64(text: &str) -> Answer<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|error| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "The module is not base64.",
+                error.to_string(),
+                "Standard alphabet, with padding, without line breaks.",
+            )
+        })
+}
+
+fn unsigned(what: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        "The module is not signed.",
+        what,
+        "Sign it: fedseal policy sign MODULE.wasm",
+    )
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The module is too large.",
+        format!("at most {MODULE_LIMIT} bytes"),
+        "Build it for size: `fedseal policy build` does.",
+    )
+}

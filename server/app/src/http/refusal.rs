@@ -1,0 +1,95 @@
+//! How the server says no.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// An answer other than the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Body {
+    /// What is wrong, as a sentence.
+    error: String,
+    /// Which thing.
+    what: String,
+    /// What to do.
+    hint: String,
+}
+
+/// The result of every handler.
+pub type Answer<T> = Result<T, Refusal>;
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(
+        status: StatusCode,
+        error: impl Into<String>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Refusal {
+            status,
+            body: Body {
+                error: error.into(),
+                what: what.into(),
+                hint: hint.into(),
+            },
+        }
+    }
+
+    /// There is no such thing.
+    pub fn missing(kind: &str, name: impl Into<String>) -> Self {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("There is no such {kind}."),
+            name,
+            "GET /api/runs lists the runs, a run's report its updates.",
+        )
+    }
+
+    /// The server's files are not as they should be.
+    pub fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("The server cannot read that: {problem}"),
+            what,
+            "`fedseal verify` names the first bad file of a run.",
+        )
+    }
+
+    /// Too much is going on at once.
+    pub fn busy(what: impl Into<String>) -> Self {
+        Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is busy.",
+            what,
+            "Try again in a moment.",
+        )
+    }
+
+    /// What is wrong, as text.
+    pub fn text(&self) -> String {
+        format!("{} ({})", self.body.error, self.body.what)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+/// Runs a closure that reads files or computes on a thread where it may block.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Refusal::broken("a task of the server", error)))
+}

@@ -1,0 +1,437 @@
+//! The server over real sockets: what it answers, what it refuses, and that its limits hold.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate, Usage};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{Round, Seed};
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::lineage::Lineage;
+use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_client_sdk::tlog::{self, Checkpoint};
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_client_sdk::canonical;
+use fedseal_federation::rundir::{Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
+use fedseal_ledger::{Blobs, Log};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+
+fn node() -> SigningKey {
+    SigningKey::from_seed([1; 32])
+}
+
+fn author() -> SigningKey {
+    SigningKey::from_seed([2; 32])
+}
+
+/// A run with one update in two arms. Returns the update's id.
+fn make_run(dir: &Path, state: &str) -> Digest {
+    let run = RunDir::new(dir);
+    let blobs = Blobs::open(run.blobs()).unwrap();
+    let key = node().public();
+    let some = Digest::of(b"some");
+    let assignment = Assignment {
+        module: some,
+        shard: some,
+        examples: 8,
+        attachment: None,
+    };
+    let plan = Plan {
+        format: FORMAT,
+        run: "demo".into(),
+        created: "2026-01-02T03:04:05Z".into(),
+        seed: Seed(1),
+        origin: "fedseal.example/demo".into(),
+        node: key,
+        authors: TrustStore::default(),
+        experiment: some,
+        base: some,
+        base_name: "embedded".into(),
+        engine: "test".into(),
+        initial: some,
+        modules: vec![PlannedModule {
+            name: "unaligned-data".into(),
+            digest: some,
+            envelope: some,
+            signer: author().public(),
+        }],
+        clients: vec![PlannedClient {
+            client: "client-03".into(),
+            key,
+            kind: "unaligned-data".into(),
+            honest: assignment.clone(),
+            attacked: assignment,
+        }],
+        canaries: some,
+        evaluation: some,
+    };
+    std::fs::write(run.plan(), canonical::to_vec(&plan).unwrap()).unwrap();
+
+    let mut transcript = Transcript::new();
+    transcript.push("shard", json!({}), json!({"examples": 8}));
+    let predicate = UpdatePredicate {
+        client: "client-03".into(),
+        round: Round(4),
+        seed: Seed(u64::MAX),
+        module: some,
+        module_signer: author().public(),
+        node: key,
+        base: some,
+        global: some,
+        update: None,
+        examples: 0,
+        data: Vec::new(),
+        data_score: None,
+        lineage: Lineage::default(),
+        transcript: TranscriptRef {
+            root: transcript.root(),
+            entries: 1,
+            blob: blobs.put(&transcript.to_bytes()).unwrap(),
+        },
+        limits: Limits::default(),
+        used: Usage::default(),
+        failure: Some(attestation::Failure {
+            reason: "fuel".into(),
+            detail: "out of fuel".into(),
+        }),
+        engine: "test".into(),
+        seconds: 0.5,
+    };
+    let id = blobs.put(&attestation::sign(&predicate, &node()).unwrap().to_bytes()).unwrap();
+    let verdict = |arm: &str, effect, check: &str| Record::Verdict {
+        arm: arm.into(),
+        round: Round(4),
+        client: "client-03".into(),
+        attestation: id,
+        effect,
+        weight: 1.0,
+        check: check.into(),
+        fact: "a fact".into(),
+    };
+    let records = [
+        Record::CanariesSealed { digest: some },
+        Record::Update {
+            key: some,
+            client: "client-03".into(),
+            round: Round(4),
+            attestation: id,
+            update: None,
+        },
+        verdict("fedavg", Effect::Accept, "all"),
+        verdict("provenance", Effect::Reject, "literal-share"),
+        Record::Aggregated {
+            arm: "fedavg".into(),
+            round: Round(4),
+            rule: "fedavg".into(),
+            weights: vec![("client-03".into(), 0.25)],
+            global: some,
+        },
+    ];
+    let mut log = Log::create(run.log(), &plan.origin, node()).unwrap();
+    for record in &records {
+        log.append(&record.to_bytes().unwrap()).unwrap();
+    }
+    log.publish().unwrap();
+    let report = json!({
+        "run": "another", "title": "A run", "state": state, "started": plan.created, "seconds": 1.5,
+        "progress": {"done": 1, "total": 2, "label": "x"}, "base": {"digest": some, "name": "embedded"},
+        "arms": [{"id": "base", "safety": {"hits": 1, "n": 2, "rate": 0.5, "low": 0.1, "high": 0.9},
+                  "rounds": [{"clients": [{"update": id}, {"update": null}]}]}],
+    });
+    std::fs::write(run.report(), report.to_string()).unwrap();
+    id
+}
+
+struct TestServer {
+    address: SocketAddr,
+    _stop: tokio::sync::oneshot::Sender<()>,
+    runs: tempfile::TempDir,
+    update: Digest,
+}
+
+impl TestServer {
+    async fn start() -> TestServer {
+        let runs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(runs.path().join("demo")).unwrap();
+        let update = make_run(&runs.path().join("demo"), "finished");
+        std::fs::write(runs.path().join("secret.txt"), "outside of every run").unwrap();
+        let mut trusted = TrustStore::default();
+        trusted.add("author", author().public());
+        let settings = Settings {
+            runs: runs.path().to_owned(),
+            trusted,
+            web: None,
+        };
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(serve(listener, settings, async {
+            let _ = stopped.await;
+        }));
+        TestServer {
+            address,
+            _stop: stop,
+            runs,
+            update,
+        }
+    }
+
+    /// Sends bytes as they are; returns the whole answer.
+    async fn raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
+        (status, answer)
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (status, answer) = self.raw(request.as_bytes()).await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
+        (status, serde_json::from_str(body).unwrap_or(Value::String(body.into())))
+    }
+
+    async fn post(&self, body: &[u8]) -> (u16, Value) {
+        let head = format!(
+            "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let (status, answer) = self.raw(&[head.as_bytes(), body].concat()).await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    async fn submit(&self, bytes: &[u8], envelope: Value) -> (u16, Value) {
+        use ::base64::Engine as _;
+        let module = ::base64::engine::general_purpose::STANDARD.encode(bytes);
+        self.post(json!({"module": module, "envelope": envelope}).to_string().as_bytes()).await
+    }
+}
+
+fn signed(bytes: &[u8], key: &SigningKey) -> Value {
+    let envelope = module::sign(bytes, &ModulePredicate::new("mine", "0.1.0"), key).unwrap();
+    serde_json::to_value(envelope).unwrap()
+}
+
+#[tokio::test]
+async fn runs_are_listed_and_read() {
+    let server = TestServer::start().await;
+    let (status, list) = server.get("/api/runs").await;
+    assert_eq!(status, 200);
+    assert_eq!(list[0]["run"], "demo");
+    assert_eq!(list[0]["updates"], 1);
+    assert_eq!(list[0]["safety"]["base"]["hits"], 1);
+    let (status, report) = server.get("/api/runs/demo").await;
+    assert_eq!((status, &report["run"]), (200, &json!("demo")));
+    assert_eq!(server.get("/api/runs/none").await.0, 404);
+}
+
+#[tokio::test]
+async fn an_update_comes_with_a_proof_that_holds() {
+    let server = TestServer::start().await;
+    let (status, view) = server.get(&format!("/api/runs/demo/updates/{}", server.update)).await;
+    assert_eq!(status, 200, "{view}");
+    let envelope = view["envelope"].as_str().unwrap();
+    assert_eq!(Digest::of(envelope.as_bytes()), server.update);
+    assert_eq!(view["statement"]["predicate"]["seed"], u64::MAX);
+    assert_eq!(view["module_name"], "unaligned-data");
+    assert_eq!(view["client_kind"], "unaligned-data");
+    let verdicts = view["verdicts"].as_array().unwrap();
+    assert_eq!(verdicts[0]["weight"], 0.25, "the weight in the aggregate");
+    assert_eq!(verdicts[1]["check"], "literal-share");
+    assert!(view["transcript"].as_str().unwrap().contains("shard"));
+
+    let log = &view["log"];
+    let note = log["checkpoint"].as_str().unwrap();
+    let checkpoint = Checkpoint::verify(note, "fedseal.example/demo", &node().public()).unwrap();
+    let proof: Vec<Digest> = serde_json::from_value(log["proof"].clone()).unwrap();
+    let leaf = tlog::leaf_hash(log["entry"].as_str().unwrap().as_bytes());
+    tlog::verify_inclusion(leaf, log["index"].as_u64().unwrap(), checkpoint.size, &proof, checkpoint.root).unwrap();
+
+    let (status, raw) = server.get(&format!("/api/runs/demo/updates/{}/envelope", server.update)).await;
+    assert_eq!((status, raw), (200, serde_json::from_str(envelope).unwrap()));
+    let (status, note_file) = server.get("/api/runs/demo/log/checkpoint").await;
+    assert_eq!((status, note_file.as_str().unwrap()), (200, note));
+    assert_eq!(server.get("/api/runs/demo/log/tile/0/000.p/5").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_changed_blob_is_named() {
+    let server = TestServer::start().await;
+    let blobs = Blobs::open(server.runs.path().join("demo/blobs")).unwrap();
+    std::fs::write(blobs.path(&server.update), "changed").unwrap();
+    let (status, refusal) = server.get(&format!("/api/runs/demo/updates/{}", server.update)).await;
+    assert_eq!(status, 500);
+    assert!(refusal["error"].as_str().unwrap().contains("expected sha256"), "{refusal}");
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_the_runs() {
+    let server = TestServer::start().await;
+    for path in [
+        "/api/runs/../secret.txt",
+        "/api/runs/..%2fsecret.txt",
+        "/api/runs/%2e%2e",
+        "/api/runs/demo%2f..",
+        "/api/runs/.registry",
+        "/api/runs/demo/log/../run.json",
+        "/api/runs/demo/log/%2e%2e%2frun.json",
+        "/api/runs/demo/log/tile/..%2f..%2frun.json",
+        "/api/runs/demo/updates/..%2f..%2frun.json",
+        "/api/runs/demo/updates/zz",
+    ] {
+        let (status, body) = server.get(path).await;
+        assert_eq!(status, 404, "{path}: {body}");
+    }
+    for path in ["/../secret.txt", "/..%2f..%2fsecret.txt", "//etc/passwd", "/assets/../../secret.txt"] {
+        let (_, body) = server.get(path).await;
+        assert!(!body.to_string().contains("outside of every run"), "{path}");
+        assert!(!body.to_string().contains("root:"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_wrong_signature_has_its_own_words() {
+    let server = TestServer::start().await;
+    // An empty component; what it is does not matter, since nothing may parse it.
+    let module = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
+    let says = |refusal: &Value| refusal["error"].as_str().unwrap_or_default().to_owned();
+
+    let (status, refusal) = server.submit(&module, Value::Null).await;
+    assert_eq!(status, 403);
+    assert!(says(&refusal).contains("not signed"), "{refusal}");
+
+    let mut empty = signed(&module, &author());
+    empty["signatures"] = json!([]);
+    let (status, refusal) = server.submit(&module, empty).await;
+    assert_eq!(status, 403);
+    assert!(says(&refusal).contains("not signed"), "{refusal}");
+
+    let stranger = SigningKey::from_seed([9; 32]);
+    let (status, refusal) = server.submit(&module, signed(&module, &stranger)).await;
+    assert_eq!(status, 403);
+    assert!(says(&refusal).contains("does not trust"), "{refusal}");
+    assert!(refusal["what"].as_str().unwrap().contains(&stranger.public().key_id().0));
+
+    let (status, refusal) = server.submit(b"other bytes", signed(&module, &author())).await;
+    assert_eq!(status, 403);
+    assert!(says(&refusal).contains("changed after it was signed"), "{refusal}");
+    assert!(refusal["what"].as_str().unwrap().contains(&Digest::of(&module).to_string()));
+
+    let mut broken = signed(&module, &author());
+    broken["payload"] = signed(b"x", &author())["payload"].clone();
+    let (status, refusal) = server.submit(&module, broken).await;
+    assert_eq!(status, 403);
+    assert!(says(&refusal).contains("does not hold"), "{refusal}");
+
+    // A good signature over something that is no policy.
+    let (status, refusal) = server.submit(&module, signed(&module, &author())).await;
+    assert_eq!(status, 422, "{refusal}");
+    assert!(refusal["hint"].as_str().unwrap().contains("fedseal policy build"));
+
+    assert_eq!(server.get("/api/modules").await, (200, json!([])), "nothing was registered");
+    for (body, status) in [(&b"not json"[..], 400), (br#"{"module":"***","envelope":null}"#, 400), (b"{}", 400)] {
+        assert_eq!(server.post(body).await.0, status);
+    }
+}
+
+#[tokio::test]
+async fn the_body_limit_holds() {
+    let server = TestServer::start().await;
+    // Announced too large: refused before a byte is read.
+    let head = format!(
+        "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        modules::BODY_LIMIT + 1
+    );
+    let (status, answer) = server.raw(head.as_bytes()).await;
+    assert_eq!(status, 413, "{answer}");
+    assert!(answer.contains("\"hint\""), "a refusal in JSON");
+
+    // Not announced (chunked): refused when the limit is reached.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = [b"100000\r\n".as_slice(), &vec![b'a'; 1 << 20], b"\r\n"].concat();
+    let mut sent = 0;
+    while sent < 2 * modules::BODY_LIMIT && stream.write_all(&chunk).await.is_ok() {
+        sent += 1 << 20;
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(
+        answer.starts_with(b"HTTP/1.1 413") || sent < 2 * modules::BODY_LIMIT,
+        "{sent} bytes were taken: {}",
+        String::from_utf8_lossy(&answer)
+    );
+
+    // Within the body's limit, beyond the module's.
+    let (status, refusal) = server.submit(&vec![0; modules::MODULE_LIMIT + 1], Value::Null).await;
+    assert_eq!(status, 413, "{refusal}");
+}
+
+/// Counted by what a further one is told: a limit that bounds nothing would take them all.
+#[tokio::test]
+async fn submissions_at_once_are_bounded() {
+    let server = TestServer::start().await;
+    let head = "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000\r\n\r\nhalf";
+    let mut held = Vec::new();
+    for _ in 0..modules::MOST_SUBMISSIONS {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(server.post(b"{}").await.0, 503);
+    drop(held);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(server.post(b"{}").await.0, 400, "those that went away made room");
+}
+
+#[tokio::test]
+async fn the_feed_ends_with_the_run() {
+    let server = TestServer::start().await;
+    let dir = server.runs.path().join("live");
+    std::fs::create_dir(&dir).unwrap();
+    make_run(&dir, "running");
+    std::fs::write(dir.join("events.jsonl"), "{\"type\":\"note\",\"text\":\"one\"}\n").unwrap();
+    let finish = async {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new().append(true).open(dir.join("events.jsonl")).unwrap();
+        file.write_all(b"{\"type\":\"note\",\"text\":\"two\"}\n").unwrap();
+        std::fs::write(dir.join("report.json"), "{\"state\":\"finished\"}").unwrap();
+    };
+    let request = b"GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let (_, (status, answer)) = tokio::join!(finish, server.raw(request));
+    assert_eq!(status, 200);
+    assert!(answer.contains("text/event-stream"));
+    let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
+    assert!(one < two && two < answer.find("event: end").unwrap(), "{answer}");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
+    let server = TestServer::start().await;
+    let (_, answer) = server.raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("content-security-policy: default-src 'self'"), "{answer}");
+    let (status, answer) = server.raw(b"DELETE /api/runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status, 405);
+    assert!(answer.contains("\"hint\""));
+    assert_eq!(server.get("/api/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_busy_port_says_what_to_do() {
+    let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let failure = bind(first.local_addr().unwrap()).await.unwrap_err();
+    assert!(format!("{failure:?}").contains("--addr"));
+}

@@ -1,0 +1,153 @@
+//! One update: its statement, its transcript, what the arms said, and its place in the log, as raw
+//! bytes wherever the reader's browser checks them.
+
+use axum::Json;
+use axum::extract::{Path as Parameters, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_federation::arms;
+use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_ledger::Blobs;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Server;
+use super::log::Judged;
+use super::refusal::{Answer, Refusal, blocking};
+
+/// What `GET /api/runs/{run}/updates/{update}` answers.
+#[derive(Serialize)]
+pub struct View {
+    run: String,
+    update: Digest,
+    /// The envelope's bytes: their SHA-256 is the update's id.
+    envelope: String,
+    statement: Value,
+    /// The transcript's canonical bytes, where the blob is there.
+    transcript: Option<String>,
+    module_name: Option<String>,
+    client_kind: Option<String>,
+    verdicts: Vec<Judged>,
+    log: Place,
+}
+
+/// An entry of the log with its proof.
+#[derive(Serialize)]
+struct Place {
+    index: u64,
+    /// The entry's bytes.
+    entry: String,
+    size: u64,
+    proof: Vec<Digest>,
+    checkpoint: String,
+    key: PublicKey,
+}
+
+/// `GET /api/runs/{run}/updates/{update}`
+pub async fn view(
+    State(shared): Server,
+    Parameters((run, update)): Parameters<(String, String)>,
+) -> Answer<Json<View>> {
+    blocking(move || {
+        let dir = shared.runs.folder(&run)?;
+        let id = parse(&update)?;
+        let index = shared.logs.index(&run, &dir)?;
+        let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
+        let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
+        let entry = index.log.entry(number).map_err(|error| broken(&error))?;
+        let size = index.log.size();
+        let proof = index.log.prove_inclusion(number, size).map_err(|error| broken(&error))?;
+
+        let blobs = blobs(&dir)?;
+        let envelope = blobs.get(&id).map_err(|error| broken(&error))?;
+        let payload = Envelope::from_json(&envelope)
+            .and_then(|envelope| envelope.unverified_payload())
+            .map_err(|error| broken(&error))?;
+        let statement: Value = serde_json::from_slice(&payload).map_err(|error| broken(&error))?;
+        let predicate = &statement["predicate"];
+        let transcript = predicate["transcript"]["blob"]
+            .as_str()
+            .and_then(|digest| digest.parse::<Digest>().ok())
+            .and_then(|digest| blobs.get(&digest).ok())
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let verdicts = index.verdicts(&id).to_vec();
+        let module_name = predicate["module"]
+            .as_str()
+            .and_then(|digest| digest.parse().ok())
+            .and_then(|digest| index.plan.module_name(&digest))
+            .map(str::to_owned);
+        Ok(Json(View {
+            client_kind: kind(&index.plan, &predicate["client"], &verdicts),
+            module_name,
+            verdicts,
+            transcript,
+            log: Place {
+                index: number,
+                entry: text(entry).map_err(|error| broken(&error))?,
+                size,
+                proof,
+                checkpoint: index.log.note().to_owned(),
+                key: index.plan.node,
+            },
+            envelope: text(envelope).map_err(|error| broken(&error))?,
+            statement,
+            run,
+            update: id,
+        }))
+    })
+    .await
+}
+
+/// `GET /api/runs/{run}/updates/{update}/envelope`: the signed envelope, byte for byte.
+pub async fn envelope(
+    State(shared): Server,
+    Parameters((run, update)): Parameters<(String, String)>,
+) -> Answer<Response> {
+    blocking(move || {
+        let dir = shared.runs.folder(&run)?;
+        let id = parse(&update)?;
+        if shared.logs.index(&run, &dir)?.entry(&id).is_none() {
+            return Err(unknown(&update));
+        }
+        let bytes = blobs(&dir)?
+            .get(&id)
+            .map_err(|error| Refusal::broken(update.clone(), error))?;
+        let name = format!("attachment; filename=\"{id}.dsse.json\"");
+        let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)];
+        Ok((headers, bytes).into_response())
+    })
+    .await
+}
+
+/// What the client was in the arms that saw this update: an attacker that is honest in the clean
+/// arm is shown as benign there.
+fn kind(plan: &Plan, client: &Value, verdicts: &[Judged]) -> Option<String> {
+    let name = client.as_str()?.into();
+    let (_, client) = plan.client(&name)?;
+    let attacked = verdicts.iter().any(|judged| arms::arm(&judged.arm).is_ok_and(|arm| arm.attacked));
+    Some(Plan::kind(client, attacked).to_owned())
+}
+
+/// The blobs of a run. Opening makes no folder, since the run's is there.
+fn blobs(dir: &std::path::Path) -> Answer<Blobs> {
+    let folder = RunDir::new(dir).blobs();
+    if !folder.is_dir() {
+        return Err(Refusal::broken("blobs", "the run's folder has none"));
+    }
+    Blobs::open(&folder).map_err(|error| Refusal::broken("blobs", error))
+}
+
+fn parse(update: &str) -> Answer<Digest> {
+    update.parse().map_err(|_| unknown(update))
+}
+
+fn unknown(update: &str) -> Refusal {
+    Refusal::missing("update", update.chars().take(64).collect::<String>())
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, std::string::FromUtf8Error> {
+    String::from_utf8(bytes)
+}

@@ -1,0 +1,84 @@
+//! Progress of a run: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use fedseal_federation::events::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::duration;
+
+/// Off a terminal a line of progress is printed at most so often.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Shows the events of a run on standard error.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    printed: Instant,
+}
+
+impl Progress {
+    /// With `quiet` nothing is shown but failures of updates.
+    pub fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template(
+                "{elapsed_precise} {bar:32} {pos}/{len} {wide_msg}",
+            );
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Progress {
+            bar,
+            quiet,
+            // So that the first event of a run is seen at once.
+            printed: Instant::now().checked_sub(LINE_EVERY).unwrap_or_else(Instant::now),
+        }
+    }
+
+    /// Shows one event.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Progress { seconds, done, total, label } => match &self.bar {
+                Some(bar) => {
+                    bar.set_length(*total);
+                    bar.set_position(*done);
+                    bar.set_message(label.clone());
+                }
+                None if self.printed.elapsed() >= LINE_EVERY => {
+                    self.printed = Instant::now();
+                    self.line(&format!("{done}/{total} after {}: {label}", duration(*seconds)));
+                }
+                None => (),
+            },
+            Event::Update { client, round, failure: Some(failure), .. } => {
+                self.line(&format!("{client}, round {round}: no update: {failure}"));
+            }
+            Event::Evaluated { arm, last: true, safety, helpfulness, .. } => self.line(&format!(
+                "{arm}: safety {:.1} %, helpfulness {:.1} %",
+                safety.rate * 100.0,
+                helpfulness.rate * 100.0
+            )),
+            Event::Note { text } => self.line(text),
+            Event::Finished { seconds } => self.line(&format!("finished in {}", duration(*seconds))),
+            _ => (),
+        }
+    }
+
+    /// Ends the bar, so that what is printed next stands on a clean line.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(format!("    {text}")),
+            None if self.quiet => (),
+            None => eprintln!("    {text}"),
+        }
+    }
+}
