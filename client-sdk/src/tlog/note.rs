@@ -8,8 +8,9 @@ use crate::{Error, Result, base64};
 /// The signature type of Ed25519 in a verifier key and a key hash.
 const ALGORITHM: u8 = 0x01;
 
-/// Longer notes are refused unread.
-const MAX_NOTE: usize = 64 << 10;
+/// Longer notes (bytes) are refused unread. Room for far more than the 16 signatures of 5 kB that
+/// a verifier must accept.
+const MAX_NOTE: usize = 1 << 20;
 
 /// A log's head: how many entries it has, and the root of their tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The note text: three lines. (tlog-checkpoint: "origin, tree size in decimal, root hash in
-    /// base64".)
+    /// The note text: three lines, origin, tree size in decimal, root hash in base64.
     pub fn body(&self) -> String {
         format!(
             "{}\n{}\n{}\n",
@@ -120,6 +120,8 @@ fn verify_note(note: &str, name: &str, key: &PublicKey) -> Result<()> {
     };
     let (text, signatures) = split_note(note)?;
     let expected = note_key_hash(name, key);
+    // "If a signature from a known key fails to verify, clients SHOULD reject the whole note."
+    let mut verified = false;
     for line in signatures.lines() {
         let Some((signer, raw)) = line
             .strip_prefix("\u{2014} ")
@@ -142,11 +144,15 @@ fn verify_note(note: &str, name: &str, key: &PublicKey) -> Result<()> {
                 signature.len()
             ))
         })?;
-        return key.verify(text.as_bytes(), &signature).map_err(|_| {
+        key.verify(text.as_bytes(), &signature).map_err(|_| {
             fail(format!(
                 "the signature by {name} does not verify under key {key}"
             ))
-        });
+        })?;
+        verified = true;
+    }
+    if verified {
+        return Ok(());
     }
     Err(fail(format!(
         "it has no signature by {}",

@@ -50,9 +50,6 @@ pub struct Log {
     bundle: Vec<u8>,
     /// Full tiles and bundles that are not on disk yet.
     pending: BTreeMap<Tile, Vec<u8>>,
-    /// Partial tiles of the checkpoint before the published one. They stay for one more publish,
-    /// for readers who have just read that checkpoint.
-    stale: Vec<Tile>,
 }
 
 impl Log {
@@ -91,7 +88,6 @@ impl Log {
             edge: Edge::default(),
             bundle: Vec::new(),
             pending: BTreeMap::new(),
-            stale: Vec::new(),
         })
     }
 
@@ -125,9 +121,9 @@ impl Log {
                 ),
             ));
         }
-        heal(&disk, dir, published.size)?;
+        // Read and checked first: a damaged log is reported as it is, nothing in it is removed.
         let (edge, bundle) = load_edge(dir, &published)?;
-        Ok(Log {
+        let log = Log {
             dir: dir.to_owned(),
             key,
             _lock: lock,
@@ -137,8 +133,9 @@ impl Log {
             edge,
             bundle,
             pending: BTreeMap::new(),
-            stale: Vec::new(),
-        })
+        };
+        log.heal()?;
+        Ok(log)
     }
 
     /// Appends an entry in memory and returns its index. Nobody sees it before
@@ -182,10 +179,7 @@ impl Log {
         }
         // 1. Data. A partial tile that the last checkpoint has too is there already.
         let on_disk = |tile: &Tile| tile.kind.tile(tile.n, before) == Some(*tile);
-        let mut partial: Vec<(Tile, Vec<u8>)> = self.edge.partial().collect();
-        if let Some(tile) = Kind::Entries.tile(size / WIDTH, size) {
-            partial.push((tile, self.bundle.clone()));
-        }
+        let partial = self.partial();
         let full = self.pending.iter().map(|(tile, bytes)| (*tile, bytes));
         let all: Vec<(PathBuf, &Vec<u8>)> = partial
             .iter()
@@ -210,17 +204,15 @@ impl Log {
             .sign(&self.key)
             .map_err(|e| Error::verify(&path, e))?;
         self.disk.write(&path, note.as_bytes())?;
-        self.pending.clear();
         self.published = checkpoint.clone();
         self.note = note;
 
-        // 3. Partial tiles that no recent checkpoint needs. Failing to remove one harms nobody.
-        let now: Vec<Tile> = partial.into_iter().map(|(tile, _)| tile).collect();
-        let last = partial_tiles(before);
-        for tile in std::mem::replace(&mut self.stale, last.clone()) {
-            if !now.contains(&tile) && !last.contains(&tile) {
-                let _ = self.disk.remove(&self.dir.join(tile.path()));
-            }
+        // 3. Partial tiles of the tiles that are full now. Those of incomplete ones stay: "Logs
+        // MUST serve partial tiles corresponding to tree sizes for which a checkpoint was
+        // produced, but MAY delete any partial tile once the corresponding full tile is [...]
+        // available" (tlog-tiles). Failing to remove one harms nobody.
+        for tile in std::mem::take(&mut self.pending).into_keys() {
+            remove_partial(&self.disk, &self.dir, tile);
         }
         Ok(checkpoint)
     }
@@ -291,6 +283,44 @@ impl Log {
         Tiles::prove_consistency(self, old, new)
     }
 
+    /// The incomplete tiles and the incomplete bundle, with their bytes.
+    fn partial(&self) -> Vec<(Tile, Vec<u8>)> {
+        let size = self.edge.size;
+        let bundle = Kind::Entries.tile(size / WIDTH, size);
+        let bundle = bundle.map(|tile| (tile, self.bundle.clone()));
+        self.edge.partial().chain(bundle).collect()
+    }
+
+    /// Removes what the checkpoint does not cover: temporary files and tiles beyond its size; and
+    /// partial tiles whose full tile is there. Files with other names are left alone.
+    fn heal(&self) -> Result<()> {
+        let size = self.published.size;
+        // The right edge may have been read from tiles that go now.
+        for (tile, bytes) in self.partial() {
+            let path = self.dir.join(tile.path());
+            if !path.exists() {
+                self.disk.write(&path, &bytes)?;
+            }
+        }
+        for path in files::walk(&self.dir)? {
+            let relative = path.strip_prefix(&self.dir).unwrap_or(&path);
+            let extra = match Tile::parse(relative) {
+                Some(tile) => {
+                    let full = Tile {
+                        width: WIDTH,
+                        ..tile
+                    };
+                    !tile.within(size) || (tile.width < WIDTH && full.within(size))
+                }
+                None => files::is_temporary(&path),
+            };
+            if extra {
+                self.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn root(&self) -> Result<Digest> {
         self.edge
             .root()
@@ -334,28 +364,14 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// The partial tiles that a log of `size` entries has.
-fn partial_tiles(size: u64) -> Vec<Tile> {
-    kinds(size)
-        .filter_map(|kind| kind.tile(kind.items(size) / WIDTH, size))
-        .collect()
-}
-
-/// Removes what no checkpoint covers: temporary files, tiles beyond the size, partial tiles of
-/// another size. Files with other names are left alone.
-fn heal(disk: &Disk, dir: &Path, size: u64) -> Result<()> {
-    let mut extra = Vec::new();
-    for path in files::walk(dir)? {
-        let relative = path.strip_prefix(dir).unwrap_or(&path);
-        let needed = match Tile::parse(relative) {
-            Some(tile) => tile.kind.tile(tile.n, size) == Some(tile),
-            None => !files::is_temporary(&path),
-        };
-        if !needed {
-            extra.push(path);
-        }
+/// Removes `<N>.p` beside a full tile, as far as that succeeds.
+fn remove_partial(disk: &Disk, dir: &Path, full: Tile) {
+    let one = dir.join(Tile { width: 1, ..full }.path());
+    let Some(partial) = one.parent() else { return };
+    for path in files::walk(partial).unwrap_or_default() {
+        let _ = disk.remove(&path);
     }
-    extra.iter().try_for_each(|path| disk.remove(path))
+    let _ = std::fs::remove_dir(partial);
 }
 
 /// Reads the partial tiles and the partial bundle, and checks them against the root.

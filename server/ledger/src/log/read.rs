@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{self, Checkpoint, leaf_hash};
+use fedseal_client_sdk::tlog::{self, Checkpoint, ProofFile, leaf_hash};
 
 use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes, subtree_root};
 use crate::{Error, Result, files};
@@ -122,20 +122,23 @@ pub(super) struct Directory(pub PathBuf);
 
 impl Tiles for Directory {
     fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
-        // A partial tile disappears when a later checkpoint has a wider one, so look for those
-        // too, narrowest first, the full tile last ("clients that fail to fetch a partial tile
-        // SHOULD fetch the full one", tlog-tiles).
-        let mut first = None;
-        for width in tile.width..=WIDTH {
-            let path = self.0.join(Tile { width, ..tile }.path());
-            match files::read(&path) {
-                Err(e) if e.is_not_found() => first = first.or(Some(path)),
-                Err(e) => return Err(e),
-                Ok(bytes) => return Ok((path, bytes)),
+        // A partial tile may be gone once the full one is there, also in the middle of this.
+        let path = self.0.join(tile.path());
+        let full = self.0.join(
+            Tile {
+                width: WIDTH,
+                ..tile
+            }
+            .path(),
+        );
+        for path in [&path, &full] {
+            match files::read(path) {
+                Err(e) if e.is_not_found() => {}
+                other => return other.map(|bytes| (path.clone(), bytes)),
             }
         }
         Err(Error::corrupt(
-            &first.unwrap_or_else(|| self.0.clone()),
+            &path,
             "missing, though the checkpoint covers it",
         ))
     }
@@ -225,6 +228,20 @@ impl LogReader {
         check_range("entry", index.saturating_add(1), size)?;
         check_range("tree size", size, self.size())?;
         self.tiles.prove_inclusion(index, size)
+    }
+
+    /// A self-contained proof that entry `index` is under this checkpoint, to be kept as a
+    /// `.tlog-proof` file and verified offline.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Corrupt`].
+    pub fn proof_file(&self, index: u64) -> Result<ProofFile> {
+        Ok(ProofFile {
+            extra: None,
+            index,
+            proof: self.prove_inclusion(index, self.size())?,
+            checkpoint: self.note.clone(),
+        })
     }
 
     /// The proof that the tree of `new` entries begins with that of `old` entries.

@@ -9,7 +9,7 @@ use fedseal_client_sdk::tlog::node_hash;
 
 use crate::{Error, Result};
 
-/// Hashes in a full tile, entries in a full bundle ("tiles of height 8").
+/// Hashes in a full tile, entries in a full bundle: "exactly 256 hashes wide, or 8,192 bytes".
 pub(super) const WIDTH: u64 = 256;
 
 /// The longest entry, bytes: its length is a big-endian `uint16`.
@@ -68,8 +68,9 @@ pub(super) fn kinds(size: u64) -> impl Iterator<Item = Kind> {
 }
 
 impl Tile {
-    /// `tile/<L>/<N>[.p/<W>]`; "all but the last path element MUST begin with an x", for
-    /// example `x001/x234/067`.
+    /// `tile/<L>/<N>[.p/<W>]`, the index "encoded into zero-padded 3-digit path elements. All but
+    /// the last path element MUST begin with an `x`. For example, index 1234067 will be encoded as
+    /// `x001/x234/067`."
     pub(super) fn path(&self) -> PathBuf {
         let mut text = match self.kind {
             Kind::Entries => "tile/entries".to_owned(),
@@ -123,7 +124,8 @@ impl Tile {
     }
 }
 
-/// Appends an entry to a bundle: "big-endian uint16 length-prefixed".
+/// Appends an entry to a bundle: bundles are "sequences of big-endian uint16 length-prefixed log
+/// entries".
 pub(super) fn push_entry(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<()> {
     let length =
         u16::try_from(entry.len()).map_err(|_| Error::EntryTooLong { bytes: entry.len() })?;
