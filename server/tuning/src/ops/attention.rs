@@ -1,6 +1,24 @@
 //! Causal attention over packed examples.
 
-use burn::tensor::{Bool, Tensor, activation::softmax};
+use std::sync::Arc;
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{Bool, Tensor, activation::softmax},
+};
+
+use super::cpu;
+use crate::kernels::attention as kernel;
 
 /// Where each of several packed examples starts, and how long it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +75,19 @@ impl Segments {
 /// # Panics
 /// When the segments do not cover the tokens.
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) -> Tensor<3> {
-    let [tokens, heads, head_dim] = q.dims();
-    let kv_heads = k.dims()[1];
+    let [tokens, _, _] = q.dims();
     assert_eq!(tokens, segments.tokens(), "segments must cover the tokens");
+    if !cpu::is_cpu(&q.device()) {
+        return plain(q, k, v, segments);
+    }
+    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+    Tensor::from_dispatch(Dispatch::causal_attention(q, k, v, Arc::new(segments.clone())))
+}
+
+/// The plain expression.
+pub(super) fn plain(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) -> Tensor<3> {
+    let [_, heads, head_dim] = q.dims();
+    let kv_heads = k.dims()[1];
     let group = heads / kv_heads;
     let scale = 1.0 / (head_dim as f32).sqrt();
     let mut outputs = Vec::with_capacity(segments.len());
@@ -86,4 +114,119 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) 
         outputs.push(mixed.reshape([length, heads, head_dim]));
     }
     Tensor::cat(outputs, 0)
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait AttentionOps: Backend {
+    /// As [`attention`].
+    fn causal_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segments: Arc<Segments>,
+    ) -> FloatTensor<Self>;
+}
+
+/// Inputs of an attention, and its output with the numbers that the way back needs.
+#[derive(Clone, Debug)]
+struct State {
+    q: FlexTensor,
+    k: FlexTensor,
+    v: FlexTensor,
+    segments: Arc<Segments>,
+}
+
+impl State {
+    fn new(q: FlexTensor, k: FlexTensor, v: FlexTensor, segments: Arc<Segments>) -> Self {
+        Self {
+            q: cpu::contiguous(q),
+            k: cpu::contiguous(k),
+            v: cpu::contiguous(v),
+            segments,
+        }
+    }
+
+    fn inputs(&self) -> kernel::Inputs<'_> {
+        let [_, query, dim] = cpu::shape(&self.q);
+        let [_, kv, _] = cpu::shape(&self.k);
+        kernel::Inputs {
+            q: cpu::values(&self.q),
+            k: cpu::values(&self.k),
+            v: cpu::values(&self.v),
+            heads: kernel::Heads { query, kv, dim },
+        }
+    }
+
+    /// The output, and the logarithm of every row's sum.
+    fn forward(&self) -> (FlexTensor, Vec<f32>) {
+        let examples: Vec<_> = self.segments.ranges().collect();
+        let output = kernel::forward(self.inputs(), &examples);
+        (cpu::tensor(output.mixed, cpu::shape::<3>(&self.q)), output.log_sum)
+    }
+}
+
+impl AttentionOps for Flex {
+    fn causal_attention(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        segments: Arc<Segments>,
+    ) -> FlexTensor {
+        State::new(q, k, v, segments).forward().0
+    }
+}
+
+#[derive(Debug)]
+struct AttentionBackward;
+
+impl Backward<Flex, 3> for AttentionBackward {
+    /// Inputs, output, logarithms of the sums.
+    type State = (State, FlexTensor, Arc<Vec<f32>>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
+        let (state, mixed, log_sum) = ops.state;
+        let examples: Vec<_> = state.segments.ranges().collect();
+        let saved = kernel::Saved {
+            mixed: cpu::values(&mixed),
+            log_sum: &log_sum,
+        };
+        let gradients = kernel::backward(state.inputs(), &examples, saved, cpu::values(&grad));
+        let parts = [
+            (gradients.q, &state.q),
+            (gradients.k, &state.k),
+            (gradients.v, &state.v),
+        ];
+        for (parent, (values, like)) in ops.parents.into_iter().zip(parts) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, cpu::tensor(values, cpu::shape::<3>(like)));
+            }
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
+    fn causal_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segments: Arc<Segments>,
+    ) -> FloatTensor<Self> {
+        let nodes = [q.node(), k.node(), v.node()];
+        let prepared = AttentionBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (q, k, v) = (q.into_primitive(), k.into_primitive(), v.into_primitive());
+        let state = State::new(q, k, v, segments);
+        let (out, log_sum) = state.forward();
+        match prepared {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((state, out.clone(), Arc::new(log_sum)), out)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
 }

@@ -1,15 +1,78 @@
 //! Products with matrices that are never trained.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::sync::{Arc, OnceLock};
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{Device, Int, Tensor, TensorData},
+};
+
+use super::cpu;
+use crate::kernels::{
+    gemm::{self, Packed},
+    lora,
+};
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
 ///
-/// Cloning is cheap: the values are shared.
+/// On the CPU it lies packed for the kernels: once for the way forward and, from the first
+/// gradient on, once more for the way back. Cloning is cheap: the values are shared.
 #[derive(Clone, Debug)]
 pub struct FrozenWeight {
     out: usize,
     inner: usize,
-    dense: Tensor<2>,
+    store: Store,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    Packed(Arc<Panels>),
+    Dense(Tensor<2>),
+}
+
+/// Both packings of a frozen matrix.
+#[derive(Debug)]
+pub struct Panels {
+    forward: Packed,
+    back: OnceLock<Packed>,
+}
+
+impl Panels {
+    fn new(data: &[f32], out: usize, inner: usize) -> Self {
+        Self {
+            forward: Packed::new(data, out, inner),
+            back: OnceLock::new(),
+        }
+    }
+
+    /// For `x · Wᵀ`.
+    pub(crate) fn forward(&self) -> &Packed {
+        &self.forward
+    }
+
+    /// For `grad · W`.
+    pub(crate) fn back(&self) -> &Packed {
+        self.back.get_or_init(|| self.forward.transposed())
+    }
+
+    /// Copies a row of the matrix.
+    pub(crate) fn copy_row(&self, row: usize, target: &mut [f32]) {
+        match self.back.get() {
+            // Rows lie nearly together in the transpose.
+            Some(back) => back.copy_column(row, target),
+            None => self.forward.copy_row(row, target),
+        }
+    }
 }
 
 impl FrozenWeight {
@@ -19,8 +82,12 @@ impl FrozenWeight {
     /// When `data` does not hold `out * inner` values; loaders check shapes before.
     pub fn new(data: Vec<f32>, out: usize, inner: usize, device: &Device) -> Self {
         assert_eq!(data.len(), out * inner, "a frozen weight needs out * inner values");
-        let dense = Tensor::from_data(TensorData::new(data, [out, inner]), device).without_autodiff();
-        Self { out, inner, dense }
+        let store = if cpu::is_cpu(device) {
+            Store::Packed(Arc::new(Panels::new(&data, out, inner)))
+        } else {
+            Store::Dense(dense(data, out, inner, device))
+        };
+        Self { out, inner, store }
     }
 
     /// Number of output features.
@@ -33,9 +100,23 @@ impl FrozenWeight {
         self.inner
     }
 
+    /// The packed matrix, when it lies on the CPU.
+    pub(crate) fn panels(&self) -> Option<&Arc<Panels>> {
+        match &self.store {
+            Store::Packed(panels) => Some(panels),
+            Store::Dense(_) => None,
+        }
+    }
+
     /// `x · Wᵀ`: `[tokens, inner]` to `[tokens, out]`; differentiable in `x` only.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.dense.clone().transpose())
+        match &self.store {
+            Store::Packed(panels) => {
+                let out = Dispatch::frozen_linear(x.into_dispatch(), panels.clone());
+                Tensor::from_dispatch(out)
+            }
+            Store::Dense(dense) => x.matmul(dense.clone().transpose()),
+        }
     }
 
     /// The rows with these indices, `[rows.len(), inner]`: an embedding lookup.
@@ -43,12 +124,34 @@ impl FrozenWeight {
     /// # Panics
     /// When an index is not below [`out`](Self::out).
     pub fn rows(&self, rows: &[u32]) -> Tensor<2> {
-        let indices: Vec<i64> = rows.iter().map(|&r| i64::from(r)).collect();
-        let count = indices.len();
-        let indices =
-            Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &self.dense.device());
-        self.dense.clone().select(0, indices)
+        let count = rows.len();
+        match &self.store {
+            Store::Packed(panels) => {
+                let mut data = vec![0.0; count * self.inner];
+                for (row, target) in rows.iter().zip(data.chunks_exact_mut(self.inner)) {
+                    panels.copy_row(*row as usize, target);
+                }
+                Tensor::from_data(TensorData::new(data, [count, self.inner]), &Device::flex())
+            }
+            Store::Dense(dense) => {
+                let indices: Vec<i64> = rows.iter().map(|&r| i64::from(r)).collect();
+                let indices = TensorData::new(indices, [count]);
+                let indices = Tensor::<1, Int>::from_data(indices, &dense.device());
+                dense.clone().select(0, indices)
+            }
+        }
     }
+
+    /// The same matrix as a plain tensor: the oracle of the tests.
+    #[cfg(test)]
+    pub(super) fn plain(data: Vec<f32>, out: usize, inner: usize) -> Self {
+        let store = Store::Dense(dense(data, out, inner, &Device::flex()));
+        Self { out, inner, store }
+    }
+}
+
+fn dense(data: Vec<f32>, out: usize, inner: usize, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(data, [out, inner]), device).without_autodiff()
 }
 
 /// `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`: a frozen matrix with a LoRA pair.
@@ -62,6 +165,183 @@ pub fn lora_linear(
     b: Tensor<2>,
     scale: f32,
 ) -> Tensor<2> {
-    let low = x.clone().matmul(a.transpose()).matmul(b.transpose());
-    weight.forward(x) + low.mul_scalar(scale)
+    match &weight.store {
+        Store::Packed(panels) => Tensor::from_dispatch(Dispatch::lora_linear(
+            x.into_dispatch(),
+            a.into_dispatch(),
+            b.into_dispatch(),
+            panels.clone(),
+            scale,
+        )),
+        Store::Dense(_) => {
+            let low = x.clone().matmul(a.transpose()).matmul(b.transpose());
+            weight.forward(x) + low.mul_scalar(scale)
+        }
+    }
+}
+
+/// The products as operations of a backend.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait FrozenOps: Backend {
+    /// `x · Wᵀ`.
+    fn frozen_linear(x: FloatTensor<Self>, weight: Arc<Panels>) -> FloatTensor<Self>;
+
+    /// `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`.
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        weight: Arc<Panels>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+}
+
+impl FrozenOps for Flex {
+    fn frozen_linear(x: FlexTensor, weight: Arc<Panels>) -> FlexTensor {
+        let x = cpu::contiguous(x);
+        let [tokens, _] = cpu::shape(&x);
+        let out = gemm::product(cpu::values(&x), tokens, weight.forward());
+        cpu::tensor(out, [tokens, weight.forward().out()])
+    }
+
+    fn lora_linear(
+        x: FlexTensor,
+        a: FlexTensor,
+        b: FlexTensor,
+        weight: Arc<Panels>,
+        scale: f32,
+    ) -> FlexTensor {
+        let state = LoraState::new(x, a, b, weight, scale);
+        state.forward().0
+    }
+}
+
+/// What the way back through a LoRA product needs.
+#[derive(Clone, Debug)]
+struct LoraState {
+    x: FlexTensor,
+    a: FlexTensor,
+    b: FlexTensor,
+    weight: Arc<Panels>,
+    scale: f32,
+    /// `scale · x · Aᵀ`
+    low: Arc<Vec<f32>>,
+}
+
+impl LoraState {
+    fn new(x: FlexTensor, a: FlexTensor, b: FlexTensor, weight: Arc<Panels>, scale: f32) -> Self {
+        Self {
+            x: cpu::contiguous(x),
+            a: cpu::contiguous(a),
+            b: cpu::contiguous(b),
+            weight,
+            scale,
+            low: Arc::default(),
+        }
+    }
+
+    fn pair(&self) -> lora::Pair<'_> {
+        let [rank, _] = cpu::shape(&self.a);
+        lora::Pair {
+            a: cpu::values(&self.a),
+            b: cpu::values(&self.b),
+            rank,
+            scale: self.scale,
+        }
+    }
+
+    fn forward(mut self) -> (FlexTensor, Self) {
+        let [tokens, _] = cpu::shape(&self.x);
+        let x = cpu::values(&self.x);
+        let mut out = gemm::product(x, tokens, self.weight.forward());
+        let low = lora::add_forward(x, tokens, self.pair(), &mut out);
+        let out = cpu::tensor(out, [tokens, self.weight.forward().out()]);
+        self.low = Arc::new(low);
+        (out, self)
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl Backward<Flex, 1> for LinearBackward {
+    type State = Arc<Panels>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
+        if let Some(parent) = parent {
+            let [tokens, _] = cpu::shape(&grad);
+            let back = ops.state.back();
+            let out = gemm::product(cpu::values(&grad), tokens, back);
+            grads.register::<Flex>(parent.id, cpu::tensor(out, [tokens, back.out()]));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LoraBackward;
+
+impl Backward<Flex, 3> for LoraBackward {
+    type State = LoraState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [of_x, of_a, of_b] = ops.parents;
+        let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
+        let state = ops.state;
+        let [tokens, inner] = cpu::shape(&state.x);
+        let values = cpu::values(&grad);
+        let mut grad_x = of_x
+            .is_some()
+            .then(|| gemm::product(values, tokens, state.weight.back()));
+        let x = cpu::values(&state.x);
+        let pair = lora::backward(x, tokens, &state.low, state.pair(), values, grad_x.as_deref_mut());
+        if let (Some(parent), Some(grad_x)) = (of_x, grad_x) {
+            grads.register::<Flex>(parent.id, cpu::tensor(grad_x, [tokens, inner]));
+        }
+        if let Some(parent) = of_a {
+            grads.register::<Flex>(parent.id, cpu::tensor(pair.a, cpu::shape::<2>(&state.a)));
+        }
+        if let Some(parent) = of_b {
+            grads.register::<Flex>(parent.id, cpu::tensor(pair.b, cpu::shape::<2>(&state.b)));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> FrozenOps for Autodiff<Flex, C> {
+    fn frozen_linear(x: FloatTensor<Self>, weight: Arc<Panels>) -> FloatTensor<Self> {
+        let prepared = LinearBackward.prepare::<C>([x.node()]).compute_bound().stateful();
+        let out = Flex::frozen_linear(x.into_primitive(), weight.clone());
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish(weight, out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
+
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        weight: Arc<Panels>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), a.node(), b.node()];
+        let prepared = LoraBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (x, a, b) = (x.into_primitive(), a.into_primitive(), b.into_primitive());
+        let (out, state) = LoraState::new(x, a, b, weight, scale).forward();
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish(state, out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
 }

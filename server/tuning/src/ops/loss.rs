@@ -1,8 +1,24 @@
 //! The loss of a language model.
 
-use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
+use std::sync::Arc;
 
-use super::FrozenWeight;
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{Int, Tensor, TensorData, activation::log_softmax},
+};
+
+use super::{FrozenWeight, cpu, frozen::Panels};
+use crate::kernels::loss as kernel;
 
 /// Mean cross-entropy of `targets` under `softmax(hidden · vocabᵀ)`, shape `[1]`.
 ///
@@ -14,9 +30,85 @@ use super::FrozenWeight;
 pub fn cross_entropy(hidden: Tensor<2>, vocab: &FrozenWeight, targets: &[u32]) -> Tensor<1> {
     let rows = hidden.dims()[0];
     assert!(rows > 0 && rows == targets.len(), "one target per row");
+    let Some(panels) = vocab.panels() else {
+        return plain(hidden, vocab, targets);
+    };
+    let targets: Arc<[u32]> = targets.into();
+    let loss = Dispatch::mean_loss(hidden.into_dispatch(), panels.clone(), targets);
+    Tensor::from_dispatch(loss)
+}
+
+/// The plain expression.
+pub(super) fn plain(hidden: Tensor<2>, vocab: &FrozenWeight, targets: &[u32]) -> Tensor<1> {
+    let rows = targets.len();
     let targets: Vec<i64> = targets.iter().map(|&t| i64::from(t)).collect();
     let targets =
         Tensor::<2, Int>::from_data(TensorData::new(targets, [rows, 1]), &hidden.device());
     let log_probability = log_softmax(vocab.forward(hidden), 1).gather(1, targets);
     log_probability.mean().neg()
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait LossOps: Backend {
+    /// As [`cross_entropy`].
+    fn mean_loss(
+        hidden: FloatTensor<Self>,
+        vocab: Arc<Panels>,
+        targets: Arc<[u32]>,
+    ) -> FloatTensor<Self>;
+}
+
+impl LossOps for Flex {
+    fn mean_loss(hidden: FlexTensor, vocab: Arc<Panels>, targets: Arc<[u32]>) -> FlexTensor {
+        let hidden = cpu::contiguous(hidden);
+        let logs = kernel::log_probabilities(cpu::values(&hidden), vocab.forward(), &targets);
+        cpu::tensor(vec![kernel::mean_negative(&logs)], [1])
+    }
+}
+
+#[derive(Debug)]
+struct LossBackward;
+
+impl Backward<Flex, 1> for LossBackward {
+    /// Gradient of the summed loss: made with the loss itself, while the probabilities were
+    /// at hand.
+    type State = FlexTensor;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
+        if let Some(parent) = parent {
+            let [rows, width] = cpu::shape(&ops.state);
+            let factor = cpu::values(&grad)[0] / rows as f32;
+            let out = kernel::scaled(cpu::values(&ops.state), factor);
+            grads.register::<Flex>(parent.id, cpu::tensor(out, [rows, width]));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
+    fn mean_loss(
+        hidden: FloatTensor<Self>,
+        vocab: Arc<Panels>,
+        targets: Arc<[u32]>,
+    ) -> FloatTensor<Self> {
+        match LossBackward.prepare::<C>([hidden.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let hidden = cpu::contiguous(hidden.into_primitive());
+                let values = cpu::values(&hidden);
+                let (logs, gradient) =
+                    kernel::with_gradient(values, vocab.forward(), vocab.back(), &targets);
+                let gradient = cpu::tensor(gradient, cpu::shape::<2>(&hidden));
+                prepared.finish(gradient, cpu::tensor(vec![kernel::mean_negative(&logs)], [1]))
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(Flex::mean_loss(hidden.into_primitive(), vocab, targets))
+            }
+        }
+    }
 }

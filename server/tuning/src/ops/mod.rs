@@ -4,6 +4,7 @@
 //! without kernels of our own, and it is the oracle of the unit tests.
 
 mod attention;
+mod cpu;
 mod frozen;
 mod loss;
 mod norm;
@@ -16,3 +17,6 @@ pub use loss::cross_entropy;
 pub use norm::rms_norm;
 pub use rope::{RopeScaling, RopeTable, rope};
 pub use swiglu::swiglu;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,23 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{Tensor, TensorData},
+};
+
+use super::cpu;
+use crate::kernels::rope as kernel;
 
 /// How a checkpoint stretches its positions beyond the trained length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -110,14 +126,15 @@ impl RopeTable {
         self.positions
     }
 
-    /// Cosines of one position, `[head_dim / 2]`.
-    pub(crate) fn cos(&self, position: usize) -> &[f32] {
-        &self.cos[position * self.half..(position + 1) * self.half]
+    /// The rows of a table for these positions, one after the other.
+    fn gather(&self, table: &[f32], positions: &[u32]) -> Vec<f32> {
+        let row = |&p: &u32| &table[p as usize * self.half..(p as usize + 1) * self.half];
+        positions.iter().flat_map(row).copied().collect()
     }
 
-    /// Sines of one position, `[head_dim / 2]`.
-    pub(crate) fn sin(&self, position: usize) -> &[f32] {
-        &self.sin[position * self.half..(position + 1) * self.half]
+    /// Cosines and sines of these positions, `[positions, head_dim / 2]` each.
+    pub(crate) fn angles(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
+        (self.gather(&self.cos, positions), self.gather(&self.sin, positions))
     }
 }
 
@@ -127,16 +144,29 @@ impl RopeTable {
 /// # Panics
 /// When a position lies outside the table, or there is not one position per token.
 pub fn rope(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
-    let [tokens, heads, head_dim] = x.dims();
+    let [tokens, _, head_dim] = x.dims();
     assert_eq!(tokens, positions.len(), "one position per token");
     assert_eq!(head_dim, table.head_dim(), "the table belongs to another head size");
-    let gather = |row: &dyn Fn(usize) -> Vec<f32>| -> Tensor<3> {
-        let data: Vec<f32> = positions.iter().flat_map(|&p| row(p as usize)).collect();
-        Tensor::from_data(TensorData::new(data, [tokens, 1, table.half]), &x.device())
-            .without_autodiff()
+    if !cpu::is_cpu(&x.device()) {
+        return plain(x, table, positions);
+    }
+    let turn = Arc::new(Turn {
+        cos: table.gather(&table.cos, positions),
+        sin: table.gather(&table.sin, positions),
+        half: table.half,
+    });
+    Tensor::from_dispatch(Dispatch::rotate(x.into_dispatch(), turn))
+}
+
+/// The plain expression.
+pub(super) fn plain(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
+    let [tokens, heads, head_dim] = x.dims();
+    let device = x.device().without_autodiff();
+    let upload = |values: Vec<f32>| -> Tensor<3> {
+        Tensor::from_data(TensorData::new(values, [tokens, 1, table.half]), &device)
     };
-    let cos = gather(&|p| table.cos(p).to_vec());
-    let sin = gather(&|p| table.sin(p).to_vec());
+    let cos = upload(table.gather(&table.cos, positions));
+    let sin = upload(table.gather(&table.sin, positions));
     let left = x.clone().slice([0..tokens, 0..heads, 0..table.half]);
     let right = x.slice([0..tokens, 0..heads, table.half..head_dim]);
     Tensor::cat(
@@ -146,4 +176,68 @@ pub fn rope(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
         ],
         2,
     )
+}
+
+/// The angles of these tokens, `[tokens, half]` each.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    half: usize,
+}
+
+impl Turn {
+    fn turn(&self, x: &FlexTensor, back: bool) -> FlexTensor {
+        let [tokens, heads, dim] = cpu::shape(x);
+        let angles = kernel::Angles {
+            cos: &self.cos,
+            sin: &self.sin,
+            half: self.half,
+        };
+        cpu::tensor(kernel::rotate(cpu::values(x), heads, angles, back), [tokens, heads, dim])
+    }
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait RopeOps: Backend {
+    /// Turns every head of `[tokens, heads, head_dim]`.
+    fn rotate(x: FloatTensor<Self>, turn: Arc<Turn>) -> FloatTensor<Self>;
+}
+
+impl RopeOps for Flex {
+    fn rotate(x: FlexTensor, turn: Arc<Turn>) -> FlexTensor {
+        turn.turn(&cpu::contiguous(x), false)
+    }
+}
+
+#[derive(Debug)]
+struct RopeBackward;
+
+impl Backward<Flex, 1> for RopeBackward {
+    type State = Arc<Turn>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
+        if let Some(parent) = parent {
+            // A rotation's transpose is the rotation back.
+            grads.register::<Flex>(parent.id, ops.state.turn(&grad, true));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> RopeOps for Autodiff<Flex, C> {
+    fn rotate(x: FloatTensor<Self>, turn: Arc<Turn>) -> FloatTensor<Self> {
+        let prepared = RopeBackward.prepare::<C>([x.node()]).compute_bound().stateful();
+        let out = Flex::rotate(x.into_primitive(), turn.clone());
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish(turn, out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
 }

@@ -1,0 +1,405 @@
+//! Causal attention within one example, forward and backward, by blocks of queries.
+//!
+//! The forward pass keeps one number a row (the logarithm of its sum of exponentials); the
+//! backward pass computes the weights again. An example and a key-value head are one unit of
+//! work on one thread, so sums have a fixed order.
+
+use std::ops::Range;
+
+use super::{
+    LANES,
+    gemm::{Left, NR, Right, Start, fill_panel, multiply_into, multiply_serial},
+    math::{self, Lanes, dot, larger, max_lanes, sum_lanes},
+    memory::{self, Shared, with_scratch},
+    parallel,
+};
+
+/// Queries of one block.
+const BLOCK: usize = 56;
+
+/// Sizes of the heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads, a multiple of `kv`.
+    pub query: usize,
+    /// Key-value heads.
+    pub kv: usize,
+    /// Size of a head.
+    pub dim: usize,
+}
+
+impl Heads {
+    /// Query heads of one key-value head.
+    pub fn group(self) -> usize {
+        self.query / self.kv
+    }
+
+    /// Queries of one token.
+    pub fn query_width(self) -> usize {
+        self.query * self.dim
+    }
+
+    /// Keys of one token.
+    pub fn kv_width(self) -> usize {
+        self.kv * self.dim
+    }
+
+    fn scale(self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+}
+
+/// The inputs, row-major by token.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// `[tokens, query heads, dim]`
+    pub q: &'a [f32],
+    /// `[tokens, kv heads, dim]`
+    pub k: &'a [f32],
+    /// `[tokens, kv heads, dim]`
+    pub v: &'a [f32],
+    /// Sizes.
+    pub heads: Heads,
+}
+
+/// What the forward pass gives.
+#[derive(Debug)]
+pub struct Output {
+    /// `[tokens, query heads, dim]`
+    pub mixed: Vec<f32>,
+    /// Logarithm of the sum of exponentials, `[tokens, query heads]`.
+    pub log_sum: Vec<f32>,
+}
+
+impl Output {
+    /// Borrowed, for the way back.
+    pub fn saved(&self) -> Saved<'_> {
+        Saved {
+            mixed: &self.mixed,
+            log_sum: &self.log_sum,
+        }
+    }
+}
+
+/// An [`Output`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a> {
+    /// `[tokens, query heads, dim]`
+    pub mixed: &'a [f32],
+    /// `[tokens, query heads]`
+    pub log_sum: &'a [f32],
+}
+
+/// Gradients of the inputs.
+#[derive(Debug)]
+pub struct Gradients {
+    /// As `q`.
+    pub q: Vec<f32>,
+    /// As `k`.
+    pub k: Vec<f32>,
+    /// As `v`.
+    pub v: Vec<f32>,
+}
+
+fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
+    let heads = inputs.heads;
+    let tokens = inputs.q.len() / heads.query_width();
+    assert!(
+        heads.query % heads.kv == 0
+            && inputs.q.len() == tokens * heads.query_width()
+            && inputs.k.len() == tokens * heads.kv_width()
+            && inputs.v.len() == inputs.k.len(),
+        "shapes of queries, keys and values"
+    );
+    let mut end = 0;
+    for range in examples {
+        assert!(range.start == end && range.end >= end, "examples cover the tokens in order");
+        end = range.end;
+    }
+    assert_eq!(end, tokens, "examples cover the tokens in order");
+    tokens
+}
+
+/// Multiply-adds of one unit of work, on average.
+fn cost(heads: Heads, tokens: usize, examples: &[Range<usize>]) -> usize {
+    tokens * tokens / examples.len().max(1).pow(2) * heads.dim * heads.group()
+}
+
+/// Attention of every token over its example up to itself.
+///
+/// # Panics
+/// When the inputs differ in tokens, or the examples do not cover them in order.
+pub fn forward(inputs: Inputs<'_>, examples: &[Range<usize>]) -> Output {
+    let heads = inputs.heads;
+    let tokens = check(inputs, examples);
+    let mut log_sum = vec![0.0; tokens * heads.query];
+    let log_sums = Shared::new(&mut log_sum);
+    let fill = |mixed: Shared| {
+        let units = examples.len() * heads.kv;
+        parallel::for_ranges(units, cost(heads, tokens, examples), &|range| {
+            for unit in range {
+                let example = examples[unit / heads.kv].clone();
+                if example.is_empty() {
+                    continue;
+                }
+                forward_unit(inputs, example, unit % heads.kv, mixed, log_sums);
+            }
+        });
+    };
+    // SAFETY: the units of work write every head of every token.
+    let mixed = unsafe { memory::filled(tokens * heads.query_width(), fill) };
+    Output { mixed, log_sum }
+}
+
+/// `[panel][dim][NR]`: a head's keys (or values) as right operand `[dim, tokens]`.
+fn transpose_head(
+    source: &[f32],
+    heads: Heads,
+    head: usize,
+    tokens: Range<usize>,
+    target: &mut [f32],
+) {
+    for (panel, target) in target.chunks_exact_mut(heads.dim * NR).enumerate() {
+        let first = panel * NR;
+        let rows = NR.min(tokens.len() - first);
+        if rows < NR {
+            target.fill(0.0);
+        }
+        let at = |row: usize| (tokens.start + first + row) * heads.kv_width() + head * heads.dim;
+        fill_panel(target, rows, heads.dim, |row, k| source[at(row) + k]);
+    }
+}
+
+fn forward_unit(
+    inputs: Inputs<'_>,
+    tokens: Range<usize>,
+    kv_head: usize,
+    mixed: Shared,
+    log_sums: Shared,
+) {
+    let heads = inputs.heads;
+    let (dim, length) = (heads.dim, tokens.len());
+    let width = heads.query_width();
+    let panels = length.div_ceil(NR);
+    with_scratch(panels * NR * dim + BLOCK * length, |scratch| {
+        let (keys, scores) = scratch.split_at_mut(panels * NR * dim);
+        transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
+        let values = &inputs.v[tokens.start * heads.kv_width() + kv_head * dim..];
+        for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
+            for first in (0..length).step_by(BLOCK) {
+                let last = length.min(first + BLOCK);
+                let rows = last - first;
+                let at = (tokens.start + first) * width + head * dim;
+                let queries = Left::rows(&inputs.q[at..], width);
+                let scores = &mut scores[..rows * last];
+                let keys = Right::panels(keys, dim);
+                multiply_serial((rows, last, dim), queries, keys, scores, last, Start::Zero);
+                let mut sums = [0.0; BLOCK];
+                let mut logs = [0.0; BLOCK];
+                softmax_rows(scores, last, first, heads.scale(), &mut sums[..rows], &mut logs);
+                let out = mixed.part(at, (rows - 1) * width + dim);
+                let right = Right::rows(values, heads.kv_width());
+                let left = Left::rows(scores, last);
+                let shape = (rows, dim, last);
+                // SAFETY: nobody else touches this head of these tokens.
+                unsafe { multiply_into(shape, left, right, out, width, Start::Zero, false) };
+                for row in 0..rows {
+                    let log_at = (tokens.start + first + row) * heads.query + head;
+                    // SAFETY: this head of one token: nobody else's, and written by now.
+                    let (out, log) =
+                        unsafe { (out.slice(row * width, dim), log_sums.slice(log_at, 1)) };
+                    math::scale(out, 1.0 / sums[row]);
+                    log[0] = logs[row];
+                }
+            }
+        }
+    });
+}
+
+multiversion! {
+    /// Rows of scores, `[rows, width]`, to exponentials (not yet divided by their sum): row
+    /// `i` counts the first `first + i + 1` columns, the rest becomes zero.
+    fn softmax_rows(
+        scores: &mut [f32],
+        width: usize,
+        first: usize,
+        scale: f32,
+        sums: &mut [f32],
+        logs: &mut [f32],
+    ) {
+        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+            let (row, masked) = row.split_at_mut(first + i + 1);
+            masked.fill(0.0);
+            let largest = max_of(row) * scale;
+            sums[i] = exp_row(row, scale, largest);
+            logs[i] = largest + math::ln(sums[i]);
+        }
+    }
+
+    /// Scores of row `i`, again, to weights: `exp(scale · s - log_sum)`; zero beyond the
+    /// diagonal.
+    fn weight_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, logs: &[f32]) {
+        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+            let (row, masked) = row.split_at_mut(first + i + 1);
+            masked.fill(0.0);
+            for value in row {
+                *value = math::exp(value.mul_add(scale, -logs[i]));
+            }
+        }
+    }
+
+    /// Gradients of weights to gradients of scores: `p · (dp - delta) · scale`.
+    fn score_gradients(
+        weights: &[f32],
+        gradients: &mut [f32],
+        width: usize,
+        scale: f32,
+        delta: &[f32],
+    ) {
+        let rows = weights.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
+        for ((weights, gradients), &delta) in rows.zip(delta) {
+            for (gradient, &weight) in gradients.iter_mut().zip(weights) {
+                *gradient = weight * (*gradient - delta) * scale;
+            }
+        }
+    }
+
+    fn row_dots(a: &[f32], b: &[f32], stride: usize, dim: usize, out: &mut [f32]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = dot(&a[i * stride..i * stride + dim], &b[i * stride..i * stride + dim]);
+        }
+    }
+}
+
+/// Largest value of a row that is not empty.
+#[inline(always)]
+pub(super) fn max_of(row: &[f32]) -> f32 {
+    let mut acc: Lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, tail) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            acc[i] = larger(acc[i], chunk[i]);
+        }
+    }
+    for i in 0..tail.len() {
+        acc[i] = larger(acc[i], tail[i]);
+    }
+    max_lanes(acc)
+}
+
+/// Replaces a row by `exp(scale · x - largest)` and returns the sum.
+#[inline(always)]
+pub(super) fn exp_row(row: &mut [f32], scale: f32, largest: f32) -> f32 {
+    let mut acc: Lanes = [0.0; LANES];
+    let (chunks, tail) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = math::exp(chunk[i].mul_add(scale, -largest));
+            acc[i] += chunk[i];
+        }
+    }
+    for i in 0..tail.len() {
+        tail[i] = math::exp(tail[i].mul_add(scale, -largest));
+        acc[i] += tail[i];
+    }
+    sum_lanes(acc)
+}
+
+/// Gradients of the inputs; `output` is what [`forward`] gave, `grad` that of its `mixed`.
+///
+/// # Panics
+/// As [`forward`], and when `grad` has another length.
+pub fn backward(
+    inputs: Inputs<'_>,
+    examples: &[Range<usize>],
+    output: Saved<'_>,
+    grad: &[f32],
+) -> Gradients {
+    let heads = inputs.heads;
+    let tokens = check(inputs, examples);
+    assert_eq!(grad.len(), inputs.q.len(), "shape of the gradient");
+    let mut q = vec![0.0; inputs.q.len()];
+    let mut k = vec![0.0; inputs.k.len()];
+    let mut v = vec![0.0; inputs.v.len()];
+    let shared = [Shared::new(&mut q), Shared::new(&mut k), Shared::new(&mut v)];
+    let units = examples.len() * heads.kv;
+    parallel::for_ranges(units, 3 * cost(heads, tokens, examples), &|range| {
+        for unit in range {
+            let example = examples[unit / heads.kv].clone();
+            if !example.is_empty() {
+                backward_unit(inputs, example, unit % heads.kv, output, grad, shared);
+            }
+        }
+    });
+    Gradients { q, k, v }
+}
+
+fn backward_unit(
+    inputs: Inputs<'_>,
+    tokens: Range<usize>,
+    kv_head: usize,
+    output: Saved<'_>,
+    grad: &[f32],
+    [grad_q, grad_k, grad_v]: [Shared; 3],
+) {
+    let heads = inputs.heads;
+    let (dim, length) = (heads.dim, tokens.len());
+    let (width, kv_width) = (heads.query_width(), heads.kv_width());
+    let kv_at = tokens.start * kv_width + kv_head * dim;
+    let kv_span = (length - 1) * kv_width + dim;
+    let (grad_k, grad_v) = (grad_k.part(kv_at, kv_span), grad_v.part(kv_at, kv_span));
+    let panels = length.div_ceil(NR) * NR * dim;
+    with_scratch(2 * panels + 2 * BLOCK * length, |scratch| {
+        let (keys, rest) = scratch.split_at_mut(panels);
+        let (values, rest) = rest.split_at_mut(panels);
+        let (weights, gradients) = rest.split_at_mut(BLOCK * length);
+        transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
+        transpose_head(inputs.v, heads, kv_head, tokens.clone(), values);
+        for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
+            for first in (0..length).step_by(BLOCK) {
+                let last = length.min(first + BLOCK);
+                let rows = last - first;
+                let at = (tokens.start + first) * width + head * dim;
+                let (weights, gradients) =
+                    (&mut weights[..rows * last], &mut gradients[..rows * last]);
+                let (queries, grads) = (&inputs.q[at..], &grad[at..]);
+
+                let right = Right::panels(keys, dim);
+                let left = Left::rows(queries, width);
+                multiply_serial((rows, last, dim), left, right, weights, last, Start::Zero);
+                let mut logs = [0.0; BLOCK];
+                for (row, log) in logs[..rows].iter_mut().enumerate() {
+                    *log = output.log_sum[(tokens.start + first + row) * heads.query + head];
+                }
+                weight_rows(weights, last, first, heads.scale(), &logs);
+
+                let right = Right::panels(values, dim);
+                let left = Left::rows(grads, width);
+                multiply_serial((rows, last, dim), left, right, gradients, last, Start::Zero);
+                let mut delta = [0.0; BLOCK];
+                row_dots(grads, &output.mixed[at..], width, dim, &mut delta[..rows]);
+                score_gradients(weights, gradients, last, heads.scale(), &delta[..rows]);
+
+                let grad_q = grad_q.part(at, (rows - 1) * width + dim);
+                let (short, long) = ((rows, dim, last), (last, dim, rows));
+                let left = Left::rows(gradients, last);
+                let right = Right::rows(&inputs.k[kv_at..], kv_width);
+                // SAFETY: nobody else touches this head of these tokens, here and below.
+                unsafe { multiply_into(short, left, right, grad_q, width, Start::Zero, false) };
+
+                let left = Left::transposed(gradients, last);
+                let right = Right::rows(queries, width);
+                // SAFETY: as above.
+                unsafe { multiply_into(long, left, right, grad_k, kv_width, Start::Output, false) };
+
+                let left = Left::transposed(weights, last);
+                let right = Right::rows(grads, width);
+                // SAFETY: as above.
+                unsafe { multiply_into(long, left, right, grad_v, kv_width, Start::Output, false) };
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

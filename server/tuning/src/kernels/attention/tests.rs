@@ -1,0 +1,103 @@
+//! Attention against the definition in f64.
+
+use super::{Heads, Inputs, Output, backward, forward};
+use crate::kernels::tests_support::{each_isa, noise};
+
+const HEADS: Heads = Heads {
+    query: 4,
+    kv: 2,
+    dim: 24,
+};
+
+/// Attention of all tokens by the definition, in f64.
+fn definition(q: &[f64], k: &[f64], v: &[f64], lengths: &[usize]) -> Vec<f64> {
+    let dim = HEADS.dim;
+    let mut out = vec![0.0; q.len()];
+    let mut start = 0;
+    for &length in lengths {
+        for i in start..start + length {
+            for head in 0..HEADS.query {
+                let q_at = i * HEADS.query_width() + head * dim;
+                let kv_at = |j: usize| j * HEADS.kv_width() + head / HEADS.group() * dim;
+                let scores: Vec<f64> = (start..=i)
+                    .map(|j| {
+                        let sum: f64 = (0..dim).map(|d| q[q_at + d] * k[kv_at(j) + d]).sum();
+                        (sum / (dim as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let total: f64 = scores.iter().sum();
+                for (j, score) in (start..=i).zip(&scores) {
+                    for d in 0..dim {
+                        out[q_at + d] += score / total * v[kv_at(j) + d];
+                    }
+                }
+            }
+        }
+        start += length;
+    }
+    out
+}
+
+fn widen(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
+#[test]
+fn output_and_gradients_follow_the_definition_with_the_same_bits_everywhere() {
+    let lengths = [3, 0, 70, 1, 33];
+    let tokens: usize = lengths.iter().sum();
+    let mut end = 0;
+    let examples: Vec<_> = lengths
+        .iter()
+        .map(|&length| {
+            end += length;
+            end - length..end
+        })
+        .collect();
+    let q = noise(tokens * HEADS.query_width(), 1);
+    let k = noise(tokens * HEADS.kv_width(), 2);
+    let v = noise(tokens * HEADS.kv_width(), 3);
+    let grad = noise(q.len(), 4);
+    let inputs = Inputs {
+        q: &q,
+        k: &k,
+        v: &v,
+        heads: HEADS,
+    };
+    let real = definition(&widen(&q), &widen(&k), &widen(&v), &lengths);
+    let objective = |q: &[f64], k: &[f64], v: &[f64]| -> f64 {
+        let out = definition(q, k, v, &lengths);
+        out.iter().zip(&grad).map(|(o, &g)| o * f64::from(g)).sum()
+    };
+    let bits: std::cell::RefCell<Option<Vec<f32>>> = std::cell::RefCell::new(None);
+    each_isa(|isa| {
+        let output: Output = forward(inputs, &examples);
+        for (a, b) in output.mixed.iter().zip(&real) {
+            assert!((f64::from(*a) - b).abs() < 1e-5, "{isa:?}: {a} is not {b}");
+        }
+        let gradients = backward(inputs, &examples, output.saved(), &grad);
+        let (q, k, v) = (widen(&q), widen(&k), widen(&v));
+        for at in [0, 57, 1000, 4001] {
+            let step = 1e-5;
+            let moved = |x: &[f64], at: usize, by: f64| {
+                let mut x = x.to_vec();
+                x[at] += by;
+                x
+            };
+            let slope = |f: &dyn Fn(f64) -> f64| (f(step) - f(-step)) / (2.0 * step);
+            let at_kv = at % k.len();
+            let pairs = [
+                (gradients.q[at], slope(&|s| objective(&moved(&q, at, s), &k, &v))),
+                (gradients.k[at_kv], slope(&|s| objective(&q, &moved(&k, at_kv, s), &v))),
+                (gradients.v[at_kv], slope(&|s| objective(&q, &k, &moved(&v, at_kv, s)))),
+            ];
+            for (ours, real) in pairs {
+                assert!((f64::from(ours) - real).abs() < 2e-5, "{isa:?}: {ours} is not {real}");
+            }
+        }
+        let mut all = output.mixed;
+        all.extend(gradients.q.iter().chain(&gradients.k).chain(&gradients.v));
+        let mut bits = bits.borrow_mut();
+        assert_eq!(bits.get_or_insert_with(|| all.clone()), &all, "{isa:?}");
+    });
+}

@@ -1,0 +1,95 @@
+//! The low-rank pair beside a frozen product.
+
+use super::{
+    gemm::{Left, Packed, Right, Start, multiply},
+    math, memory,
+};
+
+/// The pair and its factor.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// `[rank, inner]`
+    pub a: &'a [f32],
+    /// `[out, rank]`
+    pub b: &'a [f32],
+    /// Rows of A.
+    pub rank: usize,
+    /// Factor of the pair's product.
+    pub scale: f32,
+}
+
+/// Adds `scale · (x · Aᵀ) · Bᵀ` to `out`, `[m, out]`, and returns `scale · x · Aᵀ`,
+/// `[m, rank]`, which the way back needs.
+///
+/// # Panics
+/// When the lengths do not fit each other.
+pub fn add_forward(x: &[f32], m: usize, pair: Pair<'_>, out: &mut [f32]) -> Vec<f32> {
+    let rank = pair.rank;
+    let inner = pair.a.len() / rank;
+    let width = pair.b.len() / rank;
+    let a = Packed::new(pair.a, rank, inner);
+    let mut low = super::gemm::product(x, m, &a);
+    scale_in_place(&mut low, pair.scale);
+    let b = Packed::new(pair.b, width, rank);
+    let shape = (m, width, rank);
+    multiply(shape, Left::rows(&low, rank), b.right(), out, width, Start::Output);
+    low
+}
+
+/// Gradients of a pair.
+#[derive(Debug)]
+pub struct Gradients {
+    /// `[rank, inner]`
+    pub a: Vec<f32>,
+    /// `[out, rank]`
+    pub b: Vec<f32>,
+}
+
+/// The way back: `x` is `[m, inner]`, `low` is what [`add_forward`] gave, `grad` is
+/// `[m, out]`. Adds to `grad_x`, `[m, inner]`, where one is wanted. Sums over tokens run in
+/// order.
+///
+/// # Panics
+/// When the lengths do not fit each other.
+pub fn backward(
+    x: &[f32],
+    m: usize,
+    low: &[f32],
+    pair: Pair<'_>,
+    grad: &[f32],
+    grad_x: Option<&mut [f32]>,
+) -> Gradients {
+    let rank = pair.rank;
+    let inner = pair.a.len() / rank;
+    let width = pair.b.len() / rank;
+    // [m, rank] = scale · grad · B
+    let mut grad_low = vec![0.0; m * rank];
+    let b = Right::rows(pair.b, rank);
+    multiply((m, rank, width), Left::rows(grad, width), b, &mut grad_low, rank, Start::Zero);
+    scale_in_place(&mut grad_low, pair.scale);
+    if let Some(grad_x) = grad_x {
+        let left = Left::rows(&grad_low, rank);
+        multiply((m, inner, rank), left, Right::rows(pair.a, inner), grad_x, inner, Start::Output);
+    }
+    let mut a = vec![0.0; rank * inner];
+    let left = Left::transposed(&grad_low, rank);
+    multiply((rank, inner, m), left, Right::rows(x, inner), &mut a, inner, Start::Zero);
+    // As Bᵀ, so that the long rows of `grad` are read along.
+    let mut b = vec![0.0; rank * width];
+    memory::with_scratch(rank * width, |transposed| {
+        let left = Left::transposed(low, rank);
+        multiply((rank, width, m), left, Right::rows(grad, width), transposed, width, Start::Zero);
+        for (out, row) in b.chunks_exact_mut(rank).enumerate() {
+            for (r, value) in row.iter_mut().enumerate() {
+                *value = transposed[r * width + out];
+            }
+        }
+    });
+    Gradients { a, b }
+}
+
+fn scale_in_place(values: &mut [f32], scale: f32) {
+    if scale != 1.0 {
+        math::scale(values, scale);
+    }
+}

@@ -1,0 +1,117 @@
+//! Cross-entropy together with the vocabulary product.
+
+use super::{
+    attention::{exp_row, max_of},
+    gemm::{Left, Packed, Start, multiply},
+    math::{self, ln},
+    memory::{Shared, with_scratch},
+    parallel,
+};
+
+/// Values of logits in memory at a time: 48 MiB, so that the vocabulary matrix is read from
+/// memory for some 200 rows at once.
+const LOGITS: usize = 12 << 20;
+
+/// Natural logarithm of every target's probability under `softmax(hidden · vocabᵀ)`.
+///
+/// `hidden` is `[targets.len(), vocab.inner()]`.
+///
+/// # Panics
+/// When a target lies beyond the vocabulary or the length of `hidden` is another.
+pub fn log_probabilities(hidden: &[f32], vocab: &Packed, targets: &[u32]) -> Vec<f32> {
+    let mut result = vec![0.0; targets.len()];
+    blocks(hidden, vocab, targets, |_, _, first, logs| {
+        result[first..first + logs.len()].copy_from_slice(logs);
+    });
+    result
+}
+
+/// As [`log_probabilities`], and the gradient of their sum in `hidden`, negated: that of the
+/// summed loss. `vocab_back` is the transposed vocabulary.
+///
+/// # Panics
+/// As [`log_probabilities`].
+pub fn with_gradient(
+    hidden: &[f32],
+    vocab: &Packed,
+    vocab_back: &Packed,
+    targets: &[u32],
+) -> (Vec<f32>, Vec<f32>) {
+    let width = vocab.inner();
+    let mut result = vec![0.0; targets.len()];
+    let mut gradient = vec![0.0; hidden.len()];
+    blocks(hidden, vocab, targets, |probabilities, targets, first, logs| {
+        result[first..first + logs.len()].copy_from_slice(logs);
+        let rows = targets.len();
+        for (row, &target) in probabilities.chunks_exact_mut(vocab.out()).zip(targets) {
+            row[target as usize] -= 1.0;
+        }
+        let out = &mut gradient[first * width..(first + rows) * width];
+        let shape = (rows, width, vocab.out());
+        let left = Left::rows(probabilities, vocab.out());
+        multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
+    });
+    (result, gradient)
+}
+
+/// Calls `work` with (probabilities `[rows, vocab]`, targets, first row, log-probabilities).
+fn blocks(
+    hidden: &[f32],
+    vocab: &Packed,
+    targets: &[u32],
+    mut work: impl FnMut(&mut [f32], &[u32], usize, &[f32]),
+) {
+    let (out, width) = (vocab.out(), vocab.inner());
+    assert_eq!(hidden.len(), targets.len() * width, "one target per row");
+    assert!(targets.iter().all(|&t| (t as usize) < out), "targets within the vocabulary");
+    let most = (LOGITS / out).max(1);
+    let count = targets.len().div_ceil(most).max(1);
+    let rows = targets.len().div_ceil(count).max(1);
+    with_scratch(rows * out, |logits| {
+        for (block, targets) in targets.chunks(rows).enumerate() {
+            let first = block * rows;
+            let logits = &mut logits[..targets.len() * out];
+            let left = Left::rows(&hidden[first * width..], width);
+            let shape = (targets.len(), out, width);
+            multiply(shape, left, vocab.right(), logits, out, Start::Zero);
+            let mut logs = vec![0.0; targets.len()];
+            let (shared, shared_logs) = (Shared::new(logits), Shared::new(&mut logs));
+            parallel::for_ranges(targets.len(), 8 * out, &|range| {
+                for row in range {
+                    // SAFETY: rows do not overlap.
+                    let (logits, log) =
+                        unsafe { (shared.slice(row * out, out), shared_logs.slice(row, 1)) };
+                    probabilities(logits, targets[row] as usize, &mut log[0]);
+                }
+            });
+            work(logits, targets, first, &logs);
+        }
+    });
+}
+
+multiversion! {
+    /// One row of logits to probabilities.
+    fn probabilities(row: &mut [f32], target: usize, log: &mut f32) {
+        let largest = max_of(row);
+        let at_target = row[target];
+        let sum = exp_row(row, 1.0, largest);
+        *log = at_target - largest - ln(sum);
+        let inverse = 1.0 / sum;
+        for value in row {
+            *value *= inverse;
+        }
+    }
+}
+
+/// Mean of `-values`, summed in order.
+pub fn mean_negative(values: &[f32]) -> f32 {
+    let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+    (-sum / values.len() as f64) as f32
+}
+
+/// `values · factor`, a new vector.
+pub fn scaled(values: &[f32], factor: f32) -> Vec<f32> {
+    let mut values = values.to_vec();
+    math::scale(&mut values, factor);
+    values
+}

@@ -1,0 +1,123 @@
+//! Root mean square normalisation of rows.
+
+use super::{
+    LANES,
+    math::{self, Lanes, sum_lanes},
+    memory::{self, Shared},
+    parallel,
+};
+
+/// `x / sqrt(mean(x²) + eps) · weight` for rows of `weight.len()` values.
+///
+/// # Panics
+/// When `x` does not consist of whole rows.
+pub fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let width = weight.len();
+    assert_eq!(x.len() % width, 0, "whole rows");
+    let fill = |out: Shared| {
+        parallel::for_ranges(x.len() / width, 4 * width, &|rows| {
+            let range = rows.start * width..rows.end * width;
+            // SAFETY: ranges of rows do not overlap.
+            let out = unsafe { out.slice(range.start, range.len()) };
+            forward_rows(&x[range], weight, eps, out);
+        });
+    };
+    // SAFETY: every row of the output is written.
+    unsafe { memory::filled(x.len(), fill) }
+}
+
+/// Gradient of [`forward`] in `x`.
+///
+/// # Panics
+/// When `x` and `grad` differ in length or do not consist of whole rows.
+pub fn backward(x: &[f32], weight: &[f32], eps: f32, grad: &[f32]) -> Vec<f32> {
+    let width = weight.len();
+    assert!(x.len() % width == 0 && x.len() == grad.len(), "whole rows");
+    let fill = |out: Shared| {
+        parallel::for_ranges(x.len() / width, 8 * width, &|rows| {
+            let range = rows.start * width..rows.end * width;
+            // SAFETY: ranges of rows do not overlap.
+            let out = unsafe { out.slice(range.start, range.len()) };
+            backward_rows(&x[range.clone()], weight, eps, &grad[range], out);
+        });
+    };
+    // SAFETY: every row of the output is written.
+    unsafe { memory::filled(x.len(), fill) }
+}
+
+/// Gradient of [`forward`] in the weight: summed over rows in order.
+pub fn backward_weight(x: &[f32], width: usize, eps: f32, grad: &[f32]) -> Vec<f32> {
+    let mut sum = vec![0.0; width];
+    for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+        let inverse = inverse_rms(x, eps);
+        for ((sum, &x), &grad) in sum.iter_mut().zip(x).zip(grad) {
+            *sum = (x * inverse).mul_add(grad, *sum);
+        }
+    }
+    sum
+}
+
+#[inline(always)]
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    1.0 / (math::sum_squares(x) / x.len() as f32 + eps).sqrt()
+}
+
+multiversion! {
+    /// Rows on this thread; as [`forward`].
+    pub fn forward_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        let width = weight.len();
+        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let inverse = inverse_rms(x, eps);
+            for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * inverse * weight;
+            }
+        }
+    }
+
+    fn backward_rows(x: &[f32], weight: &[f32], eps: f32, grad: &[f32], out: &mut [f32]) {
+        let width = weight.len();
+        let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
+        for ((x, grad), out) in rows.zip(out.chunks_exact_mut(width)) {
+            let inverse = inverse_rms(x, eps);
+            let mut acc: Lanes = [0.0; LANES];
+            let (xs, x_tail) = x.as_chunks::<LANES>();
+            let (grads, grad_tail) = grad.as_chunks::<LANES>();
+            let (weights, weight_tail) = weight.as_chunks::<LANES>();
+            for ((x, grad), weight) in xs.iter().zip(grads).zip(weights) {
+                for i in 0..LANES {
+                    acc[i] = (x[i] * weight[i]).mul_add(grad[i], acc[i]);
+                }
+            }
+            for i in 0..x_tail.len() {
+                acc[i] = (x_tail[i] * weight_tail[i]).mul_add(grad_tail[i], acc[i]);
+            }
+            let pull = sum_lanes(acc) * inverse * inverse * inverse / width as f32;
+            for i in 0..width {
+                out[i] = (grad[i] * weight[i]).mul_add(inverse, -(x[i] * pull));
+            }
+        }
+    }
+}
+
+/// `a += b`, elementwise.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add_in_place(a: &mut [f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len(), "equal lengths");
+    let shared = Shared::new(a);
+    parallel::for_ranges(b.len().div_ceil(4096), 4096, &|blocks| {
+        let (from, to) = (blocks.start * 4096, b.len().min(blocks.end * 4096));
+        // SAFETY: blocks do not overlap.
+        let a = unsafe { shared.slice(from, to - from) };
+        add_block(a, &b[from..to]);
+    });
+}
+
+multiversion! {
+    fn add_block(a: &mut [f32], b: &[f32]) {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+    }
+}
