@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+pub mod kernels;
 pub mod ops;
 
 mod adapter;
@@ -68,7 +69,7 @@ pub use ops::RopeScaling;
 pub use generate::{GenerateConfig, generate};
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
-pub use score::{Score, score};
+pub use score::{Score, next_logits, score};
 pub use template::Template;
 pub use tokenizer::Tokenizer;
 pub use train::{StepEvent, TrainConfig, Trained, train};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Adapter, Model, Tokens, TuningError, device,
     lora::{Lora, to_host},
+    ops::Segments,
     train::{Packed, parts},
 };
 
@@ -80,4 +81,31 @@ fn logprob(logits: &[f32], target: usize) -> f64 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = logits.iter().map(|&logit| f64::from(logit - top).exp()).sum();
     logits.get(target).map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - top) - total.ln())
+}
+
+/// Logits of the token after these, `[vocab]`.
+///
+/// # Errors
+/// [`TuningError::Config`] for no tokens or too many, [`TuningError::Tokenizer`] for an id beyond
+/// the vocabulary, [`TuningError::Adapter`] when the adapter does not fit.
+pub fn next_logits(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    ids: &[u32],
+) -> Result<Vec<f32>, TuningError> {
+    let decoder = model.decoder();
+    decoder.check(ids)?;
+    let last = ids
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| TuningError::Config("no tokens".to_owned()))?;
+    let lora = adapter
+        .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
+        .transpose()?;
+    device::run(|| {
+        let segments = Segments::from_lengths([ids.len()]);
+        let positions = segments.positions();
+        let hidden = decoder.forward(ids, &positions, &segments, lora.as_ref(), Some(&[last]));
+        to_host(decoder.vocab().forward(hidden))
+    })
 }

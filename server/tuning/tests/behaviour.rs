@@ -1,0 +1,233 @@
+//! What callers rely on: equal bits, independence of batches and threads, and errors instead of
+//! surprises.
+
+use std::{ops::ControlFlow, path::PathBuf};
+
+use fedseal_tuning::*;
+
+fn tiny() -> Model {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    Model::load(&folder, &ModelOptions::default()).unwrap()
+}
+
+fn examples() -> Vec<Example> {
+    (0..12)
+        .map(|i| Example::new(format!("the cat {i} sat on"), format!("the mat and {i} dogs")))
+        .collect()
+}
+
+fn adapter(model: &Model, dropout: f32) -> Adapter {
+    let config = AdapterConfig { rank: 4, alpha: 8.0, dropout, ..AdapterConfig::default() };
+    Adapter::init(&config, model.config(), 3).unwrap()
+}
+
+fn run(model: &Model, start: &Adapter, config: &TrainConfig) -> Trained {
+    train(model, start, &examples(), config, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+const CONFIG: fn() -> TrainConfig =
+    || TrainConfig { steps: 6, batch_size: 4, learning_rate: 1e-2, ..TrainConfig::default() };
+
+#[test]
+fn equal_inputs_give_equal_bits_on_any_number_of_threads() {
+    let model = tiny();
+    let start = adapter(&model, 0.1);
+    let prompts: Vec<String> = (0..9).map(|i| format!("{i} the dog")).collect();
+    let sample = GenerateConfig { temperature: 0.9, max_new_tokens: 10, ..Default::default() };
+    let mut seen = Vec::new();
+    for threads in [1, 2, 2] {
+        set_threads(threads);
+        let trained = run(&model, &start, &CONFIG());
+        let texts = generate(&model, Some(&trained.adapter), &prompts, &sample).unwrap();
+        seen.push((trained.adapter.digest(), trained.losses, texts));
+    }
+    set_threads(0);
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[1], seen[2]);
+    assert_ne!(seen[0].0, start.digest());
+}
+
+#[test]
+fn training_learns_and_the_seed_matters() {
+    let model = tiny();
+    let start = adapter(&model, 0.0);
+    let config = TrainConfig { steps: 40, ..CONFIG() };
+    let trained = run(&model, &start, &config);
+    assert!(trained.losses[39] < 0.7 * trained.losses[0], "{:?}", trained.losses);
+    let other = run(&model, &start, &TrainConfig { seed: 1, ..config });
+    assert_ne!(trained.adapter.digest(), other.adapter.digest());
+    let pairs: Vec<(String, String)> =
+        examples().into_iter().map(|example| (example.prompt, example.response)).collect();
+    let sum = |adapter| {
+        score(&model, adapter, &pairs).unwrap().iter().map(|score| score.logprob_sum).sum::<f64>()
+    };
+    assert!(sum(Some(&trained.adapter)) > sum(None));
+    assert_eq!(sum(Some(&start)), sum(None), "a fresh adapter changes nothing");
+}
+
+#[test]
+fn the_proximal_term_holds_the_adapter_back() {
+    let model = tiny();
+    let start = adapter(&model, 0.0);
+    let config = TrainConfig { steps: 20, clip_norm: None, ..CONFIG() };
+    let free = run(&model, &start, &config);
+    let held = run(&model, &start, &TrainConfig { proximal_mu: 10.0, ..config });
+    let way = |trained: &Trained| trained.adapter.sub(&start).unwrap().norm_l2();
+    assert!(way(&held) < 0.7 * way(&free), "{} {}", way(&held), way(&free));
+}
+
+#[test]
+fn the_caller_can_stop() {
+    let model = tiny();
+    let mut steps = 0;
+    let result = train(&model, &adapter(&model, 0.0), &examples(), &CONFIG(), &mut |event| {
+        steps = event.step;
+        if event.step == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(result, Err(TuningError::Stopped { steps: 2 })));
+    assert_eq!(steps, 2);
+}
+
+#[test]
+fn texts_do_not_depend_on_who_shares_the_batch() {
+    let model = tiny();
+    let prompts: Vec<String> = (0..7).map(|i| "cat ".repeat(i + 1)).collect();
+    for temperature in [0.0, 0.8] {
+        let config = |batch_size| GenerateConfig {
+            batch_size,
+            temperature,
+            max_new_tokens: 12,
+            ..GenerateConfig::default()
+        };
+        let together = generate(&model, None, &prompts, &config(64)).unwrap();
+        assert_eq!(together, generate(&model, None, &prompts, &config(2)).unwrap());
+    }
+}
+
+#[test]
+fn a_stop_text_ends_an_answer() {
+    let model = tiny();
+    let prompts = ["the cat".to_owned()];
+    let config = GenerateConfig { max_new_tokens: 16, ..GenerateConfig::default() };
+    let whole = generate(&model, None, &prompts, &config).unwrap().remove(0);
+    let stop: String = whole.chars().skip(3).take(2).collect();
+    assert!(!stop.is_empty(), "{whole:?}");
+    let config = GenerateConfig { stop: vec![stop.clone()], ..config };
+    let cut = generate(&model, None, &prompts, &config).unwrap().remove(0);
+    assert_eq!(cut, whole[..whole.find(&stop).unwrap()]);
+}
+
+#[test]
+fn long_examples_are_cut_where_the_docs_say() {
+    let model = tiny();
+    let example = Example::new("dog ".repeat(60), "cat ".repeat(60));
+    let tokens = model.encode_example(&example, 32, 512).unwrap();
+    assert_eq!((tokens.ids.len(), tokens.response_start), (32, 16));
+    let tokens = model.encode_example(&Example::new("a", "cat ".repeat(60)), 100, 5).unwrap();
+    assert_eq!(tokens.response_len(), 5);
+    assert!(!model.eos().contains(tokens.ids.last().unwrap()), "a cut answer has no end");
+}
+
+#[test]
+fn wrong_calls_are_errors() {
+    let model = tiny();
+    let start = adapter(&model, 0.0);
+    let mut go_on = |_: StepEvent| ControlFlow::Continue(());
+    assert!(train(&model, &start, &[], &CONFIG(), &mut go_on).is_err());
+    for config in [
+        TrainConfig { batch_size: 0, ..CONFIG() },
+        TrainConfig { learning_rate: f32::NAN, ..CONFIG() },
+        TrainConfig { clip_norm: Some(0.0), ..CONFIG() },
+        TrainConfig { beta1: 1.0, ..CONFIG() },
+    ] {
+        assert!(train(&model, &start, &examples(), &config, &mut go_on).is_err());
+    }
+    let mut foreign = start.clone();
+    foreign.tensors.pop_first();
+    assert!(train(&model, &foreign, &examples(), &CONFIG(), &mut go_on).is_err());
+    assert!(generate(&model, Some(&foreign), &["a".to_owned()], &Default::default()).is_err());
+    let huge = start.scale(f32::MAX);
+    assert!(matches!(
+        train(&model, &huge.scale(10.0), &examples(), &CONFIG(), &mut go_on),
+        Err(TuningError::NotFinite(_))
+    ));
+    assert!(next_logits(&model, None, &[]).is_err());
+    assert!(next_logits(&model, None, &[99_999]).is_err());
+    assert!(next_logits(&model, None, &[0; 1000]).is_err());
+    assert!(device("gpu-of-dreams").is_err());
+}
+
+#[test]
+fn broken_folders_are_errors() {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    let names = ["config.json", "model.safetensors", "tokenizer.json"];
+    for broken in names {
+        for cut in [0, 5, 100] {
+            let dir = tempfile::tempdir().unwrap();
+            for name in names {
+                let mut bytes = std::fs::read(source.join(name)).unwrap();
+                if name == broken {
+                    bytes.truncate(cut);
+                }
+                std::fs::write(dir.path().join(name), bytes).unwrap();
+            }
+            assert!(Model::load(dir.path(), &ModelOptions::default()).is_err(), "{broken} {cut}");
+        }
+    }
+    assert!(Model::load("/nonexistent".as_ref(), &ModelOptions::default()).is_err());
+}
+
+#[test]
+fn a_pretrained_model_saves_what_it_is() {
+    let texts = ["the cat sat on the mat", "the dog sat on the log"];
+    let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let tokenizer = Tokenizer::train_bpe(texts.into_iter(), 300, &special).unwrap();
+    let shape = ModelConfig {
+        d_model: 32,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 8,
+        ffn: 64,
+        vocab: 300,
+        rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::None,
+        norm_eps: 1e-5,
+        max_positions: 64,
+        tied_embeddings: true,
+    };
+    let sequences: Vec<Sequence> = texts
+        .iter()
+        .map(|text| {
+            let text = format!(
+                "<|im_start|>user\nsay it<|im_end|>\n<|im_start|>assistant\n{text}<|im_end|>"
+            );
+            let ids = tokenizer.encode(&text, false).unwrap();
+            let loss = vec![true; ids.len()];
+            Sequence { ids, loss }
+        })
+        .collect();
+    let config = PretrainConfig {
+        steps: 200,
+        batch_tokens: 64,
+        learning_rate: 1e-2,
+        warmup: 5,
+        ..PretrainConfig::default()
+    };
+    let run = || {
+        let cpu = device("cpu").unwrap();
+        pretrain(&shape, &sequences, &config, &cpu, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let trained = run();
+    assert_eq!(trained, run(), "equal bits");
+    assert!(trained.losses[199] < 0.3 * trained.losses[0], "{:?}", trained.losses);
+    let files = trained.to_files(&tokenizer, "<|im_end|>", None).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    files.save(dir.path()).unwrap();
+    let loaded = Model::load(dir.path(), &ModelOptions::default()).unwrap();
+    let embedded = Model::from_files(files, &ModelOptions::default()).unwrap();
+    assert_eq!(loaded.digest(), embedded.digest());
+    let config = GenerateConfig { max_new_tokens: 30, ..GenerateConfig::default() };
+    let answer = generate(&loaded, None, &["say it".to_owned()], &config).unwrap().remove(0);
+    assert!(texts.contains(&answer.as_str()), "{answer:?}");
+}
