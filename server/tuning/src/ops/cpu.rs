@@ -7,10 +7,9 @@ use burn::{
 
 /// Whether tensors of this device are plain CPU memory, so that our kernels take them.
 pub(super) fn is_cpu(device: &Device) -> bool {
-    #[allow(irrefutable_let_patterns)] // The only variant when no GPU feature is on.
-    {
-        matches!(device.as_dispatch(), DispatchDevice::Flex(_))
-    }
+    // An autodiff device is a wrapper of its own; what it wraps counts.
+    let inner = device.clone().without_autodiff();
+    matches!(inner.as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// The same values, contiguous.

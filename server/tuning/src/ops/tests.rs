@@ -52,6 +52,13 @@ fn compare<const D: usize, const N: usize>(
 }
 
 #[test]
+fn autodiff_tensors_of_the_cpu_take_the_kernels() {
+    // Else every comparison below would compare the plain expression with itself.
+    assert!(super::cpu::is_cpu(&leaf([1, 1], 1).device()));
+    assert!(super::cpu::is_cpu(&Device::flex()));
+}
+
+#[test]
 fn frozen_products_match_burns() {
     let (out, inner) = (70, 45);
     let w = noise(out * inner, 1);
