@@ -1,17 +1,17 @@
-// Real pages in headless Chromium. FEDSEAL_URL names a running `fedseal serve`; without it the
-// fixture server answers. FEDSEAL_SHOTS names a folder for screenshots. What is compared is always
-// the page against the JSON of the same server, so the tests hold for any run.
+// Real pages in headless Chromium (see server.mjs for what serves them). FEDSEAL_SHOTS names a folder
+// for screenshots. What is compared is always the page against the JSON of the same server, so the
+// tests hold for any run.
 import assert from 'node:assert/strict';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
-import { serveFixture } from '../fixtures/serve.mjs';
+import { ROOT, startServer } from './server.mjs';
 
 const SHOTS = process.env.FEDSEAL_SHOTS;
-let base = process.env.FEDSEAL_URL?.replace(/\/$/, '');
-let fixture, browser, run, report;
+let base, server, browser, run, report;
 const faults = [];
 
 const json = async (path) => (await fetch(base + path)).json();
@@ -41,23 +41,46 @@ function someUpdate() {
 }
 
 before(async () => {
-  if (base === undefined) {
-    fixture = await serveFixture();
-    base = fixture.url;
-  }
+  server = await startServer();
+  base = server.base;
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+  assert.deepEqual(faults, [], 'no script fault and no request to another host');
+});
+
+test('a run is live while it works, and finished without a reload', async (t) => {
+  const live = (await json('/api/runs')).find((r) => r.state === 'running');
+  if (live === undefined) return t.skip('this server has no running run');
+  const page = await open(`/runs/${live.run}`);
+  await page.waitForSelector('[data-testid=live]');
+  await page.getByText('Live', { exact: true }).waitFor();
+  const share = () => page.locator('[data-testid=live] progress').evaluate((bar) => bar.value);
+  const first = await share();
+  await page.waitForFunction(
+    (was) => (document.querySelector('[data-testid=live] progress')?.value ?? 1) > was,
+    first,
+    { timeout: 60_000 },
+  );
+  await shot(page, 'live');
+  if (server.kind === 'real') {
+    assert.equal(await server.ended, 0, 'the run ends well');
+    await page.waitForSelector('[data-state=finished]', { timeout: 15_000 });
+    await page.waitForSelector('[data-testid=live]', { state: 'detached' });
+  }
+  await page.context().close();
+});
+
+test('there is a run to look at', async () => {
   const runs = await json('/api/runs');
   run = (runs.find((r) => r.state === 'finished') ?? runs[0])?.run;
   assert.ok(run, 'the server has no run to show');
   report = await json(`/api/runs/${run}`);
-});
-after(async () => {
-  await browser?.close();
-  fixture?.close();
-  assert.deepEqual(faults, [], 'no script fault and no request to another host');
 });
 
 test('the list names every run and leads to one', async () => {
@@ -125,7 +148,6 @@ test('a round leads to an update, whose proofs hold in the browser', async () =>
   await shot(page, 'update');
   const view = await json(`/api/runs/${run}/updates/${update.update}`);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByText('Download the signed envelope').click()]);
-  const { readFile } = await import('node:fs/promises');
   assert.equal(await readFile(await download.path(), 'utf8'), view.envelope);
   await page.context().close();
 });
@@ -158,20 +180,6 @@ test('answers stand side by side', async () => {
   await page.context().close();
 });
 
-test('a running run is live', async (t) => {
-  const live = (await json('/api/runs')).find((r) => r.state === 'running');
-  if (live === undefined) return t.skip('this server has no running run');
-  const page = await open(`/runs/${live.run}`);
-  await page.waitForSelector('[data-testid=live]');
-  await page.getByText('Live', { exact: true }).waitFor();
-  const share = () => page.locator('[data-testid=live] progress').evaluate((bar) => bar.value);
-  const first = await share();
-  await page.waitForFunction((was) => document.querySelector('[data-testid=live] progress')?.value !== was, first, { timeout: 60_000 }).catch(() => {});
-  if (fixture) assert.ok((await share()) > first, 'the bar moves');
-  await shot(page, 'live');
-  await page.context().close();
-});
-
 test('an unsigned module is refused in words', async () => {
   const page = await open('/modules');
   const folder = await mkdtemp(join(tmpdir(), 'fedseal-'));
@@ -183,6 +191,28 @@ test('an unsigned module is refused in words', async () => {
   await notice.waitFor();
   assert.match(await notice.innerText(), /not signed/i);
   await shot(page, 'modules');
+  await page.context().close();
+});
+
+test('a signed module is registered, the same bytes changed are not', async (t) => {
+  const file = join(ROOT, 'target/policies/benign.wasm');
+  if (server.kind !== 'real' || !existsSync(file)) return t.skip('needs the real server and built policies');
+  const page = await open('/modules');
+  const submit = async (module) => {
+    await page.setInputFiles('input[name=module]', module);
+    await page.setInputFiles('input[name=envelope]', `${file}.dsse.json`);
+    await page.getByRole('button', { name: 'Submit' }).click();
+  };
+  await submit(file);
+  await page.getByText('Registered benign').waitFor();
+  await page.waitForSelector('[data-testid=modules] tbody tr');
+  const bytes = await readFile(file);
+  bytes[bytes.length - 1] ^= 1;
+  const changed = join(await mkdtemp(join(tmpdir(), 'fedseal-')), 'benign.wasm');
+  await writeFile(changed, bytes);
+  await submit(changed);
+  await page.getByText('changed after it was signed').waitFor();
+  assert.equal((await json('/api/modules')).length, 1);
   await page.context().close();
 });
 
