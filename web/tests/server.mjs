@@ -1,0 +1,54 @@
+// What the pages are tested against: a server that runs already (FEDSEAL_URL), the real program with
+// a real small run (FEDSEAL names the binary), or the fixture.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { serveFixture } from '../fixtures/serve.mjs';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** `kind` is `given`, `real` or `fixture`; `close` ends what was started here. */
+export async function startServer() {
+  if (process.env.FEDSEAL_URL) return { kind: 'given', base: process.env.FEDSEAL_URL.replace(/\/$/, ''), close() {} };
+  if (process.env.FEDSEAL) return real(process.env.FEDSEAL);
+  const fixture = await serveFixture();
+  return { kind: 'fixture', base: fixture.url, close: fixture.close };
+}
+
+async function real(binary) {
+  const folder = await mkdtemp(join(tmpdir(), 'fedseal-pages-'));
+  const start = (words) => spawn(binary, words, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = start(['serve', '--runs', folder, '--addr', '127.0.0.1:0']);
+  const base = await new Promise((resolve, reject) => {
+    createInterface({ input: server.stdout }).on('line', (line) => {
+      const url = /http:\/\/\S+/.exec(line);
+      if (url) resolve(url[0]);
+    });
+    server.on('exit', (code) => reject(new Error(`fedseal serve ended with ${code}`)));
+  });
+  const run = start(['run', 'experiments/tiny.toml', '--out', join(folder, 'tiny'), '--quiet', '--no-figures']);
+  run.stdout.resume();
+  const ended = new Promise((resolve) => run.on('exit', resolve));
+  // The report's first version comes when the model is loaded.
+  for (let wait = 0; wait < 600; wait++) {
+    if (run.exitCode !== null && run.exitCode !== 0) break;
+    if ((await fetch(`${base}/api/runs/tiny`)).ok) {
+      return {
+        kind: 'real',
+        base,
+        ended,
+        async close() {
+          run.kill();
+          server.kill();
+          await rm(folder, { recursive: true, force: true });
+        },
+      };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  server.kill();
+  throw new Error(`the run of experiments/tiny.toml wrote no report (exit code ${run.exitCode})`);
+}
