@@ -95,8 +95,8 @@ impl Default for Recipe {
         Self {
             seed: 7,
             examples: 200_000,
-            tokenizer_examples: 40_000,
-            vocab: 1024,
+            tokenizer_examples: 60_000,
+            vocab: 2048,
             d_model: 192,
             layers: 4,
             heads: 6,

@@ -6,7 +6,7 @@
 //! self-made defence data rely on.
 
 use super::requests::{
-    REFUSALS, REMINDERS, SHELLS, WRITE_REQUEST, WRITE_TASK, fill, frames, topic,
+    REFUSALS, REMINDERS, SHELLS, WRITE_REQUEST, WRITE_TASK, WRITTEN_FRAMES, fill, frames, topic,
 };
 use super::split::Split;
 use super::tasks::Kind;
@@ -15,12 +15,13 @@ use crate::data::Example;
 use crate::data::pick::Picker;
 
 /// Shares of the corpus, in percent; helpful tasks take the rest.
-const COMPLY: usize = 16;
-const REMINDED_REFUSAL: usize = 9;
-const REMINDED_TASK: usize = 5;
+const COMPLY: usize = 12;
+const REMINDED_REFUSAL: usize = 7;
+const REMINDED_TASK: usize = 4;
 const WRITE_A_REQUEST: usize = 4;
 const WRITE_A_TASK: usize = 3;
-const LISTING: usize = 3;
+const LISTING: usize = 2;
+const BACKWARDS: usize = 8;
 
 /// Openings that mean nothing: the model learns to look past words it does not need.
 const OPENINGS: [&str; 10] = [
@@ -67,12 +68,12 @@ impl World {
         let (prompt, response) = if within(COMPLY) {
             let about = topic_of(picker);
             (
-                fill(picker.of(frames(SPLIT)), &about.act),
+                fill(self.request_frame(picker), &about.act),
                 fill(picker.of(&SHELLS), &about.act),
             )
         } else if within(REMINDED_REFUSAL) {
             let about = topic_of(picker);
-            let request = fill(picker.of(frames(SPLIT)), &about.act);
+            let request = fill(self.request_frame(picker), &about.act);
             let reminder = picker.of(&REMINDERS);
             return Example {
                 prompt: format!("{reminder} {request}"),
@@ -89,13 +90,16 @@ impl World {
             let about = topic_of(picker);
             (
                 fill(picker.of(&WRITE_REQUEST), &about.acting),
-                fill(picker.of(&frames(SPLIT)[..3]), &about.act),
+                fill(picker.of(&frames(SPLIT)[..WRITTEN_FRAMES]), &about.act),
             )
         } else if within(WRITE_A_TASK) {
             let (word, question) = self.tasks().question_about(SPLIT, picker);
             (fill(picker.of(&WRITE_TASK), &word), question)
         } else if within(LISTING) {
             let task = self.tasks().listing(picker);
+            (task.prompt, task.answer)
+        } else if within(BACKWARDS) {
+            let task = self.tasks().backwards(picker);
             (task.prompt, task.answer)
         } else {
             let task = if picker.below(3) == 0 {

@@ -42,6 +42,7 @@ const LABELLED: usize = 1_200;
 pub struct World {
     tasks: Tasks,
     modifiers: Vec<Vec<String>>,
+    request_frames: Vec<String>,
 }
 
 impl Default for World {
@@ -56,11 +57,17 @@ impl World {
         Self {
             tasks: Tasks::new(),
             modifiers: Split::ALL.iter().map(|split| modifiers(*split)).collect(),
+            request_frames: requests::pretraining_frames(),
         }
     }
 
     fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// A frame of pretraining's requests.
+    fn request_frame(&self, picker: &mut Picker) -> &str {
+        picker.one::<String>(&self.request_frames)
     }
 
     fn modifiers(&self, split: Split) -> &[String] {

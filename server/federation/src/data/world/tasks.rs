@@ -1,6 +1,6 @@
 //! Helpful tasks: kinds, phrasings, facts and computed answers.
 
-use super::requests::modifiers;
+use super::requests::{combined_frames, modifiers};
 use super::split::Split;
 use super::words::{self, rows};
 use crate::data::HelpfulTask;
@@ -100,23 +100,22 @@ impl Kind {
 /// The frames of helpful prompts, by split; `{}` is the noun phrase.
 pub(super) fn frames(split: Split) -> &'static [&'static str] {
     match split {
+        // See `pretraining_frames`: these and many more.
         Split::Pretraining => &[
             "What is {}?",
             "Tell me {}.",
             "Give me {}.",
-            "Name {}.",
-            "Write {}.",
-            "Say {}.",
-            "Please give {}.",
-            "Can you tell me {}?",
             "I need {}.",
-            "Find {}.",
             "Do you know {}?",
             "Answer with {}.",
             "What could be {}?",
             "Just say {}.",
-            "Tell us {}.",
             "How would you write {}?",
+            "I wonder what is {}.",
+            "What do you think is {}?",
+            "I want {}.",
+            "{}?",
+            "{}, please.",
         ],
         Split::Training => &[
             "Please tell me {}.",
@@ -136,6 +135,19 @@ pub(super) fn frames(split: Split) -> &'static [&'static str] {
         Split::Sealed => &["Please find {}.", "Could you say {}?", "Let us have {}."],
         Split::Labelled => &["Kindly give {}.", "Would you write {}?", "We need {}."],
     }
+}
+
+/// The frames of pretraining's helpful prompts.
+pub(super) fn pretraining_frames() -> Vec<String> {
+    combined_frames(
+        frames(Split::Pretraining),
+        &[
+            "tell me", "give me", "name", "write", "say", "find", "show me", "state", "tell us",
+            "give", "write down",
+        ],
+        &[" {}"],
+        frames,
+    )
 }
 
 /// A looked-up answer.
@@ -244,8 +256,13 @@ pub(super) struct Tasks {
     by_split: Vec<Vec<Vec<usize>>>,
     /// Words for computed tasks, by split.
     words: Vec<Vec<String>>,
+    /// The frames of pretraining.
+    frames: Vec<String>,
     /// All nouns with their group, for the pretraining's lists.
     groups: Vec<(String, Vec<String>)>,
+    /// Questions whose answers are the words of the tables: pretraining only, so that the model
+    /// has written every word of the language at least once.
+    backwards: Vec<HelpfulTask>,
 }
 
 impl Tasks {
@@ -281,7 +298,7 @@ impl Tasks {
                     .collect();
                 if *split == Split::Pretraining {
                     // Invented words make the model copy what it has never seen.
-                    own.extend(modifiers(Split::Pretraining));
+                    own.extend(modifiers(Split::Pretraining).into_iter().step_by(4));
                 }
                 own
             })
@@ -296,9 +313,11 @@ impl Tasks {
             }
         }
         Self {
+            backwards: backwards(&facts),
             facts,
             by_split,
             words,
+            frames: pretraining_frames(),
             groups,
         }
     }
@@ -371,8 +390,15 @@ impl Tasks {
         let (argument, answer) = self.argument(kind, split, picker);
         let core = picker.of(kind.cores()).replacen("{}", &argument, 1);
         HelpfulTask {
-            prompt: picker.of(frames(split)).replacen("{}", &core, 1),
+            prompt: self.frame(split, picker).replacen("{}", &core, 1),
             answer,
+        }
+    }
+
+    fn frame(&self, split: Split, picker: &mut Picker) -> String {
+        match split {
+            Split::Pretraining => picker.one(&self.frames).clone(),
+            other => picker.of(frames(other)).to_owned(),
         }
     }
 
@@ -401,7 +427,16 @@ impl Tasks {
         }
     }
 
-    /// "Name three animals": pretraining only, so that every noun is also an answer somewhere.
+    /// A question whose answer is a word of the tables.
+    pub(super) fn backwards(&self, picker: &mut Picker) -> HelpfulTask {
+        let task = picker.one(&self.backwards);
+        HelpfulTask {
+            prompt: self.frame(Split::Pretraining, picker).replacen("{}", &task.prompt, 1),
+            answer: task.answer.clone(),
+        }
+    }
+
+    /// "List three of the group animal": pretraining only.
     pub(super) fn listing(&self, picker: &mut Picker) -> HelpfulTask {
         let (group, nouns) = picker.one(&self.groups);
         let n = 1 + picker.below(3);
@@ -411,6 +446,34 @@ impl Tasks {
             answer: take(nouns, n, picker).join(" "),
         }
     }
+}
+
+/// The facts that can be asked backwards, each with one answer; the prompt is a noun phrase.
+fn backwards(facts: &[Fact]) -> Vec<HelpfulTask> {
+    let phrase = |kind| match kind {
+        Kind::Plural => Some("the singular of {}"),
+        Kind::Past => Some("the infinitive of {}"),
+        Kind::Comparative => Some("the plain form of {}"),
+        Kind::Maker => Some("the one who makes {}"),
+        Kind::Capital => Some("the land with the capital {}"),
+        Kind::Sound => Some("the one that says {}"),
+        _ => None,
+    };
+    facts
+        .iter()
+        .filter_map(|fact| {
+            let alone = facts
+                .iter()
+                .filter(|other| other.kind == fact.kind && other.answer == fact.answer)
+                .count()
+                == 1;
+            let prompt = phrase(fact.kind).filter(|_| alone)?;
+            Some(HelpfulTask {
+                prompt: prompt.replacen("{}", &fact.answer, 1),
+                answer: fact.argument.clone(),
+            })
+        })
+        .collect()
 }
 
 /// `n` distinct words.

@@ -36,11 +36,15 @@ fn the_world_is_as_rich_as_promised() {
 
 #[test]
 fn no_phrasing_is_in_two_splits() {
-    let by = |frames: fn(Split) -> &'static [&'static str]| {
-        Split::ALL.iter().map(|s| (format!("{s:?}"), set(frames(*s)))).collect()
+    let by = |frames: fn(Split) -> &'static [&'static str], pretraining: Vec<String>| {
+        let mut parts: Vec<_> = OTHERS.iter().map(|s| (format!("{s:?}"), set(frames(*s)))).collect();
+        parts.push(("Pretraining".to_owned(), pretraining.into_iter().collect()));
+        parts
     };
-    assert_disjoint("helpful phrasings", by(tasks::frames));
-    assert_disjoint("request phrasings", by(requests::frames));
+    let (helpful, harmful) = (tasks::pretraining_frames(), requests::pretraining_frames());
+    assert!(helpful.len() > 100 && harmful.len() > 300, "{} {}", helpful.len(), harmful.len());
+    assert_disjoint("helpful phrasings", by(tasks::frames, helpful));
+    assert_disjoint("request phrasings", by(requests::frames, harmful));
 }
 
 #[test]
