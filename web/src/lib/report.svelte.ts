@@ -37,7 +37,8 @@ export class LiveReport {
       if (this.#closed) return;
       this.report = report;
       this.problem = null;
-      if (report.state === 'running') this.#listen();
+      // An interrupted run may be resumed while somebody looks at it.
+      if (report.state === 'running' || report.state === 'interrupted') this.#listen();
       else this.#hush();
     } catch (error) {
       if (this.#closed) return;

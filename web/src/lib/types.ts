@@ -69,7 +69,8 @@ export interface SideBySide {
   answers: Record<string, string>;
 }
 
-export type RunState = 'running' | 'finished' | 'failed';
+/** `interrupted`: not finished, and nobody is working on it. */
+export type RunState = 'running' | 'interrupted' | 'finished' | 'failed';
 
 export interface Report {
   run: string;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_federation::replay::{self, Selector};
+use fedseal_federation::runner::Options;
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::places::Places;
 
 /// Executes updates of a run again, from what the log names, and compares transcript and adapter.
 #[derive(Args)]
@@ -24,9 +26,12 @@ pub struct Replay {
     /// Seed of the draw.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads of one tensor operation; the bits do not depend on it.
+    /// Threads of the CPU device; the bits do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Folder of fetched models.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Print the comparison as JSON.
     #[arg(long)]
     json: bool,
@@ -42,7 +47,13 @@ impl Replay {
                 seed: self.seed,
             },
         };
-        let replayed = replay::replay(&self.run, &selector, self.threads)?;
+        let models = self.models.unwrap_or_else(|| Places::find().models());
+        let options = Options {
+            models,
+            threads: Some(self.threads),
+            ..Options::default()
+        };
+        let replayed = replay::replay_with(&self.run, &selector, &options)?;
         let equal = replayed.iter().filter(|one| one.equal()).count();
         let total = replayed.len();
         if self.json {

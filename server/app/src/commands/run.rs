@@ -31,10 +31,10 @@ pub struct Run {
     /// auto, cpu or wgpu, instead of what the experiment says.
     #[arg(long)]
     device: Option<String>,
-    /// Threads of one tensor operation.
+    /// Threads of the CPU device; 0: all cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Updates and evaluations executed side by side.
+    /// Updates and evaluations executed side by side; 0: as many as there are cores.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Folder of signed modules.
@@ -46,6 +46,9 @@ pub struct Run {
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
+    /// Leave the files of figures below target/figures as they are.
+    #[arg(long)]
+    no_figures: bool,
     /// Print the report as JSON instead of the table.
     #[arg(long)]
     json: bool,
@@ -90,8 +93,10 @@ impl Run {
                 }
             })?);
         }
-        let figures = figures::of(&reports, &figures::Origin::here(places.root()));
-        figures::write(&places.figures(), &name, &figures)?;
+        if !self.no_figures {
+            let figures = figures::of(&reports, &figures::Origin::here(places.root()));
+            figures::write(&places.figures(), &name, &figures)?;
+        }
         if self.json {
             output::json(&reports);
         } else {
