@@ -19,7 +19,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// With `quiet` nothing is shown but failures of updates.
+    /// With `quiet` nothing is shown.
     pub fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
