@@ -143,7 +143,8 @@ struct Run {
     count: u64,
 }
 
-/// A dataset with more runs than this is refused: `concat` can double them at every step.
+/// More runs than this, in all datasets together, are refused: `concat` can double them at every
+/// step.
 const MAX_RUNS: usize = 1 << 20;
 
 impl Lineage {
@@ -252,21 +253,24 @@ impl Lineage {
     /// [`Error::Invalid`] when a dataset is malformed (see [`Lineage::validate`]) or a `take`
     /// reads past its input's end.
     pub fn trainings(&self, output: u32) -> Result<Vec<(u32, DataCounts)>> {
-        let mut memo = BTreeMap::new();
+        let mut datasets: BTreeMap<u32, Vec<Run>> = BTreeMap::new();
+        let mut kept = 0;
         let mut out = Vec::new();
+        // One pass in order of ids: inputs are done before the nodes that read them.
         for id in self.ancestors(output) {
-            let Some(node) = self.node(id).filter(|n| n.kind == Kind::Train) else {
-                continue;
-            };
-            let mut counts = DataCounts::default();
-            for input in &node.inputs {
-                if self.node(*input).is_some_and(|n| n.kind.is_dataset()) {
-                    for run in self.runs(*input, &mut memo)? {
-                        counts.add(run.kind, run.count);
-                    }
+            let Some(node) = self.node(id) else { continue };
+            if node.kind == Kind::Train {
+                let mut counts = DataCounts::default();
+                let parts = node.inputs.iter().filter_map(|input| datasets.get(input));
+                for run in parts.flatten() {
+                    counts.add(run.kind, run.count);
                 }
+                out.push((id, counts));
+            } else if node.kind.is_dataset() {
+                let runs = runs_of(node, &datasets, MAX_RUNS - kept)?;
+                kept += runs.len();
+                datasets.insert(id, runs);
             }
-            out.push((id, counts));
         }
         Ok(out)
     }
@@ -283,69 +287,61 @@ impl Lineage {
             .into_iter()
             .fold(DataCounts::default(), |sum, (_, counts)| sum.plus(counts)))
     }
+}
 
-    /// A dataset as runs of equal origin, in order. `memo` holds the datasets done so far.
-    fn runs(&self, id: u32, memo: &mut BTreeMap<u32, Vec<Run>>) -> Result<Vec<Run>> {
-        // In order of ids, so that inputs are done before the nodes that read them: no recursion
-        // over a depth that comes from outside.
-        for id in self.ancestors(id) {
-            let Some(node) = self.node(id).filter(|n| n.kind.is_dataset()) else {
-                continue;
-            };
-            if memo.contains_key(&id) {
-                continue;
-            }
-            let mut runs = Vec::new();
-            match node.kind {
-                Kind::Concat => {
-                    for input in &node.inputs {
-                        let part = memo.get(input).ok_or_else(|| {
-                            invalid(format!(
-                                "node {id}: its input {input} is no dataset before it"
-                            ))
-                        })?;
-                        for run in part {
-                            push_run(&mut runs, *run);
-                        }
-                        if runs.len() > MAX_RUNS {
-                            return Err(invalid(format!("node {id}: more than {MAX_RUNS} runs")));
-                        }
-                    }
+/// A dataset as runs of equal origin, in order, from those before it; at most `most` runs.
+fn runs_of(node: &Node, before: &BTreeMap<u32, Vec<Run>>, most: usize) -> Result<Vec<Run>> {
+    let bad = |detail: &str| invalid(format!("node {} ({:?}): {detail}", node.id, node.kind));
+    let mut runs = Vec::new();
+    let mut inputs = node.inputs.iter().map(|input| {
+        before
+            .get(input)
+            .ok_or_else(|| bad("an input is no dataset before it"))
+    });
+    match node.kind {
+        Kind::Concat => {
+            for input in inputs {
+                for run in input? {
+                    push_run(&mut runs, *run);
                 }
-                Kind::Take => {
-                    let number = |key: &str| {
-                        node.params.get(key).and_then(Value::as_u64).ok_or_else(|| {
-                            invalid(format!("node {id}: a take needs a whole number {key:?}"))
-                        })
-                    };
-                    let (offset, count) = (number("offset")?, number("count")?);
-                    let input = node.inputs.first().and_then(|input| memo.get(input));
-                    let input = input.ok_or_else(|| {
-                        invalid(format!("node {id}: its input is no dataset before it"))
-                    })?;
-                    runs = slice(input, offset, count).ok_or_else(|| {
-                        invalid(format!("node {id}: a take past its input's end"))
-                    })?;
+                if runs.len() > most {
+                    return Err(bad(&format!(
+                        "more than {MAX_RUNS} runs in all datasets together"
+                    )));
                 }
-                kind => push_run(
-                    &mut runs,
-                    Run {
-                        kind,
-                        count: node.count.unwrap_or(0).into(),
-                    },
-                ),
             }
-            let total: u64 = runs.iter().map(|r| r.count).sum();
-            if node.count.map(u64::from) != Some(total) {
-                return Err(invalid(format!(
-                    "node {id}: its count is {:?}, its parts sum to {total}",
-                    node.count
-                )));
-            }
-            memo.insert(id, runs);
         }
-        Ok(memo.get(&id).cloned().unwrap_or_default())
+        Kind::Take => {
+            let number = |key: &str| node.params.get(key).and_then(Value::as_u64);
+            let (Some(offset), Some(count)) = (number("offset"), number("count")) else {
+                return Err(bad("it needs whole numbers offset and count"));
+            };
+            let input = inputs.next().ok_or_else(|| bad("it has no input"))??;
+            runs = slice(input, offset, count).ok_or_else(|| bad("past its input's end"))?;
+        }
+        kind => push_run(
+            &mut runs,
+            Run {
+                kind,
+                count: node.count.unwrap_or(0).into(),
+            },
+        ),
     }
+    if runs.len() > most {
+        return Err(bad(&format!(
+            "more than {MAX_RUNS} runs in all datasets together"
+        )));
+    }
+    let total = runs
+        .iter()
+        .fold(0_u64, |sum, run| sum.saturating_add(run.count));
+    if node.count.map(u64::from) != Some(total) {
+        return Err(bad(&format!(
+            "its count is {:?}, its parts sum to {total}",
+            node.count
+        )));
+    }
+    Ok(runs)
 }
 
 fn push_run(runs: &mut Vec<Run>, run: Run) {

@@ -97,3 +97,98 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::module::{self, ModulePredicate};
+
+    /// Answers one request with this status and body; hands back what was asked.
+    fn serve_once(status: &str, body: String) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            let mut buffer = [0; 4096];
+            loop {
+                let n = stream.read(&mut buffer).unwrap();
+                asked.extend_from_slice(&buffer[..n]);
+                let text = String::from_utf8_lossy(&asked);
+                if n == 0 || text.trim_end().ends_with("]}}") {
+                    break;
+                }
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        (url, thread)
+    }
+
+    fn submission() -> (Registered, Envelope) {
+        let key = SigningKey::from_seed([1; 32]);
+        let registered = Registered {
+            digest: Digest::of(b"wasm"),
+            name: "plain".into(),
+            signer: key.public(),
+        };
+        let about = ModulePredicate::new("plain", "1");
+        (registered, module::sign(b"wasm", &about, &key).unwrap())
+    }
+
+    #[test]
+    fn registered() {
+        let (registered, envelope) = submission();
+        let body = serde_json::to_string(&registered).unwrap();
+        let (url, thread) = serve_once("201 Created", body);
+        assert_eq!(submit_module(&url, b"wasm", &envelope).unwrap(), registered);
+        let asked = thread.join().unwrap();
+        assert!(
+            asked.starts_with("POST /api/modules HTTP/1.1\r\n"),
+            "{asked}"
+        );
+        assert!(asked.contains("\"module\":\"d2FzbQ==\""), "{asked}");
+    }
+
+    #[test]
+    fn refused_with_the_reason() {
+        let body = r#"{"error":"unknown signer","what":"envelope","hint":"add the key"}"#;
+        let (url, _) = serve_once("403 Forbidden", body.into());
+        let error = submit_module(&url, b"wasm", &submission().1).unwrap_err();
+        assert!(matches!(error, Error::Refused { status: 403, .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains("unknown signer") && text.contains("hint: add the key"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn anything_else_is_no_success() {
+        let (registered, envelope) = submission();
+        for (status, body) in [
+            ("200 OK", serde_json::to_string(&registered).unwrap()),
+            ("201 Created", "{}".into()),
+            ("502 Bad Gateway", "<html>".into()),
+        ] {
+            let (url, _) = serve_once(status, body);
+            assert!(submit_module(&url, b"wasm", &envelope).is_err(), "{status}");
+        }
+        let other = Registered {
+            digest: Digest::of(b"other"),
+            ..registered
+        };
+        let (url, _) = serve_once("201 Created", serde_json::to_string(&other).unwrap());
+        let error = submit_module(&url, b"wasm", &envelope).unwrap_err();
+        assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
+        assert!(submit_module("http://127.0.0.1:1", b"wasm", &envelope).is_err());
+    }
+}

@@ -108,7 +108,7 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        source: Box<rusqlite::Error>,
     },
     /// A checkpoint, key or record is wrong.
     #[error("{}: {source}", path.display())]
@@ -116,7 +116,7 @@ pub enum Error {
         /// The file that holds it.
         path: PathBuf,
         /// What is wrong.
-        source: fedseal_client_sdk::Error,
+        source: Box<fedseal_client_sdk::Error>,
     },
 }
 
@@ -138,7 +138,7 @@ impl Error {
     pub(crate) fn verify(path: &Path, source: fedseal_client_sdk::Error) -> Self {
         Error::Verify {
             path: path.to_owned(),
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -76,7 +76,7 @@ impl Registry {
         let path = path.as_ref();
         let fail = |source| Error::Sqlite {
             path: path.to_owned(),
-            source,
+            source: Box::new(source),
         };
         let mut connection = Connection::open(path).map_err(fail)?;
         let configure = |c: &mut Connection| -> rusqlite::Result<i64> {
@@ -255,7 +255,7 @@ impl Registry {
     fn fail(&self, source: rusqlite::Error) -> Error {
         Error::Sqlite {
             path: self.path.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 
