@@ -1,18 +1,18 @@
 //! Full-parameter training of a small decoder from nothing: the model that ships with the project.
 
+mod host;
+mod plain;
+
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::Device;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError,
-    adapter::Target,
-    device,
-    lora::to_host,
+    DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, device,
     model::expected_tensors,
-    ops::{self, RopeTable, Segments},
+    ops::{RopeTable, Segments},
     optimizer::{AdamConfig, AdamW, clip_norm},
     rng::Stream,
 };
@@ -180,7 +180,7 @@ pub fn pretrain(
     };
     adam_config.validate()?;
     check(model, sequences, config)?;
-    let mut network = Network {
+    let network = Network {
         rope: RopeTable::new(
             model.head_dim,
             model.rope_theta,
@@ -189,19 +189,23 @@ pub fn pretrain(
         ),
         config: model,
         device: device.clone().without_autodiff(),
-        values: initial(model, config.seed),
     };
+    let on_host = DeviceKind::of(device) == DeviceKind::Cpu;
+    let mut tensors = initial(model, config.seed);
     let mut adam = AdamW::new(adam_config);
     let mut losses = Vec::with_capacity(config.steps);
     let mut order = Order { seed: config.seed, order: Vec::new(), next: 0, pass: 0 };
     for step in 0..config.steps {
         let batch = order.batch(sequences, config.batch_tokens);
         let tokens = batch.iter().map(|sequence| sequence.ids.len() as u64).sum();
-        let (loss, mut gradients) = device::run(|| network.gradients(&batch))?;
+        let (loss, mut gradients) = device::run(|| match on_host {
+            true => network.gradients_on_host(&tensors, &batch),
+            false => network.gradients(&tensors, &batch),
+        })?;
         clip_norm(&mut gradients, config.clip_norm)?;
         let rate = rate(config, step);
         adam.next_step();
-        for (name, (shape, values)) in &mut network.values {
+        for (name, (shape, values)) in &mut tensors {
             if let Some(gradient) = gradients.get(name) {
                 adam.update(name, values, gradient, rate, shape.len() == 2);
             }
@@ -212,7 +216,6 @@ pub fn pretrain(
             return Err(TuningError::Stopped { steps: step + 1 });
         }
     }
-    let mut tensors = network.values;
     for (name, (_, values)) in &mut tensors {
         for value in values.iter_mut() {
             *value = bf16::from_f32(*value).to_f32();
@@ -313,163 +316,101 @@ impl Order {
     }
 }
 
+/// What both ways of computing gradients need.
 struct Network<'a> {
     config: &'a ModelConfig,
     device: Device,
     rope: RopeTable,
-    values: Values,
 }
 
-/// Trainable tensors of one step, all matrices `[out, in]`.
-struct Leaves {
-    matrices: BTreeMap<String, Tensor<2>>,
-    vectors: BTreeMap<String, Tensor<1>>,
+/// Sequences one after the other, without padding.
+struct Part {
+    ids: Vec<u32>,
+    segments: Segments,
+    /// Rows whose next token the loss counts.
+    rows: Vec<usize>,
+    /// The next token of each of these rows.
+    targets: Vec<u32>,
 }
 
-impl Network<'_> {
-    fn leaves(&self) -> Leaves {
-        let mut leaves = Leaves { matrices: BTreeMap::new(), vectors: BTreeMap::new() };
-        for (name, (shape, values)) in &self.values {
-            let data = TensorData::new(values.clone(), shape.clone());
-            if shape.len() == 2 {
-                let tensor = Tensor::<2>::from_data(data, &self.device).autodiff().require_grad();
-                leaves.matrices.insert(name.clone(), tensor);
-            } else {
-                let tensor = Tensor::<1>::from_data(data, &self.device).autodiff().require_grad();
-                leaves.vectors.insert(name.clone(), tensor);
-            }
-        }
-        leaves
+/// Cuts a batch into packed parts of at most [`PART_TOKENS`] tokens.
+fn parts(batch: &[&Sequence]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = batch;
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = |sequence: &&&Sequence| {
+            tokens += sequence.ids.len();
+            tokens <= PART_TOKENS
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (part, tail) = rest.split_at(count);
+        rest = tail;
+        parts.push(Part::new(part));
     }
+    parts
+}
 
-    /// Mean loss over the batch's counted tokens, and its gradient by name.
-    fn gradients(
-        &self,
-        batch: &[&Sequence],
-    ) -> Result<(f32, BTreeMap<String, Vec<f32>>), TuningError> {
-        let leaves = self.leaves();
-        let counted: usize = batch
-            .iter()
-            .map(|sequence| sequence.loss.iter().skip(1).filter(|&&counts| counts).count())
-            .sum();
-        let mut sums = BTreeMap::new();
-        let mut loss_sum = 0.0;
-        let mut start = 0;
-        while start < batch.len() {
-            let mut end = start;
-            let mut tokens = 0;
-            while let Some(sequence) = batch.get(end) {
-                tokens += sequence.ids.len();
-                if end > start && tokens > PART_TOKENS {
-                    break;
-                }
-                end += 1;
-            }
-            let part = &batch[start..end];
-            start = end;
-            let Some((loss, targets)) = self.loss(&leaves, part) else { continue };
-            let share = targets as f64 / counted as f64;
-            let value =
-                to_host(loss.clone().without_autodiff())?.first().copied().unwrap_or(f32::NAN);
-            if !value.is_finite() {
-                return Err(TuningError::NotFinite("the loss".to_owned()));
-            }
-            loss_sum += f64::from(value) * share;
-            let mut gradients = loss.mul_scalar(share).backward();
-            leaves.add_gradients(&mut gradients, &mut sums)?;
-        }
-        Ok((loss_sum as f32, sums))
-    }
-
-    /// Mean loss of a packed part and the number of tokens it counts; `None` when that is 0.
-    fn loss(&self, leaves: &Leaves, part: &[&Sequence]) -> Option<(Tensor<1>, usize)> {
-        let config = self.config;
-        let eps = config.norm_eps as f32;
-        let segments = Segments::from_lengths(part.iter().map(|sequence| sequence.ids.len()));
-        let positions = segments.positions();
-        let (mut ids, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        for sequence in part {
+impl Part {
+    fn new(sequences: &[&Sequence]) -> Self {
+        let lengths = sequences.iter().map(|sequence| sequence.ids.len());
+        let mut part = Self {
+            ids: Vec::new(),
+            segments: Segments::from_lengths(lengths),
+            rows: Vec::new(),
+            targets: Vec::new(),
+        };
+        for sequence in sequences {
             for (index, (&id, &counts)) in sequence.ids.iter().zip(&sequence.loss).enumerate() {
                 if counts && index > 0 {
-                    rows.push(ids.len() as i64 - 1);
-                    targets.push(i64::from(id));
+                    part.rows.push(part.ids.len() - 1);
+                    part.targets.push(id);
                 }
-                ids.push(i64::from(id));
+                part.ids.push(id);
             }
         }
-        if rows.is_empty() {
-            return None;
-        }
-        let (tokens, counted) = (ids.len(), rows.len());
-        let ints = |values: Vec<i64>| {
-            let count = values.len();
-            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &self.device)
-        };
-        let matrix = |name: &str| leaves.matrices[name].clone();
-        let ones = Tensor::<1>::ones([config.d_model], &self.device);
-        // The fused norm takes a frozen weight; the trained one is a separate factor.
-        let norm = |x: Tensor<2>, name: &str| {
-            ops::rms_norm(x, &ones, eps) * leaves.vectors[name].clone().unsqueeze::<2>()
-        };
-        let embedding = matrix("model.embed_tokens.weight");
-        let mut x = embedding.clone().select(0, ints(ids));
-        for layer in 0..config.layers {
-            let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-            let project =
-                |x: Tensor<2>, target: Target| x.matmul(matrix(&name(&target.path())).transpose());
-            let heads = |x: Tensor<2>, n: usize| x.reshape([tokens, n, config.head_dim]);
-            let normed = norm(x.clone(), &name("input_layernorm"));
-            let q = heads(project(normed.clone(), Target::Q), config.heads);
-            let k = heads(project(normed.clone(), Target::K), config.kv_heads);
-            let v = heads(project(normed, Target::V), config.kv_heads);
-            let q = ops::rope(q, &self.rope, &positions);
-            let k = ops::rope(k, &self.rope, &positions);
-            let mixed = ops::attention(q, k, v, &segments)
-                .reshape([tokens, config.heads * config.head_dim]);
-            x = x + project(mixed, Target::O);
-            let normed = norm(x.clone(), &name("post_attention_layernorm"));
-            let gate = project(normed.clone(), Target::Gate);
-            let up = project(normed, Target::Up);
-            x = x + project(ops::swiglu(gate, up), Target::Down);
-        }
-        let hidden = norm(x, "model.norm.weight").select(0, ints(rows));
-        let head = match config.tied_embeddings {
-            true => embedding,
-            false => matrix("lm_head.weight"),
-        };
-        let logits = hidden.matmul(head.transpose());
-        let targets = ints(targets).unsqueeze_dim::<2>(1);
-        let loss = log_softmax(logits, 1).gather(1, targets).mean().neg();
-        Some((loss, counted))
+        part
     }
 }
 
-impl Leaves {
-    fn add_gradients(
-        &self,
-        gradients: &mut Gradients,
-        sums: &mut BTreeMap<String, Vec<f32>>,
-    ) -> Result<(), TuningError> {
-        let mut add = |name: &String, values: Vec<f32>| {
-            let sum = sums.entry(name.clone()).or_default();
-            if sum.is_empty() {
-                *sum = values;
-            } else {
-                for (sum, value) in sum.iter_mut().zip(values) {
-                    *sum += value;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernels' gradients against burn's automatic ones.
+    #[test]
+    fn both_ways_give_the_same_gradients() {
+        for tied_embeddings in [true, false] {
+            let model = ModelConfig { tied_embeddings, ..ModelConfig::tiny() };
+            let network = Network {
+                rope: RopeTable::new(4, 10_000.0, 64, Default::default()),
+                config: &model,
+                device: Device::flex(),
+            };
+            let mut values = initial(&model, 1);
+            // Large enough that every gradient matters.
+            for value in values.values_mut().flat_map(|(_, values)| values) {
+                *value *= if *value == 1.0 { 1.1 } else { 10.0 };
+            }
+            let sequences: Vec<Sequence> = [7u32, 12, 3]
+                .iter()
+                .map(|&n| Sequence {
+                    ids: (0..n).map(|i| (i * i + n) % 40).collect(),
+                    loss: (0..n).map(|i| i % 3 != 1).collect(),
+                })
+                .collect();
+            let batch: Vec<&Sequence> = sequences.iter().collect();
+            let (loss, fast) = network.gradients_on_host(&values, &batch).unwrap();
+            let (expected_loss, plain) = network.gradients(&values, &batch).unwrap();
+            assert!((loss - expected_loss).abs() < 1e-5, "{loss} {expected_loss}");
+            assert!(fast.keys().eq(plain.keys()));
+            for ((name, fast), plain) in fast.iter().zip(plain.values()) {
+                let size = plain.iter().map(|x| x.abs()).fold(0.0, f32::max);
+                assert!(size > 0.0, "{name}");
+                for (fast, plain) in fast.iter().zip(plain) {
+                    assert!((fast - plain).abs() < 2e-5 * size.max(0.01), "{name}: {fast} {plain}");
                 }
             }
-        };
-        for (name, tensor) in &self.matrices {
-            if let Some(gradient) = tensor.grad_remove(gradients) {
-                add(name, to_host(gradient)?);
-            }
         }
-        for (name, tensor) in &self.vectors {
-            if let Some(gradient) = tensor.grad_remove(gradients) {
-                add(name, to_host(gradient)?);
-            }
-        }
-        Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub fn with_gradient(
 }
 
 /// Calls `work` with (probabilities `[rows, vocab]`, targets, first row, log-probabilities).
-fn blocks(
+pub(crate) fn blocks(
     hidden: &[f32],
     vocab: &Packed,
     targets: &[u32],
