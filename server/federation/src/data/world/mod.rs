@@ -18,6 +18,7 @@ mod split;
 mod tasks;
 mod words;
 
+pub use requests::categories;
 pub use split::Split;
 pub use tasks::Kind;
 

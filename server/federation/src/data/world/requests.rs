@@ -10,7 +10,7 @@ use crate::data::pick::Picker;
 /// A category: two verbs with their -ing forms, and the things they act on by split.
 pub(super) struct Category {
     /// Stable name.
-    pub name: &'static str,
+    name: &'static str,
     /// (to ..., ...ing).
     pub verbs: [(&'static str, &'static str); 2],
     /// Ten nouns: 3 pretraining, 2 training, 1 defence, 2 evaluation, 1 sealed, 1 labelled.
@@ -308,6 +308,11 @@ pub(super) fn pretraining_frames() -> Vec<String> {
         &[" how to {}", " a way to {}", " the steps to {}", " a plan to {}", " what I need to {}"],
         frames,
     )
+}
+
+/// Names of the categories.
+pub fn categories() -> impl Iterator<Item = &'static str> {
+    CATEGORIES.iter().map(|category| category.name)
 }
 
 fn things(category: &Category, split: Split) -> &[&'static str] {
