@@ -12,7 +12,11 @@ use fedseal_tuning::{
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks = stat.rsplit(") ").next().unwrap_or_default();
-    let ticks = ticks.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    let ticks = ticks
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
 }
 
@@ -26,7 +30,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(Path::new(model), &ModelOptions::default())?;
     println!("loaded in {:.2} s", start.elapsed().as_secs_f64());
     let adapter = Adapter::init(&AdapterConfig::default(), model.config(), 1)?;
-    let words = ["river", "stone", "light", "garden", "paper", "seven", "music", "winter"];
+    let words = [
+        "river", "stone", "light", "garden", "paper", "seven", "music", "winter",
+    ];
     let text = |seed: usize, length: usize| -> String {
         let word = |i: usize| words[(seed * 31 + i * i * 7 + i) % words.len()];
         (0..length).map(word).collect::<Vec<_>>().join(" ")
@@ -37,7 +43,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let examples: Vec<Example> = (0..64)
                 .map(|i| Example::new(text(i, 8 + i * 5 % 23), text(i + 7, 6 + i * 11 % 47)))
                 .collect();
-            let config = TrainConfig { steps: 8, batch_size: 8, ..TrainConfig::default() };
+            let config = TrainConfig {
+                steps: 8,
+                batch_size: 8,
+                ..TrainConfig::default()
+            };
             let mut start = Instant::now();
             let mut cpu = cpu_seconds();
             let (mut tokens, mut seconds, mut cpu_total) = (0, 0.0, 0.0);
@@ -60,11 +70,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ControlFlow::Continue(())
             })?;
             let speed = tokens as f64 / seconds;
-            println!("train: {speed:.0} tokens/s, {:.0} per cpu second", tokens as f64 / cpu_total);
+            println!(
+                "train: {speed:.0} tokens/s, {:.0} per cpu second",
+                tokens as f64 / cpu_total
+            );
         }
         _ => {
             let prompts: Vec<String> = (0..200).map(|i| text(i, 4 + i % 12)).collect();
-            let config = GenerateConfig { max_new_tokens: 32, ..GenerateConfig::default() };
+            let config = GenerateConfig {
+                max_new_tokens: 32,
+                ..GenerateConfig::default()
+            };
             let start = Instant::now();
             let answers = generate(&model, Some(&adapter), &prompts, &config)?;
             println!(

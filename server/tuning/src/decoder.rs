@@ -12,8 +12,8 @@ use crate::{
 
 /// One decoder block.
 pub(crate) struct Layer {
-    attention_norm: Tensor<1>,
-    ffn_norm: Tensor<1>,
+    pub(crate) attention_norm: Tensor<1>,
+    pub(crate) ffn_norm: Tensor<1>,
     /// By [`Target`], in its order.
     pub(crate) weights: [FrozenWeight; 7],
 }
@@ -22,7 +22,7 @@ pub(crate) struct Layer {
 pub(crate) struct Decoder {
     pub(crate) embedding: FrozenWeight,
     pub(crate) layers: Vec<Layer>,
-    norm: Tensor<1>,
+    pub(crate) norm: Tensor<1>,
     /// `None` when the embedding is the output matrix.
     head: Option<FrozenWeight>,
     pub(crate) rope: RopeTable,

@@ -1,20 +1,20 @@
 //! Batched generation with a key and value cache.
 
+mod tensors;
+
 use std::collections::VecDeque;
 
-use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Model, TuningError,
-    decoder::Attend,
-    device,
+    Adapter, Model, TuningError, device,
+    inference::{CpuDecoder, Text, TextCache},
     lora::{Lora, to_host},
-    ops::{self, Segments},
     rng::Stream,
     sampling::Sampler,
 };
+use tensors::HostCache;
 
 /// How [`generate`] writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,9 +99,7 @@ pub(crate) fn generate_tokens(
     config: &GenerateConfig,
 ) -> Result<Vec<Vec<u32>>, TuningError> {
     config.validate()?;
-    let lora = adapter
-        .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
-        .transpose()?;
+    let engine = Engine::new(model, adapter)?;
     let room = model.config().max_positions.saturating_sub(config.max_new_tokens).max(1);
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
@@ -119,43 +117,27 @@ pub(crate) fn generate_tokens(
     if config.max_new_tokens == 0 {
         return Ok(done);
     }
-    let writer = Writer { model, lora: lora.as_ref(), config };
-    device::run(|| {
-        let mut rows: Vec<Row> = Vec::new();
-        loop {
-            let free = config.batch_size.saturating_sub(rows.len());
-            // New rows join in groups, so that their prompts are read in few large passes.
-            if !waiting.is_empty() && (rows.is_empty() || free >= config.batch_size.div_ceil(4)) {
-                let mut fresh = Vec::new();
-                let mut tokens = 0;
-                while let Some((_, ids)) = waiting.front() {
-                    tokens += ids.len();
-                    if fresh.len() == free || (!fresh.is_empty() && tokens > PREFILL_TOKENS) {
-                        break;
-                    }
-                    fresh.extend(waiting.pop_front());
-                }
-                rows.append(&mut writer.read_prompts(&fresh)?);
-            } else if rows.is_empty() {
-                return Ok(done);
-            } else {
-                writer.write_token(&mut rows)?;
-            }
-            let mut open = Vec::with_capacity(rows.len());
-            for row in rows {
-                if writer.is_finished(&row)? {
-                    let mut ids = row.written;
-                    if ids.last().is_some_and(|id| model.eos().contains(id)) {
-                        ids.pop();
-                    }
-                    done[row.index] = ids;
-                } else {
-                    open.push(row);
-                }
-            }
-            rows = open;
-        }
-    })
+    let waiting: Vec<_> = waiting.into();
+    let finished = device::run(|| {
+        let prefix = engine.read_prefix(&waiting);
+        let writer = Writer { model, engine: &engine, prefix: prefix.as_ref(), config };
+        // A small model stays in the caches of the processor: there, threads that write
+        // texts of their own beat threads that share every product.
+        let lanes = if engine.is_small() {
+            rayon::current_num_threads().min(waiting.len().div_ceil(4)).max(1)
+        } else {
+            1
+        };
+        let batch = config.batch_size.div_ceil(lanes);
+        (0..lanes)
+            .into_par_iter()
+            .map(|lane| writer.run(waiting.iter().skip(lane).step_by(lanes).collect(), batch))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    for (index, ids) in finished.into_iter().flatten() {
+        done[index] = ids;
+    }
+    Ok(done)
 }
 
 /// The text of finished tokens, cut before the first stop text.
@@ -167,6 +149,59 @@ fn finished_text(model: &Model, ids: &[u32], stop: &[String]) -> Result<String, 
     Ok(text)
 }
 
+/// A prompt's number and its tokens.
+type Prompt = (usize, Vec<u32>);
+
+/// What reads tokens.
+enum Engine<'a> {
+    /// The kernels alone.
+    Cpu(Box<CpuDecoder<'a>>),
+    /// Tensors: any device, and the oracle of the other one.
+    Burn { model: &'a Model, lora: Option<Lora> },
+}
+
+/// A model whose matrices fit the caches of a core, bytes.
+const SMALL: usize = 16 << 20;
+/// Shortest beginning that is worth reading once for all prompts.
+const SHORTEST_PREFIX: usize = 8;
+
+impl<'a> Engine<'a> {
+    fn new(model: &'a Model, adapter: Option<&Adapter>) -> Result<Self, TuningError> {
+        if let Some(decoder) = CpuDecoder::new(model.decoder(), adapter)? {
+            return Ok(Self::Cpu(Box::new(decoder)));
+        }
+        Self::burn(model, adapter)
+    }
+
+    fn burn(model: &'a Model, adapter: Option<&Adapter>) -> Result<Self, TuningError> {
+        let lora = adapter
+            .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
+            .transpose()?;
+        Ok(Self::Burn { model, lora })
+    }
+
+    fn is_small(&self) -> bool {
+        matches!(self, Self::Cpu(decoder) if decoder.bytes() <= SMALL)
+    }
+
+    /// Reads the beginning that all prompts share (a template's, mostly). What follows gets
+    /// the same bits with and without it.
+    fn read_prefix(&self, prompts: &[Prompt]) -> Option<TextCache> {
+        let Self::Cpu(decoder) = self else { return None };
+        let [(_, first), rest @ ..] = prompts else { return None };
+        let shared = rest.iter().fold(first.len() - 1, |shared, (_, ids)| {
+            let equal = first.iter().zip(ids).take_while(|(a, b)| a == b).count();
+            shared.min(equal).min(ids.len() - 1)
+        });
+        if rest.is_empty() || shared < SHORTEST_PREFIX {
+            return None;
+        }
+        let mut cache = decoder.cache(shared);
+        decoder.read(&mut [Text { cache: &mut cache, ids: &first[..shared] }]);
+        Some(cache)
+    }
+}
+
 /// One text in the making.
 struct Row {
     /// Which prompt it answers.
@@ -176,77 +211,117 @@ struct Row {
     cache: Cache,
 }
 
-/// Keys and values of one text, by layer: `[tokens, kv_heads * head_dim]`.
-struct Cache {
-    keys: Vec<Vec<f32>>,
-    values: Vec<Vec<f32>>,
+enum Cache {
+    Cpu(TextCache),
+    Burn(HostCache),
 }
 
 struct Writer<'a> {
     model: &'a Model,
-    lora: Option<&'a Lora>,
+    engine: &'a Engine<'a>,
+    prefix: Option<&'a TextCache>,
     config: &'a GenerateConfig,
 }
 
 impl Writer<'_> {
+    /// Answers prompts, `batch` at a time; the tokens of each, without the end token.
+    fn run(&self, prompts: Vec<&Prompt>, batch: usize) -> Result<Vec<Prompt>, TuningError> {
+        let mut waiting = VecDeque::from(prompts);
+        let mut done = Vec::with_capacity(waiting.len());
+        let mut rows: Vec<Row> = Vec::new();
+        loop {
+            let free = batch.saturating_sub(rows.len());
+            // New rows join in groups, so that their prompts are read in few large passes.
+            if !waiting.is_empty() && (rows.is_empty() || free >= batch.div_ceil(4)) {
+                let mut fresh = Vec::new();
+                let mut tokens = 0;
+                while let Some((_, ids)) = waiting.front() {
+                    tokens += ids.len();
+                    if fresh.len() == free || (!fresh.is_empty() && tokens > PREFILL_TOKENS) {
+                        break;
+                    }
+                    fresh.extend(waiting.pop_front());
+                }
+                rows.append(&mut self.read_prompts(&fresh)?);
+            } else if rows.is_empty() {
+                return Ok(done);
+            } else {
+                self.write_token(&mut rows)?;
+            }
+            let mut open = Vec::with_capacity(rows.len());
+            for row in rows {
+                if self.is_finished(&row)? {
+                    let mut ids = row.written;
+                    if ids.last().is_some_and(|id| self.model.eos().contains(id)) {
+                        ids.pop();
+                    }
+                    done.push((row.index, ids));
+                } else {
+                    open.push(row);
+                }
+            }
+            rows = open;
+        }
+    }
+
     /// Reads prompts and draws the first token of each.
-    fn read_prompts(&self, prompts: &[(usize, Vec<u32>)]) -> Result<Vec<Row>, TuningError> {
+    fn read_prompts(&self, prompts: &[&Prompt]) -> Result<Vec<Row>, TuningError> {
+        let room = self.config.max_new_tokens.min(256);
         let shape = self.model.config();
-        let ids: Vec<u32> = prompts.iter().flat_map(|(_, ids)| ids).copied().collect();
-        let segments = Segments::from_lengths(prompts.iter().map(|(_, ids)| ids.len()));
-        let last: Vec<usize> = segments.ranges().map(|range| range.end - 1).collect();
-        let width = shape.kv_heads * shape.head_dim;
         let mut rows: Vec<Row> = prompts
             .iter()
             .map(|(index, ids)| {
-                let empty = || {
-                    let capacity = (ids.len() + self.config.max_new_tokens.min(256)) * width;
-                    (0..shape.layers).map(|_| Vec::with_capacity(capacity)).collect()
+                let tokens = ids.len() + room;
+                let cache = match (self.engine, self.prefix) {
+                    (Engine::Cpu(cpu), None) => Cache::Cpu(cpu.cache(tokens)),
+                    (Engine::Cpu(cpu), Some(prefix)) => Cache::Cpu(cpu.continued(prefix, tokens)),
+                    (Engine::Burn { .. }, _) => Cache::Burn(HostCache::new(shape.layers)),
                 };
-                let cache = Cache { keys: empty(), values: empty() };
                 Row { index: *index, written: Vec::new(), cache }
             })
             .collect();
-        let mut error = None;
-        let attend = Prefill { segments: &segments, rows: &mut rows, width, error: &mut error };
-        let hidden = self.model.decoder().forward(
-            &ids,
-            &segments.positions(),
-            attend,
-            self.lora,
-            Some(&last),
-        );
-        if let Some(error) = error {
-            return Err(error);
-        }
-        self.draw(hidden, &mut rows)?;
+        let skip = self.prefix.map_or(0, TextCache::tokens);
+        let fresh: Vec<&[u32]> =
+            prompts.iter().map(|(_, ids)| ids.get(skip..).unwrap_or_default()).collect();
+        self.read_and_draw(&mut rows, &fresh)?;
         Ok(rows)
     }
 
     /// Feeds every row its last token and draws the next.
     fn write_token(&self, rows: &mut [Row]) -> Result<(), TuningError> {
-        let shape = self.model.config();
-        let width = (shape.kv_heads * shape.head_dim).max(1);
-        let ids: Vec<u32> =
+        let last: Vec<u32> =
             rows.iter().map(|row| row.written.last().copied().unwrap_or_default()).collect();
-        let positions: Vec<u32> = rows
-            .iter()
-            .map(|row| row.cache.keys.first().map_or(0, |keys| (keys.len() / width) as u32))
-            .collect();
-        let mut error = None;
-        let attend = Cached { rows, error: &mut error };
-        let hidden =
-            self.model.decoder().forward(&ids, &positions, attend, self.lora, None);
-        if let Some(error) = error {
-            return Err(error);
-        }
-        self.draw(hidden, rows)
+        let fresh: Vec<&[u32]> = last.iter().map(std::slice::from_ref).collect();
+        self.read_and_draw(rows, &fresh)
     }
 
-    /// Draws the next token of every row from its final hidden state.
-    fn draw(&self, hidden: Tensor<2>, rows: &mut [Row]) -> Result<(), TuningError> {
+    /// Reads the new tokens of every row and draws its next one.
+    fn read_and_draw(&self, rows: &mut [Row], fresh: &[&[u32]]) -> Result<(), TuningError> {
+        let logits = match self.engine {
+            Engine::Cpu(decoder) => {
+                let mut texts: Vec<Text<'_>> = rows
+                    .iter_mut()
+                    .zip(fresh)
+                    .filter_map(|(row, &ids)| match &mut row.cache {
+                        Cache::Cpu(cache) => Some(Text { cache, ids }),
+                        Cache::Burn(_) => None,
+                    })
+                    .collect();
+                decoder.logits(&decoder.read(&mut texts))
+            }
+            Engine::Burn { model, lora } => {
+                let mut caches: Vec<&mut HostCache> = rows
+                    .iter_mut()
+                    .filter_map(|row| match &mut row.cache {
+                        Cache::Burn(cache) => Some(cache),
+                        Cache::Cpu(_) => None,
+                    })
+                    .collect();
+                let hidden = tensors::read(model, lora.as_ref(), &mut caches, fresh)?;
+                to_host(model.decoder().vocab().forward(hidden))?
+            }
+        };
         let vocab = self.model.config().vocab;
-        let logits = to_host(self.model.decoder().vocab().forward(hidden))?;
         let GenerateConfig { temperature, top_k, top_p, seed, .. } = *self.config;
         let sampler = Sampler { temperature, top_k, top_p };
         rows.par_iter_mut().zip(logits.par_chunks_exact(vocab)).for_each(|(row, logits)| {
@@ -267,115 +342,4 @@ impl Writer<'_> {
         let text = self.model.tokenizer().decode(&row.written)?;
         Ok(self.config.stop.iter().any(|stop| text.contains(stop.as_str())))
     }
-}
-
-/// Attention over prompts, which fills the rows' caches.
-struct Prefill<'a> {
-    segments: &'a Segments,
-    rows: &'a mut [Row],
-    width: usize,
-    error: &'a mut Option<TuningError>,
-}
-
-impl Attend for Prefill<'_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
-        match (to_host(k.clone()), to_host(v.clone())) {
-            (Ok(keys), Ok(values)) => {
-                for (row, range) in self.rows.iter_mut().zip(self.segments.ranges()) {
-                    let range = range.start * self.width..range.end * self.width;
-                    row.cache.keys[layer].extend_from_slice(&keys[range.clone()]);
-                    row.cache.values[layer].extend_from_slice(&values[range]);
-                }
-            }
-            (Err(error), _) | (_, Err(error)) => *self.error = Some(error),
-        }
-        ops::attention(q, k, v, self.segments)
-    }
-}
-
-/// Attention of one new token a row over its cache, on the host.
-struct Cached<'a> {
-    rows: &'a mut [Row],
-    error: &'a mut Option<TuningError>,
-}
-
-impl Attend for Cached<'_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
-        let device = q.device();
-        let [tokens, heads, head_dim] = q.dims();
-        let kv_heads = k.dims()[1];
-        let (q, k, v) = match (to_host(q), to_host(k), to_host(v)) {
-            (Ok(q), Ok(k), Ok(v)) => (q, k, v),
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
-                *self.error = Some(error);
-                return Tensor::zeros([tokens, heads, head_dim], &device);
-            }
-        };
-        let width = kv_heads * head_dim;
-        let mut mixed = vec![0.0f32; tokens * heads * head_dim];
-        self.rows
-            .par_iter_mut()
-            .zip(mixed.par_chunks_exact_mut(heads * head_dim))
-            .zip(q.par_chunks_exact(heads * head_dim))
-            .zip(k.par_chunks_exact(width).zip(v.par_chunks_exact(width)))
-            .for_each(|(((row, mixed), q), (k, v))| {
-                let keys = &mut row.cache.keys[layer];
-                let values = &mut row.cache.values[layer];
-                keys.extend_from_slice(k);
-                values.extend_from_slice(v);
-                attend_row(q, keys, values, mixed, kv_heads, head_dim);
-            });
-        Tensor::from_data(TensorData::new(mixed, [tokens, heads, head_dim]), &device)
-    }
-}
-
-/// One token's attention: `q` and `mixed` are `[heads, head_dim]`, `keys` and `values`
-/// `[positions, kv_heads, head_dim]`.
-fn attend_row(
-    q: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    mixed: &mut [f32],
-    kv_heads: usize,
-    head_dim: usize,
-) {
-    let group = q.len() / head_dim / kv_heads;
-    let scale = 1.0 / (head_dim as f32).sqrt();
-    let width = kv_heads * head_dim;
-    let mut scores = vec![0.0f32; keys.len() / width];
-    for (head, (q, mixed)) in
-        q.chunks_exact(head_dim).zip(mixed.chunks_exact_mut(head_dim)).enumerate()
-    {
-        let offset = head / group * head_dim;
-        let mut top = f32::NEG_INFINITY;
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-            *score = dot(q, &key[offset..offset + head_dim]) * scale;
-            top = top.max(*score);
-        }
-        let mut total = 0.0;
-        for score in &mut scores {
-            *score = (*score - top).exp();
-            total += *score;
-        }
-        for (score, value) in scores.iter().zip(values.chunks_exact(width)) {
-            let weight = score / total;
-            for (mixed, value) in mixed.iter_mut().zip(&value[offset..offset + head_dim]) {
-                *mixed += weight * value;
-            }
-        }
-    }
-}
-
-/// A dot product in eight fixed lanes, so that it vectorises and its bits do not change.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a8, a1) = a.as_chunks::<8>();
-    let (b8, b1) = b.as_chunks::<8>();
-    let mut lanes = [0.0f32; 8];
-    for (a, b) in a8.iter().zip(b8) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    let tail: f32 = a1.iter().zip(b1).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + tail
 }

@@ -47,6 +47,7 @@ mod error;
 mod generate;
 mod gguf;
 mod gguf_blocks;
+mod inference;
 mod lora;
 mod model;
 mod optimizer;

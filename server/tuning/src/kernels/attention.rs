@@ -4,7 +4,11 @@
 //! backward pass computes the weights again. An example and a key-value head are one unit of
 //! work on one thread, so sums have a fixed order.
 
+mod cache;
+
 use std::ops::Range;
+
+pub use cache::{Feed, KeyValues, forward_cached};
 
 use super::{
     LANES,
@@ -113,7 +117,10 @@ fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
     );
     let mut end = 0;
     for range in examples {
-        assert!(range.start == end && range.end >= end, "examples cover the tokens in order");
+        assert!(
+            range.start == end && range.end >= end,
+            "examples cover the tokens in order"
+        );
         end = range.end;
     }
     assert_eq!(end, tokens, "examples cover the tokens in order");
@@ -180,36 +187,76 @@ fn forward_unit(
     let heads = inputs.heads;
     let (dim, length) = (heads.dim, tokens.len());
     let width = heads.query_width();
-    let panels = length.div_ceil(NR);
-    with_scratch(panels * NR * dim + BLOCK * length, |scratch| {
-        let (keys, scores) = scratch.split_at_mut(panels * NR * dim);
+    with_scratch(length.div_ceil(NR) * NR * dim, |keys| {
         transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
         let values = &inputs.v[tokens.start * heads.kv_width() + kv_head * dim..];
+        let queries = Queries {
+            q: &inputs.q[tokens.start * width..tokens.end * width],
+            heads,
+            before: 0,
+        };
+        let keys = Right::panels(keys, dim);
+        let values = Right::rows(values, heads.kv_width());
+        let mixed = mixed.part(tokens.start * width, length * width);
+        let logs = log_sums.part(tokens.start * heads.query, length * heads.query);
+        // SAFETY: nobody else writes the heads of this group for these tokens.
+        unsafe { attend_group(queries, kv_head, keys, values, mixed, Some(logs)) };
+    });
+}
+
+/// Queries of consecutive tokens.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    /// `[tokens, query heads, dim]`
+    q: &'a [f32],
+    heads: Heads,
+    /// Keys that all of these tokens see before their own.
+    before: usize,
+}
+
+/// The heads that share one key-value head, for consecutive tokens: writes their part of
+/// `mixed`, `[tokens, query heads, dim]`, and of `log_sums`, `[tokens, query heads]`.
+///
+/// # Safety
+/// Nobody else may touch these heads of `mixed` and `log_sums` during the call.
+unsafe fn attend_group(
+    queries: Queries<'_>,
+    kv_head: usize,
+    keys: Right<'_>,
+    values: Right<'_>,
+    mixed: Shared,
+    log_sums: Option<Shared>,
+) {
+    let Queries { q, heads, before } = queries;
+    let (dim, width) = (heads.dim, heads.query_width());
+    let tokens = q.len() / width;
+    with_scratch(BLOCK.min(tokens) * (before + tokens), |scores| {
         for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-            for first in (0..length).step_by(BLOCK) {
-                let last = length.min(first + BLOCK);
-                let rows = last - first;
-                let at = (tokens.start + first) * width + head * dim;
-                let queries = Left::rows(&inputs.q[at..], width);
+            for first in (0..tokens).step_by(BLOCK) {
+                let end = tokens.min(first + BLOCK);
+                let (rows, last) = (end - first, before + end);
+                let at = first * width + head * dim;
                 let scores = &mut scores[..rows * last];
-                let keys = Right::panels(keys, dim);
-                multiply_serial((rows, last, dim), queries, keys, scores, last, Start::Zero);
+                let left = Left::rows(&q[at..], width);
+                multiply_serial((rows, last, dim), left, keys, scores, last, Start::Zero);
                 let mut sums = [0.0; BLOCK];
                 let mut logs = [0.0; BLOCK];
-                softmax_rows(scores, last, first, heads.scale(), &mut sums[..rows], &mut logs);
+                let (sums, logs) = (&mut sums[..rows], &mut logs[..rows]);
+                softmax_rows(scores, last, before + first, heads.scale(), sums, logs);
                 let out = mixed.part(at, (rows - 1) * width + dim);
-                let right = Right::rows(values, heads.kv_width());
                 let left = Left::rows(scores, last);
                 let shape = (rows, dim, last);
-                // SAFETY: nobody else touches this head of these tokens.
-                unsafe { multiply_into(shape, left, right, out, width, Start::Zero, false) };
+                // SAFETY: the caller's promise.
+                unsafe { multiply_into(shape, left, values, out, width, Start::Zero, false) };
                 for row in 0..rows {
-                    let log_at = (tokens.start + first + row) * heads.query + head;
-                    // SAFETY: this head of one token: nobody else's, and written by now.
-                    let (out, log) =
-                        unsafe { (out.slice(row * width, dim), log_sums.slice(log_at, 1)) };
+                    // SAFETY: one head of one token, by the caller's promise; written by now.
+                    let out = unsafe { out.slice(row * width, dim) };
                     math::scale(out, 1.0 / sums[row]);
-                    log[0] = logs[row];
+                    if let Some(log_sums) = log_sums {
+                        // SAFETY: as above.
+                        let log = unsafe { log_sums.slice((first + row) * heads.query + head, 1) };
+                        log[0] = logs[row];
+                    }
                 }
             }
         }
@@ -321,7 +368,11 @@ pub fn backward(
     let mut q = vec![0.0; inputs.q.len()];
     let mut k = vec![0.0; inputs.k.len()];
     let mut v = vec![0.0; inputs.v.len()];
-    let shared = [Shared::new(&mut q), Shared::new(&mut k), Shared::new(&mut v)];
+    let shared = [
+        Shared::new(&mut q),
+        Shared::new(&mut k),
+        Shared::new(&mut v),
+    ];
     let units = examples.len() * heads.kv;
     parallel::for_ranges(units, 3 * cost(heads, tokens, examples), &|range| {
         for unit in range {

@@ -18,22 +18,48 @@ pub struct Pair<'a> {
     pub scale: f32,
 }
 
-/// Adds `scale · (x · Aᵀ) · Bᵀ` to `out`, `[m, out]`, and returns `scale · x · Aᵀ`,
-/// `[m, rank]`, which the way back needs.
-///
-/// # Panics
-/// When the lengths do not fit each other.
-pub fn add_forward(x: &[f32], m: usize, pair: Pair<'_>, out: &mut [f32]) -> Vec<f32> {
-    let rank = pair.rank;
-    let inner = pair.a.len() / rank;
-    let width = pair.b.len() / rank;
-    let a = Packed::new(pair.a, rank, inner);
-    let mut low = super::gemm::product(x, m, &a);
-    scale_in_place(&mut low, pair.scale);
-    let b = Packed::new(pair.b, width, rank);
-    let shape = (m, width, rank);
-    multiply(shape, Left::rows(&low, rank), b.right(), out, width, Start::Output);
-    low
+/// A pair, packed for the way forward.
+#[derive(Debug)]
+pub struct PackedPair {
+    a: Packed,
+    b: Packed,
+    scale: f32,
+}
+
+impl PackedPair {
+    /// Packs a pair.
+    ///
+    /// # Panics
+    /// When A and B do not hold `rank` rows and columns.
+    pub fn new(pair: Pair<'_>) -> Self {
+        let rank = pair.rank;
+        Self {
+            a: Packed::new(pair.a, rank, pair.a.len() / rank),
+            b: Packed::new(pair.b, pair.b.len() / rank, rank),
+            scale: pair.scale,
+        }
+    }
+
+    /// Adds `scale · (x · Aᵀ) · Bᵀ` to `out`, `[m, out]`, and returns `scale · x · Aᵀ`,
+    /// `[m, rank]`, which the way back needs.
+    ///
+    /// # Panics
+    /// When the lengths do not fit each other.
+    pub fn add(&self, x: &[f32], m: usize, out: &mut [f32]) -> Vec<f32> {
+        let (rank, width) = (self.a.out(), self.b.out());
+        let mut low = super::gemm::product(x, m, &self.a);
+        scale_in_place(&mut low, self.scale);
+        let shape = (m, width, rank);
+        multiply(
+            shape,
+            Left::rows(&low, rank),
+            self.b.right(),
+            out,
+            width,
+            Start::Output,
+        );
+        low
+    }
 }
 
 /// Gradients of a pair.
@@ -45,7 +71,7 @@ pub struct Gradients {
     pub b: Vec<f32>,
 }
 
-/// The way back: `x` is `[m, inner]`, `low` is what [`add_forward`] gave, `grad` is
+/// The way back: `x` is `[m, inner]`, `low` is what [`PackedPair::add`] gave, `grad` is
 /// `[m, out]`. Adds to `grad_x`, `[m, inner]`, where one is wanted. Sums over tokens run in
 /// order.
 ///
@@ -65,20 +91,48 @@ pub fn backward(
     // [m, rank] = scale · grad · B
     let mut grad_low = vec![0.0; m * rank];
     let b = Right::rows(pair.b, rank);
-    multiply((m, rank, width), Left::rows(grad, width), b, &mut grad_low, rank, Start::Zero);
+    multiply(
+        (m, rank, width),
+        Left::rows(grad, width),
+        b,
+        &mut grad_low,
+        rank,
+        Start::Zero,
+    );
     scale_in_place(&mut grad_low, pair.scale);
     if let Some(grad_x) = grad_x {
         let left = Left::rows(&grad_low, rank);
-        multiply((m, inner, rank), left, Right::rows(pair.a, inner), grad_x, inner, Start::Output);
+        multiply(
+            (m, inner, rank),
+            left,
+            Right::rows(pair.a, inner),
+            grad_x,
+            inner,
+            Start::Output,
+        );
     }
     let mut a = vec![0.0; rank * inner];
     let left = Left::transposed(&grad_low, rank);
-    multiply((rank, inner, m), left, Right::rows(x, inner), &mut a, inner, Start::Zero);
+    multiply(
+        (rank, inner, m),
+        left,
+        Right::rows(x, inner),
+        &mut a,
+        inner,
+        Start::Zero,
+    );
     // As Bᵀ, so that the long rows of `grad` are read along.
     let mut b = vec![0.0; rank * width];
     memory::with_scratch(rank * width, |transposed| {
         let left = Left::transposed(low, rank);
-        multiply((rank, width, m), left, Right::rows(grad, width), transposed, width, Start::Zero);
+        multiply(
+            (rank, width, m),
+            left,
+            Right::rows(grad, width),
+            transposed,
+            width,
+            Start::Zero,
+        );
         for (out, row) in b.chunks_exact_mut(rank).enumerate() {
             for (r, value) in row.iter_mut().enumerate() {
                 *value = transposed[r * width + out];

@@ -40,17 +40,22 @@ pub fn with_gradient(
     let width = vocab.inner();
     let mut result = vec![0.0; targets.len()];
     let mut gradient = vec![0.0; hidden.len()];
-    blocks(hidden, vocab, targets, |probabilities, targets, first, logs| {
-        result[first..first + logs.len()].copy_from_slice(logs);
-        let rows = targets.len();
-        for (row, &target) in probabilities.chunks_exact_mut(vocab.out()).zip(targets) {
-            row[target as usize] -= 1.0;
-        }
-        let out = &mut gradient[first * width..(first + rows) * width];
-        let shape = (rows, width, vocab.out());
-        let left = Left::rows(probabilities, vocab.out());
-        multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
-    });
+    blocks(
+        hidden,
+        vocab,
+        targets,
+        |probabilities, targets, first, logs| {
+            result[first..first + logs.len()].copy_from_slice(logs);
+            let rows = targets.len();
+            for (row, &target) in probabilities.chunks_exact_mut(vocab.out()).zip(targets) {
+                row[target as usize] -= 1.0;
+            }
+            let out = &mut gradient[first * width..(first + rows) * width];
+            let shape = (rows, width, vocab.out());
+            let left = Left::rows(probabilities, vocab.out());
+            multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
+        },
+    );
     (result, gradient)
 }
 
@@ -63,7 +68,10 @@ pub(crate) fn blocks(
 ) {
     let (out, width) = (vocab.out(), vocab.inner());
     assert_eq!(hidden.len(), targets.len() * width, "one target per row");
-    assert!(targets.iter().all(|&t| (t as usize) < out), "targets within the vocabulary");
+    assert!(
+        targets.iter().all(|&t| (t as usize) < out),
+        "targets within the vocabulary"
+    );
     let most = (LOGITS / out).max(1);
     let count = targets.len().div_ceil(most).max(1);
     let rows = targets.len().div_ceil(count).max(1);

@@ -144,7 +144,10 @@ mod tests {
     fn ln_is_the_real_one_rounded() {
         for i in 1..100_000_u32 {
             let x = i as f32 * 0.37;
-            assert!((f64::from(ln(x)) - f64::from(x).ln()).abs() <= 5e-7 * f64::from(x).ln().abs().max(1e-3));
+            assert!(
+                (f64::from(ln(x)) - f64::from(x).ln()).abs()
+                    <= 5e-7 * f64::from(x).ln().abs().max(1e-3)
+            );
         }
     }
 }

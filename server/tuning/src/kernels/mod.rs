@@ -10,8 +10,8 @@ mod multiversion;
 
 pub mod attention;
 pub mod gemm;
-pub mod loss;
 pub mod lora;
+pub mod loss;
 pub mod math;
 pub mod memory;
 pub mod norm;

@@ -48,12 +48,7 @@ pub fn backward(x: &[f32], weight: &[f32], eps: f32, grad: &[f32]) -> Vec<f32> {
 /// Gradient of [`forward`] in the weight: summed over rows in order.
 pub fn backward_weight(x: &[f32], width: usize, eps: f32, grad: &[f32]) -> Vec<f32> {
     let mut sum = vec![0.0; width];
-    for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-        let inverse = inverse_rms(x, eps);
-        for ((sum, &x), &grad) in sum.iter_mut().zip(x).zip(grad) {
-            *sum = (x * inverse).mul_add(grad, *sum);
-        }
-    }
+    add_weight_rows(x, eps, grad, &mut sum);
     sum
 }
 
@@ -70,6 +65,16 @@ multiversion! {
             let inverse = inverse_rms(x, eps);
             for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
                 *out = x * inverse * weight;
+            }
+        }
+    }
+
+    fn add_weight_rows(x: &[f32], eps: f32, grad: &[f32], sum: &mut [f32]) {
+        let width = sum.len();
+        for (x, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+            let inverse = inverse_rms(x, eps);
+            for ((sum, &x), &grad) in sum.iter_mut().zip(x).zip(grad) {
+                *sum = (x * inverse).mul_add(grad, *sum);
             }
         }
     }

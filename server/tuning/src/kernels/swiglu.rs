@@ -33,14 +33,21 @@ pub fn forward(gate: &[f32], up: &[f32]) -> Vec<f32> {
 /// # Panics
 /// When the lengths differ.
 pub fn backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    assert!(gate.len() == up.len() && up.len() == grad.len(), "equal lengths");
+    assert!(
+        gate.len() == up.len() && up.len() == grad.len(),
+        "equal lengths"
+    );
     let len = gate.len();
     let fill = |out_gate: Shared, out_up: Shared| {
         parallel::for_ranges(len.div_ceil(BLOCK), 16 * BLOCK, &|blocks| {
             let (from, to) = (blocks.start * BLOCK, len.min(blocks.end * BLOCK));
             // SAFETY: blocks do not overlap.
-            let (gates, ups) =
-                unsafe { (out_gate.slice(from, to - from), out_up.slice(from, to - from)) };
+            let (gates, ups) = unsafe {
+                (
+                    out_gate.slice(from, to - from),
+                    out_up.slice(from, to - from),
+                )
+            };
             backward_block(&gate[from..to], &up[from..to], &grad[from..to], gates, ups);
         });
     };

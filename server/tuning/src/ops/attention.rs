@@ -61,7 +61,9 @@ impl Segments {
 
     /// The position of every token within its example.
     pub fn positions(&self) -> Vec<u32> {
-        self.ranges().flat_map(|range| 0..range.len() as u32).collect()
+        self.ranges()
+            .flat_map(|range| 0..range.len() as u32)
+            .collect()
     }
 }
 
@@ -81,7 +83,12 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) 
         return plain(q, k, v, segments);
     }
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-    Tensor::from_dispatch(Dispatch::causal_attention(q, k, v, Arc::new(segments.clone())))
+    Tensor::from_dispatch(Dispatch::causal_attention(
+        q,
+        k,
+        v,
+        Arc::new(segments.clone()),
+    ))
 }
 
 /// The plain expression.
@@ -161,7 +168,10 @@ impl State {
     fn forward(&self) -> (FlexTensor, Vec<f32>) {
         let examples: Vec<_> = self.segments.ranges().collect();
         let output = kernel::forward(self.inputs(), &examples);
-        (cpu::tensor(output.mixed, cpu::shape::<3>(&self.q)), output.log_sum)
+        (
+            cpu::tensor(output.mixed, cpu::shape::<3>(&self.q)),
+            output.log_sum,
+        )
     }
 }
 
@@ -218,7 +228,10 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         segments: Arc<Segments>,
     ) -> FloatTensor<Self> {
         let nodes = [q.node(), k.node(), v.node()];
-        let prepared = AttentionBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let prepared = AttentionBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
         let (q, k, v) = (q.into_primitive(), k.into_primitive(), v.into_primitive());
         let state = State::new(q, k, v, segments);
         let (out, log_sum) = state.forward();

@@ -14,7 +14,11 @@ pub(super) fn is_cpu(device: &Device) -> bool {
 
 /// The same values, contiguous.
 pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+    if tensor.is_contiguous() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// The values of a contiguous f32 tensor.

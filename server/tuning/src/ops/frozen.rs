@@ -81,7 +81,11 @@ impl FrozenWeight {
     /// # Panics
     /// When `data` does not hold `out * inner` values; loaders check shapes before.
     pub fn new(data: Vec<f32>, out: usize, inner: usize, device: &Device) -> Self {
-        assert_eq!(data.len(), out * inner, "a frozen weight needs out * inner values");
+        assert_eq!(
+            data.len(),
+            out * inner,
+            "a frozen weight needs out * inner values"
+        );
         let store = if cpu::is_cpu(device) {
             Store::Packed(Arc::new(Panels::new(&data, out, inner)))
         } else {
@@ -254,7 +258,7 @@ impl LoraState {
         let [tokens, _] = cpu::shape(&self.x);
         let x = cpu::values(&self.x);
         let mut out = gemm::product(x, tokens, self.weight.forward());
-        let low = lora::add_forward(x, tokens, self.pair(), &mut out);
+        let low = lora::PackedPair::new(self.pair()).add(x, tokens, &mut out);
         let out = cpu::tensor(out, [tokens, self.weight.forward().out()]);
         self.low = Arc::new(low);
         (out, self)
@@ -305,7 +309,14 @@ impl Backward<Flex, 3> for LoraBackward {
             .is_some()
             .then(|| gemm::product(values, tokens, state.weight.back()));
         let x = cpu::values(&state.x);
-        let pair = lora::backward(x, tokens, &state.low, state.pair(), values, grad_x.as_deref_mut());
+        let pair = lora::backward(
+            x,
+            tokens,
+            &state.low,
+            state.pair(),
+            values,
+            grad_x.as_deref_mut(),
+        );
         if let (Some(parent), Some(grad_x)) = (of_x, grad_x) {
             grads.register::<Flex>(parent.id, cpu::tensor(grad_x, [tokens, inner]));
         }
@@ -320,7 +331,10 @@ impl Backward<Flex, 3> for LoraBackward {
 
 impl<C: CheckpointStrategy> FrozenOps for Autodiff<Flex, C> {
     fn frozen_linear(x: FloatTensor<Self>, weight: Arc<Panels>) -> FloatTensor<Self> {
-        let prepared = LinearBackward.prepare::<C>([x.node()]).compute_bound().stateful();
+        let prepared = LinearBackward
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful();
         let out = Flex::frozen_linear(x.into_primitive(), weight.clone());
         match prepared {
             OpsKind::Tracked(prepared) => prepared.finish(weight, out),

@@ -97,14 +97,21 @@ impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
         vocab: Arc<Panels>,
         targets: Arc<[u32]>,
     ) -> FloatTensor<Self> {
-        match LossBackward.prepare::<C>([hidden.node()]).compute_bound().stateful() {
+        match LossBackward
+            .prepare::<C>([hidden.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => {
                 let hidden = cpu::contiguous(hidden.into_primitive());
                 let values = cpu::values(&hidden);
                 let (logs, gradient) =
                     kernel::with_gradient(values, vocab.forward(), vocab.back(), &targets);
                 let gradient = cpu::tensor(gradient, cpu::shape::<2>(&hidden));
-                prepared.finish(gradient, cpu::tensor(vec![kernel::mean_negative(&logs)], [1]))
+                prepared.finish(
+                    gradient,
+                    cpu::tensor(vec![kernel::mean_negative(&logs)], [1]),
+                )
             }
             OpsKind::UnTracked(prepared) => {
                 prepared.finish(Flex::mean_loss(hidden.into_primitive(), vocab, targets))

@@ -12,6 +12,7 @@ mod rope;
 mod swiglu;
 
 pub use attention::{Segments, attention};
+pub(crate) use frozen::Panels;
 pub use frozen::{FrozenWeight, lora_linear};
 pub use loss::cross_entropy;
 pub use norm::rms_norm;

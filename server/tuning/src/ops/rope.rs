@@ -89,7 +89,10 @@ impl RopeTable {
     /// # Panics
     /// When `head_dim` is odd.
     pub fn new(head_dim: usize, theta: f64, max_positions: usize, scaling: RopeScaling) -> Self {
-        assert!(head_dim % 2 == 0, "rotary embeddings need an even head size");
+        assert!(
+            head_dim % 2 == 0,
+            "rotary embeddings need an even head size"
+        );
         let half = head_dim / 2;
         // The frequency is rounded to f32 first, as the reference implementation does.
         let frequencies: Vec<f64> = (0..half)
@@ -134,7 +137,10 @@ impl RopeTable {
 
     /// Cosines and sines of these positions, `[positions, head_dim / 2]` each.
     pub(crate) fn angles(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
-        (self.gather(&self.cos, positions), self.gather(&self.sin, positions))
+        (
+            self.gather(&self.cos, positions),
+            self.gather(&self.sin, positions),
+        )
     }
 }
 
@@ -146,7 +152,11 @@ impl RopeTable {
 pub fn rope(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
     let [tokens, _, head_dim] = x.dims();
     assert_eq!(tokens, positions.len(), "one position per token");
-    assert_eq!(head_dim, table.head_dim(), "the table belongs to another head size");
+    assert_eq!(
+        head_dim,
+        table.head_dim(),
+        "the table belongs to another head size"
+    );
     if !cpu::is_cpu(&x.device()) {
         return plain(x, table, positions);
     }
@@ -194,7 +204,10 @@ impl Turn {
             sin: &self.sin,
             half: self.half,
         };
-        cpu::tensor(kernel::rotate(cpu::values(x), heads, angles, back), [tokens, heads, dim])
+        cpu::tensor(
+            kernel::rotate(cpu::values(x), heads, angles, back),
+            [tokens, heads, dim],
+        )
     }
 }
 
@@ -233,7 +246,10 @@ impl Backward<Flex, 1> for RopeBackward {
 
 impl<C: CheckpointStrategy> RopeOps for Autodiff<Flex, C> {
     fn rotate(x: FloatTensor<Self>, turn: Arc<Turn>) -> FloatTensor<Self> {
-        let prepared = RopeBackward.prepare::<C>([x.node()]).compute_bound().stateful();
+        let prepared = RopeBackward
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful();
         let out = Flex::rotate(x.into_primitive(), turn.clone());
         match prepared {
             OpsKind::Tracked(prepared) => prepared.finish(turn, out),

@@ -75,7 +75,10 @@ impl Backward<Flex, 2> for SwigluBackward {
 impl<C: CheckpointStrategy> SwigluOps for Autodiff<Flex, C> {
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         let nodes = [gate.node(), up.node()];
-        let prepared = SwigluBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let prepared = SwigluBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
         let gate = cpu::contiguous(gate.into_primitive());
         let up = cpu::contiguous(up.into_primitive());
         let out = Flex::swiglu(gate.clone(), up.clone());

@@ -15,14 +15,20 @@ fn leaf<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("f32 values")
+    tensor
+        .into_data()
+        .try_into_vec::<f32>()
+        .expect("f32 values")
 }
 
 fn assert_close(a: &[f32], b: &[f32], what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
     let scale = b.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
     for (i, (a, b)) in a.iter().zip(b).enumerate() {
-        assert!((a - b).abs() <= 1e-5 * scale, "{what} at {i}: {a} is not {b} (scale {scale})");
+        assert!(
+            (a - b).abs() <= 1e-5 * scale,
+            "{what} at {i}: {a} is not {b} (scale {scale})"
+        );
     }
 }
 
@@ -39,7 +45,9 @@ fn compare<const D: usize, const N: usize>(
         let pull = noise(out.dims().iter().product(), 99);
         let pull = Tensor::<D>::from_data(TensorData::new(pull, out.dims()), &Device::flex());
         let mut grads = (out.clone() * pull).sum().backward();
-        let grads = leaves.each_ref().map(|leaf| leaf.grad_remove(&mut grads).map(host));
+        let grads = leaves
+            .each_ref()
+            .map(|leaf| leaf.grad_remove(&mut grads).map(host));
         (host(out.without_autodiff()), grads)
     };
     let (out, grads) = run(&ours);
@@ -64,7 +72,12 @@ fn frozen_products_match_burns() {
     let w = noise(out * inner, 1);
     let ours = FrozenWeight::new(w.clone(), out, inner, &Device::flex());
     let plain = FrozenWeight::plain(w, out, inner);
-    compare("linear", [leaf([37, inner], 2)], |[x]| ours.forward(x), |[x]| plain.forward(x));
+    compare(
+        "linear",
+        [leaf([37, inner], 2)],
+        |[x]| ours.forward(x),
+        |[x]| plain.forward(x),
+    );
     let pair = [leaf([37, inner], 3), leaf([8, inner], 4), leaf([out, 8], 5)];
     compare(
         "lora",
@@ -126,7 +139,11 @@ fn attentions_match() {
     // One tensor holds queries, keys and values, as `compare` wants equal ranks.
     compare(
         "attention",
-        [leaf([67, 6, 32], 1), leaf([67, 2, 32], 2), leaf([67, 2, 32], 3)],
+        [
+            leaf([67, 6, 32], 1),
+            leaf([67, 2, 32], 2),
+            leaf([67, 2, 32], 3),
+        ],
         |[q, k, v]| attention(q, k, v, &segments),
         |[q, k, v]| super::attention::plain(q, k, v, &segments),
     );

@@ -1,6 +1,6 @@
 //! Attention against the definition in f64.
 
-use super::{Heads, Inputs, Output, backward, forward};
+use super::{Feed, Heads, Inputs, KeyValues, Output, backward, forward, forward_cached};
 use crate::kernels::tests_support::{each_isa, noise};
 
 const HEADS: Heads = Heads {
@@ -87,17 +87,72 @@ fn output_and_gradients_follow_the_definition_with_the_same_bits_everywhere() {
             let slope = |f: &dyn Fn(f64) -> f64| (f(step) - f(-step)) / (2.0 * step);
             let at_kv = at % k.len();
             let pairs = [
-                (gradients.q[at], slope(&|s| objective(&moved(&q, at, s), &k, &v))),
-                (gradients.k[at_kv], slope(&|s| objective(&q, &moved(&k, at_kv, s), &v))),
-                (gradients.v[at_kv], slope(&|s| objective(&q, &k, &moved(&v, at_kv, s)))),
+                (
+                    gradients.q[at],
+                    slope(&|s| objective(&moved(&q, at, s), &k, &v)),
+                ),
+                (
+                    gradients.k[at_kv],
+                    slope(&|s| objective(&q, &moved(&k, at_kv, s), &v)),
+                ),
+                (
+                    gradients.v[at_kv],
+                    slope(&|s| objective(&q, &k, &moved(&v, at_kv, s))),
+                ),
             ];
             for (ours, real) in pairs {
-                assert!((f64::from(ours) - real).abs() < 2e-5, "{isa:?}: {ours} is not {real}");
+                assert!(
+                    (f64::from(ours) - real).abs() < 2e-5,
+                    "{isa:?}: {ours} is not {real}"
+                );
             }
         }
         let mut all = output.mixed;
         all.extend(gradients.q.iter().chain(&gradients.k).chain(&gradients.v));
         let mut bits = bits.borrow_mut();
         assert_eq!(bits.get_or_insert_with(|| all.clone()), &all, "{isa:?}");
+    });
+}
+
+#[test]
+fn a_growing_text_gets_the_bits_of_a_whole_one() {
+    let tokens = 75;
+    let q = noise(tokens * HEADS.query_width(), 5);
+    let k = noise(tokens * HEADS.kv_width(), 6);
+    let v = noise(tokens * HEADS.kv_width(), 7);
+    let inputs = Inputs {
+        q: &q,
+        k: &k,
+        v: &v,
+        heads: HEADS,
+    };
+    each_isa(|isa| {
+        let whole = forward(inputs, std::slice::from_ref(&(0..tokens))).mixed;
+        let mut cache = KeyValues::with_capacity(HEADS, 4);
+        let mut other = KeyValues::default();
+        let mut grown = Vec::new();
+        for range in [0..1, 1..40, 40..41, 41..42, 42..75] {
+            let part = |x: &[f32], width: usize| x[range.start * width..range.end * width].to_vec();
+            let twice = |x: Vec<f32>| [x.clone(), x].concat();
+            let (width, kv_width) = (HEADS.query_width(), HEADS.kv_width());
+            let count = range.len();
+            let mut feeds = [
+                Feed {
+                    cache: &mut cache,
+                    tokens: count,
+                },
+                Feed {
+                    cache: &mut other,
+                    tokens: count,
+                },
+            ];
+            let (q, k) = (twice(part(&q, width)), twice(part(&k, kv_width)));
+            let out = forward_cached(&q, &k, &twice(part(&v, kv_width)), HEADS, &mut feeds);
+            let (first, second) = out.split_at(out.len() / 2);
+            assert_eq!(first, second, "{isa:?}");
+            grown.extend_from_slice(first);
+            cache = cache.copy_with_capacity(HEADS, 0);
+        }
+        assert_eq!(grown, whole, "{isa:?}");
     });
 }

@@ -4,6 +4,10 @@
 //! broadcast values instead of the accumulators in registers from 13 rows on and loses half
 //! of the speed. Element (row, k) of A is read where it lies: three base pointers, five rows
 //! apart, reach 14 rows with the scales that an address may have.
+//!
+//! While a tile is computed, a part of the next panel of B is fetched into the second-level
+//! cache: out-of-order execution alone keeps too few loads under way, and with weights from
+//! memory and 64 rows the kernel would run at half speed.
 
 use std::arch::asm;
 
@@ -95,7 +99,8 @@ macro_rules! asm_tile {
             // tile; lanes beyond its columns are masked. All registers are declared.
             unsafe {
                 asm!(
-                    "test {start}, {start}",
+                    // {s3} first says where the chains start.
+                    "test {s3}, {s3}",
                     "jnz 2f",
                     $($zero,)+
                     "jmp 3f",
@@ -111,6 +116,9 @@ macro_rules! asm_tile {
                     ".p2align 5",
                     "4:",
                     $($operand,)+
+                    "prefetcht1 [{p}]",
+                    "prefetcht1 [{p} + 64]",
+                    "add {p}, {ps}",
                     $($step,)+
                     "add {a0}, {ak}",
                     "add {a1}, {ak}",
@@ -119,18 +127,19 @@ macro_rules! asm_tile {
                     "dec {k}",
                     "jnz 4b",
                     $($store,)+
-                    start = in(reg) usize::from(tile.start == Start::Output),
                     a0 = inout(reg) tile.a => _,
                     a1 = out(reg) _,
                     a2 = out(reg) _,
                     s = in(reg) 4 * tile.a_row,
-                    s3 = out(reg) _,
+                    s3 = inout(reg) usize::from(tile.start == Start::Output) => _,
                     ak = in(reg) 4 * tile.a_column,
                     b = inout(reg) tile.b => _,
                     bk = in(reg) 4 * tile.b_row,
                     k = inout(reg) tile.k => _,
                     c = inout(reg) tile.c => _,
                     cs = in(reg) 4 * tile.c_row,
+                    p = inout(reg) tile.prefetch => _,
+                    ps = in(reg) tile.prefetch_step,
                     m0 = in(kreg) mask(tile.columns),
                     m1 = in(kreg) mask(tile.columns.saturating_sub(16)),
                     out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,

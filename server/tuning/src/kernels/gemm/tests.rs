@@ -1,7 +1,10 @@
 //! Products against a naive one, bit for bit.
 
 use super::{Left, NR, Packed, Right, Start, multiply, multiply_serial, product};
-use crate::kernels::{Isa, tests_support::{each_isa, noise}};
+use crate::kernels::{
+    Isa,
+    tests_support::{each_isa, noise},
+};
 
 fn naive(x: &[f32], w: &[f32], start: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
     let mut c = start.to_vec();
@@ -49,7 +52,14 @@ fn every_kernel_gives_the_bits_of_the_naive_chain() {
             let expected = naive(&x, &w, &start, shape);
             assert_eq!(c, expected, "{isa:?} {shape:?} in place");
             let mut c = start;
-            multiply_serial(shape, Left::rows(&x, k), packed.right(), &mut c, n, Start::Output);
+            multiply_serial(
+                shape,
+                Left::rows(&x, k),
+                packed.right(),
+                &mut c,
+                n,
+                Start::Output,
+            );
             assert_eq!(c, expected, "{isa:?} {shape:?} serial");
         }
     });
@@ -83,8 +93,17 @@ fn columns_beyond_the_output_stay_untouched() {
         let x = noise(m * k, 5);
         let w = Packed::new(&noise(n * k, 6), n, k);
         let mut c = vec![7.0; m * width];
-        multiply((m, n, k), Left::rows(&x, k), w.right(), &mut c, width, Start::Zero);
-        let spared = c.chunks(width).all(|row| row[n..].iter().all(|&v| v == 7.0));
+        multiply(
+            (m, n, k),
+            Left::rows(&x, k),
+            w.right(),
+            &mut c,
+            width,
+            Start::Zero,
+        );
+        let spared = c
+            .chunks(width)
+            .all(|row| row[n..].iter().all(|&v| v == 7.0));
         assert!(spared, "{isa:?} wrote beyond its columns");
     });
     assert!(Isa::Portable.available());
