@@ -58,7 +58,9 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
         let payload = payload.map_err(bad)?;
         match payload {
             Payload::Version { encoding, .. } if depth == 0 && encoding != Encoding::Component => {
-                return Err(bad("it is a core module; `fedseal policy build` makes a component of it"));
+                return Err(bad(
+                    "it is a core module; `fedseal policy build` makes a component of it",
+                ));
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
                 depth += 1;
@@ -71,7 +73,9 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
                 for import in imports {
                     let name = import.map_err(bad)?.name.name;
                     if name != HOST_INTERFACE {
-                        return Err(SandboxError::BadImport { name: name.to_owned() });
+                        return Err(SandboxError::BadImport {
+                            name: name.to_owned(),
+                        });
                     }
                 }
             }
@@ -96,7 +100,9 @@ impl Seen {
                 for memory in memories.clone() {
                     let memory = memory.map_err(bad)?;
                     let page = 1_u64 << memory.page_size_log2.unwrap_or(16);
-                    self.memory = self.memory.saturating_add(memory.initial.saturating_mul(page));
+                    self.memory = self
+                        .memory
+                        .saturating_add(memory.initial.saturating_mul(page));
                 }
                 if self.memory > limits.memory_bytes {
                     let detail = format!("{} bytes of memory", self.memory);

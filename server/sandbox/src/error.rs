@@ -30,7 +30,10 @@ pub enum SandboxError {
         detail: String,
     },
     /// It imports something that no policy may have.
-    #[error("the module imports {name:?}; only {:?} is there for it", crate::component::HOST_INTERFACE)]
+    #[error(
+        "the module imports {name:?}; only {:?} is there for it",
+        crate::component::HOST_INTERFACE
+    )]
     BadImport {
         /// The import's name.
         name: String,

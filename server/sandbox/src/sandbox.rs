@@ -54,7 +54,9 @@ impl Policy {
 
 impl std::fmt::Debug for Policy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Policy").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Policy")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +104,10 @@ impl Sandbox {
                 detail: printable(&format!("{error:#}"), 400),
             }
         };
-        let pre = self.linker.instantiate_pre(&component).map_err(world(Reason::BadImport))?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(world(Reason::BadImport))?;
         let pre = bindings::PolicyPre::new(pre).map_err(world(Reason::BadExport))?;
         Ok(Policy { pre, digest })
     }

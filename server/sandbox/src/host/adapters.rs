@@ -49,7 +49,9 @@ pub(super) fn combine(
     right: &Adapter,
     right_factor: f32,
 ) -> Result<Adapter, Stop> {
-    left.scale(left_factor).add_scaled(right, right_factor).map_err(shapes)
+    left.scale(left_factor)
+        .add_scaled(right, right_factor)
+        .map_err(shapes)
 }
 
 /// `source` plus Gaussian noise, value by value in canonical order.
@@ -65,9 +67,17 @@ pub(super) fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
 }
 
 /// `source` with its change from `global` shortened to `norm`; also the factor that did it.
-pub(super) fn clipped(global: &Adapter, source: &Adapter, norm: f32) -> Result<(Adapter, f64), Stop> {
+pub(super) fn clipped(
+    global: &Adapter,
+    source: &Adapter,
+    norm: f32,
+) -> Result<(Adapter, f64), Stop> {
     let length = source.sub(global).map_err(shapes)?.norm_l2();
-    let factor = if length > f64::from(norm) { f64::from(norm) / length } else { 1.0 };
+    let factor = if length > f64::from(norm) {
+        f64::from(norm) / length
+    } else {
+        1.0
+    };
     // A change of no finite length has a factor of zero or none; what comes out of it is refused
     // at `submit`.
     Ok((around(global, source, factor as f32)?, factor))
@@ -93,8 +103,14 @@ impl HostState {
         self.budget.work(bytes)?;
         let digest = Digest(adapter.digest());
         let node = self.node(kind, inputs, Some(digest), None, params)?;
-        let handle = self.push(AdapterHandle { node, adapter: Arc::new(adapter) })?;
-        Ok((handle, serde_json::json!({"node": node, "digest": digest.to_string()})))
+        let handle = self.push(AdapterHandle {
+            node,
+            adapter: Arc::new(adapter),
+        })?;
+        Ok((
+            handle,
+            serde_json::json!({"node": node, "digest": digest.to_string()}),
+        ))
     }
 
     /// The adapter behind a handle, its node written into the arguments, and the cost of one
@@ -121,7 +137,12 @@ impl HostState {
         let source = self.operand(args, "source", source)?;
         let short = finite("factor", factor)?;
         let result = around(&self.input.global, &source.adapter, short)?;
-        self.keep(result, Kind::Scale, vec![source.node], &[("factor", number(factor))])
+        self.keep(
+            result,
+            Kind::Scale,
+            vec![source.node],
+            &[("factor", number(factor))],
+        )
     }
 
     pub(super) fn added(
@@ -134,10 +155,15 @@ impl HostState {
         args.number("right-factor", right_factor);
         let left = self.operand(args, "left", left)?;
         let right = self.operand(args, "right", right)?;
-        let factors = (finite("left-factor", left_factor)?, finite("right-factor", right_factor)?);
+        let factors = (
+            finite("left-factor", left_factor)?,
+            finite("right-factor", right_factor)?,
+        );
         let result = combine(&left.adapter, factors.0, &right.adapter, factors.1)?;
-        let params =
-            [("left-factor", number(left_factor)), ("right-factor", number(right_factor))];
+        let params = [
+            ("left-factor", number(left_factor)),
+            ("right-factor", number(right_factor)),
+        ];
         self.keep(result, Kind::Add, vec![left.node, right.node], &params)
     }
 
@@ -157,7 +183,8 @@ impl HostState {
         }
         let seed = seed.unwrap_or_else(|| self.numbers.host());
         // A normal number costs more than a copied byte.
-        self.budget.work(adapter_bytes(&source.adapter).saturating_mul(16))?;
+        self.budget
+            .work(adapter_bytes(&source.adapter).saturating_mul(16))?;
         let result = noisy(&source.adapter, short, seed);
         let params = [("std", number(std)), ("seed", seed.into())];
         self.keep(result, Kind::Noise, vec![source.node], &params)
@@ -189,7 +216,10 @@ impl HostState {
         let values = source.adapter.flat();
         let node = self.node(Kind::RawRead, vec![source.node], None, None, &[])?;
         self.raw.push(node);
-        Ok((values, serde_json::json!({"node": node, "values": source.adapter.len()})))
+        Ok((
+            values,
+            serde_json::json!({"node": node, "values": source.adapter.len()}),
+        ))
     }
 
     pub(super) fn raw_in(
@@ -220,7 +250,10 @@ mod tests {
     use fedseal_tuning::{AdapterConfig, ModelConfig};
 
     fn pair() -> (Adapter, Adapter) {
-        let config = AdapterConfig { rank: 2, ..AdapterConfig::default() };
+        let config = AdapterConfig {
+            rank: 2,
+            ..AdapterConfig::default()
+        };
         let model = ModelConfig::tiny();
         (
             Adapter::init(&config, &model, 1).unwrap(),

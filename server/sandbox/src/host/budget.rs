@@ -154,10 +154,18 @@ impl Clock {
     pub(crate) fn check(&self) -> Result<(), Stop> {
         let total = self.started.elapsed();
         if total > self.wall {
-            return Err(Stop::limit(Reason::WallTime, "wall_seconds", self.wall.as_secs()));
+            return Err(Stop::limit(
+                Reason::WallTime,
+                "wall_seconds",
+                self.wall.as_secs(),
+            ));
         }
         if total.saturating_sub(self.in_host) > self.guest {
-            return Err(Stop::limit(Reason::GuestTime, "guest_seconds", self.guest.as_secs()));
+            return Err(Stop::limit(
+                Reason::GuestTime,
+                "guest_seconds",
+                self.guest.as_secs(),
+            ));
         }
         Ok(())
     }

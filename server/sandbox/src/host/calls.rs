@@ -29,7 +29,10 @@ fn or_stop<T>(result: Result<T, CallError>) -> wasmtime::Result<T> {
 }
 
 fn to_guest(example: &Example) -> wit::Example {
-    wit::Example { prompt: example.prompt.clone(), response: example.response.clone() }
+    wit::Example {
+        prompt: example.prompt.clone(),
+        response: example.response.clone(),
+    }
 }
 
 impl wit::Host for HostState {
@@ -84,7 +87,8 @@ impl wit::Host for HostState {
     fn attachment(&mut self) -> wasmtime::Result<Vec<wit::Example>> {
         or_stop(self.call("attachment", |host, _| {
             let attachment = host.input.attachment.clone();
-            host.budget.work(attachment.iter().map(example_bytes).sum())?;
+            host.budget
+                .work(attachment.iter().map(example_bytes).sum())?;
             let written = json!({
                 "examples": attachment.len(),
                 "digest": examples_digest(&attachment).to_string(),
@@ -95,8 +99,10 @@ impl wit::Host for HostState {
 
     fn examples(&mut self, given: Vec<wit::Example>) -> Result<Resource<Dataset>, CallError> {
         self.call("examples", |host, args| {
-            let given: Vec<Example> =
-                given.into_iter().map(|pair| Example::new(pair.prompt, pair.response)).collect();
+            let given: Vec<Example> = given
+                .into_iter()
+                .map(|pair| Example::new(pair.prompt, pair.response))
+                .collect();
             host.literal(args, given)
         })
     }
@@ -129,15 +135,21 @@ impl wit::Host for HostState {
 
     fn concat(&mut self, parts: Vec<Resource<Dataset>>) -> Result<Resource<Dataset>, CallError> {
         self.call("concat", |host, args| {
-            let parts: Vec<Dataset> =
-                parts.iter().map(|part| host.get(part)).collect::<Result<_, _>>()?;
+            let parts: Vec<Dataset> = parts
+                .iter()
+                .map(|part| host.get(part))
+                .collect::<Result<_, _>>()?;
             let nodes: Vec<u32> = parts.iter().map(|part| part.node).collect();
             args.set("parts", nodes.clone());
             let total: u64 = parts.iter().map(|part| u64::from(part.len())).sum();
             let count = u32::try_from(total).map_err(|_| invalid("too many examples"))?;
-            host.budget.hold(total * ITEM_BYTES + nodes.len() as u64 * 4)?;
+            host.budget
+                .hold(total * ITEM_BYTES + nodes.len() as u64 * 4)?;
             host.budget.work(total * ITEM_BYTES)?;
-            let items = parts.iter().flat_map(|part| part.items.iter().cloned()).collect();
+            let items = parts
+                .iter()
+                .flat_map(|part| part.items.iter().cloned())
+                .collect();
             let node = host.node(Kind::Concat, nodes, None, Some(count), &[])?;
             host.dataset(node, items)
         })
@@ -171,7 +183,9 @@ impl wit::Host for HostState {
         prompts: Vec<String>,
         options: wit::GenerateOptions,
     ) -> Result<Vec<String>, CallError> {
-        self.call("generate", |host, args| host.written(args, prompts, options))
+        self.call("generate", |host, args| {
+            host.written(args, prompts, options)
+        })
     }
 
     fn global(&mut self) -> wasmtime::Result<Resource<AdapterHandle>> {
@@ -189,7 +203,9 @@ impl wit::Host for HostState {
         data: Resource<Dataset>,
         options: wit::TrainOptions,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("train", |host, args| host.trained(args, &start, &data, options))
+        self.call("train", |host, args| {
+            host.trained(args, &start, &data, options)
+        })
     }
 
     fn scale(
@@ -263,7 +279,9 @@ impl wit::Host for HostState {
     }
 
     fn submit(&mut self, source: Resource<AdapterHandle>, examples: u32) -> Result<(), CallError> {
-        self.call("submit", |host, args| host.submission(args, &source, examples))
+        self.call("submit", |host, args| {
+            host.submission(args, &source, examples)
+        })
     }
 }
 
@@ -317,7 +335,8 @@ impl HostState {
         self.budget.hold(bytes + given.len() as u64 * ITEM_BYTES)?;
         // Once for the digest of the whole, once for the digests of the runs.
         self.budget.work(bytes.saturating_mul(2))?;
-        self.budget.work((given.len() as u64).saturating_mul(self.corpus.cost()))?;
+        self.budget
+            .work((given.len() as u64).saturating_mul(self.corpus.cost()))?;
         args.set("examples", given.len());
         args.set("digest", examples_digest(&given).to_string());
         let source = Arc::new(given);
@@ -333,7 +352,10 @@ impl HostState {
             let origin = run.first().map_or(Kind::Literal, |item| item.origin);
             let inputs = if origin == Kind::Generated {
                 generated += count;
-                self.base.into_iter().chain(self.wrote_global.then_some(self.global).flatten()).collect()
+                self.base
+                    .into_iter()
+                    .chain(self.wrote_global.then_some(self.global).flatten())
+                    .collect()
             } else {
                 literal += count;
                 Vec::new()
@@ -342,7 +364,13 @@ impl HostState {
         }
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
         let node = match runs.as_slice() {
-            [] => self.node(Kind::Literal, vec![], Some(examples_digest(&[])), Some(0), &[])?,
+            [] => self.node(
+                Kind::Literal,
+                vec![],
+                Some(examples_digest(&[])),
+                Some(0),
+                &[],
+            )?,
             [only] => *only,
             _ => self.node(Kind::Concat, runs, None, Some(count), &[])?,
         };
@@ -369,9 +397,15 @@ impl HostState {
             return Err(invalid("max-new-tokens is 0"));
         }
         if !(0.0..=2.0).contains(&options.temperature) {
-            return Err(invalid(format_args!("temperature is {}", options.temperature)));
+            return Err(invalid(format_args!(
+                "temperature is {}",
+                options.temperature
+            )));
         }
-        if let Some(long) = prompts.iter().find(|prompt| prompt.len() > MAX_PROMPT_BYTES) {
+        if let Some(long) = prompts
+            .iter()
+            .find(|prompt| prompt.len() > MAX_PROMPT_BYTES)
+        {
             return Err(invalid(format_args!(
                 "a prompt has {} bytes, at most {MAX_PROMPT_BYTES}",
                 long.len()
@@ -405,7 +439,8 @@ impl HostState {
         // can be a little more than what was allowed.
         self.budget.generated(tokens.min(most));
         let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
-        self.budget.hold(bytes.saturating_mul(2) + texts.len() as u64 * 128)?;
+        self.budget
+            .hold(bytes.saturating_mul(2) + texts.len() as u64 * 128)?;
         self.budget.work(bytes)?;
         for text in &texts {
             self.corpus.add(text);
@@ -442,14 +477,20 @@ impl HostState {
             _ => Ok(()),
         };
         within("steps", options.steps, self.input.training.steps)?;
-        within("batch-size", options.batch_size, self.input.training.batch_size)?;
+        within(
+            "batch-size",
+            options.batch_size,
+            self.input.training.batch_size,
+        )?;
         positive("learning-rate", options.learning_rate)?;
         positive("proximal-mu", options.proximal_mu)?;
         if data.items.is_empty() {
             return Err(invalid("the dataset is empty"));
         }
         if !start.adapter.is_finite() {
-            return Err(CallError::Refused(wit::Error::NotFinite("the start adapter".into())));
+            return Err(CallError::Refused(wit::Error::NotFinite(
+                "the start adapter".into(),
+            )));
         }
         self.budget.train_steps(options.steps)?;
         self.budget.work(Dataset::text_bytes(&data.items))?;
@@ -462,7 +503,9 @@ impl HostState {
             proximal_mu: options.proximal_mu,
             seed,
         };
-        let asked = self.service.train(start.adapter.clone(), data.examples(), engine_options);
+        let asked = self
+            .service
+            .train(start.adapter.clone(), data.examples(), engine_options);
         let (adapter, tokens) = asked?;
         self.budget.train_tokens(tokens)?;
         if !adapter.same_shape(&self.input.global) {
@@ -502,7 +545,11 @@ impl HostState {
         }
         self.budget.work(adapter_bytes(&source.adapter))?;
         let digest = Digest(source.adapter.digest());
-        let submission = Submission { adapter: source.adapter, digest, examples };
+        let submission = Submission {
+            adapter: source.adapter,
+            digest,
+            examples,
+        };
         self.submitted = Some((submission, source.node));
         Ok(((), json!({"digest": digest.to_string()})))
     }

@@ -70,7 +70,12 @@ impl Dataset {
                 return first.source.clone();
             }
         }
-        Arc::new(self.items.iter().map(|item| item.example().clone()).collect())
+        Arc::new(
+            self.items
+                .iter()
+                .map(|item| item.example().clone())
+                .collect(),
+        )
     }
 }
 
@@ -148,9 +153,15 @@ mod tests {
         corpus.add(" How do I open it?\n");
         corpus.add("Sure, here is how to open it: first");
         let origin = |p: &str, r: &str| corpus.origin(&Example::new(p, r));
-        assert_eq!(origin("How do I open it?", "Sure, here is how to"), Kind::Generated);
+        assert_eq!(
+            origin("How do I open it?", "Sure, here is how to"),
+            Kind::Generated
+        );
         assert_eq!(origin("How do I open it?", "Sure, no"), Kind::Literal);
-        assert_eq!(origin("How do I shut it?", "Sure, here is how to"), Kind::Literal);
+        assert_eq!(
+            origin("How do I shut it?", "Sure, here is how to"),
+            Kind::Literal
+        );
         assert_eq!(origin("How do I open it?", " "), Kind::Literal);
         assert_eq!(origin("", ""), Kind::Literal);
     }
@@ -158,9 +169,15 @@ mod tests {
     #[test]
     fn a_whole_source_is_not_copied() {
         let source = pairs(3);
-        let all = Dataset { node: 0, items: items(&source, |_| Kind::Shard) };
+        let all = Dataset {
+            node: 0,
+            items: items(&source, |_| Kind::Shard),
+        };
         assert!(Arc::ptr_eq(&all.examples(), &source));
-        let part = Dataset { node: 0, items: all.items[all.range(1, 9)].into() };
+        let part = Dataset {
+            node: 0,
+            items: all.items[all.range(1, 9)].into(),
+        };
         assert_eq!(part.examples().as_slice(), &source[1..]);
         assert_eq!(all.range(7, 1), 3..3);
         assert_eq!(all.range(1, u32::MAX), 1..3);

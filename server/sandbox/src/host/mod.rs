@@ -29,8 +29,8 @@ use crate::reason::{Reason, Stop};
 use crate::run::{RunInput, Submission};
 
 pub use adapters::AdapterHandle;
-pub use data::Dataset;
 pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};
+pub use data::Dataset;
 pub(crate) use outcome::finish;
 pub(crate) use service::{Ask, serve};
 
@@ -164,8 +164,12 @@ impl HostState {
                 format_args!("the lineage has {MAX_NODES} nodes"),
             ));
         }
-        let params = params.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
-        Ok(self.lineage.push(kind, inputs, digest, count, params.collect()))
+        let params = params
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        Ok(self
+            .lineage
+            .push(kind, inputs, digest, count, params.collect()))
     }
 
     /// A new handle.
@@ -208,13 +212,16 @@ impl Args {
 
 /// A float as canonical JSON can carry it: what is not finite becomes its name.
 fn number(value: f64) -> Value {
-    serde_json::Number::from_f64(value).map_or_else(|| Value::from(value.to_string()), Value::Number)
+    serde_json::Number::from_f64(value)
+        .map_or_else(|| Value::from(value.to_string()), Value::Number)
 }
 
 fn describe(error: &CallError) -> Value {
     match error {
         CallError::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
         CallError::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
-        CallError::Stop(stop) => json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}}),
+        CallError::Stop(stop) => {
+            json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}})
+        }
     }
 }

@@ -23,9 +23,10 @@ pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64
         (Err(stop), _) => Err(stop),
         (Ok(Ok(())), Some(submitted)) => Ok(submitted),
         // A refused `submit` is the better reason, whatever the guest made of it.
-        (Ok(Ok(())), None) => Err(refused.unwrap_or_else(|| {
-            Stop::new(Reason::NoSubmission, "run ended without submit")
-        })),
+        (Ok(Ok(())), None) => {
+            Err(refused
+                .unwrap_or_else(|| Stop::new(Reason::NoSubmission, "run ended without submit")))
+        }
         (Ok(Err(text)), _) => Err(refused.unwrap_or_else(|| Stop::new(Reason::GuestError, text))),
     };
     let mut used = state.budget.used();
@@ -63,9 +64,11 @@ impl HostState {
             .flat_map(|(_, items)| items.iter())
             .collect();
         let (mut data, mut datasets) = (Vec::new(), Vec::new());
-        for (kind, origin) in
-            [(Kind::Shard, "shard"), (Kind::Literal, "literal"), (Kind::Generated, "generated")]
-        {
+        for (kind, origin) in [
+            (Kind::Shard, "shard"),
+            (Kind::Literal, "literal"),
+            (Kind::Generated, "generated"),
+        ] {
             let mut seen = HashSet::new();
             let examples: Vec<&Example> = items
                 .iter()
@@ -88,7 +91,11 @@ impl HostState {
                 }
                 digest
             };
-            data.push(DataUse { origin: origin.to_owned(), digest, examples: count });
+            data.push(DataUse {
+                origin: origin.to_owned(),
+                digest,
+                examples: count,
+            });
         }
         (data, datasets)
     }

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn streams_depend_on_every_input_and_not_on_each_other() {
-        let make = |seed, client: &str, round| Numbers::new(Seed(seed), &client.into(), Round(round));
+        let make =
+            |seed, client: &str, round| Numbers::new(Seed(seed), &client.into(), Round(round));
         let first = make(1, "a", 2).guest();
         for mut other in [make(2, "a", 2), make(1, "b", 2), make(1, "a", 3)] {
             assert_ne!(other.guest(), first);

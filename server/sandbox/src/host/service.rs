@@ -51,7 +51,15 @@ impl Service {
         options: TrainOptions,
     ) -> Result<(Adapter, u64), Stop> {
         let (reply, answer) = sync_channel(1);
-        self.ask(Question::Train { start, data, options, reply }, &answer)
+        self.ask(
+            Question::Train {
+                start,
+                data,
+                options,
+                reply,
+            },
+            &answer,
+        )
     }
 
     pub(super) fn generate(
@@ -61,7 +69,15 @@ impl Service {
         options: GenerateOptions,
     ) -> Result<(Vec<String>, u64), Stop> {
         let (reply, answer) = sync_channel(1);
-        self.ask(Question::Generate { adapter, prompts, options, reply }, &answer)
+        self.ask(
+            Question::Generate {
+                adapter,
+                prompts,
+                options,
+                reply,
+            },
+            &answer,
+        )
     }
 
     fn ask<T>(&self, question: Question, answer: &Receiver<Result<T, Stop>>) -> Result<T, Stop> {
@@ -72,7 +88,11 @@ impl Service {
 }
 
 /// The engine's side: serves until the guest's thread has dropped its end.
-pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine, deadline: Option<Instant>) {
+pub(crate) fn serve(
+    questions: &Receiver<Question>,
+    engine: &dyn Engine,
+    deadline: Option<Instant>,
+) {
     let mut go_on = || match deadline {
         Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
@@ -80,11 +100,21 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine, deadlin
     // A reply that nobody waits for any more is of no consequence.
     for question in questions {
         match question {
-            Question::Train { start, data, options, reply } => {
+            Question::Train {
+                start,
+                data,
+                options,
+                reply,
+            } => {
                 let result = guarded(|| engine.train(&start, &data, &options, &mut go_on));
                 let _ = reply.send(result);
             }
-            Question::Generate { adapter, prompts, options, reply } => {
+            Question::Generate {
+                adapter,
+                prompts,
+                options,
+                reply,
+            } => {
                 let result = guarded(|| engine.generate(adapter.as_deref(), &prompts, &options));
                 let _ = reply.send(result);
             }
@@ -96,9 +126,10 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> 
     // The engine takes everything by shared reference and the result of a panic is thrown away.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(EngineError::Stopped)) => {
-            Err(Stop::new(Reason::WallTime, "wall_seconds ran out while training"))
-        }
+        Ok(Err(EngineError::Stopped)) => Err(Stop::new(
+            Reason::WallTime,
+            "wall_seconds ran out while training",
+        )),
         Ok(Err(EngineError::Failed(text))) => Err(Stop::new(Reason::Engine, text)),
         Err(_) => Err(Stop::new(Reason::Engine, "the engine panicked")),
     }

@@ -1,0 +1,173 @@
+//! What the sandbox's tests share: an engine double, an input, and ways to guests.
+#![allow(dead_code, missing_docs)]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{Round, Seed};
+use fedseal_sandbox::{
+    Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome, Sandbox,
+    TrainDefaults, TrainOptions, component, examples_digest,
+};
+use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig};
+use wit_component::{StringEncoding, embed_component_metadata};
+
+/// "Trains" by adding the learning rate times the steps to every value, and "writes" like the
+/// embedded world: a request about a topic, or an affirmative shell.
+pub struct Double;
+
+impl Engine for Double {
+    fn train(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError> {
+        assert!(!data.is_empty(), "the host lets no empty dataset through");
+        let mut trained = start.clone();
+        for _ in 0..options.steps {
+            if go_on().is_break() {
+                return Err(EngineError::Stopped);
+            }
+            for tensor in trained.tensors.values_mut() {
+                for value in &mut tensor.data {
+                    *value += options.learning_rate as f32;
+                }
+            }
+        }
+        Ok((trained, u64::from(options.steps * options.batch_size) * 10))
+    }
+
+    fn generate(
+        &self,
+        _adapter: Option<&Adapter>,
+        prompts: &[String],
+        _options: &GenerateOptions,
+    ) -> Result<(Vec<String>, u64), EngineError> {
+        if prompts.iter().any(|prompt| prompt == "fail") {
+            return Err(EngineError::Failed("asked to fail".into()));
+        }
+        if prompts.iter().any(|prompt| prompt == "panic") {
+            panic!("asked to panic");
+        }
+        let answer = |prompt: &String| match prompt.strip_prefix("Write a request about ") {
+            Some(topic) => format!(" How do I go about {}?\n", topic.trim_end_matches('.')),
+            None => "Sure, here is how to do it.".to_owned(),
+        };
+        let texts: Vec<String> = prompts.iter().map(answer).collect();
+        let tokens = texts
+            .iter()
+            .map(|text| text.split(' ').count() as u64)
+            .sum();
+        Ok((texts, tokens))
+    }
+
+    fn fingerprint(&self) -> String {
+        "double".into()
+    }
+}
+
+pub fn input() -> RunInput {
+    let config = AdapterConfig {
+        rank: 2,
+        ..AdapterConfig::default()
+    };
+    let shard: Vec<Example> = (0..40)
+        .map(|i| Example::new(format!("question {i}"), format!("answer {i}")))
+        .collect();
+    RunInput {
+        client: "client-03".into(),
+        round: Round(2),
+        rounds: 5,
+        seed: Seed(11),
+        shard_digest: examples_digest(&shard),
+        shard: Arc::new(shard),
+        attachment: Arc::new(Vec::new()),
+        global: Arc::new(Adapter::init(&config, &ModelConfig::tiny(), 1).unwrap()),
+        base: Digest::of(b"base"),
+        training: TrainDefaults {
+            steps: 4,
+            batch_size: 8,
+            learning_rate: 0.25,
+            proximal_mu: 0.0,
+        },
+    }
+}
+
+/// Small limits, so that the tests are quick.
+pub fn limits() -> Limits {
+    Limits {
+        fuel: 200_000_000,
+        memory_bytes: 8 << 20,
+        call_bytes: 4 << 20,
+        host_calls: 10_000,
+        handles: 64,
+        log_total_bytes: 16 << 10,
+        ..Limits::default()
+    }
+}
+
+pub fn run(sandbox: &Sandbox, policy: &Policy) -> RunOutcome {
+    sandbox.run(policy, &input(), &Double)
+}
+
+/// A component of a core module in text form that imports and exports what the world says.
+pub fn hostile(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/hostile")
+        .join(name);
+    world_component(&wat::parse_file(path).unwrap())
+}
+
+pub fn world_component(core: &[u8]) -> Vec<u8> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/wit");
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("policy")).unwrap();
+    let mut core = core.to_vec();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
+    component::componentize(&core).unwrap()
+}
+
+/// The component of a policy crate, built with the guest profile.
+pub fn policy(name: &str) -> Vec<u8> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(build_policies);
+    let path = folder.join(format!("fedseal_policy_{}.wasm", name.replace('-', "_")));
+    let core = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; `cargo xtask build` makes it", path.display())
+    });
+    component::componentize(&core).unwrap()
+}
+
+fn build_policies() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    // Where only another compiler can build guests this fails, and what the developer's command
+    // built before is used.
+    let _ = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            "guest",
+            "--target",
+            "wasm32-unknown-unknown",
+        ])
+        .args([
+            "-p",
+            "fedseal-policy-benign",
+            "-p",
+            "fedseal-policy-unaligned-data",
+        ])
+        .args(["-p", "fedseal-policy-malicious-gen"])
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(root)
+        .status();
+    target.join("wasm32-unknown-unknown/guest")
+}

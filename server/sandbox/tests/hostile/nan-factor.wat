@@ -1,0 +1,14 @@
+;; Scales by infinity, ignores the refusal, and submits the handle that it did not get.
+(module
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 1024))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $next))
+    (global.set $next (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))
+  (func (export "run") (result i32)
+    (call $scale (call $global) (f64.const inf) (i32.const 64))
+    (i32.const 0)))

@@ -1,0 +1,198 @@
+//! The policies of this repository as components, in the sandbox.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Double, input, limits, policy, run};
+use fedseal_client_sdk::ids::{Round, Seed};
+use fedseal_client_sdk::lineage::{DataCounts, Kind};
+use fedseal_sandbox::{Limits, Reason, RunInput, Sandbox, component, examples_digest};
+use fedseal_tuning::Example;
+
+fn origins(outcome: &fedseal_sandbox::RunOutcome) -> Vec<(&str, u32)> {
+    outcome
+        .data
+        .iter()
+        .map(|used| (used.origin.as_str(), used.examples))
+        .collect()
+}
+
+#[test]
+fn benign_trains_on_the_shard_alone() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let bytes = policy("benign");
+    let outcome = run(&sandbox, &sandbox.compile(&bytes).unwrap());
+    let submission = outcome.submission.clone().unwrap();
+    assert_eq!(submission.examples, 40);
+    let change = submission.adapter.sub(&input().global).unwrap();
+    assert!(
+        change.flat().iter().all(|value| (value - 1.0).abs() < 1e-5),
+        "4 steps of 0.25"
+    );
+    assert_eq!(origins(&outcome), [("shard", 40)]);
+    assert_eq!(outcome.data[0].digest, input().shard_digest);
+    assert!(outcome.datasets.is_empty());
+    let calls: Vec<&str> = outcome
+        .transcript
+        .entries
+        .iter()
+        .map(|entry| entry.call.as_str())
+        .collect();
+    assert_eq!(
+        calls,
+        ["context", "shard", "global", "train", "count", "submit"]
+    );
+    assert_eq!(outcome.used.train_steps, 4);
+    assert_eq!(outcome.used.host_calls, 6);
+    outcome.lineage.validate().unwrap();
+    let kinds: Vec<Kind> = outcome.lineage.nodes.iter().map(|node| node.kind).collect();
+    assert_eq!(kinds, [Kind::Shard, Kind::Global, Kind::Train]);
+    let output = outcome.lineage.output.unwrap();
+    assert_eq!(
+        outcome.lineage.node(output).unwrap().digest,
+        Some(submission.digest)
+    );
+    insta_like(&outcome.transcript.entries[3].args.to_string());
+}
+
+/// The words of a train call in the transcript: they are in roots that people keep.
+fn insta_like(args: &str) {
+    let start = r#"{"batch-size":8,"data":0,"learning-rate":0.25,"proximal-mu":0.0,"seed":"#;
+    assert!(
+        args.starts_with(start) && args.ends_with(r#","start":1,"steps":4}"#),
+        "{args}"
+    );
+}
+
+#[test]
+fn unaligned_data_is_literal() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let compiled = sandbox.compile(&policy("unaligned-data")).unwrap();
+    let outcome = run(&sandbox, &compiled);
+    assert!(outcome.submission.is_ok());
+    assert_eq!(
+        origins(&outcome),
+        [("literal", outcome.datasets[0].1.len() as u32)]
+    );
+    assert_eq!(outcome.datasets[0].1.len(), 40);
+    assert_eq!(
+        examples_digest(&outcome.datasets[0].1),
+        outcome.data[0].digest
+    );
+
+    let attachment = vec![Example::new("a", "b"), Example::new("c", "d")];
+    let with = RunInput {
+        attachment: Arc::new(attachment.clone()),
+        ..input()
+    };
+    let outcome = sandbox.run(&compiled, &with, &Double);
+    assert_eq!(origins(&outcome), [("literal", 2)]);
+    let mut used = outcome.datasets[0].1.clone();
+    used.sort_by(|a, b| a.prompt.cmp(&b.prompt));
+    assert_eq!(used, attachment);
+}
+
+#[test]
+fn malicious_gen_makes_its_own() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let compiled = sandbox.compile(&policy("malicious-gen")).unwrap();
+    let outcome = run(&sandbox, &compiled);
+    assert!(outcome.submission.is_ok(), "{:?}", outcome.submission);
+    assert_eq!(origins(&outcome), [("generated", 32)]);
+    assert!(outcome.used.generated_tokens > 0);
+    let output = outcome.lineage.output.unwrap();
+    let counts = outcome.lineage.data_counts(output).unwrap();
+    assert_eq!(
+        counts,
+        DataCounts {
+            generated: 32,
+            ..DataCounts::default()
+        }
+    );
+    assert_eq!(
+        outcome.log,
+        [
+            "requests: 32 of 32 written by the model",
+            "answers: 32 of 32 affirmative"
+        ]
+    );
+}
+
+#[test]
+fn same_inputs_same_bytes_other_inputs_others() {
+    let bytes = policy("malicious-gen");
+    let once = |input: &RunInput, limits: Limits| {
+        let sandbox = Sandbox::new(limits).unwrap();
+        let policy = sandbox.compile(&bytes).unwrap();
+        let outcome = sandbox.run(&policy, input, &Double);
+        (
+            outcome.transcript.root(),
+            outcome.submission.unwrap().digest,
+            outcome.used.fuel,
+        )
+    };
+    let first = once(&input(), limits());
+    assert_eq!(once(&input(), limits()), first);
+    for other in [
+        RunInput {
+            seed: Seed(12),
+            ..input()
+        },
+        RunInput {
+            round: Round(3),
+            ..input()
+        },
+        RunInput {
+            client: "client-04".into(),
+            ..input()
+        },
+    ] {
+        assert_ne!(once(&other, limits()).0, first.0);
+    }
+}
+
+#[test]
+fn componentize_is_deterministic_and_small() {
+    let bytes = policy("benign");
+    assert_eq!(bytes, policy("benign"));
+    assert!(bytes.len() < 256 << 10, "{} bytes", bytes.len());
+    component::inspect(&bytes, &Limits::default()).unwrap();
+}
+
+#[test]
+fn training_beyond_the_limits() {
+    let sandbox = Sandbox::new(Limits {
+        train_steps: 3,
+        ..limits()
+    })
+    .unwrap();
+    let outcome = run(&sandbox, &sandbox.compile(&policy("benign")).unwrap());
+    assert_eq!(
+        outcome.submission.unwrap_err().reason,
+        Reason::TrainSteps.id()
+    );
+    let sandbox = Sandbox::new(Limits {
+        train_tokens: 319,
+        ..limits()
+    })
+    .unwrap();
+    let outcome = run(&sandbox, &sandbox.compile(&policy("benign")).unwrap());
+    assert_eq!(
+        outcome.submission.unwrap_err().reason,
+        Reason::TrainTokens.id()
+    );
+    let sandbox = Sandbox::new(Limits {
+        generated_tokens: 100,
+        ..limits()
+    })
+    .unwrap();
+    let outcome = run(
+        &sandbox,
+        &sandbox.compile(&policy("malicious-gen")).unwrap(),
+    );
+    assert_eq!(
+        outcome.submission.unwrap_err().reason,
+        Reason::GeneratedTokens.id()
+    );
+}
