@@ -1,8 +1,11 @@
 //! An adapter on a device: the pairs that the decoder adds to its frozen products.
 
+mod low_rank;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rayon::prelude::*;
 
 use crate::{
     Adapter, AdapterTensor, ModelConfig, TuningError,
@@ -10,6 +13,7 @@ use crate::{
     ops::{self, FrozenWeight},
     rng::Stream,
 };
+use low_rank::low_rank;
 
 /// The two matrices of one frozen matrix.
 pub(crate) struct Pair {
@@ -81,8 +85,8 @@ impl Lora {
             return ops::lora_linear(x, weight, a, b, self.scale);
         };
         let mask = dropout.mask(x.dims(), layer, target, &x.device());
-        let low = (x.clone() * mask).matmul(a.transpose()).matmul(b.transpose());
-        weight.forward(x) + low.mul_scalar(self.scale)
+        let thinned = x.clone() * mask;
+        weight.forward(x) + low_rank(thinned, a, b, self.scale)
     }
 
     /// Moves the gradients of all pairs to the host, added to `sum` in the order of
@@ -121,8 +125,10 @@ impl Dropout {
         let stream = Stream::new(self.seed, &path);
         let keep = 1.0 / (1.0 - self.share);
         let share = f64::from(self.share);
-        let values: Vec<f32> = (0..(shape[0] * shape[1]) as u64)
-            .map(|i| if stream.unit(i) < share { 0.0 } else { keep })
+        let values: Vec<f32> = (0..shape[0] * shape[1])
+            .into_par_iter()
+            .with_min_len(1 << 14)
+            .map(|i| if stream.unit(i as u64) < share { 0.0 } else { keep })
             .collect();
         Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Model, Tokens, TuningError, device,
+    kernels::loss,
     lora::{Lora, to_host},
     ops::Segments,
     train::{Packed, parts},
@@ -54,6 +55,11 @@ pub fn score(
                 lora.as_ref(),
                 Some(&packed.rows),
             );
+            if let Some(panels) = decoder.vocab().panels() {
+                let hidden = to_host(hidden)?;
+                let logs = loss::log_probabilities(&hidden, panels.forward(), &packed.targets);
+                return Ok(logs.into_iter().map(f64::from).collect());
+            }
             let width = model.config().d_model;
             let mut logprobs = Vec::with_capacity(packed.rows.len());
             for (block, targets) in packed.targets.chunks(ROWS).enumerate() {
