@@ -1,5 +1,6 @@
 //! Builds: the web bundle first (the binary carries it), the workspace, the signed policies.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -46,9 +47,28 @@ pub fn workspace() -> Outcome {
         "Building fedseal (the first build takes 10 to 20 minutes on two cores, later ones seconds)",
     );
     let started = Instant::now();
-    cargo(&["build", "--workspace"], &[])?;
+    let mut words = vec!["build", "--workspace"];
+    words.extend(features());
+    cargo(&words, &[])?;
     eprintln!("    {}", seconds(started.elapsed()));
     Ok(())
+}
+
+/// The features of every build here: the GPU device where there is a GPU. `FEDSEAL_GPU=1` or `0`
+/// decides without looking.
+pub fn features() -> &'static [&'static str] {
+    let gpu = match std::env::var("FEDSEAL_GPU").as_deref() {
+        Ok("1") => true,
+        Ok(_) => false,
+        Err(_) => ["/dev/nvidia0", "/dev/dri/renderD128"]
+            .iter()
+            .any(|path| Path::new(path).exists()),
+    };
+    if gpu {
+        &["--features", "fedseal/wgpu"]
+    } else {
+        &[]
+    }
 }
 
 /// The policy modules: built to components and signed with the developer key.

@@ -12,6 +12,7 @@ pub fn test(arguments: &[String]) -> Outcome {
     build::everything()?;
     say("Rust tests");
     let mut words = vec!["test", "--workspace"];
+    words.extend(build::features());
     if let Some(filter) = arguments.first() {
         words.push(filter);
     }
