@@ -1,5 +1,5 @@
 //! Speed of training and generation on this machine: `cargo run -p fedseal-tuning --example
-//! engine -- MODEL train|generate [threads]`.
+//! engine -- MODEL train|generate [threads [steps]]`.
 
 use std::{ops::ControlFlow, path::Path, time::Instant};
 
@@ -23,7 +23,7 @@ fn cpu_seconds() -> f64 {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, what, rest @ ..] = arguments.as_slice() else {
-        return Err("arguments: MODEL train|generate [threads]".into());
+        return Err("arguments: MODEL train|generate [threads [steps]]".into());
     };
     set_threads(rest.first().map_or(Ok(0), |text| text.parse())?);
     let start = Instant::now();
@@ -43,15 +43,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let examples: Vec<Example> = (0..64)
                 .map(|i| Example::new(text(i, 8 + i * 5 % 23), text(i + 7, 6 + i * 11 % 47)))
                 .collect();
+            let steps = rest.get(1).map_or(Ok(8), |text| text.parse())?;
             let config = TrainConfig {
-                steps: 8,
+                steps,
                 batch_size: 8,
                 ..TrainConfig::default()
             };
             let mut start = Instant::now();
             let mut cpu = cpu_seconds();
             let (mut tokens, mut seconds, mut cpu_total) = (0, 0.0, 0.0);
-            train(&model, &adapter, &examples, &config, &mut |event| {
+            let trained = train(&model, &adapter, &examples, &config, &mut |event| {
                 let took = start.elapsed().as_secs_f64();
                 let speed = event.tokens as f64 / took;
                 let cpu_took = cpu_seconds() - cpu;
@@ -69,6 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 cpu = cpu_seconds();
                 ControlFlow::Continue(())
             })?;
+            println!("digest {:02x?}", &trained.adapter.digest()[..8]);
             let speed = tokens as f64 / seconds;
             println!(
                 "train: {speed:.0} tokens/s, {:.0} per cpu second",

@@ -1,7 +1,7 @@
 //! The AVX2 micro-kernel: blocks of up to 6 x 16 accumulators in 12 registers.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm256_broadcast_ss, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
+    __m256, __m256i, _mm_load_ss, _mm256_broadcastss_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
     _mm256_setzero_ps,
 };
@@ -57,8 +57,10 @@ unsafe fn micro<const ROWS: usize>(tile: Tile, from: usize, half: usize) {
             }
         }
     }
-    for k in 0..tile.k {
-        let b = tile.b.wrapping_add(k * tile.b_row + 16 * half);
+    let a_row = tile.a_row;
+    let mut a = tile.a.wrapping_add(from * a_row);
+    let mut b = tile.b.wrapping_add(16 * half);
+    for _ in 0..tile.k {
         // SAFETY: each k has `columns` elements; the mask spares the rest.
         let b_now: [__m256; 2] = std::array::from_fn(|v| unsafe {
             if full {
@@ -67,14 +69,16 @@ unsafe fn micro<const ROWS: usize>(tile: Tile, from: usize, half: usize) {
                 _mm256_maskload_ps(b.wrapping_add(8 * v), masks[v])
             }
         });
-        let a = tile.a.wrapping_add(k * tile.a_column + from * tile.a_row);
         for row in 0..ROWS {
             // SAFETY: A has this element.
-            let value = _mm256_broadcast_ss(unsafe { &*a.wrapping_add(row * tile.a_row) });
+            let value = unsafe { _mm_load_ss(a.wrapping_add(row * a_row)) };
+            let value = _mm256_broadcastss_ps(value);
             for v in 0..2 {
                 acc[row][v] = _mm256_fmadd_ps(value, b_now[v], acc[row][v]);
             }
         }
+        a = a.wrapping_add(tile.a_column);
+        b = b.wrapping_add(tile.b_row);
     }
     for (row, acc) in acc.iter().enumerate() {
         for (v, acc) in acc.iter().enumerate() {
