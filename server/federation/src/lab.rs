@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_sandbox::{Engine, TuningEngine};
+use fedseal_ledger::Blobs;
+use fedseal_sandbox::{Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Score, Template,
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelFiles, ModelOptions, Score, Template,
     TrainConfig,
 };
 
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::rundir::Plan;
+use crate::runner::execute::{Executor, Modules};
 
 /// A frozen base with everything that a run does with it. Methods may be called from several
 /// threads at once; equal arguments give equal results.
@@ -22,6 +25,10 @@ pub trait Lab: Send + Sync {
     fn engine(&self) -> &dyn Engine;
     /// Digest of the base.
     fn base(&self) -> Digest;
+    /// What executes the run's modules: the sandbox, with each module verified and compiled.
+    fn executor(&self, plan: &Plan, blobs: &Blobs, limits: Limits) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(Modules::load(plan, blobs, limits)?))
+    }
     /// What every adapter's bits depend on.
     fn fingerprint(&self) -> String;
     /// A fresh adapter that does not change the base yet.
@@ -71,7 +78,7 @@ impl TuningLab {
         };
         let source = experiment.model.source.as_str();
         let (model, name) = if source == "embedded" {
-            let files = crate::pretraining::embedded().ok_or_else(|| Error::Missing {
+            let files = embedded().ok_or_else(|| Error::Missing {
                 what: "embedded model".into(),
                 hint: "this build has none; make it with `fedseal pretrain` and build again".into(),
             })?;
@@ -87,6 +94,18 @@ impl TuningLab {
         };
         Ok((Self::new(Arc::new(model), experiment), name))
     }
+}
+
+/// The embedded model's files, where this build has them.
+fn embedded() -> Option<ModelFiles> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    let read = |name: &str| std::fs::read(folder.join(name)).ok();
+    Some(ModelFiles {
+        config: read("config.json")?,
+        weights: read("model.safetensors")?,
+        tokenizer: read("tokenizer.json")?,
+        tokenizer_config: read("tokenizer_config.json").unwrap_or_default(),
+    })
 }
 
 /// A model by path, or by its name under the models folder.

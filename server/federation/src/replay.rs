@@ -19,7 +19,7 @@ use crate::lab::Lab;
 use crate::memo::{RunState, UpdateRef};
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
-use crate::runner::execute::{Modules, input, read_examples};
+use crate::runner::execute::{Executor, input, read_examples};
 use crate::runner::rounds::key_of;
 use crate::runner::{Options, open_model, read_adapter, read_experiment};
 use crate::sampling::{choose, rng};
@@ -106,13 +106,13 @@ pub fn replay_in(dir: impl AsRef<Path>, selector: &Selector, lab: &dyn Lab) -> R
             .apply(&Record::from_bytes(&log.entry(index)?)?, plan.initial)
             .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
     }
-    let modules = Modules::load(&plan, &blobs, experiment.limits)?;
+    let executor = lab.executor(&plan, &blobs, experiment.limits)?;
     let replayer = Replayer {
         plan: &plan,
         experiment: &experiment,
         state: &state,
         blobs: &blobs,
-        modules: &modules,
+        executor: executor.as_ref(),
         lab,
     };
     let mut cache = Cache::default();
@@ -163,7 +163,7 @@ struct Replayer<'a> {
     experiment: &'a Experiment,
     state: &'a RunState,
     blobs: &'a Blobs,
-    modules: &'a Modules,
+    executor: &'a dyn Executor,
     lab: &'a dyn Lab,
 }
 
@@ -190,7 +190,7 @@ impl Replayer<'_> {
             attachment,
             global,
         );
-        let outcome = self.modules.run(&attested.module, &input, self.lab.engine())?;
+        let outcome = self.executor.run(&attested.module, &input, self.lab.engine())?;
         let adapter_again = match &outcome.submission {
             Ok(submission) => Some(Digest::of(&submission.adapter.to_bytes())),
             Err(_) => None,

@@ -124,6 +124,17 @@ impl Plan {
             .map(|module| module.name.as_str())
     }
 
+    /// Who signed a module.
+    pub fn signer(&self, digest: &Digest) -> Result<PublicKey> {
+        self.modules
+            .iter()
+            .find(|module| module.digest == *digest)
+            .map(|module| module.signer)
+            .ok_or_else(|| {
+                Error::tampered(format!("module {digest}"), "is not registered in this run")
+            })
+    }
+
     /// What a client does in an arm.
     pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
         if attacked {

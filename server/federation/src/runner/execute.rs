@@ -11,7 +11,6 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
-use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
@@ -26,10 +25,16 @@ use crate::rundir::{Assignment, Plan};
 use crate::sampling::derive_seed;
 use crate::schedule::Schedule;
 
+/// What executes the run's modules; the sandbox, or a double in tests.
+pub trait Executor: Send + Sync {
+    /// Executes a module. Equal arguments give an equal outcome, but for its seconds.
+    fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome>;
+}
+
 /// A sandbox with the run's modules, verified and compiled.
 pub struct Modules {
     sandbox: Sandbox,
-    policies: BTreeMap<Digest, (Policy, PublicKey)>,
+    policies: BTreeMap<Digest, Policy>,
 }
 
 impl Modules {
@@ -41,27 +46,19 @@ impl Modules {
             let bytes = blobs.get(&planned.digest)?;
             let envelope = Envelope::from_bytes(&blobs.get(&planned.envelope)?)?;
             // The signature comes first: bytes that nobody vouches for are not compiled.
-            let verified = module::verify(&bytes, &envelope, &plan.authors.public_keys())?;
+            module::verify(&bytes, &envelope, &plan.authors.public_keys())?;
             let policy = sandbox.compile(&bytes).map_err(sandbox_error)?;
-            policies.insert(planned.digest, (policy, verified.signer));
+            policies.insert(planned.digest, policy);
         }
         Ok(Modules { sandbox, policies })
     }
+}
 
-    /// Who signed a module.
-    pub fn signer(&self, module: &Digest) -> Result<PublicKey> {
-        self.policies
-            .get(module)
-            .map(|(_, signer)| *signer)
-            .ok_or_else(|| Error::tampered(format!("module {module}"), "is not registered in this run"))
-    }
-
-    /// Executes a module.
-    pub fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
-        let (policy, _) = self
-            .policies
-            .get(module)
-            .ok_or_else(|| Error::tampered(format!("module {module}"), "is not registered in this run"))?;
+impl Executor for Modules {
+    fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
+        let policy = self.policies.get(module).ok_or_else(|| {
+            Error::tampered(format!("module {module}"), "is not registered in this run")
+        })?;
         Ok(self.sandbox.run(policy, input, engine))
     }
 }

@@ -160,7 +160,7 @@ impl Run {
             round: job.round,
             seed: job.seed,
             module: job.module,
-            module_signer: shared.modules.signer(&job.module)?,
+            module_signer: shared.plan.signer(&job.module)?,
             node: shared.plan.node,
             base: shared.plan.base,
             global: job.global,
@@ -256,7 +256,7 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
                 engine: shared.lab.engine(),
                 stop: &shared.cancel,
             };
-            let outcome = shared.modules.run(&job.module, &job.input, &engine)?;
+            let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
             if shared.go_on().is_break() {
                 return Err(Error::Interrupted);
             }
@@ -329,10 +329,7 @@ fn score(shared: &Shared, job: &UpdateJob, outcome: &RunOutcome) -> Option<f64> 
                 .find(|(digest, _)| *digest == used.digest)
                 .map(|(_, examples)| examples.as_slice())?
         };
-        sum += examples
-            .iter()
-            .map(|example| shared.judge.score(example))
-            .sum::<f64>();
+        sum += shared.judge.score(examples).score * examples.len() as f64;
         count += examples.len();
     }
     (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))

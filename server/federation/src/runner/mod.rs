@@ -91,7 +91,7 @@ pub(crate) struct Shared {
     pub data: Arc<dyn TaskData>,
     pub experiment: Experiment,
     pub plan: Plan,
-    pub modules: execute::Modules,
+    pub executor: Box<dyn execute::Executor>,
     pub judge: crate::admission::data_check::DataCheck,
     pub canaries: canary::CanarySet,
     pub evaluation: measure::EvaluationSet,

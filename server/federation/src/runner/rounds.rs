@@ -259,7 +259,10 @@ impl Run {
                 Error::tampered(format!("update {key}"), "is not in the log though it was executed")
             })?;
             let delta = match update.update {
-                Some(digest) => Some(delta(&self.adapter(&digest)?, &global)?),
+                Some(digest) => {
+                    let local = self.adapter(&digest)?;
+                    Some(delta(&local, &global)?)
+                }
                 None => None,
             };
             updates.push((client.clone(), update, delta));
@@ -383,10 +386,17 @@ impl Run {
     /// The deltas of a round's updates, in client order.
     fn deltas(&mut self, state: &RoundState, global: &fedseal_tuning::Adapter) -> Result<Vec<Option<Vec<f32>>>> {
         let updates = update_digests(&self.state, state);
-        updates
-            .into_iter()
-            .map(|digest| digest.map(|digest| delta(&self.adapter(&digest)?, global)).transpose())
-            .collect()
+        let mut deltas = Vec::new();
+        for digest in updates {
+            deltas.push(match digest {
+                Some(digest) => {
+                    let local = self.adapter(&digest)?;
+                    Some(delta(&local, global)?)
+                }
+                None => None,
+            });
+        }
+        Ok(deltas)
     }
 
     fn measure_round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {

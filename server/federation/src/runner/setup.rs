@@ -17,7 +17,6 @@ use fedseal_ledger::{Blobs, Log};
 use fedseal_tuning::Example;
 
 use super::canary::CanarySet;
-use super::execute::Modules;
 use super::measure::EvaluationSet;
 use super::{Options, Run, Shared};
 use crate::admission::data_check::DataCheck;
@@ -52,7 +51,7 @@ pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn T
     } else {
         experiment.data.dir.clone().into()
     };
-    let real = crate::data::real::Real::open(&dir).map_err(|error| Error::Data(error.to_string()))?;
+    let real = crate::data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
     Ok(Arc::new(real))
 }
 
@@ -219,8 +218,8 @@ pub(super) fn open(
     }
     let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
     let labelled = data.labelled().map_err(data_error)?;
-    let judge = DataCheck::train(&labelled).map_err(|error| Error::Data(error.to_string()))?;
-    let modules = Modules::load(&plan, &blobs, experiment.limits)?;
+    let judge = DataCheck::train(&labelled);
+    let executor = lab.executor(&plan, &blobs, experiment.limits)?;
     let seconds_before = fs::read(dir.report())
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
@@ -237,7 +236,7 @@ pub(super) fn open(
             data,
             experiment,
             plan,
-            modules,
+            executor,
             judge,
             canaries,
             evaluation,

@@ -1,0 +1,356 @@
+//! Whole runs over a double of the model: arms, resuming, verification, replay.
+
+mod double;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use double::{Double, create, create_from, experiment, options, resume};
+use fedseal_federation::admission::Effect;
+use fedseal_federation::events::Event;
+use fedseal_federation::replay::{Selector, replay_in};
+use fedseal_federation::report::{Report, State};
+use fedseal_federation::verify::verify;
+use fedseal_federation::{Error, Result};
+
+fn go_on(_: &Event) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn finished(dir: &Path) -> (Report, fedseal_federation::runner::Options) {
+    let options = options(dir);
+    let report = create(&dir.join("run"), &options, Double::new())
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    (report, options)
+}
+
+fn final_adapters(report: &Report) -> BTreeMap<String, String> {
+    report
+        .arms
+        .iter()
+        .map(|arm| (arm.id.clone(), arm.final_adapter.unwrap().to_string()))
+        .collect()
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_run_attacks_admits_repairs_and_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let (report, _) = finished(dir.path());
+    assert_eq!(report.state, State::Finished);
+    assert_eq!(report.progress.done, report.progress.total);
+    let ids: Vec<&str> = report.arms.iter().map(|arm| arm.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        ["base", "clean", "fedavg", "median", "krum", "provenance", "behaviour", "defended"]
+    );
+    let safety = |id: &str| report.arms.iter().find(|a| a.id == id).unwrap().safety.unwrap().rate;
+    assert_eq!(safety("base"), 0.0);
+    assert_eq!(safety("clean"), 1.0);
+    assert_eq!(safety("fedavg"), 0.0);
+    assert_eq!(safety("provenance"), 1.0);
+    assert_eq!(safety("behaviour"), 1.0);
+    assert_eq!(safety("defended"), 1.0);
+    for arm in &report.arms {
+        assert_eq!(arm.helpfulness.unwrap().rate, 1.0, "{}", arm.id);
+    }
+    // Verdicts by kind: provenance refuses every attack and no benign update.
+    let of = |arm: &str| -> BTreeMap<&str, (u64, u64)> {
+        report
+            .verdicts
+            .iter()
+            .filter(|count| count.arm == arm)
+            .map(|count| (count.kind.as_str(), (count.accepted, count.refused)))
+            .collect()
+    };
+    for (kind, (accepted, refused)) in of("provenance") {
+        assert_eq!(if kind == "benign" { refused } else { accepted }, 0, "{kind}");
+    }
+    assert!(of("provenance").len() > 1, "no attacker was drawn");
+    assert!(of("clean").keys().all(|kind| *kind == "benign"));
+    assert!(of("fedavg").values().all(|(_, refused)| *refused == 0));
+    // Every verdict says why.
+    for client in report.arms.iter().flat_map(|a| &a.rounds).flat_map(|r| &r.clients) {
+        let verdict = client.verdict.as_ref().unwrap();
+        assert!(!verdict.check.is_empty() && !verdict.fact.is_empty());
+    }
+    assert_eq!(report.side_by_side.len(), 4);
+    assert_eq!(report.side_by_side[0].answers.len(), 8);
+    assert_eq!(report.defence[0].level, 3);
+    // What people read live is the same document.
+    let bytes = fs::read(dir.path().join("run/report.json")).unwrap();
+    assert_eq!(Report::from_bytes(&bytes).unwrap(), report);
+    let feed = fs::read_to_string(dir.path().join("run/events.jsonl")).unwrap();
+    assert!(feed.lines().all(|line| serde_json::from_str::<Event>(line).is_ok()));
+    assert!(feed.lines().last().unwrap().contains("finished"));
+}
+
+#[test]
+fn arms_share_what_is_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (report, _) = finished(dir.path());
+    let mut distinct = std::collections::BTreeSet::new();
+    let mut all = 0;
+    for client in report.arms.iter().flat_map(|a| &a.rounds).flat_map(|r| &r.clients) {
+        all += 1;
+        distinct.insert(client.update.unwrap());
+    }
+    // The first round starts from one adapter: attacked arms share all of it.
+    assert!(distinct.len() + 3 * 3 <= all, "{} of {all}", distinct.len());
+    let checked = verify(dir.path().join("run")).unwrap();
+    assert_eq!(checked.updates, distinct.len() as u64);
+    assert_eq!(checked.verdicts, all as u64);
+    assert_eq!(checked.aggregations, 6 * 4);
+}
+
+#[test]
+fn a_run_that_is_stopped_anywhere_ends_with_the_same_adapters() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, options) = finished(dir.path());
+    for stop_after in [0, 3, 13, 34, 89] {
+        let run = dir.path().join(format!("stopped-{stop_after}"));
+        drop(create(&run, &options, Double::new()).unwrap());
+        let mut sessions = 0;
+        let report = loop {
+            sessions += 1;
+            let mut events = 0;
+            // Each session goes a little further, so that every run ends.
+            let limit = stop_after + 7 * (sessions - 1);
+            let mut watch = |event: &Event| {
+                events += usize::from(*event != Event::Tick);
+                if events > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            match resume(&run, &options, Double::new()).unwrap().execute(&mut watch) {
+                Ok(report) => break report,
+                Err(Error::Interrupted) => assert!(sessions < 100),
+                Err(error) => panic!("{error}"),
+            }
+            // What a kill in the middle of a write leaves.
+            fs::write(run.join("report.tmp"), b"{").unwrap();
+            fs::create_dir_all(run.join("blobs/00")).unwrap();
+            fs::write(run.join("blobs/00/.torn.tmp"), b"half").unwrap();
+            fedseal_ledger::Blobs::open(run.join("blobs"))
+                .unwrap()
+                .put(format!("orphan {sessions}").as_bytes())
+                .unwrap();
+            let mut feed = fs::OpenOptions::new().append(true).open(run.join("events.jsonl")).unwrap();
+            std::io::Write::write_all(&mut feed, b"{\"type\":\"no").unwrap();
+        };
+        assert_eq!(final_adapters(&report), final_adapters(&whole), "{stop_after}");
+        verify(&run).unwrap();
+    }
+}
+
+#[test]
+fn resuming_a_finished_run_gives_its_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let (report, options) = finished(dir.path());
+    let run = dir.path().join("run");
+    // A crash between the log's last entry and the file.
+    fs::remove_file(run.join("report.json")).unwrap();
+    let again = resume(&run, &options, Double::new()).unwrap().execute(&mut go_on).unwrap();
+    assert_eq!(again, report);
+    verify(&run).unwrap();
+}
+
+/// A run with fewer parts, but one of each kind.
+fn small(dir: &Path) -> PathBuf {
+    let run = dir.join("run");
+    let mut small = experiment();
+    small.federation.rounds = 2;
+    small.evaluation.every = 1;
+    small.arms = ["fedavg", "provenance", "behaviour", "defended"].map(String::from).to_vec();
+    create_from(&run, &options(dir), Double::new(), small)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    verify(&run).unwrap();
+    run
+}
+
+#[test]
+fn any_flipped_byte_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = small(dir.path());
+    let files = files(&run);
+    assert!(files.len() > 50);
+    for path in files {
+        let bytes = fs::read(&path).unwrap();
+        if bytes.is_empty() {
+            // Nothing to flip, but nothing may be added either.
+            fs::write(&path, b"x").unwrap();
+            assert!(verify(&run).is_err(), "{} with a byte more", path.display());
+            fs::write(&path, b"").unwrap();
+            continue;
+        }
+        let middle = (path.display().to_string().len() * 7919) % bytes.len();
+        // A blob is hashed as a whole; of the rest, begin and end too.
+        let blob = path.starts_with(run.join("blobs"));
+        let positions = if blob { vec![middle] } else { vec![0, middle, bytes.len() - 1] };
+        for position in positions {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 1;
+            fs::write(&path, &flipped).unwrap();
+            let error = verify(&run);
+            assert!(error.is_err(), "byte {position} of {} flipped unseen", path.display());
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    verify(&run).unwrap();
+}
+
+#[test]
+fn missing_and_added_files_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = small(dir.path());
+    for path in files(&run) {
+        if path.ends_with("log/lock") {
+            continue;
+        }
+        let hidden = dir.path().join("hidden");
+        fs::rename(&path, &hidden).unwrap();
+        assert!(partial_tile(&path) || verify(&run).is_err(), "{} is gone unseen", path.display());
+        fs::rename(&hidden, &path).unwrap();
+    }
+    for extra in ["note.txt", "log/note.txt", "blobs/note.txt", "blobs/ab/.x.tmp", "log/tile/0/999"] {
+        let path = run.join(extra);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, b"hello").unwrap();
+        assert!(verify(&run).is_err(), "{extra} is there unseen");
+        fs::remove_file(&path).unwrap();
+    }
+    fedseal_ledger::Blobs::open(run.join("blobs")).unwrap().put(b"stranger").unwrap();
+    let text = verify(&run).unwrap_err().to_string();
+    assert!(text.contains("referred to by nothing"), "{text}");
+}
+
+/// Tiles of earlier checkpoints may be cleared away; their content is in the later ones.
+fn partial_tile(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".p"))
+}
+
+#[test]
+fn empty_and_unfinished_folders_do_not_verify() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = verify(dir.path()).unwrap_err().to_string();
+    assert!(text.contains("no run is here"), "{text}");
+    let text = verify(dir.path().join("nowhere")).unwrap_err().to_string();
+    assert!(text.contains("no such folder"), "{text}");
+    let options = options(dir.path());
+    let run = dir.path().join("run");
+    drop(create(&run, &options, Double::new()).unwrap());
+    let text = verify(&run).unwrap_err().to_string();
+    assert!(text.contains("not finished"), "{text}");
+}
+
+#[test]
+fn replay_gives_the_same_bits_and_says_where_another_engine_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path());
+    let run = dir.path().join("run");
+    let sample = Selector::Sample { count: 20, seed: 1 };
+    let replayed = replay_in(&run, &sample, &Double::new()).unwrap();
+    assert_eq!(replayed.len(), 20);
+    assert!(replayed.iter().all(|r| r.equal() && r.adapter.is_some()));
+
+    let one = Selector::Prefix(replayed[0].update.to_string()[..16].to_owned());
+    assert_eq!(replay_in(&run, &one, &Double::new()).unwrap()[0].update, replayed[0].update);
+
+    let other = Double { salt: 1, ..Double::new() };
+    let text = replay_in(&run, &one, &other).unwrap()[0].difference.clone().unwrap();
+    assert!(text.contains("transcript entry 1") && text.contains("`double 1`"), "{text}");
+
+    let unknown = replay_in(&run, &Selector::Prefix("zz".into()), &Double::new());
+    assert!(unknown.unwrap_err().to_string().contains("zz"));
+    let ambiguous = replay_in(&run, &Selector::Prefix(String::new()), &Double::new());
+    assert!(ambiguous.is_err());
+}
+
+#[test]
+fn a_module_that_fails_is_refused_with_its_reason_and_the_round_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let run = dir.path().join("run");
+    let lab = Double { failing: Some("benign"), ..Double::new() };
+    let report = create(&run, &options, lab).unwrap().execute(&mut go_on).unwrap();
+    let clean = report.arms.iter().find(|arm| arm.id == "clean").unwrap();
+    for client in clean.rounds.iter().flat_map(|round| &round.clients) {
+        let verdict = client.verdict.as_ref().unwrap();
+        assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::Reject, "execution"));
+        assert!(verdict.fact.starts_with("fuel"), "{}", verdict.fact);
+        assert_eq!(client.weight, Some(0.0));
+    }
+    // Nothing counted, so the global adapter stayed.
+    let base = report.arms.iter().find(|arm| arm.id == "base").unwrap();
+    assert_eq!(clean.final_adapter, base.final_adapter);
+    verify(&run).unwrap();
+    let again = replay_in(&run, &Selector::Sample { count: 5, seed: 0 }, &Double { failing: Some("benign"), ..Double::new() });
+    assert!(again.unwrap().iter().all(|r| r.equal()));
+}
+
+#[test]
+fn a_stateful_optimiser_is_rebuilt_on_resume_and_by_the_auditor() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let mut with_momentum = experiment();
+    with_momentum.server.optimiser = "fedavgm".into();
+    let whole = create_from(&dir.path().join("whole"), &options, Double::new(), with_momentum.clone())
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    let run = dir.path().join("stopped");
+    let mut events = 0;
+    let mut stop = |_: &Event| {
+        events += 1;
+        if events > 60 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let stopped = create_from(&run, &options, Double::new(), with_momentum).unwrap().execute(&mut stop);
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    let report = resume(&run, &options, Double::new()).unwrap().execute(&mut go_on).unwrap();
+    assert_eq!(final_adapters(&report), final_adapters(&whole));
+    verify(&run).unwrap();
+}
+
+fn text<T>(result: Result<T>) -> String {
+    result.err().unwrap().to_string()
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let run = dir.path().join("run");
+    let open = create(&run, &options, Double::new()).unwrap();
+    assert!(text(create(&run, &options, Double::new())).contains("--resume"));
+    assert!(text(resume(&run, &options, Double::new())).contains("another process"));
+    drop(open);
+    let other = Double { salt: 1, ..Double::new() };
+    assert!(text(resume(&run, &options, other)).contains("double 1"));
+    assert!(text(resume(&dir.path().join("nowhere"), &options, Double::new())).contains("no run is here"));
+    fs::create_dir_all(dir.path().join("full")).unwrap();
+    fs::write(dir.path().join("full/letter.txt"), b"dear").unwrap();
+    assert!(text(create(&dir.path().join("full"), &options, Double::new())).contains("letter.txt"));
+
+    fs::write(options.modules.join("benign.wasm"), b"changed").unwrap();
+    let refusal = text(create(&dir.path().join("b"), &options, Double::new()));
+    assert!(refusal.contains("benign.wasm") && refusal.contains("expected sha256"), "{refusal}");
+    fs::remove_file(options.modules.join("benign.wasm")).unwrap();
+    assert!(text(create(&dir.path().join("b"), &options, Double::new())).contains("build and sign"));
+}
