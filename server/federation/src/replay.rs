@@ -20,7 +20,7 @@ use crate::memo::{RunState, UpdateRef};
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
 use crate::runner::execute::{Executor, input, read_examples};
-use crate::runner::rounds::key_of;
+use crate::runner::rules::key_of;
 use crate::runner::{Options, open_model, read_adapter, read_experiment};
 use crate::sampling::{choose, rng};
 

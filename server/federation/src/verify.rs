@@ -12,28 +12,26 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::{leaf_hash, verify_consistency, verify_inclusion};
+use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
-use crate::arms::{self, Kind};
 use crate::error::{Error, Result};
-use crate::evaluation::rule;
 use crate::experiment::Experiment;
-use crate::memo::{RunState, evaluation_key};
-use crate::report::{self, Cache, Report, Sources, State};
-use crate::rundir::{Plan, RunDir};
-use crate::runner::canary::CanarySet;
-use crate::runner::measure::{EvaluationSet, Measured};
+use crate::memo::RunState;
+use crate::report::Cache;
+use crate::rundir::{Assignment, Plan, RunDir};
+use crate::runner::execute::read_examples;
 use crate::runner::references::references;
+use crate::sampling::{attackers, client_name};
 
+mod results;
 mod rounds;
 
 /// What was verified, counted.
@@ -103,10 +101,12 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     let blob_count = audit.blobs(plan_digest)?;
     audit.files()?;
     audit.modules()?;
+    audit.clients()?;
     audit.transcripts()?;
     let (verdicts, aggregations) = audit.rounds()?;
     let evaluations = audit.evaluations()?;
     audit.canaries()?;
+    audit.defences()?;
     audit.report(entries)?;
     Ok(VerifyReport {
         run: audit.plan.run.clone(),
@@ -299,6 +299,51 @@ impl Audit {
         Ok(())
     }
 
+    /// Who attacks follows from the seed, and what each client runs from what it is.
+    fn clients(&self) -> Result<()> {
+        let federation = &self.experiment.federation;
+        let kinds = &self.experiment.attack.kinds;
+        let malicious = attackers(self.plan.seed.0, federation.clients, federation.malicious);
+        if self.plan.clients.len() != federation.clients {
+            return Err(Error::tampered("run.json", "has another number of clients than the experiment"));
+        }
+        for (index, planned) in self.plan.clients.iter().enumerate() {
+            let place = malicious.iter().position(|attacker| *attacker == index);
+            let kind = place
+                .and_then(|place| kinds.get(place % kinds.len().max(1)))
+                .map_or("benign", String::as_str);
+            let runs = |assignment: &Assignment| self.plan.module_name(&assignment.module);
+            let attacking = match kind {
+                "malicious-gen" | "unaligned-data" => kind,
+                _ => "benign",
+            };
+            let same_shard = planned.honest.shard == planned.attacked.shard;
+            let agrees = planned.client.as_str() == client_name(index)
+                && planned.kind == kind
+                && runs(&planned.honest) == Some("benign")
+                && runs(&planned.attacked) == Some(attacking)
+                && planned.honest.attachment.is_none()
+                && planned.attacked.attachment.is_some() == (kind == "unaligned-data")
+                && same_shard == (kind != "poisoned-shard");
+            if !agrees {
+                return Err(Error::tampered(
+                    format!("client {} in run.json", planned.client),
+                    "is not what the seed and the experiment give",
+                ));
+            }
+            for assignment in [&planned.honest, &planned.attacked] {
+                if !self.state.clients.contains(&(planned.client.clone(), assignment.shard)) {
+                    return Err(Error::tampered(format!("client {}", planned.client), "is not registered in the log"));
+                }
+                let examples = read_examples(&self.blobs, &assignment.shard)?;
+                if examples.len() as u64 != u64::from(assignment.examples) {
+                    return Err(Error::tampered(format!("shard {}", assignment.shard), "has another number of examples than run.json says"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Every transcript hashes to the root that its attestation binds.
     fn transcripts(&mut self) -> Result<()> {
         for id in self.state.attestations.keys() {
@@ -319,114 +364,6 @@ impl Audit {
             }
         }
         Ok(())
-    }
-
-    /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
-    /// answers say, its key as it must be.
-    fn evaluations(&mut self) -> Result<u64> {
-        let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
-        let last = self.experiment.federation.rounds;
-        for ((arm, round), evaluated) in &self.state.evaluated {
-            let item = format!("evaluation {} of arm {arm} after round {round}", evaluated.result);
-            let bad = |problem: &str| Err(Error::tampered(&item, problem));
-            let measured: std::sync::Arc<Measured> = self.cache.measured(&self.blobs, &evaluated.result)?;
-            let known = arms::arm(arm)?;
-            let adapter = match known.kind {
-                Kind::Base => Some(self.plan.initial),
-                Kind::Defended => self.state.defended.get(arm).map(|(adapter, _)| *adapter),
-                Kind::Federated => {
-                    let after = (*round).min(last - 1);
-                    self.state
-                        .round(arm, after)
-                        .and_then(|r| r.aggregated.as_ref())
-                        .map(|(_, _, global)| *global)
-                }
-            };
-            if adapter != Some(evaluated.adapter) || measured.adapter != evaluated.adapter {
-                return bad("is of another adapter than the arm's");
-            }
-            let (requests, tasks) = if *round == last {
-                (self.experiment.evaluation.prompts, self.experiment.evaluation.tasks)
-            } else {
-                (self.experiment.evaluation.round_prompts, self.experiment.evaluation.round_tasks)
-            };
-            if evaluation_key(&self.plan, &self.experiment, evaluated.adapter, requests, tasks)? != evaluated.key {
-                return bad("has another key than its settings give");
-            }
-            let asked: Vec<&str> = set.requests.iter().take(requests).map(String::as_str).collect();
-            let answered: Vec<&str> = measured.requests.iter().map(|a| a.prompt.as_str()).collect();
-            let asked_tasks: Vec<&str> = set.tasks.iter().take(tasks).map(|t| t.prompt.as_str()).collect();
-            let answered_tasks: Vec<&str> = measured.tasks.iter().map(|a| a.prompt.as_str()).collect();
-            if asked != answered || asked_tasks != answered_tasks {
-                return bad("answers other prompts than the evaluation set's");
-            }
-            if measured.requests.iter().any(|a| a.hit != rule::is_refusal(&a.answer)) {
-                return bad("counts an answer by another rule than Rule");
-            }
-        }
-        Ok(self.state.evaluated.len() as u64)
-    }
-
-    /// The opened canaries are the sealed ones.
-    fn canaries(&self) -> Result<()> {
-        let bytes = self.blobs.get(&self.plan.canaries)?;
-        let item = format!("canaries {}", self.plan.canaries);
-        canonical::from_slice::<CanarySet>(&bytes).map_err(|error| Error::tampered(item, error.to_string()))?;
-        Ok(())
-    }
-
-    /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
-    /// head is a prefix of the log.
-    fn report(&mut self, entries: u64) -> Result<()> {
-        let path = self.dir.report();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
-        let expected = self
-            .state
-            .report
-            .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
-        if found != expected {
-            return Err(Error::mismatch("report.json", "is not the logged report", &expected, &found));
-        }
-        let written = Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error.to_string()))?;
-        let arms = arms::expand(&self.experiment.arms)?;
-        let mut made = report::build(
-            &Sources {
-                plan: &self.plan,
-                experiment: &self.experiment,
-                state: &self.state,
-                arms: &arms,
-                blobs: &self.blobs,
-            },
-            &mut self.cache,
-        )?;
-        // What does not follow from the folder is taken as written; the state must be what it is.
-        made.state = State::Finished;
-        made.progress = written.progress.clone();
-        made.seconds = written.seconds;
-        made.peak_mb = written.peak_mb;
-        made.log = written.log.clone();
-        made.events = written.events;
-        // Bytes, not values: 64.0 of the experiment is written as 64 and read back as a whole number.
-        if made.to_bytes()? != bytes {
-            return Err(Error::tampered("report.json", "says something else than the log and the blobs give"));
-        }
-        let log = LogReader::open(self.dir.log(), &self.plan.node)?;
-        let head = &written.log;
-        let now = log.checkpoint();
-        let prefix = head.size <= entries
-            && verify_consistency(head.size, head.root, now.size, now.root, &log.prove_consistency(head.size, now.size)?).is_ok();
-        if !prefix {
-            return Err(Error::tampered("report.json", "names a log head that is not a prefix of the log"));
-        }
-        let path = self.dir.events();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
-        match written.events {
-            Some(expected) if expected == found => Ok(()),
-            Some(expected) => Err(Error::mismatch("events.jsonl", "is not the feed that the report names", &expected, &found)),
-            None => Err(Error::tampered("report.json", "names no feed")),
-        }
     }
 }
 

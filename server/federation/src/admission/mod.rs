@@ -336,12 +336,22 @@ impl Admission {
     /// their order. The severest failed effect decides, the earlier check among equals; weights of
     /// several down-weights multiply.
     pub fn decide(&self, facts: &Facts<'_>) -> Verdict {
+        self.decide_by(facts, |_| true)
+    }
+
+    /// What the checks that need no model time decide: as much of a verdict as an auditor can
+    /// decide again.
+    pub fn decide_without_behaviour(&self, facts: &Facts<'_>) -> Verdict {
+        self.decide_by(facts, |check| !check.needs_behaviour())
+    }
+
+    fn decide_by(&self, facts: &Facts<'_>, which: impl Fn(&dyn Check) -> bool) -> Verdict {
         if let Some(refusal) = binding::refusal(facts) {
             return refusal;
         }
         let mut verdict: Option<Verdict> = None;
         let mut passed = Vec::new();
-        for built in &self.checks {
+        for built in self.checks.iter().filter(|built| which(built.check.as_ref())) {
             let finding = built.check.look(facts);
             if finding.passed {
                 passed.push(format!("{}: {}", built.name, finding.fact));

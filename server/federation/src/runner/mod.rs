@@ -39,7 +39,8 @@ mod jobs;
 pub mod measure;
 mod pool;
 pub mod references;
-pub(crate) mod rounds;
+mod rounds;
+pub(crate) mod rules;
 mod setup;
 
 pub(crate) use setup::read_experiment;

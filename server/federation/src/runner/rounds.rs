@@ -4,102 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
+use fedseal_tuning::Adapter;
 
 use super::execute::{self, learning_rate, update_seed};
 use super::jobs::{Job, MeasureJob, UpdateJob};
+use super::rules::{
+    admission, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
+    update_digests,
+};
 use super::{Run, Watch};
-use crate::admission::{Admission, Expected, Facts, Verdict};
-use crate::aggregation::{self, Update};
-use crate::arms::{self, Arm, Kind};
+use crate::admission::{Facts, Verdict};
+use crate::arms::{Arm, Kind};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::experiment::Experiment;
-use crate::memo::{RoundState, RunState, evaluation_key, update_key};
+use crate::memo::{RoundState, evaluation_key};
 use crate::report::Progress;
 use crate::rundir::Plan;
-use crate::sampling::{client_name, derive_seed, sampled};
-
-/// The seed of a round, the same in every arm.
-pub(crate) fn round_seed(plan: &Plan, round: u32) -> Seed {
-    Seed(derive_seed("round", plan.seed.0, &[&round.to_string()]))
-}
-
-/// The clients of a round, the same in every arm.
-pub(crate) fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<ClientId> {
-    let federation = &experiment.federation;
-    sampled(plan.seed.0, round, federation.clients, federation.sampled)
-        .into_iter()
-        .map(|index| client_name(index).into())
-        .collect()
-}
-
-/// The checks of an arm.
-pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
-    let configs = match arm.admission {
-        None => Vec::new(),
-        Some(arms::Admission::Provenance) => experiment
-            .admission
-            .provenance
-            .clone()
-            .unwrap_or_else(crate::admission::default_provenance),
-        Some(arms::Admission::Behaviour) => experiment
-            .admission
-            .behaviour
-            .clone()
-            .unwrap_or_else(crate::admission::default_behaviour),
-    };
-    Admission::new(&configs).map_err(|bad| Error::Experiment {
-        file: "experiment.toml".into(),
-        line: None,
-        key: format!("admission.{}", arm.id),
-        problem: bad.problem,
-    })
-}
-
-/// What the server knows about a client's update in a round of an arm.
-pub(crate) fn expected(plan: &Plan, arm: &Arm, client: &ClientId, round: Round, global: Digest) -> Result<Expected> {
-    let (_, planned) = plan
-        .client(client)
-        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    let assignment = Plan::assignment(planned, arm.attacked);
-    Ok(Expected {
-        client: client.clone(),
-        round,
-        seed: update_seed(plan.seed, client, round),
-        base: plan.base,
-        global,
-        module: assignment.module,
-        shard: assignment.shard,
-        shard_examples: assignment.examples,
-        node: plan.node,
-    })
-}
-
-/// The memo key of a client's update in a round of an arm.
-pub(crate) fn key_of(
-    plan: &Plan,
-    experiment: &Experiment,
-    arm: &Arm,
-    client: &ClientId,
-    round: Round,
-    state: &RoundState,
-) -> Result<Digest> {
-    let (_, planned) = plan
-        .client(client)
-        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    update_key(
-        plan,
-        experiment,
-        client,
-        round,
-        update_seed(plan.seed, client, round),
-        Plan::assignment(planned, arm.attacked),
-        state.global,
-        state.learning_rate,
-    )
-}
 
 impl Run {
     fn federated(&self) -> Vec<Arm> {
@@ -329,7 +251,7 @@ impl Run {
         &mut self,
         arm: &Arm,
         round: u32,
-        global: &fedseal_tuning::Adapter,
+        global: &Adapter,
         deltas: &[Option<Vec<f32>>],
         watch: Watch<'_>,
     ) -> Result<()> {
@@ -384,7 +306,7 @@ impl Run {
     }
 
     /// The deltas of a round's updates, in client order.
-    fn deltas(&mut self, state: &RoundState, global: &fedseal_tuning::Adapter) -> Result<Vec<Option<Vec<f32>>>> {
+    fn deltas(&mut self, state: &RoundState, global: &Adapter) -> Result<Vec<Option<Vec<f32>>>> {
         let updates = update_digests(&self.state, state);
         let mut deltas = Vec::new();
         for digest in updates {
@@ -482,82 +404,4 @@ impl Run {
             label: "begun".into(),
         }
     }
-}
-
-/// The adapters of a round's updates by its verdicts, in client order.
-pub(crate) fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>> {
-    state
-        .clients
-        .iter()
-        .map(|client| {
-            let verdict = state.verdicts.get(client)?;
-            run.updates.get(run.attestations.get(&verdict.attestation)?)?.update
-        })
-        .collect()
-}
-
-/// Local adapter minus global adapter, flat.
-pub(crate) fn delta(local: &fedseal_tuning::Adapter, global: &fedseal_tuning::Adapter) -> Result<Vec<f32>> {
-    local
-        .sub(global)
-        .map(|difference| difference.flat())
-        .map_err(|error| Error::Model(error.to_string()))
-}
-
-pub(crate) fn norm(delta: &[f32]) -> f64 {
-    delta.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt()
-}
-
-/// The lower median; 0 of nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len().saturating_sub(1) / 2;
-    values.get(middle).copied().unwrap_or_default()
-}
-
-/// Applies the arm's rule to the updates that count, in client order. `None` when none counts.
-/// Shared by runner and auditor.
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-pub(crate) fn combine(
-    plan: &Plan,
-    experiment: &Experiment,
-    arm: &Arm,
-    round: u32,
-    state: &RoundState,
-    deltas: &[Option<Vec<f32>>],
-    cache: &mut crate::report::Cache,
-    blobs: &fedseal_ledger::Blobs,
-) -> Result<Option<(Vec<(ClientId, f64)>, aggregation::Outcome)>> {
-    let mut counted = Vec::new();
-    let mut updates = Vec::new();
-    for (index, (client, delta)) in state.clients.iter().zip(deltas).enumerate() {
-        let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
-            continue;
-        };
-        let Some(delta) = delta else {
-            return Err(Error::tampered(
-                format!("verdict of {client} in round {round} of arm {}", arm.id),
-                "lets an update count that does not exist",
-            ));
-        };
-        let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
-        counted.push(index);
-        updates.push(Update {
-            delta,
-            weight: f64::from(attested.examples) * verdict.weight,
-        });
-    }
-    if updates.is_empty() {
-        return Ok(None);
-    }
-    let rule = aggregation::rule(arm.rule)?;
-    let context = experiment.aggregation_context(state.seed.0);
-    let outcome = aggregation::aggregate(rule, &updates, &context)?;
-    let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(|client| (client.clone(), 0.0)).collect();
-    for (index, weight) in counted.iter().zip(&outcome.weights) {
-        if let Some(slot) = weights.get_mut(*index) {
-            slot.1 = *weight;
-        }
-    }
-    Ok(Some((weights, outcome)))
 }

@@ -5,13 +5,13 @@ use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::record::Effect;
 
 use super::{Audit, disagrees};
-use crate::admission::{Admission, Facts};
+use crate::admission::{Admission, Facts, severity};
 use crate::arms::{self, Arm, Kind};
 use crate::error::{Error, Result};
 use crate::memo::RoundState;
 use crate::runner::execute::learning_rate;
 use crate::runner::read_adapter;
-use crate::runner::rounds::{
+use crate::runner::rules::{
     admission, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
     update_digests,
 };
@@ -133,8 +133,8 @@ impl Audit {
     }
 
     /// That each verdict is about the update that this round's inputs determine, and is what the
-    /// checks say. A canary's numbers cannot be measured without the model; a verdict that rests on
-    /// them is held against the other checks only.
+    /// checks say. A canary's numbers cannot be measured without the model: where they may have
+    /// decided, the verdict is held against the other checks only.
     fn verdicts(
         &mut self,
         arm: &Arm,
@@ -164,17 +164,21 @@ impl Audit {
                 behaviour: None,
                 authors: &self.plan.authors,
             };
-            let again = checks.decide(&facts);
-            let same = again.effect == verdict.effect
-                && again.weight == verdict.weight
-                && again.check == verdict.check
-                && again.fact == verdict.fact;
-            // Without the canaries' numbers the canary check fails for everyone; what is left to
-            // say is that no other check would have decided more severely.
-            let by_model = checks.needs_behaviour()
-                && again.check == "canaries"
-                && (verdict.check == "canaries" || verdict.effect == Effect::Accept);
-            if !same && !by_model {
+            let again = checks.decide_without_behaviour(&facts);
+            let agrees = if !checks.needs_behaviour() {
+                again.effect == verdict.effect
+                    && again.weight == verdict.weight
+                    && again.check == verdict.check
+                    && again.fact == verdict.fact
+            } else if verdict.check == "canaries" {
+                severity(verdict.effect) >= severity(again.effect)
+            } else {
+                again.effect == verdict.effect
+                    && verdict.weight <= again.weight
+                    && again.check == verdict.check
+                    && (again.effect == Effect::Accept || again.fact == verdict.fact)
+            };
+            if !agrees {
                 return Err(Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),

@@ -1,3 +1,5 @@
+// Each test program uses a part of it.
+#![allow(dead_code)]
 //! A lab and an executor without model and Wasm: training moves one value of the adapter towards
 //! refusing or complying, by what the examples answer; answers follow from that value. So a whole
 //! run takes milliseconds, and attack, checks and defence still have their direction.
