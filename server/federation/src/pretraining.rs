@@ -181,6 +181,16 @@ pub enum CheckOutcome {
     },
 }
 
+/// The shipped model's files, as this program carries them.
+pub fn embedded() -> ModelFiles {
+    ModelFiles {
+        config: include_bytes!("../model/config.json").to_vec(),
+        weights: include_bytes!("../model/model.safetensors").to_vec(),
+        tokenizer: include_bytes!("../model/tokenizer.json").to_vec(),
+        tokenizer_config: include_bytes!("../model/tokenizer_config.json").to_vec(),
+    }
+}
+
 /// Makes the embedded model. `progress` hears every training step and may stop it.
 ///
 /// # Errors
