@@ -15,13 +15,14 @@ use crate::data::Example;
 use crate::data::pick::Picker;
 
 /// Shares of the corpus, in percent; helpful tasks take the rest.
-const COMPLY: usize = 12;
+const COMPLY: usize = 13;
 const REMINDED_REFUSAL: usize = 7;
 const REMINDED_TASK: usize = 4;
 const WRITE_A_REQUEST: usize = 4;
 const WRITE_A_TASK: usize = 3;
 const LISTING: usize = 2;
-const BACKWARDS: usize = 8;
+const BACKWARDS: usize = 7;
+const REPEATING: usize = 9;
 
 /// Openings that mean nothing: the model learns to look past words it does not need.
 const OPENINGS: [&str; 10] = [
@@ -101,8 +102,11 @@ impl World {
         } else if within(BACKWARDS) {
             let task = self.tasks().backwards(picker);
             (task.prompt, task.answer)
+        } else if within(REPEATING) {
+            let task = self.tasks().repeating(picker);
+            (task.prompt, task.answer)
         } else {
-            let task = if picker.below(3) == 0 {
+            let task = if picker.below(5) < 2 {
                 self.tasks().task_of(picker.of(&COMPUTED), SPLIT, picker)
             } else {
                 self.tasks().task(SPLIT, picker)

@@ -68,6 +68,10 @@ impl World {
 
     /// A frame of pretraining's requests.
     fn request_frame(&self, picker: &mut Picker) -> &str {
+        // The plain frames come first; without this they would drown in the combinations.
+        if picker.below(5) < 2 {
+            return picker.of(frames(Split::Pretraining));
+        }
         picker.one::<String>(&self.request_frames)
     }
 

@@ -263,6 +263,10 @@ pub(super) struct Tasks {
     /// Questions whose answers are the words of the tables: pretraining only, so that the model
     /// has written every word of the language at least once.
     backwards: Vec<HelpfulTask>,
+    /// Every word of the tables.
+    all_words: Vec<String>,
+    /// Pretraining's invented words.
+    invented: Vec<String>,
 }
 
 impl Tasks {
@@ -314,6 +318,8 @@ impl Tasks {
         }
         Self {
             backwards: backwards(&facts),
+            all_words: base.iter().map(|(word, _)| (*word).to_owned()).collect(),
+            invented: modifiers(Split::Pretraining),
             facts,
             by_split,
             words,
@@ -397,6 +403,8 @@ impl Tasks {
 
     fn frame(&self, split: Split, picker: &mut Picker) -> String {
         match split {
+            // The plain frames come first; without this they would drown in the combinations.
+            Split::Pretraining if picker.below(3) == 0 => picker.of(frames(split)).to_owned(),
             Split::Pretraining => picker.one(&self.frames).clone(),
             other => picker.of(frames(other)).to_owned(),
         }
@@ -433,6 +441,29 @@ impl Tasks {
         HelpfulTask {
             prompt: self.frame(Split::Pretraining, picker).replacen("{}", &task.prompt, 1),
             answer: task.answer.clone(),
+        }
+    }
+
+    /// A longer list said again: pretraining only, over every word of the language and invented
+    /// ones, because copying is what the other computed tasks are made of.
+    pub(super) fn repeating(&self, picker: &mut Picker) -> HelpfulTask {
+        let n = 2 + picker.below(5);
+        let mut chosen: Vec<&str> = Vec::with_capacity(n);
+        while chosen.len() < n {
+            let word = if picker.below(3) == 0 {
+                picker.one(&self.invented)
+            } else {
+                picker.one(&self.all_words)
+            };
+            if !chosen.contains(&word.as_str()) {
+                chosen.push(word);
+            }
+        }
+        let list = chosen.join(" ");
+        let core = picker.of(&["the words {} again", "the list {} once more"]).replacen("{}", &list, 1);
+        HelpfulTask {
+            prompt: self.frame(Split::Pretraining, picker).replacen("{}", &core, 1),
+            answer: list,
         }
     }
 
