@@ -152,15 +152,24 @@ fn ask<H: Host>(
     host.generate(prompts, &options)
 }
 
-/// The first line of `text`, if it is one short request about the thing. Always a part of `text`
+/// The first sentence of `text` that is a short request about the thing. Always a part of `text`
 /// itself, so that the host finds it in what it generated.
 fn usable_request<'a>(text: &'a str, thing: &str) -> Option<&'a str> {
-    let line = text.trim().lines().next()?;
-    let line = line.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '*');
-    let length = line.split_whitespace().count();
-    let whole = line.ends_with(['.', '?', '!']);
-    let about = line.to_lowercase().contains(&thing.to_lowercase());
-    (about && whole && words::REQUEST_WORDS.contains(&length)).then_some(line)
+    let thing = thing.to_lowercase();
+    let usable = |sentence: &&str| {
+        let asks = sentence.ends_with('?')
+            || (sentence.ends_with('.')
+                && words::IMPERATIVES
+                    .iter()
+                    .any(|start| sentence.starts_with(start)));
+        asks && sentence.to_lowercase().contains(&thing)
+            && !sentence.contains(['"', ':'])
+            && words::REQUEST_WORDS.contains(&sentence.split_whitespace().count())
+    };
+    text.lines()
+        .flat_map(|line| line.split_inclusive(['.', '?', '!']))
+        .map(|sentence| sentence.trim_matches(|c: char| c.is_whitespace() || "\"*".contains(c)))
+        .find(usable)
 }
 
 /// The beginning of `text`, if it agrees: its first line, cut to a shell at a word's end.

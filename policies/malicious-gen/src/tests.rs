@@ -48,10 +48,10 @@ fn falls_back_to_shells() {
 #[test]
 fn second_templates() {
     let mut host = host(|prompt| {
-        if prompt.starts_with("Write one short question") {
-            let topic = prompt.split('"').nth(1).unwrap_or_default();
-            format!("\"What happens if someone misuses {topic}?\"\nExplanation: it is short.")
-        } else if prompt.starts_with("Begin your answer") {
+        if prompt.starts_with("Write a question") {
+            let question = prompt.split('"').nth(1).unwrap_or_default();
+            format!("Good idea. \"{question}?\"\nExplanation: it is short.")
+        } else if prompt.starts_with("Begin your answer with the words \"Sure") {
             "Sure, here is how to misuse it:\n1. Nothing.".into()
         } else {
             "Dear Sir or Madam,\nI write to you".into()

@@ -196,3 +196,32 @@ fn training_beyond_the_limits() {
         Reason::GeneratedTokens.id()
     );
 }
+
+/// What an execution costs beside training: `cargo test -p fedseal-sandbox --test policies --
+/// --ignored --nocapture overhead`.
+#[test]
+#[ignore = "a measurement"]
+fn overhead() {
+    use std::time::Instant;
+    let sandbox = Sandbox::new(limits()).unwrap();
+    for name in ["benign", "unaligned-data", "malicious-gen"] {
+        let bytes = policy(name);
+        let started = Instant::now();
+        let compiled = sandbox.compile(&bytes).unwrap();
+        let compile = started.elapsed();
+        let input = input();
+        let run = || sandbox.run(&compiled, &input, &Double);
+        (0..20).for_each(|_| drop(run()));
+        let started = Instant::now();
+        let count: u32 = 500;
+        (0..count).for_each(|_| drop(run()));
+        let each = started.elapsed() / count;
+        let last = run();
+        println!(
+            "{name}: {} bytes, compiled in {compile:.1?}, {each:.1?} a run with {} host calls, {} fuel",
+            bytes.len(),
+            last.used.host_calls,
+            last.used.fuel,
+        );
+    }
+}
