@@ -44,10 +44,7 @@ impl Generate {
             template: Template::Model,
         };
         let model = if self.model == "embedded" {
-            let files = pretraining::embedded().ok_or_else(|| {
-                Failure::new("this build has no embedded model").hint("Make it: fedseal pretrain")
-            })?;
-            Model::from_files(files, &options)
+            Model::from_files(pretraining::embedded(), &options)
         } else {
             let named = Places::find().models().join(&self.model);
             let path = if named.exists() { named } else { PathBuf::from(&self.model) };
