@@ -9,7 +9,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelFiles, ModelOptions, Score, Template,
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Score, Template,
     TrainConfig,
 };
 
@@ -78,10 +78,7 @@ impl TuningLab {
         };
         let source = experiment.model.source.as_str();
         let (model, name) = if source == "embedded" {
-            let files = embedded().ok_or_else(|| Error::Missing {
-                what: "embedded model".into(),
-                hint: "this build has none; make it with `fedseal pretrain` and build again".into(),
-            })?;
+            let files = crate::pretraining::embedded();
             let model = Model::from_files(files, &options).map_err(model_error)?;
             (model, "embedded".to_owned())
         } else {
@@ -94,18 +91,6 @@ impl TuningLab {
         };
         Ok((Self::new(Arc::new(model), experiment), name))
     }
-}
-
-/// The embedded model's files, where this build has them.
-fn embedded() -> Option<ModelFiles> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
-    let read = |name: &str| std::fs::read(folder.join(name)).ok();
-    Some(ModelFiles {
-        config: read("config.json")?,
-        weights: read("model.safetensors")?,
-        tokenizer: read("tokenizer.json")?,
-        tokenizer_config: read("tokenizer_config.json").unwrap_or_default(),
-    })
 }
 
 /// A model by path, or by its name under the models folder.
