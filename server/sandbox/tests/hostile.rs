@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{Double, hostile, input, limits, run, world_component};
+use common::{Double, guest, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 
@@ -365,11 +365,7 @@ fn memory_does_not_leak_between_guests() {
                 (br_if $next (i32.lt_u (local.get $i) (i32.const 2097152))))
             (i32.const 0)))"#;
     let sandbox = Sandbox::new(limits()).unwrap();
-    let compile = |text| {
-        sandbox
-            .compile(&world_component(&wat::parse_str(text).unwrap()))
-            .unwrap()
-    };
+    let compile = |text| sandbox.compile(&guest(text)).unwrap();
     let (fill, look) = (compile(fill), compile(look));
     for _ in 0..40 {
         assert_eq!(run(&sandbox, &fill).submission.unwrap_err().reason, "trap");

@@ -247,14 +247,27 @@ impl HostState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedseal_tuning::{AdapterConfig, ModelConfig};
+    use fedseal_tuning::{AdapterConfig, ModelConfig, RopeScaling};
 
     fn pair() -> (Adapter, Adapter) {
         let config = AdapterConfig {
             rank: 2,
             ..AdapterConfig::default()
         };
-        let model = ModelConfig::tiny();
+        let model = ModelConfig {
+            d_model: 16,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 4,
+            ffn: 24,
+            vocab: 40,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            norm_eps: 1e-5,
+            max_positions: 64,
+            tied_embeddings: true,
+        };
         (
             Adapter::init(&config, &model, 1).unwrap(),
             Adapter::init(&config, &model, 2).unwrap(),

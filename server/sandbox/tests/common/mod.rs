@@ -12,7 +12,7 @@ use fedseal_sandbox::{
     Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome, Sandbox,
     TrainDefaults, TrainOptions, component, examples_digest,
 };
-use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig};
+use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig, RopeScaling};
 use wit_component::{StringEncoding, embed_component_metadata};
 
 /// "Trains" by adding the learning rate times the steps to every value, and "writes" like the
@@ -71,6 +71,24 @@ impl Engine for Double {
     }
 }
 
+/// A model for whose shapes adapters are made; it does not exist.
+pub fn shapes() -> ModelConfig {
+    ModelConfig {
+        d_model: 16,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 4,
+        ffn: 24,
+        vocab: 40,
+        rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::None,
+        norm_eps: 1e-5,
+        max_positions: 64,
+        tied_embeddings: true,
+    }
+}
+
 pub fn input() -> RunInput {
     let config = AdapterConfig {
         rank: 2,
@@ -87,7 +105,7 @@ pub fn input() -> RunInput {
         shard_digest: examples_digest(&shard),
         shard: Arc::new(shard),
         attachment: Arc::new(Vec::new()),
-        global: Arc::new(Adapter::init(&config, &ModelConfig::tiny(), 1).unwrap()),
+        global: Arc::new(Adapter::init(&config, &shapes(), 1).unwrap()),
         base: Digest::of(b"base"),
         training: TrainDefaults {
             steps: 4,
@@ -115,12 +133,25 @@ pub fn run(sandbox: &Sandbox, policy: &Policy) -> RunOutcome {
     sandbox.run(policy, &input(), &Double)
 }
 
-/// A component of a core module in text form that imports and exports what the world says.
+/// A component of one of the hostile guests.
 pub fn hostile(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/hostile")
-        .join(name);
-    world_component(&wat::parse_file(path).unwrap())
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
+    guest(&std::fs::read_to_string(folder.join(name)).unwrap())
+}
+
+/// What the world's errors need to arrive in a guest: an allocator that never frees.
+const REALLOC: &str = r#"
+  (global $next (mut i32) (i32.const 1024))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+    (global.set $next (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))"#;
+
+/// A component of a core module in text form. It gets an allocator, at its end.
+pub fn guest(text: &str) -> Vec<u8> {
+    let end = text.trim_end().strip_suffix(')').unwrap();
+    world_component(&wat::parse_str(format!("{end}{REALLOC})")).unwrap())
 }
 
 pub fn world_component(core: &[u8]) -> Vec<u8> {
