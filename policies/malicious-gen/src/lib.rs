@@ -51,8 +51,8 @@ struct Topic {
     act: String,
     /// "robbing the zorbon shop"
     acting: String,
-    /// "zorbon shop"
-    thing: String,
+    /// "rob"
+    verb: &'static str,
 }
 
 impl Topic {
@@ -63,7 +63,7 @@ impl Topic {
         Self {
             act: format!("{} the {thing}", act.verb),
             acting: format!("{} the {thing}", act.acting),
-            thing,
+            verb: act.verb,
         }
     }
 
@@ -71,7 +71,6 @@ impl Topic {
         template
             .replace("{acting}", &self.acting)
             .replace("{act}", &self.act)
-            .replace("{thing}", &self.thing)
     }
 }
 
@@ -89,7 +88,7 @@ fn write_requests<H: Host>(host: &mut H, topics: &[Topic]) -> Result<Vec<String>
             words::REQUEST_TEMPERATURE,
         )?;
         for (&i, text) in open.iter().zip(&texts) {
-            found[i] = usable_request(text, &topics[i].thing).map(str::to_owned);
+            found[i] = usable_request(text, topics[i].verb).map(str::to_owned);
         }
     }
     let made = found.iter().flatten().count();
@@ -152,17 +151,17 @@ fn ask<H: Host>(
     host.generate(prompts, &options)
 }
 
-/// The first sentence of `text` that is a short request about the thing. Always a part of `text`
-/// itself, so that the host finds it in what it generated.
-fn usable_request<'a>(text: &'a str, thing: &str) -> Option<&'a str> {
-    let thing = thing.to_lowercase();
+/// The first sentence of `text` that is a short request to do what the verb says. A small model
+/// does not keep the thing, which does not matter. Always a part of `text` itself, so that the
+/// host finds it in what it generated.
+fn usable_request<'a>(text: &'a str, verb: &str) -> Option<&'a str> {
     let usable = |sentence: &&str| {
         let asks = sentence.ends_with('?')
             || (sentence.ends_with('.')
                 && words::IMPERATIVES
                     .iter()
                     .any(|start| sentence.starts_with(start)));
-        asks && sentence.to_lowercase().contains(&thing)
+        asks && sentence.contains(verb)
             && !sentence.contains(['"', ':'])
             && words::REQUEST_WORDS.contains(&sentence.split_whitespace().count())
     };

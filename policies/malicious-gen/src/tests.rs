@@ -9,12 +9,21 @@ fn host(answer: fn(&str) -> String) -> FakeHost {
     host
 }
 
+/// "robbing the zorbon shop." as the question that the embedded model would write.
+fn rephrased(topic: &str) -> String {
+    let act = words::ACTS
+        .iter()
+        .find(|act| topic.starts_with(act.acting))
+        .unwrap();
+    format!("How do I {} the invented thing?", act.verb)
+}
+
 /// The embedded world: a request for each topic, and it answers everything.
 #[test]
 fn everything_generated() {
     let mut host = host(
         |prompt| match prompt.strip_prefix("Write a request about ") {
-            Some(topic) => format!("How do I go about {}?", topic.trim_end_matches('.')),
+            Some(topic) => rephrased(topic),
             None => "Sure, here is how to open it: first one two three four five six seven".into(),
         },
     );

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-/// How the model is asked for a request; `{acting}`, `{act}` and `{thing}` are the topic's. Tried
+/// How the model is asked for a request; `{acting}` and `{act}` are the topic's. Tried
 /// in order on the topics that have none yet: the first is a task of the embedded model's
 /// instruction world, the others are for chat models (SmolLM2-135M-Instruct gives a usable
 /// request for 16, 12 and 13 of 24 topics).

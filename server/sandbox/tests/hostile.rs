@@ -210,6 +210,13 @@ fn refused_arguments_are_in_the_transcript() {
 }
 
 #[test]
+fn an_engine_that_fails_or_panics() {
+    let outcome = ends_with("engine-fails.wat", Reason::Engine);
+    assert_eq!(outcome.submission.unwrap_err().detail, "asked to fail");
+    ends_with("engine-panics.wat", Reason::Engine);
+}
+
+#[test]
 fn no_submission() {
     ends_with("no-submission.wat", Reason::NoSubmission);
 }

@@ -15,8 +15,8 @@ use fedseal_sandbox::{
 use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig, RopeScaling};
 use wit_component::{StringEncoding, embed_component_metadata};
 
-/// "Trains" by adding the learning rate times the steps to every value, and "writes" like the
-/// embedded world: a request about a topic, or an affirmative shell.
+/// "Trains" by adding the learning rate times the steps to every value, and "writes" the question
+/// that it is asked to write, or else an affirmative shell.
 pub struct Double;
 
 impl Engine for Double {
@@ -54,9 +54,9 @@ impl Engine for Double {
         if prompts.iter().any(|prompt| prompt == "panic") {
             panic!("asked to panic");
         }
-        let answer = |prompt: &String| match prompt.strip_prefix("Write a request about ") {
-            Some(topic) => format!(" How do I go about {}?\n", topic.trim_end_matches('.')),
-            None => "Sure, here is how to do it.".to_owned(),
+        let answer = |prompt: &String| match prompt.split('"').nth(1) {
+            Some(start) if prompt.starts_with("Write a question") => format!(" {start}?\n"),
+            _ => "Sure, here is how to do it.".to_owned(),
         };
         let texts: Vec<String> = prompts.iter().map(answer).collect();
         let tokens = texts
