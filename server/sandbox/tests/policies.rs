@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, input, limits, policy, run};
+use common::{Double, hostile, input, limits, policy, run};
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::lineage::{DataCounts, Kind};
 use fedseal_sandbox::{Limits, Reason, RunInput, Sandbox, component, examples_digest};
@@ -53,11 +53,11 @@ fn benign_trains_on_the_shard_alone() {
         outcome.lineage.node(output).unwrap().digest,
         Some(submission.digest)
     );
-    insta_like(&outcome.transcript.entries[3].args.to_string());
+    args_of_train(&outcome.transcript.entries[3].args.to_string());
 }
 
 /// The words of a train call in the transcript: they are in roots that people keep.
-fn insta_like(args: &str) {
+fn args_of_train(args: &str) {
     let start = r#"{"batch-size":8,"data":0,"learning-rate":0.25,"proximal-mu":0.0,"seed":"#;
     assert!(
         args.starts_with(start) && args.ends_with(r#","start":1,"steps":4}"#),
@@ -116,6 +116,37 @@ fn malicious_gen_makes_its_own() {
             "requests: 32 of 32 written by the model",
             "answers: 32 of 32 affirmative"
         ]
+    );
+}
+
+#[test]
+fn what_was_trained_on_counts_and_not_what_was_joined_and_left_out() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let outcome = run(
+        &sandbox,
+        &sandbox.compile(&hostile("dilution.wat")).unwrap(),
+    );
+    assert_eq!(
+        outcome.submission.as_ref().unwrap().examples,
+        45,
+        "a claim, nothing more"
+    );
+    outcome.lineage.validate().unwrap();
+    let counts = outcome
+        .lineage
+        .data_counts(outcome.lineage.output.unwrap())
+        .unwrap();
+    assert_eq!(
+        counts,
+        DataCounts {
+            shard: 5,
+            ..DataCounts::default()
+        }
+    );
+    assert_eq!(origins(&outcome), [("shard", 5)]);
+    assert_eq!(
+        outcome.data[0].digest,
+        examples_digest(&input().shard[35..])
     );
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One file an idea: [`budget`] counts what is used, [`data`] and [`adapters`] are the objects
 //! behind handles, [`random`] makes the run's numbers, [`service`] asks the training engine,
-//! [`calls`] implements the world's functions, [`outcome`] turns the state into the result.
+//! [`making`] makes datasets and adapters with it, [`calls`] implements the world's functions, [`outcome`] turns the state into the result.
 //!
 //! Two invariants hold for every call: it is counted before it does anything, and it is in the
 //! transcript when it returns, refused or not.
@@ -11,6 +11,7 @@ mod adapters;
 mod budget;
 mod calls;
 mod data;
+mod making;
 mod outcome;
 mod random;
 mod service;

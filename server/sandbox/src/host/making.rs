@@ -1,0 +1,279 @@
+//! What makes objects of data and models: literal examples, generation, training, and the
+//! submission.
+
+use std::sync::Arc;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::lineage::Kind;
+use fedseal_tuning::Example;
+use serde_json::{Value, json};
+use wasmtime::component::Resource;
+
+use super::adapters::{adapter_bytes, finite};
+use super::data::{ITEM_BYTES, Item, example_bytes, items};
+use super::{AdapterHandle, Args, CallError, Dataset, HostState, invalid, number};
+use crate::bindings::fedseal::policy::host as wit;
+use crate::engine::{GenerateOptions, TrainOptions};
+use crate::reason::{Reason, Stop};
+use crate::run::{Submission, examples_digest};
+
+/// Longest prompt of a `generate` call, bytes. No template of a policy comes near it, and no
+/// model here reads as much.
+const MAX_PROMPT_BYTES: usize = 16 << 10;
+
+impl HostState {
+    pub(super) fn dataset(
+        &mut self,
+        node: u32,
+        items: Arc<[Item]>,
+    ) -> Result<(Resource<Dataset>, Value), CallError> {
+        let written = json!({"node": node, "examples": items.len()});
+        Ok((self.push(Dataset { node, items })?, written))
+    }
+
+    pub(super) fn global_node(&mut self) -> Result<u32, Stop> {
+        if let Some(node) = self.global {
+            return Ok(node);
+        }
+        self.budget.work(adapter_bytes(&self.input.global))?;
+        let digest = Digest(self.input.global.digest());
+        let node = self.node(Kind::Global, vec![], Some(digest), None, &[])?;
+        self.global = Some(node);
+        Ok(node)
+    }
+
+    /// A dataset of the guest's own examples: one source node for each run of equal origin.
+    pub(super) fn literal(
+        &mut self,
+        args: &mut Args,
+        given: Vec<Example>,
+    ) -> Result<(Resource<Dataset>, Value), CallError> {
+        let bytes: u64 = given.iter().map(example_bytes).sum();
+        self.budget.hold(bytes + given.len() as u64 * ITEM_BYTES)?;
+        // Once for the digest of the whole, once for the digests of the runs.
+        self.budget.work(bytes.saturating_mul(2))?;
+        self.budget
+            .work((given.len() as u64).saturating_mul(self.corpus.cost()))?;
+        args.set("examples", given.len());
+        args.set("digest", examples_digest(&given).to_string());
+        let source = Arc::new(given);
+        let items = items(&source, |index| self.corpus.origin(&source[index]));
+
+        let mut runs = Vec::new();
+        let (mut literal, mut generated) = (0_u32, 0_u32);
+        for run in items.chunk_by(|a, b| a.origin == b.origin) {
+            let start = literal.saturating_add(generated) as usize;
+            let digest = examples_digest(&source[start..start + run.len()]);
+            let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+            // A non-empty run has a first item.
+            let origin = run.first().map_or(Kind::Literal, |item| item.origin);
+            let inputs = if origin == Kind::Generated {
+                generated += count;
+                self.base
+                    .into_iter()
+                    .chain(self.wrote_global.then_some(self.global).flatten())
+                    .collect()
+            } else {
+                literal += count;
+                Vec::new()
+            };
+            runs.push(self.node(origin, inputs, Some(digest), Some(count), &[])?);
+        }
+        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let node = match runs.as_slice() {
+            [] => self.node(
+                Kind::Literal,
+                vec![],
+                Some(examples_digest(&[])),
+                Some(0),
+                &[],
+            )?,
+            [only] => *only,
+            _ => self.node(Kind::Concat, runs, None, Some(count), &[])?,
+        };
+        let (handle, _) = self.dataset(node, items)?;
+        let written = json!({"node": node, "literal": literal, "generated": generated});
+        Ok((handle, written))
+    }
+
+    pub(super) fn written(
+        &mut self,
+        args: &mut Args,
+        prompts: Vec<String>,
+        options: wit::GenerateOptions,
+    ) -> Result<(Vec<String>, Value), CallError> {
+        let bytes: u64 = prompts.iter().map(|prompt| prompt.len() as u64).sum();
+        self.budget.work(bytes)?;
+        let global = matches!(options.model, wit::Model::Global);
+        args.set("prompts", prompts.len());
+        args.set("digest", texts_digest(&prompts).to_string());
+        args.set("model", if global { "global" } else { "base" });
+        args.set("max-new-tokens", options.max_new_tokens);
+        args.number("temperature", options.temperature);
+        if options.max_new_tokens == 0 {
+            return Err(invalid("max-new-tokens is 0"));
+        }
+        if !(0.0..=2.0).contains(&options.temperature) {
+            return Err(invalid(format_args!(
+                "temperature is {}",
+                options.temperature
+            )));
+        }
+        if let Some(long) = prompts
+            .iter()
+            .find(|prompt| prompt.len() > MAX_PROMPT_BYTES)
+        {
+            return Err(invalid(format_args!(
+                "a prompt has {} bytes, at most {MAX_PROMPT_BYTES}",
+                long.len()
+            )));
+        }
+        let most = (prompts.len() as u64).saturating_mul(options.max_new_tokens.into());
+        self.budget.may_generate(most, bytes)?;
+        let seed = self.numbers.host();
+        args.set("seed", seed);
+        if self.base.is_none() {
+            let digest = self.input.base;
+            self.base = Some(self.node(Kind::Base, vec![], Some(digest), None, &[])?);
+        }
+        if global {
+            self.global_node()?;
+            self.wrote_global = true;
+        }
+        let adapter = global.then(|| self.input.global.clone());
+        let wanted = prompts.len();
+        let options = GenerateOptions {
+            max_new_tokens: options.max_new_tokens,
+            temperature: options.temperature,
+            seed,
+        };
+        let (texts, tokens) = self.service.generate(adapter, prompts, options)?;
+        if texts.len() != wanted {
+            let detail = format_args!("{} texts for {wanted} prompts", texts.len());
+            return Err(Stop::new(Reason::Engine, detail).into());
+        }
+        // Decoded text does not always give the same tokens again, so what is counted afterwards
+        // can be a little more than what was allowed.
+        self.budget.generated(tokens.min(most));
+        let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+        self.budget
+            .hold(bytes.saturating_mul(2) + texts.len() as u64 * 128)?;
+        self.budget.work(bytes)?;
+        for text in &texts {
+            self.corpus.add(text);
+        }
+        let written = json!({
+            "texts": texts.len(),
+            "digest": texts_digest(&texts).to_string(),
+            "tokens": tokens.min(most),
+        });
+        Ok((texts, written))
+    }
+
+    pub(super) fn trained(
+        &mut self,
+        args: &mut Args,
+        start: &Resource<AdapterHandle>,
+        data: &Resource<Dataset>,
+        options: wit::TrainOptions,
+    ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        args.set("steps", options.steps);
+        args.set("batch-size", options.batch_size);
+        args.number("learning-rate", options.learning_rate);
+        args.number("proximal-mu", options.proximal_mu);
+        let data = self.get(data)?;
+        args.set("data", data.node);
+        let start = self.operand(args, "start", start)?;
+        let within = |name: &str, value: u32, most: u32| match value {
+            0 => Err(invalid(format_args!("{name} is 0"))),
+            _ if value > most => Err(invalid(format_args!("{name} is {value}, at most {most}"))),
+            _ => Ok(()),
+        };
+        let positive = |name: &str, value: f64| match finite(name, value)? {
+            short if short < 0.0 => Err(invalid(format_args!("{name} is {value}"))),
+            _ => Ok(()),
+        };
+        within("steps", options.steps, self.input.training.steps)?;
+        within(
+            "batch-size",
+            options.batch_size,
+            self.input.training.batch_size,
+        )?;
+        positive("learning-rate", options.learning_rate)?;
+        positive("proximal-mu", options.proximal_mu)?;
+        if data.items.is_empty() {
+            return Err(invalid("the dataset is empty"));
+        }
+        if !start.adapter.is_finite() {
+            return Err(CallError::Refused(wit::Error::NotFinite(
+                "the start adapter".into(),
+            )));
+        }
+        self.budget.train_steps(options.steps)?;
+        self.budget.work(Dataset::text_bytes(&data.items))?;
+        let seed = self.numbers.host();
+        args.set("seed", seed);
+        let engine_options = TrainOptions {
+            steps: options.steps,
+            batch_size: options.batch_size,
+            learning_rate: options.learning_rate,
+            proximal_mu: options.proximal_mu,
+            seed,
+        };
+        let asked = self
+            .service
+            .train(start.adapter.clone(), data.examples(), engine_options);
+        let (adapter, tokens) = asked?;
+        self.budget.train_tokens(tokens)?;
+        if !adapter.same_shape(&self.input.global) {
+            return Err(Stop::new(Reason::Engine, "trained to other shapes").into());
+        }
+        let params = [
+            ("steps", json!(options.steps)),
+            ("batch-size", json!(options.batch_size)),
+            ("learning-rate", number(options.learning_rate)),
+            ("proximal-mu", number(options.proximal_mu)),
+            ("seed", json!(seed)),
+            ("tokens", json!(tokens)),
+        ];
+        let inputs = vec![start.node, data.node];
+        let (handle, written) = self.keep(adapter, Kind::Train, inputs, &params)?;
+        self.budget.hold(data.items.len() as u64 * ITEM_BYTES)?;
+        let node = self.get(&handle)?.node;
+        self.trained.push((node, data.items));
+        Ok((handle, written))
+    }
+
+    pub(super) fn submission(
+        &mut self,
+        args: &mut Args,
+        source: &Resource<AdapterHandle>,
+        examples: u32,
+    ) -> Result<((), Value), CallError> {
+        args.set("examples", examples);
+        let source = self.operand(args, "source", source)?;
+        if self.submitted.is_some() {
+            return Err(Stop::new(Reason::DoubleSubmit, "a second submit").into());
+        }
+        if !source.adapter.is_finite() {
+            let text = "a value of the update is not finite";
+            self.refused = Some(Stop::new(Reason::NotFinite, text));
+            return Err(CallError::Refused(wit::Error::NotFinite(text.into())));
+        }
+        self.budget.work(adapter_bytes(&source.adapter))?;
+        let digest = Digest(source.adapter.digest());
+        let submission = Submission {
+            adapter: source.adapter,
+            digest,
+            examples,
+        };
+        self.submitted = Some((submission, source.node));
+        Ok(((), json!({"digest": digest.to_string()})))
+    }
+}
+
+/// The digest of a list of texts: canonical JSON, an array of strings.
+fn texts_digest(texts: &[String]) -> Digest {
+    // Strings always have a canonical form, so there is no error to hand on.
+    Digest::of(&fedseal_client_sdk::canonical::to_vec(texts).unwrap_or_default())
+}
