@@ -77,10 +77,12 @@ pub fn set_threads(threads: usize) {
 
 /// Runs `work` on the threads of [`set_threads`], or on rayon's own pool.
 pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    crate::kernels::memory::keep_freed_memory();
     let pool =
         pool_slot().lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().cloned();
     match pool {
         Some(pool) => pool.install(work),
-        None => work(),
+        // On a thread of the pool: from outside, every product would wait to be woken.
+        None => rayon::scope(|_| work()),
     }
 }

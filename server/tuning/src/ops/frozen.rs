@@ -62,7 +62,14 @@ impl Panels {
 
     /// For `grad · W`.
     pub(crate) fn back(&self) -> &Packed {
-        self.back.get_or_init(|| self.forward.transposed())
+        if let Some(back) = self.back.get() {
+            return back;
+        }
+        // Not inside `get_or_init`: packing waits for other threads, and a thread of rayon
+        // that waits may begin another training on this matrix, which would then wait for
+        // itself. Two trainings that start together pack twice; one result stays.
+        let back = self.forward.transposed();
+        self.back.get_or_init(|| back)
     }
 
     /// Copies a row of the matrix.
