@@ -82,7 +82,8 @@ function readable(data: string): string | null {
     const { type, arm, round, client } = event;
     switch (type) {
       case 'progress':
-        return String(event.label);
+        // The bar says it.
+        return null;
       case 'note':
         return String(event.text);
       case 'update':
