@@ -18,7 +18,7 @@ use crate::failure::Outcome;
 
 /// Federated instruction tuning in which every client update carries proof of how it was made.
 #[derive(Parser)]
-#[command(name = "fedseal", version, propagate_version = true)]
+#[command(name = "fedseal", version)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
