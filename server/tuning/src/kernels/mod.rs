@@ -119,6 +119,9 @@ pub fn force(isa: Option<Isa>) -> bool {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 pub(crate) mod tests_support {
     //! What the tests of the kernels share.
 

@@ -1,8 +1,8 @@
 //! The AVX2 micro-kernel: blocks of up to 6 x 16 accumulators in 12 registers.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_load_ss, _mm256_broadcastss_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
+    __m256, __m256i, _mm_load_ss, _mm256_broadcastss_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
     _mm256_setzero_ps,
 };
 
