@@ -15,7 +15,7 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 #[derive(Debug)]
 pub struct Failure {
     message: String,
-    hint: Option<String>,
+    hints: Vec<String>,
     usage: bool,
 }
 
@@ -24,7 +24,7 @@ impl Failure {
     pub fn new(message: impl Display) -> Self {
         Failure {
             message: message.to_string(),
-            hint: None,
+            hints: Vec::new(),
             usage: false,
         }
     }
@@ -37,9 +37,9 @@ impl Failure {
         }
     }
 
-    /// With what to do about it.
+    /// With what to do about it; several hints stand below each other.
     pub fn hint(mut self, hint: impl Display) -> Self {
-        self.hint = Some(hint.to_string());
+        self.hints.push(hint.to_string());
         self
     }
 
@@ -55,7 +55,7 @@ impl Failure {
     /// Prints to standard error.
     pub fn print(&self) {
         eprintln!("fedseal: {}", self.message);
-        if let Some(hint) = &self.hint {
+        for hint in &self.hints {
             eprintln!("         {hint}");
         }
     }
@@ -70,7 +70,7 @@ impl Failure {
 fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Some("The disk is full. Free some space; a run goes on where it stopped with --resume.")
+            Some("The disk is full: free some space. A run loses nothing and goes on with --resume.")
         }
         ErrorKind::PermissionDenied => Some("This user may not do that there."),
         ErrorKind::ReadOnlyFilesystem => Some("That file system is mounted read-only."),
@@ -148,7 +148,7 @@ mod tests {
         let error = federation::Error::io("runs/demo/log/checkpoint", full);
         let failure = Failure::from(error);
         assert!(failure.message.contains("runs/demo/log/checkpoint"));
-        assert!(failure.hint.is_some_and(|hint| hint.contains("--resume")));
+        assert!(failure.hints.iter().any(|hint| hint.contains("--resume")));
         assert!(!failure.usage);
     }
 

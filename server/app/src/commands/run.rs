@@ -98,7 +98,10 @@ impl Run {
             figures::write(&places.figures(), &name, &figures)?;
         }
         if self.json {
-            output::json(&reports);
+            match reports.as_slice() {
+                [report] => output::json(report),
+                several => output::json(&several),
+            }
         } else {
             output::line(table::text(&reports));
         }
