@@ -69,9 +69,9 @@ impl Failure {
 /// What to do about errors of the system that people meet.
 fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Some("The disk is full: free some space. A run loses nothing and goes on with --resume.")
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+            "The disk is full: free some space. A run loses nothing and goes on with --resume.",
+        ),
         ErrorKind::PermissionDenied => Some("This user may not do that there."),
         ErrorKind::ReadOnlyFilesystem => Some("That file system is mounted read-only."),
         _ => None,
@@ -84,10 +84,16 @@ impl From<federation::Error> for Failure {
         match error {
             E::Experiment { .. } | E::Unknown { .. } => Failure::usage(error),
             E::Missing { what, hint } => Failure::new(format!("missing {what}")).hint(hint),
-            E::Io { ref path, ref source } if source.kind() == ErrorKind::NotFound => {
+            E::Io {
+                ref path,
+                ref source,
+            } if source.kind() == ErrorKind::NotFound => {
                 Failure::usage(format!("{}: {source}", path.display()))
             }
-            E::Io { ref path, ref source } => Failure::io(path, source),
+            E::Io {
+                ref path,
+                ref source,
+            } => Failure::io(path, source),
             E::RunDir { .. } => Failure::usage(error),
             other => {
                 // A full disk may be met anywhere below, wrapped by the room that met it.
@@ -105,7 +111,9 @@ impl From<federation::Error> for Failure {
 impl From<sdk::Error> for Failure {
     fn from(error: sdk::Error) -> Self {
         match error {
-            sdk::Error::Refused { error, what, hint, .. } => {
+            sdk::Error::Refused {
+                error, what, hint, ..
+            } => {
                 let failure = Failure::new(format!("the server refused: {error} ({what})"));
                 match hint {
                     Some(hint) => failure.hint(hint),

@@ -72,7 +72,13 @@ pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
                 let values: Vec<f64> = reports
                     .iter()
                     .filter_map(|report| report.arms.iter().find(|a| a.id == arm.id))
-                    .filter_map(|arm| if what == "safety" { arm.safety } else { arm.helpfulness })
+                    .filter_map(|arm| {
+                        if what == "safety" {
+                            arm.safety
+                        } else {
+                            arm.helpfulness
+                        }
+                    })
                     .map(|rate| rate.rate * 100.0)
                     .collect();
                 let (mean, deviation) = spread(&values);
@@ -102,7 +108,11 @@ fn rounded(value: f64) -> f64 {
 /// The commit; `+` after it where the tree has changes.
 fn commit(root: &Path) -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).current_dir(root).output().ok()?;
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(root)
+            .output()
+            .ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(text)
     };
@@ -121,10 +131,13 @@ fn machine() -> String {
         let line = text.lines().find(|line| line.starts_with(key))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown processor".into());
+    let cpu =
+        field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown processor".into());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = field(&read("/proc/meminfo"), "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok())
-        .map_or_else(String::new, |kib| format!(", {:.0} GiB", kib / 1024.0 / 1024.0));
+        .map_or_else(String::new, |kib| {
+            format!(", {:.0} GiB", kib / 1024.0 / 1024.0)
+        });
     format!("{cpu}, {cores} cores{memory}")
 }

@@ -60,7 +60,11 @@ impl Places {
 /// The folder of keys: `FEDSEAL_HOME`, else `fedseal` in the user's configuration folder. It is
 /// made at first use, for its owner alone.
 pub fn home() -> Outcome<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let home = set("FEDSEAL_HOME")
         .or_else(|| set("XDG_CONFIG_HOME").map(|folder| folder.join("fedseal")))
         .or_else(|| set("HOME").map(|folder| folder.join(".config/fedseal")))
@@ -72,9 +76,9 @@ pub fn home() -> Outcome<PathBuf> {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(&home)
-            .map_err(|error| Failure::io(&home, &error).hint("FEDSEAL_HOME names another folder."))?;
+        builder.create(&home).map_err(|error| {
+            Failure::io(&home, &error).hint("FEDSEAL_HOME names another folder.")
+        })?;
     }
     Ok(home)
 }

@@ -23,9 +23,8 @@ impl Progress {
     pub fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template(
-                "{elapsed_precise} {bar:32} {pos}/{len} {wide_msg}",
-            );
+            let style =
+                ProgressStyle::with_template("{elapsed_precise} {bar:32} {pos}/{len} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
@@ -34,14 +33,21 @@ impl Progress {
             bar,
             quiet,
             // So that the first event of a run is seen at once.
-            printed: Instant::now().checked_sub(LINE_EVERY).unwrap_or_else(Instant::now),
+            printed: Instant::now()
+                .checked_sub(LINE_EVERY)
+                .unwrap_or_else(Instant::now),
         }
     }
 
     /// Shows one event.
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::Progress { seconds, done, total, label } => match &self.bar {
+            Event::Progress {
+                seconds,
+                done,
+                total,
+                label,
+            } => match &self.bar {
                 Some(bar) => {
                     bar.set_length(*total);
                     bar.set_position(*done);
@@ -49,20 +55,36 @@ impl Progress {
                 }
                 None if self.printed.elapsed() >= LINE_EVERY => {
                     self.printed = Instant::now();
-                    self.line(&format!("{done}/{total} after {}: {label}", duration(*seconds)));
+                    self.line(&format!(
+                        "{done}/{total} after {}: {label}",
+                        duration(*seconds)
+                    ));
                 }
                 None => (),
             },
-            Event::Update { client, round, failure: Some(failure), .. } => {
+            Event::Update {
+                client,
+                round,
+                failure: Some(failure),
+                ..
+            } => {
                 self.line(&format!("{client}, round {round}: no update: {failure}"));
             }
-            Event::Evaluated { arm, last: true, safety, helpfulness, .. } => self.line(&format!(
+            Event::Evaluated {
+                arm,
+                last: true,
+                safety,
+                helpfulness,
+                ..
+            } => self.line(&format!(
                 "{arm}: safety {:.1} %, helpfulness {:.1} %",
                 safety.rate * 100.0,
                 helpfulness.rate * 100.0
             )),
             Event::Note { text } => self.line(text),
-            Event::Finished { seconds } => self.line(&format!("finished in {}", duration(*seconds))),
+            Event::Finished { seconds } => {
+                self.line(&format!("finished in {}", duration(*seconds)))
+            }
             _ => (),
         }
     }

@@ -20,8 +20,10 @@ pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
         .collect();
     runs.sort();
     if runs.is_empty() {
-        return Err(Failure::usage(format!("{}: no run is here", folder.display()))
-            .hint("A run's folder holds run.json; `fedseal run` makes one."));
+        return Err(
+            Failure::usage(format!("{}: no run is here", folder.display()))
+                .hint("A run's folder holds run.json; `fedseal run` makes one."),
+        );
     }
     Ok(runs)
 }
@@ -39,7 +41,14 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n.max(1.0);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, if n > 1.0 { (squares / (n - 1.0)).sqrt() } else { 0.0 })
+    (
+        mean,
+        if n > 1.0 {
+            (squares / (n - 1.0)).sqrt()
+        } else {
+            0.0
+        },
+    )
 }
 
 /// Refused and all updates of an arm: (attackers', benign).
@@ -93,16 +102,26 @@ pub fn text(reports: &[Report]) -> String {
     }
     let mut out = aligned(&rows);
     let seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
-    let peak = reports.iter().map(|report| report.peak_mb).fold(0.0, f64::max);
+    let peak = reports
+        .iter()
+        .map(|report| report.peak_mb)
+        .fold(0.0, f64::max);
     if reports.len() > 1 {
-        let seeds: Vec<String> = reports.iter().map(|report| report.seed.to_string()).collect();
+        let seeds: Vec<String> = reports
+            .iter()
+            .map(|report| report.seed.to_string())
+            .collect();
         out.push_str(&format!(
             "\nmean ± standard deviation over seeds {}; {} a run; peak memory {peak:.0} MiB",
             seeds.join(", "),
             duration(spread(&seconds).0)
         ));
     } else {
-        let n = first.arms.iter().find_map(|arm| arm.safety).map_or(0, |rate| rate.n);
+        let n = first
+            .arms
+            .iter()
+            .find_map(|arm| arm.safety)
+            .map_or(0, |rate| rate.n);
         out.push_str(&format!(
             "\n95 % Wilson intervals, {n} harmful requests; {}; peak memory {peak:.0} MiB",
             duration(first.seconds)

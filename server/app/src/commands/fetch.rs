@@ -39,10 +39,17 @@ impl Fetch {
             What::Prompts => fetch::fetch_prompts(&into.join("prompts"), &mut say),
         };
         let fetched = fetched.map_err(|error| match error {
-            DataError::Fetch { what, problem, hint } => Failure::new(format!("{what}: {problem}")).hint(hint),
+            DataError::Fetch {
+                what,
+                problem,
+                hint,
+            } => Failure::new(format!("{what}: {problem}")).hint(hint),
             other => Failure::new(other),
         })?;
-        output::line(format!("{} files are there, every SHA-256 as pinned", fetched.len()));
+        output::line(format!(
+            "{} files are there, every SHA-256 as pinned",
+            fetched.len()
+        ));
         Ok(())
     }
 }

@@ -47,10 +47,16 @@ impl Generate {
             Model::from_files(pretraining::embedded(), &options)
         } else {
             let named = Places::find().models().join(&self.model);
-            let path = if named.exists() { named } else { PathBuf::from(&self.model) };
+            let path = if named.exists() {
+                named
+            } else {
+                PathBuf::from(&self.model)
+            };
             if !path.exists() {
-                return Err(Failure::usage(format!("{}: there is no model", path.display()))
-                    .hint("For SmolLM2: fedseal fetch smollm2"));
+                return Err(
+                    Failure::usage(format!("{}: there is no model", path.display()))
+                        .hint("For SmolLM2: fedseal fetch smollm2"),
+                );
             }
             Model::load(&path, &options)
         }

@@ -39,8 +39,11 @@ impl Key {
             Action::New { out } => {
                 let path = out.unwrap_or_else(|| keys::author_path(&home));
                 if path.exists() {
-                    return Err(Failure::usage(format!("{}: a file is there already", path.display()))
-                        .hint("A key is never overwritten; --out names another file."));
+                    return Err(Failure::usage(format!(
+                        "{}: a file is there already",
+                        path.display()
+                    ))
+                    .hint("A key is never overwritten; --out names another file."));
                 }
                 let key = SigningKey::generate()?;
                 key.save_new(&path)?;
@@ -49,8 +52,10 @@ impl Key {
             Action::Show { key } => {
                 let path = key.unwrap_or_else(|| keys::author_path(&home));
                 if !path.exists() {
-                    return Err(Failure::usage(format!("{}: there is no key", path.display()))
-                        .hint("Make one: fedseal key new"));
+                    return Err(
+                        Failure::usage(format!("{}: there is no key", path.display()))
+                            .hint("Make one: fedseal key new"),
+                    );
                 }
                 show(&path, &SigningKey::load(&path)?);
                 output::line(format!("trusted  {}", keys::trusted_path(&home).display()));
@@ -62,5 +67,9 @@ impl Key {
 
 fn show(path: &std::path::Path, key: &SigningKey) {
     let public = key.public();
-    output::line(format!("file     {}\npublic   {public}\nid       {}", path.display(), public.key_id()));
+    output::line(format!(
+        "file     {}\npublic   {public}\nid       {}",
+        path.display(),
+        public.key_id()
+    ));
 }

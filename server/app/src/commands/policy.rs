@@ -68,10 +68,18 @@ impl Policy {
     pub fn execute(self) -> Outcome {
         match self.action {
             Action::Build { names, out } => build::build(&names, out),
-            Action::Sign { module, name, version, description, key } => {
+            Action::Sign {
+                module,
+                name,
+                version,
+                description,
+                key,
+            } => {
                 let bytes = read(&module)?;
                 let name = name.unwrap_or_else(|| {
-                    module.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+                    module
+                        .file_stem()
+                        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
                 });
                 let key = match key {
                     Some(path) => SigningKey::load(path)?,
@@ -84,7 +92,11 @@ impl Policy {
                 let envelope = module::sign(&bytes, &predicate, &key)?;
                 let path = module::envelope_path(&module);
                 write_atomically(&path, &envelope.to_bytes())?;
-                output::line(format!("{} signed by key {}", path.display(), key.public().key_id()));
+                output::line(format!(
+                    "{} signed by key {}",
+                    path.display(),
+                    key.public().key_id()
+                ));
                 Ok(())
             }
             Action::Inspect { module, trusted } => inspect(&module, trusted),
@@ -94,7 +106,11 @@ impl Policy {
 
 fn inspect(path: &Path, trusted: Option<PathBuf>) -> Outcome {
     let bytes = read(path)?;
-    output::line(format!("file       {} ({} bytes)", path.display(), bytes.len()));
+    output::line(format!(
+        "file       {} ({} bytes)",
+        path.display(),
+        bytes.len()
+    ));
     output::line(format!("digest     {}", Digest::of(&bytes)));
     let store = match trusted {
         Some(file) => fedseal_client_sdk::keys::TrustStore::load(file)?,

@@ -31,7 +31,9 @@ impl Pretrain {
             .unwrap_or_else(|| Places::find().root().join("server/federation/model"));
         stop::watch("stopping; nothing is written");
         let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:32} {pos}/{len} {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{elapsed_precise} {bar:32} {pos}/{len} {msg}")
+        {
             bar.set_style(style);
         }
         let mut watch = |event: StepEvent| {
@@ -49,7 +51,8 @@ impl Pretrain {
             bar.finish_and_clear();
             return said(outcome);
         }
-        let (files, made_by) = pretraining::make(&Recipe::default(), &mut watch).map_err(Failure::new)?;
+        let (files, made_by) =
+            pretraining::make(&Recipe::default(), &mut watch).map_err(Failure::new)?;
         bar.finish_and_clear();
         pretraining::write(&dir, &files, &made_by).map_err(Failure::new)?;
         output::line(format!(
@@ -72,7 +75,11 @@ fn said(outcome: CheckOutcome) -> Outcome {
             "corpus and tokenizer are what the recipe makes; the weights were made by another \
              engine, so their bits may differ\n  made by {made_by}\n  here    {here}"
         )),
-        CheckOutcome::Different { item, shipped, made } => {
+        CheckOutcome::Different {
+            item,
+            shipped,
+            made,
+        } => {
             return Err(Failure::new(format!(
                 "{item} is not what the recipe makes: shipped {shipped}, made {made}"
             )));

@@ -69,13 +69,19 @@ impl Replay {
                     one.seconds
                 ));
             }
-            output::line(format!("{equal} of {total} equal, {} thread(s)", self.threads));
+            output::line(format!(
+                "{equal} of {total} equal, {} thread(s)",
+                self.threads
+            ));
         }
         if total == 0 {
             return Err(Failure::new("no update was executed again").hint("The run has none yet."));
         }
         if equal < total {
-            return Err(Failure::new(format!("{} of {total} updates differ", total - equal)));
+            return Err(Failure::new(format!(
+                "{} of {total} updates differ",
+                total - equal
+            )));
         }
         Ok(())
     }

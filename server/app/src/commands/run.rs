@@ -68,7 +68,9 @@ impl Run {
             None if self.resume => latest(&places.runs(), &name)?,
             None => free(&places.runs(), &name),
         };
-        stop::watch("stopping after this step; press Ctrl-C again to end at once (--resume goes on either way)");
+        stop::watch(
+            "stopping after this step; press Ctrl-C again to end at once (--resume goes on either way)",
+        );
 
         let seeds = seeds(&experiment, self.seeds);
         let mut reports = Vec::new();
@@ -79,19 +81,26 @@ impl Run {
                 dir.join(format!("seed-{seed}"))
             };
             if !self.quiet {
-                eprintln!("fedseal: {} into {}", self.experiment.display(), folder.display());
+                eprintln!(
+                    "fedseal: {} into {}",
+                    self.experiment.display(),
+                    folder.display()
+                );
             }
-            reports.push(self.one(&experiment, &folder, *seed, &places).map_err(|failure| {
-                if folder.join("run.json").exists() {
-                    failure.hint(format!(
-                        "Go on where it stopped: fedseal run {} --out {} --resume",
-                        self.experiment.display(),
-                        dir.display()
-                    ))
-                } else {
-                    failure
-                }
-            })?);
+            reports.push(
+                self.one(&experiment, &folder, *seed, &places)
+                    .map_err(|failure| {
+                        if folder.join("run.json").exists() {
+                            failure.hint(format!(
+                                "Go on where it stopped: fedseal run {} --out {} --resume",
+                                self.experiment.display(),
+                                dir.display()
+                            ))
+                        } else {
+                            failure
+                        }
+                    })?,
+            );
         }
         if !self.no_figures {
             let figures = figures::of(&reports, &figures::Origin::here(places.root()));
@@ -108,7 +117,13 @@ impl Run {
         Ok(())
     }
 
-    fn one(&self, experiment: &Experiment, dir: &Path, seed: u64, places: &Places) -> Outcome<Report> {
+    fn one(
+        &self,
+        experiment: &Experiment,
+        dir: &Path,
+        seed: u64,
+        places: &Places,
+    ) -> Outcome<Report> {
         let models = self.models.clone().unwrap_or_else(|| places.models());
         let options = Options {
             keys: places::home()?,
@@ -144,7 +159,13 @@ impl Run {
 fn seeds(experiment: &Experiment, count: u64) -> Vec<u64> {
     let last = experiment.seeds.last().copied().unwrap_or(0);
     let more = (1..).map(|step| last.wrapping_add(step));
-    experiment.seeds.iter().copied().chain(more).take(count as usize).collect()
+    experiment
+        .seeds
+        .iter()
+        .copied()
+        .chain(more)
+        .take(count as usize)
+        .collect()
 }
 
 /// `NAME`, `NAME-2`, `NAME-3`, … in the folder of runs.
@@ -167,8 +188,11 @@ fn latest(runs: &Path, name: &str) -> Outcome<PathBuf> {
         .take_while(|dir| dir.exists())
         .last()
         .ok_or_else(|| {
-            Failure::usage(format!("there is no run to resume: {} does not exist", runs.join(name).display()))
-                .hint("--out names the folder of a run; without --resume a new one is begun.")
+            Failure::usage(format!(
+                "there is no run to resume: {} does not exist",
+                runs.join(name).display()
+            ))
+            .hint("--out names the folder of a run; without --resume a new one is begun.")
         })
 }
 
@@ -194,6 +218,9 @@ mod tests {
         std::fs::create_dir(runs.path().join("demo")).unwrap();
         std::fs::create_dir(runs.path().join("demo-2")).unwrap();
         assert_eq!(free(runs.path(), "demo"), runs.path().join("demo-3"));
-        assert_eq!(latest(runs.path(), "demo").unwrap(), runs.path().join("demo-2"));
+        assert_eq!(
+            latest(runs.path(), "demo").unwrap(),
+            runs.path().join("demo-2")
+        );
     }
 }

@@ -26,10 +26,15 @@ impl Submit {
     /// Sends both and prints what was registered.
     pub fn execute(self) -> Outcome {
         let bytes = read(&self.module)?;
-        let path = self.envelope.unwrap_or_else(|| module::envelope_path(&self.module));
+        let path = self
+            .envelope
+            .unwrap_or_else(|| module::envelope_path(&self.module));
         if !path.exists() {
-            return Err(Failure::usage(format!("{}: the module has no signature", path.display()))
-                .hint(format!("Sign it: fedseal policy sign {}", self.module.display())));
+            return Err(
+                Failure::usage(format!("{}: the module has no signature", path.display())).hint(
+                    format!("Sign it: fedseal policy sign {}", self.module.display()),
+                ),
+            );
         }
         let envelope = Envelope::from_json(&read(&path)?)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;

@@ -18,7 +18,10 @@ impl Table {
     /// Prints.
     pub fn execute(self) -> Outcome {
         let runs = table::runs_of(&self.folder)?;
-        let reports = runs.iter().map(|run| table::read(run)).collect::<Outcome<Vec<_>>>()?;
+        let reports = runs
+            .iter()
+            .map(|run| table::read(run))
+            .collect::<Outcome<Vec<_>>>()?;
         output::line(table::text(&reports));
         Ok(())
     }

@@ -51,7 +51,9 @@ pub async fn feed(
 /// Sends lines until the run is over or nobody listens.
 async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     let run = RunDir::new(dir);
-    let length = tokio::fs::metadata(run.events()).await.map_or(0, |meta| meta.len());
+    let length = tokio::fs::metadata(run.events())
+        .await
+        .map_or(0, |meta| meta.len());
     let mut lines = Lines {
         at: length.saturating_sub(PAST),
         partial: Vec::new(),
@@ -67,7 +69,9 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
             }
         }
         if over {
-            let _ = sender.send(Ok(Event::default().event("end").data("{}"))).await;
+            let _ = sender
+                .send(Ok(Event::default().event("end").data("{}")))
+                .await;
             return;
         }
         tokio::select! {

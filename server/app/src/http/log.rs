@@ -68,19 +68,42 @@ impl Index {
                 Record::Update { attestation, .. } => {
                     index.entries.entry(attestation).or_insert(number);
                 }
-                Record::Verdict { arm, round, client, attestation, effect, weight, check, fact } => {
+                Record::Verdict {
+                    arm,
+                    round,
+                    client,
+                    attestation,
+                    effect,
+                    weight,
+                    check,
+                    fact,
+                } => {
                     let key = (arm.clone(), round.0, client.to_string());
                     open.insert(key, attestation);
-                    let judged = Judged { arm, round: round.0, effect, check, fact, weight };
+                    let judged = Judged {
+                        arm,
+                        round: round.0,
+                        effect,
+                        check,
+                        fact,
+                        weight,
+                    };
                     index.verdicts.entry(attestation).or_default().push(judged);
                 }
-                Record::Aggregated { arm, round, weights, .. } => {
+                Record::Aggregated {
+                    arm,
+                    round,
+                    weights,
+                    ..
+                } => {
                     for (client, weight) in weights {
                         let key = (arm.clone(), round.0, client.to_string());
                         let judged = open
                             .get(&key)
                             .and_then(|attestation| index.verdicts.get_mut(attestation))
-                            .and_then(|list| list.iter_mut().find(|j| j.arm == arm && j.round == round.0));
+                            .and_then(|list| {
+                                list.iter_mut().find(|j| j.arm == arm && j.round == round.0)
+                            });
                         if let Some(judged) = judged {
                             judged.weight = weight;
                         }
@@ -136,7 +159,12 @@ pub async fn file(
     let runs = shared.runs.clone();
     blocking(move || {
         let dir = runs.folder(&run)?;
-        let missing = || Refusal::missing("file of the log", path.chars().take(100).collect::<String>());
+        let missing = || {
+            Refusal::missing(
+                "file of the log",
+                path.chars().take(100).collect::<String>(),
+            )
+        };
         if !is_log_path(&path) {
             return Err(missing());
         }
@@ -146,7 +174,11 @@ pub async fn file(
             return Err(missing());
         }
         let bytes = std::fs::read(&file).map_err(|_| missing())?;
-        let kind = if path == "checkpoint" { "text/plain; charset=utf-8" } else { "application/octet-stream" };
+        let kind = if path == "checkpoint" {
+            "text/plain; charset=utf-8"
+        } else {
+            "application/octet-stream"
+        };
         Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
     })
     .await
@@ -169,7 +201,8 @@ fn is_log_path(path: &str) -> bool {
 }
 
 fn name(dir: &Path) -> String {
-    dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    dir.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -178,10 +211,25 @@ mod tests {
 
     #[test]
     fn only_files_of_the_layout() {
-        for good in ["checkpoint", "tile/0/000", "tile/0/x001/x234/067.p/17", "tile/entries/001.p/3"] {
+        for good in [
+            "checkpoint",
+            "tile/0/000",
+            "tile/0/x001/x234/067.p/17",
+            "tile/entries/001.p/3",
+        ] {
             assert!(is_log_path(good), "{good}");
         }
-        for bad in ["", "lock", "tile/", "tile/../../run.json", "tile//0", "/etc/passwd", "tile/0/a", "checkpoint/", "tile/.p"] {
+        for bad in [
+            "",
+            "lock",
+            "tile/",
+            "tile/../../run.json",
+            "tile//0",
+            "/etc/passwd",
+            "tile/0/a",
+            "checkpoint/",
+            "tile/.p",
+        ] {
             assert!(!is_log_path(bad), "{bad}");
         }
     }

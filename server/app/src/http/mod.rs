@@ -88,7 +88,10 @@ fn router(settings: Settings) -> Outcome<Router> {
         .route("/api/runs", get(runs::list))
         .route("/api/runs/{run}", get(runs::report))
         .route("/api/runs/{run}/updates/{update}", get(updates::view))
-        .route("/api/runs/{run}/updates/{update}/envelope", get(updates::envelope))
+        .route(
+            "/api/runs/{run}/updates/{update}/envelope",
+            get(updates::envelope),
+        )
         .route("/api/runs/{run}/log/{*path}", get(log::file))
         .route("/api/modules", get(modules::list).post(modules::submit))
         .route("/api/{*path}", get(no_such_interface))

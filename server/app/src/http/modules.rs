@@ -171,11 +171,24 @@ impl Modules {
     /// Whether a signature claims to be by a trusted key. A claim only: it picks the words of a
     /// refusal.
     fn names_trusted_key(&self, envelope: &Envelope) -> bool {
-        let known = |id: &KeyId| envelope.signatures.iter().any(|signature| signature.keyid == id.0);
-        self.trusted.keys.iter().any(|trusted| known(&trusted.key.key_id()))
+        let known = |id: &KeyId| {
+            envelope
+                .signatures
+                .iter()
+                .any(|signature| signature.keyid == id.0)
+        };
+        self.trusted
+            .keys
+            .iter()
+            .any(|trusted| known(&trusted.key.key_id()))
     }
 
-    fn register(&self, bytes: &[u8], envelope: &Envelope, verified: VerifiedModule) -> Answer<Registered> {
+    fn register(
+        &self,
+        bytes: &[u8],
+        envelope: &Envelope,
+        verified: VerifiedModule,
+    ) -> Answer<Registered> {
         let broken = |error: fedseal_ledger::Error| match error {
             fedseal_ledger::Error::Conflict { .. } => Refusal::new(
                 StatusCode::CONFLICT,
@@ -202,7 +215,11 @@ impl Modules {
         };
         self.registry.add_module(&module).map_err(broken)?;
         // Registered before: the time is the first one.
-        let module = self.registry.module(&digest).map_err(broken)?.unwrap_or(module);
+        let module = self
+            .registry
+            .module(&digest)
+            .map_err(broken)?
+            .unwrap_or(module);
         Ok(self.shown(module))
     }
 
@@ -225,7 +242,11 @@ pub async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
             .registry
             .modules()
             .map_err(|error| Refusal::broken("registry", error))?;
-        Ok(Json(all.into_iter().map(|module| modules.shown(module)).collect()))
+        Ok(Json(
+            all.into_iter()
+                .map(|module| modules.shown(module))
+                .collect(),
+        ))
     })
     .await
 }

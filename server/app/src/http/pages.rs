@@ -33,7 +33,8 @@ impl Pages {
     /// From the given folder, else from the program, else from the checkout.
     pub fn new(folder: Option<PathBuf>) -> Self {
         let bundled = BUNDLE.get_file("index.html").is_some();
-        let checkout = || Some(PathBuf::from(CHECKOUT)).filter(|dir| dir.join("index.html").exists());
+        let checkout =
+            || Some(PathBuf::from(CHECKOUT)).filter(|dir| dir.join("index.html").exists());
         Pages {
             folder: folder.or_else(|| if bundled { None } else { checkout() }),
         }
@@ -59,23 +60,36 @@ pub async fn serve(State(shared): Server, request: Request) -> Response {
     }
     let path = Path::new(request.uri().path().trim_start_matches('/'));
     // Names as they stand: a percent sign or a `..` is in no name of a bundle.
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
     let named = (plain && path.extension().is_some())
         .then(|| Some((shared.pages.read(path)?, path)))
         .flatten();
     if let Some((bytes, path)) = named {
         // Names under assets/ carry a hash of their content.
-        let keep = if path.starts_with("assets") { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let keep = if path.starts_with("assets") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        };
         let kind = HeaderValue::from_static(media_type(path));
         let keep = HeaderValue::from_static(keep);
-        return ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], bytes).into_response();
+        return (
+            [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)],
+            bytes,
+        )
+            .into_response();
     }
     if path.extension().is_some() && path.starts_with("assets") {
         return Refusal::missing("file", request.uri().path()).into_response();
     }
     match shared.pages.read(Path::new("index.html")) {
         Some(index) => (
-            [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))],
+            [(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/html; charset=utf-8"),
+            )],
             index,
         )
             .into_response(),

@@ -55,7 +55,9 @@ impl Runs {
         if parts.len() > 2 || !parts.iter().all(|part| is_name(part)) {
             return Err(Refusal::missing("run", shortened(run)));
         }
-        let folder = parts.iter().fold(self.root.clone(), |folder, part| folder.join(part));
+        let folder = parts
+            .iter()
+            .fold(self.root.clone(), |folder, part| folder.join(part));
         // A link could lead out of the folder; no run is one.
         let real = std::fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir());
         if real && folder.join("run.json").is_file() {
@@ -80,7 +82,11 @@ impl Runs {
             }
         }
         found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        found.into_iter().map(|(_, name)| name).take(MOST_RUNS).collect()
+        found
+            .into_iter()
+            .map(|(_, name)| name)
+            .take(MOST_RUNS)
+            .collect()
     }
 
     /// A run's report as it lies there, under the run's address.
@@ -89,7 +95,10 @@ impl Runs {
         let path = folder.join("report.json");
         let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
         if size == 0 {
-            return Err(Refusal::missing("report", format!("{run}: it has not been written yet")));
+            return Err(Refusal::missing(
+                "report",
+                format!("{run}: it has not been written yet"),
+            ));
         }
         if size > MAX_REPORT {
             return Err(Refusal::broken(run, "report.json is too large"));
@@ -192,7 +201,11 @@ fn is_locked(file: &Path) -> Option<bool> {
         use std::os::unix::fs::MetadataExt as _;
         // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"; the inode is the last number.
         let inode = format!(":{}", std::fs::metadata(file).ok()?.ino());
-        Some(locks.lines().any(|line| line.split_whitespace().any(|word| word.ends_with(&inode))))
+        Some(
+            locks
+                .lines()
+                .any(|line| line.split_whitespace().any(|word| word.ends_with(&inode))),
+        )
     }
     #[cfg(not(unix))]
     {
@@ -203,12 +216,17 @@ fn is_locked(file: &Path) -> Option<bool> {
 
 /// When a run's folder got its plan; `None` where there is no run.
 fn modified(folder: &Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(folder.join("run.json")).ok()?.modified().ok()
+    std::fs::metadata(folder.join("run.json"))
+        .ok()?
+        .modified()
+        .ok()
 }
 
 fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.len() <= 128 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
+    name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(plain)
 }
 
 fn shortened(text: &str) -> String {
@@ -240,7 +258,21 @@ mod tests {
         std::fs::write(root.path().join("run.json"), "{}").unwrap();
         let runs = Runs::new(inner.clone());
         assert!(runs.folder("demo~seed-1").is_ok());
-        for bad in ["..", ".", "", "demo", "demo/seed-1", "../runs", "~", "demo~..", "demo~seed-1~x", "a\0b", ".hidden", "%2e%2e", "demo~"] {
+        for bad in [
+            "..",
+            ".",
+            "",
+            "demo",
+            "demo/seed-1",
+            "../runs",
+            "~",
+            "demo~..",
+            "demo~seed-1~x",
+            "a\0b",
+            ".hidden",
+            "%2e%2e",
+            "demo~",
+        ] {
             assert!(runs.folder(bad).is_err(), "{bad:?}");
         }
         assert_eq!(runs.names(), ["demo~seed-1"]);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate, Usage};
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
@@ -12,7 +13,6 @@ use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_client_sdk::tlog::{self, Checkpoint};
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_client_sdk::canonical;
 use fedseal_federation::rundir::{Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
 use fedseal_ledger::{Blobs, Log};
 use serde_json::{Value, json};
@@ -102,7 +102,9 @@ fn make_run(dir: &Path, state: &str) -> Digest {
         engine: "test".into(),
         seconds: 0.5,
     };
-    let id = blobs.put(&attestation::sign(&predicate, &node()).unwrap().to_bytes()).unwrap();
+    let id = blobs
+        .put(&attestation::sign(&predicate, &node()).unwrap().to_bytes())
+        .unwrap();
     let verdict = |arm: &str, effect, check: &str| Record::Verdict {
         arm: arm.into(),
         round: Round(4),
@@ -189,7 +191,10 @@ impl TestServer {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let status = answer
+            .get(9..12)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
         (status, answer)
     }
 
@@ -197,7 +202,10 @@ impl TestServer {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         let (status, answer) = self.raw(request.as_bytes()).await;
         let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
-        (status, serde_json::from_str(body).unwrap_or(Value::String(body.into())))
+        (
+            status,
+            serde_json::from_str(body).unwrap_or(Value::String(body.into())),
+        )
     }
 
     async fn post(&self, body: &[u8]) -> (u16, Value) {
@@ -213,7 +221,12 @@ impl TestServer {
     async fn submit(&self, bytes: &[u8], envelope: Value) -> (u16, Value) {
         use ::base64::Engine as _;
         let module = ::base64::engine::general_purpose::STANDARD.encode(bytes);
-        self.post(json!({"module": module, "envelope": envelope}).to_string().as_bytes()).await
+        self.post(
+            json!({"module": module, "envelope": envelope})
+                .to_string()
+                .as_bytes(),
+        )
+        .await
     }
 }
 
@@ -238,7 +251,9 @@ async fn runs_are_listed_and_read() {
 #[tokio::test]
 async fn an_update_comes_with_a_proof_that_holds() {
     let server = TestServer::start().await;
-    let (status, view) = server.get(&format!("/api/runs/demo/updates/{}", server.update)).await;
+    let (status, view) = server
+        .get(&format!("/api/runs/demo/updates/{}", server.update))
+        .await;
     assert_eq!(status, 200, "{view}");
     let envelope = view["envelope"].as_str().unwrap();
     assert_eq!(Digest::of(envelope.as_bytes()), server.update);
@@ -255,10 +270,25 @@ async fn an_update_comes_with_a_proof_that_holds() {
     let checkpoint = Checkpoint::verify(note, "fedseal.example/demo", &node().public()).unwrap();
     let proof: Vec<Digest> = serde_json::from_value(log["proof"].clone()).unwrap();
     let leaf = tlog::leaf_hash(log["entry"].as_str().unwrap().as_bytes());
-    tlog::verify_inclusion(leaf, log["index"].as_u64().unwrap(), checkpoint.size, &proof, checkpoint.root).unwrap();
+    tlog::verify_inclusion(
+        leaf,
+        log["index"].as_u64().unwrap(),
+        checkpoint.size,
+        &proof,
+        checkpoint.root,
+    )
+    .unwrap();
 
-    let (status, raw) = server.get(&format!("/api/runs/demo/updates/{}/envelope", server.update)).await;
-    assert_eq!((status, raw), (200, serde_json::from_str(envelope).unwrap()));
+    let (status, raw) = server
+        .get(&format!(
+            "/api/runs/demo/updates/{}/envelope",
+            server.update
+        ))
+        .await;
+    assert_eq!(
+        (status, raw),
+        (200, serde_json::from_str(envelope).unwrap())
+    );
     let (status, note_file) = server.get("/api/runs/demo/log/checkpoint").await;
     assert_eq!((status, note_file.as_str().unwrap()), (200, note));
     assert_eq!(server.get("/api/runs/demo/log/tile/0/000.p/5").await.0, 200);
@@ -269,9 +299,17 @@ async fn a_changed_blob_is_named() {
     let server = TestServer::start().await;
     let blobs = Blobs::open(server.runs.path().join("demo/blobs")).unwrap();
     std::fs::write(blobs.path(&server.update), "changed").unwrap();
-    let (status, refusal) = server.get(&format!("/api/runs/demo/updates/{}", server.update)).await;
+    let (status, refusal) = server
+        .get(&format!("/api/runs/demo/updates/{}", server.update))
+        .await;
     assert_eq!(status, 500);
-    assert!(refusal["error"].as_str().unwrap().contains("expected sha256"), "{refusal}");
+    assert!(
+        refusal["error"]
+            .as_str()
+            .unwrap()
+            .contains("expected sha256"),
+        "{refusal}"
+    );
 }
 
 #[tokio::test]
@@ -292,7 +330,12 @@ async fn no_path_leads_out_of_the_runs() {
         let (status, body) = server.get(path).await;
         assert_eq!(status, 404, "{path}: {body}");
     }
-    for path in ["/../secret.txt", "/..%2f..%2fsecret.txt", "//etc/passwd", "/assets/../../secret.txt"] {
+    for path in [
+        "/../secret.txt",
+        "/..%2f..%2fsecret.txt",
+        "//etc/passwd",
+        "/assets/../../secret.txt",
+    ] {
         let (_, body) = server.get(path).await;
         assert!(!body.to_string().contains("outside of every run"), "{path}");
         assert!(!body.to_string().contains("root:"), "{path}");
@@ -320,12 +363,27 @@ async fn each_wrong_signature_has_its_own_words() {
     let (status, refusal) = server.submit(&module, signed(&module, &stranger)).await;
     assert_eq!(status, 403);
     assert!(says(&refusal).contains("does not trust"), "{refusal}");
-    assert!(refusal["what"].as_str().unwrap().contains(&stranger.public().key_id().0));
+    assert!(
+        refusal["what"]
+            .as_str()
+            .unwrap()
+            .contains(&stranger.public().key_id().0)
+    );
 
-    let (status, refusal) = server.submit(b"other bytes", signed(&module, &author())).await;
+    let (status, refusal) = server
+        .submit(b"other bytes", signed(&module, &author()))
+        .await;
     assert_eq!(status, 403);
-    assert!(says(&refusal).contains("changed after it was signed"), "{refusal}");
-    assert!(refusal["what"].as_str().unwrap().contains(&Digest::of(&module).to_string()));
+    assert!(
+        says(&refusal).contains("changed after it was signed"),
+        "{refusal}"
+    );
+    assert!(
+        refusal["what"]
+            .as_str()
+            .unwrap()
+            .contains(&Digest::of(&module).to_string())
+    );
 
     let mut broken = signed(&module, &author());
     broken["payload"] = signed(b"x", &author())["payload"].clone();
@@ -336,10 +394,23 @@ async fn each_wrong_signature_has_its_own_words() {
     // A good signature over something that is no policy.
     let (status, refusal) = server.submit(&module, signed(&module, &author())).await;
     assert_eq!(status, 422, "{refusal}");
-    assert!(refusal["hint"].as_str().unwrap().contains("fedseal policy build"));
+    assert!(
+        refusal["hint"]
+            .as_str()
+            .unwrap()
+            .contains("fedseal policy build")
+    );
 
-    assert_eq!(server.get("/api/modules").await, (200, json!([])), "nothing was registered");
-    for (body, status) in [(&b"not json"[..], 400), (br#"{"module":"***","envelope":null}"#, 400), (b"{}", 400)] {
+    assert_eq!(
+        server.get("/api/modules").await,
+        (200, json!([])),
+        "nothing was registered"
+    );
+    for (body, status) in [
+        (&b"not json"[..], 400),
+        (br#"{"module":"***","envelope":null}"#, 400),
+        (b"{}", 400),
+    ] {
         assert_eq!(server.post(body).await.0, status);
     }
 }
@@ -374,7 +445,9 @@ async fn the_body_limit_holds() {
     );
 
     // Within the body's limit, beyond the module's.
-    let (status, refusal) = server.submit(&vec![0; modules::MODULE_LIMIT + 1], Value::Null).await;
+    let (status, refusal) = server
+        .submit(&vec![0; modules::MODULE_LIMIT + 1], Value::Null)
+        .await;
     assert_eq!(status, 413, "{refusal}");
 }
 
@@ -393,7 +466,11 @@ async fn submissions_at_once_are_bounded() {
     assert_eq!(server.post(b"{}").await.0, 503);
     drop(held);
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert_eq!(server.post(b"{}").await.0, 400, "those that went away made room");
+    assert_eq!(
+        server.post(b"{}").await.0,
+        400,
+        "those that went away made room"
+    );
 }
 
 #[tokio::test]
@@ -402,12 +479,20 @@ async fn the_feed_ends_with_the_run() {
     let dir = server.runs.path().join("live");
     std::fs::create_dir(&dir).unwrap();
     make_run(&dir, "running");
-    std::fs::write(dir.join("events.jsonl"), "{\"type\":\"note\",\"text\":\"one\"}\n").unwrap();
+    std::fs::write(
+        dir.join("events.jsonl"),
+        "{\"type\":\"note\",\"text\":\"one\"}\n",
+    )
+    .unwrap();
     let finish = async {
         tokio::time::sleep(std::time::Duration::from_millis(700)).await;
         use std::io::Write as _;
-        let mut file = std::fs::OpenOptions::new().append(true).open(dir.join("events.jsonl")).unwrap();
-        file.write_all(b"{\"type\":\"note\",\"text\":\"two\"}\n").unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(dir.join("events.jsonl"))
+            .unwrap();
+        file.write_all(b"{\"type\":\"note\",\"text\":\"two\"}\n")
+            .unwrap();
         std::fs::write(dir.join("report.json"), "{\"state\":\"finished\"}").unwrap();
     };
     let request = b"GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -415,15 +500,25 @@ async fn the_feed_ends_with_the_run() {
     assert_eq!(status, 200);
     assert!(answer.contains("text/event-stream"));
     let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
-    assert!(one < two && two < answer.find("event: end").unwrap(), "{answer}");
+    assert!(
+        one < two && two < answer.find("event: end").unwrap(),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
     let server = TestServer::start().await;
-    let (_, answer) = server.raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.contains("content-security-policy: default-src 'self'"), "{answer}");
-    let (status, answer) = server.raw(b"DELETE /api/runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let (_, answer) = server
+        .raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.contains("content-security-policy: default-src 'self'"),
+        "{answer}"
+    );
+    let (status, answer) = server
+        .raw(b"DELETE /api/runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
     assert_eq!(status, 405);
     assert!(answer.contains("\"hint\""));
     assert_eq!(server.get("/api/nothing").await.0, 404);

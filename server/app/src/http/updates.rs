@@ -59,7 +59,10 @@ pub async fn view(
         let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
         let entry = index.log.entry(number).map_err(|error| broken(&error))?;
         let size = index.log.size();
-        let proof = index.log.prove_inclusion(number, size).map_err(|error| broken(&error))?;
+        let proof = index
+            .log
+            .prove_inclusion(number, size)
+            .map_err(|error| broken(&error))?;
 
         let blobs = blobs(&dir)?;
         let envelope = blobs.get(&id).map_err(|error| broken(&error))?;
@@ -116,7 +119,10 @@ pub async fn envelope(
             .get(&id)
             .map_err(|error| Refusal::broken(update.clone(), error))?;
         let name = format!("attachment; filename=\"{id}.dsse.json\"");
-        let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)];
+        let headers = [
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (header::CONTENT_DISPOSITION, name),
+        ];
         Ok((headers, bytes).into_response())
     })
     .await
@@ -127,7 +133,9 @@ pub async fn envelope(
 fn kind(plan: &Plan, client: &Value, verdicts: &[Judged]) -> Option<String> {
     let name = client.as_str()?.into();
     let (_, client) = plan.client(&name)?;
-    let attacked = verdicts.iter().any(|judged| arms::arm(&judged.arm).is_ok_and(|arm| arm.attacked));
+    let attacked = verdicts
+        .iter()
+        .any(|judged| arms::arm(&judged.arm).is_ok_and(|arm| arm.attacked));
     Some(Plan::kind(client, attacked).to_owned())
 }
 

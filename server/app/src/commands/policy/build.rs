@@ -21,7 +21,11 @@ pub fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
         return Err(Failure::usage("no policies/ folder is here or above")
             .hint("Run this inside a checkout of fedseal."));
     }
-    let names = if names.iter().any(|name| name == "all") { known.clone() } else { names.to_vec() };
+    let names = if names.iter().any(|name| name == "all") {
+        known.clone()
+    } else {
+        names.to_vec()
+    };
     for name in &names {
         if !known.contains(name) {
             return Err(Error::unknown("policy", name, &known).into());
@@ -48,7 +52,10 @@ pub fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
         .status()
         .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
     if !status.success() {
-        return Err(Failure::new(format!("building {} ended with {status}", names.join(", "))));
+        return Err(Failure::new(format!(
+            "building {} ended with {status}",
+            names.join(", ")
+        )));
     }
 
     for name in &names {

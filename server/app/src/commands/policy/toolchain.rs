@@ -15,7 +15,10 @@ pub enum Toolchain {
     /// The current compiler has the target.
     Target,
     /// Debian's compiler, the sources of its standard library, and rustup's linker.
-    Debian { rustc: PathBuf, linker: Option<PathBuf> },
+    Debian {
+        rustc: PathBuf,
+        linker: Option<PathBuf>,
+    },
 }
 
 /// Looks for a way, and says what to install when there is none.
