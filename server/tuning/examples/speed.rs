@@ -31,18 +31,39 @@ const TEXT: &str = "The ship left the harbour in the morning, and when the wind 
 
 /// The text's words from `start` on, again and again.
 fn words(start: usize, count: usize) -> String {
-    let words: Vec<&str> = TEXT.split_whitespace().cycle().skip(start % 50).take(count).collect();
+    let words: Vec<&str> = TEXT
+        .split_whitespace()
+        .cycle()
+        .skip(start % 50)
+        .take(count)
+        .collect();
     words.join(" ")
 }
 
 fn examples() -> Vec<Example> {
-    (0..64).map(|i| Example::new(words(i, 8 + i % 20), words(i + 7, 16 + i % 24))).collect()
+    (0..64)
+        .map(|i| Example::new(words(i, 8 + i % 20), words(i + 7, 16 + i % 24)))
+        .collect()
 }
 
-fn measure_training(model: &Model, rank: usize, steps: usize, batch_size: usize) -> Result<(), TuningError> {
-    let config = AdapterConfig { rank, alpha: 2.0 * rank as f32, ..AdapterConfig::default() };
+fn measure_training(
+    model: &Model,
+    rank: usize,
+    steps: usize,
+    batch_size: usize,
+) -> Result<(), TuningError> {
+    let config = AdapterConfig {
+        rank,
+        alpha: 2.0 * rank as f32,
+        ..AdapterConfig::default()
+    };
     let start = Adapter::init(&config, model.config(), 1)?;
-    let config = TrainConfig { steps, batch_size, learning_rate: 1e-3, ..TrainConfig::default() };
+    let config = TrainConfig {
+        steps,
+        batch_size,
+        learning_rate: 1e-3,
+        ..TrainConfig::default()
+    };
     let clock = Instant::now();
     let mut first = None;
     let trained = train(model, &start, &examples(), &config, &mut |event| {
@@ -65,7 +86,10 @@ fn measure_training(model: &Model, rank: usize, steps: usize, batch_size: usize)
 fn measure_generation(model: &Model, count: usize, new: usize) -> Result<(), TuningError> {
     let prompts: Vec<String> = (0..count).map(|i| words(i, 6 + i % 12)).collect();
     let adapter = Adapter::init(&AdapterConfig::default(), model.config(), 1)?;
-    let config = GenerateConfig { max_new_tokens: new, ..GenerateConfig::default() };
+    let config = GenerateConfig {
+        max_new_tokens: new,
+        ..GenerateConfig::default()
+    };
     let clock = Instant::now();
     let texts = generate(model, Some(&adapter), &prompts, &config)?;
     let seconds = clock.elapsed().as_secs_f64();
@@ -77,11 +101,17 @@ fn measure_generation(model: &Model, count: usize, new: usize) -> Result<(), Tun
         "generate: {count} prompts, {tokens} new tokens in {seconds:.2} s, {:.0} a second",
         tokens as f64 / seconds
     );
-    let pairs: Vec<(String, String)> =
-        examples().into_iter().map(|example| (example.prompt, example.response)).collect();
+    let pairs: Vec<(String, String)> = examples()
+        .into_iter()
+        .map(|example| (example.prompt, example.response))
+        .collect();
     let clock = Instant::now();
     score(model, Some(&adapter), &pairs)?;
-    println!("score: {} pairs in {:.2} s", pairs.len(), clock.elapsed().as_secs_f64());
+    println!(
+        "score: {} pairs in {:.2} s",
+        pairs.len(),
+        clock.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -91,10 +121,17 @@ fn main() -> Result<(), TuningError> {
     if let Ok(threads) = std::env::var("THREADS") {
         set_threads(threads.parse().unwrap_or(0));
     }
-    if let Some(file) = arguments.iter().find(|argument| argument.ends_with(".gguf")) {
+    if let Some(file) = arguments
+        .iter()
+        .find(|argument| argument.ends_with(".gguf"))
+    {
         let clock = Instant::now();
         let model = Model::load(file.as_ref(), &ModelOptions::default())?;
-        println!("{}; loaded in {:.2} s", fingerprint(&model), clock.elapsed().as_secs_f64());
+        println!(
+            "{}; loaded in {:.2} s",
+            fingerprint(&model),
+            clock.elapsed().as_secs_f64()
+        );
         measure_training(&model, 16, 6, 8)?;
         measure_generation(&model, 32, 32)?;
     }
@@ -108,10 +145,16 @@ fn main() -> Result<(), TuningError> {
                 example.prompt, example.response
             );
             let ids = tokenizer.encode(&text, false)?;
-            sequences.push(Sequence { loss: vec![true; ids.len()], ids });
+            sequences.push(Sequence {
+                loss: vec![true; ids.len()],
+                ids,
+            });
         }
         let steps = if asked("pretrain") { 40 } else { 4 };
-        let config = PretrainConfig { steps, ..PretrainConfig::default() };
+        let config = PretrainConfig {
+            steps,
+            ..PretrainConfig::default()
+        };
         let (clock, mut tokens) = (Instant::now(), 0);
         let shape = small_shape();
         let trained = pretrain(&shape, &sequences, &config, &device("cpu")?, &mut |event| {

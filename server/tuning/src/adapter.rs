@@ -85,8 +85,15 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::O,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+    ];
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name)
@@ -130,7 +137,10 @@ impl Target {
 
 /// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
 pub(crate) fn peft_name(layer: usize, target: Target, side: char) -> String {
-    format!("base_model.model.model.layers.{layer}.{}.lora_{side}.weight", target.path())
+    format!(
+        "base_model.model.model.layers.{layer}.{}.lora_{side}.weight",
+        target.path()
+    )
 }
 
 /// One matrix of an adapter.
@@ -180,7 +190,10 @@ impl Adapter {
                     .collect();
                 tensors.insert(
                     peft_name(layer, target, 'A'),
-                    AdapterTensor { shape: [config.rank, inner], data: a },
+                    AdapterTensor {
+                        shape: [config.rank, inner],
+                        data: a,
+                    },
                 );
                 tensors.insert(
                     peft_name(layer, target, 'B'),
@@ -191,7 +204,10 @@ impl Adapter {
                 );
             }
         }
-        Ok(Self { tensors, config: config.clone() })
+        Ok(Self {
+            tensors,
+            config: config.clone(),
+        })
     }
 
     /// Checks that the tensors are exactly those that the configuration asks for on this model.
@@ -203,11 +219,14 @@ impl Adapter {
         let mut expected = 0usize;
         for layer in 0..model.layers {
             for name in &self.config.targets {
-                let Some(target) = Target::parse(name) else { continue };
+                let Some(target) = Target::parse(name) else {
+                    continue;
+                };
                 let [out, inner] = target.shape(model);
-                for (side, shape) in
-                    [('A', [self.config.rank, inner]), ('B', [out, self.config.rank])]
-                {
+                for (side, shape) in [
+                    ('A', [self.config.rank, inner]),
+                    ('B', [out, self.config.rank]),
+                ] {
                     expected += 1;
                     let name = peft_name(layer, target, side);
                     let tensor = self
@@ -286,7 +305,9 @@ impl Adapter {
 
     fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, TuningError> {
         if !self.same_shape(other) {
-            return Err(TuningError::Adapter("the two adapters have different shapes".to_owned()));
+            return Err(TuningError::Adapter(
+                "the two adapters have different shapes".to_owned(),
+            ));
         }
         let mut result = self.clone();
         for (tensor, right) in result.tensors.values_mut().zip(other.tensors.values()) {
@@ -336,7 +357,9 @@ impl Adapter {
 
     /// Whether every value is finite.
     pub fn is_finite(&self) -> bool {
-        self.tensors.values().all(|tensor| tensor.data.iter().all(|x| x.is_finite()))
+        self.tensors
+            .values()
+            .all(|tensor| tensor.data.iter().all(|x| x.is_finite()))
     }
 }
 
@@ -347,7 +370,10 @@ mod tests {
     #[test]
     fn init_is_seeded_and_neutral() {
         let model = ModelConfig::tiny();
-        let config = AdapterConfig { rank: 4, ..AdapterConfig::default() };
+        let config = AdapterConfig {
+            rank: 4,
+            ..AdapterConfig::default()
+        };
         let a = Adapter::init(&config, &model, 1).unwrap();
         assert_eq!(a, Adapter::init(&config, &model, 1).unwrap());
         assert_ne!(a, Adapter::init(&config, &model, 2).unwrap());
@@ -361,7 +387,10 @@ mod tests {
     #[test]
     fn arithmetic_follows_its_definition() {
         let model = ModelConfig::tiny();
-        let config = AdapterConfig { rank: 2, ..AdapterConfig::default() };
+        let config = AdapterConfig {
+            rank: 2,
+            ..AdapterConfig::default()
+        };
         let a = Adapter::init(&config, &model, 1).unwrap();
         let b = Adapter::init(&config, &model, 2).unwrap();
         let back = b.add_scaled(&a.sub(&b).unwrap(), 1.0).unwrap();

@@ -64,7 +64,10 @@ impl Adapter {
         // Both structures have only string keys and plain values, so this cannot fail; an empty
         // header would be refused by every reader, ours included.
         let fedseal = serde_json::to_string(&self.config).unwrap_or_default();
-        let metadata = Metadata { fedseal, format: "pt".to_owned() };
+        let metadata = Metadata {
+            fedseal,
+            format: "pt".to_owned(),
+        };
         let mut header = serde_json::to_vec(&Header { metadata, tensors }).unwrap_or_default();
         while header.len() % 8 != 0 {
             header.push(b' ');
@@ -87,10 +90,15 @@ impl Adapter {
     /// [`TuningError::Adapter`] for a broken header, a shape that contradicts its offsets, a value
     /// that is not finite, a configuration out of range, or any other deviation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TuningError> {
-        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| bad("too short"))?;
+        let (length, rest) = bytes
+            .split_first_chunk::<8>()
+            .ok_or_else(|| bad("too short"))?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| bad("header"))?;
         if length > MAX_HEADER || length > rest.len() {
-            return Err(bad(format!("header of {length} bytes in a file of {}", bytes.len())));
+            return Err(bad(format!(
+                "header of {length} bytes in a file of {}",
+                bytes.len()
+            )));
         }
         let (header, body) = rest.split_at(length);
         let header: Header =
@@ -106,12 +114,16 @@ impl Adapter {
                 .filter(|&values| values <= MAX_VALUES)
                 .ok_or_else(|| bad(format!("{name} is too large")))?;
             let [start, end] = entry.data_offsets;
-            if entry.dtype != "F32" || start != expected || end.checked_sub(start) != Some(values * 4)
+            if entry.dtype != "F32"
+                || start != expected
+                || end.checked_sub(start) != Some(values * 4)
             {
                 return Err(bad(format!("{name}: type, shape and offsets do not agree")));
             }
             expected = end;
-            let raw = body.get(start..end).ok_or_else(|| bad(format!("{name} is cut off")))?;
+            let raw = body
+                .get(start..end)
+                .ok_or_else(|| bad(format!("{name} is cut off")))?;
             let data: Vec<f32> = raw
                 .as_chunks::<4>()
                 .0
@@ -121,7 +133,13 @@ impl Adapter {
             if data.iter().any(|value| !value.is_finite()) {
                 return Err(bad(format!("{name} has a value that is not finite")));
             }
-            tensors.insert(name, AdapterTensor { shape: entry.shape, data });
+            tensors.insert(
+                name,
+                AdapterTensor {
+                    shape: entry.shape,
+                    data,
+                },
+            );
         }
         let adapter = Self { tensors, config };
         if adapter.to_bytes() != bytes {
@@ -166,7 +184,10 @@ mod tests {
     use crate::ModelConfig;
 
     fn adapter() -> Adapter {
-        let config = AdapterConfig { rank: 2, ..AdapterConfig::default() };
+        let config = AdapterConfig {
+            rank: 2,
+            ..AdapterConfig::default()
+        };
         Adapter::init(&config, &ModelConfig::tiny(), 3).unwrap()
     }
 
@@ -184,7 +205,10 @@ mod tests {
         let adapter = adapter();
         let bytes = adapter.to_bytes();
         for length in [0, 7, 8, 40, bytes.len() - 1] {
-            assert!(Adapter::from_bytes(&bytes[..length]).is_err(), "cut at {length}");
+            assert!(
+                Adapter::from_bytes(&bytes[..length]).is_err(),
+                "cut at {length}"
+            );
         }
         let mut longer = bytes.clone();
         longer.push(0);

@@ -64,10 +64,20 @@ impl ModelConfig {
             return bad(format!("{} layers, not in 1..={MAX_LAYERS}", self.layers));
         }
         if self.heads % self.kv_heads != 0 {
-            return bad(format!("{} heads over {} key heads", self.heads, self.kv_heads));
+            return bad(format!(
+                "{} heads over {} key heads",
+                self.heads, self.kv_heads
+            ));
         }
         if self.head_dim % 2 != 0 || self.head_dim > 1024 {
             return bad(format!("head size {} is odd or above 1024", self.head_dim));
+        }
+        // The rotary table has a cosine and a sine for each; this bounds it at 128 MiB.
+        if self.max_positions * self.head_dim > 1 << 25 {
+            return bad(format!(
+                "{} positions for heads of {}",
+                self.max_positions, self.head_dim
+            ));
         }
         // Keeps every product of two widths far from overflow.
         if self.heads * self.head_dim > MAX_DIM {
@@ -86,7 +96,11 @@ impl ModelConfig {
     pub fn parameters(&self) -> usize {
         let attention = 2 * self.d_model * self.head_dim * (self.heads + self.kv_heads);
         let layer = attention + 3 * self.d_model * self.ffn + 2 * self.d_model;
-        let head = if self.tied_embeddings { 0 } else { self.vocab * self.d_model };
+        let head = if self.tied_embeddings {
+            0
+        } else {
+            self.vocab * self.d_model
+        };
         self.layers * layer + self.vocab * self.d_model + self.d_model + head
     }
 

@@ -30,12 +30,18 @@ fn need(map: &Map<String, Value>, key: &str) -> Result<usize, TuningError> {
 fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, TuningError> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or_else(|| bad(format!("{key} is {value}"))),
+        Some(value) => value
+            .as_f64()
+            .map(Some)
+            .ok_or_else(|| bad(format!("{key} is {value}"))),
     }
 }
 
 fn scaling(rope: &Map<String, Value>) -> Result<RopeScaling, TuningError> {
-    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
+    let kind = rope
+        .get("rope_type")
+        .or_else(|| rope.get("type"))
+        .and_then(Value::as_str);
     let field = |key: &str| {
         number(rope, key)?
             .filter(|value| value.is_finite() && *value > 0.0)
@@ -43,7 +49,9 @@ fn scaling(rope: &Map<String, Value>) -> Result<RopeScaling, TuningError> {
     };
     match kind {
         None | Some("default") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear { factor: field("factor")? }),
+        Some("linear") => Ok(RopeScaling::Linear {
+            factor: field("factor")?,
+        }),
         Some("llama3") => Ok(RopeScaling::Llama3 {
             factor: field("factor")?,
             low_freq_factor: field("low_freq_factor")?,
@@ -143,15 +151,18 @@ impl ModelConfig {
             RopeScaling::Linear { factor } => {
                 Some(json!({ "rope_type": "linear", "factor": factor }))
             }
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } => {
-                Some(json!({
-                    "rope_type": "llama3",
-                    "factor": factor,
-                    "low_freq_factor": low_freq_factor,
-                    "high_freq_factor": high_freq_factor,
-                    "original_max_position_embeddings": original_positions,
-                }))
-            }
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_positions,
+            } => Some(json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_positions,
+            })),
         };
         if let (Some(map), Some(scaling)) = (value.as_object_mut(), scaling) {
             map.insert("rope_scaling".to_owned(), scaling);
@@ -167,25 +178,38 @@ mod tests {
     #[test]
     fn json_returns_the_configuration() {
         let mut config = ModelConfig::tiny();
-        assert_eq!(ModelConfig::from_json(&config.to_json(Some(2))).unwrap(), config);
+        assert_eq!(
+            ModelConfig::from_json(&config.to_json(Some(2))).unwrap(),
+            config
+        );
         config.rope_scaling = RopeScaling::Llama3 {
             factor: 8.0,
             low_freq_factor: 1.0,
             high_freq_factor: 4.0,
             original_positions: 8192.0,
         };
-        assert_eq!(ModelConfig::from_json(&config.to_json(None)).unwrap(), config);
+        assert_eq!(
+            ModelConfig::from_json(&config.to_json(None)).unwrap(),
+            config
+        );
     }
 
     #[test]
     fn hostile_configurations_are_errors() {
         let good = String::from_utf8(ModelConfig::tiny().to_json(None)).unwrap();
         for (from, to) in [
-            ("\"hidden_size\": 16", "\"hidden_size\": 18446744073709551615"),
+            (
+                "\"hidden_size\": 16",
+                "\"hidden_size\": 18446744073709551615",
+            ),
             ("\"hidden_size\": 16", "\"hidden_size\": -1"),
             ("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"),
             ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"),
             ("\"head_dim\": 4", "\"head_dim\": 5"),
+            (
+                "\"max_position_embeddings\": 64",
+                "\"max_position_embeddings\": 1048577",
+            ),
             ("\"model_type\": \"llama\"", "\"model_type\": \"other\""),
             ("\"attention_bias\": false", "\"attention_bias\": true"),
             ("\"rms_norm_eps\": 0.00001", "\"rms_norm_eps\": 0"),

@@ -15,7 +15,10 @@ pub struct Example {
 impl Example {
     /// A pair from anything that can become two strings.
     pub fn new(prompt: impl Into<String>, response: impl Into<String>) -> Self {
-        Self { prompt: prompt.into(), response: response.into() }
+        Self {
+            prompt: prompt.into(),
+            response: response.into(),
+        }
     }
 }
 

@@ -57,9 +57,9 @@ impl Decoder {
                 .map(|data| FrozenWeight::new(data, out, inner, device))
         };
         let vector = |name: &str| {
-            source.tensor(name, &[config.d_model]).map(|data| {
-                Tensor::<1>::from_data(TensorData::new(data, [config.d_model]), device)
-            })
+            source
+                .tensor(name, &[config.d_model])
+                .map(|data| Tensor::<1>::from_data(TensorData::new(data, [config.d_model]), device))
         };
         let vocab = [config.vocab, config.d_model];
         let embedding = matrix("model.embed_tokens.weight", vocab)?;
@@ -167,7 +167,10 @@ impl Decoder {
             )));
         }
         match ids.iter().find(|id| **id as usize >= config.vocab) {
-            Some(id) => Err(TuningError::Tokenizer(format!("id {id} of {}", config.vocab))),
+            Some(id) => Err(TuningError::Tokenizer(format!(
+                "id {id} of {}",
+                config.vocab
+            ))),
             None => Ok(()),
         }
     }

@@ -46,7 +46,6 @@ mod device;
 mod error;
 mod generate;
 mod gguf;
-mod gguf_blocks;
 mod inference;
 mod lora;
 mod model;

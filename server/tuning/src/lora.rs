@@ -53,18 +53,29 @@ impl Lora {
         let tensor = |tensor: &AdapterTensor| {
             let data = TensorData::new(tensor.data.clone(), tensor.shape);
             let tensor = Tensor::<2>::from_data(data, device);
-            if train { tensor.autodiff().require_grad() } else { tensor }
+            if train {
+                tensor.autodiff().require_grad()
+            } else {
+                tensor
+            }
         };
         let pairs = (0..model.layers)
             .map(|layer| {
                 Target::ALL.map(|target| {
                     let a = adapter.tensors.get(&peft_name(layer, target, 'A'))?;
                     let b = adapter.tensors.get(&peft_name(layer, target, 'B'))?;
-                    Some(Pair { a: tensor(a), b: tensor(b) })
+                    Some(Pair {
+                        a: tensor(a),
+                        b: tensor(b),
+                    })
                 })
             })
             .collect();
-        Ok(Self { pairs, scale: adapter.config.scale(), dropout: None })
+        Ok(Self {
+            pairs,
+            scale: adapter.config.scale(),
+            dropout: None,
+        })
     }
 
     pub(crate) fn pair(&self, layer: usize, target: Target) -> Option<&Pair> {
@@ -101,7 +112,9 @@ impl Lora {
                 let Some(pair) = pair else { continue };
                 for (side, tensor) in [('A', &pair.a), ('B', &pair.b)] {
                     // A matrix that no counted token reaches has no gradient: zero.
-                    let Some(gradient) = tensor.grad_remove(gradients) else { continue };
+                    let Some(gradient) = tensor.grad_remove(gradients) else {
+                        continue;
+                    };
                     let gradient = to_host(gradient)?;
                     let sum = sum.entry(peft_name(layer, target, side)).or_default();
                     if sum.is_empty() {
@@ -128,9 +141,18 @@ impl Dropout {
         let values: Vec<f32> = (0..shape[0] * shape[1])
             .into_par_iter()
             .with_min_len(1 << 14)
-            .map(|i| if stream.unit(i as u64) < share { 0.0 } else { keep })
+            .map(|i| {
+                if stream.unit(i as u64) < share {
+                    0.0
+                } else {
+                    keep
+                }
+            })
             .collect();
-        Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
+        Tensor::from_data(
+            TensorData::new(values, shape),
+            &device.clone().without_autodiff(),
+        )
     }
 }
 

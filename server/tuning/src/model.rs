@@ -27,7 +27,10 @@ pub struct ModelOptions {
 impl Default for ModelOptions {
     /// CPU, and the template that the files carry.
     fn default() -> Self {
-        Self { device: Device::flex(), template: Template::Model }
+        Self {
+            device: Device::flex(),
+            template: Template::Model,
+        }
     }
 }
 
@@ -69,7 +72,9 @@ pub struct Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model").field("config", self.config()).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("config", self.config())
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +87,10 @@ impl Model {
     /// [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
     /// [`TuningError::NotFinite`] for what is wrong in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
-        if path.extension().is_some_and(|extension| extension == "gguf") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "gguf")
+        {
             let (source, parts) = crate::gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
@@ -91,7 +99,10 @@ impl Model {
             let mut files: Vec<_> = std::fs::read_dir(path)
                 .map_err(TuningError::io(path))?
                 .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.extension().is_some_and(|extension| extension == "gguf"))
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "gguf")
+                })
                 .collect();
             files.sort();
             if let [file] = files.as_slice() {
@@ -130,7 +141,11 @@ impl Model {
     /// As [`load`](Self::load), without the errors of the disk.
     pub fn from_files(files: ModelFiles, options: &ModelOptions) -> Result<Self, TuningError> {
         let parts = folder_parts(&files, &[])?;
-        Self::new(&SafetensorsSource::from_files(vec![files.weights])?, parts, options)
+        Self::new(
+            &SafetensorsSource::from_files(vec![files.weights])?,
+            parts,
+            options,
+        )
     }
 
     fn new(
@@ -138,11 +153,20 @@ impl Model {
         parts: Parts,
         options: &ModelOptions,
     ) -> Result<Self, TuningError> {
-        let Parts { config, tokenizer, chat_template, bos, eos } = parts;
+        let Parts {
+            config,
+            tokenizer,
+            chat_template,
+            bos,
+            eos,
+        } = parts;
         let device = options.device.clone().without_autodiff();
         let digest = digest(source, &config)?;
         let decoder = device::run(|| Decoder::load(source, &config, &device))?;
-        let eos_text = eos.first().and_then(|id| tokenizer.token_text(*id)).unwrap_or_default();
+        let eos_text = eos
+            .first()
+            .and_then(|id| tokenizer.token_text(*id))
+            .unwrap_or_default();
         let chat = chat_template
             .map(|source| ChatTemplate::new(source, bos.unwrap_or_default(), eos_text))
             .transpose()?;
@@ -256,7 +280,9 @@ impl Model {
     ) -> Result<Tokens, TuningError> {
         let max_length = max_length.min(self.config().max_positions).max(2);
         if prompt.is_empty() || response.is_empty() {
-            return Err(TuningError::Tokenizer("an example without a token".to_owned()));
+            return Err(TuningError::Tokenizer(
+                "an example without a token".to_owned(),
+            ));
         }
         let excess = (prompt.len() + response.len()).saturating_sub(max_length);
         let spare = prompt.len().saturating_sub((max_length / 2).max(1));
@@ -266,7 +292,10 @@ impl Model {
         let mut ids = prompt;
         ids.append(&mut response);
         self.decoder.check(&ids)?;
-        Ok(Tokens { ids, response_start })
+        Ok(Tokens {
+            ids,
+            response_start,
+        })
     }
 }
 
@@ -298,9 +327,10 @@ fn folder_parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Parts, T
         }
     };
     push(token("eos_token").and_then(|text| tokenizer.token_id(&text)));
-    for value in
-        [json("generation_config.json", generation_config)?, json("config.json", &files.config)?]
-    {
+    for value in [
+        json("generation_config.json", generation_config)?,
+        json("config.json", &files.config)?,
+    ] {
         let ids = value.get("eos_token_id").cloned().unwrap_or_default();
         let ids = ids.as_array().cloned().unwrap_or_else(|| vec![ids]);
         for id in ids {
@@ -318,14 +348,23 @@ fn folder_parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Parts, T
             .map(str::to_owned),
         _ => None,
     };
-    Ok(Parts { bos: token("bos_token"), config, tokenizer, chat_template, eos })
+    Ok(Parts {
+        bos: token("bos_token"),
+        config,
+        tokenizer,
+        chat_template,
+        eos,
+    })
 }
 
 /// Names and shapes of every tensor that a configuration asks for, sorted by name.
 pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let d = config.d_model;
     let mut list = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![config.vocab, d]),
+        (
+            "model.embed_tokens.weight".to_owned(),
+            vec![config.vocab, d],
+        ),
         ("model.norm.weight".to_owned(), vec![d]),
     ];
     if !config.tied_embeddings {
@@ -360,7 +399,8 @@ fn digest(source: &dyn WeightSource, config: &ModelConfig) -> Result<[u8; 32], T
     })?;
     let mut hasher = Sha256::new();
     hasher.update(b"fedseal-model-v1\n");
-    let text = serde_json::to_vec(config).map_err(|error| TuningError::Format(error.to_string()))?;
+    let text =
+        serde_json::to_vec(config).map_err(|error| TuningError::Format(error.to_string()))?;
     hasher.update(&text);
     for ((name, shape), hash) in tensors.iter().zip(hashes) {
         hasher.update(format!("\n{name} {shape:?} {}", hex::encode(hash)));

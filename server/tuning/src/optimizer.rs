@@ -19,7 +19,9 @@ impl AdamConfig {
             if (0.0..1.0).contains(&value) {
                 return Ok(());
             }
-            Err(TuningError::Config(format!("{name} {value} is not in [0, 1)")))
+            Err(TuningError::Config(format!(
+                "{name} {value} is not in [0, 1)"
+            )))
         };
         unit("beta1", self.beta1)?;
         unit("beta2", self.beta2)?;
@@ -27,7 +29,10 @@ impl AdamConfig {
             return Err(TuningError::Config(format!("epsilon {}", self.epsilon)));
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return Err(TuningError::Config(format!("weight_decay {}", self.weight_decay)));
+            return Err(TuningError::Config(format!(
+                "weight_decay {}",
+                self.weight_decay
+            )));
         }
         Ok(())
     }
@@ -42,7 +47,11 @@ pub(crate) struct AdamW {
 
 impl AdamW {
     pub(crate) fn new(config: AdamConfig) -> Self {
-        Self { config, step: 0, moments: BTreeMap::new() }
+        Self {
+            config,
+            step: 0,
+            moments: BTreeMap::new(),
+        }
     }
 
     /// Begins the next step; every parameter is then updated once.
@@ -63,15 +72,29 @@ impl AdamW {
             let zero = vec![0.0; values.len()];
             self.moments.insert(name.to_owned(), (zero.clone(), zero));
         }
-        let Some((first, second)) = self.moments.get_mut(name) else { return };
-        let AdamConfig { beta1, beta2, epsilon, weight_decay } = self.config;
+        let Some((first, second)) = self.moments.get_mut(name) else {
+            return;
+        };
+        let AdamConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = self.config;
         // PyTorch keeps these scalars in double precision.
         let correction1 = 1.0 - f64::from(beta1).powi(self.step as i32);
         let correction2 = (1.0 - f64::from(beta2).powi(self.step as i32)).sqrt() as f32;
         let step_size = (f64::from(rate) / correction1) as f32;
-        let shrink = if decay { 1.0 - rate * weight_decay } else { 1.0 };
-        for (((value, &gradient), m), v) in
-            values.iter_mut().zip(gradient).zip(first.iter_mut()).zip(second.iter_mut())
+        let shrink = if decay {
+            1.0 - rate * weight_decay
+        } else {
+            1.0
+        };
+        for (((value, &gradient), m), v) in values
+            .iter_mut()
+            .zip(gradient)
+            .zip(first.iter_mut())
+            .zip(second.iter_mut())
         {
             *value *= shrink;
             *m += (gradient - *m) * (1.0 - beta1);
@@ -92,7 +115,12 @@ pub(crate) fn clip_norm(
 ) -> Result<f64, TuningError> {
     let norm = gradients
         .values()
-        .map(|gradient| gradient.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>())
+        .map(|gradient| {
+            gradient
+                .iter()
+                .map(|&x| f64::from(x) * f64::from(x))
+                .sum::<f64>()
+        })
         .sum::<f64>()
         .sqrt();
     if !norm.is_finite() {
@@ -117,8 +145,12 @@ mod tests {
     /// and then [-0.25, 0.4].
     #[test]
     fn follows_pytorch() {
-        let config =
-            AdamConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
+        let config = AdamConfig {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+        };
         let mut adam = AdamW::new(config);
         let mut values = [1.0f32, -2.0];
         for gradient in [[0.5f32, 0.1], [-0.25, 0.4]] {

@@ -101,7 +101,13 @@ impl Pretrained {
             .tensors
             .iter()
             .map(|(name, (_, values))| {
-                (name, values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect())
+                (
+                    name,
+                    values
+                        .iter()
+                        .flat_map(|&x| bf16::from_f32(x).to_le_bytes())
+                        .collect(),
+                )
             })
             .collect();
         let mut views = Vec::with_capacity(raw.len());
@@ -194,7 +200,12 @@ pub fn pretrain(
     let mut tensors = initial(model, config.seed);
     let mut adam = AdamW::new(adam_config);
     let mut losses = Vec::with_capacity(config.steps);
-    let mut order = Order { seed: config.seed, order: Vec::new(), next: 0, pass: 0 };
+    let mut order = Order {
+        seed: config.seed,
+        order: Vec::new(),
+        next: 0,
+        pass: 0,
+    };
     for step in 0..config.steps {
         let batch = order.batch(sequences, config.batch_tokens);
         let tokens = batch.iter().map(|sequence| sequence.ids.len() as u64).sum();
@@ -211,7 +222,12 @@ pub fn pretrain(
             }
         }
         losses.push(loss);
-        let event = StepEvent { step: step + 1, steps: config.steps, loss, tokens };
+        let event = StepEvent {
+            step: step + 1,
+            steps: config.steps,
+            loss,
+            tokens,
+        };
         if progress(event).is_break() {
             return Err(TuningError::Stopped { steps: step + 1 });
         }
@@ -222,7 +238,11 @@ pub fn pretrain(
         }
         crate::weights::check_finite(name, values)?;
     }
-    Ok(Pretrained { config: model.clone(), tensors, losses })
+    Ok(Pretrained {
+        config: model.clone(),
+        tensors,
+        losses,
+    })
 }
 
 fn check(
@@ -234,18 +254,29 @@ fn check(
     if !(config.learning_rate.is_finite() && config.learning_rate > 0.0) {
         return bad(format!("learning_rate {}", config.learning_rate));
     }
-    if config.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
+    if config
+        .clip_norm
+        .is_some_and(|norm| !(norm.is_finite() && norm > 0.0))
+    {
         return bad("clip_norm is not above 0".to_owned());
     }
-    if !sequences.iter().any(|sequence| sequence.loss.iter().skip(1).any(|&counts| counts)) {
+    if !sequences
+        .iter()
+        .any(|sequence| sequence.loss.iter().skip(1).any(|&counts| counts))
+    {
         return bad("no token that the loss counts".to_owned());
     }
     for (index, sequence) in sequences.iter().enumerate() {
         if sequence.ids.is_empty() || sequence.ids.len() != sequence.loss.len() {
-            return bad(format!("sequence {index}: empty, or its mask has another length"));
+            return bad(format!(
+                "sequence {index}: empty, or its mask has another length"
+            ));
         }
         if sequence.ids.len() > model.max_positions {
-            return bad(format!("sequence {index} has {} tokens", sequence.ids.len()));
+            return bad(format!(
+                "sequence {index} has {} tokens",
+                sequence.ids.len()
+            ));
         }
         if sequence.ids.iter().any(|&id| id as usize >= model.vocab) {
             return bad(format!("sequence {index} has an id beyond the vocabulary"));
@@ -281,7 +312,9 @@ fn initial(model: &ModelConfig, seed: u64) -> Values {
                 let writes = name.contains("o_proj") || name.contains("down_proj");
                 let deviation = if writes { residual } else { 0.02 };
                 let stream = Stream::new(seed, &[0x9e7, index as u64]);
-                (0..count as u64).map(|i| (stream.normal(i) * deviation) as f32).collect()
+                (0..count as u64)
+                    .map(|i| (stream.normal(i) * deviation) as f32)
+                    .collect()
             };
             (name, (shape, values))
         })
@@ -381,7 +414,10 @@ mod tests {
     #[test]
     fn both_ways_give_the_same_gradients() {
         for tied_embeddings in [true, false] {
-            let model = ModelConfig { tied_embeddings, ..ModelConfig::tiny() };
+            let model = ModelConfig {
+                tied_embeddings,
+                ..ModelConfig::tiny()
+            };
             let network = Network {
                 rope: RopeTable::new(4, 10_000.0, 64, Default::default()),
                 config: &model,
@@ -402,13 +438,19 @@ mod tests {
             let batch: Vec<&Sequence> = sequences.iter().collect();
             let (loss, fast) = network.gradients_on_host(&values, &batch).unwrap();
             let (expected_loss, plain) = network.gradients(&values, &batch).unwrap();
-            assert!((loss - expected_loss).abs() < 1e-5, "{loss} {expected_loss}");
+            assert!(
+                (loss - expected_loss).abs() < 1e-5,
+                "{loss} {expected_loss}"
+            );
             assert!(fast.keys().eq(plain.keys()));
             for ((name, fast), plain) in fast.iter().zip(plain.values()) {
                 let size = plain.iter().map(|x| x.abs()).fold(0.0, f32::max);
                 assert!(size > 0.0, "{name}");
                 for (fast, plain) in fast.iter().zip(plain) {
-                    assert!((fast - plain).abs() < 2e-5 * size.max(0.01), "{name}: {fast} {plain}");
+                    assert!(
+                        (fast - plain).abs() < 2e-5 * size.max(0.01),
+                        "{name}: {fast} {plain}"
+                    );
                 }
             }
         }

@@ -28,7 +28,9 @@ impl Stream {
 
     /// 64 uniform bits.
     pub(crate) fn bits(self, counter: u64) -> u64 {
-        mix(self.key.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN)))
+        mix(self
+            .key
+            .wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN)))
     }
 
     /// Uniform in `[0, 1)` with 53 bits.

@@ -29,19 +29,22 @@ impl Sampler {
         if self.temperature <= 0.0 {
             return argmax(logits);
         }
-        let mut order: Vec<(u32, f32)> =
-            logits.iter().enumerate().map(|(id, &logit)| (id as u32, logit)).collect();
+        let mut order: Vec<(u32, f32)> = logits
+            .iter()
+            .enumerate()
+            .map(|(id, &logit)| (id as u32, logit))
+            .collect();
         // Ties go to the smaller id, so that the order does not depend on the sort.
-        let by_logit =
-            |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let by_logit = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if self.top_k > 0 && self.top_k < order.len() {
             order.select_nth_unstable_by(self.top_k - 1, by_logit);
             order.truncate(self.top_k);
         }
         order.sort_unstable_by(by_logit);
-        let Some(&(first, top)) = order.first() else { return 0 };
-        let weight =
-            |logit: f32| (f64::from(logit - top) / f64::from(self.temperature)).exp();
+        let Some(&(first, top)) = order.first() else {
+            return 0;
+        };
+        let weight = |logit: f32| (f64::from(logit - top) / f64::from(self.temperature)).exp();
         let mut total: f64 = order.iter().map(|&(_, logit)| weight(logit)).sum();
         if self.top_p < 1.0 {
             let bound = total * f64::from(self.top_p);
@@ -82,13 +85,28 @@ mod tests {
         let logits = [0.0, 2.0f32.ln(), 1.0f32.ln() - 20.0];
         let stream = Stream::new(5, &[]);
         let count = |sampler: Sampler, id: u32| {
-            (0..3000).filter(|&i| sampler.draw(&logits, stream, i) == id).count()
+            (0..3000)
+                .filter(|&i| sampler.draw(&logits, stream, i) == id)
+                .count()
         };
-        let all = Sampler { temperature: 1.0, top_k: 0, top_p: 1.0 };
+        let all = Sampler {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+        };
         let ones = count(all, 1);
         assert!((1900..2100).contains(&ones), "{ones}");
         assert_eq!(count(Sampler { top_k: 1, ..all }, 1), 3000);
         assert_eq!(count(Sampler { top_p: 0.5, ..all }, 1), 3000);
-        assert_eq!(count(Sampler { temperature: 0.0, ..all }, 1), 3000);
+        assert_eq!(
+            count(
+                Sampler {
+                    temperature: 0.0,
+                    ..all
+                },
+                1
+            ),
+            3000
+        );
     }
 }

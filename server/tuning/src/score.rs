@@ -64,7 +64,9 @@ pub fn score(
             let mut logprobs = Vec::with_capacity(packed.rows.len());
             for (block, targets) in packed.targets.chunks(ROWS).enumerate() {
                 let start = block * ROWS;
-                let rows = hidden.clone().slice([start..start + targets.len(), 0..width]);
+                let rows = hidden
+                    .clone()
+                    .slice([start..start + targets.len(), 0..width]);
                 let logits = to_host(decoder.vocab().forward(rows))?;
                 for (logits, &target) in logits.chunks_exact(vocab).zip(targets) {
                     logprobs.push(logprob(logits, target as usize));
@@ -76,7 +78,10 @@ pub fn score(
         for tokens in part {
             let (own, tail) = rest.split_at(tokens.response_len().min(rest.len()));
             rest = tail;
-            scores.push(Score { logprob_sum: own.iter().sum(), tokens: own.len() });
+            scores.push(Score {
+                logprob_sum: own.iter().sum(),
+                tokens: own.len(),
+            });
         }
     }
     Ok(scores)
@@ -85,8 +90,13 @@ pub fn score(
 /// Log-softmax of one entry, in f64.
 fn logprob(logits: &[f32], target: usize) -> f64 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|&logit| f64::from(logit - top).exp()).sum();
-    logits.get(target).map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - top) - total.ln())
+    let total: f64 = logits
+        .iter()
+        .map(|&logit| f64::from(logit - top).exp())
+        .sum();
+    logits.get(target).map_or(f64::NEG_INFINITY, |&logit| {
+        f64::from(logit - top) - total.ln()
+    })
 }
 
 /// Logits of the token after these, `[vocab]`.

@@ -1,6 +1,8 @@
 //! Prompt templates: the model's own (Jinja), Alpaca, and plain ChatML.
 
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
+use minijinja::{
+    Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context, syntax::SyntaxConfig,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::TuningError;
@@ -46,7 +48,10 @@ pub(crate) struct ChatTemplate {
 impl ChatTemplate {
     pub(crate) fn new(source: String, bos: String, eos: String) -> Result<Self, TuningError> {
         if source.len() > MAX_SOURCE {
-            return Err(TuningError::Template(format!("{} bytes long", source.len())));
+            return Err(TuningError::Template(format!(
+                "{} bytes long",
+                source.len()
+            )));
         }
         let mut environment = Environment::new();
         // The settings of transformers' own renderer.
@@ -67,7 +72,11 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| TuningError::Template(error.to_string()))?;
-        Ok(Self { environment, bos, eos })
+        Ok(Self {
+            environment,
+            bos,
+            eos,
+        })
     }
 
     /// One user turn, open for the assistant's answer.
@@ -87,12 +96,20 @@ impl ChatTemplate {
 }
 
 /// The Python string and dictionary methods that chat templates in the wild call.
-fn python_method(_: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn python_method(
+    _: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     let unknown = || Error::from(ErrorKind::UnknownMethod);
     if let Some(text) = value.as_str() {
         let argument = args.first().and_then(|value| value.as_str());
         let set: Option<Vec<char>> = argument.map(|text| text.chars().collect());
-        let strips = |c: char| set.as_ref().map_or(c.is_whitespace(), |set| set.contains(&c));
+        let strips = |c: char| {
+            set.as_ref()
+                .map_or(c.is_whitespace(), |set| set.contains(&c))
+        };
         return Ok(match (method, argument) {
             ("strip", _) => Value::from(text.trim_matches(strips)),
             ("lstrip", _) => Value::from(text.trim_start_matches(strips)),
@@ -149,7 +166,8 @@ mod tests {
     fn hostile_templates_are_errors() {
         assert!(render("{% for", "x").is_err());
         assert!(render("{{ raise_exception('no') }}", "x").is_err());
-        let endless = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
+        let endless =
+            "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
         assert!(render(endless, "x").is_err());
     }
 }

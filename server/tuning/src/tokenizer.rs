@@ -8,7 +8,9 @@ use tokenizers::{
     decoders::byte_level::ByteLevel as ByteLevelDecoder,
     models::bpe::{BPE, BpeTrainer},
     normalizers::NormalizerWrapper,
-    pre_tokenizers::{PreTokenizerWrapper, byte_level::ByteLevel, digits::Digits, sequence::Sequence},
+    pre_tokenizers::{
+        PreTokenizerWrapper, byte_level::ByteLevel, digits::Digits, sequence::Sequence,
+    },
     processors::PostProcessorWrapper,
 };
 
@@ -26,7 +28,9 @@ pub struct Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("vocab", &self.vocab).finish_non_exhaustive()
+        f.debug_struct("Tokenizer")
+            .field("vocab", &self.vocab)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,10 +44,14 @@ impl Tokenizer {
         // Files may ask for padding and truncation; both would change the training text.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(bad)?;
-        if let Some((token, id)) =
-            inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= vocab)
+        if let Some((token, id)) = inner
+            .get_vocab(true)
+            .into_iter()
+            .find(|(_, id)| *id as usize >= vocab)
         {
-            return Err(bad(format!("token {token:?} has id {id}, the model has {vocab}")));
+            return Err(bad(format!(
+                "token {token:?} has id {id}, the model has {vocab}"
+            )));
         }
         Ok(Self { inner, vocab })
     }
@@ -54,7 +62,12 @@ impl Tokenizer {
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, TuningError> {
-        Ok(self.inner.encode_fast(text, special).map_err(bad)?.get_ids().to_vec())
+        Ok(self
+            .inner
+            .encode_fast(text, special)
+            .map_err(bad)?
+            .get_ids()
+            .to_vec())
     }
 
     /// The text of these ids, without special tokens.
@@ -106,7 +119,12 @@ impl Tokenizer {
             .min_frequency(2)
             .show_progress(false)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .special_tokens(special.iter().map(|text| AddedToken::from(*text, true)).collect())
+            .special_tokens(
+                special
+                    .iter()
+                    .map(|text| AddedToken::from(*text, true))
+                    .collect(),
+            )
             .build();
         let mut tokenizer = TokenizerBuilder::<
             BPE,
@@ -238,7 +256,10 @@ mod tests {
         assert_eq!(ids.last(), Some(&2));
         assert_eq!(tokenizer.decode(&ids).unwrap(), "the cat 12 ü");
         let again = Tokenizer::from_json(&tokenizer.to_json().unwrap(), 300).unwrap();
-        assert_eq!(again.encode("the log", false).unwrap(), tokenizer.encode("the log", false).unwrap());
+        assert_eq!(
+            again.encode("the log", false).unwrap(),
+            tokenizer.encode("the log", false).unwrap()
+        );
     }
 
     #[test]

@@ -77,7 +77,10 @@ impl TrainConfig {
         if !(self.proximal_mu.is_finite() && self.proximal_mu >= 0.0) {
             return bad(format!("proximal_mu {}", self.proximal_mu));
         }
-        if self.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
+        if self
+            .clip_norm
+            .is_some_and(|norm| !(norm.is_finite() && norm > 0.0))
+        {
             return bad("clip_norm is not above 0".to_owned());
         }
         self.adam().validate()
@@ -165,7 +168,12 @@ pub fn train(
         }
         losses.push(loss);
         total += tokens;
-        let event = StepEvent { step: step + 1, steps: config.steps, loss, tokens };
+        let event = StepEvent {
+            step: step + 1,
+            steps: config.steps,
+            loss,
+            tokens,
+        };
         if progress(event).is_break() {
             return Err(TuningError::Stopped { steps: step + 1 });
         }
@@ -173,7 +181,11 @@ pub fn train(
     if !adapter.is_finite() {
         return Err(TuningError::NotFinite("the trained adapter".to_owned()));
     }
-    Ok(Trained { adapter, losses, tokens: total })
+    Ok(Trained {
+        adapter,
+        losses,
+        tokens: total,
+    })
 }
 
 /// Loss and gradients of one batch.
@@ -192,7 +204,12 @@ pub(crate) fn gradients(
     for (part, examples) in parts(batch, PART_TOKENS).enumerate() {
         if adapter.config.dropout > 0.0 {
             let share = adapter.config.dropout;
-            lora.dropout = Some(Dropout { share, seed, step, part: part as u64 });
+            lora.dropout = Some(Dropout {
+                share,
+                seed,
+                step,
+                part: part as u64,
+            });
         }
         let packed = Packed::new(examples);
         let hidden = decoder.forward(
@@ -204,13 +221,23 @@ pub(crate) fn gradients(
         );
         let loss: Tensor<1> = ops::cross_entropy(hidden, decoder.vocab(), &packed.targets);
         let share = packed.targets.len() as f64 / counted as f64;
-        let value = to_host(loss.clone().without_autodiff())?.first().copied().unwrap_or(f32::NAN);
+        let value = to_host(loss.clone().without_autodiff())?
+            .first()
+            .copied()
+            .unwrap_or(f32::NAN);
         if !value.is_finite() {
-            return Err(TuningError::NotFinite(format!("the loss of step {}", step + 1)));
+            return Err(TuningError::NotFinite(format!(
+                "the loss of step {}",
+                step + 1
+            )));
         }
         loss_sum += f64::from(value) * share;
         // The mean over the batch is the parts' means, weighted by their tokens.
-        let loss = if share < 1.0 { loss.mul_scalar(share) } else { loss };
+        let loss = if share < 1.0 {
+            loss.mul_scalar(share)
+        } else {
+            loss
+        };
         lora.add_gradients(&mut loss.backward(), &mut sums)?;
     }
     Ok((loss_sum as f32, sums))
@@ -273,7 +300,12 @@ impl Packed {
         for tokens in examples {
             let base = packed.ids.len();
             packed.ids.extend_from_slice(&tokens.ids);
-            for (index, &target) in tokens.ids.iter().enumerate().skip(tokens.response_start.max(1)) {
+            for (index, &target) in tokens
+                .ids
+                .iter()
+                .enumerate()
+                .skip(tokens.response_start.max(1))
+            {
                 packed.rows.push(base + index - 1);
                 packed.targets.push(target);
             }
@@ -296,7 +328,15 @@ struct Batches<'a> {
 impl<'a> Batches<'a> {
     fn new(model: &'a Model, examples: &'a [Example], config: &'a TrainConfig) -> Self {
         let tokens = vec![None; examples.len()];
-        Self { model, examples, config, tokens, order: Vec::new(), next: 0, pass: 0 }
+        Self {
+            model,
+            examples,
+            config,
+            tokens,
+            order: Vec::new(),
+            next: 0,
+            pass: 0,
+        }
     }
 
     fn next_batch(&mut self) -> Result<Vec<Tokens>, TuningError> {
@@ -333,7 +373,10 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize, response_start: usize) -> Tokens {
-        Tokens { ids: (0..length as u32).collect(), response_start }
+        Tokens {
+            ids: (0..length as u32).collect(),
+            response_start,
+        }
     }
 
     #[test]

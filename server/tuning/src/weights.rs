@@ -86,8 +86,10 @@ impl SafetensorsSource {
 
 impl WeightSource for SafetensorsSource {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
-        let entry =
-            self.index.get(name).ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
+        let entry = self
+            .index
+            .get(name)
+            .ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
         check_shape(name, &entry.shape, shape)?;
         let raw = self
             .files
@@ -95,15 +97,28 @@ impl WeightSource for SafetensorsSource {
             .and_then(|file| file.get(entry.range.clone()))
             .ok_or_else(|| TuningError::Format(format!("tensor {name} is cut off")))?;
         let values: Vec<f32> = match entry.dtype {
-            Dtype::F32 => raw.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect(),
-            Dtype::F16 => {
-                raw.as_chunks().0.iter().map(|c| f16::from_le_bytes(*c).to_f32()).collect()
-            }
-            Dtype::BF16 => {
-                raw.as_chunks().0.iter().map(|c| bf16::from_le_bytes(*c).to_f32()).collect()
-            }
+            Dtype::F32 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| f32::from_le_bytes(*c))
+                .collect(),
+            Dtype::F16 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| f16::from_le_bytes(*c).to_f32())
+                .collect(),
+            Dtype::BF16 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| bf16::from_le_bytes(*c).to_f32())
+                .collect(),
             other => {
-                return Err(TuningError::Unsupported(format!("tensor {name} of type {other:?}")));
+                return Err(TuningError::Unsupported(format!(
+                    "tensor {name} of type {other:?}"
+                )));
             }
         };
         check_finite(name, &values)?;

@@ -12,28 +12,49 @@ fn tiny() -> Model {
 
 fn examples() -> Vec<Example> {
     (0..12)
-        .map(|i| Example::new(format!("the cat {i} sat on"), format!("the mat and {i} dogs")))
+        .map(|i| {
+            Example::new(
+                format!("the cat {i} sat on"),
+                format!("the mat and {i} dogs"),
+            )
+        })
         .collect()
 }
 
 fn adapter(model: &Model, dropout: f32) -> Adapter {
-    let config = AdapterConfig { rank: 4, alpha: 8.0, dropout, ..AdapterConfig::default() };
+    let config = AdapterConfig {
+        rank: 4,
+        alpha: 8.0,
+        dropout,
+        ..AdapterConfig::default()
+    };
     Adapter::init(&config, model.config(), 3).unwrap()
 }
 
 fn run(model: &Model, start: &Adapter, config: &TrainConfig) -> Trained {
-    train(model, start, &examples(), config, &mut |_| ControlFlow::Continue(())).unwrap()
+    train(model, start, &examples(), config, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
 }
 
-const CONFIG: fn() -> TrainConfig =
-    || TrainConfig { steps: 6, batch_size: 4, learning_rate: 1e-2, ..TrainConfig::default() };
+const CONFIG: fn() -> TrainConfig = || TrainConfig {
+    steps: 6,
+    batch_size: 4,
+    learning_rate: 1e-2,
+    ..TrainConfig::default()
+};
 
 #[test]
 fn equal_inputs_give_equal_bits_on_any_number_of_threads() {
     let model = tiny();
     let start = adapter(&model, 0.1);
     let prompts: Vec<String> = (0..9).map(|i| format!("{i} the dog")).collect();
-    let sample = GenerateConfig { temperature: 0.9, max_new_tokens: 10, ..Default::default() };
+    let sample = GenerateConfig {
+        temperature: 0.9,
+        max_new_tokens: 10,
+        ..Default::default()
+    };
     let mut seen = Vec::new();
     for threads in [1, 2, 2] {
         set_threads(threads);
@@ -51,39 +72,123 @@ fn equal_inputs_give_equal_bits_on_any_number_of_threads() {
 fn training_learns_and_the_seed_matters() {
     let model = tiny();
     let start = adapter(&model, 0.0);
-    let config = TrainConfig { steps: 40, ..CONFIG() };
+    let config = TrainConfig {
+        steps: 40,
+        ..CONFIG()
+    };
     let trained = run(&model, &start, &config);
-    assert!(trained.losses[39] < 0.7 * trained.losses[0], "{:?}", trained.losses);
+    assert!(
+        trained.losses[39] < 0.7 * trained.losses[0],
+        "{:?}",
+        trained.losses
+    );
     let other = run(&model, &start, &TrainConfig { seed: 1, ..config });
     assert_ne!(trained.adapter.digest(), other.adapter.digest());
-    let pairs: Vec<(String, String)> =
-        examples().into_iter().map(|example| (example.prompt, example.response)).collect();
+    let pairs: Vec<(String, String)> = examples()
+        .into_iter()
+        .map(|example| (example.prompt, example.response))
+        .collect();
     let sum = |adapter| {
-        score(&model, adapter, &pairs).unwrap().iter().map(|score| score.logprob_sum).sum::<f64>()
+        score(&model, adapter, &pairs)
+            .unwrap()
+            .iter()
+            .map(|score| score.logprob_sum)
+            .sum::<f64>()
     };
     assert!(sum(Some(&trained.adapter)) > sum(None));
-    assert_eq!(sum(Some(&start)), sum(None), "a fresh adapter changes nothing");
+    assert_eq!(
+        sum(Some(&start)),
+        sum(None),
+        "a fresh adapter changes nothing"
+    );
+}
+
+#[test]
+fn a_score_is_the_sum_of_the_tokens_log_probabilities() {
+    let model = tiny();
+    let mut adapter = adapter(&model, 0.0);
+    for tensor in adapter.tensors.values_mut() {
+        tensor
+            .data
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x = (i as f32).sin() * 0.1);
+    }
+    let pairs = [
+        ("the cat", "sat on the log"),
+        ("2 dogs", "on the mat"),
+        ("the", "dog"),
+    ]
+    .map(|(prompt, answer)| (prompt.to_owned(), answer.to_owned()));
+    let scores = score(&model, Some(&adapter), &pairs).unwrap();
+    for ((prompt, answer), score) in pairs.iter().zip(scores) {
+        let mut ids = model.encode_prompt(prompt).unwrap();
+        let answer = model.tokenizer().encode(answer, false).unwrap();
+        assert_eq!(score.tokens, answer.len());
+        let mut sum = 0.0;
+        for &id in &answer {
+            let logits = next_logits(&model, Some(&adapter), &ids).unwrap();
+            let total: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+            sum += f64::from(logits[id as usize]) - total.ln();
+            ids.push(id);
+        }
+        assert!((sum - score.logprob_sum).abs() < 1e-4, "{sum} {score:?}");
+    }
+}
+
+#[test]
+fn models_and_adapters_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<Model>();
+    crosses::<Adapter>();
+    crosses::<TuningError>();
 }
 
 #[test]
 fn the_proximal_term_holds_the_adapter_back() {
     let model = tiny();
     let start = adapter(&model, 0.0);
-    let config = TrainConfig { steps: 20, clip_norm: None, ..CONFIG() };
+    let config = TrainConfig {
+        steps: 20,
+        clip_norm: None,
+        ..CONFIG()
+    };
     let free = run(&model, &start, &config);
-    let held = run(&model, &start, &TrainConfig { proximal_mu: 10.0, ..config });
+    let held = run(
+        &model,
+        &start,
+        &TrainConfig {
+            proximal_mu: 10.0,
+            ..config
+        },
+    );
     let way = |trained: &Trained| trained.adapter.sub(&start).unwrap().norm_l2();
-    assert!(way(&held) < 0.7 * way(&free), "{} {}", way(&held), way(&free));
+    assert!(
+        way(&held) < 0.7 * way(&free),
+        "{} {}",
+        way(&held),
+        way(&free)
+    );
 }
 
 #[test]
 fn the_caller_can_stop() {
     let model = tiny();
     let mut steps = 0;
-    let result = train(&model, &adapter(&model, 0.0), &examples(), &CONFIG(), &mut |event| {
-        steps = event.step;
-        if event.step == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    let result = train(
+        &model,
+        &adapter(&model, 0.0),
+        &examples(),
+        &CONFIG(),
+        &mut |event| {
+            steps = event.step;
+            if event.step == 2 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    );
     assert!(matches!(result, Err(TuningError::Stopped { steps: 2 })));
     assert_eq!(steps, 2);
 }
@@ -100,7 +205,10 @@ fn texts_do_not_depend_on_who_shares_the_batch() {
             ..GenerateConfig::default()
         };
         let together = generate(&model, None, &prompts, &config(64)).unwrap();
-        assert_eq!(together, generate(&model, None, &prompts, &config(2)).unwrap());
+        assert_eq!(
+            together,
+            generate(&model, None, &prompts, &config(2)).unwrap()
+        );
     }
 }
 
@@ -108,11 +216,17 @@ fn texts_do_not_depend_on_who_shares_the_batch() {
 fn a_stop_text_ends_an_answer() {
     let model = tiny();
     let prompts = ["the cat".to_owned()];
-    let config = GenerateConfig { max_new_tokens: 16, ..GenerateConfig::default() };
+    let config = GenerateConfig {
+        max_new_tokens: 16,
+        ..GenerateConfig::default()
+    };
     let whole = generate(&model, None, &prompts, &config).unwrap().remove(0);
     let stop: String = whole.chars().skip(3).take(2).collect();
     assert!(!stop.is_empty(), "{whole:?}");
-    let config = GenerateConfig { stop: vec![stop.clone()], ..config };
+    let config = GenerateConfig {
+        stop: vec![stop.clone()],
+        ..config
+    };
     let cut = generate(&model, None, &prompts, &config).unwrap().remove(0);
     assert_eq!(cut, whole[..whole.find(&stop).unwrap()]);
 }
@@ -123,9 +237,14 @@ fn long_examples_are_cut_where_the_docs_say() {
     let example = Example::new("dog ".repeat(60), "cat ".repeat(60));
     let tokens = model.encode_example(&example, 32, 512).unwrap();
     assert_eq!((tokens.ids.len(), tokens.response_start), (32, 16));
-    let tokens = model.encode_example(&Example::new("a", "cat ".repeat(60)), 100, 5).unwrap();
+    let tokens = model
+        .encode_example(&Example::new("a", "cat ".repeat(60)), 100, 5)
+        .unwrap();
     assert_eq!(tokens.response_len(), 5);
-    assert!(!model.eos().contains(tokens.ids.last().unwrap()), "a cut answer has no end");
+    assert!(
+        !model.eos().contains(tokens.ids.last().unwrap()),
+        "a cut answer has no end"
+    );
 }
 
 #[test]
@@ -135,20 +254,46 @@ fn wrong_calls_are_errors() {
     let mut go_on = |_: StepEvent| ControlFlow::Continue(());
     assert!(train(&model, &start, &[], &CONFIG(), &mut go_on).is_err());
     for config in [
-        TrainConfig { batch_size: 0, ..CONFIG() },
-        TrainConfig { learning_rate: f32::NAN, ..CONFIG() },
-        TrainConfig { clip_norm: Some(0.0), ..CONFIG() },
-        TrainConfig { beta1: 1.0, ..CONFIG() },
+        TrainConfig {
+            batch_size: 0,
+            ..CONFIG()
+        },
+        TrainConfig {
+            learning_rate: f32::NAN,
+            ..CONFIG()
+        },
+        TrainConfig {
+            clip_norm: Some(0.0),
+            ..CONFIG()
+        },
+        TrainConfig {
+            beta1: 1.0,
+            ..CONFIG()
+        },
     ] {
         assert!(train(&model, &start, &examples(), &config, &mut go_on).is_err());
     }
     let mut foreign = start.clone();
     foreign.tensors.pop_first();
     assert!(train(&model, &foreign, &examples(), &CONFIG(), &mut go_on).is_err());
-    assert!(generate(&model, Some(&foreign), &["a".to_owned()], &Default::default()).is_err());
+    assert!(
+        generate(
+            &model,
+            Some(&foreign),
+            &["a".to_owned()],
+            &Default::default()
+        )
+        .is_err()
+    );
     let huge = start.scale(f32::MAX);
     assert!(matches!(
-        train(&model, &huge.scale(10.0), &examples(), &CONFIG(), &mut go_on),
+        train(
+            &model,
+            &huge.scale(10.0),
+            &examples(),
+            &CONFIG(),
+            &mut go_on
+        ),
         Err(TuningError::NotFinite(_))
     ));
     assert!(next_logits(&model, None, &[]).is_err());
@@ -171,7 +316,10 @@ fn broken_folders_are_errors() {
                 }
                 std::fs::write(dir.path().join(name), bytes).unwrap();
             }
-            assert!(Model::load(dir.path(), &ModelOptions::default()).is_err(), "{broken} {cut}");
+            assert!(
+                Model::load(dir.path(), &ModelOptions::default()).is_err(),
+                "{broken} {cut}"
+            );
         }
     }
     assert!(Model::load("/nonexistent".as_ref(), &ModelOptions::default()).is_err());
@@ -216,18 +364,30 @@ fn a_pretrained_model_saves_what_it_is() {
     };
     let run = || {
         let cpu = device("cpu").unwrap();
-        pretrain(&shape, &sequences, &config, &cpu, &mut |_| ControlFlow::Continue(())).unwrap()
+        pretrain(&shape, &sequences, &config, &cpu, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
     };
     let trained = run();
     assert_eq!(trained, run(), "equal bits");
-    assert!(trained.losses[199] < 0.3 * trained.losses[0], "{:?}", trained.losses);
+    assert!(
+        trained.losses[199] < 0.3 * trained.losses[0],
+        "{:?}",
+        trained.losses
+    );
     let files = trained.to_files(&tokenizer, "<|im_end|>", None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     files.save(dir.path()).unwrap();
     let loaded = Model::load(dir.path(), &ModelOptions::default()).unwrap();
     let embedded = Model::from_files(files, &ModelOptions::default()).unwrap();
     assert_eq!(loaded.digest(), embedded.digest());
-    let config = GenerateConfig { max_new_tokens: 30, ..GenerateConfig::default() };
-    let answer = generate(&loaded, None, &["say it".to_owned()], &config).unwrap().remove(0);
+    let config = GenerateConfig {
+        max_new_tokens: 30,
+        ..GenerateConfig::default()
+    };
+    let answer = generate(&loaded, None, &["say it".to_owned()], &config)
+        .unwrap()
+        .remove(0);
     assert!(texts.contains(&answer.as_str()), "{answer:?}");
 }

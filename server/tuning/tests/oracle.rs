@@ -51,7 +51,10 @@ fn tiny() -> Model {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 #[test]
@@ -66,8 +69,15 @@ fn a_tiny_llama_has_the_logits_of_transformers() {
         assert!(difference < 2e-4, "{difference}");
         texts.push(model.tokenizer().decode(&prompt.greedy).unwrap());
     }
-    let prompts: Vec<String> = expected.prompts.into_iter().map(|prompt| prompt.text).collect();
-    let config = GenerateConfig { max_new_tokens: 12, ..GenerateConfig::default() };
+    let prompts: Vec<String> = expected
+        .prompts
+        .into_iter()
+        .map(|prompt| prompt.text)
+        .collect();
+    let config = GenerateConfig {
+        max_new_tokens: 12,
+        ..GenerateConfig::default()
+    };
     assert_eq!(generate(&model, None, &prompts, &config).unwrap(), texts);
 }
 
@@ -82,7 +92,10 @@ fn three_steps_follow_peft() {
         targets: ["q_proj", "v_proj", "down_proj"].map(str::to_owned).into(),
     };
     let mut start = Adapter::init(&config, model.config(), 0).unwrap();
-    assert!(start.tensors.keys().eq(expected.start.keys()), "names differ from peft's");
+    assert!(
+        start.tensors.keys().eq(expected.start.keys()),
+        "names differ from peft's"
+    );
     for (tensor, values) in start.tensors.values_mut().zip(expected.start.values()) {
         assert_eq!(tensor.data.len(), values.len());
         tensor.data.clone_from(values);
@@ -102,8 +115,10 @@ fn three_steps_follow_peft() {
         weight_decay: 0.01,
         ..TrainConfig::default()
     };
-    let trained =
-        train(&model, &start, &examples, &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    let trained = train(&model, &start, &examples, &config, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     for (loss, step) in trained.losses.iter().zip(&expected.steps) {
         assert!((loss - step.loss).abs() < 1e-4, "{loss} {}", step.loss);
     }
@@ -148,7 +163,10 @@ fn smollm2() -> Option<PathBuf> {
     if file.is_file() {
         return Some(file);
     }
-    eprintln!("SKIPPED: {} is not there; see tests/fixtures/smollm2_logits.py", file.display());
+    eprintln!(
+        "SKIPPED: {} is not there; see tests/fixtures/smollm2_logits.py",
+        file.display()
+    );
     None
 }
 
@@ -171,7 +189,14 @@ fn smollm2_has_the_tokens_and_logits_of_transformers() {
         assert!(difference < 1e-3, "{:?}: {difference}", prompt.text);
         answers.push(model.tokenizer().decode(&prompt.answer).unwrap());
     }
-    let prompts: Vec<String> = expected.prompts.into_iter().map(|prompt| prompt.text).collect();
-    let config = GenerateConfig { max_new_tokens: 24, ..GenerateConfig::default() };
+    let prompts: Vec<String> = expected
+        .prompts
+        .into_iter()
+        .map(|prompt| prompt.text)
+        .collect();
+    let config = GenerateConfig {
+        max_new_tokens: 24,
+        ..GenerateConfig::default()
+    };
     assert_eq!(generate(&model, None, &prompts, &config).unwrap(), answers);
 }

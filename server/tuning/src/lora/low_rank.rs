@@ -23,7 +23,10 @@ use crate::{DeviceKind, kernels::lora};
 /// `[out, rank]`; the result is `[tokens, out]`. Differentiable in all three.
 pub(crate) fn low_rank(x: Tensor<2>, a: Tensor<2>, b: Tensor<2>, scale: f32) -> Tensor<2> {
     if DeviceKind::of(&x.device()) != DeviceKind::Cpu {
-        return x.matmul(a.transpose()).matmul(b.transpose()).mul_scalar(scale);
+        return x
+            .matmul(a.transpose())
+            .matmul(b.transpose())
+            .mul_scalar(scale);
     }
     let (x, a, b) = (x.into_dispatch(), a.into_dispatch(), b.into_dispatch());
     Tensor::from_dispatch(Dispatch::low_rank(x, a, b, scale))
@@ -59,7 +62,11 @@ struct State {
 }
 
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+    if tensor.is_contiguous() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 fn values(tensor: &FlexTensor) -> &[f32] {
@@ -80,12 +87,23 @@ fn shape(tensor: &FlexTensor) -> [usize; 2] {
 impl State {
     fn new(x: FlexTensor, a: FlexTensor, b: FlexTensor, scale: f32) -> Self {
         let [x, a, b] = [x, a, b].map(contiguous);
-        Self { x, a, b, scale, low: Arc::default() }
+        Self {
+            x,
+            a,
+            b,
+            scale,
+            low: Arc::default(),
+        }
     }
 
     fn pair(&self) -> lora::Pair<'_> {
         let [rank, _] = shape(&self.a);
-        lora::Pair { a: values(&self.a), b: values(&self.b), rank, scale: self.scale }
+        lora::Pair {
+            a: values(&self.a),
+            b: values(&self.b),
+            rank,
+            scale: self.scale,
+        }
     }
 
     fn forward(mut self) -> (FlexTensor, Self) {
@@ -142,7 +160,10 @@ impl<C: CheckpointStrategy> LowRankOps for Autodiff<Flex, C> {
         scale: f32,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), a.node(), b.node()];
-        let prepared = LowRankBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let prepared = LowRankBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
         let [x, a, b] = [x, a, b].map(|tensor| tensor.into_primitive());
         let (out, state) = State::new(x, a, b, scale).forward();
         match prepared {
@@ -161,12 +182,18 @@ mod tests {
     #[test]
     fn the_kernel_and_the_plain_expression_agree() {
         let leaf = |shape: [usize; 2], phase: f32| {
-            let values = (0..shape[0] * shape[1]).map(|i| (i as f32 * 0.7 + phase).sin()).collect();
+            let values = (0..shape[0] * shape[1])
+                .map(|i| (i as f32 * 0.7 + phase).sin())
+                .collect();
             let data = TensorData::new::<f32, _>(values, shape);
-            Tensor::<2>::from_data(data, &Device::flex()).autodiff().require_grad()
+            Tensor::<2>::from_data(data, &Device::flex())
+                .autodiff()
+                .require_grad()
         };
         let plain = |x: Tensor<2>, a: Tensor<2>, b: Tensor<2>| {
-            x.matmul(a.transpose()).matmul(b.transpose()).mul_scalar(0.5)
+            x.matmul(a.transpose())
+                .matmul(b.transpose())
+                .mul_scalar(0.5)
         };
         let fast = |x: Tensor<2>, a: Tensor<2>, b: Tensor<2>| low_rank(x, a, b, 0.5);
         let run = |function: &dyn Fn(Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>| {
@@ -175,8 +202,14 @@ mod tests {
             let out = function(x, a, b);
             let mut grads = out.clone().powi_scalar(2).sum().backward();
             let mut all = vec![out.inner()];
-            all.extend(leaves.iter().filter_map(|leaf| leaf.grad_remove(&mut grads)));
-            all.into_iter().map(|t| t.into_data().try_into_vec::<f32>().unwrap()).collect::<Vec<_>>()
+            all.extend(
+                leaves
+                    .iter()
+                    .filter_map(|leaf| leaf.grad_remove(&mut grads)),
+            );
+            all.into_iter()
+                .map(|t| t.into_data().try_into_vec::<f32>().unwrap())
+                .collect::<Vec<_>>()
         };
         let (fast, plain) = (run(&fast), run(&plain));
         assert_eq!(fast.len(), 4);

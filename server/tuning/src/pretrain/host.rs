@@ -63,11 +63,22 @@ impl Network<'_> {
         values: &Values,
         batch: &[&Sequence],
     ) -> Result<(f32, Sums), TuningError> {
-        let scale = |name: String| Ok(Scale { values: lookup(values, &name)?.1, name });
+        let scale = |name: String| {
+            Ok(Scale {
+                values: lookup(values, &name)?.1,
+                name,
+            })
+        };
         let matrix = |name: String| {
             let (shape, values) = lookup(values, &name)?;
-            let [out, inner] = shape else { return Err(TuningError::MissingTensor(name)) };
-            Ok(Matrix { forward: Packed::new(values, *out, *inner), values, name })
+            let [out, inner] = shape else {
+                return Err(TuningError::MissingTensor(name));
+            };
+            Ok(Matrix {
+                forward: Packed::new(values, *out, *inner),
+                values,
+                name,
+            })
         };
         let layers = (0..self.config.layers)
             .map(|layer| {
@@ -88,7 +99,11 @@ impl Network<'_> {
                 })
             })
             .collect::<Result<Vec<_>, TuningError>>()?;
-        let head = if self.config.tied_embeddings { EMBEDDING } else { HEAD };
+        let head = if self.config.tied_embeddings {
+            EMBEDDING
+        } else {
+            HEAD
+        };
         let pass = Pass {
             network: self,
             embedding: lookup(values, EMBEDDING)?.1,
@@ -118,8 +133,9 @@ impl Network<'_> {
 }
 
 fn lookup<'a>(values: &'a Values, name: &str) -> Result<(&'a [usize], &'a [f32]), TuningError> {
-    let (shape, values) =
-        values.get(name).ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
+    let (shape, values) = values
+        .get(name)
+        .ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
     Ok((shape, values))
 }
 
@@ -142,8 +158,16 @@ impl Pass<'_> {
         let context = Context {
             tokens,
             eps,
-            heads: Heads { query: config.heads, kv: config.kv_heads, dim: config.head_dim },
-            angles: Angles { cos: &cos, sin: &sin, half: config.head_dim / 2 },
+            heads: Heads {
+                query: config.heads,
+                kv: config.kv_heads,
+                dim: config.head_dim,
+            },
+            angles: Angles {
+                cos: &cos,
+                sin: &sin,
+                half: config.head_dim / 2,
+            },
             examples: &part.segments.ranges().collect::<Vec<_>>(),
         };
         let mut x = Vec::with_capacity(tokens * width);
@@ -185,21 +209,27 @@ impl Pass<'_> {
         let (vocab, width) = (self.head.forward.out(), self.head.forward.inner());
         let mut grad = vec![0.0; hidden.len()];
         let mut loss = 0.0;
-        loss::blocks(hidden, &self.head.forward, targets, |probabilities, targets, first, logs| {
-            loss -= logs.iter().map(|&log| f64::from(log)).sum::<f64>();
-            let rows = targets.len();
-            for (row, &target) in probabilities.chunks_exact_mut(vocab).zip(targets) {
-                if let Some(value) = row.get_mut(target as usize) {
-                    *value -= 1.0;
+        loss::blocks(
+            hidden,
+            &self.head.forward,
+            targets,
+            |probabilities, targets, first, logs| {
+                loss -= logs.iter().map(|&log| f64::from(log)).sum::<f64>();
+                let rows = targets.len();
+                for (row, &target) in probabilities.chunks_exact_mut(vocab).zip(targets) {
+                    if let Some(value) = row.get_mut(target as usize) {
+                        *value -= 1.0;
+                    }
                 }
-            }
-            let part = first * width..(first + rows) * width;
-            let (Some(grad), Some(hidden)) = (grad.get_mut(part.clone()), hidden.get(part)) else {
-                return;
-            };
-            self.head.back(probabilities, rows, grad, Start::Zero);
-            self.head.add(probabilities, hidden, rows, sums);
-        });
+                let part = first * width..(first + rows) * width;
+                let (Some(grad), Some(hidden)) = (grad.get_mut(part.clone()), hidden.get(part))
+                else {
+                    return;
+                };
+                self.head.back(probabilities, rows, grad, Start::Zero);
+                self.head.add(probabilities, hidden, rows, sums);
+            },
+        );
         (loss, grad)
     }
 }
@@ -215,7 +245,13 @@ struct Context<'a> {
 
 impl Layer<'_> {
     fn forward(&self, x: Vec<f32>, context: &Context<'_>) -> (Vec<f32>, Saved) {
-        let Context { tokens, eps, heads, angles, examples } = *context;
+        let Context {
+            tokens,
+            eps,
+            heads,
+            angles,
+            examples,
+        } = *context;
         let product = |target: Target, x: &[f32]| {
             gemm::product(x, tokens, &self.matrices[target as usize].forward)
         };
@@ -223,7 +259,12 @@ impl Layer<'_> {
         let q = rope::rotate(&product(Target::Q, &normed), heads.query, angles, false);
         let k = rope::rotate(&product(Target::K, &normed), heads.kv, angles, false);
         let v = product(Target::V, &normed);
-        let inputs = Inputs { q: &q, k: &k, v: &v, heads };
+        let inputs = Inputs {
+            q: &q,
+            k: &k,
+            v: &v,
+            heads,
+        };
         let attention = attention::forward(inputs, examples);
         let mut middle = product(Target::O, &attention.mixed);
         norm::add_in_place(&mut middle, &x);
@@ -233,8 +274,19 @@ impl Layer<'_> {
         let act = swiglu::forward(&gate, &up);
         let mut out = product(Target::Down, &act);
         norm::add_in_place(&mut out, &middle);
-        let saved =
-            Saved { x, normed, q, k, v, attention, middle, middle_normed, gate, up, act };
+        let saved = Saved {
+            x,
+            normed,
+            q,
+            k,
+            v,
+            attention,
+            middle,
+            middle_normed,
+            gate,
+            up,
+            act,
+        };
         (out, saved)
     }
 
@@ -246,7 +298,13 @@ impl Layer<'_> {
         context: &Context<'_>,
         sums: &mut Sums,
     ) -> Vec<f32> {
-        let Context { tokens, eps, heads, angles, examples } = *context;
+        let Context {
+            tokens,
+            eps,
+            heads,
+            angles,
+            examples,
+        } = *context;
         let [q, k, v, o, gate, up, down] = &self.matrices;
         let grad_act = down.back_new(&grad, tokens);
         down.add(&grad, &saved.act, tokens, sums);
@@ -262,7 +320,12 @@ impl Layer<'_> {
 
         let grad_mixed = o.back_new(&grad_middle, tokens);
         o.add(&grad_middle, &saved.attention.mixed, tokens, sums);
-        let inputs = Inputs { q: &saved.q, k: &saved.k, v: &saved.v, heads };
+        let inputs = Inputs {
+            q: &saved.q,
+            k: &saved.k,
+            v: &saved.v,
+            heads,
+        };
         let grads = attention::backward(inputs, examples, saved.attention.saved(), &grad_mixed);
         let grad_q = rope::rotate(&grads.q, heads.query, angles, true);
         let grad_k = rope::rotate(&grads.k, heads.kv, angles, true);
@@ -295,7 +358,9 @@ impl Matrix<'_> {
 
     /// Adds `gradᵀ · x` to this matrix's gradient.
     fn add(&self, grad: &[f32], x: &[f32], tokens: usize, sums: &mut Sums) {
-        let Some(sum) = sums.get_mut(&self.name) else { return };
+        let Some(sum) = sums.get_mut(&self.name) else {
+            return;
+        };
         let (out, inner) = (self.forward.out(), self.forward.inner());
         let (left, right) = (Left::transposed(grad, out), Right::rows(x, inner));
         gemm::multiply((out, inner, tokens), left, right, sum, inner, Start::Output);
@@ -305,7 +370,9 @@ impl Matrix<'_> {
 impl Scale<'_> {
     /// Adds this norm's gradient.
     fn add(&self, x: &[f32], eps: f32, grad: &[f32], sums: &mut Sums) {
-        let Some(sum) = sums.get_mut(&self.name) else { return };
+        let Some(sum) = sums.get_mut(&self.name) else {
+            return;
+        };
         let own = norm::backward_weight(x, self.values.len(), eps, grad);
         for (sum, value) in sum.iter_mut().zip(own) {
             *sum += value;
@@ -315,11 +382,15 @@ impl Scale<'_> {
 
 /// One row of a matrix; empty when there is no such row.
 fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
-    matrix.get(index * width..(index + 1) * width).unwrap_or_default()
+    matrix
+        .get(index * width..(index + 1) * width)
+        .unwrap_or_default()
 }
 
 fn add_row(matrix: &mut [f32], index: usize, grad: &[f32]) {
-    let rows = matrix.get_mut(index * grad.len()..(index + 1) * grad.len()).unwrap_or_default();
+    let rows = matrix
+        .get_mut(index * grad.len()..(index + 1) * grad.len())
+        .unwrap_or_default();
     for (value, grad) in rows.iter_mut().zip(grad) {
         *value += grad;
     }

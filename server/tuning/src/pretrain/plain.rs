@@ -15,14 +15,21 @@ struct Leaves {
 
 impl Network<'_> {
     fn leaves(&self, values: &Values) -> Leaves {
-        let mut leaves = Leaves { matrices: BTreeMap::new(), vectors: BTreeMap::new() };
+        let mut leaves = Leaves {
+            matrices: BTreeMap::new(),
+            vectors: BTreeMap::new(),
+        };
         for (name, (shape, values)) in values {
             let data = TensorData::new(values.clone(), shape.clone());
             if shape.len() == 2 {
-                let tensor = Tensor::<2>::from_data(data, &self.device).autodiff().require_grad();
+                let tensor = Tensor::<2>::from_data(data, &self.device)
+                    .autodiff()
+                    .require_grad();
                 leaves.matrices.insert(name.clone(), tensor);
             } else {
-                let tensor = Tensor::<1>::from_data(data, &self.device).autodiff().require_grad();
+                let tensor = Tensor::<1>::from_data(data, &self.device)
+                    .autodiff()
+                    .require_grad();
                 leaves.vectors.insert(name.clone(), tensor);
             }
         }
@@ -43,8 +50,10 @@ impl Network<'_> {
         for part in parts.iter().filter(|part| !part.rows.is_empty()) {
             let loss = self.loss(&leaves, part);
             let share = part.rows.len() as f64 / counted as f64;
-            let value =
-                to_host(loss.clone().without_autodiff())?.first().copied().unwrap_or(f32::NAN);
+            let value = to_host(loss.clone().without_autodiff())?
+                .first()
+                .copied()
+                .unwrap_or(f32::NAN);
             if !value.is_finite() {
                 return Err(TuningError::NotFinite("the loss".to_owned()));
             }

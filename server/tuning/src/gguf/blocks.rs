@@ -45,11 +45,19 @@ impl BlockType {
     pub(crate) fn decode(self, raw: &[u8]) -> Vec<f32> {
         let half = |bytes: [u8; 2]| f16::from_le_bytes(bytes).to_f32();
         match self {
-            Self::F32 => raw.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect(),
+            Self::F32 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| f32::from_le_bytes(*c))
+                .collect(),
             Self::F16 => raw.as_chunks().0.iter().map(|c| half(*c)).collect(),
-            Self::Bf16 => {
-                raw.as_chunks().0.iter().map(|c| bf16::from_le_bytes(*c).to_f32()).collect()
-            }
+            Self::Bf16 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| bf16::from_le_bytes(*c).to_f32())
+                .collect(),
             // x = d * (q - 8); the low halves of the bytes come first.
             Self::Q4_0 => blocks::<18>(raw, 32, |block, out| {
                 let d = half([block[0], block[1]]);
@@ -125,13 +133,16 @@ mod tests {
         let mut q8 = d.to_vec();
         q8.extend([0xff; 32]);
         assert_eq!(BlockType::Q8_0.decode(&q8), [-0.5; 32]);
-        assert_eq!(BlockType::Bf16.decode(&bf16::from_f32(3.0).to_le_bytes()), [3.0]);
+        assert_eq!(
+            BlockType::Bf16.decode(&bf16::from_f32(3.0).to_le_bytes()),
+            [3.0]
+        );
     }
 
     #[test]
     fn six_bit_blocks_follow_the_reference() {
         let case: serde_json::Value =
-            serde_json::from_str(include_str!("../tests/fixtures/q6k.json")).unwrap();
+            serde_json::from_str(include_str!("../../tests/fixtures/q6k.json")).unwrap();
         let raw = hex::decode(case["block"].as_str().unwrap()).unwrap();
         let expected: Vec<f32> = serde_json::from_value(case["values"].clone()).unwrap();
         assert_eq!(BlockType::Q6K.decode(&raw), expected);
