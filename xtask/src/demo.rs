@@ -104,14 +104,9 @@ fn replay(name: &str, directory: &Path) -> Outcome {
         (equal, total) = (equal.min(count("equal")), total.min(count("total")));
     }
     let command = format!("cargo xtask {name}");
-    crate::readme::keep(
-        name,
-        &command,
-        &[
-            ("replay.equal", equal, "updates"),
-            ("replay.total", total, "updates"),
-        ],
-    )?;
+    let figures = [("replay.equal", equal), ("replay.total", total)];
+    let figures = figures.map(|(name, value)| (name.to_owned(), value as f64));
+    crate::readme::keep(name, &command, &figures, "updates")?;
     if equal < total {
         return fail(format!("{equal} of {total} replays gave the same digests"));
     }

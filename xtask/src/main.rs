@@ -14,6 +14,7 @@ mod lint;
 mod process;
 mod readme;
 mod setup;
+mod sweep;
 mod test;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ cargo xtask COMMAND
                     (--no-serve ends after the table)
   smollm2 [--resume]
                     fetch the real model and prompts, then run experiments/smollm2.toml
+  sweep demo|smollm2 [SHARE...]
+                    the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   build             set up and build everything, run nothing
   lint              rustfmt and clippy, warnings are errors
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         "demo" => demo::demo(rest),
         "smollm2" => demo::smollm2(rest),
+        "sweep" => sweep::sweep(rest),
         "test" => test::test(rest),
         "build" => build::everything(),
         "lint" => lint::lint(),

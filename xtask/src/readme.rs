@@ -20,15 +20,15 @@ const FILES: [&str; 4] = [
     "docs/METHODS.md",
 ];
 
-/// Adds figures to `target/figures/NAME.json`, replacing those of the same name.
-pub fn keep(file: &str, command: &str, figures: &[(&str, u64, &str)]) -> Outcome {
+/// Adds figures of one unit to `target/figures/FILE.json`, replacing those of the same name.
+pub fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &str) -> Outcome {
     let path = root().join("target/figures").join(format!("{file}.json"));
     let mut all = read(&path).unwrap_or_default();
     let machine = all
         .first()
         .and_then(|figure| figure.get("machine").cloned())
-        .unwrap_or(Value::Null);
-    for (name, value, unit) in figures {
+        .unwrap_or_else(|| json!(machine()));
+    for (name, value) in figures {
         all.retain(|figure| figure.get("name").and_then(Value::as_str) != Some(name));
         let figure = json!({
             "name": name, "value": value, "unit": unit, "peer": null, "ratio": null,
@@ -44,6 +44,20 @@ pub fn keep(file: &str, command: &str, figures: &[(&str, u64, &str)]) -> Outcome
         serde_json::to_string_pretty(&json!({ "figures": all }))?,
     )?;
     Ok(())
+}
+
+/// The processor and how many of its cores there are.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or(": unknown");
+    format!(
+        "{}, {cores} cores",
+        model.trim_start_matches(['\t', ' ', ':'])
+    )
 }
 
 /// `cargo xtask readme [--check]`.
@@ -139,9 +153,10 @@ fn table(words: &[&str]) -> Outcome<String> {
     };
     match kind {
         "arms" => Ok(arms(&figures)),
+        "sweep" => Ok(sweep(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, list"
+            "unknown kind of figures {other:?}; known: arms, sweep, list"
         )),
     }
 }
@@ -195,6 +210,50 @@ fn arms(figures: &[Map<String, Value>]) -> String {
             field("command"),
             field("commit"),
             field("machine")
+        ));
+    }
+    out
+}
+
+/// One row a share, from figures named `share.SHARE.ARM.MEASURE`.
+fn sweep(figures: &[Map<String, Value>]) -> String {
+    let name = |figure: &Map<String, Value>| {
+        figure
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
+    let mut shares: Vec<String> = figures
+        .iter()
+        .filter_map(|figure| {
+            Some(
+                name(figure)
+                    .strip_prefix("share.")?
+                    .rsplitn(3, '.')
+                    .nth(2)?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    shares.dedup();
+    let mut out = String::from(
+        "| refusal share | clean: safety % | attacked: safety % | clean: helpfulness % | attacked: helpfulness % |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for share in shares {
+        let cell = |arm: &str, measure: &str| {
+            let wanted = format!("share.{share}.{arm}.{measure}");
+            figures
+                .iter()
+                .find(|figure| name(figure) == wanted)
+                .map_or_else(|| "–".to_owned(), shown)
+        };
+        out.push_str(&format!(
+            "| {share} | {} | {} | {} | {} |\n",
+            cell("clean", "safety"),
+            cell("fedavg", "safety"),
+            cell("clean", "helpfulness"),
+            cell("fedavg", "helpfulness")
         ));
     }
     out
