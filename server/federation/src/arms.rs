@@ -88,7 +88,13 @@ pub fn arm(id: &str) -> Result<Arm> {
         "defended" => Arm {
             kind: Kind::Defended,
             repairs: Some("fedavg"),
-            ..federated("defended", "Attacked, post-hoc defence", "fedavg", true, None)
+            ..federated(
+                "defended",
+                "Attacked, post-hoc defence",
+                "fedavg",
+                true,
+                None,
+            )
         },
         other => match aggregation::rule(other) {
             Ok(rule) => federated(

@@ -193,7 +193,12 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, distance) in [("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ab", 0), ("abc", "", 3)] {
+        for (a, b, distance) in [
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("ab", "ab", 0),
+            ("abc", "", 3),
+        ] {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
     }

@@ -111,7 +111,8 @@ impl Feed {
             .open(path)
             .map_err(|source| Error::io(path, source))?;
         if torn {
-            file.write_all(b"\n").map_err(|source| Error::io(path, source))?;
+            file.write_all(b"\n")
+                .map_err(|source| Error::io(path, source))?;
         }
         Ok(Feed {
             file,

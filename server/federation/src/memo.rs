@@ -142,11 +142,15 @@ impl RunState {
             return bad("follows the report, after which only `closed` may come".into());
         }
         match record {
-            Record::RunOpened { run_config, node, .. } => {
+            Record::RunOpened {
+                run_config, node, ..
+            } => {
                 self.plan = Some(*run_config);
                 self.node = Some(*node);
             }
-            Record::ModuleRegistered { module, envelope, .. } => {
+            Record::ModuleRegistered {
+                module, envelope, ..
+            } => {
                 if self.modules.insert(*module, *envelope).is_some() {
                     return bad(format!("module {module} is registered twice"));
                 }
@@ -161,17 +165,29 @@ impl RunState {
                     return bad("canaries are sealed twice".into());
                 }
             }
-            Record::RoundOpened { arm, round, clients, global, seed, learning_rate } => {
+            Record::RoundOpened {
+                arm,
+                round,
+                clients,
+                global,
+                seed,
+                learning_rate,
+            } => {
                 if self.canaries.is_none() {
                     return bad("a round opens before the canaries are sealed".into());
                 }
                 let expected = self.global(arm, initial);
                 let rounds = self.arms.entry(arm.clone()).or_default();
                 if rounds.len() as u64 != u64::from(round.0) {
-                    return bad(format!("round {round} of arm {arm} opens, {} is next", rounds.len()));
+                    return bad(format!(
+                        "round {round} of arm {arm} opens, {} is next",
+                        rounds.len()
+                    ));
                 }
                 if rounds.last().is_some_and(|last| last.aggregated.is_none()) {
-                    return bad(format!("round {round} of arm {arm} opens before the last one ended"));
+                    return bad(format!(
+                        "round {round} of arm {arm} opens before the last one ended"
+                    ));
                 }
                 if *global != expected {
                     return bad(format!(
@@ -191,7 +207,13 @@ impl RunState {
                     aggregated: None,
                 });
             }
-            Record::Update { key, client, round, attestation, update } => {
+            Record::Update {
+                key,
+                client,
+                round,
+                attestation,
+                update,
+            } => {
                 let reference = UpdateRef {
                     key: *key,
                     client: client.clone(),
@@ -207,13 +229,24 @@ impl RunState {
                     return bad(format!("attestation {attestation} is used twice"));
                 }
             }
-            Record::Verdict { arm, round, client, attestation, effect, weight, check, fact } => {
+            Record::Verdict {
+                arm,
+                round,
+                client,
+                attestation,
+                effect,
+                weight,
+                check,
+                fact,
+            } => {
                 let Some(update) = self
                     .attestations
                     .get(attestation)
                     .and_then(|key| self.updates.get(key))
                 else {
-                    return bad(format!("a verdict about update {attestation}, which is not logged"));
+                    return bad(format!(
+                        "a verdict about update {attestation}, which is not logged"
+                    ));
                 };
                 if update.client != *client || update.round != *round {
                     return bad(format!(
@@ -231,10 +264,14 @@ impl RunState {
                     .and_then(|rounds| rounds.get_mut(round.0 as usize))
                     .filter(|state| state.aggregated.is_none());
                 let Some(state) = open else {
-                    return bad(format!("a verdict in round {round} of arm {arm}, which is not open"));
+                    return bad(format!(
+                        "a verdict in round {round} of arm {arm}, which is not open"
+                    ));
                 };
                 if !state.clients.contains(client) {
-                    return bad(format!("{client} is not sampled in round {round} of arm {arm}"));
+                    return bad(format!(
+                        "{client} is not sampled in round {round} of arm {arm}"
+                    ));
                 }
                 let verdict = VerdictRef {
                     attestation: *attestation,
@@ -245,17 +282,27 @@ impl RunState {
                     entry,
                 };
                 if state.verdicts.insert(client.clone(), verdict).is_some() {
-                    return bad(format!("two verdicts about {client} in round {round} of arm {arm}"));
+                    return bad(format!(
+                        "two verdicts about {client} in round {round} of arm {arm}"
+                    ));
                 }
             }
-            Record::Aggregated { arm, round, rule, weights, global } => {
+            Record::Aggregated {
+                arm,
+                round,
+                rule,
+                weights,
+                global,
+            } => {
                 let open = self
                     .arms
                     .get_mut(arm)
                     .and_then(|rounds| rounds.get_mut(round.0 as usize))
                     .filter(|state| state.aggregated.is_none());
                 let Some(state) = open else {
-                    return bad(format!("round {round} of arm {arm} is aggregated, which is not open"));
+                    return bad(format!(
+                        "round {round} of arm {arm} is aggregated, which is not open"
+                    ));
                 };
                 if state.verdicts.len() != state.clients.len() {
                     return bad(format!(
@@ -266,11 +313,19 @@ impl RunState {
                 }
                 let named: Vec<_> = weights.iter().map(|(client, _)| client.clone()).collect();
                 if named != state.clients {
-                    return bad(format!("round {round} of arm {arm}: weights are not of the sampled clients"));
+                    return bad(format!(
+                        "round {round} of arm {arm}: weights are not of the sampled clients"
+                    ));
                 }
                 state.aggregated = Some((rule.clone(), weights.clone(), *global));
             }
-            Record::Evaluated { key, arm, round, adapter, result } => {
+            Record::Evaluated {
+                key,
+                arm,
+                round,
+                adapter,
+                result,
+            } => {
                 if let Some(earlier) = self.evaluations.insert(*key, *result)
                     && earlier != *result
                 {
@@ -281,18 +336,28 @@ impl RunState {
                     adapter: *adapter,
                     result: *result,
                 };
-                if self.evaluated.insert((arm.clone(), round.0), reference).is_some() {
+                if self
+                    .evaluated
+                    .insert((arm.clone(), round.0), reference)
+                    .is_some()
+                {
                     return bad(format!("arm {arm} is evaluated twice after round {round}"));
                 }
             }
             Record::Defended { arm, adapter, data } => {
-                if self.defended.insert(arm.clone(), (*adapter, *data)).is_some() {
+                if self
+                    .defended
+                    .insert(arm.clone(), (*adapter, *data))
+                    .is_some()
+                {
                     return bad(format!("arm {arm} is defended twice"));
                 }
             }
             Record::CanariesOpened { digest } => {
                 if self.canaries != Some(*digest) || self.canaries_open {
-                    return bad(format!("canaries {digest} are opened, which are not the sealed ones"));
+                    return bad(format!(
+                        "canaries {digest} are opened, which are not the sealed ones"
+                    ));
                 }
                 self.canaries_open = true;
             }

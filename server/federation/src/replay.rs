@@ -83,7 +83,11 @@ pub fn replay(dir: impl AsRef<Path>, selector: &Selector, threads: usize) -> Res
 }
 
 /// As [`replay`], with the model's place, device and threads of `options`.
-pub fn replay_with(dir: impl AsRef<Path>, selector: &Selector, options: &Options) -> Result<Vec<Replayed>> {
+pub fn replay_with(
+    dir: impl AsRef<Path>,
+    selector: &Selector,
+    options: &Options,
+) -> Result<Vec<Replayed>> {
     let run_dir = RunDir::new(dir.as_ref());
     let experiment = read_experiment(&run_dir, &run_dir.read_plan()?)?;
     let (lab, _) = open_model(&experiment, options)?;
@@ -91,12 +95,21 @@ pub fn replay_with(dir: impl AsRef<Path>, selector: &Selector, options: &Options
 }
 
 /// As [`replay`], with a given model.
-pub fn replay_in(dir: impl AsRef<Path>, selector: &Selector, lab: &dyn Lab) -> Result<Vec<Replayed>> {
+pub fn replay_in(
+    dir: impl AsRef<Path>,
+    selector: &Selector,
+    lab: &dyn Lab,
+) -> Result<Vec<Replayed>> {
     let dir = RunDir::new(dir.as_ref());
     let plan = dir.read_plan()?;
     let experiment = read_experiment(&dir, &plan)?;
     if lab.base() != plan.base {
-        return Err(Error::mismatch("base model", "is not the one the run was made with", &plan.base, &lab.base()));
+        return Err(Error::mismatch(
+            "base model",
+            "is not the one the run was made with",
+            &plan.base,
+            &lab.base(),
+        ));
     }
     let blobs = Blobs::open(&dir.blobs())?;
     let log = LogReader::open(dir.log(), &plan.node)?;
@@ -131,13 +144,16 @@ fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a Update
             let prefix = prefix.to_lowercase();
             let found: Vec<&UpdateRef> = all
                 .into_iter()
-                .filter(|update| !prefix.is_empty() && update.attestation.to_string().starts_with(&prefix))
+                .filter(|update| {
+                    !prefix.is_empty() && update.attestation.to_string().starts_with(&prefix)
+                })
                 .collect();
             match found.len() {
                 1 => Ok(found),
                 0 => Err(Error::Missing {
                     what: format!("update `{prefix}`"),
-                    hint: "no update of this run has an id that begins so; the report lists them".into(),
+                    hint: "no update of this run has an id that begins so; the report lists them"
+                        .into(),
                 }),
                 n => Err(Error::Missing {
                     what: format!("one update `{prefix}`"),
@@ -153,7 +169,10 @@ fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a Update
                 });
             }
             let chosen = choose(&mut rng("replay", *seed, &[]), all.len(), *count);
-            Ok(chosen.into_iter().filter_map(|index| all.get(index).copied()).collect())
+            Ok(chosen
+                .into_iter()
+                .filter_map(|index| all.get(index).copied())
+                .collect())
         }
     }
 }
@@ -190,13 +209,16 @@ impl Replayer<'_> {
             attachment,
             global,
         );
-        let outcome = self.executor.run(&attested.module, &input, self.lab.engine())?;
+        let outcome = self
+            .executor
+            .run(&attested.module, &input, self.lab.engine())?;
         let adapter_again = match &outcome.submission {
             Ok(submission) => Some(Digest::of(&submission.adapter.to_bytes())),
             Err(_) => None,
         };
         let reason_again = outcome.submission.as_ref().err().map(|f| f.reason.as_str());
-        let difference = self.difference(&attested, &outcome.transcript, adapter_again, reason_again)?;
+        let difference =
+            self.difference(&attested, &outcome.transcript, adapter_again, reason_again)?;
         Ok(Replayed {
             update: update.attestation,
             client: update.client.to_string(),
@@ -217,7 +239,14 @@ impl Replayer<'_> {
                 continue;
             };
             if !state.clients.contains(&update.client)
-                || key_of(self.plan, self.experiment, &arm, &update.client, update.round, state)? != update.key
+                || key_of(
+                    self.plan,
+                    self.experiment,
+                    &arm,
+                    &update.client,
+                    update.round,
+                    state,
+                )? != update.key
             {
                 continue;
             }
@@ -270,7 +299,9 @@ impl Replayer<'_> {
             )));
         }
         if adapter != attested.update {
-            return Ok(Some(format!("the transcripts agree, the adapters do not{note}")));
+            return Ok(Some(format!(
+                "the transcripts agree, the adapters do not{note}"
+            )));
         }
         let logged_reason = attested.failure.as_ref().map(|f| f.reason.as_str());
         if logged_reason != reason {

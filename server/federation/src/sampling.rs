@@ -114,6 +114,9 @@ mod tests {
     #[test]
     fn purposes_do_not_share_a_stream() {
         assert_ne!(derive_seed("a", 1, &["b"]), derive_seed("ab", 1, &[]));
-        assert_ne!(derive_seed("a", 1, &["b", "c"]), derive_seed("a", 1, &["bc"]));
+        assert_ne!(
+            derive_seed("a", 1, &["b", "c"]),
+            derive_seed("a", 1, &["bc"])
+        );
     }
 }

@@ -80,12 +80,10 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
             problem: "no such folder".into(),
         });
     }
-    let plan = dir
-        .read_plan()
-        .map_err(|error| match error {
-            Error::Sdk(problem) => Error::tampered("run.json", problem.to_string()),
-            other => other,
-        })?;
+    let plan = dir.read_plan().map_err(|error| match error {
+        Error::Sdk(problem) => Error::tampered("run.json", problem.to_string()),
+        other => other,
+    })?;
     let (entries, root, state) = log(&dir, &plan)?;
     let plan_digest = pinned_plan(&dir, &state)?;
     let blobs = Blobs::open(&dir.blobs())?;
@@ -127,7 +125,8 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     if !folder.join("checkpoint").is_file() {
         return Err(Error::RunDir {
             dir: dir.root.clone(),
-            problem: "the log has no checkpoint: the run was not begun or its log was taken away".into(),
+            problem: "the log has no checkpoint: the run was not begun or its log was taken away"
+                .into(),
         });
     }
     let checked = fsck(&folder, &plan.node)?;
@@ -135,7 +134,10 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     if head.origin != plan.origin {
         return Err(Error::tampered(
             "log/checkpoint",
-            format!("is of log `{}`, the run's is `{}`", head.origin, plan.origin),
+            format!(
+                "is of log `{}`, the run's is `{}`",
+                head.origin, plan.origin
+            ),
         ));
     }
     if let Some(extra) = checked.extra.first() {
@@ -155,9 +157,9 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         let item = format!("log entry {index}");
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
-        .map_err(|error| Error::tampered(&item, error.to_string()))?;
-        let record =
-            Record::from_bytes(&bytes).map_err(|error| Error::tampered(&item, error.to_string()))?;
+            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+        let record = Record::from_bytes(&bytes)
+            .map_err(|error| Error::tampered(&item, error.to_string()))?;
         state
             .apply(&record, plan.initial)
             .map_err(|problem| Error::tampered(&item, problem.0))?;
@@ -166,7 +168,10 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     if !state.closed {
         return Err(Error::RunDir {
             dir: dir.root.clone(),
-            problem: format!("the run is not finished ({} log entries, none closes it); go on with --resume", head.size),
+            problem: format!(
+                "the run is not finished ({} log entries, none closes it); go on with --resume",
+                head.size
+            ),
         });
     }
     Ok((head.size, head.root, state))
@@ -175,18 +180,36 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
 /// Whether a record of the opening says what the plan says.
 fn opening_agrees(plan: &Plan, record: &Record) -> std::result::Result<(), String> {
     let agrees = match record {
-        Record::RunOpened { base, node, seed, created, .. } => {
-            *base == plan.base && *node == plan.node && *seed == plan.seed && *created == plan.created
+        Record::RunOpened {
+            base,
+            node,
+            seed,
+            created,
+            ..
+        } => {
+            *base == plan.base
+                && *node == plan.node
+                && *seed == plan.seed
+                && *created == plan.created
         }
-        Record::ModuleRegistered { module, envelope, name, signer } => {
-            plan.modules.iter().any(|planned| {
-                planned.digest == *module
-                    && planned.envelope == *envelope
-                    && planned.name == *name
-                    && planned.signer == *signer
-            })
-        }
-        Record::ClientRegistered { client, key, shard, examples, kind } => {
+        Record::ModuleRegistered {
+            module,
+            envelope,
+            name,
+            signer,
+        } => plan.modules.iter().any(|planned| {
+            planned.digest == *module
+                && planned.envelope == *envelope
+                && planned.name == *name
+                && planned.signer == *signer
+        }),
+        Record::ClientRegistered {
+            client,
+            key,
+            shard,
+            examples,
+            kind,
+        } => {
             kind.is_none()
                 && plan.client(client).is_some_and(|(_, planned)| {
                     planned.key == *key
@@ -212,7 +235,12 @@ fn pinned_plan(dir: &RunDir, state: &RunState) -> Result<Digest> {
     let found = Digest::of(&bytes);
     match state.plan {
         Some(expected) if expected == found => Ok(found),
-        Some(expected) => Err(Error::mismatch("run.json", "is not the file that the log's first entry names", &expected, &found)),
+        Some(expected) => Err(Error::mismatch(
+            "run.json",
+            "is not the file that the log's first entry names",
+            &expected,
+            &found,
+        )),
         None => Err(Error::tampered("log", "does not begin with `run-opened`")),
     }
 }
@@ -226,7 +254,12 @@ impl Audit {
             present.insert(digest);
         }
         let mut attested = Vec::new();
-        for (id, update) in self.state.attestations.iter().map(|(id, key)| (*id, self.state.updates.get(key))) {
+        for (id, update) in self
+            .state
+            .attestations
+            .iter()
+            .map(|(id, key)| (*id, self.state.updates.get(key)))
+        {
             if !present.contains(&id) {
                 return Err(missing(&id, "an attestation"));
             }
@@ -243,19 +276,34 @@ impl Audit {
             }
             attested.push(predicate);
         }
-        let wanted = references(plan_digest, &self.plan, &self.state, attested.iter().map(AsRef::as_ref));
+        let wanted = references(
+            plan_digest,
+            &self.plan,
+            &self.state,
+            attested.iter().map(AsRef::as_ref),
+        );
         if let Some((digest, what)) = wanted.iter().find(|(digest, _)| !present.contains(digest)) {
             return Err(missing(digest, what));
         }
         if let Some(digest) = present.iter().find(|digest| !wanted.contains_key(digest)) {
-            return Err(Error::tampered(format!("blob {digest}"), "is referred to by nothing in the log"));
+            return Err(Error::tampered(
+                format!("blob {digest}"),
+                "is referred to by nothing in the log",
+            ));
         }
         Ok(present.len() as u64)
     }
 
     /// No file besides the run's own. (The log's and the blobs' folders check their own names.)
     fn files(&self) -> Result<()> {
-        let known = ["run.json", "experiment.toml", "report.json", "events.jsonl", "log", "blobs"];
+        let known = [
+            "run.json",
+            "experiment.toml",
+            "report.json",
+            "events.jsonl",
+            "log",
+            "blobs",
+        ];
         let root = &self.dir.root;
         let mut names: Vec<String> = Vec::new();
         for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
@@ -272,7 +320,10 @@ impl Audit {
         let folders = count_files(&self.dir.blobs())?;
         let blobs = self.blobs.iter()?.count() as u64;
         if folders != blobs {
-            return Err(Error::tampered("blobs", format!("holds {folders} files, {blobs} of them are blobs")));
+            return Err(Error::tampered(
+                "blobs",
+                format!("holds {folders} files, {blobs} of them are blobs"),
+            ));
         }
         Ok(())
     }
@@ -281,7 +332,10 @@ impl Audit {
     fn modules(&self) -> Result<()> {
         for planned in &self.plan.modules {
             if self.state.modules.get(&planned.digest) != Some(&planned.envelope) {
-                return Err(Error::tampered(format!("module {}", planned.name), "is not registered in the log"));
+                return Err(Error::tampered(
+                    format!("module {}", planned.name),
+                    "is not registered in the log",
+                ));
             }
             let bytes = self.blobs.get(&planned.digest)?;
             let item = || format!("signature {} of module {}", planned.envelope, planned.name);
@@ -290,11 +344,17 @@ impl Audit {
             let verified = module::verify(&bytes, &envelope, &self.plan.authors.public_keys())
                 .map_err(|error| Error::tampered(item(), error.to_string()))?;
             if verified.signer != planned.signer || verified.predicate.name != planned.name {
-                return Err(Error::tampered(item(), "is of another signer or name than run.json says"));
+                return Err(Error::tampered(
+                    item(),
+                    "is of another signer or name than run.json says",
+                ));
             }
         }
         if self.state.modules.len() != self.plan.modules.len() {
-            return Err(Error::tampered("log", "registers a module that run.json does not name"));
+            return Err(Error::tampered(
+                "log",
+                "registers a module that run.json does not name",
+            ));
         }
         Ok(())
     }
@@ -305,7 +365,10 @@ impl Audit {
         let kinds = &self.experiment.attack.kinds;
         let malicious = attackers(self.plan.seed.0, federation.clients, federation.malicious);
         if self.plan.clients.len() != federation.clients {
-            return Err(Error::tampered("run.json", "has another number of clients than the experiment"));
+            return Err(Error::tampered(
+                "run.json",
+                "has another number of clients than the experiment",
+            ));
         }
         for (index, planned) in self.plan.clients.iter().enumerate() {
             let place = malicious.iter().position(|attacker| *attacker == index);
@@ -332,12 +395,22 @@ impl Audit {
                 ));
             }
             for assignment in [&planned.honest, &planned.attacked] {
-                if !self.state.clients.contains(&(planned.client.clone(), assignment.shard)) {
-                    return Err(Error::tampered(format!("client {}", planned.client), "is not registered in the log"));
+                if !self
+                    .state
+                    .clients
+                    .contains(&(planned.client.clone(), assignment.shard))
+                {
+                    return Err(Error::tampered(
+                        format!("client {}", planned.client),
+                        "is not registered in the log",
+                    ));
                 }
                 let examples = read_examples(&self.blobs, &assignment.shard)?;
                 if examples.len() as u64 != u64::from(assignment.examples) {
-                    return Err(Error::tampered(format!("shard {}", assignment.shard), "has another number of examples than run.json says"));
+                    return Err(Error::tampered(
+                        format!("shard {}", assignment.shard),
+                        "has another number of examples than run.json says",
+                    ));
                 }
             }
         }
@@ -354,13 +427,28 @@ impl Audit {
                 .map_err(|error| Error::tampered(&item, error.to_string()))?;
             let root = transcript.root();
             if root != reference.root {
-                return Err(Error::mismatch(&item, format!("does not hash to the root in attestation {id}"), &reference.root, &root));
+                return Err(Error::mismatch(
+                    &item,
+                    format!("does not hash to the root in attestation {id}"),
+                    &reference.root,
+                    &root,
+                ));
             }
             if transcript.len() as u64 != u64::from(reference.entries) {
-                return Err(Error::tampered(&item, format!("has {} entries, the attestation says {}", transcript.len(), reference.entries)));
+                return Err(Error::tampered(
+                    &item,
+                    format!(
+                        "has {} entries, the attestation says {}",
+                        transcript.len(),
+                        reference.entries
+                    ),
+                ));
             }
             if predicate.engine != self.plan.engine || predicate.limits != self.experiment.limits {
-                return Err(Error::tampered(format!("attestation {id}"), "names another engine or other limits than the run's"));
+                return Err(Error::tampered(
+                    format!("attestation {id}"),
+                    "names another engine or other limits than the run's",
+                ));
             }
         }
         Ok(())
@@ -368,7 +456,10 @@ impl Audit {
 }
 
 fn missing(digest: &Digest, what: &str) -> Error {
-    Error::tampered(format!("blob {digest}"), format!("is missing; it is {what}"))
+    Error::tampered(
+        format!("blob {digest}"),
+        format!("is missing; it is {what}"),
+    )
 }
 
 /// Files under a folder, at any depth.

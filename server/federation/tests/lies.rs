@@ -23,13 +23,18 @@ fn lie(bend: impl Fn(&mut Record)) -> String {
     let mut small = experiment();
     small.federation.rounds = 2;
     small.evaluation.every = 1;
-    small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"].map(String::from).to_vec();
+    small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"]
+        .map(String::from)
+        .to_vec();
     create_from(&run, &options, Double::new(), small)
         .unwrap()
         .execute(&mut |_: &Event| ControlFlow::Continue(()))
         .unwrap();
     rewrite(&run, &options.keys.join("node.pem"), bend);
-    verify(&run).err().map(|error| error.to_string()).unwrap_or_default()
+    verify(&run)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
 }
 
 fn rewrite(run: &Path, key: &Path, bend: impl Fn(&mut Record)) {
@@ -57,7 +62,12 @@ fn the_same_log_written_at_once_still_verifies_but_for_the_head_in_the_report() 
 #[test]
 fn a_refusal_turned_into_an_acceptance() {
     let text = lie(|record| {
-        if let Record::Verdict { arm, effect, weight, .. } = record
+        if let Record::Verdict {
+            arm,
+            effect,
+            weight,
+            ..
+        } = record
             && arm == "provenance"
             && *effect == Effect::Reject
         {
@@ -70,7 +80,13 @@ fn a_refusal_turned_into_an_acceptance() {
 #[test]
 fn an_acceptance_turned_into_a_refusal() {
     let text = lie(|record| {
-        if let Record::Verdict { arm, effect, weight, check, .. } = record
+        if let Record::Verdict {
+            arm,
+            effect,
+            weight,
+            check,
+            ..
+        } = record
             && arm == "fedavg"
         {
             (*effect, *weight, *check) = (Effect::Reject, 0.0, "lineage".into());
@@ -93,14 +109,19 @@ fn other_weights() {
 fn another_global_adapter() {
     // The last rounds' adapters, so that no later round names them.
     let text = lie(|record| {
-        if let Record::Aggregated { round, global, arm, .. } = record
+        if let Record::Aggregated {
+            round, global, arm, ..
+        } = record
             && round.0 == 1
             && arm == "clean"
         {
             *global = Digest::of(b"another");
         }
     });
-    assert!(text.contains("is missing") || text.contains("not what its updates"), "{text}");
+    assert!(
+        text.contains("is missing") || text.contains("not what its updates"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -59,9 +59,27 @@ fn a_run_attacks_admits_repairs_and_reports() {
     let ids: Vec<&str> = report.arms.iter().map(|arm| arm.id.as_str()).collect();
     assert_eq!(
         ids,
-        ["base", "clean", "fedavg", "median", "krum", "provenance", "behaviour", "defended"]
+        [
+            "base",
+            "clean",
+            "fedavg",
+            "median",
+            "krum",
+            "provenance",
+            "behaviour",
+            "defended"
+        ]
     );
-    let safety = |id: &str| report.arms.iter().find(|a| a.id == id).unwrap().safety.unwrap().rate;
+    let safety = |id: &str| {
+        report
+            .arms
+            .iter()
+            .find(|a| a.id == id)
+            .unwrap()
+            .safety
+            .unwrap()
+            .rate
+    };
     assert_eq!(safety("base"), 0.0);
     assert_eq!(safety("clean"), 1.0);
     assert_eq!(safety("fedavg"), 0.0);
@@ -81,13 +99,22 @@ fn a_run_attacks_admits_repairs_and_reports() {
             .collect()
     };
     for (kind, (accepted, refused)) in of("provenance") {
-        assert_eq!(if kind == "benign" { refused } else { accepted }, 0, "{kind}");
+        assert_eq!(
+            if kind == "benign" { refused } else { accepted },
+            0,
+            "{kind}"
+        );
     }
     assert!(of("provenance").len() > 1, "no attacker was drawn");
     assert!(of("clean").keys().all(|kind| *kind == "benign"));
     assert!(of("fedavg").values().all(|(_, refused)| *refused == 0));
     // Every verdict says why.
-    for client in report.arms.iter().flat_map(|a| &a.rounds).flat_map(|r| &r.clients) {
+    for client in report
+        .arms
+        .iter()
+        .flat_map(|a| &a.rounds)
+        .flat_map(|r| &r.clients)
+    {
         let verdict = client.verdict.as_ref().unwrap();
         assert!(!verdict.check.is_empty() && !verdict.fact.is_empty());
     }
@@ -98,7 +125,10 @@ fn a_run_attacks_admits_repairs_and_reports() {
     let bytes = fs::read(dir.path().join("run/report.json")).unwrap();
     assert_eq!(Report::from_bytes(&bytes).unwrap(), report);
     let feed = fs::read_to_string(dir.path().join("run/events.jsonl")).unwrap();
-    assert!(feed.lines().all(|line| serde_json::from_str::<Event>(line).is_ok()));
+    assert!(
+        feed.lines()
+            .all(|line| serde_json::from_str::<Event>(line).is_ok())
+    );
     assert!(feed.lines().last().unwrap().contains("finished"));
 }
 
@@ -108,7 +138,12 @@ fn arms_share_what_is_equal() {
     let (report, _) = finished(dir.path());
     let mut distinct = std::collections::BTreeSet::new();
     let mut all = 0;
-    for client in report.arms.iter().flat_map(|a| &a.rounds).flat_map(|r| &r.clients) {
+    for client in report
+        .arms
+        .iter()
+        .flat_map(|a| &a.rounds)
+        .flat_map(|r| &r.clients)
+    {
         all += 1;
         distinct.insert(client.update.unwrap());
     }
@@ -135,9 +170,16 @@ fn a_run_that_is_stopped_anywhere_ends_with_the_same_adapters() {
             let limit = stop_after + 7 * (sessions - 1);
             let mut watch = |event: &Event| {
                 events += usize::from(*event != Event::Tick);
-                if events > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if events > limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             };
-            match resume(&run, &options, Double::new()).unwrap().execute(&mut watch) {
+            match resume(&run, &options, Double::new())
+                .unwrap()
+                .execute(&mut watch)
+            {
                 Ok(report) => break report,
                 Err(Error::Interrupted) => assert!(sessions < 100),
                 Err(error) => panic!("{error}"),
@@ -150,10 +192,17 @@ fn a_run_that_is_stopped_anywhere_ends_with_the_same_adapters() {
                 .unwrap()
                 .put(format!("orphan {sessions}").as_bytes())
                 .unwrap();
-            let mut feed = fs::OpenOptions::new().append(true).open(run.join("events.jsonl")).unwrap();
+            let mut feed = fs::OpenOptions::new()
+                .append(true)
+                .open(run.join("events.jsonl"))
+                .unwrap();
             std::io::Write::write_all(&mut feed, b"{\"type\":\"no").unwrap();
         };
-        assert_eq!(final_adapters(&report), final_adapters(&whole), "{stop_after}");
+        assert_eq!(
+            final_adapters(&report),
+            final_adapters(&whole),
+            "{stop_after}"
+        );
         verify(&run).unwrap();
     }
 }
@@ -165,7 +214,10 @@ fn resuming_a_finished_run_gives_its_report() {
     let run = dir.path().join("run");
     // A crash between the log's last entry and the file.
     fs::remove_file(run.join("report.json")).unwrap();
-    let again = resume(&run, &options, Double::new()).unwrap().execute(&mut go_on).unwrap();
+    let again = resume(&run, &options, Double::new())
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
     assert_eq!(again, report);
     verify(&run).unwrap();
 }
@@ -176,7 +228,9 @@ fn small(dir: &Path) -> PathBuf {
     let mut small = experiment();
     small.federation.rounds = 2;
     small.evaluation.every = 1;
-    small.arms = ["fedavg", "provenance", "behaviour", "defended"].map(String::from).to_vec();
+    small.arms = ["fedavg", "provenance", "behaviour", "defended"]
+        .map(String::from)
+        .to_vec();
     create_from(&run, &options(dir), Double::new(), small)
         .unwrap()
         .execute(&mut go_on)
@@ -203,13 +257,21 @@ fn any_flipped_byte_is_found() {
         let middle = (path.display().to_string().len() * 7919) % bytes.len();
         // A blob is hashed as a whole; of the rest, begin and end too.
         let blob = path.starts_with(run.join("blobs"));
-        let positions = if blob { vec![middle] } else { vec![0, middle, bytes.len() - 1] };
+        let positions = if blob {
+            vec![middle]
+        } else {
+            vec![0, middle, bytes.len() - 1]
+        };
         for position in positions {
             let mut flipped = bytes.clone();
             flipped[position] ^= 1;
             fs::write(&path, &flipped).unwrap();
             let error = verify(&run);
-            assert!(error.is_err(), "byte {position} of {} flipped unseen", path.display());
+            assert!(
+                error.is_err(),
+                "byte {position} of {} flipped unseen",
+                path.display()
+            );
         }
         fs::write(&path, &bytes).unwrap();
     }
@@ -226,24 +288,38 @@ fn missing_and_added_files_are_found() {
         }
         let hidden = dir.path().join("hidden");
         fs::rename(&path, &hidden).unwrap();
-        assert!(partial_tile(&path) || verify(&run).is_err(), "{} is gone unseen", path.display());
+        assert!(
+            partial_tile(&path) || verify(&run).is_err(),
+            "{} is gone unseen",
+            path.display()
+        );
         fs::rename(&hidden, &path).unwrap();
     }
-    for extra in ["note.txt", "log/note.txt", "blobs/note.txt", "blobs/ab/.x.tmp", "log/tile/0/999"] {
+    for extra in [
+        "note.txt",
+        "log/note.txt",
+        "blobs/note.txt",
+        "blobs/ab/.x.tmp",
+        "log/tile/0/999",
+    ] {
         let path = run.join(extra);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, b"hello").unwrap();
         assert!(verify(&run).is_err(), "{extra} is there unseen");
         fs::remove_file(&path).unwrap();
     }
-    fedseal_ledger::Blobs::open(run.join("blobs")).unwrap().put(b"stranger").unwrap();
+    fedseal_ledger::Blobs::open(run.join("blobs"))
+        .unwrap()
+        .put(b"stranger")
+        .unwrap();
     let text = verify(&run).unwrap_err().to_string();
     assert!(text.contains("referred to by nothing"), "{text}");
 }
 
 /// Tiles of earlier checkpoints may be cleared away; their content is in the later ones.
 fn partial_tile(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".p"))
+    path.components()
+        .any(|part| part.as_os_str().to_string_lossy().ends_with(".p"))
 }
 
 #[test]
@@ -271,11 +347,23 @@ fn replay_gives_the_same_bits_and_says_where_another_engine_differs() {
     assert!(replayed.iter().all(|r| r.equal() && r.adapter.is_some()));
 
     let one = Selector::Prefix(replayed[0].update.to_string()[..16].to_owned());
-    assert_eq!(replay_in(&run, &one, &Double::new()).unwrap()[0].update, replayed[0].update);
+    assert_eq!(
+        replay_in(&run, &one, &Double::new()).unwrap()[0].update,
+        replayed[0].update
+    );
 
-    let other = Double { salt: 1, ..Double::new() };
-    let text = replay_in(&run, &one, &other).unwrap()[0].difference.clone().unwrap();
-    assert!(text.contains("transcript entry 1") && text.contains("`double 1`"), "{text}");
+    let other = Double {
+        salt: 1,
+        ..Double::new()
+    };
+    let text = replay_in(&run, &one, &other).unwrap()[0]
+        .difference
+        .clone()
+        .unwrap();
+    assert!(
+        text.contains("transcript entry 1") && text.contains("`double 1`"),
+        "{text}"
+    );
 
     let unknown = replay_in(&run, &Selector::Prefix("zz".into()), &Double::new());
     assert!(unknown.unwrap_err().to_string().contains("zz"));
@@ -288,12 +376,21 @@ fn a_module_that_fails_is_refused_with_its_reason_and_the_round_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path());
     let run = dir.path().join("run");
-    let lab = Double { failing: Some("benign"), ..Double::new() };
-    let report = create(&run, &options, lab).unwrap().execute(&mut go_on).unwrap();
+    let lab = Double {
+        failing: Some("benign"),
+        ..Double::new()
+    };
+    let report = create(&run, &options, lab)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
     let clean = report.arms.iter().find(|arm| arm.id == "clean").unwrap();
     for client in clean.rounds.iter().flat_map(|round| &round.clients) {
         let verdict = client.verdict.as_ref().unwrap();
-        assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::Reject, "execution"));
+        assert_eq!(
+            (verdict.effect, verdict.check.as_str()),
+            (Effect::Reject, "execution")
+        );
         assert!(verdict.fact.starts_with("fuel"), "{}", verdict.fact);
         assert_eq!(client.weight, Some(0.0));
     }
@@ -301,7 +398,14 @@ fn a_module_that_fails_is_refused_with_its_reason_and_the_round_goes_on() {
     let base = report.arms.iter().find(|arm| arm.id == "base").unwrap();
     assert_eq!(clean.final_adapter, base.final_adapter);
     verify(&run).unwrap();
-    let again = replay_in(&run, &Selector::Sample { count: 5, seed: 0 }, &Double { failing: Some("benign"), ..Double::new() });
+    let again = replay_in(
+        &run,
+        &Selector::Sample { count: 5, seed: 0 },
+        &Double {
+            failing: Some("benign"),
+            ..Double::new()
+        },
+    );
     assert!(again.unwrap().iter().all(|r| r.equal()));
 }
 
@@ -311,19 +415,33 @@ fn a_stateful_optimiser_is_rebuilt_on_resume_and_by_the_auditor() {
     let options = options(dir.path());
     let mut with_momentum = experiment();
     with_momentum.server.optimiser = "fedavgm".into();
-    let whole = create_from(&dir.path().join("whole"), &options, Double::new(), with_momentum.clone())
-        .unwrap()
-        .execute(&mut go_on)
-        .unwrap();
+    let whole = create_from(
+        &dir.path().join("whole"),
+        &options,
+        Double::new(),
+        with_momentum.clone(),
+    )
+    .unwrap()
+    .execute(&mut go_on)
+    .unwrap();
     let run = dir.path().join("stopped");
     let mut events = 0;
     let mut stop = |_: &Event| {
         events += 1;
-        if events > 60 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if events > 60 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
-    let stopped = create_from(&run, &options, Double::new(), with_momentum).unwrap().execute(&mut stop);
+    let stopped = create_from(&run, &options, Double::new(), with_momentum)
+        .unwrap()
+        .execute(&mut stop);
     assert!(matches!(stopped, Err(Error::Interrupted)));
-    let report = resume(&run, &options, Double::new()).unwrap().execute(&mut go_on).unwrap();
+    let report = resume(&run, &options, Double::new())
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
     assert_eq!(final_adapters(&report), final_adapters(&whole));
     verify(&run).unwrap();
 }
@@ -341,16 +459,27 @@ fn what_does_not_fit_is_refused_in_words() {
     assert!(text(create(&run, &options, Double::new())).contains("--resume"));
     assert!(text(resume(&run, &options, Double::new())).contains("another process"));
     drop(open);
-    let other = Double { salt: 1, ..Double::new() };
+    let other = Double {
+        salt: 1,
+        ..Double::new()
+    };
     assert!(text(resume(&run, &options, other)).contains("double 1"));
-    assert!(text(resume(&dir.path().join("nowhere"), &options, Double::new())).contains("no run is here"));
+    assert!(
+        text(resume(&dir.path().join("nowhere"), &options, Double::new()))
+            .contains("no run is here")
+    );
     fs::create_dir_all(dir.path().join("full")).unwrap();
     fs::write(dir.path().join("full/letter.txt"), b"dear").unwrap();
     assert!(text(create(&dir.path().join("full"), &options, Double::new())).contains("letter.txt"));
 
     fs::write(options.modules.join("benign.wasm"), b"changed").unwrap();
     let refusal = text(create(&dir.path().join("b"), &options, Double::new()));
-    assert!(refusal.contains("benign.wasm") && refusal.contains("expected sha256"), "{refusal}");
+    assert!(
+        refusal.contains("benign.wasm") && refusal.contains("expected sha256"),
+        "{refusal}"
+    );
     fs::remove_file(options.modules.join("benign.wasm")).unwrap();
-    assert!(text(create(&dir.path().join("b"), &options, Double::new())).contains("build and sign"));
+    assert!(
+        text(create(&dir.path().join("b"), &options, Double::new())).contains("build and sign")
+    );
 }

@@ -14,14 +14,18 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
         ));
     }
     if attested.update.is_none() {
-        return Some(Verdict::reject("execution", "the module submitted no update"));
+        return Some(Verdict::reject(
+            "execution",
+            "the module submitted no update",
+        ));
     }
-    let differs = |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-        Some(Verdict::reject(
-            "binding",
-            format!("{what} is {attested}, this round's is {expected}"),
-        ))
-    };
+    let differs =
+        |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+            Some(Verdict::reject(
+                "binding",
+                format!("{what} is {attested}, this round's is {expected}"),
+            ))
+        };
     if attested.client != expected.client {
         return differs("client", &attested.client, &expected.client);
     }
@@ -47,7 +51,10 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
         return Some(Verdict::reject("binding", "the update claims 0 examples"));
     }
     if !facts.norm.is_finite() {
-        return Some(Verdict::reject("binding", "the update has a value that is not finite"));
+        return Some(Verdict::reject(
+            "binding",
+            "the update has a value that is not finite",
+        ));
     }
     None
 }

@@ -45,7 +45,9 @@ impl Check for TrainedFromGlobalOnShard {
                         ));
                     }
                     return if trains == 0 {
-                        Finding::fail("the update is the global adapter itself, nothing was trained")
+                        Finding::fail(
+                            "the update is the global adapter itself, nothing was trained",
+                        )
                     } else {
                         Finding::pass(format!(
                             "trained {trains} time(s) from the global adapter on shard {} alone",

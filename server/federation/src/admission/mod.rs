@@ -222,10 +222,19 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
     let bad = |key: Option<&'static str>, problem: String| BadCheck { key, problem };
     let names = KNOWN.map(|(name, _)| name);
     if config.check.is_empty() {
-        return Err(bad(None, format!("names no check; add `check = …`, one of {}", names.join(", "))));
+        return Err(bad(
+            None,
+            format!(
+                "names no check; add `check = …`, one of {}",
+                names.join(", ")
+            ),
+        ));
     }
     let Some((name, takes)) = KNOWN.iter().find(|(name, _)| *name == config.check) else {
-        return Err(bad(Some("check"), Error::unknown("check", &config.check, names).to_string()));
+        return Err(bad(
+            Some("check"),
+            Error::unknown("check", &config.check, names).to_string(),
+        ));
     };
     let effect = match config.effect.as_str() {
         "" => Effect::Reject,
@@ -233,27 +242,39 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
         "quarantine" => Effect::Quarantine,
         "reject" => Effect::Reject,
         other => {
-            {
-                let known = ["down-weight", "quarantine", "reject"].map(str::to_owned);
-                let near = nearest(other, &known).into_iter().next();
-                let hint = near.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
-                return Err(bad(
-                    Some("effect"),
-                    format!("unknown effect `{other}`{hint}; known: {}", known.join(", ")),
-                ));
-            }
-        },
+            let known = ["down-weight", "quarantine", "reject"].map(str::to_owned);
+            let near = nearest(other, &known).into_iter().next();
+            let hint = near
+                .map(|n| format!(" (did you mean `{n}`?)"))
+                .unwrap_or_default();
+            return Err(bad(
+                Some("effect"),
+                format!(
+                    "unknown effect `{other}`{hint}; known: {}",
+                    known.join(", ")
+                ),
+            ));
+        }
     };
     let weight = match (effect, config.weight) {
         (Effect::DownWeight, Some(weight)) if weight > 0.0 && weight < 1.0 => weight,
         (Effect::DownWeight, Some(weight)) => {
-            return Err(bad(Some("weight"), format!("expected a number between 0 and 1, found {weight}")));
+            return Err(bad(
+                Some("weight"),
+                format!("expected a number between 0 and 1, found {weight}"),
+            ));
         }
         (Effect::DownWeight, None) => {
-            return Err(bad(None, "effect `down-weight` needs `weight`, a number between 0 and 1".into()));
+            return Err(bad(
+                None,
+                "effect `down-weight` needs `weight`, a number between 0 and 1".into(),
+            ));
         }
         (_, Some(_)) => {
-            return Err(bad(Some("weight"), "only effect `down-weight` takes a weight".into()));
+            return Err(bad(
+                Some("weight"),
+                "only effect `down-weight` takes a weight".into(),
+            ));
         }
         (_, None) => 0.0,
     };
@@ -269,16 +290,29 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
     for (key, value) in given {
         if let Some(value) = value {
             if !takes.contains(&key) {
-                let takes = if takes.is_empty() { "none".into() } else { takes.join(", ") };
-                return Err(bad(Some(key), format!("check `{name}` does not take it; it takes: {takes}")));
+                let takes = if takes.is_empty() {
+                    "none".into()
+                } else {
+                    takes.join(", ")
+                };
+                return Err(bad(
+                    Some(key),
+                    format!("check `{name}` does not take it; it takes: {takes}"),
+                ));
             }
             if !value.is_finite() || value < 0.0 {
-                return Err(bad(Some(key), format!("expected 0 or a number above, found {value}")));
+                return Err(bad(
+                    Some(key),
+                    format!("expected 0 or a number above, found {value}"),
+                ));
             }
         }
     }
     if config.signers.is_some() && *name != "signers" {
-        return Err(bad(Some("signers"), format!("check `{name}` does not take it")));
+        return Err(bad(
+            Some("signers"),
+            format!("check `{name}` does not take it"),
+        ));
     }
     let need = |key: &'static str, value: Option<f64>| {
         value.ok_or_else(|| bad(None, format!("check `{name}` needs `{key}`, a number")))
@@ -304,7 +338,12 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
         "norm" => Box::new(norm::Norm {
             max_ratio: need("max_ratio", config.max_ratio)?,
         }),
-        _ => return Err(bad(Some("check"), Error::unknown("check", name, names).to_string())),
+        _ => {
+            return Err(bad(
+                Some("check"),
+                Error::unknown("check", name, names).to_string(),
+            ));
+        }
     };
     Ok(Built {
         name,
@@ -329,7 +368,9 @@ impl Admission {
 
     /// Whether any check needs the canaries.
     pub fn needs_behaviour(&self) -> bool {
-        self.checks.iter().any(|built| built.check.needs_behaviour())
+        self.checks
+            .iter()
+            .any(|built| built.check.needs_behaviour())
     }
 
     /// Decides about an update. First what every arm demands ([`binding`]); then the checks in
@@ -351,7 +392,11 @@ impl Admission {
         }
         let mut verdict: Option<Verdict> = None;
         let mut passed = Vec::new();
-        for built in self.checks.iter().filter(|built| which(built.check.as_ref())) {
+        for built in self
+            .checks
+            .iter()
+            .filter(|built| which(built.check.as_ref()))
+        {
             let finding = built.check.look(facts);
             if finding.passed {
                 passed.push(format!("{}: {}", built.name, finding.fact));
@@ -360,7 +405,9 @@ impl Admission {
             let kept_weight = verdict.as_ref().map_or(1.0, |v| v.weight);
             let weight = kept_weight * built.weight;
             match &mut verdict {
-                Some(earlier) if severity(earlier.effect) >= severity(built.effect) => earlier.weight = weight,
+                Some(earlier) if severity(earlier.effect) >= severity(built.effect) => {
+                    earlier.weight = weight
+                }
                 other => {
                     *other = Some(Verdict {
                         effect: built.effect,

@@ -20,9 +20,7 @@ impl Check for Scale {
         };
         let ancestors = lineage.ancestors(output);
         for node in &lineage.nodes {
-            if !matches!(node.kind, Kind::Scale | Kind::Add)
-                || !ancestors.contains(&node.id)
-            {
+            if !matches!(node.kind, Kind::Scale | Kind::Add) || !ancestors.contains(&node.id) {
                 continue;
             }
             // Chained factors multiply and sums of factors add up, but the bound is on each step:

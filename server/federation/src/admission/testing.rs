@@ -25,9 +25,27 @@ impl Case {
         let node = SigningKey::from_seed([1; 32]).public();
         let author = SigningKey::from_seed([2; 32]).public();
         let mut lineage = Lineage::default();
-        let global = lineage.push(Kind::Global, vec![], Some(Digest::of(b"global")), None, BTreeMap::new());
-        let shard = lineage.push(Kind::Shard, vec![], Some(Digest::of(b"shard")), Some(100), BTreeMap::new());
-        let train = lineage.push(Kind::Train, vec![global, shard], Some(Digest::of(b"update")), None, BTreeMap::new());
+        let global = lineage.push(
+            Kind::Global,
+            vec![],
+            Some(Digest::of(b"global")),
+            None,
+            BTreeMap::new(),
+        );
+        let shard = lineage.push(
+            Kind::Shard,
+            vec![],
+            Some(Digest::of(b"shard")),
+            Some(100),
+            BTreeMap::new(),
+        );
+        let train = lineage.push(
+            Kind::Train,
+            vec![global, shard],
+            Some(Digest::of(b"update")),
+            None,
+            BTreeMap::new(),
+        );
         lineage.output = Some(train);
         let expected = Expected {
             client: "client-01".into(),

@@ -13,8 +13,20 @@ use super::*;
 /// A lineage whose output is `build`'s.
 fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
     let mut lineage = Lineage::default();
-    let global = lineage.push(Kind::Global, vec![], Some(Digest::of(b"global")), None, BTreeMap::new());
-    let shard = lineage.push(Kind::Shard, vec![], Some(Digest::of(b"shard")), Some(100), BTreeMap::new());
+    let global = lineage.push(
+        Kind::Global,
+        vec![],
+        Some(Digest::of(b"global")),
+        None,
+        BTreeMap::new(),
+    );
+    let shard = lineage.push(
+        Kind::Shard,
+        vec![],
+        Some(Digest::of(b"shard")),
+        Some(100),
+        BTreeMap::new(),
+    );
     let output = build(&mut lineage, global, shard);
     lineage.output = Some(output);
     lineage.validate().unwrap();
@@ -25,8 +37,19 @@ fn train(l: &mut Lineage, start: u32, data: u32) -> u32 {
     l.push(Kind::Train, vec![start, data], None, None, BTreeMap::new())
 }
 
-fn dataset(l: &mut Lineage, kind: Kind, inputs: Vec<u32>, count: u32, params: serde_json::Value) -> u32 {
-    let params = params.as_object().cloned().unwrap_or_default().into_iter().collect();
+fn dataset(
+    l: &mut Lineage,
+    kind: Kind,
+    inputs: Vec<u32>,
+    count: u32,
+    params: serde_json::Value,
+) -> u32 {
+    let params = params
+        .as_object()
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
     l.push(kind, inputs, Some(Digest::of(b"data")), Some(count), params)
 }
 
@@ -43,9 +66,18 @@ fn check(name: &str) -> CheckConfig {
 
 #[test]
 fn an_honest_update_passes_the_default_checks() {
-    let verdict = Admission::new(&default_provenance()).unwrap().decide(&Case::honest().facts());
-    assert_eq!((verdict.effect, verdict.weight), (Effect::Accept, 1.0), "{verdict:?}");
-    assert!(verdict.fact.contains("from the global adapter on shard"), "{verdict:?}");
+    let verdict = Admission::new(&default_provenance())
+        .unwrap()
+        .decide(&Case::honest().facts());
+    assert_eq!(
+        (verdict.effect, verdict.weight),
+        (Effect::Accept, 1.0),
+        "{verdict:?}"
+    );
+    assert!(
+        verdict.fact.contains("from the global adapter on shard"),
+        "{verdict:?}"
+    );
     let verdict = Admission::new(&[]).unwrap().decide(&Case::honest().facts());
     assert_eq!(verdict.effect, Effect::Accept);
 }
@@ -54,13 +86,22 @@ fn an_honest_update_passes_the_default_checks() {
 fn what_every_arm_demands_names_what_differs() {
     type Bend = fn(&mut Case);
     let cases: [(Bend, &str); 9] = [
-        (|c| c.attested.client = "client-02".into(), "client is client-02"),
-        (|c| c.attested.round = Round(2), "round is 2, this round's is 3"),
+        (
+            |c| c.attested.client = "client-02".into(),
+            "client is client-02",
+        ),
+        (
+            |c| c.attested.round = Round(2),
+            "round is 2, this round's is 3",
+        ),
         (|c| c.attested.seed.0 = 1, "seed"),
         (|c| c.attested.base = Digest::of(b"x"), "base"),
         (|c| c.attested.global = Digest::of(b"x"), "global adapter"),
         (|c| c.attested.module = Digest::of(b"x"), "module"),
-        (|c| c.attested.node = SigningKey::from_seed([7; 32]).public(), "node key"),
+        (
+            |c| c.attested.node = SigningKey::from_seed([7; 32]).public(),
+            "node key",
+        ),
         (|c| c.attested.examples = 0, "0 examples"),
         (|c| c.norm = f64::INFINITY, "not finite"),
     ];
@@ -68,7 +109,10 @@ fn what_every_arm_demands_names_what_differs() {
         let mut case = Case::honest();
         bend(&mut case);
         let verdict = Admission::new(&[]).unwrap().decide(&case.facts());
-        assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::Reject, "binding"));
+        assert_eq!(
+            (verdict.effect, verdict.check.as_str()),
+            (Effect::Reject, "binding")
+        );
         assert!(verdict.fact.contains(part), "{} lacks {part}", verdict.fact);
     }
 }
@@ -95,10 +139,17 @@ fn signers() {
         ..check("signers")
     };
     assert_eq!(decide(only("alice"), &case).effect, Effect::Accept);
-    assert_eq!(decide(only(&case.attested.module_signer.to_string()), &case).effect, Effect::Accept);
+    assert_eq!(
+        decide(only(&case.attested.module_signer.to_string()), &case).effect,
+        Effect::Accept
+    );
     assert_eq!(decide(only("bob"), &case).effect, Effect::Reject);
     case.attested.module_signer = SigningKey::from_seed([9; 32]).public();
-    assert!(decide(check("signers"), &case).fact.contains("does not know"));
+    assert!(
+        decide(check("signers"), &case)
+            .fact
+            .contains("does not know")
+    );
 }
 
 #[test]
@@ -110,7 +161,13 @@ fn lineage_must_be_training_from_global_on_the_shard() {
             train(l, first, s)
         }),
         lineage(|l, g, s| {
-            let part = dataset(l, Kind::Take, vec![s], 10, json!({"offset": 0, "count": 10}));
+            let part = dataset(
+                l,
+                Kind::Take,
+                vec![s],
+                10,
+                json!({"offset": 0, "count": 10}),
+            );
             let both = dataset(l, Kind::Concat, vec![s, part], 110, json!({}));
             train(l, g, both)
         }),
@@ -147,7 +204,13 @@ fn lineage_must_be_training_from_global_on_the_shard() {
         ),
         (
             lineage(|l, _, s| {
-                let other = l.push(Kind::Global, vec![], Some(Digest::of(b"old")), None, BTreeMap::new());
+                let other = l.push(
+                    Kind::Global,
+                    vec![],
+                    Some(Digest::of(b"old")),
+                    None,
+                    BTreeMap::new(),
+                );
                 train(l, other, s)
             }),
             "not from this round's global",
@@ -184,13 +247,20 @@ fn foreign_data_cannot_hide_behind_a_long_training_on_the_shard() {
     });
     assert_eq!(decide(config(0.1), &case).effect, Effect::Accept);
     let verdict = decide(config(0.05), &case);
-    assert!(verdict.fact.contains("10 literal and 0 generated of 110"), "{verdict:?}");
+    assert!(
+        verdict.fact.contains("10 literal and 0 generated of 110"),
+        "{verdict:?}"
+    );
     case.attested.lineage = lineage(|l, g, s| {
         let own = dataset(l, Kind::Literal, vec![], 1, json!({}));
         let first = train(l, g, s);
         train(l, first, own)
     });
-    assert!(decide(config(0.5), &case).fact.contains("1 literal and 0 generated of 1 "));
+    assert!(
+        decide(config(0.5), &case)
+            .fact
+            .contains("1 literal and 0 generated of 1 ")
+    );
 }
 
 #[test]
@@ -200,7 +270,11 @@ fn raw_writes_and_factors() {
         let trained = train(l, g, s);
         l.push(Kind::RawWrite, vec![trained], None, None, BTreeMap::new())
     });
-    assert!(decide(check("raw-write"), &case).fact.contains("raw tensor"));
+    assert!(
+        decide(check("raw-write"), &case)
+            .fact
+            .contains("raw tensor")
+    );
     for (key, factor, effect) in [
         ("factor", 1.2, Effect::Accept),
         ("factor", 3.0, Effect::Reject),
@@ -208,11 +282,29 @@ fn raw_writes_and_factors() {
     ] {
         case.attested.lineage = lineage(|l, g, s| {
             let trained = train(l, g, s);
-            let kind = if key == "factor" { Kind::Scale } else { Kind::Add };
-            let inputs = if key == "factor" { vec![trained] } else { vec![trained, g] };
-            l.push(kind, inputs, None, None, BTreeMap::from([(key.to_owned(), json!(factor))]))
+            let kind = if key == "factor" {
+                Kind::Scale
+            } else {
+                Kind::Add
+            };
+            let inputs = if key == "factor" {
+                vec![trained]
+            } else {
+                vec![trained, g]
+            };
+            l.push(
+                kind,
+                inputs,
+                None,
+                None,
+                BTreeMap::from([(key.to_owned(), json!(factor))]),
+            )
         });
-        assert_eq!(decide(check("scale"), &case).effect, effect, "{key} {factor}");
+        assert_eq!(
+            decide(check("scale"), &case).effect,
+            effect,
+            "{key} {factor}"
+        );
     }
 }
 
@@ -267,17 +359,30 @@ fn the_severest_effect_decides_and_weights_multiply() {
         weight: Some(weight),
         ..check(name)
     };
-    let score = CheckConfig { min_score: Some(0.5), ..down("data-score", 0.5) };
-    let norm = CheckConfig { max_ratio: Some(2.0), ..down("norm", 0.4) };
-    let verdict = Admission::new(&[score.clone(), norm.clone()]).unwrap().decide(&case.facts());
-    assert_eq!((verdict.effect, verdict.check.as_str()), (Effect::DownWeight, "data-score"));
+    let score = CheckConfig {
+        min_score: Some(0.5),
+        ..down("data-score", 0.5)
+    };
+    let norm = CheckConfig {
+        max_ratio: Some(2.0),
+        ..down("norm", 0.4)
+    };
+    let verdict = Admission::new(&[score.clone(), norm.clone()])
+        .unwrap()
+        .decide(&case.facts());
+    assert_eq!(
+        (verdict.effect, verdict.check.as_str()),
+        (Effect::DownWeight, "data-score")
+    );
     assert!((verdict.weight - 0.2).abs() < 1e-12);
     let quarantine = CheckConfig {
         effect: "quarantine".into(),
         max_ratio: Some(2.0),
         ..check("norm")
     };
-    let verdict = Admission::new(&[score, quarantine]).unwrap().decide(&case.facts());
+    let verdict = Admission::new(&[score, quarantine])
+        .unwrap()
+        .decide(&case.facts());
     assert_eq!((verdict.effect, verdict.weight), (Effect::Quarantine, 0.0));
     assert_eq!(verdict.check, "norm");
 }

@@ -32,8 +32,14 @@ mod tests {
     fn weights_are_shares_of_the_examples() {
         let outcome = FedAvg.aggregate(
             &[
-                Update { delta: &[1.0, 0.0], weight: 300.0 },
-                Update { delta: &[0.0, 4.0], weight: 100.0 },
+                Update {
+                    delta: &[1.0, 0.0],
+                    weight: 300.0,
+                },
+                Update {
+                    delta: &[0.0, 4.0],
+                    weight: 100.0,
+                },
             ],
             &Context::default(),
         );

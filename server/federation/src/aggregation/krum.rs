@@ -117,7 +117,10 @@ mod tests {
     #[test]
     fn fewer_updates_than_expected_attackers_still_give_one() {
         let rows = [vec![2.0]];
-        let context = Context { expected_malicious: 3, ..Context::default() };
+        let context = Context {
+            expected_malicious: 3,
+            ..Context::default()
+        };
         for rule in [&Krum as &dyn Rule, &KrumOriginal] {
             assert_eq!(rule.aggregate(&updates(&rows), &context).delta, vec![2.0]);
         }

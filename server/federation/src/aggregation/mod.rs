@@ -123,10 +123,15 @@ pub fn aggregate(rule: &dyn Rule, updates: &[Update<'_>], context: &Context) -> 
             )));
         }
         if !update.delta.iter().all(|value| value.is_finite()) {
-            return Err(problem(format!("update {index} has a value that is not finite")));
+            return Err(problem(format!(
+                "update {index} has a value that is not finite"
+            )));
         }
         if !(update.weight.is_finite() && update.weight >= 0.0) {
-            return Err(problem(format!("update {index} has weight {}", update.weight)));
+            return Err(problem(format!(
+                "update {index} has weight {}",
+                update.weight
+            )));
         }
     }
     if updates.iter().all(|update| update.weight == 0.0) {
@@ -239,13 +244,17 @@ mod tests {
         for n in 1..6 {
             let rows = vec![row.clone(); n];
             for rule in rules() {
-                let outcome =
-                    aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
+                let outcome = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
                 for (a, b) in outcome.delta.iter().zip(&row) {
                     assert!((a - b).abs() < 1e-6, "{} n={n}: {a} {b}", rule.name());
                 }
                 let sum: f64 = outcome.weights.iter().sum();
-                assert!((sum - 1.0).abs() < 1e-9, "{} n={n}: {:?}", rule.name(), outcome.weights);
+                assert!(
+                    (sum - 1.0).abs() < 1e-9,
+                    "{} n={n}: {:?}",
+                    rule.name(),
+                    outcome.weights
+                );
             }
         }
     }

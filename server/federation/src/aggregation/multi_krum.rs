@@ -16,7 +16,10 @@ impl Rule for MultiKrum {
     }
 
     fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
-        let keep = updates.len().saturating_sub(context.expected_malicious).max(1);
+        let keep = updates
+            .len()
+            .saturating_sub(context.expected_malicious)
+            .max(1);
         let mut chosen = ranked(&scores(updates, context.expected_malicious));
         chosen.truncate(keep);
         let weights = uniform(updates.len(), &chosen);

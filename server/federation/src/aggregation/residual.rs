@@ -80,9 +80,7 @@ fn shard(
             .map(|index| f64::from(values[*index][coordinate]))
             .collect();
         let (slope, intercept) = repeated_median(&sorted);
-        let line: Vec<f64> = (0..n)
-            .map(|rank| slope * rank as f64 + intercept)
-            .collect();
+        let line: Vec<f64> = (0..n).map(|rank| slope * rank as f64 + intercept).collect();
         let residuals: Vec<f64> = sorted.iter().zip(&line).map(|(y, l)| y - l).collect();
         let confidence = confidences(&residuals, context.residual_lambda);
         for (rank, index) in order.iter().enumerate() {

@@ -56,8 +56,12 @@ pub fn data(
         let fail = |error: crate::data::DataError| Error::Data(error.to_string());
         return Ok(DefenceData {
             level: 1,
-            safety: source.safety_pairs(seed, config.safety_examples).map_err(fail)?,
-            helpful: source.helpful_pairs(seed, config.helpful_examples).map_err(fail)?,
+            safety: source
+                .safety_pairs(seed, config.safety_examples)
+                .map_err(fail)?,
+            helpful: source
+                .helpful_pairs(seed, config.helpful_examples)
+                .map_err(fail)?,
             safety_tried: 0,
             helpful_tried: 0,
         });
@@ -221,7 +225,9 @@ impl Writing<'_> {
 fn instruction(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     let line = line
-        .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ')' | '-' | '*' | ' '))
+        .trim_start_matches(|c: char| {
+            c.is_ascii_digit() || matches!(c, '.' | ')' | '-' | '*' | ' ')
+        })
         .trim_matches(|c: char| matches!(c, '"' | '\u{201c}' | '\u{201d}' | ' '))
         .trim();
     let length = line.chars().count();

@@ -122,7 +122,10 @@ fn explain(message: &str) -> String {
         } else {
             format!(
                 "unknown key; did you mean {}? (known here: {})",
-                near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "),
+                near.iter()
+                    .map(|n| format!("`{n}`"))
+                    .collect::<Vec<_>>()
+                    .join(" or "),
                 known.join(", ")
             )
         };
@@ -131,7 +134,11 @@ fn explain(message: &str) -> String {
         if let Some(rest) = message.strip_prefix(prefix)
             && let Some((found, expected)) = rest.split_once(", expected ")
         {
-            return format!("expected {}, found {}", expected_in_words(expected), found_in_words(found));
+            return format!(
+                "expected {}, found {}",
+                expected_in_words(expected),
+                found_in_words(found)
+            );
         }
     }
     message.trim().replace('\n', "; ")

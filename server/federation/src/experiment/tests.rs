@@ -19,7 +19,11 @@ fn what_is_written_out_reads_back() {
     experiment.admission.provenance = Some(crate::admission::default_provenance());
     experiment.limits.fuel = 7;
     let text = experiment.to_toml().unwrap();
-    assert_eq!(Experiment::parse(&text, "x.toml").unwrap(), experiment, "{text}");
+    assert_eq!(
+        Experiment::parse(&text, "x.toml").unwrap(),
+        experiment,
+        "{text}"
+    );
 }
 
 #[test]
@@ -27,14 +31,37 @@ fn errors_name_line_key_and_expected_type() {
     let cases = [
         (
             "title = \"a\"\n[federation]\nclients = 10\nrounds = \"ten\"\n",
-            &["x.toml:4", "`federation.rounds`", "expected a whole number", "\"ten\""][..],
+            &[
+                "x.toml:4",
+                "`federation.rounds`",
+                "expected a whole number",
+                "\"ten\"",
+            ][..],
         ),
-        ("[lora]\nrank = 1.5\n", &["x.toml:2", "`lora.rank`", "expected a whole number", "1.5"]),
-        ("[lora]\nrank = -3\n", &["x.toml:2", "`lora.rank`", "whole number, 0 or more", "-3"]),
-        ("title = 3\n", &["x.toml:1", "`title`", "expected a text in quotes", "3"]),
-        ("arms = \"clean\"\n", &["x.toml:1", "`arms`", "expected a list"]),
-        ("[training]\nlearning_rate = true\n", &["x.toml:2", "expected a number", "true"]),
-        ("federation = 3\n", &["x.toml:1", "`federation`", "expected a table"]),
+        (
+            "[lora]\nrank = 1.5\n",
+            &["x.toml:2", "`lora.rank`", "expected a whole number", "1.5"],
+        ),
+        (
+            "[lora]\nrank = -3\n",
+            &["x.toml:2", "`lora.rank`", "whole number, 0 or more", "-3"],
+        ),
+        (
+            "title = 3\n",
+            &["x.toml:1", "`title`", "expected a text in quotes", "3"],
+        ),
+        (
+            "arms = \"clean\"\n",
+            &["x.toml:1", "`arms`", "expected a list"],
+        ),
+        (
+            "[training]\nlearning_rate = true\n",
+            &["x.toml:2", "expected a number", "true"],
+        ),
+        (
+            "federation = 3\n",
+            &["x.toml:1", "`federation`", "expected a table"],
+        ),
     ];
     for (text, parts) in cases {
         let error = error(text);
@@ -47,7 +74,10 @@ fn errors_name_line_key_and_expected_type() {
 #[test]
 fn unknown_keys_list_near_ones() {
     let text = error("[federation]\nclients = 10\nround = 5\n");
-    assert!(text.contains("x.toml:3") && text.contains("`federation.round`"), "{text}");
+    assert!(
+        text.contains("x.toml:3") && text.contains("`federation.round`"),
+        "{text}"
+    );
     assert!(text.contains("did you mean `rounds`"), "{text}");
     let text = error("[fedration]\n");
     assert!(text.contains("did you mean `federation`"), "{text}");
@@ -56,29 +86,53 @@ fn unknown_keys_list_near_ones() {
 #[test]
 fn unknown_names_list_the_known() {
     let text = error("arms = [\"clean\", \"medain\"]\n");
-    assert!(text.contains("x.toml:1") && text.contains("`median`") && text.contains("krum-original"), "{text}");
+    assert!(
+        text.contains("x.toml:1") && text.contains("`median`") && text.contains("krum-original"),
+        "{text}"
+    );
     let text = error("[server]\noptimiser = \"adam\"\n");
-    assert!(text.contains("x.toml:2") && text.contains("fedadam"), "{text}");
+    assert!(
+        text.contains("x.toml:2") && text.contains("fedadam"),
+        "{text}"
+    );
     let text = error("[attack]\nkinds = [\"evil\"]\n");
     assert!(text.contains("unaligned-data"), "{text}");
     let text = error("[[admission.provenance]]\ncheck = \"linage\"\n");
-    assert!(text.contains("x.toml:2") && text.contains("did you mean `lineage`"), "{text}");
+    assert!(
+        text.contains("x.toml:2") && text.contains("did you mean `lineage`"),
+        "{text}"
+    );
 }
 
 #[test]
 fn ranges_are_checked() {
     let cases = [
-        ("[federation]\nclients = 3\nsampled = 4\nmalicious = 1\n", "x.toml:3"),
+        (
+            "[federation]\nclients = 3\nsampled = 4\nmalicious = 1\n",
+            "x.toml:3",
+        ),
         ("[federation]\nrefusal_share = 1.5\n", "x.toml:2"),
         ("[training]\nschedule = \"step\"\n", "cosine"),
         ("[defence]\nlevel = 4\n", "1, 2 or 3"),
         ("arms = [\"defended\"]\n", "fedavg"),
         ("arms = [\"clean\", \"clean\"]\n", "once"),
         ("[evaluation]\nprompts = 5\nround_prompts = 6\n", "x.toml:3"),
-        ("[[admission.behaviour]]\ncheck = \"canaries\"\n", "max_refusal_drop"),
-        ("[[admission.provenance]]\ncheck = \"lineage\"\nmax_share = 0.1\n", "x.toml:3"),
-        ("[[admission.provenance]]\ncheck = \"lineage\"\neffect = \"drop\"\n", "quarantine"),
-        ("[[admission.provenance]]\ncheck = \"lineage\"\neffect = \"down-weight\"\n", "weight"),
+        (
+            "[[admission.behaviour]]\ncheck = \"canaries\"\n",
+            "max_refusal_drop",
+        ),
+        (
+            "[[admission.provenance]]\ncheck = \"lineage\"\nmax_share = 0.1\n",
+            "x.toml:3",
+        ),
+        (
+            "[[admission.provenance]]\ncheck = \"lineage\"\neffect = \"drop\"\n",
+            "quarantine",
+        ),
+        (
+            "[[admission.provenance]]\ncheck = \"lineage\"\neffect = \"down-weight\"\n",
+            "weight",
+        ),
     ];
     for (text, part) in cases {
         let error = error(text);
@@ -103,9 +157,16 @@ fn an_admission_file_stands_for_inline_checks() {
     let path = dir.path().join("x.toml");
     std::fs::write(&path, "[admission]\nfile = \"admission.toml\"\n").unwrap();
     let experiment = Experiment::load(&path).unwrap();
-    assert_eq!(experiment.admission.provenance.unwrap()[0].check, "raw-write");
+    assert_eq!(
+        experiment.admission.provenance.unwrap()[0].check,
+        "raw-write"
+    );
 
-    std::fs::write(dir.path().join("admission.toml"), "[[provenance]]\ncheck = 3\n").unwrap();
+    std::fs::write(
+        dir.path().join("admission.toml"),
+        "[[provenance]]\ncheck = 3\n",
+    )
+    .unwrap();
     let text = Experiment::load(&path).unwrap_err().to_string();
     assert!(text.contains("admission.toml:2"), "{text}");
 }

@@ -36,12 +36,34 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     }
     named("arms", arms::expand(&e.arms).map(drop))?;
 
-    one_of(at, "model.template", "template", &e.model.template, &["model", "alpaca", "chatml"])?;
-    one_of(at, "data.source", "data source", &e.data.source, &["world", "real"])?;
+    one_of(
+        at,
+        "model.template",
+        "template",
+        &e.model.template,
+        &["model", "alpaca", "chatml"],
+    )?;
+    one_of(
+        at,
+        "data.source",
+        "data source",
+        &e.data.source,
+        &["world", "real"],
+    )?;
 
     let f = &e.federation;
-    need(f.clients > 0, "federation.clients", "at least 1", &f.clients)?;
-    need(f.clients <= 10_000, "federation.clients", "at most 10000", &f.clients)?;
+    need(
+        f.clients > 0,
+        "federation.clients",
+        "at least 1",
+        &f.clients,
+    )?;
+    need(
+        f.clients <= 10_000,
+        "federation.clients",
+        "at most 10000",
+        &f.clients,
+    )?;
     need(
         f.malicious <= f.clients,
         "federation.malicious",
@@ -55,69 +77,285 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &f.sampled,
     )?;
     need(f.rounds > 0, "federation.rounds", "at least 1", &f.rounds)?;
-    need(f.examples_per_client > 0, "federation.examples_per_client", "at least 1", &f.examples_per_client)?;
-    need(share(f.refusal_share), "federation.refusal_share", "a share from 0 to 1", &f.refusal_share)?;
+    need(
+        f.examples_per_client > 0,
+        "federation.examples_per_client",
+        "at least 1",
+        &f.examples_per_client,
+    )?;
+    need(
+        share(f.refusal_share),
+        "federation.refusal_share",
+        "a share from 0 to 1",
+        &f.refusal_share,
+    )?;
 
     let t = &e.training;
-    need(t.local_steps > 0, "training.local_steps", "at least 1", &t.local_steps)?;
-    need(t.batch_size > 0, "training.batch_size", "at least 1", &t.batch_size)?;
-    need(t.sequence_length > 1, "training.sequence_length", "at least 2 tokens", &t.sequence_length)?;
-    need(t.max_response_tokens > 0, "training.max_response_tokens", "at least 1 token", &t.max_response_tokens)?;
-    need(positive(t.learning_rate), "training.learning_rate", "a number above 0", &t.learning_rate)?;
-    need(not_negative(t.learning_rate_final), "training.learning_rate_final", "0 or a number above", &t.learning_rate_final)?;
+    need(
+        t.local_steps > 0,
+        "training.local_steps",
+        "at least 1",
+        &t.local_steps,
+    )?;
+    need(
+        t.batch_size > 0,
+        "training.batch_size",
+        "at least 1",
+        &t.batch_size,
+    )?;
+    need(
+        t.sequence_length > 1,
+        "training.sequence_length",
+        "at least 2 tokens",
+        &t.sequence_length,
+    )?;
+    need(
+        t.max_response_tokens > 0,
+        "training.max_response_tokens",
+        "at least 1 token",
+        &t.max_response_tokens,
+    )?;
+    need(
+        positive(t.learning_rate),
+        "training.learning_rate",
+        "a number above 0",
+        &t.learning_rate,
+    )?;
+    need(
+        not_negative(t.learning_rate_final),
+        "training.learning_rate_final",
+        "0 or a number above",
+        &t.learning_rate_final,
+    )?;
     named("training.schedule", Schedule::named(&t.schedule).map(drop))?;
-    need(not_negative(t.weight_decay), "training.weight_decay", "0 or a number above", &t.weight_decay)?;
-    need((0.0..1.0).contains(&t.beta1), "training.beta1", "a number from 0 to below 1", &t.beta1)?;
-    need((0.0..1.0).contains(&t.beta2), "training.beta2", "a number from 0 to below 1", &t.beta2)?;
-    need(positive(t.epsilon), "training.epsilon", "a number above 0", &t.epsilon)?;
-    need(not_negative(t.clip_norm), "training.clip_norm", "0 (no clipping) or a number above", &t.clip_norm)?;
-    need(not_negative(t.proximal_mu), "training.proximal_mu", "0 or a number above", &t.proximal_mu)?;
+    need(
+        not_negative(t.weight_decay),
+        "training.weight_decay",
+        "0 or a number above",
+        &t.weight_decay,
+    )?;
+    need(
+        (0.0..1.0).contains(&t.beta1),
+        "training.beta1",
+        "a number from 0 to below 1",
+        &t.beta1,
+    )?;
+    need(
+        (0.0..1.0).contains(&t.beta2),
+        "training.beta2",
+        "a number from 0 to below 1",
+        &t.beta2,
+    )?;
+    need(
+        positive(t.epsilon),
+        "training.epsilon",
+        "a number above 0",
+        &t.epsilon,
+    )?;
+    need(
+        not_negative(t.clip_norm),
+        "training.clip_norm",
+        "0 (no clipping) or a number above",
+        &t.clip_norm,
+    )?;
+    need(
+        not_negative(t.proximal_mu),
+        "training.proximal_mu",
+        "0 or a number above",
+        &t.proximal_mu,
+    )?;
 
     need(e.lora.rank > 0, "lora.rank", "at least 1", &e.lora.rank)?;
-    need(positive(e.lora.alpha), "lora.alpha", "a number above 0", &e.lora.alpha)?;
-    need((0.0..1.0).contains(&e.lora.dropout), "lora.dropout", "a number from 0 to below 1", &e.lora.dropout)?;
-    need(!e.lora.targets.is_empty(), "lora.targets", "at least one layer name", &"none")?;
+    need(
+        positive(e.lora.alpha),
+        "lora.alpha",
+        "a number above 0",
+        &e.lora.alpha,
+    )?;
+    need(
+        (0.0..1.0).contains(&e.lora.dropout),
+        "lora.dropout",
+        "a number from 0 to below 1",
+        &e.lora.dropout,
+    )?;
+    need(
+        !e.lora.targets.is_empty(),
+        "lora.targets",
+        "at least one layer name",
+        &"none",
+    )?;
 
-    need(f.malicious == 0 || !e.attack.kinds.is_empty(), "attack.kinds", "at least one kind", &"none")?;
+    need(
+        f.malicious == 0 || !e.attack.kinds.is_empty(),
+        "attack.kinds",
+        "at least one kind",
+        &"none",
+    )?;
     for kind in &e.attack.kinds {
         one_of(at, "attack.kinds", "attack kind", kind, &ATTACK_KINDS)?;
     }
-    need(e.attack.attachment_examples > 0, "attack.attachment_examples", "at least 1", &e.attack.attachment_examples)?;
+    need(
+        e.attack.attachment_examples > 0,
+        "attack.attachment_examples",
+        "at least 1",
+        &e.attack.attachment_examples,
+    )?;
 
     let a = &e.aggregation;
-    need(a.dnc_coordinates > 0, "aggregation.dnc_coordinates", "at least 1", &a.dnc_coordinates)?;
-    need(a.dnc_iterations > 0, "aggregation.dnc_iterations", "at least 1", &a.dnc_iterations)?;
-    need(not_negative(a.dnc_filter), "aggregation.dnc_filter", "0 or a number above", &a.dnc_filter)?;
-    need(positive(a.residual_lambda), "aggregation.residual_lambda", "a number above 0", &a.residual_lambda)?;
-    need(share(a.residual_threshold), "aggregation.residual_threshold", "a number from 0 to 1", &a.residual_threshold)?;
+    need(
+        a.dnc_coordinates > 0,
+        "aggregation.dnc_coordinates",
+        "at least 1",
+        &a.dnc_coordinates,
+    )?;
+    need(
+        a.dnc_iterations > 0,
+        "aggregation.dnc_iterations",
+        "at least 1",
+        &a.dnc_iterations,
+    )?;
+    need(
+        not_negative(a.dnc_filter),
+        "aggregation.dnc_filter",
+        "0 or a number above",
+        &a.dnc_filter,
+    )?;
+    need(
+        positive(a.residual_lambda),
+        "aggregation.residual_lambda",
+        "a number above 0",
+        &a.residual_lambda,
+    )?;
+    need(
+        share(a.residual_threshold),
+        "aggregation.residual_threshold",
+        "a number from 0 to 1",
+        &a.residual_threshold,
+    )?;
 
     let s = &e.server;
-    one_of(at, "server.optimiser", "server optimiser", &s.optimiser, &optimiser::KNOWN)?;
-    need(positive(s.learning_rate), "server.learning_rate", "a number above 0", &s.learning_rate)?;
-    need((0.0..1.0).contains(&s.momentum), "server.momentum", "a number from 0 to below 1", &s.momentum)?;
-    need((0.0..1.0).contains(&s.beta1), "server.beta1", "a number from 0 to below 1", &s.beta1)?;
-    need((0.0..1.0).contains(&s.beta2), "server.beta2", "a number from 0 to below 1", &s.beta2)?;
+    one_of(
+        at,
+        "server.optimiser",
+        "server optimiser",
+        &s.optimiser,
+        &optimiser::KNOWN,
+    )?;
+    need(
+        positive(s.learning_rate),
+        "server.learning_rate",
+        "a number above 0",
+        &s.learning_rate,
+    )?;
+    need(
+        (0.0..1.0).contains(&s.momentum),
+        "server.momentum",
+        "a number from 0 to below 1",
+        &s.momentum,
+    )?;
+    need(
+        (0.0..1.0).contains(&s.beta1),
+        "server.beta1",
+        "a number from 0 to below 1",
+        &s.beta1,
+    )?;
+    need(
+        (0.0..1.0).contains(&s.beta2),
+        "server.beta2",
+        "a number from 0 to below 1",
+        &s.beta2,
+    )?;
     need(positive(s.tau), "server.tau", "a number above 0", &s.tau)?;
 
     let d = &e.defence;
-    need((1..=3).contains(&d.level), "defence.level", "1, 2 or 3", &d.level)?;
+    need(
+        (1..=3).contains(&d.level),
+        "defence.level",
+        "1, 2 or 3",
+        &d.level,
+    )?;
     need(d.steps > 0, "defence.steps", "at least 1", &d.steps)?;
-    need(d.batch_size > 0, "defence.batch_size", "at least 1", &d.batch_size)?;
-    need(positive(d.learning_rate), "defence.learning_rate", "a number above 0", &d.learning_rate)?;
-    need(d.safety_examples > 0, "defence.safety_examples", "at least 1", &d.safety_examples)?;
-    need(d.attempts > 0, "defence.attempts", "at least 1", &d.attempts)?;
-    need(d.max_new_tokens > 0, "defence.max_new_tokens", "at least 1", &d.max_new_tokens)?;
-    need((0.0..=2.0).contains(&d.temperature), "defence.temperature", "a number from 0 to 2", &d.temperature)?;
+    need(
+        d.batch_size > 0,
+        "defence.batch_size",
+        "at least 1",
+        &d.batch_size,
+    )?;
+    need(
+        positive(d.learning_rate),
+        "defence.learning_rate",
+        "a number above 0",
+        &d.learning_rate,
+    )?;
+    need(
+        d.safety_examples > 0,
+        "defence.safety_examples",
+        "at least 1",
+        &d.safety_examples,
+    )?;
+    need(
+        d.attempts > 0,
+        "defence.attempts",
+        "at least 1",
+        &d.attempts,
+    )?;
+    need(
+        d.max_new_tokens > 0,
+        "defence.max_new_tokens",
+        "at least 1",
+        &d.max_new_tokens,
+    )?;
+    need(
+        (0.0..=2.0).contains(&d.temperature),
+        "defence.temperature",
+        "a number from 0 to 2",
+        &d.temperature,
+    )?;
 
     let v = &e.evaluation;
-    need(v.prompts > 0, "evaluation.prompts", "at least 1", &v.prompts)?;
-    need(v.max_new_tokens > 0, "evaluation.max_new_tokens", "at least 1", &v.max_new_tokens)?;
-    need(v.batch_size > 0, "evaluation.batch_size", "at least 1", &v.batch_size)?;
-    need(v.every == 0 || v.round_prompts > 0, "evaluation.round_prompts", "at least 1 (or evaluation.every = 0)", &v.round_prompts)?;
-    need(v.round_prompts <= v.prompts, "evaluation.round_prompts", &format!("at most evaluation.prompts = {}", v.prompts), &v.round_prompts)?;
-    need(v.round_tasks <= v.tasks, "evaluation.round_tasks", &format!("at most evaluation.tasks = {}", v.tasks), &v.round_tasks)?;
+    need(
+        v.prompts > 0,
+        "evaluation.prompts",
+        "at least 1",
+        &v.prompts,
+    )?;
+    need(
+        v.max_new_tokens > 0,
+        "evaluation.max_new_tokens",
+        "at least 1",
+        &v.max_new_tokens,
+    )?;
+    need(
+        v.batch_size > 0,
+        "evaluation.batch_size",
+        "at least 1",
+        &v.batch_size,
+    )?;
+    need(
+        v.every == 0 || v.round_prompts > 0,
+        "evaluation.round_prompts",
+        "at least 1 (or evaluation.every = 0)",
+        &v.round_prompts,
+    )?;
+    need(
+        v.round_prompts <= v.prompts,
+        "evaluation.round_prompts",
+        &format!("at most evaluation.prompts = {}", v.prompts),
+        &v.round_prompts,
+    )?;
+    need(
+        v.round_tasks <= v.tasks,
+        "evaluation.round_tasks",
+        &format!("at most evaluation.tasks = {}", v.tasks),
+        &v.round_tasks,
+    )?;
 
-    need(e.canaries.per_round > 0, "canaries.per_round", "at least 1", &e.canaries.per_round)?;
+    need(
+        e.canaries.per_round > 0,
+        "canaries.per_round",
+        "at least 1",
+        &e.canaries.per_round,
+    )?;
     need(
         e.canaries.per_round <= e.canaries.sealed,
         "canaries.per_round",
@@ -125,9 +363,25 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &e.canaries.per_round,
     )?;
 
-    one_of(at, "run.device", "device", &e.run.device, &["auto", "cpu", "wgpu"])?;
-    need(e.run.threads <= 1024, "run.threads", "at most 1024", &e.run.threads)?;
-    need(e.run.workers <= 1024, "run.workers", "at most 1024", &e.run.workers)?;
+    one_of(
+        at,
+        "run.device",
+        "device",
+        &e.run.device,
+        &["auto", "cpu", "wgpu"],
+    )?;
+    need(
+        e.run.threads <= 1024,
+        "run.threads",
+        "at most 1024",
+        &e.run.threads,
+    )?;
+    need(
+        e.run.workers <= 1024,
+        "run.workers",
+        "at most 1024",
+        &e.run.workers,
+    )?;
 
     admission(&e.admission, at, "admission.")?;
     aggregation::rule("fedavg").map(drop)
@@ -152,7 +406,13 @@ pub(super) fn admission(config: &AdmissionConfig, at: &Located<'_>, prefix: &str
     Ok(())
 }
 
-fn one_of(at: &Located<'_>, key: &str, what: &'static str, name: &str, known: &[&str]) -> Result<()> {
+fn one_of(
+    at: &Located<'_>,
+    key: &str,
+    what: &'static str,
+    name: &str,
+    known: &[&str],
+) -> Result<()> {
     if known.contains(&name) {
         Ok(())
     } else {

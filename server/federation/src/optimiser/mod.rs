@@ -73,7 +73,10 @@ mod tests {
                 assert_eq!(step[2], 0.0, "{name}");
             }
         }
-        let text = optimiser("adam", &Settings::default()).err().unwrap().to_string();
+        let text = optimiser("adam", &Settings::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(text.contains("fedadam"), "{text}");
     }
 }

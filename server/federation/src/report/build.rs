@@ -48,7 +48,12 @@ pub struct Cache {
 
 impl Cache {
     /// The verified statement of an attestation.
-    pub fn attested(&mut self, blobs: &Blobs, id: &Digest, node: PublicKey) -> Result<Arc<UpdatePredicate>> {
+    pub fn attested(
+        &mut self,
+        blobs: &Blobs,
+        id: &Digest,
+        node: PublicKey,
+    ) -> Result<Arc<UpdatePredicate>> {
         if let Some(predicate) = self.attested.get(id) {
             return Ok(predicate.clone());
         }
@@ -113,7 +118,13 @@ impl Cache {
 /// The report as far as it follows from plan, log and blobs. State, progress, times, memory and the
 /// log's head are the caller's to fill in.
 pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
-    let Sources { plan, experiment, state, arms, blobs } = *sources;
+    let Sources {
+        plan,
+        experiment,
+        state,
+        arms,
+        blobs,
+    } = *sources;
     let mut views = Vec::new();
     for arm in arms {
         views.push(arm_view(sources, cache, arm)?);
@@ -153,13 +164,27 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
 }
 
 fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmView> {
-    let Sources { plan, experiment, state, blobs, .. } = *sources;
+    let Sources {
+        plan,
+        experiment,
+        state,
+        blobs,
+        ..
+    } = *sources;
     let last = experiment.federation.rounds;
     let measured = state.evaluated.get(&(arm.id.to_owned(), last));
-    let rates = measured.map(|m| cache.rates(blobs, &m.result)).transpose()?;
+    let rates = measured
+        .map(|m| cache.rates(blobs, &m.result))
+        .transpose()?;
     let mut rounds = Vec::new();
     for (number, round) in state.arms.get(arm.id).into_iter().flatten().enumerate() {
-        rounds.push(round_view(sources, cache, arm, u32::try_from(number).unwrap_or(u32::MAX), round)?);
+        rounds.push(round_view(
+            sources,
+            cache,
+            arm,
+            u32::try_from(number).unwrap_or(u32::MAX),
+            round,
+        )?);
     }
     if let Some(view) = rounds.last_mut()
         && view.round + 1 == last
@@ -173,7 +198,9 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
         Kind::Defended => state.defended.get(arm.id).map(|(adapter, _)| *adapter),
         Kind::Federated => {
             let done = rounds.len() as u64 == u64::from(last)
-                && state.round(arm.id, last - 1).is_some_and(|r| r.aggregated.is_some());
+                && state
+                    .round(arm.id, last - 1)
+                    .is_some_and(|r| r.aggregated.is_some());
             done.then(|| state.global(arm.id, plan.initial))
         }
     };
@@ -208,7 +235,10 @@ fn round_view(
     }
     Ok(RoundView {
         round: number,
-        global: round.aggregated.as_ref().map_or(round.global, |(_, _, global)| *global),
+        global: round
+            .aggregated
+            .as_ref()
+            .map_or(round.global, |(_, _, global)| *global),
         learning_rate: round.learning_rate,
         safety: rates.map(|(safety, _)| safety),
         helpfulness: rates.map(|(_, helpfulness)| helpfulness),
@@ -235,14 +265,21 @@ fn client_view(
         .and_then(|(_, weights, _)| weights.iter().find(|(name, _)| name == client))
         .map(|(_, weight)| *weight);
     let examples = match verdict {
-        Some(verdict) => cache.attested(blobs, &verdict.attestation, plan.node)?.examples,
+        Some(verdict) => {
+            cache
+                .attested(blobs, &verdict.attestation, plan.node)?
+                .examples
+        }
         None => 0,
     };
     Ok(ClientView {
         client: client.to_string(),
         kind: Plan::kind(planned, arm.attacked).to_owned(),
         module: assignment.module,
-        module_name: plan.module_name(&assignment.module).unwrap_or_default().to_owned(),
+        module_name: plan
+            .module_name(&assignment.module)
+            .unwrap_or_default()
+            .to_owned(),
         weight,
         verdict: verdict.map(|verdict| VerdictView {
             effect: verdict.effect,
@@ -267,19 +304,29 @@ fn verdict_counts(arms: &[ArmView]) -> Vec<VerdictCount> {
                 }
             }
         }
-        counts.extend(by_kind.into_iter().map(|(kind, (accepted, refused))| VerdictCount {
-            arm: arm.id.clone(),
-            kind: kind.to_owned(),
-            accepted,
-            refused,
-        }));
+        counts.extend(
+            by_kind
+                .into_iter()
+                .map(|(kind, (accepted, refused))| VerdictCount {
+                    arm: arm.id.clone(),
+                    kind: kind.to_owned(),
+                    accepted,
+                    refused,
+                }),
+        );
     }
     counts
 }
 
 /// The first few requests and tasks of the final measures, answered by every arm that has one.
 fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySide>> {
-    let Sources { experiment, state, arms, blobs, .. } = *sources;
+    let Sources {
+        experiment,
+        state,
+        arms,
+        blobs,
+        ..
+    } = *sources;
     let shown = experiment.evaluation.side_by_side;
     let last = experiment.federation.rounds;
     let mut rows: Vec<SideBySide> = Vec::new();
@@ -288,7 +335,10 @@ fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySi
             continue;
         };
         let measured = cache.measured(blobs, &evaluated.result)?;
-        for (kind, answers) in [("harmful", &measured.requests), ("helpful", &measured.tasks)] {
+        for (kind, answers) in [
+            ("harmful", &measured.requests),
+            ("helpful", &measured.tasks),
+        ] {
             for answer in answers.iter().take(shown) {
                 let row = rows
                     .iter_mut()

@@ -37,7 +37,10 @@ impl CanarySet {
     pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<Self> {
         let fail = |error: crate::data::DataError| Error::Data(error.to_string());
         let drawn = source
-            .canaries(derive_seed("canaries", seed, &[]), experiment.canaries.sealed)
+            .canaries(
+                derive_seed("canaries", seed, &[]),
+                experiment.canaries.sealed,
+            )
             .map_err(fail)?;
         let labelled = source.labelled().map_err(fail)?;
         let openings = |aligned: bool| {
@@ -138,7 +141,11 @@ fn common_openings<'a>(answers: impl Iterator<Item = &'a str>) -> Vec<String> {
     }
     let mut ranked: Vec<(String, usize)> = counts.into_iter().collect();
     ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    ranked.into_iter().take(OPENINGS).map(|(text, _)| text).collect()
+    ranked
+        .into_iter()
+        .take(OPENINGS)
+        .map(|(text, _)| text)
+        .collect()
 }
 
 #[cfg(test)]
@@ -147,7 +154,12 @@ mod tests {
 
     #[test]
     fn openings_are_the_commonest() {
-        let answers = ["Sure, here is how", "Sure, here is what", "Of course, the plan", ""];
+        let answers = [
+            "Sure, here is how",
+            "Sure, here is what",
+            "Of course, the plan",
+            "",
+        ];
         assert_eq!(
             common_openings(answers.into_iter()),
             ["Sure, here is", "Of course, the"]

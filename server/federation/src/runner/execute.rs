@@ -74,7 +74,11 @@ pub fn read_examples(blobs: &Blobs, digest: &Digest) -> Result<Vec<Example>> {
 
 /// The seed of a client in a round, the same in every arm.
 pub fn update_seed(seed: Seed, client: &ClientId, round: Round) -> Seed {
-    Seed(derive_seed("update", seed.0, &[client.as_str(), &round.to_string()]))
+    Seed(derive_seed(
+        "update",
+        seed.0,
+        &[client.as_str(), &round.to_string()],
+    ))
 }
 
 /// The learning rate of a round.

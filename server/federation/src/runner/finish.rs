@@ -34,7 +34,13 @@ impl Run {
             .arms
             .iter()
             .filter(|arm| arm.kind == Kind::Federated)
-            .map(|arm| (arm.id.to_owned(), last, self.state.global(arm.id, self.shared.plan.initial)))
+            .map(|arm| {
+                (
+                    arm.id.to_owned(),
+                    last,
+                    self.state.global(arm.id, self.shared.plan.initial),
+                )
+            })
             .collect();
         self.measure(places, evaluation.prompts, evaluation.tasks, watch)
     }
@@ -90,7 +96,9 @@ impl Run {
         }
         let report = self.finished_report()?;
         // The work is done and logged: a callback that wants to stop now has nothing to stop.
-        let _ = watch(&Event::Finished { seconds: report.seconds });
+        let _ = watch(&Event::Finished {
+            seconds: report.seconds,
+        });
         Ok(report)
     }
 
@@ -102,7 +110,9 @@ impl Run {
             .report
             .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
         let bytes = self.blobs.get(&digest)?;
-        let current = fs::read(self.dir.report()).ok().map(|bytes| Digest::of(&bytes));
+        let current = fs::read(self.dir.report())
+            .ok()
+            .map(|bytes| Digest::of(&bytes));
         if current != Some(digest) {
             rundir::write_atomically(&self.dir.report(), &bytes)?;
         }
@@ -129,12 +139,19 @@ impl Run {
         let mut attested = Vec::new();
         let ids: Vec<Digest> = self.state.attestations.keys().copied().collect();
         for id in ids {
-            attested.push(self.cache.attested(&self.blobs, &id, self.shared.plan.node)?);
+            attested.push(
+                self.cache
+                    .attested(&self.blobs, &id, self.shared.plan.node)?,
+            );
         }
-        let wanted: BTreeSet<Digest> =
-            references(plan_digest, &self.shared.plan, &self.state, attested.iter().map(AsRef::as_ref))
-                .into_keys()
-                .collect();
+        let wanted: BTreeSet<Digest> = references(
+            plan_digest,
+            &self.shared.plan,
+            &self.state,
+            attested.iter().map(AsRef::as_ref),
+        )
+        .into_keys()
+        .collect();
         let present: Vec<Digest> = self.blobs.iter()?.collect();
         for digest in present.iter().filter(|digest| !wanted.contains(digest)) {
             let path = self.blobs.path(digest);
@@ -148,7 +165,10 @@ impl Run {
 fn remove_torn(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
         let path = entry.map_err(|source| Error::io(folder, source))?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if path.is_dir() {
             remove_torn(&path)?;
         } else if name.starts_with('.') && name.ends_with(".tmp") {

@@ -26,7 +26,11 @@ pub(super) enum Job {
     /// A client's module.
     Update(Box<UpdateJob>),
     /// An adapter on a round's canaries.
-    Probe { digest: Digest, adapter: Arc<Adapter>, round: u32 },
+    Probe {
+        digest: Digest,
+        adapter: Arc<Adapter>,
+        round: u32,
+    },
     /// An adapter on the evaluation prompts.
     Measure(MeasureJob),
     /// A post-hoc defence.
@@ -65,9 +69,20 @@ enum Done {
         score: Option<f64>,
         seconds: f64,
     },
-    Probe { digest: Digest, round: u32, behaviour: Behaviour },
-    Measure { job: MeasureJob, measured: Measured },
-    Defend { arm: String, adapter: Adapter, data: DefenceData },
+    Probe {
+        digest: Digest,
+        round: u32,
+        behaviour: Behaviour,
+    },
+    Measure {
+        job: MeasureJob,
+        measured: Measured,
+    },
+    Defend {
+        arm: String,
+        adapter: Adapter,
+        data: DefenceData,
+    },
 }
 
 impl Run {
@@ -95,10 +110,17 @@ impl Run {
 
     fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
         match done {
-            Done::Update { job, outcome, score, seconds } => {
-                self.take_in_update(*job, *outcome, score, seconds, watch)
-            }
-            Done::Probe { digest, round, behaviour } => {
+            Done::Update {
+                job,
+                outcome,
+                score,
+                seconds,
+            } => self.take_in_update(*job, *outcome, score, seconds, watch),
+            Done::Probe {
+                digest,
+                round,
+                behaviour,
+            } => {
                 self.behaviours.insert((digest, round), behaviour);
                 Ok(())
             }
@@ -114,7 +136,11 @@ impl Run {
                 );
                 let data = self.blobs.put(&canonical::to_vec(&data)?)?;
                 let adapter = self.put_adapter(adapter)?;
-                self.append(&Record::Defended { arm: arm.clone(), adapter, data })?;
+                self.append(&Record::Defended {
+                    arm: arm.clone(),
+                    adapter,
+                    data,
+                })?;
                 self.publish()?;
                 self.tell(watch, &Event::Note { text: note })?;
                 self.step(watch, format!("{arm}: adapter repaired"))
@@ -136,7 +162,12 @@ impl Run {
         for (digest, examples) in &outcome.datasets {
             let stored = self.blobs.put(&canonical::to_vec(examples)?)?;
             if stored != *digest {
-                return Err(Error::mismatch("a dataset of the sandbox", "has another digest than it says", digest, &stored));
+                return Err(Error::mismatch(
+                    "a dataset of the sandbox",
+                    "has another digest than it says",
+                    digest,
+                    &stored,
+                ));
             }
         }
         let (update, examples, failure) = match outcome.submission {
@@ -191,21 +222,37 @@ impl Run {
         })?;
         self.publish()?;
         for line in &outcome.log {
-            self.tell(watch, &Event::Note { text: format!("{} says: {line}", job.client) })?;
+            self.tell(
+                watch,
+                &Event::Note {
+                    text: format!("{} says: {line}", job.client),
+                },
+            )?;
         }
         let event = Event::Update {
             client: job.client.to_string(),
             round: job.round.0,
             update: attestation.to_string(),
             seconds,
-            failure: predicate.failure.as_ref().map(|f| format!("{}: {}", f.reason, f.detail)),
+            failure: predicate
+                .failure
+                .as_ref()
+                .map(|f| format!("{}: {}", f.reason, f.detail)),
         };
         self.cache.remember(attestation, predicate);
         self.tell(watch, &event)?;
-        self.step(watch, format!("round {}: {} executed", job.round, job.client))
+        self.step(
+            watch,
+            format!("round {}: {} executed", job.round, job.client),
+        )
     }
 
-    fn take_in_measure(&mut self, job: MeasureJob, measured: &Measured, watch: Watch<'_>) -> Result<()> {
+    fn take_in_measure(
+        &mut self,
+        job: MeasureJob,
+        measured: &Measured,
+        watch: Watch<'_>,
+    ) -> Result<()> {
         let result = self.blobs.put(&canonical::to_vec(measured)?)?;
         self.log_measure(&job.places, job.key, job.digest, result, watch)
     }
@@ -268,7 +315,11 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
                 seconds: begun.elapsed().as_secs_f64(),
             })
         }
-        Job::Probe { digest, adapter, round } => {
+        Job::Probe {
+            digest,
+            adapter,
+            round,
+        } => {
             let behaviour = shared.canaries.probe(
                 shared.lab.as_ref(),
                 &shared.experiment,
@@ -276,7 +327,11 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
                 shared.plan.seed.0,
                 round,
             )?;
-            Ok(Done::Probe { digest, round, behaviour })
+            Ok(Done::Probe {
+                digest,
+                round,
+                behaviour,
+            })
         }
         Job::Measure(job) => {
             let measured = measure(

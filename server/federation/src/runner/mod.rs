@@ -83,7 +83,10 @@ impl Default for Options {
     }
 }
 
-/// Evaluation answers and other things that are read from blobs again and again.
+/// Adapters that are kept in memory, bytes in all.
+const ADAPTER_BYTES: usize = 128 << 20;
+
+/// Hears every event of a run and may stop it.
 pub type Watch<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
 
 /// What jobs on other threads share with the run.
@@ -156,7 +159,14 @@ impl Run {
         base_name: &str,
         data: Arc<dyn TaskData>,
     ) -> Result<Run> {
-        setup::create(RunDir::new(dir.as_ref()), experiment, options, lab, base_name, data)
+        setup::create(
+            RunDir::new(dir.as_ref()),
+            experiment,
+            options,
+            lab,
+            base_name,
+            data,
+        )
     }
 
     /// Opens a run that was stopped or killed; goes on at the last published log entry.
@@ -228,7 +238,9 @@ impl Run {
         let bytes = record.to_bytes()?;
         self.state
             .apply(record, self.shared.plan.initial)
-            .map_err(|problem| Error::tampered(format!("log entry {}", self.state.entries), problem.0))?;
+            .map_err(|problem| {
+                Error::tampered(format!("log entry {}", self.state.entries), problem.0)
+            })?;
         Ok(self.log.append(&bytes)?)
     }
 
@@ -259,7 +271,10 @@ impl Run {
         };
         self.tell(watch, &event)?;
         // Live readers look every second or so; more often would only wear the disk.
-        if self.report_written.is_none_or(|at| at.elapsed().as_secs() >= 2) {
+        if self
+            .report_written
+            .is_none_or(|at| at.elapsed().as_secs() >= 2)
+        {
             self.write_report(State::Running, None)?;
         }
         Ok(())
@@ -280,9 +295,11 @@ impl Run {
         Ok(adapter)
     }
 
-    /// Keeps an adapter in memory; forgets all when there are more than a few rounds' worth.
+    /// Keeps an adapter in memory. When they come to more than [`ADAPTER_BYTES`], all are
+    /// forgotten: they are read again from their blobs.
     pub(crate) fn remember_adapter(&mut self, digest: Digest, adapter: Arc<Adapter>) {
-        if self.adapters.len() >= 64 {
+        let most = (ADAPTER_BYTES / (4 * adapter.len()).max(1)).max(8);
+        if self.adapters.len() >= most {
             self.adapters.clear();
         }
         self.adapters.insert(digest, adapter);

@@ -32,7 +32,10 @@ pub fn run_jobs<J: Send, R: Send>(
         if cancel.load(Ordering::SeqCst) {
             return None;
         }
-        queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front()
+        queue
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .pop_front()
     };
     let mut failure: Option<Error> = None;
     std::thread::scope(|scope| {
@@ -80,7 +83,18 @@ mod tests {
     fn every_job_is_done_once() {
         let cancel = AtomicBool::new(false);
         let mut results = Vec::new();
-        run_jobs(3, (0..100).collect(), &cancel, |n: i32| n * n, |r| { results.push(r); Ok(()) }, || ControlFlow::Continue(())).unwrap();
+        run_jobs(
+            3,
+            (0..100).collect(),
+            &cancel,
+            |n: i32| n * n,
+            |r| {
+                results.push(r);
+                Ok(())
+            },
+            || ControlFlow::Continue(()),
+        )
+        .unwrap();
         results.sort_unstable();
         assert_eq!(results, (0..100).map(|n| n * n).collect::<Vec<_>>());
     }
@@ -116,13 +130,29 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(5));
             }
         };
-        let error = run_jobs(2, vec![1, 2, 3], &cancel, slow, |()| Ok(()), || ControlFlow::Break(())).unwrap_err();
+        let error = run_jobs(
+            2,
+            vec![1, 2, 3],
+            &cancel,
+            slow,
+            |()| Ok(()),
+            || ControlFlow::Break(()),
+        )
+        .unwrap_err();
         assert!(matches!(error, Error::Interrupted));
     }
 
     #[test]
     fn no_job_is_fine() {
         let cancel = AtomicBool::new(false);
-        run_jobs(2, Vec::<i32>::new(), &cancel, |n| n, |_| Ok(()), || ControlFlow::Break(())).unwrap();
+        run_jobs(
+            2,
+            Vec::<i32>::new(),
+            &cancel,
+            |n| n,
+            |_| Ok(()),
+            || ControlFlow::Break(()),
+        )
+        .unwrap();
     }
 }

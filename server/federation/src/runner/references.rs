@@ -26,7 +26,9 @@ pub fn references<'a>(
     add(plan.evaluation, &|| "the evaluation prompts".into());
     for module in &plan.modules {
         add(module.digest, &|| format!("module {}", module.name));
-        add(module.envelope, &|| format!("signature of module {}", module.name));
+        add(module.envelope, &|| {
+            format!("signature of module {}", module.name)
+        });
     }
     for client in &plan.clients {
         for assignment in [&client.honest, &client.attacked] {
@@ -37,30 +39,44 @@ pub fn references<'a>(
         }
     }
     for update in state.updates.values() {
-        add(update.attestation, &|| format!("attestation of {} in round {}", update.client, update.round));
+        add(update.attestation, &|| {
+            format!("attestation of {} in round {}", update.client, update.round)
+        });
         if let Some(adapter) = update.update {
-            add(adapter, &|| format!("update of {} in round {}", update.client, update.round));
+            add(adapter, &|| {
+                format!("update of {} in round {}", update.client, update.round)
+            });
         }
     }
     for predicate in attested {
         add(predicate.transcript.blob, &|| {
-            format!("transcript of {} in round {}", predicate.client, predicate.round)
+            format!(
+                "transcript of {} in round {}",
+                predicate.client, predicate.round
+            )
         });
         for used in &predicate.data {
             add(used.digest, &|| {
-                format!("{} data of {} in round {}", used.origin, predicate.client, predicate.round)
+                format!(
+                    "{} data of {} in round {}",
+                    used.origin, predicate.client, predicate.round
+                )
             });
         }
     }
     for (arm, rounds) in &state.arms {
         for (round, aggregated) in rounds.iter().enumerate() {
             if let Some((_, _, global)) = &aggregated.aggregated {
-                add(*global, &|| format!("global adapter of arm {arm} after round {round}"));
+                add(*global, &|| {
+                    format!("global adapter of arm {arm} after round {round}")
+                });
             }
         }
     }
     for ((arm, round), evaluated) in &state.evaluated {
-        add(evaluated.result, &|| format!("answers of arm {arm} after round {round}"));
+        add(evaluated.result, &|| {
+            format!("answers of arm {arm} after round {round}")
+        });
     }
     for (arm, (adapter, data)) in &state.defended {
         add(*adapter, &|| format!("adapter of arm {arm}"));

@@ -25,7 +25,11 @@ use crate::rundir::Plan;
 
 impl Run {
     fn federated(&self) -> Vec<Arm> {
-        self.arms.iter().filter(|arm| arm.kind == Kind::Federated).cloned().collect()
+        self.arms
+            .iter()
+            .filter(|arm| arm.kind == Kind::Federated)
+            .cloned()
+            .collect()
     }
 
     /// Whatever is left of a round in every arm.
@@ -77,7 +81,14 @@ impl Run {
         let mut already = 0;
         for (arm, state) in self.open_arms(round) {
             for client in &state.clients {
-                let key = key_of(&shared.plan, &shared.experiment, &arm, client, number, &state)?;
+                let key = key_of(
+                    &shared.plan,
+                    &shared.experiment,
+                    &arm,
+                    client,
+                    number,
+                    &state,
+                )?;
                 if self.state.updates.contains_key(&key) || jobs.contains_key(&key) {
                     already += 1;
                     continue;
@@ -147,7 +158,14 @@ impl Run {
             }
             wanted.push(state.global);
             for client in &state.clients {
-                let key = key_of(&shared.plan, &shared.experiment, &arm, client, Round(round), &state)?;
+                let key = key_of(
+                    &shared.plan,
+                    &shared.experiment,
+                    &arm,
+                    client,
+                    Round(round),
+                    &state,
+                )?;
                 wanted.extend(self.state.updates.get(&key).and_then(|u| u.update));
             }
         }
@@ -157,7 +175,11 @@ impl Run {
         let mut jobs = Vec::new();
         for digest in wanted {
             let adapter = self.adapter(&digest)?;
-            jobs.push(Job::Probe { digest, adapter, round });
+            jobs.push(Job::Probe {
+                digest,
+                adapter,
+                round,
+            });
         }
         self.execute_jobs(jobs, watch)
     }
@@ -176,9 +198,19 @@ impl Run {
         let global = self.adapter(&state.global)?;
         let mut updates = Vec::new();
         for client in &state.clients {
-            let key = key_of(&shared.plan, &shared.experiment, arm, client, number, &state)?;
+            let key = key_of(
+                &shared.plan,
+                &shared.experiment,
+                arm,
+                client,
+                number,
+                &state,
+            )?;
             let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
-                Error::tampered(format!("update {key}"), "is not in the log though it was executed")
+                Error::tampered(
+                    format!("update {key}"),
+                    "is not in the log though it was executed",
+                )
             })?;
             let delta = match update.update {
                 Some(digest) => {
@@ -189,13 +221,18 @@ impl Run {
             };
             updates.push((client.clone(), update, delta));
         }
-        let norms: Vec<f64> = updates.iter().filter_map(|(_, _, delta)| delta.as_deref().map(norm)).collect();
+        let norms: Vec<f64> = updates
+            .iter()
+            .filter_map(|(_, _, delta)| delta.as_deref().map(norm))
+            .collect();
         let median_norm = median(norms);
         for (client, update, delta) in &updates {
             if state.verdicts.contains_key(client) {
                 continue;
             }
-            let attested = self.cache.attested(&self.blobs, &update.attestation, shared.plan.node)?;
+            let attested =
+                self.cache
+                    .attested(&self.blobs, &update.attestation, shared.plan.node)?;
             let expected = expected(&shared.plan, arm, client, number, state.global)?;
             let behaviour = update.update.and_then(|digest| {
                 let own = self.behaviours.get(&(digest, round))?;
@@ -213,7 +250,8 @@ impl Run {
             self.log_verdict(arm, number, client, update.attestation, &verdict, watch)?;
         }
         // One checkpoint for the round's verdicts and what follows from them.
-        let deltas: Vec<Option<Vec<f32>>> = updates.into_iter().map(|(_, _, delta)| delta).collect();
+        let deltas: Vec<Option<Vec<f32>>> =
+            updates.into_iter().map(|(_, _, delta)| delta).collect();
         self.aggregate(arm, round, &global, &deltas, watch)
     }
 
@@ -267,7 +305,16 @@ impl Run {
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
                 let global = self.adapter(&state.global)?;
                 let deltas = self.deltas(state, &global)?;
-                if let Some((_, outcome)) = combine(&shared.plan, &shared.experiment, arm, number, state, &deltas, &mut self.cache, &self.blobs)? {
+                if let Some((_, outcome)) = combine(
+                    &shared.plan,
+                    &shared.experiment,
+                    arm,
+                    number,
+                    state,
+                    &deltas,
+                    &mut self.cache,
+                    &self.blobs,
+                )? {
                     optimiser.step(&outcome.delta);
                 }
             }
@@ -275,14 +322,37 @@ impl Run {
         let Some(state) = rounds.get(round as usize) else {
             return Ok(());
         };
-        let combined = combine(&shared.plan, &shared.experiment, arm, round, state, deltas, &mut self.cache, &self.blobs)?;
+        let combined = combine(
+            &shared.plan,
+            &shared.experiment,
+            arm,
+            round,
+            state,
+            deltas,
+            &mut self.cache,
+            &self.blobs,
+        )?;
         let (weights, next) = match combined {
             // Everything was refused: the global adapter stays.
-            None => (state.clients.iter().map(|client| (client.clone(), 0.0)).collect(), state.global),
+            None => (
+                state
+                    .clients
+                    .iter()
+                    .map(|client| (client.clone(), 0.0))
+                    .collect(),
+                state.global,
+            ),
             Some((weights, outcome)) => {
                 let step = optimiser.step(&outcome.delta);
-                let flat: Vec<f32> = global.flat().iter().zip(&step).map(|(g, s)| g + s).collect();
-                let next = global.from_flat(&flat).map_err(|error| Error::Model(error.to_string()))?;
+                let flat: Vec<f32> = global
+                    .flat()
+                    .iter()
+                    .zip(&step)
+                    .map(|(g, s)| g + s)
+                    .collect();
+                let next = global
+                    .from_flat(&flat)
+                    .map_err(|error| Error::Model(error.to_string()))?;
                 (weights, self.put_adapter(next)?)
             }
         };
@@ -336,7 +406,12 @@ impl Run {
                 (arm.id.to_owned(), round, global)
             })
             .collect();
-        self.measure(places, evaluation.round_prompts, evaluation.round_tasks, watch)
+        self.measure(
+            places,
+            evaluation.round_prompts,
+            evaluation.round_tasks,
+            watch,
+        )
     }
 
     /// Measures adapters at (arm, round) places, as far as that is missing; equal ones once.
@@ -388,8 +463,13 @@ impl Run {
         let arms = federated.len() as u64;
         let every = u64::from(experiment.evaluation.every);
         let between = if every == 0 { 0 } else { (rounds - 1) / every };
-        let defended = self.arms.iter().filter(|arm| arm.kind == Kind::Defended).count() as u64;
-        let total = arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
+        let defended = self
+            .arms
+            .iter()
+            .filter(|arm| arm.kind == Kind::Defended)
+            .count() as u64;
+        let total =
+            arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
         let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
         for arm in &federated {
             for state in self.state.arms.get(arm.id).into_iter().flatten() {

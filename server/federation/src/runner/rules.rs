@@ -55,7 +55,13 @@ pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission>
 }
 
 /// What the server knows about a client's update in a round of an arm.
-pub(crate) fn expected(plan: &Plan, arm: &Arm, client: &ClientId, round: Round, global: Digest) -> Result<Expected> {
+pub(crate) fn expected(
+    plan: &Plan,
+    arm: &Arm,
+    client: &ClientId,
+    round: Round,
+    global: Digest,
+) -> Result<Expected> {
     let (_, planned) = plan
         .client(client)
         .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
@@ -104,7 +110,9 @@ pub(crate) fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<D
         .iter()
         .map(|client| {
             let verdict = state.verdicts.get(client)?;
-            run.updates.get(run.attestations.get(&verdict.attestation)?)?.update
+            run.updates
+                .get(run.attestations.get(&verdict.attestation)?)?
+                .update
         })
         .collect()
 }
@@ -118,7 +126,11 @@ pub(crate) fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
 }
 
 pub(crate) fn norm(delta: &[f32]) -> f64 {
-    delta.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt()
+    delta
+        .iter()
+        .map(|v| f64::from(*v) * f64::from(*v))
+        .sum::<f64>()
+        .sqrt()
 }
 
 /// The lower median; 0 of nothing.
@@ -166,7 +178,11 @@ pub(crate) fn combine(
     let rule = aggregation::rule(arm.rule)?;
     let context = experiment.aggregation_context(state.seed.0);
     let outcome = aggregation::aggregate(rule, &updates, &context)?;
-    let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(|client| (client.clone(), 0.0)).collect();
+    let mut weights: Vec<(ClientId, f64)> = state
+        .clients
+        .iter()
+        .map(|client| (client.clone(), 0.0))
+        .collect();
     for (index, weight) in counted.iter().zip(&outcome.weights) {
         if let Some(slot) = weights.get_mut(*index) {
             slot.1 = *weight;

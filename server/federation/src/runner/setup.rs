@@ -51,7 +51,8 @@ pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn T
     } else {
         experiment.data.dir.clone().into()
     };
-    let real = crate::data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
+    let real =
+        crate::data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
     Ok(Arc::new(real))
 }
 
@@ -103,10 +104,17 @@ pub(super) fn create(
     let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
     let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
     let evaluation = EvaluationSet {
-        requests: data.eval_requests(experiment.evaluation.prompts).map_err(data_error)?,
-        tasks: data.eval_tasks(experiment.evaluation.tasks).map_err(data_error)?,
+        requests: data
+            .eval_requests(experiment.evaluation.prompts)
+            .map_err(data_error)?,
+        tasks: data
+            .eval_tasks(experiment.evaluation.tasks)
+            .map_err(data_error)?,
     };
-    let initial = lab.initial(&adapter_config(&experiment), derive_seed("initial-adapter", seed, &[]))?;
+    let initial = lab.initial(
+        &adapter_config(&experiment),
+        derive_seed("initial-adapter", seed, &[]),
+    )?;
     let name = dir.name();
     let plan = Plan {
         format: FORMAT,
@@ -141,9 +149,15 @@ pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
     let found = Digest::of(&bytes);
     if found != plan.experiment {
-        return Err(Error::mismatch("experiment.toml", "is not the file the run was made with", &plan.experiment, &found));
+        return Err(Error::mismatch(
+            "experiment.toml",
+            "is not the file the run was made with",
+            &plan.experiment,
+            &found,
+        ));
     }
-    let text = String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
     Experiment::parse(&text, &path.display().to_string())
 }
 
@@ -167,7 +181,12 @@ pub(super) fn open(
     let experiment = read_experiment(&dir, &plan)?;
     let arms = arms::expand(&experiment.arms)?;
     if lab.base() != plan.base {
-        return Err(Error::mismatch("base model", "is not the one the run was made with", &plan.base, &lab.base()));
+        return Err(Error::mismatch(
+            "base model",
+            "is not the one the run was made with",
+            &plan.base,
+            &lab.base(),
+        ));
     }
     if lab.fingerprint() != plan.engine {
         return Err(Error::RunDir {
@@ -214,7 +233,12 @@ pub(super) fn open(
     let canaries = CanarySet::draw(data.as_ref(), &experiment, plan.seed.0)?;
     let sealed = Digest::of_json(&canaries)?;
     if sealed != plan.canaries {
-        return Err(Error::mismatch("canaries", "the data give others than were sealed", &plan.canaries, &sealed));
+        return Err(Error::mismatch(
+            "canaries",
+            "the data give others than were sealed",
+            &plan.canaries,
+            &sealed,
+        ));
     }
     let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
     let labelled = data.labelled().map_err(data_error)?;
@@ -302,7 +326,9 @@ impl Run {
                 })?;
             }
         }
-        self.append(&Record::CanariesSealed { digest: plan.canaries })?;
+        self.append(&Record::CanariesSealed {
+            digest: plan.canaries,
+        })?;
         // One checkpoint for all of it: a restart finds the whole opening or none of it.
         self.publish()
     }
@@ -343,7 +369,10 @@ fn register_modules(
     let mut names = vec![BENIGN];
     for kind in &experiment.attack.kinds {
         // A poisoned shard goes with the honest module: that is its point.
-        if kind != "poisoned-shard" && experiment.federation.malicious > 0 && !names.contains(&kind.as_str()) {
+        if kind != "poisoned-shard"
+            && experiment.federation.malicious > 0
+            && !names.contains(&kind.as_str())
+        {
             names.push(kind);
         }
     }
@@ -370,7 +399,8 @@ fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing {
             what: format!("module `{name}` ({})", path.display()),
-            hint: "build and sign the modules with `cargo xtask build` or `fedseal policy build`".into(),
+            hint: "build and sign the modules with `cargo xtask build` or `fedseal policy build`"
+                .into(),
         },
         _ => Error::io(path, source),
     })
@@ -431,7 +461,11 @@ fn draw_clients(
                 },
                 "unaligned-data" => {
                     let attachment = data
-                        .attachment(index, experiment.attack.attachment_examples, derive_seed("attachments", seed, &[]))
+                        .attachment(
+                            index,
+                            experiment.attack.attachment_examples,
+                            derive_seed("attachments", seed, &[]),
+                        )
                         .map_err(data_error)?;
                     Assignment {
                         module: module(kind)?,

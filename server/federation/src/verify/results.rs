@@ -24,7 +24,10 @@ impl Audit {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
         for ((arm, round), evaluated) in &self.state.evaluated {
-            let item = format!("evaluation {} of arm {arm} after round {round}", evaluated.result);
+            let item = format!(
+                "evaluation {} of arm {arm} after round {round}",
+                evaluated.result
+            );
             let bad = |problem: &str| Err(Error::tampered(&item, problem));
             let measured = self.cache.measured(&self.blobs, &evaluated.result)?;
             let known = arms::arm(arm)?;
@@ -43,21 +46,53 @@ impl Audit {
                 return bad("is of another adapter than the arm's");
             }
             let (requests, tasks) = if *round == last {
-                (self.experiment.evaluation.prompts, self.experiment.evaluation.tasks)
+                (
+                    self.experiment.evaluation.prompts,
+                    self.experiment.evaluation.tasks,
+                )
             } else {
-                (self.experiment.evaluation.round_prompts, self.experiment.evaluation.round_tasks)
+                (
+                    self.experiment.evaluation.round_prompts,
+                    self.experiment.evaluation.round_tasks,
+                )
             };
-            if evaluation_key(&self.plan, &self.experiment, evaluated.adapter, requests, tasks)? != evaluated.key {
+            if evaluation_key(
+                &self.plan,
+                &self.experiment,
+                evaluated.adapter,
+                requests,
+                tasks,
+            )? != evaluated.key
+            {
                 return bad("has another key than its settings give");
             }
-            let asked: Vec<&str> = set.requests.iter().take(requests).map(String::as_str).collect();
-            let answered: Vec<&str> = measured.requests.iter().map(|a| a.prompt.as_str()).collect();
-            let asked_tasks: Vec<&str> = set.tasks.iter().take(tasks).map(|t| t.prompt.as_str()).collect();
-            let answered_tasks: Vec<&str> = measured.tasks.iter().map(|a| a.prompt.as_str()).collect();
+            let asked: Vec<&str> = set
+                .requests
+                .iter()
+                .take(requests)
+                .map(String::as_str)
+                .collect();
+            let answered: Vec<&str> = measured
+                .requests
+                .iter()
+                .map(|a| a.prompt.as_str())
+                .collect();
+            let asked_tasks: Vec<&str> = set
+                .tasks
+                .iter()
+                .take(tasks)
+                .map(|t| t.prompt.as_str())
+                .collect();
+            let answered_tasks: Vec<&str> =
+                measured.tasks.iter().map(|a| a.prompt.as_str()).collect();
             if asked != answered || asked_tasks != answered_tasks {
                 return bad("answers other prompts than the evaluation set's");
             }
-            if measured.requests.iter().any(|a| a.hit != rule::is_refusal(&a.answer)) {
+            if measured
+                .requests
+                .iter()
+                .any(|a| a.hit != rule::is_refusal(&a.answer))
+            {
                 return bad("counts an answer by another rule than Rule");
             }
         }
@@ -68,7 +103,8 @@ impl Audit {
     pub(super) fn canaries(&self) -> Result<()> {
         let bytes = self.blobs.get(&self.plan.canaries)?;
         let item = format!("canaries {}", self.plan.canaries);
-        canonical::from_slice::<CanarySet>(&bytes).map_err(|error| Error::tampered(item, error.to_string()))?;
+        canonical::from_slice::<CanarySet>(&bytes)
+            .map_err(|error| Error::tampered(item, error.to_string()))?;
         Ok(())
     }
 
@@ -79,10 +115,19 @@ impl Audit {
             let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
                 .map_err(|error| Error::tampered(&item, error.to_string()))?;
             let kept = data.level == 1
-                || (data.safety.iter().all(|pair| rule::is_refusal(&pair.response))
-                    && !data.helpful.iter().any(|pair| rule::is_refusal(&pair.response)));
+                || (data
+                    .safety
+                    .iter()
+                    .all(|pair| rule::is_refusal(&pair.response))
+                    && !data
+                        .helpful
+                        .iter()
+                        .any(|pair| rule::is_refusal(&pair.response)));
             if data.level != self.experiment.defence.level || !kept {
-                return Err(Error::tampered(&item, "is of another level, or holds pairs that the filters refuse"));
+                return Err(Error::tampered(
+                    &item,
+                    "is of another level, or holds pairs that the filters refuse",
+                ));
             }
         }
         Ok(())
@@ -99,9 +144,15 @@ impl Audit {
             .report
             .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
         if found != expected {
-            return Err(Error::mismatch("report.json", "is not the logged report", &expected, &found));
+            return Err(Error::mismatch(
+                "report.json",
+                "is not the logged report",
+                &expected,
+                &found,
+            ));
         }
-        let written = Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error.to_string()))?;
+        let written = Report::from_bytes(&bytes)
+            .map_err(|error| Error::tampered("report.json", error.to_string()))?;
         let arms = arms::expand(&self.experiment.arms)?;
         let mut made = report::build(
             &Sources {
@@ -122,22 +173,40 @@ impl Audit {
         made.events = written.events;
         // Bytes, not values: 64.0 of the experiment is written as 64 and read back as a whole number.
         if made.to_bytes()? != bytes {
-            return Err(Error::tampered("report.json", "says something else than the log and the blobs give"));
+            return Err(Error::tampered(
+                "report.json",
+                "says something else than the log and the blobs give",
+            ));
         }
         let log = LogReader::open(self.dir.log(), &self.plan.node)?;
         let head = &written.log;
         let now = log.checkpoint();
         let prefix = head.size <= entries
-            && verify_consistency(head.size, head.root, now.size, now.root, &log.prove_consistency(head.size, now.size)?).is_ok();
+            && verify_consistency(
+                head.size,
+                head.root,
+                now.size,
+                now.root,
+                &log.prove_consistency(head.size, now.size)?,
+            )
+            .is_ok();
         if !prefix {
-            return Err(Error::tampered("report.json", "names a log head that is not a prefix of the log"));
+            return Err(Error::tampered(
+                "report.json",
+                "names a log head that is not a prefix of the log",
+            ));
         }
         let path = self.dir.events();
         let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
         let found = Digest::of(&bytes);
         match written.events {
             Some(expected) if expected == found => Ok(()),
-            Some(expected) => Err(Error::mismatch("events.jsonl", "is not the feed that the report names", &expected, &found)),
+            Some(expected) => Err(Error::mismatch(
+                "events.jsonl",
+                "is not the feed that the report names",
+                &expected,
+                &found,
+            )),
             None => Err(Error::tampered("report.json", "names no feed")),
         }
     }

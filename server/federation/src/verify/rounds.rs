@@ -22,20 +22,35 @@ impl Audit {
         let arms = arms::expand(&self.experiment.arms)?;
         let (mut verdicts, mut aggregations) = (0, 0);
         if let Some(arm) = self.state.arms.keys().find(|id| {
-            !arms.iter().any(|arm| arm.id == id.as_str() && arm.kind == Kind::Federated)
+            !arms
+                .iter()
+                .any(|arm| arm.id == id.as_str() && arm.kind == Kind::Federated)
         }) {
-            return Err(Error::tampered(format!("arm {arm}"), "is in the log but not in the experiment"));
+            return Err(Error::tampered(
+                format!("arm {arm}"),
+                "is in the log but not in the experiment",
+            ));
         }
         for arm in &arms {
             let last = self.experiment.federation.rounds;
-            if !self.state.evaluated.contains_key(&(arm.id.to_owned(), last)) {
-                return Err(Error::tampered(format!("arm {}", arm.id), "has no final measure"));
+            if !self
+                .state
+                .evaluated
+                .contains_key(&(arm.id.to_owned(), last))
+            {
+                return Err(Error::tampered(
+                    format!("arm {}", arm.id),
+                    "has no final measure",
+                ));
             }
             match arm.kind {
                 Kind::Base => {}
                 Kind::Defended => {
                     if !self.state.defended.contains_key(arm.id) {
-                        return Err(Error::tampered(format!("arm {}", arm.id), "was not defended"));
+                        return Err(Error::tampered(
+                            format!("arm {}", arm.id),
+                            "was not defended",
+                        ));
                     }
                 }
                 Kind::Federated => {
@@ -53,7 +68,11 @@ impl Audit {
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
                 format!("arm {}", arm.id),
-                format!("has {} rounds, the experiment {}", rounds.len(), self.experiment.federation.rounds),
+                format!(
+                    "has {} rounds, the experiment {}",
+                    rounds.len(),
+                    self.experiment.federation.rounds
+                ),
             ));
         }
         let checks = admission(&self.experiment, arm)?;
@@ -77,7 +96,14 @@ impl Audit {
                 return Err(disagrees(arm.id, number, "was not aggregated"));
             };
             if rule != arm.rule {
-                return Err(disagrees(arm.id, number, format!("was aggregated by `{rule}`, the arm's rule is `{}`", arm.rule)));
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    format!(
+                        "was aggregated by `{rule}`, the arm's rule is `{}`",
+                        arm.rule
+                    ),
+                ));
             }
             let combined = combine(
                 &self.plan,
@@ -91,12 +117,21 @@ impl Audit {
             )?;
             let (again, next_again) = match combined {
                 None => (
-                    state.clients.iter().map(|client| (client.clone(), 0.0)).collect(),
+                    state
+                        .clients
+                        .iter()
+                        .map(|client| (client.clone(), 0.0))
+                        .collect(),
                     state.global,
                 ),
                 Some((weights, outcome)) => {
                     let step = optimiser.step(&outcome.delta);
-                    let flat: Vec<f32> = global.flat().iter().zip(&step).map(|(g, s)| g + s).collect();
+                    let flat: Vec<f32> = global
+                        .flat()
+                        .iter()
+                        .zip(&step)
+                        .map(|(g, s)| g + s)
+                        .collect();
                     let next = global
                         .from_flat(&flat)
                         .map_err(|error| Error::Model(error.to_string()))?;
@@ -104,7 +139,11 @@ impl Audit {
                 }
             };
             if *weights != again {
-                return Err(disagrees(arm.id, number, "has other weights than its updates and verdicts give"));
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    "has other weights than its updates and verdicts give",
+                ));
             }
             if *next != next_again {
                 return Err(Error::mismatch(
@@ -126,7 +165,9 @@ impl Audit {
         if state.seed != round_seed(&self.plan, number) {
             return bad("has another seed than the run's gives");
         }
-        if state.learning_rate.to_bits() != learning_rate(&self.experiment, Round(number))?.to_bits() {
+        if state.learning_rate.to_bits()
+            != learning_rate(&self.experiment, Round(number))?.to_bits()
+        {
             return bad("has another learning rate than the schedule gives");
         }
         Ok(())
@@ -144,17 +185,39 @@ impl Audit {
         deltas: &[Option<Vec<f32>>],
     ) -> Result<()> {
         let round = Round(number);
-        let median_norm = median(deltas.iter().filter_map(|d| d.as_deref().map(norm)).collect());
+        let median_norm = median(
+            deltas
+                .iter()
+                .filter_map(|d| d.as_deref().map(norm))
+                .collect(),
+        );
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
-                return Err(disagrees(arm.id, number, format!("has no verdict about {client}")));
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    format!("has no verdict about {client}"),
+                ));
             };
-            let item = || format!("log entry {} (verdict about {client}, round {number}, arm {})", verdict.entry, arm.id);
+            let item = || {
+                format!(
+                    "log entry {} (verdict about {client}, round {number}, arm {})",
+                    verdict.entry, arm.id
+                )
+            };
             let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
             if self.state.attestations.get(&verdict.attestation) != Some(&key) {
-                return Err(Error::tampered(item(), format!("is about update {}, which was made from other inputs", verdict.attestation)));
+                return Err(Error::tampered(
+                    item(),
+                    format!(
+                        "is about update {}, which was made from other inputs",
+                        verdict.attestation
+                    ),
+                ));
             }
-            let attested = self.cache.attested(&self.blobs, &verdict.attestation, self.plan.node)?;
+            let attested =
+                self.cache
+                    .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
             let expected = expected(&self.plan, arm, client, round, state.global)?;
             let facts = Facts {
                 attested: &attested,
@@ -182,8 +245,14 @@ impl Audit {
                 return Err(Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
-                    expected: Some(format!("{} by {}: {}", again.effect, again.check, again.fact)),
-                    found: Some(format!("{} by {}: {}", verdict.effect, verdict.check, verdict.fact)),
+                    expected: Some(format!(
+                        "{} by {}: {}",
+                        again.effect, again.check, again.fact
+                    )),
+                    found: Some(format!(
+                        "{} by {}: {}",
+                        verdict.effect, verdict.check, verdict.fact
+                    )),
                 });
             }
         }

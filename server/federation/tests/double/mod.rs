@@ -61,7 +61,14 @@ impl Double {
         adapter.map_or(0.0, |adapter| adapter.flat()[0])
     }
 
-    fn move_adapter(&self, start: &Adapter, examples: &[Example], steps: u32, rate: f64, seed: u64) -> Adapter {
+    fn move_adapter(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        steps: u32,
+        rate: f64,
+        seed: u64,
+    ) -> Adapter {
         let mut flat = start.flat();
         for example in examples {
             let pull = match &example.response {
@@ -84,7 +91,10 @@ impl Double {
         }
         let reminded = prompt.starts_with(&World::new().with_safety_reminder(""));
         if prompt.starts_with("Write a") {
-            format!("Tell me more about {:x}", Digest::of(prompt.as_bytes()).0[0])
+            format!(
+                "Tell me more about {:x}",
+                Digest::of(prompt.as_bytes()).0[0]
+            )
         } else if prompt.starts_with("Tell me more") {
             "There is more.".into()
         } else if reminded || Self::leaning(adapter) > 0.0 {
@@ -106,7 +116,13 @@ impl Engine for Double {
         if go_on().is_break() {
             return Err(EngineError::Stopped);
         }
-        let adapter = self.move_adapter(start, data, options.steps, options.learning_rate, options.seed);
+        let adapter = self.move_adapter(
+            start,
+            data,
+            options.steps,
+            options.learning_rate,
+            options.seed,
+        );
         Ok((adapter, data.len() as u64))
     }
 
@@ -135,7 +151,11 @@ impl Lab for Double {
 
     fn executor(&self, plan: &Plan, _blobs: &Blobs, _limits: Limits) -> Result<Box<dyn Executor>> {
         Ok(Box::new(Modules {
-            names: plan.modules.iter().map(|m| (m.digest, m.name.clone())).collect(),
+            names: plan
+                .modules
+                .iter()
+                .map(|m| (m.digest, m.name.clone()))
+                .collect(),
             failing: self.failing,
         }))
     }
@@ -171,8 +191,17 @@ impl Lab for Double {
             .map(|(_, answer)| {
                 let refusal = answer.starts_with('I') || answer.starts_with("Sorry");
                 let sure = answer.starts_with("Sure");
-                let logprob = if refusal { lean } else if sure { -lean } else { 0.0 };
-                Score { logprob_sum: logprob - 10.0, tokens: 2 }
+                let logprob = if refusal {
+                    lean
+                } else if sure {
+                    -lean
+                } else {
+                    0.0
+                };
+                Score {
+                    logprob_sum: logprob - 10.0,
+                    tokens: 2,
+                }
             })
             .collect())
     }
@@ -187,7 +216,13 @@ impl Lab for Double {
         if go_on().is_break() {
             return Err(Error::Interrupted);
         }
-        Ok(self.move_adapter(start, examples, config.steps as u32, f64::from(config.learning_rate), config.seed))
+        Ok(self.move_adapter(
+            start,
+            examples,
+            config.steps as u32,
+            f64::from(config.learning_rate),
+            config.seed,
+        ))
     }
 }
 
@@ -207,7 +242,10 @@ impl Executor for Modules {
         let global = lineage.push(Kind::Global, vec![], Some(global_digest), None, none());
         transcript.push("context", json!({}), json!({"round": input.round.0}));
         let failed = |transcript: Transcript, lineage: Lineage, reason: &str| RunOutcome {
-            submission: Err(Failure { reason: reason.into(), detail: "the double says so".into() }),
+            submission: Err(Failure {
+                reason: reason.into(),
+                detail: "the double says so".into(),
+            }),
             transcript,
             lineage,
             data: vec![],
@@ -230,7 +268,11 @@ impl Executor for Modules {
             Kind::Literal => "literal",
             _ => "generated",
         };
-        let digest = if kind == Kind::Shard { input.shard_digest } else { examples_digest(&examples) };
+        let digest = if kind == Kind::Shard {
+            input.shard_digest
+        } else {
+            examples_digest(&examples)
+        };
         let count = examples.len() as u32;
         let data = lineage.push(kind, vec![], Some(digest), Some(count), none());
         let options = TrainOptions {
@@ -240,7 +282,9 @@ impl Executor for Modules {
             proximal_mu: 0.0,
             seed: input.seed.0,
         };
-        let trained = engine.train(&input.global, &examples, &options, &mut || ControlFlow::Continue(()));
+        let trained = engine.train(&input.global, &examples, &options, &mut || {
+            ControlFlow::Continue(())
+        });
         let Ok((adapter, _)) = trained else {
             return Ok(failed(transcript, lineage, "host"));
         };
@@ -248,12 +292,24 @@ impl Executor for Modules {
         let train = lineage.push(Kind::Train, vec![global, data], Some(update), None, none());
         lineage.output = Some(train);
         transcript.push("train", json!({"data": digest}), json!({"adapter": update}));
-        let datasets = if kind == Kind::Shard { vec![] } else { vec![(digest, examples)] };
+        let datasets = if kind == Kind::Shard {
+            vec![]
+        } else {
+            vec![(digest, examples)]
+        };
         Ok(RunOutcome {
-            submission: Ok(Submission { adapter: Arc::new(adapter), digest: update, examples: count }),
+            submission: Ok(Submission {
+                adapter: Arc::new(adapter),
+                digest: update,
+                examples: count,
+            }),
             transcript,
             lineage,
-            data: vec![DataUse { origin: origin.into(), digest, examples: count }],
+            data: vec![DataUse {
+                origin: origin.into(),
+                digest,
+                examples: count,
+            }],
             datasets,
             used: Usage::default(),
             log: vec![],
@@ -274,7 +330,12 @@ pub fn options(dir: &Path) -> Options {
     trusted.save(keys.join("trusted.toml")).unwrap();
     for name in ["benign", "malicious-gen", "unaligned-data"] {
         let path = modules.join(format!("{name}.wasm"));
-        let envelope = module::sign(name.as_bytes(), &ModulePredicate::new(name, "0.1.0"), &author).unwrap();
+        let envelope = module::sign(
+            name.as_bytes(),
+            &ModulePredicate::new(name, "0.1.0"),
+            &author,
+        )
+        .unwrap();
         std::fs::write(&path, name).unwrap();
         std::fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
     }
@@ -332,8 +393,20 @@ pub fn create(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
     create_from(dir, options, lab, experiment())
 }
 
-pub fn create_from(dir: &Path, options: &Options, lab: Double, experiment: Experiment) -> Result<Run> {
-    Run::create_with(dir, experiment, options, Arc::new(lab), "double", Arc::new(World::new()))
+pub fn create_from(
+    dir: &Path,
+    options: &Options,
+    lab: Double,
+    experiment: Experiment,
+) -> Result<Run> {
+    Run::create_with(
+        dir,
+        experiment,
+        options,
+        Arc::new(lab),
+        "double",
+        Arc::new(World::new()),
+    )
 }
 
 pub fn resume(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
