@@ -9,7 +9,14 @@ use crate::{Outcome, build, setup};
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub fn test(arguments: &[String]) -> Outcome {
     let started = Instant::now();
-    build::everything()?;
+    setup::for_build()?;
+    build::web()?;
+    say("Building everything with its tests");
+    // The tests' own dependencies add features, so a plain build before them would build twice.
+    let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
+    words.extend(build::features());
+    cargo(&words, &[])?;
+    build::policies()?;
     say("Rust tests");
     let mut words = vec!["test", "--workspace"];
     words.extend(build::features());
