@@ -1,7 +1,7 @@
 // What the pages are tested against: a server that runs already (FEDSEAL_URL), the real program with
 // a real small run (FEDSEAL names the binary), or the fixture.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -29,7 +29,11 @@ async function real(binary) {
     });
     server.on('exit', (code) => reject(new Error(`fedseal serve ended with ${code}`)));
   });
-  const run = start(['run', 'experiments/tiny.toml', '--out', join(folder, 'tiny'), '--quiet', '--no-figures']);
+  // The tiny run with more rounds: its own two are over before a browser has opened a page.
+  const tiny = await readFile(join(ROOT, 'experiments/tiny.toml'), 'utf8');
+  const experiment = join(folder, 'tiny.toml');
+  await writeFile(experiment, tiny.replace(/^rounds = .*$/m, 'rounds = 40'));
+  const run = start(['run', experiment, '--out', join(folder, 'tiny'), '--quiet', '--no-figures']);
   run.stdout.resume();
   const ended = new Promise((resolve) => run.on('exit', resolve));
   // The report's first version comes when the model is loaded.

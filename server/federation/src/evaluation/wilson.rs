@@ -26,7 +26,13 @@ impl Share {
     pub fn new(hits: u64, n: u64) -> Self {
         let hits = hits.min(n);
         if n == 0 {
-            return Self { hits, n, rate: 0.0, low: 0.0, high: 1.0 };
+            return Self {
+                hits,
+                n,
+                rate: 0.0,
+                low: 0.0,
+                high: 1.0,
+            };
         }
         let total = n as f64;
         let rate = hits as f64 / total;
@@ -37,8 +43,16 @@ impl Share {
             hits,
             n,
             rate,
-            low: if hits == 0 { 0.0 } else { (centre - half).max(0.0) },
-            high: if hits == n { 1.0 } else { (centre + half).min(1.0) },
+            low: if hits == 0 {
+                0.0
+            } else {
+                (centre - half).max(0.0)
+            },
+            high: if hits == n {
+                1.0
+            } else {
+                (centre + half).min(1.0)
+            },
         }
     }
 

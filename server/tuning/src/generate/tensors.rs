@@ -19,7 +19,10 @@ pub(super) struct HostCache {
 impl HostCache {
     /// Of an empty text.
     pub(super) fn new(layers: usize) -> Self {
-        Self { keys: vec![Vec::new(); layers], values: vec![Vec::new(); layers] }
+        Self {
+            keys: vec![Vec::new(); layers],
+            values: vec![Vec::new(); layers],
+        }
     }
 }
 
@@ -39,12 +42,24 @@ pub(super) fn read(
     let hidden = if caches.iter().all(|cache| before(cache) == 0) {
         let segments = Segments::from_lengths(fresh.iter().map(|ids| ids.len()));
         let last: Vec<usize> = segments.ranges().map(|range| range.end - 1).collect();
-        let attend = Prefill { segments: &segments, caches, width, error: &mut error };
-        model.decoder().forward(&ids, &segments.positions(), attend, lora, Some(&last))
+        let attend = Prefill {
+            segments: &segments,
+            caches,
+            width,
+            error: &mut error,
+        };
+        model
+            .decoder()
+            .forward(&ids, &segments.positions(), attend, lora, Some(&last))
     } else {
         let positions: Vec<u32> = caches.iter().map(|cache| before(cache) as u32).collect();
-        let attend = Cached { caches, error: &mut error };
-        model.decoder().forward(&ids, &positions, attend, lora, None)
+        let attend = Cached {
+            caches,
+            error: &mut error,
+        };
+        model
+            .decoder()
+            .forward(&ids, &positions, attend, lora, None)
     };
     error.map_or(Ok(hidden), Err)
 }
@@ -123,8 +138,10 @@ fn attend_row(
     let scale = 1.0 / (head_dim as f32).sqrt();
     let width = kv_heads * head_dim;
     let mut scores = vec![0.0f32; keys.len() / width];
-    for (head, (q, mixed)) in
-        q.chunks_exact(head_dim).zip(mixed.chunks_exact_mut(head_dim)).enumerate()
+    for (head, (q, mixed)) in q
+        .chunks_exact(head_dim)
+        .zip(mixed.chunks_exact_mut(head_dim))
+        .enumerate()
     {
         let offset = head / group * head_dim;
         let mut top = f32::NEG_INFINITY;

@@ -279,19 +279,26 @@ impl TaskData for RealData {
         enough("canary tasks", n, self.canary_pairs.len())?;
         Ok(Canaries {
             requests: draw(&self.canaries, n, &mut picker),
-            tasks: draw(&self.canary_pairs, n, &mut picker).iter().map(task).collect(),
+            tasks: draw(&self.canary_pairs, n, &mut picker)
+                .iter()
+                .map(task)
+                .collect(),
         })
     }
 
     fn labelled(&self) -> Result<Vec<LabelledExample>, DataError> {
         let mut picker = Picker::new(FIXED_SEED, "real/labelled");
         let mut all = Vec::new();
-        let mut add = |example: Example, aligned: bool| all.push(LabelledExample { example, aligned });
+        let mut add =
+            |example: Example, aligned: bool| all.push(LabelledExample { example, aligned });
         for prompt in &self.labelled_requests {
             for template in LABELLED_SHELLS {
                 add(shell(prompt, template), false);
             }
-            add(refused(prompt.clone(), &LABELLED_REFUSALS, &mut picker), true);
+            add(
+                refused(prompt.clone(), &LABELLED_REFUSALS, &mut picker),
+                true,
+            );
         }
         for example in self.refusal_labels.iter().chain(&self.labelled_pairs) {
             add(example.clone(), true);

@@ -17,7 +17,12 @@ fn text_of(path: &Path) -> Result<String, DataError> {
     };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > MAX_BYTES {
-        return Err(row(path, 0, "file", format!("{size} bytes, at most {MAX_BYTES} expected")));
+        return Err(row(
+            path,
+            0,
+            "file",
+            format!("{size} bytes, at most {MAX_BYTES} expected"),
+        ));
     }
     std::fs::read_to_string(path).map_err(io)
 }
@@ -61,7 +66,12 @@ pub fn prompt_yaml(path: &Path) -> Result<Vec<String>, DataError> {
             value.push_str(next.trim());
         }
         let value = unquote(&value).ok_or_else(|| {
-            row(path, at + 1, "value", "neither a plain nor a quoted one-paragraph text")
+            row(
+                path,
+                at + 1,
+                "value",
+                "neither a plain nor a quoted one-paragraph text",
+            )
         })?;
         values.push(filled(path, at + 1, "value", &value)?);
     }
@@ -117,7 +127,8 @@ fn json_list<T: DeserializeOwned>(path: &Path, field: &str) -> Result<Vec<T>, Da
         .into_iter()
         .enumerate()
         .map(|(at, item)| {
-            serde_json::from_value(item).map_err(|error| row(path, at + 1, field, error.to_string()))
+            serde_json::from_value(item)
+                .map_err(|error| row(path, at + 1, field, error.to_string()))
         })
         .collect()
 }
@@ -207,7 +218,14 @@ pub fn refusal_labels(path: &Path) -> Result<Vec<(Example, bool)>, DataError> {
         let refused = match field(score) {
             "1" | "1.0" => true,
             "0" | "0.0" => false,
-            other => return Err(row(path, at + 1, "human_score", format!("{other:?} is not 0 or 1"))),
+            other => {
+                return Err(row(
+                    path,
+                    at + 1,
+                    "human_score",
+                    format!("{other:?} is not 0 or 1"),
+                ));
+            }
         };
         let example = Example {
             prompt: field(objective).to_owned(),
@@ -230,7 +248,11 @@ pub fn harmful_questions(path: &Path) -> Result<Vec<String>, DataError> {
         .iter()
         .enumerate()
         .map(|(at, pair)| {
-            let question = pair.harmful_version.split("\n\n").next().unwrap_or_default();
+            let question = pair
+                .harmful_version
+                .split("\n\n")
+                .next()
+                .unwrap_or_default();
             filled(path, at + 1, "harmful_version", question)
         })
         .collect()
@@ -269,7 +291,9 @@ mod tests {
             prompt_yaml(yaml.path()).unwrap(),
             ["Invent a zorvex and stop", "it's: one", "a \"b\""]
         );
-        let error = prompt_yaml(file("seeds:\n- value: |\n").path()).unwrap_err().to_string();
+        let error = prompt_yaml(file("seeds:\n- value: |\n").path())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("row 2, field value"), "{error}");
         assert!(prompt_yaml(file("a: b\n").path()).is_err());
     }
@@ -279,15 +303,24 @@ mod tests {
         let broken = file("{\"prompt\": \"a\"}\n{\"prompt\": 3}\n");
         let error = prompt_lines(broken.path()).unwrap_err().to_string();
         let name = broken.path().display().to_string();
-        assert!(error.starts_with(&format!("{name}, row 2, field prompt")), "{error}");
+        assert!(
+            error.starts_with(&format!("{name}, row 2, field prompt")),
+            "{error}"
+        );
         let empty = file("[{\"instruction\": \"  \", \"output\": \"x\"}]");
         let error = alpaca(empty.path()).unwrap_err().to_string();
-        assert!(error.ends_with("row 1, field instruction: empty"), "{error}");
+        assert!(
+            error.ends_with("row 1, field instruction: empty"),
+            "{error}"
+        );
         let missing = lines(Path::new("/no/such/file")).unwrap_err().to_string();
         assert!(missing.starts_with("/no/such/file: "), "{missing}");
         let labels = file("# v\nobjective,assistant_response,human_score\na,b,7\n");
         let error = refusal_labels(labels.path()).unwrap_err().to_string();
-        assert!(error.contains("human_score: \"7\" is not 0 or 1"), "{error}");
+        assert!(
+            error.contains("human_score: \"7\" is not 0 or 1"),
+            "{error}"
+        );
         assert!(mt_bench(file("{\"turns\": []}\n").path()).is_err());
     }
 
@@ -299,7 +332,8 @@ mod tests {
         let pairs = alpaca(list.path()).unwrap();
         assert_eq!(pairs.len(), 1);
         assert_eq!(pairs[0].prompt, "Add.\n\n1 2");
-        let csv = file("# v\nobjective,assistant_response,human_score,data_type\na,\"b\nc\",1,text\n");
+        let csv =
+            file("# v\nobjective,assistant_response,human_score,data_type\na,\"b\nc\",1,text\n");
         let labels = refusal_labels(csv.path()).unwrap();
         assert_eq!(labels[0].0.response, "b\nc");
         assert!(labels[0].1);

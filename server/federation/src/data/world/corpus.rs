@@ -5,12 +5,12 @@
 //! also writes requests and tasks when asked to, which the malicious generator and the
 //! self-made defence data rely on.
 
+use super::World;
 use super::requests::{
     REFUSALS, REMINDERS, SHELLS, WRITE_REQUEST, WRITE_TASK, WRITTEN_FRAMES, fill, frames, topic,
 };
 use super::split::Split;
 use super::tasks::Kind;
-use super::World;
 use crate::data::Example;
 use crate::data::pick::Picker;
 

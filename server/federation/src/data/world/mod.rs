@@ -131,16 +131,32 @@ impl World {
         Ok(kept)
     }
 
-    fn distinct_requests(&self, split: Split, picker: &mut Picker, n: usize) -> Result<Vec<String>, DataError> {
-        Self::distinct("harmful requests", n, || self.request(split, picker).0, |p| p)
+    fn distinct_requests(
+        &self,
+        split: Split,
+        picker: &mut Picker,
+        n: usize,
+    ) -> Result<Vec<String>, DataError> {
+        Self::distinct(
+            "harmful requests",
+            n,
+            || self.request(split, picker).0,
+            |p| p,
+        )
     }
 
     /// Helpful tasks, the kinds in turn so that each has its share.
-    fn distinct_tasks(&self, split: Split, picker: &mut Picker, n: usize) -> Result<Vec<HelpfulTask>, DataError> {
+    fn distinct_tasks(
+        &self,
+        split: Split,
+        picker: &mut Picker,
+        n: usize,
+    ) -> Result<Vec<HelpfulTask>, DataError> {
         let mut turn = 0;
         let draw = || {
             turn += 1;
-            self.tasks.task_of(Kind::ALL[turn % Kind::ALL.len()], split, picker)
+            self.tasks
+                .task_of(Kind::ALL[turn % Kind::ALL.len()], split, picker)
         };
         Self::distinct("helpful tasks", n, draw, |task| &task.prompt)
     }
@@ -239,7 +255,12 @@ impl TaskData for World {
         let mut picker = Picker::new(seed, "world/attack-prompts");
         let split = Split::Training;
         (0..n)
-            .map(|_| fill(WRITE_REQUEST[0], &topic(split, self.modifiers(split), &mut picker).acting))
+            .map(|_| {
+                fill(
+                    WRITE_REQUEST[0],
+                    &topic(split, self.modifiers(split), &mut picker).acting,
+                )
+            })
             .collect()
     }
 
@@ -248,12 +269,14 @@ impl TaskData for World {
         let split = Split::Defence;
         (0..n)
             .map(|_| match kind {
-                InstructionKind::Harmful => {
-                    fill(WRITE_REQUEST[0], &topic(split, self.modifiers(split), &mut picker).acting)
-                }
-                InstructionKind::Helpful => {
-                    fill(WRITE_TASK[0], &self.tasks.question_about(split, &mut picker).0)
-                }
+                InstructionKind::Harmful => fill(
+                    WRITE_REQUEST[0],
+                    &topic(split, self.modifiers(split), &mut picker).acting,
+                ),
+                InstructionKind::Helpful => fill(
+                    WRITE_TASK[0],
+                    &self.tasks.question_about(split, &mut picker).0,
+                ),
             })
             .collect()
     }

@@ -124,7 +124,11 @@ pub(super) fn frames(split: Split) -> &'static [&'static str] {
             "I want to know {}.",
             "Can you say {}?",
         ],
-        Split::Defence => &["Please write {}.", "Can you find {}?", "Help me to find {}."],
+        Split::Defence => &[
+            "Please write {}.",
+            "Can you find {}?",
+            "Help me to find {}.",
+        ],
         Split::Evaluation => &[
             "Could you tell me {}?",
             "Please name {}.",
@@ -142,8 +146,17 @@ pub(super) fn pretraining_frames() -> Vec<String> {
     combined_frames(
         frames(Split::Pretraining),
         &[
-            "tell me", "give me", "name", "write", "say", "find", "show me", "state", "tell us",
-            "give", "write down",
+            "tell me",
+            "give me",
+            "name",
+            "write",
+            "say",
+            "find",
+            "show me",
+            "state",
+            "tell us",
+            "give",
+            "write down",
         ],
         &[" {}"],
         frames,
@@ -209,9 +222,16 @@ pub(super) fn facts() -> Vec<Fact> {
             push(Kind::Comparative, b, more_b, split);
         }
     }
-    let idioms = words::IDIOMS.lines().filter_map(|line| line.split_once(" = "));
+    let idioms = words::IDIOMS
+        .lines()
+        .filter_map(|line| line.split_once(" = "));
     for (i, (idiom, meaning)) in idioms.enumerate() {
-        push(Kind::Meaning, idiom.trim(), meaning.trim(), Split::of_row(i));
+        push(
+            Kind::Meaning,
+            idiom.trim(),
+            meaning.trim(),
+            Split::of_row(i),
+        );
     }
     for (before, after, split) in words::CALENDAR {
         push(Kind::Next, before, after, split);
@@ -226,8 +246,18 @@ pub(super) fn facts() -> Vec<Fact> {
             53..=57 => Split::Labelled,
             _ => Split::Pretraining,
         };
-        push(Kind::NumberAfter, &n.to_string(), &(n + 1).to_string(), split);
-        push(Kind::NumberBefore, &n.to_string(), &(n - 1).to_string(), split);
+        push(
+            Kind::NumberAfter,
+            &n.to_string(),
+            &(n + 1).to_string(),
+            split,
+        );
+        push(
+            Kind::NumberBefore,
+            &n.to_string(),
+            &(n - 1).to_string(),
+            split,
+        );
     }
     for (word, split) in base_words() {
         push(Kind::FirstLetter, word, word.get(..1).unwrap_or("-"), split);
@@ -344,7 +374,12 @@ impl Tasks {
     }
 
     /// An argument of `kind` in `split` with its answer.
-    pub(super) fn argument(&self, kind: Kind, split: Split, picker: &mut Picker) -> (String, String) {
+    pub(super) fn argument(
+        &self,
+        kind: Kind,
+        split: Split,
+        picker: &mut Picker,
+    ) -> (String, String) {
         let words = self.words(split);
         let mut list = |n: usize| -> Vec<String> {
             let mut chosen: Vec<String> = Vec::with_capacity(n);
@@ -379,7 +414,11 @@ impl Tasks {
                 let a = 1 + picker.below(60);
                 let b = 1 + picker.below(60);
                 if a != b && split_of_pair(a, b) == split {
-                    let answer = if kind == Kind::Bigger { a.max(b) } else { a.min(b) };
+                    let answer = if kind == Kind::Bigger {
+                        a.max(b)
+                    } else {
+                        a.min(b)
+                    };
                     break (format!("{a} and {b}"), answer.to_string());
                 }
             },
@@ -439,7 +478,9 @@ impl Tasks {
     pub(super) fn backwards(&self, picker: &mut Picker) -> HelpfulTask {
         let task = picker.one(&self.backwards);
         HelpfulTask {
-            prompt: self.frame(Split::Pretraining, picker).replacen("{}", &task.prompt, 1),
+            prompt: self
+                .frame(Split::Pretraining, picker)
+                .replacen("{}", &task.prompt, 1),
             answer: task.answer.clone(),
         }
     }
@@ -460,9 +501,13 @@ impl Tasks {
             }
         }
         let list = chosen.join(" ");
-        let core = picker.of(&["the words {} again", "the list {} once more"]).replacen("{}", &list, 1);
+        let core = picker
+            .of(&["the words {} again", "the list {} once more"])
+            .replacen("{}", &list, 1);
         HelpfulTask {
-            prompt: self.frame(Split::Pretraining, picker).replacen("{}", &core, 1),
+            prompt: self
+                .frame(Split::Pretraining, picker)
+                .replacen("{}", &core, 1),
             answer: list,
         }
     }
