@@ -56,7 +56,8 @@ fn experiment(name: &str, arguments: &[String]) -> Outcome {
         .arg("run")
         .arg(format!("experiments/{name}.toml"))
         .arg("--out")
-        .arg(&directory);
+        // Relative to the root, where fedseal runs: the command is kept with the figures.
+        .arg(shown(&directory));
     if resume {
         command.arg("--resume");
     }
