@@ -47,6 +47,17 @@ pub struct VerdictRef {
     pub entry: u64,
 }
 
+/// A logged aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregatedRef {
+    /// The rule.
+    pub rule: String,
+    /// Who counted, and how much, in client order.
+    pub weights: Vec<(ClientId, f64)>,
+    /// The next global adapter.
+    pub global: Digest,
+}
+
 /// One round of one arm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundState {
@@ -60,8 +71,8 @@ pub struct RoundState {
     pub learning_rate: f64,
     /// Verdicts by client.
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
-    /// Rule, weights and next global adapter, once aggregated.
-    pub aggregated: Option<(String, Vec<(ClientId, f64)>, Digest)>,
+    /// What came of it, once aggregated.
+    pub aggregated: Option<AggregatedRef>,
 }
 
 /// A logged evaluation.
@@ -120,7 +131,7 @@ impl RunState {
         self.arms
             .get(arm)
             .and_then(|rounds| rounds.iter().rev().find_map(|r| r.aggregated.as_ref()))
-            .map_or(initial, |(_, _, global)| *global)
+            .map_or(initial, |aggregated| aggregated.global)
     }
 
     /// The round of an arm, where it was opened.
@@ -317,7 +328,11 @@ impl RunState {
                         "round {round} of arm {arm}: weights are not of the sampled clients"
                     ));
                 }
-                state.aggregated = Some((rule.clone(), weights.clone(), *global));
+                state.aggregated = Some(AggregatedRef {
+                    rule: rule.clone(),
+                    weights: weights.clone(),
+                    global: *global,
+                });
             }
             Record::Evaluated {
                 key,

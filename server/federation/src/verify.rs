@@ -86,7 +86,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     })?;
     let (entries, root, state) = log(&dir, &plan)?;
     let plan_digest = pinned_plan(&dir, &state)?;
-    let blobs = Blobs::open(&dir.blobs())?;
+    let blobs = Blobs::open(dir.blobs())?;
     let experiment = crate::runner::read_experiment(&dir, &plan)?;
     let mut audit = Audit {
         dir,

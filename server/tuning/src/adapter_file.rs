@@ -69,7 +69,7 @@ impl Adapter {
             format: "pt".to_owned(),
         };
         let mut header = serde_json::to_vec(&Header { metadata, tensors }).unwrap_or_default();
-        while header.len() % 8 != 0 {
+        while !header.len().is_multiple_of(8) {
             header.push(b' ');
         }
         let mut bytes = Vec::with_capacity(8 + header.len() + offset);

@@ -63,13 +63,13 @@ impl ModelConfig {
         if self.layers == 0 || self.layers > MAX_LAYERS {
             return bad(format!("{} layers, not in 1..={MAX_LAYERS}", self.layers));
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             return bad(format!(
                 "{} heads over {} key heads",
                 self.heads, self.kv_heads
             ));
         }
-        if self.head_dim % 2 != 0 || self.head_dim > 1024 {
+        if !self.head_dim.is_multiple_of(2) || self.head_dim > 1024 {
             return bad(format!("head size {} is odd or above 1024", self.head_dim));
         }
         // The rotary table has a cosine and a sine for each; this bounds it at 128 MiB.

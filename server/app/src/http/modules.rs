@@ -100,7 +100,7 @@ impl Modules {
         let envelope = self.envelope(submission.envelope)?;
         let verified = self.verify(&bytes, &envelope)?;
         // From here on the bytes are a trusted author's.
-        let checked = Sandbox::new(self.limits.clone()).and_then(|sandbox| sandbox.compile(&bytes));
+        let checked = Sandbox::new(self.limits).and_then(|sandbox| sandbox.compile(&bytes));
         if let Err(error) = checked {
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -238,7 +238,7 @@ fn round_view(
         global: round
             .aggregated
             .as_ref()
-            .map_or(round.global, |(_, _, global)| *global),
+            .map_or(round.global, |aggregated| aggregated.global),
         learning_rate: round.learning_rate,
         safety: rates.map(|(safety, _)| safety),
         helpfulness: rates.map(|(_, helpfulness)| helpfulness),
@@ -262,7 +262,7 @@ fn client_view(
     let weight = round
         .aggregated
         .as_ref()
-        .and_then(|(_, weights, _)| weights.iter().find(|(name, _)| name == client))
+        .and_then(|aggregated| aggregated.weights.iter().find(|(name, _)| name == client))
         .map(|(_, weight)| *weight);
     let examples = match verdict {
         Some(verdict) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 
-use crate::memo::RunState;
+use crate::memo::{AggregatedRef, RunState};
 use crate::rundir::Plan;
 
 /// Every referenced blob with what refers to it. `attested` are the attestations of the log's
@@ -65,8 +65,8 @@ pub fn references<'a>(
         }
     }
     for (arm, rounds) in &state.arms {
-        for (round, aggregated) in rounds.iter().enumerate() {
-            if let Some((_, _, global)) = &aggregated.aggregated {
+        for (round, state) in rounds.iter().enumerate() {
+            if let Some(AggregatedRef { global, .. }) = &state.aggregated {
                 add(*global, &|| {
                     format!("global adapter of arm {arm} after round {round}")
                 });

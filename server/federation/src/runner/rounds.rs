@@ -395,7 +395,10 @@ impl Run {
         let evaluation = self.shared.experiment.evaluation.clone();
         let rounds = self.shared.experiment.federation.rounds;
         // The last round is measured in full.
-        if evaluation.every == 0 || (round + 1) % evaluation.every != 0 || round + 1 == rounds {
+        if evaluation.every == 0
+            || !(round + 1).is_multiple_of(evaluation.every)
+            || round + 1 == rounds
+        {
             return Ok(());
         }
         let places = self
@@ -462,7 +465,7 @@ impl Run {
         let sampled = experiment.federation.sampled as u64;
         let arms = federated.len() as u64;
         let every = u64::from(experiment.evaluation.every);
-        let between = if every == 0 { 0 } else { (rounds - 1) / every };
+        let between = (rounds - 1).checked_div(every).unwrap_or(0);
         let defended = self
             .arms
             .iter()

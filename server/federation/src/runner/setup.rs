@@ -96,7 +96,7 @@ pub(super) fn create(
     };
     let node = node_key(options)?;
     let authors = authors(options)?;
-    let blobs = Blobs::open(&dir.blobs())?;
+    let blobs = Blobs::open(dir.blobs())?;
 
     let toml = experiment.to_toml()?;
     let experiment_digest = blobs.put(toml.as_bytes())?;
@@ -211,7 +211,7 @@ pub(super) fn open(
         });
     }
     rundir::remove_temporaries(&dir.root)?;
-    let blobs = Blobs::open(&dir.blobs())?;
+    let blobs = Blobs::open(dir.blobs())?;
     let log_dir = dir.log();
     let log = if log_dir.join("checkpoint").exists() {
         Log::open(&log_dir, &plan.origin, node.clone())?

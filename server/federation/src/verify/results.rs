@@ -39,7 +39,7 @@ impl Audit {
                     self.state
                         .round(arm, after)
                         .and_then(|r| r.aggregated.as_ref())
-                        .map(|(_, _, global)| *global)
+                        .map(|aggregated| aggregated.global)
                 }
             };
             if adapter != Some(evaluated.adapter) || measured.adapter != evaluated.adapter {

@@ -8,7 +8,7 @@ use super::{Audit, disagrees};
 use crate::admission::{Admission, Facts, severity};
 use crate::arms::{self, Arm, Kind};
 use crate::error::{Error, Result};
-use crate::memo::RoundState;
+use crate::memo::{AggregatedRef, RoundState};
 use crate::runner::execute::learning_rate;
 use crate::runner::read_adapter;
 use crate::runner::rules::{
@@ -92,7 +92,12 @@ impl Audit {
             self.verdicts(arm, &checks, number, state, &deltas)?;
             verdicts += state.verdicts.len() as u64;
 
-            let Some((rule, weights, next)) = &state.aggregated else {
+            let Some(AggregatedRef {
+                rule,
+                weights,
+                global: next,
+            }) = &state.aggregated
+            else {
                 return Err(disagrees(arm.id, number, "was not aggregated"));
             };
             if rule != arm.rule {

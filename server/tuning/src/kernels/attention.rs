@@ -109,7 +109,7 @@ fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
     let heads = inputs.heads;
     let tokens = inputs.q.len() / heads.query_width();
     assert!(
-        heads.query % heads.kv == 0
+        heads.query.is_multiple_of(heads.kv)
             && inputs.q.len() == tokens * heads.query_width()
             && inputs.k.len() == tokens * heads.kv_width()
             && inputs.v.len() == inputs.k.len(),

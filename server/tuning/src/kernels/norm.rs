@@ -32,7 +32,10 @@ pub fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
 /// When `x` and `grad` differ in length or do not consist of whole rows.
 pub fn backward(x: &[f32], weight: &[f32], eps: f32, grad: &[f32]) -> Vec<f32> {
     let width = weight.len();
-    assert!(x.len() % width == 0 && x.len() == grad.len(), "whole rows");
+    assert!(
+        x.len().is_multiple_of(width) && x.len() == grad.len(),
+        "whole rows"
+    );
     let fill = |out: Shared| {
         parallel::for_ranges(x.len() / width, 8 * width, &|rows| {
             let range = rows.start * width..rows.end * width;

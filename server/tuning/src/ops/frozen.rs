@@ -34,6 +34,8 @@ pub struct FrozenWeight {
     store: Store,
 }
 
+// One value a matrix, so the size of the larger variant costs nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Store {
     Packed(Arc<Panels>),

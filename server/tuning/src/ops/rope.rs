@@ -90,7 +90,7 @@ impl RopeTable {
     /// When `head_dim` is odd.
     pub fn new(head_dim: usize, theta: f64, max_positions: usize, scaling: RopeScaling) -> Self {
         assert!(
-            head_dim % 2 == 0,
+            head_dim.is_multiple_of(2),
             "rotary embeddings need an even head size"
         );
         let half = head_dim / 2;

@@ -48,7 +48,7 @@ impl KeyValues {
         let width = heads.kv_width();
         self.values.extend_from_slice(v);
         for k in k.chunks_exact(width) {
-            if self.tokens % NR == 0 {
+            if self.tokens.is_multiple_of(NR) {
                 self.keys.resize(self.keys.len() + NR * width, 0.0);
             }
             let panel = &mut self.keys[self.tokens / NR * NR * width..];

@@ -69,6 +69,8 @@ unsafe fn micro<const ROWS: usize>(tile: Tile, from: usize, half: usize) {
                 _mm256_maskload_ps(b.wrapping_add(8 * v), masks[v])
             }
         });
+        // Indices, not iterators: the accumulators must stay in registers.
+        #[allow(clippy::needless_range_loop)]
         for row in 0..ROWS {
             // SAFETY: A has this element.
             let value = unsafe { _mm_load_ss(a.wrapping_add(row * a_row)) };
