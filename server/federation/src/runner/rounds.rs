@@ -11,7 +11,7 @@ use fedseal_tuning::Adapter;
 use super::execute::{self, learning_rate, update_seed};
 use super::jobs::{Job, MeasureJob, UpdateJob};
 use super::rules::{
-    admission, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
+    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
     update_digests,
 };
 use super::{Run, Watch};
@@ -343,16 +343,7 @@ impl Run {
                 state.global,
             ),
             Some((weights, outcome)) => {
-                let step = optimiser.step(&outcome.delta);
-                let flat: Vec<f32> = global
-                    .flat()
-                    .iter()
-                    .zip(&step)
-                    .map(|(g, s)| g + s)
-                    .collect();
-                let next = global
-                    .from_flat(&flat)
-                    .map_err(|error| Error::Model(error.to_string()))?;
+                let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
                 (weights, self.put_adapter(next)?)
             }
         };

@@ -13,6 +13,7 @@ use crate::arms::{self, Arm};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::{RoundState, RunState, update_key};
+use crate::optimiser::Optimiser;
 use crate::report::Cache;
 use crate::rundir::Plan;
 use crate::sampling::{client_name, derive_seed, sampled};
@@ -138,6 +139,25 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len().saturating_sub(1) / 2;
     values.get(middle).copied().unwrap_or_default()
+}
+
+/// The global adapter moved by the server optimiser's step on a round's delta. The runner and the
+/// verifier both call it, so that they cannot differ.
+pub(crate) fn advance(
+    global: &Adapter,
+    delta: &[f32],
+    optimiser: &mut dyn Optimiser,
+) -> Result<Adapter> {
+    let step = optimiser.step(delta);
+    let flat: Vec<f32> = global
+        .flat()
+        .iter()
+        .zip(&step)
+        .map(|(g, s)| g + s)
+        .collect();
+    global
+        .from_flat(&flat)
+        .map_err(|error| Error::Model(error.to_string()))
 }
 
 /// Applies the arm's rule to the updates that count, in client order. `None` when none counts.

@@ -12,7 +12,7 @@ use crate::memo::{AggregatedRef, RoundState};
 use crate::runner::execute::learning_rate;
 use crate::runner::read_adapter;
 use crate::runner::rules::{
-    admission, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
+    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
     update_digests,
 };
 
@@ -130,16 +130,7 @@ impl Audit {
                     state.global,
                 ),
                 Some((weights, outcome)) => {
-                    let step = optimiser.step(&outcome.delta);
-                    let flat: Vec<f32> = global
-                        .flat()
-                        .iter()
-                        .zip(&step)
-                        .map(|(g, s)| g + s)
-                        .collect();
-                    let next = global
-                        .from_flat(&flat)
-                        .map_err(|error| Error::Model(error.to_string()))?;
+                    let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
                     (weights, Digest::of(&next.to_bytes()))
                 }
             };
