@@ -343,7 +343,7 @@ impl Run {
                 state.global,
             ),
             Some((weights, outcome)) => {
-                let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
+                let next = advance(global, &outcome.delta, optimiser.as_mut())?;
                 (weights, self.put_adapter(next)?)
             }
         };
