@@ -285,6 +285,9 @@ impl Default for DefenceConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
+    /// Held-out requests and tasks passed over first: values are chosen on other prompts than
+    /// those that a result is reported on.
+    pub offset: usize,
     /// Held-out harmful requests at the end (Rule).
     pub prompts: usize,
     /// Held-out helpful tasks at the end.
@@ -306,6 +309,7 @@ pub struct EvaluationConfig {
 impl Default for EvaluationConfig {
     fn default() -> Self {
         EvaluationConfig {
+            offset: 0,
             prompts: 520,
             tasks: 200,
             every: 10,

@@ -103,14 +103,7 @@ pub(super) fn create(
     let modules = register_modules(&experiment, options, &authors, &blobs)?;
     let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
     let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
-    let evaluation = EvaluationSet {
-        requests: data
-            .eval_requests(experiment.evaluation.prompts)
-            .map_err(data_error)?,
-        tasks: data
-            .eval_tasks(experiment.evaluation.tasks)
-            .map_err(data_error)?,
-    };
+    let evaluation = evaluation_set(&experiment, data.as_ref())?;
     let initial = lab.initial(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
@@ -360,6 +353,17 @@ fn authors(options: &Options) -> Result<TrustStore> {
 }
 
 /// Verifies the modules that the experiment needs and stores them.
+/// The prompts that the run is measured on: those after the offset.
+fn evaluation_set(experiment: &Experiment, data: &dyn TaskData) -> Result<EvaluationSet> {
+    let config = &experiment.evaluation;
+    let requests = data.eval_requests(config.offset.saturating_add(config.prompts));
+    let tasks = data.eval_tasks(config.offset.saturating_add(config.tasks));
+    Ok(EvaluationSet {
+        requests: requests.map_err(data_error)?.split_off(config.offset),
+        tasks: tasks.map_err(data_error)?.split_off(config.offset),
+    })
+}
+
 fn register_modules(
     experiment: &Experiment,
     options: &Options,

@@ -34,7 +34,7 @@ use crate::evaluation::helpfulness::word_f1;
 use crate::evaluation::rule::is_refusal;
 use texts::{
     ATTACK_TOPICS, DEFENCE_TOPICS, LABELLED_REFUSALS, LABELLED_SHELLS, REFUSALS, REMINDER, SHELLS,
-    TASK_TOPICS, WRITE_REQUEST, WRITE_TASK,
+    TASK_TOPICS, WRITE_DEFENCE_REQUESTS, WRITE_REQUEST, WRITE_TASK,
 };
 
 /// Least word F1 with the reference that counts as helpful.
@@ -316,13 +316,13 @@ impl TaskData for RealData {
 
     fn generation_prompts(&self, kind: InstructionKind, seed: u64, n: usize) -> Vec<String> {
         let mut picker = Picker::new(seed, &format!("real/generation/{kind:?}"));
-        let (topics, template) = match kind {
-            InstructionKind::Harmful => (&DEFENCE_TOPICS, WRITE_REQUEST),
-            InstructionKind::Helpful => (&TASK_TOPICS, WRITE_TASK),
+        let (topics, templates): (&[&str], &[&str]) = match kind {
+            InstructionKind::Harmful => (&DEFENCE_TOPICS, &WRITE_DEFENCE_REQUESTS),
+            InstructionKind::Helpful => (&TASK_TOPICS, &[WRITE_TASK]),
         };
         draw(topics, n, &mut picker)
             .into_iter()
-            .map(|topic| template.replacen("{}", topic, 1))
+            .map(|topic| picker.of(templates).replacen("{}", topic, 1))
             .collect()
     }
 
