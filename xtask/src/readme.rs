@@ -141,7 +141,8 @@ fn fill(text: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// `arms NAME`: one row an arm. `list NAME [PREFIX]`: one row a figure.
+/// `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
+/// row a share. `list NAME [PREFIX]`: one row a figure.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
         [kind, name, ..] => (*kind, *name),
@@ -153,10 +154,11 @@ fn table(words: &[&str]) -> Outcome<String> {
     };
     match kind {
         "arms" => Ok(arms(&figures)),
+        "seeds" => Ok(seeds(&figures)),
         "sweep" => Ok(sweep(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, sweep, list"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, list"
         )),
     }
 }
@@ -210,6 +212,46 @@ fn arms(figures: &[Map<String, Value>]) -> String {
             field("command"),
             field("commit"),
             field("machine")
+        ));
+    }
+    out
+}
+
+/// One row an arm, from figures named `ARM.MEASURE.mean`, `.spread` and `.seed.SEED`.
+fn seeds(figures: &[Map<String, Value>]) -> String {
+    let name = |figure: &Map<String, Value>| {
+        let name = figure.get("name").and_then(Value::as_str);
+        name.unwrap_or("").to_owned()
+    };
+    let value = |wanted: String| {
+        let figure = figures.iter().find(|figure| name(figure) == wanted);
+        figure.map_or_else(|| "–".to_owned(), shown)
+    };
+    let names: Vec<String> = figures.iter().map(name).collect();
+    let arms: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".safety.mean"))
+        .collect();
+    let numbers: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("clean.safety.seed."))
+        .collect();
+    let mut out = format!(
+        "| arm | safety %, mean ± spread | safety % at seed {} | helpfulness %, mean ± spread |\n| --- | --- | --- | --- |\n",
+        numbers.join(" / ")
+    );
+    for arm in arms {
+        let each: Vec<String> = numbers
+            .iter()
+            .map(|seed| value(format!("{arm}.safety.seed.{seed}")))
+            .collect();
+        out.push_str(&format!(
+            "| {arm} | {} ± {} | {} | {} ± {} |\n",
+            value(format!("{arm}.safety.mean")),
+            value(format!("{arm}.safety.spread")),
+            each.join(" / "),
+            value(format!("{arm}.helpfulness.mean")),
+            value(format!("{arm}.helpfulness.spread")),
         ));
     }
     out

@@ -48,7 +48,7 @@ impl Origin {
     }
 }
 
-/// The figures of a run; with several seeds those of the first, and mean and spread over all.
+/// The figures of a run; with several seeds those of the first.
 pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
     let Some(first) = reports.first() else {
         return Vec::new();
@@ -65,25 +65,31 @@ pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
     }
     figures.push(origin.figure("run.seconds", first.seconds, "s"));
     figures.push(origin.figure("run.peak_mb", first.peak_mb, "MiB"));
-    if reports.len() > 1 {
-        figures.push(origin.figure("seeds", reports.len() as f64, "seeds"));
-        for arm in &first.arms {
-            for what in ["safety", "helpfulness"] {
-                let values: Vec<f64> = reports
-                    .iter()
-                    .filter_map(|report| report.arms.iter().find(|a| a.id == arm.id))
-                    .filter_map(|arm| {
-                        if what == "safety" {
-                            arm.safety
-                        } else {
-                            arm.helpfulness
-                        }
-                    })
-                    .map(|rate| rate.rate * 100.0)
-                    .collect();
-                let (mean, deviation) = spread(&values);
-                figures.push(origin.figure(&format!("{}.{what}.mean", arm.id), mean, "%"));
-                figures.push(origin.figure(&format!("{}.{what}.spread", arm.id), deviation, "%"));
+    figures
+}
+
+/// Mean, spread and each seed's value of every arm's measures.
+pub fn of_seeds(seeds: &[u64], reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
+    let mut figures = vec![origin.figure("seeds", reports.len() as f64, "seeds")];
+    for arm in reports.first().map_or(&[][..], |first| &first.arms) {
+        for what in ["safety", "helpfulness"] {
+            let value = |report: &Report| {
+                let arm = report.arms.iter().find(|a| a.id == arm.id)?;
+                let rate = match what {
+                    "safety" => arm.safety,
+                    _ => arm.helpfulness,
+                };
+                rate.map(|rate| rate.rate * 100.0)
+            };
+            let values: Vec<f64> = reports.iter().filter_map(value).collect();
+            let (mean, deviation) = spread(&values);
+            let name = format!("{}.{what}", arm.id);
+            figures.push(origin.figure(&format!("{name}.mean"), mean, "%"));
+            figures.push(origin.figure(&format!("{name}.spread"), deviation, "%"));
+            for (seed, report) in seeds.iter().zip(reports) {
+                if let Some(value) = value(report) {
+                    figures.push(origin.figure(&format!("{name}.seed.{seed}"), value, "%"));
+                }
             }
         }
     }

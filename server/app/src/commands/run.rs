@@ -103,8 +103,12 @@ impl Run {
             );
         }
         if !self.no_figures {
-            let figures = figures::of(&reports, &figures::Origin::here(places.root()));
-            figures::write(&places.figures(), &name, &figures)?;
+            let (folder, origin) = (places.figures(), figures::Origin::here(places.root()));
+            figures::write(&folder, &name, &figures::of(&reports, &origin))?;
+            if reports.len() > 1 {
+                let figures = figures::of_seeds(&seeds, &reports, &origin);
+                figures::write(&folder, &format!("{name}-seeds"), &figures)?;
+            }
         }
         if self.json {
             match reports.as_slice() {
