@@ -9,12 +9,12 @@ use crate::build::fedseal;
 use crate::process::{root, run, say};
 use crate::{Outcome, build, fail, readme};
 
-/// `cargo xtask sweep demo|smollm2 [SHARE...]`; without shares: 0.01, 0.03, 0.1 and 0.3.
+/// `cargo xtask sweep demo|smollm2 [SHARE...]`; without shares: 0.01, 0.025, 0.1 and 0.3.
 pub fn sweep(arguments: &[String]) -> Outcome {
     let Some((name, shares)) = arguments.split_first() else {
         return fail("which experiment? `cargo xtask sweep demo` or `cargo xtask sweep smollm2`");
     };
-    let usual = ["0.01", "0.03", "0.1", "0.3"].map(String::from);
+    let usual = ["0.01", "0.025", "0.1", "0.3"].map(String::from);
     let shares = if shares.is_empty() {
         &usual[..]
     } else {
