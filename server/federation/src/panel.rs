@@ -330,7 +330,7 @@ fn row(
         let mut any = vec![false; seen.len()];
         for check in checks {
             let only = Admission::new(std::slice::from_ref(check))
-                .map_err(|bad| Error::Data(bad.to_string()))?;
+                .map_err(|bad| Error::Data(bad.problem))?;
             order.push(check.check.clone());
             for (update, any) in seen.iter().zip(&mut any) {
                 let verdict = only.decide(&Facts {

@@ -50,10 +50,12 @@ impl Compare {
         let authors = keys::trusted(&places::home()?)?;
         let mut read = |name: &str| {
             let path = modules.join(format!("{name}.wasm"));
-            let missing = |path: &std::path::Path| fedseal_federation::Error::Missing {
+            let missing = |path: &std::path::Path| {
+                fedseal_federation::Error::Missing {
                 what: format!("module `{name}` ({})", path.display()),
                 hint: "build and sign the modules with `cargo xtask build` or `fedseal policy build all`"
                     .into(),
+            }
             };
             let signature = module::envelope_path(&path);
             Ok(SignedModule {
@@ -81,7 +83,10 @@ impl Compare {
             return Ok(());
         }
         let origin = figures::Origin::here(places.root());
-        let figures: Vec<_> = rows.iter().flat_map(|row| figures_of(row, &origin)).collect();
+        let figures: Vec<_> = rows
+            .iter()
+            .flat_map(|row| figures_of(row, &origin))
+            .collect();
         figures::write(&places.target().join("figures"), "policies", &figures)
     }
 }
@@ -90,7 +95,11 @@ fn line(row: &Row) -> String {
     let share = |share: &fedseal_federation::evaluation::wilson::Share| {
         format!("{} of {}", share.hits, share.n)
     };
-    let by: Vec<String> = row.by.iter().map(|(name, hits)| format!("{name} {hits}")).collect();
+    let by: Vec<String> = row
+        .by
+        .iter()
+        .map(|(name, hits)| format!("{name} {hits}"))
+        .collect();
     let failed = match row.failed {
         0 => String::new(),
         failed => format!("  ({failed} without an update)"),
@@ -106,7 +115,10 @@ fn line(row: &Row) -> String {
 }
 
 /// Two shares with their intervals and the length; the first share names its checks.
-fn figures_of(row: &Row, origin: &figures::Origin) -> Vec<serde_json::Map<String, serde_json::Value>> {
+fn figures_of(
+    row: &Row,
+    origin: &figures::Origin,
+) -> Vec<serde_json::Map<String, serde_json::Value>> {
     let name = |what: &str| format!("{}.{what}", row.kind);
     let mut provenance = origin.wilson(&name("attestation"), &row.provenance);
     let names: Vec<&str> = row.by.iter().map(|(name, _)| name.as_str()).collect();
