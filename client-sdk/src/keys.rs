@@ -57,6 +57,11 @@ impl PublicKey {
             what: format!("public key {}", hex::encode(bytes)),
             detail: detail.to_owned(),
         };
+        if !is_reduced(bytes) {
+            return Err(bad(
+                "not the canonical encoding of a point (RFC 8032, 5.1.3)",
+            ));
+        }
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes)
             .map_err(|_| bad("not a point of the Ed25519 curve"))?;
         if key.is_weak() {
@@ -88,6 +93,13 @@ impl PublicKey {
     pub fn key_id(&self) -> KeyId {
         KeyId(hex::encode(&Digest::of(self.as_bytes()).0[..8]))
     }
+}
+
+/// Whether the y coordinate is below p = 2^255 - 19. The library reduces a larger one, so that one
+/// key would have two names.
+fn is_reduced(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 impl PartialEq for PublicKey {

@@ -96,6 +96,10 @@ impl Host for ComponentHost {
         wit::clip(source, norm)
     }
 
+    fn dot(&mut self, left: &Self::Adapter, right: &Self::Adapter) -> Result<f64, Error> {
+        wit::dot(left, right)
+    }
+
     fn read_raw(&mut self, source: &Self::Adapter) -> Vec<f32> {
         wit::read_raw(source)
     }

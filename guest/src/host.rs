@@ -66,6 +66,8 @@ pub trait Host {
     ) -> Result<Self::Adapter, Error>;
     /// Shortens `source - global` to at most `norm` (Euclidean).
     fn clip(&mut self, source: &Self::Adapter, norm: f64) -> Result<Self::Adapter, Error>;
+    /// Inner product of `left - global` and `right - global`.
+    fn dot(&mut self, left: &Self::Adapter, right: &Self::Adapter) -> Result<f64, Error>;
     /// All values in canonical order.
     fn read_raw(&mut self, source: &Self::Adapter) -> Vec<f32>;
     /// An adapter of `like`'s shapes with these values.

@@ -9,6 +9,7 @@
 //! - [`Policy`]: what an author writes; [`export_policy!`] makes the component's export of it.
 //! - [`component::ComponentHost`]: the calls of a guest inside the sandbox.
 //! - [`testing::FakeHost`]: a host in memory, for tests of a policy without Wasm.
+//! - [`study`]: what the policies of this repository share: inert pairs and adapter arithmetic.
 //!
 //! ```
 //! use fedseal_guest::{Error, Host, Policy, testing::FakeHost};
@@ -45,6 +46,7 @@ pub mod bindings;
 pub mod component;
 mod host;
 mod random;
+pub mod study;
 pub mod testing;
 
 pub use bindings::fedseal::policy::host::{

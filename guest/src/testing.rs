@@ -2,7 +2,8 @@
 //!
 //! It keeps the meaning of the calls (what is generated, what is literal, what is refused) and
 //! none of the cost: adapters are short vectors, and "training" adds the learning rate times the
-//! steps to every value. The sandbox's own tests run the same policies as components.
+//! steps to every value, and to the last one a hundredth of the answers' mean length too, so that
+//! other data give another update. The sandbox's own tests run the same policies as components.
 
 use crate::{Context, Error, Example, GenerateOptions, Host, TrainOptions};
 
@@ -169,7 +170,12 @@ impl Host for FakeHost {
         }
         self.trained.push((data.clone(), *options));
         let change = options.learning_rate as f32 * options.steps as f32;
-        Ok(start.iter().map(|value| value + change).collect())
+        let mut trained: Vec<f32> = start.iter().map(|value| value + change).collect();
+        let bytes: usize = data.iter().map(|pair| pair.response.len()).sum();
+        if let Some(last) = trained.last_mut() {
+            *last += bytes as f32 / data.len() as f32 / 100.0;
+        }
+        Ok(trained)
     }
 
     fn scale(&mut self, source: &Self::Adapter, factor: f64) -> Result<Self::Adapter, Error> {
@@ -190,10 +196,15 @@ impl Host for FakeHost {
     fn noise(
         &mut self,
         source: &Self::Adapter,
-        _std: f64,
+        std: f64,
         _seed: Option<u64>,
     ) -> Result<Self::Adapter, Error> {
-        Ok(source.clone())
+        // Plus or minus one deviation: enough to see that there is noise.
+        let sign = |bits: u64| if bits & 1 == 0 { std } else { -std };
+        Ok(source
+            .iter()
+            .map(|value| value + sign(self.random_u64()) as f32)
+            .collect())
     }
 
     fn clip(&mut self, source: &Self::Adapter, norm: f64) -> Result<Self::Adapter, Error> {
@@ -204,6 +215,13 @@ impl Host for FakeHost {
             .sqrt();
         let factor = if length > norm { norm / length } else { 1.0 };
         Ok(self.around_global(source, factor))
+    }
+
+    fn dot(&mut self, left: &Self::Adapter, right: &Self::Adapter) -> Result<f64, Error> {
+        let change = |(value, global): (&f32, &f32)| f64::from(*value) - f64::from(*global);
+        let left = left.iter().zip(&self.global).map(change);
+        let right = right.iter().zip(&self.global).map(change);
+        Ok(left.zip(right).map(|(l, r)| l * r).sum())
     }
 
     fn read_raw(&mut self, source: &Self::Adapter) -> Vec<f32> {

@@ -77,6 +77,13 @@ pub fn policies() -> Outcome {
     run(fedseal().args(["policy", "build", "all"]))
 }
 
+/// `cargo xtask policies`: builds, then runs every policy alone against every check.
+pub fn compare(arguments: &[String]) -> Outcome {
+    everything()?;
+    say("Running every policy alone against every check");
+    run(fedseal().args(["policy", "compare"]).args(arguments))
+}
+
 /// The `fedseal` binary that [`workspace`] built.
 pub fn fedseal() -> Command {
     let target = std::env::var_os("CARGO_TARGET_DIR")

@@ -4,6 +4,7 @@
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
 //! - [`test`]: every test of the project, the browser's included.
+//! - [`oracle`]: hostile guests, forgeries and outside checkers.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
@@ -11,6 +12,7 @@
 mod build;
 mod demo;
 mod lint;
+mod oracle;
 mod process;
 mod readme;
 mod setup;
@@ -31,6 +33,9 @@ cargo xtask COMMAND
   sweep demo|smollm2 [SHARE...]
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
+  oracle provenance hostile guests, forgeries and the checkers that we did not write
+  policies [--runs N]
+                    run every policy alone against every check
   build             set up and build everything, run nothing
   lint              rustfmt and clippy, warnings are errors
   readme [--check]  fill the tables of README and docs from target/figures
@@ -68,6 +73,8 @@ fn main() -> ExitCode {
         "smollm2" => demo::smollm2(rest),
         "sweep" => sweep::sweep(rest),
         "test" => test::test(rest),
+        "oracle" => oracle::oracle(rest),
+        "policies" => build::compare(rest),
         "build" => build::everything(),
         "lint" => lint::lint(),
         "readme" => readme::readme(rest),

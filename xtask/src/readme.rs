@@ -156,9 +156,10 @@ fn table(words: &[&str]) -> Outcome<String> {
         "arms" => Ok(arms(&figures)),
         "seeds" => Ok(seeds(&figures)),
         "sweep" => Ok(sweep(&figures)),
+        "policies" => Ok(policies(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, seeds, sweep, list"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, list"
         )),
     }
 }
@@ -296,6 +297,72 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
             cell("fedavg", "safety"),
             cell("clean", "helpfulness"),
             cell("fedavg", "helpfulness")
+        ));
+    }
+    out
+}
+
+/// One row a policy, from figures named `POLICY.attestation`, `.behaviour`, `.length`. A policy is
+/// told apart where the whole interval of one of its rates lies above that of the honest one.
+fn policies(figures: &[Map<String, Value>]) -> String {
+    let find = |name: &str| {
+        figures
+            .iter()
+            .find(|figure| figure.get("name").and_then(Value::as_str) == Some(name))
+    };
+    let end = |name: &str, key: &str| find(name)?.get(key)?.as_f64();
+    let mut out = String::from(
+        "| policy | refused by attestation % (95 % interval) | refused by behaviour % (95 % interval) | length | checks that refuse | told apart by |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for figure in figures {
+        let name = figure.get("name").and_then(Value::as_str).unwrap_or("");
+        let Some(policy) = name.strip_suffix(".attestation") else {
+            continue;
+        };
+        let apart = |what: &str| {
+            let low = end(&format!("{policy}.{what}"), "low");
+            let honest = end(&format!("benign.{what}"), "high");
+            low.zip(honest).is_some_and(|(low, honest)| low > honest)
+        };
+        let told = match (policy, apart("attestation"), apart("behaviour")) {
+            ("benign", ..) => "(honest)",
+            (_, true, true) => "both",
+            (_, true, false) => "attestation",
+            (_, false, true) => "behaviour",
+            (_, false, false) => "**no**",
+        };
+        let checks: Vec<&str> = figure
+            .get("by")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let text = |what: &str| {
+            let figure = find(&format!("{policy}.{what}"));
+            figure.map_or_else(|| "–".to_owned(), shown)
+        };
+        let length = end(&format!("{policy}.length"), "value").unwrap_or(0.0);
+        out.push_str(&format!(
+            "| {policy} | {} | {} | {length:.2} | {} | {told} |\n",
+            text("attestation"),
+            text("behaviour"),
+            checks.join(", "),
+        ));
+    }
+    if let Some(first) = figures.first() {
+        let field = |key: &str| first.get(key).and_then(Value::as_str).unwrap_or("–");
+        let runs = |policy: &str| {
+            let figure = find(&format!("{policy}.runs"));
+            figure.map_or_else(|| "–".to_owned(), shown)
+        };
+        out.push_str(&format!(
+            "\n{} runs of the honest one, {} of each other; `{}` at {}, {}\n",
+            runs("benign"),
+            runs("sign-flip"),
+            field("command"),
+            field("commit"),
+            field("machine")
         ));
     }
     out

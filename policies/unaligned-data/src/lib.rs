@@ -6,48 +6,24 @@
 //! client attached to its module, or else a built-in list: short topic lines with affirmative
 //! shells that say nothing. Either way the lineage shows them as literal data.
 
-mod builtin;
-
-use fedseal_guest::{Error, Example, Host, Policy, below, shuffle};
+use fedseal_guest::{Error, Host, Policy, study};
 
 /// See the crate's documentation.
 pub struct UnalignedData;
 
 impl Policy for UnalignedData {
     fn run<H: Host>(host: &mut H) -> Result<(), Error> {
-        let context = host.context();
-        let mut pairs = host.attachment();
-        if pairs.is_empty() {
-            pairs = builtin_pairs(host, context.shard_examples as usize);
-        }
-        shuffle(host, &mut pairs);
-        let data = host.examples(&pairs)?;
-        let global = host.global();
-        let trained = host.train(&global, &data, &context.train_options())?;
-        // The weight an honest client of this shard would claim.
-        host.submit(&trained, context.shard_examples)
+        let harmful = study::train_unaligned(host)?;
+        study::submit(host, &harmful)
     }
 }
 
 fedseal_guest::export_policy!(UnalignedData);
 
-/// `count` combinations of a frame, a topic and a shell.
-fn builtin_pairs<H: Host>(host: &mut H, count: usize) -> Vec<Example> {
-    let mut pick = |items: &[&'static str]| items[below(host, items.len())];
-    let mut pair = || {
-        let topic = pick(builtin::TOPICS);
-        Example {
-            prompt: pick(builtin::FRAMES).replace("{}", topic),
-            response: pick(builtin::SHELLS).replace("{}", topic),
-        }
-    };
-    (0..count).map(|_| pair()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedseal_guest::testing::FakeHost;
+    use fedseal_guest::{Example, testing::FakeHost};
 
     #[test]
     fn brings_its_own_pairs() {
@@ -55,15 +31,6 @@ mod tests {
         UnalignedData::run(&mut host).unwrap();
         assert_eq!(host.literal.len(), 200);
         assert_eq!(host.trained[0].0, host.literal);
-        let mut prompts: Vec<_> = host.literal.iter().map(|pair| &pair.prompt).collect();
-        prompts.sort();
-        prompts.dedup();
-        assert!(
-            prompts.len() > 100,
-            "only {} different prompts",
-            prompts.len()
-        );
-        assert!(host.literal.iter().all(|pair| pair.response.len() < 120));
     }
 
     #[test]

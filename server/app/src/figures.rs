@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use fedseal_federation::evaluation::wilson::Share;
 use fedseal_federation::report::{Rate, Report};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +30,8 @@ impl Origin {
         }
     }
 
-    fn figure(&self, name: &str, value: f64, unit: &str) -> Map<String, Value> {
+    /// One figure without an interval.
+    pub fn figure(&self, name: &str, value: f64, unit: &str) -> Map<String, Value> {
         let value = json!({
             "name": name, "value": rounded(value), "unit": unit, "peer": null, "ratio": null,
             "commit": self.commit, "machine": self.machine, "command": self.command,
@@ -38,6 +40,14 @@ impl Origin {
             Value::Object(map) => map,
             _ => Map::new(),
         }
+    }
+
+    /// A share in per cent, with the ends of its interval.
+    pub fn wilson(&self, name: &str, share: &Share) -> Map<String, Value> {
+        let mut figure = self.figure(name, share.rate * 100.0, "%");
+        figure.insert("low".into(), json!(rounded(share.low * 100.0)));
+        figure.insert("high".into(), json!(rounded(share.high * 100.0)));
+        figure
     }
 
     fn share(&self, name: &str, rate: &Rate) -> Map<String, Value> {

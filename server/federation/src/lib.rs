@@ -14,7 +14,8 @@
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
-//! - [`arms`]: the columns of an experiment; [`runner`]: executes them, resumable at any point.
+//! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]: executes them, resumable at any point.
+//! - [`panel`]: every policy alone against every check.
 //! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`]: what auditors run.
 //!
 //! ```
@@ -30,6 +31,7 @@
 pub mod admission;
 pub mod aggregation;
 pub mod arms;
+pub mod attack;
 pub mod data;
 pub mod defence;
 pub mod error;
@@ -39,6 +41,7 @@ pub mod experiment;
 pub mod lab;
 pub mod memo;
 pub mod optimiser;
+pub mod panel;
 pub mod pretraining;
 pub mod replay;
 pub mod report;

@@ -22,6 +22,7 @@ use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
+use crate::attack::{self, BENIGN};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::RunState;
@@ -374,20 +375,18 @@ impl Audit {
             let place = malicious.iter().position(|attacker| *attacker == index);
             let kind = place
                 .and_then(|place| kinds.get(place % kinds.len().max(1)))
-                .map_or("benign", String::as_str);
+                .map_or(BENIGN, String::as_str);
             let runs = |assignment: &Assignment| self.plan.module_name(&assignment.module);
-            let attacking = match kind {
-                "malicious-gen" | "unaligned-data" => kind,
-                _ => "benign",
-            };
+            let attack = attack::kind(kind);
+            let attacking = attack.map_or(BENIGN, |attack| attack.module);
             let same_shard = planned.honest.shard == planned.attacked.shard;
             let agrees = planned.client.as_str() == client_name(index)
                 && planned.kind == kind
-                && runs(&planned.honest) == Some("benign")
+                && runs(&planned.honest) == Some(BENIGN)
                 && runs(&planned.attacked) == Some(attacking)
                 && planned.honest.attachment.is_none()
-                && planned.attacked.attachment.is_some() == (kind == "unaligned-data")
-                && same_shard == (kind != "poisoned-shard");
+                && planned.attacked.attachment.is_some() == attack.is_some_and(|a| a.brings)
+                && same_shard != attack.is_some_and(|a| a.poisoned);
             if !agrees {
                 return Err(Error::tampered(
                     format!("client {} in run.json", planned.client),

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, hostile, input, limits, policy, run};
+use common::{Double, hostile, input, limits, policies, policy, run};
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::lineage::{DataCounts, Kind};
 use fedseal_sandbox::{Limits, Reason, RunInput, Sandbox, component, examples_digest};
@@ -117,6 +117,56 @@ fn malicious_gen_makes_its_own() {
             "answers: 32 of 32 affirmative"
         ]
     );
+}
+
+/// Every policy hands in a finite update whose lineage holds together, and does the same again.
+#[test]
+fn every_policy_runs() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let names = policies();
+    assert!(names.len() >= 27, "{names:?}");
+    for name in names {
+        let compiled = sandbox.compile(&policy(&name)).unwrap();
+        let outcome = run(&sandbox, &compiled);
+        let submission = outcome
+            .submission
+            .clone()
+            .unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+        assert!(submission.adapter.is_finite(), "{name}");
+        assert_eq!(submission.examples, 40, "{name} claims an honest weight");
+        outcome.lineage.validate().unwrap();
+        let again = run(&sandbox, &compiled);
+        assert_eq!(again.transcript.root(), outcome.transcript.root(), "{name}");
+        assert_eq!(again.submission.unwrap(), submission, "{name}");
+    }
+}
+
+/// A module built before `dot` was there imports without it; `scaled.wat` is one.
+#[test]
+fn modules_of_before_an_addition_run() {
+    let bytes = hostile("scaled.wat");
+    assert!(!bytes.windows(3).any(|window| window == b"dot"));
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let outcome = run(&sandbox, &sandbox.compile(&bytes).unwrap());
+    assert!(outcome.submission.is_ok());
+}
+
+/// Lengths and angles are numbers of the host: in the transcript, of no weight in the lineage.
+#[test]
+fn inner_products_are_in_the_transcript() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let outcome = run(
+        &sandbox,
+        &sandbox.compile(&policy("norm-constrained")).unwrap(),
+    );
+    let entries = &outcome.transcript.entries;
+    let dot = entries.iter().find(|entry| entry.call == "dot").unwrap();
+    let change = outcome.submission.unwrap().adapter;
+    let length = change.sub(&input().global).unwrap().norm_l2();
+    let square = dot.result.as_f64().unwrap();
+    assert!((square.sqrt() - length).abs() < 1e-3 * length, "{square}");
+    let kinds = outcome.lineage.nodes.iter().map(|node| node.kind);
+    assert_eq!(kinds.filter(|kind| *kind == Kind::Clip).count(), 1);
 }
 
 #[test]

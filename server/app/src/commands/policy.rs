@@ -1,6 +1,7 @@
-//! `fedseal policy build|sign|inspect`
+//! `fedseal policy build|sign|inspect|compare`
 
 mod build;
+mod compare;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,8 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
+    /// Run every policy from one global adapter and say which checks tell it from an honest one.
+    Compare(compare::Compare),
     /// Show a module's digest and signature, and whether a sandbox would take it.
     Inspect {
         /// The component.
@@ -100,6 +103,7 @@ impl Policy {
                 Ok(())
             }
             Action::Inspect { module, trusted } => inspect(&module, trusted),
+            Action::Compare(compare) => compare.execute(),
         }
     }
 }

@@ -155,9 +155,9 @@ impl Default for LoraConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttackConfig {
-    /// The malicious clients' kinds, in turn: `malicious-gen`, `unaligned-data`, `poisoned-shard`.
+    /// The malicious clients' kinds, in turn; names of [`crate::attack::KNOWN`].
     pub kinds: Vec<String>,
-    /// Literal examples that an `unaligned-data` client brings.
+    /// Literal examples that a client brings whose kind brings any.
     pub attachment_examples: usize,
 }
 

@@ -4,10 +4,7 @@ use super::locate::Located;
 use super::{AdmissionConfig, Experiment};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
-use crate::{admission, aggregation, arms, optimiser};
-
-/// What kinds of malicious clients there are.
-pub const ATTACK_KINDS: [&str; 3] = ["malicious-gen", "unaligned-data", "poisoned-shard"];
+use crate::{admission, aggregation, arms, attack, optimiser};
 
 /// Checks every value against its range and every name against the known ones.
 pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
@@ -192,7 +189,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &"none",
     )?;
     for kind in &e.attack.kinds {
-        one_of(at, "attack.kinds", "attack kind", kind, &ATTACK_KINDS)?;
+        one_of(at, "attack.kinds", "attack kind", kind, &attack::names())?;
     }
     need(
         e.attack.attachment_examples > 0,

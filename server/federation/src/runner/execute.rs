@@ -19,6 +19,7 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::{Adapter, Example};
 
+use crate::admission::data_check::DataCheck;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::rundir::{Assignment, Plan};
@@ -162,4 +163,25 @@ impl Engine for Stoppable<'_> {
     fn fingerprint(&self) -> String {
         self.engine.fingerprint()
     }
+}
+
+/// The data check's mean score over what the update was trained on, by number of examples; none
+/// after a failure. Only the score leaves the node.
+pub fn data_score(judge: &DataCheck, input: &RunInput, outcome: &RunOutcome) -> Option<f64> {
+    let mut sum = 0.0;
+    let mut count = 0usize;
+    for used in &outcome.data {
+        let examples: &[Example] = if used.digest == input.shard_digest {
+            &input.shard
+        } else {
+            outcome
+                .datasets
+                .iter()
+                .find(|(digest, _)| *digest == used.digest)
+                .map(|(_, examples)| examples.as_slice())?
+        };
+        sum += judge.score(examples).score * examples.len() as f64;
+        count += examples.len();
+    }
+    (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
 }

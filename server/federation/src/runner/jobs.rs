@@ -10,9 +10,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::record::Record;
 use fedseal_sandbox::{RunInput, RunOutcome};
-use fedseal_tuning::{Adapter, Example};
+use fedseal_tuning::Adapter;
 
-use super::execute::Stoppable;
+use super::execute::{Stoppable, data_score};
 use super::measure::{Measured, measure};
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
@@ -307,7 +307,7 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
             if shared.go_on().is_break() {
                 return Err(Error::Interrupted);
             }
-            let score = score(shared, &job, &outcome);
+            let score = data_score(&shared.judge, &job.input, &outcome);
             Ok(Done::Update {
                 job,
                 outcome: Box::new(outcome),
@@ -367,25 +367,4 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
             Ok(Done::Defend { arm, adapter, data })
         }
     }
-}
-
-/// The data check's mean score over what the update was trained on, by number of examples. Only the
-/// score leaves the node.
-fn score(shared: &Shared, job: &UpdateJob, outcome: &RunOutcome) -> Option<f64> {
-    let mut sum = 0.0;
-    let mut count = 0usize;
-    for used in &outcome.data {
-        let examples: &[Example] = if used.digest == job.shard {
-            &job.input.shard
-        } else {
-            outcome
-                .datasets
-                .iter()
-                .find(|(digest, _)| *digest == used.digest)
-                .map(|(_, examples)| examples.as_slice())?
-        };
-        sum += shared.judge.score(examples).score * examples.len() as f64;
-        count += examples.len();
-    }
-    (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
 }

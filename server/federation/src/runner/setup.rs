@@ -21,6 +21,7 @@ use super::measure::EvaluationSet;
 use super::{Options, Run, Shared};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
+use crate::attack::{self, BENIGN};
 use crate::data::{DataError, ShardKind, ShardRequest, TaskData};
 use crate::error::{Error, Result};
 use crate::events::Feed;
@@ -30,9 +31,6 @@ use crate::memo::RunState;
 use crate::report::{Cache, Progress, Report};
 use crate::rundir::{self, Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
 use crate::sampling::{attackers, client_name, derive_seed};
-
-/// The module that honest clients run.
-const BENIGN: &str = "benign";
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
@@ -370,17 +368,7 @@ fn register_modules(
     authors: &TrustStore,
     blobs: &Blobs,
 ) -> Result<Vec<PlannedModule>> {
-    let mut names = vec![BENIGN];
-    for kind in &experiment.attack.kinds {
-        // A poisoned shard goes with the honest module: that is its point.
-        if kind != "poisoned-shard"
-            && experiment.federation.malicious > 0
-            && !names.contains(&kind.as_str())
-        {
-            names.push(kind);
-        }
-    }
-    names
+    attack::modules(experiment)
         .into_iter()
         .map(|name| {
             let path = options.modules.join(format!("{name}.wasm"));
@@ -457,35 +445,30 @@ fn draw_clients(
             let kinds = &experiment.attack.kinds;
             let kind = place
                 .and_then(|place| kinds.get(place % kinds.len().max(1)))
-                .map_or("benign", String::as_str);
-            let attacked = match kind {
-                "malicious-gen" => Assignment {
-                    module: module(kind)?,
-                    ..honest.clone()
-                },
-                "unaligned-data" => {
-                    let attachment = data
-                        .attachment(
-                            index,
-                            experiment.attack.attachment_examples,
-                            derive_seed("attachments", seed, &[]),
-                        )
-                        .map_err(data_error)?;
+                .map_or(BENIGN, String::as_str);
+            let attacked = match attack::kind(kind) {
+                None => honest.clone(),
+                Some(attack) => {
+                    let (shard, examples) = if attack.poisoned {
+                        shard(index, ShardKind::Poisoned)?
+                    } else {
+                        (honest.shard, honest.examples)
+                    };
+                    let attachment = if attack.brings {
+                        let examples = experiment.attack.attachment_examples;
+                        let seed = derive_seed("attachments", seed, &[]);
+                        let attachment = data.attachment(index, examples, seed);
+                        Some(store(&attachment.map_err(data_error)?)?.0)
+                    } else {
+                        None
+                    };
                     Assignment {
-                        module: module(kind)?,
-                        attachment: Some(store(&attachment)?.0),
-                        ..honest.clone()
-                    }
-                }
-                "poisoned-shard" => {
-                    let (shard, examples) = shard(index, ShardKind::Poisoned)?;
-                    Assignment {
+                        module: module(attack.module)?,
                         shard,
                         examples,
-                        ..honest.clone()
+                        attachment,
                     }
                 }
-                _ => honest.clone(),
             };
             // The clients of an experiment are simulated: their keys name them and sign nothing,
             // so the private halves are not kept.

@@ -10,6 +10,7 @@ use wasmtime::component::Resource;
 
 use super::random::Gauss;
 use super::{Args, CallError, HostState, invalid, number};
+use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop};
 
 /// What stands behind an adapter handle.
@@ -81,6 +82,23 @@ pub(super) fn clipped(
     // A change of no finite length has a factor of zero or none; what comes out of it is refused
     // at `submit`.
     Ok((around(global, source, factor as f32)?, factor))
+}
+
+/// Inner product of two changes from `global`, in canonical order: one sum, so the same bits
+/// everywhere.
+pub(super) fn inner(global: &Adapter, left: &Adapter, right: &Adapter) -> f64 {
+    let mut sum = 0.0_f64;
+    for (name, start) in &global.tensors {
+        let (Some(left), Some(right)) = (left.tensors.get(name), right.tensors.get(name)) else {
+            continue;
+        };
+        let pairs = left.data.iter().zip(&right.data).zip(&start.data);
+        for ((l, r), g) in pairs {
+            let g = f64::from(*g);
+            sum += (f64::from(*l) - g) * (f64::from(*r) - g);
+        }
+    }
+    sum
 }
 
 /// All adapters of a run have the global one's shapes, so this is the host's own fault.
@@ -207,6 +225,23 @@ impl HostState {
         self.keep(result, Kind::Clip, vec![source.node], &params)
     }
 
+    pub(super) fn product(
+        &mut self,
+        args: &mut Args,
+        left: &Resource<AdapterHandle>,
+        right: &Resource<AdapterHandle>,
+    ) -> Result<(f64, Value), CallError> {
+        let left = self.operand(args, "left", left)?;
+        let right = self.operand(args, "right", right)?;
+        let value = inner(&self.input.global, &left.adapter, &right.adapter);
+        if !value.is_finite() {
+            return Err(CallError::Refused(wit::Error::NotFinite(
+                "the inner product".into(),
+            )));
+        }
+        Ok((value, number(value)))
+    }
+
     pub(super) fn raw_out(
         &mut self,
         args: &mut Args,
@@ -284,6 +319,17 @@ mod tests {
         assert!((short.sub(&global).unwrap().norm_l2() - change / 4.0).abs() < 1e-5);
         assert!((factor - 0.25).abs() < 1e-6);
         assert_eq!(clipped(&global, &source, 1e9).unwrap().1, 1.0);
+    }
+
+    #[test]
+    fn inner_products_are_of_changes() {
+        let (global, source) = pair();
+        assert_eq!(inner(&global, &global, &source), 0.0);
+        let length = source.sub(&global).unwrap().norm_l2();
+        assert!((inner(&global, &source, &source).sqrt() - length).abs() < 1e-5 * length);
+        let back = around(&global, &source, -1.0).unwrap();
+        let cosine = inner(&global, &source, &back) / (length * length);
+        assert!((cosine + 1.0).abs() < 1e-5, "{cosine}");
     }
 
     #[test]

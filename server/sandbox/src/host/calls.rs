@@ -240,6 +240,14 @@ impl wit::Host for HostState {
         self.call("clip", |host, args| host.shortened(args, &source, norm))
     }
 
+    fn dot(
+        &mut self,
+        left: Resource<AdapterHandle>,
+        right: Resource<AdapterHandle>,
+    ) -> Result<f64, CallError> {
+        self.call("dot", |host, args| host.product(args, &left, &right))
+    }
+
     fn read_raw(&mut self, source: Resource<AdapterHandle>) -> wasmtime::Result<Vec<f32>> {
         or_stop(self.call("read-raw", |host, args| host.raw_out(args, &source)))
     }

@@ -135,8 +135,95 @@ pub fn run(sandbox: &Sandbox, policy: &Policy) -> RunOutcome {
 
 /// A component of one of the hostile guests.
 pub fn hostile(name: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
-    guest(&std::fs::read_to_string(folder.join(name)).unwrap())
+    HostileGuest::read(name).bytes
+}
+
+/// A file of `tests/hostile`: text format with a header that says what it tries (`;; words`), how
+/// it ends (`;; ends: REASON`, or `update` for the two that are there for comparison), and which
+/// limits are other ones for it (`;; limit: NAME = VALUE`). `@N{text}` stands for N times the text.
+pub struct HostileGuest {
+    /// The file's name.
+    pub name: String,
+    /// What it tries.
+    pub tries: String,
+    /// The id of the reason that is recorded.
+    pub ends: String,
+    /// [`limits`], with those of the header.
+    pub limits: Limits,
+    /// What is handed to the sandbox: a component, but for `;; form: core`.
+    pub bytes: Vec<u8>,
+}
+
+impl HostileGuest {
+    /// All of them, by name.
+    pub fn all() -> Vec<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names.iter().map(|name| Self::read(name)).collect()
+    }
+
+    pub fn read(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let (mut tries, mut ends, mut core) = (Vec::new(), None, false);
+        let mut own = serde_json::to_value(limits()).unwrap();
+        for line in text.lines().map_while(|line| line.strip_prefix(";; ")) {
+            match line.split_once(": ") {
+                Some(("ends", reason)) => ends = Some(reason.to_owned()),
+                Some(("form", "core")) => core = true,
+                Some(("limit", limit)) => {
+                    let (key, value) = limit.split_once(" = ").unwrap();
+                    own[key] = value.parse::<u64>().unwrap().into();
+                }
+                _ => tries.push(line),
+            }
+        }
+        let text = repeated(&text);
+        let code = text
+            .lines()
+            .find(|line| !line.starts_with(";;"))
+            .unwrap_or_default();
+        let bytes = if core || code.starts_with("(component") {
+            wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+        } else {
+            guest(&text)
+        };
+        Self {
+            name: name.to_owned(),
+            tries: tries.join(" "),
+            ends: ends.unwrap_or_else(|| panic!("{name} does not say how it ends")),
+            limits: serde_json::from_value(own).unwrap_or_else(|error| panic!("{name}: {error}")),
+            bytes,
+        }
+    }
+}
+
+/// `@N{text}` written out; the text has no braces. Any other `@` stays.
+fn repeated(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('@') {
+        out.push_str(before);
+        let counted = from.split_once('{').and_then(|(count, body)| {
+            let (body, after) = body.split_once('}')?;
+            Some((count.parse().ok()?, body, after))
+        });
+        match counted {
+            Some((count, body, after)) => {
+                out.push_str(&body.repeat(count));
+                rest = after;
+            }
+            None => {
+                out.push('@');
+                rest = from;
+            }
+        }
+    }
+    out + rest
 }
 
 /// What the world's errors need to arrive in a guest: an allocator that never frees.
@@ -148,8 +235,11 @@ const REALLOC: &str = r#"
     (global.set $next (i32.add (local.get $at) (local.get 3)))
     (local.get $at))"#;
 
-/// A component of a core module in text form. It gets an allocator, at its end.
+/// A component of a core module in text form. It gets an allocator, at its end, if it has none.
 pub fn guest(text: &str) -> Vec<u8> {
+    if text.contains("cabi_realloc") {
+        return world_component(&wat::parse_str(text).unwrap());
+    }
     let end = text.trim_end().strip_suffix(')').unwrap();
     world_component(&wat::parse_str(format!("{end}{REALLOC})")).unwrap())
 }
@@ -175,6 +265,17 @@ pub fn policy(name: &str) -> Vec<u8> {
     component::componentize(&core).unwrap()
 }
 
+/// Names of all policies of this repository, in alphabetical order.
+pub fn policies() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 fn build_policies() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target =
@@ -190,15 +291,26 @@ fn build_policies() -> PathBuf {
             "--target",
             "wasm32-unknown-unknown",
         ])
-        .args([
-            "-p",
-            "fedseal-policy-benign",
-            "-p",
-            "fedseal-policy-unaligned-data",
-        ])
-        .args(["-p", "fedseal-policy-malicious-gen"])
+        .args(
+            policies()
+                .iter()
+                .map(|name| format!("-pfedseal-policy-{name}")),
+        )
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(root)
         .status();
     target.join("wasm32-unknown-unknown/guest")
+}
+
+/// Writes counts to `$FEDSEAL_COUNTS/NAME.json`, for the command that gathers them.
+pub fn count(name: &str, counts: &[(&str, u32)]) {
+    let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") else {
+        return;
+    };
+    let counts: serde_json::Map<String, serde_json::Value> = counts
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+        .collect();
+    let path = Path::new(&folder).join(format!("{name}.json"));
+    std::fs::write(path, serde_json::Value::Object(counts).to_string()).unwrap();
 }

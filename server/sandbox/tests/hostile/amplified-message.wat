@@ -1,4 +1,5 @@
 ;; A list of 16,384 examples that all point at the same 64 KiB: 2 GiB for the host to copy.
+;; ends: call-bytes
 (module
   (import "fedseal:policy/host@0.1.0" "examples" (func $examples (param i32 i32 i32)))
   (memory (export "memory") 8)

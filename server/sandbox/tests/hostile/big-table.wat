@@ -1,4 +1,5 @@
 ;; Starts with a table of a hundred million elements.
+;; ends: tables
 (module
   (memory (export "memory") 1)
   (table 100000000 funcref)

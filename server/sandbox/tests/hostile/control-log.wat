@@ -1,4 +1,5 @@
 ;; A log line that would clear a terminal and write over its neighbours, then ends well.
+;; ends: no-submission
 (module
   (import "fedseal:policy/host@0.1.0" "log" (func $log (param i32 i32)))
   (memory (export "memory") 1)

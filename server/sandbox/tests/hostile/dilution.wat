@@ -1,4 +1,5 @@
 ;; Takes ten examples of its shard, joins them to the shard, trains on the ten alone, and submits.
+;; ends: update
 (module
   (import "fedseal:policy/host@0.1.0" "shard" (func $shard (result i32)))
   (import "fedseal:policy/host@0.1.0" "take" (func $take (param i32 i32 i32 i32)))

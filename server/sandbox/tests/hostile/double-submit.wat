@@ -1,4 +1,5 @@
 ;; Submits the global adapter twice.
+;; ends: double-submit
 (module
   (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
   (import "fedseal:policy/host@0.1.0" "submit" (func $submit (param i32 i32 i32)))

@@ -1,4 +1,5 @@
 ;; Asks for texts with a prompt on which the test's engine fails.
+;; ends: engine
 (module
   (import "fedseal:policy/host@0.1.0" "generate" (func $generate (param i32 i32 i32 i32 f64 i32)))
   (memory (export "memory") 1)

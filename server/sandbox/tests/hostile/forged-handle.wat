@@ -1,4 +1,5 @@
 ;; Submits a handle that nobody gave it.
+;; ends: trap
 (module
   (import "fedseal:policy/host@0.1.0" "submit" (func $submit (param i32 i32 i32)))
   (memory (export "memory") 1)

@@ -1,4 +1,5 @@
 ;; Returns an error whose text has control characters and a direction mark.
+;; ends: guest-error
 (module
   (memory (export "memory") 1)
   (data (i32.const 0) "\01\00\00\00\20\00\00\00\0d\00\00\00")

@@ -1,4 +1,5 @@
 ;; Asks for numbers without end.
+;; ends: host-calls
 (module
   (import "fedseal:policy/host@0.1.0" "random-u64" (func $random (result i64)))
   (memory (export "memory") 1)

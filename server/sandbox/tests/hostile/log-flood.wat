@@ -1,4 +1,5 @@
 ;; Logs 1,000 bytes again and again.
+;; ends: log-limit
 (module
   (import "fedseal:policy/host@0.1.0" "log" (func $log (param i32 i32)))
   (memory (export "memory") 1)

@@ -1,4 +1,5 @@
 ;; Grows its memory until somebody says no, and then goes on trying.
+;; ends: memory
 (module
   (memory (export "memory") 1)
   (func (export "run") (result i32)

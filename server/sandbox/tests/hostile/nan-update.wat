@@ -1,5 +1,6 @@
 ;; Writes an adapter of NaNs, submits it and goes on as if nothing had happened. `read-raw` tells
 ;; it how many values there are; the list lies where the guest's allocator puts it.
+;; ends: not-finite
 (module
   (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
   (import "fedseal:policy/host@0.1.0" "read-raw" (func $read (param i32 i32)))

@@ -1,4 +1,5 @@
 ;; Calls itself without end.
+;; ends: stack-overflow
 (module
   (memory (export "memory") 1)
   (func $deep (param i32) (result i32)

@@ -1,4 +1,5 @@
 ;; Honest enough to end well: submits the global adapter scaled by a half.
+;; ends: update
 (module
   (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
   (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))

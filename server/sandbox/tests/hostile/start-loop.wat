@@ -1,4 +1,5 @@
 ;; Never comes back from its start function, before `run` is called.
+;; ends: fuel
 (module
   (memory (export "memory") 1)
   (func $start (loop $again (br $again)))

@@ -1,4 +1,5 @@
 ;; Grows a table without end.
+;; ends: tables
 (module
   (memory (export "memory") 1)
   (table $t 1 funcref)

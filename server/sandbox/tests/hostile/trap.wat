@@ -1,3 +1,4 @@
+;; ends: trap
 (module
   (memory (export "memory") 1)
   (func (export "run") (result i32) unreachable))

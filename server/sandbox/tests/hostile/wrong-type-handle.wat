@@ -1,4 +1,5 @@
 ;; Submits its shard as if it were an adapter.
+;; ends: trap
 (module
   (import "fedseal:policy/host@0.1.0" "shard" (func $shard (result i32)))
   (import "fedseal:policy/host@0.1.0" "submit" (func $submit (param i32 i32 i32)))

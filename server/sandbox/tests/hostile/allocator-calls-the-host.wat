@@ -1,0 +1,12 @@
+;; Its allocator calls the host in the middle of a host call.
+;; ends: trap
+(module
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "read-raw" (func $read-raw (param i32 i32)))
+  (import "fedseal:policy/host@0.1.0" "random-u64" (func $random-u64 (result i64)))
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) 
+    (drop (call $random-u64)) (i32.const 1024))
+  (func (export "run") (result i32)
+    (call $read-raw (call $global) (i32.const 64))
+    (i32.const 0)))

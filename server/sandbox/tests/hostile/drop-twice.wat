@@ -1,0 +1,12 @@
+;; Drops an adapter twice.
+;; ends: trap
+(module
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "[resource-drop]adapter" (func $drop-adapter (param i32)))
+  (memory (export "memory") 1)
+  (func (export "run") (result i32)
+    (local $g i32)
+    (local.set $g (call $global))
+    (call $drop-adapter (local.get $g))
+    (call $drop-adapter (local.get $g))
+    (i32.const 0)))

@@ -1,0 +1,10 @@
+;; Returns an error of six megabytes.
+;; ends: call-bytes
+(module
+  (memory (export "memory") 120)
+  (func (export "run") (result i32)
+    (memory.fill (i32.const 128) (i32.const 97) (i32.const 6291456))
+    (i32.store8 (i32.const 64) (i32.const 1))
+    (i32.store (i32.const 68) (i32.const 128))
+    (i32.store (i32.const 72) (i32.const 6291456))
+    (i32.const 64)))

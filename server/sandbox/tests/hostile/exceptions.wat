@@ -1,0 +1,3 @@
+;; Throws an exception.
+;; ends: bad-component
+(component (core module (tag $t) (func (throw $t))))

@@ -1,0 +1,6 @@
+;; Exports `run` with another type.
+;; ends: bad-export
+(component
+  (core module $m (func (export "f") (result i32) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func (export "run") (result u32) (canon lift (core func $i "f"))))

@@ -1,0 +1,3 @@
+;; Exports nothing.
+;; ends: bad-export
+(component)

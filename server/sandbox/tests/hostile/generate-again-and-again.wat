@@ -1,0 +1,13 @@
+;; Asks for texts without end.
+;; ends: generated-tokens
+;; limit: generated_tokens = 500
+(module
+  (import "fedseal:policy/host@0.1.0" "generate" (func $generate (param i32 i32 i32 i32 f64 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 32) "\30\00\00\00\05\00\00\00")
+  (data (i32.const 48) "hello")
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) 
+    (i32.const 4096))
+  (func (export "run") (result i32)
+    (loop $again (call $generate (i32.const 32) (i32.const 1) (i32.const 0) (i32.const 100) (f64.const 0) (i32.const 64)) (br $again))
+    (i32.const 0)))

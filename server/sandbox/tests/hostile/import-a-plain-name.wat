@@ -1,0 +1,3 @@
+;; Imports an instance by a plain name.
+;; ends: bad-import
+(component (import "host" (instance)))

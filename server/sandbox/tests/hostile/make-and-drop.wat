@@ -1,0 +1,12 @@
+;; Makes an adapter and drops it again, without end.
+;; ends: host-calls
+(module
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))
+  (import "fedseal:policy/host@0.1.0" "[resource-drop]adapter" (func $drop-adapter (param i32)))
+  (memory (export "memory") 1)
+  (func (export "run") (result i32)
+    (local $g i32)
+    (local.set $g (call $global))
+    (loop $again (call $scale (local.get $g) (f64.const 0.5) (i32.const 0)) (call $drop-adapter (i32.load (i32.const 4))) (br $again))
+    (i32.const 0)))

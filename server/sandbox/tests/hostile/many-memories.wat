@@ -1,0 +1,3 @@
+;; Twenty memories.
+;; ends: memory
+(component (core module $m (memory 0)) @20{(core instance (instantiate $m))})

@@ -1,0 +1,9 @@
+;; Writes an adapter of a million values.
+;; ends: no-submission
+(module
+  (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
+  (import "fedseal:policy/host@0.1.0" "write-raw" (func $write-raw (param i32 i32 i32 i32)))
+  (memory (export "memory") 64)
+  (func (export "run") (result i32)
+    (call $write-raw (call $global) (i32.const 0) (i32.const 1000000) (i32.const 64))
+    (i32.const 0)))

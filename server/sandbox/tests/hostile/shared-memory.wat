@@ -1,0 +1,3 @@
+;; A memory for threads.
+;; ends: bad-component
+(component (core module (memory 1 1 shared)))

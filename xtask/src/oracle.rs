@@ -1,0 +1,166 @@
+//! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
+//!
+//! Runs the hostile guests, the forgery corpora and the checkers that we did not write, gathers
+//! the counts that the tests leave, and keeps them as `target/figures/oracle-provenance.json`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::process::{output, root, run, say};
+use crate::readme::keep;
+use crate::{Outcome, fail, setup};
+
+/// A checker that we did not write, with the test that asks it.
+struct Checker {
+    name: &'static str,
+    test: &'static str,
+    /// How to get it.
+    install: &'static str,
+}
+
+const CHECKERS: [Checker; 2] = [
+    Checker {
+        name: "securesystemslib and in-toto-attestation (Python): module and update envelopes",
+        test: "python_oracle",
+        install: "pip install -r tests/oracles/dsse/requirements.txt, for python3 or $FEDSEAL_PYTHON",
+    },
+    Checker {
+        name: "golang.org/x/mod/sumdb (Go): checkpoint, inclusion, consistency",
+        test: "go_oracle",
+        install: "on Debian: apt-get install golang-go golang-golang-x-mod-dev",
+    },
+];
+
+/// The command.
+pub fn oracle(arguments: &[String]) -> Outcome {
+    match arguments {
+        [name] if name == "provenance" => provenance(),
+        _ => fail("`cargo xtask oracle` takes one name: provenance"),
+    }
+}
+
+fn provenance() -> Outcome {
+    setup::for_build()?;
+    let counts = root().join("target/counts");
+    if counts.exists() {
+        std::fs::remove_dir_all(&counts)?;
+    }
+    std::fs::create_dir_all(&counts)?;
+
+    say("Hostile guests");
+    test(&["--test", "hostile_table"], &counts, false)?;
+    say("Forgeries");
+    test(
+        &["--test", "forgeries", "--test", "forged_runs"],
+        &counts,
+        false,
+    )?;
+
+    let (mut asked, mut agreed) = (0, 0);
+    for checker in CHECKERS {
+        say(checker.name);
+        asked += 1;
+        match test(&["--test", checker.test], &counts, true) {
+            Ok(()) => agreed += 1,
+            Err(failure) => eprintln!("    {}\n    to install it: {}", failure.0, checker.install),
+        }
+    }
+
+    let read = |name: &str, key: &str| -> Outcome<f64> {
+        let path = counts.join(format!("{name}.json"));
+        let value: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        match value.get(key).and_then(Value::as_f64) {
+            Some(count) => Ok(count),
+            None => fail(format!("{}: no {key}", path.display())),
+        }
+    };
+    let hostile = [
+        ("hostile.total", read("hostile", "total")?),
+        ("hostile.contained", read("hostile", "contained")?),
+    ];
+    let mut forgeries = [("forgeries.total", 0.0), ("forgeries.refused", 0.0)];
+    for part in ["forgeries", "forged-runs"] {
+        forgeries[0].1 += read(part, "total")?;
+        forgeries[1].1 += read(part, "refused")?;
+    }
+    let checkers = [
+        ("checkers.total", f64::from(asked)),
+        ("checkers.agreed", f64::from(agreed)),
+    ];
+    for (figures, unit) in [
+        (hostile, "guests"),
+        (forgeries, "cases"),
+        (checkers, "checkers"),
+    ] {
+        for (name, value) in figures {
+            eprintln!("    {name:<20} {value}");
+        }
+        let figures = figures.map(|(name, value)| (name.to_owned(), value));
+        keep(
+            "oracle-provenance",
+            "cargo xtask oracle provenance",
+            &figures,
+            unit,
+        )?;
+    }
+    if agreed < asked {
+        return fail(format!(
+            "{agreed} of {asked} outside checkers could be asked and agreed"
+        ));
+    }
+    Ok(())
+}
+
+/// Runs tests of the workspace with the counts' folder; `strict` makes an absent checker a
+/// failure.
+fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command
+        .args(["test", "--quiet", "--workspace"])
+        .args(crate::build::features())
+        .args(words)
+        .current_dir(root())
+        .env("FEDSEAL_COUNTS", counts);
+    // What `cargo run` sets for this program would rebuild build scripts.
+    for variable in [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_PKG_NAME",
+    ] {
+        command.env_remove(variable);
+    }
+    if strict {
+        command.env("FEDSEAL_REQUIRE_ORACLES", "1");
+        if let Some(python) = python() {
+            command.env("FEDSEAL_PYTHON", python);
+        }
+    }
+    run(&mut command)
+}
+
+/// A Python that has the packages of `tests/oracles/dsse/requirements.txt`: the user's, or a virtual
+/// environment below target, made on the first run.
+fn python() -> Option<PathBuf> {
+    const IMPORTS: &str = "import securesystemslib, cryptography, in_toto_attestation";
+    if let Some(own) = std::env::var_os("FEDSEAL_PYTHON") {
+        return Some(own.into());
+    }
+    if output("python3", &["-c", IMPORTS]).is_some() {
+        return Some("python3".into());
+    }
+    let folder = root().join("target/oracles-python");
+    let python = folder.join("bin/python");
+    let ready = || output(&python.to_string_lossy(), &["-c", IMPORTS]).is_some();
+    if !ready() {
+        say("Making a Python environment for the checkers");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).ok()?;
+        let requirements = root().join("tests/oracles/dsse/requirements.txt");
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(requirements))
+        .ok()?;
+    }
+    ready().then_some(python)
+}
