@@ -15,7 +15,8 @@
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`arms`]: the columns of an experiment; [`runner`]: executes them, resumable at any point.
-//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`]: what auditors run.
+//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`]: what
+//!   auditors run.
 //!
 //! ```
 //! use fedseal_federation::experiment::Experiment;
@@ -38,6 +39,7 @@ pub mod events;
 pub mod experiment;
 pub mod lab;
 pub mod memo;
+pub mod monitor;
 pub mod optimiser;
 pub mod pretraining;
 pub mod replay;

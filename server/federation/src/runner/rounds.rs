@@ -246,6 +246,9 @@ impl Run {
                 median_norm,
                 behaviour,
                 authors: &shared.plan.authors,
+                revoked: self
+                    .state
+                    .revoked_before(&attested.module_signer, update.entry),
             });
             self.log_verdict(arm, number, client, update.attestation, &verdict, watch)?;
         }
