@@ -1,4 +1,5 @@
-//! Ed25519 keys (RFC 8032), their files, and the list of keys that a verifier trusts.
+//! Ed25519 keys (RFC 8032), their files, the list of keys that a verifier trusts, and the signed
+//! statements by which a key names its successor or is given up.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,6 +13,16 @@ use crate::{Error, Result};
 
 #[cfg(not(target_family = "wasm"))]
 mod files;
+mod statements;
+mod trust;
+
+#[cfg(not(target_family = "wasm"))]
+pub use files::Passphrase;
+pub use statements::{
+    REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, revoke, rotate, verify_revocation,
+    verify_rotation,
+};
+pub use trust::{Moment, RevokedKey, TrustStore, TrustedKey, Untrusted};
 
 /// A private key. It is wiped from memory when dropped and prints only its public half.
 #[derive(Clone)]
@@ -169,55 +180,6 @@ pub struct KeyId(pub String);
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// One entry of a trust store: whom a key belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustedKey {
-    /// Whose key it is, for people.
-    pub name: String,
-    /// The key.
-    pub key: PublicKey,
-}
-
-/// The keys that a verifier accepts signatures of. On disk a TOML file of `[[keys]]` tables
-/// with `name` and `key`. An empty store trusts nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustStore {
-    /// The entries; no key occurs twice.
-    #[serde(default)]
-    pub keys: Vec<TrustedKey>,
-}
-
-impl TrustStore {
-    /// Whether this key is trusted.
-    pub fn contains(&self, key: &PublicKey) -> bool {
-        self.keys.iter().any(|k| k.key == *key)
-    }
-
-    /// Whose key this is, when trusted.
-    pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
-        self.keys
-            .iter()
-            .find(|k| k.key == *key)
-            .map(|k| k.name.as_str())
-    }
-
-    /// Adds a key under a name; a key that is there already gets the new name.
-    pub fn add(&mut self, name: &str, key: PublicKey) {
-        self.keys.retain(|k| k.key != key);
-        self.keys.push(TrustedKey {
-            name: name.to_owned(),
-            key,
-        });
-    }
-
-    /// The keys alone, as the `verify` functions want them.
-    pub fn public_keys(&self) -> Vec<PublicKey> {
-        self.keys.iter().map(|k| k.key).collect()
     }
 }
 

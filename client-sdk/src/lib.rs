@@ -3,7 +3,7 @@
 //! This room holds the *words* that travel between the parties and the arithmetic that checks
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
-//! key files ([`keys`]) and the HTTP call ([`submit`], feature `http`). It never runs a module,
+//! key files ([`keys`]) and the HTTP calls ([`submit`], [`remote`], feature `http`). It never runs a module,
 //! trains, or decides what is admitted; it builds to `wasm32-unknown-unknown` without the
 //! feature `http`, so that a browser verifies with the same code.
 //!
@@ -43,6 +43,8 @@ pub mod keys;
 pub mod lineage;
 pub mod module;
 pub mod record;
+#[cfg(feature = "http")]
+pub mod remote;
 pub mod statement;
 #[cfg(feature = "http")]
 pub mod submit;

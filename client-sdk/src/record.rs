@@ -139,6 +139,14 @@ pub enum Record {
         /// The defence data, a blob.
         data: Digest,
     },
+    /// A module author's key was given up: updates that are logged after this by modules which it
+    /// signed do not count.
+    KeyRevoked {
+        /// The key.
+        key: PublicKey,
+        /// Why, for people.
+        reason: String,
+    },
     /// The canary prompts are open now; the digest equals the sealed one.
     CanariesOpened {
         /// The set, a blob.
@@ -300,6 +308,10 @@ mod tests {
                 arm: arm(),
                 adapter: d("g3"),
                 data: d("d"),
+            },
+            Record::KeyRevoked {
+                key,
+                reason: "lost".into(),
             },
             Record::CanariesOpened { digest: d("x") },
             Record::Report { digest: d("p") },

@@ -1,18 +1,51 @@
-//! Key files and trust stores. A private key is PKCS #8 PEM (RFC 8410), readable by its owner
-//! alone: created with mode 0600, refused with any wider mode.
+//! Key files and trust stores. A private key is PKCS #8 PEM (RFC 8410), plain or encrypted with a
+//! passphrase (RFC 8018, PBES2 with scrypt and AES-256-CBC), and readable by its owner alone:
+//! created with mode 0600, refused with any wider mode.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use zeroize::Zeroizing;
 
 use super::{SigningKey, TrustStore};
 use crate::{Error, Result};
 
 /// A key or trust file larger than this (bytes) is refused unread.
 const MAX_FILE: u64 = 1 << 20;
+
+/// The first line of an encrypted key file (RFC 7468, section 11).
+const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+/// What an encrypted key file is opened with. It is wiped from memory when dropped and never
+/// printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// A passphrase.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when it is empty.
+    pub fn new(text: String) -> Result<Self> {
+        let text = Zeroizing::new(text);
+        if text.is_empty() {
+            return Err(Error::Key {
+                what: "passphrase".into(),
+                detail: "it is empty".into(),
+            });
+        }
+        Ok(Passphrase(text))
+    }
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
+}
 
 impl SigningKey {
     /// A new key from the operating system's entropy.
@@ -28,21 +61,48 @@ impl SigningKey {
         Ok(SigningKey::from_seed(seed))
     }
 
-    /// Reads a PKCS #8 PEM file.
+    /// Reads a plain PKCS #8 PEM file.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::KeyMode`] when group or others have any permission on the file;
-    /// [`Error::Key`] when it is no Ed25519 key.
+    /// [`Error::Key`] when it is no Ed25519 key, or an encrypted one.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        SigningKey::load_with(path, None)
+    }
+
+    /// Reads a PKCS #8 PEM file, an encrypted one with its passphrase. A plain file needs none.
+    ///
+    /// # Errors
+    /// As [`SigningKey::load`]; [`Error::Key`] for a missing or wrong passphrase.
+    pub fn load_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         check_mode(path, &file)?;
-        let pem = read_text(path, file)?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem).map_err(|e| Error::Key {
+        let pem = Zeroizing::new(read_text(path, file)?);
+        let bad = |detail: String| Error::Key {
             what: path.display().to_string(),
-            detail: format!("not an Ed25519 private key in PKCS #8 PEM: {e}"),
-        })?;
-        Ok(SigningKey(key))
+            detail,
+        };
+        if !pem.starts_with(ENCRYPTED) {
+            return ed25519_dalek::SigningKey::from_pkcs8_pem(&pem)
+                .map(SigningKey)
+                .map_err(|e| bad(format!("not an Ed25519 private key in PKCS #8 PEM: {e}")));
+        }
+        let passphrase = passphrase
+            .ok_or_else(|| bad("the key is encrypted and no passphrase was given".into()))?;
+        ed25519_dalek::SigningKey::from_pkcs8_encrypted_pem(&pem, passphrase.0.as_bytes())
+            .map(SigningKey)
+            .map_err(|e| bad(format!("the passphrase does not open this key ({e})")))
+    }
+
+    /// Whether a key file asks for a passphrase.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_encrypted(path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        Ok(Zeroizing::new(read_text(path, file)?).starts_with(ENCRYPTED))
     }
 
     /// Writes a new PKCS #8 PEM file with mode 0600, durably. It never overwrites one.
@@ -50,14 +110,34 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Io`], with [`ErrorKind::AlreadyExists`] when there is a file.
     pub fn save_new(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_new_with(path, None)
+    }
+
+    /// As [`SigningKey::save_new`], encrypted when there is a passphrase.
+    ///
+    /// # Errors
+    /// As [`SigningKey::save_new`]; [`Error::Key`] when the system gives no entropy.
+    pub fn save_new_with(
+        &self,
+        path: impl AsRef<Path>,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<()> {
         let path = path.as_ref();
-        let pem = self
-            .0
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|e| Error::Key {
-                what: path.display().to_string(),
-                detail: e.to_string(),
-            })?;
+        // Version 1 of the format, without the public half: OpenSSL 3.0 reads no other.
+        let bytes = KeypairBytes {
+            secret_key: self.0.to_bytes(),
+            public_key: None,
+        };
+        let pem = match passphrase {
+            None => bytes.to_pkcs8_pem(LineEnding::LF),
+            Some(passphrase) => {
+                bytes.to_pkcs8_encrypted_pem(passphrase.0.as_bytes(), LineEnding::LF)
+            }
+        }
+        .map_err(|e| Error::Key {
+            what: path.display().to_string(),
+            detail: e.to_string(),
+        })?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -76,14 +156,26 @@ impl SigningKey {
     /// # Errors
     /// As [`SigningKey::load`] and [`SigningKey::save_new`].
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<Self> {
+        SigningKey::load_or_create_with(path, None)
+    }
+
+    /// As [`SigningKey::load_or_create`]; a passphrase opens an encrypted file. A new file is
+    /// plain: encrypting one is somebody's explicit choice.
+    ///
+    /// # Errors
+    /// As [`SigningKey::load_with`] and [`SigningKey::save_new`].
+    pub fn load_or_create_with(
+        path: impl AsRef<Path>,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self> {
         let path = path.as_ref();
-        match SigningKey::load(path) {
+        match SigningKey::load_with(path, passphrase) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 let key = SigningKey::generate()?;
                 match key.save_new(path) {
                     Ok(()) => Ok(key),
                     Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
-                        SigningKey::load(path)
+                        SigningKey::load_with(path, passphrase)
                     }
                     Err(e) => Err(e),
                 }
@@ -108,12 +200,10 @@ impl TrustStore {
             detail,
         };
         let store: TrustStore = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        for (i, entry) in store.keys.iter().enumerate() {
-            if store.keys.iter().skip(i + 1).any(|k| k.key == entry.key) {
-                return Err(bad(format!("the key {} occurs twice", entry.key)));
-            }
+        match store.problem() {
+            Some(problem) => Err(bad(problem)),
+            None => Ok(store),
         }
-        Ok(store)
     }
 
     /// Writes the store: to a temporary file beside it first, then by rename.
@@ -200,6 +290,99 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         SigningKey::load(&path).unwrap();
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_passphrase_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("author.pem");
+        let pass = |text: &str| Passphrase::new(text.to_owned()).unwrap();
+        let key = SigningKey::from_seed([4; 32]);
+        key.save_new_with(&path, Some(&pass("correct horse")))
+            .unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(ENCRYPTED), "{text}");
+        assert!(SigningKey::is_encrypted(&path).unwrap());
+        let read = SigningKey::load_with(&path, Some(&pass("correct horse"))).unwrap();
+        assert_eq!(read.public(), key.public());
+        assert!(SigningKey::load_with(&path, Some(&pass("wrong horse"))).is_err());
+        let error = SigningKey::load(&path).unwrap_err().to_string();
+        assert!(error.contains("no passphrase was given"), "{error}");
+        // It is not silently replaced by a new one, and plain keys need no passphrase.
+        assert!(SigningKey::load_or_create(&path).is_err());
+        let plain = dir.path().join("plain.pem");
+        key.save_new(&plain).unwrap();
+        SigningKey::load_with(&plain, Some(&pass("any"))).unwrap();
+        assert!(Passphrase::new(String::new()).is_err());
+        assert_eq!(format!("{:?}", pass("secret")), "Passphrase(..)");
+    }
+
+    /// OpenSSL, which we did not write, opens our file, and we open one of its.
+    #[test]
+    fn openssl_agrees_about_encrypted_keys() {
+        use std::process::Command;
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("ours.pem");
+        let pass = Passphrase::new("correct horse".into()).unwrap();
+        let key = SigningKey::from_seed([4; 32]);
+        key.save_new_with(&ours, Some(&pass)).unwrap();
+        let openssl = |words: &[&str]| Command::new("openssl").args(words).output();
+        let Ok(out) = openssl(&["version"]) else {
+            assert!(
+                std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
+                "openssl is missing"
+            );
+            eprintln!("skipped: needs openssl");
+            return;
+        };
+        assert!(out.status.success());
+        let out = openssl(&[
+            "pkey",
+            "-in",
+            ours.to_str().unwrap(),
+            "-passin",
+            "pass:correct horse",
+            "-pubout",
+            "-outform",
+            "DER",
+        ])
+        .unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        assert!(out.stdout.ends_with(key.public().as_bytes()));
+        let wrong = openssl(&[
+            "pkey",
+            "-in",
+            ours.to_str().unwrap(),
+            "-passin",
+            "pass:wrong",
+            "-noout",
+        ])
+        .unwrap();
+        assert!(!wrong.status.success());
+        let theirs = dir.path().join("theirs.pem");
+        let made = openssl(&[
+            "genpkey",
+            "-algorithm",
+            "ed25519",
+            "-aes256",
+            "-pass",
+            "pass:correct horse",
+            "-out",
+            theirs.to_str().unwrap(),
+        ])
+        .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        #[cfg(unix)]
+        fs::set_permissions(&theirs, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        SigningKey::load_with(&theirs, Some(&pass)).unwrap();
     }
 
     #[test]

@@ -1,15 +1,23 @@
-//! Transparency-log arithmetic: RFC 6962 tree hashes and proofs, C2SP checkpoints
-//! and proof files.
+//! Transparency-log arithmetic: RFC 6962 tree hashes and proofs; C2SP checkpoints, proof files,
+//! cosignatures of witnesses and the policies that ask for them.
 //!
-//! Pure functions; `fedseal_ledger` keeps the tree on disk.
+//! Pure functions; `fedseal_ledger` keeps the tree, and what a witness has seen, on disk.
 
+mod cosignature;
 mod note;
+mod policy;
 mod proof;
 mod proof_file;
+mod vkey;
+mod witness;
 
+pub use cosignature::{add_signatures, cosign, cosigned_at, known_cosignatures};
 pub use note::{Checkpoint, note_key_hash, verifier_key};
+pub use policy::{Party, Policy, Witnessed};
 pub use proof::{
     consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root_of,
     verify_consistency, verify_inclusion,
 };
 pub use proof_file::ProofFile;
+pub use vkey::{KeyKind, VerifierKey};
+pub use witness::AddCheckpoint;

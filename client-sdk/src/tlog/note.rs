@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::keys::{PublicKey, SigningKey};
 use crate::{Error, Result, base64};
 
-/// The signature type of Ed25519 in a verifier key and a key hash.
+/// The signature type of a log's Ed25519 key in a verifier key and a key hash.
 const ALGORITHM: u8 = 0x01;
 
 /// Longer notes (bytes) are refused unread. Room for far more than the 16 signatures of 5 kB that
@@ -87,9 +87,57 @@ impl Checkpoint {
 /// The first four bytes of `SHA-256(name || "\n" || 0x01 || key)` (signed-note, "Signature
 /// types").
 pub fn note_key_hash(name: &str, key: &PublicKey) -> [u8; 4] {
-    let hash = Digest::of_parts(&[name.as_bytes(), b"\n", &[ALGORITHM], key.as_bytes()]);
+    typed_key_hash(name, ALGORITHM, key)
+}
+
+/// The key hash for a signature type.
+pub(super) fn typed_key_hash(name: &str, algorithm: u8, key: &PublicKey) -> [u8; 4] {
+    let hash = Digest::of_parts(&[name.as_bytes(), b"\n", &[algorithm], key.as_bytes()]);
     let [a, b, c, d, ..] = hash.0;
     [a, b, c, d]
+}
+
+/// One signature line of a note, nothing about it verified.
+pub(super) struct SignatureLine<'a> {
+    pub name: &'a str,
+    pub hash: [u8; 4],
+    pub signature: Vec<u8>,
+}
+
+/// Text and signature lines of a note.
+pub(super) fn open_note(note: &str) -> Result<(&str, Vec<SignatureLine<'_>>)> {
+    let (text, signatures) = split_note(note)?;
+    Ok((text, signature_lines(signatures)?))
+}
+
+/// Reads lines `\u{2014} NAME BASE64`, each ended by a newline.
+pub(super) fn signature_lines(text: &str) -> Result<Vec<SignatureLine<'_>>> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(invalid("the last signature line is cut".into()));
+    }
+    let mut lines = Vec::new();
+    for line in text.split_terminator('\n') {
+        let Some((name, raw)) = line
+            .strip_prefix("\u{2014} ")
+            .and_then(|rest| rest.split_once(' '))
+        else {
+            return Err(invalid(format!("not a signature line: {line:?}")));
+        };
+        check_name(name)?;
+        let raw = base64::decode("checkpoint signature", raw)?;
+        let Some((hash, signature)) = raw.split_first_chunk::<4>() else {
+            return Err(invalid(format!("the signature by {name} is too short")));
+        };
+        if signature.is_empty() {
+            return Err(invalid(format!("the signature by {name} is too short")));
+        }
+        lines.push(SignatureLine {
+            name,
+            hash: *hash,
+            signature: signature.to_vec(),
+        });
+    }
+    Ok(lines)
 }
 
 /// The key as other verifiers of signed notes take it: `name+hash+base64(0x01 || key)`.
@@ -118,30 +166,18 @@ fn verify_note(note: &str, name: &str, key: &PublicKey) -> Result<()> {
         what: "checkpoint",
         detail,
     };
-    let (text, signatures) = split_note(note)?;
+    let (text, lines) = open_note(note)?;
     let expected = note_key_hash(name, key);
     // "If a signature from a known key fails to verify, clients SHOULD reject the whole note."
     let mut verified = false;
-    for line in signatures.lines() {
-        let Some((signer, raw)) = line
-            .strip_prefix("\u{2014} ")
-            .and_then(|rest| rest.split_once(' '))
-        else {
-            return Err(invalid(format!("not a signature line: {line:?}")));
-        };
-        check_name(signer)?;
-        let raw = base64::decode("checkpoint signature", raw)?;
-        if raw.len() < 5 {
-            return Err(invalid(format!("the signature by {signer} is too short")));
-        }
-        let (hash, signature) = raw.split_at(4);
-        if signer != name || hash != expected {
+    for line in lines {
+        if line.name != name || line.hash != expected {
             continue;
         }
-        let signature = <[u8; 64]>::try_from(signature).map_err(|_| {
+        let signature = <[u8; 64]>::try_from(line.signature.as_slice()).map_err(|_| {
             fail(format!(
                 "the signature by {name} has {} bytes, not 64",
-                signature.len()
+                line.signature.len()
             ))
         })?;
         key.verify(text.as_bytes(), &signature).map_err(|_| {
@@ -161,7 +197,7 @@ fn verify_note(note: &str, name: &str, key: &PublicKey) -> Result<()> {
 }
 
 /// Text (with its final newline) and signature lines of a note.
-fn split_note(note: &str) -> Result<(&str, &str)> {
+pub(super) fn split_note(note: &str) -> Result<(&str, &str)> {
     if note.len() > MAX_NOTE {
         return Err(invalid(format!("longer than {MAX_NOTE} bytes")));
     }
@@ -179,7 +215,7 @@ fn split_note(note: &str) -> Result<(&str, &str)> {
     Ok((text, signatures))
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty()
         || name
             .chars()

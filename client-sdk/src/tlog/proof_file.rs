@@ -1,7 +1,7 @@
 //! Proof files (C2SP tlog-proof, <https://c2sp.org/tlog-proof>): everything that shows, offline,
 //! that an entry is in a log. File extension `.tlog-proof`.
 
-use super::{Checkpoint, leaf_hash, verify_inclusion};
+use super::{Checkpoint, Policy, VerifierKey, Witnessed, leaf_hash, verify_inclusion};
 use crate::digest::Digest;
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
@@ -88,6 +88,28 @@ impl ProofFile {
             checkpoint.root,
         )?;
         Ok(checkpoint)
+    }
+
+    /// As [`ProofFile::verify`], and the checkpoint must be one that the policy accepts: cosigned
+    /// by its quorum of witnesses. `log` is the log where the policy does not say which.
+    ///
+    /// # Errors
+    /// Those of [`Policy::verify`] and [`verify_inclusion`].
+    pub fn verify_witnessed(
+        &self,
+        entry: &[u8],
+        policy: &Policy,
+        log: Option<&VerifierKey>,
+    ) -> Result<Witnessed> {
+        let witnessed = policy.verify(&self.checkpoint, log)?;
+        verify_inclusion(
+            leaf_hash(entry),
+            self.index,
+            witnessed.checkpoint.size,
+            &self.proof,
+            witnessed.checkpoint.root,
+        )?;
+        Ok(witnessed)
     }
 }
 

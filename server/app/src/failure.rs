@@ -66,6 +66,17 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    /// The message and its hints in a line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        for hint in &self.hints {
+            write!(f, " ({hint})")?;
+        }
+        Ok(())
+    }
+}
+
 /// What to do about errors of the system that people meet.
 fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
@@ -104,6 +115,29 @@ impl From<federation::Error> for Failure {
                     None => failure,
                 }
             }
+        }
+    }
+}
+
+impl From<fedseal_ledger::Error> for Failure {
+    fn from(error: fedseal_ledger::Error) -> Self {
+        use fedseal_ledger::Error as E;
+        match error {
+            E::NotFound { .. } => Failure::usage(error),
+            E::Locked { .. } => {
+                Failure::new(error).hint("Wait until it has ended, or stop it, and try again.")
+            }
+            E::Io {
+                ref path,
+                ref source,
+            } if source.kind() == ErrorKind::NotFound => {
+                Failure::usage(format!("{}: {source}", path.display()))
+            }
+            E::Io {
+                ref path,
+                ref source,
+            } => Failure::io(path, source),
+            other => Failure::new(other),
         }
     }
 }

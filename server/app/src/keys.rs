@@ -1,10 +1,12 @@
-//! The developer's key, which signs modules on this machine, and the keys that this machine trusts.
+//! The developer's key, which signs modules on this machine, the keys that this machine trusts, and
+//! where passphrases come from.
 
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{Passphrase, SigningKey, TrustStore};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// The author's key in a folder of keys.
 pub fn author_path(home: &Path) -> PathBuf {
@@ -18,7 +20,82 @@ pub fn trusted_path(home: &Path) -> PathBuf {
 
 /// The author's key; made, with mode 0600, when there is none yet.
 pub fn author(home: &Path) -> Outcome<SigningKey> {
-    Ok(SigningKey::load_or_create(author_path(home))?)
+    let path = author_path(home);
+    if path.exists() {
+        return load(&path);
+    }
+    Ok(SigningKey::load_or_create(path)?)
+}
+
+/// A key file; a passphrase is asked for where it needs one.
+pub fn load(path: &Path) -> Outcome<SigningKey> {
+    if !SigningKey::is_encrypted(path)? {
+        return Ok(SigningKey::load(path)?);
+    }
+    let passphrase = match passphrase()? {
+        Some(passphrase) => passphrase,
+        None => ask(&format!("passphrase of {}: ", path.display()))?,
+    };
+    Ok(SigningKey::load_with(path, Some(&passphrase))?)
+}
+
+/// The passphrase that the surroundings give: the first line of the file that
+/// FEDSEAL_PASSPHRASE_FILE names, or FEDSEAL_PASSPHRASE.
+pub fn passphrase() -> Outcome<Option<Passphrase>> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(path) = set("FEDSEAL_PASSPHRASE_FILE").map(PathBuf::from) {
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::io(&path, &error))?;
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        return Ok(Some(Passphrase::new(line)?));
+    }
+    match std::env::var("FEDSEAL_PASSPHRASE") {
+        Ok(text) if !text.is_empty() => Ok(Some(Passphrase::new(text)?)),
+        _ => Ok(None),
+    }
+}
+
+/// A passphrase for a new key: from the surroundings, or asked for twice.
+pub fn new_passphrase() -> Outcome<Passphrase> {
+    if let Some(passphrase) = passphrase()? {
+        return Ok(passphrase);
+    }
+    let first = ask("new passphrase: ")?;
+    if first != ask("once more: ")? {
+        return Err(Failure::usage("the two passphrases differ"));
+    }
+    Ok(first)
+}
+
+/// Asks at the terminal, without showing what is typed.
+fn ask(prompt: &str) -> Outcome<Passphrase> {
+    use std::io::IsTerminal as _;
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(
+            Failure::usage("a passphrase is needed and nobody can be asked for it")
+                .hint("Set FEDSEAL_PASSPHRASE_FILE to a file that holds it."),
+        );
+    }
+    eprint!("{prompt}");
+    let _ = std::io::stderr().flush();
+    // The terminal's own tool: where it is missing the line is visible, and that is said.
+    let echo = |word: &str| {
+        std::process::Command::new("stty")
+            .arg(word)
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !echo("-echo") {
+        eprint!("(visible) ");
+    }
+    let mut line = String::new();
+    let read = input.lock().read_line(&mut line);
+    echo("echo");
+    eprintln!();
+    read.map_err(|error| Failure::new(format!("the terminal: {error}")))?;
+    Ok(Passphrase::new(
+        line.trim_end_matches(['\r', '\n']).to_owned(),
+    )?)
 }
 
 /// The trust file; made, with the author's own key in it, when there is none yet.

@@ -14,9 +14,10 @@
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
-//! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]: executes them, resumable at any point.
-//! - [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`]: what auditors run.
+//! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
+//!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
+//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`]: what
+//!   auditors run.
 //!
 //! ```
 //! use fedseal_federation::experiment::Experiment;
@@ -40,6 +41,7 @@ pub mod events;
 pub mod experiment;
 pub mod lab;
 pub mod memo;
+pub mod monitor;
 pub mod optimiser;
 pub mod panel;
 pub mod pretraining;

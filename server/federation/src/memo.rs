@@ -115,6 +115,8 @@ pub struct RunState {
     pub evaluated: BTreeMap<(String, u32), EvaluatedRef>,
     /// Adapter and data by defended arm.
     pub defended: BTreeMap<String, (Digest, Digest)>,
+    /// Revoked module authors' keys, with the entry that says so.
+    pub revoked: BTreeMap<PublicKey, u64>,
     /// The final report.
     pub report: Option<Digest>,
     /// Whether the log is closed.
@@ -126,6 +128,12 @@ pub struct RunState {
 pub struct OutOfPlace(pub String);
 
 impl RunState {
+    /// The entry at which a module author's key was revoked, when an update logged as `entry`
+    /// comes after it.
+    pub fn revoked_before(&self, signer: &PublicKey, entry: u64) -> Option<u64> {
+        self.revoked.get(signer).copied().filter(|at| *at < entry)
+    }
+
     /// The global adapter from which an arm's next round starts.
     pub fn global(&self, arm: &str, initial: Digest) -> Digest {
         self.arms
@@ -366,6 +374,11 @@ impl RunState {
                     .is_some()
                 {
                     return bad(format!("arm {arm} is defended twice"));
+                }
+            }
+            Record::KeyRevoked { key, .. } => {
+                if self.revoked.insert(*key, entry).is_some() {
+                    return bad(format!("key {key} is revoked twice"));
                 }
             }
             Record::CanariesOpened { digest } => {

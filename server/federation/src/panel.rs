@@ -13,7 +13,7 @@ use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{Round, Seed};
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_sandbox::{Policy, RunInput, Sandbox, TrainDefaults, examples_digest};
 use fedseal_tuning::Adapter;
@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::wilson::Share;
 use crate::experiment::Experiment;
 use crate::lab::{Lab, adapter_config, train_config};
+use crate::rundir;
 use crate::runner::canary::CanarySet;
 use crate::runner::execute::{data_score, learning_rate, update_seed};
 use crate::sampling::{client_name, derive_seed};
@@ -123,11 +124,16 @@ pub fn run(
         brings: false,
         poisoned: false,
     };
+    let now = rundir::now();
+    let at = Moment {
+        time: &now,
+        entry: None,
+    };
     let mut medians = Vec::new();
     let mut rows = Vec::new();
     for kind in std::iter::once(&honest).chain(attack::KNOWN) {
         let file = module(kind.module)?;
-        let signer = module::verify(&file.bytes, &file.envelope, &authors.public_keys())
+        let signer = module::verify(&file.bytes, &file.envelope, &authors.keys_at(&at))
             .map_err(|error| Error::tampered(format!("module {}", kind.module), error.to_string()))?
             .signer;
         let policy = panel
@@ -340,6 +346,7 @@ fn row(
                     median_norm: median,
                     behaviour: Some(update.behaviour),
                     authors,
+                    revoked: None,
                 });
                 if verdict.effect != Effect::Accept {
                     *any = true;

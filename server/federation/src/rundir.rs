@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
-use fedseal_client_sdk::keys::{PublicKey, TrustStore};
+use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -122,6 +122,14 @@ impl Plan {
             .iter()
             .find(|module| module.digest == *digest)
             .map(|module| module.name.as_str())
+    }
+
+    /// The authors whose modules could be registered when the run was made.
+    pub fn trusted_authors(&self) -> Vec<PublicKey> {
+        self.authors.keys_at(&Moment {
+            time: &self.created,
+            entry: None,
+        })
     }
 
     /// Who signed a module.

@@ -342,7 +342,7 @@ impl Audit {
             let item = || format!("signature {} of module {}", planned.envelope, planned.name);
             let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
                 .map_err(|error| Error::tampered(item(), error.to_string()))?;
-            let verified = module::verify(&bytes, &envelope, &self.plan.authors.public_keys())
+            let verified = module::verify(&bytes, &envelope, &self.plan.trusted_authors())
                 .map_err(|error| Error::tampered(item(), error.to_string()))?;
             if verified.signer != planned.signer || verified.predicate.name != planned.name {
                 return Err(Error::tampered(

@@ -68,6 +68,14 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A log that shows other things than it showed before.
+    #[error("{}: the log does not continue what it showed before: {detail}", path.display())]
+    SplitView {
+        /// The log.
+        path: PathBuf,
+        /// Both sizes and roots.
+        detail: String,
+    },
     /// There is no log.
     #[error("{}: no log here (no checkpoint)", path.display())]
     NotFound {

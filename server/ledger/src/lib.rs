@@ -3,6 +3,7 @@
 //! - [`Log`]: an append-only Merkle log in the C2SP tlog-tiles layout with signed checkpoints,
 //!   one writer. [`LogReader`]: the same directory for those who only read, also while it is
 //!   written. [`fsck`]: derives every tile and root again from the entries.
+//! - [`Witness`]: what a witness of other logs remembers, so that it never cosigns two views.
 //! - [`Blobs`]: byte strings under their SHA-256, checked at every read.
 //! - [`Registry`]: registered modules and client keys in SQLite.
 //!
@@ -39,9 +40,11 @@ mod files;
 mod log;
 mod registry;
 mod verify;
+mod witness;
 
 pub use blobs::Blobs;
 pub use error::{Error, Result};
-pub use log::{FsckReport, Log, LogReader, fsck};
+pub use log::{FsckReport, Log, LogReader, Remote, add_cosignatures, fsck};
 pub use registry::{RegisteredClient, RegisteredModule, Registry};
 pub use verify::{FilesReport, verify_files};
+pub use witness::{Refusal, Witness};

@@ -90,8 +90,16 @@ fn weak_keys(corpus: &mut Corpus) {
             "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa".into(),
             "small order",
         ),
-        ("of order 4, as p", format!("ed{p}"), "not the canonical encoding"),
-        ("of order 1, as p + 1", format!("ee{p}"), "not the canonical encoding"),
+        (
+            "of order 4, as p",
+            format!("ed{p}"),
+            "not the canonical encoding",
+        ),
+        (
+            "of order 1, as p + 1",
+            format!("ee{p}"),
+            "not the canonical encoding",
+        ),
         (
             "of order 1, negative",
             format!("01{}80", "0".repeat(60)),

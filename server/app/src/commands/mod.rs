@@ -3,6 +3,7 @@
 mod fetch;
 mod generate;
 mod key;
+mod log;
 mod policy;
 mod pretrain;
 mod replay;
@@ -45,6 +46,8 @@ pub enum Command {
     Fetch(fetch::Fetch),
     /// Make or show the key that signs modules.
     Key(key::Key),
+    /// Check, watch, witness and prove entries of a log.
+    Log(log::Log),
     /// Build, sign or look into policy modules.
     Policy(policy::Policy),
     /// Answer prompts by a model, for checks by hand.
@@ -64,6 +67,7 @@ impl Command {
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),
+            Command::Log(command) => command.execute(),
             Command::Policy(command) => command.execute(),
             Command::Generate(command) => command.execute(),
         }

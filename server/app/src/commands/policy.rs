@@ -10,7 +10,6 @@ use clap::{Args, Subcommand};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::rundir::write_atomically;
 use fedseal_sandbox::Sandbox;
@@ -85,7 +84,7 @@ impl Policy {
                         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
                 });
                 let key = match key {
-                    Some(path) => SigningKey::load(path)?,
+                    Some(path) => keys::load(&path)?,
                     None => keys::author(&places::home()?)?,
                 };
                 let predicate = ModulePredicate {
@@ -126,7 +125,12 @@ fn inspect(path: &Path, trusted: Option<PathBuf>) -> Outcome {
             .hint(format!("Sign it: fedseal policy sign {}", path.display())));
     }
     let envelope = Envelope::from_json(&read(&signature)?)?;
-    let verified = module::verify(&bytes, &envelope, &store.public_keys())?;
+    let now = fedseal_federation::rundir::now();
+    let at = fedseal_client_sdk::keys::Moment {
+        time: &now,
+        entry: None,
+    };
+    let verified = module::verify(&bytes, &envelope, &store.keys_at(&at))?;
     let whose = store.name_of(&verified.signer).unwrap_or("unnamed");
     output::line(format!(
         "name       {} {}\nsigned by  {whose}, key {}",

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::report::Report;
+use fedseal_federation::rundir::RunDir;
 use fedseal_federation::runner::{self, Options};
 
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
-use crate::{figures, output, stop, table};
+use crate::{figures, keys, output, stop, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
 /// ends with the same digests.
@@ -43,6 +44,10 @@ pub struct Run {
     /// Folder of fetched models and prompts.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// When the run is finished, ask the witnesses of this policy (C2SP tlog-policy) to cosign its
+    /// log.
+    #[arg(long, value_name = "FILE")]
+    witnesses: Option<PathBuf>,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -131,6 +136,7 @@ impl Run {
         let models = self.models.clone().unwrap_or_else(|| places.models());
         let options = Options {
             keys: places::home()?,
+            passphrase: keys::passphrase()?,
             modules: self.modules.clone().unwrap_or_else(|| places.policies()),
             prompts: models.join("prompts"),
             models,
@@ -155,7 +161,15 @@ impl Run {
             }
         });
         progress.finish();
-        Ok(report?)
+        let report = report?;
+        // The log is closed and no longer held open for writing.
+        drop(run);
+        if let Some(file) = &self.witnesses {
+            let run = RunDir::new(dir);
+            let policy = super::log::policy(file)?;
+            super::log::collect(&run.log(), &run.read_plan()?.node, &policy)?;
+        }
+        Ok(report)
     }
 }
 

@@ -35,13 +35,17 @@ impl Serve {
         let places = Places::find();
         let runs = self.runs.unwrap_or_else(|| places.runs());
         std::fs::create_dir_all(&runs).map_err(|error| Failure::io(&runs, &error))?;
-        let trusted = match self.module_key {
-            Some(file) => TrustStore::load(file)?,
-            None => keys::trusted(&places::home()?)?,
+        let (trusted, file) = match self.module_key {
+            Some(file) => (TrustStore::load(&file)?, file),
+            None => {
+                let home = places::home()?;
+                (keys::trusted(&home)?, keys::trusted_path(&home))
+            }
         };
         let settings = Settings {
             runs,
             trusted,
+            trust_file: Some(file),
             web: self.web,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

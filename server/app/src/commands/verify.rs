@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
+use fedseal_federation::rundir::{RunDir, rfc3339};
 use fedseal_federation::verify;
+use fedseal_ledger::LogReader;
 
+use super::log;
 use crate::failure::Outcome;
 use crate::output;
 
@@ -13,6 +17,9 @@ use crate::output;
 pub struct Verify {
     /// The run's folder.
     run: PathBuf,
+    /// Witnesses that must have cosigned the log's checkpoint (C2SP tlog-policy).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Print what was verified as JSON.
     #[arg(long)]
     json: bool,
@@ -22,6 +29,16 @@ impl Verify {
     /// Verifies; fails on the first bad item.
     pub fn execute(self) -> Outcome {
         let report = verify::verify(&self.run)?;
+        let mut cosignatures = Vec::new();
+        if let Some(file) = &self.policy {
+            let dir = RunDir::new(&self.run);
+            let plan = dir.read_plan()?;
+            let log = LogReader::open(dir.log(), &plan.node)?;
+            let key = VerifierKey::new(&plan.origin, KeyKind::Log, plan.node)?;
+            cosignatures = log::policy(file)?
+                .verify(log.note(), Some(&key))?
+                .cosignatures;
+        }
         if self.json {
             output::json(&report);
             return Ok(());
@@ -39,6 +56,9 @@ impl Verify {
             report.evaluations,
             report.blobs,
         ));
+        for (witness, at) in cosignatures {
+            output::line(format!("cosigned by {witness} at {}", rfc3339(at)));
+        }
         Ok(())
     }
 }

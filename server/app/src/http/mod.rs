@@ -7,6 +7,7 @@
 //! - [`runs`]: which runs there are, their reports. [`events`]: the live feed.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`pages`]: the web bundle.
+//! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
 mod events;
 mod listen;
@@ -16,6 +17,7 @@ mod pages;
 mod refusal;
 mod runs;
 mod updates;
+pub mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +46,9 @@ pub struct Settings {
     pub runs: PathBuf,
     /// Whose modules are taken.
     pub trusted: TrustStore,
+    /// The file that they are read from anew at each submission, so that a key that was revoked
+    /// meanwhile is refused without a restart.
+    pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
 }
@@ -77,7 +82,7 @@ pub async fn serve(
 
 fn router(settings: Settings) -> Outcome<Router> {
     let shared = Arc::new(Shared {
-        modules: modules::Modules::open(&settings.runs, settings.trusted)?,
+        modules: modules::Modules::open(&settings.runs, settings.trusted, settings.trust_file)?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
         pages: pages::Pages::new(settings.web),

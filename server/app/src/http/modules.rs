@@ -13,7 +13,7 @@ use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::{KeyId, PublicKey, TrustStore};
+use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
 use fedseal_federation::rundir;
 use fedseal_ledger::{Blobs, RegisteredModule, Registry};
@@ -42,6 +42,7 @@ pub struct Modules {
     folder: PathBuf,
     registry: Arc<Registry>,
     trusted: Arc<TrustStore>,
+    trust_file: Option<Arc<PathBuf>>,
     limits: Limits,
     submissions: Arc<Semaphore>,
 }
@@ -68,7 +69,7 @@ struct Submission {
 
 impl Modules {
     /// Opens the registry below the folder of runs.
-    pub fn open(runs: &Path, trusted: TrustStore) -> Outcome<Self> {
+    pub fn open(runs: &Path, trusted: TrustStore, file: Option<PathBuf>) -> Outcome<Self> {
         let folder = runs.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
@@ -76,6 +77,7 @@ impl Modules {
             folder,
             registry: Arc::new(registry),
             trusted: Arc::new(trusted),
+            trust_file: file.map(Arc::new),
             limits: Limits {
                 module_bytes: MODULE_LIMIT as u64,
                 ..Limits::default()
@@ -132,15 +134,27 @@ impl Modules {
 
     /// The signature, before anything looks at what is signed.
     fn verify(&self, bytes: &[u8], envelope: &Envelope) -> Answer<VerifiedModule> {
-        let trusted = self.trusted.public_keys();
-        module::verify(bytes, envelope, &trusted).map_err(|error| match error {
+        let now = rundir::now();
+        let at = Moment {
+            time: &now,
+            entry: None,
+        };
+        let store = self.current()?;
+        let given_up = given_up(&store, envelope, &at);
+        module::verify(bytes, envelope, &store.keys_at(&at)).map_err(|error| match error {
             sdk::Error::DigestMismatch { expected, got, .. } => Refusal::new(
                 StatusCode::FORBIDDEN,
                 "The module was changed after it was signed.",
                 format!("signed sha256 {expected}, received {got}"),
                 "Submit the file that was signed, or sign this one.",
             ),
-            sdk::Error::Signature { .. } if !self.names_trusted_key(envelope) => {
+            sdk::Error::Signature { .. } if given_up.is_some() => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "The module is signed by a key that is not trusted any more.",
+                given_up.unwrap_or_default(),
+                "Sign it with the key that followed; `fedseal key show` lists the trusted ones.",
+            ),
+            sdk::Error::Signature { .. } if !names_trusted_key(&store, envelope) => {
                 let ids: Vec<String> = envelope
                     .signatures
                     .iter()
@@ -168,19 +182,14 @@ impl Modules {
         })
     }
 
-    /// Whether a signature claims to be by a trusted key. A claim only: it picks the words of a
-    /// refusal.
-    fn names_trusted_key(&self, envelope: &Envelope) -> bool {
-        let known = |id: &KeyId| {
-            envelope
-                .signatures
-                .iter()
-                .any(|signature| signature.keyid == id.0)
-        };
-        self.trusted
-            .keys
-            .iter()
-            .any(|trusted| known(&trusted.key.key_id()))
+    /// Whose modules are taken now.
+    fn current(&self) -> Answer<Arc<TrustStore>> {
+        match &self.trust_file {
+            None => Ok(self.trusted.clone()),
+            Some(file) => TrustStore::load(file.as_path())
+                .map(Arc::new)
+                .map_err(|error| Refusal::broken("trust file", error)),
+        }
     }
 
     fn register(
@@ -231,6 +240,29 @@ impl Modules {
             signer: module.signer,
             created: module.created,
         }
+    }
+}
+
+/// Whether a signature claims to be by this key. A claim only: it picks the words of a refusal.
+fn claims(envelope: &Envelope, id: &KeyId) -> bool {
+    envelope
+        .signatures
+        .iter()
+        .any(|signature| signature.keyid == id.0)
+}
+
+fn names_trusted_key(store: &TrustStore, envelope: &Envelope) -> bool {
+    let mut keys = store.keys.iter();
+    keys.any(|trusted| claims(envelope, &trusted.key.key_id()))
+}
+
+/// Why the key that an envelope names is not trusted any more, where it once was.
+fn given_up(store: &TrustStore, envelope: &Envelope, at: &Moment<'_>) -> Option<String> {
+    let named = |key: &PublicKey| claims(envelope, &key.key_id());
+    let entry = store.keys.iter().find(|trusted| named(&trusted.key))?;
+    match store.check(&entry.key, at) {
+        Err(why) => Some(why.to_string()),
+        Ok(_) => None,
     }
 }
 

@@ -164,8 +164,10 @@ impl TestServer {
         std::fs::write(runs.path().join("secret.txt"), "outside of every run").unwrap();
         let mut trusted = TrustStore::default();
         trusted.add("author", author().public());
+        trusted.save(runs.path().join(".trusted.toml")).unwrap();
         let settings = Settings {
             runs: runs.path().to_owned(),
+            trust_file: Some(runs.path().join(".trusted.toml")),
             trusted,
             web: None,
         };
@@ -529,4 +531,42 @@ async fn a_busy_port_says_what_to_do() {
     let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let failure = bind(first.local_addr().unwrap()).await.unwrap_err();
     assert!(format!("{failure:?}").contains("--addr"));
+}
+
+#[tokio::test]
+async fn a_key_that_was_given_up_meanwhile_is_refused() {
+    use fedseal_client_sdk::keys::RevokedKey;
+    let server = TestServer::start().await;
+    let file = server.runs.path().join(".trusted.toml");
+    let about = fedseal_client_sdk::module::ModulePredicate::new("plain", "1");
+    let envelope = fedseal_client_sdk::module::sign(b"wasm", &about, &author()).unwrap();
+    let envelope = serde_json::to_value(&envelope).unwrap();
+    // The signature holds; only the sandbox refuses these bytes.
+    assert_eq!(server.submit(b"wasm", envelope.clone()).await.0, 422);
+    let good = TrustStore::load(&file).unwrap();
+    let mut store = good.clone();
+    store.keys[0].expires = Some("2020-01-01T00:00:00Z".into());
+    store.save(&file).unwrap();
+    let (status, answer) = server.submit(b"wasm", envelope.clone()).await;
+    assert_eq!(status, 403);
+    assert!(
+        answer["what"].as_str().unwrap().contains("expired"),
+        "{answer}"
+    );
+    let mut store = good;
+    store.revoke(RevokedKey {
+        key: author().public(),
+        reason: "laptop lost".into(),
+        logs: [("fedseal.example/demo".to_owned(), 9)].into(),
+    });
+    store.save(&file).unwrap();
+    let (status, answer) = server.submit(b"wasm", envelope.clone()).await;
+    assert_eq!(status, 403);
+    assert!(
+        answer["what"].as_str().unwrap().contains("laptop lost"),
+        "{answer}"
+    );
+    // A trust file that cannot be read trusts nobody.
+    std::fs::write(&file, "keys = 1").unwrap();
+    assert!(server.submit(b"wasm", envelope).await.0 >= 400);
 }

@@ -47,6 +47,15 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     if attested.node != expected.node {
         return differs("node key", &attested.node, &expected.node);
     }
+    if let Some(entry) = facts.revoked {
+        return Some(Verdict::reject(
+            "revoked",
+            format!(
+                "the module's author {} was revoked at log entry {entry}",
+                attested.module_signer.key_id()
+            ),
+        ));
+    }
     if attested.examples == 0 {
         return Some(Verdict::reject("binding", "the update claims 0 examples"));
     }

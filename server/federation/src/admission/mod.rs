@@ -124,6 +124,8 @@ pub struct Facts<'a> {
     pub behaviour: Option<(Behaviour, Behaviour)>,
     /// Module authors the node trusts.
     pub authors: &'a TrustStore,
+    /// The log entry before the update's at which its module's author was revoked.
+    pub revoked: Option<u64>,
 }
 
 /// What one check found.

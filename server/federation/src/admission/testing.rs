@@ -102,6 +102,7 @@ impl Case {
             median_norm: 1.0,
             behaviour: self.behaviour,
             authors: &self.authors,
+            revoked: None,
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::keys::{Passphrase, SigningKey};
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_tuning::{Adapter, Example};
@@ -51,6 +51,8 @@ pub use setup::{load_data, open_model};
 pub struct Options {
     /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
     pub keys: PathBuf,
+    /// What opens the keys in it where they are encrypted.
+    pub passphrase: Option<Passphrase>,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
     /// Folder of models: `smollm2/…`.
@@ -72,6 +74,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             keys: "keys".into(),
+            passphrase: None,
             modules: "target/policies".into(),
             models: "models".into(),
             prompts: "models/prompts".into(),

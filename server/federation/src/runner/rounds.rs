@@ -132,7 +132,6 @@ impl Run {
             seed,
             module: assignment.module,
             global: state.global,
-            shard: assignment.shard,
             input: execute::input(
                 &shared.experiment,
                 &shared.plan,
@@ -246,6 +245,9 @@ impl Run {
                 median_norm,
                 behaviour,
                 authors: &shared.plan.authors,
+                revoked: self
+                    .state
+                    .revoked_before(&attested.module_signer, update.entry),
             });
             self.log_verdict(arm, number, client, update.attestation, &verdict, watch)?;
         }

@@ -10,7 +10,7 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Seed;
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
@@ -276,6 +276,7 @@ pub(super) fn open(
         dir,
     };
     run.log_opening()?;
+    run.log_revocations(options)?;
     Ok(run)
 }
 
@@ -325,9 +326,35 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Authors' keys that were revoked since the last look: from this place in the log on nothing
+    /// by them counts.
+    fn log_revocations(&mut self, options: &Options) -> Result<()> {
+        let file = options.keys.join("trusted.toml");
+        if self.state.closed || self.state.report.is_some() || !file.exists() {
+            return Ok(());
+        }
+        let store = TrustStore::load(&file)?;
+        let shared = self.shared.clone();
+        for revoked in &store.revoked {
+            let signs = shared.plan.modules.iter().any(|m| m.signer == revoked.key);
+            if signs && !self.state.revoked.contains_key(&revoked.key) {
+                self.append(&Record::KeyRevoked {
+                    key: revoked.key,
+                    reason: revoked.reason.clone(),
+                })?;
+            }
+        }
+        self.publish()
+    }
+}
+
 fn node_key(options: &Options) -> Result<SigningKey> {
     fs::create_dir_all(&options.keys).map_err(|source| Error::io(&options.keys, source))?;
-    Ok(SigningKey::load_or_create(options.keys.join("node.pem"))?)
+    Ok(SigningKey::load_or_create_with(
+        options.keys.join("node.pem"),
+        options.passphrase.as_ref(),
+    )?)
 }
 
 /// Module authors that the node trusts: `trusted.toml`, or else the local author's own key.
@@ -339,7 +366,8 @@ fn authors(options: &Options) -> Result<TrustStore> {
     let author = options.keys.join("author.pem");
     let mut store = TrustStore::default();
     if author.exists() {
-        store.add("local author", SigningKey::load(&author)?.public());
+        let key = SigningKey::load_with(&author, options.passphrase.as_ref())?;
+        store.add("local author", key.public());
     }
     if store.keys.is_empty() {
         return Err(Error::Missing {
@@ -368,6 +396,11 @@ fn register_modules(
     authors: &TrustStore,
     blobs: &Blobs,
 ) -> Result<Vec<PlannedModule>> {
+    let now = rundir::now();
+    let at = Moment {
+        time: &now,
+        entry: None,
+    };
     attack::modules(experiment)
         .into_iter()
         .map(|name| {
@@ -375,8 +408,8 @@ fn register_modules(
             let bytes = read_module_file(&path, name)?;
             let envelope_path = module::envelope_path(&path);
             let envelope = Envelope::from_json(&read_module_file(&envelope_path, name)?)?;
-            let verified = module::verify(&bytes, &envelope, &authors.public_keys())
-                .map_err(|error| Error::tampered(path.display().to_string(), error.to_string()))?;
+            let verified = module::verify(&bytes, &envelope, &authors.keys_at(&at))
+                .map_err(|error| refused(&path, error, authors, &at))?;
             Ok(PlannedModule {
                 name: verified.predicate.name,
                 digest: blobs.put(&bytes)?,
@@ -385,6 +418,22 @@ fn register_modules(
             })
         })
         .collect()
+}
+
+/// Why a module's signature does not count: because of the key, where the store says so.
+fn refused(
+    path: &Path,
+    error: fedseal_client_sdk::Error,
+    authors: &TrustStore,
+    at: &Moment<'_>,
+) -> Error {
+    let given_up = authors
+        .keys
+        .iter()
+        .filter_map(|entry| authors.check(&entry.key, at).err())
+        .map(|reason| format!("; {reason}"))
+        .collect::<String>();
+    Error::tampered(path.display().to_string(), format!("{error}{given_up}"))
 }
 
 fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {

@@ -222,6 +222,11 @@ impl Audit {
                 median_norm,
                 behaviour: None,
                 authors: &self.plan.authors,
+                revoked: self
+                    .state
+                    .updates
+                    .get(&key)
+                    .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
             };
             let again = checks.decide_without_behaviour(&facts);
             let agrees = if !checks.needs_behaviour() {

@@ -8,8 +8,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::keys::SigningKey;
-use fedseal_client_sdk::tlog::{Checkpoint, empty_root, leaf_hash};
+use fedseal_client_sdk::keys::{PublicKey, SigningKey};
+use fedseal_client_sdk::tlog::{self, Checkpoint, empty_root, leaf_hash};
 
 use crate::files::{self, Disk};
 use crate::{Error, Result};
@@ -17,6 +17,7 @@ use crate::{Error, Result};
 mod edge;
 mod fsck;
 mod read;
+mod remote;
 mod tile;
 
 use edge::Edge;
@@ -27,6 +28,7 @@ use tile::{
 
 pub use fsck::{FsckReport, fsck};
 pub use read::LogReader;
+pub use remote::Remote;
 
 /// The log, open for writing.
 ///
@@ -349,7 +351,38 @@ impl Tiles for Log {
     }
 }
 
-fn lock(dir: &Path) -> Result<File> {
+/// Writes a log's current checkpoint anew with further signature lines (cosignatures of
+/// witnesses). Who may add them is for the caller to check.
+///
+/// # Errors
+/// [`Error::Locked`] while the log is being written; [`Error::Corrupt`] when the log is at another
+/// checkpoint than `note`'s by now; [`Error::Verify`], [`Error::Io`].
+pub fn add_cosignatures(
+    dir: impl AsRef<Path>,
+    key: &PublicKey,
+    note: &str,
+    lines: &str,
+) -> Result<String> {
+    let dir = dir.as_ref();
+    let path = dir.join("checkpoint");
+    let _lock = lock(dir)?;
+    let (current, checkpoint) = read_checkpoint(dir, key)?;
+    let signed = Checkpoint::parse(note).map_err(|e| Error::verify(&path, e))?;
+    if signed != checkpoint {
+        return Err(Error::corrupt(
+            &path,
+            format!(
+                "the log is at {} entries, the cosignatures are on {}",
+                checkpoint.size, signed.size
+            ),
+        ));
+    }
+    let cosigned = tlog::add_signatures(&current, lines).map_err(|e| Error::verify(&path, e))?;
+    Disk::default().write(&path, cosigned.as_bytes())?;
+    Ok(cosigned)
+}
+
+pub(crate) fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file = OpenOptions::new()
         .create(true)

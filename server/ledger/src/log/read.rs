@@ -1,11 +1,13 @@
 //! Reading tiles: entries, proofs, and the same directory without its lock.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{self, Checkpoint, ProofFile, leaf_hash};
 
+use super::remote::{Remote, RemoteTiles};
 use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes, subtree_root};
 use crate::{Error, Result, files};
 
@@ -157,18 +159,47 @@ pub(super) fn read_checkpoint(dir: &Path, key: &PublicKey) -> Result<(String, Ch
             e
         }
     })?;
-    let note = String::from_utf8(bytes).map_err(|_| Error::corrupt(&path, "not UTF-8"))?;
+    parse_checkpoint(&path, bytes, key)
+}
+
+fn parse_checkpoint(path: &Path, bytes: Vec<u8>, key: &PublicKey) -> Result<(String, Checkpoint)> {
+    let note = String::from_utf8(bytes).map_err(|_| Error::corrupt(path, "not UTF-8"))?;
     let checkpoint = Checkpoint::parse(&note)
         .and_then(|c| Checkpoint::verify(&note, &c.origin, key))
-        .map_err(|e| Error::verify(&path, e))?;
+        .map_err(|e| Error::verify(path, e))?;
     Ok((note, checkpoint))
+}
+
+/// Where a reader's tiles come from.
+#[derive(Clone, Debug)]
+enum Source {
+    Here(Directory),
+    Elsewhere(Arc<RemoteTiles>),
+}
+
+impl Source {
+    fn place(&self) -> &Path {
+        match self {
+            Source::Here(directory) => &directory.0,
+            Source::Elsewhere(remote) => &remote.place,
+        }
+    }
+}
+
+impl Tiles for Source {
+    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
+        match self {
+            Source::Here(directory) => directory.read(tile),
+            Source::Elsewhere(remote) => remote.read(tile),
+        }
+    }
 }
 
 /// A log for reading: no lock, also while another process writes. It stays at the checkpoint
 /// that it was opened at.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    tiles: Directory,
+    tiles: Source,
     note: String,
     checkpoint: Checkpoint,
 }
@@ -182,10 +213,75 @@ impl LogReader {
         let dir = dir.as_ref();
         let (note, checkpoint) = read_checkpoint(dir, key)?;
         Ok(LogReader {
-            tiles: Directory(dir.to_owned()),
+            tiles: Source::Here(Directory(dir.to_owned())),
             note,
             checkpoint,
         })
+    }
+
+    /// Opens a log whose files are elsewhere, as [`LogReader::open`] does; `place` is what errors
+    /// call it. What it hands over is believed only where a hash under the checkpoint says so;
+    /// tiles that were read once are kept.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Verify`], [`Error::Io`].
+    pub fn open_remote(
+        remote: Arc<dyn Remote>,
+        place: impl AsRef<Path>,
+        key: &PublicKey,
+    ) -> Result<LogReader> {
+        let place = place.as_ref();
+        let bytes = remote.get("checkpoint")?.ok_or_else(|| Error::NotFound {
+            path: place.to_owned(),
+        })?;
+        let (note, checkpoint) = parse_checkpoint(&place.join("checkpoint"), bytes, key)?;
+        Ok(LogReader {
+            tiles: Source::Elsewhere(Arc::new(RemoteTiles::new(remote, place))),
+            note,
+            checkpoint,
+        })
+    }
+
+    /// One entry with proof: its bytes hash to a leaf that is under the checkpoint's root. Unlike
+    /// [`LogReader::entry`] it does not rely on the level-0 tile.
+    ///
+    /// # Errors
+    /// As [`LogReader::entry`]; [`Error::Verify`] when the proof does not lead to the root.
+    pub fn proved_entry(&self, index: u64) -> Result<Vec<u8>> {
+        let entry = self.entry(index)?;
+        let Checkpoint { size, root, .. } = self.checkpoint;
+        let proof = self.prove_inclusion(index, size)?;
+        tlog::verify_inclusion(leaf_hash(&entry), index, size, &proof, root)
+            .map_err(|e| Error::verify(self.tiles.place(), e))?;
+        Ok(entry)
+    }
+
+    /// Checks that this log begins with all that an earlier checkpoint covers.
+    ///
+    /// # Errors
+    /// [`Error::SplitView`] when it does not: another origin, fewer entries, another root for the
+    /// same size, or no consistency proof that leads from one root to the other.
+    pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
+        let now = &self.checkpoint;
+        let split = |detail: String| Error::SplitView {
+            path: self.tiles.place().to_owned(),
+            detail,
+        };
+        if now.origin != earlier.origin {
+            return Err(split(format!(
+                "the pinned checkpoint is of log {:?}, this one of {:?}",
+                earlier.origin, now.origin
+            )));
+        }
+        if now.size < earlier.size {
+            return Err(split(format!(
+                "{} entries were seen before (root {}), now it shows {} (root {})",
+                earlier.size, earlier.root, now.size, now.root
+            )));
+        }
+        let proof = self.prove_consistency(earlier.size, now.size)?;
+        tlog::verify_consistency(earlier.size, earlier.root, now.size, now.root, &proof)
+            .map_err(|e| split(e.to_string()))
     }
 
     /// The checkpoint.
@@ -217,7 +313,7 @@ impl LogReader {
     /// [`Error::Corrupt`], [`Error::DigestMismatch`].
     pub fn entries(&self) -> Result<Vec<Vec<u8>>> {
         let Checkpoint { size, root, .. } = self.checkpoint;
-        self.tiles.entries(size, root, &self.tiles.0)
+        self.tiles.entries(size, root, self.tiles.place())
     }
 
     /// The proof that entry `index` is in the tree of `size` entries.

@@ -1,0 +1,305 @@
+//! Trust roots: whose signatures a verifier accepts, until when, and which keys were given up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::PublicKey;
+
+/// One entry of a trust store: whom a key belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedKey {
+    /// Whose key it is, for people.
+    pub name: String,
+    /// The key.
+    pub key: PublicKey,
+    /// From when on it is not trusted: RFC 3339 in UTC, to the second
+    /// (`2027-01-31T00:00:00Z`). Left out: without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The key that named this one its successor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<PublicKey>,
+}
+
+/// A key that is not trusted any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Why, for people.
+    pub reason: String,
+    /// By log (its origin): the number of entries up to which signatures by this key stand. What
+    /// a log holds from that position on does not; in a log that is not named nothing does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: BTreeMap<String, u64>,
+}
+
+/// The keys that a verifier accepts signatures of. On disk a TOML file of `[[keys]]` and
+/// `[[revoked]]` tables. An empty store trusts nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustStore {
+    /// The entries; no key occurs twice.
+    #[serde(default)]
+    pub keys: Vec<TrustedKey>,
+    /// Revoked keys; no key occurs twice. They win over `keys`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<RevokedKey>,
+}
+
+/// When and where a signature was met: what expiry and revocation are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment<'a> {
+    /// The time, RFC 3339 in UTC.
+    pub time: &'a str,
+    /// The log's origin and the entry that rests on the signature; none outside of any log.
+    pub entry: Option<(&'a str, u64)>,
+}
+
+/// Why a key is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// It is not in the store.
+    #[error("key {0} is not trusted")]
+    Unknown(PublicKey),
+    /// Its time is over.
+    #[error("key {key} of {name} expired at {expires}")]
+    Expired {
+        /// The key.
+        key: PublicKey,
+        /// Whose it was.
+        name: String,
+        /// When.
+        expires: String,
+    },
+    /// It was given up.
+    #[error("key {key} was revoked{}: {reason}", position.map(|p| format!(" from log entry {p} on")).unwrap_or_default())]
+    Revoked {
+        /// The key.
+        key: PublicKey,
+        /// Why.
+        reason: String,
+        /// The position in this log, where the revocation names one.
+        position: Option<u64>,
+    },
+}
+
+impl TrustStore {
+    /// Whether this key is in the store, whatever became of it.
+    pub fn contains(&self, key: &PublicKey) -> bool {
+        self.keys.iter().any(|k| k.key == *key)
+    }
+
+    /// Whose key this is, when it is in the store.
+    pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
+        self.keys
+            .iter()
+            .find(|k| k.key == *key)
+            .map(|k| k.name.as_str())
+    }
+
+    /// Adds a key under a name, without end; a key that is there already gets the new name.
+    pub fn add(&mut self, name: &str, key: PublicKey) {
+        self.insert(TrustedKey {
+            name: name.to_owned(),
+            key,
+            expires: None,
+            replaces: None,
+        });
+    }
+
+    /// Adds an entry, in place of an earlier one of this key.
+    pub fn insert(&mut self, entry: TrustedKey) {
+        self.keys.retain(|k| k.key != entry.key);
+        self.keys.push(entry);
+    }
+
+    /// Adds a revocation, in place of an earlier one of this key. A position can only move
+    /// forwards to an earlier entry, and a log cannot be named later on: a revocation is not
+    /// undone by a weaker one.
+    pub fn revoke(&mut self, mut revoked: RevokedKey) {
+        if let Some(earlier) = self.revocation(&revoked.key) {
+            let logs = std::mem::take(&mut revoked.logs);
+            revoked.logs = logs
+                .into_iter()
+                .filter_map(|(log, at)| Some((log.clone(), at.min(*earlier.logs.get(&log)?))))
+                .collect();
+        }
+        self.revoked.retain(|r| r.key != revoked.key);
+        self.revoked.push(revoked);
+    }
+
+    /// The revocation of a key.
+    pub fn revocation(&self, key: &PublicKey) -> Option<&RevokedKey> {
+        self.revoked.iter().find(|r| r.key == *key)
+    }
+
+    /// Whose key this is, when it is trusted at a moment.
+    ///
+    /// # Errors
+    /// [`Untrusted`] with the reason.
+    pub fn check(&self, key: &PublicKey, at: &Moment<'_>) -> Result<&str, Untrusted> {
+        let entry = self
+            .keys
+            .iter()
+            .find(|k| k.key == *key)
+            .ok_or(Untrusted::Unknown(*key))?;
+        if let Some(revoked) = self.revocation(key) {
+            let position = at.entry.and_then(|(log, _)| revoked.logs.get(log).copied());
+            let stands = match (at.entry, position) {
+                (Some((_, entry)), Some(position)) => entry < position,
+                _ => false,
+            };
+            if !stands {
+                return Err(Untrusted::Revoked {
+                    key: *key,
+                    reason: revoked.reason.clone(),
+                    position,
+                });
+            }
+        }
+        // Times of one form: their order is that of their texts.
+        if let Some(expires) = &entry.expires
+            && at.time >= expires.as_str()
+        {
+            return Err(Untrusted::Expired {
+                key: *key,
+                name: entry.name.clone(),
+                expires: expires.clone(),
+            });
+        }
+        Ok(&entry.name)
+    }
+
+    /// The keys that are trusted at a moment, as the `verify` functions want them.
+    pub fn keys_at(&self, at: &Moment<'_>) -> Vec<PublicKey> {
+        self.keys
+            .iter()
+            .map(|k| k.key)
+            .filter(|key| self.check(key, at).is_ok())
+            .collect()
+    }
+
+    /// The first rule of the file's format that is broken, for people.
+    pub(crate) fn problem(&self) -> Option<String> {
+        for (i, entry) in self.keys.iter().enumerate() {
+            if self.keys.iter().skip(i + 1).any(|k| k.key == entry.key) {
+                return Some(format!("the key {} occurs twice", entry.key));
+            }
+            if let Some(time) = entry.expires.as_deref().filter(|time| !is_time(time)) {
+                return Some(format!(
+                    "expires = {time:?} of {}: expected a time such as 2027-01-31T00:00:00Z",
+                    entry.name
+                ));
+            }
+        }
+        for (i, entry) in self.revoked.iter().enumerate() {
+            if self.revoked.iter().skip(i + 1).any(|k| k.key == entry.key) {
+                return Some(format!("the key {} is revoked twice", entry.key));
+            }
+        }
+        None
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ`, as far as comparing texts needs it.
+pub(super) fn is_time(text: &str) -> bool {
+    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:ddZ";
+    text.len() == FORM.len()
+        && text.bytes().zip(FORM).all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == *other,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+
+    fn key(seed: u8) -> PublicKey {
+        SigningKey::from_seed([seed; 32]).public()
+    }
+
+    fn outside(time: &str) -> Moment<'_> {
+        Moment { time, entry: None }
+    }
+
+    const NOW: &str = "2026-06-01T00:00:00Z";
+
+    #[test]
+    fn expiry_is_an_instant() {
+        let mut store = TrustStore::default();
+        store.insert(TrustedKey {
+            name: "a".into(),
+            key: key(1),
+            expires: Some("2026-06-01T12:00:00Z".into()),
+            replaces: None,
+        });
+        assert_eq!(store.check(&key(1), &outside(NOW)), Ok("a"));
+        assert_eq!(store.keys_at(&outside("2026-06-01T11:59:59Z")).len(), 1);
+        for late in ["2026-06-01T12:00:00Z", "2030-01-01T00:00:00Z"] {
+            assert!(matches!(
+                store.check(&key(1), &outside(late)),
+                Err(Untrusted::Expired { .. })
+            ));
+            assert!(store.keys_at(&outside(late)).is_empty());
+        }
+        assert_eq!(
+            store.check(&key(2), &outside(NOW)),
+            Err(Untrusted::Unknown(key(2)))
+        );
+        for bad in ["2026-06-01", "2026-06-01T12:00:00+00:00", "soon", ""] {
+            store.keys[0].expires = Some(bad.into());
+            assert!(store.problem().is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn revoked_from_a_position_on() {
+        let mut store = TrustStore::default();
+        store.add("a", key(1));
+        store.revoke(RevokedKey {
+            key: key(1),
+            reason: "lost".into(),
+            logs: BTreeMap::from([("o".into(), 5)]),
+        });
+        let at = |log, entry| Moment {
+            time: NOW,
+            entry: Some((log, entry)),
+        };
+        assert_eq!(store.check(&key(1), &at("o", 4)), Ok("a"));
+        for late in [at("o", 5), at("o", 6), at("other", 0), outside(NOW)] {
+            assert!(matches!(
+                store.check(&key(1), &late),
+                Err(Untrusted::Revoked { .. })
+            ));
+        }
+        // A weaker one does not undo it, a stronger one counts.
+        let again = |logs: &[(&str, u64)]| RevokedKey {
+            key: key(1),
+            reason: "again".into(),
+            logs: logs.iter().map(|(l, n)| ((*l).to_owned(), *n)).collect(),
+        };
+        store.revoke(again(&[("o", 9), ("other", 3)]));
+        assert_eq!(store.revoked[0].logs, BTreeMap::from([("o".into(), 5)]));
+        store.revoke(again(&[]));
+        assert!(store.check(&key(1), &at("o", 0)).is_err());
+        store.revoke(again(&[("o", 9)]));
+        assert!(store.check(&key(1), &at("o", 0)).is_err());
+    }
+
+    #[test]
+    fn an_old_store_has_the_same_bytes() {
+        let mut store = TrustStore::default();
+        store.add("a", key(1));
+        let json = crate::canonical::to_vec(&store).unwrap();
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            format!("{{\"keys\":[{{\"key\":\"{}\",\"name\":\"a\"}}]}}", key(1))
+        );
+    }
+}

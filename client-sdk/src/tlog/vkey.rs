@@ -1,0 +1,157 @@
+//! Verifier keys (C2SP signed-note, "Verifier keys"): `name+hash+base64(type || key)`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::note::{check_name, typed_key_hash};
+use crate::keys::PublicKey;
+use crate::{Error, Result, base64};
+
+/// What a key signs: the signature type byte of signed-note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// 0x01: a log's checkpoints.
+    Log,
+    /// 0x04: a witness's timestamped cosignatures (C2SP tlog-cosignature).
+    Witness,
+}
+
+impl KeyKind {
+    pub(super) fn algorithm(self) -> u8 {
+        match self {
+            KeyKind::Log => 0x01,
+            KeyKind::Witness => 0x04,
+        }
+    }
+}
+
+/// A named Ed25519 key of one kind. As text it is a verifier key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    /// The log's origin or the witness's name.
+    pub name: String,
+    /// What it signs.
+    pub kind: KeyKind,
+    /// The key.
+    pub key: PublicKey,
+}
+
+impl VerifierKey {
+    /// A key of this name and kind.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the name is empty or holds whitespace, control characters or `+`.
+    pub fn new(name: &str, kind: KeyKind, key: PublicKey) -> Result<Self> {
+        check_name(name)?;
+        Ok(VerifierKey {
+            name: name.to_owned(),
+            kind,
+            key,
+        })
+    }
+
+    /// The first four bytes of `SHA-256(name || "\n" || type || key)`.
+    pub fn hash(&self) -> [u8; 4] {
+        typed_key_hash(&self.name, self.kind.algorithm(), &self.key)
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut raw = vec![self.kind.algorithm()];
+        raw.extend_from_slice(self.key.as_bytes());
+        write!(
+            f,
+            "{}+{}+{}",
+            self.name,
+            hex::encode(self.hash()),
+            base64::encode(&raw)
+        )
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = Error;
+
+    /// Reads a verifier key; its hash must be the one of name and key.
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |detail: String| Error::Key {
+            what: format!(
+                "verifier key {:?}",
+                text.chars().take(200).collect::<String>()
+            ),
+            detail,
+        };
+        // The base64 part may hold `+`, name and hash may not.
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(hash), Some(raw)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(bad("expected NAME+HASH+KEY".into()));
+        };
+        check_name(name)?;
+        let raw = base64::decode("verifier key", raw)?;
+        let Some((algorithm, key)) = raw.split_first() else {
+            return Err(bad("it has no key".into()));
+        };
+        let kind = match algorithm {
+            0x01 => KeyKind::Log,
+            0x04 => KeyKind::Witness,
+            other => {
+                return Err(bad(format!(
+                    "signature type {other:#04x} is not known (0x01: a log's Ed25519, 0x04: a witness's Ed25519 cosignature)"
+                )));
+            }
+        };
+        let key = <[u8; 32]>::try_from(key)
+            .map_err(|_| bad(format!("{} bytes of key, Ed25519 has 32", key.len())))?;
+        let made = VerifierKey {
+            name: name.to_owned(),
+            kind,
+            key: PublicKey::from_bytes(&key)?,
+        };
+        let expected = hex::encode(made.hash());
+        if hash != expected {
+            return Err(bad(format!(
+                "its hash is {hash}, name and key give {expected}"
+            )));
+        }
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::tlog::verifier_key;
+
+    #[test]
+    fn round_trip_and_refusals() {
+        let key = SigningKey::from_seed([5; 32]).public();
+        for kind in [KeyKind::Log, KeyKind::Witness] {
+            let made = VerifierKey::new("example.com/w", kind, key).unwrap();
+            let text = made.to_string();
+            assert_eq!(text.parse::<VerifierKey>().unwrap(), made);
+            for i in 0..text.len() {
+                let mut bytes = text.clone().into_bytes();
+                bytes[i] ^= 1;
+                let read = String::from_utf8(bytes).ok().and_then(|t| t.parse().ok());
+                assert_ne!(read, Some(made.clone()), "byte {i}");
+            }
+        }
+        let log = VerifierKey::new("o", KeyKind::Log, key).unwrap();
+        assert_eq!(log.to_string(), verifier_key("o", &key));
+        let witness = VerifierKey::new("o", KeyKind::Witness, key).unwrap();
+        assert_ne!(log.hash(), witness.hash());
+        for bad in ["", "a", "a+b", "a b+00000000+AQ==", "a+00000000+AQ=="] {
+            assert!(bad.parse::<VerifierKey>().is_err(), "{bad:?}");
+        }
+        assert!(VerifierKey::new("a+b", KeyKind::Log, key).is_err());
+    }
+
+    #[test]
+    fn the_specifications_example() {
+        // signed-note: "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".
+        let text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        assert_eq!(text.parse::<VerifierKey>().unwrap().to_string(), text);
+    }
+}

@@ -1,0 +1,124 @@
+//! `fedseal log fsck|monitor|witness|cosign|prove|check`
+
+mod check;
+mod cosign;
+mod fsck;
+mod monitor;
+mod prove;
+mod witness;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, Policy, VerifierKey};
+use fedseal_federation::rundir::RunDir;
+
+use crate::failure::{Failure, Outcome};
+
+pub use cosign::collect;
+
+/// Checks, watches, witnesses and proves entries of a log.
+#[derive(Args)]
+pub struct Log {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Derive every tile and root of a log again from its entries; name the first bad one.
+    Fsck(fsck::Fsck),
+    /// Watch a log: that it continues what it showed before, and what it says about clients.
+    Monitor(monitor::Monitor),
+    /// Be a witness for other logs: cosign checkpoints that continue the last ones.
+    Witness(witness::Witness),
+    /// Ask witnesses for cosignatures of a run's checkpoint and store them with it.
+    Cosign(cosign::Cosign),
+    /// Write a proof file that an entry or update is in a log.
+    Prove(prove::Prove),
+    /// Check a proof file offline.
+    Check(check::Check),
+}
+
+impl Log {
+    /// Does it.
+    pub fn execute(self) -> Outcome {
+        match self.action {
+            Action::Fsck(command) => command.execute(),
+            Action::Monitor(command) => command.execute(),
+            Action::Witness(command) => command.execute(),
+            Action::Cosign(command) => command.execute(),
+            Action::Prove(command) => command.execute(),
+            Action::Check(command) => command.execute(),
+        }
+    }
+}
+
+/// The log's folder of a run's folder, or the folder itself when it is a log's.
+fn folder(dir: &Path) -> Outcome<PathBuf> {
+    let run = RunDir::new(dir);
+    if run.plan().is_file() {
+        return Ok(run.log());
+    }
+    if dir.join("checkpoint").is_file() {
+        return Ok(dir.to_owned());
+    }
+    Err(Failure::usage(format!(
+        "{}: neither a run (run.json) nor a log (checkpoint)",
+        dir.display()
+    )))
+}
+
+/// A log's key: given, or the one that a run's own run.json names. The latter shows damage, not a
+/// rewritten log: whoever holds the key can write both.
+fn log_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
+    match given {
+        Some(text) => parse_key(text).map(|(_, key)| key),
+        None => {
+            let run = RunDir::new(dir);
+            if !run.plan().is_file() {
+                return Err(Failure::usage(format!(
+                    "{}: no run.json names this log's key",
+                    dir.display()
+                ))
+                .hint("Give it: --key HEX, or --key ORIGIN+HASH+KEY (a verifier key)."));
+            }
+            Ok(run.read_plan()?.node)
+        }
+    }
+}
+
+/// A key as 64 hex digits or as a verifier key, whose name is the log's origin.
+fn parse_key(text: &str) -> Outcome<(Option<String>, PublicKey)> {
+    if text.contains('+') {
+        let key: VerifierKey = text.parse().map_err(Failure::usage)?;
+        if key.kind != KeyKind::Log {
+            return Err(Failure::usage(format!(
+                "{text}: a witness's key, not a log's"
+            )));
+        }
+        return Ok((Some(key.name), key.key));
+    }
+    Ok((None, text.parse().map_err(Failure::usage)?))
+}
+
+/// A log's verifier key from what was given and from the origin that its checkpoint names.
+fn verifier(given: &str, note: &str) -> Outcome<VerifierKey> {
+    let (name, key) = parse_key(given)?;
+    let origin = Checkpoint::parse(note)?.origin;
+    Ok(VerifierKey::new(
+        name.as_deref().unwrap_or(&origin),
+        KeyKind::Log,
+        key,
+    )?)
+}
+
+/// Reads a policy of witnesses (C2SP tlog-policy).
+pub fn policy(path: &Path) -> Outcome<Policy> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
+        _ => Failure::io(path, &error),
+    })?;
+    Policy::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}

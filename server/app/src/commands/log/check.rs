@@ -1,0 +1,72 @@
+//! `fedseal log check FILE.tlog-proof`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fedseal_client_sdk::tlog::ProofFile;
+
+use super::{policy, verifier};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// Checks a proof file offline: the entry is in the log that this key signs, and, with a policy,
+/// under a checkpoint that enough witnesses have cosigned.
+#[derive(Args)]
+pub struct Check {
+    /// The proof file.
+    proof: PathBuf,
+    /// The log's key: hex or a verifier key. Needed unless the policy names the log.
+    #[arg(long)]
+    key: Option<String>,
+    /// The entry's bytes; by default those that the file carries as its extra data.
+    #[arg(long, value_name = "FILE")]
+    entry: Option<PathBuf>,
+    /// Witnesses that must have cosigned (C2SP tlog-policy).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+impl Check {
+    /// Checks; prints the entry.
+    pub fn execute(self) -> Outcome {
+        let text = std::fs::read_to_string(&self.proof)
+            .map_err(|error| Failure::usage(format!("{}: {error}", self.proof.display())))?;
+        let proof = ProofFile::parse(&text)?;
+        let entry = match &self.entry {
+            Some(path) => std::fs::read(path)
+                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?,
+            None => proof.extra.clone().ok_or_else(|| {
+                Failure::usage("the proof file carries no entry")
+                    .hint("Give the entry's bytes: --entry FILE")
+            })?,
+        };
+        let key = self
+            .key
+            .as_deref()
+            .map(|key| verifier(key, &proof.checkpoint))
+            .transpose()?;
+        let checkpoint = match (&self.policy, &key) {
+            (Some(file), key) => {
+                let witnessed = proof.verify_witnessed(&entry, &policy(file)?, key.as_ref())?;
+                for (witness, at) in &witnessed.cosignatures {
+                    output::line(format!(
+                        "cosigned by {witness} at {}",
+                        fedseal_federation::rundir::rfc3339(*at)
+                    ));
+                }
+                witnessed.checkpoint
+            }
+            (None, Some(key)) => proof.verify(&entry, &key.name, &key.key)?,
+            (None, None) => {
+                return Err(Failure::usage("whose log it must be in is not said")
+                    .hint("Give --key, or a --policy that names the log."));
+            }
+        };
+        output::line(format!(
+            "entry {} of {} in {}",
+            proof.index, checkpoint.size, checkpoint.origin
+        ));
+        output::line(String::from_utf8_lossy(&entry));
+        Ok(())
+    }
+}
