@@ -45,7 +45,6 @@ pub(super) struct UpdateJob {
     pub seed: Seed,
     pub module: Digest,
     pub global: Digest,
-    pub shard: Digest,
     pub input: RunInput,
 }
 

@@ -132,7 +132,6 @@ impl Run {
             seed,
             module: assignment.module,
             global: state.global,
-            shard: assignment.shard,
             input: execute::input(
                 &shared.experiment,
                 &shared.plan,

@@ -10,7 +10,7 @@ use fedseal_federation::panel::{self, Row, SignedModule};
 use fedseal_federation::runner::{self, Options};
 use serde_json::json;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::places::{self, Places};
 use crate::{figures, keys, output};
 
