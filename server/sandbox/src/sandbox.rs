@@ -223,9 +223,12 @@ fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
         None => {}
     }
     let text = format!("{error:#}");
-    // wasmtime has no public types for these two; tests with hostile guests hold the texts.
+    // wasmtime has no public types for these; tests with hostile guests hold the texts.
     if text.contains("fuel allocated for hostcalls") {
         return Stop::limit(Reason::CallBytes, "call_bytes", limits.call_bytes);
+    }
+    if text.contains("handle limit exceeded") {
+        return Stop::limit(Reason::Handles, "handles", limits.handles);
     }
     if text.contains("resource limit exceeded") {
         return Stop::new(Reason::Instances, text);

@@ -1,6 +1,6 @@
 ;; Makes new adapters and keeps them all.
 ;; ends: host-memory
-;; limit: host_bytes = 100000
+;; limit: host_bytes = 10000
 (module
   (import "fedseal:policy/host@0.1.0" "global" (func $global (result i32)))
   (import "fedseal:policy/host@0.1.0" "scale" (func $scale (param i32 f64 i32)))

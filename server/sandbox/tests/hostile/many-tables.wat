@@ -1,3 +1,3 @@
-;; Forty tables.
+;; Twenty tables.
 ;; ends: tables
-(component (core module $m (table 0 funcref)) @40{(core instance (instantiate $m))})
+(component (core module $m (table 0 funcref)) @20{(core instance (instantiate $m))})

@@ -1,3 +1,4 @@
+;; Executes `unreachable`, as a panic does.
 ;; ends: trap
 (module
   (memory (export "memory") 1)
