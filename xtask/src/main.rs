@@ -4,7 +4,7 @@
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
 //! - [`test`]: every test of the project, the browser's included.
-//! - [`oracle`]: hostile guests, forgeries and outside checkers.
+//! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
@@ -34,6 +34,7 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
+  oracle tuning     compare the engine with transformers, peft and torch
   policies [--runs N]
                     run every policy alone against every check
   build             set up and build everything, run nothing

@@ -1,7 +1,10 @@
-//! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
+//! `cargo xtask oracle provenance|tuning`. [`tuning`] compares the engine with transformers, peft
+//! and torch; the rest of this file is about provenance: what shows that the claim of provenance holds, all at once.
 //!
 //! Runs the hostile guests, the forgery corpora and the checkers that we did not write, gathers
 //! the counts that the tests leave, and keeps them as `target/figures/oracle-provenance.json`.
+
+mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,7 +40,8 @@ const CHECKERS: [Checker; 2] = [
 pub fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
-        _ => fail("`cargo xtask oracle` takes one name: provenance"),
+        [name] if name == "tuning" => tuning::tuning(),
+        _ => fail("`cargo xtask oracle` takes one name: provenance or tuning"),
     }
 }
 

@@ -136,6 +136,7 @@ pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
         alpha: experiment.lora.alpha as f32,
         dropout: experiment.lora.dropout as f32,
         targets: experiment.lora.targets.clone(),
+        ..AdapterConfig::default()
     }
 }
 

@@ -135,6 +135,7 @@ impl Recipe {
             norm_eps: 1e-5,
             max_positions: 256,
             tied_embeddings: true,
+            family: Default::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ fn small_shape() -> ModelConfig {
         norm_eps: 1e-5,
         max_positions: 256,
         tied_embeddings: true,
+        family: Default::default(),
     }
 }
 

@@ -1,158 +1,25 @@
-//! LoRA adapters as plain host data, with the arithmetic that federations need.
+//! Adapters as plain host data, with the arithmetic that federations need.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{ModelConfig, TuningError, rng::Stream};
-
-/// What an adapter is made of: LoRA (Hu et al. 2021), named as PEFT names it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AdapterConfig {
-    /// Inner width of every pair of matrices.
-    pub rank: usize,
-    /// The pair's product is scaled by `alpha / rank`.
-    pub alpha: f32,
-    /// Share of inputs to the A matrices that training sets to zero, `[0, 1)`.
-    pub dropout: f32,
-    /// Which matrices carry a pair: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
-    /// `up_proj`, `down_proj`.
-    pub targets: Vec<String>,
-}
-
-impl Default for AdapterConfig {
-    /// Rank 16, alpha 32, no dropout, on queries and values.
-    fn default() -> Self {
-        Self {
-            rank: 16,
-            alpha: 32.0,
-            dropout: 0.0,
-            targets: vec!["q_proj".to_owned(), "v_proj".to_owned()],
-        }
-    }
-}
-
-/// Largest rank that is accepted, from files too.
-const MAX_RANK: usize = 4096;
-
-impl AdapterConfig {
-    /// Checks every field's range.
-    ///
-    /// # Errors
-    /// [`TuningError::Config`] that names the field.
-    pub fn validate(&self) -> Result<(), TuningError> {
-        let bad = |text: String| Err(TuningError::Config(text));
-        if self.rank == 0 || self.rank > MAX_RANK {
-            return bad(format!("rank {} is not in 1..={MAX_RANK}", self.rank));
-        }
-        if !self.alpha.is_finite() {
-            return bad(format!("alpha {} is not finite", self.alpha));
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return bad(format!("dropout {} is not in [0, 1)", self.dropout));
-        }
-        if self.targets.is_empty() {
-            return bad("targets are empty".to_owned());
-        }
-        for (index, target) in self.targets.iter().enumerate() {
-            if Target::parse(target).is_none() {
-                return bad(format!("unknown target {target:?}"));
-            }
-            if self.targets.iter().take(index).any(|other| other == target) {
-                return bad(format!("target {target:?} occurs twice"));
-            }
-        }
-        Ok(())
-    }
-
-    /// `alpha / rank`.
-    pub fn scale(&self) -> f32 {
-        self.alpha / self.rank as f32
-    }
-}
-
-/// A matrix of a decoder block that can carry a LoRA pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
-    Q,
-    K,
-    V,
-    O,
-    Gate,
-    Up,
-    Down,
-}
-
-impl Target {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::O,
-        Self::Gate,
-        Self::Up,
-        Self::Down,
-    ];
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| target.name() == name)
-    }
-
-    /// The name of the projection, without its block.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
-    }
-
-    /// The path inside a layer, as in `model.layers.0.self_attn.q_proj`.
-    pub(crate) fn path(self) -> String {
-        let block = match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        };
-        format!("{block}.{}", self.name())
-    }
-
-    /// `[out, in]` of the frozen matrix.
-    pub(crate) fn shape(self, config: &ModelConfig) -> [usize; 2] {
-        let q = config.heads * config.head_dim;
-        let kv = config.kv_heads * config.head_dim;
-        match self {
-            Self::Q => [q, config.d_model],
-            Self::K | Self::V => [kv, config.d_model],
-            Self::O => [config.d_model, q],
-            Self::Gate | Self::Up => [config.ffn, config.d_model],
-            Self::Down => [config.d_model, config.ffn],
-        }
-    }
-}
-
-/// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
-pub(crate) fn peft_name(layer: usize, target: Target, side: char) -> String {
-    format!(
-        "base_model.model.model.layers.{layer}.{}.lora_{side}.weight",
-        target.path()
-    )
-}
+pub(crate) use crate::adapter_config::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name};
+use crate::{
+    AdapterConfig, ModelConfig, TuningError,
+    adapter_config::{Part, Slot},
+    rng::Stream,
+};
 
 /// One matrix of an adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterTensor {
-    /// `[rows, columns]`: `[rank, in]` for A, `[out, rank]` for B.
+    /// `[rows, columns]`: `[rank, in]` for A, `[out, rank]` for B; `[out, 1]` or `[1, in]` for the
+    /// factors of (IA)^3; `[1, width]` for a norm.
     pub shape: [usize; 2],
     /// Row-major values.
     pub data: Vec<f32>,
 }
 
-/// LoRA tensors by PEFT name, sorted.
+/// Tensors by PEFT name, sorted.
 ///
 /// An adapter is also what a difference of two adapters is: an update.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,33 +43,29 @@ impl Adapter {
         seed: u64,
     ) -> Result<Self, TuningError> {
         config.validate()?;
-        let mut tensors = BTreeMap::new();
-        for layer in 0..model.layers {
-            for target in Target::ALL {
-                if !config.targets.iter().any(|name| name == target.name()) {
-                    continue;
-                }
-                let [out, inner] = target.shape(model);
-                let stream = Stream::new(seed, &[0x1417, layer as u64, target as u64]);
+        let fresh = |slot: &Slot| match slot.part {
+            Part::A(target) => {
+                let [rank, inner] = slot.shape;
+                let stream = Stream::new(seed, &[0x1417, slot.layer as u64, target as u64]);
                 let bound = 1.0 / (inner as f64).sqrt();
-                let a = (0..config.rank * inner)
-                    .map(|i| ((2.0 * stream.unit(i as u64) - 1.0) * bound) as f32)
-                    .collect();
-                tensors.insert(
-                    peft_name(layer, target, 'A'),
-                    AdapterTensor {
-                        shape: [config.rank, inner],
-                        data: a,
-                    },
-                );
-                tensors.insert(
-                    peft_name(layer, target, 'B'),
-                    AdapterTensor {
-                        shape: [out, config.rank],
-                        data: vec![0.0; out * config.rank],
-                    },
-                );
+                let value = |i| ((2.0 * stream.unit(i as u64) - 1.0) * bound) as f32;
+                Ok((0..rank * inner).map(value).collect())
             }
+            Part::B(_) => Ok(vec![0.0; slot.shape[0] * slot.shape[1]]),
+            Part::Factor(_) => Ok(vec![1.0; slot.shape[0] * slot.shape[1]]),
+            Part::Norm(_) | Part::LastNorm => Err(TuningError::Adapter(
+                "norms start with the model's own weights: use Model::new_adapter".to_owned(),
+            )),
+        };
+        let mut tensors = BTreeMap::new();
+        for (name, slot) in config.slots(model) {
+            let (shape, data) = (slot.shape, fresh(&slot)?);
+            tensors.insert(name, AdapterTensor { shape, data });
+        }
+        if tensors.is_empty() {
+            return Err(TuningError::Config(
+                "no target exists in this model".to_owned(),
+            ));
         }
         Ok(Self {
             tensors,
@@ -216,30 +79,18 @@ impl Adapter {
     /// [`TuningError::Adapter`] that names the first tensor that differs.
     pub fn check_fits(&self, model: &ModelConfig) -> Result<(), TuningError> {
         self.config.validate()?;
-        let mut expected = 0usize;
-        for layer in 0..model.layers {
-            for name in &self.config.targets {
-                let Some(target) = Target::parse(name) else {
-                    continue;
-                };
-                let [out, inner] = target.shape(model);
-                for (side, shape) in [
-                    ('A', [self.config.rank, inner]),
-                    ('B', [out, self.config.rank]),
-                ] {
-                    expected += 1;
-                    let name = peft_name(layer, target, side);
-                    let tensor = self
-                        .tensors
-                        .get(&name)
-                        .ok_or_else(|| TuningError::Adapter(format!("{name} is missing")))?;
-                    if tensor.shape != shape || tensor.data.len() != shape[0] * shape[1] {
-                        return Err(TuningError::Adapter(format!(
-                            "{name} has shape {:?}, the model needs {shape:?}",
-                            tensor.shape
-                        )));
-                    }
-                }
+        let slots = self.config.slots(model);
+        let expected = slots.len();
+        for (name, Slot { shape, .. }) in slots {
+            let tensor = self
+                .tensors
+                .get(&name)
+                .ok_or_else(|| TuningError::Adapter(format!("{name} is missing")))?;
+            if tensor.shape != shape || tensor.data.len() != shape[0] * shape[1] {
+                return Err(TuningError::Adapter(format!(
+                    "{name} has shape {:?}, the model needs {shape:?}",
+                    tensor.shape
+                )));
             }
         }
         if expected != self.tensors.len() {

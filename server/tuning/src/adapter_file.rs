@@ -1,7 +1,7 @@
 //! The canonical bytes of an adapter: a safetensors file that PEFT reads, of which there is
 //! exactly one for given values.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct Entry {
     dtype: String,
-    shape: [usize; 2],
+    shape: Vec<usize>,
     data_offsets: [usize; 2],
 }
 
@@ -42,6 +42,15 @@ fn bad(text: impl Into<String>) -> TuningError {
     TuningError::Adapter(text.into())
 }
 
+/// The shape in a file: PEFT's norms have one dimension.
+fn file_shape(name: &str, [rows, columns]: [usize; 2]) -> Vec<usize> {
+    if name.ends_with("ln_tuning_layers.weight") {
+        vec![columns]
+    } else {
+        vec![rows, columns]
+    }
+}
+
 impl Adapter {
     /// The canonical safetensors bytes: names sorted, tensors in that order without gaps, f32
     /// little-endian, metadata with the configuration, header padded to 8 bytes with spaces.
@@ -55,7 +64,7 @@ impl Adapter {
                 offset += tensor.data.len() * 4;
                 let entry = Entry {
                     dtype: "F32".to_owned(),
-                    shape: tensor.shape,
+                    shape: file_shape(name, tensor.shape),
                     data_offsets: [start, offset],
                 };
                 (name.clone(), entry)
@@ -109,8 +118,13 @@ impl Adapter {
         let mut tensors = BTreeMap::new();
         let mut expected = 0usize;
         for (name, entry) in header.tensors {
-            let values = entry.shape[0]
-                .checked_mul(entry.shape[1])
+            let shape = match entry.shape.as_slice() {
+                [width] => [1, *width],
+                [rows, columns] => [*rows, *columns],
+                other => return Err(bad(format!("{name} has shape {other:?}"))),
+            };
+            let values = shape[0]
+                .checked_mul(shape[1])
                 .filter(|&values| values <= MAX_VALUES)
                 .ok_or_else(|| bad(format!("{name} is too large")))?;
             let [start, end] = entry.data_offsets;
@@ -133,13 +147,7 @@ impl Adapter {
             if data.iter().any(|value| !value.is_finite()) {
                 return Err(bad(format!("{name} has a value that is not finite")));
             }
-            tensors.insert(
-                name,
-                AdapterTensor {
-                    shape: entry.shape,
-                    data,
-                },
-            );
+            tensors.insert(name, AdapterTensor { shape, data });
         }
         let adapter = Self { tensors, config };
         if adapter.to_bytes() != bytes {
@@ -151,30 +159,6 @@ impl Adapter {
     /// SHA-256 of the canonical bytes: the adapter's name everywhere.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
-    }
-
-    /// Writes a folder that PEFT loads: `adapter_model.safetensors` (the canonical bytes) and
-    /// `adapter_config.json`.
-    ///
-    /// # Errors
-    /// [`TuningError::Io`] when the folder or a file cannot be written.
-    pub fn save_peft(&self, dir: &Path) -> Result<(), TuningError> {
-        std::fs::create_dir_all(dir).map_err(TuningError::io(dir))?;
-        let path = dir.join("adapter_model.safetensors");
-        std::fs::write(&path, self.to_bytes()).map_err(TuningError::io(&path))?;
-        let config = serde_json::json!({
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "r": self.config.rank,
-            "lora_alpha": self.config.alpha,
-            "lora_dropout": self.config.dropout,
-            "target_modules": self.config.targets,
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "inference_mode": true,
-        });
-        let path = dir.join("adapter_config.json");
-        std::fs::write(&path, format!("{config:#}\n")).map_err(TuningError::io(&path))
     }
 }
 

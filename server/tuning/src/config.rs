@@ -1,8 +1,8 @@
-//! The shape of a Llama-family decoder, as `config.json` or GGUF metadata give it.
+//! The shape of a decoder, as `config.json` or GGUF metadata give it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TuningError, ops::RopeScaling};
+use crate::{Family, TuningError, adapter::Target, family::Norm, ops::RopeScaling};
 
 /// Shape and constants of a decoder. Field names are those of this project; `config.json` is read
 /// and written with the names of Hugging Face's Llama configuration.
@@ -33,12 +33,15 @@ pub struct ModelConfig {
     pub max_positions: usize,
     /// Whether the output matrix is the embedding matrix.
     pub tied_embeddings: bool,
+    /// What differs from Llama's decoder.
+    #[serde(default, skip_serializing_if = "Family::is_llama")]
+    pub family: Family,
 }
 
 /// Largest value of any dimension that is accepted from a file.
 const MAX_DIM: usize = 1 << 20;
 /// Most decoder blocks that are accepted from a file.
-const MAX_LAYERS: usize = 512;
+pub(crate) const MAX_LAYERS: usize = 512;
 
 impl ModelConfig {
     /// Checks that the numbers fit each other and stay within the engine's limits.
@@ -89,13 +92,18 @@ impl ModelConfig {
         if !(self.norm_eps.is_finite() && self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return bad(format!("rms_norm_eps is {}", self.norm_eps));
         }
-        Ok(())
+        self.family.validate(self.layers)
     }
 
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        let attention = 2 * self.d_model * self.head_dim * (self.heads + self.kv_heads);
-        let layer = attention + 3 * self.d_model * self.ffn + 2 * self.d_model;
+        let matrices = Target::ALL.map(|target| {
+            let [out, inner] = target.shape(self);
+            out * inner + if self.has_bias(target) { out } else { 0 }
+        });
+        let architecture = self.family.architecture;
+        let norms = Norm::ALL.map(|norm| norm.path(architecture).map_or(0, |_| norm.width(self)));
+        let layer = matrices.iter().sum::<usize>() + norms.iter().sum::<usize>();
         let head = if self.tied_embeddings {
             0
         } else {
@@ -120,6 +128,7 @@ impl ModelConfig {
             norm_eps: 1e-5,
             max_positions: 64,
             tied_embeddings: true,
+            family: Family::default(),
         }
     }
 }

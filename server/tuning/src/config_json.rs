@@ -1,8 +1,12 @@
-//! `config.json` of a Llama checkpoint, read and written.
+//! `config.json` of a checkpoint, read and written.
 
 use serde_json::{Map, Value, json};
 
-use crate::{ModelConfig, TuningError, ops::RopeScaling};
+use crate::{
+    Architecture, Family, ModelConfig, TuningError,
+    config::MAX_LAYERS,
+    ops::{Activation, RopeScaling},
+};
 
 fn bad(text: impl Into<String>) -> TuningError {
     TuningError::Format(format!("config.json: {}", text.into()))
@@ -48,7 +52,8 @@ fn scaling(rope: &Map<String, Value>) -> Result<RopeScaling, TuningError> {
             .ok_or_else(|| bad(format!("rope scaling needs {key}")))
     };
     match kind {
-        None | Some("default") => Ok(RopeScaling::None),
+        // "dynamic" changes nothing up to max_position_embeddings, and no text here is longer.
+        None | Some("default" | "dynamic") => Ok(RopeScaling::None),
         Some("linear") => Ok(RopeScaling::Linear {
             factor: field("factor")?,
         }),
@@ -62,62 +67,218 @@ fn scaling(rope: &Map<String, Value>) -> Result<RopeScaling, TuningError> {
     }
 }
 
+fn flag(map: &Map<String, Value>, key: &str) -> bool {
+    map.get(key).and_then(Value::as_bool) == Some(true)
+}
+
+fn object<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
+    map.get(key).and_then(Value::as_object)
+}
+
+/// Rotary embeddings: base, scaling, and the base of sliding layers when it is another.
+struct Rope {
+    theta: f64,
+    scaling: RopeScaling,
+    local_theta: Option<f64>,
+}
+
+/// Older files have rope_theta, rope_scaling and rope_local_base_freq, newer ones rope_parameters,
+/// Gemma 3's by kind of layer.
+fn rope(map: &Map<String, Value>, architecture: Architecture) -> Result<Rope, TuningError> {
+    let empty = Map::new();
+    let new = object(map, "rope_parameters").unwrap_or(&empty);
+    let full = object(new, "full_attention").unwrap_or(new);
+    let old = object(map, "rope_scaling").unwrap_or(&empty);
+    for (name, parameters) in [("rope_parameters", full), ("config.json", map)] {
+        if number(parameters, "partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+            return Err(unsupported(format!("partial_rotary_factor in {name}")));
+        }
+    }
+    let gemma3 = architecture == Architecture::Gemma3;
+    let usual = if gemma3 { 1_000_000.0 } else { 10_000.0 };
+    let theta = match number(full, "rope_theta")? {
+        Some(theta) => theta,
+        None => number(map, "rope_theta")?.unwrap_or(usual),
+    };
+    let local_theta = match object(new, "sliding_attention") {
+        Some(sliding) => {
+            if scaling(sliding)? != RopeScaling::None {
+                return Err(unsupported(
+                    "rope_type of rope_parameters.sliding_attention",
+                ));
+            }
+            number(sliding, "rope_theta")?
+        }
+        None => number(map, "rope_local_base_freq")?,
+    };
+    Ok(Rope {
+        theta,
+        scaling: match scaling(full)? {
+            RopeScaling::None => scaling(old)?,
+            other => other,
+        },
+        local_theta: if gemma3 {
+            Some(local_theta.unwrap_or(10_000.0))
+        } else {
+            None
+        },
+    })
+}
+
+/// Which layers see only a window: layer_types where a file has it, else the rule of each
+/// architecture's own code.
+fn sliding(
+    map: &Map<String, Value>,
+    architecture: Architecture,
+    layers: usize,
+) -> Result<(Option<usize>, Vec<bool>), TuningError> {
+    let gemma = architecture.is_gemma();
+    let qwen = matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
+    // Gemma's and Mistral's default; a null turns the window off.
+    let window = match map.get("sliding_window") {
+        None if gemma || architecture == Architecture::Mistral => Some(4096),
+        _ => size(map, "sliding_window")?,
+    };
+    if layers > MAX_LAYERS {
+        return Err(bad(format!("num_hidden_layers is {layers}")));
+    }
+    let window = window.filter(|_| match architecture {
+        Architecture::Llama => false,
+        _ => !qwen || flag(map, "use_sliding_window"),
+    });
+    if window.is_none() {
+        return Ok((None, Vec::new()));
+    }
+    let types = map.get("layer_types").and_then(Value::as_array);
+    let slides: Vec<bool> = match types {
+        Some(types) if architecture != Architecture::Mistral => types
+            .iter()
+            .map(|kind| match kind.as_str() {
+                Some("sliding_attention") => Ok(true),
+                Some("full_attention") => Ok(false),
+                _ => Err(unsupported(format!("layer_types: {kind}"))),
+            })
+            .collect::<Result<_, _>>()?,
+        _ if architecture == Architecture::Mistral => vec![true; layers],
+        _ if qwen => {
+            let first = size(map, "max_window_layers")?.unwrap_or(28);
+            (0..layers).map(|layer| layer >= first).collect()
+        }
+        _ => {
+            let usual = if architecture == Architecture::Gemma2 {
+                2
+            } else {
+                6
+            };
+            let pattern = size(map, "sliding_window_pattern")?.unwrap_or(usual).max(1);
+            (0..layers)
+                .map(|layer| !(layer + 1).is_multiple_of(pattern))
+                .collect()
+        }
+    };
+    Ok((window, slides))
+}
+
+/// Refuses what a known architecture can be configured to but this engine does not do.
+fn refuse(map: &Map<String, Value>, architecture: Architecture) -> Result<(), TuningError> {
+    for key in ["hidden_act", "hidden_activation"] {
+        let name = map.get(key).and_then(Value::as_str);
+        let good = match name {
+            None => true,
+            Some("silu" | "swish") => !architecture.is_gemma(),
+            Some("gelu_pytorch_tanh") => architecture.is_gemma(),
+            // Gemma's first files say so and mean the other.
+            Some("gelu") => architecture.is_gemma() && key == "hidden_act",
+            Some(_) => false,
+        };
+        if !good {
+            return Err(unsupported(format!("{key} {name:?}")));
+        }
+    }
+    if flag(map, "use_bidirectional_attention") {
+        return Err(unsupported("use_bidirectional_attention"));
+    }
+    // transformers reads this key for Gemma 3 and ignores it; a file that sets it is not Gemma 3.
+    if architecture == Architecture::Gemma3 && number(map, "attn_logit_softcapping")?.is_some() {
+        return Err(unsupported("attn_logit_softcapping in a gemma3_text model"));
+    }
+    if map.contains_key("quantization_config") {
+        return Err(unsupported(
+            "quantization_config; use the unquantised folder or a GGUF file",
+        ));
+    }
+    Ok(())
+}
+
 impl ModelConfig {
-    /// Reads the `config.json` of a Llama checkpoint.
+    /// Reads the `config.json` of a checkpoint of one of the known architectures
+    /// ([`Architecture`]).
     ///
     /// # Errors
-    /// [`TuningError::Format`] for broken JSON or numbers, [`TuningError::Unsupported`] for
-    /// another architecture, biases, another activation or an unknown kind of rope scaling.
+    /// [`TuningError::Format`] for broken JSON or numbers, [`TuningError::Unsupported`] with the
+    /// key for another architecture, another activation or an unknown kind of rope scaling.
     pub fn from_json(text: &[u8]) -> Result<Self, TuningError> {
         let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
-        match map.get("model_type").and_then(Value::as_str) {
-            Some("llama") => {}
-            other => return Err(unsupported(format!("model type {other:?}, only \"llama\""))),
-        }
-        for key in ["attention_bias", "mlp_bias"] {
-            if map.get(key).and_then(Value::as_bool) == Some(true) {
-                return Err(unsupported(key));
-            }
-        }
-        match map.get("hidden_act").and_then(Value::as_str) {
-            None | Some("silu" | "swish") => {}
-            Some(other) => return Err(unsupported(format!("activation {other:?}"))),
-        }
+        let kind = map.get("model_type").and_then(Value::as_str);
+        let architecture = Architecture::ALL
+            .into_iter()
+            .find(|architecture| kind == Some(architecture.model_type()))
+            .ok_or_else(|| {
+                let known = Architecture::ALL.map(Architecture::model_type).join(", ");
+                unsupported(format!("model_type {kind:?}, only {known}"))
+            })?;
+        refuse(map, architecture)?;
+        let gemma = architecture.is_gemma();
         let d_model = need(map, "hidden_size")?;
         let heads = need(map, "num_attention_heads")?;
-        let head_dim = match size(map, "head_dim")? {
-            Some(head_dim) => head_dim,
-            None => d_model.checked_div(heads).ok_or_else(|| bad("no heads"))?,
+        let head_dim = match (size(map, "head_dim")?, architecture) {
+            (Some(head_dim), _) => head_dim,
+            (None, Architecture::Qwen3) => 128,
+            _ if gemma => 256,
+            _ => d_model.checked_div(heads).ok_or_else(|| bad("no heads"))?,
         };
-        // Older files have rope_theta and rope_scaling, newer ones rope_parameters.
-        let empty = Map::new();
-        let object = |key: &str| map.get(key).and_then(Value::as_object).unwrap_or(&empty);
-        let (parameters, old) = (object("rope_parameters"), object("rope_scaling"));
-        let theta = match number(parameters, "rope_theta")? {
-            Some(theta) => theta,
-            None => number(map, "rope_theta")?.unwrap_or(10_000.0),
+        let layers = need(map, "num_hidden_layers")?;
+        let rope = rope(map, architecture)?;
+        let (window, sliding) = sliding(map, architecture, layers)?;
+        let bias = flag(map, "attention_bias");
+        let query_scale = match number(map, "query_pre_attn_scalar")? {
+            None if gemma => Some(256.0),
+            scale => scale.filter(|_| gemma),
         };
-        let rope_scaling = match scaling(parameters)? {
-            RopeScaling::None => scaling(old)?,
-            other => other,
+        // Gemma 2 caps unless its file says null.
+        let cap = |key: &str, usual: f64| match map.get(key) {
+            None if architecture == Architecture::Gemma2 => Ok(Some(usual)),
+            _ => Ok::<_, TuningError>(number(map, key)?.filter(|_| gemma)),
         };
         let config = Self {
             d_model,
-            layers: need(map, "num_hidden_layers")?,
+            layers,
             heads,
             kv_heads: size(map, "num_key_value_heads")?.unwrap_or(heads),
             head_dim,
             ffn: need(map, "intermediate_size")?,
             vocab: need(map, "vocab_size")?,
-            rope_theta: theta,
-            rope_scaling,
+            rope_theta: rope.theta,
+            rope_scaling: rope.scaling,
             norm_eps: number(map, "rms_norm_eps")?.unwrap_or(1e-6),
             max_positions: size(map, "max_position_embeddings")?.unwrap_or(2048),
             tied_embeddings: map
                 .get("tie_word_embeddings")
                 .and_then(Value::as_bool)
-                .unwrap_or(false),
+                .unwrap_or(gemma),
+            family: Family {
+                architecture,
+                qkv_bias: bias || architecture == Architecture::Qwen2,
+                output_bias: bias && architecture != Architecture::Qwen2,
+                mlp_bias: architecture == Architecture::Llama && flag(map, "mlp_bias"),
+                window,
+                sliding,
+                local_rope_theta: rope.local_theta,
+                query_scale,
+                attention_cap: cap("attn_logit_softcapping", 50.0)?,
+                logit_cap: cap("final_logit_softcapping", 30.0)?,
+            },
         };
         config.validate()?;
         Ok(config)
@@ -126,17 +287,23 @@ impl ModelConfig {
     /// The `config.json` that [`from_json`](Self::from_json) and transformers read; `eos` is the
     /// id that ends a text.
     pub fn to_json(&self, eos: Option<u32>) -> Vec<u8> {
+        let family = &self.family;
+        let architecture = family.architecture;
+        let activation = match self.activation() {
+            Activation::Silu => "silu",
+            Activation::GeluTanh => "gelu_pytorch_tanh",
+        };
         let mut value = json!({
-            "architectures": ["LlamaForCausalLM"],
-            "attention_bias": false,
+            "architectures": [architecture.class()],
+            "attention_bias": family.output_bias,
             "eos_token_id": eos,
             "head_dim": self.head_dim,
-            "hidden_act": "silu",
+            "hidden_act": activation,
             "hidden_size": self.d_model,
             "intermediate_size": self.ffn,
             "max_position_embeddings": self.max_positions,
-            "mlp_bias": false,
-            "model_type": "llama",
+            "mlp_bias": family.mlp_bias,
+            "model_type": architecture.model_type(),
             "num_attention_heads": self.heads,
             "num_hidden_layers": self.layers,
             "num_key_value_heads": self.kv_heads,
@@ -164,8 +331,44 @@ impl ModelConfig {
                 "original_max_position_embeddings": original_positions,
             })),
         };
-        if let (Some(map), Some(scaling)) = (value.as_object_mut(), scaling) {
+        let Some(map) = value.as_object_mut() else {
+            return Vec::new();
+        };
+        if let Some(scaling) = scaling {
             map.insert("rope_scaling".to_owned(), scaling);
+        }
+        if architecture != Architecture::Llama {
+            map.insert("sliding_window".to_owned(), json!(family.window));
+            map.insert(
+                "use_sliding_window".to_owned(),
+                json!(family.window.is_some()),
+            );
+        }
+        if !family.sliding.is_empty() {
+            let kind = |slides: &bool| match slides {
+                true => "sliding_attention",
+                false => "full_attention",
+            };
+            let kinds: Vec<&str> = family.sliding.iter().map(kind).collect();
+            map.insert("layer_types".to_owned(), json!(kinds));
+        }
+        if architecture.is_gemma() {
+            map.insert(
+                "query_pre_attn_scalar".to_owned(),
+                json!(family.query_scale),
+            );
+            map.insert(
+                "final_logit_softcapping".to_owned(),
+                json!(family.logit_cap),
+            );
+            map.insert(
+                "attn_logit_softcapping".to_owned(),
+                json!(family.attention_cap),
+            );
+            map.insert("hidden_activation".to_owned(), json!(activation));
+        }
+        if let Some(theta) = family.local_rope_theta {
+            map.insert("rope_local_base_freq".to_owned(), json!(theta));
         }
         format!("{value:#}\n").into_bytes()
     }
@@ -192,6 +395,27 @@ mod tests {
             ModelConfig::from_json(&config.to_json(None)).unwrap(),
             config
         );
+        for architecture in Architecture::ALL {
+            let gemma = architecture.is_gemma();
+            let windowed = architecture != Architecture::Llama;
+            config.family = Family {
+                architecture,
+                qkv_bias: architecture == Architecture::Qwen2,
+                window: windowed.then_some(5),
+                sliding: match architecture {
+                    Architecture::Llama => Vec::new(),
+                    Architecture::Mistral => vec![true, true],
+                    _ => vec![true, false],
+                },
+                local_rope_theta: (architecture == Architecture::Gemma3).then_some(100.0),
+                query_scale: gemma.then_some(9.0),
+                attention_cap: (architecture == Architecture::Gemma2).then_some(20.0),
+                logit_cap: gemma.then_some(30.0),
+                ..Family::default()
+            };
+            let text = config.to_json(None);
+            assert_eq!(ModelConfig::from_json(&text).unwrap(), config);
+        }
     }
 
     #[test]
@@ -211,7 +435,15 @@ mod tests {
                 "\"max_position_embeddings\": 1048577",
             ),
             ("\"model_type\": \"llama\"", "\"model_type\": \"other\""),
-            ("\"attention_bias\": false", "\"attention_bias\": true"),
+            ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\""),
+            (
+                "\"model_type\": \"llama\"",
+                "\"partial_rotary_factor\": 0.5, \"model_type\": \"llama\"",
+            ),
+            (
+                "\"model_type\": \"llama\"",
+                "\"rope_scaling\": {\"rope_type\": \"longrope\"}, \"model_type\": \"llama\"",
+            ),
             ("\"rms_norm_eps\": 0.00001", "\"rms_norm_eps\": 0"),
             ("\"rms_norm_eps\": 1e-5", "\"rms_norm_eps\": 0"),
         ] {

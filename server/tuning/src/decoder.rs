@@ -1,22 +1,28 @@
-//! The frozen decoder: Llama's blocks over packed tokens.
+//! The frozen decoder: its blocks over packed tokens.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::{
     ModelConfig, TuningError,
     adapter::Target,
-    lora::Lora,
-    ops::{self, FrozenWeight, RopeTable, Segments},
+    family::Norm,
+    lora::{Lora, times_columns},
+    ops::{self, FrozenWeight, RopeScaling, RopeTable, Rule, Segments},
     weights::WeightSource,
 };
 
 /// One decoder block.
 pub(crate) struct Layer {
-    pub(crate) attention_norm: Tensor<1>,
-    pub(crate) ffn_norm: Tensor<1>,
+    /// By [`Norm`], in its order.
+    pub(crate) norms: [Option<Tensor<1>>; 6],
     /// By [`Target`], in its order.
     pub(crate) weights: [FrozenWeight; 7],
+    /// By [`Target`], in its order.
+    pub(crate) biases: [Option<Tensor<1>>; 7],
 }
+
+/// Cosines and sines, `[positions, head_dim / 2]` each.
+pub(crate) type Angles = (Vec<f32>, Vec<f32>);
 
 /// All frozen tensors of a model.
 pub(crate) struct Decoder {
@@ -25,21 +31,37 @@ pub(crate) struct Decoder {
     pub(crate) norm: Tensor<1>,
     /// `None` when the embedding is the output matrix.
     head: Option<FrozenWeight>,
-    pub(crate) rope: RopeTable,
+    rope: RopeTable,
+    /// Of sliding layers, when it is another.
+    local_rope: Option<RopeTable>,
     pub(crate) config: ModelConfig,
 }
 
 /// Attention of one block: takes queries, keys and values after rotation (`[tokens, heads,
-/// head_dim]` and `[tokens, kv_heads, head_dim]`) and the block's number, and returns
+/// head_dim]` and `[tokens, kv_heads, head_dim]`), the block's number and its rule, and returns
 /// `[tokens, heads, head_dim]`.
 pub(crate) trait Attend {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3>;
+    fn attend(
+        &mut self,
+        layer: usize,
+        rule: Rule,
+        q: Tensor<3>,
+        k: Tensor<3>,
+        v: Tensor<3>,
+    ) -> Tensor<3>;
 }
 
 /// Attention within packed examples.
 impl Attend for &Segments {
-    fn attend(&mut self, _: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
-        ops::attention(q, k, v, self)
+    fn attend(
+        &mut self,
+        _: usize,
+        rule: Rule,
+        q: Tensor<3>,
+        k: Tensor<3>,
+        v: Tensor<3>,
+    ) -> Tensor<3> {
+        ops::attention(q, k, v, self, rule)
     }
 }
 
@@ -56,24 +78,44 @@ impl Decoder {
                 .tensor(name, &[out, inner])
                 .map(|data| FrozenWeight::new(data, out, inner, device))
         };
-        let vector = |name: &str| {
-            source
-                .tensor(name, &[config.d_model])
-                .map(|data| Tensor::<1>::from_data(TensorData::new(data, [config.d_model]), device))
+        let vector = |name: &str, width: usize, offset: f32| {
+            let mut data = source.tensor(name, &[width])?;
+            if offset != 0.0 {
+                data.iter_mut().for_each(|value| *value += offset);
+            }
+            let data = TensorData::new(data, [width]);
+            Ok::<_, TuningError>(Tensor::<1>::from_data(data, device))
         };
+        let offset = config.norm_offset();
         let vocab = [config.vocab, config.d_model];
         let embedding = matrix("model.embed_tokens.weight", vocab)?;
         let head = match config.tied_embeddings {
             true => None,
             false => Some(matrix("lm_head.weight", vocab)?),
         };
+        let table = |theta: f64, scaling: RopeScaling| {
+            RopeTable::new(config.head_dim, theta, config.max_positions, scaling)
+        };
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
             let load = |target: Target| matrix(&name(&target.path()), target.shape(config));
+            let mut norms = [const { None }; 6];
+            for (slot, norm) in norms.iter_mut().zip(Norm::ALL) {
+                if let Some(path) = norm.path(config.family.architecture) {
+                    *slot = Some(vector(&name(path), norm.width(config), offset)?);
+                }
+            }
+            let mut biases = [const { None }; 7];
+            for (slot, target) in biases.iter_mut().zip(Target::ALL) {
+                if config.has_bias(target) {
+                    let name = format!("model.layers.{layer}.{}.bias", target.path());
+                    *slot = Some(vector(&name, target.shape(config)[0], 0.0)?);
+                }
+            }
             layers.push(Layer {
-                attention_norm: vector(&name("input_layernorm"))?,
-                ffn_norm: vector(&name("post_attention_layernorm"))?,
+                norms,
+                biases,
                 weights: [
                     load(Target::Q)?,
                     load(Target::K)?,
@@ -88,14 +130,13 @@ impl Decoder {
         Ok(Self {
             embedding,
             layers,
-            norm: vector("model.norm.weight")?,
+            norm: vector("model.norm.weight", config.d_model, offset)?,
             head,
-            rope: RopeTable::new(
-                config.head_dim,
-                config.rope_theta,
-                config.max_positions,
-                config.rope_scaling,
-            ),
+            rope: table(config.rope_theta, config.rope_scaling),
+            local_rope: config
+                .family
+                .local_rope_theta
+                .map(|theta| table(theta, RopeScaling::None)),
             config: config.clone(),
         })
     }
@@ -103,6 +144,33 @@ impl Decoder {
     /// The output matrix, `[vocab, d_model]`.
     pub(crate) fn vocab(&self) -> &FrozenWeight {
         self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Rotary angles of a layer.
+    pub(crate) fn rope(&self, layer: usize) -> &RopeTable {
+        match &self.local_rope {
+            Some(local) if self.config.slides(layer) => local,
+            _ => &self.rope,
+        }
+    }
+
+    /// Cosines and sines of these positions: the usual ones, and those of sliding layers when
+    /// they are others.
+    pub(crate) fn angles(&self, positions: &[u32]) -> (Angles, Option<Angles>) {
+        let local = self.local_rope.as_ref();
+        (
+            self.rope.angles(positions),
+            local.map(|table| table.angles(positions)),
+        )
+    }
+
+    /// Logits, `[rows, vocab]`, of final hidden states.
+    pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let logits = self.vocab().forward(hidden);
+        match self.config.logit_cap() {
+            Some(cap) => ops::soft_cap(logits, cap),
+            None => logits,
+        }
     }
 
     /// Final hidden states, `[rows, d_model]`, of the tokens that `rows` names (all when `None`).
@@ -121,23 +189,60 @@ impl Decoder {
         let eps = config.norm_eps as f32;
         let tokens = ids.len();
         let mut x = self.embedding.rows(ids);
+        if config.embedding_scale() != 1.0 {
+            x = x.mul_scalar(config.embedding_scale());
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let project = |x: Tensor<2>, target: Target| {
                 let weight = &layer.weights[target as usize];
-                match lora.and_then(|lora| lora.pair(index, target).map(|pair| (lora, pair))) {
-                    Some((lora, pair)) => lora.apply(x, weight, pair, index, target),
-                    None => weight.forward(x),
+                let factors = lora.and_then(|lora| lora.factors(index, target));
+                let x = match factors {
+                    Some(factors) if target.scales_input() => times_columns(x, factors),
+                    _ => x,
+                };
+                let out =
+                    match lora.and_then(|lora| lora.pair(index, target).map(|pair| (lora, pair))) {
+                        Some((lora, pair)) => lora.apply(x, weight, pair, index, target),
+                        None => weight.forward(x),
+                    };
+                let out = match &layer.biases[target as usize] {
+                    Some(bias) => out + bias.clone().unsqueeze::<2>(),
+                    None => out,
+                };
+                match factors {
+                    Some(factors) if !target.scales_input() => times_columns(out, factors),
+                    _ => out,
                 }
             };
+            let norm = |x: Tensor<2>, norm: Norm| {
+                let own = lora.and_then(|lora| lora.norm(index, norm));
+                match own.as_ref().or(layer.norms[norm as usize].as_ref()) {
+                    Some(weight) => ops::rms_norm(x, weight, eps),
+                    None => x,
+                }
+            };
+            // Where queries and keys are normalised, each head is a row.
+            let by_head = |x: Tensor<2>, n: usize, which: Norm| {
+                let rows = x.reshape([tokens * n, config.head_dim]);
+                norm(rows, which).reshape([tokens, n, config.head_dim])
+            };
             let heads = |x: Tensor<2>, n: usize| x.reshape([tokens, n, config.head_dim]);
-            let normed = ops::rms_norm(x.clone(), &layer.attention_norm, eps);
-            let q = heads(project(normed.clone(), Target::Q), config.heads);
-            let k = heads(project(normed.clone(), Target::K), config.kv_heads);
+            let normed = norm(x.clone(), Norm::AttentionIn);
+            let q = project(normed.clone(), Target::Q);
+            let k = project(normed.clone(), Target::K);
             let v = heads(project(normed, Target::V), config.kv_heads);
-            let q = ops::rope(q, &self.rope, positions);
-            let k = ops::rope(k, &self.rope, positions);
+            let q = ops::rope(
+                by_head(q, config.heads, Norm::Query),
+                self.rope(index),
+                positions,
+            );
+            let k = ops::rope(
+                by_head(k, config.kv_heads, Norm::Key),
+                self.rope(index),
+                positions,
+            );
             let mixed = attend
-                .attend(index, q, k, v)
+                .attend(index, config.attention_rule(index), q, k, v)
                 .reshape([tokens, config.heads * config.head_dim]);
             // After the last attention only the rows that are asked for matter.
             let last = index + 1 == self.layers.len();
@@ -147,13 +252,15 @@ impl Decoder {
                 }
                 _ => (mixed, x),
             };
-            x = residual + project(mixed, Target::O);
-            let normed = ops::rms_norm(x.clone(), &layer.ffn_norm, eps);
+            x = residual + norm(project(mixed, Target::O), Norm::AttentionOut);
+            let normed = norm(x.clone(), Norm::FfnIn);
             let gate = project(normed.clone(), Target::Gate);
             let up = project(normed, Target::Up);
-            x = x + project(ops::swiglu(gate, up), Target::Down);
+            let active = ops::gated(gate, up, config.activation());
+            x = x + norm(project(active, Target::Down), Norm::FfnOut);
         }
-        ops::rms_norm(x, &self.norm, eps)
+        let own = lora.and_then(Lora::last_norm);
+        ops::rms_norm(x, own.as_ref().unwrap_or(&self.norm), eps)
     }
 
     /// An error when an id or a length does not fit this decoder.

@@ -358,7 +358,7 @@ impl Writer<'_> {
                     })
                     .collect();
                 let hidden = tensors::read(model, lora.as_ref(), &mut caches, fresh)?;
-                to_host(model.decoder().vocab().forward(hidden))?
+                to_host(model.decoder().logits(hidden))?
             }
         };
         let vocab = self.model.config().vocab;

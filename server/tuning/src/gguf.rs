@@ -4,6 +4,7 @@
 //! the file is checked against what is left of it before anything is allocated.
 
 mod blocks;
+mod k_quants;
 mod reader;
 
 use std::{collections::BTreeMap, path::Path};
@@ -11,7 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 use reader::{Reader, TensorInfo, Value};
 
 use crate::{
-    ModelConfig, Tokenizer, TuningError,
+    Family, ModelConfig, Tokenizer, TuningError,
     model::Parts,
     ops::RopeScaling,
     tokenizer::BpeParts,
@@ -261,6 +262,7 @@ fn config(metadata: &Metadata, has_head: bool) -> Result<ModelConfig, TuningErro
             .ok_or_else(|| bad("llama.attention.layer_norm_rms_epsilon is missing"))?,
         max_positions: metadata.size("llama.context_length")?.unwrap_or(2048),
         tied_embeddings: !has_head,
+        family: Family::default(),
     };
     config.validate()?;
     Ok(config)

@@ -5,15 +5,16 @@
 
 use crate::{
     Adapter, TuningError,
-    adapter::{Target, peft_name},
+    adapter::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name},
     decoder::Decoder,
+    family::Norm,
     kernels::{
         attention::{Feed, Heads, KeyValues, forward_cached},
+        gated,
         gemm::{self, Packed},
         lora::{PackedPair, Pair},
-        norm,
+        math, norm,
         rope::{self, Angles},
-        swiglu,
     },
     lora::to_host,
     ops::Panels,
@@ -23,21 +24,40 @@ use crate::{
 struct Linear<'a> {
     weight: &'a Packed,
     pair: Option<PackedPair>,
+    bias: Option<Vec<f32>>,
+    /// Factors of the outputs, or of the inputs.
+    factors: Option<Vec<f32>>,
+    scales_input: bool,
 }
 
 impl Linear<'_> {
     fn apply(&self, x: &[f32], rows: usize) -> Vec<f32> {
+        let inputs = match &self.factors {
+            Some(factors) if self.scales_input => {
+                let mut x = x.to_vec();
+                norm::multiply_rows(&mut x, factors);
+                Some(x)
+            }
+            _ => None,
+        };
+        let x = inputs.as_deref().unwrap_or(x);
         let mut out = gemm::product(x, rows, self.weight);
         if let Some(pair) = &self.pair {
             pair.add(x, rows, &mut out);
+        }
+        if let Some(bias) = &self.bias {
+            norm::add_to_rows(&mut out, bias);
+        }
+        if let Some(factors) = self.factors.as_ref().filter(|_| !self.scales_input) {
+            norm::multiply_rows(&mut out, factors);
         }
         out
     }
 }
 
 struct Layer<'a> {
-    attention_norm: Vec<f32>,
-    ffn_norm: Vec<f32>,
+    /// By [`Norm`], in its order.
+    norms: [Option<Vec<f32>>; 6],
     /// By [`Target`], in its order.
     linear: [Linear<'a>; 7],
 }
@@ -50,6 +70,24 @@ pub(crate) struct CpuDecoder<'a> {
     layers: Vec<Layer<'a>>,
     norm: Vec<f32>,
     heads: Heads,
+}
+
+impl Layer<'_> {
+    /// As [`norm`](Self::norm), of values that are needed once more.
+    fn normed(&self, x: &[f32], which: Norm, eps: f32) -> Vec<f32> {
+        match &self.norms[which as usize] {
+            Some(weight) => norm::forward(x, weight, eps),
+            None => x.to_vec(),
+        }
+    }
+
+    /// The norm, where there is one.
+    fn norm(&self, x: Vec<f32>, which: Norm, eps: f32) -> Vec<f32> {
+        match &self.norms[which as usize] {
+            Some(weight) => norm::forward(&x, weight, eps),
+            None => x,
+        }
+    }
 }
 
 /// Keys and values of one text, by layer.
@@ -96,6 +134,15 @@ impl<'a> CpuDecoder<'a> {
                 scale,
             }))
         };
+        let own = |name: &str| Some(adapter?.tensors.get(name)?.data.clone());
+        let own_norm = |name: &str| {
+            let mut weight = own(name)?;
+            let offset = config.norm_offset();
+            if offset != 0.0 {
+                weight.iter_mut().for_each(|value| *value += offset);
+            }
+            Some(weight)
+        };
         let (Some(embedding), Some(vocab)) = (decoder.embedding.panels(), decoder.vocab().panels())
         else {
             return Ok(None);
@@ -103,35 +150,42 @@ impl<'a> CpuDecoder<'a> {
         let mut layers = Vec::with_capacity(decoder.layers.len());
         for (index, layer) in decoder.layers.iter().enumerate() {
             let mut linear = Vec::with_capacity(Target::ALL.len());
-            for (target, weight) in Target::ALL.into_iter().zip(&layer.weights) {
+            let weights = Target::ALL.into_iter().zip(&layer.weights);
+            for ((target, weight), bias) in weights.zip(&layer.biases) {
                 let Some(panels) = weight.panels() else {
                     return Ok(None);
                 };
                 linear.push(Linear {
                     weight: panels.forward(),
                     pair: pair(index, target),
+                    bias: bias.clone().map(to_host).transpose()?,
+                    factors: own(&ia3_name(index, target)),
+                    scales_input: target.scales_input(),
                 });
             }
             let Ok(linear) = linear.try_into() else {
                 return Ok(None);
             };
-            layers.push(Layer {
-                attention_norm: to_host(layer.attention_norm.clone())?,
-                ffn_norm: to_host(layer.ffn_norm.clone())?,
-                linear,
-            });
+            let mut norms = [const { None }; 6];
+            for ((slot, norm), weight) in norms.iter_mut().zip(Norm::ALL).zip(&layer.norms) {
+                let path = norm.path(config.family.architecture);
+                *slot = match path.and_then(|path| own_norm(&norm_name(index, path))) {
+                    Some(own) => Some(own),
+                    None => weight.clone().map(to_host).transpose()?,
+                };
+            }
+            layers.push(Layer { norms, linear });
         }
         Ok(Some(Self {
             decoder,
             embedding,
             vocab: vocab.forward(),
             layers,
-            norm: to_host(decoder.norm.clone())?,
-            heads: Heads {
-                query: config.heads,
-                kv: config.kv_heads,
-                dim: config.head_dim,
+            norm: match own_norm(LAST_NORM_NAME) {
+                Some(own) => own,
+                None => to_host(decoder.norm.clone())?,
             },
+            heads: Heads::new(config.heads, config.kv_heads, config.head_dim),
         }))
     }
 
@@ -169,26 +223,33 @@ impl<'a> CpuDecoder<'a> {
             positions.extend((before..before + text.ids.len()).map(|position| position as u32));
             last_rows.push(positions.len().saturating_sub(1));
         }
-        let (cos, sin) = self.decoder.rope.angles(&positions);
-        let angles = Angles {
-            cos: &cos,
-            sin: &sin,
-            half: config.head_dim / 2,
-        };
+        let (usual, local) = self.decoder.angles(&positions);
         let mut rows = positions.len();
         let mut x = vec![0.0; rows * width];
         let ids = texts.iter().flat_map(|text| text.ids);
         for (id, row) in ids.zip(x.chunks_exact_mut(width)) {
             self.embedding.copy_row(*id as usize, row);
         }
+        if config.embedding_scale() != 1.0 {
+            math::scale(&mut x, config.embedding_scale());
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let apply = |target: Target, x: &[f32], rows: usize| {
                 layer.linear[target as usize].apply(x, rows)
             };
-            let normed = norm::forward(&x, &layer.attention_norm, eps);
-            let q = apply(Target::Q, &normed, rows);
-            let k = apply(Target::K, &normed, rows);
+            let normed = layer.normed(&x, Norm::AttentionIn, eps);
+            let q = layer.norm(apply(Target::Q, &normed, rows), Norm::Query, eps);
+            let k = layer.norm(apply(Target::K, &normed, rows), Norm::Key, eps);
             let v = apply(Target::V, &normed, rows);
+            let (cos, sin) = match &local {
+                Some(local) if config.slides(index) => local,
+                _ => &usual,
+            };
+            let angles = Angles {
+                cos,
+                sin,
+                half: config.head_dim / 2,
+            };
             let q = rope::rotate(&q, self.heads.query, angles, false);
             let k = rope::rotate(&k, self.heads.kv, angles, false);
             let mut feeds: Vec<Feed<'_>> = texts
@@ -198,30 +259,34 @@ impl<'a> CpuDecoder<'a> {
                     tokens: text.ids.len(),
                 })
                 .collect();
-            let mut mixed = forward_cached(&q, &k, &v, self.heads, &mut feeds);
+            let heads = self.heads.with(config.attention_rule(index));
+            let mut mixed = forward_cached(&q, &k, &v, heads, &mut feeds);
             // After the last attention only the last token of each text matters.
             if index + 1 == self.layers.len() && last_rows.len() < rows {
                 mixed = pick_rows(&mixed, self.heads.query_width(), &last_rows);
                 x = pick_rows(&x, width, &last_rows);
                 rows = last_rows.len();
             }
-            norm::add_in_place(&mut x, &apply(Target::O, &mixed, rows));
-            let normed = norm::forward(&x, &layer.ffn_norm, eps);
+            let out = layer.norm(apply(Target::O, &mixed, rows), Norm::AttentionOut, eps);
+            norm::add_in_place(&mut x, &out);
+            let normed = layer.normed(&x, Norm::FfnIn, eps);
             let gate = apply(Target::Gate, &normed, rows);
             let up = apply(Target::Up, &normed, rows);
-            let active = swiglu::forward(&gate, &up);
-            norm::add_in_place(&mut x, &apply(Target::Down, &active, rows));
+            let active = gated::forward(&gate, &up, config.activation());
+            let out = layer.norm(apply(Target::Down, &active, rows), Norm::FfnOut, eps);
+            norm::add_in_place(&mut x, &out);
         }
         norm::forward(&x, &self.norm, eps)
     }
 
     /// Logits of the next token, `[texts, vocab]`, from what [`read`](Self::read) gave.
     pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        gemm::product(
-            hidden,
-            hidden.len() / self.decoder.config.d_model,
-            self.vocab,
-        )
+        let config = &self.decoder.config;
+        let mut logits = gemm::product(hidden, hidden.len() / config.d_model, self.vocab);
+        if let Some(cap) = config.logit_cap() {
+            math::soft_cap(&mut logits, cap);
+        }
+        logits
     }
 }
 
@@ -234,8 +299,8 @@ fn pick_rows(x: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::{
-        AdapterConfig, ModelConfig, kernels::tests_support::noise, lora::Lora, ops::Segments,
-        weights::WeightSource,
+        AdapterConfig, Architecture, Family, ModelConfig, kernels::tests_support::noise,
+        lora::Lora, ops::Segments, weights::WeightSource,
     };
     use burn::tensor::Device;
 
@@ -253,6 +318,29 @@ mod tests {
 
     #[test]
     fn texts_that_grow_get_the_bits_of_the_whole_pass() {
+        for architecture in Architecture::ALL {
+            let gemma = architecture.is_gemma();
+            let family = Family {
+                architecture,
+                qkv_bias: architecture == Architecture::Qwen2,
+                output_bias: architecture == Architecture::Llama,
+                window: Some(7),
+                sliding: match architecture {
+                    Architecture::Mistral => vec![true; 3],
+                    _ if gemma => vec![true, false, true],
+                    _ => Vec::new(),
+                },
+                local_rope_theta: (architecture == Architecture::Gemma3).then_some(500.0),
+                query_scale: gemma.then_some(12.0),
+                attention_cap: (architecture == Architecture::Gemma2).then_some(3.0),
+                logit_cap: gemma.then_some(5.0),
+                ..Family::default()
+            };
+            grows_to_the_bits_of_the_whole_pass(family);
+        }
+    }
+
+    fn grows_to_the_bits_of_the_whole_pass(family: Family) {
         let config = ModelConfig {
             d_model: 48,
             layers: 3,
@@ -266,6 +354,7 @@ mod tests {
             norm_eps: 1e-5,
             max_positions: 64,
             tied_embeddings: true,
+            family,
         };
         let device = Device::flex();
         let decoder = Decoder::load(&Noise, &config, &device).unwrap();
@@ -311,6 +400,17 @@ mod tests {
         }]);
         assert_eq!(hidden, row(39));
         assert_eq!((first.tokens(), second.tokens()), (40, 9));
-        assert_eq!(cpu.logits(&hidden).len(), config.vocab);
+        let logits = cpu.logits(&hidden);
+        let last = decoder.forward(
+            &ids[..40],
+            &positions[..40],
+            &Segments::from_lengths([40]),
+            Some(&lora),
+            Some(&[39]),
+        );
+        assert_eq!(logits.len(), config.vocab);
+        for (ours, real) in logits.iter().zip(to_host(decoder.logits(last)).unwrap()) {
+            assert!((ours - real).abs() < 1e-5, "{ours} {real}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! An adapter on a device: the pairs that the decoder adds to its frozen products.
+//! An adapter on a device: what the decoder adds to its frozen products, multiplies them with, or
+//! puts in the place of its norms.
 
 mod low_rank;
 
@@ -8,8 +9,9 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::{
-    Adapter, AdapterTensor, ModelConfig, TuningError,
-    adapter::{Target, peft_name},
+    Adapter, AdapterTensor, Architecture, ModelConfig, TuningError,
+    adapter::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name},
+    family::Norm,
     ops::{self, FrozenWeight},
     rng::Stream,
 };
@@ -32,16 +34,28 @@ pub(crate) struct Dropout {
     pub(crate) part: u64,
 }
 
-/// All pairs of an adapter.
+/// What an adapter does to one decoder block.
+#[derive(Default)]
+struct LayerParts {
+    /// By [`Target`].
+    pairs: [Option<Pair>; 7],
+    /// By [`Target`], `[width]`: factors of (IA)^3.
+    factors: [Option<Tensor<1>>; 7],
+    /// By [`Norm`], `[width]`: weights as in a checkpoint.
+    norms: [Option<Tensor<1>>; 6],
+}
+
+/// All parts of an adapter.
 pub(crate) struct Lora {
-    /// By layer and [`Target`].
-    pairs: Vec<[Option<Pair>; 7]>,
+    layers: Vec<LayerParts>,
+    last_norm: Option<Tensor<1>>,
     scale: f32,
+    norm_offset: f32,
     pub(crate) dropout: Option<Dropout>,
 }
 
 impl Lora {
-    /// Copies an adapter to a device. With `train`, every matrix becomes a leaf whose gradient the
+    /// Copies an adapter to a device. With `train`, every tensor becomes a leaf whose gradient the
     /// backward pass keeps.
     pub(crate) fn upload(
         adapter: &Adapter,
@@ -50,36 +64,73 @@ impl Lora {
         train: bool,
     ) -> Result<Self, TuningError> {
         adapter.check_fits(model)?;
-        let tensor = |tensor: &AdapterTensor| {
-            let data = TensorData::new(tensor.data.clone(), tensor.shape);
-            let tensor = Tensor::<2>::from_data(data, device);
+        fn leaf<const D: usize>(tensor: Tensor<D>, train: bool) -> Tensor<D> {
             if train {
                 tensor.autodiff().require_grad()
             } else {
                 tensor
             }
+        }
+        let matrix = |name: &str| -> Option<Tensor<2>> {
+            let AdapterTensor { shape, data } = adapter.tensors.get(name)?;
+            let data = TensorData::new(data.clone(), *shape);
+            Some(leaf(Tensor::from_data(data, device), train))
         };
-        let pairs = (0..model.layers)
-            .map(|layer| {
-                Target::ALL.map(|target| {
-                    let a = adapter.tensors.get(&peft_name(layer, target, 'A'))?;
-                    let b = adapter.tensors.get(&peft_name(layer, target, 'B'))?;
+        let vector = |name: &str| -> Option<Tensor<1>> {
+            let AdapterTensor { shape, data } = adapter.tensors.get(name)?;
+            let data = TensorData::new(data.clone(), [shape[0] * shape[1]]);
+            Some(leaf(Tensor::from_data(data, device), train))
+        };
+        let layers = (0..model.layers)
+            .map(|layer| LayerParts {
+                pairs: Target::ALL.map(|target| {
                     Some(Pair {
-                        a: tensor(a),
-                        b: tensor(b),
+                        a: matrix(&peft_name(layer, target, 'A'))?,
+                        b: matrix(&peft_name(layer, target, 'B'))?,
                     })
-                })
+                }),
+                factors: Target::ALL.map(|target| vector(&ia3_name(layer, target))),
+                norms: Norm::ALL.map(|norm| {
+                    let path = norm.path(model.family.architecture)?;
+                    vector(&norm_name(layer, path))
+                }),
             })
             .collect();
         Ok(Self {
-            pairs,
+            layers,
+            last_norm: vector(LAST_NORM_NAME),
             scale: adapter.config.scale(),
+            norm_offset: model.norm_offset(),
             dropout: None,
         })
     }
 
     pub(crate) fn pair(&self, layer: usize, target: Target) -> Option<&Pair> {
-        self.pairs.get(layer)?[target as usize].as_ref()
+        self.layers.get(layer)?.pairs[target as usize].as_ref()
+    }
+
+    /// Factors of a matrix's outputs, or of its inputs where [`Target::scales_input`].
+    pub(crate) fn factors(&self, layer: usize, target: Target) -> Option<&Tensor<1>> {
+        self.layers.get(layer)?.factors[target as usize].as_ref()
+    }
+
+    /// A norm's weights in place of the model's.
+    pub(crate) fn norm(&self, layer: usize, norm: Norm) -> Option<Tensor<1>> {
+        let weight = self.layers.get(layer)?.norms[norm as usize].clone()?;
+        Some(self.whole(weight))
+    }
+
+    /// As [`norm`](Self::norm), of the norm after the last block.
+    pub(crate) fn last_norm(&self) -> Option<Tensor<1>> {
+        self.last_norm.clone().map(|weight| self.whole(weight))
+    }
+
+    fn whole(&self, weight: Tensor<1>) -> Tensor<1> {
+        if self.norm_offset == 0.0 {
+            weight
+        } else {
+            weight.add_scalar(self.norm_offset)
+        }
     }
 
     /// `x · Wᵀ + scale · (drop(x) · Aᵀ) · Bᵀ`.
@@ -100,35 +151,65 @@ impl Lora {
         weight.forward(x) + low_rank(thinned, a, b, self.scale)
     }
 
-    /// Moves the gradients of all pairs to the host, added to `sum` in the order of
-    /// [`Adapter::flat`].
+    /// Moves the gradients of all parts to the host, added to `sum` by name.
     pub(crate) fn add_gradients(
         &self,
+        architecture: Architecture,
         gradients: &mut Gradients,
         sum: &mut BTreeMap<String, Vec<f32>>,
     ) -> Result<(), TuningError> {
-        for (layer, pairs) in self.pairs.iter().enumerate() {
-            for (target, pair) in Target::ALL.into_iter().zip(pairs) {
-                let Some(pair) = pair else { continue };
-                for (side, tensor) in [('A', &pair.a), ('B', &pair.b)] {
-                    // A matrix that no counted token reaches has no gradient: zero.
-                    let Some(gradient) = tensor.grad_remove(gradients) else {
-                        continue;
-                    };
-                    let gradient = to_host(gradient)?;
-                    let sum = sum.entry(peft_name(layer, target, side)).or_default();
-                    if sum.is_empty() {
-                        *sum = gradient;
-                    } else {
-                        for (sum, value) in sum.iter_mut().zip(gradient) {
-                            *sum += value;
+        let mut add = |name: String, gradient: Result<Vec<f32>, TuningError>| {
+            let gradient = gradient?;
+            let sum = sum.entry(name).or_default();
+            if sum.is_empty() {
+                *sum = gradient;
+            } else {
+                for (sum, value) in sum.iter_mut().zip(gradient) {
+                    *sum += value;
+                }
+            }
+            Ok::<_, TuningError>(())
+        };
+        // What no counted token reaches has no gradient: zero.
+        for (layer, parts) in self.layers.iter().enumerate() {
+            for (i, target) in Target::ALL.into_iter().enumerate() {
+                if let Some(pair) = &parts.pairs[i] {
+                    for (side, tensor) in [('A', &pair.a), ('B', &pair.b)] {
+                        if let Some(gradient) = tensor.grad_remove(gradients) {
+                            add(peft_name(layer, target, side), to_host(gradient))?;
                         }
                     }
                 }
+                let factors = parts.factors[i].as_ref();
+                if let Some(gradient) = factors.and_then(|leaf| leaf.grad_remove(gradients)) {
+                    add(ia3_name(layer, target), to_host(gradient))?;
+                }
             }
+            for (leaf, norm) in parts.norms.iter().zip(Norm::ALL) {
+                let (Some(leaf), Some(path)) = (leaf, norm.path(architecture)) else {
+                    continue;
+                };
+                if let Some(gradient) = leaf.grad_remove(gradients) {
+                    add(norm_name(layer, path), to_host(gradient))?;
+                }
+            }
+        }
+        let last = self.last_norm.as_ref();
+        if let Some(gradient) = last.and_then(|leaf| leaf.grad_remove(gradients)) {
+            add(LAST_NORM_NAME.to_owned(), to_host(gradient))?;
         }
         Ok(())
     }
+}
+
+/// `x` times a factor for every column.
+pub(crate) fn times_columns(x: Tensor<2>, factors: &Tensor<1>) -> Tensor<2> {
+    let x = if factors.is_autodiff() {
+        x.autodiff()
+    } else {
+        x
+    };
+    x * factors.clone().unsqueeze::<2>()
 }
 
 impl Dropout {

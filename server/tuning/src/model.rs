@@ -1,6 +1,6 @@
 //! A frozen base with everything around it: tokenizer, template, device, digest.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -8,9 +8,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Example, ModelConfig, Template, Tokenizer, Tokens, TuningError,
+    Adapter, AdapterConfig, AdapterTensor, Example, Method, ModelConfig, Template, Tokenizer,
+    Tokens, TuningError,
+    adapter_config::Part,
     decoder::Decoder,
     device,
+    family::Norm,
+    lora::to_host,
     template::{self, ChatTemplate},
     weights::{SafetensorsSource, WeightSource},
 };
@@ -225,6 +229,51 @@ impl Model {
         &self.decoder
     }
 
+    pub(crate) fn decoder_mut(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    pub(crate) fn set_digest(&mut self, digest: [u8; 32]) {
+        self.digest = digest;
+    }
+
+    /// A fresh adapter that changes nothing yet: LoRA and (IA)^3 as [`Adapter::init`], norms with
+    /// this model's weights.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] when the configuration is out of range or names nothing that this
+    /// model has.
+    pub fn new_adapter(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter, TuningError> {
+        if config.method != Method::LayerNorm {
+            return Adapter::init(config, self.config(), seed);
+        }
+        config.validate()?;
+        let offset = self.config().norm_offset();
+        let mut tensors = BTreeMap::new();
+        for (name, slot) in config.slots(self.config()) {
+            let weight = match slot.part {
+                Part::Norm(norm) => self
+                    .decoder
+                    .layers
+                    .get(slot.layer)
+                    .and_then(|layer| layer.norms[norm as usize].clone()),
+                _ => Some(self.decoder.norm.clone()),
+            };
+            let weight = weight.ok_or_else(|| TuningError::MissingTensor(name.clone()))?;
+            let mut data = to_host(weight)?;
+            data.iter_mut().for_each(|value| *value -= offset);
+            let shape = slot.shape;
+            tensors.insert(name, AdapterTensor { shape, data });
+        }
+        if tensors.is_empty() {
+            return Err(TuningError::Config(
+                "no target exists in this model".to_owned(),
+            ));
+        }
+        let config = config.clone();
+        Ok(Adapter { tensors, config })
+    }
+
     /// The prompt with its template around it.
     fn prompt_text(&self, prompt: &str) -> Result<String, TuningError> {
         match (self.template, &self.chat) {
@@ -372,10 +421,20 @@ pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)
     }
     for layer in 0..config.layers {
         let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-        list.push((name("input_layernorm"), vec![d]));
-        list.push((name("post_attention_layernorm"), vec![d]));
+        for norm in Norm::ALL {
+            if let Some(path) = norm.path(config.family.architecture) {
+                list.push((name(path), vec![norm.width(config)]));
+            }
+        }
         for target in crate::adapter::Target::ALL {
-            list.push((name(&target.path()), target.shape(config).to_vec()));
+            let [out, inner] = target.shape(config);
+            list.push((name(&target.path()), vec![out, inner]));
+            if config.has_bias(target) {
+                list.push((
+                    format!("model.layers.{layer}.{}.bias", target.path()),
+                    vec![out],
+                ));
+            }
         }
     }
     list.sort();

@@ -260,6 +260,12 @@ fn check(
     {
         return bad("clip_norm is not above 0".to_owned());
     }
+    if !model.family.is_llama() {
+        return Err(TuningError::Unsupported(format!(
+            "pretraining of {}, only llama without biases and windows",
+            model.family.architecture.model_type()
+        )));
+    }
     if !sequences
         .iter()
         .any(|sequence| sequence.loss.iter().skip(1).any(|&counts| counts))

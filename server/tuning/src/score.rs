@@ -57,7 +57,12 @@ pub fn score(
             );
             if let Some(panels) = decoder.vocab().panels() {
                 let hidden = to_host(hidden)?;
-                let logs = loss::log_probabilities(&hidden, panels.forward(), &packed.targets);
+                let logs = loss::log_probabilities(
+                    &hidden,
+                    panels.forward(),
+                    model.config().logit_cap(),
+                    &packed.targets,
+                );
                 return Ok(logs.into_iter().map(f64::from).collect());
             }
             let width = model.config().d_model;
@@ -67,7 +72,7 @@ pub fn score(
                 let rows = hidden
                     .clone()
                     .slice([start..start + targets.len(), 0..width]);
-                let logits = to_host(decoder.vocab().forward(rows))?;
+                let logits = to_host(decoder.logits(rows))?;
                 for (logits, &target) in logits.chunks_exact(vocab).zip(targets) {
                     logprobs.push(logprob(logits, target as usize));
                 }
@@ -122,6 +127,6 @@ pub fn next_logits(
         let segments = Segments::from_lengths([ids.len()]);
         let positions = segments.positions();
         let hidden = decoder.forward(ids, &positions, &segments, lora.as_ref(), Some(&[last]));
-        to_host(decoder.vocab().forward(hidden))
+        to_host(decoder.logits(hidden))
     })
 }

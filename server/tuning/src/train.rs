@@ -219,7 +219,12 @@ pub(crate) fn gradients(
             Some(&lora),
             Some(&packed.rows),
         );
-        let loss: Tensor<1> = ops::cross_entropy(hidden, decoder.vocab(), &packed.targets);
+        let loss: Tensor<1> = ops::cross_entropy(
+            hidden,
+            decoder.vocab(),
+            model.config().logit_cap(),
+            &packed.targets,
+        );
         let share = packed.targets.len() as f64 / counted as f64;
         let value = to_host(loss.clone().without_autodiff())?
             .first()
@@ -238,7 +243,8 @@ pub(crate) fn gradients(
         } else {
             loss
         };
-        lora.add_gradients(&mut loss.backward(), &mut sums)?;
+        let architecture = model.config().family.architecture;
+        lora.add_gradients(architecture, &mut loss.backward(), &mut sums)?;
     }
     Ok((loss_sum as f32, sums))
 }

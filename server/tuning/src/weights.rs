@@ -82,6 +82,11 @@ impl SafetensorsSource {
         }
         Ok(Self { files, index })
     }
+
+    /// Names of all tensors, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.index.keys().map(String::as_str)
+    }
 }
 
 impl WeightSource for SafetensorsSource {

@@ -343,6 +343,7 @@ fn a_pretrained_model_saves_what_it_is() {
         norm_eps: 1e-5,
         max_positions: 64,
         tied_embeddings: true,
+        family: Default::default(),
     };
     let sequences: Vec<Sequence> = texts
         .iter()
@@ -390,4 +391,100 @@ fn a_pretrained_model_saves_what_it_is() {
         .unwrap()
         .remove(0);
     assert!(texts.contains(&answer.as_str()), "{answer:?}");
+}
+
+/// (IA)^3 and norms: they change nothing at first, learn, repeat bit by bit, and read texts as
+/// they train.
+#[test]
+fn adapters_without_pairs_learn() {
+    let model = tiny();
+    let prompts = ["the cat 3 sat on".to_owned()];
+    let greedy = GenerateConfig {
+        max_new_tokens: 8,
+        ..Default::default()
+    };
+    for config in [
+        AdapterConfig::ia3(&["k_proj", "v_proj", "down_proj"]),
+        AdapterConfig::layer_norm(&["input_layernorm", "post_attention_layernorm", "norm"]),
+    ] {
+        let start = model.new_adapter(&config, 1).unwrap();
+        let base = generate(&model, None, &prompts, &greedy).unwrap();
+        assert_eq!(
+            generate(&model, Some(&start), &prompts, &greedy).unwrap(),
+            base
+        );
+        let training = TrainConfig {
+            steps: 30,
+            ..CONFIG()
+        };
+        let trained = run(&model, &start, &training);
+        assert_eq!(trained, run(&model, &start, &training));
+        let (first, last) = (trained.losses[0], trained.losses[29]);
+        assert!(
+            last < 0.97 * first,
+            "{:?}: {first} to {last}",
+            config.method
+        );
+        let adapter = trained.adapter;
+        let changed = adapter
+            .tensors
+            .iter()
+            .filter(|(name, t)| start.tensors[*name] != **t);
+        assert_eq!(
+            changed.count(),
+            adapter.tensors.len(),
+            "tensors that do not learn"
+        );
+        // The kernels that generate and the pass that trains agree about the next token.
+        let ids = model.encode_prompt(&prompts[0]).unwrap();
+        let logits = next_logits(&model, Some(&adapter), &ids).unwrap();
+        let best = (0..logits.len())
+            .max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
+            .unwrap();
+        let one = GenerateConfig {
+            max_new_tokens: 1,
+            ..Default::default()
+        };
+        let text = generate(&model, Some(&adapter), &prompts, &one).unwrap();
+        let expected = match model.eos().contains(&(best as u32)) {
+            true => String::new(),
+            false => model.tokenizer().decode(&[best as u32]).unwrap(),
+        };
+        assert_eq!(text, [expected]);
+    }
+}
+
+#[test]
+fn a_merged_model_computes_what_its_adapter_did_and_returns() {
+    let mut model = tiny();
+    let (digest, ids) = (model.digest(), model.encode_prompt("the dog").unwrap());
+    let before = next_logits(&model, None, &ids).unwrap();
+    let mut pairs = adapter(&model, 0.0);
+    pairs.config.rslora = true;
+    let factors = AdapterConfig::ia3(&["q_proj", "v_proj", "down_proj"]);
+    let norms = AdapterConfig::layer_norm(&["input_layernorm", "norm"]);
+    let factors = model.new_adapter(&factors, 0).unwrap();
+    let norms = model.new_adapter(&norms, 0).unwrap();
+    for mut adapter in [pairs, factors, norms] {
+        for (t, tensor) in adapter.tensors.values_mut().enumerate() {
+            for (i, value) in tensor.data.iter_mut().enumerate() {
+                *value += 0.2 * (i as f32 + t as f32).sin();
+            }
+        }
+        let beside = next_logits(&model, Some(&adapter), &ids).unwrap();
+        let undo = model.merge(&adapter).unwrap();
+        assert_ne!(model.digest(), digest);
+        let merged = next_logits(&model, None, &ids).unwrap();
+        let pairs = merged.iter().zip(&beside);
+        let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(largest < 1e-4, "{:?}: {largest}", adapter.config.method);
+        let moved = merged
+            .iter()
+            .zip(&before)
+            .any(|(a, b)| (a - b).abs() > 1e-2);
+        assert!(moved, "{:?} changes nothing", adapter.config.method);
+        model.unmerge(undo);
+        assert_eq!(next_logits(&model, None, &ids).unwrap(), before);
+        assert_eq!(model.digest(), digest);
+    }
 }

@@ -90,6 +90,7 @@ fn three_steps_follow_peft() {
         alpha: 8.0,
         dropout: 0.0,
         targets: ["q_proj", "v_proj", "down_proj"].map(str::to_owned).into(),
+        ..AdapterConfig::default()
     };
     let mut start = Adapter::init(&config, model.config(), 0).unwrap();
     assert!(

@@ -302,6 +302,7 @@ mod tests {
             norm_eps: 1e-5,
             max_positions: 64,
             tied_embeddings: true,
+            family: Default::default(),
         };
         (
             Adapter::init(&config, &model, 1).unwrap(),

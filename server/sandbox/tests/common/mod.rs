@@ -86,6 +86,7 @@ pub fn shapes() -> ModelConfig {
         norm_eps: 1e-5,
         max_positions: 64,
         tied_embeddings: true,
+        family: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Model, TuningError,
     decoder::Attend,
     lora::{Lora, to_host},
-    ops::{self, Segments},
+    ops::{self, Rule, Segments},
 };
 
 /// Keys and values of one text, by layer: `[tokens, kv_heads * head_dim]`.
@@ -73,7 +73,14 @@ struct Prefill<'a, 'b> {
 }
 
 impl Attend for Prefill<'_, '_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        rule: Rule,
+        q: Tensor<3>,
+        k: Tensor<3>,
+        v: Tensor<3>,
+    ) -> Tensor<3> {
         match (to_host(k.clone()), to_host(v.clone())) {
             (Ok(keys), Ok(values)) => {
                 for (cache, range) in self.caches.iter_mut().zip(self.segments.ranges()) {
@@ -84,7 +91,7 @@ impl Attend for Prefill<'_, '_> {
             }
             (Err(error), _) | (_, Err(error)) => *self.error = Some(error),
         }
-        ops::attention(q, k, v, self.segments)
+        ops::attention(q, k, v, self.segments, rule)
     }
 }
 
@@ -95,7 +102,14 @@ struct Cached<'a, 'b> {
 }
 
 impl Attend for Cached<'_, '_> {
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+    fn attend(
+        &mut self,
+        layer: usize,
+        rule: Rule,
+        q: Tensor<3>,
+        k: Tensor<3>,
+        v: Tensor<3>,
+    ) -> Tensor<3> {
         let device = q.device();
         let [tokens, heads, head_dim] = q.dims();
         let kv_heads = k.dims()[1];
@@ -118,7 +132,7 @@ impl Attend for Cached<'_, '_> {
                 let values = &mut cache.values[layer];
                 keys.extend_from_slice(k);
                 values.extend_from_slice(v);
-                attend_row(q, keys, values, mixed, kv_heads, head_dim);
+                attend_row(q, keys, values, mixed, kv_heads, head_dim, rule);
             });
         Tensor::from_data(TensorData::new(mixed, [tokens, heads, head_dim]), &device)
     }
@@ -133,10 +147,13 @@ fn attend_row(
     mixed: &mut [f32],
     kv_heads: usize,
     head_dim: usize,
+    rule: Rule,
 ) {
     let group = q.len() / head_dim / kv_heads;
-    let scale = 1.0 / (head_dim as f32).sqrt();
     let width = kv_heads * head_dim;
+    let last = (keys.len() / width).saturating_sub(1);
+    let seen = rule.first_key(last) * width..;
+    let (keys, values) = (&keys[seen.clone()], &values[seen]);
     let mut scores = vec![0.0f32; keys.len() / width];
     for (head, (q, mixed)) in q
         .chunks_exact(head_dim)
@@ -146,7 +163,10 @@ fn attend_row(
         let offset = head / group * head_dim;
         let mut top = f32::NEG_INFINITY;
         for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-            *score = dot(q, &key[offset..offset + head_dim]) * scale;
+            *score = dot(q, &key[offset..offset + head_dim]) * rule.scale;
+            if let Some(cap) = rule.cap {
+                *score = cap * (*score / cap).tanh();
+            }
             top = top.max(*score);
         }
         let mut total = 0.0;

@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use super::k_quants;
+
 /// A GGML tensor type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockType {
@@ -10,7 +12,13 @@ pub(crate) enum BlockType {
     Bf16,
     Q4_0,
     Q4_1,
+    Q5_0,
+    Q5_1,
     Q8_0,
+    Q2K,
+    Q3K,
+    Q4K,
+    Q5K,
     Q6K,
 }
 
@@ -22,7 +30,13 @@ impl BlockType {
             1 => Self::F16,
             2 => Self::Q4_0,
             3 => Self::Q4_1,
+            6 => Self::Q5_0,
+            7 => Self::Q5_1,
             8 => Self::Q8_0,
+            10 => Self::Q2K,
+            11 => Self::Q3K,
+            12 => Self::Q4K,
+            13 => Self::Q5K,
             14 => Self::Q6K,
             30 => Self::Bf16,
             _ => return None,
@@ -36,7 +50,13 @@ impl BlockType {
             Self::F16 | Self::Bf16 => (1, 2),
             Self::Q4_0 => (32, 18),
             Self::Q4_1 => (32, 20),
+            Self::Q5_0 => (32, 22),
+            Self::Q5_1 => (32, 24),
             Self::Q8_0 => (32, 34),
+            Self::Q2K => (256, 84),
+            Self::Q3K => (256, 110),
+            Self::Q4K => (256, 144),
+            Self::Q5K => (256, 176),
             Self::Q6K => (256, 210),
         }
     }
@@ -73,11 +93,25 @@ impl BlockType {
                 out.extend(quants.iter().map(|q| d * f32::from(q & 15) + m));
                 out.extend(quants.iter().map(|q| d * f32::from(q >> 4) + m));
             }),
+            // As the two above, with a fifth bit of each value in four bytes before the quants.
+            Self::Q5_0 => blocks::<22>(raw, 32, |block, out| {
+                let d = half([block[0], block[1]]);
+                five_bits(&block[2..], |q| out.push(d * (q - 16.0)));
+            }),
+            Self::Q5_1 => blocks::<24>(raw, 32, |block, out| {
+                let d = half([block[0], block[1]]);
+                let m = half([block[2], block[3]]);
+                five_bits(&block[4..], |q| out.push(d * q + m));
+            }),
             Self::Q8_0 => blocks::<34>(raw, 32, |block, out| {
                 let d = half([block[0], block[1]]);
                 out.extend(block[2..].iter().map(|q| d * f32::from(*q as i8)));
             }),
-            Self::Q6K => blocks::<210>(raw, 256, q6k),
+            Self::Q2K => blocks::<84>(raw, 256, k_quants::q2k),
+            Self::Q3K => blocks::<110>(raw, 256, k_quants::q3k),
+            Self::Q4K => blocks::<144>(raw, 256, k_quants::q4k),
+            Self::Q5K => blocks::<176>(raw, 256, k_quants::q5k),
+            Self::Q6K => blocks::<210>(raw, 256, k_quants::q6k),
         }
     }
 }
@@ -95,27 +129,21 @@ fn blocks<const N: usize>(
     out
 }
 
-/// 256 values of six bits: four low bits in `ql`, two high bits in `qh`, a scale for every 16.
-fn q6k(block: &[u8; 210], out: &mut Vec<f32>) {
-    let d = f16::from_le_bytes([block[208], block[209]]).to_f32();
-    for part in 0..2 {
-        let ql = &block[64 * part..64 * (part + 1)];
-        let qh = &block[128 + 32 * part..128 + 32 * (part + 1)];
-        let scales = &block[192 + 8 * part..192 + 8 * (part + 1)];
-        for quarter in 0..4 {
-            for l in 0..32 {
-                let low = ql[l + 32 * (quarter % 2)] >> (4 * (quarter / 2)) & 15;
-                let high = qh[l] >> (2 * quarter) & 3;
-                let q = f32::from(low | high << 4) - 32.0;
-                let scale = f32::from(scales[l / 16 + 2 * quarter] as i8);
-                out.push(d * scale * q);
-            }
-        }
+/// Calls `value` with 32 numbers of five bits: four bytes of high bits, then sixteen bytes whose
+/// low halves come first.
+fn five_bits(raw: &[u8], mut value: impl FnMut(f32)) {
+    let (high, low) = raw.split_at(4);
+    for i in 0..32 {
+        let low = low[i % 16] >> (4 * (i / 16)) & 15;
+        let high = high[i / 8] >> (i % 8) & 1;
+        value(f32::from(low | high << 4));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -140,11 +168,26 @@ mod tests {
     }
 
     #[test]
-    fn six_bit_blocks_follow_the_reference() {
-        let case: serde_json::Value =
-            serde_json::from_str(include_str!("../../tests/fixtures/q6k.json")).unwrap();
-        let raw = hex::decode(case["block"].as_str().unwrap()).unwrap();
-        let expected: Vec<f32> = serde_json::from_value(case["values"].clone()).unwrap();
-        assert_eq!(BlockType::Q6K.decode(&raw), expected);
+    fn every_type_gives_the_values_of_the_reference() {
+        let cases: BTreeMap<String, Case> =
+            serde_json::from_str(include_str!("../../tests/fixtures/gguf_blocks.json")).unwrap();
+        let mut seen = 0;
+        for (name, case) in cases {
+            let kind = BlockType::from_id(case.id).unwrap();
+            let raw = hex::decode(case.blocks).unwrap();
+            let (values, bytes) = kind.block();
+            assert_eq!(raw.len() / bytes * values, case.values.len(), "{name}");
+            assert_eq!(kind.decode(&raw), case.values, "{name}");
+            seen += 1;
+        }
+        let known = (0..64).filter_map(BlockType::from_id).count();
+        assert_eq!(seen, known, "types without a reference");
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        id: u32,
+        blocks: String,
+        values: Vec<f32>,
     }
 }

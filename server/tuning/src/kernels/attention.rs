@@ -21,8 +21,42 @@ use super::{
 /// Queries of one block.
 const BLOCK: usize = 56;
 
-/// Sizes of the heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How products of queries and keys become weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Factor of every product.
+    pub scale: f32,
+    /// Scores become `cap · tanh(score / cap)`.
+    pub cap: Option<f32>,
+    /// Tokens that a token sees, itself included; all before it when `None`.
+    pub window: Option<usize>,
+}
+
+impl Rule {
+    /// Products divided by the root of the heads' size, nothing else.
+    pub fn of_dim(dim: usize) -> Self {
+        Self {
+            scale: 1.0 / (dim as f32).sqrt(),
+            cap: None,
+            window: None,
+        }
+    }
+
+    /// The first key that the token at `position` sees.
+    pub fn first_key(self, position: usize) -> usize {
+        self.window
+            .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// The first key that a block from `position` on computes with: that of its first token,
+    /// rounded down to a whole panel.
+    fn first_panel(self, position: usize) -> usize {
+        self.first_key(position) / NR * NR
+    }
+}
+
+/// Sizes of the heads, and their rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Heads {
     /// Query heads, a multiple of `kv`.
     pub query: usize,
@@ -30,9 +64,26 @@ pub struct Heads {
     pub kv: usize,
     /// Size of a head.
     pub dim: usize,
+    /// From products to weights.
+    pub rule: Rule,
 }
 
 impl Heads {
+    /// Heads of these sizes with the usual rule.
+    pub fn new(query: usize, kv: usize, dim: usize) -> Self {
+        Self {
+            query,
+            kv,
+            dim,
+            rule: Rule::of_dim(dim),
+        }
+    }
+
+    /// The same heads under another rule.
+    pub fn with(self, rule: Rule) -> Self {
+        Self { rule, ..self }
+    }
+
     /// Query heads of one key-value head.
     pub fn group(self) -> usize {
         self.query / self.kv
@@ -46,10 +97,6 @@ impl Heads {
     /// Keys of one token.
     pub fn kv_width(self) -> usize {
         self.kv * self.dim
-    }
-
-    fn scale(self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
     }
 }
 
@@ -234,20 +281,28 @@ unsafe fn attend_group(
         for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
             for first in (0..tokens).step_by(BLOCK) {
                 let end = tokens.min(first + BLOCK);
-                let (rows, last) = (end - first, before + end);
+                // Keys before the window of the block's first token weigh nothing.
+                let from = heads.rule.first_panel(before + first);
+                let (rows, seen) = (end - first, before + end - from);
                 let at = first * width + head * dim;
-                let scores = &mut scores[..rows * last];
+                let scores = &mut scores[..rows * seen];
                 let left = Left::rows(&q[at..], width);
-                multiply_serial((rows, last, dim), left, keys, scores, last, Start::Zero);
+                let right = keys.from_panel(from / NR);
+                multiply_serial((rows, seen, dim), left, right, scores, seen, Start::Zero);
                 let mut sums = [0.0; BLOCK];
                 let mut logs = [0.0; BLOCK];
                 let (sums, logs) = (&mut sums[..rows], &mut logs[..rows]);
-                softmax_rows(scores, last, before + first, heads.scale(), sums, logs);
+                let view = View {
+                    first: before + first,
+                    from,
+                };
+                softmax_rows(scores, seen, view, heads.rule, sums, logs);
                 let out = mixed.part(at, (rows - 1) * width + dim);
-                let left = Left::rows(scores, last);
-                let shape = (rows, dim, last);
+                let left = Left::rows(scores, seen);
+                let shape = (rows, dim, seen);
+                let right = values.from_row(from);
                 // SAFETY: the caller's promise.
-                unsafe { multiply_into(shape, left, values, out, width, Start::Zero, false) };
+                unsafe { multiply_into(shape, left, right, out, width, Start::Zero, false) };
                 for row in 0..rows {
                     // SAFETY: one head of one token, by the caller's promise; written by now.
                     let out = unsafe { out.slice(row * width, dim) };
@@ -263,39 +318,97 @@ unsafe fn attend_group(
     });
 }
 
+/// Where a block of scores lies: its first row's token, and the key of its first column.
+#[derive(Clone, Copy)]
+struct View {
+    first: usize,
+    from: usize,
+}
+
+impl View {
+    /// The columns that row `i` counts.
+    #[inline(always)]
+    fn columns(self, i: usize, rule: Rule) -> Range<usize> {
+        let token = self.first + i;
+        rule.first_key(token).saturating_sub(self.from)..token + 1 - self.from
+    }
+}
+
+/// Splits a row into what comes before, within and after these columns.
+#[inline(always)]
+fn split(row: &mut [f32], columns: Range<usize>) -> [&mut [f32]; 3] {
+    let (row, after) = row.split_at_mut(columns.end);
+    let (before, row) = row.split_at_mut(columns.start);
+    [before, row, after]
+}
+
+/// Products to capped scores, with the rule's factor in them.
+#[inline(always)]
+fn cap_row(row: &mut [f32], scale: f32, cap: f32) {
+    let inverse = scale / cap;
+    for value in row {
+        *value = cap * math::tanh(*value * inverse);
+    }
+}
+
 multiversion! {
-    /// Rows of scores, `[rows, width]`, to exponentials (not yet divided by their sum): row
-    /// `i` counts the first `first + i + 1` columns, the rest becomes zero.
+    /// Rows of products, `[rows, width]`, to exponentials (not yet divided by their sum);
+    /// columns that a row does not count become zero.
     fn softmax_rows(
         scores: &mut [f32],
         width: usize,
-        first: usize,
-        scale: f32,
+        view: View,
+        rule: Rule,
         sums: &mut [f32],
         logs: &mut [f32],
     ) {
         for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            let (row, masked) = row.split_at_mut(first + i + 1);
-            masked.fill(0.0);
+            let [before, row, after] = split(row, view.columns(i, rule));
+            before.fill(0.0);
+            after.fill(0.0);
+            let mut scale = rule.scale;
+            if let Some(cap) = rule.cap {
+                cap_row(row, scale, cap);
+                scale = 1.0;
+            }
             let largest = max_of(row) * scale;
             sums[i] = exp_row(row, scale, largest);
             logs[i] = largest + math::ln(sums[i]);
         }
     }
 
-    /// Scores of row `i`, again, to weights: `exp(scale · s - log_sum)`; zero beyond the
-    /// diagonal.
-    fn weight_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, logs: &[f32]) {
+    /// Products of rows, again, to weights: `exp(score - log_sum)`; zero where a row does not
+    /// count. With a cap, `slopes` gets the derivative of each score.
+    fn weight_rows(
+        scores: &mut [f32],
+        slopes: &mut [f32],
+        width: usize,
+        view: View,
+        rule: Rule,
+        logs: &[f32],
+    ) {
         for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            let (row, masked) = row.split_at_mut(first + i + 1);
-            masked.fill(0.0);
+            let columns = view.columns(i, rule);
+            let [before, row, after] = split(row, columns.clone());
+            before.fill(0.0);
+            after.fill(0.0);
+            let mut scale = rule.scale;
+            if let Some(cap) = rule.cap {
+                cap_row(row, scale, cap);
+                scale = 1.0;
+                let slopes = &mut slopes[i * width..][columns];
+                for (slope, score) in slopes.iter_mut().zip(row.iter()) {
+                    let tanh = score / cap;
+                    *slope = 1.0 - tanh * tanh;
+                }
+            }
             for value in row {
                 *value = math::exp(value.mul_add(scale, -logs[i]));
             }
         }
     }
 
-    /// Gradients of weights to gradients of scores: `p · (dp - delta) · scale`.
+    /// Gradients of weights to gradients of products: `p · (dp - delta) · scale`.
     fn score_gradients(
         weights: &[f32],
         gradients: &mut [f32],
@@ -307,6 +420,17 @@ multiversion! {
         for ((weights, gradients), &delta) in rows.zip(delta) {
             for (gradient, &weight) in gradients.iter_mut().zip(weights) {
                 *gradient = weight * (*gradient - delta) * scale;
+            }
+        }
+    }
+
+    /// Gradients of capped scores to those of scores, where a row counts.
+    fn cap_gradients(gradients: &mut [f32], slopes: &[f32], width: usize, view: View, rule: Rule) {
+        for (i, row) in gradients.chunks_exact_mut(width).enumerate() {
+            let columns = view.columns(i, rule);
+            let slopes = &slopes[i * width..][columns.clone()];
+            for (gradient, &slope) in row[columns].iter_mut().zip(slopes) {
+                *gradient *= slope;
             }
         }
     }
@@ -400,50 +524,61 @@ fn backward_unit(
     let kv_span = (length - 1) * kv_width + dim;
     let (grad_k, grad_v) = (grad_k.part(kv_at, kv_span), grad_v.part(kv_at, kv_span));
     let panels = length.div_ceil(NR) * NR * dim;
-    with_scratch(2 * panels + 2 * BLOCK * length, |scratch| {
+    let block = BLOCK * length;
+    let slopes = if heads.rule.cap.is_some() { block } else { 0 };
+    with_scratch(2 * panels + 2 * block + slopes, |scratch| {
         let (keys, rest) = scratch.split_at_mut(panels);
         let (values, rest) = rest.split_at_mut(panels);
-        let (weights, gradients) = rest.split_at_mut(BLOCK * length);
+        let (weights, rest) = rest.split_at_mut(block);
+        let (gradients, slopes) = rest.split_at_mut(block);
         transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
         transpose_head(inputs.v, heads, kv_head, tokens.clone(), values);
         for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
             for first in (0..length).step_by(BLOCK) {
                 let last = length.min(first + BLOCK);
-                let rows = last - first;
+                let from = heads.rule.first_panel(first);
+                let (rows, seen) = (last - first, last - from);
                 let at = (tokens.start + first) * width + head * dim;
                 let (weights, gradients) =
-                    (&mut weights[..rows * last], &mut gradients[..rows * last]);
+                    (&mut weights[..rows * seen], &mut gradients[..rows * seen]);
                 let (queries, grads) = (&inputs.q[at..], &grad[at..]);
+                let view = View { first, from };
 
-                let right = Right::panels(keys, dim);
+                let right = Right::panels(keys, dim).from_panel(from / NR);
                 let left = Left::rows(queries, width);
-                multiply_serial((rows, last, dim), left, right, weights, last, Start::Zero);
+                multiply_serial((rows, seen, dim), left, right, weights, seen, Start::Zero);
                 let mut logs = [0.0; BLOCK];
                 for (row, log) in logs[..rows].iter_mut().enumerate() {
                     *log = output.log_sum[(tokens.start + first + row) * heads.query + head];
                 }
-                weight_rows(weights, last, first, heads.scale(), &logs);
+                weight_rows(weights, slopes, seen, view, heads.rule, &logs);
 
-                let right = Right::panels(values, dim);
+                let right = Right::panels(values, dim).from_panel(from / NR);
                 let left = Left::rows(grads, width);
-                multiply_serial((rows, last, dim), left, right, gradients, last, Start::Zero);
+                multiply_serial((rows, seen, dim), left, right, gradients, seen, Start::Zero);
                 let mut delta = [0.0; BLOCK];
                 row_dots(grads, &output.mixed[at..], width, dim, &mut delta[..rows]);
-                score_gradients(weights, gradients, last, heads.scale(), &delta[..rows]);
+                score_gradients(weights, gradients, seen, heads.rule.scale, &delta[..rows]);
+                if heads.rule.cap.is_some() {
+                    cap_gradients(gradients, slopes, seen, view, heads.rule);
+                }
 
                 let grad_q = grad_q.part(at, (rows - 1) * width + dim);
-                let (short, long) = ((rows, dim, last), (last, dim, rows));
-                let left = Left::rows(gradients, last);
-                let right = Right::rows(&inputs.k[kv_at..], kv_width);
+                let span = (seen - 1) * kv_width + dim;
+                let grad_k = grad_k.part(from * kv_width, span);
+                let grad_v = grad_v.part(from * kv_width, span);
+                let (short, long) = ((rows, dim, seen), (seen, dim, rows));
+                let left = Left::rows(gradients, seen);
+                let right = Right::rows(&inputs.k[kv_at + from * kv_width..], kv_width);
                 // SAFETY: nobody else touches this head of these tokens, here and below.
                 unsafe { multiply_into(short, left, right, grad_q, width, Start::Zero, false) };
 
-                let left = Left::transposed(gradients, last);
+                let left = Left::transposed(gradients, seen);
                 let right = Right::rows(queries, width);
                 // SAFETY: as above.
                 unsafe { multiply_into(long, left, right, grad_k, kv_width, Start::Output, false) };
 
-                let left = Left::transposed(weights, last);
+                let left = Left::transposed(weights, seen);
                 let right = Right::rows(grads, width);
                 // SAFETY: as above.
                 unsafe { multiply_into(long, left, right, grad_v, kv_width, Start::Output, false) };

@@ -14,13 +14,20 @@ const LOGITS: usize = 12 << 20;
 
 /// Natural logarithm of every target's probability under `softmax(hidden · vocabᵀ)`.
 ///
-/// `hidden` is `[targets.len(), vocab.inner()]`.
+/// `hidden` is `[targets.len(), vocab.inner()]`. With a cap, logits become `cap · tanh(logit /
+/// cap)` first.
 ///
 /// # Panics
 /// When a target lies beyond the vocabulary or the length of `hidden` is another.
-pub fn log_probabilities(hidden: &[f32], vocab: &Packed, targets: &[u32]) -> Vec<f32> {
+pub fn log_probabilities(
+    hidden: &[f32],
+    vocab: &Packed,
+    cap: Option<f32>,
+    targets: &[u32],
+) -> Vec<f32> {
     let mut result = vec![0.0; targets.len()];
-    blocks(hidden, vocab, targets, |_, _, first, logs| {
+    blocks(hidden, vocab, cap, targets, |block| {
+        let Block { first, logs, .. } = block;
         result[first..first + logs.len()].copy_from_slice(logs);
     });
     result
@@ -35,36 +42,52 @@ pub fn with_gradient(
     hidden: &[f32],
     vocab: &Packed,
     vocab_back: &Packed,
+    cap: Option<f32>,
     targets: &[u32],
 ) -> (Vec<f32>, Vec<f32>) {
     let width = vocab.inner();
     let mut result = vec![0.0; targets.len()];
     let mut gradient = vec![0.0; hidden.len()];
-    blocks(
-        hidden,
-        vocab,
-        targets,
-        |probabilities, targets, first, logs| {
-            result[first..first + logs.len()].copy_from_slice(logs);
-            let rows = targets.len();
-            for (row, &target) in probabilities.chunks_exact_mut(vocab.out()).zip(targets) {
-                row[target as usize] -= 1.0;
-            }
-            let out = &mut gradient[first * width..(first + rows) * width];
-            let shape = (rows, width, vocab.out());
-            let left = Left::rows(probabilities, vocab.out());
-            multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
-        },
-    );
+    blocks(hidden, vocab, cap, targets, |block| {
+        let (first, rows) = (block.first, block.targets.len());
+        result[first..first + rows].copy_from_slice(block.logs);
+        let probabilities = block.probabilities;
+        let each = probabilities.chunks_exact_mut(vocab.out());
+        for (row, &target) in each.zip(block.targets) {
+            row[target as usize] -= 1.0;
+        }
+        if cap.is_some() {
+            multiply_by(probabilities, block.slopes);
+        }
+        let out = &mut gradient[first * width..(first + rows) * width];
+        let shape = (rows, width, vocab.out());
+        let left = Left::rows(probabilities, vocab.out());
+        multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
+    });
     (result, gradient)
 }
 
-/// Calls `work` with (probabilities `[rows, vocab]`, targets, first row, log-probabilities).
+/// Consecutive rows of a loss.
+pub(crate) struct Block<'a> {
+    /// `[rows, vocab]`
+    pub(crate) probabilities: &'a mut [f32],
+    /// With a cap, the derivative of each capped logit, `[rows, vocab]`.
+    slopes: &'a [f32],
+    /// The rows' targets.
+    pub(crate) targets: &'a [u32],
+    /// The first row.
+    pub(crate) first: usize,
+    /// The targets' log-probabilities.
+    pub(crate) logs: &'a [f32],
+}
+
+/// Calls `work` with rows that belong together, in order.
 pub(crate) fn blocks(
     hidden: &[f32],
     vocab: &Packed,
+    cap: Option<f32>,
     targets: &[u32],
-    mut work: impl FnMut(&mut [f32], &[u32], usize, &[f32]),
+    mut work: impl FnMut(Block<'_>),
 ) {
     let (out, width) = (vocab.out(), vocab.inner());
     assert_eq!(hidden.len(), targets.len() * width, "one target per row");
@@ -75,7 +98,9 @@ pub(crate) fn blocks(
     let most = (LOGITS / out).max(1);
     let count = targets.len().div_ceil(most).max(1);
     let rows = targets.len().div_ceil(count).max(1);
-    with_scratch(rows * out, |logits| {
+    let slopes = if cap.is_some() { rows * out } else { 0 };
+    with_scratch(rows * out + slopes, |scratch| {
+        let (logits, slopes) = scratch.split_at_mut(rows * out);
         for (block, targets) in targets.chunks(rows).enumerate() {
             let first = block * rows;
             let logits = &mut logits[..targets.len() * out];
@@ -84,15 +109,31 @@ pub(crate) fn blocks(
             multiply(shape, left, vocab.right(), logits, out, Start::Zero);
             let mut logs = vec![0.0; targets.len()];
             let (shared, shared_logs) = (Shared::new(logits), Shared::new(&mut logs));
+            let shared_slopes = Shared::new(slopes);
             parallel::for_ranges(targets.len(), 8 * out, &|range| {
                 for row in range {
                     // SAFETY: rows do not overlap.
                     let (logits, log) =
                         unsafe { (shared.slice(row * out, out), shared_logs.slice(row, 1)) };
+                    if let Some(cap) = cap {
+                        // SAFETY: as above.
+                        let slopes = unsafe { shared_slopes.slice(row * out, out) };
+                        cap_row(logits, slopes, cap);
+                    }
                     probabilities(logits, targets[row] as usize, &mut log[0]);
                 }
             });
-            work(logits, targets, first, &logs);
+            work(Block {
+                probabilities: logits,
+                slopes: if cap.is_some() {
+                    &slopes[..targets.len() * out]
+                } else {
+                    &[]
+                },
+                targets,
+                first,
+                logs: &logs,
+            });
         }
     });
 }
@@ -107,6 +148,21 @@ multiversion! {
         let inverse = 1.0 / sum;
         for value in row {
             *value *= inverse;
+        }
+    }
+
+    /// Caps a row of logits; `slopes` gets the derivatives.
+    fn cap_row(row: &mut [f32], slopes: &mut [f32], cap: f32) {
+        for (value, slope) in row.iter_mut().zip(slopes) {
+            let t = math::tanh(*value / cap);
+            *value = cap * t;
+            *slope = 1.0 - t * t;
+        }
+    }
+
+    fn multiply_by(values: &mut [f32], factors: &[f32]) {
+        for (value, factor) in values.iter_mut().zip(factors) {
+            *value *= factor;
         }
     }
 }

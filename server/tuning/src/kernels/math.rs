@@ -42,6 +42,12 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// `tanh x` to about 1e-7, absolute.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
 /// Natural logarithm of a positive, normal number, computed in f64 by a fixed series.
 pub fn ln(x: f32) -> f32 {
     let bits = f64::from(x).to_bits();
@@ -114,6 +120,13 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 multiversion! {
+    /// `cap · tanh(value / cap)` for every value.
+    pub fn soft_cap(values: &mut [f32], cap: f32) {
+        for value in values {
+            *value = cap * tanh(*value / cap);
+        }
+    }
+
     /// Multiplies every value.
     pub fn scale(values: &mut [f32], factor: f32) {
         for value in values {
@@ -138,6 +151,16 @@ mod tests {
         assert_eq!(exp(-1000.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn tanh_is_the_real_one_within_two_units_at_one() {
+        for i in -20_000..=20_000 {
+            let x = i as f32 * 5e-3;
+            let error = f64::from(tanh(x)) - f64::from(x).tanh();
+            assert!(error.abs() < 2.4e-7, "tanh({x}) is off by {error}");
+        }
+        assert_eq!((tanh(0.0), tanh(1e9), tanh(-1e9)), (0.0, 1.0, -1.0));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod multiversion;
 
 pub mod attention;
+pub mod gated;
 pub mod gemm;
 pub mod lora;
 pub mod loss;
@@ -17,7 +18,6 @@ pub mod memory;
 pub mod norm;
 pub mod parallel;
 pub mod rope;
-pub mod swiglu;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

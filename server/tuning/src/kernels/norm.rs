@@ -122,7 +122,35 @@ pub fn add_in_place(a: &mut [f32], b: &[f32]) {
     });
 }
 
+/// Adds `b` to every row of `a`.
+///
+/// # Panics
+/// When `a` does not consist of whole rows.
+pub fn add_to_rows(a: &mut [f32], b: &[f32]) {
+    assert!(a.len().is_multiple_of(b.len()), "whole rows");
+    for row in a.chunks_exact_mut(b.len()) {
+        add_block(row, b);
+    }
+}
+
+/// Multiplies every row of `a` by `b`, elementwise.
+///
+/// # Panics
+/// When `a` does not consist of whole rows.
+pub fn multiply_rows(a: &mut [f32], b: &[f32]) {
+    assert!(a.len().is_multiple_of(b.len()), "whole rows");
+    for row in a.chunks_exact_mut(b.len()) {
+        multiply_block(row, b);
+    }
+}
+
 multiversion! {
+    fn multiply_block(a: &mut [f32], b: &[f32]) {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a *= b;
+        }
+    }
+
     fn add_block(a: &mut [f32], b: &[f32]) {
         for (a, b) in a.iter_mut().zip(b) {
             *a += b;

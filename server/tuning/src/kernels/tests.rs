@@ -1,9 +1,10 @@
 //! The same bits from every instruction set and any number of threads.
 
 use super::{
+    gated::{self, Activation},
     gemm::Packed,
     lora::{self, PackedPair, Pair},
-    loss, norm, rope, swiglu,
+    loss, norm, rope,
     tests_support::{each_isa, noise},
 };
 
@@ -19,9 +20,11 @@ fn everything() -> Vec<f32> {
     all.extend(norm::backward_weight(&x, width, 1e-5, &grad));
 
     let wide: Vec<f32> = noise(rows * width, 4).iter().map(|x| 30.0 * x).collect();
-    all.extend(swiglu::forward(&wide, &x));
-    let (gate, up) = swiglu::backward(&wide, &x, &grad);
-    all.extend(gate.into_iter().chain(up));
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        all.extend(gated::forward(&wide, &x, activation));
+        let (gate, up) = gated::backward(&wide, &x, &grad, activation);
+        all.extend(gate.into_iter().chain(up));
+    }
 
     let (heads, half) = (3, 11);
     let (cos, sin) = (noise(rows * half, 5), noise(rows * half, 6));
@@ -40,9 +43,15 @@ fn everything() -> Vec<f32> {
     let (vocab, targets) = (301, [3_u32, 300, 0, 77, 5]);
     let matrix = Packed::new(&noise(vocab * width, 8), vocab, width);
     let hidden = &x[..targets.len() * width];
-    let (logs, gradient) = loss::with_gradient(hidden, &matrix, &matrix.transposed(), &targets);
-    assert_eq!(logs, loss::log_probabilities(hidden, &matrix, &targets));
-    all.extend(logs.into_iter().chain(gradient));
+    for cap in [None, Some(2.0)] {
+        let back = matrix.transposed();
+        let (logs, gradient) = loss::with_gradient(hidden, &matrix, &back, cap, &targets);
+        assert_eq!(
+            logs,
+            loss::log_probabilities(hidden, &matrix, cap, &targets)
+        );
+        all.extend(logs.into_iter().chain(gradient));
+    }
 
     let (rank, out) = (5, 41);
     let (a, b) = (noise(rank * width, 9), noise(out * rank, 10));

@@ -19,6 +19,7 @@ use burn::{
 
 use super::cpu;
 use crate::kernels::attention as kernel;
+pub use kernel::Rule;
 
 /// Where each of several packed examples starts, and how long it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,16 +72,22 @@ impl Segments {
 /// and including itself.
 ///
 /// `q` is `[tokens, heads, head_dim]`, `k` and `v` are `[tokens, kv_heads, head_dim]` with
-/// `heads` a multiple of `kv_heads`; the result is `[tokens, heads, head_dim]`. Scores are
-/// divided by the square root of `head_dim`.
+/// `heads` a multiple of `kv_heads`; the result is `[tokens, heads, head_dim]`. The rule says how
+/// products become weights.
 ///
 /// # Panics
 /// When the segments do not cover the tokens.
-pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) -> Tensor<3> {
+pub fn attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    segments: &Segments,
+    rule: Rule,
+) -> Tensor<3> {
     let [tokens, _, _] = q.dims();
     assert_eq!(tokens, segments.tokens(), "segments must cover the tokens");
     if !cpu::is_cpu(&q.device()) {
-        return plain(q, k, v, segments);
+        return plain(q, k, v, segments, rule);
     }
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
     Tensor::from_dispatch(Dispatch::causal_attention(
@@ -88,15 +95,21 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) 
         k,
         v,
         Arc::new(segments.clone()),
+        rule,
     ))
 }
 
 /// The plain expression.
-pub(super) fn plain(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segments) -> Tensor<3> {
+pub(super) fn plain(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    segments: &Segments,
+    rule: Rule,
+) -> Tensor<3> {
     let [_, heads, head_dim] = q.dims();
     let kv_heads = k.dims()[1];
     let group = heads / kv_heads;
-    let scale = 1.0 / (head_dim as f32).sqrt();
     let mut outputs = Vec::with_capacity(segments.len());
     for range in segments.ranges() {
         let length = range.len();
@@ -112,11 +125,24 @@ pub(super) fn plain(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, segments: &Segment
             .permute([1, 2, 0, 3]);
         let k = k.swap_dims(0, 1).unsqueeze_dim::<4>(1);
         let v = v.swap_dims(0, 1).unsqueeze_dim::<4>(1);
-        let scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(scale);
-        let mask = Tensor::<2, Bool>::tril_mask([length, length], 0, &scores.device())
-            .unsqueeze::<4>()
-            .expand([kv_heads, group, length, length]);
-        let weights = softmax(scores.mask_fill(mask, f32::NEG_INFINITY), 3);
+        let mut scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(rule.scale);
+        if let Some(cap) = rule.cap {
+            scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
+        }
+        let shape = [length, length];
+        let wide = |mask: Tensor<2, Bool>| {
+            mask.unsqueeze::<4>()
+                .expand([kv_heads, group, length, length])
+        };
+        let later = Tensor::<2, Bool>::tril_mask(shape, 0, &scores.device());
+        scores = scores.mask_fill(wide(later), f32::NEG_INFINITY);
+        if let Some(window) = rule.window.filter(|window| *window < length) {
+            // True outside of the upper triangle: what lies before the window.
+            let first = 1 - window as i64;
+            let before = Tensor::<2, Bool>::triu_mask(shape, first, &scores.device());
+            scores = scores.mask_fill(wide(before), f32::NEG_INFINITY);
+        }
+        let weights = softmax(scores, 3);
         let mixed = weights.matmul(v).permute([2, 0, 1, 3]);
         outputs.push(mixed.reshape([length, heads, head_dim]));
     }
@@ -131,6 +157,7 @@ pub(crate) trait AttentionOps: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         segments: Arc<Segments>,
+        rule: Rule,
     ) -> FloatTensor<Self>;
 }
 
@@ -141,15 +168,23 @@ struct State {
     k: FlexTensor,
     v: FlexTensor,
     segments: Arc<Segments>,
+    rule: Rule,
 }
 
 impl State {
-    fn new(q: FlexTensor, k: FlexTensor, v: FlexTensor, segments: Arc<Segments>) -> Self {
+    fn new(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        segments: Arc<Segments>,
+        rule: Rule,
+    ) -> Self {
         Self {
             q: cpu::contiguous(q),
             k: cpu::contiguous(k),
             v: cpu::contiguous(v),
             segments,
+            rule,
         }
     }
 
@@ -160,7 +195,7 @@ impl State {
             q: cpu::values(&self.q),
             k: cpu::values(&self.k),
             v: cpu::values(&self.v),
-            heads: kernel::Heads { query, kv, dim },
+            heads: kernel::Heads::new(query, kv, dim).with(self.rule),
         }
     }
 
@@ -181,8 +216,9 @@ impl AttentionOps for Flex {
         k: FlexTensor,
         v: FlexTensor,
         segments: Arc<Segments>,
+        rule: Rule,
     ) -> FlexTensor {
-        State::new(q, k, v, segments).forward().0
+        State::new(q, k, v, segments, rule).forward().0
     }
 }
 
@@ -226,6 +262,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         segments: Arc<Segments>,
+        rule: Rule,
     ) -> FloatTensor<Self> {
         let nodes = [q.node(), k.node(), v.node()];
         let prepared = AttentionBackward
@@ -233,7 +270,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
             .compute_bound()
             .stateful();
         let (q, k, v) = (q.into_primitive(), k.into_primitive(), v.into_primitive());
-        let state = State::new(q, k, v, segments);
+        let state = State::new(q, k, v, segments, rule);
         let (out, log_sum) = state.forward();
         match prepared {
             OpsKind::Tracked(prepared) => {

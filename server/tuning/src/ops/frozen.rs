@@ -18,9 +18,13 @@ use burn::{
 };
 
 use super::cpu;
-use crate::kernels::{
-    gemm::{self, Packed},
-    lora,
+use crate::{
+    TuningError,
+    kernels::{
+        gemm::{self, Packed},
+        lora,
+    },
+    lora::to_host,
 };
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
@@ -111,6 +115,20 @@ impl FrozenWeight {
     /// Number of input features.
     pub fn inner(&self) -> usize {
         self.inner
+    }
+
+    /// All values, `[out, inner]` row-major.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, TuningError> {
+        match &self.store {
+            Store::Packed(panels) => {
+                let mut data = vec![0.0; self.out * self.inner];
+                for (row, target) in data.chunks_exact_mut(self.inner).enumerate() {
+                    panels.copy_row(row, target);
+                }
+                Ok(data)
+            }
+            Store::Dense(dense) => to_host(dense.clone()),
+        }
     }
 
     /// The packed matrix, when it lies on the CPU.

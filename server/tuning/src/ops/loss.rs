@@ -23,29 +23,49 @@ use crate::kernels::loss as kernel;
 /// Mean cross-entropy of `targets` under `softmax(hidden · vocabᵀ)`, shape `[1]`.
 ///
 /// `hidden` is `[rows, width]`: only the rows whose next token counts. `targets` holds one
-/// token a row. Differentiable in `hidden`.
+/// token a row. With a cap, logits become `cap · tanh(logit / cap)` first. Differentiable in
+/// `hidden`.
 ///
 /// # Panics
 /// When there is not one target per row, or no row.
-pub fn cross_entropy(hidden: Tensor<2>, vocab: &FrozenWeight, targets: &[u32]) -> Tensor<1> {
+pub fn cross_entropy(
+    hidden: Tensor<2>,
+    vocab: &FrozenWeight,
+    cap: Option<f32>,
+    targets: &[u32],
+) -> Tensor<1> {
     let rows = hidden.dims()[0];
     assert!(rows > 0 && rows == targets.len(), "one target per row");
     let Some(panels) = vocab.panels() else {
-        return plain(hidden, vocab, targets);
+        return plain(hidden, vocab, cap, targets);
     };
     let targets: Arc<[u32]> = targets.into();
-    let loss = Dispatch::mean_loss(hidden.into_dispatch(), panels.clone(), targets);
+    let loss = Dispatch::mean_loss(hidden.into_dispatch(), panels.clone(), cap, targets);
     Tensor::from_dispatch(loss)
 }
 
 /// The plain expression.
-pub(super) fn plain(hidden: Tensor<2>, vocab: &FrozenWeight, targets: &[u32]) -> Tensor<1> {
+pub(super) fn plain(
+    hidden: Tensor<2>,
+    vocab: &FrozenWeight,
+    cap: Option<f32>,
+    targets: &[u32],
+) -> Tensor<1> {
     let rows = targets.len();
     let targets: Vec<i64> = targets.iter().map(|&t| i64::from(t)).collect();
     let targets =
         Tensor::<2, Int>::from_data(TensorData::new(targets, [rows, 1]), &hidden.device());
-    let log_probability = log_softmax(vocab.forward(hidden), 1).gather(1, targets);
+    let mut logits = vocab.forward(hidden);
+    if let Some(cap) = cap {
+        logits = soft_cap(logits, cap);
+    }
+    let log_probability = log_softmax(logits, 1).gather(1, targets);
     log_probability.mean().neg()
+}
+
+/// `cap · tanh(x / cap)`
+pub(crate) fn soft_cap(x: Tensor<2>, cap: f32) -> Tensor<2> {
+    x.div_scalar(cap).tanh().mul_scalar(cap)
 }
 
 #[backend_extension(Flex, Autodiff)]
@@ -54,14 +74,21 @@ pub(crate) trait LossOps: Backend {
     fn mean_loss(
         hidden: FloatTensor<Self>,
         vocab: Arc<Panels>,
+        cap: Option<f32>,
         targets: Arc<[u32]>,
     ) -> FloatTensor<Self>;
 }
 
 impl LossOps for Flex {
-    fn mean_loss(hidden: FlexTensor, vocab: Arc<Panels>, targets: Arc<[u32]>) -> FlexTensor {
+    fn mean_loss(
+        hidden: FlexTensor,
+        vocab: Arc<Panels>,
+        cap: Option<f32>,
+        targets: Arc<[u32]>,
+    ) -> FlexTensor {
         let hidden = cpu::contiguous(hidden);
-        let logs = kernel::log_probabilities(cpu::values(&hidden), vocab.forward(), &targets);
+        let values = cpu::values(&hidden);
+        let logs = kernel::log_probabilities(values, vocab.forward(), cap, &targets);
         cpu::tensor(vec![kernel::mean_negative(&logs)], [1])
     }
 }
@@ -95,6 +122,7 @@ impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
     fn mean_loss(
         hidden: FloatTensor<Self>,
         vocab: Arc<Panels>,
+        cap: Option<f32>,
         targets: Arc<[u32]>,
     ) -> FloatTensor<Self> {
         match LossBackward
@@ -106,16 +134,19 @@ impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
                 let hidden = cpu::contiguous(hidden.into_primitive());
                 let values = cpu::values(&hidden);
                 let (logs, gradient) =
-                    kernel::with_gradient(values, vocab.forward(), vocab.back(), &targets);
+                    kernel::with_gradient(values, vocab.forward(), vocab.back(), cap, &targets);
                 let gradient = cpu::tensor(gradient, cpu::shape::<2>(&hidden));
                 prepared.finish(
                     gradient,
                     cpu::tensor(vec![kernel::mean_negative(&logs)], [1]),
                 )
             }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(Flex::mean_loss(hidden.into_primitive(), vocab, targets))
-            }
+            OpsKind::UnTracked(prepared) => prepared.finish(Flex::mean_loss(
+                hidden.into_primitive(),
+                vocab,
+                cap,
+                targets,
+            )),
         }
     }
 }

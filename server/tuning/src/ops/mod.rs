@@ -6,18 +6,19 @@
 mod attention;
 mod cpu;
 mod frozen;
+mod gated;
 mod loss;
 mod norm;
 mod rope;
-mod swiglu;
 
-pub use attention::{Segments, attention};
+pub use attention::{Rule, Segments, attention};
 pub(crate) use frozen::Panels;
 pub use frozen::{FrozenWeight, lora_linear};
+pub use gated::{Activation, gated};
 pub use loss::cross_entropy;
+pub(crate) use loss::soft_cap;
 pub use norm::rms_norm;
 pub use rope::{RopeScaling, RopeTable, rope};
-pub use swiglu::swiglu;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    FrozenWeight, RopeScaling, RopeTable, Segments, attention, cross_entropy, lora_linear,
-    rms_norm, rope, swiglu,
+    Activation, FrozenWeight, RopeScaling, RopeTable, Rule, Segments, attention, cross_entropy,
+    gated, lora_linear, rms_norm, rope,
 };
 use crate::kernels::tests_support::noise;
 
@@ -113,12 +113,15 @@ fn norms_match() {
 
 #[test]
 fn gated_activations_match() {
-    compare(
-        "swiglu",
-        [leaf([7, 300], 1).mul_scalar(4.0), leaf([7, 300], 2)].map(|x| x.detach().require_grad()),
-        |[g, u]| swiglu(g, u),
-        |[g, u]| super::swiglu::plain(g, u),
-    );
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        compare(
+            &format!("{activation:?}"),
+            [leaf([7, 300], 1).mul_scalar(4.0), leaf([7, 300], 2)]
+                .map(|x| x.detach().require_grad()),
+            |[g, u]| gated(g, u, activation),
+            |[g, u]| super::gated::plain(g, u, activation),
+        );
+    }
 }
 
 #[test]
@@ -136,17 +139,28 @@ fn rotations_match() {
 #[test]
 fn attentions_match() {
     let segments = Segments::from_lengths([5, 61, 1]);
-    // One tensor holds queries, keys and values, as `compare` wants equal ranks.
-    compare(
-        "attention",
-        [
-            leaf([67, 6, 32], 1),
-            leaf([67, 2, 32], 2),
-            leaf([67, 2, 32], 3),
-        ],
-        |[q, k, v]| attention(q, k, v, &segments),
-        |[q, k, v]| super::attention::plain(q, k, v, &segments),
-    );
+    let usual = Rule::of_dim(32);
+    let window = Some(9);
+    for rule in [
+        usual,
+        Rule { window, ..usual },
+        Rule {
+            scale: 0.4,
+            cap: Some(2.0),
+            window,
+        },
+    ] {
+        compare(
+            &format!("attention {rule:?}"),
+            [
+                leaf([67, 6, 32], 1),
+                leaf([67, 2, 32], 2),
+                leaf([67, 2, 32], 3),
+            ],
+            |[q, k, v]| attention(q, k, v, &segments, rule),
+            |[q, k, v]| super::attention::plain(q, k, v, &segments, rule),
+        );
+    }
 }
 
 #[test]
@@ -156,10 +170,12 @@ fn losses_match() {
     let ours = FrozenWeight::new(w.clone(), vocab, width, &Device::flex());
     let plain = FrozenWeight::plain(w, vocab, width);
     let targets: Vec<u32> = (0..19).map(|i| i * 27).collect();
-    compare(
-        "cross-entropy",
-        [leaf([19, width], 2)],
-        |[h]| cross_entropy(h, &ours, &targets).unsqueeze::<2>(),
-        |[h]| super::loss::plain(h, &plain, &targets).unsqueeze::<2>(),
-    );
+    for cap in [None, Some(1.5)] {
+        compare(
+            &format!("cross-entropy, cap {cap:?}"),
+            [leaf([19, width], 2)],
+            |[h]| cross_entropy(h, &ours, cap, &targets).unsqueeze::<2>(),
+            |[h]| super::loss::plain(h, &plain, cap, &targets).unsqueeze::<2>(),
+        );
+    }
 }

@@ -8,10 +8,10 @@ use crate::{
     adapter::Target,
     kernels::{
         attention::{self, Heads, Inputs},
+        gated::{self, Activation},
         gemm::{self, Left, Packed, Right, Start},
         loss, norm,
         rope::{self, Angles},
-        swiglu,
     },
 };
 
@@ -158,11 +158,7 @@ impl Pass<'_> {
         let context = Context {
             tokens,
             eps,
-            heads: Heads {
-                query: config.heads,
-                kv: config.kv_heads,
-                dim: config.head_dim,
-            },
+            heads: Heads::new(config.heads, config.kv_heads, config.head_dim),
             angles: Angles {
                 cos: &cos,
                 sin: &sin,
@@ -209,27 +205,28 @@ impl Pass<'_> {
         let (vocab, width) = (self.head.forward.out(), self.head.forward.inner());
         let mut grad = vec![0.0; hidden.len()];
         let mut loss = 0.0;
-        loss::blocks(
-            hidden,
-            &self.head.forward,
-            targets,
-            |probabilities, targets, first, logs| {
-                loss -= logs.iter().map(|&log| f64::from(log)).sum::<f64>();
-                let rows = targets.len();
-                for (row, &target) in probabilities.chunks_exact_mut(vocab).zip(targets) {
-                    if let Some(value) = row.get_mut(target as usize) {
-                        *value -= 1.0;
-                    }
+        loss::blocks(hidden, &self.head.forward, None, targets, |block| {
+            let loss::Block {
+                probabilities,
+                targets,
+                first,
+                logs,
+                ..
+            } = block;
+            loss -= logs.iter().map(|&log| f64::from(log)).sum::<f64>();
+            let rows = targets.len();
+            for (row, &target) in probabilities.chunks_exact_mut(vocab).zip(targets) {
+                if let Some(value) = row.get_mut(target as usize) {
+                    *value -= 1.0;
                 }
-                let part = first * width..(first + rows) * width;
-                let (Some(grad), Some(hidden)) = (grad.get_mut(part.clone()), hidden.get(part))
-                else {
-                    return;
-                };
-                self.head.back(probabilities, rows, grad, Start::Zero);
-                self.head.add(probabilities, hidden, rows, sums);
-            },
-        );
+            }
+            let part = first * width..(first + rows) * width;
+            let (Some(grad), Some(hidden)) = (grad.get_mut(part.clone()), hidden.get(part)) else {
+                return;
+            };
+            self.head.back(probabilities, rows, grad, Start::Zero);
+            self.head.add(probabilities, hidden, rows, sums);
+        });
         (loss, grad)
     }
 }
@@ -271,7 +268,7 @@ impl Layer<'_> {
         let middle_normed = norm::forward(&middle, self.ffn_norm.values, eps);
         let gate = product(Target::Gate, &middle_normed);
         let up = product(Target::Up, &middle_normed);
-        let act = swiglu::forward(&gate, &up);
+        let act = gated::forward(&gate, &up, Activation::Silu);
         let mut out = product(Target::Down, &act);
         norm::add_in_place(&mut out, &middle);
         let saved = Saved {
@@ -308,7 +305,8 @@ impl Layer<'_> {
         let [q, k, v, o, gate, up, down] = &self.matrices;
         let grad_act = down.back_new(&grad, tokens);
         down.add(&grad, &saved.act, tokens, sums);
-        let (grad_gate, grad_up) = swiglu::backward(&saved.gate, &saved.up, &grad_act);
+        let (grad_gate, grad_up) =
+            gated::backward(&saved.gate, &saved.up, &grad_act, Activation::Silu);
         gate.add(&grad_gate, &saved.middle_normed, tokens, sums);
         up.add(&grad_up, &saved.middle_normed, tokens, sums);
         let mut grad_normed = gate.back_new(&grad_gate, tokens);

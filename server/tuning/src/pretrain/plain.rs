@@ -96,13 +96,13 @@ impl Network<'_> {
             let v = heads(project(normed, Target::V), config.kv_heads);
             let q = ops::rope(q, &self.rope, &positions);
             let k = ops::rope(k, &self.rope, &positions);
-            let mixed = ops::attention(q, k, v, &part.segments)
+            let mixed = ops::attention(q, k, v, &part.segments, config.attention_rule(layer))
                 .reshape([tokens, config.heads * config.head_dim]);
             x = x + project(mixed, Target::O);
             let normed = norm(x.clone(), &name("post_attention_layernorm"));
             let gate = project(normed.clone(), Target::Gate);
             let up = project(normed, Target::Up);
-            x = x + project(ops::swiglu(gate, up), Target::Down);
+            x = x + project(ops::gated(gate, up, config.activation()), Target::Down);
         }
         let hidden = norm(x, "model.norm.weight").select(0, rows);
         let head = match config.tied_embeddings {

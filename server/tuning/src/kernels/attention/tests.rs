@@ -1,17 +1,35 @@
 //! Attention against the definition in f64.
 
-use super::{Feed, Heads, Inputs, KeyValues, Output, backward, forward, forward_cached};
+use super::{Feed, Heads, Inputs, KeyValues, Output, Rule, backward, forward, forward_cached};
 use crate::kernels::tests_support::{each_isa, noise};
 
 const HEADS: Heads = Heads {
     query: 4,
     kv: 2,
     dim: 24,
+    rule: Rule {
+        scale: 0.204_124_15,
+        cap: None,
+        window: None,
+    },
 };
 
+/// The plain rule, and one with another scale, a cap and a window of less than a panel, and one
+/// with a window of more.
+fn all_heads() -> [Heads; 3] {
+    let rule = |scale, cap, window| {
+        HEADS.with(Rule {
+            scale,
+            cap,
+            window: Some(window),
+        })
+    };
+    [HEADS, rule(0.3, Some(1.5), 7), rule(0.2, None, 40)]
+}
+
 /// Attention of all tokens by the definition, in f64.
-fn definition(q: &[f64], k: &[f64], v: &[f64], lengths: &[usize]) -> Vec<f64> {
-    let dim = HEADS.dim;
+fn definition(heads: Heads, q: &[f64], k: &[f64], v: &[f64], lengths: &[usize]) -> Vec<f64> {
+    let (dim, rule) = (heads.dim, heads.rule);
     let mut out = vec![0.0; q.len()];
     let mut start = 0;
     for &length in lengths {
@@ -19,14 +37,22 @@ fn definition(q: &[f64], k: &[f64], v: &[f64], lengths: &[usize]) -> Vec<f64> {
             for head in 0..HEADS.query {
                 let q_at = i * HEADS.query_width() + head * dim;
                 let kv_at = |j: usize| j * HEADS.kv_width() + head / HEADS.group() * dim;
-                let scores: Vec<f64> = (start..=i)
+                let first = rule
+                    .window
+                    .map_or(start, |w| start.max((i + 1).saturating_sub(w)));
+                let scores: Vec<f64> = (first..=i)
                     .map(|j| {
                         let sum: f64 = (0..dim).map(|d| q[q_at + d] * k[kv_at(j) + d]).sum();
-                        (sum / (dim as f64).sqrt()).exp()
+                        let score = sum * f64::from(rule.scale);
+                        let capped = |cap: f32| {
+                            let cap = f64::from(cap);
+                            cap * (score / cap).tanh()
+                        };
+                        rule.cap.map_or(score, capped).exp()
                     })
                     .collect();
                 let total: f64 = scores.iter().sum();
-                for (j, score) in (start..=i).zip(&scores) {
+                for (j, score) in (first..=i).zip(&scores) {
                     for d in 0..dim {
                         out[q_at + d] += score / total * v[kv_at(j) + d];
                     }
@@ -44,6 +70,12 @@ fn widen(x: &[f32]) -> Vec<f64> {
 
 #[test]
 fn output_and_gradients_follow_the_definition_with_the_same_bits_everywhere() {
+    for heads in all_heads() {
+        follows_the_definition(heads);
+    }
+}
+
+fn follows_the_definition(heads: Heads) {
     let lengths = [3, 0, 70, 1, 33];
     let tokens: usize = lengths.iter().sum();
     let mut end = 0;
@@ -62,11 +94,11 @@ fn output_and_gradients_follow_the_definition_with_the_same_bits_everywhere() {
         q: &q,
         k: &k,
         v: &v,
-        heads: HEADS,
+        heads,
     };
-    let real = definition(&widen(&q), &widen(&k), &widen(&v), &lengths);
+    let real = definition(heads, &widen(&q), &widen(&k), &widen(&v), &lengths);
     let objective = |q: &[f64], k: &[f64], v: &[f64]| -> f64 {
-        let out = definition(q, k, v, &lengths);
+        let out = definition(heads, q, k, v, &lengths);
         out.iter().zip(&grad).map(|(o, &g)| o * f64::from(g)).sum()
     };
     let bits: std::cell::RefCell<Option<Vec<f32>>> = std::cell::RefCell::new(None);
@@ -116,6 +148,12 @@ fn output_and_gradients_follow_the_definition_with_the_same_bits_everywhere() {
 
 #[test]
 fn a_growing_text_gets_the_bits_of_a_whole_one() {
+    for heads in all_heads() {
+        grows_to_the_same_bits(heads);
+    }
+}
+
+fn grows_to_the_same_bits(heads: Heads) {
     let tokens = 75;
     let q = noise(tokens * HEADS.query_width(), 5);
     let k = noise(tokens * HEADS.kv_width(), 6);
@@ -124,11 +162,11 @@ fn a_growing_text_gets_the_bits_of_a_whole_one() {
         q: &q,
         k: &k,
         v: &v,
-        heads: HEADS,
+        heads,
     };
     each_isa(|isa| {
         let whole = forward(inputs, std::slice::from_ref(&(0..tokens))).mixed;
-        let mut cache = KeyValues::with_capacity(HEADS, 4);
+        let mut cache = KeyValues::with_capacity(heads, 4);
         let mut other = KeyValues::default();
         let mut grown = Vec::new();
         for range in [0..1, 1..40, 40..41, 41..42, 42..75] {
@@ -147,11 +185,11 @@ fn a_growing_text_gets_the_bits_of_a_whole_one() {
                 },
             ];
             let (q, k) = (twice(part(&q, width)), twice(part(&k, kv_width)));
-            let out = forward_cached(&q, &k, &twice(part(&v, kv_width)), HEADS, &mut feeds);
+            let out = forward_cached(&q, &k, &twice(part(&v, kv_width)), heads, &mut feeds);
             let (first, second) = out.split_at(out.len() / 2);
             assert_eq!(first, second, "{isa:?}");
             grown.extend_from_slice(first);
-            cache = cache.copy_with_capacity(HEADS, 0);
+            cache = cache.copy_with_capacity(heads, 0);
         }
         assert_eq!(grown, whole, "{isa:?}");
     });

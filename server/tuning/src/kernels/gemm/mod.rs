@@ -100,6 +100,28 @@ impl<'a> Right<'a> {
             padded: true,
         }
     }
+
+    /// Without the panels before this one.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn from_panel(self, panel: usize) -> Self {
+        Self {
+            data: &self.data[panel * self.panel..],
+            ..self
+        }
+    }
+
+    /// A row-major matrix without the rows before this one.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn from_row(self, row: usize) -> Self {
+        Self {
+            data: &self.data[row * self.row..],
+            ..self
+        }
+    }
 }
 
 /// Where a chain of multiply-adds starts.

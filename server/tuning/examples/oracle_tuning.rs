@@ -1,0 +1,324 @@
+//! The engine's side of `cargo xtask oracle tuning`; see `tests/oracles/tuning/README.md`.
+//!
+//! `oracle_tuning compare OUT SMOLLM2` compares with the references in OUT, writes adapters to
+//! OUT/ours and prints one JSON object of figures. `oracle_tuning digest SMOLLM2 THREADS` trains 20
+//! steps and prints the adapter's digest and the kernel (`FEDSEAL_KERNEL` chooses it).
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use fedseal_tuning::{
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, TrainConfig, generate,
+    kernels, next_logits, set_threads, train,
+};
+use safetensors::SafeTensors;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["compare", out, smollm2] => compare(Path::new(out), Path::new(smollm2)),
+        ["digest", smollm2, threads] => digest(Path::new(smollm2), threads.parse()?),
+        _ => Err("arguments: compare OUT SMOLLM2 | digest SMOLLM2 THREADS".into()),
+    }
+}
+
+fn load(path: &Path) -> Outcome<Model> {
+    Ok(Model::load(path, &ModelOptions::default())?)
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn largest_difference(ours: &[f32], real: &[f32]) -> f64 {
+    assert_eq!(ours.len(), real.len(), "values to compare");
+    let pairs = ours.iter().zip(real);
+    let differences = pairs.map(|(a, b)| f64::from(a - b).abs());
+    // A value that is not a number must not count as no difference.
+    differences.fold(
+        0.0,
+        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
+    )
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn compare(out: &Path, smollm2: &Path) -> Outcome {
+    let tiny = architectures(out)?;
+    let read = peft(out)?;
+    let model = load(smollm2)?;
+    let reference: Reference = json(&out.join("smollm2.json"))?;
+    let bytes = std::fs::read(out.join("smollm2.safetensors"))?;
+    let tensors = SafeTensors::deserialize(&bytes)?;
+    let (logits, equal) = prompts(&model, &reference, &tensors)?;
+    let (step, curve) = training(&model, &reference, &tensors)?;
+    let figures = json!({
+        "logits.max_abs_diff": logits.max(tiny),
+        "logits.smollm2.max_abs_diff": logits,
+        "logits.tiny.max_abs_diff": tiny,
+        "greedy.equal_tokens": equal,
+        "greedy.tokens": reference.prompts.iter().map(|p| p.greedy.len()).sum::<usize>(),
+        "lora_step.rel_diff": step,
+        "loss50.rel_diff": curve,
+        "adapters.read.max_abs_diff": read,
+    });
+    println!("{figures}");
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Tiny {
+    prompt: String,
+    models: BTreeMap<String, TinyCase>,
+}
+
+#[derive(Deserialize)]
+struct TinyCase {
+    ids: Vec<u32>,
+    last: Vec<f32>,
+    middle: Vec<f32>,
+}
+
+/// Largest difference of logits over the random checkpoints.
+fn architectures(out: &Path) -> Outcome<f64> {
+    let reference: Tiny = json(&out.join("architectures.json"))?;
+    let mut largest = 0.0_f64;
+    for (name, case) in &reference.models {
+        let folder = out.join("architectures").join(name);
+        for file in [
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "chat_template.jinja",
+        ] {
+            std::fs::copy(fixtures().join("tiny-llama").join(file), folder.join(file))?;
+        }
+        let model = load(&folder)?;
+        if model.encode_prompt(&reference.prompt)? != case.ids {
+            return Err(format!("{name}: other tokens").into());
+        }
+        let middle = &case.ids[..=case.ids.len() / 2];
+        for (ids, real) in [(case.ids.as_slice(), &case.last), (middle, &case.middle)] {
+            let logits = next_logits(&model, None, ids)?;
+            let logits: Vec<f32> = logits.into_iter().step_by(4).collect();
+            let difference = largest_difference(&logits, real);
+            eprintln!("    {name}: {difference:.1e}");
+            largest = largest.max(difference);
+        }
+    }
+    Ok(largest)
+}
+
+#[derive(Deserialize)]
+struct Peft {
+    prompt: String,
+    logits: BTreeMap<String, Vec<f32>>,
+}
+
+/// Reads peft's adapters and writes them again, changed, for peft to read.
+fn peft(out: &Path) -> Outcome<f64> {
+    let model = load(&fixtures().join("tiny-llama"))?;
+    let reference: Peft = json(&out.join("peft.json"))?;
+    let ids = model.encode_prompt(&reference.prompt)?;
+    let mut largest = 0.0_f64;
+    let mut ours = BTreeMap::new();
+    for (kind, real) in &reference.logits {
+        let adapter = Adapter::load_peft(&out.join("peft").join(kind), model.config())?;
+        let logits = next_logits(&model, Some(&adapter), &ids)?;
+        let difference = largest_difference(&logits, real);
+        eprintln!("    {kind} by peft: {difference:.1e}");
+        largest = largest.max(difference);
+        let changed = adapter.scale(0.8);
+        changed.save_peft(&out.join("ours").join(kind))?;
+        ours.insert(kind, next_logits(&model, Some(&changed), &ids)?);
+    }
+    let text = json!({ "prompt": reference.prompt, "logits": ours }).to_string();
+    std::fs::write(out.join("ours.json"), text)?;
+    Ok(largest)
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    prompts: Vec<Prompt>,
+    examples: Vec<Pair>,
+    losses: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    text: String,
+    ids: Vec<u32>,
+    greedy: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    prompt: String,
+    response: String,
+    ids: Vec<u32>,
+}
+
+fn values(tensors: &SafeTensors<'_>, name: &str) -> Outcome<Vec<f32>> {
+    let raw = tensors.tensor(name)?;
+    let chunks = raw.data().as_chunks::<4>().0;
+    Ok(chunks
+        .iter()
+        .map(|chunk| f32::from_le_bytes(*chunk))
+        .collect())
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+    best.unwrap_or(0) as u32
+}
+
+/// Largest difference of logits, and how many greedy tokens are the same: token by token over the
+/// whole text, and as texts by the generator with its cache.
+fn prompts(
+    model: &Model,
+    reference: &Reference,
+    tensors: &SafeTensors<'_>,
+) -> Outcome<(f64, usize)> {
+    let (mut largest, mut equal) = (0.0_f64, 0);
+    let texts: Vec<String> = reference.prompts.iter().map(|p| p.text.clone()).collect();
+    let config = GenerateConfig {
+        max_new_tokens: 20,
+        ..GenerateConfig::default()
+    };
+    let answers = generate(model, None, &texts, &config)?;
+    for (number, (prompt, answer)) in reference.prompts.iter().zip(answers).enumerate() {
+        if model.encode_prompt(&prompt.text)? != prompt.ids {
+            return Err(format!("{:?}: other tokens", prompt.text).into());
+        }
+        let real = values(tensors, &format!("logits.{number}"))?;
+        let mut ids = prompt.ids.clone();
+        let mut same = 0;
+        for (place, &token) in prompt.greedy.iter().enumerate() {
+            let logits = next_logits(model, None, &ids)?;
+            if place == 0 {
+                largest = largest.max(largest_difference(&logits, &real));
+            }
+            same += usize::from(likeliest(&logits) == token);
+            ids.push(token);
+        }
+        let end = prompt.greedy.iter().position(|id| model.eos().contains(id));
+        let before_end = &prompt.greedy[..end.unwrap_or(prompt.greedy.len())];
+        if answer != model.tokenizer().decode(before_end)? {
+            eprintln!("    {:?}: the generator wrote {answer:?}", prompt.text);
+            same = 0;
+        }
+        eprintln!(
+            "    {:?}: {same} of {} tokens",
+            prompt.text,
+            prompt.greedy.len()
+        );
+        equal += same;
+    }
+    Ok((largest, equal))
+}
+
+fn set(adapter: &mut Adapter, tensors: &SafeTensors<'_>, prefix: &str) -> Outcome {
+    for (name, tensor) in &mut adapter.tensors {
+        let data = values(tensors, &format!("{prefix}.{name}"))?;
+        if data.len() != tensor.data.len() {
+            return Err(format!("{name}: {} values", data.len()).into());
+        }
+        tensor.data = data;
+    }
+    Ok(())
+}
+
+/// The largest relative difference of a tensor after one step (Euclidean norms), and of a loss
+/// over all steps.
+fn training(
+    model: &Model,
+    reference: &Reference,
+    tensors: &SafeTensors<'_>,
+) -> Outcome<(f64, f64)> {
+    let mut examples = Vec::new();
+    for pair in &reference.examples {
+        let example = Example::new(&pair.prompt, &pair.response);
+        if model.encode_example(&example, 512, 512)?.ids != pair.ids {
+            return Err(format!("{:?}: other tokens", pair.prompt).into());
+        }
+        examples.push(example);
+    }
+    let mut start = Adapter::init(&AdapterConfig::default(), model.config(), 0)?;
+    set(&mut start, tensors, "start")?;
+    let mut real = start.clone();
+    set(&mut real, tensors, "one")?;
+    let config = |steps: usize| TrainConfig {
+        steps,
+        batch_size: examples.len(),
+        learning_rate: 1e-4,
+        epsilon: 1e-6,
+        ..TrainConfig::default()
+    };
+    let mut quiet = |_| ControlFlow::Continue(());
+    let one = train(model, &start, &examples, &config(1), &mut quiet)?.adapter;
+    let mut step = 0.0_f64;
+    for ((name, ours), real) in one.tensors.iter().zip(real.tensors.values()) {
+        let square = |pair: (&f32, &f32)| f64::from(pair.0 - pair.1).powi(2);
+        let distance: f64 = ours.data.iter().zip(&real.data).map(square).sum();
+        let size: f64 = real
+            .data
+            .iter()
+            .map(|&value| f64::from(value).powi(2))
+            .sum();
+        let difference = (distance / size).sqrt();
+        if difference.is_nan() {
+            return Err(format!("{name} is not a number").into());
+        }
+        step = step.max(difference);
+    }
+    eprintln!("    one step: {step:.1e}");
+    let steps = reference.losses.len();
+    let losses = train(model, &start, &examples, &config(steps), &mut quiet)?.losses;
+    let pairs = losses.iter().zip(&reference.losses);
+    let differences = pairs.map(|(ours, real)| f64::from((ours - real) / real).abs());
+    let curve = differences.fold(
+        0.0,
+        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
+    );
+    let last = losses.last().copied().unwrap_or_default();
+    eprintln!("    {steps} steps, last loss {last:.4}: {curve:.1e}");
+    Ok((step, curve))
+}
+
+fn digest(smollm2: &Path, threads: usize) -> Outcome {
+    set_threads(threads);
+    let model = load(smollm2)?;
+    let start = Adapter::init(&AdapterConfig::default(), model.config(), 3)?;
+    // Few tokens: without fused multiply-adds in hardware a step takes seconds.
+    let examples = [Example::new("2 + 2 =", "4.")];
+    let config = TrainConfig {
+        steps: 20,
+        batch_size: 1,
+        learning_rate: 1e-3,
+        max_length: 16,
+        ..TrainConfig::default()
+    };
+    let mut quiet = |_| ControlFlow::Continue(());
+    let adapter = train(&model, &start, &examples, &config, &mut quiet)?.adapter;
+    let digest: String = adapter
+        .digest()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    println!(
+        "{}",
+        json!({ "digest": digest, "kernel": kernels::isa().name() })
+    );
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! `cargo xtask oracle tuning`: the engine against transformers, peft and torch.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::process::{cargo, exists, root, run, say};
+use crate::{Outcome, fail};
+
+const COMMAND: &str = "cargo xtask oracle tuning";
+const FILE: &str = "oracle-tuning";
+
+/// Bounds that a figure has to keep: name, unit, and the largest value that passes.
+const BOUNDS: [(&str, &str, f64); 5] = [
+    ("logits.max_abs_diff", "logits", 1e-3),
+    ("lora_step.rel_diff", "relative", 1e-5),
+    ("loss50.rel_diff", "relative", 1e-2),
+    ("adapters.read.max_abs_diff", "logits", 1e-3),
+    ("adapters.write.max_abs_diff", "logits", 1e-3),
+];
+
+/// The command.
+pub fn tuning() -> Outcome {
+    let model = root().join("models/smollm2");
+    if !model.is_dir() {
+        return fail(format!(
+            "{} is not there: `fedseal fetch smollm2` gets the model",
+            model.display()
+        ));
+    }
+    let python = python()?;
+    let folder = root().join("tests/oracles/tuning");
+    let out = root().join("target/oracle-tuning");
+    if out.exists() {
+        std::fs::remove_dir_all(&out)?;
+    }
+    say("Building the comparison");
+    let words = [
+        "build",
+        "-p",
+        "fedseal-tuning",
+        "--example",
+        "oracle_tuning",
+    ];
+    cargo(&words, &[])?;
+    say("Computing references with transformers, peft and torch");
+    let script = folder.join("reference.py");
+    run(Command::new(&python)
+        .arg(&script)
+        .arg("make")
+        .arg(&out)
+        .arg(&model))?;
+    say("Computing the same with the engine");
+    let mut figures = answer(engine().arg("compare").arg(&out).arg(&model))?;
+    let written = answer(Command::new(&python).arg(&script).arg("check").arg(&out))?;
+    if let (Value::Object(all), Value::Object(more)) = (&mut figures, written) {
+        all.extend(more);
+    }
+    say("Twenty steps with every kernel, with 1 thread and with 2");
+    let (equal, kernels) = digests(&model)?;
+    report(&figures, equal, kernels)
+}
+
+/// The Python that has the packages: `$FEDSEAL_ORACLE_PYTHON`, or one of our own.
+fn python() -> Outcome<PathBuf> {
+    if let Some(path) = std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
+        return Ok(PathBuf::from(path));
+    }
+    let folder = root().join("target/oracle-venv");
+    let python = folder.join("bin/python");
+    let wanted = root().join("tests/oracles/tuning/requirements.txt");
+    let stamp = folder.join("requirements.txt");
+    let list = std::fs::read(&wanted)?;
+    if std::fs::read(&stamp).is_ok_and(|done| done == list) {
+        return Ok(python);
+    }
+    if !exists("python3") {
+        return fail("no python3: on Debian `apt-get install python3-venv`");
+    }
+    say("Installing torch, transformers and peft into target/oracle-venv");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+    ];
+    run(Command::new(&python).args(install).arg(&wanted))?;
+    std::fs::write(stamp, list)?;
+    Ok(python)
+}
+
+fn engine() -> Command {
+    let mut command = Command::new(root().join("target/debug/examples/oracle_tuning"));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a program and reads the JSON object that it prints.
+fn answer(command: &mut Command) -> Outcome<Value> {
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        let program = command.get_program().to_string_lossy().into_owned();
+        return fail(format!("{program} ended with {}", output.status));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Whether all runs gave one digest, and how many kernels this machine has.
+fn digests(model: &Path) -> Outcome<(bool, usize)> {
+    let mut seen = Vec::new();
+    let mut kernels = 0;
+    for (kernel, threads) in [
+        ("avx512", "1"),
+        ("avx512", "2"),
+        ("avx2", "1"),
+        ("portable", "2"),
+    ] {
+        let mut command = engine();
+        command
+            .arg("digest")
+            .arg(model)
+            .arg(threads)
+            .env("FEDSEAL_KERNEL", kernel);
+        let answer = answer(&mut command)?;
+        let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+        if text("kernel") != kernel {
+            eprintln!("    {kernel}: not on this machine");
+            continue;
+        }
+        let digest = text("digest").to_owned();
+        eprintln!("    {kernel}, {threads} thread(s): {digest}");
+        kernels += usize::from(threads == "1" || kernel == "portable");
+        seen.push(digest);
+    }
+    // A machine without AVX-512 still compares threads through the kernels that it has.
+    let equal = seen.len() > 1 && seen.windows(2).all(|pair| pair[0] == pair[1]);
+    Ok((equal, kernels))
+}
+
+fn report(figures: &Value, equal: bool, kernels: usize) -> Outcome {
+    let number = |name: &str| figures.get(name).and_then(Value::as_f64);
+    let mut failures = Vec::new();
+    for (name, unit, bound) in BOUNDS {
+        let value = number(name).unwrap_or(f64::NAN);
+        eprintln!("    {name}: {value:.2e}, at most {bound:.0e}");
+        if value.is_nan() || value > bound {
+            failures.push(format!("{name} is {value:.2e}, at most {bound:.0e} passes"));
+        }
+        keep(name, value, unit)?;
+    }
+    let (same, all) = (number("greedy.equal_tokens"), number("greedy.tokens"));
+    eprintln!("    greedy.equal_tokens: {same:?} of {all:?}");
+    if same.is_none() || same != all {
+        failures.push(format!("{same:?} of {all:?} greedy tokens are equal"));
+    }
+    keep("greedy.equal_tokens", same.unwrap_or(0.0), "tokens")?;
+    keep("greedy.tokens", all.unwrap_or(0.0), "tokens")?;
+    eprintln!("    exact.digests_equal: {equal} over {kernels} kernels");
+    if !equal {
+        failures.push("the kernels gave different digests".to_owned());
+    }
+    keep("exact.digests_equal", f64::from(u8::from(equal)), "boolean")?;
+    keep("exact.kernels", kernels as f64, "kernels")?;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    fail(failures.join("\n       "))
+}
+
+fn keep(name: &str, value: f64, unit: &str) -> Outcome {
+    crate::readme::keep(FILE, COMMAND, &[(name.to_owned(), value)], unit)
+}
