@@ -5,15 +5,18 @@
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
 //! - [`test`]: every test of the project, the browser's included.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
+//! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
+mod bench;
 mod build;
 mod demo;
 mod lint;
 mod oracle;
 mod process;
+mod python;
 mod readme;
 mod setup;
 mod sweep;
@@ -38,6 +41,10 @@ cargo xtask COMMAND
   policies [--runs N]
                     run every policy alone against every check
   build             set up and build everything, run nothing
+  bench tuning [--rounds N] [train|generate]
+                    the engine beside torch + peft, transformers and llama.cpp, in turn;
+                    FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
+                    them below target
   lint              rustfmt and clippy, warnings are errors
   readme [--check]  fill the tables of README and docs from target/figures
 ";
@@ -77,6 +84,7 @@ fn main() -> ExitCode {
         "oracle" => oracle::oracle(rest),
         "policies" => build::compare(rest),
         "build" => build::everything(),
+        "bench" => bench::bench(rest),
         "lint" => lint::lint(),
         "readme" => readme::readme(rest),
         "help" | "--help" | "-h" => {

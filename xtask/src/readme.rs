@@ -46,8 +46,23 @@ pub fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &str) ->
     Ok(())
 }
 
+/// Puts figures into `target/figures/FILE.json`, in place of those of the same names.
+pub fn replace(file: &str, figures: Vec<Map<String, Value>>) -> Outcome {
+    let path = root().join("target/figures").join(format!("{file}.json"));
+    let mut all = read(&path).unwrap_or_default();
+    all.retain(|old| !figures.iter().any(|new| new.get("name") == old.get("name")));
+    all.extend(figures);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let text = serde_json::to_string_pretty(&json!({ "figures": all }))?;
+    fs::write(&path, text + "\n")?;
+    eprintln!("    written: {}", path.display());
+    Ok(())
+}
+
 /// The processor and how many of its cores there are.
-fn machine() -> String {
+pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
@@ -142,7 +157,7 @@ fn fill(text: &str) -> Outcome<String> {
 }
 
 /// `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
-/// row a share. `list NAME [PREFIX]`: one row a figure.
+/// row a share. `list NAME [PREFIX]`, `bench NAME [PREFIX]`: one row a figure.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
         [kind, name, ..] => (*kind, *name),
@@ -158,8 +173,9 @@ fn table(words: &[&str]) -> Outcome<String> {
         "sweep" => Ok(sweep(&figures)),
         "policies" => Ok(policies(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
+        "bench" => Ok(bench(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, list"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, list, bench"
         )),
     }
 }
@@ -388,6 +404,37 @@ fn list(figures: &[Map<String, Value>], prefix: &str) -> String {
         }
     }
     out
+}
+
+/// One row a figure, with whom it is of or against, and what it was measured by.
+fn bench(figures: &[Map<String, Value>], prefix: &str) -> String {
+    let mut out = String::from("| figure | value | unit | who |\n| --- | --- | --- | --- |\n");
+    let field = |figure: &Map<String, Value>, key: &str| {
+        let text = figure.get(key).and_then(Value::as_str);
+        text.unwrap_or("").to_owned()
+    };
+    let mut origin = String::new();
+    for figure in figures {
+        if !field(figure, "name").starts_with(prefix) {
+            continue;
+        }
+        // Ratios are small numbers: one more digit.
+        let value = figure.get("value").and_then(Value::as_f64).unwrap_or(0.0);
+        let value = match value {
+            value if value < 10.0 => format!("{value:.2}"),
+            value => format!("{value:.0}"),
+        };
+        let (name, unit) = (field(figure, "name"), field(figure, "unit"));
+        let peer = field(figure, "peer");
+        out.push_str(&format!("| {name} | {value} | {unit} | {peer} |\n"));
+        origin = format!(
+            "\n`{}` at {}, {}\n",
+            field(figure, "command"),
+            field(figure, "commit"),
+            field(figure, "machine")
+        );
+    }
+    out + &origin
 }
 
 fn shown(figure: &Map<String, Value>) -> String {

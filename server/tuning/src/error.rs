@@ -53,12 +53,32 @@ pub enum TuningError {
     /// A loss, gradient or weight became infinite or not a number.
     #[error("not finite: {0}")]
     NotFinite(String),
+    /// A data file, or a row of one, cannot be used.
+    #[error("{path}, {}field {field}: {problem}", row_text(*.row))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1 (the line of a JSONL file); 0 for the file as a whole.
+        row: u64,
+        /// The field, as a path into the row.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The caller's progress function asked to stop.
     #[error("stopped by the caller after {steps} steps")]
     Stopped {
         /// Optimiser steps that were finished.
         steps: usize,
     },
+}
+
+/// The row of a message, where there is one.
+fn row_text(row: u64) -> String {
+    match row {
+        0 => String::new(),
+        row => format!("row {row}, "),
+    }
 }
 
 impl TuningError {

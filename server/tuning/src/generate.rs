@@ -1,19 +1,25 @@
 //! Batched generation with a key and value cache.
 
+mod stream;
 mod tensors;
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    sync::{Mutex, PoisonError},
+};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Model, TuningError, device,
+    Adapter, Message, Model, Role, TuningError, device,
     inference::{CpuDecoder, Text, TextCache},
     lora::{Lora, to_host},
     rng::Stream,
     sampling::Sampler,
 };
+use stream::Spelling;
 use tensors::HostCache;
 
 /// How [`generate`] writes.
@@ -34,6 +40,8 @@ pub struct GenerateConfig {
     pub stop: Vec<String>,
     /// Texts that are written at once.
     pub batch_size: usize,
+    /// No text ends at an end token before it has so many tokens.
+    pub min_new_tokens: usize,
 }
 
 impl Default for GenerateConfig {
@@ -46,6 +54,7 @@ impl Default for GenerateConfig {
             seed: 0,
             stop: Vec::new(),
             batch_size: 64,
+            min_new_tokens: 0,
         }
     }
 }
@@ -72,6 +81,45 @@ impl GenerateConfig {
 /// Most prompt tokens that one pass reads at once, unless a single prompt is longer.
 const PREFILL_TOKENS: usize = 2048;
 
+/// Why a text ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// The model wrote an end token.
+    End,
+    /// A stop text came.
+    Stop,
+    /// `max_new_tokens` were written.
+    Length,
+    /// The caller asked to stop.
+    Stopped,
+}
+
+/// A finished text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generated {
+    /// The text, without special tokens and up to the first stop text.
+    pub text: String,
+    /// Tokens that were drawn, a closing end token included.
+    pub tokens: usize,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// What [`generate_stream`] tells while it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Which prompt the text answers.
+    pub prompt: usize,
+    /// What is new of it; the pieces of a text, one after the other, are the text.
+    pub text: &'a str,
+    /// Set in the last piece of a text, which may be empty.
+    pub finish: Option<Finish>,
+}
+
+/// Hears pieces, from any thread, one at a time.
+type Listener<'a> = &'a mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send);
+
 /// Continues every prompt, in its template, with the base or the base and an adapter.
 ///
 /// Returns one text a prompt, in order, without special tokens. A text ends at an end token, before
@@ -87,20 +135,39 @@ pub fn generate(
     prompts: &[String],
     config: &GenerateConfig,
 ) -> Result<Vec<String>, TuningError> {
-    let tokens = generate_tokens(model, adapter, prompts, config)?;
-    tokens
+    let prompts: Vec<Vec<Message>> = prompts
         .iter()
-        .map(|ids| finished_text(model, ids, &config.stop))
-        .collect()
+        .map(|prompt| vec![Message::new(Role::User, prompt)])
+        .collect();
+    let texts = generate_all(model, adapter, &prompts, config, None)?;
+    Ok(texts.into_iter().map(|text| text.text).collect())
 }
 
-/// [`generate`] before the tokens become text; end tokens are left out.
-pub(crate) fn generate_tokens(
+/// [`generate`] for messages of several turns, heard while it writes.
+///
+/// A piece is given as soon as later tokens cannot change it: not in the middle of a character,
+/// and not while it may be the beginning of a stop text. When `listener` breaks, every text ends
+/// where it is, with [`Finish::Stopped`].
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_stream(
     model: &Model,
     adapter: Option<&Adapter>,
-    prompts: &[String],
+    prompts: &[Vec<Message>],
     config: &GenerateConfig,
-) -> Result<Vec<Vec<u32>>, TuningError> {
+    listener: &mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send),
+) -> Result<Vec<Generated>, TuningError> {
+    generate_all(model, adapter, prompts, config, Some(listener))
+}
+
+fn generate_all(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    prompts: &[Vec<Message>],
+    config: &GenerateConfig,
+    listener: Option<Listener<'_>>,
+) -> Result<Vec<Generated>, TuningError> {
     config.validate()?;
     let engine = Engine::new(model, adapter)?;
     let room = model
@@ -110,7 +177,7 @@ pub(crate) fn generate_tokens(
         .max(1);
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
-        let mut ids = model.encode_prompt(prompt)?;
+        let mut ids = model.encode_messages(prompt)?;
         if ids.is_empty() {
             return Err(TuningError::Tokenizer(
                 "a prompt without a token".to_owned(),
@@ -124,10 +191,16 @@ pub(crate) fn generate_tokens(
     waiting
         .make_contiguous()
         .sort_by_key(|(index, ids)| (std::cmp::Reverse(ids.len()), *index));
-    let mut done = vec![Vec::new(); prompts.len()];
+    let empty = Generated {
+        text: String::new(),
+        tokens: 0,
+        finish: Finish::Length,
+    };
+    let mut done = vec![empty; prompts.len()];
     if config.max_new_tokens == 0 {
         return Ok(done);
     }
+    let listener = listener.map(|listener| Mutex::new((listener, false)));
     let waiting: Vec<_> = waiting.into();
     let finished = device::run(|| {
         let prefix = engine.read_prefix(&waiting);
@@ -136,6 +209,7 @@ pub(crate) fn generate_tokens(
             engine: &engine,
             prefix: prefix.as_ref(),
             config,
+            listener: listener.as_ref(),
         };
         // A small model stays in the caches of the processor: there, threads that write
         // texts of their own beat threads that share every product.
@@ -152,23 +226,10 @@ pub(crate) fn generate_tokens(
             .map(|lane| writer.run(waiting.iter().skip(lane).step_by(lanes).collect(), batch))
             .collect::<Result<Vec<_>, _>>()
     })?;
-    for (index, ids) in finished.into_iter().flatten() {
-        done[index] = ids;
+    for (index, text) in finished.into_iter().flatten() {
+        done[index] = text;
     }
     Ok(done)
-}
-
-/// The text of finished tokens, cut before the first stop text.
-fn finished_text(model: &Model, ids: &[u32], stop: &[String]) -> Result<String, TuningError> {
-    let mut text = model.tokenizer().decode(ids)?;
-    if let Some(end) = stop
-        .iter()
-        .filter_map(|stop| text.find(stop.as_str()))
-        .min()
-    {
-        text.truncate(end);
-    }
-    Ok(text)
 }
 
 /// A prompt's number and its tokens.
@@ -240,6 +301,8 @@ struct Row {
     index: usize,
     /// Tokens that were drawn.
     written: Vec<u32>,
+    /// The text so far, where somebody listens or stop texts are watched for.
+    spelling: Option<Spelling>,
     cache: Cache,
 }
 
@@ -248,16 +311,22 @@ enum Cache {
     Burn(HostCache),
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'l> {
     model: &'a Model,
     engine: &'a Engine<'a>,
     prefix: Option<&'a TextCache>,
     config: &'a GenerateConfig,
+    /// Who hears pieces, and whether they asked to stop.
+    listener: Option<&'a Mutex<(Listener<'l>, bool)>>,
 }
 
-impl Writer<'_> {
-    /// Answers prompts, `batch` at a time; the tokens of each, without the end token.
-    fn run(&self, prompts: Vec<&Prompt>, batch: usize) -> Result<Vec<Prompt>, TuningError> {
+impl Writer<'_, '_> {
+    /// Answers prompts, `batch` at a time.
+    fn run(
+        &self,
+        prompts: Vec<&Prompt>,
+        batch: usize,
+    ) -> Result<Vec<(usize, Generated)>, TuningError> {
         let mut waiting = VecDeque::from(prompts);
         let mut done = Vec::with_capacity(waiting.len());
         let mut rows: Vec<Row> = Vec::new();
@@ -281,15 +350,10 @@ impl Writer<'_> {
                 self.write_token(&mut rows)?;
             }
             let mut open = Vec::with_capacity(rows.len());
-            for row in rows {
-                if self.is_finished(&row)? {
-                    let mut ids = row.written;
-                    if ids.last().is_some_and(|id| self.model.eos().contains(id)) {
-                        ids.pop();
-                    }
-                    done.push((row.index, ids));
-                } else {
-                    open.push(row);
+            for mut row in rows {
+                match self.finish(&mut row)? {
+                    Some(finish) => done.push((row.index, self.text(row, finish)?)),
+                    None => open.push(row),
                 }
             }
             rows = open;
@@ -312,6 +376,8 @@ impl Writer<'_> {
                 Row {
                     index: *index,
                     written: Vec::new(),
+                    spelling: (self.listener.is_some() || !self.config.stop.is_empty())
+                        .then(Spelling::default),
                     cache,
                 }
             })
@@ -374,9 +440,18 @@ impl Writer<'_> {
             top_k,
             top_p,
         };
+        let eos = self.model.eos();
+        let mut logits = logits;
         rows.par_iter_mut()
-            .zip(logits.par_chunks_exact(vocab))
+            .zip(logits.par_chunks_exact_mut(vocab))
             .for_each(|(row, logits)| {
+                if row.written.len() < self.config.min_new_tokens {
+                    for &id in eos {
+                        if let Some(logit) = logits.get_mut(id as usize) {
+                            *logit = f32::NEG_INFINITY;
+                        }
+                    }
+                }
                 let stream = Stream::new(seed, &[0x7e87, row.index as u64]);
                 row.written
                     .push(sampler.draw(logits, stream, row.written.len() as u64));
@@ -384,22 +459,70 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn is_finished(&self, row: &Row) -> Result<bool, TuningError> {
+    /// Whether and why a text has ended, after its last token; what is new of it is told.
+    fn finish(&self, row: &mut Row) -> Result<Option<Finish>, TuningError> {
         let ended = row
             .written
             .last()
             .is_some_and(|id| self.model.eos().contains(id));
-        if ended || row.written.len() >= self.config.max_new_tokens {
-            return Ok(true);
+        let mut finish = if ended {
+            Some(Finish::End)
+        } else if row.written.len() >= self.config.max_new_tokens {
+            Some(Finish::Length)
+        } else {
+            None
+        };
+        let Some(spelling) = &mut row.spelling else {
+            return Ok(finish);
+        };
+        let ids = row
+            .written
+            .get(..row.written.len() - usize::from(ended))
+            .unwrap_or_default();
+        if spelling.grow(
+            self.model.tokenizer(),
+            ids,
+            &self.config.stop,
+            finish.is_some(),
+        )? {
+            finish = Some(Finish::Stop);
         }
-        if self.config.stop.is_empty() {
-            return Ok(false);
+        let Some(listener) = self.listener else {
+            return Ok(finish);
+        };
+        let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hear, stopped) = &mut *listener;
+        if *stopped {
+            finish = finish.or(Some(Finish::Stopped));
         }
-        let text = self.model.tokenizer().decode(&row.written)?;
-        Ok(self
-            .config
-            .stop
-            .iter()
-            .any(|stop| text.contains(stop.as_str())))
+        let text = spelling.ready(&self.config.stop, finish.is_some());
+        if !text.is_empty() || finish.is_some() {
+            let piece = Piece {
+                prompt: row.index,
+                text,
+                finish,
+            };
+            *stopped |= hear(piece).is_break();
+        }
+        Ok(finish)
+    }
+
+    /// The finished text of a row.
+    fn text(&self, row: Row, finish: Finish) -> Result<Generated, TuningError> {
+        let tokens = row.written.len();
+        let text = match row.spelling {
+            Some(spelling) => spelling.into_text(),
+            None => {
+                let end = tokens - usize::from(finish == Finish::End);
+                self.model
+                    .tokenizer()
+                    .decode(row.written.get(..end).unwrap_or_default())?
+            }
+        };
+        Ok(Generated {
+            text,
+            tokens,
+            finish,
+        })
     }
 }

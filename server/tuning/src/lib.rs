@@ -6,7 +6,8 @@
 //! (base, adapter, prompts) into texts, with the same bits every time on one CPU kernel.
 //!
 //! A reader meets, in this order: [`Model`] (a frozen base with its tokenizer and template),
-//! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`train`],
+//! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`DataFile`]
+//! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
 //!
 //! ```no_run
@@ -62,22 +63,26 @@ mod score;
 mod template;
 mod tokenizer;
 mod train;
+mod trainer;
 mod weights;
 
 pub use adapter::{Adapter, AdapterTensor};
 pub use adapter_config::{AdapterConfig, Method};
 pub use burn::tensor::Device;
 pub use config::ModelConfig;
-pub use data::{Example, Tokens};
+pub use data::{
+    Conversation, DataFile, DataFormat, DataOptions, Example, Layout, Message, Role, Tokens,
+};
 pub use device::{DeviceKind, device, fingerprint, set_threads};
 pub use error::TuningError;
 pub use family::{Architecture, Family};
-pub use generate::{GenerateConfig, generate};
+pub use generate::{Finish, GenerateConfig, Generated, Piece, generate, generate_stream};
 pub use merge::Unmerge;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use ops::RopeScaling;
 pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
-pub use score::{Score, next_logits, score};
+pub use score::{Score, next_logits, score, score_conversations};
 pub use template::Template;
 pub use tokenizer::Tokenizer;
 pub use train::{StepEvent, TrainConfig, Trained, train};
+pub use trainer::{Trainer, TrainingText};

@@ -8,8 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterTensor, Example, Method, ModelConfig, Template, Tokenizer,
-    Tokens, TuningError,
+    Adapter, AdapterConfig, AdapterTensor, Conversation, Example, Message, Method, ModelConfig,
+    Role, Template, Tokenizer, Tokens, TuningError,
     adapter_config::Part,
     decoder::Decoder,
     device,
@@ -186,7 +186,7 @@ impl Model {
         };
         // A ChatML turn ends with its own token, which need not be the first end of text.
         let turn_end = model
-            .prompt_text("x")?
+            .prompt_text(&[Message::new(Role::User, "x")])?
             .contains("<|im_start|>")
             .then(|| model.tokenizer.token_id("<|im_end|>"))
             .flatten();
@@ -274,12 +274,12 @@ impl Model {
         Ok(Adapter { tensors, config })
     }
 
-    /// The prompt with its template around it.
-    fn prompt_text(&self, prompt: &str) -> Result<String, TuningError> {
+    /// The messages with their template around them.
+    fn prompt_text(&self, messages: &[Message]) -> Result<String, TuningError> {
         match (self.template, &self.chat) {
-            (Template::Alpaca, _) => Ok(template::alpaca(prompt)),
-            (Template::Model, Some(chat)) => chat.render(prompt),
-            (Template::Model, None) | (Template::ChatMl, _) => Ok(template::chatml(prompt)),
+            (Template::Alpaca, _) => template::alpaca(messages),
+            (Template::Model, Some(chat)) => chat.render(messages),
+            (Template::Model, None) | (Template::ChatMl, _) => Ok(template::chatml(messages)),
         }
     }
 
@@ -289,10 +289,36 @@ impl Model {
     /// [`TuningError::Template`] when the model's template refuses the prompt, and the tokenizer's
     /// errors.
     pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, TuningError> {
-        let text = self.prompt_text(prompt)?;
+        self.encode_messages(&[Message::new(Role::User, prompt)])
+    }
+
+    /// The tokens of messages in their template, where the model's answer begins.
+    ///
+    /// # Errors
+    /// As [`encode_prompt`](Self::encode_prompt).
+    pub fn encode_messages(&self, messages: &[Message]) -> Result<Vec<u32>, TuningError> {
+        let text = self.prompt_text(messages)?;
         // A model's own template writes its first token itself.
         let special = self.template == Template::Alpaca;
         self.tokenizer.encode(&text, special)
+    }
+
+    /// The tokens of a conversation whose last message is learned; cut as in
+    /// [`encode_example`](Self::encode_example).
+    ///
+    /// # Errors
+    /// As [`encode_prompt`](Self::encode_prompt); [`TuningError::Config`] without messages.
+    pub fn encode_conversation(
+        &self,
+        conversation: &Conversation,
+        max_length: usize,
+        max_response: usize,
+    ) -> Result<Tokens, TuningError> {
+        let (prompt, answer) = conversation
+            .split()
+            .ok_or_else(|| TuningError::Config("a conversation without messages".to_owned()))?;
+        let prompt = self.encode_messages(prompt)?;
+        self.with_response(prompt, answer, max_length, max_response)
     }
 
     /// The tokens of an example. A response longer than `max_response` tokens is cut and gets no
@@ -308,15 +334,29 @@ impl Model {
         max_response: usize,
     ) -> Result<Tokens, TuningError> {
         let prompt = self.encode_prompt(&example.prompt)?;
-        let mut response = self.tokenizer.encode(&example.response, false)?;
+        self.with_response(prompt, &example.response, max_length, max_response)
+    }
+
+    fn with_response(
+        &self,
+        prompt: Vec<u32>,
+        response: &str,
+        max_length: usize,
+        max_response: usize,
+    ) -> Result<Tokens, TuningError> {
+        let mut response = self.tokenizer.encode(response, false)?;
         response.extend(self.end);
         response.truncate(max_response.max(1));
         self.join(prompt, response, max_length)
     }
 
-    /// A prompt and an answer without an end token.
-    pub(crate) fn encode_pair(&self, prompt: &str, answer: &str) -> Result<Tokens, TuningError> {
-        let prompt = self.encode_prompt(prompt)?;
+    /// Messages and an answer without an end token.
+    pub(crate) fn encode_scored(
+        &self,
+        prompt: &[Message],
+        answer: &str,
+    ) -> Result<Tokens, TuningError> {
+        let prompt = self.encode_messages(prompt)?;
         let answer = self.tokenizer.encode(answer, false)?;
         self.join(prompt, answer, usize::MAX)
     }

@@ -54,6 +54,26 @@ impl AdamW {
         }
     }
 
+    /// Continues after `step` steps with these moments.
+    pub(crate) fn resume(
+        config: AdamConfig,
+        step: u32,
+        moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    ) -> Self {
+        Self {
+            config,
+            step,
+            moments,
+        }
+    }
+
+    /// First and second moment of a parameter, once it was updated.
+    pub(crate) fn moments(&self, name: &str) -> Option<(&[f32], &[f32])> {
+        self.moments
+            .get(name)
+            .map(|(first, second)| (first.as_slice(), second.as_slice()))
+    }
+
     /// Begins the next step; every parameter is then updated once.
     pub(crate) fn next_step(&mut self) {
         self.step = self.step.saturating_add(1);

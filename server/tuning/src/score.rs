@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Model, Tokens, TuningError, device,
+    Adapter, Conversation, Message, Model, Role, Tokens, TuningError, device,
     kernels::loss,
     lora::{Lora, to_host},
     ops::Segments,
@@ -35,17 +35,47 @@ pub fn score(
     adapter: Option<&Adapter>,
     pairs: &[(String, String)],
 ) -> Result<Vec<Score>, TuningError> {
+    let tokens = pairs
+        .iter()
+        .map(|(prompt, answer)| model.encode_scored(&[Message::new(Role::User, prompt)], answer))
+        .collect::<Result<Vec<Tokens>, _>>()?;
+    score_tokens(model, adapter, &tokens)
+}
+
+/// The log-probability of each conversation's last message after those before it, as [`score`]
+/// gives it for pairs.
+///
+/// # Errors
+/// As [`score`]; [`TuningError::Config`] for a conversation without messages.
+pub fn score_conversations(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    conversations: &[Conversation],
+) -> Result<Vec<Score>, TuningError> {
+    let tokens = conversations
+        .iter()
+        .map(|conversation| {
+            let (prompt, answer) = conversation
+                .split()
+                .ok_or_else(|| TuningError::Config("a conversation without messages".to_owned()))?;
+            model.encode_scored(prompt, answer)
+        })
+        .collect::<Result<Vec<Tokens>, _>>()?;
+    score_tokens(model, adapter, &tokens)
+}
+
+fn score_tokens(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    tokens: &[Tokens],
+) -> Result<Vec<Score>, TuningError> {
     let lora = adapter
         .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
         .transpose()?;
-    let tokens = pairs
-        .iter()
-        .map(|(prompt, answer)| model.encode_pair(prompt, answer))
-        .collect::<Result<Vec<Tokens>, _>>()?;
     let decoder = model.decoder();
     let vocab = model.config().vocab;
-    let mut scores = Vec::with_capacity(pairs.len());
-    for part in parts(&tokens, PART_TOKENS) {
+    let mut scores = Vec::with_capacity(tokens.len());
+    for part in parts(tokens, PART_TOKENS) {
         let packed = Packed::new(part);
         let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
             let hidden = decoder.forward(

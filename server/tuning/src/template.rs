@@ -5,7 +5,7 @@ use minijinja::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::TuningError;
+use crate::{Message, Role, TuningError};
 
 /// Which text stands around a prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,16 +21,37 @@ pub enum Template {
 }
 
 /// The Alpaca text around a prompt (Taori et al. 2023, the variant without an input field).
-pub(crate) fn alpaca(prompt: &str) -> String {
-    format!(
+///
+/// # Errors
+/// [`TuningError::Template`] for more than one message: the template has no turns.
+pub(crate) fn alpaca(messages: &[Message]) -> Result<String, TuningError> {
+    let [
+        Message {
+            role: Role::User,
+            content,
+        },
+    ] = messages
+    else {
+        return Err(TuningError::Template(format!(
+            "alpaca takes one question, not {} messages; use the model's own or chat-ml",
+            messages.len()
+        )));
+    };
+    Ok(format!(
         "Below is an instruction that describes a task. Write a response that appropriately \
-         completes the request.\n\n### Instruction:\n{prompt}\n\n### Response:\n"
-    )
+         completes the request.\n\n### Instruction:\n{content}\n\n### Response:\n"
+    ))
 }
 
-/// One user turn in ChatML, open for the assistant's answer.
-pub(crate) fn chatml(prompt: &str) -> String {
-    format!("<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n")
+/// Turns in ChatML, open for the assistant's answer.
+pub(crate) fn chatml(messages: &[Message]) -> String {
+    let mut text = String::new();
+    for message in messages {
+        let (role, content) = (message.role.name(), &message.content);
+        text.push_str(&format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
+    }
+    text.push_str("<|im_start|>assistant\n");
+    text
 }
 
 /// Instructions a template may run before it counts as hostile.
@@ -79,13 +100,19 @@ impl ChatTemplate {
         })
     }
 
-    /// One user turn, open for the assistant's answer.
-    pub(crate) fn render(&self, prompt: &str) -> Result<String, TuningError> {
+    /// The messages, open for the assistant's answer.
+    pub(crate) fn render(&self, messages: &[Message]) -> Result<String, TuningError> {
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| {
+                context! { role => message.role.name(), content => message.content.as_str() }
+            })
+            .collect();
         self.environment
             .get_template("chat")
             .and_then(|template| {
                 template.render(context! {
-                    messages => [context! { role => "user", content => prompt }],
+                    messages,
                     add_generation_prompt => true,
                     bos_token => self.bos.as_str(),
                     eos_token => self.eos.as_str(),
@@ -148,7 +175,8 @@ mod tests {
     use super::*;
 
     fn render(source: &str, prompt: &str) -> Result<String, TuningError> {
-        ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned())?.render(prompt)
+        ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned())?
+            .render(&[Message::new(Role::User, prompt)])
     }
 
     #[test]
@@ -160,6 +188,30 @@ mod tests {
             "  hi ",
         );
         assert_eq!(text.unwrap(), "<s>U:hi</s>\nA:");
+    }
+
+    #[test]
+    fn turns_are_written_in_order() {
+        let messages = [
+            Message::new(Role::System, "s"),
+            Message::new(Role::User, "q"),
+            Message::new(Role::Assistant, "a"),
+            Message::new(Role::User, "r"),
+        ];
+        let source = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
+        let template = ChatTemplate::new(source.to_owned(), String::new(), String::new()).unwrap();
+        assert_eq!(
+            template.render(&messages).unwrap(),
+            "system:s;user:q;assistant:a;user:r;"
+        );
+        let text = chatml(&messages);
+        assert!(text.ends_with("<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n"));
+        assert!(alpaca(&messages).is_err());
+        assert!(
+            alpaca(&messages[1..2])
+                .unwrap()
+                .contains("### Instruction:\nq\n")
+        );
     }
 
     #[test]

@@ -6,11 +6,11 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Example, Model, Tokens, TuningError, device,
+    Adapter, Example, Model, Tokens, TuningError,
     lora::{Dropout, Lora, to_host},
     ops::{self, Segments},
-    optimizer::{AdamConfig, AdamW, clip_norm},
-    rng::Stream,
+    optimizer::AdamConfig,
+    trainer::Trainer,
 };
 
 /// How [`train`] trains. The learning rate is constant: a schedule over rounds is the caller's.
@@ -63,7 +63,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    fn validate(&self) -> Result<(), TuningError> {
+    pub(crate) fn validate(&self) -> Result<(), TuningError> {
         let bad = |text: String| Err(TuningError::Config(text));
         if self.batch_size == 0 {
             return bad("batch_size is 0".to_owned());
@@ -86,7 +86,7 @@ impl TrainConfig {
         self.adam().validate()
     }
 
-    fn adam(&self) -> AdamConfig {
+    pub(crate) fn adam(&self) -> AdamConfig {
         AdamConfig {
             beta1: self.beta1,
             beta2: self.beta2,
@@ -141,51 +141,13 @@ pub fn train(
     config: &TrainConfig,
     progress: &mut dyn FnMut(StepEvent) -> ControlFlow<()>,
 ) -> Result<Trained, TuningError> {
-    config.validate()?;
-    start.check_fits(model.config())?;
-    if examples.is_empty() {
-        return Err(TuningError::Config("no examples".to_owned()));
-    }
-    let mut adapter = start.clone();
-    let mut adam = AdamW::new(config.adam());
-    let mut losses = Vec::with_capacity(config.steps);
-    let mut total = 0;
-    let mut data = Batches::new(model, examples, config);
-    for step in 0..config.steps {
-        let batch = data.next_batch()?;
-        let tokens = batch.iter().map(|tokens| tokens.ids.len() as u64).sum();
-        let (loss, mut gradients) =
-            device::run(|| gradients(model, &adapter, &batch, config.seed, step as u64))?;
-        if config.proximal_mu > 0.0 {
-            add_proximal(&mut gradients, &adapter, start, config.proximal_mu);
-        }
-        clip_norm(&mut gradients, config.clip_norm)?;
-        adam.next_step();
-        for (name, tensor) in &mut adapter.tensors {
-            if let Some(gradient) = gradients.get(name) {
-                adam.update(name, &mut tensor.data, gradient, config.learning_rate, true);
-            }
-        }
-        losses.push(loss);
-        total += tokens;
-        let event = StepEvent {
-            step: step + 1,
-            steps: config.steps,
-            loss,
-            tokens,
-        };
+    let mut trainer = Trainer::new(model, start, examples, config)?;
+    while let Some(event) = trainer.step()? {
         if progress(event).is_break() {
-            return Err(TuningError::Stopped { steps: step + 1 });
+            return Err(TuningError::Stopped { steps: event.step });
         }
     }
-    if !adapter.is_finite() {
-        return Err(TuningError::NotFinite("the trained adapter".to_owned()));
-    }
-    Ok(Trained {
-        adapter,
-        losses,
-        tokens: total,
-    })
+    trainer.finish()
 }
 
 /// Loss and gradients of one batch.
@@ -249,23 +211,6 @@ pub(crate) fn gradients(
     Ok((loss_sum as f32, sums))
 }
 
-/// Gradient of the proximal term, `mu · (w - w₀)`.
-fn add_proximal(
-    gradients: &mut BTreeMap<String, Vec<f32>>,
-    adapter: &Adapter,
-    start: &Adapter,
-    mu: f32,
-) {
-    for (name, gradient) in gradients {
-        let (Some(now), Some(then)) = (adapter.tensors.get(name), start.tensors.get(name)) else {
-            continue;
-        };
-        for ((gradient, now), then) in gradient.iter_mut().zip(&now.data).zip(&then.data) {
-            *gradient += mu * (now - then);
-        }
-    }
-}
-
 /// Cuts a batch into runs of examples of at most `budget` tokens, at least one example each.
 pub(crate) fn parts(batch: &[Tokens], budget: usize) -> impl Iterator<Item = &[Tokens]> {
     let mut rest = batch;
@@ -317,60 +262,6 @@ impl Packed {
             }
         }
         packed
-    }
-}
-
-/// The examples in seeded order, tokenised when they are first drawn.
-struct Batches<'a> {
-    model: &'a Model,
-    examples: &'a [Example],
-    config: &'a TrainConfig,
-    tokens: Vec<Option<Tokens>>,
-    order: Vec<usize>,
-    next: usize,
-    pass: u64,
-}
-
-impl<'a> Batches<'a> {
-    fn new(model: &'a Model, examples: &'a [Example], config: &'a TrainConfig) -> Self {
-        let tokens = vec![None; examples.len()];
-        Self {
-            model,
-            examples,
-            config,
-            tokens,
-            order: Vec::new(),
-            next: 0,
-            pass: 0,
-        }
-    }
-
-    fn next_batch(&mut self) -> Result<Vec<Tokens>, TuningError> {
-        let mut batch = Vec::with_capacity(self.config.batch_size);
-        while batch.len() < self.config.batch_size {
-            if self.next == self.order.len() {
-                let stream = Stream::new(self.config.seed, &[0xda7a, self.pass]);
-                self.order = stream.permutation(self.examples.len());
-                self.next = 0;
-                self.pass += 1;
-            }
-            let index = self.order[self.next];
-            self.next += 1;
-            let slot = &mut self.tokens[index];
-            let tokens = match slot {
-                Some(tokens) => tokens.clone(),
-                None => {
-                    let tokens = self.model.encode_example(
-                        &self.examples[index],
-                        self.config.max_length,
-                        self.config.max_response_tokens,
-                    )?;
-                    slot.insert(tokens).clone()
-                }
-            };
-            batch.push(tokens);
-        }
-        Ok(batch)
     }
 }
 

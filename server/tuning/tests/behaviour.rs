@@ -488,3 +488,108 @@ fn a_merged_model_computes_what_its_adapter_did_and_returns() {
         assert_eq!(model.digest(), digest);
     }
 }
+
+#[test]
+fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
+    let model = tiny();
+    let start = adapter(&model, 0.1);
+    let config = CONFIG();
+    let whole = run(&model, &start, &config);
+    let examples = examples();
+    // After every step, so that ends of passes over the data are among them.
+    for stop in 0..=config.steps {
+        let mut trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
+        for _ in 0..stop {
+            trainer.step().unwrap().unwrap();
+        }
+        let bytes = trainer.checkpoint().unwrap();
+        drop(trainer);
+        let mut trainer = Trainer::resume(&model, &start, &examples, &config, &bytes).unwrap();
+        assert_eq!(trainer.steps(), stop);
+        while trainer.step().unwrap().is_some() {}
+        assert_eq!(trainer.finish().unwrap(), whole, "after {stop} steps");
+    }
+    let trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
+    let bytes = trainer.checkpoint().unwrap();
+    for length in [0, 31, 32, 200, bytes.len() - 1] {
+        let cut = Trainer::resume(&model, &start, &examples, &config, &bytes[..length]);
+        assert!(cut.is_err(), "{length}");
+    }
+    let mut flipped = bytes.clone();
+    flipped[300] ^= 1;
+    assert!(Trainer::resume(&model, &start, &examples, &config, &flipped).is_err());
+    let other = TrainConfig { seed: 1, ..config };
+    let error = Trainer::resume(&model, &start, &examples, &other, &bytes)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("another model"), "{error}");
+}
+
+#[test]
+fn pieces_are_heard_in_order_and_make_the_text() {
+    let model = tiny();
+    let prompts: Vec<String> = (0..9).map(|i| format!("{i} the dog")).collect();
+    let messages: Vec<Vec<Message>> = prompts
+        .iter()
+        .map(|prompt| vec![Message::new(Role::User, prompt)])
+        .collect();
+    let config = GenerateConfig {
+        temperature: 0.9,
+        max_new_tokens: 12,
+        stop: vec!["at".to_owned()],
+        ..Default::default()
+    };
+    let texts = generate(&model, None, &prompts, &config).unwrap();
+    let mut heard = vec![String::new(); prompts.len()];
+    let mut ended = vec![None; prompts.len()];
+    let streamed = generate_stream(&model, None, &messages, &config, &mut |piece| {
+        assert!(ended[piece.prompt].is_none(), "a piece after the last");
+        heard[piece.prompt].push_str(piece.text);
+        ended[piece.prompt] = piece.finish;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    for (index, generated) in streamed.iter().enumerate() {
+        assert_eq!(generated.text, texts[index]);
+        assert_eq!(heard[index], texts[index]);
+        assert_eq!(ended[index], Some(generated.finish));
+    }
+    // The first piece is the last one when the listener breaks at once.
+    let one = messages[..1].to_vec();
+    let stopped = generate_stream(&model, None, &one, &config, &mut |_| ControlFlow::Break(()));
+    let stopped = stopped.unwrap().remove(0);
+    assert!(stopped.tokens <= 12);
+    let long = GenerateConfig {
+        min_new_tokens: 20,
+        max_new_tokens: 20,
+        ..Default::default()
+    };
+    let texts = generate_stream(&model, None, &messages, &long, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    for text in texts.unwrap() {
+        assert_eq!((text.tokens, text.finish), (20, Finish::Length));
+    }
+}
+
+#[test]
+fn conversations_train_on_their_last_answer() {
+    let model = tiny();
+    let example = examples().remove(0);
+    let conversation = Conversation::from(example.clone());
+    assert_eq!(
+        model.encode_conversation(&conversation, 64, 64).unwrap(),
+        model.encode_example(&example, 64, 64).unwrap()
+    );
+    let longer = Conversation {
+        messages: [conversation.messages.clone(), conversation.messages].concat(),
+    };
+    let tokens = model.encode_conversation(&longer, 256, 64).unwrap();
+    let text = model.tokenizer().decode(&tokens.ids).unwrap();
+    assert_eq!(text.matches(&example.prompt).count(), 2);
+    let answer = model
+        .tokenizer()
+        .decode(&tokens.ids[tokens.response_start..])
+        .unwrap();
+    assert_eq!(answer.trim(), example.response);
+}

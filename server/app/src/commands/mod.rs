@@ -1,5 +1,7 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
+mod chat;
+mod engine;
 mod fetch;
 mod generate;
 mod key;
@@ -8,9 +10,11 @@ mod policy;
 mod pretrain;
 mod replay;
 mod run;
+mod score;
 mod serve;
 mod submit;
 mod table;
+mod tune;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -50,8 +54,14 @@ pub enum Command {
     Log(log::Log),
     /// Build, sign or look into policy modules.
     Policy(policy::Policy),
-    /// Answer prompts by a model, for checks by hand.
+    /// Train an adapter on data files, without any federation.
+    Tune(tune::Tune),
+    /// Answer prompts by a model.
     Generate(generate::Generate),
+    /// Talk with a model; answers are printed while they are written.
+    Chat(chat::Chat),
+    /// Log-probabilities of given answers.
+    Score(score::Score),
 }
 
 impl Command {
@@ -69,7 +79,10 @@ impl Command {
             Command::Key(command) => command.execute(),
             Command::Log(command) => command.execute(),
             Command::Policy(command) => command.execute(),
+            Command::Tune(command) => command.execute(),
             Command::Generate(command) => command.execute(),
+            Command::Chat(command) => command.execute(),
+            Command::Score(command) => command.execute(),
         }
     }
 }

@@ -1,0 +1,214 @@
+//! What the commands that use the engine by itself share: which model, which adapter, how texts
+//! are drawn, which data.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use fedseal_federation::pretraining;
+use fedseal_tuning::{
+    Adapter, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Model, ModelOptions,
+    Template,
+};
+
+use crate::failure::{Failure, Outcome};
+use crate::places::Places;
+
+/// Which model, and where it runs.
+#[derive(Args)]
+pub struct ModelChoice {
+    /// `embedded`, a name below the models folder, a Hugging Face folder or a .gguf file.
+    #[arg(long, default_value = "embedded")]
+    model: String,
+    /// The text around a prompt: the model's own template, chat-ml or alpaca.
+    #[arg(long, default_value = "model")]
+    template: TemplateName,
+    /// auto, cpu or wgpu.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Threads of the CPU device; 0: all cores. Results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TemplateName {
+    Model,
+    ChatMl,
+    Alpaca,
+}
+
+impl ModelChoice {
+    /// The name that was asked for.
+    pub fn name(&self) -> &str {
+        &self.model
+    }
+
+    /// Loads the model.
+    pub fn load(&self) -> Outcome<Model> {
+        fedseal_tuning::set_threads(self.threads);
+        let options = ModelOptions {
+            device: fedseal_tuning::device(&self.device).map_err(Failure::usage)?,
+            template: match self.template {
+                TemplateName::Model => Template::Model,
+                TemplateName::ChatMl => Template::ChatMl,
+                TemplateName::Alpaca => Template::Alpaca,
+            },
+        };
+        if self.model == "embedded" {
+            return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
+        }
+        let named = Places::find().models().join(&self.model);
+        let path = if named.exists() {
+            named
+        } else {
+            PathBuf::from(&self.model)
+        };
+        if !path.exists() {
+            return Err(
+                Failure::usage(format!("{}: there is no model", path.display()))
+                    .hint("For SmolLM2: fedseal fetch smollm2"),
+            );
+        }
+        Model::load(&path, &options)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    }
+}
+
+/// Reads an adapter: a file (a blob of a run) or the folder that `fedseal tune` writes.
+pub fn adapter(path: &Path) -> Outcome<Adapter> {
+    let file = if path.is_dir() {
+        path.join("adapter_model.safetensors")
+    } else {
+        path.to_owned()
+    };
+    let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, &error))?;
+    Adapter::from_bytes(&bytes)
+        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))
+}
+
+/// The adapter of an option.
+pub fn optional_adapter(path: Option<&Path>) -> Outcome<Option<Adapter>> {
+    path.map(adapter).transpose()
+}
+
+/// How texts are drawn.
+#[derive(Args)]
+pub struct Drawing {
+    /// 0 takes the likeliest token.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Draw among this many of the likeliest tokens; 0: all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    top_k: usize,
+    /// Draw among the likeliest tokens that together have this probability.
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f32,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// An answer ends before this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+}
+
+impl Drawing {
+    /// As the engine takes it; `turn` makes the random numbers of each turn others.
+    pub fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
+        GenerateConfig {
+            max_new_tokens: tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed.wrapping_add(turn),
+            stop: self.stop.clone(),
+            ..GenerateConfig::default()
+        }
+    }
+}
+
+/// How data files are read.
+#[derive(Args)]
+pub struct DataChoice {
+    /// Layout of the rows: alpaca, sharegpt, messages, lmsys, wildchat or pairs; by default seen
+    /// from the first row of each file.
+    #[arg(long, value_parser = layout)]
+    layout: Option<Layout>,
+    /// Longest row, bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = DataOptions::default().max_row_bytes)]
+    max_row_bytes: usize,
+    /// Pass over rows that cannot be read, instead of stopping at the first.
+    #[arg(long)]
+    skip_bad: bool,
+    /// At most so many conversations of all files together.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+fn layout(name: &str) -> Result<Layout, String> {
+    Layout::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = Layout::ALL.iter().map(|layout| layout.name()).collect();
+        format!("known layouts: {}", known.join(", "))
+    })
+}
+
+/// What was read of a file.
+#[derive(serde::Serialize)]
+pub struct FileRead {
+    /// The file.
+    pub file: String,
+    /// JSON, JSONL or Parquet.
+    pub format: &'static str,
+    /// Layout of its rows.
+    pub layout: &'static str,
+    /// Conversations that were taken.
+    pub conversations: usize,
+    /// Rows without an answer.
+    pub skipped: u64,
+    /// Rows that could not be read and were passed over.
+    pub bad: u64,
+}
+
+impl DataChoice {
+    /// Reads every file, in order.
+    pub fn read(&self, files: &[PathBuf]) -> Outcome<(Vec<Conversation>, Vec<FileRead>)> {
+        let options = DataOptions {
+            layout: self.layout,
+            max_row_bytes: self.max_row_bytes,
+        };
+        let limit = self.limit.unwrap_or(usize::MAX);
+        let mut all = Vec::new();
+        let mut files_read = Vec::new();
+        for path in files {
+            if all.len() >= limit {
+                break;
+            }
+            let mut rows = DataFile::open(path, &options).map_err(Failure::usage)?;
+            let (before, mut bad) = (all.len(), 0);
+            while all.len() < limit {
+                match rows.next() {
+                    Some(Ok(conversation)) => all.push(conversation),
+                    Some(Err(_)) if self.skip_bad => bad += 1,
+                    Some(Err(error)) => {
+                        return Err(Failure::usage(error)
+                            .hint("--skip-bad passes over rows that cannot be read."));
+                    }
+                    None => break,
+                }
+            }
+            files_read.push(FileRead {
+                file: path.display().to_string(),
+                format: rows.format().name(),
+                layout: rows.layout().name(),
+                conversations: all.len() - before,
+                skipped: rows.skipped(),
+                bad,
+            });
+        }
+        if all.is_empty() {
+            return Err(Failure::usage(
+                "no row of these files has an answer to learn from",
+            ));
+        }
+        Ok((all, files_read))
+    }
+}

@@ -1,0 +1,106 @@
+//! `fedseal score`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fedseal_tuning::{Conversation, Example, Score as Scored};
+use serde_json::json;
+
+use super::engine::{self, DataChoice, ModelChoice};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// Says how likely a model finds given answers: the sum of the log-probabilities of an answer's
+/// tokens after its prompt, in nats.
+#[derive(Args)]
+pub struct Score {
+    /// Answers to score after --prompt.
+    #[arg(requires = "prompt", required_unless_present = "data")]
+    answers: Vec<String>,
+    /// The prompt before every answer.
+    #[arg(long, value_name = "TEXT", conflicts_with = "data")]
+    prompt: Option<String>,
+    /// Data files instead: the last answer of every conversation after what stands before it.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: DataChoice,
+    #[command(flatten)]
+    model: ModelChoice,
+    /// An adapter: a file (a blob of a run) or a folder of `fedseal tune`.
+    #[arg(long, value_name = "PATH")]
+    adapter: Option<PathBuf>,
+    /// Print one JSON object an answer: prompt, answer, logprob, tokens.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Conversations that are scored before their results are printed.
+const BATCH: usize = 256;
+
+impl Score {
+    /// Prints one line an answer, and the mean of all.
+    pub fn execute(self) -> Outcome {
+        let conversations: Vec<Conversation> = match &self.prompt {
+            Some(prompt) => self
+                .answers
+                .iter()
+                .map(|answer| Example::new(prompt, answer).into())
+                .collect(),
+            None => self.reading.read(&self.data)?.0,
+        };
+        let adapter = engine::optional_adapter(self.adapter.as_deref())?;
+        let model = self.model.load()?;
+        if !self.json {
+            output::line(format!(
+                "{:>10}  {:>6}  {:>9}  answer",
+                "logprob", "tokens", "per token"
+            ));
+        }
+        let (mut sum, mut tokens) = (0.0, 0);
+        for batch in conversations.chunks(BATCH) {
+            let scores = fedseal_tuning::score_conversations(&model, adapter.as_ref(), batch)
+                .map_err(Failure::new)?;
+            for (conversation, score) in batch.iter().zip(scores) {
+                sum += score.logprob_sum;
+                tokens += score.tokens;
+                self.print(conversation, score);
+            }
+        }
+        if !self.json {
+            let mean = sum / tokens.max(1) as f64;
+            output::line(format!(
+                "{} answers, {tokens} tokens, {mean:.4} nats a token, perplexity {:.3}",
+                conversations.len(),
+                (-mean).exp()
+            ));
+        }
+        Ok(())
+    }
+
+    fn print(&self, conversation: &Conversation, score: Scored) {
+        let (prompt, answer) = conversation.split().unwrap_or_default();
+        if self.json {
+            let prompt = match (prompt, conversation.as_example()) {
+                (_, Some(example)) => json!(example.prompt),
+                (messages, None) => json!(messages),
+            };
+            output::line(json!({
+                "prompt": prompt, "answer": answer,
+                "logprob": score.logprob_sum, "tokens": score.tokens,
+            }));
+            return;
+        }
+        let shown: String = answer
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(60)
+            .collect();
+        output::line(format!(
+            "{:>10.3}  {:>6}  {:>9.4}  {shown}",
+            score.logprob_sum,
+            score.tokens,
+            score.logprob_sum / score.tokens.max(1) as f64
+        ));
+    }
+}

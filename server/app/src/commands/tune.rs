@@ -1,0 +1,362 @@
+//! `fedseal tune DATA... --out DIR`
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use fedseal_tuning::{
+    Adapter, AdapterConfig, Conversation, Model, StepEvent, TrainConfig, Trainer,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::engine::{self, DataChoice, ModelChoice};
+use crate::failure::{Failure, Outcome};
+use crate::{output, stop};
+
+/// Trains an adapter on data files and writes it as PEFT reads it. A training that was stopped or
+/// killed goes on with --resume and ends with the same digest.
+#[derive(Args)]
+pub struct Tune {
+    /// Data files: JSON, JSONL or Parquet.
+    #[arg(required = true)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: DataChoice,
+    /// Learn every answer of a conversation, or its last one.
+    #[arg(long, default_value = "every")]
+    answers: Answers,
+    #[command(flatten)]
+    model: ModelChoice,
+    /// Folder of the adapter.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on from the checkpoint in DIR, where there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Write a checkpoint after every N steps.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: u64,
+    /// Start from this adapter instead of a fresh one; its shape is kept.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["rank", "alpha", "dropout", "targets"])]
+    start: Option<PathBuf>,
+    /// Inner width of the adapter's matrices.
+    #[arg(long)]
+    rank: Option<usize>,
+    /// Their product is scaled by alpha / rank; by default twice the rank.
+    #[arg(long)]
+    alpha: Option<f32>,
+    /// Share of the inputs that training sets to zero.
+    #[arg(long)]
+    dropout: Option<f32>,
+    /// Matrices that carry a pair, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj,
+    /// down_proj.
+    #[arg(long, value_delimiter = ',')]
+    targets: Option<Vec<String>>,
+    /// Passes over the data.
+    #[arg(long, default_value_t = 1.0, conflicts_with = "steps")]
+    epochs: f64,
+    /// Optimiser steps, instead of --epochs.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Examples a step.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    batch_size: u64,
+    /// Learning rate of AdamW.
+    #[arg(long, default_value_t = 2e-4)]
+    learning_rate: f32,
+    /// Longest example, tokens.
+    #[arg(long, default_value_t = 512)]
+    max_length: usize,
+    /// Decoupled weight decay.
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f32,
+    /// Names the start, the order of the data and the dropout.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print events as JSON, one a line.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Answers {
+    Every,
+    Last,
+}
+
+/// The checkpoint's name in the folder of the adapter.
+const CHECKPOINT: &str = "checkpoint.bin";
+/// The record of how an adapter was made.
+const RECORD: &str = "tune.json";
+
+impl Tune {
+    /// Reads, trains, writes.
+    pub fn execute(self) -> Outcome {
+        let checkpoint = self.out.join(CHECKPOINT);
+        self.check_folder(&checkpoint)?;
+        let (conversations, files) = self.reading.read(&self.data)?;
+        let examples: Vec<Conversation> = match self.answers {
+            Answers::Last => conversations,
+            Answers::Every => conversations
+                .iter()
+                .flat_map(Conversation::every_answer)
+                .collect(),
+        };
+        let model = self.model.load()?;
+        let start = self.start(&model)?;
+        let config = self.config(examples.len())?;
+        let show = Show::new(self.json, self.quiet, config.steps);
+        for file in &files {
+            show.event(
+                "data",
+                json!(file),
+                &format!(
+                    "{}: {} ({}), {} conversations, {} rows without an answer, {} passed over",
+                    file.file, file.format, file.layout, file.conversations, file.skipped, file.bad
+                ),
+            );
+        }
+        std::fs::create_dir_all(&self.out).map_err(|error| Failure::io(&self.out, &error))?;
+        let mut trainer = match self.resume && checkpoint.exists() {
+            false => Trainer::new(&model, &start, &examples, &config).map_err(Failure::usage)?,
+            true => {
+                let bytes =
+                    std::fs::read(&checkpoint).map_err(|error| Failure::io(&checkpoint, &error))?;
+                Trainer::resume(&model, &start, &examples, &config, &bytes).map_err(|error| {
+                    Failure::usage(format!("{}: {error}", checkpoint.display())).hint(
+                        "Give the arguments and data of the training that wrote it, or another --out.",
+                    )
+                })?
+            }
+        };
+        let parameters: usize = start.tensors.values().map(|tensor| tensor.data.len()).sum();
+        show.event(
+            "start",
+            json!({ "examples": examples.len(), "steps": config.steps, "done": trainer.steps(),
+                    "parameters": parameters }),
+            &format!(
+                "{} examples, {} steps of {}, {parameters} trained parameters{}",
+                examples.len(),
+                config.steps,
+                config.batch_size,
+                match trainer.steps() {
+                    0 => String::new(),
+                    done => format!("; going on after step {done}"),
+                }
+            ),
+        );
+        stop::watch("stopping after this step; --resume goes on");
+        let clock = Instant::now();
+        let begun = trainer.steps();
+        let mut tokens = 0;
+        while let Some(event) = trainer.step().map_err(Failure::new)? {
+            tokens += event.tokens;
+            let speed = tokens as f64 / clock.elapsed().as_secs_f64();
+            show.step(event, speed);
+            let last = event.step == event.steps;
+            let due = (event.step as u64).is_multiple_of(self.checkpoint_every);
+            if (due || stop::asked()) && !last {
+                let bytes = trainer.checkpoint().map_err(Failure::new)?;
+                write_whole(&checkpoint, &bytes)?;
+                let text = json!({ "step": event.step, "file": checkpoint.display().to_string() });
+                show.quiet_event("checkpoint", text);
+            }
+            if stop::asked() && !last {
+                show.end();
+                return Err(Failure::new(format!(
+                    "stopped after step {} of {}",
+                    event.step, event.steps
+                ))
+                .hint("The same command with --resume goes on."));
+            }
+        }
+        show.end();
+        let seconds = clock.elapsed().as_secs_f64();
+        let steps = trainer.steps() - begun;
+        let trained = trainer.finish().map_err(Failure::new)?;
+        let loss = trained.losses.last().copied();
+        self.write(&model, &start, &config, &trained, &files)?;
+        let _ = std::fs::remove_file(&checkpoint);
+        let digest = hex(&trained.adapter.digest());
+        let name = self.out.display();
+        show.event(
+            "finished",
+            json!({ "adapter": digest, "dir": name.to_string(), "seconds": seconds,
+                    "steps": steps, "loss": loss }),
+            &format!(
+                "{name}: adapter {digest}, last loss {:.4}, {steps} steps in {}",
+                loss.unwrap_or(f32::NAN),
+                output::duration(seconds)
+            ),
+        );
+        Ok(())
+    }
+
+    /// A folder with an adapter or a checkpoint in it is nothing to write over by accident.
+    fn check_folder(&self, checkpoint: &Path) -> Outcome {
+        let name = self.out.display();
+        if self.out.join(RECORD).exists() {
+            let failure = Failure::usage(format!("{name}: there is a finished adapter already"));
+            return Err(failure.hint("Name another folder with --out."));
+        }
+        if checkpoint.exists() && !self.resume {
+            let failure = Failure::usage(format!("{name}: there is an unfinished training"));
+            return Err(
+                failure.hint("--resume goes on with it; or name another folder with --out.")
+            );
+        }
+        Ok(())
+    }
+
+    fn start(&self, model: &Model) -> Outcome<Adapter> {
+        if let Some(path) = &self.start {
+            return engine::adapter(path);
+        }
+        let mut config = AdapterConfig::default();
+        if let Some(rank) = self.rank {
+            config.rank = rank;
+        }
+        // As PEFT's users mostly have it.
+        config.alpha = self.alpha.unwrap_or(2.0 * config.rank as f32);
+        if let Some(dropout) = self.dropout {
+            config.dropout = dropout;
+        }
+        if let Some(targets) = &self.targets {
+            config.targets.clone_from(targets);
+        }
+        Adapter::init(&config, model.config(), self.seed).map_err(Failure::usage)
+    }
+
+    fn config(&self, examples: usize) -> Outcome<TrainConfig> {
+        let batch_size = self.batch_size as usize;
+        let steps = match self.steps {
+            Some(steps) => steps,
+            None if self.epochs.is_finite() && self.epochs > 0.0 => {
+                (examples as f64 * self.epochs / batch_size as f64).ceil() as usize
+            }
+            None => return Err(Failure::usage("--epochs must be above 0")),
+        };
+        Ok(TrainConfig {
+            steps,
+            batch_size,
+            learning_rate: self.learning_rate,
+            max_length: self.max_length,
+            max_response_tokens: self.max_length,
+            weight_decay: self.weight_decay,
+            seed: self.seed,
+            ..TrainConfig::default()
+        })
+    }
+
+    /// The adapter as PEFT reads it, then the record: who finds the record finds a whole adapter.
+    fn write(
+        &self,
+        model: &Model,
+        start: &Adapter,
+        config: &TrainConfig,
+        trained: &fedseal_tuning::Trained,
+        files: &[engine::FileRead],
+    ) -> Outcome {
+        trained.adapter.save_peft(&self.out).map_err(Failure::new)?;
+        let record = json!({
+            "model": { "name": self.model.name(), "digest": hex(&model.digest()) },
+            "engine": fedseal_tuning::fingerprint(model),
+            "start": hex(&start.digest()),
+            "adapter": hex(&trained.adapter.digest()),
+            "training": config,
+            "data": files,
+            "tokens": trained.tokens,
+            "losses": trained.losses,
+        });
+        write_whole(&self.out.join(RECORD), format!("{record:#}\n").as_bytes())
+    }
+}
+
+/// Writes a file that is there as a whole or not at all, also after a power cut.
+fn write_whole(path: &Path, bytes: &[u8]) -> Outcome {
+    let new = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent().filter(|folder| folder.is_dir()) {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|error| Failure::io(path, &error))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Progress for people (standard error) or events for programs (standard output).
+struct Show {
+    json: bool,
+    quiet: bool,
+    bar: Option<ProgressBar>,
+}
+
+impl Show {
+    fn new(json: bool, quiet: bool, steps: usize) -> Self {
+        let bar = (!json && !quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar =
+                ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template(
+                "{elapsed_precise} {bar:32} {pos}/{len} {wide_msg} ETA {eta}",
+            );
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Show { json, quiet, bar }
+    }
+
+    fn event(&self, name: &str, mut fields: serde_json::Value, text: &str) {
+        if self.json {
+            fields["event"] = name.into();
+            output::line(fields);
+        } else if name == "finished" {
+            output::line(text);
+        } else if let Some(bar) = &self.bar {
+            bar.println(text);
+        } else if !self.quiet {
+            eprintln!("    {text}");
+        }
+    }
+
+    /// An event that people need not see.
+    fn quiet_event(&self, name: &str, mut fields: serde_json::Value) {
+        if self.json {
+            fields["event"] = name.into();
+            output::line(fields);
+        }
+    }
+
+    fn step(&self, event: StepEvent, speed: f64) {
+        let text = format!("loss {:.4}, {speed:.0} tokens/s", event.loss);
+        if self.json {
+            output::line(json!({
+                "event": "step", "step": event.step, "steps": event.steps, "loss": event.loss,
+                "tokens": event.tokens, "tokens_per_second": speed,
+            }));
+        } else if let Some(bar) = &self.bar {
+            bar.set_position(event.step as u64);
+            bar.set_message(text);
+        } else if !self.quiet && (event.step.is_multiple_of(10) || event.step == event.steps) {
+            eprintln!("    step {} of {}: {text}", event.step, event.steps);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

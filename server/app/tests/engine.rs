@@ -1,0 +1,260 @@
+//! The commands that use the engine by itself, as a user runs them: the binary, files, exit codes.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn fedseal(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fedseal"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The JSON objects that a command prints, one a line.
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Twelve pairs of which the second half has another answer.
+fn data(dir: &Path) -> String {
+    let path = dir.join("pairs.jsonl");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for i in 0..12 {
+        let row = serde_json::json!({
+            "instruction": format!("Say a word about colour {i}."), "output": format!("Blue {i}."),
+        });
+        writeln!(file, "{row}").unwrap();
+    }
+    path.display().to_string()
+}
+
+#[test]
+fn tune_writes_an_adapter_that_generate_and_score_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("adapter"));
+    let out = out.display().to_string();
+    let tune = [
+        "tune",
+        &data,
+        "--out",
+        &out,
+        "--steps",
+        "6",
+        "--batch-size",
+        "4",
+    ];
+    let tune = [
+        &tune[..],
+        &["--learning-rate", "0.01", "--rank", "4", "--json"],
+    ]
+    .concat();
+    let events = lines(&fedseal(&tune));
+    let names: Vec<&str> = events.iter().filter_map(|e| e["event"].as_str()).collect();
+    assert_eq!(names[..2], ["data", "start"]);
+    assert_eq!(names.iter().filter(|name| **name == "step").count(), 6);
+    assert_eq!(events[0]["layout"], "alpaca");
+    assert_eq!(events[0]["conversations"], 12);
+    let finished = events.last().unwrap();
+    assert_eq!(finished["event"], "finished");
+    for file in [
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tune.json",
+    ] {
+        assert!(Path::new(&out).join(file).exists(), "{file}");
+    }
+    assert!(!Path::new(&out).join("checkpoint.bin").exists());
+    // A finished adapter is not written over.
+    let again = fedseal(&tune);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("finished adapter"));
+
+    let score = |adapter: &[&str]| {
+        let arguments = ["score", "--data", &data, "--json"];
+        let rows = lines(&fedseal(&[&arguments[..], adapter].concat()));
+        assert_eq!(rows.len(), 12);
+        rows.iter()
+            .filter_map(|row| row["logprob"].as_f64())
+            .sum::<f64>()
+    };
+    assert!(
+        score(&["--adapter", &out]) > score(&[]) + 1.0,
+        "nothing was learned"
+    );
+
+    let generate = [
+        "generate",
+        "Say a word about colour 3.",
+        "--adapter",
+        &out,
+        "--json",
+    ];
+    let answers = lines(&fedseal(&[&generate[..], &["--tokens", "5"]].concat()));
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0]["tokens"].as_u64().unwrap() <= 5);
+    assert_eq!(answers[0]["prompt"], "Say a word about colour 3.");
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = |name: &str| dir.path().join(name).display().to_string();
+    let (whole, parts) = (out("whole"), out("parts"));
+    let arguments = |out: &str| {
+        let all = [
+            "tune",
+            &data,
+            "--steps",
+            "40",
+            "--batch-size",
+            "4",
+            "--rank",
+            "4",
+            "--json",
+        ];
+        let all = [&all[..], &["--checkpoint-every", "1", "--out", out]].concat();
+        all.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let digest = |output: Output| lines(&output).last().unwrap()["adapter"].clone();
+    let run =
+        |arguments: &[String]| fedseal(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let expected = digest(run(&arguments(&whole)));
+
+    // Killed at its first checkpoint, in the middle of whatever it does then.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fedseal"))
+        .args(arguments(&parts))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = Path::new(&parts).join("checkpoint.bin");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    if Path::new(&parts).join("tune.json").exists() {
+        panic!("it was finished before it could be killed");
+    }
+    let refused = run(&arguments(&parts));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("--resume"));
+    let resume = [arguments(&parts), vec!["--resume".to_owned()]].concat();
+    assert_eq!(digest(run(&resume)), expected);
+}
+
+#[test]
+fn chat_answers_line_by_line_and_remembers() {
+    let run = |input: &str, more: &[&str]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fedseal"))
+            .args([&["chat", "--tokens", "6", "--json"], more].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        lines(&child.wait_with_output().unwrap())
+    };
+    let rows = run("Say hello.\n\nSay hello.\n/new\nSay hello.\n", &[]);
+    let answers: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row.get("answer").is_some())
+        .collect();
+    assert_eq!(answers.len(), 3);
+    // After /new nothing is remembered.
+    assert_eq!(answers[0], answers[2]);
+    let mut pieces = String::new();
+    for row in &rows {
+        if let Some(piece) = row["piece"].as_str() {
+            pieces.push_str(piece);
+        } else {
+            assert_eq!(row["answer"], pieces.as_str());
+            pieces.clear();
+        }
+    }
+    let first = answers[0]["answer"].as_str().unwrap();
+    if let Some(stop) = first.chars().nth(2) {
+        let stop = stop.to_string();
+        let rows = run("Say hello.\n", &["--stop", &stop]);
+        let answer = rows.last().unwrap();
+        assert_eq!(answer["finish"], "stop");
+        assert!(!answer["answer"].as_str().unwrap().contains(&stop));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_file_row_and_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.jsonl");
+    std::fs::write(
+        &bad,
+        "{\"instruction\": \"a\", \"output\": \"b\"}\n{\"instruction\": \"a\", \"output\": 3}\n",
+    )
+    .unwrap();
+    let (bad, out) = (
+        bad.display().to_string(),
+        dir.path().join("out").display().to_string(),
+    );
+    let tune = fedseal(&["tune", &bad, "--out", &out]);
+    let message = text(&tune.stderr);
+    assert_eq!(tune.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains(&format!("{bad}, row 2, field output: a number")),
+        "{message}"
+    );
+    assert!(message.contains("--skip-bad"), "{message}");
+    let skipping = [
+        "tune",
+        &bad,
+        "--out",
+        &out,
+        "--skip-bad",
+        "--json",
+        "--steps",
+        "1",
+    ];
+    assert_eq!(lines(&fedseal(&skipping))[0]["bad"], 1);
+    let nothing = fedseal(&["score", "--data", "/no/such/file"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(text(&nothing.stderr).contains("/no/such/file"));
+    let model = fedseal(&["generate", "x", "--model", "no-such-model"]);
+    assert_eq!(model.status.code(), Some(2));
+    assert!(text(&model.stderr).contains("no-such-model"));
+}
+
+#[test]
+fn answers_are_scored_after_their_prompt() {
+    let rows = lines(&fedseal(&[
+        "score",
+        "--prompt",
+        "Say hello.",
+        "--json",
+        "Hello.",
+        "zq zq",
+    ]));
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[1]["answer"], "zq zq");
+    let per_token =
+        |row: &Value| row["logprob"].as_f64().unwrap() / row["tokens"].as_f64().unwrap();
+    assert!(per_token(&rows[0]) < 0.0);
+    assert!(per_token(&rows[0]) > per_token(&rows[1]));
+    let shown = fedseal(&["score", "--prompt", "Say hello.", "Hello."]);
+    assert!(text(&shown.stdout).contains("perplexity"));
+}

@@ -1,0 +1,148 @@
+//! Messages of several turns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Example;
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that stand before the conversation.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The name that chat templates know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said, without any template around it.
+    pub content: String,
+}
+
+impl Message {
+    /// A message from anything that can become a string.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+        }
+    }
+}
+
+/// Messages up to an answer: what stands before it is the prompt, the last message is learned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Conversation {
+    /// In order; the last one is the assistant's.
+    pub messages: Vec<Message>,
+}
+
+impl Conversation {
+    /// The messages up to the last answer that is not blank; `None` when there is no answer, or
+    /// nothing before it. Rows of public sets often end with a question, or have empty answers.
+    pub fn up_to_last_answer(mut messages: Vec<Message>) -> Option<Self> {
+        let end = messages.iter().rposition(|message| {
+            message.role == Role::Assistant && !message.content.trim().is_empty()
+        })?;
+        messages.truncate(end + 1);
+        (end > 0).then_some(Self { messages })
+    }
+
+    /// One conversation an answer, each with all that stands before it: in order, so that every
+    /// answer is learned once. Blank answers are left out.
+    pub fn every_answer(&self) -> Vec<Self> {
+        self.messages
+            .iter()
+            .enumerate()
+            .filter(|(index, message)| {
+                *index > 0 && message.role == Role::Assistant && !message.content.trim().is_empty()
+            })
+            .filter_map(|(index, _)| {
+                let messages = self.messages.get(..=index)?.to_vec();
+                Some(Self { messages })
+            })
+            .collect()
+    }
+
+    /// The prompt's messages and the answer; `None` for a conversation without messages.
+    pub fn split(&self) -> Option<(&[Message], &str)> {
+        let (answer, prompt) = self.messages.split_last()?;
+        Some((prompt, &answer.content))
+    }
+
+    /// As a pair, when it is one question and one answer.
+    pub fn as_example(&self) -> Option<Example> {
+        match self.messages.as_slice() {
+            [question, answer] if question.role == Role::User => {
+                Some(Example::new(&question.content, &answer.content))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Example> for Conversation {
+    fn from(example: Example) -> Self {
+        Self {
+            messages: vec![
+                Message::new(Role::User, example.prompt),
+                Message::new(Role::Assistant, example.response),
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(texts: &[(Role, &str)]) -> Vec<Message> {
+        texts
+            .iter()
+            .map(|(role, text)| Message::new(*role, *text))
+            .collect()
+    }
+
+    #[test]
+    fn every_answer_is_learned_once_with_what_stands_before_it() {
+        use Role::{Assistant, System, User};
+        let all = messages(&[
+            (System, "s"),
+            (User, "a"),
+            (Assistant, "b"),
+            (User, "c"),
+            (Assistant, " "),
+            (User, "d"),
+            (Assistant, "e"),
+            (User, "f"),
+        ]);
+        let conversation = Conversation::up_to_last_answer(all).unwrap();
+        assert_eq!(conversation.messages.len(), 7);
+        let answers = conversation.every_answer();
+        let lengths: Vec<usize> = answers.iter().map(|part| part.messages.len()).collect();
+        assert_eq!(lengths, [3, 7]);
+        assert_eq!(answers[0].split().unwrap().1, "b");
+        assert_eq!(answers[1], conversation);
+        assert!(answers[0].as_example().is_none());
+        let blank = messages(&[(User, "a"), (Assistant, "\n")]);
+        assert!(Conversation::up_to_last_answer(blank).is_none());
+        let alone = messages(&[(Assistant, "hello")]);
+        assert!(Conversation::up_to_last_answer(alone).is_none());
+    }
+}

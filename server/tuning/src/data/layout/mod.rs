@@ -1,0 +1,154 @@
+//! The layouts of rows, one file each: which fields hold what.
+
+mod alpaca;
+mod chat;
+mod lmsys;
+mod messages;
+mod pairs;
+mod sharegpt;
+mod wildchat;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Conversation, Fault};
+
+/// A row: an object of a JSON file, or a row of a Parquet file as one.
+pub(super) type Row = Map<String, Value>;
+
+/// How a row holds a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `instruction`, `input` (may be absent), `output`.
+    Alpaca,
+    /// `conversations`: a list of `{from, value}`.
+    ShareGpt,
+    /// `messages`: a list of `{role, content}`.
+    Messages,
+    /// LMSYS-Chat-1M: `conversation_id` and `conversation`, a list of `{role, content}`.
+    Lmsys,
+    /// WildChat: `conversation_hash` and `conversation`, a list of `{role, content, ..}`.
+    WildChat,
+    /// `prompt` and `response` (or `completion`).
+    Pairs,
+}
+
+impl Layout {
+    /// Every layout, in the order in which a first row is tried.
+    pub const ALL: [Self; 6] = [
+        Self::Alpaca,
+        Self::ShareGpt,
+        Self::Messages,
+        Self::WildChat,
+        Self::Lmsys,
+        Self::Pairs,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+            Self::ShareGpt => "sharegpt",
+            Self::Messages => "messages",
+            Self::Lmsys => "lmsys",
+            Self::WildChat => "wildchat",
+            Self::Pairs => "pairs",
+        }
+    }
+
+    /// The layout of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.name() == name)
+    }
+
+    /// The fields that it reads; others need not be decoded.
+    pub(super) fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Alpaca => alpaca::FIELDS,
+            Self::ShareGpt => sharegpt::FIELDS,
+            Self::Messages => messages::FIELDS,
+            Self::Lmsys => lmsys::FIELDS,
+            Self::WildChat => wildchat::FIELDS,
+            Self::Pairs => pairs::FIELDS,
+        }
+    }
+
+    /// Whether a row looks like it, by its fields' names.
+    fn fits(self, row: &Row) -> bool {
+        match self {
+            Self::Alpaca => alpaca::fits(row),
+            Self::ShareGpt => sharegpt::fits(row),
+            Self::Messages => messages::fits(row),
+            Self::Lmsys => lmsys::fits(row),
+            Self::WildChat => wildchat::fits(row),
+            Self::Pairs => pairs::fits(row),
+        }
+    }
+
+    /// The layout of a first row.
+    pub(super) fn detect(row: &Row) -> Result<Self, Fault> {
+        Self::ALL
+            .into_iter()
+            .find(|layout| layout.fits(row))
+            .ok_or_else(|| {
+                let found: Vec<&str> = row.keys().map(String::as_str).take(12).collect();
+                let known: Vec<String> = Self::ALL
+                    .iter()
+                    .map(|layout| format!("{} ({})", layout.name(), layout.fields().join(", ")))
+                    .collect();
+                Fault::new(
+                    "layout",
+                    format!(
+                        "not recognised from the fields {found:?}; known: {}",
+                        known.join("; ")
+                    ),
+                )
+            })
+    }
+
+    /// The conversation of a row; `None` for one without an answer to learn.
+    pub(super) fn read(self, row: &Row) -> Result<Option<Conversation>, Fault> {
+        match self {
+            Self::Alpaca => alpaca::read(row),
+            Self::ShareGpt => sharegpt::read(row),
+            Self::Messages => messages::read(row),
+            Self::Lmsys => lmsys::read(row),
+            Self::WildChat => wildchat::read(row),
+            Self::Pairs => pairs::read(row),
+        }
+    }
+}
+
+/// The text of a field, which must be there.
+fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
+    match row.get(field) {
+        Some(Value::String(text)) => Ok(text),
+        None | Some(Value::Null) => Err(Fault::new(field, "missing")),
+        Some(other) => Err(Fault::new(field, not_a_text(other))),
+    }
+}
+
+/// The text of a field, which must not be blank.
+fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
+    let text = text(row, field)?.trim();
+    if text.is_empty() {
+        return Err(Fault::new(field, "empty"));
+    }
+    Ok(text)
+}
+
+fn not_a_text(value: &Value) -> String {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("{kind}, where a text is expected")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! ShareGPT: `conversations`, a list of `{from, value}`.
+
+use super::{Row, chat};
+use crate::data::{Conversation, Fault};
+
+pub(super) const FIELDS: &[&str] = &["conversations"];
+
+pub(super) fn fits(row: &Row) -> bool {
+    row.contains_key("conversations")
+}
+
+pub(super) fn read(row: &Row) -> Result<Option<Conversation>, Fault> {
+    chat::read(row, "conversations", "from", "value")
+}

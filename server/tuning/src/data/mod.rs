@@ -1,0 +1,74 @@
+//! What goes in: instruction pairs, conversations, their tokens, and the files they come from.
+//!
+//! [`Example`] is one prompt and its answer, the unit of federated rounds. [`Conversation`] is
+//! what files hold: messages of several turns. [`DataFile`] streams conversations from a file; its
+//! format (JSON, JSONL, Parquet) is seen from the bytes, its [`Layout`] (Alpaca, ShareGPT, ...)
+//! from the first row, unless named. One file a format below `format`, one a layout below `layout`.
+
+mod conversation;
+mod file;
+mod format;
+mod layout;
+mod limits;
+
+use serde::{Deserialize, Serialize};
+
+pub use conversation::{Conversation, Message, Role};
+pub use file::{DataFile, DataFormat, DataOptions};
+pub use layout::Layout;
+
+/// One instruction and the response to learn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// What the user asks, without any template around it.
+    pub prompt: String,
+    /// What the model shall answer.
+    pub response: String,
+}
+
+impl Example {
+    /// A pair from anything that can become two strings.
+    pub fn new(prompt: impl Into<String>, response: impl Into<String>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            response: response.into(),
+        }
+    }
+}
+
+/// An example as the model sees it: the templated prompt, the response, the end token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Token ids, prompt first.
+    pub ids: Vec<u32>,
+    /// Index in `ids` of the first token that the loss counts.
+    pub response_start: usize,
+}
+
+impl Tokens {
+    /// How many tokens the loss counts.
+    pub fn response_len(&self) -> usize {
+        self.ids.len().saturating_sub(self.response_start)
+    }
+}
+
+/// What is wrong with one row: the field and the problem. The file and the row are known further
+/// up, where they are added.
+#[derive(Debug, PartialEq)]
+struct Fault {
+    field: String,
+    problem: String,
+}
+
+impl Fault {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp.
+//!
+//! Every side is a process that holds its model and waits; they are asked in turn, so that what
+//! slows the machine slows all of them alike. Each gets its best number of threads, found by one
+//! trial, and the peer its best dtype. What is compared are medians.
+
+mod plan;
+mod worker;
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use crate::process::{cargo, root, run, say};
+use crate::{Outcome, build, demo, fail, python, readme};
+
+/// What the arguments say.
+struct Options {
+    rounds: usize,
+    train: bool,
+    generate: bool,
+}
+
+/// `cargo xtask bench tuning [--rounds N] [train|generate]`.
+pub fn bench(arguments: &[String]) -> Outcome {
+    let Some(("tuning", rest)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    else {
+        return fail("bench what? known: tuning");
+    };
+    let mut options = Options {
+        rounds: 5,
+        train: true,
+        generate: true,
+    };
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rounds" => {
+                let number = words.next().and_then(|word| word.parse().ok());
+                options.rounds = number
+                    .filter(|rounds| *rounds > 0)
+                    .ok_or_else(|| crate::Failure("--rounds needs a number above 0".to_owned()))?;
+            }
+            "train" => options.generate = false,
+            "generate" => options.train = false,
+            other => return fail(format!("unknown option {other:?}; see `cargo xtask help`")),
+        }
+    }
+    tuning(&options)
+}
+
+fn tuning(options: &Options) -> Outcome {
+    say("Building the engine's side");
+    cargo(
+        &[
+            "build",
+            "-p",
+            "fedseal",
+            "-p",
+            "fedseal-tuning",
+            "--example",
+            "bench",
+            "--bin",
+            "fedseal",
+        ],
+        &[],
+    )?;
+    let scripts = root().join("tests/oracles/bench");
+    let python = python::with("bench", &scripts.join("requirements.txt"))?;
+    run(build::fedseal().args(["fetch", "smollm2"]))?;
+    let setting = plan::Setting {
+        engine: example()?,
+        llama: python::has(&python, "llama_cpp")
+            || python::try_install(&python, "llama-cpp-python"),
+        python,
+        scripts,
+        model: gguf()?,
+        rounds: options.rounds,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    if !setting.llama {
+        eprintln!("    llama-cpp-python cannot be installed here: its figure is left out");
+    }
+    let mut figures = Vec::new();
+    if options.train {
+        figures.extend(plan::training(&setting, "smollm2")?);
+        figures.extend(plan::training(&setting, "d256")?);
+    }
+    if options.generate {
+        figures.extend(plan::generation(&setting)?);
+    }
+    say("Results");
+    for figure in &figures {
+        eprintln!("    {figure}");
+    }
+    if options.rounds < 5 {
+        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+        return Ok(());
+    }
+    write(&figures)
+}
+
+/// One measured number.
+pub struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// Whom it is compared with, and how often it is better.
+    peer: Option<String>,
+    ratio: Option<f64>,
+}
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:<44} {:>10.3} {}", self.name, self.value, self.unit)?;
+        match &self.peer {
+            Some(peer) => write!(f, "  ({peer})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Replaces the figures of these names in `target/figures/bench-tuning.json`.
+fn write(figures: &[Figure]) -> Outcome {
+    let commit = demo::commit();
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let figures: Vec<Map<String, Value>> = figures
+        .iter()
+        .filter_map(|figure| {
+            let value = json!({
+                "name": figure.name, "value": rounded(figure.value), "unit": figure.unit,
+                "peer": figure.peer, "ratio": figure.ratio.map(rounded), "commit": commit,
+                "machine": readme::machine(), "command": "cargo xtask bench tuning",
+            });
+            value.as_object().cloned()
+        })
+        .collect();
+    readme::replace("bench-tuning", figures)
+}
+
+fn example() -> Outcome<PathBuf> {
+    let fedseal = PathBuf::from(build::fedseal().get_program());
+    match fedseal.parent().map(|folder| folder.join("examples/bench")) {
+        Some(path) if path.exists() => Ok(path),
+        _ => fail("the example bench was not built"),
+    }
+}
+
+/// SmolLM2's GGUF file.
+fn gguf() -> Outcome<PathBuf> {
+    let folder = root().join("models/smollm2");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "gguf")
+        })
+        .collect();
+    files.sort();
+    match files.into_iter().next() {
+        Some(file) => Ok(file),
+        None => fail(format!("{}: no .gguf file", folder.display())),
+    }
+}

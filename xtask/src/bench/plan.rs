@@ -1,0 +1,236 @@
+//! What is measured: training and generation, by whom, in which order.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{
+    Figure,
+    worker::{Worker, median},
+};
+use crate::Outcome;
+use crate::process::say;
+
+/// Where everything is.
+pub struct Setting {
+    pub engine: PathBuf,
+    pub python: PathBuf,
+    pub scripts: PathBuf,
+    /// The real model's file.
+    pub model: PathBuf,
+    /// Whether llama-cpp-python is there.
+    pub llama: bool,
+    pub rounds: usize,
+    pub cores: usize,
+}
+
+impl Setting {
+    fn model(&self, case: &str) -> PathBuf {
+        match case {
+            "smollm2" => self.model.clone(),
+            other => PathBuf::from(other),
+        }
+    }
+
+    fn ours(&self, case: &str) -> Outcome<Worker> {
+        Worker::start(
+            "fedseal exact",
+            Command::new(&self.engine).arg(self.model(case)),
+        )
+    }
+
+    fn peer(&self, case: &str, tokens: &Path, dtype: &str, what: &str) -> Outcome<Worker> {
+        let mut command = Command::new(&self.python);
+        command
+            .arg(self.scripts.join("peer.py"))
+            .arg(tokens)
+            .arg(self.model(case))
+            .arg(dtype)
+            // Model files come from disk: no look at a hub.
+            .env("HF_HUB_OFFLINE", "1");
+        Worker::start(&format!("{what} {dtype}"), &mut command)
+    }
+}
+
+/// Asks every worker in turn, `rounds` times; the median speed of each.
+fn in_turn(workers: &mut [Worker], command: &str, rounds: usize) -> Outcome<Vec<f64>> {
+    let mut speeds = vec![Vec::new(); workers.len()];
+    for round in 1..=rounds {
+        for (worker, speeds) in workers.iter_mut().zip(&mut speeds) {
+            let speed = worker.speed(command)?;
+            eprintln!(
+                "    {command}, {round} of {rounds}: {}: {speed:.0} tokens/s",
+                worker.name()
+            );
+            speeds.push(speed);
+        }
+    }
+    Ok(speeds.iter().map(|speeds| median(speeds)).collect())
+}
+
+/// Index of the largest.
+fn fastest(speeds: &[f64]) -> usize {
+    let best = speeds.iter().enumerate();
+    best.max_by(|a, b| a.1.total_cmp(b.1))
+        .map_or(0, |(index, _)| index)
+}
+
+fn export(worker: &mut Worker, case: &str) -> Outcome<PathBuf> {
+    let folder = crate::process::root().join("target/bench");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{case}.json"));
+    worker.ask(&format!("export {}", file.display()))?;
+    Ok(file)
+}
+
+fn figure(name: String, value: f64, unit: &'static str) -> Figure {
+    Figure {
+        name,
+        value,
+        unit,
+        peer: None,
+        ratio: None,
+    }
+}
+
+fn ratio(name: String, value: f64, peer: String) -> Figure {
+    Figure {
+        name,
+        value,
+        unit: "times",
+        peer: Some(peer),
+        ratio: Some(value),
+    }
+}
+
+/// Name of a worker in figures: its label's last word, `exact`, `f32` or `bf16`.
+fn short(worker: &Worker) -> &str {
+    worker.label.rsplit(' ').next().unwrap_or_default()
+}
+
+/// LoRA training against torch + peft.
+pub fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
+    say(&format!("Training, {case}"));
+    let mut ours = setting.ours(case)?;
+    let tokens = export(&mut ours, case)?;
+    let mut workers = vec![
+        ours,
+        setting.peer(case, &tokens, "f32", "torch + peft")?,
+        setting.peer(case, &tokens, "bf16", "torch + peft")?,
+    ];
+    // A pass over the 64 examples is 8 steps of 8, or 4 of 16.
+    let command = match case {
+        "smollm2" => "train 8",
+        _ => "train 4",
+    };
+    for worker in &mut workers {
+        worker.tune_threads(command, setting.cores)?;
+    }
+    let speeds = in_turn(&mut workers, command, setting.rounds)?;
+    let mut figures = Vec::new();
+    for (worker, speed) in workers.iter().zip(&speeds) {
+        let name = format!("train.{case}.{}.tokens_per_s", short(worker));
+        figures.push(Figure {
+            peer: Some(worker.name()),
+            ..figure(name, *speed, "tokens/s")
+        });
+    }
+    let [ours, f32_speed, bf16_speed] = speeds[..] else {
+        return Ok(figures);
+    };
+    let best = fastest(&speeds[1..]) + 1;
+    let named = |index: usize| format!("against {}", workers[index].name());
+    // The exact mode computes in f32: it is held against the peer's f32. The small model's figure
+    // is against the peer's best, as the fast mode's will be.
+    figures.push(ratio(
+        format!("train.{case}.exact.ratio"),
+        ours / f32_speed,
+        named(1),
+    ));
+    figures.push(ratio(
+        format!("train.{case}.exact.best_ratio"),
+        ours / f32_speed.max(bf16_speed),
+        named(best),
+    ));
+    if case != "smollm2" {
+        return Ok(figures);
+    }
+    let mut memory = Vec::new();
+    for worker in &mut workers {
+        let mib = worker.number("memory", "peak_kib")? / 1024.0;
+        let name = format!("train.{case}.{}.peak_mb", short(worker));
+        figures.push(figure(name, mib, "MiB"));
+        memory.push(mib);
+    }
+    figures.push(ratio(
+        format!("train.{case}.memory.ratio"),
+        memory[best] / memory[0],
+        format!("against {}", workers[best].name()),
+    ));
+    // The machine's own peak in f32: the better of both sides' large products, all cores.
+    let mut peak = 0.0f64;
+    for worker in &mut workers[..2] {
+        worker.set_threads(setting.cores)?;
+        peak = peak.max(worker.number("peak", "operations_per_second")?);
+    }
+    let work = workers[0].ask(command)?;
+    let number = |field: &str| work.get(field).and_then(serde_json::Value::as_f64);
+    if let (Some(operations), Some(tokens)) = (number("operations"), number("tokens")) {
+        let reached = operations / tokens * ours;
+        figures.push(figure("machine.f32.peak".to_owned(), peak / 1e9, "GFLOP/s"));
+        figures.push(figure(
+            format!("train.{case}.exact.peak_share"),
+            reached / peak,
+            "of the peak",
+        ));
+    }
+    Ok(figures)
+}
+
+/// Generation against transformers and llama.cpp.
+pub fn generation(setting: &Setting) -> Outcome<Vec<Figure>> {
+    say("Generation, smollm2");
+    let mut ours = setting.ours("smollm2")?;
+    let tokens = export(&mut ours, "smollm2")?;
+    let mut workers = vec![
+        ours,
+        setting.peer("smollm2", &tokens, "f32", "transformers")?,
+        setting.peer("smollm2", &tokens, "bf16", "transformers")?,
+    ];
+    if setting.llama {
+        let mut command = Command::new(&setting.python);
+        command
+            .arg(setting.scripts.join("llama.py"))
+            .arg(&tokens)
+            .arg(&setting.model);
+        workers.push(Worker::start("llama.cpp Q4_1", &mut command)?);
+    }
+    let mut figures = Vec::new();
+    for batch in [1, 20] {
+        let command = format!("generate {batch} 64");
+        for worker in &mut workers {
+            worker.tune_threads(&command, setting.cores)?;
+        }
+        let speeds = in_turn(&mut workers, &command, setting.rounds)?;
+        for (worker, speed) in workers.iter().zip(&speeds) {
+            let name = format!("generate.batch{batch}.{}.tokens_per_s", short(worker));
+            figures.push(Figure {
+                peer: Some(worker.name()),
+                ..figure(name, *speed, "tokens/s")
+            });
+        }
+        let best = fastest(&speeds[1..3]) + 1;
+        for (name, index) in [
+            ("transformers", Some(best)),
+            ("llamacpp", speeds.get(3).map(|_| 3)),
+        ] {
+            if let Some(index) = index {
+                figures.push(ratio(
+                    format!("generate.batch{batch}.{name}.ratio"),
+                    speeds[0] / speeds[index],
+                    format!("against {}", workers[index].name()),
+                ));
+            }
+        }
+    }
+    Ok(figures)
+}

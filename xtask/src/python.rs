@@ -1,0 +1,70 @@
+//! Python programs that check us or run against us: their interpreter and packages.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::process::{exists, root, run, say};
+use crate::{Outcome, fail};
+
+/// An interpreter with the packages of a requirements file: the one that `FEDSEAL_ORACLE_PYTHON`
+/// names, which must have them, or one of our own below `target`, filled by pip.
+pub fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
+    if let Some(python) = std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
+        return Ok(PathBuf::from(python));
+    }
+    let venv = root().join("target").join(format!("python-{name}"));
+    let python = venv.join("bin/python");
+    let stamp = venv.join("filled");
+    let wanted = std::fs::read(requirements)?;
+    if std::fs::read(&stamp).is_ok_and(|filled| filled == wanted) {
+        return Ok(python);
+    }
+    if !exists("python3") {
+        return fail(
+            "no python3: on Debian `apt-get install python3-venv`, or set FEDSEAL_ORACLE_PYTHON",
+        );
+    }
+    say(&format!(
+        "Installing {} into {} with pip (minutes at first)",
+        requirements.display(),
+        venv.display()
+    ));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    run(Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(requirements))?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+/// Whether an interpreter has a module.
+pub fn has(python: &Path, module: &str) -> bool {
+    Command::new(python)
+        .args(["-c", &format!("import {module}")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Installs a package that is compiled on the way and may not be installable here. An
+/// interpreter that the user named is left as it is.
+pub fn try_install(python: &Path, package: &str) -> bool {
+    if std::env::var_os("FEDSEAL_ORACLE_PYTHON").is_some() {
+        return false;
+    }
+    say(&format!(
+        "Installing {package} with pip (it is compiled: minutes)"
+    ));
+    run(Command::new(python)
+        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
+        .arg(package))
+    .is_ok()
+}
