@@ -236,6 +236,7 @@ impl Panel<'_> {
             module: policy.digest(),
             shard: examples_digest(&examples),
             shard_examples: u32::try_from(examples.len()).unwrap_or(u32::MAX),
+            effort: f64::from(experiment.training.local_steps) * learning_rate(experiment, round)?,
             node: self.node.public(),
             client,
             round,

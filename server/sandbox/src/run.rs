@@ -73,6 +73,9 @@ pub struct RunOutcome {
     pub data: Vec<DataUse>,
     /// The examples of [`RunOutcome::data`]'s literal and generated entries, by digest.
     pub datasets: Vec<(Digest, Vec<Example>)>,
+    /// The examples of a shard entry of [`RunOutcome::data`] that is not the whole shard: for the
+    /// node's data check, and for nobody else.
+    pub shard_part: Option<(Digest, Vec<Example>)>,
     /// What it used of the limits.
     pub used: Usage,
     /// The guest's log lines: printable, one line each.

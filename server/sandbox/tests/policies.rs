@@ -194,6 +194,10 @@ fn what_was_trained_on_counts_and_not_what_was_joined_and_left_out() {
         }
     );
     assert_eq!(origins(&outcome), [("shard", 5)]);
+    // The node's data check sees the part; it is no dataset to be stored.
+    let (digest, part) = outcome.shard_part.clone().unwrap();
+    assert_eq!((digest, part.len()), (outcome.data[0].digest, 5));
+    assert!(outcome.datasets.is_empty());
     assert_eq!(
         outcome.data[0].digest,
         examples_digest(&input().shard[35..])

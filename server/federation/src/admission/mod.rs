@@ -19,6 +19,7 @@ pub mod binding;
 pub mod canaries;
 pub mod data_check;
 pub mod data_score;
+pub mod effort;
 pub mod lineage;
 pub mod literal_share;
 pub mod norm;
@@ -61,6 +62,12 @@ pub struct CheckConfig {
     /// `scale`: largest factor allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_factor: Option<f64>,
+    /// `effort`: smallest training, as a multiple of the round's steps times learning rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_effort: Option<f64>,
+    /// `effort`: largest training, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_effort: Option<f64>,
     /// `data-score`: smallest score of the data check, in [0, 1].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_score: Option<f64>,
@@ -104,6 +111,8 @@ pub struct Expected {
     pub shard: Digest,
     /// Examples in that shard.
     pub shard_examples: u32,
+    /// What the round asks a client to train: steps times learning rate.
+    pub effort: f64,
     /// The node that executed the module.
     pub node: PublicKey,
 }
@@ -200,12 +209,13 @@ pub struct BadCheck {
 }
 
 /// Names of all checks, with the thresholds each takes.
-pub const KNOWN: [(&str, &[&str]); 8] = [
+pub const KNOWN: [(&str, &[&str]); 9] = [
     ("signers", &["signers"]),
     ("lineage", &[]),
     ("literal-share", &["max_share"]),
     ("raw-write", &[]),
     ("scale", &["min_factor", "max_factor"]),
+    ("effort", &["min_effort", "max_effort"]),
     ("data-score", &["min_score"]),
     ("canaries", &["max_refusal_drop", "max_loss_rise"]),
     ("norm", &["max_ratio"]),
@@ -280,10 +290,12 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
         }
         (_, None) => 0.0,
     };
-    let given: [(&'static str, Option<f64>); 7] = [
+    let given: [(&'static str, Option<f64>); 9] = [
         ("max_share", config.max_share),
         ("min_factor", config.min_factor),
         ("max_factor", config.max_factor),
+        ("min_effort", config.min_effort),
+        ("max_effort", config.max_effort),
         ("min_score", config.min_score),
         ("max_refusal_drop", config.max_refusal_drop),
         ("max_loss_rise", config.max_loss_rise),
@@ -329,6 +341,10 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
         "scale" => Box::new(scale::Scale {
             min: config.min_factor.unwrap_or(0.5),
             max: config.max_factor.unwrap_or(1.5),
+        }),
+        "effort" => Box::new(effort::Effort {
+            min: config.min_effort.unwrap_or(0.5),
+            max: config.max_effort.unwrap_or(1.5),
         }),
         "data-score" => Box::new(data_score::DataScore {
             min: need("min_score", config.min_score)?,

@@ -56,6 +56,7 @@ impl Case {
             module: Digest::of(b"module"),
             shard: Digest::of(b"shard"),
             shard_examples: 100,
+            effort: 8.0 * 0.5,
             node,
         };
         let mut authors = TrustStore::default();

@@ -177,6 +177,7 @@ pub fn data_score(judge: &DataCheck, input: &RunInput, outcome: &RunOutcome) -> 
             outcome
                 .datasets
                 .iter()
+                .chain(&outcome.shard_part)
                 .find(|(digest, _)| *digest == used.digest)
                 .map(|(_, examples)| examples.as_slice())?
         };

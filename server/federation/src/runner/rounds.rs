@@ -232,7 +232,14 @@ impl Run {
             let attested =
                 self.cache
                     .attested(&self.blobs, &update.attestation, shared.plan.node)?;
-            let expected = expected(&shared.plan, arm, client, number, state.global)?;
+            let expected = expected(
+                &shared.plan,
+                arm,
+                client,
+                number,
+                &state,
+                shared.experiment.training.local_steps,
+            )?;
             let behaviour = update.update.and_then(|digest| {
                 let own = self.behaviours.get(&(digest, round))?;
                 let before = self.behaviours.get(&(state.global, round))?;

@@ -61,7 +61,8 @@ pub(crate) fn expected(
     arm: &Arm,
     client: &ClientId,
     round: Round,
-    global: Digest,
+    state: &RoundState,
+    local_steps: u32,
 ) -> Result<Expected> {
     let (_, planned) = plan
         .client(client)
@@ -72,10 +73,11 @@ pub(crate) fn expected(
         round,
         seed: update_seed(plan.seed, client, round),
         base: plan.base,
-        global,
+        global: state.global,
         module: assignment.module,
         shard: assignment.shard,
         shard_examples: assignment.examples,
+        effort: f64::from(local_steps) * state.learning_rate,
         node: plan.node,
     })
 }

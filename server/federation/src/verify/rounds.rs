@@ -214,7 +214,14 @@ impl Audit {
             let attested =
                 self.cache
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
-            let expected = expected(&self.plan, arm, client, round, state.global)?;
+            let expected = expected(
+                &self.plan,
+                arm,
+                client,
+                round,
+                state,
+                self.experiment.training.local_steps,
+            )?;
             let facts = Facts {
                 attested: &attested,
                 expected: &expected,

@@ -32,11 +32,11 @@ pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64
     let mut used = state.budget.used();
     used.fuel = fuel;
     used.peak_memory_bytes = state.memory.peak();
-    let (mut data, mut datasets) = (Vec::new(), Vec::new());
+    let mut used_data = UsedData::default();
     let submission = match result {
         Ok((submission, node)) => {
             state.lineage.output = Some(node);
-            (data, datasets) = state.data_of(node);
+            used_data = state.data_of(node);
             Ok(submission)
         }
         Err(stop) => Err(stop.failure()),
@@ -45,17 +45,26 @@ pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64
         submission,
         transcript: state.transcript,
         lineage: state.lineage,
-        data,
-        datasets,
+        data: used_data.data,
+        datasets: used_data.datasets,
+        shard_part: used_data.shard_part,
         used,
         log: state.log,
         seconds,
     }
 }
 
+/// The data of an adapter, as [`RunOutcome`] has them.
+#[derive(Default)]
+struct UsedData {
+    data: Vec<DataUse>,
+    datasets: Vec<(Digest, Vec<Example>)>,
+    shard_part: Option<(Digest, Vec<Example>)>,
+}
+
 impl HostState {
     /// What the adapter of this node was trained on, by origin.
-    fn data_of(&self, output: u32) -> (Vec<DataUse>, Vec<(Digest, Vec<Example>)>) {
+    fn data_of(&self, output: u32) -> UsedData {
         let ancestors = self.lineage.ancestors(output);
         let items: Vec<&Item> = self
             .trained
@@ -63,7 +72,7 @@ impl HostState {
             .filter(|(node, _)| ancestors.contains(node))
             .flat_map(|(_, items)| items.iter())
             .collect();
-        let (mut data, mut datasets) = (Vec::new(), Vec::new());
+        let mut used = UsedData::default();
         for (kind, origin) in [
             (Kind::Shard, "shard"),
             (Kind::Literal, "literal"),
@@ -86,17 +95,19 @@ impl HostState {
             } else {
                 let examples: Vec<Example> = examples.into_iter().cloned().collect();
                 let digest = examples_digest(&examples);
-                if kind != Kind::Shard {
-                    datasets.push((digest, examples));
+                if kind == Kind::Shard {
+                    used.shard_part = Some((digest, examples));
+                } else {
+                    used.datasets.push((digest, examples));
                 }
                 digest
             };
-            data.push(DataUse {
+            used.data.push(DataUse {
                 origin: origin.to_owned(),
                 digest,
                 examples: count,
             });
         }
-        (data, datasets)
+        used
     }
 }
