@@ -235,4 +235,4 @@ fn validate(predicate: &UpdatePredicate) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

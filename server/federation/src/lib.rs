@@ -16,8 +16,8 @@
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`]: what
-//!   auditors run.
+//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`],
+//!   [`mod@explain`]: what auditors run.
 //!
 //! ```
 //! use fedseal_federation::experiment::Experiment;
@@ -39,6 +39,7 @@ pub mod error;
 pub mod evaluation;
 pub mod events;
 pub mod experiment;
+pub mod explain;
 pub mod lab;
 pub mod memo;
 pub mod monitor;

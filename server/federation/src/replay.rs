@@ -136,7 +136,7 @@ pub fn replay_in(
 }
 
 /// The chosen updates, in the order of the log.
-fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a UpdateRef>> {
+pub(crate) fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a UpdateRef>> {
     let mut all: Vec<&UpdateRef> = state.updates.values().collect();
     all.sort_by_key(|update| update.entry);
     match selector {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::keys::{Moment, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
@@ -118,6 +119,43 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         evaluations,
         blobs: blob_count,
     })
+}
+
+/// Holds a run's modules against an auditor's own trust file: each author must have been trusted
+/// when the run was made, and each update that counts must be logged before its author's revocation.
+///
+/// # Errors
+/// [`Error::Tampered`] names the module or update and the reason. Verify the run first.
+pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
+    let dir = RunDir::new(dir.as_ref());
+    let plan = dir.read_plan()?;
+    let (_, _, state) = log(&dir, &plan)?;
+    for update in state.updates.values() {
+        let counts = state
+            .arms
+            .values()
+            .flatten()
+            .flat_map(|round| round.verdicts.values())
+            .any(|v| v.attestation == update.attestation && v.effect.counts());
+        if !counts {
+            continue;
+        }
+        let blobs = Blobs::open(dir.blobs())?;
+        let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
+        let at = Moment {
+            time: &plan.created,
+            entry: Some((&plan.origin, update.entry)),
+        };
+        store
+            .check(&attested.module_signer, &at)
+            .map_err(|reason| {
+                Error::tampered(
+                    format!("update {} (log entry {})", update.attestation, update.entry),
+                    format!("counts, but {reason}"),
+                )
+            })?;
+    }
+    Ok(())
 }
 
 /// The log: its files, its signed head, the inclusion and the place of every record.

@@ -1,5 +1,7 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
+mod bundle;
+mod explain;
 mod fetch;
 mod generate;
 mod key;
@@ -34,8 +36,12 @@ pub enum Command {
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
-    /// Check a run offline: signatures, digests, proofs, verdicts, aggregation.
+    /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::Verify),
+    /// Write one file about an update that `verify` checks offline.
+    Bundle(bundle::BundleCommand),
+    /// Tell in sentences where an update came from.
+    Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
     /// Print the results table of a run, or of the seeds below a folder.
@@ -62,6 +68,8 @@ impl Command {
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),
+            Command::Bundle(command) => command.execute(),
+            Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),
