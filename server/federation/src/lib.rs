@@ -13,6 +13,7 @@
 //! - [`sampling`], [`schedule`]: pure functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
+//! - [`site`]: what the holder of the data allows on a node.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
@@ -52,6 +53,7 @@ pub mod rundir;
 pub mod runner;
 pub mod sampling;
 pub mod schedule;
+pub mod site;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -120,6 +120,7 @@ pub fn replay_in(
             .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
     }
     let executor = lab.executor(&plan, &blobs, experiment.limits)?;
+    let executor = crate::site::guard::guard(executor, &experiment, &plan);
     let replayer = Replayer {
         plan: &plan,
         experiment: &experiment,

@@ -11,6 +11,7 @@ mod pretrain;
 mod replay;
 mod run;
 mod serve;
+mod site;
 mod submit;
 mod table;
 mod verify;
@@ -54,6 +55,8 @@ pub enum Command {
     Key(key::Key),
     /// Check, watch, witness and prove entries of a log.
     Log(log::Log),
+    /// Check the rules of a data holder.
+    Site(site::Site),
     /// Build, sign or look into policy modules.
     Policy(policy::Policy),
     /// Answer prompts by a model, for checks by hand.
@@ -76,6 +79,7 @@ impl Command {
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),
             Command::Log(command) => command.execute(),
+            Command::Site(command) => command.execute(),
             Command::Policy(command) => command.execute(),
             Command::Generate(command) => command.execute(),
         }
