@@ -12,7 +12,8 @@
 //! - [`data`]: where requests, tasks and shards come from; [`pretraining`]: the embedded model.
 //! - [`sampling`], [`schedule`]: pure functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
-//! - [`admission`]: declarative checks over an attested update; one file a check.
+//! - [`admission`]: declarative checks over an attested update; one file a check; [`dryrun`] tries
+//!   them on a run that is over.
 //! - [`site`]: what the holder of the data allows on a node.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
@@ -36,6 +37,7 @@ pub mod arms;
 pub mod attack;
 pub mod data;
 pub mod defence;
+pub mod dryrun;
 pub mod error;
 pub mod evaluation;
 pub mod events;

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
+mod admission;
 mod bundle;
 mod explain;
 mod fetch;
@@ -55,6 +56,8 @@ pub enum Command {
     Key(key::Key),
     /// Check, watch, witness and prove entries of a log.
     Log(log::Log),
+    /// Try admission checks on a run that is over.
+    Admission(admission::Admission),
     /// Check the rules of a data holder.
     Site(site::Site),
     /// Build, sign or look into policy modules.
@@ -79,6 +82,7 @@ impl Command {
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),
             Command::Log(command) => command.execute(),
+            Command::Admission(command) => command.execute(),
             Command::Site(command) => command.execute(),
             Command::Policy(command) => command.execute(),
             Command::Generate(command) => command.execute(),

@@ -115,10 +115,7 @@ impl Experiment {
                 .parent()
                 .map_or_else(PathBuf::new, Path::to_path_buf)
                 .join(&experiment.admission.file);
-            let text = std::fs::read_to_string(&file).map_err(|source| Error::io(&file, source))?;
-            let name = file.display().to_string();
-            let inner: AdmissionConfig = locate::parse(&text, &name)?;
-            validate::admission(&inner, &locate::Located::new(&text, &name), "")?;
+            let inner = read_admission(&file)?;
             experiment.admission.file.clear();
             experiment.admission.provenance = inner.provenance.or(experiment.admission.provenance);
             experiment.admission.behaviour = inner.behaviour.or(experiment.admission.behaviour);
@@ -209,6 +206,18 @@ impl Experiment {
             _ => BTreeMap::new(),
         }
     }
+}
+
+/// Reads and checks an admission.toml.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
+pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let name = path.display().to_string();
+    let config: AdmissionConfig = locate::parse(&text, &name)?;
+    validate::admission(&config, &locate::Located::new(&text, &name), "")?;
+    Ok(config)
 }
 
 /// Reads and checks a site.toml.

@@ -269,6 +269,7 @@ pub(super) fn open(
         adapters: Default::default(),
         shards: Default::default(),
         behaviours: Default::default(),
+        replays: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),
         seconds_before,
