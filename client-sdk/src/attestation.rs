@@ -27,6 +27,7 @@ pub const SUBJECT_UPDATE: &str = "update";
 pub const SUBJECT_TRANSCRIPT: &str = "transcript";
 
 /// One execution: what went in, what happened, what came out.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdatePredicate {
@@ -71,6 +72,7 @@ pub struct UpdatePredicate {
 }
 
 /// A dataset that was used in training.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
@@ -83,6 +85,7 @@ pub struct DataUse {
 }
 
 /// A transcript by reference.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptRef {
@@ -95,6 +98,7 @@ pub struct TranscriptRef {
 }
 
 /// Why an execution gave no update.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
@@ -235,4 +239,6 @@ fn validate(predicate: &UpdatePredicate) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+mod schema;
+#[cfg(test)]
+pub(crate) mod tests;

@@ -16,6 +16,7 @@
 //! - [`module`]: a module's signature. [`attestation`]: what a node says about an update, with
 //!   its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
+//! - [`bundle`]: all of that about one update, in one file.
 //!
 //! ```
 //! use fedseal_client_sdk::{keys::SigningKey, module::{self, ModulePredicate}};
@@ -34,6 +35,7 @@
 
 pub mod attestation;
 mod base64;
+pub mod bundle;
 pub mod canonical;
 pub mod digest;
 pub mod dsse;

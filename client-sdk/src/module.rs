@@ -94,6 +94,18 @@ pub fn sign(bytes: &[u8], predicate: &ModulePredicate, key: &SigningKey) -> Resu
 /// Those of [`Statement::open`]; [`Error::DigestMismatch`] when the statement is about other
 /// bytes.
 pub fn verify(bytes: &[u8], envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
+    verify_digest(Digest::of(bytes), envelope, trusted)
+}
+
+/// As [`verify`], for bytes of which the digest is known.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_digest(
+    got: Digest,
+    envelope: &Envelope,
+    trusted: &[PublicKey],
+) -> Result<VerifiedModule> {
     let opened = Statement::<ModulePredicate>::open(envelope, trusted, PREDICATE_TYPE)?;
     let statement = opened.statement;
     statement.predicate.validate()?;
@@ -105,7 +117,6 @@ pub fn verify(bytes: &[u8], envelope: &Envelope, trusted: &[PublicKey]) -> Resul
         });
     };
     crate::statement::expect("module statement subject", &name, &subject.name)?;
-    let got = Digest::of(bytes);
     if subject.digest.sha256 != got {
         return Err(Error::DigestMismatch {
             what: format!("module {name}"),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bounds of one execution. In a TOML file every field may be left out; then the default holds.
 /// In an attestation all of them are written.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -78,6 +79,7 @@ impl Default for Limits {
 
 /// What an execution used. Deterministic, except that `peak_memory_bytes` counts linear memory
 /// and not the host's.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {

@@ -8,7 +8,7 @@ fn node() -> SigningKey {
     SigningKey::from_seed([9; 32])
 }
 
-fn sample() -> UpdatePredicate {
+pub(crate) fn predicate() -> UpdatePredicate {
     let mut lineage = Lineage::default();
     let none = BTreeMap::new();
     let g = lineage.push(
@@ -66,9 +66,9 @@ fn sample() -> UpdatePredicate {
 
 #[test]
 fn sign_and_verify() {
-    let envelope = sign(&sample(), &node()).unwrap();
+    let envelope = sign(&predicate(), &node()).unwrap();
     let verified = verify(&envelope, &[node().public()]).unwrap();
-    assert_eq!(verified.predicate, sample());
+    assert_eq!(verified.predicate, predicate());
     assert_eq!(verified.digest, Digest::of(&envelope.to_bytes()));
     assert_eq!(verified.predicate.seed, Seed(u64::MAX), "64 bits survive");
     assert!(verify(&envelope, &[]).is_err());
@@ -77,7 +77,7 @@ fn sign_and_verify() {
 
 #[test]
 fn a_failure_is_attested_too() {
-    let mut p = sample();
+    let mut p = predicate();
     p.update = None;
     p.lineage.output = None;
     p.failure = Some(Failure {
@@ -92,7 +92,7 @@ fn a_failure_is_attested_too() {
 
 #[test]
 fn one_statement_has_one_id() {
-    let envelope = sign(&sample(), &node()).unwrap();
+    let envelope = sign(&predicate(), &node()).unwrap();
     let trusted = [node().public()];
     let mut twice = envelope.clone();
     twice.signatures.push(twice.signatures[0].clone());
@@ -122,7 +122,7 @@ fn contradictions_are_refused() {
         |p| p.lineage.nodes[0].id = 5,
     ];
     for (i, break_it) in cases.iter().enumerate() {
-        let mut p = sample();
+        let mut p = predicate();
         break_it(&mut p);
         assert!(sign(&p, &node()).is_err(), "case {i}");
         // A dishonest node signs it all the same; the verifier sees it.
@@ -135,16 +135,16 @@ fn contradictions_are_refused() {
 #[test]
 fn subjects_and_node_are_bound() {
     let trusted = [node().public(), SigningKey::from_seed([8; 32]).public()];
-    let mut s = statement(sample());
+    let mut s = statement(predicate());
     s.subject[0] = Subject::new(SUBJECT_UPDATE, Digest::of(b"another"));
     assert!(verify(&s.sign(&node()).unwrap(), &trusted).is_err());
-    let mut s = statement(sample());
+    let mut s = statement(predicate());
     s.subject.swap(0, 1);
     assert!(verify(&s.sign(&node()).unwrap(), &trusted).is_err());
     // Signed by a trusted node, but not by the one it names.
     let other = SigningKey::from_seed([8; 32]);
-    assert!(sign(&sample(), &other).is_err());
-    assert!(verify(&statement(sample()).sign(&other).unwrap(), &trusted).is_err());
+    assert!(sign(&predicate(), &other).is_err());
+    assert!(verify(&statement(predicate()).sign(&other).unwrap(), &trusted).is_err());
 }
 
 #[test]

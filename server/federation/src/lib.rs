@@ -12,12 +12,14 @@
 //! - [`data`]: where requests, tasks and shards come from; [`pretraining`]: the embedded model.
 //! - [`sampling`], [`schedule`]: pure functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
-//! - [`admission`]: declarative checks over an attested update; one file a check.
+//! - [`admission`]: declarative checks over an attested update; one file a check; [`dryrun`] tries
+//!   them on a run that is over.
+//! - [`site`]: what the holder of the data allows on a node.
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`]: what
-//!   auditors run.
+//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`],
+//!   [`mod@explain`]: what auditors run.
 //!
 //! ```
 //! use fedseal_federation::experiment::Experiment;
@@ -35,10 +37,12 @@ pub mod arms;
 pub mod attack;
 pub mod data;
 pub mod defence;
+pub mod dryrun;
 pub mod error;
 pub mod evaluation;
 pub mod events;
 pub mod experiment;
+pub mod explain;
 pub mod lab;
 pub mod memo;
 pub mod monitor;
@@ -51,6 +55,7 @@ pub mod rundir;
 pub mod runner;
 pub mod sampling;
 pub mod schedule;
+pub mod site;
 pub mod verify;
 
 pub use error::{Error, Result};

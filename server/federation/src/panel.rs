@@ -348,6 +348,7 @@ fn row(
                     behaviour: Some(update.behaviour),
                     authors,
                     revoked: None,
+                    replayed: None,
                 });
                 if verdict.effect != Effect::Accept {
                     *any = true;

@@ -1,6 +1,7 @@
 //! Executing logged updates again and comparing digests: the same module, shard, global adapter,
 //! seed and limits must give the same transcript and the same adapter, bit for bit.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader};
+use fedseal_sandbox::RunOutcome;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::arms;
 use crate::error::{Error, Result};
@@ -55,7 +58,9 @@ pub struct Replayed {
     pub adapter: Option<Digest>,
     /// The adapter of the new execution.
     pub adapter_again: Option<Digest>,
-    /// Where they first differ, for people; null when all is equal.
+    /// The first step in which they differ; null when all is equal.
+    pub dispute: Option<Dispute>,
+    /// The same for people, with the engines where those are not one.
     pub difference: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
@@ -120,6 +125,7 @@ pub fn replay_in(
             .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
     }
     let executor = lab.executor(&plan, &blobs, experiment.limits)?;
+    let executor = crate::site::guard::guard(executor, &experiment, &plan);
     let replayer = Replayer {
         plan: &plan,
         experiment: &experiment,
@@ -136,7 +142,7 @@ pub fn replay_in(
 }
 
 /// The chosen updates, in the order of the log.
-fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a UpdateRef>> {
+pub(crate) fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a UpdateRef>> {
     let mut all: Vec<&UpdateRef> = state.updates.values().collect();
     all.sort_by_key(|update| update.entry);
     match selector {
@@ -216,9 +222,10 @@ impl Replayer<'_> {
             Ok(submission) => Some(Digest::of(&submission.adapter.to_bytes())),
             Err(_) => None,
         };
-        let reason_again = outcome.submission.as_ref().err().map(|f| f.reason.as_str());
-        let difference =
-            self.difference(&attested, &outcome.transcript, adapter_again, reason_again)?;
+        let dispute = compare(&attested, &outcome, self.blobs)?;
+        let difference = dispute
+            .as_ref()
+            .map(|dispute| format!("{dispute}{}", self.engines(&attested)));
         Ok(Replayed {
             update: update.attestation,
             client: update.client.to_string(),
@@ -227,9 +234,22 @@ impl Replayer<'_> {
             transcript_again: outcome.transcript.root(),
             adapter: attested.update,
             adapter_again,
+            dispute,
             difference,
             seconds: begun.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Both engines, where the update was made by another than this one.
+    fn engines(&self, attested: &UpdatePredicate) -> String {
+        let here = self.lab.fingerprint();
+        if attested.engine == self.plan.engine && here == attested.engine {
+            return String::new();
+        }
+        format!(
+            " (made by engine `{}`, executed again by `{here}`)",
+            attested.engine
+        )
     }
 
     /// What the update was made from: the arm's assignment whose memo key it has.
@@ -259,58 +279,156 @@ impl Replayer<'_> {
             "was made from inputs that no arm of this run has",
         ))
     }
+}
 
-    fn difference(
-        &self,
-        attested: &UpdatePredicate,
-        again: &Transcript,
-        adapter: Option<Digest>,
-        reason: Option<&str>,
-    ) -> Result<Option<String>> {
-        let mut note = String::new();
-        if attested.engine != self.plan.engine || self.lab.fingerprint() != attested.engine {
-            note = format!(
-                " (made by engine `{}`, executed again by `{}`)",
-                attested.engine,
-                self.lab.fingerprint()
+/// Where two executions of one update part: the first step of the transcript that differs, and
+/// what each says there. Steps before it are equal, so everything that follows may follow from it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Dispute {
+    /// The number of the transcript's entry; none when the transcripts agree.
+    pub entry: Option<usize>,
+    /// What differs: `call`, `arguments`, `result`, `length`, `adapter` or `failure`.
+    pub what: &'static str,
+    /// What was logged.
+    pub logged: Value,
+    /// What is there now.
+    pub again: Value,
+}
+
+impl fmt::Display for Dispute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |value: &Value| {
+            let text = match value {
+                Value::String(text) => format!("`{text}`"),
+                other => other.to_string(),
+            };
+            match text.char_indices().nth(200) {
+                Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+                None => text,
+            }
+        };
+        match self.entry {
+            Some(entry) => write!(f, "transcript entry {entry}: another {}: ", self.what)?,
+            None => write!(f, "the transcripts agree, not the {}: ", self.what)?,
+        }
+        write!(
+            f,
+            "logged {}, now {}",
+            short(&self.logged),
+            short(&self.again)
+        )
+    }
+}
+
+/// Narrows the difference between an attested execution and another one of the same update down to
+/// its first step.
+///
+/// # Errors
+/// The logged transcript cannot be read.
+pub fn compare(
+    attested: &UpdatePredicate,
+    outcome: &RunOutcome,
+    blobs: &Blobs,
+) -> Result<Option<Dispute>> {
+    let again = &outcome.transcript;
+    if again.root() != attested.transcript.root {
+        let logged = Transcript::from_bytes(&blobs.get(&attested.transcript.blob)?)?;
+        return Ok(Some(first_step(&logged, again)));
+    }
+    let (adapter, reason) = match &outcome.submission {
+        Ok(submission) => (Some(Digest::of(&submission.adapter.to_bytes())), None),
+        Err(failure) => (None, Some(failure.reason.as_str())),
+    };
+    let without_step = |what, logged: Value, again: Value| Dispute {
+        entry: None,
+        what,
+        logged,
+        again,
+    };
+    if adapter != attested.update {
+        return Ok(Some(without_step(
+            "adapter",
+            json!(attested.update),
+            json!(adapter),
+        )));
+    }
+    let logged_reason = attested.failure.as_ref().map(|f| f.reason.as_str());
+    if logged_reason != reason {
+        return Ok(Some(without_step(
+            "failure",
+            json!(logged_reason),
+            json!(reason),
+        )));
+    }
+    Ok(None)
+}
+
+/// The first step in which two transcripts differ; they are known to.
+fn first_step(logged: &Transcript, again: &Transcript) -> Dispute {
+    for (entry, (left, right)) in logged.entries.iter().zip(&again.entries).enumerate() {
+        for (what, logged, again) in [
+            ("call", json!(left.call), json!(right.call)),
+            ("arguments", left.args.clone(), right.args.clone()),
+            ("result", left.result.clone(), right.result.clone()),
+        ] {
+            if logged != again {
+                return Dispute {
+                    entry: Some(entry),
+                    what,
+                    logged,
+                    again,
+                };
+            }
+        }
+    }
+    Dispute {
+        entry: Some(logged.len().min(again.len())),
+        what: "length",
+        logged: json!(logged.len()),
+        again: json!(again.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transcript(calls: &[(&str, i64, i64)]) -> Transcript {
+        let mut all = Transcript::new();
+        for (call, args, result) in calls {
+            all.push(call, json!(args), json!(result));
+        }
+        all
+    }
+
+    #[test]
+    fn the_first_step_that_differs() {
+        let logged = transcript(&[("shard", 1, 1), ("train", 2, 2), ("submit", 3, 3)]);
+        for (again, entry, what) in [
+            (
+                transcript(&[("shard", 1, 1), ("train", 2, 9), ("submit", 3, 9)]),
+                1,
+                "result",
+            ),
+            (
+                transcript(&[("shard", 1, 1), ("train", 8, 2), ("submit", 3, 3)]),
+                1,
+                "arguments",
+            ),
+            (
+                transcript(&[("log", 1, 1), ("train", 2, 2), ("submit", 3, 3)]),
+                0,
+                "call",
+            ),
+            (transcript(&[("shard", 1, 1), ("train", 2, 2)]), 2, "length"),
+        ] {
+            let dispute = first_step(&logged, &again);
+            assert_eq!((dispute.entry, dispute.what), (Some(entry), what));
+            assert!(
+                dispute
+                    .to_string()
+                    .contains(&format!("entry {entry}: another {what}"))
             );
         }
-        if again.root() != attested.transcript.root {
-            let logged = Transcript::from_bytes(&self.blobs.get(&attested.transcript.blob)?)?;
-            for (index, entry) in logged.entries.iter().enumerate() {
-                let other = again.entries.get(index);
-                if other != Some(entry) {
-                    let found = other.map_or("nothing".into(), |o| format!("`{}`", o.call));
-                    return Ok(Some(format!(
-                        "transcript entry {index}: logged `{}`, now {found}{}{note}",
-                        entry.call,
-                        if other.is_some_and(|o| o.call == entry.call) {
-                            " with other arguments or another result"
-                        } else {
-                            ""
-                        }
-                    )));
-                }
-            }
-            return Ok(Some(format!(
-                "transcript: {} entries were logged, now there are {}{note}",
-                logged.len(),
-                again.len()
-            )));
-        }
-        if adapter != attested.update {
-            return Ok(Some(format!(
-                "the transcripts agree, the adapters do not{note}"
-            )));
-        }
-        let logged_reason = attested.failure.as_ref().map(|f| f.reason.as_str());
-        if logged_reason != reason {
-            return Ok(Some(format!(
-                "failure: logged {}, now {}{note}",
-                logged_reason.unwrap_or("none"),
-                reason.unwrap_or("none")
-            )));
-        }
-        Ok(None)
     }
 }

@@ -39,6 +39,7 @@ mod sandbox;
 pub use engine::{Engine, EngineError, GenerateOptions, TrainOptions, TuningEngine};
 pub use error::SandboxError;
 pub use fedseal_client_sdk::attestation::Limits;
+pub use host::noisy;
 pub use reason::{Reason, Stop};
 pub use run::{RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes, examples_digest};
 pub use sandbox::{Policy, Sandbox};

@@ -1,7 +1,10 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
+mod admission;
+mod bundle;
 mod chat;
 mod engine;
+mod explain;
 mod fetch;
 mod generate;
 mod key;
@@ -12,6 +15,7 @@ mod replay;
 mod run;
 mod score;
 mod serve;
+mod site;
 mod submit;
 mod table;
 mod tune;
@@ -38,8 +42,12 @@ pub enum Command {
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
-    /// Check a run offline: signatures, digests, proofs, verdicts, aggregation.
+    /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::Verify),
+    /// Write one file about an update that `verify` checks offline.
+    Bundle(bundle::BundleCommand),
+    /// Tell in sentences where an update came from.
+    Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
     /// Print the results table of a run, or of the seeds below a folder.
@@ -52,6 +60,10 @@ pub enum Command {
     Key(key::Key),
     /// Check, watch, witness and prove entries of a log.
     Log(log::Log),
+    /// Try admission checks on a run that is over.
+    Admission(admission::Admission),
+    /// Check the rules of a data holder.
+    Site(site::Site),
     /// Build, sign or look into policy modules.
     Policy(policy::Policy),
     /// Train an adapter on data files, without any federation.
@@ -72,12 +84,16 @@ impl Command {
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),
+            Command::Bundle(command) => command.execute(),
+            Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),
             Command::Log(command) => command.execute(),
+            Command::Admission(command) => command.execute(),
+            Command::Site(command) => command.execute(),
             Command::Policy(command) => command.execute(),
             Command::Tune(command) => command.execute(),
             Command::Generate(command) => command.execute(),

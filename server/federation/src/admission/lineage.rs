@@ -3,6 +3,7 @@
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 
 use super::{Check, Facts, Finding};
+use crate::site::guard::BY;
 
 /// `train` (once or chained) from the current global adapter, over the registered shard or parts
 /// of it; nothing else on the way.
@@ -55,6 +56,13 @@ impl Check for TrainedFromGlobalOnShard {
                         ))
                     };
                 }
+                // The node's own step by its data holder's rules, which no guest can write.
+                Kind::Clip | Kind::Noise if by_site(node) => {
+                    let [start] = node.inputs.as_slice() else {
+                        return Finding::fail(format!("node {current} has no one input"));
+                    };
+                    current = *start;
+                }
                 other => {
                     return Finding::fail(format!(
                         "node {current} on the way from the global adapter is `{}`, not `train`",
@@ -97,6 +105,10 @@ fn shard_only(lineage: &Lineage, id: u32, facts: &Facts<'_>) -> Result<(), Strin
         return Err(format!("node {id} is not in the lineage"));
     }
     Ok(())
+}
+
+fn by_site(node: &Node) -> bool {
+    node.params.get(BY).and_then(|by| by.as_str()) == Some("site")
 }
 
 fn short(node: &Node) -> String {

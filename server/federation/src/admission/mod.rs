@@ -44,7 +44,8 @@ pub fn severity(effect: Effect) -> u8 {
 pub struct CheckConfig {
     /// The check's name.
     pub check: String,
-    /// `down-weight`, `quarantine` or `reject`; left out: `reject`.
+    /// `down-weight`, `quarantine`, `reject` or `replay` (the server executes an update that fails
+    /// again; it passes on equal bits and is rejected on others); left out: `reject`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub effect: String,
     /// Weight of an update that fails, for `down-weight`, in (0, 1).
@@ -135,7 +136,19 @@ pub struct Facts<'a> {
     pub authors: &'a TrustStore,
     /// The log entry before the update's at which its module's author was revoked.
     pub revoked: Option<u64>,
+    /// What came of executing the update again, where it was.
+    pub replayed: Option<&'a Replay>,
 }
+
+/// What came of executing an update again on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Where transcript or adapter first differ; none: all bits are equal.
+    pub difference: Option<String>,
+}
+
+/// What the fact of a check that demanded a replay goes on with.
+const AGAIN: &str = "; executed again: ";
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,6 +238,8 @@ pub const KNOWN: [(&str, &[&str]); 9] = [
 pub struct Built {
     name: &'static str,
     effect: Effect,
+    /// Whether an update that fails is executed again before the effect counts.
+    replay: bool,
     weight: f64,
     check: Box<dyn Check>,
 }
@@ -252,9 +267,9 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
         "" => Effect::Reject,
         "down-weight" => Effect::DownWeight,
         "quarantine" => Effect::Quarantine,
-        "reject" => Effect::Reject,
+        "reject" | "replay" => Effect::Reject,
         other => {
-            let known = ["down-weight", "quarantine", "reject"].map(str::to_owned);
+            let known = ["down-weight", "quarantine", "reject", "replay"].map(str::to_owned);
             let near = nearest(other, &known).into_iter().next();
             let hint = near
                 .map(|n| format!(" (did you mean `{n}`?)"))
@@ -366,6 +381,7 @@ pub fn build(config: &CheckConfig) -> Result<Built, BadCheck> {
     Ok(Built {
         name,
         effect,
+        replay: config.effect == "replay",
         weight,
         check,
     })
@@ -391,17 +407,62 @@ impl Admission {
             .any(|built| built.check.needs_behaviour())
     }
 
+    /// The checks that an auditor without a model cannot decide again.
+    pub fn left_out(&self) -> Vec<String> {
+        self.checks
+            .iter()
+            .filter(|built| built.check.needs_behaviour())
+            .map(|built| built.name.to_owned())
+            .collect()
+    }
+
+    /// Whether any check may ask for a replay.
+    pub fn may_replay(&self) -> bool {
+        self.checks.iter().any(|built| built.replay)
+    }
+
+    /// Whether an update must be executed again before it is decided about: a check with effect
+    /// `replay` fails, and without it the update would count.
+    pub fn demands_replay(&self, facts: &Facts<'_>) -> bool {
+        self.demands_replay_by(facts, |_| true)
+    }
+
+    fn demands_replay_by(&self, facts: &Facts<'_>, which: fn(&dyn Check) -> bool) -> bool {
+        let fails = |built: &&Built| {
+            built.replay && which(built.check.as_ref()) && !built.check.look(facts).passed
+        };
+        let equal = Replay { difference: None };
+        let with = Facts {
+            replayed: Some(&equal),
+            ..*facts
+        };
+        self.checks.iter().filter(fails).count() > 0 && self.decide_by(&with, which).effect.counts()
+    }
+
+    /// What an auditor without a model can expect of a logged verdict: the verdicts that a replay
+    /// with equal and with other bits would give, where one was demanded; else the one there is.
+    pub fn expected_without_behaviour(&self, facts: &Facts<'_>) -> Vec<Verdict> {
+        let which: fn(&dyn Check) -> bool = |check| !check.needs_behaviour();
+        if !self.demands_replay_by(facts, which) {
+            return vec![self.decide_by(facts, which)];
+        }
+        [None, Some(String::new())]
+            .map(|difference| {
+                let replay = Replay { difference };
+                let with = Facts {
+                    replayed: Some(&replay),
+                    ..*facts
+                };
+                self.decide_by(&with, which)
+            })
+            .to_vec()
+    }
+
     /// Decides about an update. First what every arm demands ([`binding`]); then the checks in
     /// their order. The severest failed effect decides, the earlier check among equals; weights of
     /// several down-weights multiply.
     pub fn decide(&self, facts: &Facts<'_>) -> Verdict {
         self.decide_by(facts, |_| true)
-    }
-
-    /// What the checks that need no model time decide: as much of a verdict as an auditor can
-    /// decide again.
-    pub fn decide_without_behaviour(&self, facts: &Facts<'_>) -> Verdict {
-        self.decide_by(facts, |check| !check.needs_behaviour())
     }
 
     fn decide_by(&self, facts: &Facts<'_>, which: impl Fn(&dyn Check) -> bool) -> Verdict {
@@ -415,7 +476,28 @@ impl Admission {
             .iter()
             .filter(|built| which(built.check.as_ref()))
         {
-            let finding = built.check.look(facts);
+            let mut finding = built.check.look(facts);
+            let mut effect = built.effect;
+            if built.replay && !finding.passed {
+                match facts.replayed {
+                    Some(Replay { difference: None }) => {
+                        finding.passed = true;
+                        finding.fact.push_str(AGAIN);
+                        finding.fact.push_str("equal transcript and adapter");
+                    }
+                    Some(Replay {
+                        difference: Some(difference),
+                    }) => {
+                        finding.fact.push_str(AGAIN);
+                        finding.fact.push_str(difference);
+                    }
+                    // Nobody executed it again: it is not known, so it does not count.
+                    None => {
+                        effect = Effect::Quarantine;
+                        finding.fact.push_str("; it was not executed again");
+                    }
+                }
+            }
             if finding.passed {
                 passed.push(format!("{}: {}", built.name, finding.fact));
                 continue;
@@ -423,12 +505,12 @@ impl Admission {
             let kept_weight = verdict.as_ref().map_or(1.0, |v| v.weight);
             let weight = kept_weight * built.weight;
             match &mut verdict {
-                Some(earlier) if severity(earlier.effect) >= severity(built.effect) => {
+                Some(earlier) if severity(earlier.effect) >= severity(effect) => {
                     earlier.weight = weight
                 }
                 other => {
                     *other = Some(Verdict {
-                        effect: built.effect,
+                        effect,
                         weight,
                         check: built.name.to_owned(),
                         fact: finding.fact,

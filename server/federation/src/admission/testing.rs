@@ -104,6 +104,7 @@ impl Case {
             behaviour: self.behaviour,
             authors: &self.authors,
             revoked: None,
+            replayed: None,
         }
     }
 }

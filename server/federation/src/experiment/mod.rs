@@ -11,6 +11,7 @@ use fedseal_client_sdk::attestation::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
 mod locate;
@@ -60,6 +61,9 @@ pub struct Experiment {
     pub admission: AdmissionConfig,
     /// What a module may use.
     pub limits: Limits,
+    /// What the data holder allows; left out: there are no site rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteRules>,
     /// How the run uses the machine.
     pub run: RunConfig,
 }
@@ -93,6 +97,7 @@ impl Default for Experiment {
             canaries: CanariesConfig::default(),
             admission: AdmissionConfig::default(),
             limits: Limits::default(),
+            site: None,
             run: RunConfig::default(),
         }
     }
@@ -110,13 +115,29 @@ impl Experiment {
                 .parent()
                 .map_or_else(PathBuf::new, Path::to_path_buf)
                 .join(&experiment.admission.file);
-            let text = std::fs::read_to_string(&file).map_err(|source| Error::io(&file, source))?;
-            let name = file.display().to_string();
-            let inner: AdmissionConfig = locate::parse(&text, &name)?;
-            validate::admission(&inner, &locate::Located::new(&text, &name), "")?;
+            let inner = read_admission(&file)?;
             experiment.admission.file.clear();
             experiment.admission.provenance = inner.provenance.or(experiment.admission.provenance);
             experiment.admission.behaviour = inner.behaviour.or(experiment.admission.behaviour);
+        }
+        if let Some(rules) = &mut experiment.site
+            && !rules.file.is_empty()
+        {
+            let file = path
+                .parent()
+                .map_or_else(PathBuf::new, Path::to_path_buf)
+                .join(&rules.file);
+            let inner = read_site(&file)?;
+            rules.file.clear();
+            rules.allow.extend(inner.allow);
+            rules
+                .validate()
+                .map_err(|(key, problem)| Error::Experiment {
+                    file: path.display().to_string(),
+                    line: None,
+                    key: format!("site.{key}"),
+                    problem,
+                })?;
         }
         Ok(experiment)
     }
@@ -185,6 +206,34 @@ impl Experiment {
             _ => BTreeMap::new(),
         }
     }
+}
+
+/// Reads and checks an admission.toml.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
+pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let name = path.display().to_string();
+    let config: AdmissionConfig = locate::parse(&text, &name)?;
+    validate::admission(&config, &locate::Located::new(&text, &name), "")?;
+    Ok(config)
+}
+
+/// Reads and checks a site.toml.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
+pub fn read_site(path: &Path) -> Result<SiteRules> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let name = path.display().to_string();
+    let rules: SiteRules = locate::parse(&text, &name)?;
+    let at = locate::Located::new(&text, &name);
+    if !rules.file.is_empty() {
+        return Err(at.error("file", "a site file names no other file"));
+    }
+    validate::site(&rules, &at, "")?;
+    Ok(rules)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::locate::Located;
 use super::{AdmissionConfig, Experiment};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
+use crate::site::SiteRules;
 use crate::{admission, aggregation, arms, attack, optimiser};
 
 /// Checks every value against its range and every name against the known ones.
@@ -381,7 +382,17 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     )?;
 
     admission(&e.admission, at, "admission.")?;
+    if let Some(rules) = &e.site {
+        site(rules, at, "site.")?;
+    }
     aggregation::rule("fedavg").map(drop)
+}
+
+/// Checks the site rules; `prefix` is what their keys begin with in this file.
+pub(super) fn site(rules: &SiteRules, at: &Located<'_>, prefix: &str) -> Result<()> {
+    rules
+        .validate()
+        .map_err(|(key, problem)| at.error(&format!("{prefix}{key}"), problem))
 }
 
 /// Checks the admission entries; `prefix` is what their keys begin with in this file.

@@ -16,15 +16,18 @@ use super::execute::{Stoppable, data_score};
 use super::measure::{Measured, measure};
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
-use crate::admission::Behaviour;
+use crate::admission::{Behaviour, Replay};
 use crate::defence::posthoc::{self, DefenceData};
 use crate::error::{Error, Result};
 use crate::events::Event;
+use crate::replay;
 
 /// One thing to execute.
 pub(super) enum Job {
     /// A client's module.
     Update(Box<UpdateJob>),
+    /// The same again, to be compared with what the attestation of this digest says.
+    Replay(Digest, Box<UpdateJob>),
     /// An adapter on a round's canaries.
     Probe {
         digest: Digest,
@@ -67,6 +70,10 @@ enum Done {
         outcome: Box<RunOutcome>,
         score: Option<f64>,
         seconds: f64,
+    },
+    Replay {
+        attestation: Digest,
+        outcome: Box<RunOutcome>,
     },
     Probe {
         digest: Digest,
@@ -121,6 +128,19 @@ impl Run {
                 behaviour,
             } => {
                 self.behaviours.insert((digest, round), behaviour);
+                Ok(())
+            }
+            Done::Replay {
+                attestation,
+                outcome,
+            } => {
+                let shared = self.shared.clone();
+                let attested = self
+                    .cache
+                    .attested(&self.blobs, &attestation, shared.plan.node)?;
+                let difference = replay::compare(&attested, &outcome, &self.blobs)?
+                    .map(|difference| difference.to_string());
+                self.replays.insert(attestation, Replay { difference });
                 Ok(())
             }
             Done::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
@@ -312,6 +332,20 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
                 outcome: Box::new(outcome),
                 score,
                 seconds: begun.elapsed().as_secs_f64(),
+            })
+        }
+        Job::Replay(attestation, job) => {
+            let engine = Stoppable {
+                engine: shared.lab.engine(),
+                stop: &shared.cancel,
+            };
+            let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
+            if shared.go_on().is_break() {
+                return Err(Error::Interrupted);
+            }
+            Ok(Done::Replay {
+                attestation,
+                outcome: Box::new(outcome),
             })
         }
         Job::Probe {

@@ -21,7 +21,7 @@ use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_tuning::{Adapter, Example};
 
-use crate::admission::Behaviour;
+use crate::admission::{Behaviour, Replay};
 use crate::arms::Arm;
 use crate::data::TaskData;
 use crate::error::{Error, Result};
@@ -132,6 +132,7 @@ pub struct Run {
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,
     behaviours: HashMap<(Digest, u32), Behaviour>,
+    replays: HashMap<Digest, Replay>,
     progress: Progress,
     begun: Instant,
     seconds_before: f64,

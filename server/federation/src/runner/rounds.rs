@@ -19,9 +19,17 @@ use crate::admission::{Facts, Verdict};
 use crate::arms::{Arm, Kind};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::memo::{RoundState, evaluation_key};
+use crate::memo::{RoundState, UpdateRef, evaluation_key};
 use crate::report::Progress;
 use crate::rundir::Plan;
+
+/// An executed update that is to be decided about.
+struct Candidate {
+    client: ClientId,
+    update: UpdateRef,
+    /// Local minus global adapter; none after a failure.
+    delta: Option<Vec<f32>>,
+}
 
 impl Run {
     fn federated(&self) -> Vec<Arm> {
@@ -37,6 +45,7 @@ impl Run {
         self.open_round(round)?;
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
+        self.demanded_replays(round, watch)?;
         for arm in self.federated() {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
@@ -183,28 +192,50 @@ impl Run {
         self.execute_jobs(jobs, watch)
     }
 
-    /// Verdicts about every sampled client's update, then the next global adapter.
-    fn admit_and_aggregate(&mut self, arm: &Arm, round: u32, watch: Watch<'_>) -> Result<()> {
+    /// Executes again what a check wants to see twice.
+    fn demanded_replays(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
-        let number = Round(round);
-        let Some(state) = self.state.round(arm.id, round).cloned() else {
-            return Ok(());
-        };
-        if state.aggregated.is_some() {
-            return Ok(());
+        let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
+        for (arm, state) in self.open_arms(round) {
+            let checks = admission(&shared.experiment, &arm)?;
+            if !checks.may_replay() {
+                continue;
+            }
+            let (candidates, median_norm) = self.candidates(&arm, Round(round), &state)?;
+            for candidate in &candidates {
+                let id = candidate.update.attestation;
+                if state.verdicts.contains_key(&candidate.client)
+                    || self.replays.contains_key(&id)
+                    || jobs.contains_key(&id)
+                {
+                    continue;
+                }
+                let demanded = self.with_facts(&arm, &state, candidate, median_norm, |facts| {
+                    checks.demands_replay(facts)
+                })?;
+                if demanded {
+                    let key = candidate.update.key;
+                    let job =
+                        self.update_job(&arm, &candidate.client, Round(round), &state, key)?;
+                    jobs.insert(id, Job::Replay(id, Box::new(job)));
+                }
+            }
         }
-        let checks = admission(&shared.experiment, arm)?;
+        self.execute_jobs(jobs.into_values().collect(), watch)
+    }
+
+    /// The executed updates of a round of an arm, in client order, and the median of their norms.
+    fn candidates(
+        &mut self,
+        arm: &Arm,
+        round: Round,
+        state: &RoundState,
+    ) -> Result<(Vec<Candidate>, f64)> {
+        let shared = self.shared.clone();
         let global = self.adapter(&state.global)?;
-        let mut updates = Vec::new();
+        let mut candidates = Vec::new();
         for client in &state.clients {
-            let key = key_of(
-                &shared.plan,
-                &shared.experiment,
-                arm,
-                client,
-                number,
-                &state,
-            )?;
+            let key = key_of(&shared.plan, &shared.experiment, arm, client, round, state)?;
             let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
                 Error::tampered(
                     format!("update {key}"),
@@ -218,49 +249,80 @@ impl Run {
                 }
                 None => None,
             };
-            updates.push((client.clone(), update, delta));
+            candidates.push(Candidate {
+                client: client.clone(),
+                update,
+                delta,
+            });
         }
-        let norms: Vec<f64> = updates
+        let norms = candidates
             .iter()
-            .filter_map(|(_, _, delta)| delta.as_deref().map(norm))
+            .filter_map(|c| c.delta.as_deref().map(norm))
             .collect();
-        let median_norm = median(norms);
-        for (client, update, delta) in &updates {
-            if state.verdicts.contains_key(client) {
+        Ok((candidates, median(norms)))
+    }
+
+    /// Everything that the server knows about an update in a round of an arm.
+    fn with_facts<T>(
+        &mut self,
+        arm: &Arm,
+        state: &RoundState,
+        candidate: &Candidate,
+        median_norm: f64,
+        look: impl FnOnce(&Facts<'_>) -> T,
+    ) -> Result<T> {
+        let shared = self.shared.clone();
+        let update = &candidate.update;
+        let attested = self
+            .cache
+            .attested(&self.blobs, &update.attestation, shared.plan.node)?;
+        let round = update.round;
+        let steps = shared.experiment.training.local_steps;
+        let expected = expected(&shared.plan, arm, &candidate.client, round, state, steps)?;
+        let behaviour = update.update.and_then(|digest| {
+            let own = self.behaviours.get(&(digest, round.0))?;
+            let before = self.behaviours.get(&(state.global, round.0))?;
+            Some((*own, *before))
+        });
+        Ok(look(&Facts {
+            attested: &attested,
+            expected: &expected,
+            norm: candidate.delta.as_deref().map_or(0.0, norm),
+            median_norm,
+            behaviour,
+            authors: &shared.plan.authors,
+            revoked: self
+                .state
+                .revoked_before(&attested.module_signer, update.entry),
+            replayed: self.replays.get(&update.attestation),
+        }))
+    }
+
+    /// Verdicts about every sampled client's update, then the next global adapter.
+    fn admit_and_aggregate(&mut self, arm: &Arm, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let number = Round(round);
+        let Some(state) = self.state.round(arm.id, round).cloned() else {
+            return Ok(());
+        };
+        if state.aggregated.is_some() {
+            return Ok(());
+        }
+        let checks = admission(&shared.experiment, arm)?;
+        let global = self.adapter(&state.global)?;
+        let (candidates, median_norm) = self.candidates(arm, number, &state)?;
+        for candidate in &candidates {
+            if state.verdicts.contains_key(&candidate.client) {
                 continue;
             }
-            let attested =
-                self.cache
-                    .attested(&self.blobs, &update.attestation, shared.plan.node)?;
-            let expected = expected(
-                &shared.plan,
-                arm,
-                client,
-                number,
-                &state,
-                shared.experiment.training.local_steps,
-            )?;
-            let behaviour = update.update.and_then(|digest| {
-                let own = self.behaviours.get(&(digest, round))?;
-                let before = self.behaviours.get(&(state.global, round))?;
-                Some((*own, *before))
-            });
-            let verdict = checks.decide(&Facts {
-                attested: &attested,
-                expected: &expected,
-                norm: delta.as_deref().map_or(0.0, norm),
-                median_norm,
-                behaviour,
-                authors: &shared.plan.authors,
-                revoked: self
-                    .state
-                    .revoked_before(&attested.module_signer, update.entry),
-            });
-            self.log_verdict(arm, number, client, update.attestation, &verdict, watch)?;
+            let verdict = self.with_facts(arm, &state, candidate, median_norm, |facts| {
+                checks.decide(facts)
+            })?;
+            let id = candidate.update.attestation;
+            self.log_verdict(arm, number, &candidate.client, id, &verdict, watch)?;
         }
         // One checkpoint for the round's verdicts and what follows from them.
-        let deltas: Vec<Option<Vec<f32>>> =
-            updates.into_iter().map(|(_, _, delta)| delta).collect();
+        let deltas: Vec<Option<Vec<f32>>> = candidates.into_iter().map(|c| c.delta).collect();
         self.aggregate(arm, round, &global, &deltas, watch)
     }
 

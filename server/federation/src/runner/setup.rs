@@ -235,6 +235,7 @@ pub(super) fn open(
     let labelled = data.labelled().map_err(data_error)?;
     let judge = DataCheck::train(&labelled);
     let executor = lab.executor(&plan, &blobs, experiment.limits)?;
+    let executor = crate::site::guard::guard(executor, &experiment, &plan);
     let seconds_before = fs::read(dir.report())
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
@@ -268,6 +269,7 @@ pub(super) fn open(
         adapters: Default::default(),
         shards: Default::default(),
         behaviours: Default::default(),
+        replays: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),
         seconds_before,

@@ -5,7 +5,7 @@ use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::record::Effect;
 
 use super::{Audit, disagrees};
-use crate::admission::{Admission, Facts, severity};
+use crate::admission::{Admission, Facts, Verdict, severity};
 use crate::arms::{self, Arm, Kind};
 use crate::error::{Error, Result};
 use crate::memo::{AggregatedRef, RoundState};
@@ -234,22 +234,39 @@ impl Audit {
                     .updates
                     .get(&key)
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
+                replayed: None,
             };
-            let again = checks.decide_without_behaviour(&facts);
-            let agrees = if !checks.needs_behaviour() {
-                again.effect == verdict.effect
-                    && again.weight == verdict.weight
-                    && again.check == verdict.check
-                    && again.fact == verdict.fact
-            } else if verdict.check == "canaries" {
-                severity(verdict.effect) >= severity(again.effect)
-            } else {
-                again.effect == verdict.effect
-                    && verdict.weight <= again.weight
-                    && again.check == verdict.check
-                    && (again.effect == Effect::Accept || again.fact == verdict.fact)
+            // Where a replay was demanded its outcome is the server's word: both are possible.
+            let possible = checks.expected_without_behaviour(&facts);
+            let agrees = |again: &Verdict| {
+                if !checks.needs_behaviour() {
+                    again.effect == verdict.effect
+                        && again.weight == verdict.weight
+                        && again.check == verdict.check
+                        && again.fact == verdict.fact
+                } else if verdict.check == "canaries" {
+                    severity(verdict.effect) >= severity(again.effect)
+                } else {
+                    again.effect == verdict.effect
+                        && verdict.weight <= again.weight
+                        && again.check == verdict.check
+                        && (again.effect == Effect::Accept || again.fact == verdict.fact)
+                }
             };
-            if !agrees {
+            let differs = |again: &Verdict| {
+                again.effect == Effect::Reject
+                    && possible.len() > 1
+                    && verdict.effect == Effect::Reject
+                    && verdict.weight == again.weight
+                    && verdict.check == again.check
+                    && verdict.fact.len() > again.fact.len()
+                    && verdict.fact.starts_with(&again.fact)
+            };
+            if !possible.iter().any(|again| agrees(again) || differs(again)) {
+                let again = possible
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| Verdict::reject("all", "no verdict is possible"));
                 return Err(Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),

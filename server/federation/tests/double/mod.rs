@@ -44,6 +44,8 @@ pub struct Double {
     pub salt: u32,
     /// The module of this name ends without an update.
     pub failing: Option<&'static str>,
+    /// No two executions give the same adapter, as on a node that makes updates up.
+    pub unsteady: bool,
 }
 
 impl Double {
@@ -54,6 +56,7 @@ impl Double {
             answers: tasks.into_iter().map(|t| (t.prompt, t.answer)).collect(),
             salt: 0,
             failing: None,
+            unsteady: false,
         }
     }
 
@@ -157,6 +160,7 @@ impl Lab for Double {
                 .map(|m| (m.digest, m.name.clone()))
                 .collect(),
             failing: self.failing,
+            unsteady: self.unsteady.then(Default::default),
         }))
     }
 
@@ -230,6 +234,7 @@ impl Lab for Double {
 struct Modules {
     names: HashMap<Digest, String>,
     failing: Option<&'static str>,
+    unsteady: Option<std::sync::atomic::AtomicU64>,
 }
 
 impl Executor for Modules {
@@ -281,7 +286,13 @@ impl Executor for Modules {
             batch_size: input.training.batch_size,
             learning_rate: input.training.learning_rate,
             proximal_mu: 0.0,
-            seed: input.seed.0,
+            seed: input
+                .seed
+                .0
+                .wrapping_add(self.unsteady.as_ref().map_or(0, |n| {
+                    n.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                })),
         };
         let trained = engine.train(&input.global, &examples, &options, &mut || {
             ControlFlow::Continue(())

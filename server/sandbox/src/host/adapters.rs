@@ -55,8 +55,8 @@ pub(super) fn combine(
         .map_err(shapes)
 }
 
-/// `source` plus Gaussian noise, value by value in canonical order.
-pub(super) fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
+/// `source` plus Gaussian noise of standard deviation `std`, value by value in canonical order.
+pub fn noisy(source: &Adapter, std: f32, seed: u64) -> Adapter {
     let mut gauss = Gauss::new(seed);
     let mut noisy = source.clone();
     for tensor in noisy.tensors.values_mut() {

@@ -29,7 +29,7 @@ use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop};
 use crate::run::{RunInput, Submission};
 
-pub use adapters::AdapterHandle;
+pub use adapters::{AdapterHandle, noisy};
 pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};
 pub use data::Dataset;
 pub(crate) use outcome::finish;

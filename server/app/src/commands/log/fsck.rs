@@ -56,6 +56,10 @@ impl Fsck {
                 report.checkpoint.root,
                 output::duration(seconds)
             ));
+            output::line(format!(
+                "verifier key {}",
+                fedseal_client_sdk::tlog::verifier_key(&report.checkpoint.origin, &key)
+            ));
             for path in &extra {
                 output::line(format!("not covered by the checkpoint: {path}"));
             }

@@ -1,0 +1,136 @@
+//! `fedseal site check FILE`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_federation::experiment::{Experiment, read_site};
+use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_federation::site::{Allow, facts};
+
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// Site rules: what the holder of the data allows on a node.
+#[derive(Args)]
+pub struct Site {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Check a site.toml and say in words what it allows; with a run, what it would have.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// A run whose modules and clients are held against the rules.
+        #[arg(long, value_name = "RUN_DIR")]
+        run: Option<PathBuf>,
+    },
+}
+
+impl Site {
+    /// Checks it; fails when it allows nothing at all.
+    pub fn execute(self) -> Outcome {
+        let Action::Check { file, run } = self.action;
+        let rules = read_site(&file)?;
+        if rules.allow.is_empty() {
+            return Err(Failure::new(format!(
+                "{}: it has no [[allow]] rule, so every module is denied",
+                file.display()
+            ))
+            .hint("That is a site that takes part in nothing; docs/SITE.md shows a rule."));
+        }
+        for rule in &rules.allow {
+            output::line(words(rule));
+        }
+        output::line("Everything else is denied.");
+        let Some(run) = run else { return Ok(()) };
+        let dir = RunDir::new(run);
+        let plan = dir.read_plan()?;
+        let experiment = Experiment::load(dir.experiment())?;
+        for client in &plan.clients {
+            for assignment in [&client.honest, &client.attacked] {
+                let name = plan.module_name(&assignment.module).unwrap_or("?");
+                let answer = decide(&rules, &plan, &experiment.limits, client, assignment);
+                output::line(format!("{} with module {name}: {answer}", client.client));
+                if client.honest == client.attacked {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decide(
+    rules: &fedseal_federation::site::SiteRules,
+    plan: &Plan,
+    limits: &Limits,
+    client: &fedseal_federation::rundir::PlannedClient,
+    assignment: &fedseal_federation::rundir::Assignment,
+) -> String {
+    let Some(facts) = facts(
+        plan,
+        limits,
+        assignment.module,
+        &client.client,
+        assignment.shard,
+    ) else {
+        return "its module is not in the plan".into();
+    };
+    match rules.before(&facts) {
+        Ok(rule) => format!("allowed by `{}`", rule.name),
+        Err(reason) => format!("denied: {reason}"),
+    }
+}
+
+/// A rule as sentences.
+fn words(rule: &Allow) -> String {
+    let modules = match &rule.modules {
+        None => "all modules".to_owned(),
+        Some(list) => format!("modules {}", list.join(", ")),
+    };
+    let shards = if rule.shards.iter().any(|s| s == "*") {
+        "every shard".to_owned()
+    } else {
+        format!("the shards of {}", rule.shards.join(", "))
+    };
+    let mut text = format!(
+        "`{}`: {modules} signed by {} may run on {shards}; ",
+        rule.name,
+        rule.signers.join(", ")
+    );
+    text.push_str(&match rule.max_generated_tokens {
+        0 => "no model writes for them; ".to_owned(),
+        n => format!("a model may write {n} tokens for them; "),
+    });
+    text.push_str(match (rule.raw_read, rule.raw_write) {
+        (false, false) => "raw tensors are closed to them",
+        (true, false) => "they may read raw tensors",
+        (false, true) => "they may write raw tensors",
+        (true, true) => "they may read and write raw tensors",
+    });
+    for (name, most) in &rule.limits {
+        text.push_str(&format!("; {name} at most {most}"));
+    }
+    text.push_str(". An update leaves");
+    let leave = &rule.leave;
+    let mut how = Vec::new();
+    if let Some(norm) = leave.clip_norm {
+        how.push(format!("clipped to norm {norm}"));
+    }
+    if let Some(norm) = leave.max_norm {
+        how.push(format!("with a norm of at most {norm}"));
+    }
+    if let Some(std) = leave.noise_std {
+        how.push(format!("with Gaussian noise of {std} on each value"));
+    }
+    if how.is_empty() {
+        text.push_str(" as it is.");
+    } else {
+        text.push_str(&format!(" {}.", how.join(", ")));
+    }
+    text
+}

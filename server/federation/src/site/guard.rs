@@ -1,0 +1,226 @@
+//! The site rules around the node's executor: asked before a module runs and before an update
+//! leaves, answered in the transcript. The runner and replay wrap the same way, so a replay gives
+//! the same bits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fedseal_client_sdk::attestation::{Failure, Usage};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::lineage::{Kind, Lineage};
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
+use fedseal_tuning::Adapter;
+use serde_json::{Value, json};
+
+use super::{Allow, Before, REASON, SiteRules, facts};
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::rundir::Plan;
+use crate::runner::execute::Executor;
+use crate::sampling::derive_seed;
+
+/// The lineage parameter of nodes that the site made and not the module.
+pub const BY: &str = "by";
+
+struct Guarded {
+    inner: Box<dyn Executor>,
+    rules: SiteRules,
+    plan: Plan,
+    limits: fedseal_client_sdk::attestation::Limits,
+}
+
+/// Puts an experiment's site rules around an executor; without rules it is handed back as it is.
+pub fn guard(inner: Box<dyn Executor>, experiment: &Experiment, plan: &Plan) -> Box<dyn Executor> {
+    match &experiment.site {
+        None => inner,
+        Some(rules) => Box::new(Guarded {
+            inner,
+            rules: rules.clone(),
+            plan: plan.clone(),
+            limits: experiment.limits,
+        }),
+    }
+}
+
+impl Executor for Guarded {
+    fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
+        let facts = facts(
+            &self.plan,
+            &self.limits,
+            *module,
+            &input.client,
+            input.shard_digest,
+        )
+        .ok_or_else(|| {
+            Error::tampered(format!("module {module}"), "is not registered in this run")
+        })?;
+        let rule = match self.rules.before(&facts) {
+            Ok(rule) => rule,
+            Err(reason) => return Ok(denied(&facts, &reason)),
+        };
+        let outcome = self.inner.run(module, input, engine)?;
+        leave(rule, &facts, input, outcome)
+    }
+}
+
+fn asked(facts: &Before<'_>) -> Value {
+    json!({
+        "module": facts.module,
+        "signer": facts.signer,
+        "client": facts.client,
+        "shard": facts.shard,
+    })
+}
+
+fn failure(detail: &str) -> Failure {
+    Failure {
+        reason: REASON.into(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// Nothing was executed.
+fn denied(facts: &Before<'_>, reason: &str) -> RunOutcome {
+    let mut transcript = Transcript::new();
+    transcript.push("site-before", asked(facts), json!({ "denied": reason }));
+    RunOutcome {
+        submission: Err(failure(reason)),
+        transcript,
+        lineage: Lineage::default(),
+        data: Vec::new(),
+        datasets: Vec::new(),
+        shard_part: None,
+        used: Usage::default(),
+        log: Vec::new(),
+        seconds: 0.0,
+    }
+}
+
+/// What was executed leaves, is changed on its way, or stays.
+fn leave(
+    rule: &Allow,
+    facts: &Before<'_>,
+    input: &RunInput,
+    mut outcome: RunOutcome,
+) -> Result<RunOutcome> {
+    let mut transcript = Transcript::new();
+    transcript.push(
+        "site-before",
+        asked(facts),
+        json!({ "allowed-by": rule.name }),
+    );
+    for entry in std::mem::take(&mut outcome.transcript).entries {
+        transcript.push(&entry.call, entry.args, entry.result);
+    }
+    let answer = match &outcome.submission {
+        // It gave nothing that could leave, but for its log.
+        Err(_) => rule
+            .leaves(&outcome.lineage, &outcome.used)
+            .map(|()| (None, json!({ "update": null }))),
+        Ok(submission) => change(rule, input, &outcome, &submission.adapter)?,
+    };
+    match answer {
+        Ok((changed, written)) => {
+            if let (Some((adapter, lineage)), Ok(submission)) = (changed, &mut outcome.submission) {
+                submission.digest = Digest(adapter.digest());
+                submission.adapter = Arc::new(adapter);
+                outcome.lineage = lineage;
+            }
+            transcript.push("site-leave", json!({ "rule": rule.name }), written);
+        }
+        Err(reason) => {
+            transcript.push(
+                "site-leave",
+                json!({ "rule": rule.name }),
+                json!({ "denied": reason }),
+            );
+            outcome.submission = Err(failure(&reason));
+            outcome.lineage.output = None;
+            outcome.data.clear();
+            outcome.datasets.clear();
+            outcome.log.clear();
+        }
+    }
+    outcome.transcript = transcript;
+    Ok(outcome)
+}
+
+type Changed = Option<(Adapter, Lineage)>;
+
+/// Clips and noises as the rule says. The inner error is a denial.
+#[allow(clippy::type_complexity)]
+fn change(
+    rule: &Allow,
+    input: &RunInput,
+    outcome: &RunOutcome,
+    adapter: &Adapter,
+) -> Result<std::result::Result<(Changed, Value), String>> {
+    let model = |error: fedseal_tuning::TuningError| Error::Model(error.to_string());
+    if let Err(reason) = rule.leaves(&outcome.lineage, &outcome.used) {
+        return Ok(Err(reason));
+    }
+    let norm = adapter.sub(&input.global).map_err(model)?.norm_l2();
+    let mut written = json!({ "norm": finite(norm) });
+    let mut lineage = outcome.lineage.clone();
+    let mut current: Option<Adapter> = None;
+    let mut push = |kind: Kind, adapter: &Adapter, params: &[(&str, Value)]| {
+        let inputs = lineage.output.into_iter().collect();
+        let mut all = BTreeMap::from([(BY.to_owned(), Value::from("site"))]);
+        all.extend(params.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+        let node = lineage.push(kind, inputs, Some(Digest(adapter.digest())), None, all);
+        lineage.output = Some(node);
+    };
+    let mut after = norm;
+    if let Some(most) = rule.leave.clip_norm
+        && norm > most
+    {
+        // flat = global + factor * (local - global), in f32 as every adapter.
+        let factor = most / norm;
+        let global = input.global.flat();
+        let flat: Vec<f32> = adapter
+            .flat()
+            .iter()
+            .zip(&global)
+            .map(|(local, global)| global + factor as f32 * (local - global))
+            .collect();
+        let clipped = adapter.from_flat(&flat).map_err(model)?;
+        after = clipped.sub(&input.global).map_err(model)?.norm_l2();
+        push(
+            Kind::Clip,
+            &clipped,
+            &[("norm", most.into()), ("factor", factor.into())],
+        );
+        written["clipped-to"] = most.into();
+        current = Some(clipped);
+    }
+    // The bound is on what the module made; noise comes on top of it.
+    if let Err(reason) = rule.norm_leaves(after) {
+        return Ok(Err(reason));
+    }
+    if let Some(std) = rule.leave.noise_std {
+        let seed = derive_seed(
+            "site-noise",
+            input.seed.0,
+            &[input.client.as_str(), &input.round.to_string()],
+        );
+        let noised = noisy(current.as_ref().unwrap_or(adapter), std as f32, seed);
+        push(
+            Kind::Noise,
+            &noised,
+            &[("std", std.into()), ("seed", seed.into())],
+        );
+        written["noise-std"] = std.into();
+        current = Some(noised);
+    }
+    Ok(Ok((current.map(|adapter| (adapter, lineage)), written)))
+}
+
+/// A number that has a canonical form.
+fn finite(value: f64) -> Value {
+    if value.is_finite() {
+        value.into()
+    } else {
+        Value::Null
+    }
+}

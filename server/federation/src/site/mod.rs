@@ -1,0 +1,329 @@
+//! Site rules: what the holder of the data allows on a node. Everything that no rule allows is
+//! denied.
+//!
+//! A `site.toml` holds `[[allow]]` entries; an experiment names it (`[site] file = …`) or has them
+//! inline. Rules are asked twice, as functions over facts: before a module runs ([`SiteRules::before`]),
+//! and before an update leaves ([`Allow::leaves`]). Both answers stand in the transcript, which the
+//! attestation binds; [`guard`] does that around the node's executor.
+
+use std::collections::BTreeMap;
+
+use fedseal_client_sdk::attestation::{Limits, UpdatePredicate, Usage};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::ClientId;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::lineage::{Kind, Lineage};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::nearest;
+use crate::rundir::Plan;
+
+pub mod guard;
+
+/// The reason of a failure that a site rule is.
+pub const REASON: &str = "site";
+
+/// What a site allows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteRules {
+    /// In an experiment: a site.toml, relative to the experiment file. Its rules are copied into
+    /// the run's experiment.toml.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// The rules; the first that fits decides. None: everything is denied.
+    pub allow: Vec<Allow>,
+}
+
+/// One thing that is allowed. What is left out is denied, or not asked for where it says so.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allow {
+    /// What the rule is called in answers.
+    pub name: String,
+    /// Whose modules: names in the node's trust file or hex keys.
+    pub signers: Vec<String>,
+    /// Which of their modules: names or digests; left out: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules: Option<Vec<String>>,
+    /// On which shards: names of clients or digests of shards; `*` is every shard of this node.
+    pub shards: Vec<String>,
+    /// Tokens that a module may have written by a model; left out: 0.
+    pub max_generated_tokens: u64,
+    /// Whether a module may read raw tensors.
+    pub raw_read: bool,
+    /// Whether a module may write raw tensors.
+    pub raw_write: bool,
+    /// The most that the run's limits may be, by name of the limit; others are not asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
+    /// What happens to an update before it leaves.
+    pub leave: Leave,
+}
+
+/// What may leave: bounds on the change from the global adapter (Euclidean norm over all values).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Leave {
+    /// A change larger than this does not leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_norm: Option<f64>,
+    /// A change larger than this is shortened to it by the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Standard deviation of the Gaussian noise that the node adds to each value, after clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_std: Option<f64>,
+}
+
+/// What is known before a module runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Before<'a> {
+    /// The module.
+    pub module: Digest,
+    /// Its name.
+    pub module_name: &'a str,
+    /// Its author.
+    pub signer: PublicKey,
+    /// The author's name in the node's trust store.
+    pub signer_name: Option<&'a str>,
+    /// The client.
+    pub client: &'a ClientId,
+    /// Its shard.
+    pub shard: Digest,
+    /// What the module may use in this run.
+    pub limits: &'a Limits,
+}
+
+impl SiteRules {
+    /// Checks that the rules say something that can be meant.
+    ///
+    /// # Errors
+    /// The key and the problem.
+    pub fn validate(&self) -> Result<(), (String, String)> {
+        let known = limit_values(&Limits::default());
+        for (index, rule) in self.allow.iter().enumerate() {
+            let bad = |key: &str, problem: String| Err((format!("allow.{index}.{key}"), problem));
+            if rule.name.is_empty() || rule.name.chars().any(char::is_control) {
+                return bad("name", "expected a name for the rule".into());
+            }
+            if self.allow.iter().take(index).any(|r| r.name == rule.name) {
+                return bad("name", format!("`{}` is an earlier rule's name", rule.name));
+            }
+            for (key, list) in [("signers", &rule.signers), ("shards", &rule.shards)] {
+                if list.is_empty() {
+                    return bad(
+                        key,
+                        "expected at least one; a rule without any allows nothing".into(),
+                    );
+                }
+            }
+            if rule.signers.iter().any(|s| s == "*") {
+                return bad(
+                    "signers",
+                    "`*` is not taken: say whose modules may run here".into(),
+                );
+            }
+            if rule.modules.as_ref().is_some_and(Vec::is_empty) {
+                return bad(
+                    "modules",
+                    "an empty list allows nothing; leave it out for all".into(),
+                );
+            }
+            if let Some(name) = rule.limits.keys().find(|name| !known.contains_key(*name)) {
+                let names: Vec<String> = known.keys().cloned().collect();
+                let near = nearest(name, &names)
+                    .into_iter()
+                    .next()
+                    .map(|n| format!(" (did you mean `{n}`?)"))
+                    .unwrap_or_default();
+                return bad(
+                    &format!("limits.{name}"),
+                    format!("no such limit{near}; known: {}", names.join(", ")),
+                );
+            }
+            for (key, value) in [
+                ("leave.max_norm", rule.leave.max_norm),
+                ("leave.clip_norm", rule.leave.clip_norm),
+                ("leave.noise_std", rule.leave.noise_std),
+            ] {
+                if value.is_some_and(|v| !v.is_finite() || v <= 0.0 || v > 1e9) {
+                    return bad(key, "expected a number above 0 and at most 1e9".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule that allows an execution.
+    ///
+    /// # Errors
+    /// Why each rule does not, for people.
+    pub fn before(&self, facts: &Before<'_>) -> Result<&Allow, String> {
+        let mut reasons = Vec::new();
+        for rule in &self.allow {
+            match rule.fits(facts) {
+                Ok(()) => return Ok(rule),
+                Err(reason) => reasons.push(format!("`{}`: {reason}", rule.name)),
+            }
+        }
+        if reasons.is_empty() {
+            return Err("the site has no rule, so nothing is allowed".into());
+        }
+        Err(format!(
+            "no rule of the site allows it ({})",
+            reasons.join("; ")
+        ))
+    }
+}
+
+impl Allow {
+    fn fits(&self, facts: &Before<'_>) -> Result<(), String> {
+        let hex = facts.signer.to_string();
+        let by = |entry: &String| *entry == hex || facts.signer_name == Some(entry.as_str());
+        if !self.signers.iter().any(by) {
+            return Err(format!(
+                "it is not for modules by {} ({})",
+                facts.signer_name.unwrap_or("an unknown author"),
+                facts.signer.key_id()
+            ));
+        }
+        let digest = facts.module.to_string();
+        let named = |entry: &String| *entry == digest || entry == facts.module_name;
+        if self
+            .modules
+            .as_ref()
+            .is_some_and(|all| !all.iter().any(named))
+        {
+            return Err(format!("it is not for module {}", facts.module_name));
+        }
+        let shard = facts.shard.to_string();
+        let on = |entry: &String| entry == "*" || *entry == shard || entry == facts.client.as_str();
+        if !self.shards.iter().any(on) {
+            return Err(format!("it is not for the shard of {}", facts.client));
+        }
+        let limits = limit_values(facts.limits);
+        for (name, most) in &self.limits {
+            let asked = limits.get(name).copied().unwrap_or(u64::MAX);
+            if asked > *most {
+                return Err(format!(
+                    "the run's limit {name} is {asked}, allowed is {most}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what a module did lets its update leave; the norm is looked at separately, since it
+    /// may be clipped.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn leaves(&self, lineage: &Lineage, used: &Usage) -> Result<(), String> {
+        // Whether it went into the update or not: what was read may be in the log lines.
+        for (kind, allowed, what) in [
+            (Kind::RawRead, self.raw_read, "reads"),
+            (Kind::RawWrite, self.raw_write, "writes"),
+        ] {
+            if let Some(node) = lineage.nodes.iter().find(|n| n.kind == kind)
+                && !allowed
+            {
+                return Err(format!(
+                    "node {} {what} raw tensors, which `{}` does not allow",
+                    node.id, self.name
+                ));
+            }
+        }
+        if used.generated_tokens > self.max_generated_tokens {
+            return Err(format!(
+                "{} tokens were written by a model, `{}` allows {}",
+                used.generated_tokens, self.name, self.max_generated_tokens
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a change of this norm may leave.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn norm_leaves(&self, norm: f64) -> Result<(), String> {
+        match self.leave.max_norm {
+            Some(most) if norm.is_nan() || norm > most => Err(format!(
+                "the change has norm {norm:.6}, `{}` lets at most {most} leave",
+                self.name
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Limits by name.
+fn limit_values(limits: &Limits) -> BTreeMap<String, u64> {
+    match serde_json::to_value(limits) {
+        Ok(Value::Object(map)) => map
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_u64()?)))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// The facts before an execution, from a run's plan.
+pub fn facts<'a>(
+    plan: &'a Plan,
+    limits: &'a Limits,
+    module: Digest,
+    client: &'a ClientId,
+    shard: Digest,
+) -> Option<Before<'a>> {
+    let planned = plan.modules.iter().find(|m| m.digest == module)?;
+    Some(Before {
+        module,
+        module_name: &planned.name,
+        signer: planned.signer,
+        signer_name: plan.authors.name_of(&planned.signer),
+        client,
+        shard,
+        limits,
+    })
+}
+
+/// What an auditor can decide again about an attested execution: that the rules allowed it, or
+/// that it failed for the reason that they did not.
+///
+/// # Errors
+/// What disagrees.
+pub fn audit(
+    rules: &SiteRules,
+    plan: &Plan,
+    attested: &UpdatePredicate,
+    shard: Digest,
+) -> Result<(), String> {
+    let facts = facts(
+        plan,
+        &attested.limits,
+        attested.module,
+        &attested.client,
+        shard,
+    )
+    .ok_or_else(|| "its module is not in the plan".to_owned())?;
+    let refused = attested
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.reason == REASON);
+    let allowed = rules.before(&facts).and_then(|rule| {
+        if attested.update.is_some() {
+            rule.leaves(&attested.lineage, &attested.used)?;
+        }
+        Ok(())
+    });
+    match allowed {
+        Err(reason) if !refused => Err(format!("the site's rules deny it: {reason}")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

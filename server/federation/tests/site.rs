@@ -1,0 +1,167 @@
+//! Site rules in whole runs: what a data holder denies is not executed or does not leave, what it
+//! clips and noises is replayed bit for bit, and the auditor decides all of it again.
+
+mod double;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use double::{Double, create_from, experiment, options};
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_federation::events::Event;
+use fedseal_federation::experiment::Experiment;
+use fedseal_federation::explain::Opened;
+use fedseal_federation::replay::{Selector, replay_in};
+use fedseal_federation::report::Report;
+use fedseal_federation::site::SiteRules;
+use fedseal_federation::verify::verify;
+use fedseal_tuning::Adapter;
+
+fn with_rules(text: &str) -> Experiment {
+    let mut small = experiment();
+    small.federation.rounds = 2;
+    small.evaluation.every = 0;
+    small.arms = ["clean", "fedavg", "provenance"].map(String::from).to_vec();
+    let rules: SiteRules = toml::from_str(text).unwrap();
+    rules.validate().unwrap();
+    small.site = Some(rules);
+    small
+}
+
+fn run(dir: &Path, rules: &str) -> Report {
+    create_from(
+        &dir.join("run"),
+        &options(dir),
+        Double::new(),
+        with_rules(rules),
+    )
+    .unwrap()
+    .execute(&mut |_: &Event| ControlFlow::Continue(()))
+    .unwrap()
+}
+
+/// Kind, check and fact of every verdict of an arm.
+fn verdicts(report: &Report, arm: &str) -> Vec<(String, String, String)> {
+    let arm = report.arms.iter().find(|a| a.id == arm).unwrap();
+    arm.rounds
+        .iter()
+        .flat_map(|round| &round.clients)
+        .map(|client| {
+            let verdict = client.verdict.as_ref().unwrap();
+            (
+                client.kind.clone(),
+                verdict.check.clone(),
+                verdict.fact.clone(),
+            )
+        })
+        .collect()
+}
+
+const BENIGN: &str = r#"
+    [[allow]]
+    name = "plain"
+    signers = ["alice"]
+    modules = ["benign"]
+    shards = ["*"]
+"#;
+
+#[test]
+fn a_module_that_is_not_allowed_does_not_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = run(dir.path(), BENIGN);
+    let mut denied = 0;
+    for (kind, check, fact) in verdicts(&report, "fedavg") {
+        match kind.as_str() {
+            "malicious-gen" | "unaligned-data" => {
+                assert_eq!(check, "execution");
+                assert!(
+                    fact.starts_with("site: ") && fact.contains("not for module"),
+                    "{fact}"
+                );
+                denied += 1;
+            }
+            _ => assert_eq!(check, "all", "{fact}"),
+        }
+    }
+    assert!(denied > 0, "no attacker was drawn");
+    verify(dir.path().join("run")).unwrap();
+}
+
+#[test]
+fn without_a_rule_nothing_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = run(dir.path(), "");
+    for arm in ["clean", "fedavg"] {
+        for (_, check, fact) in verdicts(&report, arm) {
+            assert_eq!(check, "execution");
+            assert!(fact.contains("nothing is allowed"), "{fact}");
+        }
+    }
+    verify(dir.path().join("run")).unwrap();
+}
+
+#[test]
+fn a_change_that_is_too_large_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = run(
+        dir.path(),
+        &format!("{BENIGN}leave = {{ max_norm = 1e-9 }}"),
+    );
+    for (_, check, fact) in verdicts(&report, "clean") {
+        assert_eq!(check, "execution");
+        assert!(fact.contains("lets at most"), "{fact}");
+    }
+    verify(dir.path().join("run")).unwrap();
+}
+
+#[test]
+fn clipped_and_noised_updates_replay_and_are_no_foreign_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = format!("{BENIGN}leave = {{ clip_norm = 1e-3, noise_std = 1e-6 }}");
+    let report = run(dir.path(), &rules);
+    for (kind, check, fact) in verdicts(&report, "provenance") {
+        if kind == "benign" {
+            assert_eq!(check, "all", "{fact}");
+        }
+    }
+    let folder = dir.path().join("run");
+    verify(&folder).unwrap();
+    let replayed = replay_in(
+        &folder,
+        &Selector::Sample {
+            count: 100,
+            seed: 0,
+        },
+        &Double::new(),
+    )
+    .unwrap();
+    assert!(replayed.len() > 3 && replayed.iter().all(|one| one.equal()));
+
+    let mut opened = Opened::read(&folder).unwrap();
+    let ids: Vec<String> = opened
+        .state
+        .updates
+        .values()
+        .filter(|u| u.update.is_some())
+        .map(|u| u.attestation.to_string())
+        .collect();
+    let mut clipped = 0;
+    for id in ids {
+        let (update, attested) = opened.update(&id).unwrap();
+        let blob = opened.blobs.get(&attested.transcript.blob).unwrap();
+        let transcript = Transcript::from_bytes(&blob).unwrap();
+        let first = transcript.entries.first().unwrap();
+        let last = transcript.entries.last().unwrap();
+        assert_eq!(first.result["allowed-by"], "plain");
+        assert_eq!(last.call, "site-leave");
+        assert!(last.result["norm"].as_f64().unwrap() > 0.0);
+        clipped += usize::from(last.result.get("clipped-to").is_some());
+        let read = |digest| Adapter::from_bytes(&opened.blobs.get(&digest).unwrap()).unwrap();
+        let change = read(update.update.unwrap())
+            .sub(&read(attested.global))
+            .unwrap()
+            .norm_l2();
+        assert!(change < 1.1e-3, "{change}");
+    }
+    assert!(clipped > 0);
+}
