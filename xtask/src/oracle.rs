@@ -40,7 +40,8 @@ const CHECKERS: [Checker; 2] = [
 pub fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
-        [name] if name == "tuning" => tuning::tuning(),
+        [name] if name == "tuning" => tuning::tuning(false),
+        [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
         _ => fail("`cargo xtask oracle` takes one name: provenance or tuning"),
     }
 }

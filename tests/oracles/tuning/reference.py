@@ -135,7 +135,7 @@ def check(out):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     command, out = sys.argv[1], pathlib.Path(sys.argv[2])
     if command == "check":
         return check(out)
