@@ -37,7 +37,9 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
-  oracle tuning     compare the engine with transformers, peft and torch
+  oracle tuning [--keep]
+                    compare the engine with transformers, peft and torch; --keep uses the
+                    references of the run before
   policies [--runs N]
                     run every policy alone against every check
   build             set up and build everything, run nothing

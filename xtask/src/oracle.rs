@@ -1,7 +1,7 @@
-//! `cargo xtask oracle provenance|tuning`. [`tuning`] compares the engine with transformers, peft
-//! and torch; the rest of this file is about provenance: what shows that the claim of provenance holds, all at once.
+//! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
+//! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
-//! Runs the hostile guests, the forgery corpora and the checkers that we did not write, gathers
+//! The latter runs the hostile guests, the forgery corpora and the checkers that we did not write, gathers
 //! the counts that the tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod tuning;
@@ -40,7 +40,8 @@ const CHECKERS: [Checker; 2] = [
 pub fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
-        [name] if name == "tuning" => tuning::tuning(),
+        [name] if name == "tuning" => tuning::tuning(false),
+        [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
         _ => fail("`cargo xtask oracle` takes one name: provenance or tuning"),
     }
 }

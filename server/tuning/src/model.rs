@@ -60,6 +60,13 @@ pub(crate) struct Parts {
     pub(crate) eos: Vec<u32>,
 }
 
+/// How turns of a conversation start and end: ChatML, Gemma, Llama 3.
+const TURNS: [(&str, &str); 3] = [
+    ("<|im_start|>", "<|im_end|>"),
+    ("<start_of_turn>", "<end_of_turn>"),
+    ("<|start_header_id|>", "<|eot_id|>"),
+];
+
 /// A frozen base model, ready to train adapters on and to generate with.
 pub struct Model {
     decoder: Decoder,
@@ -184,12 +191,12 @@ impl Model {
             device,
             digest,
         };
-        // A ChatML turn ends with its own token, which need not be the first end of text.
-        let turn_end = model
-            .prompt_text(&[Message::new(Role::User, "x")])?
-            .contains("<|im_start|>")
-            .then(|| model.tokenizer.token_id("<|im_end|>"))
-            .flatten();
+        // A turn ends with its own token, which need not be the first end of text.
+        let prompt = model.prompt_text(&[Message::new(Role::User, "x")])?;
+        let turn_end = TURNS
+            .iter()
+            .find(|(start, _)| prompt.contains(start))
+            .and_then(|(_, end)| model.tokenizer.token_id(end));
         if let Some(id) = turn_end
             && !model.eos.contains(&id)
         {

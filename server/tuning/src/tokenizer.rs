@@ -1,6 +1,6 @@
 //! Text to token ids and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tokenizers::{
@@ -38,16 +38,24 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`TuningError::Tokenizer`] when it is not one, or when an id is not below `vocab`.
+    /// [`TuningError::Tokenizer`] when it is not one, or when an id is not below `vocab`. Special
+    /// tokens may lie beyond (Gemma 3's text models have one for images); a text that uses one is
+    /// an error.
     pub fn from_json(bytes: &[u8], vocab: usize) -> Result<Self, TuningError> {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(bad)?;
         // Files may ask for padding and truncation; both would change the training text.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(bad)?;
+        let added = inner.get_added_tokens_decoder();
+        let special: BTreeSet<u32> = added
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, _)| *id)
+            .collect();
         if let Some((token, id)) = inner
             .get_vocab(true)
             .into_iter()
-            .find(|(_, id)| *id as usize >= vocab)
+            .find(|(_, id)| *id as usize >= vocab && !special.contains(id))
         {
             return Err(bad(format!(
                 "token {token:?} has id {id}, the model has {vocab}"
@@ -62,12 +70,15 @@ impl Tokenizer {
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, TuningError> {
-        Ok(self
-            .inner
-            .encode_fast(text, special)
-            .map_err(bad)?
-            .get_ids()
-            .to_vec())
+        let encoding = self.inner.encode_fast(text, special).map_err(bad)?;
+        let ids = encoding.get_ids();
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocab) {
+            return Err(bad(format!(
+                "token {id} in a text; the model has {}",
+                self.vocab
+            )));
+        }
+        Ok(ids.to_vec())
     }
 
     /// The text of these ids, without special tokens.
@@ -80,7 +91,8 @@ impl Tokenizer {
 
     /// The id of a token with exactly this text.
     pub fn token_id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
+        let id = self.inner.token_to_id(token);
+        id.filter(|id| (*id as usize) < self.vocab)
     }
 
     /// The text of a token, in the alphabet of the tokenizer.
@@ -267,5 +279,20 @@ mod tests {
         let tokenizer = Tokenizer::train_bpe(["a b"].into_iter(), 300, &["<e>"]).unwrap();
         assert!(Tokenizer::from_json(&tokenizer.to_json().unwrap(), 100).is_err());
         assert!(Tokenizer::from_json(b"{}", 100).is_err());
+        // A special token beyond the model is harmless until a text has it.
+        let mut json: Value = serde_json::from_slice(&tokenizer.to_json().unwrap()).unwrap();
+        let mut token = json["added_tokens"][0].clone();
+        (token["id"], token["content"]) = (json!(900), json!("<image>"));
+        json["added_tokens"].as_array_mut().unwrap().push(token);
+        let vocab = json["model"]["vocab"].as_object_mut().unwrap();
+        vocab.insert("<image>".to_owned(), json!(900));
+        let wide = |json: &Value| Tokenizer::from_json(json.to_string().as_bytes(), 300);
+        let tokenizer = wide(&json).unwrap();
+        assert_eq!(tokenizer.token_id("<image>"), None);
+        assert!(tokenizer.encode("a b", false).is_ok());
+        assert!(tokenizer.encode("a <image>", false).is_err());
+        let last = json["added_tokens"].as_array().unwrap().len() - 1;
+        json["added_tokens"][last]["special"] = json!(false);
+        assert!(wide(&json).is_err(), "a common token beyond the model");
     }
 }

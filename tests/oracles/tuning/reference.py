@@ -7,7 +7,10 @@
 with OUT/peft.json). `check` loads the adapters that the engine wrote to OUT/ours/KIND and prints the
 largest difference of logits. f32 throughout. See README.md.
 """
-import json, pathlib, subprocess, sys, warnings
+import json, os, pathlib, subprocess, sys, warnings
+
+os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error", PYTHONWARNINGS="ignore",
+                  HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
 import numpy as np
 import torch
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
@@ -132,7 +135,7 @@ def check(out):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     command, out = sys.argv[1], pathlib.Path(sys.argv[2])
     if command == "check":
         return check(out)

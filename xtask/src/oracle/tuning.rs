@@ -20,8 +20,8 @@ const BOUNDS: [(&str, &str, f64); 5] = [
     ("adapters.write.max_abs_diff", "logits", 1e-3),
 ];
 
-/// The command.
-pub fn tuning() -> Outcome {
+/// The command. With `keep`, references that an earlier run made are used again.
+pub fn tuning(keep: bool) -> Outcome {
     let model = root().join("models/smollm2");
     if !model.is_dir() {
         return fail(format!(
@@ -32,7 +32,8 @@ pub fn tuning() -> Outcome {
     let python = python()?;
     let folder = root().join("tests/oracles/tuning");
     let out = root().join("target/oracle-tuning");
-    if out.exists() {
+    let made = keep && out.join("smollm2.json").exists();
+    if out.exists() && !made {
         std::fs::remove_dir_all(&out)?;
     }
     say("Building the comparison");
@@ -44,13 +45,12 @@ pub fn tuning() -> Outcome {
         "oracle_tuning",
     ];
     cargo(&words, &[])?;
-    say("Computing references with transformers, peft and torch");
     let script = folder.join("reference.py");
-    run(Command::new(&python)
-        .arg(&script)
-        .arg("make")
-        .arg(&out)
-        .arg(&model))?;
+    if !made {
+        say("Computing references with transformers, peft and torch");
+        let mut command = Command::new(&python);
+        run(command.arg(&script).arg("make").arg(&out).arg(&model))?;
+    }
     say("Computing the same with the engine");
     let mut figures = answer(engine().arg("compare").arg(&out).arg(&model))?;
     let written = answer(Command::new(&python).arg(&script).arg("check").arg(&out))?;
