@@ -318,6 +318,9 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
     out
 }
 
+/// Policies that mean no harm: telling them apart is a false alarm.
+const HONEST: [&str; 4] = ["benign", "fedprox", "lisa", "text-to-instructions"];
+
 /// One row a policy, from figures named `POLICY.attestation`, `.behaviour`, `.length`. A policy is
 /// told apart where the whole interval of one of its rates lies above that of the honest one.
 fn policies(figures: &[Map<String, Value>]) -> String {
@@ -340,12 +343,17 @@ fn policies(figures: &[Map<String, Value>]) -> String {
             let honest = end(&format!("benign.{what}"), "high");
             low.zip(honest).is_some_and(|(low, honest)| low > honest)
         };
-        let told = match (policy, apart("attestation"), apart("behaviour")) {
-            ("benign", ..) => "(honest)",
-            (_, true, true) => "both",
-            (_, true, false) => "attestation",
-            (_, false, true) => "behaviour",
-            (_, false, false) => "**no**",
+        let told = match (apart("attestation"), apart("behaviour")) {
+            (true, true) => "both",
+            (true, false) => "attestation",
+            (false, true) => "behaviour",
+            (false, false) => "no",
+        };
+        let told = match (HONEST.contains(&policy), told) {
+            (true, "no") => "no: honest".to_owned(),
+            (true, by) => format!("{by}: a false alarm, it is honest"),
+            (false, "no") => "**no**".to_owned(),
+            (false, by) => by.to_owned(),
         };
         let checks: Vec<&str> = figure
             .get("by")

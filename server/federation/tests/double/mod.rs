@@ -245,7 +245,9 @@ impl Executor for Modules {
         let none = BTreeMap::new;
         let global_digest = Digest(input.global.digest());
         let global = lineage.push(Kind::Global, vec![], Some(global_digest), None, none());
-        transcript.push("context", json!({}), json!({"round": input.round.0}));
+        // With the shard in it, so that two failures over different shards are told apart.
+        let context = json!({"round": input.round.0, "shard": input.shard_digest});
+        transcript.push("context", json!({}), context);
         let failed = |transcript: Transcript, lineage: Lineage, reason: &str| RunOutcome {
             submission: Err(Failure {
                 reason: reason.into(),
