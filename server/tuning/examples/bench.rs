@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 /// Examples of the training, and how many a step takes: (8, mixed lengths) for a real model,
 /// (16, 128 tokens each) for the small one.
-const EXAMPLES: usize = 64;
+const EXAMPLES: usize = 32;
 
 /// The small model, as Hugging Face writes it; the peer makes its own from the same text.
 const SMALL: &str = r#"{
