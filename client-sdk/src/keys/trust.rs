@@ -64,12 +64,12 @@ pub struct Moment<'a> {
 pub enum Untrusted {
     /// It is not in the store.
     #[error("key {0} is not trusted")]
-    Unknown(PublicKey),
+    Unknown(Box<PublicKey>),
     /// Its time is over.
     #[error("key {key} of {name} expired at {expires}")]
     Expired {
         /// The key.
-        key: PublicKey,
+        key: Box<PublicKey>,
         /// Whose it was.
         name: String,
         /// When.
@@ -79,7 +79,7 @@ pub enum Untrusted {
     #[error("key {key} was revoked{}: {reason}", position.map(|p| format!(" from log entry {p} on")).unwrap_or_default())]
     Revoked {
         /// The key.
-        key: PublicKey,
+        key: Box<PublicKey>,
         /// Why.
         reason: String,
         /// The position in this log, where the revocation names one.
@@ -146,7 +146,7 @@ impl TrustStore {
             .keys
             .iter()
             .find(|k| k.key == *key)
-            .ok_or(Untrusted::Unknown(*key))?;
+            .ok_or(Untrusted::Unknown(Box::new(*key)))?;
         if let Some(revoked) = self.revocation(key) {
             let position = at.entry.and_then(|(log, _)| revoked.logs.get(log).copied());
             let stands = match (at.entry, position) {
@@ -155,7 +155,7 @@ impl TrustStore {
             };
             if !stands {
                 return Err(Untrusted::Revoked {
-                    key: *key,
+                    key: Box::new(*key),
                     reason: revoked.reason.clone(),
                     position,
                 });
@@ -166,7 +166,7 @@ impl TrustStore {
             && at.time >= expires.as_str()
         {
             return Err(Untrusted::Expired {
-                key: *key,
+                key: Box::new(*key),
                 name: entry.name.clone(),
                 expires: expires.clone(),
             });
@@ -250,7 +250,7 @@ mod tests {
         }
         assert_eq!(
             store.check(&key(2), &outside(NOW)),
-            Err(Untrusted::Unknown(key(2)))
+            Err(Untrusted::Unknown(Box::new(key(2))))
         );
         for bad in ["2026-06-01", "2026-06-01T12:00:00+00:00", "soon", ""] {
             store.keys[0].expires = Some(bad.into());

@@ -38,6 +38,6 @@ mod tests {
         MinSumSafety::run(&mut host).unwrap();
         let gamma: f64 = host.lines[0].rsplit(' ').next().unwrap().parse().unwrap();
         assert!(gamma > 0.0, "{gamma}");
-        assert_eq!(host.literal.is_empty(), false);
+        assert!(!host.literal.is_empty());
     }
 }

@@ -37,6 +37,6 @@ mod tests {
         MinSum::run(&mut host).unwrap();
         let gamma: f64 = host.lines[0].rsplit(' ').next().unwrap().parse().unwrap();
         assert!(gamma > 0.0, "{gamma}");
-        assert_eq!(host.literal.is_empty(), true);
+        assert!(host.literal.is_empty());
     }
 }

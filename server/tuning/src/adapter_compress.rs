@@ -240,11 +240,11 @@ mod tests {
         let (a, b) = (tensors.next().unwrap(), tensors.next().unwrap());
         let ([rank, inner], [out, _]) = (a.shape, b.shape);
         let mut product = vec![0.0; out * inner];
-        for i in 0..out * inner {
+        for (i, sum) in product.iter_mut().enumerate() {
             for r in 0..rank {
                 let pair = f64::from(b.data[i / inner * rank + r])
                     * f64::from(a.data[r * inner + i % inner]);
-                product[i] += pair * f64::from(adapter.config.scale());
+                *sum += pair * f64::from(adapter.config.scale());
             }
         }
         product

@@ -242,7 +242,7 @@ enum Engine<'a> {
     /// Tensors: any device, and the oracle of the other one.
     Burn {
         model: &'a Model,
-        lora: Option<Lora>,
+        lora: Option<Box<Lora>>,
     },
 }
 
@@ -262,7 +262,8 @@ impl<'a> Engine<'a> {
     fn burn(model: &'a Model, adapter: Option<&Adapter>) -> Result<Self, TuningError> {
         let lora = adapter
             .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
-            .transpose()?;
+            .transpose()?
+            .map(Box::new);
         Ok(Self::Burn { model, lora })
     }
 
@@ -423,7 +424,7 @@ impl Writer<'_, '_> {
                         Cache::Cpu(_) => None,
                     })
                     .collect();
-                let hidden = tensors::read(model, lora.as_ref(), &mut caches, fresh)?;
+                let hidden = tensors::read(model, lora.as_deref(), &mut caches, fresh)?;
                 to_host(model.decoder().logits(hidden))?
             }
         };

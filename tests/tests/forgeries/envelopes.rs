@@ -245,7 +245,8 @@ fn subjects(corpus: &mut Corpus) {
     case("no digest at all", "missing field", &|s| {
         s["subject"][0]["digest"] = json!({})
     });
-    let bends: [(&str, fn(&str) -> String); 6] = [
+    type Bend = (&'static str, fn(&str) -> String);
+    let bends: [Bend; 6] = [
         ("in capitals", |d| d.to_uppercase()),
         ("cut", |d| d[..62].to_owned()),
         ("longer", |d| format!("{d}00")),

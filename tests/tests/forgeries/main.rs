@@ -49,7 +49,8 @@ impl Corpus {
 #[test]
 fn every_forgery_is_refused_for_its_reason() {
     let mut all = Corpus::default();
-    let parts: [(&str, fn(&mut Corpus)); 7] = [
+    type Part = (&'static str, fn(&mut Corpus));
+    let parts: [Part; 7] = [
         ("envelopes", envelopes::forge),
         ("attestations", attestations::forge),
         ("checkpoints", checkpoints::forge),
