@@ -63,15 +63,18 @@ fn compare(out: &Path, smollm2: &Path) -> Outcome {
     let bytes = std::fs::read(out.join("smollm2.safetensors"))?;
     let tensors = SafeTensors::deserialize(&bytes)?;
     let (logits, equal) = prompts(&model, &reference, &tensors)?;
-    let (step, curve) = training(&model, &reference, &tensors)?;
+    let training = training(&model, &reference, &tensors)?;
     let figures = json!({
         "logits.max_abs_diff": logits.max(tiny),
         "logits.smollm2.max_abs_diff": logits,
         "logits.tiny.max_abs_diff": tiny,
         "greedy.equal_tokens": equal,
         "greedy.tokens": reference.prompts.iter().map(|p| p.greedy.len()).sum::<usize>(),
-        "lora_step.rel_diff": step,
-        "loss50.rel_diff": curve,
+        "lora_step.rel_diff": training.step,
+        "lora_step.epsilon_1e-8.rel_diff": training.usual,
+        "lora_step.epsilon_1e-8.f64.rel_diff": training.exact,
+        "lora_step.epsilon_1e-8.f64.torch.rel_diff": training.peer_exact,
+        "loss50.rel_diff": training.curve,
         "adapters.read.max_abs_diff": read,
     });
     println!("{figures}");
@@ -239,13 +242,35 @@ fn set(adapter: &mut Adapter, tensors: &SafeTensors<'_>, prefix: &str) -> Outcom
     Ok(())
 }
 
-/// The largest relative difference of a tensor after one step (Euclidean norms), and of a loss
-/// over all steps.
-fn training(
-    model: &Model,
-    reference: &Reference,
-    tensors: &SafeTensors<'_>,
-) -> Outcome<(f64, f64)> {
+/// The largest relative difference of a tensor (Euclidean norms).
+fn tensor_difference(ours: &Adapter, real: &Adapter) -> f64 {
+    let pairs = ours.tensors.values().zip(real.tensors.values());
+    let each = pairs.map(|(ours, real)| {
+        let square = |pair: (&f32, &f32)| f64::from(pair.0 - pair.1).powi(2);
+        let distance: f64 = ours.data.iter().zip(&real.data).map(square).sum();
+        let size: f64 = real.data.iter().map(|&x| f64::from(x).powi(2)).sum();
+        (distance / size).sqrt()
+    });
+    each.fold(
+        0.0,
+        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
+    )
+}
+
+/// Differences of one LoRA step, and of a loss over all steps.
+struct Training {
+    /// With an epsilon that makes the step a smooth function of the gradient.
+    step: f64,
+    /// With the usual epsilon, against torch in f32.
+    usual: f64,
+    /// The same, against torch in f64.
+    exact: f64,
+    /// torch in f32 against itself in f64.
+    peer_exact: f64,
+    curve: f64,
+}
+
+fn training(model: &Model, reference: &Reference, tensors: &SafeTensors<'_>) -> Outcome<Training> {
     let mut examples = Vec::new();
     for pair in &reference.examples {
         let example = Example::new(&pair.prompt, &pair.response);
@@ -254,46 +279,51 @@ fn training(
         }
         examples.push(example);
     }
-    let mut start = Adapter::init(&AdapterConfig::default(), model.config(), 0)?;
-    set(&mut start, tensors, "start")?;
-    let mut real = start.clone();
-    set(&mut real, tensors, "one")?;
-    let config = |steps: usize| TrainConfig {
-        steps,
-        batch_size: examples.len(),
-        learning_rate: 1e-4,
-        epsilon: 1e-6,
-        ..TrainConfig::default()
+    let empty = Adapter::init(&AdapterConfig::default(), model.config(), 0)?;
+    let stored = |prefix: &str| -> Outcome<Adapter> {
+        let mut adapter = empty.clone();
+        set(&mut adapter, tensors, prefix)?;
+        Ok(adapter)
     };
-    let mut quiet = |_| ControlFlow::Continue(());
-    let one = train(model, &start, &examples, &config(1), &mut quiet)?.adapter;
-    let mut step = 0.0_f64;
-    for ((name, ours), real) in one.tensors.iter().zip(real.tensors.values()) {
-        let square = |pair: (&f32, &f32)| f64::from(pair.0 - pair.1).powi(2);
-        let distance: f64 = ours.data.iter().zip(&real.data).map(square).sum();
-        let size: f64 = real
-            .data
-            .iter()
-            .map(|&value| f64::from(value).powi(2))
-            .sum();
-        let difference = (distance / size).sqrt();
-        if difference.is_nan() {
-            return Err(format!("{name} is not a number").into());
-        }
-        step = step.max(difference);
-    }
-    eprintln!("    one step: {step:.1e}");
+    let start = stored("start")?;
+    let run = |steps: usize, epsilon: f32| {
+        let config = TrainConfig {
+            steps,
+            batch_size: examples.len(),
+            learning_rate: 1e-4,
+            epsilon,
+            ..TrainConfig::default()
+        };
+        train(model, &start, &examples, &config, &mut |_| {
+            ControlFlow::Continue(())
+        })
+    };
+    let (usual, exact) = (stored("usual")?, stored("exact")?);
+    let one = run(1, 1e-8)?.adapter;
     let steps = reference.losses.len();
-    let losses = train(model, &start, &examples, &config(steps), &mut quiet)?.losses;
+    let losses = run(steps, 1e-8)?.losses;
     let pairs = losses.iter().zip(&reference.losses);
-    let differences = pairs.map(|(ours, real)| f64::from((ours - real) / real).abs());
-    let curve = differences.fold(
-        0.0,
-        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
-    );
+    let curve = pairs
+        .map(|(ours, real)| f64::from((ours - real) / real).abs())
+        .fold(
+            0.0,
+            |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
+        );
+    let result = Training {
+        step: tensor_difference(&run(1, 1e-5)?.adapter, &stored("one")?),
+        usual: tensor_difference(&one, &usual),
+        exact: tensor_difference(&one, &exact),
+        peer_exact: tensor_difference(&usual, &exact),
+        curve,
+    };
     let last = losses.last().copied().unwrap_or_default();
+    eprintln!("    one step: {:.1e}", result.step);
+    eprintln!(
+        "    with epsilon 1e-8: {:.1e}; against f64 {:.1e}, torch itself {:.1e}",
+        result.usual, result.exact, result.peer_exact
+    );
     eprintln!("    {steps} steps, last loss {last:.4}: {curve:.1e}");
-    Ok((step, curve))
+    Ok(result)
 }
 
 fn digest(smollm2: &Path, threads: usize) -> Outcome {

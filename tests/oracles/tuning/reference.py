@@ -71,9 +71,9 @@ def smollm2(out, folder):
             p.copy_(torch.tensor(rng.normal(0, 0.02, tuple(p.shape)), dtype=torch.float32))
     keep = lambda name: tensors.update({f"{name}.{k}": v.clone() for k, v in get_peft_model_state_dict(lora).items()})
     keep("start")
-    optimizer = torch.optim.AdamW(params, lr=1e-4, eps=1e-6, weight_decay=0.0)
-    report["losses"] = []
-    for step in range(50):
+    start_values = [p.detach().clone() for p in params]
+
+    def step(optimizer):
         total, count = 0.0, 0
         for ids, start in rows:
             hidden = lora.base_model.model.model(torch.tensor([ids])).last_hidden_state[0]
@@ -85,9 +85,27 @@ def smollm2(out, folder):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
-        report["losses"].append(loss.item())
-        if step == 0:
-            keep("one")
+        return loss.item()
+
+    def restart(epsilon):
+        with torch.no_grad():
+            for p, value in zip(params, start_values):
+                p.copy_(value)
+        return torch.optim.AdamW(params, lr=1e-4, eps=epsilon, weight_decay=0.0)
+
+    step(restart(1e-5))
+    keep("one")
+    optimizer = restart(1e-8)
+    report["losses"] = []
+    for number in range(50):
+        report["losses"].append(step(optimizer))
+        if number == 0:
+            keep("usual")
+    # The same step in f64: what both ought to give.
+    lora.double()
+    step(restart(1e-8))
+    keep("exact")
+    tensors.update({k: v.float() for k, v in tensors.items()})
     save_file(tensors, out / "smollm2.safetensors")
     (out / "smollm2.json").write_text(json.dumps(report))
 

@@ -152,6 +152,15 @@ fn report(figures: &Value, equal: bool, kernels: usize) -> Outcome {
         }
         keep(name, value, unit)?;
     }
+    for name in [
+        "lora_step.epsilon_1e-8.rel_diff",
+        "lora_step.epsilon_1e-8.f64.rel_diff",
+        "lora_step.epsilon_1e-8.f64.torch.rel_diff",
+    ] {
+        let value = number(name).unwrap_or(f64::NAN);
+        eprintln!("    {name}: {value:.2e}, no bound");
+        keep(name, value, "relative")?;
+    }
     let (same, all) = (number("greedy.equal_tokens"), number("greedy.tokens"));
     eprintln!("    greedy.equal_tokens: {same:?} of {all:?}");
     if same.is_none() || same != all {
