@@ -243,7 +243,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
+            // A bare file name has the empty path as its parent.
+            let here = folder.as_os_str().is_empty();
+            File::open(if here { Path::new(".") } else { folder })?.sync_all()?;
         }
         Ok(())
     };

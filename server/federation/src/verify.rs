@@ -12,11 +12,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
-use fedseal_client_sdk::keys::{Moment, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
@@ -31,13 +29,15 @@ use crate::memo::RunState;
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
 use crate::runner::execute::read_examples;
-use crate::runner::read_adapter;
 use crate::runner::references::references;
 use crate::sampling::{attackers, client_name};
-use crate::site;
 
+mod authors;
 mod results;
 mod rounds;
+mod site;
+
+pub use authors::authors;
 
 /// What was verified, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,43 +123,6 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         evaluations,
         blobs: blob_count,
     })
-}
-
-/// Holds a run's modules against an auditor's own trust file: each author must have been trusted
-/// when the run was made, and each update that counts must be logged before its author's revocation.
-///
-/// # Errors
-/// [`Error::Tampered`] names the module or update and the reason. Verify the run first.
-pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
-    let dir = RunDir::new(dir.as_ref());
-    let plan = dir.read_plan()?;
-    let (_, _, state) = log(&dir, &plan)?;
-    for update in state.updates.values() {
-        let counts = state
-            .arms
-            .values()
-            .flatten()
-            .flat_map(|round| round.verdicts.values())
-            .any(|v| v.attestation == update.attestation && v.effect.counts());
-        if !counts {
-            continue;
-        }
-        let blobs = Blobs::open(dir.blobs())?;
-        let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
-        let at = Moment {
-            time: &plan.created,
-            entry: Some((&plan.origin, update.entry)),
-        };
-        store
-            .check(&attested.module_signer, &at)
-            .map_err(|reason| {
-                Error::tampered(
-                    format!("update {} (log entry {})", update.attestation, update.entry),
-                    format!("counts, but {reason}"),
-                )
-            })?;
-    }
-    Ok(())
 }
 
 /// The log: its files, its signed head, the inclusion and the place of every record.
@@ -456,77 +419,6 @@ impl Audit {
             }
         }
         Ok(())
-    }
-
-    /// That the data holder's rules allowed each update, and bound what left.
-    fn site(&mut self) -> Result<()> {
-        let Some(rules) = self.experiment.site.clone() else {
-            return Ok(());
-        };
-        for id in self.state.attestations.keys() {
-            let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;
-            let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
-            // One module has one shard for a client in this plan, honest or attacking.
-            let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {
-                [&planned.attacked, &planned.honest]
-                    .into_iter()
-                    .find(|a| a.module == attested.module && self.used_shard(a, &attested))
-            }) else {
-                return bad("was made by a module that its client does not have".into());
-            };
-            if let Err(problem) = site::audit(&rules, &self.plan, &attested, assignment.shard) {
-                return bad(problem);
-            }
-            let (Some(update), Some(facts)) = (
-                attested.update,
-                site::facts(
-                    &self.plan,
-                    &attested.limits,
-                    attested.module,
-                    &attested.client,
-                    assignment.shard,
-                ),
-            ) else {
-                continue;
-            };
-            // Noise comes on top of the bound, so only what left without it is held against it.
-            let Some(rule) = rules
-                .before(&facts)
-                .ok()
-                .filter(|r| r.leave.noise_std.is_none())
-            else {
-                continue;
-            };
-            let local = read_adapter(&self.blobs, &update)?;
-            let global = read_adapter(&self.blobs, &attested.global)?;
-            let norm = local
-                .sub(&global)
-                .map_err(|error| Error::Model(error.to_string()))?
-                .norm_l2();
-            let within = rule
-                .norm_leaves(norm)
-                .and_then(|()| match rule.leave.clip_norm {
-                    // In f32 a clipped change may be longer by a rounding error.
-                    Some(most) if norm > most * (1.0 + 1e-5) => Err(format!(
-                        "its change has norm {norm}, clipped to {most} by `{}`",
-                        rule.name
-                    )),
-                    _ => Ok(()),
-                });
-            if let Err(problem) = within {
-                return bad(problem);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an assignment's shard is the one that an update was trained on, where it says.
-    fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
-        attested
-            .data
-            .iter()
-            .filter(|used| used.origin == "shard")
-            .all(|used| used.digest == assignment.shard)
     }
 
     /// Every transcript hashes to the root that its attestation binds.

@@ -177,6 +177,22 @@ impl Key {
 fn rotate(home: &Path, path: &Path, days: u32, statement: Option<PathBuf>) -> Outcome {
     let encrypted = SigningKey::is_encrypted(path)?;
     let old = keys::load(path)?;
+    let file = keys::trusted_path(home);
+    let known = file.exists() && TrustStore::load(&file)?.contains(&old.public());
+    if known {
+        // Before anything is written: a key that is given up or over names no successor.
+        let time = now();
+        let at = Moment {
+            time: &time,
+            entry: None,
+        };
+        TrustStore::load(&file)?
+            .check(&old.public(), &at)
+            .map_err(|reason| {
+                Failure::new(format!("{reason}; it can name no successor"))
+                    .hint("Make a new key (fedseal key new --out FILE) and have others trust it.")
+            })?;
+    }
     let kept = beside(path, &format!("{}.pem", old.public().key_id()));
     absent(&kept)?;
     let passphrase = match encrypted {
@@ -196,8 +212,7 @@ fn rotate(home: &Path, path: &Path, days: u32, statement: Option<PathBuf>) -> Ou
         |from: &Path, to: &Path| std::fs::rename(from, to).map_err(|error| Failure::io(to, &error));
     rename(path, &kept)?;
     rename(&fresh, path)?;
-    let store = keys::trusted_path(home);
-    if store.exists() && TrustStore::load(&store)?.contains(&old.public()) {
+    if known {
         accept(home, &envelope)?;
     }
     output::line(format!("old key  {}", kept.display()));

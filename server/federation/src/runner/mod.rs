@@ -33,6 +33,7 @@ use crate::report::{self, Progress, Report, State};
 use crate::rundir::{self, Plan, RunDir};
 
 pub mod canary;
+mod candidates;
 pub mod execute;
 mod finish;
 mod jobs;

@@ -11,25 +11,16 @@ use fedseal_tuning::Adapter;
 use super::execute::{self, learning_rate, update_seed};
 use super::jobs::{Job, MeasureJob, UpdateJob};
 use super::rules::{
-    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
-    update_digests,
+    admission, advance, combine, delta, key_of, round_clients, round_seed, update_digests,
 };
 use super::{Run, Watch};
-use crate::admission::{Facts, Verdict};
+use crate::admission::Verdict;
 use crate::arms::{Arm, Kind};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::memo::{RoundState, UpdateRef, evaluation_key};
+use crate::memo::{RoundState, evaluation_key};
 use crate::report::Progress;
 use crate::rundir::Plan;
-
-/// An executed update that is to be decided about.
-struct Candidate {
-    client: ClientId,
-    update: UpdateRef,
-    /// Local minus global adapter; none after a failure.
-    delta: Option<Vec<f32>>,
-}
 
 impl Run {
     fn federated(&self) -> Vec<Arm> {
@@ -72,7 +63,7 @@ impl Run {
     }
 
     /// Arms whose round is not aggregated yet.
-    fn open_arms(&self, round: u32) -> Vec<(Arm, RoundState)> {
+    pub(super) fn open_arms(&self, round: u32) -> Vec<(Arm, RoundState)> {
         self.federated()
             .into_iter()
             .filter_map(|arm| {
@@ -113,7 +104,7 @@ impl Run {
         self.execute_jobs(jobs, watch)
     }
 
-    fn update_job(
+    pub(super) fn update_job(
         &mut self,
         arm: &Arm,
         client: &ClientId,
@@ -190,112 +181,6 @@ impl Run {
             });
         }
         self.execute_jobs(jobs, watch)
-    }
-
-    /// Executes again what a check wants to see twice.
-    fn demanded_replays(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
-        let shared = self.shared.clone();
-        let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
-        for (arm, state) in self.open_arms(round) {
-            let checks = admission(&shared.experiment, &arm)?;
-            if !checks.may_replay() {
-                continue;
-            }
-            let (candidates, median_norm) = self.candidates(&arm, Round(round), &state)?;
-            for candidate in &candidates {
-                let id = candidate.update.attestation;
-                if state.verdicts.contains_key(&candidate.client)
-                    || self.replays.contains_key(&id)
-                    || jobs.contains_key(&id)
-                {
-                    continue;
-                }
-                let demanded = self.with_facts(&arm, &state, candidate, median_norm, |facts| {
-                    checks.demands_replay(facts)
-                })?;
-                if demanded {
-                    let key = candidate.update.key;
-                    let job =
-                        self.update_job(&arm, &candidate.client, Round(round), &state, key)?;
-                    jobs.insert(id, Job::Replay(id, Box::new(job)));
-                }
-            }
-        }
-        self.execute_jobs(jobs.into_values().collect(), watch)
-    }
-
-    /// The executed updates of a round of an arm, in client order, and the median of their norms.
-    fn candidates(
-        &mut self,
-        arm: &Arm,
-        round: Round,
-        state: &RoundState,
-    ) -> Result<(Vec<Candidate>, f64)> {
-        let shared = self.shared.clone();
-        let global = self.adapter(&state.global)?;
-        let mut candidates = Vec::new();
-        for client in &state.clients {
-            let key = key_of(&shared.plan, &shared.experiment, arm, client, round, state)?;
-            let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
-                Error::tampered(
-                    format!("update {key}"),
-                    "is not in the log though it was executed",
-                )
-            })?;
-            let delta = match update.update {
-                Some(digest) => {
-                    let local = self.adapter(&digest)?;
-                    Some(delta(&local, &global)?)
-                }
-                None => None,
-            };
-            candidates.push(Candidate {
-                client: client.clone(),
-                update,
-                delta,
-            });
-        }
-        let norms = candidates
-            .iter()
-            .filter_map(|c| c.delta.as_deref().map(norm))
-            .collect();
-        Ok((candidates, median(norms)))
-    }
-
-    /// Everything that the server knows about an update in a round of an arm.
-    fn with_facts<T>(
-        &mut self,
-        arm: &Arm,
-        state: &RoundState,
-        candidate: &Candidate,
-        median_norm: f64,
-        look: impl FnOnce(&Facts<'_>) -> T,
-    ) -> Result<T> {
-        let shared = self.shared.clone();
-        let update = &candidate.update;
-        let attested = self
-            .cache
-            .attested(&self.blobs, &update.attestation, shared.plan.node)?;
-        let round = update.round;
-        let steps = shared.experiment.training.local_steps;
-        let expected = expected(&shared.plan, arm, &candidate.client, round, state, steps)?;
-        let behaviour = update.update.and_then(|digest| {
-            let own = self.behaviours.get(&(digest, round.0))?;
-            let before = self.behaviours.get(&(state.global, round.0))?;
-            Some((*own, *before))
-        });
-        Ok(look(&Facts {
-            attested: &attested,
-            expected: &expected,
-            norm: candidate.delta.as_deref().map_or(0.0, norm),
-            median_norm,
-            behaviour,
-            authors: &shared.plan.authors,
-            revoked: self
-                .state
-                .revoked_before(&attested.module_signer, update.entry),
-            replayed: self.replays.get(&update.attestation),
-        }))
     }
 
     /// Verdicts about every sampled client's update, then the next global adapter.

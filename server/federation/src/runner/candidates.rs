@@ -1,0 +1,131 @@
+//! The updates of a round as admission sees them: what the server knows about each, and which of
+//! them must be executed again first.
+
+use std::collections::BTreeMap;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round};
+
+use super::jobs::Job;
+use super::rules::{admission, delta, expected, key_of, median, norm};
+use super::{Run, Watch};
+use crate::admission::Facts;
+use crate::arms::Arm;
+use crate::error::{Error, Result};
+use crate::memo::{RoundState, UpdateRef};
+
+/// An executed update that is to be decided about.
+pub(super) struct Candidate {
+    pub client: ClientId,
+    pub update: UpdateRef,
+    /// Local minus global adapter; none after a failure.
+    pub delta: Option<Vec<f32>>,
+}
+
+impl Run {
+    /// Executes again what a check wants to see twice.
+    pub(super) fn demanded_replays(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
+        for (arm, state) in self.open_arms(round) {
+            let checks = admission(&shared.experiment, &arm)?;
+            if !checks.may_replay() {
+                continue;
+            }
+            let (candidates, median_norm) = self.candidates(&arm, Round(round), &state)?;
+            for candidate in &candidates {
+                let id = candidate.update.attestation;
+                if state.verdicts.contains_key(&candidate.client)
+                    || self.replays.contains_key(&id)
+                    || jobs.contains_key(&id)
+                {
+                    continue;
+                }
+                let demanded = self.with_facts(&arm, &state, candidate, median_norm, |facts| {
+                    checks.demands_replay(facts)
+                })?;
+                if demanded {
+                    let key = candidate.update.key;
+                    let job =
+                        self.update_job(&arm, &candidate.client, Round(round), &state, key)?;
+                    jobs.insert(id, Job::Replay(id, Box::new(job)));
+                }
+            }
+        }
+        self.execute_jobs(jobs.into_values().collect(), watch)
+    }
+
+    /// The executed updates of a round of an arm, in client order, and the median of their norms.
+    pub(super) fn candidates(
+        &mut self,
+        arm: &Arm,
+        round: Round,
+        state: &RoundState,
+    ) -> Result<(Vec<Candidate>, f64)> {
+        let shared = self.shared.clone();
+        let global = self.adapter(&state.global)?;
+        let mut candidates = Vec::new();
+        for client in &state.clients {
+            let key = key_of(&shared.plan, &shared.experiment, arm, client, round, state)?;
+            let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
+                Error::tampered(
+                    format!("update {key}"),
+                    "is not in the log though it was executed",
+                )
+            })?;
+            let delta = match update.update {
+                Some(digest) => {
+                    let local = self.adapter(&digest)?;
+                    Some(delta(&local, &global)?)
+                }
+                None => None,
+            };
+            candidates.push(Candidate {
+                client: client.clone(),
+                update,
+                delta,
+            });
+        }
+        let norms = candidates
+            .iter()
+            .filter_map(|c| c.delta.as_deref().map(norm))
+            .collect();
+        Ok((candidates, median(norms)))
+    }
+
+    /// Everything that the server knows about an update in a round of an arm.
+    pub(super) fn with_facts<T>(
+        &mut self,
+        arm: &Arm,
+        state: &RoundState,
+        candidate: &Candidate,
+        median_norm: f64,
+        look: impl FnOnce(&Facts<'_>) -> T,
+    ) -> Result<T> {
+        let shared = self.shared.clone();
+        let update = &candidate.update;
+        let attested = self
+            .cache
+            .attested(&self.blobs, &update.attestation, shared.plan.node)?;
+        let round = update.round;
+        let steps = shared.experiment.training.local_steps;
+        let expected = expected(&shared.plan, arm, &candidate.client, round, state, steps)?;
+        let behaviour = update.update.and_then(|digest| {
+            let own = self.behaviours.get(&(digest, round.0))?;
+            let before = self.behaviours.get(&(state.global, round.0))?;
+            Some((*own, *before))
+        });
+        Ok(look(&Facts {
+            attested: &attested,
+            expected: &expected,
+            norm: candidate.delta.as_deref().map_or(0.0, norm),
+            median_norm,
+            behaviour,
+            authors: &shared.plan.authors,
+            revoked: self
+                .state
+                .revoked_before(&attested.module_signer, update.entry),
+            replayed: self.replays.get(&update.attestation),
+        }))
+    }
+}

@@ -1,0 +1,48 @@
+//! Module authors, held against what an auditor trusts.
+
+use std::path::Path;
+
+use fedseal_client_sdk::keys::{Moment, TrustStore};
+use fedseal_ledger::Blobs;
+
+use super::log;
+use crate::error::{Error, Result};
+use crate::report::Cache;
+use crate::rundir::RunDir;
+
+/// Holds a run's modules against an auditor's own trust file: each author must have been trusted
+/// when the run was made, and each update that counts must be logged before its author's revocation.
+///
+/// # Errors
+/// [`Error::Tampered`] names the module or update and the reason. Verify the run first.
+pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
+    let dir = RunDir::new(dir.as_ref());
+    let plan = dir.read_plan()?;
+    let (_, _, state) = log(&dir, &plan)?;
+    for update in state.updates.values() {
+        let counts = state
+            .arms
+            .values()
+            .flatten()
+            .flat_map(|round| round.verdicts.values())
+            .any(|v| v.attestation == update.attestation && v.effect.counts());
+        if !counts {
+            continue;
+        }
+        let blobs = Blobs::open(dir.blobs())?;
+        let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
+        let at = Moment {
+            time: &plan.created,
+            entry: Some((&plan.origin, update.entry)),
+        };
+        store
+            .check(&attested.module_signer, &at)
+            .map_err(|reason| {
+                Error::tampered(
+                    format!("update {} (log entry {})", update.attestation, update.entry),
+                    format!("counts, but {reason}"),
+                )
+            })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Site rules, decided again as far as files allow it.
+
+use fedseal_client_sdk::attestation::UpdatePredicate;
+
+use super::Audit;
+use crate::error::{Error, Result};
+use crate::rundir::Assignment;
+use crate::runner::read_adapter;
+use crate::site;
+
+impl Audit {
+    /// That the data holder's rules allowed each update, and bound what left.
+    pub(super) fn site(&mut self) -> Result<()> {
+        let Some(rules) = self.experiment.site.clone() else {
+            return Ok(());
+        };
+        for id in self.state.attestations.keys() {
+            let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
+            // One module has one shard for a client in this plan, honest or attacking.
+            let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {
+                [&planned.attacked, &planned.honest]
+                    .into_iter()
+                    .find(|a| a.module == attested.module && self.used_shard(a, &attested))
+            }) else {
+                return bad("was made by a module that its client does not have".into());
+            };
+            if let Err(problem) = site::audit(&rules, &self.plan, &attested, assignment.shard) {
+                return bad(problem);
+            }
+            let (Some(update), Some(facts)) = (
+                attested.update,
+                site::facts(
+                    &self.plan,
+                    &attested.limits,
+                    attested.module,
+                    &attested.client,
+                    assignment.shard,
+                ),
+            ) else {
+                continue;
+            };
+            // Noise comes on top of the bound, so only what left without it is held against it.
+            let Some(rule) = rules
+                .before(&facts)
+                .ok()
+                .filter(|r| r.leave.noise_std.is_none())
+            else {
+                continue;
+            };
+            let local = read_adapter(&self.blobs, &update)?;
+            let global = read_adapter(&self.blobs, &attested.global)?;
+            let norm = local
+                .sub(&global)
+                .map_err(|error| Error::Model(error.to_string()))?
+                .norm_l2();
+            let within = rule
+                .norm_leaves(norm)
+                .and_then(|()| match rule.leave.clip_norm {
+                    // In f32 a clipped change may be longer by a rounding error.
+                    Some(most) if norm > most * (1.0 + 1e-5) => Err(format!(
+                        "its change has norm {norm}, clipped to {most} by `{}`",
+                        rule.name
+                    )),
+                    _ => Ok(()),
+                });
+            if let Err(problem) = within {
+                return bad(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an assignment's shard is the one that an update was trained on, where it says.
+    fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
+        attested
+            .data
+            .iter()
+            .filter(|used| used.origin == "shard")
+            .all(|used| used.digest == assignment.shard)
+    }
+}
