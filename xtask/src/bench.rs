@@ -68,7 +68,9 @@ fn tuning(options: &Options) -> Outcome {
         &[],
     )?;
     let scripts = root().join("tests/oracles/bench");
-    let python = python::with("bench", &scripts.join("requirements.txt"))?;
+    // The packages that the oracle of the same engine uses.
+    let requirements = root().join("tests/oracles/tuning/requirements.txt");
+    let python = python::with("tuning", &requirements)?;
     run(build::fedseal().args(["fetch", "smollm2"]))?;
     let setting = plan::Setting {
         engine: example()?,

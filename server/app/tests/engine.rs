@@ -107,6 +107,32 @@ fn tune_writes_an_adapter_that_generate_and_score_use() {
 }
 
 #[test]
+fn other_kinds_of_adapters_are_tuned_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    for method in ["ia3", "norm"] {
+        let out = dir.path().join(method).display().to_string();
+        let tune = ["tune", &data, "--out", &out, "--steps", "2", "--json"];
+        let events = lines(&fedseal(&[&tune[..], &["--method", method]].concat()));
+        assert_eq!(events.last().unwrap()["event"], "finished");
+        let rows = lines(&fedseal(&[
+            "score",
+            "--data",
+            &data,
+            "--adapter",
+            &out,
+            "--json",
+        ]));
+        assert_eq!(rows.len(), 12);
+        let out = dir.path().join("other").display().to_string();
+        let tune = ["tune", &data, "--out", &out, "--method", method];
+        let wrong = fedseal(&[&tune[..], &["--rank", "4"]].concat());
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(text(&wrong.stderr).contains("belong to --method lora"));
+    }
+}
+
+#[test]
 fn a_killed_training_goes_on_to_the_same_digest() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());

@@ -1,12 +1,12 @@
 //! `cargo xtask oracle tuning`: the engine against transformers, peft and torch.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::process::{cargo, exists, root, run, say};
-use crate::{Outcome, fail};
+use crate::process::{cargo, root, run, say};
+use crate::{Outcome, fail, python};
 
 const COMMAND: &str = "cargo xtask oracle tuning";
 const FILE: &str = "oracle-tuning";
@@ -29,8 +29,8 @@ pub fn tuning(keep: bool) -> Outcome {
             model.display()
         ));
     }
-    let python = python()?;
     let folder = root().join("tests/oracles/tuning");
+    let python = python::with("tuning", &folder.join("requirements.txt"))?;
     let out = root().join("target/oracle-tuning");
     let made = keep && out.join("smollm2.json").exists();
     if out.exists() && !made {
@@ -60,37 +60,6 @@ pub fn tuning(keep: bool) -> Outcome {
     say("Twenty steps with every kernel, with 1 thread and with 2");
     let (equal, kernels) = digests(&model)?;
     report(&figures, equal, kernels)
-}
-
-/// The Python that has the packages: `$FEDSEAL_ORACLE_PYTHON`, or one of our own.
-fn python() -> Outcome<PathBuf> {
-    if let Some(path) = std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
-        return Ok(PathBuf::from(path));
-    }
-    let folder = root().join("target/oracle-venv");
-    let python = folder.join("bin/python");
-    let wanted = root().join("tests/oracles/tuning/requirements.txt");
-    let stamp = folder.join("requirements.txt");
-    let list = std::fs::read(&wanted)?;
-    if std::fs::read(&stamp).is_ok_and(|done| done == list) {
-        return Ok(python);
-    }
-    if !exists("python3") {
-        return fail("no python3: on Debian `apt-get install python3-venv`");
-    }
-    say("Installing torch, transformers and peft into target/oracle-venv");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-    ];
-    run(Command::new(&python).args(install).arg(&wanted))?;
-    std::fs::write(stamp, list)?;
-    Ok(python)
 }
 
 fn engine() -> Command {

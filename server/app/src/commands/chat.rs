@@ -18,7 +18,7 @@ use crate::{output, stop};
 pub struct Chat {
     #[command(flatten)]
     model: ModelChoice,
-    /// An adapter: a file (a blob of a run) or a folder of `fedseal tune`.
+    /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
     #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// Most tokens of an answer.
@@ -41,8 +41,8 @@ const LINE: u64 = 1 << 20;
 impl Chat {
     /// Reads, answers, until the input ends.
     pub fn execute(self) -> Outcome {
-        let adapter = engine::optional_adapter(self.adapter.as_deref())?;
         let model = self.model.load()?;
+        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
         let terminal = std::io::stdin().is_terminal() && !self.json;
         let begin = || -> Vec<Message> {
             let system = self.system.iter();

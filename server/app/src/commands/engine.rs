@@ -74,21 +74,19 @@ impl ModelChoice {
     }
 }
 
-/// Reads an adapter: a file (a blob of a run) or the folder that `fedseal tune` writes.
-pub fn adapter(path: &Path) -> Outcome<Adapter> {
-    let file = if path.is_dir() {
-        path.join("adapter_model.safetensors")
-    } else {
-        path.to_owned()
-    };
-    let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, &error))?;
-    Adapter::from_bytes(&bytes)
-        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))
+/// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
+pub fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
+    let failure = |error| Failure::new(format!("{}: {error}", path.display()));
+    if path.is_dir() {
+        return Adapter::load_peft(path, model.config()).map_err(failure);
+    }
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    Adapter::from_bytes(&bytes).map_err(failure)
 }
 
 /// The adapter of an option.
-pub fn optional_adapter(path: Option<&Path>) -> Outcome<Option<Adapter>> {
-    path.map(adapter).transpose()
+pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
+    path.map(|path| adapter(path, model)).transpose()
 }
 
 /// How texts are drawn.

@@ -19,7 +19,7 @@ pub struct Generate {
     prompts: Vec<String>,
     #[command(flatten)]
     model: ModelChoice,
-    /// An adapter: a file (a blob of a run) or a folder of `fedseal tune`.
+    /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
     #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// Most tokens of an answer.
@@ -39,8 +39,8 @@ pub struct Generate {
 impl Generate {
     /// Prints one answer a prompt.
     pub fn execute(self) -> Outcome {
-        let adapter = engine::optional_adapter(self.adapter.as_deref())?;
         let model = self.model.load()?;
+        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
         let messages: Vec<Vec<Message>> = self
             .prompts
             .iter()

@@ -27,7 +27,7 @@ pub struct Score {
     reading: DataChoice,
     #[command(flatten)]
     model: ModelChoice,
-    /// An adapter: a file (a blob of a run) or a folder of `fedseal tune`.
+    /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
     #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// Print one JSON object an answer: prompt, answer, logprob, tokens.
@@ -49,8 +49,8 @@ impl Score {
                 .collect(),
             None => self.reading.read(&self.data)?.0,
         };
-        let adapter = engine::optional_adapter(self.adapter.as_deref())?;
         let model = self.model.load()?;
+        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
         if !self.json {
             output::line(format!(
                 "{:>10}  {:>6}  {:>9}  answer",

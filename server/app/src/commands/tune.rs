@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Conversation, Model, StepEvent, TrainConfig, Trainer,
+    Adapter, AdapterConfig, Conversation, Method, Model, StepEvent, TrainConfig, Trainer,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -39,8 +39,11 @@ pub struct Tune {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: u64,
     /// Start from this adapter instead of a fresh one; its shape is kept.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["rank", "alpha", "dropout", "targets"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["method", "rank", "alpha", "dropout", "rslora", "targets"])]
     start: Option<PathBuf>,
+    /// Kind of the adapter: pairs of matrices, factors of outputs, or weights of norms.
+    #[arg(long, default_value = "lora")]
+    method: MethodName,
     /// Inner width of the adapter's matrices.
     #[arg(long)]
     rank: Option<usize>,
@@ -50,8 +53,11 @@ pub struct Tune {
     /// Share of the inputs that training sets to zero.
     #[arg(long)]
     dropout: Option<f32>,
-    /// Matrices that carry a pair, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj,
-    /// down_proj.
+    /// Scale by alpha / sqrt(rank) instead.
+    #[arg(long)]
+    rslora: bool,
+    /// What carries a part of the adapter, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj,
+    /// up_proj, down_proj; with --method norm input_layernorm, post_attention_layernorm, norm.
     #[arg(long, value_delimiter = ',')]
     targets: Option<Vec<String>>,
     /// Passes over the data.
@@ -81,6 +87,13 @@ pub struct Tune {
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MethodName {
+    Lora,
+    Ia3,
+    Norm,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -215,21 +228,42 @@ impl Tune {
 
     fn start(&self, model: &Model) -> Outcome<Adapter> {
         if let Some(path) = &self.start {
-            return engine::adapter(path);
+            return engine::adapter(path, model);
         }
-        let mut config = AdapterConfig::default();
-        if let Some(rank) = self.rank {
-            config.rank = rank;
-        }
-        // As PEFT's users mostly have it.
-        config.alpha = self.alpha.unwrap_or(2.0 * config.rank as f32);
-        if let Some(dropout) = self.dropout {
-            config.dropout = dropout;
-        }
+        let usual = AdapterConfig::default();
+        let mut config = match self.method {
+            MethodName::Lora => {
+                let rank = self.rank.unwrap_or(usual.rank);
+                AdapterConfig {
+                    rank,
+                    // As PEFT's users mostly have it.
+                    alpha: self.alpha.unwrap_or(2.0 * rank as f32),
+                    dropout: self.dropout.unwrap_or(usual.dropout),
+                    targets: usual.targets,
+                    rslora: self.rslora,
+                    method: Method::Lora,
+                }
+            }
+            _ if self.rank.is_some()
+                || self.alpha.is_some()
+                || self.dropout.is_some()
+                || self.rslora =>
+            {
+                return Err(Failure::usage(
+                    "--rank, --alpha, --dropout and --rslora belong to --method lora",
+                ));
+            }
+            MethodName::Ia3 => AdapterConfig::ia3(&["k_proj", "v_proj", "down_proj"]),
+            MethodName::Norm => {
+                AdapterConfig::layer_norm(&["input_layernorm", "post_attention_layernorm", "norm"])
+            }
+        };
         if let Some(targets) = &self.targets {
             config.targets.clone_from(targets);
         }
-        Adapter::init(&config, model.config(), self.seed).map_err(Failure::usage)
+        model
+            .new_adapter(&config, self.seed)
+            .map_err(Failure::usage)
     }
 
     fn config(&self, examples: usize) -> Outcome<TrainConfig> {
