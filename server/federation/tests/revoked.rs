@@ -161,3 +161,59 @@ fn a_node_that_leaves_the_revocation_out_or_ignores_it_is_seen() {
     let error = rewrite(&ignored);
     assert!(error.contains("revoked"), "{error}");
 }
+
+#[test]
+fn an_auditors_own_trust_file_is_held_against_the_same_positions() {
+    use fedseal_federation::verify::authors;
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let store = TrustStore::load(options.keys.join("trusted.toml")).unwrap();
+    let mut small = experiment();
+    small.federation.rounds = 1;
+    small.evaluation.every = 0;
+    small.arms = ["clean"].map(String::from).to_vec();
+    let run = dir.path().join("run");
+    create_from(&run, &options, Double::new(), small)
+        .unwrap()
+        .execute(&mut |_: &Event| ControlFlow::Continue(()))
+        .unwrap();
+    authors(&run, &store).unwrap();
+    assert!(
+        authors(&run, &TrustStore::default()).is_err(),
+        "nobody is trusted"
+    );
+    let records = records(&run, &options);
+    let last = records
+        .iter()
+        .rposition(|r| matches!(r, Record::Update { .. }))
+        .unwrap() as u64;
+    let revoked = |logs: &[(&str, u64)]| {
+        let mut store = store.clone();
+        store.revoke(RevokedKey {
+            key: store.keys[0].key,
+            reason: "laptop lost".into(),
+            logs: logs
+                .iter()
+                .map(|(log, n)| ((*log).to_owned(), *n))
+                .collect(),
+        });
+        authors(&run, &store)
+    };
+    revoked(&[("fedseal/run/run", last + 1)]).unwrap();
+    for bad in [
+        revoked(&[("fedseal/run/run", last)]),
+        revoked(&[("another", last + 1)]),
+        revoked(&[]),
+    ] {
+        let error = bad.unwrap_err().to_string();
+        assert!(error.contains("laptop lost"), "{error}");
+    }
+    let mut expired = store.clone();
+    expired.keys[0].expires = Some("2000-01-01T00:00:00Z".into());
+    assert!(
+        authors(&run, &expired)
+            .unwrap_err()
+            .to_string()
+            .contains("expired")
+    );
+}

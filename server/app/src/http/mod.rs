@@ -97,6 +97,10 @@ fn router(settings: Settings) -> Outcome<Router> {
             "/api/runs/{run}/updates/{update}/envelope",
             get(updates::envelope),
         )
+        .route(
+            "/api/runs/{run}/updates/{update}/bundle",
+            get(updates::bundle),
+        )
         .route("/api/runs/{run}/log/{*path}", get(log::file))
         .route("/api/modules", get(modules::list).post(modules::submit))
         .route("/api/{*path}", get(no_such_interface))

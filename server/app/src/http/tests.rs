@@ -35,6 +35,9 @@ fn make_run(dir: &Path, state: &str) -> Digest {
     let blobs = Blobs::open(run.blobs()).unwrap();
     let key = node().public();
     let some = Digest::of(b"some");
+    let wasm = Digest::of(b"wasm");
+    let about = ModulePredicate::new("unaligned-data", "0.1.0");
+    let signed = module::sign(b"wasm", &about, &author()).unwrap();
     let assignment = Assignment {
         module: some,
         shard: some,
@@ -56,8 +59,8 @@ fn make_run(dir: &Path, state: &str) -> Digest {
         initial: some,
         modules: vec![PlannedModule {
             name: "unaligned-data".into(),
-            digest: some,
-            envelope: some,
+            digest: wasm,
+            envelope: blobs.put(&signed.to_bytes()).unwrap(),
             signer: author().public(),
         }],
         clients: vec![PlannedClient {
@@ -78,7 +81,7 @@ fn make_run(dir: &Path, state: &str) -> Digest {
         client: "client-03".into(),
         round: Round(4),
         seed: Seed(u64::MAX),
-        module: some,
+        module: wasm,
         module_signer: author().public(),
         node: key,
         base: some,
@@ -291,6 +294,21 @@ async fn an_update_comes_with_a_proof_that_holds() {
         (status, raw),
         (200, serde_json::from_str(envelope).unwrap())
     );
+    let (status, bundle) = server
+        .get(&format!("/api/runs/demo/updates/{}/bundle", server.update))
+        .await;
+    assert_eq!(status, 200);
+    let bundle = fedseal_client_sdk::bundle::Bundle::from_bytes(bundle.to_string().as_bytes());
+    let verified = bundle
+        .unwrap()
+        .verify(&fedseal_client_sdk::bundle::Trust {
+            node: node().public(),
+            authors: &[author().public()],
+            origin: Some("fedseal.example/demo"),
+            policy: None,
+        })
+        .unwrap();
+    assert_eq!(verified.update.digest, server.update);
     let (status, note_file) = server.get("/api/runs/demo/log/checkpoint").await;
     assert_eq!((status, note_file.as_str().unwrap()), (200, note));
     assert_eq!(server.get("/api/runs/demo/log/tile/0/000.p/5").await.0, 200);

@@ -5,6 +5,8 @@ use axum::Json;
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use fedseal_client_sdk::attestation;
+use fedseal_client_sdk::bundle::Bundle;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
@@ -123,6 +125,53 @@ pub async fn envelope(
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (header::CONTENT_DISPOSITION, name),
         ];
+        Ok((headers, bytes).into_response())
+    })
+    .await
+}
+
+/// `GET /api/runs/{run}/updates/{update}/bundle`: one file that `fedseal verify` checks offline.
+pub async fn bundle(
+    State(shared): Server,
+    Parameters((run, update)): Parameters<(String, String)>,
+) -> Answer<Response> {
+    blocking(move || {
+        let dir = shared.runs.folder(&run)?;
+        let id = parse(&update)?;
+        let index = shared.logs.index(&run, &dir)?;
+        let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
+        let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
+        let blobs = blobs(&dir)?;
+        let read = |digest| blobs.get(digest).map_err(|error| broken(&error));
+        let attestation = Envelope::from_bytes(&read(&id)?).map_err(|error| broken(&error))?;
+        let verified = attestation::verify(&attestation, &[index.plan.node])
+            .map_err(|error| broken(&error))?;
+        let module = verified.predicate.module;
+        let planned = index
+            .plan
+            .modules
+            .iter()
+            .find(|planned| planned.digest == module)
+            .ok_or_else(|| broken(&"its module is not one of the run's"))?;
+        let bundle = Bundle::new(
+            attestation,
+            module,
+            Envelope::from_bytes(&read(&planned.envelope)?).map_err(|error| broken(&error))?,
+            None,
+            &index.log.entry(number).map_err(|error| broken(&error))?,
+            &index
+                .log
+                .proof_file(number)
+                .map_err(|error| broken(&error))?,
+        );
+        let headers = [
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (
+                header::CONTENT_DISPOSITION,
+                format!("attachment; filename=\"{id}.bundle.json\""),
+            ),
+        ];
+        let bytes = bundle.to_bytes().map_err(|error| broken(&error))?;
         Ok((headers, bytes).into_response())
     })
     .await
