@@ -208,7 +208,7 @@ impl Admission {
     }
 
     fn demands_replay_by(&self, facts: &Facts<'_>, which: fn(&dyn Check) -> bool) -> bool {
-        let fails = |built: &&Built| {
+        let fails = |built: &Built| {
             built.replay && which(built.check.as_ref()) && !built.check.look(facts).passed
         };
         let equal = Replay { difference: None };
@@ -216,7 +216,7 @@ impl Admission {
             replayed: Some(&equal),
             ..*facts
         };
-        self.checks.iter().filter(fails).count() > 0 && self.decide_by(&with, which).effect.counts()
+        self.checks.iter().any(fails) && self.decide_by(&with, which).effect.counts()
     }
 
     /// What an auditor without a model can expect of a logged verdict: the verdicts that a replay
