@@ -1,119 +1,11 @@
-//! Forged run directories: files changed or gone, and logs that the node itself has signed anew
-//! over records that do not follow. The auditor refuses each and says why; the words are asserted,
-//! so that a case which is refused for another reason fails too. Counts go where the forgery corpus
-//! of `tests/` leaves its own.
+//! Logs that the node has signed anew over records that do not follow.
 
-mod double;
-
-use std::fs;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-
-use double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_federation::events::Event;
-use fedseal_federation::verify::verify;
-use fedseal_ledger::{Log, LogReader};
 
-/// A genuine run, and where to forge copies of it.
-struct Forge {
-    _dir: tempfile::TempDir,
-    run: PathBuf,
-    key: SigningKey,
-    origin: String,
-    records: Vec<Record>,
-    total: u32,
-    refused: u32,
-    wrong: Vec<String>,
-}
-
-impl Forge {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let run = dir.path().join("run");
-        let options = options(dir.path());
-        let mut small = experiment();
-        small.federation.rounds = 2;
-        small.evaluation.every = 1;
-        small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"]
-            .map(String::from)
-            .to_vec();
-        create_from(&run, &options, Double::new(), small)
-            .unwrap()
-            .execute(&mut |_: &Event| ControlFlow::Continue(()))
-            .unwrap();
-        verify(&run).expect("the genuine run is accepted");
-        let key = SigningKey::load(options.keys.join("node.pem")).unwrap();
-        let reader = LogReader::open(run.join("log"), &key.public()).unwrap();
-        let entries = reader.entries().unwrap();
-        Self {
-            _dir: dir,
-            run,
-            key,
-            origin: reader.checkpoint().origin.clone(),
-            records: entries
-                .iter()
-                .map(|bytes| Record::from_bytes(bytes).unwrap())
-                .collect(),
-            total: 0,
-            refused: 0,
-            wrong: Vec::new(),
-        }
-    }
-
-    /// A copy of the run with one change; `reason` is what the refusal must say.
-    fn case(&mut self, name: &str, reason: &str, change: impl FnOnce(&Path)) {
-        let dir = tempfile::tempdir().unwrap();
-        let copy = dir.path().join("run");
-        for path in files(&self.run) {
-            let to = copy.join(path.strip_prefix(&self.run).unwrap());
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(path, to).unwrap();
-        }
-        change(&copy);
-        self.total += 1;
-        match verify(&copy) {
-            Ok(_) => self.wrong.push(format!("{name}: ACCEPTED")),
-            Err(error) if !error.to_string().contains(reason) || reason.is_empty() => {
-                self.wrong
-                    .push(format!("{name}: refused with {error}, not {reason:?}"));
-            }
-            Err(_) => self.refused += 1,
-        }
-    }
-
-    /// The log written anew over other records, signed by the node.
-    fn records(&mut self, name: &str, reason: &str, change: impl FnOnce(&mut Vec<Record>)) {
-        let mut records = self.records.clone();
-        change(&mut records);
-        let (key, origin) = (self.key.clone(), self.origin.clone());
-        self.case(name, reason, |run| {
-            fs::remove_dir_all(run.join("log")).unwrap();
-            let mut log = Log::create(run.join("log"), &origin, key).unwrap();
-            for record in &records {
-                log.append(&record.to_bytes().unwrap()).unwrap();
-            }
-            log.publish().unwrap();
-        });
-    }
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            all.push(path);
-        }
-    }
-    all.sort();
-    all
-}
+use crate::Forge;
 
 /// The record's type as the log spells it.
 fn kind(record: &Record) -> String {
@@ -144,99 +36,11 @@ const KINDS: [&str; 13] = [
     "closed",
 ];
 
-#[test]
-fn every_forged_run_is_refused_for_its_reason() {
-    let mut forge = Forge::new();
-    changed_files(&mut forge);
-    left_out_and_repeated(&mut forge);
-    moved(&mut forge);
-    bent(&mut forge);
-    eprintln!("{} of {} refused", forge.refused, forge.total);
-    if let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") {
-        let counts = serde_json::json!({ "total": forge.total, "refused": forge.refused });
-        fs::write(
-            Path::new(&folder).join("forged-runs.json"),
-            counts.to_string(),
-        )
-        .unwrap();
-    }
-    assert!(forge.wrong.is_empty(), "{}", forge.wrong.join("\n"));
-    assert!(forge.total >= 60, "only {}", forge.total);
-}
-
-/// Files of each sort: flipped, cut, gone. The refusal names the file.
-fn changed_files(forge: &mut Forge) {
-    let root = forge.run.clone();
-    let all: Vec<PathBuf> = files(&root)
-        .into_iter()
-        .map(|path| path.strip_prefix(&root).unwrap().to_owned())
-        .collect();
-    let named = |name: &str| {
-        all.iter()
-            .find(|path| path.ends_with(name))
-            .unwrap()
-            .clone()
-    };
-    let mut chosen: Vec<PathBuf> = ["run.json", "report.json", "experiment.toml", "checkpoint"]
-        .map(named)
-        .into();
-    let blobs: Vec<&PathBuf> = all
-        .iter()
-        .filter(|path| path.starts_with("blobs"))
-        .collect();
-    chosen.extend(
-        blobs
-            .iter()
-            .step_by(blobs.len() / 6)
-            .map(|path| (*path).clone()),
-    );
-    for name in chosen {
-        let shown = name.display().to_string();
-        let file = name.file_name().unwrap().to_string_lossy().into_owned();
-        let change = |run: &Path, change: &dyn Fn(&mut Vec<u8>)| {
-            let path = run.join(&name);
-            let mut bytes = fs::read(&path).unwrap();
-            change(&mut bytes);
-            fs::write(path, bytes).unwrap();
-        };
-        forge.case(&format!("{shown} with a bit flipped"), &file, |run| {
-            change(run, &|bytes| {
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-            });
-        });
-        forge.case(&format!("{shown} cut"), &file, |run| {
-            change(run, &|bytes| bytes.truncate(bytes.len() / 2));
-        });
-        let gone = match file.as_str() {
-            "run.json" => "no run is here",
-            "checkpoint" => "log",
-            _ => file.as_str(),
-        };
-        forge.case(&format!("{shown} deleted"), gone, |run| {
-            fs::remove_file(run.join(&name)).unwrap();
-        });
-    }
-    for (extra, reason) in [
-        ("note.txt", "note.txt"),
-        ("log/note.txt", "note.txt"),
-        ("blobs/note.txt", "note.txt"),
-    ] {
-        forge.case(&format!("{extra} added"), reason, |run| {
-            fs::write(run.join(extra), "x").unwrap();
-        });
-    }
-    forge.case(
-        "a blob that nobody refers to",
-        "referred to by nothing",
-        |run| {
-            let blobs = fedseal_ledger::Blobs::open(run.join("blobs")).unwrap();
-            blobs.put(b"stranger").unwrap();
-        },
-    );
-    forge.case("the log of nobody", "log", |run| {
-        fs::remove_dir_all(run.join("log")).unwrap();
-    });
+/// Every case.
+pub fn forge(forge: &mut Forge) {
+    left_out_and_repeated(forge);
+    moved(forge);
+    bent(forge);
 }
 
 fn left_out_and_repeated(forge: &mut Forge) {

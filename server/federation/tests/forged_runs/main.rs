@@ -1,0 +1,136 @@
+//! Forged run directories: files changed or gone, and logs that the node itself has signed anew
+//! over records that do not follow. The auditor refuses each and says why; the words are asserted,
+//! so that a case which is refused for another reason fails too. Counts go where the forgery corpus
+//! of `tests/` leaves its own.
+
+#[path = "../double/mod.rs"]
+mod double;
+mod files;
+mod records;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use double::{Double, create_from, experiment, options};
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::record::Record;
+use fedseal_federation::events::Event;
+use fedseal_federation::verify::verify;
+use fedseal_ledger::{Log, LogReader};
+
+/// A genuine run, and where to forge copies of it.
+struct Forge {
+    _dir: tempfile::TempDir,
+    run: PathBuf,
+    key: SigningKey,
+    origin: String,
+    records: Vec<Record>,
+    total: u32,
+    refused: u32,
+    wrong: Vec<String>,
+}
+
+impl Forge {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let options = options(dir.path());
+        let mut small = experiment();
+        small.federation.rounds = 2;
+        small.evaluation.every = 1;
+        small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"]
+            .map(String::from)
+            .to_vec();
+        create_from(&run, &options, Double::new(), small)
+            .unwrap()
+            .execute(&mut |_: &Event| ControlFlow::Continue(()))
+            .unwrap();
+        verify(&run).expect("the genuine run is accepted");
+        let key = SigningKey::load(options.keys.join("node.pem")).unwrap();
+        let reader = LogReader::open(run.join("log"), &key.public()).unwrap();
+        let entries = reader.entries().unwrap();
+        Self {
+            _dir: dir,
+            run,
+            key,
+            origin: reader.checkpoint().origin.clone(),
+            records: entries
+                .iter()
+                .map(|bytes| Record::from_bytes(bytes).unwrap())
+                .collect(),
+            total: 0,
+            refused: 0,
+            wrong: Vec::new(),
+        }
+    }
+
+    /// A copy of the run with one change; `reason` is what the refusal must say.
+    fn case(&mut self, name: &str, reason: &str, change: impl FnOnce(&Path)) {
+        let dir = tempfile::tempdir().unwrap();
+        let copy = dir.path().join("run");
+        for path in below(&self.run) {
+            let to = copy.join(path.strip_prefix(&self.run).unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(path, to).unwrap();
+        }
+        change(&copy);
+        self.total += 1;
+        match verify(&copy) {
+            Ok(_) => self.wrong.push(format!("{name}: ACCEPTED")),
+            Err(error) if !error.to_string().contains(reason) || reason.is_empty() => {
+                self.wrong
+                    .push(format!("{name}: refused with {error}, not {reason:?}"));
+            }
+            Err(_) => self.refused += 1,
+        }
+    }
+
+    /// The log written anew over other records, signed by the node.
+    fn records(&mut self, name: &str, reason: &str, change: impl FnOnce(&mut Vec<Record>)) {
+        let mut records = self.records.clone();
+        change(&mut records);
+        let (key, origin) = (self.key.clone(), self.origin.clone());
+        self.case(name, reason, |run| {
+            fs::remove_dir_all(run.join("log")).unwrap();
+            let mut log = Log::create(run.join("log"), &origin, key).unwrap();
+            for record in &records {
+                log.append(&record.to_bytes().unwrap()).unwrap();
+            }
+            log.publish().unwrap();
+        });
+    }
+}
+
+/// Every file below a folder, in order of names.
+fn below(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(below(&path));
+        } else {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn every_forged_run_is_refused_for_its_reason() {
+    let mut forge = Forge::new();
+    files::forge(&mut forge);
+    records::forge(&mut forge);
+    eprintln!("{} of {} refused", forge.refused, forge.total);
+    if let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") {
+        let counts = serde_json::json!({ "total": forge.total, "refused": forge.refused });
+        fs::write(
+            Path::new(&folder).join("forged-runs.json"),
+            counts.to_string(),
+        )
+        .unwrap();
+    }
+    assert!(forge.wrong.is_empty(), "{}", forge.wrong.join("\n"));
+    assert!(forge.total >= 60, "only {}", forge.total);
+}
