@@ -4,7 +4,7 @@
 //! shadows another) fails too. A corpus in which nothing could be accepted proves nothing, so each
 //! part first accepts the genuine thing.
 //!
-//! One file a subject. Run directories are forged in `server/federation/tests/forged_runs.rs`, where
+//! One file a subject. Run directories are forged in `server/federation/tests/forged_runs`, where
 //! runs can be made.
 
 mod attestations;
