@@ -2,6 +2,7 @@
 // for screenshots. What is compared is always the page against the JSON of the same server, so the
 // tests hold for any run.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -133,6 +134,9 @@ test('a round leads to an update, whose proofs hold in the browser', async () =>
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=rounds]');
   await page.selectOption('#rounds select', update.arm.id);
+  const everything = page.getByRole('button', { name: 'Show all rounds' });
+  if (update.arm.rounds.length > 12) await everything.click();
+  assert.equal(await everything.count(), 0);
   const row = page.locator(`[data-testid=rounds] a[href="/runs/${run}/updates/${update.update}"]`).first();
   await row.click();
   await page.waitForSelector('[data-testid=statement]');
@@ -149,6 +153,13 @@ test('a round leads to an update, whose proofs hold in the browser', async () =>
   const view = await json(`/api/runs/${run}/updates/${update.update}`);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByText('Download the signed envelope').click()]);
   assert.equal(await readFile(await download.path(), 'utf8'), view.envelope);
+  if (process.env.FEDSEAL) {
+    const [bundle] = await Promise.all([page.waitForEvent('download'), page.getByText('Download its bundle').click()]);
+    const statement = JSON.parse(Buffer.from(JSON.parse(view.envelope).payload, 'base64'));
+    const { node, module_signer: author } = statement.predicate;
+    const told = spawnSync(process.env.FEDSEAL, ['verify', await bundle.path(), '--node', node, '--author', author], { encoding: 'utf8' });
+    assert.equal(told.status, 0, told.stderr);
+  }
   await page.context().close();
 });
 

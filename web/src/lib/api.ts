@@ -62,6 +62,8 @@ export const getUpdate = (run: string, update: string) =>
   call<UpdateView>(`/api/runs/${part(run)}/updates/${part(update)}`);
 export const envelopeUrl = (run: string, update: string) =>
   `/api/runs/${part(run)}/updates/${part(update)}/envelope`;
+export const bundleUrl = (run: string, update: string) =>
+  `/api/runs/${part(run)}/updates/${part(update)}/bundle`;
 export const eventsUrl = (run: string) => `/api/runs/${part(run)}/events`;
 export const listModules = () => call<RegisteredModule[]>('/api/modules');
 
