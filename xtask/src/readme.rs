@@ -450,6 +450,8 @@ fn shown(figure: &Map<String, Value>) -> String {
     let round = |value: f64| {
         if value.fract() == 0.0 {
             format!("{value:.0}")
+        } else if value.abs() < 0.05 {
+            format!("{value:.1e}")
         } else {
             format!("{value:.1}")
         }
