@@ -76,7 +76,7 @@ fn score_tokens(
     let vocab = model.config().vocab;
     let mut scores = Vec::with_capacity(tokens.len());
     for part in parts(tokens, PART_TOKENS) {
-        let packed = Packed::new(part);
+        let packed = Packed::sharing(part);
         let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
             let hidden = decoder.forward(
                 &packed.ids,

@@ -173,7 +173,11 @@ pub(crate) fn gradients(
                 part: part as u64,
             });
         }
-        let packed = Packed::new(examples);
+        // Dropout draws for every token of every example: nothing is shared then.
+        let packed = match lora.dropout {
+            None => Packed::sharing(examples),
+            Some(_) => Packed::new(examples),
+        };
         let hidden = decoder.forward(
             &packed.ids,
             &packed.segments.positions(),
@@ -240,28 +244,67 @@ pub(crate) struct Packed {
     pub(crate) targets: Vec<u32>,
 }
 
+/// Fewer tokens than this that examples begin with alike are not worth sharing.
+const WORTH_SHARING: usize = 8;
+
 impl Packed {
+    /// Every example by itself.
     pub(crate) fn new(examples: &[Tokens]) -> Self {
+        Self::behind(0, examples)
+    }
+
+    /// With the tokens that all examples begin with (a template's, a system prompt's) held and
+    /// computed once. Causal attention gives them the same values in every example, so each row
+    /// gets the same bits as from [`new`](Self::new); gradients are the same sums in another
+    /// order.
+    pub(crate) fn sharing(examples: &[Tokens]) -> Self {
+        Self::behind(common_beginning(examples), examples)
+    }
+
+    fn behind(shared: usize, examples: &[Tokens]) -> Self {
+        let lengths = examples.iter().map(|tokens| tokens.ids.len() - shared);
+        let beginning = examples.first().map(|tokens| &tokens.ids[..shared]);
         let mut packed = Self {
-            ids: Vec::new(),
-            segments: Segments::from_lengths(examples.iter().map(|tokens| tokens.ids.len())),
+            ids: beginning.unwrap_or_default().to_vec(),
+            segments: Segments::sharing(shared, lengths),
             rows: Vec::new(),
             targets: Vec::new(),
         };
         for tokens in examples {
             let base = packed.ids.len();
-            packed.ids.extend_from_slice(&tokens.ids);
+            packed.ids.extend_from_slice(&tokens.ids[shared..]);
             for (index, &target) in tokens
                 .ids
                 .iter()
                 .enumerate()
                 .skip(tokens.response_start.max(1))
             {
-                packed.rows.push(base + index - 1);
+                packed.rows.push(base + index - 1 - shared);
                 packed.targets.push(target);
             }
         }
         packed
+    }
+}
+
+/// How many tokens all examples begin with, as far as sharing them is worth it. A row that the
+/// loss counts is not among them: it has another target in every example.
+fn common_beginning(examples: &[Tokens]) -> usize {
+    let [first, rest @ ..] = examples else {
+        return 0;
+    };
+    if rest.is_empty() {
+        return 0;
+    }
+    let free = |tokens: &Tokens| tokens.response_start.max(1) - 1;
+    let alike = |tokens: &Tokens| {
+        let pairs = first.ids.iter().zip(&tokens.ids);
+        pairs.take_while(|(a, b)| a == b).count().min(free(tokens))
+    };
+    let common = rest.iter().map(alike).fold(free(first), usize::min);
+    match common >= WORTH_SHARING {
+        true => common.min(first.ids.len()),
+        false => 0,
     }
 }
 
@@ -282,6 +325,30 @@ mod tests {
         assert_eq!(packed.ids, [0, 1, 2, 3, 0, 1, 2]);
         assert_eq!(packed.rows, [1, 2, 4, 5]);
         assert_eq!(packed.targets, [2, 3, 1, 2]);
+    }
+
+    #[test]
+    fn a_common_beginning_is_held_once_and_changes_no_row() {
+        let mut other = tokens(14, 12);
+        other.ids[10] = 99;
+        let packed = Packed::sharing(&[tokens(12, 11), other.clone()]);
+        let ids = [
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9][..],
+            &[10, 11],
+            &[99, 11, 12, 13],
+        ]
+        .concat();
+        assert_eq!(packed.ids, ids);
+        assert_eq!(packed.segments.shared(), 10);
+        assert_eq!(packed.segments.positions()[10..], [10, 11, 10, 11, 12, 13]);
+        assert_eq!(packed.rows, [10, 13, 14]);
+        assert_eq!(packed.targets, [11, 12, 13]);
+        // A counted row has another target in each example; few tokens are not worth it.
+        assert_eq!(
+            Packed::sharing(&[tokens(12, 6), other]).segments.shared(),
+            0
+        );
+        assert_eq!(Packed::sharing(&[tokens(12, 11)]).segments.shared(), 0);
     }
 
     #[test]

@@ -2,20 +2,25 @@
 //!
 //! The forward pass keeps one number a row (the logarithm of its sum of exponentials); the
 //! backward pass computes the weights again. An example and a key-value head are one unit of
-//! work on one thread, so sums have a fixed order.
+//! work on one thread, so sums have a fixed order. Examples may begin with the same tokens:
+//! these are held, and computed, once.
 
+mod backward;
 mod cache;
+mod forward;
 
 use std::ops::Range;
 
+pub use backward::backward;
 pub use cache::{Feed, KeyValues, forward_cached};
+pub use forward::forward;
+use forward::{Queries, attend_group};
+pub(super) use forward::{exp_row, max_of};
 
 use super::{
-    LANES,
-    gemm::{Left, NR, Right, Start, fill_panel, multiply_into, multiply_serial},
-    math::{self, Lanes, dot, larger, max_lanes, sum_lanes},
-    memory::{self, Shared, with_scratch},
-    parallel,
+    gemm::{Left, NR, Right, Start, fill_panel, multiply_into},
+    math,
+    memory::Shared,
 };
 
 /// Queries of one block.
@@ -152,7 +157,66 @@ pub struct Gradients {
     pub v: Vec<f32>,
 }
 
-fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
+/// Which tokens belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout<'a> {
+    /// So many tokens, the first ones, are the beginning of every example.
+    pub shared: usize,
+    /// What each example adds to it; the ranges follow each other.
+    pub examples: &'a [Range<usize>],
+}
+
+/// Consecutive tokens, and how many of the first tokens they see besides themselves.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    before: usize,
+    start: usize,
+    length: usize,
+    /// Number of the example; `None` for the shared beginning.
+    example: Option<usize>,
+}
+
+impl Part {
+    /// Keys that its last token sees.
+    fn keys(self) -> usize {
+        self.before + self.length
+    }
+
+    /// The token of its i-th key.
+    fn key(self, i: usize) -> usize {
+        match i < self.before {
+            true => i,
+            false => self.start + i - self.before,
+        }
+    }
+}
+
+impl<'a> Layout<'a> {
+    /// Examples that share nothing.
+    pub fn apart(examples: &'a [Range<usize>]) -> Self {
+        Self {
+            shared: 0,
+            examples,
+        }
+    }
+
+    /// The shared beginning, then the examples; nothing empty.
+    fn parts(self) -> Vec<Part> {
+        let part = |before, range: &Range<usize>, example| Part {
+            before,
+            start: range.start,
+            length: range.len(),
+            example,
+        };
+        let own = self.examples.iter().enumerate();
+        std::iter::once(part(0, &(0..self.shared), None))
+            .chain(own.map(|(i, range)| part(self.shared, range, Some(i))))
+            .filter(|part| part.length > 0)
+            .collect()
+    }
+}
+
+fn check(inputs: Inputs<'_>, layout: Layout<'_>) -> usize {
     let heads = inputs.heads;
     let tokens = inputs.q.len() / heads.query_width();
     assert!(
@@ -162,8 +226,8 @@ fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
             && inputs.v.len() == inputs.k.len(),
         "shapes of queries, keys and values"
     );
-    let mut end = 0;
-    for range in examples {
+    let mut end = layout.shared;
+    for range in layout.examples {
         assert!(
             range.start == end && range.end >= end,
             "examples cover the tokens in order"
@@ -175,147 +239,84 @@ fn check(inputs: Inputs<'_>, examples: &[Range<usize>]) -> usize {
 }
 
 /// Multiply-adds of one unit of work, on average.
-fn cost(heads: Heads, tokens: usize, examples: &[Range<usize>]) -> usize {
-    tokens * tokens / examples.len().max(1).pow(2) * heads.dim * heads.group()
+fn cost(heads: Heads, parts: &[Part]) -> usize {
+    let all: usize = parts.iter().map(|part| part.length * part.keys()).sum();
+    all / parts.len().max(1) * heads.dim * heads.group()
 }
 
-/// Attention of every token over its example up to itself.
-///
-/// # Panics
-/// When the inputs differ in tokens, or the examples do not cover them in order.
-pub fn forward(inputs: Inputs<'_>, examples: &[Range<usize>]) -> Output {
-    let heads = inputs.heads;
-    let tokens = check(inputs, examples);
-    let mut log_sum = vec![0.0; tokens * heads.query];
-    let log_sums = Shared::new(&mut log_sum);
-    let fill = |mixed: Shared| {
-        let units = examples.len() * heads.kv;
-        parallel::for_ranges(units, cost(heads, tokens, examples), &|range| {
-            for unit in range {
-                let example = examples[unit / heads.kv].clone();
-                if example.is_empty() {
-                    continue;
-                }
-                forward_unit(inputs, example, unit % heads.kv, mixed, log_sums);
-            }
-        });
-    };
-    // SAFETY: the units of work write every head of every token.
-    let mixed = unsafe { memory::filled(tokens * heads.query_width(), fill) };
-    Output { mixed, log_sum }
+/// A head's keys or values, row by row: those of the shared beginning, then a part's own.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    /// `shared` rows, and what holds them.
+    shared: (usize, Right<'a>),
+    own: Right<'a>,
 }
 
-/// `[panel][dim][NR]`: a head's keys (or values) as right operand `[dim, tokens]`.
-fn transpose_head(
-    source: &[f32],
-    heads: Heads,
-    head: usize,
-    tokens: Range<usize>,
-    target: &mut [f32],
-) {
+impl<'a> Rows<'a> {
+    /// Rows that lie one after the other.
+    fn whole(rows: Right<'a>) -> Self {
+        Self {
+            shared: (0, rows),
+            own: rows,
+        }
+    }
+
+    fn of(source: &'a [f32], heads: Heads, kv_head: usize, part: Part) -> Self {
+        let (width, at) = (heads.kv_width(), kv_head * heads.dim);
+        Self {
+            shared: (part.before, Right::rows(&source[at..], width)),
+            own: Right::rows(&source[part.start * width + at..], width),
+        }
+    }
+
+    /// `C = A · B` for the rows of B from `from` on: `[m, width]` times `[width, dim]`, A
+    /// row-major. Both pieces are one chain of multiply-adds.
+    ///
+    /// # Safety
+    /// As [`multiply_into`].
+    unsafe fn multiply_into(
+        self,
+        a: &[f32],
+        (m, dim, width): (usize, usize, usize),
+        from: usize,
+        c: Shared,
+        c_row: usize,
+    ) {
+        let (shared, beginning) = self.shared;
+        let first = shared.saturating_sub(from).min(width);
+        let mut start = Start::Zero;
+        if first > 0 {
+            let (left, right) = (Left::rows(a, width), beginning.from_row(from));
+            // SAFETY: the caller's promise.
+            unsafe { multiply_into((m, dim, first), left, right, c, c_row, start, false) };
+            start = Start::Output;
+        }
+        if first < width {
+            let left = Left::rows(&a[first..], width);
+            let right = self.own.from_row((from + first) - shared);
+            let shape = (m, dim, width - first);
+            // SAFETY: the caller's promise.
+            unsafe { multiply_into(shape, left, right, c, c_row, start, false) };
+        }
+    }
+}
+
+/// `[panel][dim][NR]`: a head's keys (or values) as right operand `[dim, keys of the part]`.
+fn transpose_head(source: &[f32], heads: Heads, head: usize, part: Part, target: &mut [f32]) {
     for (panel, target) in target.chunks_exact_mut(heads.dim * NR).enumerate() {
         let first = panel * NR;
-        let rows = NR.min(tokens.len() - first);
+        let rows = NR.min(part.keys() - first);
         if rows < NR {
             target.fill(0.0);
         }
-        let at = |row: usize| (tokens.start + first + row) * heads.kv_width() + head * heads.dim;
+        let at = |row: usize| part.key(first + row) * heads.kv_width() + head * heads.dim;
         fill_panel(target, rows, heads.dim, |row, k| source[at(row) + k]);
     }
 }
 
-fn forward_unit(
-    inputs: Inputs<'_>,
-    tokens: Range<usize>,
-    kv_head: usize,
-    mixed: Shared,
-    log_sums: Shared,
-) {
-    let heads = inputs.heads;
-    let (dim, length) = (heads.dim, tokens.len());
-    let width = heads.query_width();
-    with_scratch(length.div_ceil(NR) * NR * dim, |keys| {
-        transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
-        let values = &inputs.v[tokens.start * heads.kv_width() + kv_head * dim..];
-        let queries = Queries {
-            q: &inputs.q[tokens.start * width..tokens.end * width],
-            heads,
-            before: 0,
-        };
-        let keys = Right::panels(keys, dim);
-        let values = Right::rows(values, heads.kv_width());
-        let mixed = mixed.part(tokens.start * width, length * width);
-        let logs = log_sums.part(tokens.start * heads.query, length * heads.query);
-        // SAFETY: nobody else writes the heads of this group for these tokens.
-        unsafe { attend_group(queries, kv_head, keys, values, mixed, Some(logs)) };
-    });
-}
-
-/// Queries of consecutive tokens.
-#[derive(Clone, Copy)]
-struct Queries<'a> {
-    /// `[tokens, query heads, dim]`
-    q: &'a [f32],
-    heads: Heads,
-    /// Keys that all of these tokens see before their own.
-    before: usize,
-}
-
-/// The heads that share one key-value head, for consecutive tokens: writes their part of
-/// `mixed`, `[tokens, query heads, dim]`, and of `log_sums`, `[tokens, query heads]`.
-///
-/// # Safety
-/// Nobody else may touch these heads of `mixed` and `log_sums` during the call.
-unsafe fn attend_group(
-    queries: Queries<'_>,
-    kv_head: usize,
-    keys: Right<'_>,
-    values: Right<'_>,
-    mixed: Shared,
-    log_sums: Option<Shared>,
-) {
-    let Queries { q, heads, before } = queries;
-    let (dim, width) = (heads.dim, heads.query_width());
-    let tokens = q.len() / width;
-    with_scratch(BLOCK.min(tokens) * (before + tokens), |scores| {
-        for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-            for first in (0..tokens).step_by(BLOCK) {
-                let end = tokens.min(first + BLOCK);
-                // Keys before the window of the block's first token weigh nothing.
-                let from = heads.rule.first_panel(before + first);
-                let (rows, seen) = (end - first, before + end - from);
-                let at = first * width + head * dim;
-                let scores = &mut scores[..rows * seen];
-                let left = Left::rows(&q[at..], width);
-                let right = keys.from_panel(from / NR);
-                multiply_serial((rows, seen, dim), left, right, scores, seen, Start::Zero);
-                let mut sums = [0.0; BLOCK];
-                let mut logs = [0.0; BLOCK];
-                let (sums, logs) = (&mut sums[..rows], &mut logs[..rows]);
-                let view = View {
-                    first: before + first,
-                    from,
-                };
-                softmax_rows(scores, seen, view, heads.rule, sums, logs);
-                let out = mixed.part(at, (rows - 1) * width + dim);
-                let left = Left::rows(scores, seen);
-                let shape = (rows, dim, seen);
-                let right = values.from_row(from);
-                // SAFETY: the caller's promise.
-                unsafe { multiply_into(shape, left, right, out, width, Start::Zero, false) };
-                for row in 0..rows {
-                    // SAFETY: one head of one token, by the caller's promise; written by now.
-                    let out = unsafe { out.slice(row * width, dim) };
-                    math::scale(out, 1.0 / sums[row]);
-                    if let Some(log_sums) = log_sums {
-                        // SAFETY: as above.
-                        let log = unsafe { log_sums.slice((first + row) * heads.query + head, 1) };
-                        log[0] = logs[row];
-                    }
-                }
-            }
-        }
-    });
+/// Floats of such an operand.
+fn transposed_len(heads: Heads, part: Part) -> usize {
+    part.keys().div_ceil(NR) * NR * heads.dim
 }
 
 /// Where a block of scores lies: its first row's token, and the key of its first column.
@@ -349,242 +350,6 @@ fn cap_row(row: &mut [f32], scale: f32, cap: f32) {
     for value in row {
         *value = cap * math::tanh(*value * inverse);
     }
-}
-
-multiversion! {
-    /// Rows of products, `[rows, width]`, to exponentials (not yet divided by their sum);
-    /// columns that a row does not count become zero.
-    fn softmax_rows(
-        scores: &mut [f32],
-        width: usize,
-        view: View,
-        rule: Rule,
-        sums: &mut [f32],
-        logs: &mut [f32],
-    ) {
-        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            let [before, row, after] = split(row, view.columns(i, rule));
-            before.fill(0.0);
-            after.fill(0.0);
-            let mut scale = rule.scale;
-            if let Some(cap) = rule.cap {
-                cap_row(row, scale, cap);
-                scale = 1.0;
-            }
-            let largest = max_of(row) * scale;
-            sums[i] = exp_row(row, scale, largest);
-            logs[i] = largest + math::ln(sums[i]);
-        }
-    }
-
-    /// Products of rows, again, to weights: `exp(score - log_sum)`; zero where a row does not
-    /// count. With a cap, `slopes` gets the derivative of each score.
-    fn weight_rows(
-        scores: &mut [f32],
-        slopes: &mut [f32],
-        width: usize,
-        view: View,
-        rule: Rule,
-        logs: &[f32],
-    ) {
-        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            let columns = view.columns(i, rule);
-            let [before, row, after] = split(row, columns.clone());
-            before.fill(0.0);
-            after.fill(0.0);
-            let mut scale = rule.scale;
-            if let Some(cap) = rule.cap {
-                cap_row(row, scale, cap);
-                scale = 1.0;
-                let slopes = &mut slopes[i * width..][columns];
-                for (slope, score) in slopes.iter_mut().zip(row.iter()) {
-                    let tanh = score / cap;
-                    *slope = 1.0 - tanh * tanh;
-                }
-            }
-            for value in row {
-                *value = math::exp(value.mul_add(scale, -logs[i]));
-            }
-        }
-    }
-
-    /// Gradients of weights to gradients of products: `p · (dp - delta) · scale`.
-    fn score_gradients(
-        weights: &[f32],
-        gradients: &mut [f32],
-        width: usize,
-        scale: f32,
-        delta: &[f32],
-    ) {
-        let rows = weights.chunks_exact(width).zip(gradients.chunks_exact_mut(width));
-        for ((weights, gradients), &delta) in rows.zip(delta) {
-            for (gradient, &weight) in gradients.iter_mut().zip(weights) {
-                *gradient = weight * (*gradient - delta) * scale;
-            }
-        }
-    }
-
-    /// Gradients of capped scores to those of scores, where a row counts.
-    fn cap_gradients(gradients: &mut [f32], slopes: &[f32], width: usize, view: View, rule: Rule) {
-        for (i, row) in gradients.chunks_exact_mut(width).enumerate() {
-            let columns = view.columns(i, rule);
-            let slopes = &slopes[i * width..][columns.clone()];
-            for (gradient, &slope) in row[columns].iter_mut().zip(slopes) {
-                *gradient *= slope;
-            }
-        }
-    }
-
-    fn row_dots(a: &[f32], b: &[f32], stride: usize, dim: usize, out: &mut [f32]) {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = dot(&a[i * stride..i * stride + dim], &b[i * stride..i * stride + dim]);
-        }
-    }
-}
-
-/// Largest value of a row that is not empty.
-#[inline(always)]
-pub(super) fn max_of(row: &[f32]) -> f32 {
-    let mut acc: Lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, tail) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for i in 0..LANES {
-            acc[i] = larger(acc[i], chunk[i]);
-        }
-    }
-    for i in 0..tail.len() {
-        acc[i] = larger(acc[i], tail[i]);
-    }
-    max_lanes(acc)
-}
-
-/// Replaces a row by `exp(scale · x - largest)` and returns the sum.
-#[inline(always)]
-pub(super) fn exp_row(row: &mut [f32], scale: f32, largest: f32) -> f32 {
-    let mut acc: Lanes = [0.0; LANES];
-    let (chunks, tail) = row.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        for i in 0..LANES {
-            chunk[i] = math::exp(chunk[i].mul_add(scale, -largest));
-            acc[i] += chunk[i];
-        }
-    }
-    for i in 0..tail.len() {
-        tail[i] = math::exp(tail[i].mul_add(scale, -largest));
-        acc[i] += tail[i];
-    }
-    sum_lanes(acc)
-}
-
-/// Gradients of the inputs; `output` is what [`forward`] gave, `grad` that of its `mixed`.
-///
-/// # Panics
-/// As [`forward`], and when `grad` has another length.
-pub fn backward(
-    inputs: Inputs<'_>,
-    examples: &[Range<usize>],
-    output: Saved<'_>,
-    grad: &[f32],
-) -> Gradients {
-    let heads = inputs.heads;
-    let tokens = check(inputs, examples);
-    assert_eq!(grad.len(), inputs.q.len(), "shape of the gradient");
-    let mut q = vec![0.0; inputs.q.len()];
-    let mut k = vec![0.0; inputs.k.len()];
-    let mut v = vec![0.0; inputs.v.len()];
-    let shared = [
-        Shared::new(&mut q),
-        Shared::new(&mut k),
-        Shared::new(&mut v),
-    ];
-    let units = examples.len() * heads.kv;
-    parallel::for_ranges(units, 3 * cost(heads, tokens, examples), &|range| {
-        for unit in range {
-            let example = examples[unit / heads.kv].clone();
-            if !example.is_empty() {
-                backward_unit(inputs, example, unit % heads.kv, output, grad, shared);
-            }
-        }
-    });
-    Gradients { q, k, v }
-}
-
-fn backward_unit(
-    inputs: Inputs<'_>,
-    tokens: Range<usize>,
-    kv_head: usize,
-    output: Saved<'_>,
-    grad: &[f32],
-    [grad_q, grad_k, grad_v]: [Shared; 3],
-) {
-    let heads = inputs.heads;
-    let (dim, length) = (heads.dim, tokens.len());
-    let (width, kv_width) = (heads.query_width(), heads.kv_width());
-    let kv_at = tokens.start * kv_width + kv_head * dim;
-    let kv_span = (length - 1) * kv_width + dim;
-    let (grad_k, grad_v) = (grad_k.part(kv_at, kv_span), grad_v.part(kv_at, kv_span));
-    let panels = length.div_ceil(NR) * NR * dim;
-    let block = BLOCK * length;
-    let slopes = if heads.rule.cap.is_some() { block } else { 0 };
-    with_scratch(2 * panels + 2 * block + slopes, |scratch| {
-        let (keys, rest) = scratch.split_at_mut(panels);
-        let (values, rest) = rest.split_at_mut(panels);
-        let (weights, rest) = rest.split_at_mut(block);
-        let (gradients, slopes) = rest.split_at_mut(block);
-        transpose_head(inputs.k, heads, kv_head, tokens.clone(), keys);
-        transpose_head(inputs.v, heads, kv_head, tokens.clone(), values);
-        for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-            for first in (0..length).step_by(BLOCK) {
-                let last = length.min(first + BLOCK);
-                let from = heads.rule.first_panel(first);
-                let (rows, seen) = (last - first, last - from);
-                let at = (tokens.start + first) * width + head * dim;
-                let (weights, gradients) =
-                    (&mut weights[..rows * seen], &mut gradients[..rows * seen]);
-                let (queries, grads) = (&inputs.q[at..], &grad[at..]);
-                let view = View { first, from };
-
-                let right = Right::panels(keys, dim).from_panel(from / NR);
-                let left = Left::rows(queries, width);
-                multiply_serial((rows, seen, dim), left, right, weights, seen, Start::Zero);
-                let mut logs = [0.0; BLOCK];
-                for (row, log) in logs[..rows].iter_mut().enumerate() {
-                    *log = output.log_sum[(tokens.start + first + row) * heads.query + head];
-                }
-                weight_rows(weights, slopes, seen, view, heads.rule, &logs);
-
-                let right = Right::panels(values, dim).from_panel(from / NR);
-                let left = Left::rows(grads, width);
-                multiply_serial((rows, seen, dim), left, right, gradients, seen, Start::Zero);
-                let mut delta = [0.0; BLOCK];
-                row_dots(grads, &output.mixed[at..], width, dim, &mut delta[..rows]);
-                score_gradients(weights, gradients, seen, heads.rule.scale, &delta[..rows]);
-                if heads.rule.cap.is_some() {
-                    cap_gradients(gradients, slopes, seen, view, heads.rule);
-                }
-
-                let grad_q = grad_q.part(at, (rows - 1) * width + dim);
-                let span = (seen - 1) * kv_width + dim;
-                let grad_k = grad_k.part(from * kv_width, span);
-                let grad_v = grad_v.part(from * kv_width, span);
-                let (short, long) = ((rows, dim, seen), (seen, dim, rows));
-                let left = Left::rows(gradients, seen);
-                let right = Right::rows(&inputs.k[kv_at + from * kv_width..], kv_width);
-                // SAFETY: nobody else touches this head of these tokens, here and below.
-                unsafe { multiply_into(short, left, right, grad_q, width, Start::Zero, false) };
-
-                let left = Left::transposed(gradients, seen);
-                let right = Right::rows(queries, width);
-                // SAFETY: as above.
-                unsafe { multiply_into(long, left, right, grad_k, kv_width, Start::Output, false) };
-
-                let left = Left::transposed(weights, seen);
-                let right = Right::rows(grads, width);
-                // SAFETY: as above.
-                unsafe { multiply_into(long, left, right, grad_v, kv_width, Start::Output, false) };
-            }
-        }
-    });
 }
 
 #[cfg(test)]

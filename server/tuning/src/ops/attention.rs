@@ -22,17 +22,25 @@ use crate::kernels::attention as kernel;
 pub use kernel::Rule;
 
 /// Where each of several packed examples starts, and how long it is.
+///
+/// Examples may begin with the same tokens: these come first, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segments {
-    /// `starts[i]..starts[i + 1]` are the tokens of example `i`.
+    /// `starts[i]..starts[i + 1]` are the tokens of example `i` behind the shared ones, which
+    /// are those before `starts[0]`.
     starts: Vec<usize>,
 }
 
 impl Segments {
     /// Examples of these lengths, one after the other.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
-        let mut starts = vec![0];
-        let mut end = 0;
+        Self::sharing(0, lengths)
+    }
+
+    /// Examples that begin with the same `shared` tokens, and add so many of their own.
+    pub fn sharing(shared: usize, lengths: impl IntoIterator<Item = usize>) -> Self {
+        let mut starts = vec![shared];
+        let mut end = shared;
         for length in lengths {
             end += length;
             starts.push(end);
@@ -50,21 +58,33 @@ impl Segments {
         self.len() == 0
     }
 
-    /// Number of tokens of all examples together.
+    /// Number of tokens that all examples begin with.
+    pub fn shared(&self) -> usize {
+        self.starts[0]
+    }
+
+    /// Number of tokens, the shared ones counted once.
     pub fn tokens(&self) -> usize {
         self.starts[self.starts.len() - 1]
     }
 
-    /// The token ranges, example by example.
+    /// The ranges of the examples' own tokens.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
         self.starts.windows(2).map(|pair| pair[0]..pair[1])
     }
 
+    fn layout<'a>(&self, examples: &'a [std::ops::Range<usize>]) -> kernel::Layout<'a> {
+        kernel::Layout {
+            shared: self.shared(),
+            examples,
+        }
+    }
+
     /// The position of every token within its example.
     pub fn positions(&self) -> Vec<u32> {
-        self.ranges()
-            .flat_map(|range| 0..range.len() as u32)
-            .collect()
+        let shared = self.shared() as u32;
+        let own = self.ranges().flat_map(|range| 0..range.len() as u32);
+        (0..shared).chain(own.map(|i| shared + i)).collect()
     }
 }
 
@@ -110,16 +130,26 @@ pub(super) fn plain(
     let [_, heads, head_dim] = q.dims();
     let kv_heads = k.dims()[1];
     let group = heads / kv_heads;
-    let mut outputs = Vec::with_capacity(segments.len());
-    for range in segments.ranges() {
+    let shared = 0..segments.shared();
+    let mut outputs = Vec::with_capacity(segments.len() + 1);
+    // The shared beginning by itself; then the examples, which see it too.
+    let examples = segments.ranges().map(|range| (shared.len(), range));
+    for (before, range) in std::iter::once((0, shared.clone())).chain(examples) {
         let length = range.len();
         if length == 0 {
             continue;
         }
+        let keys = before + length;
+        let seen = |x: &Tensor<3>| {
+            let part = |range| x.clone().slice([range, 0..kv_heads, 0..head_dim]);
+            match before {
+                0 => part(range.clone()),
+                _ => Tensor::cat(vec![part(shared.clone()), part(range.clone())], 0),
+            }
+        };
+        let (k, v) = (seen(&k), seen(&v));
         let q = q.clone().slice([range.clone(), 0..heads, 0..head_dim]);
-        let k = k.clone().slice([range.clone(), 0..kv_heads, 0..head_dim]);
-        let v = v.clone().slice([range.clone(), 0..kv_heads, 0..head_dim]);
-        // [kv_heads, group, length, head_dim] against [kv_heads, 1, length, head_dim]
+        // [kv_heads, group, length, head_dim] against [kv_heads, 1, keys, head_dim]
         let q = q
             .reshape([length, kv_heads, group, head_dim])
             .permute([1, 2, 0, 3]);
@@ -129,16 +159,16 @@ pub(super) fn plain(
         if let Some(cap) = rule.cap {
             scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
         }
-        let shape = [length, length];
+        let shape = [length, keys];
         let wide = |mask: Tensor<2, Bool>| {
             mask.unsqueeze::<4>()
-                .expand([kv_heads, group, length, length])
+                .expand([kv_heads, group, length, keys])
         };
-        let later = Tensor::<2, Bool>::tril_mask(shape, 0, &scores.device());
+        let later = Tensor::<2, Bool>::tril_mask(shape, before as i64, &scores.device());
         scores = scores.mask_fill(wide(later), f32::NEG_INFINITY);
-        if let Some(window) = rule.window.filter(|window| *window < length) {
+        if let Some(window) = rule.window.filter(|window| *window < keys) {
             // True outside of the upper triangle: what lies before the window.
-            let first = 1 - window as i64;
+            let first = before as i64 + 1 - window as i64;
             let before = Tensor::<2, Bool>::triu_mask(shape, first, &scores.device());
             scores = scores.mask_fill(wide(before), f32::NEG_INFINITY);
         }
@@ -202,7 +232,8 @@ impl State {
     /// The output, and the logarithm of every row's sum.
     fn forward(&self) -> (FlexTensor, Vec<f32>) {
         let examples: Vec<_> = self.segments.ranges().collect();
-        let output = kernel::forward(self.inputs(), &examples);
+        let layout = self.segments.layout(&examples);
+        let output = kernel::forward(self.inputs(), layout);
         (
             cpu::tensor(output.mixed, cpu::shape::<3>(&self.q)),
             output.log_sum,
@@ -242,7 +273,8 @@ impl Backward<Flex, 3> for AttentionBackward {
             mixed: cpu::values(&mixed),
             log_sum: &log_sum,
         };
-        let gradients = kernel::backward(state.inputs(), &examples, saved, cpu::values(&grad));
+        let layout = state.segments.layout(&examples);
+        let gradients = kernel::backward(state.inputs(), layout, saved, cpu::values(&grad));
         let parts = [
             (gradients.q, &state.q),
             (gradients.k, &state.k),

@@ -138,28 +138,28 @@ fn rotations_match() {
 
 #[test]
 fn attentions_match() {
-    let segments = Segments::from_lengths([5, 61, 1]);
+    let apart = Segments::from_lengths([5, 61, 1]);
+    let sharing = Segments::sharing(6, [5, 55, 1]);
     let usual = Rule::of_dim(32);
     let window = Some(9);
-    for rule in [
-        usual,
-        Rule { window, ..usual },
-        Rule {
-            scale: 0.4,
-            cap: Some(2.0),
-            window,
-        },
-    ] {
-        compare(
-            &format!("attention {rule:?}"),
-            [
-                leaf([67, 6, 32], 1),
-                leaf([67, 2, 32], 2),
-                leaf([67, 2, 32], 3),
-            ],
-            |[q, k, v]| attention(q, k, v, &segments, rule),
-            |[q, k, v]| super::attention::plain(q, k, v, &segments, rule),
-        );
+    let capped = Rule {
+        scale: 0.4,
+        cap: Some(2.0),
+        window,
+    };
+    for rule in [usual, Rule { window, ..usual }, capped] {
+        for segments in [&apart, &sharing] {
+            compare(
+                &format!("attention {rule:?} {segments:?}"),
+                [
+                    leaf([67, 6, 32], 1),
+                    leaf([67, 2, 32], 2),
+                    leaf([67, 2, 32], 3),
+                ],
+                |[q, k, v]| attention(q, k, v, segments, rule),
+                |[q, k, v]| super::attention::plain(q, k, v, segments, rule),
+            );
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     TuningError,
     adapter::Target,
     kernels::{
-        attention::{self, Heads, Inputs},
+        attention::{self, Heads, Inputs, Layout},
         gated::{self, Activation},
         gemm::{self, Left, Packed, Right, Start},
         loss, norm,
@@ -262,7 +262,7 @@ impl Layer<'_> {
             v: &v,
             heads,
         };
-        let attention = attention::forward(inputs, examples);
+        let attention = attention::forward(inputs, Layout::apart(examples));
         let mut middle = product(Target::O, &attention.mixed);
         norm::add_in_place(&mut middle, &x);
         let middle_normed = norm::forward(&middle, self.ffn_norm.values, eps);
@@ -324,7 +324,12 @@ impl Layer<'_> {
             v: &saved.v,
             heads,
         };
-        let grads = attention::backward(inputs, examples, saved.attention.saved(), &grad_mixed);
+        let grads = attention::backward(
+            inputs,
+            Layout::apart(examples),
+            saved.attention.saved(),
+            &grad_mixed,
+        );
         let grad_q = rope::rotate(&grads.q, heads.query, angles, true);
         let grad_k = rope::rotate(&grads.k, heads.kv, angles, true);
         q.add(&grad_q, &saved.normed, tokens, sums);

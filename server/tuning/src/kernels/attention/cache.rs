@@ -1,6 +1,6 @@
 //! Keys and values that stay while a text grows.
 
-use super::{Heads, Queries, attend_group};
+use super::{Heads, Queries, Rows, attend_group};
 use crate::kernels::{
     gemm::{NR, Right},
     memory::{self, Shared},
@@ -116,7 +116,7 @@ pub fn forward_cached(
                 };
                 let (cache, at) = (&feed.cache, kv_head * heads.dim);
                 let keys = Right::panels_apart(&cache.keys[at * NR..], kv_width * NR);
-                let values = Right::rows(&cache.values[at..], kv_width);
+                let values = Rows::whole(Right::rows(&cache.values[at..], kv_width));
                 let mixed = mixed.part(part.start, part.len());
                 // SAFETY: this unit alone writes these heads of these tokens.
                 unsafe { attend_group(queries, kv_head, keys, values, mixed, None) };

@@ -1,6 +1,8 @@
 //! Attention against the definition in f64.
 
-use super::{Feed, Heads, Inputs, KeyValues, Output, Rule, backward, forward, forward_cached};
+use super::{
+    Feed, Heads, Inputs, KeyValues, Layout, Output, Rule, backward, forward, forward_cached,
+};
 use crate::kernels::tests_support::{each_isa, noise};
 
 const HEADS: Heads = Heads {
@@ -103,11 +105,12 @@ fn follows_the_definition(heads: Heads) {
     };
     let bits: std::cell::RefCell<Option<Vec<f32>>> = std::cell::RefCell::new(None);
     each_isa(|isa| {
-        let output: Output = forward(inputs, &examples);
+        let layout = Layout::apart(&examples);
+        let output: Output = forward(inputs, layout);
         for (a, b) in output.mixed.iter().zip(&real) {
             assert!((f64::from(*a) - b).abs() < 1e-5, "{isa:?}: {a} is not {b}");
         }
-        let gradients = backward(inputs, &examples, output.saved(), &grad);
+        let gradients = backward(inputs, layout, output.saved(), &grad);
         let (q, k, v) = (widen(&q), widen(&k), widen(&v));
         for at in [0, 57, 1000, 4001] {
             let step = 1e-5;
@@ -165,7 +168,8 @@ fn grows_to_the_same_bits(heads: Heads) {
         heads,
     };
     each_isa(|isa| {
-        let whole = forward(inputs, std::slice::from_ref(&(0..tokens))).mixed;
+        let all = 0..tokens;
+        let whole = forward(inputs, Layout::apart(std::slice::from_ref(&all))).mixed;
         let mut cache = KeyValues::with_capacity(heads, 4);
         let mut other = KeyValues::default();
         let mut grown = Vec::new();
@@ -193,4 +197,85 @@ fn grows_to_the_same_bits(heads: Heads) {
         }
         assert_eq!(grown, whole, "{isa:?}");
     });
+}
+
+/// A shared beginning of 37 tokens, and examples that add 3, 0, 70 and 33, against the same
+/// examples written out.
+#[test]
+fn a_shared_beginning_gives_what_whole_examples_give() {
+    const SHARED: usize = 37;
+    let own = [3, 0, 70, 33];
+    let (mut at, mut end) = (SHARED, 0);
+    let (mut folded, mut whole, mut source) = (Vec::new(), Vec::new(), Vec::new());
+    for length in own {
+        folded.push(at..at + length);
+        whole.push(end..end + SHARED + length);
+        source.extend((0..SHARED).chain(at..at + length));
+        at += length;
+        end += SHARED + length;
+    }
+    let unfold = |x: &[f32], width: usize| -> Vec<f32> {
+        let rows = source.iter().flat_map(|&row| &x[row * width..][..width]);
+        rows.copied().collect()
+    };
+    for heads in all_heads() {
+        let (width, kv_width) = (heads.query_width(), heads.kv_width());
+        let q = noise(at * width, 1);
+        let k = noise(at * kv_width, 2);
+        let v = noise(at * kv_width, 3);
+        let grad = noise(end * width, 4);
+        let (long_q, long_k, long_v) = (
+            unfold(&q, width),
+            unfold(&k, kv_width),
+            unfold(&v, kv_width),
+        );
+        // What a folded row gets is the sum of what its copies get.
+        let fold = |x: &[f32], width: usize| -> Vec<f32> {
+            let mut sum = vec![0.0; at * width];
+            for (from, &to) in x.chunks_exact(width).zip(&source) {
+                for (sum, x) in sum[to * width..].iter_mut().zip(from) {
+                    *sum += x;
+                }
+            }
+            sum
+        };
+        let short = Inputs {
+            q: &q,
+            k: &k,
+            v: &v,
+            heads,
+        };
+        let long = Inputs {
+            q: &long_q,
+            k: &long_k,
+            v: &long_v,
+            heads,
+        };
+        let layout = Layout {
+            shared: SHARED,
+            examples: &folded,
+        };
+        let plain = Layout::apart(&whole);
+        let bits: std::cell::RefCell<Option<Vec<f32>>> = std::cell::RefCell::new(None);
+        each_isa(|isa| {
+            let output = forward(short, layout);
+            let expected = forward(long, plain);
+            assert_eq!(unfold(&output.mixed, width), expected.mixed, "{isa:?}");
+            let got = backward(short, layout, output.saved(), &fold(&grad, width));
+            let real = backward(long, plain, expected.saved(), &grad);
+            let pairs = [
+                (&got.q, fold(&real.q, width)),
+                (&got.k, fold(&real.k, kv_width)),
+                (&got.v, fold(&real.v, kv_width)),
+            ];
+            for (got, real) in pairs {
+                for (a, b) in got.iter().zip(&real) {
+                    assert!((a - b).abs() < 2e-5, "{isa:?}: {a} is not {b}");
+                }
+            }
+            let all = [got.q, got.k, got.v].concat();
+            let mut bits = bits.borrow_mut();
+            assert_eq!(bits.get_or_insert_with(|| all.clone()), &all, "{isa:?}");
+        });
+    }
 }
