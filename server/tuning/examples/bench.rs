@@ -156,8 +156,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         encoded.push(json!([example.ids, example.response_start]));
     }
     // Of the average step: one pass over the examples is a whole number of steps.
-    let steps_a_pass = (EXAMPLES / batch_size) as f64;
-    let per_step = operations(model.config(), tokens, rows) / steps_a_pass;
+    let rows_a_step = rows / (EXAMPLES / batch_size);
 
     let ready = json!({
         "engine": fingerprint(&model), "seconds": clock.elapsed().as_secs_f64(),
@@ -197,15 +196,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             "train" => {
                 let steps = number()?;
-                let (mut tokens, mut loss) = (0, 0.0);
+                let (mut tokens, mut computed, mut loss) = (0, 0, 0.0);
                 for _ in 0..steps {
                     let event = trainer.step()?.ok_or("the training has ended")?;
                     tokens += event.tokens;
+                    computed += event.computed as usize;
                     loss = event.loss;
                 }
                 answer(&json!({
                     "seconds": clock.elapsed().as_secs_f64(), "tokens": tokens, "loss": loss,
-                    "operations": per_step * steps as f64,
+                    "computed": computed,
+                    "operations": operations(model.config(), computed, rows_a_step * steps),
                 }))?;
             }
             "generate" => {

@@ -227,6 +227,7 @@ pub fn pretrain(
             steps: config.steps,
             loss,
             tokens,
+            computed: tokens,
         };
         if progress(event).is_break() {
             return Err(TuningError::Stopped { steps: step + 1 });

@@ -107,6 +107,8 @@ pub struct StepEvent {
     pub loss: f32,
     /// Tokens that this step processed, prompts included.
     pub tokens: u64,
+    /// Tokens that it computed: a beginning that examples share counts once.
+    pub computed: u64,
 }
 
 /// What [`train`] gives back.
@@ -150,6 +152,15 @@ pub fn train(
     trainer.finish()
 }
 
+/// What one batch gives.
+pub(crate) struct BatchGradients {
+    pub(crate) loss: f32,
+    /// By the adapter's tensor names.
+    pub(crate) sums: BTreeMap<String, Vec<f32>>,
+    /// Tokens that were computed.
+    pub(crate) computed: u64,
+}
+
 /// Loss and gradients of one batch.
 pub(crate) fn gradients(
     model: &Model,
@@ -157,12 +168,13 @@ pub(crate) fn gradients(
     batch: &[Tokens],
     seed: u64,
     step: u64,
-) -> Result<(f32, BTreeMap<String, Vec<f32>>), TuningError> {
+) -> Result<BatchGradients, TuningError> {
     let decoder = model.decoder();
     let mut lora = Lora::upload(adapter, model.config(), model.device(), true)?;
     let counted: usize = batch.iter().map(Tokens::response_len).sum();
     let mut sums = BTreeMap::new();
     let mut loss_sum = 0.0f64;
+    let mut computed = 0;
     for (part, examples) in parts(batch, PART_TOKENS).enumerate() {
         if adapter.config.dropout > 0.0 {
             let share = adapter.config.dropout;
@@ -178,6 +190,7 @@ pub(crate) fn gradients(
             None => Packed::sharing(examples),
             Some(_) => Packed::new(examples),
         };
+        computed += packed.ids.len() as u64;
         let hidden = decoder.forward(
             &packed.ids,
             &packed.segments.positions(),
@@ -212,7 +225,11 @@ pub(crate) fn gradients(
         let architecture = model.config().family.architecture;
         lora.add_gradients(architecture, &mut loss.backward(), &mut sums)?;
     }
-    Ok((loss_sum as f32, sums))
+    Ok(BatchGradients {
+        loss: loss_sum as f32,
+        sums,
+        computed,
+    })
 }
 
 /// Cuts a batch into runs of examples of at most `budget` tokens, at least one example each.

@@ -10,7 +10,7 @@ use crate::{
     device,
     optimizer::{AdamW, clip_norm},
     rng::Stream,
-    train::gradients,
+    train::{BatchGradients, gradients},
 };
 
 /// Something to learn from: it becomes tokens, of which the response's count.
@@ -197,8 +197,11 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         }
         let batch = self.data.next_batch(model, config)?;
         let tokens = batch.iter().map(|tokens| tokens.ids.len() as u64).sum();
-        let (loss, mut gradients) =
-            device::run(|| gradients(model, &self.adapter, &batch, config.seed, step as u64))?;
+        let BatchGradients {
+            loss,
+            sums: mut gradients,
+            computed,
+        } = device::run(|| gradients(model, &self.adapter, &batch, config.seed, step as u64))?;
         if config.proximal_mu > 0.0 {
             add_proximal(
                 &mut gradients,
@@ -223,6 +226,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             steps: config.steps,
             loss,
             tokens,
+            computed,
         }))
     }
 
