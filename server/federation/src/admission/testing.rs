@@ -10,6 +10,20 @@ use fedseal_client_sdk::lineage::{Kind, Lineage};
 
 use super::{Behaviour, Expected, Facts};
 
+/// A lineage of the global adapter and the shard, whose output is `build`'s.
+pub fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
+    let mut lineage = Lineage::default();
+    let mut source = |kind, name: &[u8], count| {
+        let digest = Some(Digest::of(name));
+        lineage.push(kind, vec![], digest, count, BTreeMap::new())
+    };
+    let global = source(Kind::Global, b"global", None);
+    let shard = source(Kind::Shard, b"shard", Some(100));
+    let output = build(&mut lineage, global, shard);
+    lineage.output = Some(output);
+    lineage
+}
+
 /// Everything that [`Facts`] borrow.
 pub struct Case {
     pub attested: UpdatePredicate,
@@ -24,29 +38,15 @@ impl Case {
     pub fn honest() -> Case {
         let node = SigningKey::from_seed([1; 32]).public();
         let author = SigningKey::from_seed([2; 32]).public();
-        let mut lineage = Lineage::default();
-        let global = lineage.push(
-            Kind::Global,
-            vec![],
-            Some(Digest::of(b"global")),
-            None,
-            BTreeMap::new(),
-        );
-        let shard = lineage.push(
-            Kind::Shard,
-            vec![],
-            Some(Digest::of(b"shard")),
-            Some(100),
-            BTreeMap::new(),
-        );
-        let train = lineage.push(
-            Kind::Train,
-            vec![global, shard],
-            Some(Digest::of(b"update")),
-            None,
-            BTreeMap::new(),
-        );
-        lineage.output = Some(train);
+        let lineage = lineage(|lineage, global, shard| {
+            lineage.push(
+                Kind::Train,
+                vec![global, shard],
+                Some(Digest::of(b"update")),
+                None,
+                BTreeMap::new(),
+            )
+        });
         let expected = Expected {
             client: "client-01".into(),
             round: Round(3),

@@ -10,25 +10,9 @@ use serde_json::json;
 use super::testing::Case;
 use super::*;
 
-/// A lineage whose output is `build`'s.
+/// A lineage that holds, whose output is `build`'s.
 fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
-    let mut lineage = Lineage::default();
-    let global = lineage.push(
-        Kind::Global,
-        vec![],
-        Some(Digest::of(b"global")),
-        None,
-        BTreeMap::new(),
-    );
-    let shard = lineage.push(
-        Kind::Shard,
-        vec![],
-        Some(Digest::of(b"shard")),
-        Some(100),
-        BTreeMap::new(),
-    );
-    let output = build(&mut lineage, global, shard);
-    lineage.output = Some(output);
+    let lineage = testing::lineage(build);
     lineage.validate().unwrap();
     lineage
 }

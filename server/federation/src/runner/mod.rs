@@ -38,6 +38,7 @@ pub mod execute;
 mod finish;
 mod jobs;
 pub mod measure;
+mod members;
 mod pool;
 pub mod references;
 mod rounds;

@@ -13,6 +13,7 @@
 //! ```
 
 mod corpus;
+mod facts;
 mod requests;
 mod split;
 mod tasks;

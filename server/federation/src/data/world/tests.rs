@@ -138,7 +138,7 @@ fn facts_have_one_answer_and_words_one_row() {
     }
 }
 
-fn world_facts() -> Vec<tasks::Fact> {
+fn world_facts() -> Vec<facts::Fact> {
     World::new()
         .tasks()
         .facts(Split::Pretraining)
