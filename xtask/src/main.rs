@@ -6,6 +6,7 @@
 //! - [`test`]: every test of the project, the browser's included.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
 //! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter.
+//! - [`fuzz`]: hostile bytes into every reader.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
@@ -13,6 +14,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod oracle;
 mod process;
@@ -47,6 +49,9 @@ cargo xtask COMMAND
                     the engine beside torch + peft, transformers and llama.cpp, in turn;
                     FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
                     them below target
+  fuzz TARGET|all [--seconds N]
+                    hostile bytes into the readers of files from outside (600 s each); needs
+                    no more than cargo-fuzz, which it installs
   lint              rustfmt and clippy, warnings are errors
   readme [--check]  fill the tables of README and docs from target/figures
 ";
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         "policies" => build::compare(rest),
         "build" => build::everything(),
         "bench" => bench::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "lint" => lint::lint(),
         "readme" => readme::readme(rest),
         "help" | "--help" | "-h" => {

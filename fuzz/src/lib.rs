@@ -1,0 +1,40 @@
+//! What the fuzz targets share. Each target, one file in `targets`, feeds bytes to one reader and
+//! demands nothing but an answer: a value or an error, in bounded memory and time.
+//!
+//! Several readers take files, so the bytes go through files in memory.
+
+use std::path::PathBuf;
+
+/// A folder with these files, until the next call of this process.
+///
+/// # Panics
+/// When the folder for temporary files cannot be written.
+pub fn folder(files: &[(&str, &[u8])]) -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let place = if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    };
+    let folder = place.join(format!("fedseal-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).expect("a temporary file");
+    }
+    folder
+}
+
+/// The smallest checkpoint that has every part, for targets that replace one of them.
+#[cfg(feature = "tuning")]
+pub mod checkpoint {
+    /// `config.json`
+    pub const CONFIG: &[u8] = include_bytes!("../seeds/config/llama.json");
+    /// `tokenizer.json`
+    pub const TOKENIZER: &[u8] = include_bytes!("../seeds/tokenizer/bpe.json");
+    /// `model.safetensors`
+    pub const WEIGHTS: &[u8] = include_bytes!("../seeds/safetensors/f32.safetensors");
+    /// `adapter_config.json`
+    pub const ADAPTER_CONFIG: &[u8] = include_bytes!("../seeds/config/peft.json");
+    /// `adapter_model.safetensors`
+    pub const ADAPTER: &[u8] = include_bytes!("../seeds/safetensors/peft.safetensors");
+}
