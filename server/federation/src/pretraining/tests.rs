@@ -65,7 +65,7 @@ fn another_corpus_and_another_engine_are_told_apart() {
 }
 
 fn shipped_record() -> MadeBy {
-    serde_json::from_str(include_str!("../model/made_by.json")).unwrap()
+    serde_json::from_str(include_str!("../../model/made_by.json")).unwrap()
 }
 
 /// Cheap stand-in for [`check`]: everything but the training.

@@ -1,20 +1,16 @@
 //! Making a run's folder and opening it again.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Seed;
-use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
-use fedseal_client_sdk::module;
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
-use fedseal_tuning::Example;
 
 use super::canary::CanarySet;
 use super::measure::EvaluationSet;
@@ -22,16 +18,15 @@ use super::members::{draw_clients, register_modules};
 use super::{Options, Run, Shared};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
-use crate::attack::{self, BENIGN};
-use crate::data::{DataError, ShardKind, ShardRequest, TaskData};
+use crate::data::{DataError, TaskData};
 use crate::error::{Error, Result};
 use crate::events::Feed;
 use crate::experiment::Experiment;
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
 use crate::report::{Cache, Progress, Report};
-use crate::rundir::{self, Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
-use crate::sampling::{attackers, client_name, derive_seed};
+use crate::rundir::{self, FORMAT, Plan, RunDir};
+use crate::sampling::derive_seed;
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
