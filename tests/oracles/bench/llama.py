@@ -22,7 +22,9 @@ def answer(**fields):
 
 
 started = time.time()
-l.llama_log_set(l.llama_log_callback(lambda *_: None), ctypes.c_void_p(0))
+# Kept by name: the library goes on calling it.
+silent = l.llama_log_callback(lambda *_: None)
+l.llama_log_set(silent, ctypes.c_void_p(0))
 l.llama_backend_init()
 params = l.llama_model_default_params()
 params.n_gpu_layers = 0
