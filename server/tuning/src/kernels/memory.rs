@@ -38,11 +38,39 @@ impl Aligned {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
+    /// The same memory as words without a meaning.
+    pub fn as_words(&self) -> &[u32] {
+        words(self.as_slice())
+    }
+
+    /// As [`as_words`](Self::as_words), to be written.
+    pub fn as_mut_words(&mut self) -> &mut [u32] {
+        words_mut(self.as_mut_slice())
+    }
+
     /// The floats, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         // SAFETY: as in `as_slice`, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
+}
+
+/// Floats as the words that they are in memory.
+pub fn words(floats: &[f32]) -> &[u32] {
+    // SAFETY: same size and alignment; every bit pattern is a word.
+    unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
+}
+
+/// As [`words`], to be written.
+pub fn words_mut(floats: &mut [f32]) -> &mut [u32] {
+    // SAFETY: as in `words`; every bit pattern is a float too.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
+}
+
+/// Words as floats, for code that only moves them.
+pub fn floats(words: &[u32]) -> &[f32] {
+    // SAFETY: same size and alignment; every bit pattern is a float.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
 }
 
 /// Asks the C library to keep freed memory for the next use instead of giving it back.
@@ -143,6 +171,14 @@ impl Shared {
     pub fn new(slice: &mut [f32]) -> Self {
         Self {
             pointer: slice.as_mut_ptr(),
+            len: slice.len(),
+        }
+    }
+
+    /// All of a slice of words.
+    pub fn of_words(slice: &mut [u32]) -> Self {
+        Self {
+            pointer: slice.as_mut_ptr().cast(),
             len: slice.len(),
         }
     }
