@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Score, Template,
-    TrainConfig,
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Numerics, Score,
+    Template, TrainConfig,
 };
 
 use crate::error::{Error, Result};
@@ -75,6 +75,7 @@ impl TuningLab {
         let options = ModelOptions {
             device: fedseal_tuning::device(device).map_err(model_error)?,
             template,
+            numerics: Numerics::from_name(&experiment.run.numerics).unwrap_or_default(),
         };
         let source = experiment.model.source.as_str();
         let (model, name) = if source == "embedded" {

@@ -1,7 +1,7 @@
 //! This room's side of `cargo xtask bench tuning`: a process that holds a model and does what it is
 //! told, one line of standard input at a time, so that peers can be measured in turn with it.
 //!
-//!     cargo run -p fedseal-tuning --example bench -- MODEL
+//!     cargo run -p fedseal-tuning --example bench -- MODEL [exact|fast]
 //!
 //! MODEL is a folder, a GGUF file, or `d256` (4 layers of width 256, made here). Commands:
 //!
@@ -9,7 +9,7 @@
 //! - `export FILE`: the token ids that everybody trains on and answers, as JSON
 //! - `train STEPS`: optimiser steps; the next ones of one training
 //! - `generate BATCH NEW`: so many prompts at once, so many tokens each
-//! - `peak`: the fastest large f32 product, operations a second
+//! - `peak`: the fastest large product in this numeric mode (f32 or bf16), operations a second
 //! - `memory`: the most memory that this process ever held
 //!
 //! Each answer is one line of JSON with what was done and the seconds it took. It can be driven by
@@ -25,9 +25,13 @@ use std::{
 
 use fedseal_tuning::{
     Adapter, AdapterConfig, Example, GenerateConfig, Message, Model, ModelConfig, ModelOptions,
-    PretrainConfig, Role, Sequence, Tokenizer, TrainConfig, Trainer, device, fingerprint,
+    Numerics, PretrainConfig, Role, Sequence, Tokenizer, TrainConfig, Trainer, device, fingerprint,
     generate_stream,
-    kernels::gemm::{Packed, product},
+    kernels::gemm::{
+        Packed,
+        pairs::{PackedPairs, Rows, product_pairs},
+        product,
+    },
     pretrain, set_threads,
 };
 use serde_json::{Value, json};
@@ -76,7 +80,7 @@ fn prompts(batch: usize) -> Vec<Vec<Message>> {
         .collect()
 }
 
-fn small_model() -> Result<Model, Box<dyn Error>> {
+fn small_model(options: &ModelOptions) -> Result<Model, Box<dyn Error>> {
     let shape = ModelConfig::from_json(SMALL.as_bytes())?;
     let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
     let text = WORDS.join(" ");
@@ -94,7 +98,7 @@ fn small_model() -> Result<Model, Box<dyn Error>> {
         ControlFlow::Continue(())
     })?;
     let files = made.to_files(&tokenizer, "<|im_end|>", None)?;
-    Ok(Model::from_files(files, &ModelOptions::default())?)
+    Ok(Model::from_files(files, options)?)
 }
 
 /// Floating-point operations of a training pass over tokens: the frozen matrices forward and
@@ -106,17 +110,29 @@ fn operations(model: &ModelConfig, tokens: usize, rows: usize) -> f64 {
     4.0 * (matrices as f64 * tokens as f64 + embedding as f64 * rows as f64)
 }
 
-/// The fastest of several products of 1024³, operations a second.
-fn peak() -> f64 {
+/// The fastest of several products of 1024³, operations a second; operands are ready as the
+/// kernel wants them.
+fn peak(numerics: Numerics) -> f64 {
     const N: usize = 1024;
     let values: Vec<f32> = (0..N * N).map(|i| (i % 17) as f32 * 0.1 - 0.8).collect();
-    let weight = Packed::new(&values, N, N);
-    let once = || {
-        let clock = Instant::now();
-        std::hint::black_box(product(&values, N, &weight));
-        clock.elapsed().as_secs_f64()
+    let fastest = |once: &dyn Fn() -> Vec<f32>| {
+        let time = || {
+            let clock = Instant::now();
+            std::hint::black_box(once());
+            clock.elapsed().as_secs_f64()
+        };
+        (0..24).map(|_| time()).fold(f64::INFINITY, f64::min)
     };
-    let best = (0..12).map(|_| once()).fold(f64::INFINITY, f64::min);
+    let best = match numerics {
+        Numerics::Exact => {
+            let weight = Packed::new(&values, N, N);
+            fastest(&|| product(&values, N, &weight))
+        }
+        Numerics::Fast => {
+            let weight = PackedPairs::new(&values, N, N);
+            Rows::with(&values, N, |rows| fastest(&|| product_pairs(rows, &weight)))
+        }
+    };
     2.0 * (N * N * N) as f64 / best
 }
 
@@ -129,11 +145,19 @@ fn peak_memory() -> Option<u64> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).ok_or("argument: MODEL")?;
+    let numerics = match std::env::args().nth(2) {
+        Some(name) => Numerics::from_name(&name).ok_or("numeric mode: exact or fast")?,
+        None => Numerics::Exact,
+    };
+    let options = ModelOptions {
+        numerics,
+        ..ModelOptions::default()
+    };
     let clock = Instant::now();
     let (model, examples, batch_size, max_length) = match name.as_str() {
-        "d256" => (small_model()?, long(), 16, 128),
+        "d256" => (small_model(&options)?, long(), 16, 128),
         path => {
-            let model = Model::load(Path::new(path), &ModelOptions::default())?;
+            let model = Model::load(Path::new(path), &options)?;
             (model, mixed(), 8, 512)
         }
     };
@@ -223,7 +247,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let tokens: usize = texts.iter().map(|text| text.tokens).sum();
                 answer(&json!({ "seconds": seconds, "tokens": tokens }))?;
             }
-            "peak" => answer(&json!({ "operations_per_second": peak() }))?,
+            "peak" => answer(&json!({ "operations_per_second": peak(numerics) }))?,
             "memory" => answer(&json!({ "peak_kib": peak_memory() }))?,
             other => return Err(format!("unknown command {other:?}").into()),
         }

@@ -6,6 +6,7 @@ use crate::{
     ModelConfig, TuningError,
     adapter::Target,
     family::Norm,
+    kernels::Numerics,
     lora::{Lora, times_columns},
     ops::{self, FrozenWeight, RopeScaling, RopeTable, Rule, Segments},
     weights::WeightSource,
@@ -71,12 +72,13 @@ impl Decoder {
         source: &dyn WeightSource,
         config: &ModelConfig,
         device: &Device,
+        numerics: Numerics,
     ) -> Result<Self, TuningError> {
         config.validate()?;
         let matrix = |name: &str, [out, inner]: [usize; 2]| {
             source
                 .tensor(name, &[out, inner])
-                .map(|data| FrozenWeight::new(data, out, inner, device))
+                .map(|data| FrozenWeight::with_numerics(data, out, inner, device, numerics))
         };
         let vector = |name: &str, width: usize, offset: f32| {
             let mut data = source.tensor(name, &[width])?;

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, TuningError};
+use crate::{Model, Numerics, TuningError, kernels};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,12 +60,18 @@ fn wgpu() -> Result<Device, TuningError> {
 }
 
 /// One line that names everything the bits of a result depend on besides its inputs: engine
-/// version, device, kernel and numeric mode.
+/// version, device, numeric mode and, in fast mode, kernel.
 pub fn fingerprint(model: &Model) -> String {
     let version = env!("CARGO_PKG_VERSION");
     match DeviceKind::of(model.device()) {
         // The kernels' instruction set is left out on purpose: in exact mode all give one result.
-        DeviceKind::Cpu => format!("fedseal-tuning/{version} cpu exact"),
+        DeviceKind::Cpu if model.numerics() == Numerics::Exact => {
+            format!("fedseal-tuning/{version} cpu exact")
+        }
+        DeviceKind::Cpu => {
+            let kernel = kernels::gemm::pairs::kernel_name();
+            format!("fedseal-tuning/{version} cpu fast {kernel}")
+        }
         DeviceKind::Wgpu => format!("fedseal-tuning/{version} wgpu f32"),
     }
 }
@@ -91,7 +97,7 @@ pub fn set_threads(threads: usize) {
 
 /// Runs `work` on the threads of [`set_threads`], or on rayon's own pool.
 pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    crate::kernels::memory::keep_freed_memory();
+    kernels::memory::keep_freed_memory();
     let pool = pool_slot()
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())

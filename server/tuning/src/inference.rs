@@ -11,7 +11,7 @@ use crate::{
     kernels::{
         attention::{Feed, Heads, KeyValues, forward_cached},
         gated,
-        gemm::{self, Packed},
+        gemm::Matrix,
         lora::{PackedPair, Pair},
         math, norm,
         rope::{self, Angles},
@@ -22,7 +22,7 @@ use crate::{
 
 /// A frozen matrix, with its pair when the adapter has one.
 struct Linear<'a> {
-    weight: &'a Packed,
+    weight: &'a Matrix,
     pair: Option<PackedPair>,
     bias: Option<Vec<f32>>,
     /// Factors of the outputs, or of the inputs.
@@ -41,7 +41,7 @@ impl Linear<'_> {
             _ => None,
         };
         let x = inputs.as_deref().unwrap_or(x);
-        let mut out = gemm::product(x, rows, self.weight);
+        let mut out = self.weight.product(x, rows);
         if let Some(pair) = &self.pair {
             pair.add(x, rows, &mut out);
         }
@@ -66,7 +66,7 @@ struct Layer<'a> {
 pub(crate) struct CpuDecoder<'a> {
     decoder: &'a Decoder,
     embedding: &'a Panels,
-    vocab: &'a Packed,
+    vocab: &'a Matrix,
     layers: Vec<Layer<'a>>,
     norm: Vec<f32>,
     heads: Heads,
@@ -282,7 +282,7 @@ impl<'a> CpuDecoder<'a> {
     /// Logits of the next token, `[texts, vocab]`, from what [`read`](Self::read) gave.
     pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
         let config = &self.decoder.config;
-        let mut logits = gemm::product(hidden, hidden.len() / config.d_model, self.vocab);
+        let mut logits = self.vocab.product(hidden, hidden.len() / config.d_model);
         if let Some(cap) = config.logit_cap() {
             math::soft_cap(&mut logits, cap);
         }
@@ -299,8 +299,11 @@ fn pick_rows(x: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::{
-        AdapterConfig, Architecture, Family, ModelConfig, kernels::tests_support::noise,
-        lora::Lora, ops::Segments, weights::WeightSource,
+        AdapterConfig, Architecture, Family, ModelConfig,
+        kernels::{Numerics, tests_support::noise},
+        lora::Lora,
+        ops::Segments,
+        weights::WeightSource,
     };
     use burn::tensor::Device;
 
@@ -357,7 +360,7 @@ mod tests {
             family,
         };
         let device = Device::flex();
-        let decoder = Decoder::load(&Noise, &config, &device).unwrap();
+        let decoder = Decoder::load(&Noise, &config, &device, Numerics::Exact).unwrap();
         let mut adapter = Adapter::init(&AdapterConfig::default(), &config, 1).unwrap();
         for (seed, tensor) in adapter.tensors.values_mut().enumerate() {
             tensor.data = noise(tensor.data.len(), seed as u64 + 9);

@@ -77,6 +77,7 @@ pub use device::{DeviceKind, device, fingerprint, set_threads};
 pub use error::TuningError;
 pub use family::{Architecture, Family};
 pub use generate::{Finish, GenerateConfig, Generated, Piece, generate, generate_stream};
+pub use kernels::Numerics;
 pub use merge::Unmerge;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use ops::RopeScaling;

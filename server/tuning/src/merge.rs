@@ -154,7 +154,10 @@ fn merge(
                     target.name()
                 )));
             }
-            let old = std::mem::replace(weight, FrozenWeight::new(data, out, inner, device));
+            let old = std::mem::replace(
+                weight,
+                FrozenWeight::with_numerics(data, out, inner, device, weight.numerics()),
+            );
             undo.weights.push((index, target, old));
         }
         for which in Norm::ALL {

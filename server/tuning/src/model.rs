@@ -14,6 +14,7 @@ use crate::{
     decoder::Decoder,
     device,
     family::Norm,
+    kernels::Numerics,
     lora::to_host,
     template::{self, ChatTemplate},
     weights::{SafetensorsSource, WeightSource},
@@ -26,14 +27,17 @@ pub struct ModelOptions {
     pub device: Device,
     /// The text around a prompt.
     pub template: Template,
+    /// How products with the frozen matrices are computed on the CPU.
+    pub numerics: Numerics,
 }
 
 impl Default for ModelOptions {
-    /// CPU, and the template that the files carry.
+    /// CPU, the template that the files carry, and bits that do not depend on the machine.
     fn default() -> Self {
         Self {
             device: Device::flex(),
             template: Template::Model,
+            numerics: Numerics::Exact,
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct Model {
     /// The id that training puts after a response.
     end: Option<u32>,
     device: Device,
+    numerics: Numerics,
     digest: [u8; 32],
 }
 
@@ -173,7 +178,7 @@ impl Model {
         } = parts;
         let device = options.device.clone().without_autodiff();
         let digest = digest(source, &config)?;
-        let decoder = device::run(|| Decoder::load(source, &config, &device))?;
+        let decoder = device::run(|| Decoder::load(source, &config, &device, options.numerics))?;
         let eos_text = eos
             .first()
             .and_then(|id| tokenizer.token_text(*id))
@@ -189,6 +194,7 @@ impl Model {
             eos,
             end: None,
             device,
+            numerics: options.numerics,
             digest,
         };
         // A turn ends with its own token, which need not be the first end of text.
@@ -225,6 +231,11 @@ impl Model {
     /// Where the tensors are.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How products with the frozen matrices are computed.
+    pub fn numerics(&self) -> Numerics {
+        self.numerics
     }
 
     /// Ids that end a text.

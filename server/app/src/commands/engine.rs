@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use fedseal_federation::pretraining;
 use fedseal_tuning::{
     Adapter, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Model, ModelOptions,
-    Template,
+    Numerics, Template,
 };
 
 use crate::failure::{Failure, Outcome};
@@ -25,9 +25,19 @@ pub struct ModelChoice {
     /// auto, cpu or wgpu.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// How products are computed on the CPU: exact gives the same bits everywhere; fast multiplies
+    /// in bf16, and its bits depend on the processor.
+    #[arg(long, value_enum, default_value_t = NumericsName::Exact)]
+    numerics: NumericsName,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NumericsName {
+    Exact,
+    Fast,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -52,6 +62,10 @@ impl ModelChoice {
                 TemplateName::Model => Template::Model,
                 TemplateName::ChatMl => Template::ChatMl,
                 TemplateName::Alpaca => Template::Alpaca,
+            },
+            numerics: match self.numerics {
+                NumericsName::Exact => Numerics::Exact,
+                NumericsName::Fast => Numerics::Fast,
             },
         };
         if self.model == "embedded" {

@@ -363,6 +363,9 @@ pub struct AdmissionConfig {
 pub struct RunConfig {
     /// `auto`, `cpu` or `wgpu`.
     pub device: String,
+    /// `exact` (the same bits on every processor) or `fast` (bf16 products; the bits depend on
+    /// the processor's kernel). Part of the engine's name in every attestation.
+    pub numerics: String,
     /// Threads of the CPU device; 0: as many as there are cores.
     pub threads: usize,
     /// Updates and evaluations executed side by side; 0: as many as there are cores.
@@ -373,6 +376,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
             device: "cpu".into(),
+            numerics: "exact".into(),
             threads: 0,
             workers: 0,
         }

@@ -368,6 +368,13 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &e.run.device,
         &["auto", "cpu", "wgpu"],
     )?;
+    one_of(
+        at,
+        "run.numerics",
+        "numeric mode",
+        &e.run.numerics,
+        &["exact", "fast"],
+    )?;
     need(
         e.run.threads <= 1024,
         "run.threads",

@@ -2,7 +2,7 @@
 
 use super::{
     attention::{exp_row, max_of},
-    gemm::{Left, Packed, Start, multiply},
+    gemm::{Matrix, Start},
     math::{self, ln},
     memory::{Shared, with_scratch},
     parallel,
@@ -21,7 +21,7 @@ const LOGITS: usize = 12 << 20;
 /// When a target lies beyond the vocabulary or the length of `hidden` is another.
 pub fn log_probabilities(
     hidden: &[f32],
-    vocab: &Packed,
+    vocab: &Matrix,
     cap: Option<f32>,
     targets: &[u32],
 ) -> Vec<f32> {
@@ -40,8 +40,8 @@ pub fn log_probabilities(
 /// As [`log_probabilities`].
 pub fn with_gradient(
     hidden: &[f32],
-    vocab: &Packed,
-    vocab_back: &Packed,
+    vocab: &Matrix,
+    vocab_back: &Matrix,
     cap: Option<f32>,
     targets: &[u32],
 ) -> (Vec<f32>, Vec<f32>) {
@@ -60,9 +60,7 @@ pub fn with_gradient(
             multiply_by(probabilities, block.slopes);
         }
         let out = &mut gradient[first * width..(first + rows) * width];
-        let shape = (rows, width, vocab.out());
-        let left = Left::rows(probabilities, vocab.out());
-        multiply(shape, left, vocab_back.right(), out, width, Start::Zero);
+        vocab_back.multiply(probabilities, rows, out, Start::Zero);
     });
     (result, gradient)
 }
@@ -84,7 +82,7 @@ pub(crate) struct Block<'a> {
 /// Calls `work` with rows that belong together, in order.
 pub(crate) fn blocks(
     hidden: &[f32],
-    vocab: &Packed,
+    vocab: &Matrix,
     cap: Option<f32>,
     targets: &[u32],
     mut work: impl FnMut(Block<'_>),
@@ -104,9 +102,8 @@ pub(crate) fn blocks(
         for (block, targets) in targets.chunks(rows).enumerate() {
             let first = block * rows;
             let logits = &mut logits[..targets.len() * out];
-            let left = Left::rows(&hidden[first * width..], width);
-            let shape = (targets.len(), out, width);
-            multiply(shape, left, vocab.right(), logits, out, Start::Zero);
+            let hidden = &hidden[first * width..(first + targets.len()) * width];
+            vocab.multiply(hidden, targets.len(), logits, Start::Zero);
             let mut logs = vec![0.0; targets.len()];
             let (shared, shared_logs) = (Shared::new(logits), Shared::new(&mut logs));
             let shared_slopes = Shared::new(slopes);

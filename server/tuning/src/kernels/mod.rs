@@ -4,6 +4,10 @@
 //! inner dimension in order, reductions have a fixed virtual width of [`LANES`], and `exp`
 //! and `ln` are our own. So the bits depend neither on the instruction set nor on the number
 //! of threads.
+//!
+//! Numeric mode `fast`: frozen matrices and what is multiplied with them are rounded to bf16,
+//! sums stay in f32. The bits depend on the kernel that [`gemm::pairs::kernel_name`] names, but
+//! not on the number of threads.
 
 #[macro_use]
 mod multiversion;
@@ -23,6 +27,33 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Width of the virtual vector that reductions run over, whatever the machine has.
 pub const LANES: usize = 16;
+
+/// How products with frozen matrices are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numerics {
+    /// f32 with the same bits on every instruction set.
+    #[default]
+    Exact,
+    /// bf16 products with f32 sums; the bits depend on the kernel.
+    Fast,
+}
+
+impl Numerics {
+    /// `exact` or `fast`, as in fingerprints and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Exact, Self::Fast]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
+}
 
 /// An instruction set that the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

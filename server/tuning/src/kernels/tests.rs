@@ -1,8 +1,9 @@
 //! The same bits from every instruction set and any number of threads.
 
 use super::{
+    Numerics,
     gated::{self, Activation},
-    gemm::Packed,
+    gemm::Matrix,
     lora::{self, PackedPair, Pair},
     loss, norm, rope,
     tests_support::{each_isa, noise},
@@ -41,7 +42,7 @@ fn everything() -> Vec<f32> {
     ));
 
     let (vocab, targets) = (301, [3_u32, 300, 0, 77, 5]);
-    let matrix = Packed::new(&noise(vocab * width, 8), vocab, width);
+    let matrix = Matrix::new(&noise(vocab * width, 8), vocab, width, Numerics::Exact);
     let hidden = &x[..targets.len() * width];
     for cap in [None, Some(2.0)] {
         let back = matrix.transposed();

@@ -20,17 +20,15 @@ use burn::{
 use super::cpu;
 use crate::{
     TuningError,
-    kernels::{
-        gemm::{self, Packed},
-        lora,
-    },
+    kernels::{Numerics, gemm::Matrix, lora},
     lora::to_host,
 };
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
 ///
-/// On the CPU it lies packed for the kernels: once for the way forward and, from the first
-/// gradient on, once more for the way back. Cloning is cheap: the values are shared.
+/// On the CPU it lies packed for the kernels, in the storage of its numeric mode: once for the
+/// way forward and, from the first gradient on, once more for the way back. Cloning is cheap: the
+/// values are shared.
 #[derive(Clone, Debug)]
 pub struct FrozenWeight {
     out: usize,
@@ -49,25 +47,25 @@ enum Store {
 /// Both packings of a frozen matrix.
 #[derive(Debug)]
 pub struct Panels {
-    forward: Packed,
-    back: OnceLock<Packed>,
+    forward: Matrix,
+    back: OnceLock<Matrix>,
 }
 
 impl Panels {
-    fn new(data: &[f32], out: usize, inner: usize) -> Self {
+    fn new(data: &[f32], out: usize, inner: usize, numerics: Numerics) -> Self {
         Self {
-            forward: Packed::new(data, out, inner),
+            forward: Matrix::new(data, out, inner, numerics),
             back: OnceLock::new(),
         }
     }
 
     /// For `x · Wᵀ`.
-    pub(crate) fn forward(&self) -> &Packed {
+    pub(crate) fn forward(&self) -> &Matrix {
         &self.forward
     }
 
     /// For `grad · W`.
-    pub(crate) fn back(&self) -> &Packed {
+    pub(crate) fn back(&self) -> &Matrix {
         if let Some(back) = self.back.get() {
             return back;
         }
@@ -94,17 +92,40 @@ impl FrozenWeight {
     /// # Panics
     /// When `data` does not hold `out * inner` values; loaders check shapes before.
     pub fn new(data: Vec<f32>, out: usize, inner: usize, device: &Device) -> Self {
+        Self::with_numerics(data, out, inner, device, Numerics::Exact)
+    }
+
+    /// As [`new`](Self::new), stored and multiplied as a numeric mode says. Other devices than
+    /// the CPU have one mode.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn with_numerics(
+        data: Vec<f32>,
+        out: usize,
+        inner: usize,
+        device: &Device,
+        numerics: Numerics,
+    ) -> Self {
         assert_eq!(
             data.len(),
             out * inner,
             "a frozen weight needs out * inner values"
         );
         let store = if cpu::is_cpu(device) {
-            Store::Packed(Arc::new(Panels::new(&data, out, inner)))
+            Store::Packed(Arc::new(Panels::new(&data, out, inner, numerics)))
         } else {
             Store::Dense(dense(data, out, inner, device))
         };
         Self { out, inner, store }
+    }
+
+    /// How it is stored and multiplied.
+    pub fn numerics(&self) -> Numerics {
+        match &self.store {
+            Store::Packed(panels) => panels.forward.numerics(),
+            Store::Dense(_) => Numerics::Exact,
+        }
     }
 
     /// Number of output features.
@@ -231,7 +252,7 @@ impl FrozenOps for Flex {
     fn frozen_linear(x: FlexTensor, weight: Arc<Panels>) -> FlexTensor {
         let x = cpu::contiguous(x);
         let [tokens, _] = cpu::shape(&x);
-        let out = gemm::product(cpu::values(&x), tokens, weight.forward());
+        let out = weight.forward().product(cpu::values(&x), tokens);
         cpu::tensor(out, [tokens, weight.forward().out()])
     }
 
@@ -284,7 +305,7 @@ impl LoraState {
     fn forward(mut self) -> (FlexTensor, Self) {
         let [tokens, _] = cpu::shape(&self.x);
         let x = cpu::values(&self.x);
-        let mut out = gemm::product(x, tokens, self.weight.forward());
+        let mut out = self.weight.forward().product(x, tokens);
         let low = lora::PackedPair::new(self.pair()).add(x, tokens, &mut out);
         let out = cpu::tensor(out, [tokens, self.weight.forward().out()]);
         self.low = Arc::new(low);
@@ -309,7 +330,7 @@ impl Backward<Flex, 1> for LinearBackward {
         if let Some(parent) = parent {
             let [tokens, _] = cpu::shape(&grad);
             let back = ops.state.back();
-            let out = gemm::product(cpu::values(&grad), tokens, back);
+            let out = back.product(cpu::values(&grad), tokens);
             grads.register::<Flex>(parent.id, cpu::tensor(out, [tokens, back.out()]));
         }
     }
@@ -334,7 +355,7 @@ impl Backward<Flex, 3> for LoraBackward {
         let values = cpu::values(&grad);
         let mut grad_x = of_x
             .is_some()
-            .then(|| gemm::product(values, tokens, state.weight.back()));
+            .then(|| state.weight.back().product(values, tokens));
         let x = cpu::values(&state.x);
         let pair = lora::backward(
             x,

@@ -7,9 +7,10 @@ use crate::{
     TuningError,
     adapter::Target,
     kernels::{
+Numerics,
         attention::{self, Heads, Inputs, Layout},
         gated::{self, Activation},
-        gemm::{self, Left, Packed, Right, Start},
+        gemm::{self, Left, Right, Start},
         loss, norm,
         rope::{self, Angles},
     },
@@ -22,7 +23,7 @@ const NORM: &str = "model.norm.weight";
 /// A trained matrix `[out, inner]`: packed for the way forward, in place for the way back.
 struct Matrix<'a> {
     name: String,
-    forward: Packed,
+    forward: gemm::Matrix,
     values: &'a [f32],
 }
 
@@ -75,7 +76,7 @@ impl Network<'_> {
                 return Err(TuningError::MissingTensor(name));
             };
             Ok(Matrix {
-                forward: Packed::new(values, *out, *inner),
+                forward: gemm::Matrix::new(values, *out, *inner, Numerics::Exact),
                 values,
                 name,
             })
@@ -249,9 +250,8 @@ impl Layer<'_> {
             angles,
             examples,
         } = *context;
-        let product = |target: Target, x: &[f32]| {
-            gemm::product(x, tokens, &self.matrices[target as usize].forward)
-        };
+        let product =
+            |target: Target, x: &[f32]| self.matrices[target as usize].forward.product(x, tokens);
         let normed = norm::forward(&x, self.attention_norm.values, eps);
         let q = rope::rotate(&product(Target::Q, &normed), heads.query, angles, false);
         let k = rope::rotate(&product(Target::K, &normed), heads.kv, angles, false);

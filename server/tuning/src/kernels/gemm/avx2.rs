@@ -1,9 +1,10 @@
 //! The AVX2 micro-kernel: blocks of up to 6 x 16 accumulators in 12 registers.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_load_ss, _mm256_broadcastss_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
-    _mm256_setzero_ps,
+    __m256, __m256i, _mm_load_ss, _mm256_and_si256, _mm256_broadcastss_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskload_ps,
+    _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_ps,
+    _mm256_slli_epi32,
 };
 
 use super::{Start, Tile};
@@ -14,6 +15,20 @@ use super::{Start, Tile};
 /// The processor must have AVX2 and FMA; the pointers of the tile must be valid for its
 /// shape.
 pub(super) unsafe fn tile(tile: Tile) {
+    // SAFETY: the caller's promises.
+    unsafe { rows_and_halves::<false>(tile) }
+}
+
+/// Computes a tile of bf16 pairs, widened to f32.
+///
+/// # Safety
+/// As [`tile`], in words of two values.
+pub(super) unsafe fn tile_pairs(tile: Tile) {
+    // SAFETY: the caller's promises.
+    unsafe { rows_and_halves::<true>(tile) }
+}
+
+unsafe fn rows_and_halves<const PAIRS: bool>(tile: Tile) {
     let mut from = 0;
     while from < tile.rows {
         // 14 rows are 5 + 5 + 4: more even than 6 + 6 + 2.
@@ -22,11 +37,11 @@ pub(super) unsafe fn tile(tile: Tile) {
             // SAFETY: the caller's promises are those of `micro`.
             unsafe {
                 match rows {
-                    1 => micro::<1>(tile, from, half),
-                    2 => micro::<2>(tile, from, half),
-                    3 => micro::<3>(tile, from, half),
-                    4 => micro::<4>(tile, from, half),
-                    _ => micro::<5>(tile, from, half),
+                    1 => micro::<1, PAIRS>(tile, from, half),
+                    2 => micro::<2, PAIRS>(tile, from, half),
+                    3 => micro::<3, PAIRS>(tile, from, half),
+                    4 => micro::<4, PAIRS>(tile, from, half),
+                    _ => micro::<5, PAIRS>(tile, from, half),
                 }
             }
         }
@@ -40,8 +55,21 @@ fn mask(columns: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(columns.min(8) as i32), lanes)
 }
 
+/// The upper halves of words, as floats.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn micro<const ROWS: usize>(tile: Tile, from: usize, half: usize) {
+fn odd(words: __m256) -> __m256 {
+    let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+    _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(words), upper))
+}
+
+/// The lower halves of words, as floats.
+#[target_feature(enable = "avx2,fma")]
+fn even(words: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words), 16))
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn micro<const ROWS: usize, const PAIRS: bool>(tile: Tile, from: usize, half: usize) {
     let columns = tile.columns - 16 * half;
     let full = columns >= 16;
     let masks = [mask(columns), mask(columns.saturating_sub(8))];
@@ -76,7 +104,14 @@ unsafe fn micro<const ROWS: usize>(tile: Tile, from: usize, half: usize) {
             let value = unsafe { _mm_load_ss(a.wrapping_add(row * a_row)) };
             let value = _mm256_broadcastss_ps(value);
             for v in 0..2 {
-                acc[row][v] = _mm256_fmadd_ps(value, b_now[v], acc[row][v]);
+                if PAIRS {
+                    let (a, b) = (odd(value), odd(b_now[v]));
+                    acc[row][v] = _mm256_fmadd_ps(a, b, acc[row][v]);
+                    let (a, b) = (even(value), even(b_now[v]));
+                    acc[row][v] = _mm256_fmadd_ps(a, b, acc[row][v]);
+                } else {
+                    acc[row][v] = _mm256_fmadd_ps(value, b_now[v], acc[row][v]);
+                }
             }
         }
         a = a.wrapping_add(tile.a_column);

@@ -8,6 +8,9 @@
 //! While a tile is computed, a part of the next panel of B is fetched into the second-level
 //! cache: out-of-order execution alone keeps too few loads under way, and with weights from
 //! memory and 64 rows the kernel would run at half speed.
+//!
+//! Products of bf16 pairs are the same kernel with another instruction: VDPBF16PS takes two
+//! neighbouring k, one 32-bit word, where a fused multiply-add takes one float.
 
 use std::arch::asm;
 
@@ -23,6 +26,21 @@ pub(super) unsafe fn tile(tile: Tile) {
     unsafe { kernels[tile.rows - 1](&tile) }
 }
 
+/// Computes a tile of bf16 pairs.
+///
+/// # Safety
+/// The processor must have AVX-512 F and BF16; the pointers of the tile must be valid for its
+/// shape, in words of two values.
+pub(super) unsafe fn tile_pairs(tile: Tile) {
+    let kernels = if tile.columns > 16 {
+        &WIDE_PAIRS
+    } else {
+        &NARROW_PAIRS
+    };
+    // SAFETY: the caller's promises are those of the kernels.
+    unsafe { kernels[tile.rows - 1](&tile) }
+}
+
 /// The first `columns` of 16 lanes.
 fn mask(columns: usize) -> u16 {
     ((1_u32 << columns.min(16)) - 1) as u16
@@ -31,7 +49,7 @@ fn mask(columns: usize) -> u16 {
 /// One kernel of two vectors, for the rows given: name, address of A, accumulators, and the
 /// register that takes the broadcast value.
 macro_rules! wide {
-    ($(($name:ident $address:literal $low:literal $high:literal $value:literal))+) => {
+    ($multiply_add:literal $(($name:ident $address:literal $low:literal $high:literal $value:literal))+) => {
         asm_tile! {
             rows: [$($name)+],
             zero: [$(
@@ -49,8 +67,8 @@ macro_rules! wide {
             ],
             step: [$(
                 concat!("vbroadcastss ", $value, ", dword ptr ", $address),
-                concat!("vfmadd231ps ", $low, ", ", $value, ", zmm28"),
-                concat!("vfmadd231ps ", $high, ", ", $value, ", zmm29"),
+                concat!($multiply_add, " ", $low, ", ", $value, ", zmm28"),
+                concat!($multiply_add, " ", $high, ", ", $value, ", zmm29"),
             )+],
             store: [$(
                 concat!("vmovups [{c}]{{{m0}}}, ", $low),
@@ -63,7 +81,7 @@ macro_rules! wide {
 
 /// As `wide`, for at most 16 columns.
 macro_rules! narrow {
-    ($(($name:ident $address:literal $low:literal $high:literal $value:literal))+) => {
+    ($multiply_add:literal $(($name:ident $address:literal $low:literal $high:literal $value:literal))+) => {
         asm_tile! {
             rows: [$($name)+],
             zero: [$(concat!("vpxord ", $low, ",", $low, ",", $low),)+],
@@ -74,7 +92,7 @@ macro_rules! narrow {
             operand: ["/* {m1} */", "vmovups zmm28{{{m0}}}{{z}}, [{b}]",],
             step: [$(
                 concat!("vbroadcastss ", $value, ", dword ptr ", $address),
-                concat!("vfmadd231ps ", $low, ", ", $value, ", zmm28"),
+                concat!($multiply_add, " ", $low, ", ", $value, ", zmm28"),
             )+],
             store: [$(
                 concat!("vmovups [{c}]{{{m0}}}, ", $low),
@@ -160,18 +178,20 @@ macro_rules! asm_tile {
 
 /// Expands to an array of kernels: for the first row, the first two rows, and so on.
 macro_rules! prefixes {
-    ($macro:ident [$($done:expr),*] [$($rows:tt)*] $next:tt $($rest:tt)*) => {
-        prefixes!($macro [$($done,)* $macro!($($rows)* $next)] [$($rows)* $next] $($rest)*)
+    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*] $next:tt $($rest:tt)*) => {
+        prefixes!(
+            $macro $op [$($done,)* $macro!($op $($rows)* $next)] [$($rows)* $next] $($rest)*
+        )
     };
-    ($macro:ident [$($done:expr),*] [$($rows:tt)*]) => {
+    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*]) => {
         [$($done),*]
     };
 }
 
 macro_rules! kernels {
-    ($macro:ident) => {
+    ($macro:ident $op:literal) => {
         prefixes!(
-            $macro [] []
+            $macro $op [] []
             (r1 "[{a0}]" "zmm0" "zmm1" "zmm30")
             (r2 "[{a0} + {s}]" "zmm2" "zmm3" "zmm31")
             (r3 "[{a0} + 2*{s}]" "zmm4" "zmm5" "zmm30")
@@ -190,5 +210,7 @@ macro_rules! kernels {
     };
 }
 
-static WIDE: [unsafe fn(&Tile); 14] = kernels!(wide);
-static NARROW: [unsafe fn(&Tile); 14] = kernels!(narrow);
+static WIDE: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ps");
+static NARROW: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ps");
+static WIDE_PAIRS: [unsafe fn(&Tile); 14] = kernels!(wide "vdpbf16ps");
+static NARROW_PAIRS: [unsafe fn(&Tile); 14] = kernels!(narrow "vdpbf16ps");

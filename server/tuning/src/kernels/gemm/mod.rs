@@ -7,17 +7,23 @@
 //! A is read where it lies, in panels of at most [`MR`] rows; B is read in panels of [`NR`]
 //! columns. A frozen matrix is stored as such panels ([`Packed`]); any other row-major
 //! matrix is read in place, a row's 32 values at a time.
+//!
+//! In the numeric mode `fast` frozen matrices hold bf16 ([`pairs`]): the same blocking over
+//! words of two values, with sums in f32. A frozen matrix in either mode is a [`Matrix`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod compact;
+mod matrix;
 mod pack;
+pub mod pairs;
 mod portable;
 
 use std::ops::Range;
 
+pub use matrix::Matrix;
 pub use pack::Packed;
 pub(in crate::kernels) use pack::fill_panel;
 
@@ -206,6 +212,26 @@ pub fn product(x: &[f32], m: usize, weight: &Packed) -> Vec<f32> {
 /// Nobody else may read or write the elements of C during the call; they have to be
 /// initialised when `start` is [`Start::Output`].
 pub unsafe fn multiply_into(
+    shape: (usize, usize, usize),
+    a: Left<'_>,
+    b: Right<'_>,
+    c: Shared,
+    c_row: usize,
+    start: Start,
+    parallel: bool,
+) {
+    // SAFETY: the caller's promises; the kernel of this processor multiplies floats.
+    unsafe { blocked(kernel(), shape, a, b, c, c_row, start, parallel) }
+}
+
+/// A product by a kernel for tiles, whose elements of A and B are 32-bit words: floats or pairs
+/// of bf16.
+///
+/// # Safety
+/// As [`multiply_into`]; the kernel must suit this processor.
+#[allow(clippy::too_many_arguments)]
+unsafe fn blocked(
+    kernel: unsafe fn(Tile),
     (m, n, k): (usize, usize, usize),
     a: Left<'_>,
     b: Right<'_>,
@@ -239,7 +265,6 @@ pub unsafe fn multiply_into(
     let first_row = |panel: usize| panel * height + panel.min(taller);
     let parallel = parallel && m * n * k > 150_000 && rayon::current_num_threads() > 1;
 
-    let kernel = kernel();
     // A long inner dimension in pieces whose panels stay in the second-level cache; the
     // chain goes on from the output.
     let pieces = k.div_ceil(KC);

@@ -1,0 +1,331 @@
+//! Products of bf16 values: `fast` mode.
+//!
+//! Two neighbouring k share a 32-bit word, the even one in its lower half, so a matrix of
+//! words has half the inner dimension and everything else of an f32 product. A word of A times
+//! a word of B adds two products to an f32 sum, the odd k's first, as VDPBF16PS does. Where a
+//! processor lacks that instruction, both halves are widened to f32: the same values, slower.
+
+use super::{Left, NR, Right, Start, Tile, blocked};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+use crate::kernels::{
+    Isa, isa,
+    memory::{self, Aligned, Shared, floats, with_scratch, words, words_mut},
+    parallel,
+};
+
+/// Words of a row of `inner` values.
+pub fn words_of(inner: usize) -> usize {
+    inner.div_ceil(2)
+}
+
+/// The nearest bf16, ties to even; what is not a number stays so.
+#[inline(always)]
+fn round(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    if value.is_nan() {
+        (bits >> 16) | 0x40
+    } else {
+        rounded
+    }
+}
+
+/// Two values as a word.
+#[inline(always)]
+fn pair(even: f32, odd: f32) -> u32 {
+    round(even) | (round(odd) << 16)
+}
+
+/// One half of a word.
+#[inline(always)]
+fn half(word: u32, odd: bool) -> f32 {
+    f32::from_bits(if odd { word & 0xffff_0000 } else { word << 16 })
+}
+
+multiversion! {
+    /// Rounds rows of `inner` values to rows of words; an odd end is paired with zero.
+    ///
+    /// # Panics
+    /// When `target` has room for fewer rows.
+    pub fn round_rows(source: &[f32], inner: usize, target: &mut [u32]) {
+        for (source, target) in source.chunks_exact(inner).zip(target.chunks_exact_mut(words_of(inner))) {
+            let (pairs, tail) = source.as_chunks::<2>();
+            for (word, &[even, odd]) in target.iter_mut().zip(pairs) {
+                *word = pair(even, odd);
+            }
+            if let ([last], Some(word)) = (tail, target.last_mut()) {
+                *word = pair(*last, 0.0);
+            }
+        }
+    }
+}
+
+/// A left operand: rows rounded to bf16.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// `[rows, words_of(inner)]`
+    words: &'a [u32],
+    inner: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows of words that [`round_rows`] made.
+    ///
+    /// # Panics
+    /// When they are not whole rows.
+    pub fn new(words: &'a [u32], inner: usize) -> Self {
+        assert!(words.len().is_multiple_of(words_of(inner)), "whole rows");
+        Self { words, inner }
+    }
+
+    /// Rounds a row-major `[rows, inner]` into scratch for one call.
+    ///
+    /// # Panics
+    /// When `x` does not consist of whole rows.
+    pub fn with<R>(x: &[f32], inner: usize, work: impl FnOnce(Rows<'_>) -> R) -> R {
+        assert!(x.len().is_multiple_of(inner), "whole rows");
+        let rows = x.len() / inner;
+        let width = words_of(inner);
+        with_scratch(rows * width, |scratch| {
+            let target = words_mut(scratch);
+            round_all(x, inner, target);
+            work(Rows::new(target, inner))
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(self) -> usize {
+        self.words.len() / words_of(self.inner)
+    }
+}
+
+/// As [`round_rows`], over all threads when it is worth it.
+///
+/// # Panics
+/// When `target` has not room for exactly these rows.
+pub fn round_all(x: &[f32], inner: usize, target: &mut [u32]) {
+    let width = words_of(inner);
+    let rows = x.len() / inner;
+    assert_eq!(target.len(), rows * width, "room for every row");
+    let shared = Shared::of_words(target);
+    parallel::for_ranges(rows, inner, &|range| {
+        // SAFETY: ranges of rows do not overlap.
+        let target = unsafe { shared.slice(range.start * width, range.len() * width) };
+        let source = &x[range.start * inner..range.end * inner];
+        round_rows(source, inner, words_mut(target));
+    });
+}
+
+/// A frozen matrix in bf16 as panels of [`NR`] outputs: `[panel][words_of(inner)][NR]` words,
+/// zeros behind the last.
+#[derive(Debug)]
+pub struct PackedPairs {
+    data: Aligned,
+    out: usize,
+    inner: usize,
+}
+
+impl PackedPairs {
+    /// Rounds and packs `[out, inner]`, row-major.
+    ///
+    /// # Panics
+    /// When there are not `out * inner` values.
+    pub fn new(weight: &[f32], out: usize, inner: usize) -> Self {
+        assert_eq!(weight.len(), out * inner, "shape of a weight");
+        Self::from_fn(out, inner, |row, k| weight[row * inner + k])
+    }
+
+    /// The same matrix transposed, `[inner, out]`, for the way back.
+    pub fn transposed(&self) -> Self {
+        Self::from_fn(self.inner, self.out, |row, k| self.value(k, row))
+    }
+
+    fn from_fn(out: usize, inner: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+        let width = words_of(inner);
+        let panels = out.div_ceil(NR);
+        let mut data = Aligned::zeros(panels * width * NR);
+        let shared = Shared::new(data.as_mut_slice());
+        parallel::for_ranges(panels, inner * NR, &|range| {
+            for panel in range {
+                // SAFETY: every panel is a part of its own.
+                let target = unsafe { shared.slice(panel * width * NR, width * NR) };
+                let target = words_mut(target);
+                let first = panel * NR;
+                // Blocks of 8 words: source lines are read whole.
+                for from in (0..width).step_by(8) {
+                    for row in 0..NR.min(out - first) {
+                        for word in from..width.min(from + 8) {
+                            let odd = if 2 * word + 1 < inner {
+                                value(first + row, 2 * word + 1)
+                            } else {
+                                0.0
+                            };
+                            target[word * NR + row] = pair(value(first + row, 2 * word), odd);
+                        }
+                    }
+                }
+            }
+        });
+        Self { data, out, inner }
+    }
+
+    fn value(&self, row: usize, k: usize) -> f32 {
+        let panel = (row / NR) * words_of(self.inner) * NR;
+        half(
+            self.data.as_words()[panel + (k / 2) * NR + row % NR],
+            k % 2 == 1,
+        )
+    }
+
+    /// Number of output features.
+    pub fn out(&self) -> usize {
+        self.out
+    }
+
+    /// Number of input features.
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.data.as_slice())
+    }
+
+    /// The panels, `[panel][words_of(inner)][NR]`.
+    pub fn words(&self) -> &[u32] {
+        self.data.as_words()
+    }
+
+    /// Copies row `row` (an embedding) to `target`, `[inner]`.
+    ///
+    /// # Panics
+    /// When the row does not exist.
+    pub fn copy_row(&self, row: usize, target: &mut [f32]) {
+        assert!(row < self.out, "a row beyond the matrix");
+        for (k, value) in target[..self.inner].iter_mut().enumerate() {
+            *value = self.value(row, k);
+        }
+    }
+
+    /// Copies column `k` (a row of the transpose) to `target`, `[out]`.
+    ///
+    /// # Panics
+    /// When the column does not exist.
+    pub fn copy_column(&self, k: usize, target: &mut [f32]) {
+        assert!(k < self.inner, "a column beyond the matrix");
+        for (row, value) in target[..self.out].iter_mut().enumerate() {
+            *value = self.value(row, k);
+        }
+    }
+}
+
+/// `x · Wᵀ` into `c`, rows `c_row` apart; over all threads when it is worth it.
+///
+/// # Panics
+/// When an operand is too short for the shape.
+///
+/// # Safety
+/// Nobody else may read or write the elements of C during the call; they have to be
+/// initialised when `start` is [`Start::Output`].
+pub unsafe fn multiply_pairs(
+    x: Rows<'_>,
+    weight: &PackedPairs,
+    c: Shared,
+    c_row: usize,
+    start: Start,
+) {
+    assert_eq!(x.inner, weight.inner, "inner dimensions");
+    let k = words_of(weight.inner);
+    let shape = (x.rows(), weight.out, k);
+    let left = Left::rows(floats(x.words), k);
+    let right = Right::panels(weight.data.as_slice(), k);
+    // SAFETY: the caller's promises; the kernel suits this processor and multiplies pairs.
+    unsafe { blocked(kernel(), shape, left, right, c, c_row, start, true) }
+}
+
+/// As [`multiply_pairs`], a new `[rows, out]`.
+pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
+    let fill = |c: Shared| {
+        // SAFETY: nobody else knows the memory yet.
+        unsafe { multiply_pairs(x, weight, c, weight.out, Start::Zero) }
+    };
+    // SAFETY: a product that starts at zero writes every element.
+    unsafe { memory::filled(x.rows() * weight.out, fill) }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_pairs() -> bool {
+    isa() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    // AVX-512 without its bf16 part widens with AVX2.
+    isa() != Isa::Portable && Isa::Avx2.available()
+}
+
+/// What products of pairs run on: `avx512-bf16`, or `avx2` or `portable`, which widen to f32.
+/// The bits of the mode `fast` depend on it.
+pub fn kernel_name() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_pairs() {
+            return "avx512-bf16";
+        }
+        if has_avx2() {
+            return "avx2";
+        }
+    }
+    "portable"
+}
+
+fn kernel() -> unsafe fn(Tile) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_pairs() {
+            return avx512::tile_pairs;
+        }
+        if has_avx2() {
+            return avx2::tile_pairs;
+        }
+    }
+    portable
+}
+
+/// Computes a tile of pairs without intrinsics.
+///
+/// # Safety
+/// The pointers of the tile must be valid for its shape.
+unsafe fn portable(tile: Tile) {
+    for row in 0..tile.rows {
+        // SAFETY: row `row` of C has `columns` elements.
+        let c = unsafe { tile.c.add(row * tile.c_row) };
+        let mut acc = [0.0_f32; NR];
+        if tile.start == Start::Output {
+            // SAFETY: as above, initialised as the caller promises.
+            unsafe { std::ptr::copy_nonoverlapping(c, acc.as_mut_ptr(), tile.columns) };
+        }
+        for k in 0..tile.k {
+            // SAFETY: A has this word, B has `columns` at each k.
+            let (a, b) = unsafe {
+                (
+                    tile.a.add(k * tile.a_column + row * tile.a_row).read(),
+                    std::slice::from_raw_parts(tile.b.add(k * tile.b_row), tile.columns),
+                )
+            };
+            let a = a.to_bits();
+            for (acc, &b) in acc.iter_mut().zip(words(b)) {
+                // Products of two bf16 are exact in f32, so a plain sum is a fused one.
+                *acc += half(a, true) * half(b, true);
+                *acc += half(a, false) * half(b, false);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(acc.as_ptr(), c, tile.columns) };
+    }
+}
+
+#[cfg(test)]
+mod tests;
