@@ -22,7 +22,7 @@ pub struct ModelChoice {
     /// The text around a prompt: the model's own template, chat-ml or alpaca.
     #[arg(long, default_value = "model")]
     template: TemplateName,
-    /// auto, cpu or wgpu.
+    /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.

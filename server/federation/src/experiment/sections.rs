@@ -361,7 +361,7 @@ pub struct AdmissionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// `auto`, `cpu` or `wgpu`.
+    /// `auto` (the best card, else the CPU), `cpu`, `wgpu`, `vulkan` or `cuda`.
     pub device: String,
     /// Threads of the CPU device; 0: as many as there are cores.
     pub threads: usize,
