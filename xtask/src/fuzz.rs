@@ -169,7 +169,7 @@ fn binary(target: &Target) -> Outcome<PathBuf> {
 fn seed(target: &Target, corpus: &Path) -> Outcome {
     fs::create_dir_all(corpus)?;
     let own = root().join("fuzz/seeds").join(target.name);
-    let mut copy = |folder: &Path, endings: Option<&[&str]>| -> Outcome {
+    let copy = |folder: &Path, endings: Option<&[&str]>| -> Outcome {
         if !folder.exists() {
             return Ok(());
         }

@@ -107,6 +107,28 @@ pub fn chromium() -> Option<String> {
     found
 }
 
+/// Whether there is a Vulkan driver for the tests of the GPU device; software is enough. Says how
+/// to get one when there is none.
+pub fn vulkan() -> bool {
+    let find = || {
+        ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .any(|mut files| files.next().is_some())
+    };
+    if !find() {
+        let _ = debian(&["mesa-vulkan-drivers"]);
+    }
+    let found = find();
+    if !found {
+        eprintln!(
+            "    no Vulkan driver, so the tests of the GPU device are left out: \
+             `apt-get install mesa-vulkan-drivers`"
+        );
+    }
+    found
+}
+
 /// Installs Debian packages where that is possible without asking anybody: Debian, and root.
 fn debian(packages: &[&str]) -> Outcome {
     let root = output("id", &["-u"]).is_some_and(|id| id == "0");

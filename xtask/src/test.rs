@@ -25,10 +25,32 @@ pub fn test(arguments: &[String]) -> Outcome {
     }
     cargo(&words, &[])?;
     if arguments.is_empty() {
+        gpu()?;
         browser()?;
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));
     Ok(())
+}
+
+/// The GPU device beside the CPU, on software Vulkan where there is no card. A step of its own: it
+/// alone needs burn with its feature `wgpu`, and nothing above the tuning room is built with it.
+fn gpu() -> Outcome {
+    if !setup::vulkan() {
+        return Ok(());
+    }
+    say("GPU device on Vulkan (building it takes some minutes the first time)");
+    // The whole workspace is named so that dependencies have the features they were built with.
+    cargo(
+        &[
+            "test",
+            "--workspace",
+            "--features",
+            "fedseal/wgpu",
+            "--test",
+            "gpu",
+        ],
+        &[],
+    )
 }
 
 /// The pages of a real server, driven in a real browser.

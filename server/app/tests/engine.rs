@@ -107,6 +107,59 @@ fn tune_writes_an_adapter_that_generate_and_score_use() {
 }
 
 #[test]
+fn tune_has_the_knobs_of_a_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let run = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name).display().to_string();
+        let tune = ["tune", &data, "--out", &out, "--json"];
+        (lines(&fedseal(&[&tune[..], more].concat())), out)
+    };
+    // Twelve examples in batches of two, two batches a step: three steps.
+    let common = [
+        "--batch-size",
+        "2",
+        "--accumulation",
+        "2",
+        "--schedule",
+        "cosine",
+    ];
+    let (usual, out) = run("usual", &[&common[..], &["--warmup-steps", "1"]].concat());
+    let rates: Vec<f64> = usual
+        .iter()
+        .filter_map(|e| e["learning_rate"].as_f64())
+        .collect();
+    assert_eq!(rates.len(), 3);
+    assert_eq!(rates[0], 0.0);
+    assert!(rates[1] > rates[2] && rates[2] > 0.0);
+    let (again, _) = run(
+        "again",
+        &[&common[..], &["--warmup-steps", "1", "--recompute"]].concat(),
+    );
+    let adapter = |events: &[Value]| events.last().unwrap()["adapter"].clone();
+    assert_eq!(adapter(&usual), adapter(&again));
+    let (free, _) = run("free", &["--start", &out]);
+    let (held, _) = run("held", &["--start", &out, "--proximal", "100"]);
+    assert_ne!(adapter(&free), adapter(&held));
+    for (arguments, problem) in [
+        (&["--schedule", "spiral"][..], "constant, linear, cosine"),
+        (&["--proximal", "1"], "--start"),
+        (&["--accumulation", "0"], "--accumulation"),
+        (
+            &["--device", "gpu-of-dreams"],
+            "auto, cpu, wgpu, vulkan, cuda",
+        ),
+    ] {
+        let out = dir.path().join("refused").display().to_string();
+        let tune = ["tune", &data, "--out", &out];
+        let output = fedseal(&[&tune[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        let error = text(&output.stderr);
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn other_kinds_of_adapters_are_tuned_too() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());

@@ -1,5 +1,7 @@
 //! `config.json` of a checkpoint, read and written.
 
+mod rope;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -41,88 +43,12 @@ fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, TuningErro
     }
 }
 
-fn scaling(rope: &Map<String, Value>) -> Result<RopeScaling, TuningError> {
-    let kind = rope
-        .get("rope_type")
-        .or_else(|| rope.get("type"))
-        .and_then(Value::as_str);
-    let field = |key: &str| {
-        number(rope, key)?
-            .filter(|value| value.is_finite() && *value > 0.0)
-            .ok_or_else(|| bad(format!("rope scaling needs {key}")))
-    };
-    match kind {
-        // "dynamic" changes nothing up to max_position_embeddings, and no text here is longer.
-        None | Some("default" | "dynamic") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear {
-            factor: field("factor")?,
-        }),
-        Some("llama3") => Ok(RopeScaling::Llama3 {
-            factor: field("factor")?,
-            low_freq_factor: field("low_freq_factor")?,
-            high_freq_factor: field("high_freq_factor")?,
-            original_positions: field("original_max_position_embeddings")?,
-        }),
-        Some(other) => Err(unsupported(format!("rope type {other:?}"))),
-    }
-}
-
 fn flag(map: &Map<String, Value>, key: &str) -> bool {
     map.get(key).and_then(Value::as_bool) == Some(true)
 }
 
 fn object<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
     map.get(key).and_then(Value::as_object)
-}
-
-/// Rotary embeddings: base, scaling, and the base of sliding layers when it is another.
-struct Rope {
-    theta: f64,
-    scaling: RopeScaling,
-    local_theta: Option<f64>,
-}
-
-/// Older files have rope_theta, rope_scaling and rope_local_base_freq, newer ones rope_parameters,
-/// Gemma 3's by kind of layer.
-fn rope(map: &Map<String, Value>, architecture: Architecture) -> Result<Rope, TuningError> {
-    let empty = Map::new();
-    let new = object(map, "rope_parameters").unwrap_or(&empty);
-    let full = object(new, "full_attention").unwrap_or(new);
-    let old = object(map, "rope_scaling").unwrap_or(&empty);
-    for (name, parameters) in [("rope_parameters", full), ("config.json", map)] {
-        if number(parameters, "partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-            return Err(unsupported(format!("partial_rotary_factor in {name}")));
-        }
-    }
-    let gemma3 = architecture == Architecture::Gemma3;
-    let usual = if gemma3 { 1_000_000.0 } else { 10_000.0 };
-    let theta = match number(full, "rope_theta")? {
-        Some(theta) => theta,
-        None => number(map, "rope_theta")?.unwrap_or(usual),
-    };
-    let local_theta = match object(new, "sliding_attention") {
-        Some(sliding) => {
-            if scaling(sliding)? != RopeScaling::None {
-                return Err(unsupported(
-                    "rope_type of rope_parameters.sliding_attention",
-                ));
-            }
-            number(sliding, "rope_theta")?
-        }
-        None => number(map, "rope_local_base_freq")?,
-    };
-    Ok(Rope {
-        theta,
-        scaling: match scaling(full)? {
-            RopeScaling::None => scaling(old)?,
-            other => other,
-        },
-        local_theta: if gemma3 {
-            Some(local_theta.unwrap_or(10_000.0))
-        } else {
-            None
-        },
-    })
 }
 
 /// Which layers see only a window: layer_types where a file has it, else the rule of each
@@ -239,7 +165,8 @@ impl ModelConfig {
             _ => d_model.checked_div(heads).ok_or_else(|| bad("no heads"))?,
         };
         let layers = need(map, "num_hidden_layers")?;
-        let rope = rope(map, architecture)?;
+        let max_positions = size(map, "max_position_embeddings")?.unwrap_or(2048);
+        let rope = rope::read(map, architecture, max_positions, head_dim / 2)?;
         let (window, sliding) = sliding(map, architecture, layers)?;
         let bias = flag(map, "attention_bias");
         let query_scale = match number(map, "query_pre_attn_scalar")? {
@@ -262,7 +189,7 @@ impl ModelConfig {
             rope_theta: rope.theta,
             rope_scaling: rope.scaling,
             norm_eps: number(map, "rms_norm_eps")?.unwrap_or(1e-6),
-            max_positions: size(map, "max_position_embeddings")?.unwrap_or(2048),
+            max_positions: rope.positions,
             tied_embeddings: map
                 .get("tie_word_embeddings")
                 .and_then(Value::as_bool)
@@ -313,29 +240,25 @@ impl ModelConfig {
             "torch_dtype": "bfloat16",
             "vocab_size": self.vocab,
         });
-        let scaling = match self.rope_scaling {
-            RopeScaling::None => None,
-            RopeScaling::Linear { factor } => {
-                Some(json!({ "rope_type": "linear", "factor": factor }))
-            }
-            RopeScaling::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_positions,
-            } => Some(json!({
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low_freq_factor,
-                "high_freq_factor": high_freq_factor,
-                "original_max_position_embeddings": original_positions,
-            })),
-        };
         let Some(map) = value.as_object_mut() else {
             return Vec::new();
         };
-        if let Some(scaling) = scaling {
+        if let Some(scaling) = rope::scaling_json(&self.rope_scaling) {
             map.insert("rope_scaling".to_owned(), scaling);
+        }
+        if let RopeScaling::LongRope {
+            stretched_positions,
+            ..
+        } = self.rope_scaling
+        {
+            map.insert(
+                "max_position_embeddings".to_owned(),
+                json!(stretched_positions),
+            );
+            map.insert(
+                "original_max_position_embeddings".to_owned(),
+                json!(self.max_positions),
+            );
         }
         if architecture != Architecture::Llama {
             map.insert("sliding_window".to_owned(), json!(family.window));
@@ -442,7 +365,7 @@ mod tests {
             ),
             (
                 "\"model_type\": \"llama\"",
-                "\"rope_scaling\": {\"rope_type\": \"longrope\"}, \"model_type\": \"llama\"",
+                "\"rope_scaling\": {\"rope_type\": \"spiral\"}, \"model_type\": \"llama\"",
             ),
             ("\"rms_norm_eps\": 0.00001", "\"rms_norm_eps\": 0"),
             ("\"rms_norm_eps\": 1e-5", "\"rms_norm_eps\": 0"),

@@ -95,7 +95,7 @@ impl Decoder {
             true => None,
             false => Some(matrix("lm_head.weight", vocab)?),
         };
-        let table = |theta: f64, scaling: RopeScaling| {
+        let table = |theta: f64, scaling: &RopeScaling| {
             RopeTable::new(config.head_dim, theta, config.max_positions, scaling)
         };
         let mut layers = Vec::with_capacity(config.layers);
@@ -134,11 +134,11 @@ impl Decoder {
             layers,
             norm: vector("model.norm.weight", config.d_model, offset)?,
             head,
-            rope: table(config.rope_theta, config.rope_scaling),
+            rope: table(config.rope_theta, &config.rope_scaling),
             local_rope: config
                 .family
                 .local_rope_theta
-                .map(|theta| table(theta, RopeScaling::None)),
+                .map(|theta| table(theta, &RopeScaling::None)),
             config: config.clone(),
         })
     }
@@ -187,81 +187,108 @@ impl Decoder {
         lora: Option<&Lora>,
         rows: Option<&[usize]>,
     ) -> Tensor<2> {
+        let mut x = self.embed(ids);
+        for index in 0..self.layers.len() {
+            x = self.block(index, x, positions, &mut attend, lora, rows);
+        }
+        self.finish(x, lora)
+    }
+
+    /// What the first block takes, `[tokens, d_model]`.
+    pub(crate) fn embed(&self, ids: &[u32]) -> Tensor<2> {
+        let x = self.embedding.rows(ids);
+        match self.config.embedding_scale() {
+            1.0 => x,
+            scale => x.mul_scalar(scale),
+        }
+    }
+
+    /// One block: `[tokens, d_model]` to the same, of the last block only those of `rows`. `index`
+    /// is below the number of blocks.
+    pub(crate) fn block(
+        &self,
+        index: usize,
+        x: Tensor<2>,
+        positions: &[u32],
+        attend: &mut impl Attend,
+        lora: Option<&Lora>,
+        rows: Option<&[usize]>,
+    ) -> Tensor<2> {
         let config = &self.config;
         let eps = config.norm_eps as f32;
-        let tokens = ids.len();
-        let mut x = self.embedding.rows(ids);
-        if config.embedding_scale() != 1.0 {
-            x = x.mul_scalar(config.embedding_scale());
-        }
-        for (index, layer) in self.layers.iter().enumerate() {
-            let project = |x: Tensor<2>, target: Target| {
-                let weight = &layer.weights[target as usize];
-                let factors = lora.and_then(|lora| lora.factors(index, target));
-                let x = match factors {
-                    Some(factors) if target.scales_input() => times_columns(x, factors),
-                    _ => x,
-                };
-                let out =
-                    match lora.and_then(|lora| lora.pair(index, target).map(|pair| (lora, pair))) {
-                        Some((lora, pair)) => lora.apply(x, weight, pair, index, target),
-                        None => weight.forward(x),
-                    };
-                let out = match &layer.biases[target as usize] {
-                    Some(bias) => out + bias.clone().unsqueeze::<2>(),
-                    None => out,
-                };
-                match factors {
-                    Some(factors) if !target.scales_input() => times_columns(out, factors),
-                    _ => out,
-                }
+        let tokens = x.dims()[0];
+        let layer = &self.layers[index];
+        let project = |x: Tensor<2>, target: Target| {
+            let weight = &layer.weights[target as usize];
+            let factors = lora.and_then(|lora| lora.factors(index, target));
+            let x = match factors {
+                Some(factors) if target.scales_input() => times_columns(x, factors),
+                _ => x,
             };
-            let norm = |x: Tensor<2>, norm: Norm| {
-                let own = lora.and_then(|lora| lora.norm(index, norm));
-                match own.as_ref().or(layer.norms[norm as usize].as_ref()) {
-                    Some(weight) => ops::rms_norm(x, weight, eps),
-                    None => x,
-                }
+            let out = match lora.and_then(|lora| lora.pair(index, target).map(|pair| (lora, pair)))
+            {
+                Some((lora, pair)) => lora.apply(x, weight, pair, index, target),
+                None => weight.forward(x),
             };
-            // Where queries and keys are normalised, each head is a row.
-            let by_head = |x: Tensor<2>, n: usize, which: Norm| {
-                let rows = x.reshape([tokens * n, config.head_dim]);
-                norm(rows, which).reshape([tokens, n, config.head_dim])
+            let out = match &layer.biases[target as usize] {
+                Some(bias) => out + bias.clone().unsqueeze::<2>(),
+                None => out,
             };
-            let heads = |x: Tensor<2>, n: usize| x.reshape([tokens, n, config.head_dim]);
-            let normed = norm(x.clone(), Norm::AttentionIn);
-            let q = project(normed.clone(), Target::Q);
-            let k = project(normed.clone(), Target::K);
-            let v = heads(project(normed, Target::V), config.kv_heads);
-            let q = ops::rope(
-                by_head(q, config.heads, Norm::Query),
-                self.rope(index),
-                positions,
-            );
-            let k = ops::rope(
-                by_head(k, config.kv_heads, Norm::Key),
-                self.rope(index),
-                positions,
-            );
-            let mixed = attend
-                .attend(index, config.attention_rule(index), q, k, v)
-                .reshape([tokens, config.heads * config.head_dim]);
-            // After the last attention only the rows that are asked for matter.
-            let last = index + 1 == self.layers.len();
-            let (mixed, residual) = match rows {
-                Some(rows) if last && rows.len() < tokens => {
-                    (pick_rows(mixed, rows), pick_rows(x, rows))
-                }
-                _ => (mixed, x),
-            };
-            x = residual + norm(project(mixed, Target::O), Norm::AttentionOut);
-            let normed = norm(x.clone(), Norm::FfnIn);
-            let gate = project(normed.clone(), Target::Gate);
-            let up = project(normed, Target::Up);
-            let active = ops::gated(gate, up, config.activation());
-            x = x + norm(project(active, Target::Down), Norm::FfnOut);
-        }
+            match factors {
+                Some(factors) if !target.scales_input() => times_columns(out, factors),
+                _ => out,
+            }
+        };
+        let norm = |x: Tensor<2>, norm: Norm| {
+            let own = lora.and_then(|lora| lora.norm(index, norm));
+            match own.as_ref().or(layer.norms[norm as usize].as_ref()) {
+                Some(weight) => ops::rms_norm(x, weight, eps),
+                None => x,
+            }
+        };
+        // Where queries and keys are normalised, each head is a row.
+        let by_head = |x: Tensor<2>, n: usize, which: Norm| {
+            let rows = x.reshape([tokens * n, config.head_dim]);
+            norm(rows, which).reshape([tokens, n, config.head_dim])
+        };
+        let heads = |x: Tensor<2>, n: usize| x.reshape([tokens, n, config.head_dim]);
+        let normed = norm(x.clone(), Norm::AttentionIn);
+        let q = project(normed.clone(), Target::Q);
+        let k = project(normed.clone(), Target::K);
+        let v = heads(project(normed, Target::V), config.kv_heads);
+        let q = ops::rope(
+            by_head(q, config.heads, Norm::Query),
+            self.rope(index),
+            positions,
+        );
+        let k = ops::rope(
+            by_head(k, config.kv_heads, Norm::Key),
+            self.rope(index),
+            positions,
+        );
+        let mixed = attend
+            .attend(index, config.attention_rule(index), q, k, v)
+            .reshape([tokens, config.heads * config.head_dim]);
+        // After the last attention only the rows that are asked for matter.
+        let last = index + 1 == self.layers.len();
+        let (mixed, residual) = match rows {
+            Some(rows) if last && rows.len() < tokens => {
+                (pick_rows(mixed, rows), pick_rows(x, rows))
+            }
+            _ => (mixed, x),
+        };
+        let x = residual + norm(project(mixed, Target::O), Norm::AttentionOut);
+        let normed = norm(x.clone(), Norm::FfnIn);
+        let gate = project(normed.clone(), Target::Gate);
+        let up = project(normed, Target::Up);
+        let active = ops::gated(gate, up, config.activation());
+        x + norm(project(active, Target::Down), Norm::FfnOut)
+    }
+
+    /// Final hidden states of the last block's output.
+    pub(crate) fn finish(&self, x: Tensor<2>, lora: Option<&Lora>) -> Tensor<2> {
         let own = lora.and_then(Lora::last_norm);
+        let eps = self.config.norm_eps as f32;
         ops::rms_norm(x, own.as_ref().unwrap_or(&self.norm), eps)
     }
 

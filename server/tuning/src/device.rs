@@ -1,5 +1,8 @@
 //! Devices, threads, and the fingerprint of everything the bits depend on.
 
+mod check;
+mod gpu;
+
 use std::sync::{Arc, Mutex, OnceLock};
 
 use burn::tensor::Device;
@@ -14,50 +17,76 @@ use crate::{Model, Numerics, TuningError, kernels};
 pub enum DeviceKind {
     /// The processor; always there, same bits every time.
     Cpu,
-    /// A GPU through WebGPU shaders (feature `wgpu`).
+    /// A GPU, or software that plays one, through WebGPU shaders (feature `wgpu`).
     Wgpu,
+    /// A GPU through Vulkan and SPIR-V (feature `vulkan`).
+    Vulkan,
+    /// An NVIDIA GPU through CUDA (feature `cuda`).
+    Cuda,
 }
 
 impl DeviceKind {
     /// Which kind a device is.
     pub fn of(device: &Device) -> Self {
-        if device.clone().without_autodiff() == cpu() {
-            Self::Cpu
-        } else {
-            Self::Wgpu
+        let device = device.clone().without_autodiff();
+        match device.as_dispatch() {
+            #[cfg(feature = "vulkan")]
+            burn::backend::DispatchDevice::Cube(burn::backend::CubeDevice::Wgpu(device))
+                if device.backend == burn::backend::WgpuBackend::Vulkan =>
+            {
+                Self::Vulkan
+            }
+            #[cfg(feature = "wgpu")]
+            burn::backend::DispatchDevice::Cube(burn::backend::CubeDevice::Wgpu(_)) => Self::Wgpu,
+            #[cfg(feature = "cuda")]
+            burn::backend::DispatchDevice::Cube(burn::backend::CubeDevice::Cuda(_)) => Self::Cuda,
+            _ => Self::Cpu,
+        }
+    }
+
+    /// The word for it on the command line and in experiments.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Cuda => "cuda",
         }
     }
 }
+
+/// What [`device`] takes.
+pub const DEVICES: [&str; 5] = ["auto", "cpu", "wgpu", "vulkan", "cuda"];
 
 fn cpu() -> Device {
     Device::flex()
 }
 
-/// The device that `spec` names: `cpu`, `wgpu`, or `auto` (which is the CPU: its bits repeat).
+/// The device that `spec` names, one of [`DEVICES`]. `auto` is the best card that this build and
+/// this machine have, else the CPU. A device other than the CPU first computes the operations of
+/// a training step beside the CPU, and is refused when a result differs by more than 1e-3 of its
+/// size.
 ///
 /// # Errors
-/// [`TuningError::Device`] for an unknown word, or for `wgpu` in a build without that feature.
+/// [`TuningError::Device`] for an unknown word, for a device that this build (the error names the
+/// feature) or this machine does not have, and for one that fails the self-check.
 pub fn device(spec: &str) -> Result<Device, TuningError> {
     match spec {
-        "auto" | "cpu" => Ok(cpu()),
-        "wgpu" => wgpu(),
+        "auto" => Ok(gpu::best().unwrap_or_else(cpu)),
+        "cpu" => Ok(cpu()),
+        "wgpu" => gpu::open(DeviceKind::Wgpu),
+        "vulkan" => gpu::open(DeviceKind::Vulkan),
+        "cuda" => gpu::open(DeviceKind::Cuda),
         other => Err(TuningError::Device(format!(
-            "{other:?} is none of auto, cpu, wgpu"
+            "{other:?} is none of {}",
+            DEVICES.join(", ")
         ))),
     }
 }
 
-#[cfg(feature = "wgpu")]
-fn wgpu() -> Result<Device, TuningError> {
-    Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Result<Device, TuningError> {
-    Err(TuningError::Device(
-        "this build has no wgpu; build with --features wgpu".to_owned(),
-    ))
-}
+/// Counts the changes to the order of sums: results of two revisions may differ in their bits.
+/// 2: a beginning that the examples of a batch share is computed once.
+const REVISION: u32 = 2;
 
 /// One line that names everything the bits of a result depend on besides its inputs: engine
 /// version, device, numeric mode and, in fast mode, kernel.
@@ -66,13 +95,13 @@ pub fn fingerprint(model: &Model) -> String {
     match DeviceKind::of(model.device()) {
         // The kernels' instruction set is left out on purpose: in exact mode all give one result.
         DeviceKind::Cpu if model.numerics() == Numerics::Exact => {
-            format!("fedseal-tuning/{version} cpu exact")
+            format!("fedseal-tuning/{version}+{REVISION} cpu exact")
         }
         DeviceKind::Cpu => {
             let kernel = kernels::gemm::pairs::kernel_name();
-            format!("fedseal-tuning/{version} cpu fast {kernel}")
+            format!("fedseal-tuning/{version}+{REVISION} cpu fast {kernel}")
         }
-        DeviceKind::Wgpu => format!("fedseal-tuning/{version} wgpu f32"),
+        other => format!("fedseal-tuning/{version}+{REVISION} {} f32", other.name()),
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn parse(bytes: Vec<u8>) -> Result<(GgufSource, Parts), TuningError> 
         return Err(bad(format!("alignment {alignment}")));
     }
     let start = reader.position().next_multiple_of(alignment);
+    check_places(&index, bytes.len().saturating_sub(start))?;
     let source_config = config(&metadata, index.contains_key("output.weight"))?;
     if index.contains_key("rope_freqs.weight") {
         return Err(TuningError::Unsupported("GGUF: rope_freqs".to_owned()));
@@ -82,6 +83,28 @@ pub(crate) fn parse(bytes: Vec<u8>) -> Result<(GgufSource, Parts), TuningError> 
         },
         parts,
     ))
+}
+
+/// An error unless every tensor lies in the `length` bytes of the data and none in another: files
+/// whose tensors share bytes could ask for any multiple of their size in memory.
+fn check_places(index: &BTreeMap<String, TensorInfo>, length: usize) -> Result<(), TuningError> {
+    let mut places = Vec::with_capacity(index.len());
+    for (name, info) in index {
+        let end = info.offset.checked_add(info.length);
+        let end = end
+            .filter(|end| *end <= length)
+            .ok_or_else(|| bad(format!("tensor {name} is cut off")))?;
+        places.push((info.offset, end, name));
+    }
+    places.sort_unstable();
+    for pair in places.windows(2) {
+        if let [(_, end, first), (start, _, second)] = pair
+            && start < end
+        {
+            return Err(bad(format!("tensors {first} and {second} overlap")));
+        }
+    }
+    Ok(())
 }
 
 /// The tensors of a GGUF file under their Hugging Face names.

@@ -109,6 +109,15 @@ impl Lora {
         self.layers.get(layer)?.pairs[target as usize].as_ref()
     }
 
+    /// The lowest block that the adapter is part of; `None` when it is part of none.
+    pub(crate) fn lowest_layer(&self) -> Option<usize> {
+        self.layers.iter().position(|parts| {
+            parts.pairs.iter().any(Option::is_some)
+                || parts.factors.iter().any(Option::is_some)
+                || parts.norms.iter().any(Option::is_some)
+        })
+    }
+
     /// Factors of a matrix's outputs, or of its inputs where [`Target::scales_input`].
     pub(crate) fn factors(&self, layer: usize, target: Target) -> Option<&Tensor<1>> {
         self.layers.get(layer)?.factors[target as usize].as_ref()

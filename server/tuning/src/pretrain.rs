@@ -191,7 +191,7 @@ pub fn pretrain(
             model.head_dim,
             model.rope_theta,
             model.max_positions,
-            model.rope_scaling,
+            &model.rope_scaling,
         ),
         config: model,
         device: device.clone().without_autodiff(),
@@ -228,6 +228,7 @@ pub fn pretrain(
             loss,
             tokens,
             computed: tokens,
+            learning_rate: rate,
         };
         if progress(event).is_break() {
             return Err(TuningError::Stopped { steps: step + 1 });

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Conversation, Message, Model, Role, Tokens, TuningError, device,
+    gradient::{Packed, parts},
     kernels::loss,
     lora::{Lora, to_host},
     ops::Segments,
-    train::{Packed, parts},
 };
 
 /// Log-probability of one answer.

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Adapter, Conversation, Example, Model, StepEvent, Tokens, TrainConfig, Trained, TuningError,
-    device,
+    Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
+    Trained, TuningError, device,
+    gradient::{BatchGradients, gradients},
     optimizer::{AdamW, clip_norm},
     rng::Stream,
-    train::{BatchGradients, gradients},
 };
 
 /// Something to learn from: it becomes tokens, of which the response's count.
@@ -44,6 +44,9 @@ pub struct Trainer<'a, T> {
     start: Adapter,
     adapter: Adapter,
     adam: AdamW,
+    /// What the proximal term pulls to, when it is not the start.
+    anchor: Option<Adapter>,
+    control: Option<ControlVariates>,
     data: Batches<'a, T>,
     losses: Vec<f32>,
     tokens: u64,
@@ -88,18 +91,44 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             start: start.clone(),
             adapter: start.clone(),
             adam: AdamW::new(config.adam()),
+            anchor: None,
+            control: None,
             data: Batches::new(examples),
             losses: Vec::with_capacity(config.steps),
             tokens: 0,
         })
     }
 
+    /// The proximal term pulls to `anchor` instead of to the start: Lisa's, whose start is the
+    /// last iterate of one state and whose anchor may be that of the other (Huang et al. 2024).
+    ///
+    /// # Errors
+    /// [`TuningError::Adapter`] when it has another shape than the start.
+    pub fn with_anchor(mut self, anchor: Adapter) -> Result<Self, TuningError> {
+        if !anchor.same_shape(&self.start) {
+            return Err(TuningError::Adapter(
+                "the proximal term's adapter has another shape than the start".to_owned(),
+            ));
+        }
+        self.anchor = Some(anchor);
+        Ok(self)
+    }
+
+    /// Corrects every step by SCAFFOLD's control variates.
+    ///
+    /// # Errors
+    /// [`TuningError::Adapter`] when one has another shape than the start.
+    pub fn with_control(mut self, control: ControlVariates) -> Result<Self, TuningError> {
+        control.check(&self.start)?;
+        self.control = Some(control);
+        Ok(self)
+    }
+
     /// Goes on from a checkpoint that was made with the same model, start, examples and
     /// configuration.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`TuningError::Format`] when the bytes are not a whole checkpoint,
-    /// [`TuningError::Config`] when it was made from something else.
+    /// As [`new`](Self::new) and [`go_on_from`](Self::go_on_from).
     pub fn resume(
         model: &'a Model,
         start: &Adapter,
@@ -107,7 +136,17 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         config: &TrainConfig,
         checkpoint: &[u8],
     ) -> Result<Self, TuningError> {
-        let mut trainer = Self::new(model, start, examples, config)?;
+        Self::new(model, start, examples, config)?.go_on_from(checkpoint)
+    }
+
+    /// Goes on from a checkpoint that was made with the same inputs, anchor and control variates
+    /// included.
+    ///
+    /// # Errors
+    /// [`TuningError::Format`] when the bytes are not a whole checkpoint, [`TuningError::Config`]
+    /// when it was made from something else.
+    pub fn go_on_from(mut self, checkpoint: &[u8]) -> Result<Self, TuningError> {
+        let config = self.config.clone();
         let broken = |what: &str| TuningError::Format(format!("checkpoint: {what}"));
         let (body, digest) = checkpoint
             .split_last_chunk::<32>()
@@ -125,7 +164,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         if head.format != FORMAT {
             return Err(broken(&format!("format {:?}", head.format)));
         }
-        if head.inputs != trainer.inputs()? {
+        if head.inputs != self.inputs()? {
             return Err(TuningError::Config(
                 "the checkpoint was made from another model, start, configuration or other data"
                     .to_owned(),
@@ -147,9 +186,9 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             return Err(broken("incomplete"));
         };
         let fits = |other: &Adapter| {
-            other.tensors.len() == start.tensors.len()
+            other.tensors.len() == self.start.tensors.len()
                 && other.tensors.iter().all(|(name, tensor)| {
-                    start
+                    self.start
                         .tensors
                         .get(name)
                         .is_some_and(|own| own.shape == tensor.shape)
@@ -164,15 +203,14 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             for ((name, first), (_, second)) in first.tensors.into_iter().zip(second.tensors) {
                 moments.insert(name, (first.data, second.data));
             }
-            trainer.adam = AdamW::resume(config.adam(), step, moments);
+            self.adam = AdamW::resume(config.adam(), step, moments);
         }
-        trainer.adapter = adapter;
-        trainer.losses = head.losses;
-        trainer.tokens = head.tokens;
-        trainer
-            .data
-            .skip(config, trainer.losses.len() * config.batch_size);
-        Ok(trainer)
+        self.adapter = adapter;
+        self.losses = head.losses;
+        self.tokens = head.tokens;
+        self.data
+            .skip(&config, self.losses.len() * config.step_examples());
+        Ok(self)
     }
 
     /// Steps that were taken.
@@ -201,22 +239,21 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             loss,
             sums: mut gradients,
             computed,
-        } = device::run(|| gradients(model, &self.adapter, &batch, config.seed, step as u64))?;
+        } = device::run(|| gradients(model, &self.adapter, &batch, config, step as u64))?;
         if config.proximal_mu > 0.0 {
-            add_proximal(
-                &mut gradients,
-                &self.adapter,
-                &self.start,
-                config.proximal_mu,
-            );
+            let anchor = self.anchor.as_ref().unwrap_or(&self.start);
+            add_proximal(&mut gradients, &self.adapter, anchor, config.proximal_mu);
         }
         clip_norm(&mut gradients, config.clip_norm)?;
         self.adam.next_step();
+        let rate = config.rate(step);
         for (name, tensor) in &mut self.adapter.tensors {
             if let Some(gradient) = gradients.get(name) {
-                let rate = config.learning_rate;
                 self.adam
                     .update(name, &mut tensor.data, gradient, rate, true);
+            }
+            if let Some(control) = &self.control {
+                control.correct(name, &mut tensor.data, rate);
             }
         }
         self.losses.push(loss);
@@ -227,6 +264,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             loss,
             tokens,
             computed,
+            learning_rate: rate,
         }))
     }
 
@@ -290,6 +328,18 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         hasher.update(crate::fingerprint(self.model));
         hasher.update(self.model.digest());
         hasher.update(self.start.digest());
+        // Marks keep an anchor and a control variate apart, and what has neither as it was.
+        let control = self.control.as_ref();
+        for (mark, adapter) in [
+            (b"anchor", self.anchor.as_ref()),
+            (b"server", control.map(|control| &control.server)),
+            (b"client", control.map(|control| &control.client)),
+        ] {
+            if let Some(adapter) = adapter {
+                hasher.update(mark);
+                hasher.update(adapter.digest());
+            }
+        }
         hasher.update(serde_json::to_vec(&self.config).map_err(json)?);
         for example in self.data.examples {
             hasher.update(serde_json::to_vec(example).map_err(json)?);
@@ -361,8 +411,9 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         model: &Model,
         config: &TrainConfig,
     ) -> Result<Vec<Tokens>, TuningError> {
-        let mut batch = Vec::with_capacity(config.batch_size);
-        while batch.len() < config.batch_size {
+        let wanted = config.step_examples();
+        let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
+        while batch.len() < wanted {
             if self.next == self.order.len() {
                 self.shuffle(config.seed);
             }

@@ -60,7 +60,10 @@ fn assert_close(name: &str, ours: &[f32], real: &[f32]) {
 #[test]
 fn every_architecture_has_the_logits_of_transformers() {
     let expected = expected();
-    assert_eq!(expected.models.len(), Architecture::ALL.len());
+    for architecture in Architecture::ALL {
+        let known = |name: &String| load(name).config().family.architecture == architecture;
+        assert!(expected.models.keys().any(known), "{architecture:?}");
+    }
     for (name, case) in &expected.models {
         let model = load(name);
         let ids = model.encode_prompt(&expected.prompt).unwrap();
@@ -136,6 +139,22 @@ fn every_architecture_trains_as_with_peft() {
             );
         }
     }
+}
+
+/// A text beyond the original length would need the long factors for all of its tokens.
+#[test]
+fn longrope_refuses_what_it_does_not_stretch() {
+    let model = load("longrope");
+    assert_eq!(model.config().max_positions, 100);
+    assert!(next_logits(&model, None, &[5; 100]).is_ok());
+    let error = next_logits(&model, None, &[5; 101])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("101 tokens, the model takes 100"), "{error}");
+    // Saved and read again it is the same model.
+    let text = model.config().to_json(None);
+    assert_eq!(&ModelConfig::from_json(&text).unwrap(), model.config());
+    assert!(String::from_utf8(text).unwrap().contains("long_factor"));
 }
 
 #[test]

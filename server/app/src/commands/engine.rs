@@ -22,7 +22,7 @@ pub struct ModelChoice {
     /// The text around a prompt: the model's own template, chat-ml or alpaca.
     #[arg(long, default_value = "model")]
     template: TemplateName,
-    /// auto, cpu or wgpu.
+    /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// How products are computed on the CPU: exact gives the same bits everywhere; fast multiplies

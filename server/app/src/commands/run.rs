@@ -29,7 +29,8 @@ pub struct Run {
     /// Run so many seeds, each in a folder of its own below DIR; print mean and spread.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
-    /// auto, cpu or wgpu, instead of what the experiment says.
+    /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda, instead of what the
+    /// experiment says.
     #[arg(long)]
     device: Option<String>,
     /// Threads of the CPU device; 0: all cores.

@@ -361,7 +361,7 @@ pub struct AdmissionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// `auto`, `cpu` or `wgpu`.
+    /// `auto` (the best card, else the CPU), `cpu`, `wgpu`, `vulkan` or `cuda`.
     pub device: String,
     /// `exact` (the same bits on every processor) or `fast` (bf16 products; the bits depend on
     /// the processor's kernel). Part of the engine's name in every attestation.

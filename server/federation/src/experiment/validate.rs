@@ -366,7 +366,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         "run.device",
         "device",
         &e.run.device,
-        &["auto", "cpu", "wgpu"],
+        &fedseal_tuning::DEVICES,
     )?;
     one_of(
         at,

@@ -101,3 +101,29 @@ fn hostile_headers_are_errors() {
         assert!(parse(bytes).is_err());
     }
 }
+
+#[test]
+fn tensors_that_share_bytes_are_refused() {
+    let index = |places: &[(usize, usize)]| -> BTreeMap<String, TensorInfo> {
+        let info = |(offset, length): (usize, usize)| TensorInfo {
+            shape: vec![length / 4],
+            kind: blocks::BlockType::F32,
+            offset,
+            length,
+        };
+        (0..)
+            .map(|n: u32| format!("t{n}"))
+            .zip(places.iter().map(|place| info(*place)))
+            .collect()
+    };
+    assert!(check_places(&index(&[(32, 32), (0, 32), (64, 0), (64, 8)]), 72).is_ok());
+    for (places, problem) in [
+        (&[(0, 32), (0, 32)][..], "t0 and t1 overlap"),
+        (&[(32, 32), (0, 33)], "t1 and t0 overlap"),
+        (&[(0, 32), (64, 9)], "t1 is cut off"),
+        (&[(usize::MAX, 32)], "t0 is cut off"),
+    ] {
+        let error = check_places(&index(places), 72).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

@@ -10,6 +10,7 @@ mod gated;
 mod loss;
 mod norm;
 mod rope;
+mod rope_scaling;
 
 pub use attention::{Rule, Segments, attention};
 pub(crate) use frozen::Panels;
@@ -18,7 +19,9 @@ pub use gated::{Activation, gated};
 pub use loss::cross_entropy;
 pub(crate) use loss::soft_cap;
 pub use norm::rms_norm;
-pub use rope::{RopeScaling, RopeTable, rope};
+pub use rope::{RopeTable, rope};
+pub use rope_scaling::RopeScaling;
+pub(crate) use rope_scaling::{longrope_magnitude, yarn_magnitude};
 
 #[cfg(test)]
 mod tests;

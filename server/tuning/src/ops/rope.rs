@@ -17,58 +17,8 @@ use burn::{
     tensor::{Tensor, TensorData},
 };
 
-use super::cpu;
+use super::{RopeScaling, cpu};
 use crate::kernels::rope as kernel;
-
-/// How a checkpoint stretches its positions beyond the trained length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum RopeScaling {
-    /// Positions as they are.
-    #[default]
-    None,
-    /// Every frequency divided by `factor` (`rope_type` "linear").
-    Linear {
-        /// How many times longer the context became.
-        factor: f64,
-    },
-    /// Frequencies scaled by wavelength (`rope_type` "llama3").
-    Llama3 {
-        /// How many times longer the context became.
-        factor: f64,
-        /// `low_freq_factor` of the configuration.
-        low_freq_factor: f64,
-        /// `high_freq_factor` of the configuration.
-        high_freq_factor: f64,
-        /// `original_max_position_embeddings` of the configuration.
-        original_positions: f64,
-    },
-}
-
-impl RopeScaling {
-    fn apply(self, frequency: f64) -> f64 {
-        match self {
-            Self::None => frequency,
-            Self::Linear { factor } => frequency / factor,
-            Self::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_positions,
-            } => {
-                let wavelength = 2.0 * std::f64::consts::PI / frequency;
-                if wavelength < original_positions / high_freq_factor {
-                    frequency
-                } else if wavelength > original_positions / low_freq_factor {
-                    frequency / factor
-                } else {
-                    let smooth = (original_positions / wavelength - low_freq_factor)
-                        / (high_freq_factor - low_freq_factor);
-                    (1.0 - smooth) * frequency / factor + smooth * frequency
-                }
-            }
-        }
-    }
-}
 
 /// Cosines and sines of every position, made once per model.
 #[derive(Clone, Debug)]
@@ -88,27 +38,28 @@ impl RopeTable {
     ///
     /// # Panics
     /// When `head_dim` is odd.
-    pub fn new(head_dim: usize, theta: f64, max_positions: usize, scaling: RopeScaling) -> Self {
+    pub fn new(head_dim: usize, theta: f64, max_positions: usize, scaling: &RopeScaling) -> Self {
         assert!(
             head_dim.is_multiple_of(2),
             "rotary embeddings need an even head size"
         );
         let half = head_dim / 2;
         // The frequency is rounded to f32 first, as the reference implementation does.
-        let frequencies: Vec<f64> = (0..half)
-            .map(|i| {
-                let frequency = theta.powf(-(2.0 * i as f64) / head_dim as f64);
-                f64::from(scaling.apply(frequency) as f32)
-            })
+        let frequencies: Vec<f64> = scaling
+            .frequencies(head_dim, theta)
+            .into_iter()
+            .map(|frequency| f64::from(frequency as f32))
             .collect();
+        // There the cosine is rounded to f32 before it is multiplied.
+        let magnitude = scaling.attention_factor() as f32;
         let mut cos = Vec::with_capacity(max_positions * half);
         let mut sin = Vec::with_capacity(max_positions * half);
         for position in 0..max_positions {
             for frequency in &frequencies {
                 // The product too is an f32 there; far positions would differ otherwise.
                 let angle = f64::from((position as f64 * frequency) as f32);
-                cos.push(angle.cos() as f32);
-                sin.push(angle.sin() as f32);
+                cos.push(angle.cos() as f32 * magnitude);
+                sin.push(angle.sin() as f32 * magnitude);
             }
         }
         Self {

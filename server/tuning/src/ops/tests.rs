@@ -126,7 +126,7 @@ fn gated_activations_match() {
 
 #[test]
 fn rotations_match() {
-    let table = RopeTable::new(20, 10_000.0, 50, RopeScaling::None);
+    let table = RopeTable::new(20, 10_000.0, 50, &RopeScaling::None);
     let positions: Vec<u32> = (0..13).map(|i| i * 3).collect();
     compare(
         "rope",

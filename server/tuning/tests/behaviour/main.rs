@@ -1,6 +1,8 @@
 //! What callers rely on: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
+mod steps;
+
 use std::{ops::ControlFlow, path::PathBuf};
 
 use fedseal_tuning::*;

@@ -1,0 +1,177 @@
+//! The self-check: what a device computes beside what the CPU computes.
+//!
+//! Drivers and shader compilers err. One that multiplies wrongly would train wrong adapters
+//! without a word, so a device proves itself on the operations of a training step before it is
+//! used: products, attention with its softmax, reductions, and the gradients of all of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::DeviceKind;
+use crate::{
+    TuningError,
+    lora::to_host,
+    ops::{self, Activation, FrozenWeight, Rule, Segments},
+};
+
+/// Largest difference, as a share of the largest value that the CPU computes. Sums of f32 in
+/// another order differ by some 1e-6 of it, an error of a compiler by the whole.
+const TOLERANCE: f32 = 1e-3;
+
+/// An error when the device computes otherwise than the CPU.
+///
+/// # Errors
+/// [`TuningError::Device`] with the operation and the difference.
+pub(super) fn compare(kind: DeviceKind, device: &Device) -> Result<(), TuningError> {
+    // Drivers panic inside of burn where they fail.
+    let found = catch_unwind(AssertUnwindSafe(|| answers(device)))
+        .map_err(|_| refused(kind, "the driver failed during the self-check"))?
+        .map_err(|error| refused(kind, &error.to_string()))?;
+    for ((name, expected), (_, found)) in answers(&super::cpu())?.iter().zip(&found) {
+        let difference = difference(expected, found);
+        // Not the other way round: NaN must fail.
+        if !(difference <= TOLERANCE) {
+            return Err(refused(
+                kind,
+                &format!(
+                    "{name} differs by {difference:e} of its size, allowed are {TOLERANCE:e}; the \
+                     driver or its shader compiler computes wrongly"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refused(kind: DeviceKind, why: &str) -> TuningError {
+    TuningError::Device(format!(
+        "{} failed the self-check against the CPU: {why}. Use --device cpu, or update the driver",
+        kind.name()
+    ))
+}
+
+/// The largest difference as a share of the largest expected value; NaN where there is one.
+fn difference(expected: &[f32], found: &[f32]) -> f32 {
+    if expected.len() != found.len() {
+        return f32::INFINITY;
+    }
+    let size = expected.iter().fold(1e-6f32, |size, x| size.max(x.abs()));
+    let mut largest = 0.0f32;
+    for (expected, found) in expected.iter().zip(found) {
+        let difference = (expected - found).abs() / size;
+        if difference.is_nan() {
+            return f32::NAN;
+        }
+        largest = largest.max(difference);
+    }
+    largest
+}
+
+/// Values in -0.5..0.5 that look like noise and are the same everywhere.
+fn noise(count: usize, seed: u32) -> Vec<f32> {
+    (0..count as u32)
+        .map(|i| {
+            let x = (i ^ seed.wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
+            let x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
+            ((x ^ (x >> 16)) >> 8) as f32 / (1u32 << 24) as f32 - 0.5
+        })
+        .collect()
+}
+
+/// Every operation's values on this device, by name.
+fn answers(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TuningError> {
+    /// Tokens, width, output width: the product that software Vulkan got wrong (SPIR-V).
+    const SHAPE: [usize; 3] = [256, 576, 1536];
+    /// Heads, heads of keys and values, width of a head.
+    const HEADS: [usize; 3] = [6, 2, 64];
+    let [tokens, width, out] = SHAPE;
+    let [heads, kv_heads, head_dim] = HEADS;
+    let device = device.clone().without_autodiff();
+    let tracked = device.clone().autodiff();
+    let leaf = |values: Vec<f32>, shape: [usize; 2]| {
+        Tensor::<2>::from_data(TensorData::new(values, shape), &tracked).require_grad()
+    };
+    let heads_of = |x: Tensor<2>, heads: usize| x.reshape([tokens, heads, head_dim]);
+    let frozen = |out: usize, inner: usize, seed: u32| {
+        FrozenWeight::new(noise(out * inner, seed), out, inner, &device)
+    };
+
+    let x = leaf(noise(tokens * width, 1), [tokens, width]);
+    let norm = Tensor::<1>::from_data(TensorData::new(noise(width, 2), [width]), &device);
+    let normed = ops::rms_norm(x.clone(), &norm, 1e-5);
+    let product = frozen(out, width, 3).forward(normed.clone());
+    let q = frozen(heads * head_dim, width, 4).forward(normed.clone());
+    let k = leaf(
+        noise(tokens * kv_heads * head_dim, 5),
+        [tokens, kv_heads * head_dim],
+    );
+    let v = leaf(
+        noise(tokens * kv_heads * head_dim, 6),
+        [tokens, kv_heads * head_dim],
+    );
+    let segments = Segments::from_lengths([100, 156]);
+    let rule = Rule::of_dim(head_dim);
+    let mixed = ops::attention(
+        heads_of(q, heads),
+        heads_of(k.clone(), kv_heads),
+        heads_of(v.clone(), kv_heads),
+        &segments,
+        rule,
+    )
+    .reshape([tokens, heads * head_dim]);
+    let active = ops::gated(product.clone(), product.clone(), Activation::Silu);
+    let hidden = frozen(width, out, 7).forward(active)
+        + frozen(width, heads * head_dim, 8).forward(mixed.clone());
+    let targets: Vec<u32> = (0..tokens as u32).map(|i| i * 7 % 1000).collect();
+    let loss = ops::cross_entropy(hidden, &frozen(1000, width, 9), None, &targets);
+
+    let mut list = vec![
+        ("a product of 256 x 576 x 1536", to_host(product.inner())?),
+        ("attention", to_host(mixed.inner())?),
+        ("a reduction", to_host(normed.inner().sum())?),
+        ("the loss", to_host(loss.clone().inner())?),
+    ];
+    let mut gradients = loss.backward();
+    for (name, leaf) in [
+        ("the gradient of the input", x),
+        ("the gradient of the keys", k),
+        ("the gradient of the values", v),
+    ] {
+        let gradient = leaf
+            .grad_remove(&mut gradients)
+            .ok_or_else(|| TuningError::Device(format!("{name} is missing")))?;
+        list.push((name, to_host(gradient)?));
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_passes_its_own_check() {
+        compare(DeviceKind::Cpu, &super::super::cpu()).unwrap();
+    }
+
+    #[test]
+    fn the_check_exercises_values_of_a_sensible_size() {
+        for (name, values) in answers(&super::super::cpu()).unwrap() {
+            let largest = values.iter().fold(0.0f32, |size, x| size.max(x.abs()));
+            assert!(largest > 1e-5 && largest.is_finite(), "{name}: {largest}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_measured_against_the_largest_value_and_nan_is_one() {
+        assert_eq!(difference(&[1.0, -4.0], &[1.0, -3.0]), 0.25);
+        assert!(difference(&[1.0], &[f32::NAN]).is_nan());
+        assert_eq!(difference(&[1.0], &[]), f32::INFINITY);
+        assert!(
+            refused(DeviceKind::Vulkan, "x")
+                .to_string()
+                .contains("vulkan failed the self-check")
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Devices besides the CPU: which of them a build has, which of them a machine has.
+
+use burn::tensor::Device;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use burn::tensor::DeviceType;
+
+use super::{DeviceKind, check};
+use crate::TuningError;
+
+/// Opens a device and has it compute the self-check.
+///
+/// # Errors
+/// [`TuningError::Device`] when this build or this machine does not have it, or when it computes
+/// wrongly.
+pub(super) fn open(kind: DeviceKind) -> Result<Device, TuningError> {
+    let device = match kind {
+        DeviceKind::Cpu => return Ok(super::cpu()),
+        DeviceKind::Wgpu => wgpu(),
+        DeviceKind::Vulkan => vulkan(),
+        DeviceKind::Cuda => cuda(),
+    }?;
+    check::compare(kind, &device)?;
+    Ok(device)
+}
+
+/// The best real card that computes rightly. Software that only plays a card is slower than our
+/// own kernels, so it is never chosen unasked.
+pub(super) fn best() -> Option<Device> {
+    [DeviceKind::Cuda, DeviceKind::Vulkan, DeviceKind::Wgpu]
+        .into_iter()
+        .filter(|kind| has_card(*kind))
+        .find_map(|kind| open(kind).ok())
+}
+
+/// Whether this build and this machine have a card that is no software.
+fn has_card(kind: DeviceKind) -> bool {
+    match kind {
+        #[cfg(feature = "wgpu")]
+        DeviceKind::Wgpu => card(DeviceType::Wgpu).is_some(),
+        #[cfg(feature = "vulkan")]
+        DeviceKind::Vulkan => card(DeviceType::Vulkan).is_some(),
+        #[cfg(feature = "cuda")]
+        DeviceKind::Cuda => cuda_device().is_some(),
+        _ => false,
+    }
+}
+
+/// A build without the feature.
+#[cfg(not(all(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
+fn not_built(kind: DeviceKind) -> TuningError {
+    let name = kind.name();
+    TuningError::Device(format!(
+        "this build has no {name}: build with `cargo build --features fedseal/{name}`"
+    ))
+}
+
+/// A machine without the device.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn not_here(kind: DeviceKind, hint: &str) -> TuningError {
+    TuningError::Device(format!(
+        "this machine shows no {} device: {hint}",
+        kind.name()
+    ))
+}
+
+/// The first device that is no software.
+#[cfg(feature = "wgpu")]
+fn card(which: DeviceType) -> Option<Device> {
+    use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};
+    let is_card = |device: &Device| match device.as_dispatch() {
+        DispatchDevice::Cube(CubeDevice::Wgpu(device)) => device.kind != WgpuDeviceKind::Cpu,
+        _ => false,
+    };
+    Device::enumerate(which).into_iter().find(is_card)
+}
+
+/// A card, else software Vulkan: slow, but it computes rightly from WGSL.
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device, TuningError> {
+    // Looked for first: a device that is opened without being there ends in a panic.
+    card(DeviceType::Wgpu)
+        .or_else(|| Device::enumerate(DeviceType::Wgpu).into_iter().next())
+        .ok_or_else(|| {
+            not_here(
+                DeviceKind::Wgpu,
+                "install its Vulkan driver (Debian: `apt-get install mesa-vulkan-drivers`, which \
+                 also brings one in software)",
+            )
+        })
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Device, TuningError> {
+    Err(not_built(DeviceKind::Wgpu))
+}
+
+/// Real cards only: Mesa's software Vulkan crashes while it compiles SPIR-V kernels.
+#[cfg(feature = "vulkan")]
+fn vulkan() -> Result<Device, TuningError> {
+    card(DeviceType::Vulkan).ok_or_else(|| {
+        not_here(
+            DeviceKind::Vulkan,
+            "it takes a card and its driver; software Vulkan works through --device wgpu only",
+        )
+    })
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan() -> Result<Device, TuningError> {
+    Err(not_built(DeviceKind::Vulkan))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_device() -> Option<Device> {
+    // Without NVIDIA's libraries even the question panics.
+    std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_iter().next())
+        .ok()
+        .flatten()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, TuningError> {
+    cuda_device()
+        .ok_or_else(|| not_here(DeviceKind::Cuda, "install NVIDIA's driver and CUDA's NVRTC"))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, TuningError> {
+    Err(not_built(DeviceKind::Cuda))
+}
