@@ -1,0 +1,280 @@
+//! Products of integers: `fast` mode with matrices of 4 or 8 bits.
+//!
+//! Rows of `x` are rounded to 8 bits with one scale for each block of the matrix, as llama.cpp
+//! does; a block's products are summed exactly as integers, blocks as f32. Where the processor
+//! has no integer dot products (VNNI), [`available`] is false and the exact product serves.
+
+use super::{Bits, Compact, NR};
+use crate::kernels::{
+    Isa, isa,
+    memory::{Aligned, Shared, words_mut},
+    parallel,
+};
+
+/// Whether this processor, with the instruction set in use, multiplies integers.
+pub fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        return is_x86_feature_detected!("avx512vnni");
+    }
+    false
+}
+
+/// Whether a matrix can be multiplied so.
+pub fn takes(matrix: &Compact) -> bool {
+    available() && matrix.format.has_scales()
+}
+
+/// Rows of 8 bits.
+#[derive(Debug)]
+pub struct ByteRows {
+    /// `[rows][inner]` bytes, four a word.
+    words: Aligned,
+    /// What a byte stands for, `[rows][blocks]`.
+    scales: Vec<f32>,
+    /// Sums of the bytes, `[rows][blocks]`; exact.
+    sums: Vec<f32>,
+    rows: usize,
+    inner: usize,
+    block: usize,
+}
+
+impl ByteRows {
+    /// Rounds a row-major `[rows, inner]`, a scale for each `block` values.
+    ///
+    /// # Panics
+    /// When rows are not whole, or do not consist of whole blocks of words.
+    pub fn new(x: &[f32], inner: usize, block: usize) -> Self {
+        assert!(
+            x.len().is_multiple_of(inner) && inner.is_multiple_of(block) && block.is_multiple_of(4),
+            "whole rows and blocks"
+        );
+        let blocks = x.len() / block;
+        let mut words = Aligned::zeros(x.len() / 4);
+        let (mut scales, mut sums) = (vec![0.0; blocks], vec![0.0; blocks]);
+        let shared = Shared::new(words.as_mut_slice());
+        let (shared_scales, shared_sums) = (Shared::new(&mut scales), Shared::new(&mut sums));
+        parallel::for_ranges(blocks, 4 * block, &|range| {
+            // SAFETY: ranges of blocks do not overlap.
+            let (words, scales, sums) = unsafe {
+                (
+                    shared.slice(range.start * block / 4, range.len() * block / 4),
+                    shared_scales.slice(range.start, range.len()),
+                    shared_sums.slice(range.start, range.len()),
+                )
+            };
+            let x = &x[range.start * block..range.end * block];
+            round(x, block, words_mut(words), scales, sums);
+        });
+        Self {
+            words,
+            scales,
+            sums,
+            rows: x.len() / inner,
+            inner,
+            block,
+        }
+    }
+}
+
+multiversion! {
+    fn round(x: &[f32], block: usize, words: &mut [u32], scales: &mut [f32], sums: &mut [f32]) {
+        let targets = words.chunks_exact_mut(block / 4).zip(scales.iter_mut().zip(sums));
+        for (x, (words, (scale, total))) in x.chunks_exact(block).zip(targets) {
+            let mut most = [0.0f32; 8];
+            for x in x.as_chunks::<8>().0 {
+                for i in 0..8 {
+                    most[i] = most[i].max(x[i].abs());
+                }
+            }
+            let most = most.iter().fold(0.0f32, |a, &b| a.max(b));
+            let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+            let mut sum = 0;
+            for (word, x) in words.iter_mut().zip(x.as_chunks::<4>().0) {
+                let mut bits = 0;
+                for i in 0..4 {
+                    // Adding and taking away 1.5 · 2^23 rounds to the nearest integer.
+                    let q = (x[i] * inverse + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
+                    sum += q;
+                    bits |= (q as u32 & 0xff) << (8 * i);
+                }
+                *word = bits;
+            }
+            (*scale, *total) = (most / 127.0, sum as f32);
+        }
+    }
+}
+
+/// Products of the same rows with several matrices, `[m, out]` each; every element is written.
+///
+/// # Panics
+/// When a matrix [cannot](takes) be multiplied so, and as [`products`](super::products).
+pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
+    let Some((first, _)) = parts.first() else {
+        return;
+    };
+    let block = first.format.block;
+    for (matrix, c) in parts {
+        assert!(takes(matrix), "no integer products");
+        assert!(
+            x.len() == m * matrix.inner && c.len() >= m * matrix.out,
+            "shapes of a product"
+        );
+        assert_eq!(matrix.format.block, block, "blocks of one size");
+    }
+    if m == 0 {
+        return;
+    }
+    let rows = ByteRows::new(x, first.inner, block);
+    let panels: usize = parts.iter().map(|(matrix, _)| matrix.panels()).sum();
+    parallel::for_ranges(panels, m * NR * first.inner / 8, &|range| {
+        let mut start = 0;
+        for (matrix, c) in parts {
+            let end = start + matrix.panels();
+            for panel in range.start.max(start)..range.end.min(end) {
+                // SAFETY: VNNI is there; panels do not overlap, nor do outputs.
+                unsafe { multiply_panel(matrix, &rows, panel - start, *c) };
+            }
+            start = end;
+        }
+    });
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86::multiply_panel;
+
+/// Without VNNI nobody comes here.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn multiply_panel(_: &Compact, _: &ByteRows, _: usize, _: Shared) {
+    unreachable!("no integer products")
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::super::avx512::{head, mask};
+    use super::{Bits, ByteRows, Compact, NR, Shared};
+
+    /// Rows that share a register full of weights.
+    const ROWS: usize = 4;
+
+    /// All rows times a panel.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512 (F, BW, DQ, VL, VNNI); the matrix must have the panel and
+    /// the blocks of the rows; nobody else may touch these columns of C.
+    pub(super) unsafe fn multiply_panel(
+        matrix: &Compact,
+        rows: &ByteRows,
+        panel: usize,
+        c: Shared,
+    ) {
+        for from in (0..rows.rows).step_by(ROWS) {
+            // SAFETY: the caller's promises.
+            unsafe {
+                match (matrix.format.bits, rows.rows - from) {
+                    (Bits::Four { zero }, 1) => tile::<1, true>(matrix, rows, panel, from, zero, c),
+                    (Bits::Four { zero }, 2) => tile::<2, true>(matrix, rows, panel, from, zero, c),
+                    (Bits::Four { zero }, 3) => tile::<3, true>(matrix, rows, panel, from, zero, c),
+                    (Bits::Four { zero }, _) => tile::<4, true>(matrix, rows, panel, from, zero, c),
+                    (_, 1) => tile::<1, false>(matrix, rows, panel, from, 128, c),
+                    (_, 2) => tile::<2, false>(matrix, rows, panel, from, 128, c),
+                    (_, 3) => tile::<3, false>(matrix, rows, panel, from, 128, c),
+                    (_, _) => tile::<4, false>(matrix, rows, panel, from, 128, c),
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    #[allow(clippy::needless_range_loop)]
+    unsafe fn tile<const R: usize, const FOUR: bool>(
+        matrix: &Compact,
+        rows: &ByteRows,
+        panel: usize,
+        from: usize,
+        zero: u8,
+        c: Shared,
+    ) {
+        let format = matrix.format;
+        let (blocks, block) = (matrix.blocks(), format.block);
+        let (scale_words, head_words) = (format.scale_words(), format.head_words());
+        let mut record = matrix.panel(panel).as_ptr();
+        let width = rows.inner / 4;
+        let mut x = rows.words.as_words()[from * width..].as_ptr();
+        let part = from * blocks..(from + R) * blocks;
+        let (scales, byte_sums) = (&rows.scales[part.clone()], &rows.sums[part]);
+        let low = _mm512_set1_epi8(15);
+        let sign = _mm512_set1_epi8(-128);
+        let mut sums = [[_mm512_setzero_ps(); 2]; R];
+        for b in 0..blocks {
+            let mut dots = [[_mm512_setzero_si512(); 2]; R];
+            for row in 0..R {
+                let sum = byte_sums[row * blocks + b] as i32;
+                dots[row] = [_mm512_set1_epi32(-i32::from(zero) * sum); 2];
+            }
+            let mut words = record.wrapping_add(head_words);
+            for _ in 0..block / if FOUR { 8 } else { 4 } {
+                for v in 0..2 {
+                    // SAFETY: the values of a record, and as many bytes of every row.
+                    unsafe {
+                        let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                        if FOUR {
+                            let first = _mm512_and_si512(q, low);
+                            let second = _mm512_and_si512(_mm512_srli_epi32::<4>(q), low);
+                            for row in 0..R {
+                                let at = x.add(row * width).cast::<i32>();
+                                let dot = &mut dots[row][v];
+                                *dot = _mm512_dpbusd_epi32(*dot, first, _mm512_set1_epi32(*at));
+                                let next = _mm512_set1_epi32(*at.add(1));
+                                *dot = _mm512_dpbusd_epi32(*dot, second, next);
+                            }
+                        } else {
+                            // Signed bytes become unsigned ones that are 128 too large.
+                            let q = _mm512_xor_si512(q, sign);
+                            for row in 0..R {
+                                let at = x.add(row * width).cast::<i32>();
+                                let dot = &mut dots[row][v];
+                                *dot = _mm512_dpbusd_epi32(*dot, q, _mm512_set1_epi32(*at));
+                            }
+                        }
+                    }
+                }
+                words = words.wrapping_add(NR);
+                x = x.wrapping_add(if FOUR { 2 } else { 1 });
+            }
+            for v in 0..2 {
+                // SAFETY: a record begins with its scales and least values.
+                let (scale, least) = unsafe {
+                    let least = match format.least {
+                        true => head(format.half, record.add(scale_words), v),
+                        false => _mm512_setzero_ps(),
+                    };
+                    (head(format.half, record, v), least)
+                };
+                for row in 0..R {
+                    let (by, sum) = (scales[row * blocks + b], byte_sums[row * blocks + b]);
+                    let sums = &mut sums[row][v];
+                    let dot = _mm512_cvtepi32_ps(dots[row][v]);
+                    *sums = _mm512_fmadd_ps(dot, _mm512_mul_ps(scale, _mm512_set1_ps(by)), *sums);
+                    if format.least {
+                        *sums = _mm512_fmadd_ps(least, _mm512_set1_ps(by * sum), *sums);
+                    }
+                }
+            }
+            record = record.wrapping_add(format.record_words());
+        }
+        let columns = matrix.out - panel * NR;
+        for (row, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                let c = c.at((from + row) * matrix.out + panel * NR);
+                // SAFETY: columns beyond the last are masked.
+                unsafe {
+                    let c = c.wrapping_add(16 * v);
+                    _mm512_mask_storeu_ps(c, mask(columns.saturating_sub(16 * v)), *sum);
+                }
+            }
+        }
+    }
+}
