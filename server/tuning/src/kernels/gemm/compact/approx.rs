@@ -32,8 +32,9 @@ pub struct ByteRows {
     words: Aligned,
     /// What a byte stands for, `[rows][blocks]`.
     scales: Vec<f32>,
-    /// Sums of the bytes, `[rows][blocks]`; exact.
-    sums: Vec<f32>,
+    /// Sums of the bytes as integers, and as what they stand for; `[rows][blocks]`.
+    sums: Aligned,
+    totals: Vec<f32>,
     rows: usize,
     inner: usize,
     block: usize,
@@ -51,25 +52,29 @@ impl ByteRows {
         );
         let blocks = x.len() / block;
         let mut words = Aligned::zeros(x.len() / 4);
-        let (mut scales, mut sums) = (vec![0.0; blocks], vec![0.0; blocks]);
+        let (mut scales, mut totals) = (vec![0.0; blocks], vec![0.0; blocks]);
+        let mut sums = Aligned::zeros(blocks);
         let shared = Shared::new(words.as_mut_slice());
-        let (shared_scales, shared_sums) = (Shared::new(&mut scales), Shared::new(&mut sums));
+        let shared_sums = Shared::new(sums.as_mut_slice());
+        let (shared_scales, shared_totals) = (Shared::new(&mut scales), Shared::new(&mut totals));
         parallel::for_ranges(blocks, 4 * block, &|range| {
             // SAFETY: ranges of blocks do not overlap.
-            let (words, scales, sums) = unsafe {
+            let (words, scales, sums, totals) = unsafe {
                 (
                     shared.slice(range.start * block / 4, range.len() * block / 4),
                     shared_scales.slice(range.start, range.len()),
                     shared_sums.slice(range.start, range.len()),
+                    shared_totals.slice(range.start, range.len()),
                 )
             };
             let x = &x[range.start * block..range.end * block];
-            round(x, block, words_mut(words), scales, sums);
+            round(x, block, words_mut(words), scales, words_mut(sums), totals);
         });
         Self {
             words,
             scales,
             sums,
+            totals,
             rows: x.len() / inner,
             inner,
             block,
@@ -78,9 +83,10 @@ impl ByteRows {
 }
 
 multiversion! {
-    fn round(x: &[f32], block: usize, words: &mut [u32], scales: &mut [f32], sums: &mut [f32]) {
-        let targets = words.chunks_exact_mut(block / 4).zip(scales.iter_mut().zip(sums));
-        for (x, (words, (scale, total))) in x.chunks_exact(block).zip(targets) {
+    fn round(x: &[f32], block: usize, words: &mut [u32], scales: &mut [f32], sums: &mut [u32], totals: &mut [f32]) {
+        let heads = scales.iter_mut().zip(sums.iter_mut().zip(totals));
+        let targets = words.chunks_exact_mut(block / 4).zip(heads);
+        for (x, (words, (scale, (sum_out, total)))) in x.chunks_exact(block).zip(targets) {
             let mut most = [0.0f32; 8];
             for x in x.as_chunks::<8>().0 {
                 for i in 0..8 {
@@ -89,7 +95,7 @@ multiversion! {
             }
             let most = most.iter().fold(0.0f32, |a, &b| a.max(b));
             let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
-            let mut sum = 0;
+            let mut sum = 0i32;
             for (word, x) in words.iter_mut().zip(x.as_chunks::<4>().0) {
                 let mut bits = 0;
                 for i in 0..4 {
@@ -100,7 +106,9 @@ multiversion! {
                 }
                 *word = bits;
             }
-            (*scale, *total) = (most / 127.0, sum as f32);
+            *scale = most / 127.0;
+            *sum_out = sum as u32;
+            *total = *scale * sum as f32;
         }
     }
 }
@@ -204,15 +212,23 @@ mod x86 {
         let width = rows.inner / 4;
         let mut x = rows.words.as_words()[from * width..].as_ptr();
         let part = from * blocks..(from + R) * blocks;
-        let (scales, byte_sums) = (&rows.scales[part.clone()], &rows.sums[part]);
+        let mut scales = rows.scales[part.clone()].as_ptr();
+        let mut totals = rows.totals[part.clone()].as_ptr();
+        let mut byte_sums = rows.sums.as_words()[part].as_ptr().cast::<i32>();
+        let shift = _mm_cvtsi32_si128(zero.max(1).ilog2() as i32);
         let low = _mm512_set1_epi8(15);
         let sign = _mm512_set1_epi8(-128);
         let mut sums = [[_mm512_setzero_ps(); 2]; R];
-        for b in 0..blocks {
+        for _ in 0..blocks {
             let mut dots = [[_mm512_setzero_si512(); 2]; R];
-            for row in 0..R {
-                let sum = byte_sums[row * blocks + b] as i32;
-                dots[row] = [_mm512_set1_epi32(-i32::from(zero) * sum); 2];
+            if zero > 0 {
+                // A power of two: what the bytes are too large by comes off first.
+                for row in 0..R {
+                    // SAFETY: a sum for every row and block.
+                    let sum = unsafe { _mm512_set1_epi32(*byte_sums.add(row * blocks)) };
+                    let excess = _mm512_sll_epi32(sum, shift);
+                    dots[row] = [_mm512_sub_epi32(_mm512_setzero_si512(), excess); 2];
+                }
             }
             let mut words = record.wrapping_add(head_words);
             for _ in 0..block / if FOUR { 8 } else { 4 } {
@@ -254,15 +270,24 @@ mod x86 {
                     (head(format.half, record, v), least)
                 };
                 for row in 0..R {
-                    let (by, sum) = (scales[row * blocks + b], byte_sums[row * blocks + b]);
                     let sums = &mut sums[row][v];
                     let dot = _mm512_cvtepi32_ps(dots[row][v]);
-                    *sums = _mm512_fmadd_ps(dot, _mm512_mul_ps(scale, _mm512_set1_ps(by)), *sums);
+                    // SAFETY: a scale and a total for every row and block.
+                    let (by, total) = unsafe {
+                        (
+                            _mm512_set1_ps(*scales.add(row * blocks)),
+                            _mm512_set1_ps(*totals.add(row * blocks)),
+                        )
+                    };
+                    *sums = _mm512_fmadd_ps(dot, _mm512_mul_ps(scale, by), *sums);
                     if format.least {
-                        *sums = _mm512_fmadd_ps(least, _mm512_set1_ps(by * sum), *sums);
+                        *sums = _mm512_fmadd_ps(least, total, *sums);
                     }
                 }
             }
+            scales = scales.wrapping_add(1);
+            totals = totals.wrapping_add(1);
+            byte_sums = byte_sums.wrapping_add(1);
             record = record.wrapping_add(format.record_words());
         }
         let columns = matrix.out - panel * NR;

@@ -24,7 +24,7 @@ struct Job {
 /// Rows of a product in a range of panels.
 ///
 /// # Safety
-/// The processor must have AVX-512 (F, BW, DQ, VL); `x` is `[m, inner]`, `m` is 1 to 4; nobody
+/// The processor must have AVX-512 (F, BW, DQ, VL); `x` is `[m, inner]`, nobody
 /// else may touch these columns of C, `[m, out]`.
 pub(super) unsafe fn multiply_panels(
     matrix: &Compact,
@@ -37,31 +37,43 @@ pub(super) unsafe fn multiply_panels(
         x.len() == m * matrix.inner && c.len() >= m * matrix.out,
         "shapes"
     );
+    // Sums of so many rows and what they are made of fit the registers.
+    let most = if matrix.format.has_scales() { 10 } else { 6 };
+    let tiles = m.div_ceil(most);
     let mut panel = panels.start;
     while panel < panels.end {
         // One row alone has too few chains of multiply-adds to hide their latency.
         let together = if m == 1 { 2.min(panels.end - panel) } else { 1 };
-        let job = Job {
-            format: matrix.format,
-            blocks: matrix.blocks(),
-            records: matrix.data.as_words()[panel * matrix.panel_words()..].as_ptr(),
-            panel_words: matrix.panel_words(),
-            x: x.as_ptr(),
-            inner: matrix.inner,
-            c: c.at(panel * NR),
-            c_row: matrix.out,
-            columns: matrix.out - panel * NR,
-        };
-        // SAFETY: the matrix has these panels, `x` these rows, and C these columns, of which
-        // those beyond the last are masked.
-        unsafe {
-            match (m, together) {
-                (1, 1) => kernel::<1, 1>(job),
-                (1, _) => kernel::<1, 2>(job),
-                (2, _) => kernel::<2, 1>(job),
-                (3, _) => kernel::<3, 1>(job),
-                (4, _) => kernel::<4, 1>(job),
-                _ => unreachable!("one to four rows"),
+        for tile in 0..tiles {
+            let (from, to) = (tile * m / tiles, (tile + 1) * m / tiles);
+            let job = Job {
+                format: matrix.format,
+                blocks: matrix.blocks(),
+                records: matrix.data.as_words()[panel * matrix.panel_words()..].as_ptr(),
+                panel_words: matrix.panel_words(),
+                x: x[from * matrix.inner..].as_ptr(),
+                inner: matrix.inner,
+                c: c.at(from * matrix.out + panel * NR),
+                c_row: matrix.out,
+                columns: matrix.out - panel * NR,
+            };
+            // SAFETY: the matrix has these panels, `x` these rows, and C these columns, of which
+            // those beyond the last are masked.
+            unsafe {
+                match (to - from, together) {
+                    (1, 2) => kernel::<1, 2>(job),
+                    (1, _) => kernel::<1, 1>(job),
+                    (2, _) => kernel::<2, 1>(job),
+                    (3, _) => kernel::<3, 1>(job),
+                    (4, _) => kernel::<4, 1>(job),
+                    (5, _) => kernel::<5, 1>(job),
+                    (6, _) => kernel::<6, 1>(job),
+                    (7, _) => kernel::<7, 1>(job),
+                    (8, _) => kernel::<8, 1>(job),
+                    (9, _) => kernel::<9, 1>(job),
+                    (10, _) => kernel::<10, 1>(job),
+                    _ => unreachable!("one to ten rows"),
+                }
             }
         }
         panel += together;
@@ -116,6 +128,22 @@ unsafe fn kernel<const ROWS: usize, const PANELS: usize>(job: Job) {
     }
 }
 
+/// Words of values of neighbouring panels.
+///
+/// # Safety
+/// They exist; AVX-512 F.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+unsafe fn load<const PANELS: usize>(words: *const u32, distance: usize) -> [[__m512i; 2]; PANELS] {
+    std::array::from_fn(|panel| {
+        std::array::from_fn(|v| {
+            let at = words.wrapping_add(panel * distance + 16 * v);
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_loadu_si512(at.cast()) }
+        })
+    })
+}
+
 type Sums<const ROWS: usize, const PANELS: usize> = [[[__m512; 2]; PANELS]; ROWS];
 
 /// Adds `x[k] · value` to the sums of every row.
@@ -165,31 +193,30 @@ unsafe fn four<const ROWS: usize, const PANELS: usize>(
         }
         let mut words = record.wrapping_add(head_words);
         for _ in 0..block / 8 {
-            for panel in 0..PANELS {
-                for v in 0..2 {
-                    let at = words.wrapping_add(panel * job.panel_words + 16 * v);
-                    // SAFETY: the values of a record; eight of `x` for each row.
-                    unsafe {
-                        let q = _mm512_loadu_si512(at.cast());
-                        macro_rules! step {
-                            ($k:literal, $shift:literal) => {
-                                let index = _mm512_srli_epi32::<$shift>(q);
+            // SAFETY: the values of a record; eight of `x` for each row.
+            unsafe {
+                let q = load::<PANELS>(words, job.panel_words);
+                macro_rules! step {
+                    ($k:literal, $shift:literal) => {
+                        for panel in 0..PANELS {
+                            for v in 0..2 {
+                                let index = _mm512_srli_epi32::<$shift>(q[panel][v]);
                                 let value = _mm512_permutexvar_ps(index, table);
-                                let value =
-                                    _mm512_fmadd_ps(value, scales[panel][v], leasts[panel][v]);
+                                let (scale, least) = (scales[panel][v], leasts[panel][v]);
+                                let value = _mm512_fmadd_ps(value, scale, least);
                                 add!(sums, x, job.inner, $k, panel, v, value);
-                            };
+                            }
                         }
-                        step!(0, 0);
-                        step!(1, 8);
-                        step!(2, 16);
-                        step!(3, 24);
-                        step!(4, 4);
-                        step!(5, 12);
-                        step!(6, 20);
-                        step!(7, 28);
-                    }
+                    };
                 }
+                step!(0, 0);
+                step!(1, 8);
+                step!(2, 16);
+                step!(3, 24);
+                step!(4, 4);
+                step!(5, 12);
+                step!(6, 20);
+                step!(7, 28);
             }
             words = words.wrapping_add(NR);
             x = x.wrapping_add(8);
@@ -228,27 +255,26 @@ unsafe fn eight<const ROWS: usize, const PANELS: usize>(job: Job, acc: &mut Sums
         }
         let mut words = record.wrapping_add(head_words);
         for _ in 0..block / 4 {
-            for panel in 0..PANELS {
-                for v in 0..2 {
-                    let at = words.wrapping_add(panel * job.panel_words + 16 * v);
-                    // SAFETY: the values of a record; four of `x` for each row.
-                    unsafe {
-                        let q = _mm512_loadu_si512(at.cast());
-                        macro_rules! step {
-                            ($k:literal, $left:literal) => {
-                                let value = _mm512_slli_epi32::<$left>(q);
+            // SAFETY: the values of a record; four of `x` for each row.
+            unsafe {
+                let q = load::<PANELS>(words, job.panel_words);
+                macro_rules! step {
+                    ($k:literal, $left:literal) => {
+                        for panel in 0..PANELS {
+                            for v in 0..2 {
+                                let value = _mm512_slli_epi32::<$left>(q[panel][v]);
                                 let value = _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(value));
-                                let value =
-                                    _mm512_fmadd_ps(value, scales[panel][v], leasts[panel][v]);
+                                let (scale, least) = (scales[panel][v], leasts[panel][v]);
+                                let value = _mm512_fmadd_ps(value, scale, least);
                                 add!(sums, x, job.inner, $k, panel, v, value);
-                            };
+                            }
                         }
-                        step!(0, 24);
-                        step!(1, 16);
-                        step!(2, 8);
-                        step!(3, 0);
-                    }
+                    };
                 }
+                step!(0, 24);
+                step!(1, 16);
+                step!(2, 8);
+                step!(3, 0);
             }
             words = words.wrapping_add(NR);
             x = x.wrapping_add(4);
@@ -275,12 +301,7 @@ unsafe fn floats<const ROWS: usize, const PANELS: usize, const BF16: bool>(
                 // SAFETY: 32 values of a panel; one of `x` for each row.
                 unsafe {
                     let bits = _mm256_loadu_si256(at.cast());
-                    let value = if BF16 {
-                        let wide = _mm512_cvtepu16_epi32(bits);
-                        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-                    } else {
-                        _mm512_cvtph_ps(bits)
-                    };
+                    let value = widen(bits, BF16);
                     add!(sums, x, job.inner, 0, panel, v, value);
                 }
             }
@@ -289,4 +310,112 @@ unsafe fn floats<const ROWS: usize, const PANELS: usize, const BF16: bool>(
         record = record.wrapping_add(NR / 2);
     }
     *acc = sums;
+}
+
+/// Writes whole blocks of a panel as `[values][NR]`.
+///
+/// # Safety
+/// The processor must have AVX-512 (F, BW, DQ, VL).
+///
+/// # Panics
+/// When there are fewer records than `target` takes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) unsafe fn unpack(format: Format, records: &[u32], target: &mut [f32]) {
+    let blocks = target.len() / (format.block * NR);
+    assert!(
+        blocks * format.record_words() <= records.len(),
+        "too few records"
+    );
+    let mut record = records.as_ptr();
+    let mut target = target.as_mut_ptr();
+    let zero = match format.bits {
+        Bits::Four { zero } => -i32::from(zero),
+        _ => 0,
+    };
+    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let table = _mm512_cvtepi32_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(zero)));
+    for _ in 0..blocks {
+        // SAFETY: `blocks` records of `block` values each lie within both slices.
+        unsafe {
+            let mut scale = [_mm512_setzero_ps(); 2];
+            let mut least = [_mm512_set1_ps(-0.0); 2];
+            if format.has_scales() {
+                for v in 0..2 {
+                    scale[v] = head(format.half, record, v);
+                    if format.least {
+                        least[v] = head(format.half, record.add(format.scale_words()), v);
+                    }
+                }
+            }
+            let mut words = record.add(format.head_words());
+            match format.bits {
+                Bits::Four { .. } => {
+                    for _ in 0..format.block / 8 {
+                        for v in 0..2 {
+                            let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                            macro_rules! step {
+                                ($k:literal, $shift:literal) => {
+                                    let index = _mm512_srli_epi32::<$shift>(q);
+                                    let value = _mm512_permutexvar_ps(index, table);
+                                    let value = _mm512_fmadd_ps(value, scale[v], least[v]);
+                                    _mm512_storeu_ps(target.add($k * NR + 16 * v), value);
+                                };
+                            }
+                            step!(0, 0);
+                            step!(1, 8);
+                            step!(2, 16);
+                            step!(3, 24);
+                            step!(4, 4);
+                            step!(5, 12);
+                            step!(6, 20);
+                            step!(7, 28);
+                        }
+                        words = words.add(NR);
+                        target = target.add(8 * NR);
+                    }
+                }
+                Bits::Eight => {
+                    for _ in 0..format.block / 4 {
+                        for v in 0..2 {
+                            let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                            macro_rules! step {
+                                ($k:literal, $left:literal) => {
+                                    let value = _mm512_slli_epi32::<$left>(q);
+                                    let value = _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(value));
+                                    let value = _mm512_fmadd_ps(value, scale[v], least[v]);
+                                    _mm512_storeu_ps(target.add($k * NR + 16 * v), value);
+                                };
+                            }
+                            step!(0, 24);
+                            step!(1, 16);
+                            step!(2, 8);
+                            step!(3, 0);
+                        }
+                        words = words.add(NR);
+                        target = target.add(4 * NR);
+                    }
+                }
+                Bits::Bf16 | Bits::F16 => {
+                    for v in 0..2 {
+                        let bits = _mm256_loadu_si256(words.add(8 * v).cast());
+                        let value = widen(bits, format.bits == Bits::Bf16);
+                        _mm512_storeu_ps(target.add(16 * v), value);
+                    }
+                    target = target.add(NR);
+                }
+            }
+            record = record.add(format.record_words());
+        }
+    }
+}
+
+/// 16-bit floats as f32.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+fn widen(bits: __m256i, bf16: bool) -> __m512 {
+    if bf16 {
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+    } else {
+        _mm512_cvtph_ps(bits)
+    }
 }

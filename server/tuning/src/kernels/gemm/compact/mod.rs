@@ -112,8 +112,8 @@ pub struct Compact {
 
 /// Widened values of one piece of a panel: 128 inner values, half of a first-level cache.
 const PIECE: usize = 128;
-/// Most rows that widen in registers; more share a widened piece. Measured.
-const FUSED_ROWS: usize = 4;
+/// Most rows that widen in registers, tile by tile; more share a widened piece. Measured.
+const FUSED_ROWS: usize = 40;
 
 impl Compact {
     /// Number of output features.

@@ -99,7 +99,7 @@ fn values_and_products_have_the_bits_of_f32() {
                     assert_eq!(bits(&row), bits(expected), "{isa:?} {format:?} row {i}");
                 }
                 let packed = Packed::new(&values, out, inner);
-                for m in [1, 2, 3, 4, 5, 17] {
+                for m in [1, 2, 3, 4, 5, 8, 17, 47] {
                     let x = noise(m * inner, m as u64);
                     let real = gemm::product(&x, m, &packed);
                     let ours = compact.product(&x, m);

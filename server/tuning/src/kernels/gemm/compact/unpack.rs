@@ -1,6 +1,7 @@
 //! From records to f32, for every instruction set.
 
 use super::{Bits, Format, NR};
+use crate::kernels::{Isa, isa};
 
 /// Where the eight values of a word of nibbles lie.
 pub(super) const SHIFTS: [u32; 8] = [0, 8, 16, 24, 4, 12, 20, 28];
@@ -42,6 +43,11 @@ fn heads(format: Format, record: &[u32]) -> ([f32; NR], [f32; NR]) {
 
 /// Writes whole blocks as `[values][NR]`.
 pub(super) fn panel(format: Format, records: &[u32], target: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        // SAFETY: the processor has AVX-512.
+        return unsafe { super::avx512::unpack(format, records, target) };
+    }
     match format.bits {
         Bits::Four { zero } => four(format, i32::from(zero), records, target),
         Bits::Eight => eight(format, records, target),
