@@ -175,6 +175,14 @@ impl Shared {
         }
     }
 
+    /// The capacity of a vector, which may hold nothing yet.
+    pub fn uninit(vector: &mut Vec<f32>) -> Self {
+        Self {
+            pointer: vector.as_mut_ptr(),
+            len: vector.capacity(),
+        }
+    }
+
     /// All of a slice of words.
     pub fn of_words(slice: &mut [u32]) -> Self {
         Self {

@@ -1,7 +1,9 @@
 //! A frozen matrix as its numeric mode stores it.
 
 use super::{
-    Left, Packed, Start, multiply_into,
+    Left, Packed, Start,
+    compact::{self, Compact, approx},
+    multiply_into,
     pairs::{PackedPairs, Rows, multiply_pairs},
 };
 use crate::kernels::{
@@ -16,6 +18,8 @@ pub enum Matrix {
     F32(Packed),
     /// Fast: bf16.
     Pairs(PackedPairs),
+    /// Exact, in as few bits as its file has.
+    Compact(Compact),
 }
 
 impl Matrix {
@@ -35,13 +39,14 @@ impl Matrix {
         match self {
             Self::F32(packed) => Self::F32(packed.transposed()),
             Self::Pairs(packed) => Self::Pairs(packed.transposed()),
+            Self::Compact(compact) => Self::F32(Packed::transpose_of(compact)),
         }
     }
 
     /// How it computes.
     pub fn numerics(&self) -> Numerics {
         match self {
-            Self::F32(_) => Numerics::Exact,
+            Self::F32(_) | Self::Compact(_) => Numerics::Exact,
             Self::Pairs(_) => Numerics::Fast,
         }
     }
@@ -51,6 +56,7 @@ impl Matrix {
         match self {
             Self::F32(packed) => packed.out(),
             Self::Pairs(packed) => packed.out(),
+            Self::Compact(compact) => compact.out(),
         }
     }
 
@@ -59,6 +65,7 @@ impl Matrix {
         match self {
             Self::F32(packed) => packed.inner(),
             Self::Pairs(packed) => packed.inner(),
+            Self::Compact(compact) => compact.inner(),
         }
     }
 
@@ -67,6 +74,7 @@ impl Matrix {
         match self {
             Self::F32(packed) => packed.bytes(),
             Self::Pairs(packed) => packed.bytes(),
+            Self::Compact(compact) => compact.bytes(),
         }
     }
 
@@ -78,6 +86,7 @@ impl Matrix {
         match self {
             Self::F32(packed) => packed.copy_row(row, target),
             Self::Pairs(packed) => packed.copy_row(row, target),
+            Self::Compact(compact) => compact.copy_row(row, target),
         }
     }
 
@@ -89,6 +98,13 @@ impl Matrix {
         match self {
             Self::F32(packed) => packed.copy_column(k, target),
             Self::Pairs(packed) => packed.copy_column(k, target),
+            Self::Compact(compact) => {
+                let mut row = vec![0.0; compact.inner()];
+                for (i, target) in target[..compact.out()].iter_mut().enumerate() {
+                    compact.copy_row(i, &mut row);
+                    *target = row[k];
+                }
+            }
         }
     }
 
@@ -125,10 +141,58 @@ impl Matrix {
                     multiply_into((m, out, inner), left, packed.right(), c, out, start, true);
                 }
             }
+            Self::Compact(compact) => compact::products(x, m, &[(compact, c)], start),
             Self::Pairs(packed) => Rows::with(x, packed.inner(), |rows| {
                 // SAFETY: the caller's promises.
                 unsafe { multiply_pairs(rows, packed, c, packed.out(), start) }
             }),
         }
     }
+}
+
+/// Products of the same rows with several matrices, `[m, out]` each, all written from zero.
+///
+/// `integers` allows [integer products](approx) where a matrix and the processor have them.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn products<const N: usize>(
+    x: &[f32],
+    m: usize,
+    matrices: [&Matrix; N],
+    integers: bool,
+) -> [Vec<f32>; N] {
+    let mut outputs = matrices.map(|matrix| Vec::with_capacity(m * matrix.out()));
+    let mut compact = Vec::with_capacity(N);
+    let mut shared = Vec::with_capacity(N);
+    for (matrix, output) in matrices.iter().zip(&mut outputs) {
+        let c = Shared::uninit(output);
+        shared.push(c);
+        if let Matrix::Compact(matrix) = matrix {
+            compact.push((matrix, c));
+        }
+    }
+    let alike = |parts: &[(&Compact, Shared)]| {
+        let block = |part: &(&Compact, Shared)| part.0.format().block;
+        parts.windows(2).all(|pair| block(&pair[0]) == block(&pair[1]))
+    };
+    if compact.len() < N {
+        for (matrix, c) in matrices.iter().zip(shared) {
+            // SAFETY: the memory is ours; a product from zero writes every element.
+            unsafe { matrix.multiply_into(x, m, c, Start::Zero) };
+        }
+    } else if !integers || !compact.iter().all(|(matrix, _)| approx::takes(matrix)) {
+        compact::products(x, m, &compact, Start::Zero);
+    } else if alike(&compact) {
+        approx::products(x, m, &compact);
+    } else {
+        for part in compact {
+            approx::products(x, m, &[part]);
+        }
+    }
+    for (matrix, output) in matrices.iter().zip(&mut outputs) {
+        // SAFETY: the capacity is that; every element was written above.
+        unsafe { output.set_len(m * matrix.out()) };
+    }
+    outputs
 }

@@ -23,13 +23,14 @@ mod portable;
 
 use std::ops::Range;
 
-pub use matrix::Matrix;
+pub use matrix::{Matrix, products};
 pub use pack::Packed;
 pub(in crate::kernels) use pack::fill_panel;
 
 use super::{
     Isa, isa,
     memory::{self, Shared},
+    parallel,
 };
 
 /// Rows of a panel of A: 14 x 2 accumulators and their operands fill 32 registers.
@@ -307,7 +308,9 @@ unsafe fn blocked(
         }
     };
     let columns = n.div_ceil(NR);
-    if parallel {
+    if parallel && parallel::in_team() {
+        parallel::for_ranges(columns, m * NR * k / 2, &|columns| block(0..panels, columns));
+    } else if parallel {
         // Parts of nearly equal cost, some more than threads.
         let parts = (PARTS * rayon::current_num_threads())
             .min(m * n * k / GRAIN)

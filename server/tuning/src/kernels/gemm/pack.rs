@@ -1,6 +1,6 @@
 //! Panels.
 
-use super::{NR, Right};
+use super::{NR, Right, compact::Compact};
 use crate::kernels::{memory::Aligned, memory::Shared, parallel};
 
 /// A frozen matrix as panels of [`NR`] outputs: `[panel][inner][NR]`, zeros behind the last.
@@ -28,6 +28,27 @@ impl Packed {
         Self::from_fn(inner, self.out, |row, k| {
             source[(k / NR) * inner * NR + row * NR + k % NR]
         })
+    }
+
+    /// The transpose, `[inner, out]`, of a compact matrix.
+    pub fn transpose_of(compact: &Compact) -> Self {
+        let (out, inner) = (compact.inner(), compact.out());
+        let mut data = Aligned::zeros(out.div_ceil(NR) * inner * NR);
+        let shared = Shared::new(data.as_mut_slice());
+        compact.for_panels(&|panel, values| {
+            let first = panel * NR;
+            for (block, values) in values.chunks(NR * NR).enumerate() {
+                for k in first..inner.min(first + NR) {
+                    // SAFETY: every panel of the matrix is a range of k of its own.
+                    let target = unsafe { shared.slice((block * inner + k) * NR, NR) };
+                    let values = values.as_chunks::<NR>().0;
+                    for (target, values) in target.iter_mut().zip(values) {
+                        *target = values[k - first];
+                    }
+                }
+            }
+        });
+        Self { data, out, inner }
     }
 
     fn from_fn(out: usize, inner: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {

@@ -16,6 +16,8 @@ mod pack;
 mod round;
 mod unpack;
 
+use std::ops::Range;
+
 use super::{Left, NR, Right, Start, multiply_into};
 use crate::kernels::{
     Isa, isa,
@@ -186,9 +188,26 @@ impl Compact {
         });
     }
 
+    /// All values, `[out, inner]` row-major.
+    pub fn values(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.out * self.inner];
+        let shared = Shared::new(&mut values);
+        self.for_panels(&|panel, columns| {
+            let rows = NR.min(self.out - panel * NR);
+            // SAFETY: panels are rows that do not overlap.
+            let target = unsafe { shared.slice(panel * NR * self.inner, rows * self.inner) };
+            for (k, column) in columns.as_chunks::<NR>().0.iter().enumerate() {
+                for (row, value) in column[..rows].iter().enumerate() {
+                    target[row * self.inner + k] = *value;
+                }
+            }
+        });
+        values
+    }
+
     /// `x · Wᵀ` for a row-major `[m, inner]`, a new `[m, out]`.
     pub fn product(&self, x: &[f32], m: usize) -> Vec<f32> {
-        let fill = |c: Shared| products(x, m, &[(self, c)]);
+        let fill = |c: Shared| products(x, m, &[(self, c)], Start::Zero);
         // SAFETY: `products` writes every element.
         unsafe { memory::filled(m * self.out, fill) }
     }
@@ -196,17 +215,18 @@ impl Compact {
     /// Rows of a product in a range of panels, on this thread.
     ///
     /// # Safety
-    /// Nobody else may read or write these columns of C during the call; they need not be
-    /// initialised.
+    /// Nobody else may read or write these columns of C during the call; they have to be
+    /// initialised when `start` is [`Start::Output`].
     unsafe fn multiply_panels(
         &self,
         x: &[f32],
         m: usize,
-        panels: std::ops::Range<usize>,
+        panels: Range<usize>,
         c: Shared,
+        start: Start,
     ) {
         #[cfg(target_arch = "x86_64")]
-        if m <= FUSED_ROWS && isa() == Isa::Avx512 {
+        if m <= FUSED_ROWS && start == Start::Zero && isa() == Isa::Avx512 {
             // SAFETY: the processor has AVX-512; the caller's promises.
             return unsafe { avx512::multiply_panels(self, x, m, panels, c) };
         }
@@ -224,7 +244,7 @@ impl Compact {
                         column: 1,
                     };
                     let start = match from {
-                        0 => Start::Zero,
+                        0 => start,
                         _ => Start::Output,
                     };
                     let offset = panel * NR;
@@ -240,11 +260,12 @@ impl Compact {
 }
 
 /// Products of the same rows with several matrices, `[m, out]` each, as one parallel piece of
-/// work. Every element of the outputs is written.
+/// work. Every element of the outputs is written; they have to be initialised when `start` is
+/// [`Start::Output`].
 ///
 /// # Panics
 /// When the inner dimensions are not that of `x`, or an output is too short.
-pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
+pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)], start: Start) {
     for (matrix, c) in parts {
         assert!(
             x.len() == m * matrix.inner && c.len() >= m * matrix.out,
@@ -268,7 +289,7 @@ pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
             if !own.is_empty() {
                 // SAFETY: ranges of panels do not overlap, nor do outputs.
                 unsafe {
-                    matrix.multiply_panels(x, m, own.start - first..own.end - first, *c);
+                    matrix.multiply_panels(x, m, own.start - first..own.end - first, *c, start);
                 }
                 range.start = own.end;
             }

@@ -2,7 +2,7 @@
 
 use super::{Bits, Compact, Format, Rounding, RowParts, approx, products, round_rows_to};
 use crate::kernels::{
-    gemm::{self, Packed},
+    gemm::{self, Left, Packed, Start},
     memory::Shared,
     tests_support::{each_isa, noise},
 };
@@ -98,12 +98,22 @@ fn values_and_products_have_the_bits_of_f32() {
                     compact.copy_row(i, &mut row);
                     assert_eq!(bits(&row), bits(expected), "{isa:?} {format:?} row {i}");
                 }
+                assert_eq!(bits(&compact.values()), bits(&values), "{isa:?} {format:?}");
                 let packed = Packed::new(&values, out, inner);
+                let (back, expected) = (Packed::transpose_of(&compact), packed.transposed());
+                let (back, expected) = (back.right().data, expected.right().data);
+                assert_eq!(bits(back), bits(expected), "{isa:?} {format:?} transposed");
                 for m in [1, 2, 3, 4, 5, 8, 17, 47] {
                     let x = noise(m * inner, m as u64);
                     let real = gemm::product(&x, m, &packed);
                     let ours = compact.product(&x, m);
                     assert_eq!(bits(&ours), bits(&real), "{isa:?} {format:?} {m} rows");
+                    // The chain goes on from what is there.
+                    let (mut ours, mut goes_on) = (ours, real);
+                    products(&x, m, &[(&compact, Shared::new(&mut ours))], Start::Output);
+                    let (left, right) = (Left::rows(&x, inner), packed.right());
+                    gemm::multiply((m, out, inner), left, right, &mut goes_on, out, Start::Output);
+                    assert_eq!(bits(&ours), bits(&goes_on), "{isa:?} {format:?} {m} rows");
                 }
             }
         }
@@ -127,7 +137,7 @@ fn several_matrices_share_a_product() {
                 .zip(&mut outputs)
                 .map(|(matrix, output)| (matrix, Shared::new(output)))
                 .collect();
-            products(&x, m, &parts);
+            products(&x, m, &parts, Start::Zero);
             for (matrix, output) in matrices.iter().zip(&outputs) {
                 assert_eq!(*output, matrix.product(&x, m));
             }
