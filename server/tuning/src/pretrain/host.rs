@@ -7,7 +7,7 @@ use crate::{
     TuningError,
     adapter::Target,
     kernels::{
-Numerics,
+        Numerics,
         attention::{self, Heads, Inputs, Layout},
         gated::{self, Activation},
         gemm::{self, Left, Right, Start},
