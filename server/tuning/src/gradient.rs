@@ -1,8 +1,11 @@
 //! The gradient of a batch: parts of examples without padding, their losses, the way back.
 
+mod direct;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
+use direct::Direct;
 
 use crate::{
     Adapter, Model, Tokens, TrainConfig, TuningError,
@@ -33,6 +36,59 @@ pub(crate) fn gradients(
     config: &TrainConfig,
     step: u64,
 ) -> Result<BatchGradients, TuningError> {
+    if let Some(direct) = Direct::new(model.decoder(), adapter)? {
+        return direct_gradients(&direct, batch, config, step);
+    }
+    tensor_gradients(model, adapter, batch, config, step)
+}
+
+/// As [`gradients`], on the kernels alone.
+fn direct_gradients(
+    direct: &Direct<'_>,
+    batch: &[Tokens],
+    config: &TrainConfig,
+    step: u64,
+) -> Result<BatchGradients, TuningError> {
+    let counted: usize = batch.iter().map(Tokens::response_len).sum();
+    let mut sums = BTreeMap::new();
+    let (mut loss, mut computed) = (0.0, 0);
+    for examples in micro_parts(batch, config) {
+        let packed = Packed::sharing(examples);
+        computed += packed.ids.len() as u64;
+        let factor = 1.0 / counted as f32;
+        loss += direct.run(&packed, factor, config.recompute, &mut sums);
+    }
+    let loss = (loss / counted as f64) as f32;
+    if !loss.is_finite() {
+        return Err(TuningError::NotFinite(format!(
+            "the loss of step {}",
+            step + 1
+        )));
+    }
+    Ok(BatchGradients {
+        loss,
+        sums,
+        computed,
+    })
+}
+
+/// The parts of a batch, in order.
+fn micro_parts<'a>(
+    batch: &'a [Tokens],
+    config: &TrainConfig,
+) -> impl Iterator<Item = &'a [Tokens]> {
+    let micro = batch.chunks(config.batch_size.max(1));
+    micro.flat_map(|micro| parts(micro, PART_TOKENS))
+}
+
+/// As [`gradients`], of any adapter, on any device.
+fn tensor_gradients(
+    model: &Model,
+    adapter: &Adapter,
+    batch: &[Tokens],
+    config: &TrainConfig,
+    step: u64,
+) -> Result<BatchGradients, TuningError> {
     let decoder = model.decoder();
     let architecture = model.config().family.architecture;
     let mut lora = Lora::upload(adapter, model.config(), model.device(), true)?;
@@ -50,10 +106,7 @@ pub(crate) fn gradients(
     let mut sums = BTreeMap::new();
     let mut loss_sum = 0.0f64;
     let mut computed = 0;
-    let all_parts = batch
-        .chunks(config.batch_size.max(1))
-        .flat_map(|micro| parts(micro, PART_TOKENS));
-    for (part, examples) in all_parts.enumerate() {
+    for (part, examples) in micro_parts(batch, config).enumerate() {
         let dropout = (adapter.config.dropout > 0.0).then_some(Dropout {
             share: adapter.config.dropout,
             seed: config.seed,

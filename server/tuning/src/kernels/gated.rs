@@ -25,7 +25,7 @@ const GELU_CUBE: f32 = 0.044_715;
 impl Activation {
     /// The activation and its derivative.
     #[inline(always)]
-    fn at(self, x: f32) -> (f32, f32) {
+    pub(super) fn at(self, x: f32) -> (f32, f32) {
         match self {
             Self::Silu => {
                 let s = sigmoid(x);

@@ -13,6 +13,7 @@
 mod multiversion;
 
 pub mod attention;
+pub mod fused;
 pub mod gated;
 pub mod gemm;
 pub mod lora;

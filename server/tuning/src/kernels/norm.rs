@@ -56,7 +56,7 @@ pub fn backward_weight(x: &[f32], width: usize, eps: f32, grad: &[f32]) -> Vec<f
 }
 
 #[inline(always)]
-fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (math::sum_squares(x) / x.len() as f32 + eps).sqrt()
 }
 

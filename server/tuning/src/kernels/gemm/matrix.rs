@@ -174,7 +174,9 @@ pub fn products<const N: usize>(
     }
     let alike = |parts: &[(&Compact, Shared)]| {
         let block = |part: &(&Compact, Shared)| part.0.format().block;
-        parts.windows(2).all(|pair| block(&pair[0]) == block(&pair[1]))
+        parts
+            .windows(2)
+            .all(|pair| block(&pair[0]) == block(&pair[1]))
     };
     if compact.len() < N {
         for (matrix, c) in matrices.iter().zip(shared) {

@@ -244,33 +244,98 @@ unsafe fn blocked(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(k > 0, "an empty inner dimension");
-    assert!(
-        (m - 1) * a.row + (k - 1) * a.column < a.data.len(),
-        "A is too short"
+    let work = Blocks::new(kernel, (m, n, k), a, b, c, c_row, start);
+    // SAFETY: the caller's promises.
+    let block = |rows, columns| unsafe { work.run(rows, columns) };
+    over_threads(
+        work.row_panels(),
+        work.column_panels(),
+        m * n * k,
+        parallel,
+        &block,
     );
-    let last_panel = (n - 1) / NR;
-    let last_columns = if b.padded { NR } else { n - last_panel * NR };
-    assert!(
-        last_panel * b.panel + (k - 1) * b.row + last_columns <= b.data.len(),
-        "B is too short"
-    );
-    assert!(
-        c_row >= n && (m - 1) * c_row + n <= c.len(),
-        "C is too short"
-    );
+}
 
-    let panels = m.div_ceil(MR);
-    // Panels of nearly equal height: 16 rows are 8 + 8, not 14 + 2.
-    let (height, taller) = (m / panels, m % panels);
-    let first_row = |panel: usize| panel * height + panel.min(taller);
-    let parallel = parallel && m * n * k > 150_000 && rayon::current_num_threads() > 1;
+/// A checked product, of which any block of tiles can be computed by itself.
+struct Blocks<'a> {
+    kernel: unsafe fn(Tile),
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Left<'a>,
+    b: Right<'a>,
+    c: Shared,
+    c_row: usize,
+    start: Start,
+}
 
-    // A long inner dimension in pieces whose panels stay in the second-level cache; the
-    // chain goes on from the output.
-    let pieces = k.div_ceil(KC);
-    let piece = k.div_ceil(pieces);
-    let block = |rows: Range<usize>, columns: Range<usize>| {
+impl<'a> Blocks<'a> {
+    /// # Panics
+    /// When an operand is too short for the shape, or the shape has a zero.
+    fn new(
+        kernel: unsafe fn(Tile),
+        (m, n, k): (usize, usize, usize),
+        a: Left<'a>,
+        b: Right<'a>,
+        c: Shared,
+        c_row: usize,
+        start: Start,
+    ) -> Self {
+        assert!(m > 0 && n > 0, "an empty product");
+        assert!(k > 0, "an empty inner dimension");
+        assert!(
+            (m - 1) * a.row + (k - 1) * a.column < a.data.len(),
+            "A is too short"
+        );
+        let last_panel = (n - 1) / NR;
+        let last_columns = if b.padded { NR } else { n - last_panel * NR };
+        assert!(
+            last_panel * b.panel + (k - 1) * b.row + last_columns <= b.data.len(),
+            "B is too short"
+        );
+        assert!(
+            c_row >= n && (m - 1) * c_row + n <= c.len(),
+            "C is too short"
+        );
+        Self {
+            kernel,
+            m,
+            n,
+            k,
+            a,
+            b,
+            c,
+            c_row,
+            start,
+        }
+    }
+
+    fn row_panels(&self) -> usize {
+        self.m.div_ceil(MR)
+    }
+
+    fn column_panels(&self) -> usize {
+        self.n.div_ceil(NR)
+    }
+
+    /// The first row of a panel; panels are of nearly equal height: 16 rows are 8 + 8, not
+    /// 14 + 2.
+    fn first_row(&self, panel: usize) -> usize {
+        let (height, taller) = (self.m / self.row_panels(), self.m % self.row_panels());
+        panel * height + panel.min(taller)
+    }
+
+    /// Computes the tiles of these panels of rows and of columns.
+    ///
+    /// # Safety
+    /// Nobody else may touch these elements of C; they are initialised where the chains go on
+    /// from them; the kernel suits this processor.
+    unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
+        let Self { n, k, a, b, c, .. } = *self;
+        // A long inner dimension in pieces whose panels stay in the second-level cache; the
+        // chain goes on from the output.
+        let pieces = k.div_ceil(KC);
+        let piece = k.div_ceil(pieces);
         for from_k in (0..k).step_by(piece) {
             for j in columns.clone() {
                 let width = NR.min(n - j * NR);
@@ -282,48 +347,57 @@ unsafe fn blocked(
                     None => (0, 0),
                 };
                 for i in rows.clone() {
-                    let from = first_row(i);
+                    let from = self.first_row(i);
                     let tile = Tile {
                         k: piece.min(k - from_k),
                         a: a.data[from * a.row + from_k * a.column..].as_ptr(),
                         a_row: a.row,
                         a_column: a.column,
-                        rows: first_row(i + 1) - from,
+                        rows: self.first_row(i + 1) - from,
                         b: b.data[j * b.panel + from_k * b.row..].as_ptr(),
                         b_row: b.row,
-                        c: c.at(from * c_row + j * NR),
-                        c_row,
+                        c: c.at(from * self.c_row + j * NR),
+                        c_row: self.c_row,
                         columns: width,
-                        start: if from_k == 0 { start } else { Start::Output },
+                        start: if from_k == 0 {
+                            self.start
+                        } else {
+                            Start::Output
+                        },
                         prefetch: next.map_or(a.data.as_ptr(), |next| {
                             next.as_ptr().wrapping_add((i - rows.start) * share)
                         }),
                         prefetch_step: step,
                     };
-                    // SAFETY: the assertions above bound every access of A, B and C; tiles
-                    // do not overlap; `kernel` suits this processor.
-                    unsafe { kernel(tile) };
+                    // SAFETY: the assertions of `new` bound every access of A, B and C; tiles
+                    // do not overlap; the rest is the caller's.
+                    unsafe { (self.kernel)(tile) };
                 }
             }
         }
-    };
-    let columns = n.div_ceil(NR);
-    if parallel && parallel::in_team() {
-        parallel::for_ranges(columns, m * NR * k / 2, &|columns| block(0..panels, columns));
-    } else if parallel {
-        // Parts of nearly equal cost, some more than threads.
-        let parts = (PARTS * rayon::current_num_threads())
-            .min(m * n * k / GRAIN)
-            .max(1);
-        split(
-            0..panels,
-            0..columns,
-            (panels * columns).div_ceil(parts),
-            &block,
-        );
-    } else {
-        block(0..panels, 0..columns);
     }
+}
+
+/// Calls `block` on parts that cover all panels; `work` is the number of multiply-adds.
+fn over_threads(
+    rows: usize,
+    columns: usize,
+    work: usize,
+    parallel: bool,
+    block: &(impl Fn(Range<usize>, Range<usize>) + Sync),
+) {
+    if !(parallel && work > 150_000 && rayon::current_num_threads() > 1) {
+        return block(0..rows, 0..columns);
+    }
+    if parallel::in_team() {
+        let cost = work / columns.max(1) / 2;
+        return parallel::for_ranges(columns, cost, &|columns| block(0..rows, columns));
+    }
+    // Parts of nearly equal cost, some more than threads.
+    let parts = (PARTS * rayon::current_num_threads())
+        .min(work / GRAIN)
+        .max(1);
+    split(0..rows, 0..columns, (rows * columns).div_ceil(parts), block);
 }
 
 /// Multiply-adds that are worth a part of their own: some 5 microseconds.

@@ -5,7 +5,9 @@
 //! a word of B adds two products to an f32 sum, the odd k's first, as VDPBF16PS does. Where a
 //! processor lacks that instruction, both halves are widened to f32: the same values, slower.
 
-use super::{Left, NR, Right, Start, Tile, blocked};
+use std::ops::Range;
+
+use super::{Blocks, Left, NR, Right, Start, Tile, blocked, over_threads};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use crate::kernels::{
@@ -21,7 +23,7 @@ pub fn words_of(inner: usize) -> usize {
 
 /// The nearest bf16, ties to even; what is not a number stays so.
 #[inline(always)]
-fn round(value: f32) -> u32 {
+pub(in crate::kernels) fn round(value: f32) -> u32 {
     let bits = value.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
     if value.is_nan() {
@@ -33,13 +35,13 @@ fn round(value: f32) -> u32 {
 
 /// Two values as a word.
 #[inline(always)]
-fn pair(even: f32, odd: f32) -> u32 {
+pub(in crate::kernels) fn pair(even: f32, odd: f32) -> u32 {
     round(even) | (round(odd) << 16)
 }
 
 /// One half of a word.
 #[inline(always)]
-fn half(word: u32, odd: bool) -> f32 {
+pub(in crate::kernels) fn half(word: u32, odd: bool) -> f32 {
     f32::from_bits(if odd { word & 0xffff_0000 } else { word << 16 })
 }
 
@@ -56,6 +58,23 @@ multiversion! {
             }
             if let ([last], Some(word)) = (tail, target.last_mut()) {
                 *word = pair(*last, 0.0);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Words to the values that they hold, `[rows, inner]`.
+    pub fn widen_rows(words: &[u32], inner: usize, target: &mut [f32]) {
+        let rows = words.chunks_exact(words_of(inner)).zip(target.chunks_exact_mut(inner));
+        for (words, target) in rows {
+            let (pairs, tail) = target.as_chunks_mut::<2>();
+            for ([even, odd], &word) in pairs.iter_mut().zip(words) {
+                *even = half(word, false);
+                *odd = half(word, true);
+            }
+            if let ([last], Some(&word)) = (tail, words.last()) {
+                *last = half(word, false);
             }
         }
     }
@@ -253,6 +272,86 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     };
     // SAFETY: a product that starts at zero writes every element.
     unsafe { memory::filled(x.rows() * weight.out, fill) }
+}
+
+fn blocks<'a>(x: Rows<'a>, weight: &'a PackedPairs, c: Shared, start: Start) -> Blocks<'a> {
+    assert_eq!(x.inner, weight.inner, "inner dimensions");
+    let k = words_of(weight.inner);
+    let left = Left::rows(floats(x.words), k);
+    let right = Right::panels(weight.data.as_slice(), k);
+    let shape = (x.rows(), weight.out, k);
+    Blocks::new(kernel(), shape, left, right, c, weight.out, start)
+}
+
+/// The same rows times several matrices, each to an output of its own that starts as told: one
+/// round of work for all threads.
+///
+/// # Panics
+/// When there are no rows, or an operand is too short for its shape.
+///
+/// # Safety
+/// As [`multiply_pairs`], for every output; they do not overlap.
+pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
+    let each: Vec<Blocks<'_>> = products
+        .iter()
+        .map(|&(weight, c, start)| blocks(x, weight, c, start))
+        .collect();
+    let rows = each.first().map_or(0, Blocks::row_panels);
+    let columns = each.iter().map(Blocks::column_panels).sum();
+    let work = each.iter().map(|product| product.m * product.n * product.k);
+    over_threads(
+        rows,
+        columns,
+        work.sum(),
+        true,
+        &|rows, columns: Range<usize>| {
+            let mut first = 0;
+            for product in &each {
+                let end = first + product.column_panels();
+                let (from, to) = (columns.start.max(first), columns.end.min(end));
+                if from < to {
+                    // SAFETY: the caller's promises.
+                    unsafe { product.run(rows.clone(), from - first..to - first) };
+                }
+                first = end;
+            }
+        },
+    );
+}
+
+/// The sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one chain after the other;
+/// one round of work for all threads.
+///
+/// # Panics
+/// When there is no product or no row, shapes differ, or an operand is too short.
+///
+/// # Safety
+/// As [`multiply_pairs`].
+pub unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start: Start) {
+    let terms: Vec<Blocks<'_>> = terms
+        .iter()
+        .enumerate()
+        .map(|(i, &(x, weight))| blocks(x, weight, c, if i == 0 { start } else { Start::Output }))
+        .collect();
+    let (m, n) = (terms[0].m, terms[0].n);
+    assert!(
+        terms.iter().all(|term| (term.m, term.n) == (m, n)),
+        "terms of one shape"
+    );
+    let work = terms.iter().map(|term| term.m * term.n * term.k).sum();
+    let (rows, columns) = (terms[0].row_panels(), terms[0].column_panels());
+    over_threads(
+        rows,
+        columns,
+        work,
+        true,
+        &|rows: Range<usize>, columns: Range<usize>| {
+            for term in &terms {
+                // SAFETY: the caller's promises.
+                unsafe { term.run(rows.clone(), columns.clone()) };
+            }
+        },
+    );
 }
 
 #[cfg(target_arch = "x86_64")]

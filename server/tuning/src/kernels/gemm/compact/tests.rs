@@ -112,7 +112,14 @@ fn values_and_products_have_the_bits_of_f32() {
                     let (mut ours, mut goes_on) = (ours, real);
                     products(&x, m, &[(&compact, Shared::new(&mut ours))], Start::Output);
                     let (left, right) = (Left::rows(&x, inner), packed.right());
-                    gemm::multiply((m, out, inner), left, right, &mut goes_on, out, Start::Output);
+                    gemm::multiply(
+                        (m, out, inner),
+                        left,
+                        right,
+                        &mut goes_on,
+                        out,
+                        Start::Output,
+                    );
                     assert_eq!(bits(&ours), bits(&goes_on), "{isa:?} {format:?} {m} rows");
                 }
             }
