@@ -498,7 +498,7 @@ impl<'a> Input<'a> {
 fn pairs(matrix: &Matrix) -> &PackedPairs {
     match matrix {
         Matrix::Pairs(packed) => packed,
-        Matrix::F32(_) => unreachable!("a direct step is of fast matrices"),
+        Matrix::F32(_) | Matrix::Compact(_) => unreachable!("a direct step is of fast matrices"),
     }
 }
 
