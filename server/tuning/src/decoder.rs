@@ -76,9 +76,9 @@ impl Decoder {
     ) -> Result<Self, TuningError> {
         config.validate()?;
         let matrix = |name: &str, [out, inner]: [usize; 2]| {
-            source
-                .tensor(name, &[out, inner])
-                .map(|data| FrozenWeight::with_numerics(data, out, inner, device, numerics))
+            let stored = source.matrix(name, [out, inner])?;
+            let weight = FrozenWeight::of_stored(stored, [out, inner], device, numerics);
+            Ok::<_, TuningError>(weight)
         };
         let vector = |name: &str, width: usize, offset: f32| {
             let mut data = source.tensor(name, &[width])?;

@@ -204,13 +204,6 @@ fn generate_all(
     let waiting: Vec<_> = waiting.into();
     let finished = device::run(|| {
         let prefix = engine.read_prefix(&waiting);
-        let writer = Writer {
-            model,
-            engine: &engine,
-            prefix: prefix.as_ref(),
-            config,
-            listener: listener.as_ref(),
-        };
         // A small model stays in the caches of the processor: there, threads that write
         // texts of their own beat threads that share every product.
         let lanes = if engine.is_small() {
@@ -219,6 +212,14 @@ fn generate_all(
                 .max(1)
         } else {
             1
+        };
+        let writer = Writer {
+            model,
+            engine: &engine,
+            prefix: prefix.as_ref(),
+            alone: !engine.is_small(),
+            config,
+            listener: listener.as_ref(),
         };
         let batch = config.batch_size.div_ceil(lanes);
         (0..lanes)
@@ -316,6 +317,8 @@ struct Writer<'a, 'l> {
     model: &'a Model,
     engine: &'a Engine<'a>,
     prefix: Option<&'a TextCache>,
+    /// Whether it has all threads.
+    alone: bool,
     config: &'a GenerateConfig,
     /// Who hears pieces, and whether they asked to stop.
     listener: Option<&'a Mutex<(Listener<'l>, bool)>>,
@@ -414,7 +417,7 @@ impl Writer<'_, '_> {
                         Cache::Burn(_) => None,
                     })
                     .collect();
-                decoder.logits(&decoder.read(&mut texts))
+                decoder.step(&mut texts, self.alone)
             }
             Engine::Burn { model, lora } => {
                 let mut caches: Vec<&mut HostCache> = rows

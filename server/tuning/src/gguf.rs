@@ -5,10 +5,12 @@
 
 mod blocks;
 mod k_quants;
+mod matrix;
 mod reader;
 
 use std::{collections::BTreeMap, path::Path};
 
+use blocks::BlockType;
 use reader::{Reader, TensorInfo, Value};
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     model::Parts,
     ops::RopeScaling,
     tokenizer::BpeParts,
-    weights::{WeightSource, check_finite, check_shape},
+    weights::{Stored, WeightSource, check_finite, check_shape},
 };
 
 /// Most metadata entries and most tensors of a file.
@@ -143,8 +145,9 @@ fn gguf_name(name: &str) -> Option<String> {
     Some(top.to_owned())
 }
 
-impl WeightSource for GgufSource {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
+impl GgufSource {
+    /// Type and bytes of a tensor.
+    fn raw(&self, name: &str, shape: &[usize]) -> Result<(BlockType, &[u8]), TuningError> {
         let info = gguf_name(name)
             .and_then(|name| self.index.get(&name))
             .ok_or_else(|| TuningError::MissingTensor(name.to_owned()))?;
@@ -155,34 +158,58 @@ impl WeightSource for GgufSource {
             .and_then(|start| Some(start..start.checked_add(info.length)?))
             .and_then(|range| self.bytes.get(range))
             .ok_or_else(|| bad(format!("tensor {name} is cut off")))?;
-        let mut values = info.kind.decode(raw);
-        check_finite(name, &values)?;
-        for (part, heads) in [
-            ("q_proj", self.config.heads),
-            ("k_proj", self.config.kv_heads),
-        ] {
-            if name.contains(part)
-                && let Some(&inner) = shape.get(1)
-            {
-                values = unpermute(&values, heads, self.config.head_dim, inner);
-            }
+        Ok((info.kind, raw))
+    }
+
+    /// Heads whose rows llama.cpp's converter moved.
+    fn moved_heads(&self, name: &str) -> Option<usize> {
+        if name.contains("q_proj") {
+            Some(self.config.heads)
+        } else if name.contains("k_proj") {
+            Some(self.config.kv_heads)
+        } else {
+            None
         }
-        Ok(values)
+    }
+}
+
+impl WeightSource for GgufSource {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
+        let (kind, raw) = self.raw(name, shape)?;
+        let values = kind.decode(raw);
+        check_finite(name, &values)?;
+        match (self.moved_heads(name), shape) {
+            (Some(_), &[rows, inner]) => {
+                let mut out = Vec::with_capacity(values.len());
+                for row in 0..rows {
+                    let start = moved_row(row, self.config.head_dim) * inner;
+                    out.extend_from_slice(values.get(start..start + inner).unwrap_or_default());
+                }
+                Ok(out)
+            }
+            _ => Ok(values),
+        }
+    }
+
+    fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
+        let (kind, raw) = self.raw(name, &[out, inner])?;
+        let head_dim = self.config.head_dim;
+        let moved = self.moved_heads(name).is_some();
+        let row = |row: usize| if moved { moved_row(row, head_dim) } else { row };
+        match matrix::compact(kind, raw, out, inner, &row) {
+            Some(Some(compact)) => Ok(Stored::Compact(compact)),
+            Some(None) => Err(TuningError::NotFinite(format!("tensor {name}"))),
+            None => Ok(Stored::Dense(self.tensor(name, &[out, inner])?)),
+        }
     }
 }
 
 /// llama.cpp rotates neighbouring rows, Hugging Face rows half a head apart: its converter moves
-/// row `half · h + i` of a head to row `2 · i + h`. This moves them back.
-fn unpermute(values: &[f32], heads: usize, head_dim: usize, inner: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(values.len());
-    for head in 0..heads {
-        for row in 0..head_dim {
-            let (side, i) = (row / (head_dim / 2), row % (head_dim / 2));
-            let start = (head * head_dim + 2 * i + side) * inner;
-            out.extend_from_slice(values.get(start..start + inner).unwrap_or_default());
-        }
-    }
-    out
+/// row `half · h + i` of a head to row `2 · i + h`. This is where a row lies in the file.
+fn moved_row(row: usize, head_dim: usize) -> usize {
+    let (head, row) = (row / head_dim, row % head_dim);
+    let (side, i) = (row / (head_dim / 2), row % (head_dim / 2));
+    head * head_dim + 2 * i + side
 }
 
 #[derive(Default)]

@@ -9,11 +9,12 @@ use crate::{
     decoder::Decoder,
     family::Norm,
     kernels::{
+        Numerics,
         attention::{Feed, Heads, KeyValues, forward_cached},
         gated,
-        gemm::Matrix,
+        gemm::{self, Matrix},
         lora::{PackedPair, Pair},
-        math, norm,
+        math, norm, parallel,
         rope::{self, Angles},
     },
     lora::to_host,
@@ -31,27 +32,25 @@ struct Linear<'a> {
 }
 
 impl Linear<'_> {
-    fn apply(&self, x: &[f32], rows: usize) -> Vec<f32> {
-        let inputs = match &self.factors {
-            Some(factors) if self.scales_input => {
-                let mut x = x.to_vec();
-                norm::multiply_rows(&mut x, factors);
-                Some(x)
-            }
-            _ => None,
-        };
-        let x = inputs.as_deref().unwrap_or(x);
-        let mut out = self.weight.product(x, rows);
+    /// What is multiplied, where it is not `x` itself.
+    fn inputs(&self, x: &[f32]) -> Option<Vec<f32>> {
+        let factors = self.factors.as_ref().filter(|_| self.scales_input)?;
+        let mut x = x.to_vec();
+        norm::multiply_rows(&mut x, factors);
+        Some(x)
+    }
+
+    /// Adds to the product what stands beside the matrix.
+    fn finish(&self, x: &[f32], rows: usize, out: &mut [f32]) {
         if let Some(pair) = &self.pair {
-            pair.add(x, rows, &mut out);
+            pair.add(x, rows, out);
         }
         if let Some(bias) = &self.bias {
-            norm::add_to_rows(&mut out, bias);
+            norm::add_to_rows(out, bias);
         }
         if let Some(factors) = self.factors.as_ref().filter(|_| !self.scales_input) {
-            norm::multiply_rows(&mut out, factors);
+            norm::multiply_rows(out, factors);
         }
-        out
     }
 }
 
@@ -70,9 +69,31 @@ pub(crate) struct CpuDecoder<'a> {
     layers: Vec<Layer<'a>>,
     norm: Vec<f32>,
     heads: Heads,
+    /// Whether matrices of integers may be multiplied as such.
+    integers: bool,
 }
 
 impl Layer<'_> {
+    /// Products of the same rows with several matrices.
+    fn apply<const N: usize>(
+        &self,
+        targets: [Target; N],
+        x: &[f32],
+        rows: usize,
+        integers: bool,
+    ) -> [Vec<f32>; N] {
+        let linears = targets.map(|target| &self.linear[target as usize]);
+        // Inputs are scaled for a matrix that stands alone.
+        let scaled = linears.first().and_then(|linear| linear.inputs(x));
+        let x = scaled.as_deref().unwrap_or(x);
+        let matrices = linears.map(|linear| linear.weight);
+        let mut outputs = gemm::products(x, rows, matrices, integers);
+        for (linear, out) in linears.iter().zip(&mut outputs) {
+            linear.finish(x, rows, out);
+        }
+        outputs
+    }
+
     /// As [`norm`](Self::norm), of values that are needed once more.
     fn normed(&self, x: &[f32], which: Norm, eps: f32) -> Vec<f32> {
         match &self.norms[which as usize] {
@@ -156,7 +177,7 @@ impl<'a> CpuDecoder<'a> {
                     return Ok(None);
                 };
                 linear.push(Linear {
-                    weight: panels.forward(),
+                    weight: panels.stored(),
                     pair: pair(index, target),
                     bias: bias.clone().map(to_host).transpose()?,
                     factors: own(&ia3_name(index, target)),
@@ -179,13 +200,14 @@ impl<'a> CpuDecoder<'a> {
         Ok(Some(Self {
             decoder,
             embedding,
-            vocab: vocab.forward(),
+            vocab: vocab.stored(),
             layers,
             norm: match own_norm(LAST_NORM_NAME) {
                 Some(own) => own,
                 None => to_host(decoder.norm.clone())?,
             },
             heads: Heads::new(config.heads, config.kv_heads, config.head_dim),
+            integers: decoder.vocab().numerics() == Numerics::Fast,
         }))
     }
 
@@ -234,13 +256,11 @@ impl<'a> CpuDecoder<'a> {
             math::scale(&mut x, config.embedding_scale());
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            let apply = |target: Target, x: &[f32], rows: usize| {
-                layer.linear[target as usize].apply(x, rows)
-            };
             let normed = layer.normed(&x, Norm::AttentionIn, eps);
-            let q = layer.norm(apply(Target::Q, &normed, rows), Norm::Query, eps);
-            let k = layer.norm(apply(Target::K, &normed, rows), Norm::Key, eps);
-            let v = apply(Target::V, &normed, rows);
+            let targets = [Target::Q, Target::K, Target::V];
+            let [q, k, v] = layer.apply(targets, &normed, rows, self.integers);
+            let q = layer.norm(q, Norm::Query, eps);
+            let k = layer.norm(k, Norm::Key, eps);
             let (cos, sin) = match &local {
                 Some(local) if config.slides(index) => local,
                 _ => &usual,
@@ -267,22 +287,38 @@ impl<'a> CpuDecoder<'a> {
                 x = pick_rows(&x, width, &last_rows);
                 rows = last_rows.len();
             }
-            let out = layer.norm(apply(Target::O, &mixed, rows), Norm::AttentionOut, eps);
+            let [out] = layer.apply([Target::O], &mixed, rows, self.integers);
+            let out = layer.norm(out, Norm::AttentionOut, eps);
             norm::add_in_place(&mut x, &out);
             let normed = layer.normed(&x, Norm::FfnIn, eps);
-            let gate = apply(Target::Gate, &normed, rows);
-            let up = apply(Target::Up, &normed, rows);
+            let targets = [Target::Gate, Target::Up];
+            let [gate, up] = layer.apply(targets, &normed, rows, self.integers);
             let active = gated::forward(&gate, &up, config.activation());
-            let out = layer.norm(apply(Target::Down, &active, rows), Norm::FfnOut, eps);
+            let [out] = layer.apply([Target::Down], &active, rows, self.integers);
+            let out = layer.norm(out, Norm::FfnOut, eps);
             norm::add_in_place(&mut x, &out);
         }
         norm::forward(&x, &self.norm, eps)
     }
 
+    /// Logits of the next token of each text, `[texts, vocab]`, after new tokens.
+    ///
+    /// `alone` says that nothing else runs on these threads, so that all of them may stay at hand
+    /// for the many small products of a token.
+    pub(crate) fn step(&self, texts: &mut [Text<'_>], alone: bool) -> Vec<f32> {
+        let mut step = || self.logits(&self.read(texts));
+        if alone {
+            parallel::with_team(step)
+        } else {
+            step()
+        }
+    }
+
     /// Logits of the next token, `[texts, vocab]`, from what [`read`](Self::read) gave.
     pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
         let config = &self.decoder.config;
-        let mut logits = self.vocab.product(hidden, hidden.len() / config.d_model);
+        let rows = hidden.len() / config.d_model;
+        let [mut logits] = gemm::products(hidden, rows, [self.vocab], self.integers);
         if let Some(cap) = config.logit_cap() {
             math::soft_cap(&mut logits, cap);
         }
@@ -299,11 +335,8 @@ fn pick_rows(x: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::{
-        AdapterConfig, Architecture, Family, ModelConfig,
-        kernels::{Numerics, tests_support::noise},
-        lora::Lora,
-        ops::Segments,
-        weights::WeightSource,
+        AdapterConfig, Architecture, Family, ModelConfig, kernels::tests_support::noise,
+        lora::Lora, ops::Segments, weights::WeightSource,
     };
     use burn::tensor::Device;
 

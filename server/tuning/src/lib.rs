@@ -42,6 +42,7 @@ mod adapter_compress;
 mod adapter_config;
 mod adapter_file;
 mod adapter_peft;
+mod base;
 mod config;
 mod config_json;
 mod control;
@@ -71,6 +72,7 @@ mod weights;
 
 pub use adapter::{Adapter, AdapterTensor};
 pub use adapter_config::{AdapterConfig, Method};
+pub use base::Base;
 pub use burn::tensor::Device;
 pub use config::ModelConfig;
 pub use control::ControlVariates;

@@ -11,6 +11,7 @@ use crate::{
     Adapter, AdapterConfig, AdapterTensor, Conversation, Example, Message, Method, ModelConfig,
     Role, Template, Tokenizer, Tokens, TuningError,
     adapter_config::Part,
+    base::{Base, Kept},
     decoder::Decoder,
     device,
     family::Norm,
@@ -29,6 +30,8 @@ pub struct ModelOptions {
     pub template: Template,
     /// How products with the frozen matrices are computed on the CPU.
     pub numerics: Numerics,
+    /// How the frozen matrices are kept in memory.
+    pub base: Base,
 }
 
 impl Default for ModelOptions {
@@ -38,6 +41,7 @@ impl Default for ModelOptions {
             device: Device::flex(),
             template: Template::Model,
             numerics: Numerics::Exact,
+            base: Base::Auto,
         }
     }
 }
@@ -177,6 +181,10 @@ impl Model {
             eos,
         } = parts;
         let device = options.device.clone().without_autodiff();
+        let source = &Kept {
+            source,
+            base: options.base,
+        };
         let digest = digest(source, &config)?;
         let decoder = device::run(|| Decoder::load(source, &config, &device, options.numerics))?;
         let eos_text = eos

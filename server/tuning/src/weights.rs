@@ -6,12 +6,28 @@ use std::{collections::BTreeMap, path::Path};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::TuningError;
+use crate::{
+    TuningError,
+    kernels::gemm::compact::{Bits, Compact, Format},
+};
 
 /// A set of named tensors.
 pub(crate) trait WeightSource: Sync {
     /// The values of a tensor of exactly this shape, row-major.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError>;
+
+    /// The same values of a matrix `[out, inner]`, in few bits where the source has them so.
+    fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
+        self.tensor(name, &[out, inner]).map(Stored::Dense)
+    }
+}
+
+/// A matrix, `[out, inner]`.
+pub(crate) enum Stored {
+    /// Row-major.
+    Dense(Vec<f32>),
+    /// In few bits.
+    Compact(Compact),
 }
 
 /// The safetensors files of a checkpoint, in memory.
@@ -89,8 +105,8 @@ impl SafetensorsSource {
     }
 }
 
-impl WeightSource for SafetensorsSource {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
+impl SafetensorsSource {
+    fn raw(&self, name: &str, shape: &[usize]) -> Result<(Dtype, &[u8]), TuningError> {
         let entry = self
             .index
             .get(name)
@@ -101,7 +117,14 @@ impl WeightSource for SafetensorsSource {
             .get(entry.file)
             .and_then(|file| file.get(entry.range.clone()))
             .ok_or_else(|| TuningError::Format(format!("tensor {name} is cut off")))?;
-        let values: Vec<f32> = match entry.dtype {
+        Ok((entry.dtype, raw))
+    }
+}
+
+impl WeightSource for SafetensorsSource {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
+        let (dtype, raw) = self.raw(name, shape)?;
+        let values: Vec<f32> = match dtype {
             Dtype::F32 => raw
                 .as_chunks()
                 .0
@@ -128,6 +151,25 @@ impl WeightSource for SafetensorsSource {
         };
         check_finite(name, &values)?;
         Ok(values)
+    }
+
+    fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
+        let (dtype, raw) = self.raw(name, &[out, inner])?;
+        let (bits, exponent) = match dtype {
+            Dtype::F16 => (Bits::F16, 0x7c00),
+            Dtype::BF16 => (Bits::Bf16, 0x7f80),
+            _ => return self.tensor(name, &[out, inner]).map(Stored::Dense),
+        };
+        let words = raw.as_chunks::<2>().0;
+        let word = |i: usize| words.get(i).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        if (0..words.len()).any(|i| word(i) & exponent == exponent) {
+            return Err(TuningError::NotFinite(format!("tensor {name}")));
+        }
+        let value = |row: usize, k: usize| word(row * inner + k);
+        let format = Format::floats(bits);
+        Ok(Stored::Compact(Compact::from_floats(
+            out, inner, format, &value,
+        )))
     }
 }
 

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use super::k_quants;
+use crate::kernels::gemm::compact::{Bits, Format};
 
 /// A GGML tensor type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,36 @@ impl BlockType {
         }
     }
 
+    /// How the engine keeps a matrix of this type; f32 has no shorter form.
+    pub(crate) fn format(self) -> Option<Format> {
+        let of = |bits, block, half, least| {
+            Some(Format {
+                bits,
+                block,
+                half,
+                least,
+            })
+        };
+        let four = |zero| Bits::Four { zero };
+        match self {
+            Self::F32 => None,
+            Self::F16 => Some(Format::floats(Bits::F16)),
+            Self::Bf16 => Some(Format::floats(Bits::Bf16)),
+            Self::Q4_0 => of(four(8), 32, true, false),
+            Self::Q4_1 => of(four(0), 32, true, true),
+            Self::Q5_0 | Self::Q8_0 => of(Bits::Eight, 32, true, false),
+            Self::Q5_1 => of(Bits::Eight, 32, true, true),
+            // Products of a small scale and an f16 need more than an f16.
+            Self::Q2K => of(four(0), 16, false, true),
+            Self::Q3K => of(four(4), 16, false, false),
+            Self::Q4K => of(four(0), 32, false, true),
+            Self::Q5K => of(Bits::Eight, 32, false, true),
+            Self::Q6K => of(Bits::Eight, 16, false, false),
+        }
+    }
+
     /// The values of whole blocks; bytes after the last whole block are left out.
     pub(crate) fn decode(self, raw: &[u8]) -> Vec<f32> {
-        let half = |bytes: [u8; 2]| f16::from_le_bytes(bytes).to_f32();
         match self {
             Self::F32 => raw
                 .as_chunks()
@@ -71,80 +99,125 @@ impl BlockType {
                 .iter()
                 .map(|c| f32::from_le_bytes(*c))
                 .collect(),
-            Self::F16 => raw.as_chunks().0.iter().map(|c| half(*c)).collect(),
+            Self::F16 => raw
+                .as_chunks()
+                .0
+                .iter()
+                .map(|c| f16::from_le_bytes(*c).to_f32())
+                .collect(),
             Self::Bf16 => raw
                 .as_chunks()
                 .0
                 .iter()
                 .map(|c| bf16::from_le_bytes(*c).to_f32())
                 .collect(),
+            _ => {
+                let (values, bytes) = self.block();
+                let mut out = Vec::with_capacity(raw.len() / bytes * values);
+                self.for_blocks(raw, &mut |parts| {
+                    let quants = parts.quants.chunks_exact(parts.block);
+                    for (quants, (scale, least)) in quants.zip(&parts.heads) {
+                        let value = |q: &i8| scale * f32::from(*q) + least;
+                        out.extend(quants.iter().map(value));
+                    }
+                });
+                out
+            }
+        }
+    }
+
+    /// Calls `take` with the integers of every whole block; for types that have some.
+    pub(crate) fn for_blocks(self, raw: &[u8], take: &mut impl FnMut(&Parts)) {
+        let mut parts = Parts::default();
+        let half = |bytes: &[u8]| match bytes {
+            [low, high, ..] => f16::from_le_bytes([*low, *high]).to_f32(),
+            _ => 0.0,
+        };
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => {}
             // x = d * (q - 8); the low halves of the bytes come first.
-            Self::Q4_0 => blocks::<18>(raw, 32, |block, out| {
-                let d = half([block[0], block[1]]);
-                let quants = &block[2..];
-                out.extend(quants.iter().map(|q| d * (f32::from(q & 15) - 8.0)));
-                out.extend(quants.iter().map(|q| d * (f32::from(q >> 4) - 8.0)));
+            Self::Q4_0 => blocks::<18>(raw, &mut parts, take, |block, out| {
+                out.push(half(block), -0.0, four_bits(&block[2..]).map(|q| q - 8));
             }),
             // x = d * q + m
-            Self::Q4_1 => blocks::<20>(raw, 32, |block, out| {
-                let d = half([block[0], block[1]]);
-                let m = half([block[2], block[3]]);
-                let quants = &block[4..];
-                out.extend(quants.iter().map(|q| d * f32::from(q & 15) + m));
-                out.extend(quants.iter().map(|q| d * f32::from(q >> 4) + m));
+            Self::Q4_1 => blocks::<20>(raw, &mut parts, take, |block, out| {
+                out.push(half(block), half(&block[2..]), four_bits(&block[4..]));
             }),
             // As the two above, with a fifth bit of each value in four bytes before the quants.
-            Self::Q5_0 => blocks::<22>(raw, 32, |block, out| {
-                let d = half([block[0], block[1]]);
-                five_bits(&block[2..], |q| out.push(d * (q - 16.0)));
+            Self::Q5_0 => blocks::<22>(raw, &mut parts, take, |block, out| {
+                out.push(half(block), -0.0, five_bits(&block[2..]).map(|q| q - 16));
             }),
-            Self::Q5_1 => blocks::<24>(raw, 32, |block, out| {
-                let d = half([block[0], block[1]]);
-                let m = half([block[2], block[3]]);
-                five_bits(&block[4..], |q| out.push(d * q + m));
+            Self::Q5_1 => blocks::<24>(raw, &mut parts, take, |block, out| {
+                out.push(half(block), half(&block[2..]), five_bits(&block[4..]));
             }),
-            Self::Q8_0 => blocks::<34>(raw, 32, |block, out| {
-                let d = half([block[0], block[1]]);
-                out.extend(block[2..].iter().map(|q| d * f32::from(*q as i8)));
+            Self::Q8_0 => blocks::<34>(raw, &mut parts, take, |block, out| {
+                out.push(half(block), -0.0, block[2..].iter().map(|q| *q as i8));
             }),
-            Self::Q2K => blocks::<84>(raw, 256, k_quants::q2k),
-            Self::Q3K => blocks::<110>(raw, 256, k_quants::q3k),
-            Self::Q4K => blocks::<144>(raw, 256, k_quants::q4k),
-            Self::Q5K => blocks::<176>(raw, 256, k_quants::q5k),
-            Self::Q6K => blocks::<210>(raw, 256, k_quants::q6k),
+            Self::Q2K => blocks::<84>(raw, &mut parts, take, k_quants::q2k),
+            Self::Q3K => blocks::<110>(raw, &mut parts, take, k_quants::q3k),
+            Self::Q4K => blocks::<144>(raw, &mut parts, take, k_quants::q4k),
+            Self::Q5K => blocks::<176>(raw, &mut parts, take, k_quants::q5k),
+            Self::Q6K => blocks::<210>(raw, &mut parts, take, k_quants::q6k),
         }
+    }
+}
+
+/// The integers of one block. A value is `scale * q + least`, the product without rounding; a
+/// negative zero adds nothing.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) quants: Vec<i8>,
+    /// Scale and least value of every `block` quants.
+    pub(crate) heads: Vec<(f32, f32)>,
+    pub(crate) block: usize,
+}
+
+impl Parts {
+    /// Appends values of one scale.
+    pub(super) fn push(&mut self, scale: f32, least: f32, quants: impl Iterator<Item = i8>) {
+        let before = self.quants.len();
+        self.quants.extend(quants);
+        self.block = self.quants.len() - before;
+        self.heads.push((scale, least));
     }
 }
 
 fn blocks<const N: usize>(
     raw: &[u8],
-    values: usize,
-    decode: impl Fn(&[u8; N], &mut Vec<f32>),
-) -> Vec<f32> {
-    let (blocks, _) = raw.as_chunks::<N>();
-    let mut out = Vec::with_capacity(blocks.len() * values);
-    for block in blocks {
-        decode(block, &mut out);
+    parts: &mut Parts,
+    take: &mut impl FnMut(&Parts),
+    decode: impl Fn(&[u8; N], &mut Parts),
+) {
+    for block in raw.as_chunks::<N>().0 {
+        parts.quants.clear();
+        parts.heads.clear();
+        decode(block, parts);
+        take(parts);
     }
-    out
 }
 
-/// Calls `value` with 32 numbers of five bits: four bytes of high bits, then sixteen bytes whose
-/// low halves come first.
-fn five_bits(raw: &[u8], mut value: impl FnMut(f32)) {
+/// Values of four bits; the low halves of all bytes come first.
+fn four_bits(raw: &[u8]) -> impl Iterator<Item = i8> + '_ {
+    let low = raw.iter().map(|q| (q & 15) as i8);
+    low.chain(raw.iter().map(|q| (q >> 4) as i8))
+}
+
+/// 32 numbers of five bits: four bytes of high bits, then sixteen bytes whose low halves come
+/// first.
+fn five_bits(raw: &[u8]) -> impl Iterator<Item = i8> + '_ {
     let (high, low) = raw.split_at(4);
-    for i in 0..32 {
+    (0..32).map(move |i| {
         let low = low[i % 16] >> (4 * (i / 16)) & 15;
         let high = high[i / 8] >> (i % 8) & 1;
-        value(f32::from(low | high << 4));
-    }
+        (low | high << 4) as i8
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
+    use super::{super::matrix, *};
 
     #[test]
     fn small_blocks_follow_their_formulas() {
@@ -178,6 +251,16 @@ mod tests {
             let (values, bytes) = kind.block();
             assert_eq!(raw.len() / bytes * values, case.values.len(), "{name}");
             assert_eq!(kind.decode(&raw), case.values, "{name}");
+            if let Some(compact) = matrix::compact(kind, &raw, 1, case.values.len(), &|row| row) {
+                let kept: Vec<u32> = compact
+                    .unwrap()
+                    .values()
+                    .iter()
+                    .map(|v| v.to_bits())
+                    .collect();
+                let real: Vec<u32> = kind.decode(&raw).iter().map(|v| v.to_bits()).collect();
+                assert_eq!(kept, real, "{name} kept in few bits");
+            }
             seen += 1;
         }
         let known = (0..64).filter_map(BlockType::from_id).count();

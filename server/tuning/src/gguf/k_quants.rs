@@ -3,6 +3,8 @@
 
 use half::f16;
 
+use super::blocks::Parts;
+
 fn half(bytes: &[u8]) -> f32 {
     match bytes {
         [low, high, ..] => f16::from_le_bytes([*low, *high]).to_f32(),
@@ -12,7 +14,7 @@ fn half(bytes: &[u8]) -> f32 {
 
 /// Two bits a value; a scale and a minimum of four bits for every 16: `scales[16]`, `qs[64]`,
 /// `d`, `dmin`.
-pub(super) fn q2k(block: &[u8; 84], out: &mut Vec<f32>) {
+pub(super) fn q2k(block: &[u8; 84], out: &mut Parts) {
     let (scales, rest) = block.split_at(16);
     let (quants, rest) = rest.split_at(64);
     let (d, min) = (half(rest), half(&rest[2..]));
@@ -21,8 +23,7 @@ pub(super) fn q2k(block: &[u8; 84], out: &mut Vec<f32>) {
         for shift in [0, 2, 4, 6] {
             for (quants, scale) in quants.chunks_exact(16).zip(&mut scales) {
                 let (d, min) = (d * f32::from(scale & 15), min * f32::from(scale >> 4));
-                let value = |q: &u8| d * f32::from(q >> shift & 3) - min;
-                out.extend(quants.iter().map(value));
+                out.push(d, -min, quants.iter().map(|q| (q >> shift & 3) as i8));
             }
         }
     }
@@ -30,7 +31,7 @@ pub(super) fn q2k(block: &[u8; 84], out: &mut Vec<f32>) {
 
 /// Three bits a value, the high one apart and inverted; a signed scale of six bits for every 16:
 /// `hmask[32]`, `qs[64]`, `scales[12]`, `d`.
-pub(super) fn q3k(block: &[u8; 110], out: &mut Vec<f32>) {
+pub(super) fn q3k(block: &[u8; 110], out: &mut Parts) {
     let (high, rest) = block.split_at(32);
     let (quants, rest) = rest.split_at(64);
     let (packed, rest) = rest.split_at(12);
@@ -45,14 +46,12 @@ pub(super) fn q3k(block: &[u8; 110], out: &mut Vec<f32>) {
         for quarter in 0..4 {
             let bit = 4 * half + quarter;
             for (quants, high) in quants.chunks_exact(16).zip(high.chunks_exact(16)) {
-                let d = scale(part);
-                part += 1;
                 let value = |(q, high): (&u8, &u8)| {
-                    let low = f32::from(q >> (2 * quarter) & 3);
-                    let minus = if high >> bit & 1 == 1 { 0.0 } else { 4.0 };
-                    d * (low - minus)
+                    let low = (q >> (2 * quarter) & 3) as i8;
+                    if high >> bit & 1 == 1 { low } else { low - 4 }
                 };
-                out.extend(quants.iter().zip(high).map(value));
+                out.push(scale(part), -0.0, quants.iter().zip(high).map(value));
+                part += 1;
             }
         }
     }
@@ -72,51 +71,50 @@ fn scale_and_min(packed: &[u8], i: usize) -> (f32, f32) {
 }
 
 /// Four bits a value; a scale and a minimum for every 32: `d`, `dmin`, `scales[12]`, `qs[128]`.
-pub(super) fn q4k(block: &[u8; 144], out: &mut Vec<f32>) {
+pub(super) fn q4k(block: &[u8; 144], out: &mut Parts) {
     let (d, min) = (half(block), half(&block[2..]));
     let (scales, quants) = (&block[4..16], &block[16..]);
     for (i, quants) in quants.chunks_exact(32).enumerate() {
         for side in 0..2 {
             let (scale, least) = scale_and_min(scales, 2 * i + side);
-            let (d, min) = (d * scale, min * least);
-            let value = |q: &u8| d * f32::from(q >> (4 * side) & 15) - min;
-            out.extend(quants.iter().map(value));
+            let value = |q: &u8| (q >> (4 * side) & 15) as i8;
+            out.push(d * scale, -(min * least), quants.iter().map(value));
         }
     }
 }
 
 /// As [`q4k`] with a fifth bit: `d`, `dmin`, `scales[12]`, `qh[32]`, `qs[128]`.
-pub(super) fn q5k(block: &[u8; 176], out: &mut Vec<f32>) {
+pub(super) fn q5k(block: &[u8; 176], out: &mut Parts) {
     let (d, min) = (half(block), half(&block[2..]));
     let (scales, high, quants) = (&block[4..16], &block[16..48], &block[48..]);
     for (i, quants) in quants.chunks_exact(32).enumerate() {
         for side in 0..2 {
             let part = 2 * i + side;
             let (scale, least) = scale_and_min(scales, part);
-            let (d, min) = (d * scale, min * least);
-            let value = |(q, high): (&u8, &u8)| {
-                let q = q >> (4 * side) & 15 | (high >> part & 1) << 4;
-                d * f32::from(q) - min
-            };
-            out.extend(quants.iter().zip(high).map(value));
+            let value =
+                |(q, high): (&u8, &u8)| (q >> (4 * side) & 15 | (high >> part & 1) << 4) as i8;
+            let quants = quants.iter().zip(high).map(value);
+            out.push(d * scale, -(min * least), quants);
         }
     }
 }
 
 /// Six bits a value: four low bits in `ql`, two high bits in `qh`, a scale for every 16.
-pub(super) fn q6k(block: &[u8; 210], out: &mut Vec<f32>) {
+pub(super) fn q6k(block: &[u8; 210], out: &mut Parts) {
     let d = half(&block[208..]);
     for part in 0..2 {
         let ql = &block[64 * part..64 * (part + 1)];
         let qh = &block[128 + 32 * part..128 + 32 * (part + 1)];
         let scales = &block[192 + 8 * part..192 + 8 * (part + 1)];
         for quarter in 0..4 {
-            for l in 0..32 {
-                let low = ql[l + 32 * (quarter % 2)] >> (4 * (quarter / 2)) & 15;
-                let high = qh[l] >> (2 * quarter) & 3;
-                let q = f32::from(low | high << 4) - 32.0;
-                let scale = f32::from(scales[l / 16 + 2 * quarter] as i8);
-                out.push(d * scale * q);
+            for side in 0..2 {
+                let value = |l: usize| {
+                    let low = ql[l + 32 * (quarter % 2)] >> (4 * (quarter / 2)) & 15;
+                    let high = qh[l] >> (2 * quarter) & 3;
+                    (low | high << 4) as i8 - 32
+                };
+                let scale = f32::from(scales[side + 2 * quarter] as i8);
+                out.push(d * scale, -0.0, (16 * side..16 * (side + 1)).map(value));
             }
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     TuningError,
     kernels::{Numerics, gemm::Matrix, lora},
     lora::to_host,
+    weights::Stored,
 };
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
@@ -44,24 +45,46 @@ enum Store {
     Dense(Tensor<2>),
 }
 
-/// Both packings of a frozen matrix.
+/// The packings of a frozen matrix.
 #[derive(Debug)]
 pub struct Panels {
-    forward: Matrix,
+    /// What holds the values.
+    stored: Matrix,
+    numerics: Numerics,
+    /// In bf16, when the values are held in few bits and are multiplied in fast mode.
+    wide: OnceLock<Matrix>,
     back: OnceLock<Matrix>,
 }
 
 impl Panels {
-    fn new(data: &[f32], out: usize, inner: usize, numerics: Numerics) -> Self {
+    fn new(stored: Matrix, numerics: Numerics) -> Self {
         Self {
-            forward: Matrix::new(data, out, inner, numerics),
+            stored,
+            numerics,
+            wide: OnceLock::new(),
             back: OnceLock::new(),
         }
     }
 
-    /// For `x · Wᵀ`.
+    /// What holds the values: what generation multiplies with.
+    pub(crate) fn stored(&self) -> &Matrix {
+        &self.stored
+    }
+
+    /// For `x · Wᵀ` of many rows.
     pub(crate) fn forward(&self) -> &Matrix {
-        &self.forward
+        match (&self.stored, self.numerics) {
+            (Matrix::Compact(compact), Numerics::Fast) => {
+                // As in `back`.
+                if let Some(wide) = self.wide.get() {
+                    return wide;
+                }
+                let (out, inner) = (compact.out(), compact.inner());
+                let wide = Matrix::new(&compact.values(), out, inner, Numerics::Fast);
+                self.wide.get_or_init(|| wide)
+            }
+            _ => &self.stored,
+        }
     }
 
     /// For `grad · W`.
@@ -72,16 +95,16 @@ impl Panels {
         // Not inside `get_or_init`: packing waits for other threads, and a thread of rayon
         // that waits may begin another training on this matrix, which would then wait for
         // itself. Two trainings that start together pack twice; one result stays.
-        let back = self.forward.transposed();
+        let back = self.forward().transposed();
         self.back.get_or_init(|| back)
     }
 
     /// Copies a row of the matrix.
     pub(crate) fn copy_row(&self, row: usize, target: &mut [f32]) {
-        match self.back.get() {
+        match (self.back.get(), &self.stored) {
             // Rows lie nearly together in the transpose.
-            Some(back) => back.copy_column(row, target),
-            None => self.forward.copy_row(row, target),
+            (Some(back), Matrix::F32(_) | Matrix::Pairs(_)) => back.copy_column(row, target),
+            _ => self.stored.copy_row(row, target),
         }
     }
 }
@@ -113,17 +136,38 @@ impl FrozenWeight {
             "a frozen weight needs out * inner values"
         );
         let store = if cpu::is_cpu(device) {
-            Store::Packed(Arc::new(Panels::new(&data, out, inner, numerics)))
+            let stored = Matrix::new(&data, out, inner, numerics);
+            Store::Packed(Arc::new(Panels::new(stored, numerics)))
         } else {
             Store::Dense(dense(data, out, inner, device))
         };
         Self { out, inner, store }
     }
 
+    /// Takes a matrix as its source stores it.
+    pub(crate) fn of_stored(
+        stored: Stored,
+        [out, inner]: [usize; 2],
+        device: &Device,
+        numerics: Numerics,
+    ) -> Self {
+        match stored {
+            Stored::Compact(compact) if cpu::is_cpu(device) => Self {
+                out,
+                inner,
+                store: Store::Packed(Arc::new(Panels::new(Matrix::Compact(compact), numerics))),
+            },
+            Stored::Compact(compact) => {
+                Self::with_numerics(compact.values(), out, inner, device, numerics)
+            }
+            Stored::Dense(values) => Self::with_numerics(values, out, inner, device, numerics),
+        }
+    }
+
     /// How it is stored and multiplied.
     pub fn numerics(&self) -> Numerics {
         match &self.store {
-            Store::Packed(panels) => panels.forward.numerics(),
+            Store::Packed(panels) => panels.numerics,
             Store::Dense(_) => Numerics::Exact,
         }
     }
@@ -142,6 +186,9 @@ impl FrozenWeight {
     pub(crate) fn values(&self) -> Result<Vec<f32>, TuningError> {
         match &self.store {
             Store::Packed(panels) => {
+                if let Matrix::Compact(compact) = &panels.stored {
+                    return Ok(compact.values());
+                }
                 let mut data = vec![0.0; self.out * self.inner];
                 for (row, target) in data.chunks_exact_mut(self.inner).enumerate() {
                     panels.copy_row(row, target);
