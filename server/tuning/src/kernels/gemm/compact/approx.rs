@@ -37,7 +37,6 @@ pub struct ByteRows {
     totals: Vec<f32>,
     rows: usize,
     inner: usize,
-    block: usize,
 }
 
 impl ByteRows {
@@ -68,7 +67,13 @@ impl ByteRows {
                 )
             };
             let x = &x[range.start * block..range.end * block];
-            round(x, block, words_mut(words), scales, words_mut(sums), totals);
+            let words = words_mut(words);
+            #[cfg(target_arch = "x86_64")]
+            if isa() == Isa::Avx512 && block.is_multiple_of(16) {
+                // SAFETY: the processor has AVX-512; the slices hold these blocks.
+                return unsafe { x86::round(x, block, words, scales, words_mut(sums), totals) };
+            }
+            round(x, block, words, scales, words_mut(sums), totals);
         });
         Self {
             words,
@@ -77,7 +82,6 @@ impl ByteRows {
             totals,
             rows: x.len() / inner,
             inner,
-            block,
         }
     }
 }
@@ -161,11 +165,54 @@ unsafe fn multiply_panel(_: &Compact, _: &ByteRows, _: usize, _: Shared) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::avx512::{head, mask};
+    use super::super::avx512::{Ahead, head, mask, spread, words as load};
     use super::{Bits, ByteRows, Compact, NR, Shared};
 
     /// Rows that share a register full of weights.
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
+
+    /// As the portable one, which it equals bit by bit.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512 (F, BW, DQ, VL); `block` is a multiple of 16, and every
+    /// slice has as many blocks as `scales`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    pub(super) unsafe fn round(
+        x: &[f32],
+        block: usize,
+        words: &mut [u32],
+        scales: &mut [f32],
+        sums: &mut [u32],
+        totals: &mut [f32],
+    ) {
+        let heads = scales.iter_mut().zip(sums.iter_mut().zip(totals));
+        let blocks = x.chunks_exact(block).zip(words.chunks_exact_mut(block / 4));
+        for ((x, words), (scale, (sum_out, total))) in blocks.zip(heads) {
+            let load = |part: &[f32; 16]| {
+                // SAFETY: sixteen floats.
+                unsafe { _mm512_loadu_ps(part.as_ptr()) }
+            };
+            let mut most = _mm512_setzero_ps();
+            for part in x.as_chunks::<16>().0 {
+                most = _mm512_max_ps(most, _mm512_abs_ps(load(part)));
+            }
+            let most = _mm512_reduce_max_ps(most);
+            let inverse = _mm512_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+            let mut sum = _mm512_setzero_si512();
+            let targets = words.as_chunks_mut::<4>().0.iter_mut();
+            for (part, target) in x.as_chunks::<16>().0.iter().zip(targets) {
+                // To the nearest, ties to even.
+                let q = _mm512_cvtps_epi32(_mm512_mul_ps(load(part), inverse));
+                sum = _mm512_add_epi32(sum, q);
+                // SAFETY: four words.
+                unsafe { _mm_storeu_si128(target.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(q)) };
+            }
+            let sum = _mm512_reduce_add_epi32(sum);
+            *scale = most / 127.0;
+            *sum_out = sum as u32;
+            *total = *scale * sum as f32;
+        }
+    }
 
     /// All rows times a panel.
     ///
@@ -178,21 +225,43 @@ mod x86 {
         panel: usize,
         c: Shared,
     ) {
-        for from in (0..rows.rows).step_by(ROWS) {
-            // SAFETY: the caller's promises.
-            unsafe {
-                match (matrix.format.bits, rows.rows - from) {
-                    (Bits::Four { zero }, 1) => tile::<1, true>(matrix, rows, panel, from, zero, c),
-                    (Bits::Four { zero }, 2) => tile::<2, true>(matrix, rows, panel, from, zero, c),
-                    (Bits::Four { zero }, 3) => tile::<3, true>(matrix, rows, panel, from, zero, c),
-                    (Bits::Four { zero }, _) => tile::<4, true>(matrix, rows, panel, from, zero, c),
-                    (_, 1) => tile::<1, false>(matrix, rows, panel, from, 128, c),
-                    (_, 2) => tile::<2, false>(matrix, rows, panel, from, 128, c),
-                    (_, 3) => tile::<3, false>(matrix, rows, panel, from, 128, c),
-                    (_, _) => tile::<4, false>(matrix, rows, panel, from, 128, c),
-                }
-            }
+        let tiles = rows.rows.div_ceil(ROWS);
+        let ahead = Ahead::of(matrix, panel, rows.rows);
+        for part in 0..tiles {
+            let from = part * rows.rows / tiles;
+            let count = (part + 1) * rows.rows / tiles - from;
+            let kernel = match (matrix.format.bits, count) {
+                (Bits::Four { .. }, 1) => tile::<1, true>,
+                (Bits::Four { .. }, 2) => tile::<2, true>,
+                (Bits::Four { .. }, 3) => tile::<3, true>,
+                (Bits::Four { .. }, 4) => tile::<4, true>,
+                (Bits::Four { .. }, 5) => tile::<5, true>,
+                (Bits::Four { .. }, _) => tile::<6, true>,
+                (_, 1) => tile::<1, false>,
+                (_, 2) => tile::<2, false>,
+                (_, 3) => tile::<3, false>,
+                (_, 4) => tile::<4, false>,
+                (_, 5) => tile::<5, false>,
+                (_, _) => tile::<6, false>,
+            };
+            let zero = match matrix.format.bits {
+                Bits::Four { zero } => zero,
+                _ => 128,
+            };
+            // SAFETY: the caller's promises; the rows exist.
+            unsafe { kernel(matrix, rows, panel, from, zero, c, ahead.share(part, tiles)) };
         }
+    }
+
+    /// One word in every lane.
+    ///
+    /// # Safety
+    /// It exists; AVX-512 F.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    #[inline]
+    unsafe fn spread_word(at: *const u32) -> __m512i {
+        // SAFETY: the caller's promise; the lanes are only moved as floats.
+        unsafe { _mm512_castps_si512(spread(at.cast())) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -204,6 +273,7 @@ mod x86 {
         from: usize,
         zero: u8,
         c: Shared,
+        mut ahead: Ahead,
     ) {
         let format = matrix.format;
         let (blocks, block) = (matrix.blocks(), format.block);
@@ -214,7 +284,7 @@ mod x86 {
         let part = from * blocks..(from + R) * blocks;
         let mut scales = rows.scales[part.clone()].as_ptr();
         let mut totals = rows.totals[part.clone()].as_ptr();
-        let mut byte_sums = rows.sums.as_words()[part].as_ptr().cast::<i32>();
+        let mut byte_sums = rows.sums.as_words()[part].as_ptr();
         let shift = _mm_cvtsi32_si128(zero.max(1).ilog2() as i32);
         let low = _mm512_set1_epi8(15);
         let sign = _mm512_set1_epi8(-128);
@@ -225,34 +295,34 @@ mod x86 {
                 // A power of two: what the bytes are too large by comes off first.
                 for row in 0..R {
                     // SAFETY: a sum for every row and block.
-                    let sum = unsafe { _mm512_set1_epi32(*byte_sums.add(row * blocks)) };
+                    let sum = unsafe { spread_word(byte_sums.wrapping_add(row * blocks)) };
                     let excess = _mm512_sll_epi32(sum, shift);
                     dots[row] = [_mm512_sub_epi32(_mm512_setzero_si512(), excess); 2];
                 }
             }
+            ahead.fetch();
             let mut words = record.wrapping_add(head_words);
             for _ in 0..block / if FOUR { 8 } else { 4 } {
                 for v in 0..2 {
                     // SAFETY: the values of a record, and as many bytes of every row.
                     unsafe {
-                        let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                        let q = load(words.wrapping_add(16 * v));
                         if FOUR {
                             let first = _mm512_and_si512(q, low);
                             let second = _mm512_and_si512(_mm512_srli_epi32::<4>(q), low);
                             for row in 0..R {
-                                let at = x.add(row * width).cast::<i32>();
+                                let at = x.wrapping_add(row * width);
                                 let dot = &mut dots[row][v];
-                                *dot = _mm512_dpbusd_epi32(*dot, first, _mm512_set1_epi32(*at));
-                                let next = _mm512_set1_epi32(*at.add(1));
+                                *dot = _mm512_dpbusd_epi32(*dot, first, spread_word(at));
+                                let next = spread_word(at.wrapping_add(1));
                                 *dot = _mm512_dpbusd_epi32(*dot, second, next);
                             }
                         } else {
                             // Signed bytes become unsigned ones that are 128 too large.
                             let q = _mm512_xor_si512(q, sign);
                             for row in 0..R {
-                                let at = x.add(row * width).cast::<i32>();
-                                let dot = &mut dots[row][v];
-                                *dot = _mm512_dpbusd_epi32(*dot, q, _mm512_set1_epi32(*at));
+                                let x = spread_word(x.wrapping_add(row * width));
+                                dots[row][v] = _mm512_dpbusd_epi32(dots[row][v], q, x);
                             }
                         }
                     }
@@ -264,7 +334,7 @@ mod x86 {
                 // SAFETY: a record begins with its scales and least values.
                 let (scale, least) = unsafe {
                     let least = match format.least {
-                        true => head(format.half, record.add(scale_words), v),
+                        true => head(format.half, record.wrapping_add(scale_words), v),
                         false => _mm512_setzero_ps(),
                     };
                     (head(format.half, record, v), least)
@@ -275,8 +345,8 @@ mod x86 {
                     // SAFETY: a scale and a total for every row and block.
                     let (by, total) = unsafe {
                         (
-                            _mm512_set1_ps(*scales.add(row * blocks)),
-                            _mm512_set1_ps(*totals.add(row * blocks)),
+                            spread(scales.wrapping_add(row * blocks)),
+                            spread(totals.wrapping_add(row * blocks)),
                         )
                     };
                     *sums = _mm512_fmadd_ps(dot, _mm512_mul_ps(scale, by), *sums);

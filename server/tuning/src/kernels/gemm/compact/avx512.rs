@@ -19,6 +19,53 @@ struct Job {
     c_row: usize,
     /// Outputs that exist.
     columns: usize,
+    ahead: Ahead,
+}
+
+/// What comes next from memory: the records of the next panel, of which the tiles of this one
+/// fetch a share each. Where all texts of a batch meet a weight, waiting for it costs as much as
+/// multiplying with it.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    at: *const u32,
+    /// Words of a record that are fetched, from `at` on, and words of a record.
+    words: usize,
+    record: usize,
+}
+
+impl Ahead {
+    /// The panel after this one, if there is one. A row or two are multiplied so fast that the
+    /// processor's own prefetching is ahead of any hint.
+    pub(super) fn of(matrix: &Compact, panel: usize, rows: usize) -> Self {
+        let record = matrix.format.record_words();
+        let next =
+            (rows > 2 && panel + 1 < matrix.panels()).then(|| matrix.panel(panel + 1).as_ptr());
+        Self {
+            at: next.unwrap_or(std::ptr::null()),
+            words: if next.is_some() { record } else { 0 },
+            record,
+        }
+    }
+
+    /// The part of tile `tile` of so many.
+    pub(super) fn share(self, tile: usize, tiles: usize) -> Self {
+        let line = |tile: usize| tile * (self.words / 16) / tiles * 16;
+        Self {
+            at: self.at.wrapping_add(line(tile)),
+            words: line(tile + 1) - line(tile),
+            record: self.record,
+        }
+    }
+
+    /// Asks for this share of the next record.
+    #[inline(always)]
+    pub(super) fn fetch(&mut self) {
+        for word in (0..self.words).step_by(16) {
+            // SAFETY: a hint about any address; it never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.at.wrapping_add(word).cast()) };
+        }
+        self.at = self.at.wrapping_add(self.record);
+    }
 }
 
 /// Rows of a product in a range of panels.
@@ -38,12 +85,13 @@ pub(super) unsafe fn multiply_panels(
         "shapes"
     );
     // Sums of so many rows and what they are made of fit the registers.
-    let most = if matrix.format.has_scales() { 10 } else { 6 };
+    let most = if matrix.format.has_scales() { 8 } else { 6 };
     let tiles = m.div_ceil(most);
     let mut panel = panels.start;
     while panel < panels.end {
-        // One row alone has too few chains of multiply-adds to hide their latency.
-        let together = if m == 1 { 2.min(panels.end - panel) } else { 1 };
+        // One row or two have too few chains of multiply-adds to hide their latency.
+        let together = if m <= 2 { 2.min(panels.end - panel) } else { 1 };
+        let ahead = Ahead::of(matrix, panel, m);
         for tile in 0..tiles {
             let (from, to) = (tile * m / tiles, (tile + 1) * m / tiles);
             let job = Job {
@@ -56,6 +104,7 @@ pub(super) unsafe fn multiply_panels(
                 c: c.at(from * matrix.out + panel * NR),
                 c_row: matrix.out,
                 columns: matrix.out - panel * NR,
+                ahead: ahead.share(tile, tiles),
             };
             // SAFETY: the matrix has these panels, `x` these rows, and C these columns, of which
             // those beyond the last are masked.
@@ -63,6 +112,7 @@ pub(super) unsafe fn multiply_panels(
                 match (to - from, together) {
                     (1, 2) => kernel::<1, 2>(job),
                     (1, _) => kernel::<1, 1>(job),
+                    (2, 2) => kernel::<2, 2>(job),
                     (2, _) => kernel::<2, 1>(job),
                     (3, _) => kernel::<3, 1>(job),
                     (4, _) => kernel::<4, 1>(job),
@@ -70,14 +120,37 @@ pub(super) unsafe fn multiply_panels(
                     (6, _) => kernel::<6, 1>(job),
                     (7, _) => kernel::<7, 1>(job),
                     (8, _) => kernel::<8, 1>(job),
-                    (9, _) => kernel::<9, 1>(job),
-                    (10, _) => kernel::<10, 1>(job),
-                    _ => unreachable!("one to ten rows"),
+                    _ => unreachable!("one to eight rows"),
                 }
             }
         }
         panel += together;
     }
+}
+
+/// Sixteen words of a record, which starts at a cache line.
+///
+/// Not an unaligned load, nor a read of a pointer: where debug assertions are on, those check
+/// their pointers each time.
+///
+/// # Safety
+/// They exist and are aligned; AVX-512 F.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+pub(super) unsafe fn words(at: *const u32) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_load_si512(at.cast()) }
+}
+
+/// One float in every lane.
+///
+/// # Safety
+/// It exists; AVX-512 F.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
+pub(super) unsafe fn spread(at: *const f32) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_broadcastss_ps(_mm_load_ss(at)) }
 }
 
 /// Scales, or least values, of 16 outputs.
@@ -90,9 +163,9 @@ pub(super) unsafe fn head(half: bool, words: *const u32, v: usize) -> __m512 {
     // SAFETY: a record has 32 scales, as f16 or f32.
     unsafe {
         if half {
-            _mm512_cvtph_ps(_mm256_loadu_si256(words.add(8 * v).cast()))
+            _mm512_cvtph_ps(_mm256_load_si256(words.wrapping_add(8 * v).cast()))
         } else {
-            _mm512_loadu_ps(words.add(16 * v).cast())
+            _mm512_load_ps(words.wrapping_add(16 * v).cast())
         }
     }
 }
@@ -139,7 +212,7 @@ unsafe fn load<const PANELS: usize>(words: *const u32, distance: usize) -> [[__m
         std::array::from_fn(|v| {
             let at = words.wrapping_add(panel * distance + 16 * v);
             // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_si512(at.cast()) }
+            unsafe { self::words(at) }
         })
     })
 }
@@ -150,7 +223,7 @@ type Sums<const ROWS: usize, const PANELS: usize> = [[[__m512; 2]; PANELS]; ROWS
 macro_rules! add {
     ($acc:ident, $x:ident, $inner:expr, $k:expr, $panel:ident, $v:ident, $value:expr) => {
         for row in 0..ROWS {
-            let x = _mm512_set1_ps(*$x.add(row * $inner + $k));
+            let x = spread($x.wrapping_add(row * $inner + $k));
             $acc[row][$panel][$v] = _mm512_fmadd_ps(x, $value, $acc[row][$panel][$v]);
         }
     };
@@ -174,9 +247,11 @@ unsafe fn four<const ROWS: usize, const PANELS: usize>(
     // The permutation looks at the lowest four bits of an index alone.
     let table = _mm512_cvtepi32_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)));
     let mut sums = *acc;
+    let mut ahead = job.ahead;
     let mut x = job.x;
     let mut record = job.records;
     for _ in 0..job.blocks {
+        ahead.fetch();
         let mut scales = [[_mm512_setzero_ps(); 2]; PANELS];
         let mut leasts = [[_mm512_set1_ps(-0.0); 2]; PANELS];
         for panel in 0..PANELS {
@@ -186,7 +261,7 @@ unsafe fn four<const ROWS: usize, const PANELS: usize>(
                 unsafe {
                     scales[panel][v] = head(half, record, v);
                     if least {
-                        leasts[panel][v] = head(half, record.add(scale_words), v);
+                        leasts[panel][v] = head(half, record.wrapping_add(scale_words), v);
                     }
                 }
             }
@@ -236,9 +311,11 @@ unsafe fn eight<const ROWS: usize, const PANELS: usize>(job: Job, acc: &mut Sums
     let (scale_words, head_words) = (job.format.scale_words(), job.format.head_words());
     let record_words = job.format.record_words();
     let mut sums = *acc;
+    let mut ahead = job.ahead;
     let mut x = job.x;
     let mut record = job.records;
     for _ in 0..job.blocks {
+        ahead.fetch();
         let mut scales = [[_mm512_setzero_ps(); 2]; PANELS];
         let mut leasts = [[_mm512_set1_ps(-0.0); 2]; PANELS];
         for panel in 0..PANELS {
@@ -248,7 +325,7 @@ unsafe fn eight<const ROWS: usize, const PANELS: usize>(job: Job, acc: &mut Sums
                 unsafe {
                     scales[panel][v] = head(half, record, v);
                     if least {
-                        leasts[panel][v] = head(half, record.add(scale_words), v);
+                        leasts[panel][v] = head(half, record.wrapping_add(scale_words), v);
                     }
                 }
             }
@@ -292,15 +369,17 @@ unsafe fn floats<const ROWS: usize, const PANELS: usize, const BF16: bool>(
     acc: &mut Sums<ROWS, PANELS>,
 ) {
     let mut sums = *acc;
+    let mut ahead = job.ahead;
     let mut x = job.x;
     let mut record = job.records;
     for _ in 0..job.blocks {
+        ahead.fetch();
         for panel in 0..PANELS {
             for v in 0..2 {
                 let at = record.wrapping_add(panel * job.panel_words + 8 * v);
                 // SAFETY: 32 values of a panel; one of `x` for each row.
                 unsafe {
-                    let bits = _mm256_loadu_si256(at.cast());
+                    let bits = _mm256_load_si256(at.cast());
                     let value = widen(bits, BF16);
                     add!(sums, x, job.inner, 0, panel, v, value);
                 }
@@ -328,6 +407,10 @@ pub(super) unsafe fn unpack(format: Format, records: &[u32], target: &mut [f32])
     );
     let mut record = records.as_ptr();
     let mut target = target.as_mut_ptr();
+    assert!(
+        record.cast::<__m512i>().is_aligned() && target.cast::<__m512>().is_aligned(),
+        "records and scratch start at cache lines"
+    );
     let zero = match format.bits {
         Bits::Four { zero } => -i32::from(zero),
         _ => 0,
@@ -343,22 +426,22 @@ pub(super) unsafe fn unpack(format: Format, records: &[u32], target: &mut [f32])
                 for v in 0..2 {
                     scale[v] = head(format.half, record, v);
                     if format.least {
-                        least[v] = head(format.half, record.add(format.scale_words()), v);
+                        least[v] = head(format.half, record.wrapping_add(format.scale_words()), v);
                     }
                 }
             }
-            let mut words = record.add(format.head_words());
+            let mut words = record.wrapping_add(format.head_words());
             match format.bits {
                 Bits::Four { .. } => {
                     for _ in 0..format.block / 8 {
                         for v in 0..2 {
-                            let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                            let q = self::words(words.wrapping_add(16 * v));
                             macro_rules! step {
                                 ($k:literal, $shift:literal) => {
                                     let index = _mm512_srli_epi32::<$shift>(q);
                                     let value = _mm512_permutexvar_ps(index, table);
                                     let value = _mm512_fmadd_ps(value, scale[v], least[v]);
-                                    _mm512_storeu_ps(target.add($k * NR + 16 * v), value);
+                                    _mm512_store_ps(target.wrapping_add($k * NR + 16 * v), value);
                                 };
                             }
                             step!(0, 0);
@@ -370,20 +453,20 @@ pub(super) unsafe fn unpack(format: Format, records: &[u32], target: &mut [f32])
                             step!(6, 20);
                             step!(7, 28);
                         }
-                        words = words.add(NR);
-                        target = target.add(8 * NR);
+                        words = words.wrapping_add(NR);
+                        target = target.wrapping_add(8 * NR);
                     }
                 }
                 Bits::Eight => {
                     for _ in 0..format.block / 4 {
                         for v in 0..2 {
-                            let q = _mm512_loadu_si512(words.add(16 * v).cast());
+                            let q = self::words(words.wrapping_add(16 * v));
                             macro_rules! step {
                                 ($k:literal, $left:literal) => {
                                     let value = _mm512_slli_epi32::<$left>(q);
                                     let value = _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(value));
                                     let value = _mm512_fmadd_ps(value, scale[v], least[v]);
-                                    _mm512_storeu_ps(target.add($k * NR + 16 * v), value);
+                                    _mm512_store_ps(target.wrapping_add($k * NR + 16 * v), value);
                                 };
                             }
                             step!(0, 24);
@@ -391,20 +474,20 @@ pub(super) unsafe fn unpack(format: Format, records: &[u32], target: &mut [f32])
                             step!(2, 8);
                             step!(3, 0);
                         }
-                        words = words.add(NR);
-                        target = target.add(4 * NR);
+                        words = words.wrapping_add(NR);
+                        target = target.wrapping_add(4 * NR);
                     }
                 }
                 Bits::Bf16 | Bits::F16 => {
                     for v in 0..2 {
-                        let bits = _mm256_loadu_si256(words.add(8 * v).cast());
+                        let bits = _mm256_load_si256(words.wrapping_add(8 * v).cast());
                         let value = widen(bits, format.bits == Bits::Bf16);
-                        _mm512_storeu_ps(target.add(16 * v), value);
+                        _mm512_store_ps(target.wrapping_add(16 * v), value);
                     }
-                    target = target.add(NR);
+                    target = target.wrapping_add(NR);
                 }
             }
-            record = record.add(format.record_words());
+            record = record.wrapping_add(format.record_words());
         }
     }
 }

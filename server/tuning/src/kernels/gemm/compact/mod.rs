@@ -115,7 +115,7 @@ pub struct Compact {
 /// Widened values of one piece of a panel: 128 inner values, half of a first-level cache.
 const PIECE: usize = 128;
 /// Most rows that widen in registers, tile by tile; more share a widened piece. Measured.
-const FUSED_ROWS: usize = 40;
+const FUSED_ROWS: usize = 32;
 
 impl Compact {
     /// Number of output features.

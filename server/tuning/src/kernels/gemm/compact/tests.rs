@@ -161,7 +161,7 @@ fn integer_products_are_near_the_exact_ones() {
             if !approx::takes(&compact) {
                 continue;
             }
-            for m in [1, 2, 3, 4, 7, 20] {
+            for m in [1, 2, 3, 4, 5, 6, 7, 20] {
                 let x = noise(m * inner, 3);
                 let exact = compact.product(&x, m);
                 let mut ours = vec![0.0; m * out];
@@ -176,6 +176,34 @@ fn integer_products_are_near_the_exact_ones() {
             }
         }
     });
+}
+
+#[test]
+fn rows_of_bytes_are_the_same_everywhere() {
+    let rows = std::sync::Mutex::new(Vec::new());
+    let mut x = noise(6 * 64, 11);
+    // A block of zeros, one with a single value, and values half way between two bytes.
+    x[..32].fill(0.0);
+    x[32..64].fill(0.0);
+    x[40] = -3.0;
+    for (i, value) in x[64..96].iter_mut().enumerate() {
+        *value = if i == 0 { 127.0 } else { i as f32 - 16.5 };
+    }
+    each_isa(|_| {
+        for block in [16, 32] {
+            rows.lock()
+                .unwrap()
+                .push(format!("{:?}", approx::ByteRows::new(&x, 64, block)));
+        }
+    });
+    let rows = rows.into_inner().unwrap();
+    assert!(rows.iter().step_by(2).all(|other| *other == rows[0]));
+    assert!(
+        rows.iter()
+            .skip(1)
+            .step_by(2)
+            .all(|other| *other == rows[1])
+    );
 }
 
 #[test]
