@@ -4,10 +4,11 @@ use crate::{model::expected_tensors, rng::Stream, weights::SafetensorsSource};
 #[test]
 fn rows_return_to_their_places() {
     // One head of four rows and one column: the file holds rows 0, 2, 1, 3.
-    assert_eq!(
-        unpermute(&[0.0, 2.0, 1.0, 3.0], 1, 4, 1),
-        [0.0, 1.0, 2.0, 3.0]
-    );
+    let rows = [0.0, 2.0, 1.0, 3.0];
+    let back: Vec<f32> = (0..4).map(|row| rows[moved_row(row, 4)]).collect();
+    assert_eq!(back, [0.0, 1.0, 2.0, 3.0]);
+    // The second head begins where the first one ends.
+    assert_eq!(moved_row(5, 4), 6);
 }
 
 fn fixture(name: &str) -> Vec<u8> {
