@@ -91,6 +91,7 @@ fn tuning(options: &Options) -> Outcome {
         figures.extend(plan::training(&setting, "d256")?);
     }
     if options.generate {
+        figures.extend(plan::loading(&setting)?);
         figures.extend(plan::generation(&setting)?);
     }
     say("Results");

@@ -76,6 +76,7 @@ impl TuningLab {
             device: fedseal_tuning::device(device).map_err(model_error)?,
             template,
             numerics: Numerics::from_name(&experiment.run.numerics).unwrap_or_default(),
+            ..ModelOptions::default()
         };
         let source = experiment.model.source.as_str();
         let (model, name) = if source == "embedded" {
@@ -127,6 +128,7 @@ pub fn train_config(experiment: &Experiment) -> TrainConfig {
         clip_norm: (t.clip_norm > 0.0).then_some(t.clip_norm as f32),
         seed: 0,
         proximal_mu: t.proximal_mu as f32,
+        ..TrainConfig::default()
     }
 }
 

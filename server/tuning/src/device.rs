@@ -99,7 +99,12 @@ pub fn fingerprint(model: &Model) -> String {
         }
         DeviceKind::Cpu => {
             let kernel = kernels::gemm::pairs::kernel_name();
-            format!("fedseal-tuning/{version}+{REVISION} cpu fast {kernel}")
+            // Generation multiplies integers where the processor can.
+            let integers = match kernels::gemm::compact::approx::available() {
+                true => "+vnni",
+                false => "",
+            };
+            format!("fedseal-tuning/{version}+{REVISION} cpu fast {kernel}{integers}")
         }
         other => format!("fedseal-tuning/{version}+{REVISION} {} f32", other.name()),
     }

@@ -13,6 +13,8 @@ pub struct Worker {
     pub label: String,
     /// Threads that it uses, once they are set.
     pub threads: usize,
+    /// What it took to be ready, by its own clock.
+    pub ready_seconds: f64,
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -33,11 +35,14 @@ impl Worker {
         let mut worker = Worker {
             label: label.to_owned(),
             threads: 0,
+            ready_seconds: 0.0,
             child,
             input,
             output: BufReader::new(output),
         };
         let ready = worker.read("start")?;
+        let seconds = ready.get("seconds").and_then(Value::as_f64);
+        worker.ready_seconds = seconds.unwrap_or_default();
         let engine = ready.get("engine").and_then(Value::as_str).unwrap_or("?");
         eprintln!("    {label}: {engine}");
         Ok(worker)

@@ -2,13 +2,12 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_tuning::{Finish, Message, Role};
 use serde_json::json;
 
-use super::engine::{self, Drawing, ModelChoice};
+use super::engine::Speaker;
 use crate::failure::{Failure, Outcome};
 use crate::{output, stop};
 
@@ -17,18 +16,10 @@ use crate::{output, stop};
 #[derive(Args)]
 pub struct Chat {
     #[command(flatten)]
-    model: ModelChoice,
-    /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
-    #[arg(long, value_name = "PATH")]
-    adapter: Option<PathBuf>,
+    speaker: Speaker,
     /// Most tokens of an answer.
     #[arg(long, default_value_t = 512)]
     tokens: usize,
-    #[command(flatten)]
-    drawing: Drawing,
-    /// Instructions that stand before the conversation.
-    #[arg(long, value_name = "TEXT")]
-    system: Option<String>,
     /// Print JSON objects, one a line: `{"piece": text}` while an answer is written, then the
     /// answer with `tokens` and `finish`.
     #[arg(long)]
@@ -41,17 +32,10 @@ const LINE: u64 = 1 << 20;
 impl Chat {
     /// Reads, answers, until the input ends.
     pub fn execute(self) -> Outcome {
-        let model = self.model.load()?;
-        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
+        let (model, adapter) = self.speaker.load()?;
         let terminal = std::io::stdin().is_terminal() && !self.json;
-        let begin = || -> Vec<Message> {
-            let system = self.system.iter();
-            system
-                .map(|text| Message::new(Role::System, text))
-                .collect()
-        };
         stop::watch("stopping");
-        let mut messages = begin();
+        let mut messages = self.speaker.begin();
         let mut turn = 0;
         let mut input = std::io::stdin().lock();
         loop {
@@ -71,12 +55,12 @@ impl Chat {
             match line.trim() {
                 "" => continue,
                 "/new" => {
-                    messages = begin();
+                    messages = self.speaker.begin();
                     continue;
                 }
                 text => messages.push(Message::new(Role::User, text)),
             }
-            let config = self.drawing.config(self.tokens, turn);
+            let config = self.speaker.config(self.tokens, turn);
             turn += 1;
             let prompts = [messages.clone()];
             let mut listener = |piece: fedseal_tuning::Piece<'_>| {

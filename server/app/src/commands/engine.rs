@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use fedseal_federation::pretraining;
 use fedseal_tuning::{
-    Adapter, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Model, ModelOptions,
-    Numerics, Template,
+    Adapter, Base, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Message, Model,
+    ModelOptions, Numerics, Role, Template,
 };
 
 use crate::failure::{Failure, Outcome};
@@ -29,6 +29,10 @@ pub struct ModelChoice {
     /// in bf16, and its bits depend on the processor.
     #[arg(long, value_enum, default_value_t = NumericsName::Exact)]
     numerics: NumericsName,
+    /// How the frozen matrices are kept: auto, as the files have them; f32, the same values in more
+    /// memory; bf16, q8 or q4, rounded (that is another model, with another digest).
+    #[arg(long, default_value_t = Base::Auto)]
+    base: Base,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -67,6 +71,7 @@ impl ModelChoice {
                 NumericsName::Exact => Numerics::Exact,
                 NumericsName::Fast => Numerics::Fast,
             },
+            base: self.base,
         };
         if self.model == "embedded" {
             return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
@@ -103,9 +108,47 @@ pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Ad
     path.map(|path| adapter(path, model)).transpose()
 }
 
+/// Who writes: a model, with an adapter or without, and how its texts are drawn.
+#[derive(Args)]
+pub struct Speaker {
+    #[command(flatten)]
+    model: ModelChoice,
+    /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
+    #[arg(long, value_name = "PATH")]
+    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    drawing: Drawing,
+    /// Instructions that stand before a conversation, where the model's template has a place for
+    /// them.
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+}
+
+impl Speaker {
+    /// Loads the model and the adapter.
+    pub fn load(&self) -> Outcome<(Model, Option<Adapter>)> {
+        let model = self.model.load()?;
+        let adapter = optional_adapter(self.adapter.as_deref(), &model)?;
+        Ok((model, adapter))
+    }
+
+    /// A conversation in which nobody has spoken yet.
+    pub fn begin(&self) -> Vec<Message> {
+        let system = self.system.iter();
+        system
+            .map(|text| Message::new(Role::System, text))
+            .collect()
+    }
+
+    /// As the engine takes it; `turn` makes the random numbers of each turn others.
+    pub fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
+        self.drawing.config(tokens, turn)
+    }
+}
+
 /// How texts are drawn.
 #[derive(Args)]
-pub struct Drawing {
+struct Drawing {
     /// 0 takes the likeliest token.
     #[arg(long, default_value_t = 0.0)]
     temperature: f32,
@@ -124,8 +167,7 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// As the engine takes it; `turn` makes the random numbers of each turn others.
-    pub fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
+    fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
         GenerateConfig {
             max_new_tokens: tokens,
             temperature: self.temperature,

@@ -34,6 +34,11 @@ fn a_file_gives_the_tensors_and_tokens_of_its_source() {
             Some(first_row) => assert_eq!(&values[..first_row.len()], first_row, "{name}"),
             None => assert_eq!(values, original.tensor(&name, &shape).unwrap(), "{name}"),
         }
+        if let [out, inner] = shape[..]
+            && let Stored::Compact(compact) = source.matrix(&name, [out, inner]).unwrap()
+        {
+            assert_eq!(compact.values(), values, "{name}");
+        }
     }
     let tokenizer = Tokenizer::from_json(&fixture("tiny-llama/tokenizer.json"), 300).unwrap();
     for text in [
@@ -64,6 +69,9 @@ fn damaged_files_do_not_panic() {
         };
         for (name, shape) in expected_tensors(&parts.config) {
             let _ = source.tensor(&name, &shape);
+            if let [out, inner] = shape[..] {
+                let _ = source.matrix(&name, [out, inner]);
+            }
         }
     }
 }
