@@ -2,15 +2,29 @@
 
 use crate::rng::Stream;
 
+/// Values that are compared at once.
+const LANES: usize = 32;
+
 /// Index of the largest value; the first of equals; 0 when there is none.
 pub(crate) fn argmax(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in logits.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
+    // The largest first, which runs in vectors; then where it is.
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *value);
         }
     }
-    best.0 as u32
+    let most = lanes
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, larger);
+    let found = logits
+        .iter()
+        .position(|&value| value == most && value > f32::NEG_INFINITY);
+    found.unwrap_or(0) as u32
 }
 
 /// What a sampler keeps of the distribution.
@@ -100,6 +114,14 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_equals() {
         assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(argmax(&[f32::NEG_INFINITY; 40]), 0);
+        assert_eq!(argmax(&[]), 0);
+        // Wherever it stands, and beside what is not a number.
+        for at in [0, 1, 31, 32, 63, 64, 69] {
+            let mut logits = vec![-5.0; 70];
+            (logits[at], logits[69 - at]) = (7.0, f32::NAN);
+            assert_eq!(argmax(&logits), at as u32);
+        }
     }
 
     #[test]

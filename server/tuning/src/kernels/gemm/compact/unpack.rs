@@ -1,5 +1,8 @@
 //! From records to f32, for every instruction set.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::{Bits, Format, NR};
 use crate::kernels::{Isa, isa};
 
@@ -46,7 +49,7 @@ pub(super) fn panel(format: Format, records: &[u32], target: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if isa() == Isa::Avx512 {
         // SAFETY: the processor has AVX-512.
-        return unsafe { super::avx512::unpack(format, records, target) };
+        return unsafe { avx512::panel(format, records, target) };
     }
     match format.bits {
         Bits::Four { zero } => four(format, i32::from(zero), records, target),
