@@ -127,6 +127,7 @@ pub fn train_config(experiment: &Experiment) -> TrainConfig {
         clip_norm: (t.clip_norm > 0.0).then_some(t.clip_norm as f32),
         seed: 0,
         proximal_mu: t.proximal_mu as f32,
+        ..TrainConfig::default()
     }
 }
 
