@@ -427,7 +427,7 @@ mod tests {
                 ..ModelConfig::tiny()
             };
             let network = Network {
-                rope: RopeTable::new(4, 10_000.0, 64, Default::default()),
+                rope: RopeTable::new(4, 10_000.0, 64, &Default::default()),
                 config: &model,
                 device: Device::flex(),
             };
