@@ -182,6 +182,20 @@ fn tokenizers() {
     });
 }
 
+/// Found by changing seeds: the library panics on a decoder that is no object, and where a file
+/// ends inside of one.
+#[test]
+fn a_broken_decoder_is_an_error() {
+    let good = String::from_utf8(seed("tokenizer/bpe.json")).unwrap();
+    let at = good.find("\"decoder\": {").unwrap();
+    let cut = good[..at + 20].to_owned();
+    let number = format!("{}\"decoder\": 7, \"x\": {}", &good[..at], &good[at + 11..]);
+    for text in [cut, number] {
+        let read = Tokenizer::from_json(text.as_bytes(), 40);
+        assert!(matches!(read, Err(TuningError::Tokenizer(_))), "{read:?}");
+    }
+}
+
 fn rows(path: &Path, layout: Option<Layout>) -> usize {
     let options = DataOptions {
         layout,

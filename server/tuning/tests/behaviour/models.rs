@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use fedseal_tuning::*;
 
-use super::{CONFIG, adapter, examples, run, tiny};
+use super::{CONFIG, adapter, examples, tiny};
 
 #[test]
 fn models_and_adapters_cross_threads() {
