@@ -3,6 +3,8 @@
 //! `h_0 = SHA-256("fedseal-transcript-v1")`, `h_i = SHA-256(h_(i-1) || canonical(entry_i))`; the
 //! root is the last `h`. Two executions are the same when their roots are.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +29,7 @@ pub struct Entry {
     /// Its position, from 0.
     pub seq: u32,
     /// The function's name in the WIT world, for example `train`.
-    pub call: String,
+    pub call: Cow<'static, str>,
     /// Its arguments; large data by digest.
     pub args: Value,
     /// Its result, or `{"error": ...}`.
@@ -41,11 +43,11 @@ impl Transcript {
     }
 
     /// Appends a call and returns its sequence number.
-    pub fn push(&mut self, call: &str, args: Value, result: Value) -> u32 {
+    pub fn push(&mut self, call: impl Into<Cow<'static, str>>, args: Value, result: Value) -> u32 {
         let seq = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry {
             seq,
-            call: call.to_owned(),
+            call: call.into(),
             args,
             result,
         });

@@ -24,6 +24,22 @@ pub fn folder(files: &[(&str, &[u8])]) -> PathBuf {
     folder
 }
 
+/// Leaves panics of a library, which our reader catches, to the reader: libFuzzer's own hook would
+/// end the process before. Panics that nobody catches end it as always.
+pub fn panics_may_be_caught(library: &'static str) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(move |info| {
+            if !info
+                .location()
+                .is_some_and(|place| place.file().contains(library))
+            {
+                eprintln!("{info}");
+            }
+        }));
+    });
+}
+
 /// The smallest checkpoint that has every part, for targets that replace one of them.
 #[cfg(feature = "tuning")]
 pub mod checkpoint {

@@ -1,8 +1,9 @@
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
-//! The latter runs the hostile guests, the forgery corpora and the checkers that we did not write, gathers
-//! the counts that the tests leave, and keeps them as `target/figures/oracle-provenance.json`.
+//! The latter runs the hostile guests, the forgery corpora, the faults while writing and the checkers
+//! that we did not write, gathers the counts that the
+//! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod tuning;
 
@@ -63,6 +64,9 @@ fn provenance() -> Outcome {
         false,
     )?;
 
+    say("Faults while writing");
+    test(&["--test", "faults"], &counts, false)?;
+
     let (mut asked, mut agreed) = (0, 0);
     for checker in CHECKERS {
         say(checker.name);
@@ -90,6 +94,10 @@ fn provenance() -> Outcome {
         forgeries[0].1 += read(part, "total")?;
         forgeries[1].1 += read(part, "refused")?;
     }
+    let faults = [
+        ("faults.total", read("faults", "total")?),
+        ("faults.survived", read("faults", "survived")?),
+    ];
     let checkers = [
         ("checkers.total", f64::from(asked)),
         ("checkers.agreed", f64::from(agreed)),
@@ -97,6 +105,7 @@ fn provenance() -> Outcome {
     for (figures, unit) in [
         (hostile, "guests"),
         (forgeries, "cases"),
+        (faults, "faults"),
         (checkers, "checkers"),
     ] {
         for (name, value) in figures {

@@ -396,7 +396,7 @@ mod tests {
     fn transcript(calls: &[(&str, i64, i64)]) -> Transcript {
         let mut all = Transcript::new();
         for (call, args, result) in calls {
-            all.push(call, json!(args), json!(result));
+            all.push((*call).to_owned(), json!(args), json!(result));
         }
         all
     }

@@ -1,10 +1,11 @@
 //! Byte strings under their SHA-256: `<dir>/<first two hex digits>/<64 hex digits>`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 
-use crate::files::{self, Disk};
+use crate::files::{self, Disk, Inject};
 use crate::{Error, Result};
 
 /// A directory of blobs. Any number of threads and processes may use one at the same time.
@@ -20,12 +21,21 @@ impl Blobs {
     /// # Errors
     /// [`Error::Io`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Blobs> {
-        let disk = Disk::default();
-        disk.make_dir(dir.as_ref())?;
-        Ok(Blobs {
-            dir: dir.as_ref().to_owned(),
-            disk,
-        })
+        Blobs::open_on(Disk::default(), dir.as_ref())
+    }
+
+    /// As [`Blobs::open`], on a disk that tests let fail.
+    #[doc(hidden)]
+    pub fn open_injected(fault: Arc<dyn Inject>, dir: &Path) -> Result<Blobs> {
+        Blobs::open_on(Disk { fault: Some(fault) }, dir)
+    }
+
+    fn open_on(disk: Disk, dir: &Path) -> Result<Blobs> {
+        disk.make_dir(dir)?;
+        // A directory in it may have been made by somebody who died before its name was durable.
+        disk.sync_dir(dir)?;
+        let dir = dir.to_owned();
+        Ok(Blobs { dir, disk })
     }
 
     /// Where a blob is, or would be.
@@ -44,7 +54,14 @@ impl Blobs {
         let digest = Digest::of(bytes);
         let path = self.path(&digest);
         match files::read(&path) {
-            Ok(found) if found == bytes => return Ok(digest),
+            Ok(found) if found == bytes => {
+                // Whoever wrote it may have died before its name, or that of the directory which
+                // it made for it, was durable.
+                for dir in path.ancestors().skip(1).take(2) {
+                    self.disk.sync_dir(dir)?;
+                }
+                return Ok(digest);
+            }
             Ok(_) => {}
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
@@ -126,7 +143,6 @@ mod tests {
     use super::*;
     use crate::files::fault::Fault;
     use std::fs;
-    use std::sync::Arc;
 
     #[test]
     fn put_get_iter() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result};
@@ -11,34 +12,60 @@ use crate::{Error, Result};
 /// Makes the names of temporary files distinct within the process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// The operations that a crash or a broken disk can fall between; tests make each of them fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+/// The operations that a crash or a broken disk can fall between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// A directory is made.
     MakeDir,
+    /// The lock file is opened.
+    OpenLock,
+    /// A file is opened for writing, beside its place.
     Create,
+    /// Its bytes are written.
     Write,
+    /// They are synced.
     SyncFile,
+    /// It is moved to its place.
     Rename,
+    /// A directory is opened, to be synced.
+    OpenDir,
+    /// It is synced.
     SyncDir,
+    /// A file is removed.
     Remove,
+}
+
+/// Asked before every step, so that tests can let one fail or end the process there. Nothing in
+/// production has one.
+pub trait Inject: std::fmt::Debug + Send + Sync {
+    /// `path` is the file or directory that the step is for, not the temporary one beside it.
+    ///
+    /// # Errors
+    /// The error that the step ends with instead of being made.
+    fn at(&self, step: Step, path: &Path) -> io::Result<()>;
 }
 
 /// All writing goes through here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
-    #[cfg(test)]
-    pub(crate) fault: Option<std::sync::Arc<fault::Fault>>,
+    pub(crate) fault: Option<Arc<dyn Inject>>,
+}
+
+/// Files that are open at once while many are written.
+const CHUNK: usize = 256;
+
+/// A file on its way: written beside its place.
+struct Beside<'a> {
+    path: &'a Path,
+    temporary: PathBuf,
+    file: File,
 }
 
 impl Disk {
-    #[cfg(test)]
-    fn step(&self, step: Step) -> io::Result<()> {
-        self.fault.as_ref().map_or(Ok(()), |fault| fault.step(step))
-    }
-
-    #[cfg(not(test))]
-    fn step(&self, _: Step) -> io::Result<()> {
-        Ok(())
+    fn step(&self, step: Step, path: &Path) -> io::Result<()> {
+        self.fault
+            .as_ref()
+            .map_or(Ok(()), |fault| fault.at(step, path))
     }
 
     /// Writes a file durably: when this returns, a crash leaves the new bytes; when it fails or
@@ -47,45 +74,81 @@ impl Disk {
         self.write_many([(path, bytes)])
     }
 
-    /// Writes several files durably; each directory is synced once. A crash in between leaves
-    /// some of them.
+    /// Writes several files durably. A crash in between leaves some of them.
+    ///
+    /// All of a chunk are written before the first is synced, and each directory is synced once:
+    /// a journal that commits for the first has the others in it already.
     pub(crate) fn write_many<'a>(
         &self,
         files: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
     ) -> Result<()> {
         let mut dirs = BTreeSet::new();
-        for (path, bytes) in files {
-            let dir = path.parent().unwrap_or(Path::new("."));
-            self.make_dir(dir)?;
-            let temporary = temporary(path);
-            let write = || -> io::Result<()> {
-                self.step(Step::Create)?;
-                let mut file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .open(&temporary)?;
-                if let Err(e) = self.step(Step::Write) {
-                    // A write that fails may have written a part.
-                    file.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())?;
-                    return Err(e);
-                }
-                file.write_all(bytes)?;
-                self.step(Step::SyncFile)?;
-                file.sync_all()?;
-                self.step(Step::Rename)?;
-                fs::rename(&temporary, path)
-            };
-            write().map_err(|e| {
+        let mut files = files.into_iter().peekable();
+        while files.peek().is_some() {
+            let mut chunk = Vec::new();
+            let written = self.write_chunk(files.by_ref().take(CHUNK), &mut chunk, &mut dirs);
+            if let Err(error) = written {
                 // Best effort: a leftover is ignored by readers and removed at the next open.
-                if self.step(Step::Remove).is_ok() {
-                    let _ = fs::remove_file(&temporary);
+                for beside in chunk {
+                    if self.step(Step::Remove, beside.path).is_ok() {
+                        let _ = fs::remove_file(&beside.temporary);
+                    }
                 }
-                Error::io(path, e)
-            })?;
-            dirs.insert(dir.to_owned());
+                return Err(error);
+            }
         }
         for dir in dirs {
             self.sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    fn write_chunk<'a>(
+        &self,
+        files: impl Iterator<Item = (&'a Path, &'a [u8])>,
+        chunk: &mut Vec<Beside<'a>>,
+        dirs: &mut BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        for (path, bytes) in files {
+            let dir = path.parent().unwrap_or(Path::new("."));
+            if !dirs.contains(dir) {
+                self.make_dir(dir)?;
+                dirs.insert(dir.to_owned());
+            }
+            let temporary = temporary(path);
+            let file = self
+                .step(Step::Create, path)
+                .and_then(|()| {
+                    let mut options = OpenOptions::new();
+                    options.write(true).create_new(true).open(&temporary)
+                })
+                .map_err(|e| Error::io(path, e))?;
+            chunk.push(Beside {
+                path,
+                temporary,
+                file,
+            });
+            let Some(beside) = chunk.last_mut() else {
+                continue;
+            };
+            self.step(Step::Write, path)
+                .or_else(|e| {
+                    // A write that fails may have written a part.
+                    let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                    beside.file.write_all(half).and(Err(e))
+                })
+                .and_then(|()| beside.file.write_all(bytes))
+                .map_err(|e| Error::io(path, e))?;
+        }
+        for beside in chunk.iter() {
+            self.step(Step::SyncFile, beside.path)
+                .and_then(|()| beside.file.sync_all())
+                .map_err(|e| Error::io(beside.path, e))?;
+        }
+        for beside in chunk.iter() {
+            self.step(Step::Rename, beside.path)
+                .and_then(|()| fs::rename(&beside.temporary, beside.path))
+                .map_err(|e| Error::io(beside.path, e))?;
         }
         Ok(())
     }
@@ -100,35 +163,70 @@ impl Disk {
             at = parent;
         }
         for dir in missing.into_iter().rev() {
-            self.step(Step::MakeDir).map_err(|e| Error::io(dir, e))?;
+            self.step(Step::MakeDir, dir)
+                .map_err(|e| Error::io(dir, e))?;
             match fs::create_dir(dir) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::io(dir, e));
                 }
                 _ => {}
             }
-            match dir.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent)?,
-                _ => self.sync_dir(Path::new("."))?,
+            let parent = match dir.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            if let Err(error) = self.sync_dir(parent) {
+                // It is not there for sure, so the next attempt has to make it again.
+                let _ = fs::remove_dir(dir);
+                return Err(error);
             }
         }
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> Result<()> {
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<()> {
         let sync = || -> io::Result<()> {
-            self.step(Step::SyncDir)?;
+            self.step(Step::OpenDir, dir)?;
             // Directories can be opened and synced on Unix only.
             #[cfg(unix)]
-            File::open(dir)?.sync_all()?;
+            let opened = File::open(dir)?;
+            self.step(Step::SyncDir, dir)?;
+            #[cfg(unix)]
+            opened.sync_all()?;
             Ok(())
         };
         sync().map_err(|e| Error::io(dir, e))
     }
 
+    /// Makes the names in a directory and in all below it durable: whoever wrote them may have
+    /// died too early.
+    pub(crate) fn sync_tree(&self, dir: &Path) -> Result<()> {
+        self.sync_dir(dir)?;
+        for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
+            let entry = entry.map_err(|e| Error::io(dir, e))?;
+            let kind = entry.file_type().map_err(|e| Error::io(&entry.path(), e))?;
+            if kind.is_dir() {
+                self.sync_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn remove(&self, path: &Path) -> Result<()> {
-        self.step(Step::Remove).map_err(|e| Error::io(path, e))?;
-        fs::remove_file(path).map_err(|e| Error::io(path, e))
+        self.step(Step::Remove, path)
+            .and_then(|()| fs::remove_file(path))
+            .map_err(|e| Error::io(path, e))
+    }
+
+    /// Opens a lock file, making it if there is none.
+    pub(crate) fn open_lock(&self, path: &Path) -> Result<File> {
+        self.step(Step::OpenLock, path)
+            .and_then(|()| {
+                let mut options = OpenOptions::new();
+                options.create(true).truncate(false).write(true).open(path)
+            })
+            .map_err(|e| Error::io(path, e))
     }
 }
 
@@ -177,8 +275,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 pub(crate) mod fault {
     //! A disk that breaks at the n-th step and stays broken, as a crash does.
 
-    use super::Step;
+    use super::{Inject, Step};
     use std::io;
+    use std::path::Path;
     use std::sync::Mutex;
 
     #[derive(Debug, Default)]
@@ -197,8 +296,10 @@ pub(crate) mod fault {
         pub(crate) fn steps(&self) -> Vec<Step> {
             self.state.lock().unwrap().1.clone()
         }
+    }
 
-        pub(super) fn step(&self, step: Step) -> io::Result<()> {
+    impl Inject for Fault {
+        fn at(&self, step: Step, _: &Path) -> io::Result<()> {
             let (left, steps) = &mut *self.state.lock().unwrap();
             match left {
                 Some(0) => return Err(io::Error::other("injected fault")),
@@ -218,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_fault_at_each_step_leaves_old_or_new_bytes() {
-        for n in 0..10 {
+        for n in 0..20 {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("a/b/file");
             Disk::default().write(&path, b"old bytes").unwrap();
@@ -237,6 +338,7 @@ mod tests {
                         Step::Write,
                         Step::SyncFile,
                         Step::Rename,
+                        Step::OpenDir,
                         Step::SyncDir
                     ]
                 );

@@ -44,6 +44,9 @@ mod witness;
 
 pub use blobs::Blobs;
 pub use error::{Error, Result};
+/// For tests of what is left after a failure at any step of writing.
+#[doc(hidden)]
+pub use files::{Inject, Step};
 pub use log::{FsckReport, Log, LogReader, Remote, add_cosignatures, fsck};
 pub use registry::{RegisteredClient, RegisteredModule, Registry};
 pub use verify::{FilesReport, verify_files};

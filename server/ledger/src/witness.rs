@@ -107,7 +107,7 @@ impl Witness {
                 path: dir.to_owned(),
             });
         }
-        let lock = crate::log::lock(dir)?;
+        let lock = crate::log::lock(&disk, dir)?;
         let name = VerifierKey::new(name, KeyKind::Witness, key.public())
             .map_err(|e| Error::verify(dir, e))?;
         let mut latest = BTreeMap::new();

@@ -42,4 +42,4 @@ pub use fedseal_client_sdk::attestation::Limits;
 pub use host::noisy;
 pub use reason::{Reason, Stop};
 pub use run::{RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes, examples_digest};
-pub use sandbox::{Policy, Sandbox};
+pub use sandbox::{Policy, Runner, Sandbox};

@@ -1,5 +1,6 @@
 //! Compiles modules and runs them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -152,32 +153,71 @@ impl Sandbox {
     /// The same policy, input, limits and engine fingerprint give the same transcript root and
     /// the same submission, unless the reason is one of time (see [`Reason::is_deterministic`]).
     pub fn run(&self, policy: &Policy, input: &RunInput, engine: &dyn Engine) -> RunOutcome {
-        let _slot = self.slots.take();
         let started = Instant::now();
-        let deadline = started.checked_add(Duration::from_secs(self.limits.wall_seconds));
+        self.session(engine, |runner| runner.run(policy, input))
+            .unwrap_or_else(|error| lost(input, self.limits, &error, started))
+    }
+
+    /// Lends a thread for guests to `work`, which may run as many as it likes there, one after the
+    /// other; the calling thread serves them the engine meanwhile. Saves a thread a run.
+    ///
+    /// # Errors
+    /// [`SandboxError::Runtime`] when there is no thread to be had, or `work` panics.
+    pub fn session<T: Send>(
+        &self,
+        engine: &dyn Engine,
+        work: impl FnOnce(&Runner<'_>) -> T + Send,
+    ) -> Result<T, SandboxError> {
         let (ask, questions) = sync_channel(0);
-        let guest = {
-            let (pre, input, limits) = (policy.pre.clone(), input.clone(), self.limits);
-            let stack = self.limits.stack_bytes as usize + HOST_STACK;
-            std::thread::Builder::new()
+        let stack = self.limits.stack_bytes as usize + HOST_STACK;
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
                 .name("guest".into())
                 .stack_size(stack)
-                .spawn(move || execute(&pre, input, limits, ask, started))
-        };
-        // Ends when the guest's thread has dropped its end.
-        serve(&questions, engine, deadline);
-        let lost = |text: String| {
-            let (ask, _) = sync_channel(0);
-            let state = HostState::new(input.clone(), self.limits, ask, started);
-            let seconds = started.elapsed().as_secs_f64();
-            finish(state, Err(Stop::new(Reason::Host, text)), 0, seconds)
-        };
-        match guest.map(std::thread::JoinHandle::join) {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => lost("the guest's thread panicked".into()),
-            Err(error) => lost(format!("no thread for the guest: {error}")),
-        }
+                .spawn_scoped(scope, move || work(&Runner { sandbox: self, ask }))
+                .map_err(|error| {
+                    SandboxError::Runtime(format!("no thread for the guest: {error}"))
+                })?;
+            // Ends when the guests' thread has dropped its end.
+            serve(&questions, engine);
+            thread
+                .join()
+                .map_err(|_| SandboxError::Runtime("the guest's thread panicked".into()))
+        })
     }
+}
+
+/// Runs guests on the thread of a [`Sandbox::session`].
+pub struct Runner<'a> {
+    sandbox: &'a Sandbox,
+    ask: Ask,
+}
+
+impl Runner<'_> {
+    /// As [`Sandbox::run`].
+    #[must_use]
+    pub fn run(&self, policy: &Policy, input: &RunInput) -> RunOutcome {
+        let _slot = self.sandbox.slots.take();
+        let started = Instant::now();
+        let limits = self.sandbox.limits;
+        let ask = self.ask.clone();
+        // All that a panic leaves half done is the store, which is dropped with it.
+        catch_unwind(AssertUnwindSafe(|| {
+            execute(&policy.pre, input.clone(), limits, ask, started)
+        }))
+        .unwrap_or_else(|_| {
+            let error = SandboxError::Runtime("the guest's thread panicked".into());
+            lost(input, limits, &error, started)
+        })
+    }
+}
+
+/// What is left of an execution when the host failed.
+fn lost(input: &RunInput, limits: Limits, error: &SandboxError, started: Instant) -> RunOutcome {
+    let (ask, _) = sync_channel(0);
+    let state = HostState::new(input.clone(), limits, ask, started);
+    let seconds = started.elapsed().as_secs_f64();
+    finish(state, Err(Stop::new(Reason::Host, error)), 0, seconds)
 }
 
 /// On the guest's thread: one store, one instance, one call.

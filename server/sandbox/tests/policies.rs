@@ -37,7 +37,7 @@ fn benign_trains_on_the_shard_alone() {
         .transcript
         .entries
         .iter()
-        .map(|entry| entry.call.as_str())
+        .map(|entry| &*entry.call)
         .collect();
     assert_eq!(
         calls,

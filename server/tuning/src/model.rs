@@ -1,25 +1,27 @@
 //! A frozen base with everything around it: tokenizer, template, device, digest.
 
+mod contents;
+mod encode;
+mod folder;
+
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
-use rayon::prelude::*;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterTensor, Conversation, Example, Message, Method, ModelConfig,
-    Role, Template, Tokenizer, Tokens, TuningError,
+    Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
     adapter_config::Part,
     base::{Base, Kept},
     decoder::Decoder,
     device,
-    family::Norm,
     kernels::Numerics,
     lora::to_host,
-    template::{self, ChatTemplate},
+    template::ChatTemplate,
     weights::{SafetensorsSource, WeightSource},
 };
+
+use contents::digest;
+pub(crate) use contents::expected_tensors;
 
 /// How [`Model::load`] loads.
 #[derive(Clone, Debug)]
@@ -67,13 +69,6 @@ pub(crate) struct Parts {
     pub(crate) bos: Option<String>,
     pub(crate) eos: Vec<u32>,
 }
-
-/// How turns of a conversation start and end: ChatML, Gemma, Llama 3.
-const TURNS: [(&str, &str); 3] = [
-    ("<|im_start|>", "<|im_end|>"),
-    ("<start_of_turn>", "<end_of_turn>"),
-    ("<|start_header_id|>", "<|eot_id|>"),
-];
 
 /// A frozen base model, ready to train adapters on and to generate with.
 pub struct Model {
@@ -144,7 +139,7 @@ impl Model {
             tokenizer: read("tokenizer.json")?,
             tokenizer_config: optional("tokenizer_config.json")?,
         };
-        let mut parts = folder_parts(&files, &optional("generation_config.json")?)?;
+        let mut parts = folder::parts(&files, &optional("generation_config.json")?)?;
         let jinja = optional("chat_template.jinja")?;
         if !jinja.is_empty() {
             parts.chat_template = Some(
@@ -160,7 +155,7 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load), without the errors of the disk.
     pub fn from_files(files: ModelFiles, options: &ModelOptions) -> Result<Self, TuningError> {
-        let parts = folder_parts(&files, &[])?;
+        let parts = folder::parts(&files, &[])?;
         Self::new(
             &SafetensorsSource::from_files(vec![files.weights])?,
             parts,
@@ -205,18 +200,7 @@ impl Model {
             numerics: options.numerics,
             digest,
         };
-        // A turn ends with its own token, which need not be the first end of text.
-        let prompt = model.prompt_text(&[Message::new(Role::User, "x")])?;
-        let turn_end = TURNS
-            .iter()
-            .find(|(start, _)| prompt.contains(start))
-            .and_then(|(_, end)| model.tokenizer.token_id(end));
-        if let Some(id) = turn_end
-            && !model.eos.contains(&id)
-        {
-            model.eos.push(id);
-        }
-        model.end = turn_end.or(model.eos.first().copied());
+        model.find_end()?;
         Ok(model)
     }
 
@@ -299,236 +283,4 @@ impl Model {
         let config = config.clone();
         Ok(Adapter { tensors, config })
     }
-
-    /// The messages with their template around them.
-    fn prompt_text(&self, messages: &[Message]) -> Result<String, TuningError> {
-        match (self.template, &self.chat) {
-            (Template::Alpaca, _) => template::alpaca(messages),
-            (Template::Model, Some(chat)) => chat.render(messages),
-            (Template::Model, None) | (Template::ChatMl, _) => Ok(template::chatml(messages)),
-        }
-    }
-
-    /// The tokens of a prompt in its template, where the model's answer begins.
-    ///
-    /// # Errors
-    /// [`TuningError::Template`] when the model's template refuses the prompt, and the tokenizer's
-    /// errors.
-    pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, TuningError> {
-        self.encode_messages(&[Message::new(Role::User, prompt)])
-    }
-
-    /// The tokens of messages in their template, where the model's answer begins.
-    ///
-    /// # Errors
-    /// As [`encode_prompt`](Self::encode_prompt).
-    pub fn encode_messages(&self, messages: &[Message]) -> Result<Vec<u32>, TuningError> {
-        let text = self.prompt_text(messages)?;
-        // A model's own template writes its first token itself.
-        let special = self.template == Template::Alpaca;
-        self.tokenizer.encode(&text, special)
-    }
-
-    /// The tokens of a conversation whose last message is learned; cut as in
-    /// [`encode_example`](Self::encode_example).
-    ///
-    /// # Errors
-    /// As [`encode_prompt`](Self::encode_prompt); [`TuningError::Config`] without messages.
-    pub fn encode_conversation(
-        &self,
-        conversation: &Conversation,
-        max_length: usize,
-        max_response: usize,
-    ) -> Result<Tokens, TuningError> {
-        let (prompt, answer) = conversation
-            .split()
-            .ok_or_else(|| TuningError::Config("a conversation without messages".to_owned()))?;
-        let prompt = self.encode_messages(prompt)?;
-        self.with_response(prompt, answer, max_length, max_response)
-    }
-
-    /// The tokens of an example. A response longer than `max_response` tokens is cut and gets no
-    /// end token. When the whole is longer than `max_length`, the prompt loses its beginning, but
-    /// keeps half of `max_length` before the response is cut.
-    ///
-    /// # Errors
-    /// As [`encode_prompt`](Self::encode_prompt).
-    pub fn encode_example(
-        &self,
-        example: &Example,
-        max_length: usize,
-        max_response: usize,
-    ) -> Result<Tokens, TuningError> {
-        let prompt = self.encode_prompt(&example.prompt)?;
-        self.with_response(prompt, &example.response, max_length, max_response)
-    }
-
-    fn with_response(
-        &self,
-        prompt: Vec<u32>,
-        response: &str,
-        max_length: usize,
-        max_response: usize,
-    ) -> Result<Tokens, TuningError> {
-        let mut response = self.tokenizer.encode(response, false)?;
-        response.extend(self.end);
-        response.truncate(max_response.max(1));
-        self.join(prompt, response, max_length)
-    }
-
-    /// Messages and an answer without an end token.
-    pub(crate) fn encode_scored(
-        &self,
-        prompt: &[Message],
-        answer: &str,
-    ) -> Result<Tokens, TuningError> {
-        let prompt = self.encode_messages(prompt)?;
-        let answer = self.tokenizer.encode(answer, false)?;
-        self.join(prompt, answer, usize::MAX)
-    }
-
-    fn join(
-        &self,
-        mut prompt: Vec<u32>,
-        mut response: Vec<u32>,
-        max_length: usize,
-    ) -> Result<Tokens, TuningError> {
-        let max_length = max_length.min(self.config().max_positions).max(2);
-        if prompt.is_empty() || response.is_empty() {
-            return Err(TuningError::Tokenizer(
-                "an example without a token".to_owned(),
-            ));
-        }
-        let excess = (prompt.len() + response.len()).saturating_sub(max_length);
-        let spare = prompt.len().saturating_sub((max_length / 2).max(1));
-        prompt.drain(..excess.min(spare));
-        response.truncate(max_length.saturating_sub(prompt.len()).max(1));
-        let response_start = prompt.len();
-        let mut ids = prompt;
-        ids.append(&mut response);
-        self.decoder.check(&ids)?;
-        Ok(Tokens {
-            ids,
-            response_start,
-        })
-    }
-}
-
-/// Reads what a Hugging Face folder says besides its tensors.
-fn folder_parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Parts, TuningError> {
-    let json = |name: &str, bytes: &[u8]| -> Result<Value, TuningError> {
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(bytes)
-            .map_err(|error| TuningError::Format(format!("{name}: {error}")))
-    };
-    let config = ModelConfig::from_json(&files.config)?;
-    let tokenizer = Tokenizer::from_json(&files.tokenizer, config.vocab)?;
-    let tokenizer_config = json("tokenizer_config.json", &files.tokenizer_config)?;
-    // A token stands there as text, or as an object with its text.
-    let token = |key: &str| -> Option<String> {
-        let value = tokenizer_config.get(key)?;
-        let value = value.get("content").unwrap_or(value);
-        value.as_str().map(str::to_owned)
-    };
-    let mut eos = Vec::new();
-    let mut push = |id: Option<u32>| {
-        if let Some(id) = id
-            && (id as usize) < config.vocab
-            && !eos.contains(&id)
-        {
-            eos.push(id);
-        }
-    };
-    push(token("eos_token").and_then(|text| tokenizer.token_id(&text)));
-    for value in [
-        json("generation_config.json", generation_config)?,
-        json("config.json", &files.config)?,
-    ] {
-        let ids = value.get("eos_token_id").cloned().unwrap_or_default();
-        let ids = ids.as_array().cloned().unwrap_or_else(|| vec![ids]);
-        for id in ids {
-            push(id.as_u64().and_then(|id| u32::try_from(id).ok()));
-        }
-    }
-    let chat_template = match tokenizer_config.get("chat_template") {
-        Some(Value::String(text)) => Some(text.clone()),
-        // Several named templates: the one called "default".
-        Some(Value::Array(list)) => list
-            .iter()
-            .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
-            .and_then(|entry| entry.get("template"))
-            .and_then(Value::as_str)
-            .map(str::to_owned),
-        _ => None,
-    };
-    Ok(Parts {
-        bos: token("bos_token"),
-        config,
-        tokenizer,
-        chat_template,
-        eos,
-    })
-}
-
-/// Names and shapes of every tensor that a configuration asks for, sorted by name.
-pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
-    let d = config.d_model;
-    let mut list = vec![
-        (
-            "model.embed_tokens.weight".to_owned(),
-            vec![config.vocab, d],
-        ),
-        ("model.norm.weight".to_owned(), vec![d]),
-    ];
-    if !config.tied_embeddings {
-        list.push(("lm_head.weight".to_owned(), vec![config.vocab, d]));
-    }
-    for layer in 0..config.layers {
-        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-        for norm in Norm::ALL {
-            if let Some(path) = norm.path(config.family.architecture) {
-                list.push((name(path), vec![norm.width(config)]));
-            }
-        }
-        for target in crate::adapter::Target::ALL {
-            let [out, inner] = target.shape(config);
-            list.push((name(&target.path()), vec![out, inner]));
-            if config.has_bias(target) {
-                list.push((
-                    format!("model.layers.{layer}.{}.bias", target.path()),
-                    vec![out],
-                ));
-            }
-        }
-    }
-    list.sort();
-    list
-}
-
-fn digest(source: &dyn WeightSource, config: &ModelConfig) -> Result<[u8; 32], TuningError> {
-    let tensors = expected_tensors(config);
-    let hashes: Vec<[u8; 32]> = device::run(|| {
-        tensors
-            .par_iter()
-            .map(|(name, shape)| {
-                let mut hasher = Sha256::new();
-                for block in source.tensor(name, shape)?.chunks(4096) {
-                    let bytes: Vec<u8> = block.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    hasher.update(&bytes);
-                }
-                Ok(hasher.finalize().into())
-            })
-            .collect::<Result<_, TuningError>>()
-    })?;
-    let mut hasher = Sha256::new();
-    hasher.update(b"fedseal-model-v1\n");
-    let text =
-        serde_json::to_vec(config).map_err(|error| TuningError::Format(error.to_string()))?;
-    hasher.update(&text);
-    for ((name, shape), hash) in tensors.iter().zip(hashes) {
-        hasher.update(format!("\n{name} {shape:?} {}", hex::encode(hash)));
-    }
-    Ok(hasher.finalize().into())
 }

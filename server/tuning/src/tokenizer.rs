@@ -1,6 +1,9 @@
 //! Text to token ids and back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use serde_json::{Value, json};
 use tokenizers::{
@@ -18,6 +21,17 @@ use crate::TuningError;
 
 fn bad(error: impl std::fmt::Display) -> TuningError {
     TuningError::Tokenizer(error.to_string())
+}
+
+/// The library panics on some broken files and texts (a decoder that is no object, for one). What
+/// comes from outside must end in an error, so its panics end here. Nothing of ours is changed
+/// while it works, and what it built is dropped.
+fn guarded<T>(work: impl FnOnce() -> Result<T, TuningError>) -> Result<T, TuningError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(bad(
+            "the tokenizers library failed; tokenizer.json is broken",
+        ))
+    })
 }
 
 /// A tokenizer in the format of Hugging Face's `tokenizer.json`.
@@ -42,6 +56,10 @@ impl Tokenizer {
     /// tokens may lie beyond (Gemma 3's text models have one for images); a text that uses one is
     /// an error.
     pub fn from_json(bytes: &[u8], vocab: usize) -> Result<Self, TuningError> {
+        guarded(|| Self::read(bytes, vocab))
+    }
+
+    fn read(bytes: &[u8], vocab: usize) -> Result<Self, TuningError> {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(bad)?;
         // Files may ask for padding and truncation; both would change the training text.
         inner.with_padding(None);
@@ -70,7 +88,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, TuningError> {
-        let encoding = self.inner.encode_fast(text, special).map_err(bad)?;
+        let encoding = guarded(|| self.inner.encode_fast(text, special).map_err(bad))?;
         let ids = encoding.get_ids();
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocab) {
             return Err(bad(format!(
@@ -86,7 +104,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TuningError> {
-        self.inner.decode(ids, true).map_err(bad)
+        guarded(|| self.inner.decode(ids, true).map_err(bad))
     }
 
     /// The id of a token with exactly this text.

@@ -111,7 +111,7 @@ fn leave(
         json!({ "allowed-by": rule.name }),
     );
     for entry in std::mem::take(&mut outcome.transcript).entries {
-        transcript.push(&entry.call, entry.args, entry.result);
+        transcript.push(entry.call, entry.args, entry.result);
     }
     let answer = match &outcome.submission {
         // It gave nothing that could leave, but for its log.

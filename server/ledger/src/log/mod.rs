@@ -4,14 +4,15 @@
 //! `tile/entries/<N>[.p/<W>]` (entries), and `lock`.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
 use fedseal_client_sdk::tlog::{self, Checkpoint, empty_root, leaf_hash};
 
-use crate::files::{self, Disk};
+use crate::files::{self, Disk, Inject};
 use crate::{Error, Result};
 
 mod edge;
@@ -64,9 +65,31 @@ impl Log {
         Log::create_on(Disk::default(), dir.as_ref(), origin, key)
     }
 
+    /// As [`Log::create`], with a disk that tests let fail.
+    #[doc(hidden)]
+    pub fn create_injected(
+        fault: Arc<dyn Inject>,
+        dir: &Path,
+        origin: &str,
+        key: SigningKey,
+    ) -> Result<Log> {
+        Log::create_on(Disk { fault: Some(fault) }, dir, origin, key)
+    }
+
+    /// As [`Log::open`], with a disk that tests let fail.
+    #[doc(hidden)]
+    pub fn open_injected(
+        fault: Arc<dyn Inject>,
+        dir: &Path,
+        origin: &str,
+        key: SigningKey,
+    ) -> Result<Log> {
+        Log::open_on(Disk { fault: Some(fault) }, dir, origin, key)
+    }
+
     fn create_on(disk: Disk, dir: &Path, origin: &str, key: SigningKey) -> Result<Log> {
         disk.make_dir(dir)?;
-        let lock = lock(dir)?;
+        let lock = lock(&disk, dir)?;
         if dir.join("checkpoint").exists() || dir.join("tile").exists() {
             return Err(Error::Exists {
                 path: dir.to_owned(),
@@ -112,7 +135,10 @@ impl Log {
                 path: dir.to_owned(),
             });
         }
-        let lock = lock(dir)?;
+        let lock = lock(&disk, dir)?;
+        // A writer that was killed may have shown its checkpoint, or made directories, without
+        // making the names durable; from here on entries are added to what is there.
+        disk.sync_tree(dir)?;
         let (note, published) = read_checkpoint(dir, &key.public())?;
         if published.origin != origin {
             return Err(Error::corrupt(
@@ -365,7 +391,7 @@ pub fn add_cosignatures(
 ) -> Result<String> {
     let dir = dir.as_ref();
     let path = dir.join("checkpoint");
-    let _lock = lock(dir)?;
+    let _lock = lock(&Disk::default(), dir)?;
     let (current, checkpoint) = read_checkpoint(dir, key)?;
     let signed = Checkpoint::parse(note).map_err(|e| Error::verify(&path, e))?;
     if signed != checkpoint {
@@ -382,14 +408,9 @@ pub fn add_cosignatures(
     Ok(cosigned)
 }
 
-pub(crate) fn lock(dir: &Path) -> Result<File> {
+pub(crate) fn lock(disk: &Disk, dir: &Path) -> Result<File> {
     let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| Error::io(&path, e))?;
+    let file = disk.open_lock(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),

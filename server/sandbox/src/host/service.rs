@@ -1,7 +1,7 @@
 //! The way to the training engine.
 //!
-//! A guest runs on a thread of its own, the engine is borrowed from whoever called
-//! [`crate::Sandbox::run`]: so the guest's thread asks, and the caller's thread serves. This keeps
+//! Guests run on a thread of their own, the engine is borrowed from whoever called
+//! [`crate::Sandbox::session`]: so the guests' thread asks, and the caller's thread serves. This keeps
 //! the store `'static` without copying the engine, and a panic inside the engine is caught there.
 
 use std::ops::ControlFlow;
@@ -25,6 +25,8 @@ pub(crate) enum Question {
         start: Arc<Adapter>,
         data: Arc<Vec<Example>>,
         options: TrainOptions,
+        /// When to give up.
+        deadline: Option<Instant>,
         reply: SyncSender<Result<(Adapter, u64), Stop>>,
     },
     /// See [`Engine::generate`].
@@ -37,11 +39,15 @@ pub(crate) enum Question {
 }
 
 /// The guest's side.
-pub(super) struct Service(Ask);
+pub(super) struct Service {
+    ask: Ask,
+    /// When training is given up.
+    deadline: Option<Instant>,
+}
 
 impl Service {
-    pub(super) fn new(asks: Ask) -> Self {
-        Self(asks)
+    pub(super) fn new(ask: Ask, deadline: Option<Instant>) -> Self {
+        Self { ask, deadline }
     }
 
     pub(super) fn train(
@@ -56,6 +62,7 @@ impl Service {
                 start,
                 data,
                 options,
+                deadline: self.deadline,
                 reply,
             },
             &answer,
@@ -82,21 +89,13 @@ impl Service {
 
     fn ask<T>(&self, question: Question, answer: &Receiver<Result<T, Stop>>) -> Result<T, Stop> {
         let gone = || Stop::new(Reason::Host, "the engine's thread is gone");
-        self.0.send(question).map_err(|_| gone())?;
+        self.ask.send(question).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 }
 
-/// The engine's side: serves until the guest's thread has dropped its end.
-pub(crate) fn serve(
-    questions: &Receiver<Question>,
-    engine: &dyn Engine,
-    deadline: Option<Instant>,
-) {
-    let mut go_on = || match deadline {
-        Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    };
+/// The engine's side: serves until the guests' thread has dropped its end.
+pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
     // A reply that nobody waits for any more is of no consequence.
     for question in questions {
         match question {
@@ -104,8 +103,13 @@ pub(crate) fn serve(
                 start,
                 data,
                 options,
+                deadline,
                 reply,
             } => {
+                let mut go_on = || match deadline {
+                    Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                };
                 let result = guarded(|| engine.train(&start, &data, &options, &mut go_on));
                 let _ = reply.send(result);
             }

@@ -1,0 +1,97 @@
+//! A disk with one fault, which also watches in which order names become durable.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use fedseal_ledger::{Inject, Step};
+
+/// What happens at the chosen step.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// `EIO`, once.
+    Fail,
+    /// The process ends there, as by a signal.
+    Abort,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Faulty {
+    at: Option<usize>,
+    action: Action,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    steps: Vec<String>,
+    /// Names that a power failure could still take back.
+    loose: BTreeSet<PathBuf>,
+    problem: Option<String>,
+}
+
+impl Faulty {
+    pub fn new(at: Option<usize>, action: Action) -> Self {
+        Self {
+            at,
+            action,
+            state: Mutex::default(),
+        }
+    }
+
+    /// All steps so far, for people.
+    pub fn steps(&self) -> Vec<String> {
+        self.state.lock().unwrap().steps.clone()
+    }
+
+    /// Called when something is acknowledged: every name must be durable.
+    pub fn acknowledge(&self) {
+        let state = &mut *self.state.lock().unwrap();
+        if let Some(name) = state.loose.first() {
+            let text = format!("acknowledged while {} is not durable", name.display());
+            state.problem.get_or_insert(text);
+        }
+    }
+
+    /// Whether everything was in order: data before the checkpoint, all of it before the
+    /// acknowledgement.
+    pub fn order(&self) -> Result<(), String> {
+        self.state
+            .lock()
+            .unwrap()
+            .problem
+            .clone()
+            .map_or(Ok(()), Err)
+    }
+}
+
+impl Inject for Faulty {
+    fn at(&self, step: Step, path: &Path) -> io::Result<()> {
+        let state = &mut *self.state.lock().unwrap();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let n = state.steps.len();
+        state.steps.push(format!("{step:?} {name}"));
+        if self.at == Some(n) {
+            match self.action {
+                Action::Fail => return Err(io::Error::from_raw_os_error(5)),
+                Action::Abort => std::process::abort(),
+            }
+        }
+        match step {
+            Step::Create if name == "checkpoint" => {
+                if let Some(loose) = state.loose.iter().find(|p| !p.ends_with("checkpoint")) {
+                    let text = format!("a checkpoint over {}, not durable", loose.display());
+                    state.problem.get_or_insert(text);
+                }
+            }
+            Step::MakeDir | Step::Rename => {
+                state.loose.insert(path.to_owned());
+            }
+            Step::SyncDir => state.loose.retain(|p| p.parent() != Some(path)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
