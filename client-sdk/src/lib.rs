@@ -16,6 +16,7 @@
 //! - [`module`]: a module's signature. [`attestation`]: what a node says about an update, with
 //!   its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
+//! - [`oci`]: modules in an OCI image layout on disk.
 //! - [`bundle`]: all of that about one update, in one file.
 //!
 //! ```
@@ -44,6 +45,8 @@ pub mod ids;
 pub mod keys;
 pub mod lineage;
 pub mod module;
+#[cfg(not(target_family = "wasm"))]
+pub mod oci;
 pub mod record;
 #[cfg(feature = "http")]
 pub mod remote;

@@ -80,6 +80,17 @@ impl FakeHost {
         }
     }
 
+    /// A host whose shard has `examples` pairs with answers of different lengths, so that training on
+    /// other slices gives other updates.
+    #[must_use]
+    pub fn uneven(examples: u32) -> Self {
+        let mut host = Self::new(examples);
+        for (index, pair) in host.shard.iter_mut().enumerate() {
+            pair.response = "x".repeat(10 * index + 1);
+        }
+        host
+    }
+
     fn around_global(&self, source: &[f32], factor: f64) -> Vec<f32> {
         let pairs = source.iter().zip(&self.global);
         pairs

@@ -3,7 +3,8 @@
 //! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
-//! - [`test`]: every test of the project, the browser's included.
+//! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
+//!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
 //! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter.
 //! - [`fuzz`]: hostile bytes into every reader.
@@ -15,6 +16,7 @@ mod bench;
 mod build;
 mod demo;
 mod fuzz;
+mod languages;
 mod lint;
 mod oracle;
 mod process;

@@ -4,13 +4,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, setup};
+use crate::{Outcome, build, languages, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub fn test(arguments: &[String]) -> Outcome {
     let started = Instant::now();
     setup::for_build()?;
     build::web()?;
+    languages::install();
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Size of the Wasm component, bytes. Default 16 MiB.
+    /// Size of the Wasm component, bytes. Default 24 MiB: a Python policy has 18.
     pub module_bytes: u64,
     /// Time for compiling it, seconds. Default 30.
     pub compile_seconds: u64,
@@ -54,7 +54,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            module_bytes: 16 << 20,
+            module_bytes: 24 << 20,
             compile_seconds: 30,
             fuel: 20_000_000_000,
             wall_seconds: 3_600,

@@ -51,6 +51,13 @@ impl Places {
         self.target().join("policies")
     }
 
+    /// Tools for guests in other languages: `FEDSEAL_GUEST_TOOLS`, else below target, where
+    /// `cargo xtask` installs them.
+    pub fn guest_tools(&self) -> PathBuf {
+        env::var_os("FEDSEAL_GUEST_TOOLS")
+            .map_or_else(|| self.target().join("guest-tools"), PathBuf::from)
+    }
+
     /// Measured figures.
     pub fn figures(&self) -> PathBuf {
         self.target().join("figures")

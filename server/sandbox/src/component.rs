@@ -2,13 +2,18 @@
 
 use fedseal_client_sdk::attestation::Limits;
 use wasmparser::{Encoding, Parser, Payload};
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use crate::error::SandboxError;
 use crate::reason::Reason;
 
-/// The only import that a policy may have.
+/// The import that a policy has; a language runtime's WASI beside it is served virtually (see
+/// [`imports`]).
 pub const HOST_INTERFACE: &str = "fedseal:policy/host@0.1.0";
+
+/// The world that policies are written against.
+pub const WIT: &str = include_str!("../../../guest/wit/policy.wit");
 
 /// Nesting of components and modules that is looked into; a component made by `wit-component`
 /// has 1.
@@ -21,8 +26,9 @@ const MAX_DEPTH: usize = 8;
 /// fedseal policy build target/wasm32-unknown-unknown/guest/fedseal_policy_benign.wasm
 /// ```
 ///
-/// The world's type is in the module's custom section, so nothing else is needed. The same core
-/// module gives the same component.
+/// Rust's bindings leave the world's type in a custom section. A module without one (C, Zig, anything
+/// that makes a core module) is taken for one of the world [`WIT`]. The same core module gives the same
+/// component.
 ///
 /// # Errors
 /// [`SandboxError::BadComponent`] when the bytes are not such a module; its text says what the
@@ -31,12 +37,31 @@ pub fn componentize(core: &[u8]) -> Result<Vec<u8>, SandboxError> {
     let bad = |error: &dyn std::fmt::Display| SandboxError::BadComponent {
         detail: error.to_string(),
     };
+    let mut core = core.to_vec();
+    if !names_its_world(&core) {
+        let mut resolve = Resolve::default();
+        let package = resolve
+            .push_str("policy.wit", WIT)
+            .map_err(|error| bad(&format_args!("{error:#}")))?;
+        let world = resolve
+            .select_world(&[package], Some("policy"))
+            .map_err(|error| bad(&format_args!("{error:#}")))?;
+        embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)
+            .map_err(|error| bad(&format_args!("{error:#}")))?;
+    }
     ComponentEncoder::default()
         .validate(true)
-        .module(core)
+        .module(&core)
         .map_err(|error| bad(&format_args!("{error:#}")))?
         .encode()
         .map_err(|error| bad(&format_args!("{error:#}")))
+}
+
+/// Whether a core module has the section in which bindings leave their world's type.
+fn names_its_world(core: &[u8]) -> bool {
+    Parser::new(0).parse_all(core).any(|payload| {
+        matches!(payload, Ok(Payload::CustomSection(section)) if section.name().starts_with("component-type"))
+    })
 }
 
 /// Checks what can be seen without compiling: size, that it is a component, its imports, and that
@@ -72,7 +97,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
                     let name = import.map_err(bad)?.name.name;
-                    if name != HOST_INTERFACE {
+                    if name != HOST_INTERFACE && !crate::host::wasi_allowed(name) {
                         return Err(SandboxError::BadImport {
                             name: name.to_owned(),
                         });
@@ -83,6 +108,75 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
         }
     }
     Ok(())
+}
+
+/// What a component's bytes say about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its imports, in order.
+    pub imports: Vec<String>,
+    /// Its exports, in order.
+    pub exports: Vec<String>,
+    /// Linear memory that it starts with, all memories together, bytes.
+    pub memory_bytes: u64,
+    /// Table elements that it starts with, all tables together.
+    pub table_elements: u64,
+    /// Core instances that it makes.
+    pub core_instances: u64,
+}
+
+/// Reads a component without compiling it; limits and the list of imports are not held against it.
+///
+/// # Errors
+/// [`SandboxError::BadComponent`].
+pub fn describe(bytes: &[u8]) -> Result<Description, SandboxError> {
+    let no_limits = Limits {
+        memory_bytes: u64::MAX,
+        tables: u64::MAX,
+        ..Limits::default()
+    };
+    let mut seen = Seen::default();
+    let mut found = Description::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(bad)?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports.clone() {
+                    found
+                        .imports
+                        .push(import.map_err(bad)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                for export in exports.clone() {
+                    found
+                        .exports
+                        .push(export.map_err(bad)?.name.name.to_owned());
+                }
+            }
+            Payload::InstanceSection(instances) => {
+                for instance in instances.clone() {
+                    // Those that only gather exports of others take no place.
+                    if let wasmparser::Instance::Instantiate { .. } = instance.map_err(bad)? {
+                        found.core_instances += 1;
+                    }
+                }
+            }
+            other => seen.add(other, &no_limits)?,
+        }
+    }
+    found.memory_bytes = seen.memory;
+    found.table_elements = seen.tables;
+    Ok(found)
+}
+
+/// Whether an import is one of WASI's that are served virtually.
+#[must_use]
+pub fn is_virtual(import: &str) -> bool {
+    crate::host::wasi_allowed(import)
 }
 
 /// What the core modules inside start with.

@@ -31,7 +31,8 @@ pub enum SandboxError {
     },
     /// It imports something that no policy may have.
     #[error(
-        "the module imports {name:?}; only {:?} is there for it",
+        "the module imports {name:?}; only {:?} and what a language runtime needs of WASI 0.2 are \
+         there for it",
         crate::component::HOST_INTERFACE
     )]
     BadImport {

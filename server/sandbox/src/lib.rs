@@ -2,8 +2,8 @@
 //! what they did.
 //!
 //! A guest is a component of the world `fedseal:policy` (`guest/wit/policy.wit`). It holds
-//! handles, never tensors; it sees no clock, no entropy, no file, no network, no WASI. The host
-//! counts every call against [`Limits`], appends it to the transcript, and draws the lineage of
+//! handles, never tensors; it sees no clock, no entropy, no file, no network. What a language runtime
+//! imports of WASI is there and virtual. The host counts every call against [`Limits`], appends it to the transcript, and draws the lineage of
 //! every object. Whatever a guest does, an execution ends within the limits, with a
 //! [`Submission`] or a [`Reason`], and the next one finds nothing of it.
 //!

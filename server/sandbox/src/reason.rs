@@ -14,7 +14,7 @@ pub enum Reason {
     ModuleSize,
     /// Not a component, or not a valid one.
     BadComponent,
-    /// It imports something other than this version of `fedseal:policy/host`.
+    /// It imports something other than this version of `fedseal:policy/host` and virtual WASI.
     BadImport,
     /// It does not export `run` with the right type.
     BadExport,

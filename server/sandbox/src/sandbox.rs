@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTableError};
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 use crate::bindings;
 use crate::component::inspect;
 use crate::engine::Engine;
 use crate::error::SandboxError;
-use crate::host::{Ask, HostState, finish, serve};
+use crate::host::{Ask, HostState, add_wasi, finish, serve};
 use crate::reason::{Reason, Stop, printable};
 use crate::run::{RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
@@ -71,6 +72,7 @@ impl Sandbox {
         let engine = runtime::engine(&limits)?;
         let mut linker = Linker::new(&engine);
         bindings::Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
+            .and_then(|()| add_wasi(&mut linker))
             .map_err(|error| SandboxError::Runtime(format!("{error:#}")))?;
         let ticker = Ticker::start(&engine)?;
         Ok(Self {
@@ -253,6 +255,13 @@ fn execute(
 fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stop.clone();
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        let text = format_args!("it left by exit, with status {}", exit.0);
+        return Stop::new(Reason::GuestError, text);
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return Stop::limit(Reason::Handles, "handles", limits.handles);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return Stop::limit(Reason::Fuel, "fuel", limits.fuel),

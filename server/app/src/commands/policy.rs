@@ -1,24 +1,25 @@
-//! `fedseal policy build|sign|inspect|compare`
+//! `fedseal policy new|build|test|sign|inspect|submit|compare`: an author's whole path.
 
 mod build;
 mod compare;
+mod inspect;
+mod language;
+mod needed;
+mod new;
+mod test;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use fedseal_client_sdk::attestation::Limits;
-use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::rundir::write_atomically;
-use fedseal_sandbox::Sandbox;
 
 use crate::failure::{Failure, Outcome};
 use crate::places::Places;
 use crate::{keys, output, places};
 
-/// Builds, signs or looks into policy modules.
+/// Makes, builds, tests, signs, looks into and submits policy modules.
 #[derive(Args)]
 pub struct Policy {
     #[command(subcommand)]
@@ -27,15 +28,21 @@ pub struct Policy {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Build policies of this checkout to components and sign them with the author's key.
+    /// Make the folder of a new policy.
+    New(new::New),
+    /// Build policies to components and sign them with the author's key.
     Build {
-        /// Names of folders below policies/, or `all`.
+        /// Names of folders below policies/, `all` of them, or folders anywhere (Rust, Python,
+        /// JavaScript, C).
         #[arg(required = true)]
         names: Vec<String>,
-        /// Where NAME.wasm and its signature go; by default target/policies.
+        /// Where NAME.wasm and its signature go; by default target/policies, for a folder
+        /// elsewhere its own target.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Run a policy's native tests and the policy in the sandbox on a small shard.
+    Test(test::Test),
     /// Sign a component; the signature goes into MODULE.dsse.json beside it.
     Sign {
         /// The component.
@@ -55,14 +62,10 @@ enum Action {
     },
     /// Run every policy from one global adapter and say which checks tell it from an honest one.
     Compare(compare::Compare),
-    /// Show a module's digest and signature, and whether a sandbox would take it.
-    Inspect {
-        /// The component.
-        module: PathBuf,
-        /// The trust file; by default trusted.toml in the folder of keys.
-        #[arg(long, value_name = "FILE")]
-        trusted: Option<PathBuf>,
-    },
+    /// Show a module's digest, signer, imports and the limits that it needs.
+    Inspect(inspect::Inspect),
+    /// Submit a signed module to a running server.
+    Submit(super::submit::Submit),
 }
 
 impl Policy {
@@ -101,50 +104,13 @@ impl Policy {
                 ));
                 Ok(())
             }
-            Action::Inspect { module, trusted } => inspect(&module, trusted),
+            Action::New(new) => new.execute(),
+            Action::Test(test) => test.execute(),
+            Action::Inspect(inspect) => inspect.execute(),
+            Action::Submit(submit) => submit.execute(),
             Action::Compare(compare) => compare.execute(),
         }
     }
-}
-
-fn inspect(path: &Path, trusted: Option<PathBuf>) -> Outcome {
-    let bytes = read(path)?;
-    output::line(format!(
-        "file       {} ({} bytes)",
-        path.display(),
-        bytes.len()
-    ));
-    output::line(format!("digest     {}", Digest::of(&bytes)));
-    let store = match trusted {
-        Some(file) => fedseal_client_sdk::keys::TrustStore::load(file)?,
-        None => keys::trusted(&places::home()?)?,
-    };
-    let signature = module::envelope_path(path);
-    if !signature.exists() {
-        return Err(Failure::new(format!("{}: not signed", path.display()))
-            .hint(format!("Sign it: fedseal policy sign {}", path.display())));
-    }
-    let envelope = Envelope::from_json(&read(&signature)?)?;
-    let now = fedseal_federation::rundir::now();
-    let at = fedseal_client_sdk::keys::Moment {
-        time: &now,
-        entry: None,
-    };
-    let verified = module::verify(&bytes, &envelope, &store.keys_at(&at))?;
-    let whose = store.name_of(&verified.signer).unwrap_or("unnamed");
-    output::line(format!(
-        "name       {} {}\nsigned by  {whose}, key {}",
-        verified.predicate.name,
-        verified.predicate.version,
-        verified.signer.key_id()
-    ));
-    // Only now, as everywhere: nothing parses a module whose signature does not hold.
-    let sandbox = Sandbox::new(Limits::default()).map_err(Failure::new)?;
-    sandbox
-        .compile(&bytes)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    output::line("sandbox    would run it");
-    Ok(())
 }
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {

@@ -27,7 +27,7 @@ use super::refusal::{Answer, Refusal, blocking};
 use crate::failure::{Failure, Outcome};
 
 /// The largest module, bytes.
-pub const MODULE_LIMIT: usize = 16 << 20;
+pub const MODULE_LIMIT: usize = 24 << 20;
 /// The largest body: the module in base64, its envelope, and room to spare.
 pub const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
 /// Submissions at once; each may hold its body and its module in memory.
@@ -108,7 +108,7 @@ impl Modules {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The signature holds, but no sandbox would run this module.",
                 error.to_string(),
-                "Build it with `fedseal policy build`; a policy may import fedseal:policy/host alone.",
+                "Build it with `fedseal policy build`; `fedseal policy inspect` shows what it imports.",
             ));
         }
         self.register(&bytes, &envelope, verified)

@@ -2,7 +2,8 @@
 //!
 //! One file an idea: [`budget`] counts what is used, [`data`] and [`adapters`] are the objects
 //! behind handles, [`random`] makes the run's numbers, [`service`] asks the training engine,
-//! [`making`] makes datasets and adapters with it, [`calls`] implements the world's functions, [`outcome`] turns the state into the result.
+//! [`making`] makes datasets and adapters with it, [`calls`] implements the world's functions,
+//! [`wasi`] is what a language runtime finds of WASI, [`outcome`] turns the state into the result.
 //!
 //! Two invariants hold for every call: it is counted before it does anything, and it is in the
 //! transcript when it returns, refused or not.
@@ -15,6 +16,7 @@ mod making;
 mod outcome;
 mod random;
 mod service;
+mod wasi;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,11 +36,13 @@ pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};
 pub use data::Dataset;
 pub(crate) use outcome::finish;
 pub(crate) use service::{Ask, serve};
+pub(crate) use wasi::{add_to_linker as add_wasi, allowed as wasi_allowed};
 
 use budget::{Budget, Clock, Memory};
 use data::{Corpus, Item};
 use random::Numbers;
 use service::Service;
+use wasi::Wasi;
 
 /// How a call ends other than well.
 #[derive(Debug)]
@@ -91,6 +95,7 @@ pub(crate) struct HostState {
     /// Why the last `submit` was refused, if none went well.
     refused: Option<Stop>,
     log: Vec<String>,
+    wasi: Wasi,
 }
 
 /// Nodes that a lineage may have. Each costs some hundred bytes of the host's memory and of the
@@ -123,6 +128,7 @@ impl HostState {
             submitted: None,
             refused: None,
             log: Vec::new(),
+            wasi: Wasi::default(),
         }
     }
 
@@ -148,7 +154,9 @@ impl HostState {
         body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
     ) -> Result<R, CallError> {
         let mut args = Args::default();
-        let result = match self.budget.call() {
+        // What the guest wrote before this call stands before it in the transcript.
+        let counted = self.collect_output(false).and_then(|()| self.budget.call());
+        let result = match counted {
             Ok(()) => body(self, &mut args),
             Err(stop) => Err(stop.into()),
         };

@@ -19,6 +19,10 @@ pub(crate) type Ended = Result<Result<(), String>, Stop>;
 pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64) -> RunOutcome {
     let submitted = state.submitted.take();
     let refused = state.refused.take();
+    // The rest of what was written to the streams; only a run that went well can still break the
+    // log's limit here.
+    let written = state.collect_output(true);
+    let ended = ended.and_then(|ended| written.map(|()| ended));
     let result = match (ended, submitted) {
         (Err(stop), _) => Err(stop),
         (Ok(Ok(())), Some(submitted)) => Ok(submitted),

@@ -5,30 +5,44 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Two streams, so that how often a guest asks for numbers does not change what the host draws.
+/// Two streams, so that how often a guest asks for numbers does not change what the host draws, and
+/// the way to those of WASI.
 pub(super) struct Numbers {
     guest: ChaCha20Rng,
     host: ChaCha20Rng,
+    /// What the streams for WASI are made of.
+    wasi: Digest,
 }
 
 impl Numbers {
     pub(super) fn new(seed: Seed, client: &ClientId, round: Round) -> Self {
-        let stream = |label: &[u8]| {
+        let key = |label: &[u8]| {
             // The client's name comes last and the others have fixed widths, so that different
             // inputs are different bytes.
-            let key = Digest::of_parts(&[
+            Digest::of_parts(&[
                 b"fedseal-run-v1\0",
                 label,
                 &seed.0.to_le_bytes(),
                 &round.0.to_le_bytes(),
                 client.as_str().as_bytes(),
-            ]);
-            ChaCha20Rng::from_seed(key.0)
+            ])
         };
         Self {
-            guest: stream(b"guest\0"),
-            host: stream(b"host\0\0"),
+            guest: ChaCha20Rng::from_seed(key(b"guest\0").0),
+            host: ChaCha20Rng::from_seed(key(b"host\0\0").0),
+            wasi: key(b"wasi\0\0"),
         }
+    }
+
+    /// A stream for WASI's random numbers; a label of its own for each interface, six bytes.
+    pub(super) fn wasi(&self, label: &[u8; 6]) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(Digest::of_parts(&[&self.wasi.0, label]).0)
+    }
+
+    /// What WASI gives a runtime to seed its hash tables with.
+    pub(super) fn wasi_seed(&self) -> u128 {
+        let mut stream = self.wasi(b"tables");
+        u128::from(stream.next_u64()) << 64 | u128::from(stream.next_u64())
     }
 
     /// For `random-u64`.

@@ -1,3 +1,3 @@
-;; Imports the file system of WASI.
+;; Imports the file system of the first WASI.
 ;; ends: bad-import
-(component (import "wasi:filesystem/preopens@0.2.0" (instance)))
+(component (import "wasi_snapshot_preview1" (instance)))

@@ -1,0 +1,216 @@
+//! A layout is written, read, and broken in every part.
+
+use super::*;
+use crate::keys::SigningKey;
+use crate::module::{self, ModulePredicate};
+
+const MODULE: &[u8] = b"\0asm not really";
+
+fn reference(folder: &Path, name: &str) -> Reference {
+    Reference::parse(&format!("oci:{}{name}", folder.display())).unwrap()
+}
+
+fn signed() -> (SigningKey, Envelope) {
+    let key = SigningKey::from_seed([7; 32]);
+    let envelope = module::sign(MODULE, &ModulePredicate::new("plain", "1.0"), &key).unwrap();
+    (key, envelope)
+}
+
+/// A layout with one signed module, tagged `v1`.
+fn layout() -> (tempfile::TempDir, Reference) {
+    let folder = tempfile::tempdir().unwrap();
+    let to = reference(folder.path(), ":v1");
+    push(&to, MODULE, &About::default(), &[&signed().1]).unwrap();
+    (folder, to)
+}
+
+#[test]
+fn references() {
+    let parse = |word: &str| Reference::parse(word).map(|r| (r.folder, r.name));
+    let tag = |tag: &str| Name::Tag(tag.into());
+    assert_eq!(parse("oci:a/b").unwrap(), ("a/b".into(), Name::Default));
+    assert_eq!(parse("oci:a/b:v1").unwrap(), ("a/b".into(), tag("v1")));
+    assert_eq!(parse("oci:C:/b").unwrap(), ("C:/b".into(), Name::Default));
+    let by_digest = format!("oci:a@sha256:{}", Digest::of(b""));
+    assert_eq!(
+        parse(&by_digest).unwrap(),
+        ("a".into(), Name::Digest(Digest::of(b"")))
+    );
+    assert_eq!(Reference::parse(&by_digest).unwrap().to_string(), by_digest);
+    for bad in [
+        "a",
+        "oci:",
+        "oci::v1",
+        "oci:a:",
+        "oci:a:-x",
+        "oci:a:b c",
+        "oci:a@sha256:00",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_module_comes_back_with_its_signature() {
+    let (folder, to) = layout();
+    let (key, envelope) = signed();
+    let pulled = pull(&to).unwrap();
+    assert_eq!(pulled.module, MODULE);
+    assert_eq!(pulled.envelopes, [envelope]);
+    module::verify(&pulled.module, &pulled.envelopes[0], &[key.public()]).unwrap();
+    let by_digest = reference(folder.path(), &format!("@sha256:{}", pulled.manifest));
+    for other in [by_digest, reference(folder.path(), "")] {
+        assert_eq!(pull(&other).unwrap().manifest, pulled.manifest);
+    }
+}
+
+#[test]
+fn the_same_push_again_changes_nothing_and_a_tag_moves() {
+    let (folder, to) = layout();
+    let index = fs::read(folder.path().join("index.json")).unwrap();
+    push(&to, MODULE, &About::default(), &[&signed().1]).unwrap();
+    let read = |bytes: &[u8]| parse::<Index>("index", bytes).unwrap().manifests.len();
+    assert_eq!(
+        read(&index),
+        read(&fs::read(folder.path().join("index.json")).unwrap())
+    );
+    push(&to, b"another", &About::default(), &[]).unwrap();
+    let pulled = pull(&to).unwrap();
+    assert_eq!(pulled.module, b"another");
+    assert!(
+        pulled.envelopes.is_empty(),
+        "the old module's signature is not the new one's"
+    );
+    let other = SigningKey::from_seed([8; 32]);
+    let envelope = module::sign(b"another", &ModulePredicate::new("a", "1"), &other).unwrap();
+    attach(&to, &envelope).unwrap();
+    assert_eq!(pull(&to).unwrap().envelopes, [envelope]);
+}
+
+#[test]
+fn two_modules_need_a_name() {
+    let (folder, _) = layout();
+    push(
+        &reference(folder.path(), ":v2"),
+        b"two",
+        &About::default(),
+        &[],
+    )
+    .unwrap();
+    let error = pull(&reference(folder.path(), "")).unwrap_err().to_string();
+    assert!(error.contains("v1, v2"), "{error}");
+    push(
+        &reference(folder.path(), ""),
+        b"three",
+        &About::default(),
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        pull(&reference(folder.path(), "")).unwrap().module,
+        b"three"
+    );
+    assert!(pull(&reference(folder.path(), ":v3")).is_err());
+}
+
+/// What is changed in a layout, and a word of the error that must follow.
+#[test]
+fn every_break_is_refused() {
+    let blob = |folder: &Path, bytes: &[u8]| blob_path(folder, &Digest::of(bytes));
+    let rewrite = |path: &Path, from: &str, to: &str| {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    };
+    type Break<'a> = (&'a str, Box<dyn Fn(&Path)>);
+    let breaks: Vec<Break> = vec![
+        (
+            "oci-layout",
+            Box::new(|f| fs::remove_file(f.join("oci-layout")).unwrap()),
+        ),
+        (
+            "imageLayoutVersion",
+            Box::new(move |f| rewrite(&f.join("oci-layout"), "1.0.0", "2.0.0")),
+        ),
+        (
+            "index.json",
+            Box::new(|f| fs::write(f.join("index.json"), "{").unwrap()),
+        ),
+        (
+            "index.json",
+            Box::new(|f| fs::write(f.join("index.json"), vec![b' '; 5 << 20]).unwrap()),
+        ),
+        (
+            "schemaVersion",
+            Box::new(move |f| rewrite(&f.join("index.json"), ":2", ":1")),
+        ),
+        (
+            "no module",
+            Box::new(|f| fs::write(f.join("index.json"), r#"{"schemaVersion":2}"#).unwrap()),
+        ),
+        (
+            "sha256",
+            Box::new(move |f| rewrite(&f.join("index.json"), "sha256:", "sha512:")),
+        ),
+        (
+            "hex",
+            Box::new(move |f| rewrite(&f.join("index.json"), "sha256:", "sha256:../../")),
+        ),
+        (
+            "longer than",
+            Box::new(move |f| rewrite(&f.join("index.json"), "\"size\":", "\"size\":1,\"was\":")),
+        ),
+        (
+            "expected sha256",
+            Box::new(move |f| fs::write(blob(f, MODULE), b"\0asm not reallz").unwrap()),
+        ),
+        (
+            "expected sha256",
+            Box::new(move |f| fs::write(blob(f, MODULE), &MODULE[..5]).unwrap()),
+        ),
+        (
+            "longer than",
+            Box::new(move |f| fs::write(blob(f, MODULE), b"\0asm not really longer").unwrap()),
+        ),
+        (
+            "No such file",
+            Box::new(move |f| fs::remove_file(blob(f, MODULE)).unwrap()),
+        ),
+    ];
+    for (word, change) in breaks {
+        let (folder, to) = layout();
+        change(folder.path());
+        let error = pull(&to).unwrap_err().to_string();
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_wasm_artifact_is_refused() {
+    let (folder, to) = layout();
+    let index = read_index(folder.path()).unwrap();
+    let (_, manifest) = find(&to, &index).unwrap();
+    // The same manifest with two layers, then with a layer of another type, then with another
+    // config.
+    let layer = &manifest.layers[0];
+    let mut tar = layer.clone();
+    tar.media_type = "application/vnd.oci.image.layer.v1.tar".into();
+    let mut config = manifest.config.clone();
+    config.media_type = "application/vnd.oci.image.config.v1+json".into();
+    for (word, config, layers) in [
+        ("2 layers", &manifest.config, vec![layer, layer]),
+        ("0 layers", &manifest.config, vec![]),
+        ("application/wasm", &manifest.config, vec![&tar]),
+        ("no Wasm artifact", &config, vec![layer]),
+    ] {
+        let forged =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+        let mut named = write_blob(folder.path(), MANIFEST, &bytes_of(&forged).unwrap()).unwrap();
+        named.more.insert("annotations".into(), json!({TAG: "v1"}));
+        let mut index = begin(folder.path()).unwrap();
+        index.manifests = vec![named];
+        end(folder.path(), &index).unwrap();
+        let error = pull(&to).unwrap_err().to_string();
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}

@@ -1,0 +1,49 @@
+//! Which of a sandbox's limits a module needs, as far as its bytes say.
+
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_sandbox::component::{self, Description};
+
+use crate::failure::{Failure, Outcome};
+
+/// A limit, what a module needs of it, and what a sandbox gives by default.
+pub struct Need {
+    /// The name of the limit.
+    pub name: &'static str,
+    /// What the module starts with.
+    pub needed: u64,
+    /// The default.
+    pub given: u64,
+}
+
+/// What a module needs from its start; what it uses while it runs only a run can say.
+pub fn of(size: usize, description: &Description, limits: &Limits) -> [Need; 4] {
+    let need = |name, needed, given| Need {
+        name,
+        needed,
+        given,
+    };
+    [
+        need("module_bytes", size as u64, limits.module_bytes),
+        need(
+            "memory_bytes",
+            description.memory_bytes,
+            limits.memory_bytes,
+        ),
+        need("tables", description.table_elements, limits.tables),
+        need("instances", description.core_instances, limits.instances),
+    ]
+}
+
+/// Limits under which a module at least starts.
+pub fn raised(bytes: &[u8], limits: &Limits) -> Outcome<Limits> {
+    let description = component::describe(bytes).map_err(Failure::new)?;
+    let [size, memory, tables, instances] = of(bytes.len(), &description, limits);
+    let most = |need: &Need| need.needed.max(need.given);
+    Ok(Limits {
+        module_bytes: most(&size),
+        memory_bytes: most(&memory),
+        tables: most(&tables),
+        instances: most(&instances),
+        ..*limits
+    })
+}

@@ -1,0 +1,199 @@
+//! `fedseal policy test`: the policy's own tests, and a run in the sandbox that is repeated.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use clap::Args;
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{Round, Seed};
+use fedseal_federation::pretraining;
+use fedseal_sandbox::{
+    RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
+};
+use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
+
+use super::{build, language::Language, needed, read};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::places::Places;
+
+/// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
+#[derive(Args)]
+pub struct Test {
+    /// A policy's folder, a name below policies/, or a component.
+    policy: String,
+    /// Leave the native tests out.
+    #[arg(long)]
+    no_native: bool,
+    /// The run's seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Rounds, and which of them is run: neither the first nor the last, for policies that look.
+const ROUNDS: u32 = 3;
+
+impl Test {
+    /// Native tests, build, two runs that must agree.
+    pub fn execute(self) -> Outcome {
+        let bytes = self.component()?;
+        let limits = Limits::default();
+        let raised = needed::raised(&bytes, &limits)?;
+        if raised != limits {
+            output::line(
+                "limits   this run has what the module needs; a node's defaults are smaller \
+                 (`fedseal policy inspect` lists them)",
+            );
+        }
+        let sandbox = Sandbox::new(raised).map_err(Failure::new)?;
+        let policy = sandbox.compile(&bytes).map_err(Failure::new)?;
+        let (engine, input) = surroundings(self.seed)?;
+        let first = sandbox.run(&policy, &input, &engine);
+        show(&first)?;
+        let again = sandbox.run(&policy, &input, &engine);
+        let update = |outcome: &RunOutcome| outcome.submission.as_ref().map(|s| s.digest).ok();
+        if again.transcript.root() != first.transcript.root() || update(&again) != update(&first) {
+            return Err(Failure::new("a second run made another transcript or update")
+                .hint("A replay would refuse this policy's updates. This should not be possible: please report it."));
+        }
+        output::line("replay   a second run made the same transcript and update");
+        Ok(())
+    }
+
+    fn component(&self) -> Outcome<Vec<u8>> {
+        let places = Places::find();
+        let path = Path::new(&self.policy);
+        if path.is_file() {
+            return read(path);
+        }
+        if path.is_dir() {
+            if Language::of(path)? == Language::Rust {
+                self.native(Command::new(cargo()).arg("test").current_dir(path))?;
+            } else {
+                output::line("native   left out: only Rust policies have native tests");
+            }
+            return Ok(build::of_folder(path)?.bytes);
+        }
+        let known = super::known(&places);
+        if !known.contains(&self.policy) {
+            return Err(fedseal_federation::Error::unknown("policy", &self.policy, &known).into());
+        }
+        let package = format!("fedseal-policy-{}", self.policy);
+        self.native(
+            Command::new(cargo())
+                .args(["test", "-p", &package])
+                .current_dir(places.root()),
+        )?;
+        let mut made = build::of_checkout(&places, std::slice::from_ref(&self.policy))?;
+        made.pop()
+            .map(|(_, bytes)| bytes)
+            .ok_or_else(|| Failure::new("nothing was built"))
+    }
+
+    fn native(&self, command: &mut Command) -> Outcome {
+        if self.no_native {
+            output::line("native   left out");
+            return Ok(());
+        }
+        let run = command
+            .arg("--quiet")
+            .output()
+            .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        if !run.status.success() {
+            eprint!("{said}{}", String::from_utf8_lossy(&run.stderr));
+            return Err(Failure::new("the native tests failed"));
+        }
+        let passed: u32 = said
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("test result: ok. ")?
+                    .split(' ')
+                    .next()?
+                    .parse::<u32>()
+                    .ok()
+            })
+            .sum();
+        output::line(format!("native   {passed} tests passed"));
+        Ok(())
+    }
+}
+
+fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// The embedded model, a global adapter and a shard of eight pairs.
+fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
+    let model = Model::from_files(pretraining::embedded(), &ModelOptions::default());
+    let model = Arc::new(model.map_err(Failure::new)?);
+    let config = AdapterConfig {
+        rank: 4,
+        ..AdapterConfig::default()
+    };
+    let global = Adapter::init(&config, model.config(), seed).map_err(Failure::new)?;
+    let words = [
+        "one", "two", "three", "four", "five", "six", "seven", "eight",
+    ];
+    let pair = |(index, word): (usize, &&str)| {
+        Example::new(
+            format!("Write the word {word} in capitals."),
+            format!("{} {index}", word.to_uppercase()),
+        )
+    };
+    let shard: Vec<Example> = words.iter().enumerate().map(pair).collect();
+    let input = RunInput {
+        client: "client-00".into(),
+        round: Round(1),
+        rounds: ROUNDS,
+        seed: Seed(seed),
+        shard_digest: examples_digest(&shard),
+        shard: Arc::new(shard),
+        attachment: Arc::new(Vec::new()),
+        global: Arc::new(global),
+        base: Digest(model.digest()),
+        training: TrainDefaults {
+            steps: 4,
+            batch_size: 4,
+            learning_rate: 1e-3,
+            proximal_mu: 0.0,
+        },
+    };
+    let training = TrainConfig {
+        max_length: 64,
+        ..TrainConfig::default()
+    };
+    Ok((TuningEngine::new(model, training), input))
+}
+
+fn show(outcome: &RunOutcome) -> Outcome {
+    for line in &outcome.log {
+        output::line(format!("log      {line}"));
+    }
+    let used = &outcome.used;
+    output::line(format!(
+        "used     {} host calls, {} training steps, {} generated tokens, {} fuel, {} KiB of memory, {}",
+        used.host_calls,
+        used.train_steps,
+        used.generated_tokens,
+        used.fuel,
+        used.peak_memory_bytes.div_ceil(1024),
+        output::duration(outcome.seconds),
+    ));
+    let submission = outcome.submission.as_ref().map_err(|failure| {
+        Failure::new(format!(
+            "no update: {} ({})",
+            failure.reason, failure.detail
+        ))
+    })?;
+    for data in &outcome.data {
+        output::line(format!(
+            "data     {} examples, {}",
+            data.examples, data.origin
+        ));
+    }
+    output::line(format!("update   {}", submission.digest));
+    Ok(())
+}

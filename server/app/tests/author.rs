@@ -1,0 +1,131 @@
+//! An author's whole path: a new policy, its test, its build, a look into it, and its submission to a
+//! running server; through a layout on disk as well.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn command(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fedseal"));
+    command
+        .args(words)
+        .env("FEDSEAL_HOME", home.join("keys"))
+        // What the new policy depends on is built once for all tests and kept.
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("author"),
+        )
+        .current_dir(home);
+    command
+}
+
+fn fedseal(home: &Path, words: &[&str]) -> Output {
+    command(home, words).output().unwrap()
+}
+
+fn ok(home: &Path, words: &[&str]) -> String {
+    let out = fedseal(home, words);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{words:?}: {said}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn refused(home: &Path, words: &[&str]) -> String {
+    let out = fedseal(home, words);
+    assert!(!out.status.success(), "{words:?}");
+    String::from_utf8(out.stderr).unwrap()
+}
+
+/// A server on a free port; ended when dropped.
+struct Served {
+    child: Child,
+    url: String,
+    /// Kept open: a server whose output nobody reads ends.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Served {
+    fn start(home: &Path) -> Self {
+        let mut child = command(home, &["serve", "--addr", "127.0.0.1:0", "--runs", "runs"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut first).unwrap();
+        let url = first.trim().rsplit(' ').next().unwrap().to_owned();
+        Self {
+            child,
+            url,
+            _output: lines,
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn from_nothing_to_a_registered_policy() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
+    let guest = guest.to_string_lossy();
+    assert!(refused(home, &["policy", "new", "Bad Name"]).contains("1 to 64"));
+    ok(home, &["policy", "new", "mine", "--guest", &guest]);
+    assert!(refused(home, &["policy", "new", "mine", "--guest", &guest]).contains("there already"));
+
+    let shown = ok(home, &["policy", "test", "mine"]);
+    assert!(shown.contains("native   1 tests passed"), "{shown}");
+    assert!(shown.contains("data     8 examples, shard"), "{shown}");
+    assert!(shown.contains("same transcript and update"), "{shown}");
+
+    ok(home, &["policy", "build", "mine"]);
+    let module = "mine/target/mine.wasm";
+    let shown = ok(home, &["policy", "inspect", module]);
+    for line in [
+        "name       mine 0.1.0",
+        "signed by  developer",
+        "imports    fedseal:policy/host@0.1.0 (the host)",
+        "needs      module_bytes",
+        "sandbox    would run it",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+
+    let served = Served::start(home);
+    let shown = ok(home, &["policy", "submit", module, "--server", &served.url]);
+    assert!(shown.starts_with("registered mine as "), "{shown}");
+    drop(served);
+
+    // Without its signature nothing takes it.
+    std::fs::remove_file(home.join("mine/target/mine.wasm.dsse.json")).unwrap();
+    assert!(refused(home, &["policy", "inspect", module]).contains("not signed"));
+    assert!(refused(home, &["policy", "submit", module]).contains("no signature"));
+}
+
+#[test]
+fn a_failing_native_test_is_a_failure() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
+    ok(
+        home,
+        &[
+            "policy",
+            "new",
+            "broken",
+            "--guest",
+            &guest.to_string_lossy(),
+        ],
+    );
+    let source: PathBuf = home.join("broken/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replace("examples, 5", "examples, 6")).unwrap();
+    assert!(refused(home, &["policy", "test", "broken"]).contains("native tests failed"));
+}
