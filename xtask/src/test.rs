@@ -1,4 +1,5 @@
-//! Every test: Rust first, then the pages in a real browser.
+//! Every test: Rust first, then the pages in a real browser. `FEDSEAL_GPU_TEST=1` adds the GPU
+//! device on Vulkan.
 
 use std::process::Command;
 use std::time::Instant;
@@ -26,7 +27,10 @@ pub fn test(arguments: &[String]) -> Outcome {
     }
     cargo(&words, &[])?;
     if arguments.is_empty() {
-        gpu()?;
+        // Minutes of building: only where it is asked for.
+        if std::env::var_os("FEDSEAL_GPU_TEST").is_some() {
+            gpu()?;
+        }
         browser()?;
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));

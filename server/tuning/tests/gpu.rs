@@ -1,4 +1,4 @@
-//! A device besides the CPU does what the CPU does. `cargo xtask test` runs this with the feature
+//! A device besides the CPU does what the CPU does. `FEDSEAL_GPU_TEST=1 cargo xtask test` runs this with the feature
 //! `wgpu` and Mesa's software Vulkan; any real card serves as well.
 #![cfg(feature = "wgpu")]
 
