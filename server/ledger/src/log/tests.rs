@@ -233,7 +233,11 @@ fn a_crash_at_every_step_goes_back_to_a_checkpoint() {
         let disk = Disk {
             fault: Some(Arc::new(Fault::after(n))),
         };
-        let mut log = Log::open_on(disk, dir.path(), ORIGIN, key()).unwrap();
+        let Ok(mut log) = Log::open_on(disk, dir.path(), ORIGIN, key()) else {
+            // Opening has steps too; what was there stays.
+            check_whole(dir.path(), 250);
+            continue;
+        };
         append(&mut log, 10);
         let result = log.publish();
         finished = result.is_ok();
