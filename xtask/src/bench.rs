@@ -55,11 +55,9 @@ fn tuning(options: &Options) -> Outcome {
     say("Building the engine's side");
     cargo(
         &[
+            // The whole workspace's features, so that nothing is built twice.
             "build",
-            "-p",
-            "fedseal",
-            "-p",
-            "fedseal-tuning",
+            "--workspace",
             "--example",
             "bench",
             "--bin",

@@ -39,8 +39,8 @@ pub fn tuning(keep: bool) -> Outcome {
     say("Building the comparison");
     let words = [
         "build",
-        "-p",
-        "fedseal-tuning",
+        // The whole workspace's features, so that nothing is built twice.
+        "--workspace",
         "--example",
         "oracle_tuning",
     ];
