@@ -10,7 +10,8 @@
 //! memory and 64 rows the kernel would run at half speed.
 //!
 //! Products of bf16 pairs are the same kernel with another instruction: VDPBF16PS takes two
-//! neighbouring k, one 32-bit word, where a fused multiply-add takes one float.
+//! neighbouring k, one 32-bit word, where a fused multiply-add takes one float. So are products of
+//! f16 values, where a word is two columns.
 
 use std::arch::asm;
 
@@ -36,6 +37,22 @@ pub(super) unsafe fn tile_pairs(tile: Tile) {
         &WIDE_PAIRS
     } else {
         &NARROW_PAIRS
+    };
+    // SAFETY: the caller's promises are those of the kernels.
+    unsafe { kernels[tile.rows - 1](&tile) }
+}
+
+/// Computes a tile of f16 values: a word of A holds one value twice, a word of B and of C two
+/// neighbouring columns. Sums are f16 and start at zero.
+///
+/// # Safety
+/// The processor must have AVX512-FP16; the pointers of the tile must be valid for its shape, in
+/// words.
+pub(super) unsafe fn tile_halves(tile: Tile) {
+    let kernels = if tile.columns > 16 {
+        &WIDE_HALVES
+    } else {
+        &NARROW_HALVES
     };
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
@@ -214,3 +231,5 @@ static WIDE: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ps");
 static NARROW: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ps");
 static WIDE_PAIRS: [unsafe fn(&Tile); 14] = kernels!(wide "vdpbf16ps");
 static NARROW_PAIRS: [unsafe fn(&Tile); 14] = kernels!(narrow "vdpbf16ps");
+static WIDE_HALVES: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ph");
+static NARROW_HALVES: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ph");

@@ -4,10 +4,16 @@
 //! words has half the inner dimension and everything else of an f32 product. A word of A times
 //! a word of B adds two products to an f32 sum, the odd k's first, as VDPBF16PS does. Where a
 //! processor lacks that instruction, both halves are widened to f32: the same values, slower.
+//!
+//! Where a processor multiplies f16 vectors, which it does faster, frozen matrices are stored in f16
+//! ([`halves`]). What is multiplied with them is kept in bf16 everywhere else all the same.
+
+#[cfg(target_arch = "x86_64")]
+mod halves;
 
 use std::ops::Range;
 
-use super::{Blocks, Left, NR, Right, Start, Tile, blocked, over_threads};
+use super::{Blocks, Left, NR, Right, Start, Tile, over_threads};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use crate::kernels::{
@@ -136,13 +142,20 @@ pub fn round_all(x: &[f32], inner: usize, target: &mut [u32]) {
     });
 }
 
-/// A frozen matrix in bf16 as panels of [`NR`] outputs: `[panel][words_of(inner)][NR]` words,
-/// zeros behind the last.
+/// A frozen matrix in 16 bits, as the processor multiplies it fastest.
 #[derive(Debug)]
 pub struct PackedPairs {
-    data: Aligned,
+    panels: Panels,
     out: usize,
     inner: usize,
+}
+
+#[derive(Debug)]
+enum Panels {
+    /// Bf16: panels of [`NR`] outputs, `[panel][words_of(inner)][NR]` words, zeros behind the last.
+    Pairs(Aligned),
+    #[cfg(target_arch = "x86_64")]
+    Halves(halves::Halves),
 }
 
 impl PackedPairs {
@@ -152,12 +165,26 @@ impl PackedPairs {
     /// When there are not `out * inner` values.
     pub fn new(weight: &[f32], out: usize, inner: usize) -> Self {
         assert_eq!(weight.len(), out * inner, "shape of a weight");
+        #[cfg(target_arch = "x86_64")]
+        if halves::available() {
+            let panels = Panels::Halves(halves::Halves::new(weight, out, inner));
+            return Self { panels, out, inner };
+        }
         Self::from_fn(out, inner, |row, k| weight[row * inner + k])
     }
 
     /// The same matrix transposed, `[inner, out]`, for the way back.
     pub fn transposed(&self) -> Self {
-        Self::from_fn(self.inner, self.out, |row, k| self.value(k, row))
+        let (out, inner) = (self.inner, self.out);
+        match &self.panels {
+            Panels::Pairs(data) => Self::from_fn(out, inner, |row, k| self.of_pairs(data, k, row)),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(halves) => Self {
+                panels: Panels::Halves(halves.transposed()),
+                out,
+                inner,
+            },
+        }
     }
 
     fn from_fn(out: usize, inner: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
@@ -186,15 +213,21 @@ impl PackedPairs {
                 }
             }
         });
-        Self { data, out, inner }
+        let panels = Panels::Pairs(data);
+        Self { panels, out, inner }
+    }
+
+    fn of_pairs(&self, data: &Aligned, row: usize, k: usize) -> f32 {
+        let panel = (row / NR) * words_of(self.inner) * NR;
+        half(data.as_words()[panel + (k / 2) * NR + row % NR], k % 2 == 1)
     }
 
     fn value(&self, row: usize, k: usize) -> f32 {
-        let panel = (row / NR) * words_of(self.inner) * NR;
-        half(
-            self.data.as_words()[panel + (k / 2) * NR + row % NR],
-            k % 2 == 1,
-        )
+        match &self.panels {
+            Panels::Pairs(data) => self.of_pairs(data, row, k),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(halves) => halves.value(row, k),
+        }
     }
 
     /// Number of output features.
@@ -209,12 +242,11 @@ impl PackedPairs {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.data.as_slice())
-    }
-
-    /// The panels, `[panel][words_of(inner)][NR]`.
-    pub fn words(&self) -> &[u32] {
-        self.data.as_words()
+        match &self.panels {
+            Panels::Pairs(data) => size_of_val(data.as_slice()),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(halves) => halves.bytes(),
+        }
     }
 
     /// Copies row `row` (an embedding) to `target`, `[inner]`.
@@ -240,6 +272,97 @@ impl PackedPairs {
     }
 }
 
+/// Left operands as the kernel of their matrices reads them, made once for all products.
+enum Operand<'a> {
+    Pairs(Rows<'a>),
+    #[cfg(target_arch = "x86_64")]
+    Halves(halves::Left),
+}
+
+impl<'a> Operand<'a> {
+    fn new(x: Rows<'a>, weight: &PackedPairs) -> Self {
+        assert_eq!(x.inner, weight.inner, "inner dimensions");
+        match &weight.panels {
+            Panels::Pairs(_) => Self::Pairs(x),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(_) => Self::Halves(halves::Left::new(x)),
+        }
+    }
+}
+
+/// A checked product, of which any block of tiles can be computed by itself.
+enum Product<'a> {
+    Pairs(Blocks<'a>),
+    #[cfg(target_arch = "x86_64")]
+    Halves(halves::Product<'a>),
+}
+
+impl<'a> Product<'a> {
+    /// # Panics
+    /// When C is too short, there are no rows, or the operand was made for a matrix that is stored
+    /// differently.
+    fn new(
+        x: &'a Operand<'a>,
+        weight: &'a PackedPairs,
+        c: Shared,
+        c_row: usize,
+        start: Start,
+    ) -> Self {
+        match (x, &weight.panels) {
+            (Operand::Pairs(x), Panels::Pairs(data)) => {
+                let k = words_of(weight.inner);
+                let left = Left::rows(floats(x.words), k);
+                let right = Right::panels(data.as_slice(), k);
+                let shape = (x.rows(), weight.out, k);
+                Self::Pairs(Blocks::new(kernel(), shape, left, right, c, c_row, start))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Operand::Halves(left), Panels::Halves(right)) => {
+                Self::Halves(halves::Product::new(left, right, c, c_row, start))
+            }
+            #[cfg(target_arch = "x86_64")]
+            _ => panic!("matrices of one product are stored alike"),
+        }
+    }
+
+    fn row_panels(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.row_panels(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.row_panels(),
+        }
+    }
+
+    fn column_panels(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.column_panels(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.column_panels(),
+        }
+    }
+
+    /// Words of A times words of B.
+    fn work(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.m * blocks.n * blocks.k,
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.work() / 2,
+        }
+    }
+
+    /// # Safety
+    /// Nobody else may touch these elements of C; they are initialised where sums go on from them.
+    unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
+        match self {
+            // SAFETY: the caller's promises; the kernel suits this processor.
+            Self::Pairs(blocks) => unsafe { blocks.run(rows, columns) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's promises.
+            Self::Halves(product) => unsafe { product.run(rows, columns) },
+        }
+    }
+}
+
 /// `x · Wᵀ` into `c`, rows `c_row` apart; over all threads when it is worth it.
 ///
 /// # Panics
@@ -255,13 +378,15 @@ pub unsafe fn multiply_pairs(
     c_row: usize,
     start: Start,
 ) {
-    assert_eq!(x.inner, weight.inner, "inner dimensions");
-    let k = words_of(weight.inner);
-    let shape = (x.rows(), weight.out, k);
-    let left = Left::rows(floats(x.words), k);
-    let right = Right::panels(weight.data.as_slice(), k);
-    // SAFETY: the caller's promises; the kernel suits this processor and multiplies pairs.
-    unsafe { blocked(kernel(), shape, left, right, c, c_row, start, true) }
+    if x.rows() == 0 {
+        return;
+    }
+    let x = Operand::new(x, weight);
+    let product = Product::new(&x, weight, c, c_row, start);
+    // SAFETY: the caller's promises.
+    let block = |rows, columns| unsafe { product.run(rows, columns) };
+    let (rows, columns) = (product.row_panels(), product.column_panels());
+    over_threads(rows, columns, product.work(), true, &block);
 }
 
 /// As [`multiply_pairs`], a new `[rows, out]`.
@@ -274,15 +399,6 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     unsafe { memory::filled(x.rows() * weight.out, fill) }
 }
 
-fn blocks<'a>(x: Rows<'a>, weight: &'a PackedPairs, c: Shared, start: Start) -> Blocks<'a> {
-    assert_eq!(x.inner, weight.inner, "inner dimensions");
-    let k = words_of(weight.inner);
-    let left = Left::rows(floats(x.words), k);
-    let right = Right::panels(weight.data.as_slice(), k);
-    let shape = (x.rows(), weight.out, k);
-    Blocks::new(kernel(), shape, left, right, c, weight.out, start)
-}
-
 /// The same rows times several matrices, each to an output of its own that starts as told: one
 /// round of work for all threads.
 ///
@@ -292,13 +408,20 @@ fn blocks<'a>(x: Rows<'a>, weight: &'a PackedPairs, c: Shared, start: Start) -> 
 /// # Safety
 /// As [`multiply_pairs`], for every output; they do not overlap.
 pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
-    let each: Vec<Blocks<'_>> = products
+    let Some((first, ..)) = products.first() else {
+        return;
+    };
+    let x = Operand::new(x, first);
+    let each: Vec<Product<'_>> = products
         .iter()
-        .map(|&(weight, c, start)| blocks(x, weight, c, start))
+        .map(|&(weight, c, start)| {
+            assert_eq!(weight.inner, first.inner, "inner dimensions");
+            Product::new(&x, weight, c, weight.out, start)
+        })
         .collect();
-    let rows = each.first().map_or(0, Blocks::row_panels);
-    let columns = each.iter().map(Blocks::column_panels).sum();
-    let work = each.iter().map(|product| product.m * product.n * product.k);
+    let rows = each.first().map_or(0, Product::row_panels);
+    let columns = each.iter().map(Product::column_panels).sum();
+    let work = each.iter().map(Product::work);
     over_threads(
         rows,
         columns,
@@ -319,8 +442,8 @@ pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Star
     );
 }
 
-/// The sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one chain after the other;
-/// one round of work for all threads.
+/// The sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one after the other; one round
+/// of work for all threads.
 ///
 /// # Panics
 /// When there is no product or no row, shapes differ, or an operand is too short.
@@ -328,17 +451,25 @@ pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Star
 /// # Safety
 /// As [`multiply_pairs`].
 pub unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start: Start) {
-    let terms: Vec<Blocks<'_>> = terms
-        .iter()
-        .enumerate()
-        .map(|(i, &(x, weight))| blocks(x, weight, c, if i == 0 { start } else { Start::Output }))
-        .collect();
-    let (m, n) = (terms[0].m, terms[0].n);
+    let (m, n) = (terms[0].0.rows(), terms[0].1.out);
     assert!(
-        terms.iter().all(|term| (term.m, term.n) == (m, n)),
+        terms
+            .iter()
+            .all(|(x, weight)| (x.rows(), weight.out) == (m, n)),
         "terms of one shape"
     );
-    let work = terms.iter().map(|term| term.m * term.n * term.k).sum();
+    let operands: Vec<Operand<'_>> = terms
+        .iter()
+        .map(|&(x, weight)| Operand::new(x, weight))
+        .collect();
+    let starts = std::iter::once(start).chain(std::iter::repeat(Start::Output));
+    let terms: Vec<Product<'_>> = terms
+        .iter()
+        .zip(&operands)
+        .zip(starts)
+        .map(|((&(_, weight), x), start)| Product::new(x, weight, c, n, start))
+        .collect();
+    let work = terms.iter().map(Product::work).sum();
     let (rows, columns) = (terms[0].row_panels(), terms[0].column_panels());
     over_threads(
         rows,
@@ -365,11 +496,14 @@ fn has_avx2() -> bool {
     isa() != Isa::Portable && Isa::Avx2.available()
 }
 
-/// What products of pairs run on: `avx512-bf16`, or `avx2` or `portable`, which widen to f32.
-/// The bits of the mode `fast` depend on it.
+/// What products of pairs run on: `avx512-fp16`, `avx512-bf16`, or `avx2` or `portable`, which widen
+/// to f32. The bits of the mode `fast` depend on it.
 pub fn kernel_name() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
+        if halves::available() {
+            return "avx512-fp16";
+        }
         if has_pairs() {
             return "avx512-bf16";
         }
