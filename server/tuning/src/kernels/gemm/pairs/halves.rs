@@ -18,7 +18,7 @@ use super::super::{MR, Start, Tile, avx512};
 use super::{Rows, words_of};
 use crate::kernels::{
     Isa, isa,
-    memory::{Aligned, Shared, filled, floats, words_mut},
+    memory::{Aligned, Shared, filled, words_mut},
     parallel,
 };
 
@@ -140,14 +140,7 @@ impl Halves {
         f16::from_bits(self.bits(row, k)).to_f32() / self.scale
     }
 
-    pub fn out(&self) -> usize {
-        self.out
-    }
-
-    pub fn inner(&self) -> usize {
-        self.inner
-    }
-
+    /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         size_of_val(self.data.as_slice())
     }
@@ -400,20 +393,36 @@ impl<'a> Product<'a> {
         for (row, sums) in rows.zip(sums.0.chunks_exact(HR)) {
             let scale = _mm512_set1_ps(self.left.back[row] * down);
             let c = self.c.at(row * self.c_row + column);
-            for (from, sums) in (0..width).step_by(16).zip(sums.chunks_exact(16)) {
-                let mask = lanes(width - from);
-                // SAFETY: 16 halves; lanes of C beyond the width are neither read nor written.
+            // Whole vectors, as they were stored a moment ago: loads of their halves would wait.
+            for (from, sums) in (0..width).step_by(32).zip(sums.chunks_exact(32)) {
+                // SAFETY: 32 halves; lanes of C beyond the width are neither read nor written.
                 unsafe {
-                    let sums = _mm512_cvtph_ps(_mm256_loadu_si256(sums.as_ptr().cast()));
-                    let c = c.add(from);
-                    let old = if onto {
-                        _mm512_maskz_loadu_ps(mask, c)
-                    } else {
-                        _mm512_setzero_ps()
-                    };
-                    _mm512_mask_storeu_ps(c, mask, _mm512_fmadd_ps(sums, scale, old));
+                    let sums = _mm512_load_si512(sums.as_ptr().cast());
+                    let low = _mm512_cvtph_ps(_mm512_castsi512_si256(sums));
+                    let high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(sums));
+                    add_scaled(low, scale, c.add(from), lanes(width - from), onto);
+                    let rest = (width - from).saturating_sub(16);
+                    add_scaled(high, scale, c.wrapping_add(from + 16), lanes(rest), onto);
                 }
             }
         }
+    }
+}
+
+/// Writes `values` times `scale`, or adds it, to the lanes of the mask.
+///
+/// # Safety
+/// Those lanes of `c` must be valid, and initialised when they are added to.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn add_scaled(values: __m512, scale: __m512, c: *mut f32, mask: u16, onto: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let old = if onto {
+            _mm512_maskz_loadu_ps(mask, c)
+        } else {
+            _mm512_setzero_ps()
+        };
+        _mm512_mask_storeu_ps(c, mask, _mm512_fmadd_ps(values, scale, old));
     }
 }

@@ -155,7 +155,8 @@ fn rows_and_transposes_survive_packing() {
 
 /// The nearest f16 below its limit, ties to even; `f16::from_f64` does not look at the last bits.
 fn nearest(value: f64) -> f16 {
-    let exponent = (value.abs().log2().floor() as i32).max(-14);
+    let exponent = ((value.to_bits() >> 52) as i32 & 0x7ff) - 1023;
+    let exponent = exponent.max(-14);
     let last = 2.0_f64.powi(exponent - 10);
     f16::from_f64((value / last).round_ties_even() * last)
 }
@@ -186,7 +187,6 @@ fn sums_in_halves_are_those_of_their_definition() {
                 // SAFETY: `out` is borrowed uniquely and initialised.
                 unsafe { multiply_pairs(rows, &packed, Shared::new(&mut out), n, Start::Output) }
             });
-            let (x, w) = (rounded(&x), stored(&w));
             let power = |values: &[f32], bits: i32| {
                 let max = values
                     .iter()
@@ -196,7 +196,9 @@ fn sums_in_halves_are_those_of_their_definition() {
                     _ => 2.0_f32.powi(bits - 1 - max.log2().floor() as i32),
                 }
             };
+            // Of the values before they are rounded: the largest may become a power of two.
             let of_w = power(&w, 4);
+            let (x, w) = (rounded(&x), stored(&w));
             for (i, &value) in out.iter().enumerate() {
                 let (a, b) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
                 let of_a = power(a, 5);

@@ -1,0 +1,226 @@
+//! Products of rounded rows with frozen matrices: one, several of the same rows, or a sum.
+
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use super::halves;
+use super::{
+    super::{Blocks, Left, Right, Start, over_threads},
+    PackedPairs, Rows, kernel,
+    packed::Panels,
+    words_of,
+};
+use crate::kernels::memory::{self, Shared, floats};
+
+/// Left operands as the kernel of their matrices reads them, made once for all products.
+enum Operand<'a> {
+    Pairs(Rows<'a>),
+    #[cfg(target_arch = "x86_64")]
+    Halves(halves::Left),
+}
+
+impl<'a> Operand<'a> {
+    fn new(x: Rows<'a>, weight: &PackedPairs) -> Self {
+        assert_eq!(x.inner, weight.inner, "inner dimensions");
+        match &weight.panels {
+            Panels::Pairs(_) => Self::Pairs(x),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(_) => Self::Halves(halves::Left::new(x)),
+        }
+    }
+}
+
+/// A checked product, of which any block of tiles can be computed by itself.
+enum Product<'a> {
+    Pairs(Blocks<'a>),
+    #[cfg(target_arch = "x86_64")]
+    Halves(halves::Product<'a>),
+}
+
+impl<'a> Product<'a> {
+    /// # Panics
+    /// When C is too short, there are no rows, or the operand was made for a matrix that is stored
+    /// differently.
+    fn new(
+        x: &'a Operand<'a>,
+        weight: &'a PackedPairs,
+        c: Shared,
+        c_row: usize,
+        start: Start,
+    ) -> Self {
+        match (x, &weight.panels) {
+            (Operand::Pairs(x), Panels::Pairs(data)) => {
+                let k = words_of(weight.inner);
+                let left = Left::rows(floats(x.words), k);
+                let right = Right::panels(data.as_slice(), k);
+                let shape = (x.rows(), weight.out, k);
+                Self::Pairs(Blocks::new(kernel(), shape, left, right, c, c_row, start))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Operand::Halves(left), Panels::Halves(right)) => {
+                Self::Halves(halves::Product::new(left, right, c, c_row, start))
+            }
+            #[cfg(target_arch = "x86_64")]
+            _ => panic!("matrices of one product are stored alike"),
+        }
+    }
+
+    fn row_panels(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.row_panels(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.row_panels(),
+        }
+    }
+
+    fn column_panels(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.column_panels(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.column_panels(),
+        }
+    }
+
+    /// Words of A times words of B.
+    fn work(&self) -> usize {
+        match self {
+            Self::Pairs(blocks) => blocks.m * blocks.n * blocks.k,
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(product) => product.work() / 2,
+        }
+    }
+
+    /// # Safety
+    /// Nobody else may touch these elements of C; they are initialised where sums go on from them.
+    unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
+        match self {
+            // SAFETY: the caller's promises; the kernel suits this processor.
+            Self::Pairs(blocks) => unsafe { blocks.run(rows, columns) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's promises.
+            Self::Halves(product) => unsafe { product.run(rows, columns) },
+        }
+    }
+}
+
+/// `x · Wᵀ` into `c`, rows `c_row` apart; over all threads when it is worth it.
+///
+/// # Panics
+/// When an operand is too short for the shape.
+///
+/// # Safety
+/// Nobody else may read or write the elements of C during the call; they have to be
+/// initialised when `start` is [`Start::Output`].
+pub unsafe fn multiply_pairs(
+    x: Rows<'_>,
+    weight: &PackedPairs,
+    c: Shared,
+    c_row: usize,
+    start: Start,
+) {
+    if x.rows() == 0 {
+        return;
+    }
+    let x = Operand::new(x, weight);
+    let product = Product::new(&x, weight, c, c_row, start);
+    // SAFETY: the caller's promises.
+    let block = |rows, columns| unsafe { product.run(rows, columns) };
+    let (rows, columns) = (product.row_panels(), product.column_panels());
+    over_threads(rows, columns, product.work(), true, &block);
+}
+
+/// As [`multiply_pairs`], a new `[rows, out]`.
+pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
+    let fill = |c: Shared| {
+        // SAFETY: nobody else knows the memory yet.
+        unsafe { multiply_pairs(x, weight, c, weight.out, Start::Zero) }
+    };
+    // SAFETY: a product that starts at zero writes every element.
+    unsafe { memory::filled(x.rows() * weight.out, fill) }
+}
+
+/// The same rows times several matrices, each to an output of its own that starts as told: one
+/// round of work for all threads.
+///
+/// # Panics
+/// When there are no rows, or an operand is too short for its shape.
+///
+/// # Safety
+/// As [`multiply_pairs`], for every output; they do not overlap.
+pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
+    let Some((first, ..)) = products.first() else {
+        return;
+    };
+    let x = Operand::new(x, first);
+    let each: Vec<Product<'_>> = products
+        .iter()
+        .map(|&(weight, c, start)| {
+            assert_eq!(weight.inner, first.inner, "inner dimensions");
+            Product::new(&x, weight, c, weight.out, start)
+        })
+        .collect();
+    let rows = each.first().map_or(0, Product::row_panels);
+    let columns = each.iter().map(Product::column_panels).sum();
+    let work = each.iter().map(Product::work);
+    over_threads(
+        rows,
+        columns,
+        work.sum(),
+        true,
+        &|rows, columns: Range<usize>| {
+            let mut first = 0;
+            for product in &each {
+                let end = first + product.column_panels();
+                let (from, to) = (columns.start.max(first), columns.end.min(end));
+                if from < to {
+                    // SAFETY: the caller's promises.
+                    unsafe { product.run(rows.clone(), from - first..to - first) };
+                }
+                first = end;
+            }
+        },
+    );
+}
+
+/// The sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one after the other; one round
+/// of work for all threads.
+///
+/// # Panics
+/// When there is no product or no row, shapes differ, or an operand is too short.
+///
+/// # Safety
+/// As [`multiply_pairs`].
+pub unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start: Start) {
+    let (m, n) = (terms[0].0.rows(), terms[0].1.out);
+    assert!(
+        terms
+            .iter()
+            .all(|(x, weight)| (x.rows(), weight.out) == (m, n)),
+        "terms of one shape"
+    );
+    let operands: Vec<Operand<'_>> = terms
+        .iter()
+        .map(|&(x, weight)| Operand::new(x, weight))
+        .collect();
+    let starts = std::iter::once(start).chain(std::iter::repeat(Start::Output));
+    let terms: Vec<Product<'_>> = terms
+        .iter()
+        .zip(&operands)
+        .zip(starts)
+        .map(|((&(_, weight), x), start)| Product::new(x, weight, c, n, start))
+        .collect();
+    let work = terms.iter().map(Product::work).sum();
+    let (rows, columns) = (terms[0].row_panels(), terms[0].column_panels());
+    over_threads(
+        rows,
+        columns,
+        work,
+        true,
+        &|rows: Range<usize>, columns: Range<usize>| {
+            for term in &terms {
+                // SAFETY: the caller's promises.
+                unsafe { term.run(rows.clone(), columns.clone()) };
+            }
+        },
+    );
+}
