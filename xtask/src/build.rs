@@ -1,6 +1,5 @@
 //! Builds: the web bundle first (the binary carries it), the workspace, the signed policies.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -60,9 +59,7 @@ pub fn features() -> &'static [&'static str] {
     let gpu = match std::env::var("FEDSEAL_GPU").as_deref() {
         Ok("1") => true,
         Ok(_) => false,
-        Err(_) => ["/dev/nvidia0", "/dev/dri/renderD128"]
-            .iter()
-            .any(|path| Path::new(path).exists()),
+        Err(_) => setup::gpu(),
     };
     if gpu {
         &["--features", "fedseal/wgpu"]

@@ -78,7 +78,7 @@ pub fn web() -> bool {
     false
 }
 
-/// A Chromium for the browser tests: its path, or `None` with the way to get one printed.
+/// A Chromium for the browser tests: its path, or `None`.
 pub fn chromium() -> Option<String> {
     let known = [
         "/usr/bin/chromium",
@@ -97,36 +97,31 @@ pub fn chromium() -> Option<String> {
     if find().is_none() {
         let _ = debian(&["chromium"]);
     }
-    let found = find();
-    if found.is_none() {
-        eprintln!(
-            "    no Chromium, so the browser tests are left out: `apt-get install chromium`, or \
-             set CHROMIUM to a browser's path"
-        );
-    }
-    found
+    find()
 }
 
-/// Whether there is a Vulkan driver for the tests of the GPU device; software is enough. Says how
-/// to get one when there is none.
+/// Whether there is a Vulkan driver for the tests of the GPU device: Mesa's software one, or that
+/// of a card. Drivers without their card are no use, and Debian installs them together.
 pub fn vulkan() -> bool {
-    let find = || {
+    let software = || {
         ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
             .iter()
             .filter_map(|folder| std::fs::read_dir(folder).ok())
-            .any(|mut files| files.next().is_some())
+            .flat_map(|files| files.flatten())
+            .any(|file| file.file_name().to_string_lossy().starts_with("lvp_icd"))
     };
-    if !find() {
-        let _ = debian(&["mesa-vulkan-drivers"]);
+    if gpu() || software() {
+        return true;
     }
-    let found = find();
-    if !found {
-        eprintln!(
-            "    no Vulkan driver, so the tests of the GPU device are left out: \
-             `apt-get install mesa-vulkan-drivers`"
-        );
-    }
-    found
+    let _ = debian(&["mesa-vulkan-drivers"]);
+    software()
+}
+
+/// Whether the machine shows a graphics card.
+pub fn gpu() -> bool {
+    ["/dev/nvidia0", "/dev/dri/renderD128"]
+        .iter()
+        .any(|path| Path::new(path).exists())
 }
 
 /// Installs Debian packages where that is possible without asking anybody: Debian, and root.

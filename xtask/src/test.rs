@@ -1,5 +1,6 @@
-//! Every test: Rust first, then the pages in a real browser. `FEDSEAL_GPU_TEST=1` adds the GPU
-//! device on Vulkan.
+//! Every test: Rust first, then the GPU device on Vulkan, then the pages in a real browser. What
+//! this machine cannot run is named at the end, with the reason; `FEDSEAL_GPU_TEST=0` leaves the GPU
+//! device out on purpose.
 
 use std::process::Command;
 use std::time::Instant;
@@ -26,25 +27,36 @@ pub fn test(arguments: &[String]) -> Outcome {
         words.push(filter);
     }
     cargo(&words, &[])?;
+    let mut left_out = Vec::new();
     if arguments.is_empty() {
-        // Minutes of building: only where it is asked for.
-        if std::env::var_os("FEDSEAL_GPU_TEST").is_some() {
-            gpu()?;
-        }
-        browser()?;
+        left_out.extend(gpu()?.map(|why| ("the GPU device", why)));
+        left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
+    } else {
+        let why = "a filter names Rust tests alone";
+        left_out.extend(["the GPU device", "the pages in a browser"].map(|what| (what, why)));
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));
+    for (what, why) in left_out {
+        eprintln!("    LEFT OUT: {what}: {why}");
+    }
     Ok(())
 }
 
-/// The GPU device beside the CPU, on software Vulkan where there is no card. A step of its own: it
-/// alone needs burn with its feature `wgpu`, and nothing above the tuning room is built with it.
-fn gpu() -> Outcome {
+/// The GPU device beside the CPU, on software Vulkan where there is no card; the reason where that
+/// is left out. A step of its own: it alone needs burn with its feature `wgpu`, and nothing above
+/// the tuning room is built with it.
+fn gpu() -> Outcome<Option<&'static str>> {
+    if std::env::var(GPU_TEST).is_ok_and(|value| value == "0") {
+        return Ok(Some("FEDSEAL_GPU_TEST is 0"));
+    }
     if !setup::vulkan() {
-        return Ok(());
+        return Ok(Some(
+            "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in software",
+        ));
     }
     say("GPU device on Vulkan (building it takes some minutes the first time)");
     // The whole workspace is named so that dependencies have the features they were built with.
+    // The variable makes the test fail, not vanish, if it were built without the feature.
     cargo(
         &[
             "test",
@@ -54,19 +66,26 @@ fn gpu() -> Outcome {
             "--test",
             "gpu",
         ],
-        &[],
-    )
+        &[("FEDSEAL_GPU_BUILD", "1")],
+    )?;
+    Ok(None)
 }
 
-/// The pages of a real server, driven in a real browser.
-fn browser() -> Outcome {
+/// `0` leaves the GPU device out.
+const GPU_TEST: &str = "FEDSEAL_GPU_TEST";
+
+/// The pages of a real server, driven in a real browser; the reason where that is left out.
+fn browser() -> Outcome<Option<&'static str>> {
     let web = root().join("web");
     if !web.join("node_modules").exists() {
-        eprintln!("    browser tests left out: the report pages could not be built");
-        return Ok(());
+        return Ok(Some(
+            "npm is missing, so the report pages could not be built",
+        ));
     }
     let Some(chromium) = setup::chromium() else {
-        return Ok(());
+        return Ok(Some(
+            "no Chromium; `apt-get install chromium`, or set CHROMIUM to a browser's path",
+        ));
     };
     say("Browser tests");
     let mut command = Command::new("npm");
@@ -74,5 +93,6 @@ fn browser() -> Outcome {
         .args(["run", "--silent", "test:browser"])
         .current_dir(&web)
         .env("CHROMIUM", chromium);
-    run(command.env("FEDSEAL", build::fedseal().get_program()))
+    run(command.env("FEDSEAL", build::fedseal().get_program()))?;
+    Ok(None)
 }

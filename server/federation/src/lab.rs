@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Numerics, Score,
-    Template, TrainConfig,
+    Adapter, AdapterConfig, DeviceKind, Example, GenerateConfig, Model, ModelOptions, Numerics,
+    Score, Template, TrainConfig,
 };
 
 use crate::error::{Error, Result};
@@ -31,6 +31,10 @@ pub trait Lab: Send + Sync {
     }
     /// What every adapter's bits depend on.
     fn fingerprint(&self) -> String;
+    /// Whether two executions by engines of this fingerprint give the same bits: all do but GPUs.
+    fn repeats_bits(&self) -> bool {
+        true
+    }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
     /// One answer a prompt.
@@ -161,6 +165,10 @@ impl Lab for TuningLab {
 
     fn fingerprint(&self) -> String {
         fedseal_tuning::fingerprint(&self.model)
+    }
+
+    fn repeats_bits(&self) -> bool {
+        DeviceKind::of(self.model.device()) == DeviceKind::Cpu
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {

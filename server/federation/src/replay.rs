@@ -12,6 +12,7 @@ use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader};
 use fedseal_sandbox::RunOutcome;
+use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -62,6 +63,13 @@ pub struct Replayed {
     pub dispute: Option<Dispute>,
     /// The same for people, with the engines where those are not one.
     pub difference: Option<String>,
+    /// The engine that made the update.
+    pub engine: String,
+    /// The engine of the new execution.
+    pub engine_again: String,
+    /// Where the engines promise no equal bits (they are two, or a GPU) and there are two adapters:
+    /// the length of their difference as a share of the update's length. See [`TOLERANCE`].
+    pub distance: Option<f64>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -71,7 +79,17 @@ impl Replayed {
     pub fn equal(&self) -> bool {
         self.difference.is_none()
     }
+
+    /// Whether the bits differ, the engines promise no equal ones, and the adapters are no further
+    /// apart than [`TOLERANCE`].
+    pub fn near(&self) -> bool {
+        !self.equal() && self.distance.is_some_and(|distance| distance <= TOLERANCE)
+    }
 }
+
+/// Largest distance of two adapters that engines of different names, or two executions on a GPU,
+/// may make of one update, as a share of the update's length.
+pub const TOLERANCE: f64 = 0.1;
 
 /// Executes updates of the run in `dir` again, with so many threads of the CPU device (0: all
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
@@ -223,6 +241,15 @@ impl Replayer<'_> {
             Err(_) => None,
         };
         let dispute = compare(&attested, &outcome, self.blobs)?;
+        let engine_again = self.lab.fingerprint();
+        let same_bits = attested.engine == engine_again && self.lab.repeats_bits();
+        let distance = match (&outcome.submission, attested.update) {
+            (Ok(submission), Some(logged)) if dispute.is_some() && !same_bits => {
+                let logged = read_adapter(self.blobs, &logged)?;
+                distance(&logged, &submission.adapter, &input.global)
+            }
+            _ => None,
+        };
         let difference = dispute
             .as_ref()
             .map(|dispute| format!("{dispute}{}", self.engines(&attested)));
@@ -236,6 +263,9 @@ impl Replayer<'_> {
             adapter_again,
             dispute,
             difference,
+            engine: attested.engine.clone(),
+            engine_again,
+            distance,
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
@@ -279,6 +309,17 @@ impl Replayer<'_> {
             "was made from inputs that no arm of this run has",
         ))
     }
+}
+
+/// How far two adapters are apart, as a share of how far the first is from the one that both were
+/// tuned from; `None` when they are not of one shape.
+fn distance(logged: &Adapter, again: &Adapter, start: &Adapter) -> Option<f64> {
+    let apart = logged.sub(again).ok()?.norm_l2();
+    let moved = logged.sub(start).ok()?.norm_l2();
+    Some(match apart == 0.0 {
+        true => 0.0,
+        false => apart / moved,
+    })
 }
 
 /// Where two executions of one update part: the first step of the transcript that differs, and
@@ -391,6 +432,8 @@ fn first_step(logged: &Transcript, again: &Transcript) -> Dispute {
 
 #[cfg(test)]
 mod tests {
+    use fedseal_tuning::{AdapterConfig, AdapterTensor};
+
     use super::*;
 
     fn transcript(calls: &[(&str, i64, i64)]) -> Transcript {
@@ -399,6 +442,28 @@ mod tests {
             all.push((*call).to_owned(), json!(args), json!(result));
         }
         all
+    }
+
+    fn adapter(values: [f32; 2]) -> Adapter {
+        let tensor = AdapterTensor {
+            shape: [1, 2],
+            data: values.to_vec(),
+        };
+        Adapter {
+            tensors: [("a".to_owned(), tensor)].into(),
+            config: AdapterConfig::default(),
+        }
+    }
+
+    #[test]
+    fn a_distance_is_a_share_of_the_updates_length() {
+        let start = adapter([1.0, 1.0]);
+        let share = |logged, again| distance(&adapter(logged), &adapter(again), &start).unwrap();
+        assert_eq!(share([1.0, 3.0], [1.5, 3.0]), 0.25);
+        assert_eq!(share([1.0, 1.0], [1.0, 1.0]), 0.0);
+        // An update that changed nothing has nothing near it.
+        assert!(share([1.0, 1.0], [1.0, 1.1]) > TOLERANCE);
+        assert!(share([1.0, 3.0], [f32::NAN, 3.0]).is_nan());
     }
 
     #[test]

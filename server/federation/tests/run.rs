@@ -356,14 +356,25 @@ fn replay_gives_the_same_bits_and_says_where_another_engine_differs() {
         salt: 1,
         ..Double::new()
     };
-    let text = replay_in(&run, &one, &other).unwrap()[0]
-        .difference
-        .clone()
-        .unwrap();
+    let again = &replay_in(&run, &one, &other).unwrap()[0];
+    let text = again.difference.clone().unwrap();
     assert!(
         text.contains("transcript entry 1") && text.contains("`double 1`"),
         "{text}"
     );
+    assert_eq!(
+        (again.engine.as_str(), again.engine_again.as_str()),
+        ("double 0", "double 1")
+    );
+    assert!(!again.equal() && again.distance.is_some());
+
+    // An engine of the same name owes the same bits: near is not enough.
+    let unsteady = Double {
+        unsteady: true,
+        ..Double::new()
+    };
+    let again = &replay_in(&run, &one, &unsteady).unwrap()[0];
+    assert!(!again.equal() && !again.near() && again.distance.is_none());
 
     let unknown = replay_in(&run, &Selector::Prefix("zz".into()), &Double::new());
     assert!(unknown.unwrap_err().to_string().contains("zz"));

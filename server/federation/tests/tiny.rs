@@ -13,7 +13,8 @@ use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::Error;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
-use fedseal_federation::replay::{Selector, replay};
+use fedseal_federation::lab::TuningLab;
+use fedseal_federation::replay::{Selector, replay, replay_in};
 use fedseal_federation::report::Report;
 use fedseal_federation::runner::{Options, Run};
 use fedseal_federation::verify::verify;
@@ -120,6 +121,20 @@ fn a_tiny_run_verifies_and_replays_with_one_and_two_threads() {
         for update in replayed {
             assert!(update.equal(), "{threads} threads: {update:?}");
         }
+    }
+
+    // Another numeric mode is another engine: near, never equal, and both are named.
+    let mut fast = experiment();
+    fast.run.numerics = "fast".into();
+    let (lab, _) = TuningLab::load(&fast, Path::new("models"), "cpu").unwrap();
+    let some = Selector::Sample { count: 4, seed: 0 };
+    for update in replay_in(&run, &some, &lab).unwrap() {
+        assert!(!update.equal() && update.near(), "{update:?}");
+        let text = update.difference.unwrap();
+        assert!(
+            text.contains("cpu exact`") && text.contains("cpu fast "),
+            "{text}"
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, Numerics, TuningError, kernels};
+use crate::{Model, Numerics, TuningError, kernels, ops::Half};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,17 @@ pub fn fingerprint(model: &Model) -> String {
             };
             format!("fedseal-tuning/{version}+{REVISION} cpu fast {kernel}{integers}")
         }
-        other => format!("fedseal-tuning/{version}+{REVISION} {} f32", other.name()),
+        other => {
+            let kind = match (model.numerics(), Half::of(model.device())) {
+                (Numerics::Exact, _) | (_, Half::None) => "f32",
+                (Numerics::Fast, Half::Kept) => "fast bf16-weights",
+                (Numerics::Fast, Half::Multiplied) => "fast bf16",
+            };
+            format!(
+                "fedseal-tuning/{version}+{REVISION} {} {kind}",
+                other.name()
+            )
+        }
     }
 }
 

@@ -1,99 +1,134 @@
-//! A device besides the CPU does what the CPU does. `FEDSEAL_GPU_TEST=1 cargo xtask test` runs this with the feature
+//! A device besides the CPU does what the CPU does. `cargo xtask test` runs this with the feature
 //! `wgpu` and Mesa's software Vulkan; any real card serves as well.
-#![cfg(feature = "wgpu")]
 
-use std::{ops::ControlFlow, path::PathBuf};
-
-use fedseal_tuning::*;
-
-fn embedded(device: Device) -> Model {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../federation/model");
-    let options = ModelOptions {
-        device,
-        ..ModelOptions::default()
-    };
-    Model::load(&folder, &options).unwrap()
+/// The runner sets it: the tests of the device must be there.
+#[cfg(not(feature = "wgpu"))]
+#[test]
+fn a_build_without_the_feature_says_so() {
+    let asked = std::env::var_os("FEDSEAL_GPU_BUILD").is_some();
+    assert!(!asked, "built without the feature fedseal/wgpu");
+    let error = fedseal_tuning::device("wgpu").unwrap_err().to_string();
+    assert!(error.contains("--features fedseal/wgpu"), "{error}");
 }
 
-fn wgpu() -> Device {
-    match device("wgpu") {
-        Ok(device) => device,
-        Err(error) => panic!("this test needs a device for wgpu: {error}"),
+#[cfg(feature = "wgpu")]
+mod wgpu {
+    use std::{ops::ControlFlow, path::PathBuf};
+
+    use fedseal_tuning::*;
+
+    fn embedded(device: Device) -> Model {
+        embedded_in(device, Numerics::Exact)
     }
-}
 
-fn examples() -> Vec<Example> {
-    ["red", "green", "blue"]
-        .iter()
-        .enumerate()
-        .map(|(i, colour)| {
-            let prompt = format!("Name colour {i} of the list.");
-            Example::new(
-                prompt,
-                format!("The colour is {colour}, as it was {i} days ago."),
-            )
+    fn embedded_in(device: Device, numerics: Numerics) -> Model {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../federation/model");
+        let options = ModelOptions {
+            device,
+            numerics,
+            ..ModelOptions::default()
+        };
+        Model::load(&folder, &options).unwrap()
+    }
+
+    fn wgpu() -> Device {
+        match device("wgpu") {
+            Ok(device) => device,
+            Err(error) => panic!("this test needs a device for wgpu: {error}"),
+        }
+    }
+
+    fn examples() -> Vec<Example> {
+        ["red", "green", "blue"]
+            .iter()
+            .enumerate()
+            .map(|(i, colour)| {
+                let prompt = format!("Name colour {i} of the list.");
+                Example::new(
+                    prompt,
+                    format!("The colour is {colour}, as it was {i} days ago."),
+                )
+            })
+            .collect()
+    }
+
+    fn train_once(model: &Model, start: &Adapter, steps: usize) -> Trained {
+        let config = TrainConfig {
+            steps,
+            batch_size: 3,
+            learning_rate: 1e-2,
+            weight_decay: 0.01,
+            ..TrainConfig::default()
+        };
+        train(model, start, &examples(), &config, &mut |_| {
+            ControlFlow::Continue(())
         })
-        .collect()
-}
+        .unwrap()
+    }
 
-fn train_once(model: &Model, start: &Adapter, steps: usize) -> Trained {
-    let config = TrainConfig {
-        steps,
-        batch_size: 3,
-        learning_rate: 1e-2,
-        weight_decay: 0.01,
-        ..TrainConfig::default()
-    };
-    train(model, start, &examples(), &config, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap()
-}
+    #[test]
+    fn a_whole_training_step_is_that_of_the_cpu() {
+        let device = wgpu();
+        assert_eq!(DeviceKind::of(&device), DeviceKind::Wgpu);
+        let (cpu, gpu) = (embedded(Device::flex()), embedded(device));
+        assert_eq!(cpu.digest(), gpu.digest());
+        assert!(
+            fingerprint(&gpu).ends_with("wgpu f32"),
+            "{}",
+            fingerprint(&gpu)
+        );
+        let fresh = Adapter::init(&AdapterConfig::default(), cpu.config(), 1).unwrap();
+        // A fresh adapter has gradients in one of its two matrices only.
+        let start = train_once(&cpu, &fresh, 3).adapter;
+        let (ours, theirs) = (train_once(&cpu, &start, 1), train_once(&gpu, &start, 1));
+        let loss = (ours.losses[0] - theirs.losses[0]).abs();
+        assert!(
+            loss < 1e-3,
+            "losses {:?} and {:?}",
+            ours.losses,
+            theirs.losses
+        );
+        let step = ours.adapter.sub(&start).unwrap().norm_l2();
+        let error = ours.adapter.sub(&theirs.adapter).unwrap().norm_l2();
+        eprintln!(
+            "loss differs by {loss:e}, the step by {:e} of its length",
+            error / step
+        );
+        assert!(step > 0.1, "the step is {step} long");
+        assert!(error / step < 1e-3, "{error} of {step}");
+    }
 
-#[test]
-fn a_whole_training_step_is_that_of_the_cpu() {
-    let device = wgpu();
-    assert_eq!(DeviceKind::of(&device), DeviceKind::Wgpu);
-    let (cpu, gpu) = (embedded(Device::flex()), embedded(device));
-    assert_eq!(cpu.digest(), gpu.digest());
-    assert!(fingerprint(&gpu).ends_with("wgpu f32"));
-    let fresh = Adapter::init(&AdapterConfig::default(), cpu.config(), 1).unwrap();
-    // A fresh adapter has gradients in one of its two matrices only.
-    let start = train_once(&cpu, &fresh, 3).adapter;
-    let (ours, theirs) = (train_once(&cpu, &start, 1), train_once(&gpu, &start, 1));
-    let loss = (ours.losses[0] - theirs.losses[0]).abs();
-    assert!(
-        loss < 1e-3,
-        "losses {:?} and {:?}",
-        ours.losses,
-        theirs.losses
-    );
-    let step = ours.adapter.sub(&start).unwrap().norm_l2();
-    let error = ours.adapter.sub(&theirs.adapter).unwrap().norm_l2();
-    eprintln!(
-        "loss differs by {loss:e}, the step by {:e} of its length",
-        error / step
-    );
-    assert!(step > 0.1, "the step is {step} long");
-    assert!(error / step < 1e-3, "{error} of {step}");
-}
+    #[test]
+    fn texts_and_scores_are_those_of_the_cpu() {
+        let (cpu, gpu) = (embedded(Device::flex()), embedded(wgpu()));
+        let prompts = ["Name a colour.".to_owned(), "What is a list?".to_owned()];
+        let config = GenerateConfig {
+            max_new_tokens: 8,
+            ..GenerateConfig::default()
+        };
+        let [ours, theirs] =
+            [&cpu, &gpu].map(|model| generate(model, None, &prompts, &config).unwrap());
+        assert_eq!(ours, theirs);
+        let ids = cpu.encode_prompt(&prompts[0]).unwrap();
+        let [ours, theirs] = [&cpu, &gpu].map(|model| next_logits(model, None, &ids).unwrap());
+        let largest = ours
+            .iter()
+            .zip(&theirs)
+            .fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(largest < 1e-3, "logits differ by {largest}");
+    }
 
-#[test]
-fn texts_and_scores_are_those_of_the_cpu() {
-    let (cpu, gpu) = (embedded(Device::flex()), embedded(wgpu()));
-    let prompts = ["Name a colour.".to_owned(), "What is a list?".to_owned()];
-    let config = GenerateConfig {
-        max_new_tokens: 8,
-        ..GenerateConfig::default()
-    };
-    let [ours, theirs] =
-        [&cpu, &gpu].map(|model| generate(model, None, &prompts, &config).unwrap());
-    assert_eq!(ours, theirs);
-    let ids = cpu.encode_prompt(&prompts[0]).unwrap();
-    let [ours, theirs] = [&cpu, &gpu].map(|model| next_logits(model, None, &ids).unwrap());
-    let largest = ours
-        .iter()
-        .zip(&theirs)
-        .fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
-    assert!(largest < 1e-3, "logits differ by {largest}");
+    #[test]
+    fn fast_mode_is_near_exact_mode() {
+        let device = wgpu();
+        let exact = embedded(device.clone());
+        let fast = embedded_in(device, Numerics::Fast);
+        let ids = exact.encode_prompt("Name a colour.").unwrap();
+        let [exact, fast] = [&exact, &fast].map(|model| next_logits(model, None, &ids).unwrap());
+        let size = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        for (exact, fast) in exact.iter().zip(&fast) {
+            // 0 where the device has no bf16.
+            assert!((exact - fast).abs() <= 0.03 * size, "{exact} and {fast}");
+        }
+    }
 }

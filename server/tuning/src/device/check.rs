@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::DeviceKind;
 use crate::{
-    TuningError,
+    Numerics, TuningError,
     lora::to_host,
     ops::{self, Activation, FrozenWeight, Rule, Segments},
 };
@@ -18,24 +18,49 @@ use crate::{
 /// Largest difference, as a share of the largest value that the CPU computes. Sums of f32 in
 /// another order differ by some 1e-6 of it, an error of a compiler by the whole.
 const TOLERANCE: f32 = 1e-3;
+/// As [`TOLERANCE`], of products of bf16: their operands have 8 bits.
+const HALF_TOLERANCE: f32 = 2e-2;
+
+/// What a device computed for one operation.
+#[derive(Clone)]
+struct Answer {
+    name: &'static str,
+    values: Vec<f32>,
+    tolerance: f32,
+}
 
 /// An error when the device computes otherwise than the CPU.
 ///
 /// # Errors
 /// [`TuningError::Device`] with the operation and the difference.
 pub(super) fn compare(kind: DeviceKind, device: &Device) -> Result<(), TuningError> {
+    judge(kind, &answers(&super::cpu())?, || answers(device))
+}
+
+/// Compares the CPU's answers with those that `ask` gets.
+fn judge(
+    kind: DeviceKind,
+    expected: &[Answer],
+    ask: impl FnOnce() -> Result<Vec<Answer>, TuningError>,
+) -> Result<(), TuningError> {
     // Drivers panic inside of burn where they fail.
-    let found = catch_unwind(AssertUnwindSafe(|| answers(device)))
+    let found = catch_unwind(AssertUnwindSafe(ask))
         .map_err(|_| refused(kind, "the driver failed during the self-check"))?
         .map_err(|error| refused(kind, &error.to_string()))?;
-    for ((name, expected), (_, found)) in answers(&super::cpu())?.iter().zip(&found) {
-        let difference = difference(expected, found);
+    if found.len() != expected.len() {
+        return Err(refused(kind, "answers are missing"));
+    }
+    for (expected, found) in expected.iter().zip(&found) {
+        let Answer {
+            name, tolerance, ..
+        } = expected;
+        let difference = difference(&expected.values, &found.values);
         // Not the other way round: NaN must fail.
-        if !(difference <= TOLERANCE) {
+        if !(difference <= *tolerance) {
             return Err(refused(
                 kind,
                 &format!(
-                    "{name} differs by {difference:e} of its size, allowed are {TOLERANCE:e}; the \
+                    "{name} differs by {difference:e} of its size, allowed are {tolerance:e}; the \
                      driver or its shader compiler computes wrongly"
                 ),
             ));
@@ -80,7 +105,7 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
 }
 
 /// Every operation's values on this device, by name.
-fn answers(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TuningError> {
+fn answers(device: &Device) -> Result<Vec<Answer>, TuningError> {
     /// Tokens, width, output width: the product that software Vulkan got wrong (SPIR-V).
     const SHAPE: [usize; 3] = [256, 576, 1536];
     /// Heads, heads of keys and values, width of a head.
@@ -126,12 +151,36 @@ fn answers(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TuningError
     let targets: Vec<u32> = (0..tokens as u32).map(|i| i * 7 % 1000).collect();
     let loss = ops::cross_entropy(hidden, &frozen(1000, width, 9), None, &targets);
 
-    let mut list = vec![
-        ("a product of 256 x 576 x 1536", to_host(product.inner())?),
-        ("attention", to_host(mixed.inner())?),
-        ("a reduction", to_host(normed.inner().sum())?),
-        ("the loss", to_host(loss.clone().inner())?),
-    ];
+    // Of bf16 where the device has it; the CPU says what is right.
+    let numerics = match DeviceKind::of(&device) {
+        DeviceKind::Cpu => Numerics::Exact,
+        _ => Numerics::Fast,
+    };
+    let few = FrozenWeight::with_numerics(noise(out * width, 3), out, width, &device, numerics);
+    let few_out = few.forward(normed.clone().inner());
+
+    let mut list = Vec::new();
+    let mut add = |name, values, tolerance| {
+        list.push(Answer {
+            name,
+            values,
+            tolerance,
+        });
+    };
+    add(
+        "a product of 256 x 576 x 1536",
+        to_host(product.inner())?,
+        TOLERANCE,
+    );
+    add("a product in fast mode", to_host(few_out)?, HALF_TOLERANCE);
+    add(
+        "rows of a matrix in fast mode",
+        to_host(few.rows(&[0, 7, out as u32 - 1]))?,
+        HALF_TOLERANCE,
+    );
+    add("attention", to_host(mixed.inner())?, TOLERANCE);
+    add("a reduction", to_host(normed.inner().sum())?, TOLERANCE);
+    add("the loss", to_host(loss.clone().inner())?, TOLERANCE);
     let mut gradients = loss.backward();
     for (name, leaf) in [
         ("the gradient of the input", x),
@@ -141,7 +190,7 @@ fn answers(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TuningError
         let gradient = leaf
             .grad_remove(&mut gradients)
             .ok_or_else(|| TuningError::Device(format!("{name} is missing")))?;
-        list.push((name, to_host(gradient)?));
+        add(name, to_host(gradient)?, TOLERANCE);
     }
     Ok(list)
 }
@@ -157,10 +206,52 @@ mod tests {
 
     #[test]
     fn the_check_exercises_values_of_a_sensible_size() {
-        for (name, values) in answers(&super::super::cpu()).unwrap() {
+        for Answer { name, values, .. } in answers(&super::super::cpu()).unwrap() {
             let largest = values.iter().fold(0.0f32, |size, x| size.max(x.abs()));
             assert!(largest > 1e-5 && largest.is_finite(), "{name}: {largest}");
         }
+    }
+
+    #[test]
+    fn a_device_that_errs_in_any_one_operation_is_refused_by_its_name() {
+        let right = answers(&super::super::cpu()).unwrap();
+        let wrong = |change: &dyn Fn(&mut Vec<Answer>)| {
+            let ask = || {
+                let mut answers = right.clone();
+                change(&mut answers);
+                Ok(answers)
+            };
+            judge(DeviceKind::Wgpu, &right, ask).map_err(|error| error.to_string())
+        };
+        assert_eq!(wrong(&|_| {}), Ok(()));
+        for (i, Answer { name, .. }) in right.iter().enumerate() {
+            for error in [0.05, f32::NAN] {
+                // One value of many, by 5 % of the largest.
+                let text = wrong(&|answers| {
+                    let values = &mut answers[i].values;
+                    let size = values.iter().fold(0.0f32, |size, x| size.max(x.abs()));
+                    let last = values.len() - 1;
+                    values[last] += error * size;
+                });
+                let text = text.unwrap_err();
+                assert!(
+                    text.contains("wgpu failed the self-check") && text.contains(name),
+                    "{name}: {text}"
+                );
+            }
+        }
+        let text = wrong(&|answers| drop(answers.pop())).unwrap_err();
+        assert!(text.contains("missing"), "{text}");
+    }
+
+    #[test]
+    fn a_driver_that_fails_is_refused() {
+        let right = answers(&super::super::cpu()).unwrap();
+        let text = judge(DeviceKind::Cuda, &right, || panic!("a driver's panic")).unwrap_err();
+        assert!(text.to_string().contains("--device cpu"), "{text}");
+        let error = || Err(TuningError::Device("lost".to_owned()));
+        let text = judge(DeviceKind::Cuda, &right, error).unwrap_err();
+        assert!(text.to_string().contains("lost"), "{text}");
     }
 
     #[test]

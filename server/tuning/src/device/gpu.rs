@@ -78,15 +78,21 @@ fn card(which: DeviceType) -> Option<Device> {
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device, TuningError> {
     // Looked for first: a device that is opened without being there ends in a panic.
-    card(DeviceType::Wgpu)
-        .or_else(|| Device::enumerate(DeviceType::Wgpu).into_iter().next())
-        .ok_or_else(|| {
-            not_here(
-                DeviceKind::Wgpu,
-                "install its Vulkan driver (Debian: `apt-get install mesa-vulkan-drivers`, which \
-                 also brings one in software)",
-            )
-        })
+    if let Some(card) = card(DeviceType::Wgpu) {
+        return Ok(card);
+    }
+    let hint = match Device::enumerate(DeviceType::Wgpu).into_iter().next() {
+        // Then burn compiles SPIR-V for every Vulkan driver, and software crashes on it.
+        Some(_) if cfg!(feature = "vulkan") => {
+            "its only Vulkan driver is software, which takes a build without the feature vulkan"
+        }
+        Some(software) => return Ok(software),
+        None => {
+            "install its Vulkan driver (Debian: `apt-get install mesa-vulkan-drivers`, which also \
+             brings one in software)"
+        }
+    };
+    Err(not_here(DeviceKind::Wgpu, hint))
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -2,12 +2,10 @@
 //! bf16 words for the next product.
 
 use super::{
-    LANES,
     gated::Activation,
     gemm::pairs::{half, pair, round_rows, words_of},
-    math::{Lanes, sum_lanes},
     memory::{Shared, words_mut},
-    norm::inverse_rms,
+    norm::{inverse_rms, pull},
     parallel,
 };
 
@@ -164,19 +162,7 @@ multiversion! {
         let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
         for ((x, grad), sum) in rows.zip(sum.chunks_exact_mut(width)) {
             let inverse = inverse_rms(x, eps);
-            let mut acc: Lanes = [0.0; LANES];
-            let (xs, x_tail) = x.as_chunks::<LANES>();
-            let (grads, grad_tail) = grad.as_chunks::<LANES>();
-            let (weights, weight_tail) = weight.as_chunks::<LANES>();
-            for ((x, grad), weight) in xs.iter().zip(grads).zip(weights) {
-                for i in 0..LANES {
-                    acc[i] = (x[i] * weight[i]).mul_add(grad[i], acc[i]);
-                }
-            }
-            for i in 0..x_tail.len() {
-                acc[i] = (x_tail[i] * weight_tail[i]).mul_add(grad_tail[i], acc[i]);
-            }
-            let pull = sum_lanes(acc) * inverse * inverse * inverse / width as f32;
+            let pull = pull(x, weight, grad, inverse);
             for (((sum, &x), &grad), &weight) in sum.iter_mut().zip(x).zip(grad).zip(weight) {
                 *sum += (grad * weight).mul_add(inverse, -(x * pull));
             }

@@ -60,6 +60,24 @@ pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (math::sum_squares(x) / x.len() as f32 + eps).sqrt()
 }
 
+/// How much of a row `x` comes off its gradient, which is `grad · weight · inverse - x · pull`.
+#[inline(always)]
+pub(super) fn pull(x: &[f32], weight: &[f32], grad: &[f32], inverse: f32) -> f32 {
+    let mut acc: Lanes = [0.0; LANES];
+    let (xs, x_tail) = x.as_chunks::<LANES>();
+    let (grads, grad_tail) = grad.as_chunks::<LANES>();
+    let (weights, weight_tail) = weight.as_chunks::<LANES>();
+    for ((x, grad), weight) in xs.iter().zip(grads).zip(weights) {
+        for i in 0..LANES {
+            acc[i] = (x[i] * weight[i]).mul_add(grad[i], acc[i]);
+        }
+    }
+    for i in 0..x_tail.len() {
+        acc[i] = (x_tail[i] * weight_tail[i]).mul_add(grad_tail[i], acc[i]);
+    }
+    sum_lanes(acc) * inverse * inverse * inverse / x.len() as f32
+}
+
 multiversion! {
     /// Rows on this thread; as [`forward`].
     pub fn forward_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
@@ -87,19 +105,7 @@ multiversion! {
         let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
         for ((x, grad), out) in rows.zip(out.chunks_exact_mut(width)) {
             let inverse = inverse_rms(x, eps);
-            let mut acc: Lanes = [0.0; LANES];
-            let (xs, x_tail) = x.as_chunks::<LANES>();
-            let (grads, grad_tail) = grad.as_chunks::<LANES>();
-            let (weights, weight_tail) = weight.as_chunks::<LANES>();
-            for ((x, grad), weight) in xs.iter().zip(grads).zip(weights) {
-                for i in 0..LANES {
-                    acc[i] = (x[i] * weight[i]).mul_add(grad[i], acc[i]);
-                }
-            }
-            for i in 0..x_tail.len() {
-                acc[i] = (x_tail[i] * weight_tail[i]).mul_add(grad_tail[i], acc[i]);
-            }
-            let pull = sum_lanes(acc) * inverse * inverse * inverse / width as f32;
+            let pull = pull(x, weight, grad, inverse);
             for i in 0..width {
                 out[i] = (grad[i] * weight[i]).mul_add(inverse, -(x[i] * pull));
             }

@@ -14,14 +14,16 @@ use burn::{
         flex::FlexTensor,
         tensor::FloatTensor,
     },
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 
-use super::cpu;
+use super::{
+    cpu,
+    dense::{Dense, Half},
+};
 use crate::{
     TuningError,
     kernels::{Numerics, gemm::Matrix, lora},
-    lora::to_host,
     weights::Stored,
 };
 
@@ -42,7 +44,7 @@ pub struct FrozenWeight {
 #[derive(Clone, Debug)]
 enum Store {
     Packed(Arc<Panels>),
-    Dense(Tensor<2>),
+    Dense(Dense),
 }
 
 /// The packings of a frozen matrix.
@@ -118,8 +120,8 @@ impl FrozenWeight {
         Self::with_numerics(data, out, inner, device, Numerics::Exact)
     }
 
-    /// As [`new`](Self::new), stored and multiplied as a numeric mode says. Other devices than
-    /// the CPU have one mode.
+    /// As [`new`](Self::new), stored and multiplied as a numeric mode says. On other devices than
+    /// the CPU `fast` is bf16 where the device has it, and f32 elsewhere.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -139,7 +141,8 @@ impl FrozenWeight {
             let stored = Matrix::new(&data, out, inner, numerics);
             Store::Packed(Arc::new(Panels::new(stored, numerics)))
         } else {
-            Store::Dense(dense(data, out, inner, device))
+            let half = Half::of(device);
+            Store::Dense(Dense::new(data, [out, inner], device, numerics, half))
         };
         Self { out, inner, store }
     }
@@ -168,7 +171,7 @@ impl FrozenWeight {
     pub fn numerics(&self) -> Numerics {
         match &self.store {
             Store::Packed(panels) => panels.numerics,
-            Store::Dense(_) => Numerics::Exact,
+            Store::Dense(dense) => dense.numerics(),
         }
     }
 
@@ -195,7 +198,7 @@ impl FrozenWeight {
                 }
                 Ok(data)
             }
-            Store::Dense(dense) => to_host(dense.clone()),
+            Store::Dense(dense) => dense.values(),
         }
     }
 
@@ -214,7 +217,7 @@ impl FrozenWeight {
                 let out = Dispatch::frozen_linear(x.into_dispatch(), panels.clone());
                 Tensor::from_dispatch(out)
             }
-            Store::Dense(dense) => x.matmul(dense.clone().transpose()),
+            Store::Dense(dense) => dense.forward(x),
         }
     }
 
@@ -232,25 +235,18 @@ impl FrozenWeight {
                 }
                 Tensor::from_data(TensorData::new(data, [count, self.inner]), &Device::flex())
             }
-            Store::Dense(dense) => {
-                let indices: Vec<i64> = rows.iter().map(|&r| i64::from(r)).collect();
-                let indices = TensorData::new(indices, [count]);
-                let indices = Tensor::<1, Int>::from_data(indices, &dense.device());
-                dense.clone().select(0, indices)
-            }
+            Store::Dense(dense) => dense.rows(rows),
         }
     }
 
     /// The same matrix as a plain tensor: the oracle of the tests.
     #[cfg(test)]
     pub(super) fn plain(data: Vec<f32>, out: usize, inner: usize) -> Self {
-        let store = Store::Dense(dense(data, out, inner, &Device::flex()));
+        let (device, numerics) = (Device::flex(), Numerics::Exact);
+        let dense = Dense::new(data, [out, inner], &device, numerics, Half::None);
+        let store = Store::Dense(dense);
         Self { out, inner, store }
     }
-}
-
-fn dense(data: Vec<f32>, out: usize, inner: usize, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(data, [out, inner]), device).without_autodiff()
 }
 
 /// `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`: a frozen matrix with a LoRA pair.

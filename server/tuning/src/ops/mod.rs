@@ -5,6 +5,7 @@
 
 mod attention;
 mod cpu;
+mod dense;
 mod frozen;
 mod gated;
 mod loss;
@@ -13,6 +14,7 @@ mod rope;
 mod rope_scaling;
 
 pub use attention::{Rule, Segments, attention};
+pub(crate) use dense::Half;
 pub(crate) use frozen::Panels;
 pub use frozen::{FrozenWeight, lora_linear};
 pub use gated::{Activation, gated};

@@ -1,6 +1,6 @@
 //! Generated and scored texts.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use fedseal_tuning::*;
 
@@ -121,5 +121,39 @@ fn pieces_are_heard_in_order_and_make_the_text() {
     });
     for text in texts.unwrap() {
         assert_eq!((text.tokens, text.finish), (20, Finish::Length));
+    }
+}
+
+/// Largest difference of a logit between the modes, as a share of the largest logit of the text:
+/// operands of 8 bits, and a few layers of them.
+const FAST_LOGITS: f32 = 0.03;
+
+#[test]
+fn fast_logits_of_the_embedded_model_are_near_the_exact_ones() {
+    let load = |numerics| {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../federation/model");
+        let options = ModelOptions {
+            numerics,
+            ..ModelOptions::default()
+        };
+        Model::load(&folder, &options).unwrap()
+    };
+    let (exact, fast) = (load(Numerics::Exact), load(Numerics::Fast));
+    assert_eq!(exact.digest(), fast.digest());
+    assert_ne!(fingerprint(&exact), fingerprint(&fast));
+    for prompt in [
+        "Name a colour.",
+        "Reverse the letters of stone.",
+        "How do I build a picture frame?",
+        "Write the numbers from three to nine.",
+    ] {
+        let ids = exact.encode_prompt(prompt).unwrap();
+        let [exact, fast] = [&exact, &fast].map(|model| next_logits(model, None, &ids).unwrap());
+        assert!(fast.iter().all(|logit| logit.is_finite()));
+        let size = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let pairs = exact.iter().zip(&fast);
+        let most = pairs.fold(0.0f32, |most, (a, b)| most.max((a - b).abs())) / size;
+        // That something is lost shows that the mode is another one.
+        assert!(most > 0.0 && most < FAST_LOGITS, "{prompt:?}: {most}");
     }
 }
