@@ -118,39 +118,43 @@ fn a_fast_product_is_near_the_exact_one() {
 
 #[test]
 fn threads_do_not_show() {
-    let (m, n, k) = (61, 300, 129);
-    let (x, w) = (noise(m * k, 6), noise(n * k, 7));
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("a pool");
-        pool.install(|| Matrix::new(&w, n, k, Numerics::Fast).product(&x, m))
-    };
-    assert_eq!(run(1), run(3));
+    each_isa(|_| {
+        let (m, n, k) = (61, 300, 129);
+        let (x, w) = (noise(m * k, 6), noise(n * k, 7));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a pool");
+            pool.install(|| Matrix::new(&w, n, k, Numerics::Fast).product(&x, m))
+        };
+        assert_eq!(run(1), run(3));
+    });
 }
 
 #[test]
 fn rows_and_transposes_survive_packing() {
-    let (n, k) = (37, 19);
-    let w = noise(n * k, 8);
-    let real = stored(&w);
-    let packed = PackedPairs::new(&w, n, k);
-    let back = packed.transposed();
-    assert_eq!((back.out(), back.inner()), (k, n));
-    let (mut row, mut column) = (vec![0.0; k], vec![0.0; n]);
-    for i in 0..n {
-        packed.copy_row(i, &mut row);
-        assert_eq!(row, real[i * k..(i + 1) * k]);
-        back.copy_column(i, &mut row);
-        assert_eq!(row, real[i * k..(i + 1) * k]);
-    }
-    for i in 0..k {
-        back.copy_row(i, &mut column);
-        assert!((0..n).all(|j| column[j] == real[j * k + i]));
-        packed.copy_column(i, &mut column);
-        assert!((0..n).all(|j| column[j] == real[j * k + i]));
-    }
+    each_isa(|_| {
+        let (n, k) = (37, 19);
+        let w = noise(n * k, 8);
+        let real = stored(&w);
+        let packed = PackedPairs::new(&w, n, k);
+        let back = packed.transposed();
+        assert_eq!((back.out(), back.inner()), (k, n));
+        let (mut row, mut column) = (vec![0.0; k], vec![0.0; n]);
+        for i in 0..n {
+            packed.copy_row(i, &mut row);
+            assert_eq!(row, real[i * k..(i + 1) * k]);
+            back.copy_column(i, &mut row);
+            assert_eq!(row, real[i * k..(i + 1) * k]);
+        }
+        for i in 0..k {
+            back.copy_row(i, &mut column);
+            assert!((0..n).all(|j| column[j] == real[j * k + i]));
+            packed.copy_column(i, &mut column);
+            assert!((0..n).all(|j| column[j] == real[j * k + i]));
+        }
+    });
 }
 
 /// The nearest f16 below its limit, ties to even; `f16::from_f64` does not look at the last bits.
@@ -165,56 +169,60 @@ fn nearest(value: f64) -> f16 {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn sums_in_halves_are_those_of_their_definition() {
-    if !halves::available() {
-        eprintln!("left out: this processor does not multiply f16 vectors");
-        return;
-    }
-    // Sizes that f16 alone would lose; a row of zeros, and one that no float but itself is near.
-    for (size_of_x, size_of_w) in [(1.0, 1.0), (3e8, 1e-9), (1e-12, 7e5)] {
-        for (m, n, k) in SHAPES {
-            let mut x = noise(m * k, 9);
-            let mut w = noise(n * k, 10);
-            x.iter_mut().for_each(|x| *x *= size_of_x);
-            w.iter_mut().for_each(|w| *w *= size_of_w);
-            if m > 2 {
-                x[k..2 * k].fill(0.0);
-                x[2 * k] *= 1e6;
-            }
-            let packed = PackedPairs::new(&w, n, k);
-            let before = noise(m * n, 11);
-            let mut out = before.clone();
-            Rows::with(&x, k, |rows| {
-                // SAFETY: `out` is borrowed uniquely and initialised.
-                unsafe { multiply_pairs(rows, &packed, Shared::new(&mut out), n, Start::Output) }
-            });
-            let power = |values: &[f32], bits: i32| {
-                let max = values
-                    .iter()
-                    .fold(0.0_f32, |max, value| max.max(value.abs()));
-                match max {
-                    0.0 => 1.0,
-                    _ => 2.0_f32.powi(bits - 1 - max.log2().floor() as i32),
+    each_isa(|_| {
+        if !halves::available() {
+            // Not this instruction set, or not on this processor.
+            return;
+        }
+        // Sizes that f16 alone would lose; a row of zeros, and one that no float but itself is near.
+        for (size_of_x, size_of_w) in [(1.0, 1.0), (3e8, 1e-9), (1e-12, 7e5)] {
+            for (m, n, k) in SHAPES {
+                let mut x = noise(m * k, 9);
+                let mut w = noise(n * k, 10);
+                x.iter_mut().for_each(|x| *x *= size_of_x);
+                w.iter_mut().for_each(|w| *w *= size_of_w);
+                if m > 2 {
+                    x[k..2 * k].fill(0.0);
+                    x[2 * k] *= 1e6;
                 }
-            };
-            // Of the values before they are rounded: the largest may become a power of two.
-            let of_w = power(&w, 4);
-            let (x, w) = (rounded(&x), stored(&w));
-            for (i, &value) in out.iter().enumerate() {
-                let (a, b) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
-                let of_a = power(a, 5);
-                let mut sum = before[i];
-                for (a, b) in a.chunks(halves::CHUNK).zip(b.chunks(halves::CHUNK)) {
-                    let mut chunk = f16::ZERO;
-                    for (a, b) in a.iter().zip(b) {
-                        let a = f16::from_f32(a * of_a).to_f64();
-                        let b = f16::from_f32(b * of_w).to_f64();
-                        // Exact in f64, so it is rounded once.
-                        chunk = nearest(a * b + chunk.to_f64());
+                let packed = PackedPairs::new(&w, n, k);
+                let before = noise(m * n, 11);
+                let mut out = before.clone();
+                Rows::with(&x, k, |rows| {
+                    // SAFETY: `out` is borrowed uniquely and initialised.
+                    unsafe {
+                        multiply_pairs(rows, &packed, Shared::new(&mut out), n, Start::Output)
                     }
-                    sum = chunk.to_f32().mul_add((1.0 / of_a) * (1.0 / of_w), sum);
+                });
+                let power = |values: &[f32], bits: i32| {
+                    let max = values
+                        .iter()
+                        .fold(0.0_f32, |max, value| max.max(value.abs()));
+                    match max {
+                        0.0 => 1.0,
+                        _ => 2.0_f32.powi(bits - 1 - max.log2().floor() as i32),
+                    }
+                };
+                // Of the values before they are rounded: the largest may become a power of two.
+                let of_w = power(&w, 4);
+                let (x, w) = (rounded(&x), stored(&w));
+                for (i, &value) in out.iter().enumerate() {
+                    let (a, b) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
+                    let of_a = power(a, 5);
+                    let mut sum = before[i];
+                    for (a, b) in a.chunks(halves::CHUNK).zip(b.chunks(halves::CHUNK)) {
+                        let mut chunk = f16::ZERO;
+                        for (a, b) in a.iter().zip(b) {
+                            let a = f16::from_f32(a * of_a).to_f64();
+                            let b = f16::from_f32(b * of_w).to_f64();
+                            // Exact in f64, so it is rounded once.
+                            chunk = nearest(a * b + chunk.to_f64());
+                        }
+                        sum = chunk.to_f32().mul_add((1.0 / of_a) * (1.0 / of_w), sum);
+                    }
+                    assert_eq!(value.to_bits(), sum.to_bits(), "{:?} at {i}", (m, n, k));
                 }
-                assert_eq!(value.to_bits(), sum.to_bits(), "{:?} at {i}", (m, n, k));
             }
         }
-    }
+    });
 }
