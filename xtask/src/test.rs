@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, languages, setup};
+use crate::{Outcome, build, languages, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub fn test(arguments: &[String]) -> Outcome {
@@ -13,6 +13,9 @@ pub fn test(arguments: &[String]) -> Outcome {
     setup::for_build()?;
     build::web()?;
     languages::install();
+    setup::go();
+    setup::skopeo();
+    let checkers = python::checkers();
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
@@ -25,7 +28,9 @@ pub fn test(arguments: &[String]) -> Outcome {
     if let Some(filter) = arguments.first() {
         words.push(filter);
     }
-    cargo(&words, &[])?;
+    let python = checkers.as_ref().map(|path| path.to_string_lossy());
+    let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
+    cargo(&words, &python.collect::<Vec<_>>())?;
     if arguments.is_empty() {
         // Minutes of building: only where it is asked for.
         if std::env::var_os("FEDSEAL_GPU_TEST").is_some() {
