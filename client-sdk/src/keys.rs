@@ -13,14 +13,18 @@ use crate::{Error, Result};
 
 #[cfg(not(target_family = "wasm"))]
 mod files;
+#[cfg(not(target_family = "wasm"))]
+mod p256;
 mod statements;
 mod trust;
 
 #[cfg(not(target_family = "wasm"))]
 pub use files::Passphrase;
+#[cfg(not(target_family = "wasm"))]
+pub use p256::{P256Key, P256PublicKey};
 pub use statements::{
-    REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, revoke, rotate, verify_revocation,
-    verify_rotation,
+    REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, read_rotation, revoke, rotate,
+    verify_revocation, verify_rotation,
 };
 pub use trust::{Moment, RevokedKey, TrustStore, TrustedKey, Untrusted};
 

@@ -13,10 +13,11 @@
 //! - [`canonical`]: the one place where JSON that is hashed or signed is made and read.
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
 //! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
-//! - [`module`]: a module's signature. [`attestation`]: what a node says about an update, with
+//! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it. [`attestation`]: what a node says about an update, with
 //!   its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
 //! - [`oci`]: modules in an OCI image layout on disk.
+//! - [`oms`]: the signature of a model folder that other tools verify.
 //! - [`bundle`]: all of that about one update, in one file.
 //!
 //! ```
@@ -40,6 +41,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod digest;
 pub mod dsse;
+pub mod embedded;
 mod error;
 pub mod ids;
 pub mod keys;
@@ -47,6 +49,8 @@ pub mod lineage;
 pub mod module;
 #[cfg(not(target_family = "wasm"))]
 pub mod oci;
+#[cfg(not(target_family = "wasm"))]
+pub mod oms;
 pub mod record;
 #[cfg(feature = "http")]
 pub mod remote;

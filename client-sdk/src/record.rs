@@ -147,6 +147,15 @@ pub enum Record {
         /// Why, for people.
         reason: String,
     },
+    /// The node's key has a successor, or is one. The run itself stays with the key that it began with.
+    NodeRotated {
+        /// The key before.
+        old: PublicKey,
+        /// The key after.
+        new: PublicKey,
+        /// What both signed, a blob.
+        statement: Digest,
+    },
     /// The canary prompts are open now; the digest equals the sealed one.
     CanariesOpened {
         /// The set, a blob.
@@ -312,6 +321,11 @@ mod tests {
             Record::KeyRevoked {
                 key,
                 reason: "lost".into(),
+            },
+            Record::NodeRotated {
+                old: key,
+                new: SigningKey::from_seed([2; 32]).public(),
+                statement: d("s"),
             },
             Record::CanariesOpened { digest: d("x") },
             Record::Report { digest: d("p") },

@@ -40,6 +40,27 @@ pub fn panics_may_be_caught(library: &'static str) {
     });
 }
 
+/// Reads bytes as a data file of any format, in the layout that it has and in each that it has not.
+/// The targets differ in their seeds.
+#[cfg(feature = "tuning")]
+pub fn data_file(bytes: &[u8]) {
+    use fedseal_tuning::{DataFile, DataOptions, Layout};
+
+    let path = folder(&[("data", bytes)]).join("data");
+    for layout in std::iter::once(None).chain(Layout::ALL.into_iter().map(Some)) {
+        let options = DataOptions {
+            layout,
+            max_row_bytes: 1 << 16,
+        };
+        let Ok(file) = DataFile::open(&path, &options) else {
+            continue;
+        };
+        for row in file.take(1000) {
+            let _ = row;
+        }
+    }
+}
+
 /// The smallest checkpoint that has every part, for targets that replace one of them.
 #[cfg(feature = "tuning")]
 pub mod checkpoint {

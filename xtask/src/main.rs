@@ -6,7 +6,8 @@
 //! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
-//! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter.
+//! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter, and the
+//!   one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!

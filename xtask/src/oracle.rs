@@ -7,12 +7,12 @@
 
 mod tuning;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::process::{output, root, run, say};
+use crate::process::{root, run, say};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
@@ -24,7 +24,7 @@ struct Checker {
     install: &'static str,
 }
 
-const CHECKERS: [Checker; 2] = [
+const CHECKERS: [Checker; 5] = [
     Checker {
         name: "securesystemslib and in-toto-attestation (Python): module and update envelopes",
         test: "python_oracle",
@@ -34,6 +34,21 @@ const CHECKERS: [Checker; 2] = [
         name: "golang.org/x/mod/sumdb (Go): checkpoint, inclusion, consistency",
         test: "go_oracle",
         install: "on Debian: apt-get install golang-go golang-golang-x-mod-dev",
+    },
+    Checker {
+        name: "aics-tlog and aics-witness (Python): cosignatures, a witness that is not ours",
+        test: "witness_oracle",
+        install: "pip install --ignore-requires-python -r tests/oracles/tlog/requirements.txt, for python3 or $FEDSEAL_PYTHON",
+    },
+    Checker {
+        name: "skopeo (Go): modules in OCI layouts",
+        test: "modules",
+        install: "on Debian: apt-get install skopeo",
+    },
+    Checker {
+        name: "model-signing (Python): signed adapter folders",
+        test: "oms_oracle",
+        install: "pip install -r tests/oracles/oms/requirements.txt, for python3 or $FEDSEAL_PYTHON",
     },
 ];
 
@@ -49,6 +64,8 @@ pub fn oracle(arguments: &[String]) -> Outcome {
 
 fn provenance() -> Outcome {
     setup::for_build()?;
+    setup::go();
+    setup::skopeo();
     let counts = root().join("target/counts");
     if counts.exists() {
         std::fs::remove_dir_all(&counts)?;
@@ -147,34 +164,9 @@ fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
     }
     if strict {
         command.env("FEDSEAL_REQUIRE_ORACLES", "1");
-        if let Some(python) = python() {
+        if let Some(python) = crate::python::checkers() {
             command.env("FEDSEAL_PYTHON", python);
         }
     }
     run(&mut command)
-}
-
-/// A Python that has the packages of `tests/oracles/dsse/requirements.txt`: the user's, or a virtual
-/// environment below target, made on the first run.
-fn python() -> Option<PathBuf> {
-    const IMPORTS: &str = "import securesystemslib, cryptography, in_toto_attestation";
-    if let Some(own) = std::env::var_os("FEDSEAL_PYTHON") {
-        return Some(own.into());
-    }
-    if output("python3", &["-c", IMPORTS]).is_some() {
-        return Some("python3".into());
-    }
-    let folder = root().join("target/oracles-python");
-    let python = folder.join("bin/python");
-    let ready = || output(&python.to_string_lossy(), &["-c", IMPORTS]).is_some();
-    if !ready() {
-        say("Making a Python environment for the checkers");
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).ok()?;
-        let requirements = root().join("tests/oracles/dsse/requirements.txt");
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "-r"])
-            .arg(requirements))
-        .ok()?;
-    }
-    ready().then_some(python)
 }

@@ -44,6 +44,63 @@ pub fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
     Ok(python)
 }
 
+/// The folders in tests/oracles whose Python packages check our formats.
+const CHECKERS: [&str; 3] = ["dsse", "tlog", "oms"];
+
+/// An interpreter with the packages that check our formats: the one that `FEDSEAL_PYTHON` names, or
+/// one of our own below `target`, filled by pip. `None`, with words, where it cannot be had: the
+/// tests that ask it are left out then.
+pub fn checkers() -> Option<PathBuf> {
+    if let Some(own) = std::env::var_os("FEDSEAL_PYTHON") {
+        return Some(own.into());
+    }
+    match fill_checkers() {
+        Ok(python) => Some(python),
+        Err(failure) => {
+            eprintln!(
+                "    outside checkers in Python not installed, their tests are LEFT OUT: {}",
+                failure.0
+            );
+            None
+        }
+    }
+}
+
+fn fill_checkers() -> Outcome<PathBuf> {
+    let folder = root().join("target/python-checkers");
+    let python = folder.join("bin/python");
+    let files = CHECKERS.map(|name| root().join(format!("tests/oracles/{name}/requirements.txt")));
+    let mut wanted = Vec::new();
+    for file in &files {
+        wanted.extend(std::fs::read(file)?);
+    }
+    let stamp = folder.join("filled");
+    if std::fs::read(&stamp).is_ok_and(|filled| filled == wanted) {
+        return Ok(python);
+    }
+    if !exists("python3") {
+        return fail("no python3: on Debian `apt-get install python3-venv`");
+    }
+    say("Installing the outside checkers of our formats with pip");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut install = Command::new(&python);
+    // aics-tlog asks for Python 3.12 and runs on 3.11, which Debian 12 has: its tests say so.
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--ignore-requires-python",
+    ]);
+    for file in &files {
+        install.arg("-r").arg(file);
+    }
+    run(&mut install)?;
+    std::fs::write(stamp, wanted)?;
+    Ok(python)
+}
+
 /// Whether an interpreter has a module.
 pub fn has(python: &Path, module: &str) -> bool {
     Command::new(python)

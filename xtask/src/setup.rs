@@ -124,6 +124,35 @@ pub fn gpu() -> bool {
         .any(|path| Path::new(path).exists())
 }
 
+/// Go with golang.org/x/mod, which checks logs and proofs in the tests; they say that they are left
+/// out where it is missing.
+pub fn go() {
+    let there =
+        || exists("go") && Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").is_dir();
+    if !there() {
+        let _ = debian(&["golang-go", "golang-golang-x-mod-dev"]);
+    }
+    if !there() {
+        eprintln!(
+            "    no Go with golang.org/x/mod, so its check of logs is left out: on Debian \
+             `apt-get install golang-go golang-golang-x-mod-dev`"
+        );
+    }
+}
+
+/// skopeo, which reads our OCI layouts in a test; it says that it is left out where it is missing.
+pub fn skopeo() {
+    if !exists("skopeo") {
+        let _ = debian(&["skopeo"]);
+    }
+    if !exists("skopeo") {
+        eprintln!(
+            "    no skopeo, so its check of OCI layouts is left out: on Debian \
+             `apt-get install skopeo`"
+        );
+    }
+}
+
 /// Installs Debian packages where that is possible without asking anybody: Debian, and root.
 fn debian(packages: &[&str]) -> Outcome {
     let root = output("id", &["-u"]).is_some_and(|id| id == "0");

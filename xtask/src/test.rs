@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, languages, setup};
+use crate::{Outcome, build, languages, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub fn test(arguments: &[String]) -> Outcome {
@@ -14,6 +14,9 @@ pub fn test(arguments: &[String]) -> Outcome {
     setup::for_build()?;
     build::web()?;
     languages::install();
+    setup::go();
+    setup::skopeo();
+    let checkers = python::checkers();
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
@@ -26,7 +29,9 @@ pub fn test(arguments: &[String]) -> Outcome {
     if let Some(filter) = arguments.first() {
         words.push(filter);
     }
-    cargo(&words, &[])?;
+    let python = checkers.as_ref().map(|path| path.to_string_lossy());
+    let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
+    cargo(&words, &python.collect::<Vec<_>>())?;
     let mut left_out = Vec::new();
     if arguments.is_empty() {
         left_out.extend(gpu()?.map(|why| ("the GPU device", why)));

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 const MAX_FILE: u64 = 1 << 20;
 
 /// The first line of an encrypted key file (RFC 7468, section 11).
-const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+pub(super) const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 /// What an encrypted key file is opened with. It is wiped from memory when dropped and never
 /// printed.
@@ -38,6 +38,12 @@ impl Passphrase {
             });
         }
         Ok(Passphrase(text))
+    }
+}
+
+impl AsRef<[u8]> for Passphrase {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -76,9 +82,7 @@ impl SigningKey {
     /// As [`SigningKey::load`]; [`Error::Key`] for a missing or wrong passphrase.
     pub fn load_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        check_mode(path, &file)?;
-        let pem = Zeroizing::new(read_text(path, file)?);
+        let pem = read_private(path)?;
         let bad = |detail: String| Error::Key {
             what: path.display().to_string(),
             detail,
@@ -138,16 +142,7 @@ impl SigningKey {
             what: path.display().to_string(),
             detail: e.to_string(),
         })?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let write = || -> std::io::Result<()> {
-            let mut file = options.open(path)?;
-            file.write_all(pem.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|e| Error::io(path, e))
+        write_private(path, &pem)
     }
 
     /// Reads the key file, or makes one with a new key when there is none. When two processes
@@ -223,6 +218,27 @@ impl TrustStore {
         };
         write().map_err(|e| Error::io(path, e))
     }
+}
+
+/// The text of a private key's file, whose mode is checked first.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    check_mode(path, &file)?;
+    Ok(Zeroizing::new(read_text(path, file)?))
+}
+
+/// Writes a new private key's file, with mode 0600 and durably; never over another.
+pub(super) fn write_private(path: &Path, pem: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let write = || -> std::io::Result<()> {
+        let mut file = options.open(path)?;
+        file.write_all(pem.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|e| Error::io(path, e))
 }
 
 fn read_text(path: &Path, file: File) -> Result<String> {

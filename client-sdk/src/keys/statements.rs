@@ -97,6 +97,17 @@ pub fn verify_rotation(envelope: &Envelope, trusted: &[PublicKey]) -> Result<Rot
     Ok(rotation)
 }
 
+/// Reads a rotation that both keys named in it signed. Whether the old one is trusted is the caller's
+/// question.
+///
+/// # Errors
+/// As [`verify_rotation`]; [`Error::NotCanonical`], [`Error::Json`] for another statement.
+pub fn read_rotation(envelope: &Envelope) -> Result<Rotation> {
+    let claimed: Statement<Rotation> =
+        crate::canonical::from_slice(&envelope.unverified_payload()?)?;
+    verify_rotation(envelope, &[claimed.predicate.old])
+}
+
 /// Signs a revocation.
 ///
 /// # Errors

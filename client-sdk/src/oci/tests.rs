@@ -1,5 +1,8 @@
 //! A layout is written, read, and broken in every part.
 
+use std::fs;
+
+use super::layout::{blob_path, parse};
 use super::*;
 use crate::keys::SigningKey;
 use crate::module::{self, ModulePredicate};

@@ -4,13 +4,25 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use fedseal_client_sdk::keys::{Passphrase, SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{P256Key, Passphrase, SigningKey, TrustStore};
+
+use fedseal_federation::rundir::write_atomically;
 
 use crate::failure::{Failure, Outcome};
 
 /// The author's key in a folder of keys.
 pub fn author_path(home: &Path) -> PathBuf {
     home.join("author.pem")
+}
+
+/// The key that signs adapter folders, in a folder of keys.
+pub fn adapter_path(home: &Path) -> PathBuf {
+    home.join("adapter.pem")
+}
+
+/// Where the public half of a P-256 key lies: beside it, for the tools of others.
+pub fn public_path(path: &Path) -> PathBuf {
+    path.with_extension("pub.pem")
 }
 
 /// The trust file in a folder of keys.
@@ -37,6 +49,35 @@ pub fn load(path: &Path) -> Outcome<SigningKey> {
         None => ask(&format!("passphrase of {}: ", path.display()))?,
     };
     Ok(SigningKey::load_with(path, Some(&passphrase))?)
+}
+
+/// A P-256 key; made, with its public half beside it, when there is none yet.
+pub fn load_or_create_p256(path: &Path) -> Outcome<P256Key> {
+    if !path.exists() {
+        return new_p256(path, None);
+    }
+    load_p256(path)
+}
+
+/// A P-256 key file; a passphrase is asked for where it needs one.
+pub fn load_p256(path: &Path) -> Outcome<P256Key> {
+    let passphrase = match SigningKey::is_encrypted(path)? {
+        false => None,
+        true => Some(match passphrase()? {
+            Some(passphrase) => passphrase,
+            None => ask(&format!("passphrase of {}: ", path.display()))?,
+        }),
+    };
+    Ok(P256Key::load_with(path, passphrase.as_ref())?)
+}
+
+/// A new P-256 key, and its public half as PEM.
+pub fn new_p256(path: &Path, passphrase: Option<&Passphrase>) -> Outcome<P256Key> {
+    let key = P256Key::generate()?;
+    key.save_new_with(path, passphrase)?;
+    let public = public_path(path);
+    write_atomically(&public, key.public().to_pem().as_bytes())?;
+    Ok(key)
 }
 
 /// The passphrase that the surroundings give: the first line of the file that

@@ -7,6 +7,7 @@
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
 //! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
+//!   [`modules`]: a module in a file or in an OCI layout.
 //! - [`progress`], [`table`], [`figures`]: what people and machines read of a run.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
@@ -15,6 +16,7 @@ mod failure;
 mod figures;
 mod http;
 mod keys;
+mod modules;
 mod output;
 mod places;
 mod progress;

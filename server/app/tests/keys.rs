@@ -113,3 +113,66 @@ fn bad_times_are_told_and_nothing_is_written() {
     assert!(code == 2 && said.contains("2027-01-31T00:00:00Z"), "{said}");
     assert_eq!(std::fs::read(home.join("trusted.toml")).unwrap(), before);
 }
+
+#[test]
+fn a_signed_folder_is_verified_and_a_changed_one_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir(home.join("mine")).unwrap();
+    std::fs::write(home.join("mine/adapter_config.json"), "{}").unwrap();
+    let shown = ok(home, &["adapter", "sign", "mine"]);
+    assert!(shown.contains("mine/model.sig: 1 files of mine"), "{shown}");
+    let public = home.join("adapter.pub.pem");
+    let verify = ["verify", "mine", "--key", public.to_str().unwrap()];
+    assert!(ok(home, &verify).contains("mine holds: 1 files"));
+    let (code, said) = refused(home, &["verify", "mine"]);
+    assert!(code == 2 && said.contains("--key"), "{said}");
+
+    // The key made at first use is used again, and an encrypted one is opened.
+    let first = std::fs::read(home.join("adapter.pem")).unwrap();
+    ok(home, &["adapter", "sign", "mine"]);
+    assert_eq!(std::fs::read(home.join("adapter.pem")).unwrap(), first);
+    let made = ok(
+        home,
+        &["key", "new", "--p256", "--encrypt", "--out", "sealed.pem"],
+    );
+    assert!(made.contains("(encrypted)"), "{made}");
+    let (code, said) = refused(home, &["adapter", "sign", "mine", "--key", "none.pem"]);
+    assert!(code == 2 && said.contains("key new --p256"), "{said}");
+    ok(home, &["adapter", "sign", "mine", "--key", "sealed.pem"]);
+    let (code, said) = refused(home, &verify);
+    assert!(code == 1 && said.contains("does not verify"), "{said}");
+    ok(home, &["verify", "mine", "--key", "sealed.pub.pem"]);
+
+    std::fs::write(home.join("mine/adapter_config.json"), "{\"r\":1}").unwrap();
+    let (code, said) = refused(home, &["verify", "mine", "--key", "sealed.pub.pem"]);
+    assert!(
+        code == 1 && said.contains("adapter_config.json: expected sha256"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_nodes_key_is_rotated_and_every_link_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let node = home.join("node.pem");
+    let node = node.to_str().unwrap();
+    ok(home, &["key", "new", "--out", node]);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let shown = ok(home, &["key", "show", "--key", node]);
+        let id = shown
+            .lines()
+            .find_map(|line| line.strip_prefix("id       "));
+        ids.push(id.unwrap().to_owned());
+        ok(home, &["key", "rotate", "--key", node]);
+    }
+    for id in &ids {
+        assert!(home.join(format!("node-{id}.pem")).exists(), "{id}");
+    }
+    assert!(home.join("node-rotation.json").exists());
+    // The statement that made the second key, under that key's id.
+    let earlier = home.join(format!("node-rotation-{}.json", ids[1]));
+    assert!(earlier.exists());
+}

@@ -18,7 +18,7 @@
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`mod@verify`], [`mod@replay`], [`monitor`],
+//! - [`report`], [`events`]: what people see. [`export`]: what a run ends with. [`mod@verify`], [`mod@replay`], [`monitor`],
 //!   [`mod@explain`]: what auditors run.
 //!
 //! ```
@@ -43,6 +43,7 @@ pub mod evaluation;
 pub mod events;
 pub mod experiment;
 pub mod explain;
+pub mod export;
 pub mod lab;
 pub mod memo;
 pub mod monitor;

@@ -86,6 +86,17 @@ pub struct EvaluatedRef {
     pub result: Digest,
 }
 
+/// A logged rotation of the node's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotatedRef {
+    /// The key before.
+    pub old: PublicKey,
+    /// The key after.
+    pub new: PublicKey,
+    /// The statement, a blob.
+    pub statement: Digest,
+}
+
 /// The state of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunState {
@@ -117,6 +128,8 @@ pub struct RunState {
     pub defended: BTreeMap<String, (Digest, Digest)>,
     /// Revoked module authors' keys, with the entry that says so.
     pub revoked: BTreeMap<PublicKey, u64>,
+    /// Rotations of the node's key: those before it, and those since.
+    pub rotations: Vec<RotatedRef>,
     /// The final report.
     pub report: Option<Digest>,
     /// Whether the log is closed.
@@ -132,6 +145,20 @@ impl RunState {
     /// comes after it.
     pub fn revoked_before(&self, signer: &PublicKey, entry: u64) -> Option<u64> {
         self.revoked.get(signer).copied().filter(|at| *at < entry)
+    }
+
+    /// The oldest key that leads to the node's by logged rotations, and the newest that follows it.
+    pub fn node_ends(&self) -> Option<(PublicKey, PublicKey)> {
+        let node = self.node?;
+        let (mut oldest, mut newest) = (node, node);
+        for rotation in &self.rotations {
+            if rotation.new == oldest {
+                oldest = rotation.old;
+            } else if rotation.old == newest {
+                newest = rotation.new;
+            }
+        }
+        Some((oldest, newest))
     }
 
     /// The global adapter from which an arm's next round starts.
@@ -380,6 +407,30 @@ impl RunState {
                 if self.revoked.insert(*key, entry).is_some() {
                     return bad(format!("key {key} is revoked twice"));
                 }
+            }
+            Record::NodeRotated {
+                old,
+                new,
+                statement,
+            } => {
+                let rotation = RotatedRef {
+                    old: *old,
+                    new: *new,
+                    statement: *statement,
+                };
+                let joins = self
+                    .node_ends()
+                    .is_some_and(|(oldest, newest)| *new == oldest || *old == newest);
+                let again = self
+                    .rotations
+                    .iter()
+                    .any(|r| (r.old, r.new) == (*old, *new));
+                if !joins || again {
+                    return bad(format!(
+                        "the rotation of {old} to {new} is not one of the node's key"
+                    ));
+                }
+                self.rotations.push(rotation);
             }
             Record::CanariesOpened { digest } => {
                 if self.canaries != Some(*digest) || self.canaries_open {

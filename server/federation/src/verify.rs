@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
@@ -33,6 +34,7 @@ use crate::runner::references::references;
 use crate::sampling::{attackers, client_name};
 
 mod authors;
+mod nodes;
 mod results;
 mod rounds;
 mod site;
@@ -46,6 +48,8 @@ pub struct VerifyReport {
     pub run: String,
     /// The node's public key, under which everything verified. Compare it with the one you know.
     pub node: String,
+    /// The keys before it, nearest first: each named its successor, both signed.
+    pub node_before: Vec<PublicKey>,
     /// Log entries.
     pub entries: u64,
     /// The log's Merkle root.
@@ -103,6 +107,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     };
     let blob_count = audit.blobs(plan_digest)?;
     audit.files()?;
+    let node_before = audit.rotations()?;
     audit.modules()?;
     audit.clients()?;
     audit.transcripts()?;
@@ -115,6 +120,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     Ok(VerifyReport {
         run: audit.plan.run.clone(),
         node: audit.plan.node.to_string(),
+        node_before,
         entries,
         root,
         updates: audit.state.updates.len() as u64,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use double::{Double, create, create_from, experiment, options, resume};
 use fedseal_federation::admission::Effect;
 use fedseal_federation::events::Event;
+use fedseal_federation::export::final_adapter;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::report::{Report, State};
 use fedseal_federation::verify::verify;
@@ -121,6 +122,17 @@ fn a_run_attacks_admits_repairs_and_reports() {
     assert_eq!(report.side_by_side.len(), 4);
     assert_eq!(report.side_by_side[0].answers.len(), 8);
     assert_eq!(report.defence[0].level, 3);
+    // Each arm's adapter can be taken out of the log alone.
+    for arm in report.arms.iter().filter(|arm| arm.id != "base") {
+        let last = final_adapter(dir.path().join("run"), &arm.id).unwrap();
+        assert_eq!(Some(last.digest), arm.final_adapter, "{}", arm.id);
+        assert_eq!(last.adapter.digest(), last.digest.0);
+    }
+    let unknown = final_adapter(dir.path().join("run"), "nobody").unwrap_err();
+    assert!(
+        matches!(unknown, Error::Unknown { ref known, .. } if known.contains(&"krum".to_owned())),
+        "{unknown}"
+    );
     // What people read live is the same document.
     let bytes = fs::read(dir.path().join("run/report.json")).unwrap();
     assert_eq!(Report::from_bytes(&bytes).unwrap(), report);

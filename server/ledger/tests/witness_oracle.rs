@@ -1,6 +1,6 @@
-//! Cosignatures against an implementation that fedseal did not write (PyPI aics-tlog and
-//! aics-witness, `tests/oracles/tlog`): it accepts ours, we accept its, and its witness speaks the
-//! protocol with our client. Runs when those are installed for `$FEDSEAL_PYTHON` or `python3`;
+//! Cosignatures and proof files against an implementation that fedseal did not write (PyPI aics-tlog
+//! and aics-witness, `tests/oracles/tlog`): it accepts ours, we accept its, its witness speaks the
+//! protocol with our client, and it audits a whole log. Runs when those are installed for `$FEDSEAL_PYTHON` or `python3`;
 //! FEDSEAL_REQUIRE_ORACLES=1 makes their absence a failure.
 
 use std::fs;
@@ -14,7 +14,7 @@ use fedseal_client_sdk::remote::{self, Answer};
 use fedseal_client_sdk::tlog::{
     AddCheckpoint, KeyKind, Policy, VerifierKey, add_signatures, cosign, cosigned_at,
 };
-use fedseal_ledger::{Log, add_cosignatures};
+use fedseal_ledger::{Log, LogReader, add_cosignatures};
 
 const ORIGIN: &str = "fedseal.example/oracle";
 
@@ -119,6 +119,70 @@ fn each_reads_the_others_cosignatures() {
     policy.verify(&both, Some(&log_vkey)).unwrap();
     assert!(policy.verify(&cosigned, Some(&log_vkey)).is_err());
     assert!(verify(&both, "2", &[&vkey, &theirs]).0);
+}
+
+#[test]
+fn a_cosigned_log_and_its_proof_files_hold_elsewhere() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let log = grown(dir.path(), "log", "entry", 700);
+    let folder = log.dir().to_owned();
+    let log_vkey = VerifierKey::new(ORIGIN, KeyKind::Log, log_key().public()).unwrap();
+    let ours = SigningKey::from_seed([4; 32]);
+    let vkey = VerifierKey::new("w.example/ours", KeyKind::Witness, ours.public()).unwrap();
+    let (note, line) = (
+        log.note().to_owned(),
+        cosign(log.note(), "w.example/ours", &ours, 1_700_000_000).unwrap(),
+    );
+    drop(log);
+    add_cosignatures(&folder, &log_key().public(), &note, &line).unwrap();
+    let check = |words: &[&str]| {
+        let out = Command::new(&python)
+            .arg(script())
+            .args(words)
+            .output()
+            .unwrap();
+        let said = [out.stdout, out.stderr].concat();
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (dir_text, log_text) = (folder.to_str().unwrap(), log_vkey.to_string());
+    let (ok, said) = check(&["audit", dir_text, &log_text]);
+    assert!(ok && said.contains("4 tiles, 3 bundles"), "{said}");
+
+    let reader = LogReader::open(&folder, &log_key().public()).unwrap();
+    let file = dir.path().join("entry.tlog-proof");
+    let proof = |text: &str, quorum: &str| {
+        fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let key = vkey.to_string();
+        check(&["proof", file, dir_text, &log_text, quorum, &key])
+    };
+    for index in [0, 1, 255, 256, 511, 512, 698, 699] {
+        let text = reader.proof_file(index).unwrap().to_text();
+        let (ok, said) = proof(&text, "1");
+        assert!(ok && said.contains(&format!("entry {index}, ")), "{said}");
+    }
+    // It can fail: another entry's index, a hash too few, a quorum that is not there, another head.
+    let mut moved = reader.proof_file(3).unwrap();
+    moved.index = 2;
+    assert!(!proof(&moved.to_text(), "1").0);
+    let mut cut = reader.proof_file(3).unwrap();
+    cut.proof.pop();
+    assert!(!proof(&cut.to_text(), "1").0);
+    assert!(!proof(&reader.proof_file(3).unwrap().to_text(), "2").0);
+    let mut bare = reader.proof_file(3).unwrap();
+    bare.checkpoint = note;
+    let (ok, said) = proof(&bare.to_text(), "0");
+    assert!(ok, "{said}");
+    assert!(!proof(&bare.to_text(), "1").0);
+    let bundle = folder.join("tile/entries/001");
+    let mut bytes = fs::read(&bundle).unwrap();
+    bytes[5] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    assert!(!check(&["audit", dir_text, &log_text]).0);
 }
 
 /// Ended with the test, whichever way it ends.

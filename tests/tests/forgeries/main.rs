@@ -13,6 +13,7 @@ mod ed25519;
 mod envelopes;
 mod ledger;
 mod proofs;
+mod statements;
 mod text;
 
 use std::fmt::{Debug, Display};
@@ -50,8 +51,9 @@ impl Corpus {
 fn every_forgery_is_refused_for_its_reason() {
     let mut all = Corpus::default();
     type Part = (&'static str, fn(&mut Corpus));
-    let parts: [Part; 7] = [
+    let parts: [Part; 8] = [
         ("envelopes", envelopes::forge),
+        ("statements", statements::forge),
         ("attestations", attestations::forge),
         ("checkpoints", checkpoints::forge),
         ("proofs", proofs::forge),

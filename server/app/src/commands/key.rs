@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{
-    self as sdk_keys, Moment, PublicKey, Revocation, RevokedKey, Rotation, SigningKey, TrustStore,
-    TrustedKey,
+    self as sdk_keys, Moment, P256PublicKey, PublicKey, Revocation, RevokedKey, Rotation,
+    SigningKey, TrustStore, TrustedKey,
 };
 use fedseal_federation::rundir::{RunDir, now, rfc3339, write_atomically};
 use fedseal_ledger::LogReader;
@@ -33,6 +33,9 @@ enum Action {
         /// FEDSEAL_PASSPHRASE). Else it is plain, readable by its owner alone.
         #[arg(long)]
         encrypt: bool,
+        /// A P-256 key, for `adapter sign`; by default adapter.pem, its public half beside it.
+        #[arg(long)]
+        p256: bool,
     },
     /// Show the public half, its id, the files, and which keys are trusted.
     Show {
@@ -92,10 +95,18 @@ impl Key {
     pub fn execute(self) -> Outcome {
         let home = places::home()?;
         match self.action {
-            Action::New { out, encrypt } => {
-                let path = out.unwrap_or_else(|| keys::author_path(&home));
+            Action::New { out, encrypt, p256 } => {
+                let path = out.unwrap_or_else(|| match p256 {
+                    true => keys::adapter_path(&home),
+                    false => keys::author_path(&home),
+                });
                 absent(&path)?;
                 let passphrase = encrypt.then(keys::new_passphrase).transpose()?;
+                if p256 {
+                    let key = keys::new_p256(&path, passphrase.as_ref())?;
+                    show_p256(&path, &key.public(), encrypt);
+                    return Ok(());
+                }
                 let key = SigningKey::generate()?;
                 key.save_new_with(&path, passphrase.as_ref())?;
                 show(&path, &key.public(), encrypt);
@@ -202,7 +213,18 @@ fn rotate(home: &Path, path: &Path, days: u32, statement: Option<PathBuf>) -> Ou
     let new = SigningKey::generate()?;
     let end = rfc3339(seconds_now().saturating_add(u64::from(days) * 86_400));
     let envelope = sdk_keys::rotate(&old, &new, &now(), &end)?;
-    let out = statement.unwrap_or_else(|| beside(path, "rotation.json"));
+    let out = match statement {
+        Some(out) => out,
+        None => {
+            // The statement that made the old key stays, under its name: each is a link of a chain.
+            let out = beside(path, "rotation.json");
+            let earlier = beside(path, &format!("rotation-{}.json", old.public().key_id()));
+            if out.exists() {
+                std::fs::rename(&out, &earlier).map_err(|error| Failure::io(&earlier, &error))?;
+            }
+            out
+        }
+    };
     write_atomically(&out, &envelope.to_bytes())?;
     // The new key is on disk before the old one leaves its place: a crash loses neither.
     let fresh = beside(path, "new.pem");
@@ -326,6 +348,16 @@ fn seconds_now() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+fn show_p256(path: &Path, public: &P256PublicKey, encrypted: bool) {
+    output::line(format!(
+        "file     {}{}\npublic   {}\nid       {} (P-256)",
+        path.display(),
+        if encrypted { " (encrypted)" } else { "" },
+        keys::public_path(path).display(),
+        public.fingerprint().short(),
+    ));
 }
 
 fn show(path: &Path, public: &PublicKey, encrypted: bool) {

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
+mod adapter;
 mod admission;
 mod bundle;
 mod chat;
@@ -50,6 +51,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
+    /// Take an adapter out of a run, or sign a folder so that other tools can check it.
+    Adapter(adapter::AdapterCommand),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
     /// Make the embedded model again, or check that the shipped one is what its recipe makes.
@@ -87,6 +90,7 @@ impl Command {
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
+            Command::Adapter(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),

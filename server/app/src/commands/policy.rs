@@ -1,21 +1,22 @@
-//! `fedseal policy new|build|test|sign|inspect|submit|compare`: an author's whole path.
+//! `fedseal policy new|build|test|sign|inspect|push|pull|submit|compare`: an author's whole path.
 
 mod build;
 mod compare;
 mod inspect;
 mod language;
+mod layout;
 mod needed;
 mod new;
 mod test;
 mod toolchain;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::module::{self, ModulePredicate};
-use fedseal_federation::rundir::write_atomically;
 
 use crate::failure::{Failure, Outcome};
+use crate::modules::Place;
 use crate::places::Places;
 use crate::{keys, output, places};
 
@@ -43,10 +44,10 @@ enum Action {
     },
     /// Run a policy's native tests and the policy in the sandbox on a small shard.
     Test(test::Test),
-    /// Sign a component; the signature goes into MODULE.dsse.json beside it.
+    /// Sign a component; the signature goes into MODULE.dsse.json beside it, or into its layout.
     Sign {
-        /// The component.
-        module: PathBuf,
+        /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
+        module: Place,
         /// Its name; by default the file's.
         #[arg(long)]
         name: Option<String>,
@@ -60,12 +61,16 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
-    /// Run every policy from one global adapter and say which checks tell it from an honest one.
-    Compare(compare::Compare),
     /// Show a module's digest, signer, imports and the limits that it needs.
     Inspect(inspect::Inspect),
+    /// Put a signed module into an OCI image layout on disk.
+    Push(layout::Push),
+    /// Take a module and its signature out of an OCI image layout on disk.
+    Pull(layout::Pull),
     /// Submit a signed module to a running server.
     Submit(super::submit::Submit),
+    /// Run every policy from one global adapter and say which checks tell it from an honest one.
+    Compare(compare::Compare),
 }
 
 impl Policy {
@@ -80,12 +85,15 @@ impl Policy {
                 description,
                 key,
             } => {
-                let bytes = read(&module)?;
-                let name = name.unwrap_or_else(|| {
-                    module
-                        .file_stem()
-                        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
-                });
+                let bytes = module.read()?.bytes;
+                // Anything can be signed; a signature of a wrong file would be found out far from here.
+                if !bytes.starts_with(b"\0asm\x0d\0\x01\0") {
+                    return Err(Failure::usage(format!(
+                        "{module}: this is no WebAssembly component"
+                    ))
+                    .hint("`fedseal policy build` makes one of a policy's folder, and signs it."));
+                }
+                let name = name.unwrap_or_else(|| module.name());
                 let key = match key {
                     Some(path) => keys::load(&path)?,
                     None => keys::author(&places::home()?)?,
@@ -95,29 +103,19 @@ impl Policy {
                     ..ModulePredicate::new(&name, &version)
                 };
                 let envelope = module::sign(&bytes, &predicate, &key)?;
-                let path = module::envelope_path(&module);
-                write_atomically(&path, &envelope.to_bytes())?;
-                output::line(format!(
-                    "{} signed by key {}",
-                    path.display(),
-                    key.public().key_id()
-                ));
+                let whereto = module.attach(&envelope)?;
+                output::line(format!("{whereto} signed by key {}", key.public().key_id()));
                 Ok(())
             }
             Action::New(new) => new.execute(),
             Action::Test(test) => test.execute(),
+            Action::Push(push) => push.execute(),
+            Action::Pull(pull) => pull.execute(),
             Action::Inspect(inspect) => inspect.execute(),
             Action::Submit(submit) => submit.execute(),
             Action::Compare(compare) => compare.execute(),
         }
     }
-}
-
-fn read(path: &Path) -> Outcome<Vec<u8>> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
-        _ => Failure::io(path, &error),
-    })
 }
 
 /// Names of the policies of a checkout: the folders below `policies/` with a manifest.

@@ -1,19 +1,19 @@
 //! `fedseal submit MODULE`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::{module, submit};
+use fedseal_client_sdk::submit;
 
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::modules::Place;
+use crate::{modules, output};
 
 /// Submits a module and its signature to a running server.
 #[derive(Args)]
 pub struct Submit {
-    /// The Wasm component.
-    module: PathBuf,
+    /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
+    module: Place,
     /// The server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8660")]
     server: String,
@@ -25,20 +25,27 @@ pub struct Submit {
 impl Submit {
     /// Sends both and prints what was registered.
     pub fn execute(self) -> Outcome {
-        let bytes = read(&self.module)?;
-        let path = self
-            .envelope
-            .unwrap_or_else(|| module::envelope_path(&self.module));
-        if !path.exists() {
-            return Err(
-                Failure::usage(format!("{}: the module has no signature", path.display())).hint(
-                    format!("Sign it: fedseal policy sign {}", self.module.display()),
-                ),
-            );
-        }
-        let envelope = Envelope::from_json(&read(&path)?)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        let registered = submit::submit_module(&self.server, &bytes, &envelope)?;
+        let found = self.module.read()?;
+        let envelope = match (self.envelope, found.envelopes.as_slice()) {
+            (Some(path), _) => modules::envelope(&path)?,
+            (None, [envelope]) => envelope.clone(),
+            (None, []) => {
+                return Err(Failure::usage(format!(
+                    "{}: the module has no signature",
+                    self.module
+                ))
+                .hint(format!("Sign it: fedseal policy sign {}", self.module)));
+            }
+            (None, several) => {
+                return Err(Failure::usage(format!(
+                    "{}: the module has {} signatures",
+                    self.module,
+                    several.len()
+                ))
+                .hint("Say which one: --envelope FILE"));
+            }
+        };
+        let registered = submit::submit_module(&self.server, &found.bytes, &envelope)?;
         output::line(format!(
             "registered {} as {}, signed by key {}",
             registered.name,
@@ -47,11 +54,4 @@ impl Submit {
         ));
         Ok(())
     }
-}
-
-fn read(path: &Path) -> Outcome<Vec<u8>> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
-        _ => Failure::io(path, &error),
-    })
 }

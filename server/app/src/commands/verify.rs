@@ -1,25 +1,26 @@
-//! `fedseal verify RUN_DIR|BUNDLE`
+//! `fedseal verify RUN_DIR|BUNDLE|FOLDER`
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fedseal_client_sdk::bundle::{self, Bundle, Trust};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::oms;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
 use fedseal_federation::rundir::{RunDir, now, rfc3339};
 use fedseal_federation::verify;
 use fedseal_ledger::LogReader;
 use serde_json::json;
 
-use super::log;
+use super::{adapter, log};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
-/// Checks a run, or a bundle about one update, from its files alone, without a network and without
-/// a model.
+/// Checks a run, a bundle about one update, or a signed adapter folder, from its files alone,
+/// without a network and without a model.
 #[derive(Args)]
 pub struct Verify {
-    /// The run's folder, or a bundle's file.
+    /// The run's folder, a bundle's file, or a folder with a model.sig.
     run: PathBuf,
     /// The node's public key (hex), known from elsewhere. A bundle needs it; a run names its own,
     /// which is then compared with this.
@@ -34,6 +35,9 @@ pub struct Verify {
     /// Witnesses that must have cosigned the log's checkpoint (C2SP tlog-policy).
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The public key (P-256, PEM) of whoever signed the adapter folder.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["node", "author", "trust", "policy"])]
+    key: Option<PathBuf>,
     /// Print what was verified as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +48,8 @@ impl Verify {
     pub fn execute(self) -> Outcome {
         if self.run.is_file() {
             self.bundle()
+        } else if self.key.is_some() || self.run.join(oms::SIGNATURE_FILE).is_file() {
+            adapter::verify(&self.run, self.key.as_deref(), self.json)
         } else {
             self.run()
         }
@@ -55,6 +61,7 @@ impl Verify {
         let plan = dir.read_plan()?;
         if let Some(node) = self.node
             && node != plan.node
+            && !report.node_before.contains(&node)
         {
             return Err(Failure::new(format!(
                 "the run is signed by node {}, not by {node}",
@@ -90,6 +97,11 @@ impl Verify {
             report.blobs,
         ));
         cosigned(&cosignatures);
+        for old in &report.node_before {
+            output::line(format!(
+                "its node key follows {old} (rotated, signed by both)"
+            ));
+        }
         if self.node.is_none() {
             output::line(format!(
                 "under node key {}, which the run itself names; compare it with the one you know",

@@ -39,6 +39,7 @@ mod finish;
 mod jobs;
 pub mod measure;
 mod members;
+mod nodes;
 mod pool;
 pub mod references;
 mod rounds;

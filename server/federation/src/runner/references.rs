@@ -38,6 +38,11 @@ pub fn references<'a>(
             }
         }
     }
+    for rotation in &state.rotations {
+        add(rotation.statement, &|| {
+            format!("rotation of node key {}", rotation.old)
+        });
+    }
     for update in state.updates.values() {
         add(update.attestation, &|| {
             format!("attestation of {} in round {}", update.client, update.round)

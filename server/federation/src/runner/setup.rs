@@ -15,7 +15,7 @@ use fedseal_ledger::{Blobs, Log};
 use super::canary::CanarySet;
 use super::measure::EvaluationSet;
 use super::members::{draw_clients, register_modules};
-use super::{Options, Run, Shared};
+use super::{Options, Run, Shared, nodes};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
 use crate::data::{DataError, TaskData};
@@ -88,7 +88,7 @@ pub(super) fn create(
         Some(seed) => seed,
         None => experiment.seeds.first().copied().unwrap_or_default(),
     };
-    let node = node_key(options)?;
+    let node = nodes::key(options)?;
     let authors = authors(options)?;
     let blobs = Blobs::open(dir.blobs())?;
 
@@ -185,18 +185,7 @@ pub(super) fn open(
             ),
         });
     }
-    let node = node_key(options)?;
-    if node.public() != plan.node {
-        return Err(Error::RunDir {
-            dir: dir.root.clone(),
-            problem: format!(
-                "signed by node key {}, the key in {} is {}",
-                plan.node,
-                options.keys.display(),
-                node.public()
-            ),
-        });
-    }
+    let node = nodes::key_of_run(options, &dir, &plan.node)?;
     rundir::remove_temporaries(&dir.root)?;
     let blobs = Blobs::open(dir.blobs())?;
     let log_dir = dir.log();
@@ -275,6 +264,7 @@ pub(super) fn open(
     };
     run.log_opening()?;
     run.log_revocations(options)?;
+    run.log_rotations(options)?;
     Ok(run)
 }
 
@@ -345,14 +335,6 @@ impl Run {
         }
         self.publish()
     }
-}
-
-fn node_key(options: &Options) -> Result<SigningKey> {
-    fs::create_dir_all(&options.keys).map_err(|source| Error::io(&options.keys, source))?;
-    Ok(SigningKey::load_or_create_with(
-        options.keys.join("node.pem"),
-        options.passphrase.as_ref(),
-    )?)
 }
 
 /// Module authors that the node trusts: `trusted.toml`, or else the local author's own key.

@@ -1,25 +1,23 @@
 //! `fedseal policy inspect`: whose a module is, what it asks for, and whether a sandbox takes it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::{Moment, TrustStore};
-use fedseal_client_sdk::module;
-use fedseal_federation::rundir;
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
 use fedseal_sandbox::{Sandbox, component};
 
-use super::{needed, read};
+use super::needed;
 use crate::failure::{Failure, Outcome};
+use crate::modules::{Found, Place, Signer};
 use crate::{keys, output, places};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
 pub struct Inspect {
-    /// The component.
-    module: PathBuf,
+    /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
+    module: Place,
     /// The trust file; by default trusted.toml in the folder of keys.
     #[arg(long, value_name = "FILE")]
     trusted: Option<PathBuf>,
@@ -29,21 +27,18 @@ impl Inspect {
     /// Prints what is known, and fails where the signature does not hold or no sandbox would run
     /// it.
     pub fn execute(self) -> Outcome {
-        let path = self.module.as_path();
-        let bytes = read(path)?;
-        output::line(format!(
-            "file       {} ({} bytes)",
-            path.display(),
-            bytes.len()
-        ));
-        output::line(format!("digest     {}", Digest::of(&bytes)));
+        let place = &self.module;
+        let found = place.read()?;
+        let bytes = found.bytes.as_slice();
+        output::line(format!("file       {place} ({} bytes)", bytes.len()));
+        output::line(format!("digest     {}", Digest::of(bytes)));
         let store = match self.trusted {
             Some(file) => TrustStore::load(file)?,
             None => keys::trusted(&places::home()?)?,
         };
-        signed(path, &bytes, &store)?;
+        signed(place, &found, &store)?;
         // Only now, as everywhere: nothing parses a module whose signature does not hold.
-        let description = component::describe(&bytes).map_err(Failure::new)?;
+        let description = component::describe(bytes).map_err(Failure::new)?;
         for import in &description.imports {
             let what = match import.as_str() {
                 component::HOST_INTERFACE => "the host",
@@ -64,11 +59,11 @@ impl Inspect {
                 need.name, need.needed, need.given
             ));
         }
-        let raised = needed::raised(&bytes, &limits)?;
+        let raised = needed::raised(bytes, &limits)?;
         let sandbox = Sandbox::new(raised).map_err(Failure::new)?;
         sandbox
-            .compile(&bytes)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+            .compile(bytes)
+            .map_err(|error| Failure::new(format!("{place}: {error}")))?;
         output::line(if raised == limits {
             "sandbox    would run it"
         } else {
@@ -78,26 +73,31 @@ impl Inspect {
     }
 }
 
-/// The detached signature beside the module.
-fn signed(path: &Path, bytes: &[u8], store: &TrustStore) -> Outcome {
-    let signature = module::envelope_path(path);
-    if !signature.exists() {
-        return Err(Failure::new(format!("{}: not signed", path.display()))
-            .hint(format!("Sign it: fedseal policy sign {}", path.display())));
-    }
-    let envelope = Envelope::from_json(&read(&signature)?)?;
-    let now = rundir::now();
-    let at = Moment {
-        time: &now,
-        entry: None,
+/// Who vouches for the module, detached and embedded.
+fn signed(place: &Place, found: &Found, store: &TrustStore) -> Outcome {
+    let whose = |key: &PublicKey| {
+        let name = store.name_of(key).unwrap_or("unnamed");
+        format!("{name}, key {}", key.key_id())
     };
-    let verified = module::verify(bytes, &envelope, &store.keys_at(&at))?;
-    let whose = store.name_of(&verified.signer).unwrap_or("unnamed");
-    output::line(format!(
-        "name       {} {}\nsigned by  {whose}, key {}",
-        verified.predicate.name,
-        verified.predicate.version,
-        verified.signer.key_id()
-    ));
+    match found.signer(place, store)? {
+        Signer::Detached { verified, .. } => output::line(format!(
+            "name       {} {}\nsigned by  {}",
+            verified.predicate.name,
+            verified.predicate.version,
+            whose(&verified.signer)
+        )),
+        Signer::Embedded(key) => output::line(format!(
+            "signed by  {} (embedded; a node asks for a detached signature too)",
+            whose(&key)
+        )),
+    }
+    // For people: a detached statement is about these very bytes, whatever stands in them.
+    if let Some(embedded) = found.embedded()? {
+        let known: Vec<PublicKey> = store.keys.iter().map(|key| key.key).collect();
+        output::line(match embedded.verify(&known) {
+            Ok(key) => format!("embedded   wasmsign2 signature by {}", whose(&key)),
+            Err(error) => format!("embedded   NOT by a known key: {error}"),
+        });
+    }
     Ok(())
 }

@@ -14,15 +14,16 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
 
-use super::{build, language::Language, needed, read};
+use super::{build, language::Language, needed};
 use crate::failure::{Failure, Outcome};
+use crate::modules::Place;
 use crate::output;
 use crate::places::Places;
 
 /// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
 #[derive(Args)]
 pub struct Test {
-    /// A policy's folder, a name below policies/, or a component.
+    /// A policy's folder, a name below policies/, a component, or oci:PATH[:TAG|@DIGEST].
     policy: String,
     /// Leave the native tests out.
     #[arg(long)]
@@ -65,8 +66,9 @@ impl Test {
     fn component(&self) -> Outcome<Vec<u8>> {
         let places = Places::find();
         let path = Path::new(&self.policy);
-        if path.is_file() {
-            return read(path);
+        let Ok(place) = self.policy.parse::<Place>();
+        if path.is_file() || matches!(place, Place::Layout(_)) {
+            return Ok(place.read()?.bytes);
         }
         if path.is_dir() {
             if Language::of(path)? == Language::Rust {
@@ -77,6 +79,13 @@ impl Test {
             return Ok(build::of_folder(path)?.bytes);
         }
         let known = super::known(&places);
+        if known.is_empty() {
+            return Err(Failure::usage(format!(
+                "{}: there is no such folder or file",
+                self.policy
+            ))
+            .hint("`fedseal policy new NAME` makes a policy's folder."));
+        }
         if !known.contains(&self.policy) {
             return Err(fedseal_federation::Error::unknown("policy", &self.policy, &known).into());
         }

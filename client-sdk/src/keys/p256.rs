@@ -1,0 +1,302 @@
+//! ECDSA keys on P-256 with SHA-256 (FIPS 186-5), for signatures that tools ask for which know no
+//! Ed25519. Everything of our own is signed with [`super::SigningKey`].
+
+use std::fmt;
+use std::path::Path;
+
+use pkcs8::der::pem::LineEnding;
+use pkcs8::der::{Document, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+use zeroize::Zeroizing;
+
+use super::Passphrase;
+use super::files::{ENCRYPTED, read_private, write_private};
+use crate::digest::Digest;
+use crate::{Error, Result};
+
+/// What stands before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of
+/// `id-ecPublicKey` with `secp256r1` (RFC 5480, section 2).
+const SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// A public key file larger than this (bytes) is refused unread.
+const MAX_PUBLIC_FILE: u64 = 1 << 16;
+
+/// A private key with its PKCS #8 document, which is wiped from memory when dropped.
+pub struct P256Key {
+    pair: EcdsaKeyPair,
+    document: Zeroizing<Vec<u8>>,
+}
+
+impl P256Key {
+    /// A new key from the operating system's entropy.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when the system gives none.
+    pub fn generate() -> Result<Self> {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)
+            .map_err(|_| bad("new P-256 key", "the system gave no entropy"))?;
+        P256Key::from_pkcs8("new P-256 key", document.as_ref())
+    }
+
+    fn from_pkcs8(what: &str, document: &[u8]) -> Result<Self> {
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document, &random)
+            .map_err(|e| bad(what, &format!("not a P-256 private key in PKCS #8: {e}")))?;
+        Ok(P256Key {
+            pair,
+            document: Zeroizing::new(document.to_vec()),
+        })
+    }
+
+    /// Reads a PKCS #8 PEM file, an encrypted one with its passphrase. A plain file needs none.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::KeyMode`] when group or others have any permission on the file;
+    /// [`Error::Key`] when it is no P-256 key, or for a missing or wrong passphrase.
+    pub fn load_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
+        let path = path.as_ref();
+        let what = path.display().to_string();
+        let pem = read_private(path)?;
+        let (_, document) = SecretDocument::from_pem(&pem)
+            .map_err(|e| bad(&what, &format!("not a private key in PKCS #8 PEM: {e}")))?;
+        if !pem.starts_with(ENCRYPTED) {
+            return P256Key::from_pkcs8(&what, document.as_bytes());
+        }
+        let passphrase = passphrase
+            .ok_or_else(|| bad(&what, "the key is encrypted and no passphrase was given"))?;
+        let opened = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
+            .map_err(|e| bad(&what, &format!("not an encrypted private key: {e}")))?
+            .decrypt(passphrase)
+            .map_err(|e| {
+                bad(
+                    &what,
+                    &format!("the passphrase does not open this key ({e})"),
+                )
+            })?;
+        P256Key::from_pkcs8(&what, opened.as_bytes())
+    }
+
+    /// Writes a new PKCS #8 PEM file with mode 0600, durably; encrypted when there is a
+    /// passphrase. It never overwrites one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with [`std::io::ErrorKind::AlreadyExists`] when there is a file.
+    pub fn save_new_with(
+        &self,
+        path: impl AsRef<Path>,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        let fail = |e: &dyn fmt::Display| bad(&path.display().to_string(), &e.to_string());
+        let (label, document) = match passphrase {
+            None => (
+                "PRIVATE KEY",
+                SecretDocument::try_from(self.document.as_slice()).map_err(|e| fail(&e))?,
+            ),
+            Some(passphrase) => (
+                "ENCRYPTED PRIVATE KEY",
+                PrivateKeyInfoRef::try_from(self.document.as_slice())
+                    .and_then(|info| info.encrypt(passphrase))
+                    .map_err(|e| fail(&e))?,
+            ),
+        };
+        let pem = document
+            .to_pem(label, LineEnding::LF)
+            .map_err(|e| fail(&e))?;
+        write_private(path, &pem)
+    }
+
+    /// The public half.
+    pub fn public(&self) -> P256PublicKey {
+        let mut point = [0; 65];
+        point.copy_from_slice(self.pair.public_key().as_ref());
+        P256PublicKey(point)
+    }
+
+    /// An ECDSA signature over SHA-256 of the message, in ASN.1 DER; not deterministic.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when the system gives no entropy for the nonce.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        self.pair
+            .sign(&SystemRandom::new(), message)
+            .map(|signature| signature.as_ref().to_vec())
+            .map_err(|_| bad("P-256 key", "the system gave no entropy to sign with"))
+    }
+}
+
+impl fmt::Debug for P256Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "P256Key({})", self.public().fingerprint())
+    }
+}
+
+/// A public key: an uncompressed point (SEC 1, section 2.3.3). Whether it lies on the curve is
+/// checked with each signature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct P256PublicKey([u8; 65]);
+
+impl P256PublicKey {
+    /// The key's PEM text (SubjectPublicKeyInfo, lines of 64 characters), as OpenSSL writes it.
+    pub fn to_pem(&self) -> String {
+        let text = crate::base64::encode(&[&SPKI_PREFIX[..], &self.0].concat());
+        let mut out = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+        for (i, character) in text.chars().enumerate() {
+            if i > 0 && i % 64 == 0 {
+                out.push('\n');
+            }
+            out.push(character);
+        }
+        out.push_str("\n-----END PUBLIC KEY-----\n");
+        out
+    }
+
+    /// Reads PEM text.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when it is not a P-256 public key with an uncompressed point.
+    pub fn from_pem(what: &str, pem: &str) -> Result<Self> {
+        let (label, document) = Document::from_pem(pem)
+            .map_err(|e| bad(what, &format!("not a public key in PEM: {e}")))?;
+        let point = document
+            .as_bytes()
+            .strip_prefix(&SPKI_PREFIX[..])
+            .and_then(|point| <[u8; 65]>::try_from(point).ok())
+            .filter(|point| label == "PUBLIC KEY" && point[0] == 4);
+        point.map(P256PublicKey).ok_or_else(|| {
+            bad(
+                what,
+                "not a P-256 public key (SubjectPublicKeyInfo, uncompressed point)",
+            )
+        })
+    }
+
+    /// Reads a PEM file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; as [`P256PublicKey::from_pem`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        use std::io::Read as _;
+        let path = path.as_ref();
+        let mut pem = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_PUBLIC_FILE).read_to_string(&mut pem))
+            .map_err(|e| Error::io(path, e))?;
+        P256PublicKey::from_pem(&path.display().to_string(), &pem)
+    }
+
+    /// SHA-256 of the PEM text: what a Sigstore bundle of the `model-signing` tool names a key by.
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(self.to_pem().as_bytes())
+    }
+
+    /// Checks an ASN.1 DER signature over SHA-256 of the message.
+    ///
+    /// # Errors
+    /// [`Error::Signature`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0)
+            .verify(message, signature)
+            .map_err(|_| Error::Signature {
+                what: "P-256 signature",
+                detail: format!(
+                    "does not verify under the key with fingerprint {}",
+                    self.fingerprint()
+                ),
+            })
+    }
+}
+
+impl fmt::Debug for P256PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "P256PublicKey({})", self.fingerprint())
+    }
+}
+
+fn bad(what: &str, detail: &str) -> Error {
+    Error::Key {
+        what: what.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6979, appendix A.2.5: a public key and its signature of "sample" with SHA-256.
+    #[test]
+    fn rfc_6979_signature_verifies() {
+        let point = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6\
+                     7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+        let key = P256PublicKey(crate::digest::strict_hex("point", point).unwrap());
+        let signature = hex::decode(
+            "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+             022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        )
+        .unwrap();
+        key.verify(b"sample", &signature).unwrap();
+        assert!(key.verify(b"simple", &signature).is_err());
+        let read = P256PublicKey::from_pem("t", &key.to_pem()).unwrap();
+        assert_eq!(read, key);
+        // Not on the curve: refused with the first signature.
+        let mut off = key;
+        off.0[64] ^= 1;
+        assert!(off.verify(b"sample", &signature).is_err());
+    }
+
+    #[test]
+    fn key_files_plain_and_encrypted() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = P256Key::generate().unwrap();
+        let pass = |text: &str| Passphrase::new(text.to_owned()).unwrap();
+        let (plain, sealed) = (dir.path().join("plain.pem"), dir.path().join("sealed.pem"));
+        key.save_new_with(&plain, None).unwrap();
+        key.save_new_with(&sealed, Some(&pass("correct horse")))
+            .unwrap();
+        assert!(key.save_new_with(&plain, None).is_err(), "never overwrites");
+        let read = P256Key::load_with(&plain, None).unwrap();
+        assert_eq!(read.public(), key.public());
+        let read = P256Key::load_with(&sealed, Some(&pass("correct horse"))).unwrap();
+        let signature = read.sign(b"message").unwrap();
+        key.public().verify(b"message", &signature).unwrap();
+        assert!(key.public().verify(b"massage", &signature).is_err());
+        assert!(P256Key::load_with(&sealed, Some(&pass("wrong"))).is_err());
+        let error = P256Key::load_with(&sealed, None).unwrap_err().to_string();
+        assert!(error.contains("no passphrase was given"), "{error}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&plain, std::fs::Permissions::from_mode(0o644)).unwrap();
+            let error = P256Key::load_with(&plain, None).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ed25519.pem");
+        super::super::SigningKey::from_seed([1; 32])
+            .save_new(&path)
+            .unwrap();
+        let error = P256Key::load_with(&path, None).unwrap_err().to_string();
+        assert!(error.contains("not a P-256 private key"), "{error}");
+        // RFC 8410, section 10.1: an Ed25519 public key.
+        let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+        let error = P256PublicKey::from_pem("key.pem", pem)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("key.pem: not a P-256 public key"), "{error}");
+        assert!(P256PublicKey::from_pem("key.pem", "").is_err());
+    }
+}

@@ -1,0 +1,300 @@
+//! OpenSSF Model Signing (<https://github.com/ossf/model-signing-spec>, v1.0): one signature over
+//! every file of a model or adapter folder, which its own tool verifies
+//! (`model_signing verify key FOLDER --signature FOLDER/model.sig --public_key KEY`).
+//!
+//! The file `model.sig` is a Sigstore bundle (v0.3) around a DSSE envelope whose in-toto statement
+//! lists the digest of each file. It says nothing about how the folder came to be: the log does.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::dsse::pae;
+use crate::keys::{P256Key, P256PublicKey};
+use crate::statement::{PAYLOAD_TYPE, Statement, Subject, expect};
+use crate::{Error, Result, base64, canonical};
+
+mod folder;
+
+pub use folder::{MAX_DEPTH, MAX_FILES};
+
+/// The name of the signature's file in the folder that it is about.
+pub const SIGNATURE_FILE: &str = "model.sig";
+
+/// The predicate type of a model signature.
+pub const PREDICATE_TYPE: &str = "https://model_signing/signature/v1.0";
+
+/// The media type of a Sigstore bundle.
+pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// A signature file larger than this (bytes) is refused unread: 10,000 files with long names fit.
+pub const MAX_BYTES: usize = 16 << 20;
+
+/// What git keeps beside a model, which the reference tool leaves out unless it is told otherwise.
+const GIT: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
+
+/// A Sigstore bundle (`dev.sigstore.bundle.v1.Bundle` in JSON) as it is signed with a bare key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ModelSignature {
+    media_type: String,
+    verification_material: Material,
+    dsse_envelope: Envelope,
+}
+
+/// Hints which key signed; nothing in it is signed or trusted, so what is not known is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    public_key: Hint,
+    #[serde(default)]
+    tlog_entries: Vec<serde_json::Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Hint {
+    hint: Option<String>,
+}
+
+/// As [`crate::dsse::Envelope`], with a `keyid` that may be left out, as protobuf's JSON may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Envelope {
+    payload: String,
+    payload_type: String,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signature {
+    sig: String,
+    #[serde(default)]
+    keyid: String,
+}
+
+/// The predicate. Readers of version 1.0 pass over fields that they do not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Predicate {
+    serialization: Serialization,
+    resources: Vec<Resource>,
+}
+
+/// How the folder was turned into resources.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Serialization {
+    method: String,
+    hash_type: String,
+    allow_symlinks: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ignore_paths: Vec<String>,
+}
+
+/// One signed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its path below the folder, with `/`.
+    pub name: String,
+    /// `sha256`.
+    algorithm: String,
+    /// The digest of its content.
+    pub digest: Digest,
+}
+
+/// A folder whose signature verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedFolder {
+    /// What the signer called it.
+    pub name: String,
+    /// SHA-256 over the files' digests in their order: the folder's name elsewhere.
+    pub root: Digest,
+    /// The files.
+    pub files: Vec<Resource>,
+}
+
+/// Signs every file of a folder, hidden ones too, but for `model.sig` and what git keeps.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Invalid`] for a symbolic link, a name that is not UTF-8, an empty folder
+/// or one beyond [`MAX_FILES`] or [`MAX_DEPTH`].
+pub fn sign(folder: &Path, key: &P256Key) -> Result<ModelSignature> {
+    let ignored: Vec<String> = GIT
+        .into_iter()
+        .chain([SIGNATURE_FILE])
+        .map(str::to_owned)
+        .collect();
+    let resources = folder::resources(folder, &ignored)?;
+    let subject = Subject::new(&folder::name(folder)?, root(&resources));
+    let predicate = Predicate {
+        serialization: Serialization {
+            method: "files".to_owned(),
+            hash_type: "sha256".to_owned(),
+            allow_symlinks: false,
+            ignore_paths: ignored,
+        },
+        resources,
+    };
+    let payload = canonical::to_vec(&Statement::new(vec![subject], PREDICATE_TYPE, predicate))?;
+    Ok(ModelSignature {
+        media_type: MEDIA_TYPE.to_owned(),
+        verification_material: Material {
+            public_key: Hint {
+                hint: Some(key.public().fingerprint().to_string()),
+            },
+            tlog_entries: Vec::new(),
+        },
+        dsse_envelope: Envelope {
+            payload: base64::encode(&payload),
+            payload_type: PAYLOAD_TYPE.to_owned(),
+            signatures: vec![Signature {
+                sig: base64::encode(&key.sign(&pae(PAYLOAD_TYPE, &payload))?),
+                keyid: String::new(),
+            }],
+        },
+    })
+}
+
+impl ModelSignature {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Encode`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        canonical::to_vec(self)
+    }
+
+    /// Reads a signature file; any tool may have written it.
+    ///
+    /// # Errors
+    /// [`Error::Json`]; [`Error::Invalid`] when it is too large.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() > MAX_BYTES {
+            return Err(invalid(format!("larger than {MAX_BYTES} bytes")));
+        }
+        serde_json::from_slice(bytes).map_err(|source| Error::Json {
+            what: "model signature",
+            source,
+        })
+    }
+
+    /// Verifies that the holder of `key` signed exactly the files of this folder: none changed,
+    /// none missing, none added.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] for another key or changed bytes, [`Error::Mismatch`] and
+    /// [`Error::Invalid`] for a form that is not read, [`Error::DigestMismatch`] for a changed
+    /// file; as [`sign`] for the folder.
+    pub fn verify(&self, folder: &Path, key: &P256PublicKey) -> Result<VerifiedFolder> {
+        let statement = self.open(key)?;
+        let [subject] = statement.subject.as_slice() else {
+            return Err(invalid(format!(
+                "{} subjects, a model signature has one",
+                statement.subject.len()
+            )));
+        };
+        let Predicate {
+            serialization,
+            resources,
+        } = statement.predicate;
+        // The one form that is written here, and the reference tool's default.
+        expect("serialization method", "files", &serialization.method)?;
+        expect(
+            "serialization hash_type",
+            "sha256",
+            &serialization.hash_type,
+        )?;
+        for resource in &resources {
+            expect("resource algorithm", "sha256", &resource.algorithm)?;
+        }
+        let signed = root(&resources);
+        if signed != subject.digest.sha256 {
+            return Err(Error::DigestMismatch {
+                what: "the signed list of files".into(),
+                expected: subject.digest.sha256,
+                got: signed,
+            });
+        }
+        let mut ignored = serialization.ignore_paths;
+        ignored.push(SIGNATURE_FILE.to_owned());
+        compare(&resources, &folder::resources(folder, &ignored)?)?;
+        Ok(VerifiedFolder {
+            name: subject.name.clone(),
+            root: signed,
+            files: resources,
+        })
+    }
+
+    /// The statement, when this key signed it.
+    fn open(&self, key: &P256PublicKey) -> Result<Statement<Predicate>> {
+        expect("bundle mediaType", MEDIA_TYPE, &self.media_type)?;
+        let envelope = &self.dsse_envelope;
+        expect("DSSE payload type", PAYLOAD_TYPE, &envelope.payload_type)?;
+        // The reference tool reads the first signature alone: two tools must not differ here.
+        let [signature] = envelope.signatures.as_slice() else {
+            return Err(invalid(format!(
+                "{} signatures in the envelope, a bundle has one",
+                envelope.signatures.len()
+            )));
+        };
+        let payload = base64::decode("DSSE payload", &envelope.payload)?;
+        let bytes = base64::decode("DSSE signature", &signature.sig)?;
+        key.verify(&pae(PAYLOAD_TYPE, &payload), &bytes)?;
+        let statement: Statement<Predicate> =
+            serde_json::from_slice(&payload).map_err(|source| Error::Json {
+                what: "model signature's statement",
+                source,
+            })?;
+        let type_ = &statement.statement_type;
+        expect("statement _type", crate::statement::STATEMENT_TYPE, type_)?;
+        let type_ = &statement.predicate_type;
+        expect("statement predicateType", PREDICATE_TYPE, type_)?;
+        Ok(statement)
+    }
+}
+
+/// SHA-256 over the digests, in the order of the list.
+fn root(resources: &[Resource]) -> Digest {
+    let parts: Vec<&[u8]> = resources.iter().map(|r| &r.digest.0[..]).collect();
+    Digest::of_parts(&parts)
+}
+
+/// Both ways, by name: a name that is signed twice is refused.
+fn compare(signed: &[Resource], found: &[Resource]) -> Result<()> {
+    let mut left = std::collections::BTreeMap::new();
+    for resource in signed {
+        if left
+            .insert(resource.name.as_str(), resource.digest)
+            .is_some()
+        {
+            return Err(invalid(format!("{:?} is signed twice", resource.name)));
+        }
+    }
+    for resource in found {
+        match left.remove(resource.name.as_str()) {
+            None => return Err(invalid(format!("{:?} is not signed", resource.name))),
+            Some(expected) if expected != resource.digest => {
+                return Err(Error::DigestMismatch {
+                    what: resource.name.clone(),
+                    expected,
+                    got: resource.digest,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    match left.keys().next() {
+        Some(name) => Err(invalid(format!("{name:?} is signed and not there"))),
+        None => Ok(()),
+    }
+}
+
+fn invalid(detail: String) -> Error {
+    Error::Invalid {
+        what: "signed model folder",
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;

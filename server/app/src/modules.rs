@@ -1,0 +1,192 @@
+//! A module where a command asks for one: a file with its signature beside it, or `oci:…`, a place in
+//! an OCI image layout on disk.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::embedded::Embedded;
+use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::module::{self, VerifiedModule};
+use fedseal_client_sdk::oci::{self, Reference};
+use fedseal_federation::rundir::{self, write_atomically};
+
+use crate::failure::{Failure, Outcome};
+
+/// What was given on the command line.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A component's file.
+    File(PathBuf),
+    /// A reference as it was written; read when it is used, so that the error is a command's own.
+    Layout(String),
+}
+
+impl FromStr for Place {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(match Reference::is_one(word) {
+            true => Place::Layout(word.to_owned()),
+            false => Place::File(word.into()),
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) => path.display().fmt(f),
+            Place::Layout(word) => f.write_str(word),
+        }
+    }
+}
+
+/// A module's bytes, and what is said about them; nothing is verified yet.
+pub struct Found {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// The detached signatures.
+    pub envelopes: Vec<Envelope>,
+}
+
+/// Who vouches for a module.
+pub enum Signer {
+    /// Whoever signed a detached statement.
+    Detached {
+        /// The statement's envelope.
+        envelope: Envelope,
+        /// What it says.
+        verified: VerifiedModule,
+    },
+    /// Whoever embedded a signature (wasmsign2); there is no detached one.
+    Embedded(PublicKey),
+}
+
+impl Place {
+    /// Reads the module and its signatures.
+    ///
+    /// # Errors
+    /// A missing file, a reference that names nothing, a blob that is not what its name says.
+    pub fn read(&self) -> Outcome<Found> {
+        match self {
+            Place::File(path) => {
+                let signature = module::envelope_path(path);
+                let envelopes = match signature.exists() {
+                    true => vec![envelope(&signature)?],
+                    false => Vec::new(),
+                };
+                let bytes = read(path)?;
+                Ok(Found { bytes, envelopes })
+            }
+            Place::Layout(word) => {
+                let reference = Reference::parse(word).map_err(Failure::usage)?;
+                let pulled = oci::pull(&reference)?;
+                Ok(Found {
+                    bytes: pulled.module,
+                    envelopes: pulled.envelopes,
+                })
+            }
+        }
+    }
+
+    /// The name that a module has where none is given: that of its file or of its layout's folder.
+    pub fn name(&self) -> String {
+        let stem = |path: &Path| {
+            path.file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+        };
+        match self {
+            Place::File(path) => stem(path),
+            Place::Layout(word) => Reference::parse(word)
+                .map_or_else(|_| String::new(), |reference| stem(&reference.folder)),
+        }
+    }
+
+    /// Puts a signature where [`Place::read`] finds it, and says where.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub fn attach(&self, envelope: &Envelope) -> Outcome<String> {
+        match self {
+            Place::File(path) => {
+                let path = module::envelope_path(path);
+                write_atomically(&path, &envelope.to_bytes())?;
+                Ok(path.display().to_string())
+            }
+            Place::Layout(word) => {
+                let reference = Reference::parse(word).map_err(Failure::usage)?;
+                oci::attach(&reference, envelope)?;
+                Ok(word.clone())
+            }
+        }
+    }
+}
+
+impl Found {
+    /// The embedded signatures, where there are some.
+    ///
+    /// # Errors
+    /// A section that is broken.
+    pub fn embedded(&self) -> Outcome<Option<Embedded>> {
+        Ok(Embedded::read(&self.bytes)?)
+    }
+
+    /// Who of the keys that are trusted now vouches for the module. A detached statement comes
+    /// first; where there is none, an embedded signature counts.
+    ///
+    /// # Errors
+    /// No signature, or none by a trusted key.
+    pub fn signer(&self, place: &Place, store: &TrustStore) -> Outcome<Signer> {
+        let now = rundir::now();
+        let trusted = store.keys_at(&Moment {
+            time: &now,
+            entry: None,
+        });
+        let mut problem = None;
+        for envelope in &self.envelopes {
+            match module::verify(&self.bytes, envelope, &trusted) {
+                Ok(verified) => {
+                    return Ok(Signer::Detached {
+                        envelope: envelope.clone(),
+                        verified,
+                    });
+                }
+                Err(error) => problem = problem.or(Some(error)),
+            }
+        }
+        if let Some(error) = problem {
+            return Err(Failure::new(format!("{place}: {error}")));
+        }
+        match self.embedded()? {
+            Some(embedded) => embedded
+                .verify(&trusted)
+                .map(Signer::Embedded)
+                .map_err(|error| Failure::new(format!("{place}: {error}"))),
+            None => Err(Failure::new(format!("{place}: not signed"))
+                .hint(format!("Sign it: fedseal policy sign {place}"))),
+        }
+    }
+}
+
+/// A detached signature's file.
+///
+/// # Errors
+/// What cannot be read, or is no envelope.
+pub fn envelope(path: &Path) -> Outcome<Envelope> {
+    Envelope::from_json(&read(path)?)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// A file's bytes.
+///
+/// # Errors
+/// What cannot be read; that there is none is the caller's mistake.
+pub fn read(path: &Path) -> Outcome<Vec<u8>> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
+        _ => Failure::io(path, &error),
+    })
+}

@@ -1,0 +1,62 @@
+//! The adapter that a run ends with, taken from its log.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::tlog::Checkpoint;
+use fedseal_ledger::{Blobs, LogReader};
+use fedseal_tuning::Adapter;
+
+use crate::error::{Error, Result};
+use crate::rundir::RunDir;
+use crate::runner::read_adapter;
+
+/// An arm's last adapter and the log entry that names it.
+#[derive(Debug, Clone)]
+pub struct FinalAdapter {
+    /// The adapter.
+    pub adapter: Adapter,
+    /// Its digest.
+    pub digest: Digest,
+    /// The entry: the arm's last aggregation, or its defence.
+    pub entry: u64,
+    /// The log's checkpoint, under the node's key.
+    pub checkpoint: Checkpoint,
+    /// The node.
+    pub node: PublicKey,
+}
+
+/// The last adapter of an arm, also of a run that goes on.
+///
+/// # Errors
+/// [`Error::Unknown`] with the arms that have one; [`Error::RunDir`] when no run is there;
+/// [`Error::Ledger`] and [`Error::Tampered`] for a damaged log or blob.
+pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
+    let dir = RunDir::new(dir.as_ref());
+    let plan = dir.read_plan()?;
+    let log = LogReader::open(dir.log(), &plan.node)?;
+    let (mut found, mut arms) = (None, BTreeSet::new());
+    for (entry, bytes) in (0u64..).zip(log.entries()?) {
+        let (name, adapter) = match Record::from_bytes(&bytes)? {
+            Record::Aggregated { arm, global, .. } => (arm, global),
+            Record::Defended { arm, adapter, .. } => (arm, adapter),
+            _ => continue,
+        };
+        if name == arm {
+            found = Some((entry, adapter));
+        }
+        arms.insert(name);
+    }
+    let (entry, digest) =
+        found.ok_or_else(|| Error::unknown("arm with an adapter", arm, arms.iter()))?;
+    Ok(FinalAdapter {
+        adapter: read_adapter(&Blobs::open(dir.blobs())?, &digest)?,
+        digest,
+        entry,
+        checkpoint: log.checkpoint().clone(),
+        node: plan.node,
+    })
+}
