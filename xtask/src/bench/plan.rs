@@ -171,9 +171,9 @@ pub fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
             format!("against {}", workers[best].name()),
         ));
     }
-    // The machine's own peak in f32 and in bf16: the better of both sides' large products, all
+    // The machine's own peak in f32 and in 16 bits: the better of both sides' large products, all
     // cores.
-    for (ours, peer, dtype, speed) in [(0, 2, "f32", exact), (1, 3, "bf16", fast)] {
+    for (ours, peer, dtype, speed) in [(0, 2, "f32", exact), (1, 3, "16bit", fast)] {
         let mut peak = 0.0f64;
         for index in [ours, peer] {
             workers[index].set_threads(setting.cores)?;

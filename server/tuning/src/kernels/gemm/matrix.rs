@@ -16,7 +16,7 @@ use crate::kernels::{
 pub enum Matrix {
     /// Exact.
     F32(Packed),
-    /// Fast: bf16.
+    /// Fast: 16 bits.
     Pairs(PackedPairs),
     /// Exact, in as few bits as its file has.
     Compact(Compact),

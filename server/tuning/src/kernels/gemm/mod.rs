@@ -8,7 +8,7 @@
 //! columns. A frozen matrix is stored as such panels ([`Packed`]); any other row-major
 //! matrix is read in place, a row's 32 values at a time.
 //!
-//! In the numeric mode `fast` frozen matrices hold bf16 ([`pairs`]): the same blocking over
+//! In the numeric mode `fast` frozen matrices hold 16 bits ([`pairs`]): the same blocking over
 //! words of two values, with sums in f32. A frozen matrix in either mode is a [`Matrix`].
 
 #[cfg(target_arch = "x86_64")]
