@@ -13,11 +13,15 @@ use crate::{Error, Result};
 
 #[cfg(not(target_family = "wasm"))]
 mod files;
+#[cfg(not(target_family = "wasm"))]
+mod mac;
 mod statements;
 mod trust;
 
 #[cfg(not(target_family = "wasm"))]
 pub use files::Passphrase;
+#[cfg(not(target_family = "wasm"))]
+pub use mac::MacKey;
 pub use statements::{
     REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, revoke, rotate, verify_revocation,
     verify_rotation,
