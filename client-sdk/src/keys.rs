@@ -14,12 +14,16 @@ use crate::{Error, Result};
 #[cfg(not(target_family = "wasm"))]
 mod files;
 #[cfg(not(target_family = "wasm"))]
+mod mac;
+#[cfg(not(target_family = "wasm"))]
 mod p256;
 mod statements;
 mod trust;
 
 #[cfg(not(target_family = "wasm"))]
 pub use files::Passphrase;
+#[cfg(not(target_family = "wasm"))]
+pub use mac::MacKey;
 #[cfg(not(target_family = "wasm"))]
 pub use p256::{P256Key, P256PublicKey};
 pub use statements::{

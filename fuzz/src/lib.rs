@@ -61,8 +61,11 @@ pub fn data_file(bytes: &[u8]) {
     }
 }
 
+#[cfg(feature = "sandbox")]
+pub mod guests;
+
 /// The smallest checkpoint that has every part, for targets that replace one of them.
-#[cfg(feature = "tuning")]
+#[cfg(any(feature = "tuning", feature = "sandbox"))]
 pub mod checkpoint {
     /// `config.json`
     pub const CONFIG: &[u8] = include_bytes!("../seeds/config/llama.json");

@@ -1,10 +1,12 @@
 //! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp.
+//! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //!
-//! Every side is a process that holds its model and waits; they are asked in turn, so that what
+//! In the first every side is a process that holds its model and waits; they are asked in turn, so that what
 //! slows the machine slows all of them alike. Each gets its best number of threads, found by one
 //! trial, and the peer its best dtype. What is compared are medians.
 
 mod plan;
+mod sandbox;
 mod worker;
 
 use std::path::PathBuf;
@@ -21,13 +23,16 @@ struct Options {
     generate: bool,
 }
 
-/// `cargo xtask bench tuning [--rounds N] [train|generate]`.
+/// `cargo xtask bench tuning [--rounds N] [train|generate]`,
+/// `cargo xtask bench sandbox [--rounds N] [--entries N] [PART...]`.
 pub fn bench(arguments: &[String]) -> Outcome {
-    let Some(("tuning", rest)) = arguments
+    let rest = match arguments
         .split_first()
         .map(|(first, rest)| (first.as_str(), rest))
-    else {
-        return fail("bench what? known: tuning");
+    {
+        Some(("tuning", rest)) => rest,
+        Some(("sandbox", rest)) => return sandbox::bench(rest),
+        _ => return fail("bench what? known: tuning, sandbox"),
     };
     let mut options = Options {
         rounds: 5,
@@ -100,14 +105,14 @@ fn tuning(options: &Options) -> Outcome {
         eprintln!("    fewer than 5 rounds: target/figures is left as it is");
         return Ok(());
     }
-    write(&figures)
+    write("tuning", &figures)
 }
 
 /// One measured number.
 pub struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     /// Whom it is compared with, and how often it is better.
     peer: Option<String>,
     ratio: Option<f64>,
@@ -123,8 +128,8 @@ impl std::fmt::Display for Figure {
     }
 }
 
-/// Replaces the figures of these names in `target/figures/bench-tuning.json`.
-fn write(figures: &[Figure]) -> Outcome {
+/// Replaces the figures of these names in `target/figures/bench-BENCH.json`.
+fn write(bench: &str, figures: &[Figure]) -> Outcome {
     let commit = demo::commit();
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let figures: Vec<Map<String, Value>> = figures
@@ -133,12 +138,13 @@ fn write(figures: &[Figure]) -> Outcome {
             let value = json!({
                 "name": figure.name, "value": rounded(figure.value), "unit": figure.unit,
                 "peer": figure.peer, "ratio": figure.ratio.map(rounded), "commit": commit,
-                "machine": readme::machine(), "command": "cargo xtask bench tuning",
+                "machine": readme::machine(),
+                "command": format!("cargo xtask bench {bench}"),
             });
             value.as_object().cloned()
         })
         .collect();
-    readme::replace("bench-tuning", figures)
+    readme::replace(&format!("bench-{bench}"), figures)
 }
 
 fn example() -> Outcome<PathBuf> {

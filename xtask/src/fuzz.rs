@@ -14,7 +14,7 @@ use crate::process::{exists, output, root, run, say};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
-/// A reader of bytes from outside.
+/// A reader of bytes from outside, or the host of modules from outside.
 struct Target {
     /// Name of the binary in `fuzz/Cargo.toml`, and of its folder below `fuzz/seeds`.
     name: &'static str,
@@ -26,7 +26,7 @@ struct Target {
 
 const DATA: &str = "server/tuning/tests/data";
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     Target {
         name: "safetensors",
         feature: "tuning",
@@ -56,6 +56,11 @@ const TARGETS: [Target; 6] = [
         name: "data_parquet",
         feature: "tuning",
         more: Some((DATA, &["parquet"])),
+    },
+    Target {
+        name: "sandbox",
+        feature: "sandbox",
+        more: None,
     },
 ];
 

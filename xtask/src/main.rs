@@ -6,8 +6,8 @@
 //! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
-//! - [`bench`]: the engine beside what people would use instead. [`python`]: their interpreter, and the
-//!   one of the outside checkers.
+//! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
+//!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`.
 //!
@@ -52,6 +52,9 @@ cargo xtask COMMAND
                     the engine beside torch + peft, transformers and llama.cpp, in turn;
                     FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
                     them below target
+  bench sandbox [--rounds N] [--entries N] [sandbox|sha256|clients|round|log]
+                    guests a second, host calls, whole client runs, the log; fewer than 5 rounds
+                    or 10,000,000 entries change no figure
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

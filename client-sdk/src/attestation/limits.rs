@@ -47,6 +47,9 @@ pub struct Limits {
     pub generated_tokens: u64,
     /// One log line, bytes. Default 4,096.
     pub log_record_bytes: u64,
+    /// Log lines within any second of the machine's clock, bytes. Default 128 KiB: twice that is
+    /// all of it.
+    pub log_second_bytes: u64,
     /// All log lines together, bytes. Default 256 KiB.
     pub log_total_bytes: u64,
 }
@@ -72,6 +75,7 @@ impl Default for Limits {
             train_tokens: 50_000_000,
             generated_tokens: 1_000_000,
             log_record_bytes: 4_096,
+            log_second_bytes: 128 << 10,
             log_total_bytes: 256 << 10,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
-use fedseal_sandbox::{Engine, Limits, TuningEngine};
+use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
     Adapter, AdapterConfig, DeviceKind, Example, GenerateConfig, Model, ModelOptions, Numerics,
     Score, Template, TrainConfig,
@@ -25,9 +25,16 @@ pub trait Lab: Send + Sync {
     fn engine(&self) -> &dyn Engine;
     /// Digest of the base.
     fn base(&self) -> Digest;
-    /// What executes the run's modules: the sandbox, with each module verified and compiled.
-    fn executor(&self, plan: &Plan, blobs: &Blobs, limits: Limits) -> Result<Box<dyn Executor>> {
-        Ok(Box::new(Modules::load(plan, blobs, limits)?))
+    /// What executes the run's modules: the sandbox, with each module verified and compiled, or
+    /// taken from the cache.
+    fn executor(
+        &self,
+        plan: &Plan,
+        blobs: &Blobs,
+        limits: Limits,
+        cache: Option<CompiledCache>,
+    ) -> Result<Box<dyn Executor>> {
+        Ok(Box::new(Modules::load(plan, blobs, limits, cache)?))
     }
     /// What every adapter's bits depend on.
     fn fingerprint(&self) -> String;

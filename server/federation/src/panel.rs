@@ -250,6 +250,7 @@ impl Panel<'_> {
             shard_digest: expected.shard,
             attachment: Arc::new(attachment),
             global: self.global.clone(),
+            global_digest: expected.global,
             base: expected.base,
             training: TrainDefaults {
                 steps: experiment.training.local_steps,

@@ -142,7 +142,7 @@ pub fn replay_in(
             .apply(&Record::from_bytes(&log.entry(index)?)?, plan.initial)
             .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
     }
-    let executor = lab.executor(&plan, &blobs, experiment.limits)?;
+    let executor = lab.executor(&plan, &blobs, experiment.limits, None)?;
     let executor = crate::site::guard::guard(executor, &experiment, &plan);
     let replayer = Replayer {
         plan: &plan,
@@ -231,7 +231,7 @@ impl Replayer<'_> {
             assignment,
             shard,
             attachment,
-            global,
+            (global, attested.global),
         );
         let outcome = self
             .executor

@@ -1,5 +1,6 @@
 //! Byte strings under their SHA-256: `<dir>/<first two hex digits>/<64 hex digits>`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,23 +52,49 @@ impl Blobs {
     /// # Errors
     /// [`Error::Io`].
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
-        let digest = Digest::of(bytes);
-        let path = self.path(&digest);
-        match files::read(&path) {
-            Ok(found) if found == bytes => {
+        let digests = self.put_many([bytes])?;
+        Ok(digests
+            .first()
+            .copied()
+            .unwrap_or_else(|| Digest::of(bytes)))
+    }
+
+    /// As [`Blobs::put`] for several, in little more time than for one; returns their digests in
+    /// order. A crash in between leaves some of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put_many<'a>(&self, all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
+        let mut digests = Vec::new();
+        let mut missing = BTreeMap::new();
+        let mut found = BTreeSet::new();
+        for bytes in all {
+            let digest = Digest::of(bytes);
+            digests.push(digest);
+            let path = self.path(&digest);
+            if missing.contains_key(&path) {
+                continue;
+            }
+            match files::read(&path) {
                 // Whoever wrote it may have died before its name, or that of the directory which
                 // it made for it, was durable.
-                for dir in path.ancestors().skip(1).take(2) {
-                    self.disk.sync_dir(dir)?;
+                Ok(stored) if stored == bytes => {
+                    let dirs = path.ancestors().skip(1).take(2);
+                    found.extend(dirs.map(Path::to_owned));
                 }
-                return Ok(digest);
+                Ok(_) => {
+                    missing.insert(path, bytes);
+                }
+                Err(e) if e.is_not_found() => {
+                    missing.insert(path, bytes);
+                }
+                Err(e) => return Err(e),
             }
-            Ok(_) => {}
-            Err(e) if e.is_not_found() => {}
-            Err(e) => return Err(e),
         }
-        self.disk.write(&path, bytes)?;
-        Ok(digest)
+        self.disk.sync_dirs(&found)?;
+        let files = missing.iter().map(|(path, bytes)| (path.as_path(), *bytes));
+        self.disk.write_many(files)?;
+        Ok(digests)
     }
 
     /// Reads a blob and hashes it again.
@@ -162,6 +189,22 @@ mod tests {
         let absent = Digest::of(b"absent");
         assert!(!blobs.contains(&absent));
         assert!(matches!(blobs.get(&absent), Err(Error::NoBlob { .. })));
+    }
+
+    #[test]
+    fn many_at_once_are_each_stored_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let old = blobs.put(b"old").unwrap();
+        let texts = [b"one".as_slice(), b"old", b"two", b"one", b""];
+        let digests = blobs.put_many(texts).unwrap();
+        assert_eq!(digests, texts.map(Digest::of));
+        assert_eq!(digests[1], old);
+        for (digest, text) in digests.iter().zip(texts) {
+            assert_eq!(blobs.get(digest).unwrap(), text);
+        }
+        assert_eq!(blobs.verify_all().unwrap().0, 4);
+        assert!(blobs.put_many([]).unwrap().is_empty());
     }
 
     #[test]

@@ -7,12 +7,12 @@
 //! every object. Whatever a guest does, an execution ends within the limits, with a
 //! [`Submission`] or a [`Reason`], and the next one finds nothing of it.
 //!
-//! This room knows nothing of rounds that follow one another, of admission, signatures or files;
-//! the caller verifies signatures before it compiles, and signs and stores what comes out.
+//! This room knows nothing of rounds that follow one another, of admission or signatures, and of no
+//! files but the cache of what it compiled; the caller verifies signatures before it compiles, and signs and stores what comes out.
 //!
 //! In reading order:
 //! - [`component`]: makes components, and looks into them before they are compiled.
-//! - [`Sandbox`], [`Policy`]: compile and run.
+//! - [`Sandbox`], [`Policy`]: compile and run. [`CompiledCache`]: what was compiled before.
 //! - [`RunInput`], [`RunOutcome`]: what goes in, what comes out.
 //! - [`Engine`], [`TuningEngine`]: training and generation behind the host calls.
 //! - [`Reason`]: the stable ids of failures.
@@ -27,6 +27,7 @@
 //! ```
 
 mod bindings;
+mod cache;
 pub mod component;
 mod engine;
 mod error;
@@ -36,6 +37,7 @@ mod run;
 mod runtime;
 mod sandbox;
 
+pub use cache::{CACHE_BYTES, CompiledCache};
 pub use engine::{Engine, EngineError, GenerateOptions, TrainOptions, TuningEngine};
 pub use error::SandboxError;
 pub use fedseal_client_sdk::attestation::Limits;

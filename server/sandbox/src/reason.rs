@@ -52,6 +52,8 @@ pub enum Reason {
     GeneratedTokens,
     /// More than `log_total_bytes`.
     LogLimit,
+    /// More than `log_second_bytes` within a second.
+    LogRate,
     /// The guest trapped: `unreachable` (a Rust panic), memory out of bounds, division by zero.
     Trap,
     /// A value of the update is not finite.
@@ -94,6 +96,7 @@ impl Reason {
             Self::TrainTokens => "train-tokens",
             Self::GeneratedTokens => "generated-tokens",
             Self::LogLimit => "log-limit",
+            Self::LogRate => "log-rate",
             Self::Trap => "trap",
             Self::NotFinite => "not-finite",
             Self::DoubleSubmit => "double-submit",
@@ -110,7 +113,12 @@ impl Reason {
     pub fn is_deterministic(self) -> bool {
         !matches!(
             self,
-            Self::CompileTime | Self::GuestTime | Self::WallTime | Self::Engine | Self::Host
+            Self::CompileTime
+                | Self::GuestTime
+                | Self::WallTime
+                | Self::LogRate
+                | Self::Engine
+                | Self::Host
         )
     }
 }

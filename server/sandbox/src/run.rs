@@ -41,6 +41,8 @@ pub struct RunInput {
     pub attachment: Arc<Vec<Example>>,
     /// The global adapter at the round's start.
     pub global: Arc<Adapter>,
+    /// Its digest ([`Adapter::digest`]). The caller has it already, and it is long to compute.
+    pub global_digest: Digest,
     /// Digest of the base model.
     pub base: Digest,
     /// The round's training options.

@@ -13,6 +13,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings;
+use crate::cache::CompiledCache;
 use crate::component::inspect;
 use crate::engine::Engine;
 use crate::error::SandboxError;
@@ -36,6 +37,7 @@ pub struct Sandbox {
     linker: Linker<HostState>,
     slots: Slots,
     abandoned: Arc<AtomicUsize>,
+    cache: Option<CompiledCache>,
     _ticker: Ticker,
 }
 
@@ -81,8 +83,18 @@ impl Sandbox {
             linker,
             slots: Slots::new(MAX_RUNS),
             abandoned: Arc::default(),
+            cache: None,
             _ticker: ticker,
         })
+    }
+
+    /// The same with a cache on disk: what is compiled is kept there, and not compiled again.
+    #[must_use]
+    pub fn with_cache(self, cache: CompiledCache) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self
+        }
     }
 
     /// The limits of every execution here.
@@ -100,7 +112,7 @@ impl Sandbox {
     pub fn compile(&self, bytes: &[u8]) -> Result<Policy, SandboxError> {
         inspect(bytes, &self.limits)?;
         let digest = Digest::of(bytes);
-        let component = self.compile_in_time(bytes.to_vec())?;
+        let component = self.compiled(&digest, bytes)?;
         let world = |reason| {
             move |error: wasmtime::Error| SandboxError::BadWorld {
                 reason,
@@ -113,6 +125,19 @@ impl Sandbox {
             .map_err(world(Reason::BadImport))?;
         let pre = bindings::PolicyPre::new(pre).map_err(world(Reason::BadExport))?;
         Ok(Policy { pre, digest })
+    }
+
+    /// From the cache, or compiled now and kept there.
+    fn compiled(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, SandboxError> {
+        let Some(cache) = &self.cache else {
+            return self.compile_in_time(bytes.to_vec());
+        };
+        if let Some(component) = cache.load(digest, &self.engine) {
+            return Ok(component);
+        }
+        let component = self.compile_in_time(bytes.to_vec())?;
+        cache.store(digest, &self.engine, &component);
+        Ok(component)
     }
 
     fn compile_in_time(&self, bytes: Vec<u8>) -> Result<Component, SandboxError> {

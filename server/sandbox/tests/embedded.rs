@@ -18,8 +18,10 @@ fn every_policy_trains_the_embedded_model() {
         rank: 4,
         ..AdapterConfig::default()
     };
+    let global = Adapter::init(&config, model.config(), 1).unwrap();
     let input = RunInput {
-        global: Arc::new(Adapter::init(&config, model.config(), 1).unwrap()),
+        global_digest: Digest(global.digest()),
+        global: Arc::new(global),
         base: Digest(model.digest()),
         ..input()
     };
@@ -59,8 +61,10 @@ fn malicious_gen_on_smollm2() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
     let model = Arc::new(Model::load(&path, &ModelOptions::default()).unwrap());
+    let global = Adapter::init(&AdapterConfig::default(), model.config(), 1).unwrap();
     let input = RunInput {
-        global: Arc::new(Adapter::init(&AdapterConfig::default(), model.config(), 1).unwrap()),
+        global_digest: Digest(global.digest()),
+        global: Arc::new(global),
         base: Digest(model.digest()),
         ..input()
     };

@@ -90,7 +90,7 @@ fn figure(name: String, value: f64, unit: &'static str) -> Figure {
     Figure {
         name,
         value,
-        unit,
+        unit: unit.to_owned(),
         peer: None,
         ratio: None,
     }
@@ -100,7 +100,7 @@ fn ratio(name: String, value: f64, peer: String) -> Figure {
     Figure {
         name,
         value,
-        unit: "times",
+        unit: "times".to_owned(),
         peer: Some(peer),
         ratio: Some(value),
     }

@@ -42,6 +42,10 @@ pub struct Run {
     /// Folder of signed modules.
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
+    /// Bytes of compiled modules kept beside the keys, in `compiled`; the oldest go first, 0 keeps
+    /// none.
+    #[arg(long, value_name = "N", default_value_t = fedseal_sandbox::CACHE_BYTES)]
+    compiled_bytes: u64,
     /// Folder of fetched models and prompts.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -136,6 +140,8 @@ impl Run {
     ) -> Outcome<Report> {
         let models = self.models.clone().unwrap_or_else(|| places.models());
         let options = Options {
+            compiled: Some(places::home()?.join("compiled")),
+            compiled_bytes: self.compiled_bytes,
             keys: places::home()?,
             passphrase: keys::passphrase()?,
             modules: self.modules.clone().unwrap_or_else(|| places.policies()),

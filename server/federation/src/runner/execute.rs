@@ -14,8 +14,8 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
-    Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome, Sandbox, TrainDefaults,
-    TrainOptions,
+    CompiledCache, Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome, Sandbox,
+    TrainDefaults, TrainOptions,
 };
 use fedseal_tuning::{Adapter, Example};
 
@@ -40,8 +40,16 @@ pub struct Modules {
 
 impl Modules {
     /// Verifies and compiles every module of the plan.
-    pub fn load(plan: &Plan, blobs: &Blobs, limits: Limits) -> Result<Self> {
-        let sandbox = Sandbox::new(limits).map_err(sandbox_error)?;
+    pub fn load(
+        plan: &Plan,
+        blobs: &Blobs,
+        limits: Limits,
+        cache: Option<CompiledCache>,
+    ) -> Result<Self> {
+        let mut sandbox = Sandbox::new(limits).map_err(sandbox_error)?;
+        if let Some(cache) = cache {
+            sandbox = sandbox.with_cache(cache);
+        }
         let mut policies = BTreeMap::new();
         for planned in &plan.modules {
             let bytes = blobs.get(&planned.digest)?;
@@ -105,7 +113,7 @@ pub fn input(
     assignment: &Assignment,
     shard: Arc<Vec<Example>>,
     attachment: Arc<Vec<Example>>,
-    global: Arc<Adapter>,
+    (global, global_digest): (Arc<Adapter>, Digest),
 ) -> RunInput {
     RunInput {
         client: client.clone(),
@@ -116,6 +124,7 @@ pub fn input(
         shard_digest: assignment.shard,
         attachment,
         global,
+        global_digest,
         base: plan.base,
         training: TrainDefaults {
             steps: experiment.training.local_steps,

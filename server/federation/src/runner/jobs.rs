@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
@@ -12,6 +11,7 @@ use fedseal_client_sdk::record::Record;
 use fedseal_sandbox::{RunInput, RunOutcome};
 use fedseal_tuning::Adapter;
 
+use super::evidence::{self, Attester, Evidence, Execution};
 use super::execute::{Stoppable, data_score};
 use super::measure::{Measured, measure};
 use super::pool::run_jobs;
@@ -65,12 +65,7 @@ pub(super) struct MeasureJob {
 
 /// What came of a job.
 enum Done {
-    Update {
-        job: Box<UpdateJob>,
-        outcome: Box<RunOutcome>,
-        score: Option<f64>,
-        seconds: f64,
-    },
+    Update(Box<Evidence>),
     Replay {
         attestation: Digest,
         outcome: Box<RunOutcome>,
@@ -96,16 +91,22 @@ impl Run {
     pub(super) fn execute_jobs(&mut self, jobs: Vec<Job>, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
         let workers = self.workers;
+        let attester = Attester {
+            key: self.node.clone(),
+            base: shared.plan.base,
+            engine: shared.plan.engine.clone(),
+            limits: shared.experiment.limits,
+        };
         // Both closures below are called on this thread alone and never at once.
         let watch = std::cell::RefCell::new(watch);
         run_jobs(
             workers,
             jobs,
             &shared.cancel,
-            |job| work(&shared, job),
-            |done| {
+            |job| work(&shared, &attester, job),
+            |batch| {
                 let mut watch = watch.borrow_mut();
-                self.take_in(done?, &mut **watch)
+                self.take_in_batch(batch, &mut **watch)
             },
             || {
                 let mut watch = watch.borrow_mut();
@@ -114,14 +115,25 @@ impl Run {
         )
     }
 
+    /// Takes in what came together; updates that follow one another share their writes.
+    fn take_in_batch(&mut self, batch: Vec<Result<Done>>, watch: Watch<'_>) -> Result<()> {
+        let mut updates = Vec::new();
+        for done in batch {
+            match done {
+                Ok(Done::Update(evidence)) => updates.push(*evidence),
+                other => {
+                    // What was executed before a failure counts.
+                    self.take_in_updates(std::mem::take(&mut updates), watch)?;
+                    self.take_in(other?, watch)?;
+                }
+            }
+        }
+        self.take_in_updates(updates, watch)
+    }
+
     fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
         match done {
-            Done::Update {
-                job,
-                outcome,
-                score,
-                seconds,
-            } => self.take_in_update(*job, *outcome, score, seconds, watch),
+            Done::Update(evidence) => self.take_in_updates(vec![*evidence], watch),
             Done::Probe {
                 digest,
                 round,
@@ -167,103 +179,45 @@ impl Run {
         }
     }
 
-    /// Attests, signs, stores and logs an execution.
-    fn take_in_update(
-        &mut self,
-        job: UpdateJob,
-        outcome: RunOutcome,
-        score: Option<f64>,
-        seconds: f64,
-        watch: Watch<'_>,
-    ) -> Result<()> {
-        let shared = self.shared.clone();
-        let transcript_blob = self.blobs.put(&outcome.transcript.to_bytes())?;
-        for (digest, examples) in &outcome.datasets {
-            let stored = self.blobs.put(&canonical::to_vec(examples)?)?;
-            if stored != *digest {
-                return Err(Error::mismatch(
-                    "a dataset of the sandbox",
-                    "has another digest than it says",
-                    digest,
-                    &stored,
-                ));
-            }
+    /// Stores and logs executions: their blobs are durable before the records that name them.
+    fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
         }
-        let (update, examples, failure) = match outcome.submission {
-            Ok(submission) => {
-                let digest = self.blobs.put(&submission.adapter.to_bytes())?;
-                if digest != submission.digest {
-                    return Err(Error::mismatch(
-                        "an adapter of the sandbox",
-                        "has another digest than it says",
-                        &submission.digest,
-                        &digest,
-                    ));
-                }
-                self.remember_adapter(digest, submission.adapter);
-                (Some(digest), submission.examples, None)
-            }
-            Err(failure) => (None, 0, Some(failure)),
-        };
-        let predicate = UpdatePredicate {
-            client: job.client.clone(),
-            round: job.round,
-            seed: job.seed,
-            module: job.module,
-            module_signer: shared.plan.signer(&job.module)?,
-            node: shared.plan.node,
-            base: shared.plan.base,
-            global: job.global,
-            update,
-            examples,
-            data: outcome.data,
-            data_score: score,
-            lineage: outcome.lineage,
-            transcript: TranscriptRef {
-                root: outcome.transcript.root(),
-                entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
-                blob: transcript_blob,
-            },
-            limits: shared.experiment.limits,
-            used: outcome.used,
-            failure,
-            engine: shared.plan.engine.clone(),
-            seconds,
-        };
-        let envelope = attestation::sign(&predicate, &self.node)?;
-        let attestation = self.blobs.put(&envelope.to_bytes())?;
-        self.append(&Record::Update {
-            key: job.key,
-            client: job.client.clone(),
-            round: job.round,
-            attestation,
-            update,
-        })?;
+        evidence::store(&self.blobs, &all)?;
+        for evidence in &all {
+            self.append(&evidence.record)?;
+        }
         self.publish()?;
-        for line in &outcome.log {
-            self.tell(
-                watch,
-                &Event::Note {
-                    text: format!("{} says: {line}", job.client),
-                },
-            )?;
+        for evidence in all {
+            self.tell_update(evidence, watch)?;
+        }
+        Ok(())
+    }
+
+    fn tell_update(&mut self, evidence: Evidence, watch: Watch<'_>) -> Result<()> {
+        let predicate = evidence.predicate;
+        let (client, round) = (predicate.client.clone(), predicate.round);
+        if let Some((digest, adapter)) = evidence.adapter {
+            self.remember_adapter(digest, adapter);
+        }
+        for line in &evidence.log {
+            let text = format!("{client} says: {line}");
+            self.tell(watch, &Event::Note { text })?;
         }
         let event = Event::Update {
-            client: job.client.to_string(),
-            round: job.round.0,
-            update: attestation.to_string(),
-            seconds,
+            client: client.to_string(),
+            round: round.0,
+            update: evidence.attestation.to_string(),
+            seconds: predicate.seconds,
             failure: predicate
                 .failure
                 .as_ref()
                 .map(|f| format!("{}: {}", f.reason, f.detail)),
         };
-        self.cache.remember(attestation, predicate);
+        self.cache.remember(evidence.attestation, predicate);
         self.tell(watch, &event)?;
-        self.step(
-            watch,
-            format!("round {}: {} executed", job.round, job.client),
-        )
+        self.step(watch, format!("round {round}: {client} executed"))
     }
 
     fn take_in_measure(
@@ -313,7 +267,7 @@ impl Run {
 }
 
 /// Executes one job on a worker thread.
-fn work(shared: &Shared, job: Job) -> Result<Done> {
+fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
     let mut go_on = || -> ControlFlow<()> { shared.go_on() };
     match job {
         Job::Update(job) => {
@@ -327,12 +281,18 @@ fn work(shared: &Shared, job: Job) -> Result<Done> {
                 return Err(Error::Interrupted);
             }
             let score = data_score(&shared.judge, &job.input, &outcome);
-            Ok(Done::Update {
-                job,
-                outcome: Box::new(outcome),
-                score,
-                seconds: begun.elapsed().as_secs_f64(),
-            })
+            let seconds = begun.elapsed().as_secs_f64();
+            let execution = Execution {
+                key: job.key,
+                client: job.client,
+                round: job.round,
+                seed: job.seed,
+                module: job.module,
+                signer: shared.plan.signer(&job.module)?,
+                global: job.global,
+            };
+            let evidence = evidence::attest(attester, execution, outcome, score, seconds)?;
+            Ok(Done::Update(Box::new(evidence)))
         }
         Job::Replay(attestation, job) => {
             let engine = Stoppable {

@@ -34,13 +34,14 @@ use crate::rundir::{self, Plan, RunDir};
 
 pub mod canary;
 mod candidates;
+pub mod evidence;
 pub mod execute;
 mod finish;
 mod jobs;
 pub mod measure;
 mod members;
 mod nodes;
-mod pool;
+pub mod pool;
 pub mod references;
 mod rounds;
 pub(crate) mod rules;
@@ -58,6 +59,11 @@ pub struct Options {
     pub passphrase: Option<Passphrase>,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
+    /// Folder in which compiled modules are kept; see [`CompiledCache`](fedseal_sandbox::CompiledCache).
+    /// None: they are compiled at every start.
+    pub compiled: Option<PathBuf>,
+    /// Bytes of all of them together; 0 keeps none.
+    pub compiled_bytes: u64,
     /// Folder of models: `smollm2/…`.
     pub models: PathBuf,
     /// Folder of fetched prompt sets.
@@ -79,6 +85,8 @@ impl Default for Options {
             keys: "keys".into(),
             passphrase: None,
             modules: "target/policies".into(),
+            compiled: None,
+            compiled_bytes: fedseal_sandbox::CACHE_BYTES,
             models: "models".into(),
             prompts: "models/prompts".into(),
             seed: None,

@@ -12,8 +12,12 @@ use crate::error::{Error, Result};
 /// How often `tick` is asked while jobs run.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Runs every job on up to `workers` threads and hands each result to `done` on this thread, as it
-/// comes. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop early),
+/// Most results that are handed over together.
+const BATCH: usize = 256;
+
+/// Runs every job on up to `workers` threads and hands results to `done` on this thread as they
+/// come: those that came while it was busy together, so that they can share what a disk is slow
+/// at. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop early),
 /// no further job is begun, and the call returns once the running ones ended.
 ///
 /// # Errors
@@ -23,7 +27,7 @@ pub fn run_jobs<J: Send, R: Send>(
     jobs: Vec<J>,
     cancel: &AtomicBool,
     work: impl Fn(J) -> R + Sync,
-    mut done: impl FnMut(R) -> Result<()>,
+    mut done: impl FnMut(Vec<R>) -> Result<()>,
     mut tick: impl FnMut() -> ControlFlow<()>,
 ) -> Result<()> {
     let workers = workers.max(1).min(jobs.len());
@@ -56,7 +60,9 @@ pub fn run_jobs<J: Send, R: Send>(
             match receive.recv_timeout(TICK) {
                 // After a stop the results of running jobs are dropped: they may be cut short.
                 Ok(result) if failure.is_none() => {
-                    if let Err(error) = done(result) {
+                    let more = receive.try_iter().take(BATCH - 1);
+                    let batch = std::iter::once(result).chain(more).collect();
+                    if let Err(error) = done(batch) {
                         cancel.store(true, Ordering::SeqCst);
                         failure = Some(error);
                     }
@@ -88,8 +94,8 @@ mod tests {
             (0..100).collect(),
             &cancel,
             |n: i32| n * n,
-            |r| {
-                results.push(r);
+            |batch| {
+                results.extend(batch);
                 Ok(())
             },
             || ControlFlow::Continue(()),
@@ -97,6 +103,28 @@ mod tests {
         .unwrap();
         results.sort_unstable();
         assert_eq!(results, (0..100).map(|n| n * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_comes_while_the_last_is_taken_in_comes_together() {
+        let cancel = AtomicBool::new(false);
+        let mut sizes = Vec::new();
+        let result = run_jobs(
+            1,
+            (0..600).collect(),
+            &cancel,
+            |n: i32| n,
+            |batch| {
+                std::thread::sleep(Duration::from_millis(20));
+                sizes.push(batch.len());
+                Ok(())
+            },
+            || ControlFlow::Continue(()),
+        );
+        result.unwrap();
+        assert_eq!(sizes.iter().sum::<usize>(), 600);
+        assert!(sizes.iter().all(|size| *size <= BATCH), "{sizes:?}");
+        assert!(sizes.len() < 600, "{sizes:?}");
     }
 
     #[test]
@@ -135,7 +163,7 @@ mod tests {
             vec![1, 2, 3],
             &cancel,
             slow,
-            |()| Ok(()),
+            |_| Ok(()),
             || ControlFlow::Break(()),
         )
         .unwrap_err();

@@ -142,7 +142,7 @@ impl Run {
                 assignment,
                 shard,
                 attachment,
-                global,
+                (global, state.global),
             ),
         })
     }

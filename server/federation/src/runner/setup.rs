@@ -11,6 +11,7 @@ use fedseal_client_sdk::ids::Seed;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
+use fedseal_sandbox::CompiledCache;
 
 use super::canary::CanarySet;
 use super::measure::EvaluationSet;
@@ -219,7 +220,9 @@ pub(super) fn open(
     let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
     let labelled = data.labelled().map_err(data_error)?;
     let judge = DataCheck::train(&labelled);
-    let executor = lab.executor(&plan, &blobs, experiment.limits)?;
+    let compiled = options.compiled.as_ref();
+    let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
+    let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
     let executor = crate::site::guard::guard(executor, &experiment, &plan);
     let seconds_before = fs::read(dir.report())
         .ok()

@@ -26,8 +26,8 @@ use fedseal_federation::runner::{Options, Run};
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
-    Engine, EngineError, GenerateOptions, Limits, RunInput, RunOutcome, Submission, TrainOptions,
-    examples_digest,
+    CompiledCache, Engine, EngineError, GenerateOptions, Limits, RunInput, RunOutcome, Submission,
+    TrainOptions, examples_digest,
 };
 use fedseal_tuning::{
     Adapter, AdapterConfig, AdapterTensor, Example, GenerateConfig, Score, TrainConfig,
@@ -152,7 +152,13 @@ impl Lab for Double {
         Digest::of(b"double")
     }
 
-    fn executor(&self, plan: &Plan, _blobs: &Blobs, _limits: Limits) -> Result<Box<dyn Executor>> {
+    fn executor(
+        &self,
+        plan: &Plan,
+        _blobs: &Blobs,
+        _limits: Limits,
+        _cache: Option<CompiledCache>,
+    ) -> Result<Box<dyn Executor>> {
         Ok(Box::new(Modules {
             names: plan
                 .modules

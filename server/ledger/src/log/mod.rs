@@ -20,6 +20,7 @@ mod fsck;
 mod read;
 mod remote;
 mod tile;
+mod tree;
 
 use edge::Edge;
 use read::{Directory, Tiles, check_range, read_checkpoint};

@@ -8,7 +8,8 @@ use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{self, Checkpoint, ProofFile, leaf_hash};
 
 use super::remote::{Remote, RemoteTiles};
-use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes, subtree_root};
+use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes};
+use super::tree::{Kept, Nodes, Tree};
 use crate::{Error, Result, files};
 
 /// Where tiles come from: the directory, or the writer with what it has not published yet.
@@ -22,32 +23,19 @@ pub(super) trait Tiles {
         parse_hashes(&path, &bytes, tile.width)
     }
 
-    /// The hash of the complete subtree `(level, n)` of a tree of `size` entries.
-    fn node(&self, size: u64, level: u8, n: u64) -> Result<Digest> {
-        let (tile_level, inside) = (level / 8, level % 8);
-        let first = n << inside;
-        let out_of_range = || Error::OutOfRange {
-            what: "tree size",
-            asked: first,
-            size,
-        };
-        let tile = Kind::Level(tile_level)
-            .tile(first / WIDTH, size)
-            .ok_or_else(out_of_range)?;
-        let hashes = self.hashes(tile)?;
-        let low = (first % WIDTH) as usize;
-        hashes
-            .get(low..low + (1 << inside))
-            .and_then(subtree_root)
-            .ok_or_else(out_of_range)
+    /// The tree over the tile's hashes.
+    fn tree(&self, tile: Tile) -> Result<Arc<Tree>> {
+        Ok(Arc::new(Tree::new(self.hashes(tile)?)))
     }
 
     fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>> {
-        tlog::inclusion_proof(index, size, &mut |level, n| self.node(size, level, n))
+        let mut nodes = Nodes::new(self, size);
+        tlog::inclusion_proof(index, size, &mut |level, n| nodes.get(level, n))
     }
 
     fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>> {
-        tlog::consistency_proof(old, new, &mut |level, n| self.node(new, level, n))
+        let mut nodes = Nodes::new(self, new);
+        tlog::consistency_proof(old, new, &mut |level, n| nodes.get(level, n))
     }
 
     /// One entry, checked against its leaf hash in the level-0 tile.
@@ -199,7 +187,7 @@ impl Tiles for Source {
 /// that it was opened at.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    tiles: Source,
+    tiles: Kept<Source>,
     note: String,
     checkpoint: Checkpoint,
 }
@@ -213,7 +201,7 @@ impl LogReader {
         let dir = dir.as_ref();
         let (note, checkpoint) = read_checkpoint(dir, key)?;
         Ok(LogReader {
-            tiles: Source::Here(Directory(dir.to_owned())),
+            tiles: Kept::new(Source::Here(Directory(dir.to_owned()))),
             note,
             checkpoint,
         })
@@ -236,7 +224,7 @@ impl LogReader {
         })?;
         let (note, checkpoint) = parse_checkpoint(&place.join("checkpoint"), bytes, key)?;
         Ok(LogReader {
-            tiles: Source::Elsewhere(Arc::new(RemoteTiles::new(remote, place))),
+            tiles: Kept::new(Source::Elsewhere(Arc::new(RemoteTiles::new(remote, place)))),
             note,
             checkpoint,
         })
@@ -252,7 +240,7 @@ impl LogReader {
         let Checkpoint { size, root, .. } = self.checkpoint;
         let proof = self.prove_inclusion(index, size)?;
         tlog::verify_inclusion(leaf_hash(&entry), index, size, &proof, root)
-            .map_err(|e| Error::verify(self.tiles.place(), e))?;
+            .map_err(|e| Error::verify(self.tiles.tiles.place(), e))?;
         Ok(entry)
     }
 
@@ -264,7 +252,7 @@ impl LogReader {
     pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
         let now = &self.checkpoint;
         let split = |detail: String| Error::SplitView {
-            path: self.tiles.place().to_owned(),
+            path: self.tiles.tiles.place().to_owned(),
             detail,
         };
         if now.origin != earlier.origin {
@@ -313,7 +301,7 @@ impl LogReader {
     /// [`Error::Corrupt`], [`Error::DigestMismatch`].
     pub fn entries(&self) -> Result<Vec<Vec<u8>>> {
         let Checkpoint { size, root, .. } = self.checkpoint;
-        self.tiles.entries(size, root, self.tiles.place())
+        self.tiles.entries(size, root, self.tiles.tiles.place())
     }
 
     /// The proof that entry `index` is in the tree of `size` entries.

@@ -20,6 +20,8 @@ pub struct AdapterHandle {
     pub(crate) node: u32,
     /// Its tensors, all of the global adapter's shapes; not necessarily finite.
     pub(crate) adapter: Arc<Adapter>,
+    /// Their digest.
+    pub(crate) digest: Digest,
 }
 
 /// Bytes of an adapter's values.
@@ -124,6 +126,7 @@ impl HostState {
         let handle = self.push(AdapterHandle {
             node,
             adapter: Arc::new(adapter),
+            digest,
         })?;
         Ok((
             handle,

@@ -1,5 +1,6 @@
 //! What an execution uses, against its limits.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::{Limits, Usage};
@@ -21,7 +22,34 @@ pub(crate) struct Budget {
     held: u64,
     work: u64,
     prompt_bytes: u64,
+    /// The log bytes of the last second.
+    recent: Recent,
 }
+
+/// Log bytes of the last second: every line with its moment. A line that is empty counts as a byte,
+/// so there are no more of them than `log_second_bytes`.
+#[derive(Default)]
+struct Recent {
+    lines: VecDeque<(Instant, u64)>,
+    bytes: u64,
+}
+
+impl Recent {
+    /// The bytes of the second that ends now, `more` included.
+    fn add(&mut self, now: Instant, more: u64) -> u64 {
+        while let Some((at, bytes)) = self.lines.front()
+            && now.saturating_duration_since(*at) >= SECOND
+        {
+            self.bytes = self.bytes.saturating_sub(*bytes);
+            self.lines.pop_front();
+        }
+        self.lines.push_back((now, more));
+        self.bytes = self.bytes.saturating_add(more);
+        self.bytes
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// `used + more`, if that is within `limit`.
 fn add(used: u64, more: u64, limit: u64) -> Option<u64> {
@@ -36,6 +64,7 @@ impl Budget {
             held: 0,
             work: 0,
             prompt_bytes: 0,
+            recent: Recent::default(),
         }
     }
 
@@ -112,9 +141,18 @@ impl Budget {
 
     /// Log bytes, before the line is kept.
     pub(super) fn log(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.log_at(Instant::now(), bytes)
+    }
+
+    fn log_at(&mut self, now: Instant, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.log_total_bytes;
+        // The whole first: that it is used up is the same on every machine.
         self.used.log_bytes = add(self.used.log_bytes, bytes, limit)
             .ok_or_else(|| Stop::limit(Reason::LogLimit, "log_total_bytes", limit))?;
+        let limit = self.limits.log_second_bytes;
+        if self.recent.add(now, bytes) > limit {
+            return Err(Stop::limit(Reason::LogRate, "log_second_bytes", limit));
+        }
         Ok(())
     }
 }
@@ -245,5 +283,32 @@ impl ResourceLimiter for Memory {
 
     fn memories(&self) -> usize {
         MAX_MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_bytes_of_any_second_are_limited_and_older_ones_forgotten() {
+        let mut budget = Budget::new(Limits {
+            log_second_bytes: 100,
+            log_total_bytes: 250,
+            ..Limits::default()
+        });
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        budget.log_at(at(0), 60).unwrap();
+        budget.log_at(at(900), 40).unwrap();
+        // The first 60 have passed, the 40 have not.
+        budget.log_at(at(1_000), 60).unwrap();
+        let stop = budget.log_at(at(1_899), 1).unwrap_err();
+        assert_eq!(stop.reason, Reason::LogRate);
+        assert_eq!(stop.detail, "log_second_bytes is 100");
+        // Slow enough, but too much in all.
+        budget.log_at(at(5_000), 80).unwrap();
+        let stop = budget.log_at(at(9_000), 80).unwrap_err();
+        assert_eq!(stop.reason, Reason::LogLimit);
     }
 }

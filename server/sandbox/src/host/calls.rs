@@ -186,8 +186,11 @@ impl wit::Host for HostState {
     fn global(&mut self) -> wasmtime::Result<Resource<AdapterHandle>> {
         or_stop(self.call("global", |host, _| {
             let node = host.global_node()?;
-            let adapter = host.input.global.clone();
-            let handle = host.push(AdapterHandle { node, adapter })?;
+            let handle = host.push(AdapterHandle {
+                node,
+                adapter: host.input.global.clone(),
+                digest: host.input.global_digest,
+            })?;
             Ok((handle, json!({"node": node})))
         }))
     }

@@ -35,8 +35,7 @@ impl HostState {
         if let Some(node) = self.global {
             return Ok(node);
         }
-        self.budget.work(adapter_bytes(&self.input.global))?;
-        let digest = Digest(self.input.global.digest());
+        let digest = self.input.global_digest;
         let node = self.node(Kind::Global, vec![], Some(digest), None, &[])?;
         self.global = Some(node);
         Ok(node)
@@ -261,7 +260,7 @@ impl HostState {
             return Err(CallError::Refused(wit::Error::NotFinite(text.into())));
         }
         self.budget.work(adapter_bytes(&source.adapter))?;
-        let digest = Digest(source.adapter.digest());
+        let digest = source.digest;
         let submission = Submission {
             adapter: source.adapter,
             digest,

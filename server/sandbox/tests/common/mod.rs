@@ -98,6 +98,7 @@ pub fn input() -> RunInput {
     let shard: Vec<Example> = (0..40)
         .map(|i| Example::new(format!("question {i}"), format!("answer {i}")))
         .collect();
+    let global = Adapter::init(&config, &shapes(), 1).unwrap();
     RunInput {
         client: "client-03".into(),
         round: Round(2),
@@ -106,7 +107,8 @@ pub fn input() -> RunInput {
         shard_digest: examples_digest(&shard),
         shard: Arc::new(shard),
         attachment: Arc::new(Vec::new()),
-        global: Arc::new(Adapter::init(&config, &shapes(), 1).unwrap()),
+        global_digest: Digest(global.digest()),
+        global: Arc::new(global),
         base: Digest::of(b"base"),
         training: TrainDefaults {
             steps: 4,

@@ -161,6 +161,7 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
         shard_digest: examples_digest(&shard),
         shard: Arc::new(shard),
         attachment: Arc::new(Vec::new()),
+        global_digest: Digest(global.digest()),
         global: Arc::new(global),
         base: Digest(model.digest()),
         training: TrainDefaults {

@@ -1,0 +1,161 @@
+//! From an execution to its evidence: transcript, adapter and data as blobs, the signed
+//! attestation, the log's record.
+//!
+//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes what it
+//! returned durable, many at once: a disk takes a hundred files in little more time than one.
+
+use std::sync::Arc;
+
+use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate};
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::keys::{PublicKey, SigningKey};
+use fedseal_client_sdk::record::Record;
+use fedseal_ledger::Blobs;
+use fedseal_sandbox::{RunOutcome, examples_bytes};
+use fedseal_tuning::Adapter;
+
+use crate::error::{Error, Result};
+
+/// Which execution it was.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// What determines it; see [`Record::Update`].
+    pub key: Digest,
+    /// For whom.
+    pub client: ClientId,
+    /// In which round.
+    pub round: Round,
+    /// The seed of its random numbers.
+    pub seed: Seed,
+    /// The module that ran, and who signed it.
+    pub module: Digest,
+    /// See [`UpdatePredicate::module_signer`].
+    pub signer: PublicKey,
+    /// The global adapter at the round's start. Its blob was stored before the round opened.
+    pub global: Digest,
+}
+
+/// Who attests, and what is the same for all executions of a run.
+#[derive(Clone, Debug)]
+pub struct Attester {
+    /// The node's key.
+    pub key: SigningKey,
+    /// The base model.
+    pub base: Digest,
+    /// The engine's fingerprint.
+    pub engine: String,
+    /// The bounds that modules ran under.
+    pub limits: Limits,
+}
+
+/// What an execution leaves for others.
+#[derive(Debug)]
+pub struct Evidence {
+    /// What the node says.
+    pub predicate: UpdatePredicate,
+    /// The digest of its envelope: the update's id.
+    pub attestation: Digest,
+    /// The log's record of it.
+    pub record: Record,
+    /// The adapter, if there is an update.
+    pub adapter: Option<(Digest, Arc<Adapter>)>,
+    /// The guest's log lines.
+    pub log: Vec<String>,
+    /// Everything that the attestation names by digest and that is not stored yet, and the
+    /// envelope itself.
+    blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Attests an execution. `score` is the data check's, `seconds` the time that it took in all.
+///
+/// # Errors
+/// As [`attestation::sign`].
+pub fn attest(
+    attester: &Attester,
+    execution: Execution,
+    outcome: RunOutcome,
+    score: Option<f64>,
+    seconds: f64,
+) -> Result<Evidence> {
+    let transcript = outcome.transcript.to_bytes();
+    let reference = TranscriptRef {
+        root: outcome.transcript.root(),
+        entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
+        blob: Digest::of(&transcript),
+    };
+    let mut blobs = vec![(reference.blob, transcript)];
+    for (digest, examples) in &outcome.datasets {
+        blobs.push((*digest, examples_bytes(examples)));
+    }
+    let (adapter, examples, failure) = match outcome.submission {
+        Ok(submission) => {
+            if submission.digest != execution.global {
+                blobs.push((submission.digest, submission.adapter.to_bytes()));
+            }
+            let adapter = (submission.digest, submission.adapter);
+            (Some(adapter), submission.examples, None)
+        }
+        Err(failure) => (None, 0, Some(failure)),
+    };
+    let update = adapter.as_ref().map(|(digest, _)| *digest);
+    let predicate = UpdatePredicate {
+        client: execution.client.clone(),
+        round: execution.round,
+        seed: execution.seed,
+        module: execution.module,
+        module_signer: execution.signer,
+        node: attester.key.public(),
+        base: attester.base,
+        global: execution.global,
+        update,
+        examples,
+        data: outcome.data,
+        data_score: score,
+        lineage: outcome.lineage,
+        transcript: reference,
+        limits: attester.limits,
+        used: outcome.used,
+        failure,
+        engine: attester.engine.clone(),
+        seconds,
+    };
+    let envelope = attestation::sign(&predicate, &attester.key)?.to_bytes();
+    let attestation = Digest::of(&envelope);
+    blobs.push((attestation, envelope));
+    let record = Record::Update {
+        key: execution.key,
+        client: execution.client,
+        round: execution.round,
+        attestation,
+        update,
+    };
+    Ok(Evidence {
+        predicate,
+        attestation,
+        record,
+        adapter,
+        log: outcome.log,
+        blobs,
+    })
+}
+
+/// Stores the blobs of many executions durably. Only then may their records be published.
+///
+/// # Errors
+/// [`Error::Ledger`] from the disk; a digest of the sandbox that its bytes do not have.
+pub fn store(blobs: &Blobs, all: &[Evidence]) -> Result<()> {
+    let named = || all.iter().flat_map(|evidence| &evidence.blobs);
+    let stored = blobs.put_many(named().map(|(_, bytes)| bytes.as_slice()))?;
+    for ((expected, _), got) in named().zip(&stored) {
+        if expected != got {
+            return Err(Error::mismatch(
+                "an object of the sandbox",
+                "has another digest than it says",
+                expected,
+                got,
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! The small Merkle tree over a tile's hashes: hashed once, asked for any of its nodes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::tlog::node_hash;
+
+use super::read::Tiles;
+use super::tile::{Kind, Tile, WIDTH};
+use crate::{Error, Result};
+
+/// Trees that a reader keeps between two proofs, 16 KiB each; past it all are forgotten. They are
+/// those above level 0, of which a log of 10 million entries has 154.
+pub(super) const MOST_TREES: usize = 1024;
+
+/// `levels[0]` are the tile's hashes, `levels[l]` those of the complete subtrees over `2^l` of
+/// them.
+#[derive(Debug)]
+pub(super) struct Tree {
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    pub(super) fn new(hashes: Vec<Digest>) -> Tree {
+        let mut levels = vec![hashes];
+        while let Some(below) = levels.last()
+            && below.len() > 1
+        {
+            let (pairs, _) = below.as_chunks::<2>();
+            levels.push(pairs.iter().map(|[l, r]| node_hash(l, r)).collect());
+        }
+        Tree { levels }
+    }
+
+    /// Node `n` of those over `2^level` hashes.
+    fn node(&self, level: u8, n: u64) -> Option<Digest> {
+        let level = self.levels.get(usize::from(level))?;
+        level.get(usize::try_from(n).ok()?).copied()
+    }
+}
+
+/// The nodes that one proof asks for: every tile is read and hashed once.
+pub(super) struct Nodes<'a, T: Tiles + ?Sized> {
+    tiles: &'a T,
+    size: u64,
+    trees: BTreeMap<Tile, Arc<Tree>>,
+}
+
+impl<'a, T: Tiles + ?Sized> Nodes<'a, T> {
+    /// Of the tree of `size` entries.
+    pub(super) fn new(tiles: &'a T, size: u64) -> Self {
+        Nodes {
+            tiles,
+            size,
+            trees: BTreeMap::new(),
+        }
+    }
+
+    /// The hash of the complete subtree `(level, n)`.
+    pub(super) fn get(&mut self, level: u8, n: u64) -> Result<Digest> {
+        let (tile_level, inside) = (level / 8, level % 8);
+        let first = n << inside;
+        let out_of_range = || Error::OutOfRange {
+            what: "tree size",
+            asked: first,
+            size: self.size,
+        };
+        let tile = Kind::Level(tile_level)
+            .tile(first / WIDTH, self.size)
+            .ok_or_else(out_of_range)?;
+        let tree = match self.trees.get(&tile) {
+            Some(tree) => tree.clone(),
+            None => {
+                let tree = self.tiles.tree(tile)?;
+                self.trees.insert(tile, tree.clone());
+                tree
+            }
+        };
+        tree.node(inside, (first % WIDTH) >> inside)
+            .ok_or_else(out_of_range)
+    }
+}
+
+/// Tiles, and trees that were hashed before. For a log that stays at one checkpoint: its tiles do
+/// not change.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<T> {
+    pub(super) tiles: T,
+    trees: Arc<Mutex<BTreeMap<Tile, Arc<Tree>>>>,
+}
+
+impl<T> Kept<T> {
+    pub(super) fn new(tiles: T) -> Self {
+        Kept {
+            tiles,
+            trees: Arc::default(),
+        }
+    }
+}
+
+impl<T: Tiles> Tiles for Kept<T> {
+    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
+        self.tiles.read(tile)
+    }
+
+    fn tree(&self, tile: Tile) -> Result<Arc<Tree>> {
+        // Level 0 is too large to be kept, and seldom asked twice.
+        if tile.kind == Kind::Level(0) {
+            return self.tiles.tree(tile);
+        }
+        let lock = || self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tree) = lock().get(&tile) {
+            return Ok(tree.clone());
+        }
+        let tree = self.tiles.tree(tile)?;
+        let mut trees = lock();
+        if trees.len() >= MOST_TREES {
+            trees.clear();
+        }
+        trees.insert(tile, tree.clone());
+        Ok(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::tile::{hash_bytes, subtree_root};
+    use fedseal_client_sdk::tlog::leaf_hash;
+    use std::cell::Cell;
+
+    /// A log of `size` entries at one level of tiles; counts what is read.
+    struct Counted {
+        leaves: Vec<Digest>,
+        reads: Cell<usize>,
+    }
+
+    impl Tiles for Counted {
+        fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
+            self.reads.set(self.reads.get() + 1);
+            let all: Vec<Digest> = match tile.kind {
+                Kind::Level(0) => self.leaves.clone(),
+                _ => {
+                    let full = self.leaves.chunks_exact(256);
+                    full.filter_map(subtree_root).collect()
+                }
+            };
+            let first = (tile.n * WIDTH) as usize;
+            let hashes = &all[first..first + tile.width as usize];
+            Ok((tile.path(), hash_bytes(hashes)))
+        }
+    }
+
+    #[test]
+    fn a_proof_reads_each_tile_once_and_later_ones_read_less() {
+        let leaves: Vec<Digest> = (0..1000_u32).map(|i| leaf_hash(&i.to_le_bytes())).collect();
+        let counted = Counted {
+            leaves: leaves.clone(),
+            reads: Cell::new(0),
+        };
+        let kept = Kept::new(counted);
+        let root = |low: usize, high: usize| subtree_root(&leaves[low..high]).unwrap();
+        let mut nodes = Nodes::new(&kept, 1000);
+        assert_eq!(nodes.get(0, 300).unwrap(), leaves[300]);
+        assert_eq!(nodes.get(3, 40).unwrap(), root(320, 328));
+        assert_eq!(nodes.get(7, 3).unwrap(), root(384, 512));
+        assert_eq!(kept.tiles.reads.get(), 1);
+        assert_eq!(nodes.get(8, 2).unwrap(), root(512, 768));
+        assert_eq!(nodes.get(9, 0).unwrap(), root(0, 512));
+        assert_eq!(kept.tiles.reads.get(), 2);
+        // The incomplete right edge has the subtrees that are complete, and no others.
+        assert_eq!(nodes.get(5, 30).unwrap(), root(960, 992));
+        assert!(nodes.get(5, 31).is_err());
+        assert!(nodes.get(8, 3).is_err());
+        let before = kept.tiles.reads.get();
+        let mut again = Nodes::new(&kept, 1000);
+        assert_eq!(again.get(9, 0).unwrap(), root(0, 512));
+        assert_eq!(kept.tiles.reads.get(), before);
+    }
+}

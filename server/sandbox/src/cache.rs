@@ -1,0 +1,173 @@
+//! Compiled modules on disk, so that a node that starts again does not compile them again.
+//!
+//! A compiled module is machine code that runs outside any sandbox: whoever can plant one owns the
+//! process. So a file counts only with a tag (HMAC-SHA256 under a key that the node alone has) over
+//! the module's digest, the engine's fingerprint and every byte of the code. A file without a right
+//! tag is as good as none: the module is compiled again and the file replaced.
+
+use std::fs;
+use std::hash::Hash;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::{MacKey, SigningKey};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of all cached files together, unless a caller says otherwise: 1 GiB. The oldest go first.
+pub const CACHE_BYTES: u64 = 1 << 30;
+
+/// What the key is for; see [`SigningKey::mac_key`].
+const PURPOSE: &str = "compiled modules";
+
+/// What is tagged begins with it.
+const DOMAIN: &[u8] = b"fedseal-compiled-v1\0";
+
+/// Bytes of the tag at the start of a file.
+const TAG: usize = 32;
+
+const ENDING: &str = "compiled";
+
+/// A folder of compiled modules. Any number of processes may use one.
+#[derive(Clone, Debug)]
+pub struct CompiledCache {
+    folder: PathBuf,
+    key: MacKey,
+    limit: u64,
+}
+
+impl CompiledCache {
+    /// The cache of the node with this key; the folder is made when something is stored. `limit`
+    /// is in bytes, all files together; [`CACHE_BYTES`] is the usual one, 0 stores nothing.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, node: &SigningKey, limit: u64) -> Self {
+        CompiledCache {
+            folder: folder.into(),
+            key: node.mac_key(PURPOSE),
+            limit,
+        }
+    }
+
+    /// Where the compiled form of a module is, or would be.
+    pub(crate) fn path(&self, module: &Digest, engine: &Engine) -> PathBuf {
+        let fingerprint = fingerprint(engine).short();
+        self.folder.join(format!("{module}-{fingerprint}.{ENDING}"))
+    }
+
+    /// The compiled module, if a file with a right tag is there.
+    pub(crate) fn load(&self, module: &Digest, engine: &Engine) -> Option<Component> {
+        let code = self.read(module, engine)?;
+        // SAFETY: `deserialize` asks for bytes that `serialize` of this library made and that
+        // nobody changed. The tag shows both: only code that `store` got from `serialize` is ever
+        // tagged, the key never leaves the node, and the tag is over all of `code` with the module
+        // and the engine that it is for. `code` is in this process's own memory since before the
+        // tag was checked, so the file may change without effect.
+        unsafe { Component::deserialize(engine, code) }.ok()
+    }
+
+    /// The bytes of a file with a right tag, without the tag.
+    fn read(&self, module: &Digest, engine: &Engine) -> Option<Vec<u8>> {
+        let file = fs::File::open(self.path(module, engine)).ok()?;
+        // A planted file must not fill the memory either.
+        let most = self.limit.saturating_add(1);
+        let mut tag = [0; TAG];
+        let mut code = Vec::new();
+        let mut reader = file.take(most);
+        reader.read_exact(&mut tag).ok()?;
+        reader.read_to_end(&mut code).ok()?;
+        let engine = fingerprint(engine);
+        let right = self
+            .key
+            .verify(&[DOMAIN, &module.0, &engine.0, &code], &tag);
+        right.then_some(code)
+    }
+
+    /// Keeps a compiled module. A cache that cannot be written is no reason to fail: the module
+    /// is compiled again next time.
+    pub(crate) fn store(&self, module: &Digest, engine: &Engine, component: &Component) {
+        let Ok(code) = component.serialize() else {
+            return;
+        };
+        let size = (code.len() + TAG) as u64;
+        if size > self.limit {
+            return;
+        }
+        let tag = self
+            .key
+            .tag(&[DOMAIN, &module.0, &fingerprint(engine).0, &code]);
+        // A write that is cut off leaves a file without a right tag.
+        let path = self.path(module, engine);
+        let _ = self
+            .make_room(size, &path)
+            .and_then(|()| write(&path, &[&tag, &code]));
+    }
+
+    /// Removes the oldest files until `size` more bytes are within the limit.
+    fn make_room(&self, size: u64, place: &Path) -> std::io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return fs::create_dir_all(&self.folder);
+            }
+            other => other?,
+        };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter(|entry| entry.path() != place)
+            .filter(|entry| entry.path().extension().is_some_and(|it| it == ENDING))
+            .filter_map(|entry| {
+                let meta = entry.metadata().ok()?;
+                let time = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                Some((time, meta.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        let mut sum: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in files {
+            if sum.saturating_add(size) <= self.limit {
+                break;
+            }
+            fs::remove_file(path)?;
+            sum -= bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Writes beside the place and renames, so that a reader sees the old file or the new one.
+fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+    // Left over after a crash, it counts as a file of the cache and goes when it is the oldest.
+    let beside = path.with_extension(format!("{}-{n}.{ENDING}", std::process::id()));
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)))
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// What compiled code depends on beside the module: the library's release, its configuration, the
+/// processor's features.
+fn fingerprint(engine: &Engine) -> Digest {
+    #[derive(Default)]
+    struct Bytes(Vec<u8>);
+    impl std::hash::Hasher for Bytes {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+    let mut bytes = Bytes::default();
+    engine.precompile_compatibility_hash().hash(&mut bytes);
+    Digest::of(&bytes.0)
+}
+
+#[cfg(test)]
+mod tests;
