@@ -25,8 +25,8 @@ pub struct ModelChoice {
     /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How products are computed on the CPU: exact gives the same bits everywhere; fast multiplies
-    /// in bf16, and its bits depend on the processor.
+    /// How products are computed: exact gives the same bits on every CPU; fast multiplies in bf16,
+    /// where a GPU has it, and its bits depend on the processor.
     #[arg(long, value_enum, default_value_t = NumericsName::Exact)]
     numerics: NumericsName,
     /// How the frozen matrices are kept: auto, as the files have them; f32, the same values in more
