@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, guest, hostile, input, limits, run};
+use common::{Double, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 
@@ -249,20 +249,12 @@ fn too_much_from_the_start() {
 /// A slot's memory is the next guest's, and must be empty for it.
 #[test]
 fn memory_does_not_leak_between_guests() {
-    // Fills its memory; the next one returns what it finds as the number of a trap or not.
-    let fill = r#"(module (memory (export "memory") 32)
-        (func (export "run") (result i32)
-            (memory.fill (i32.const 0) (i32.const 255) (i32.const 2097152)) unreachable))"#;
-    let look = r#"(module (memory (export "memory") 32)
-        (func (export "run") (result i32) (local $i i32)
-            (loop $next
-                (if (i64.ne (i64.load (local.get $i)) (i64.const 0)) (then unreachable))
-                (local.set $i (i32.add (local.get $i) (i32.const 8)))
-                (br_if $next (i32.lt_u (local.get $i) (i32.const 2097152))))
-            (i32.const 0)))"#;
     let sandbox = Sandbox::new(limits()).unwrap();
-    let compile = |text| sandbox.compile(&guest(text)).unwrap();
-    let (fill, look) = (compile(fill), compile(look));
+    let compile = |name| sandbox.compile(&hostile(name)).unwrap();
+    let (fill, look) = (
+        compile("leaves-secrets.wat"),
+        compile("looks-for-secrets.wat"),
+    );
     for _ in 0..40 {
         assert_eq!(run(&sandbox, &fill).submission.unwrap_err().reason, "trap");
         assert_eq!(
