@@ -224,7 +224,7 @@ impl Run {
                 entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
                 blob: transcript_blob,
             },
-            limits: shared.experiment.limits,
+            limits: outcome.limits,
             used: outcome.used,
             failure,
             engine: shared.plan.engine.clone(),
