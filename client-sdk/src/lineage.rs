@@ -7,7 +7,8 @@
 //! examples. An `examples` call that mixes literal and generated examples is written as one
 //! source a run of equal origin, joined by a `concat`. `take` reads `params.offset` and
 //! `params.count` examples of its one input. **Adapters.** `global` is the start; `train` has an
-//! adapter and a dataset as inputs; the others are arithmetic.
+//! adapter and a dataset as inputs, and two `control` variates where it was corrected by them; the
+//! others are arithmetic.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +67,11 @@ pub enum Kind {
     Concat,
     /// A slice of a dataset.
     Take,
-    /// LoRA training of an adapter on a dataset.
+    /// A control variate of SCAFFOLD, the server's or this client's (`params.of`), as the host keeps
+    /// it over the rounds; without a digest while it is zero.
+    Control,
+    /// LoRA training of an adapter on a dataset; corrected by two control variates, the server's and
+    /// the client's, where those are inputs too.
     Train,
     /// An adapter times `params.factor`.
     Scale,
@@ -199,11 +204,17 @@ impl Lineage {
                 .collect();
             let datasets = inputs.iter().filter(|k| k.is_dataset()).count();
             let fits = match node.kind {
-                Kind::Base | Kind::Global | Kind::Shard | Kind::Literal => true,
+                Kind::Base | Kind::Global | Kind::Shard | Kind::Literal | Kind::Control => true,
                 Kind::Generated => datasets == 0,
                 Kind::Concat => datasets == inputs.len(),
                 Kind::Take => datasets == 1 && inputs.len() == 1,
-                Kind::Train => datasets == 1 && inputs.len() == 2,
+                Kind::Train => {
+                    datasets == 1
+                        && match inputs.get(2..).unwrap_or_default() {
+                            [] => inputs.len() == 2,
+                            control => *control == [Kind::Control; 2],
+                        }
+                }
                 Kind::Add => datasets == 0 && inputs.len() == 2,
                 Kind::Scale | Kind::Noise | Kind::Clip | Kind::RawRead => {
                     datasets == 0 && inputs.len() == 1
@@ -220,7 +231,8 @@ impl Lineage {
         if let Some(output) = self.output {
             match self.node(output) {
                 Some(n)
-                    if !n.kind.is_dataset() && n.kind != Kind::Base && n.kind != Kind::RawRead => {}
+                    if !n.kind.is_dataset()
+                        && !matches!(n.kind, Kind::Base | Kind::RawRead | Kind::Control) => {}
                 Some(n) => return Err(invalid(format!("the output {output} is a {:?}", n.kind))),
                 None => return Err(invalid(format!("the output {output} does not exist"))),
             }

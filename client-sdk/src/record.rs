@@ -71,6 +71,9 @@ pub enum Record {
         seed: Seed,
         /// The learning rate of local training.
         learning_rate: f64,
+        /// SCAFFOLD's control variates at its start, a blob; none while all are zero.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        controls: Option<Digest>,
     },
     /// An execution ended; its attestation is the update's id.
     Update {
@@ -281,6 +284,7 @@ mod tests {
                 global: d("g"),
                 seed: Seed(3),
                 learning_rate: 1e-3,
+                controls: None,
             },
             Record::Update {
                 key: d("k"),

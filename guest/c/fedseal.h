@@ -68,6 +68,7 @@ FS_IMPORT("take") void fs__take(int32_t data, uint32_t offset, uint32_t count, f
 FS_IMPORT("generate") void fs__generate(const fs_text *at, size_t length, int32_t model, uint32_t max_new_tokens, double temperature, fs_texts_result *out);
 FS_IMPORT("global") int32_t fs__global(void);
 FS_IMPORT("train") void fs__train(int32_t start, int32_t data, uint32_t steps, uint32_t batch_size, double learning_rate, double proximal_mu, fs_adapter_result *out);
+FS_IMPORT("train-controlled") void fs__train_controlled(int32_t start, int32_t data, uint32_t steps, uint32_t batch_size, double learning_rate, double proximal_mu, fs_adapter_result *out);
 FS_IMPORT("scale") void fs__scale(int32_t source, double factor, fs_adapter_result *out);
 FS_IMPORT("add") void fs__add(int32_t left, double left_factor, int32_t right, double right_factor, fs_adapter_result *out);
 FS_IMPORT("noise") void fs__noise(int32_t source, double std, int32_t has_seed, uint64_t seed, fs_adapter_result *out);
@@ -97,6 +98,7 @@ FS_CALL fs_dataset_result fs_take(fs_dataset data, uint32_t offset, uint32_t cou
 FS_CALL fs_texts_result fs_generate(fs_texts prompts, fs_model model, uint32_t max_new_tokens, double temperature) { fs_texts_result out; fs__generate(prompts.at, prompts.length, model, max_new_tokens, temperature, &out); return out; }
 FS_CALL fs_adapter fs_global(void) { return (fs_adapter){ fs__global() }; }
 FS_CALL fs_adapter_result fs_train(fs_adapter start, fs_dataset data, fs_train_options o) { fs_adapter_result out; fs__train(start.handle, data.handle, o.steps, o.batch_size, o.learning_rate, o.proximal_mu, &out); return out; }
+FS_CALL fs_adapter_result fs_train_controlled(fs_adapter start, fs_dataset data, fs_train_options o) { fs_adapter_result out; fs__train_controlled(start.handle, data.handle, o.steps, o.batch_size, o.learning_rate, o.proximal_mu, &out); return out; }
 FS_CALL fs_adapter_result fs_scale(fs_adapter source, double factor) { fs_adapter_result out; fs__scale(source.handle, factor, &out); return out; }
 FS_CALL fs_adapter_result fs_add(fs_adapter left, double left_factor, fs_adapter right, double right_factor) { fs_adapter_result out; fs__add(left.handle, left_factor, right.handle, right_factor, &out); return out; }
 /* Without a seed (null) the host takes one from the run's random numbers. */

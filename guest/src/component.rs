@@ -69,6 +69,15 @@ impl Host for ComponentHost {
         wit::train(start, data, *options)
     }
 
+    fn train_controlled(
+        &mut self,
+        start: &Self::Adapter,
+        data: &Self::Dataset,
+        options: &TrainOptions,
+    ) -> Result<Self::Adapter, Error> {
+        wit::train_controlled(start, data, *options)
+    }
+
     fn scale(&mut self, source: &Self::Adapter, factor: f64) -> Result<Self::Adapter, Error> {
         wit::scale(source, factor)
     }

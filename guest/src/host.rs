@@ -47,6 +47,14 @@ pub trait Host {
         data: &Self::Dataset,
         options: &TrainOptions,
     ) -> Result<Self::Adapter, Error>;
+    /// As [`Host::train`], with every step corrected by SCAFFOLD's control variates, which the host
+    /// keeps over the rounds.
+    fn train_controlled(
+        &mut self,
+        start: &Self::Adapter,
+        data: &Self::Dataset,
+        options: &TrainOptions,
+    ) -> Result<Self::Adapter, Error>;
     /// `factor * (source - global) + global`.
     fn scale(&mut self, source: &Self::Adapter, factor: f64) -> Result<Self::Adapter, Error>;
     /// `left_factor * left + right_factor * right`.

@@ -39,6 +39,10 @@ pub struct FakeHost {
     pub generated: Vec<Example>,
     /// Data and options of every `train` call.
     pub trained: Vec<(Vec<Example>, TrainOptions)>,
+    /// How many of those were `train_controlled`.
+    pub controlled: usize,
+    /// The server's control variate minus the client's, for every value.
+    pub control: f32,
     /// Log lines.
     pub lines: Vec<String>,
     /// The update, once handed in.
@@ -74,6 +78,8 @@ impl FakeHost {
             literal: Vec::new(),
             generated: Vec::new(),
             trained: Vec::new(),
+            controlled: 0,
+            control: 0.0,
             lines: Vec::new(),
             submitted: None,
             random: 0,
@@ -186,6 +192,19 @@ impl Host for FakeHost {
         if let Some(last) = trained.last_mut() {
             *last += bytes as f32 / data.len() as f32 / 100.0;
         }
+        Ok(trained)
+    }
+
+    fn train_controlled(
+        &mut self,
+        start: &Self::Adapter,
+        data: &Self::Dataset,
+        options: &TrainOptions,
+    ) -> Result<Self::Adapter, Error> {
+        let mut trained = self.train(start, data, options)?;
+        self.controlled += 1;
+        let correction = options.learning_rate as f32 * options.steps as f32 * self.control;
+        trained.iter_mut().for_each(|value| *value -= correction);
         Ok(trained)
     }
 

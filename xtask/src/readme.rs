@@ -319,7 +319,13 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
 }
 
 /// Policies that mean no harm: telling them apart is a false alarm.
-const HONEST: [&str; 4] = ["benign", "fedprox", "lisa", "text-to-instructions"];
+const HONEST: [&str; 5] = [
+    "benign",
+    "fedprox",
+    "scaffold",
+    "lisa",
+    "text-to-instructions",
+];
 
 /// One row a policy, from figures named `POLICY.attestation`, `.behaviour`, `.length`. A policy is
 /// told apart where the whole interval of one of its rates lies above that of the honest one.

@@ -1,6 +1,9 @@
 //! What a module may use. The one place where limits and their defaults are named.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Bounds of one execution. In a TOML file every field may be left out; then the default holds.
 /// In an attestation all of them are written.
@@ -54,6 +57,34 @@ pub struct Limits {
     pub log_total_bytes: u64,
 }
 
+impl Limits {
+    /// Each limit by its name.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<String, u64> {
+        // Numbers have a JSON form, so nothing is lost on the way.
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.as_u64()?)))
+                .collect(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// These limits, each no looser than `most` says; names that are no limit's are passed over.
+    #[must_use]
+    pub fn within(&self, most: &BTreeMap<String, u64>) -> Self {
+        let mut all = self.by_name();
+        for (name, value) in &mut all {
+            if let Some(most) = most.get(name) {
+                *value = (*value).min(*most);
+            }
+        }
+        let all = all.into_iter().map(|(name, value)| (name, value.into()));
+        serde_json::from_value(Value::Object(all.collect())).unwrap_or(*self)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -101,4 +132,20 @@ pub struct Usage {
     pub generated_tokens: u64,
     /// Log bytes.
     pub log_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_tightened_by_name_and_never_loosened() {
+        let own = Limits::default();
+        let most = [("fuel", 7), ("memory_bytes", u64::MAX), ("nothing", 0)];
+        let most = most.map(|(name, value)| (name.to_owned(), value)).into();
+        let tight = own.within(&most);
+        assert_eq!(tight, Limits { fuel: 7, ..own });
+        assert_eq!(tight.by_name()["fuel"], 7);
+        assert_eq!(own.within(&BTreeMap::new()), own);
+    }
 }

@@ -68,7 +68,9 @@ pub const KNOWN: &[Attack] = &[
     bringing("sleeper"),
     bringing("norm-constrained"),
     bringing("cosine-constrained"),
+    bringing("white-box"),
     alone("fedprox"),
+    alone("scaffold"),
     alone("lisa"),
     alone("text-to-instructions"),
 ];

@@ -127,7 +127,8 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                 };
                 let (update, attested) = run.update(&verdict.attestation.to_string())?;
                 let steps = experiment.training.local_steps;
-                let expected = expected(&plan, &arm, client, Round(round), state, steps)?;
+                let expected =
+                    expected(&plan, &arm, client, Round(round), state, steps, &run.blobs)?;
                 let facts = Facts {
                     attested: &attested,
                     expected: &expected,

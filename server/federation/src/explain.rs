@@ -230,13 +230,23 @@ fn step(node: &Node) -> String {
             input(0),
             number("offset")
         ),
+        Kind::Control => format!(
+            "the {}'s control variate{}",
+            node.params.get("of").and_then(Value::as_str).unwrap_or("?"),
+            node.digest
+                .map_or(", zero".into(), |d| format!(" {}", d.short()))
+        ),
         Kind::Train => format!(
-            "adapter{digest}, {} trained on {} for {} steps of {} examples at learning rate {}",
+            "adapter{digest}, {} trained on {} for {} steps of {} examples at learning rate {}{}",
             input(0),
             input(1),
             number("steps"),
             number("batch-size"),
-            number("learning-rate")
+            number("learning-rate"),
+            match node.inputs.get(2..).unwrap_or_default() {
+                [] => String::new(),
+                _ => format!(", corrected by {} and {}", input(2), input(3)),
+            }
         ),
         Kind::Scale => format!("adapter{digest}, {} times {}", input(0), number("factor")),
         Kind::Add => format!(

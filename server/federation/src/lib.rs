@@ -12,6 +12,7 @@
 //! - [`data`]: where requests, tasks and shards come from; [`pretraining`]: the embedded model.
 //! - [`sampling`], [`schedule`]: pure functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
+//! - [`controls`]: SCAFFOLD's control variates from round to round.
 //! - [`admission`]: declarative checks over an attested update; one file a check; [`dryrun`] tries
 //!   them on a run that is over.
 //! - [`site`]: what the holder of the data allows on a node.
@@ -35,6 +36,7 @@ pub mod admission;
 pub mod aggregation;
 pub mod arms;
 pub mod attack;
+pub mod controls;
 pub mod data;
 pub mod defence;
 pub mod dryrun;

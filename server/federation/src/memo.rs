@@ -69,6 +69,8 @@ pub struct RoundState {
     pub seed: Seed,
     /// The learning rate.
     pub learning_rate: f64,
+    /// SCAFFOLD's control variates at its start; none while all are zero.
+    pub controls: Option<Digest>,
     /// Verdicts by client.
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
     /// What came of it, once aggregated.
@@ -218,6 +220,7 @@ impl RunState {
                 global,
                 seed,
                 learning_rate,
+                controls,
             } => {
                 if self.canaries.is_none() {
                     return bad("a round opens before the canaries are sealed".into());
@@ -249,6 +252,7 @@ impl RunState {
                     global: *global,
                     seed: *seed,
                     learning_rate: *learning_rate,
+                    controls: *controls,
                     verdicts: BTreeMap::new(),
                     aggregated: None,
                 });
@@ -475,6 +479,8 @@ struct UpdateKey<'a> {
     training: &'a crate::experiment::TrainingConfig,
     limits: &'a fedseal_client_sdk::attestation::Limits,
     engine: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Digest>,
 }
 
 /// The memo key of an update: arms in which everything that determines it is equal share it.
@@ -488,6 +494,7 @@ pub fn update_key(
     assignment: &Assignment,
     global: Digest,
     learning_rate: f64,
+    controls: Option<Digest>,
 ) -> crate::Result<Digest> {
     Ok(Digest::of_json(&UpdateKey {
         kind: "update",
@@ -504,6 +511,7 @@ pub fn update_key(
         training: &experiment.training,
         limits: &experiment.limits,
         engine: &plan.engine,
+        controls,
     })?)
 }
 

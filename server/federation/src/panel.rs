@@ -15,7 +15,7 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
-use fedseal_sandbox::{Policy, RunInput, Sandbox, TrainDefaults, examples_digest};
+use fedseal_sandbox::{Control, Policy, RunInput, Sandbox, TrainDefaults, examples_digest};
 use fedseal_tuning::Adapter;
 
 use crate::admission::data_check::DataCheck;
@@ -238,6 +238,7 @@ impl Panel<'_> {
             shard_examples: u32::try_from(examples.len()).unwrap_or(u32::MAX),
             effort: f64::from(experiment.training.local_steps) * learning_rate(experiment, round)?,
             node: self.node.public(),
+            control: [None; 2],
             client,
             round,
         };
@@ -258,6 +259,8 @@ impl Panel<'_> {
                 learning_rate: learning_rate(experiment, round)?,
                 proximal_mu: experiment.training.proximal_mu,
             },
+            control: Control::default(),
+            limits: None,
         };
         let outcome = self.sandbox.run(policy, &input, self.lab.engine());
         let data_score = data_score(&self.judge, &input, &outcome);
@@ -284,7 +287,7 @@ impl Panel<'_> {
                 entries: u32::try_from(outcome.transcript.len()).unwrap_or(u32::MAX),
                 blob: Digest::of(&outcome.transcript.to_bytes()),
             },
-            limits: experiment.limits,
+            limits: outcome.limits,
             used: outcome.used,
             failure,
             engine: self.lab.fingerprint(),

@@ -17,10 +17,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arms;
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::lab::Lab;
-use crate::memo::{RunState, UpdateRef};
+use crate::memo::{RoundState, RunState, UpdateRef};
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
 use crate::runner::execute::{Executor, input, read_examples};
@@ -213,7 +214,7 @@ struct Replayer<'a> {
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
         let attested = cache.attested(self.blobs, &update.attestation, self.plan.node)?;
-        let (assignment, learning_rate) = self.inputs(update)?;
+        let (assignment, state) = self.inputs(update)?;
         let shard = Arc::new(read_examples(self.blobs, &assignment.shard)?);
         let attachment = Arc::new(match &assignment.attachment {
             Some(digest) => read_examples(self.blobs, digest)?,
@@ -227,11 +228,12 @@ impl Replayer<'_> {
             &attested.client,
             attested.round,
             attested.seed,
-            learning_rate,
+            state.learning_rate,
             assignment,
             shard,
             attachment,
             (global, attested.global),
+            controls::of(self.blobs, state.controls, &attested.client)?,
         );
         let outcome = self
             .executor
@@ -283,7 +285,7 @@ impl Replayer<'_> {
     }
 
     /// What the update was made from: the arm's assignment whose memo key it has.
-    fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, f64)> {
+    fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
         for arm in arms::expand(&self.experiment.arms)? {
             let Some(state) = self.state.round(arm.id, update.round.0) else {
                 continue;
@@ -301,7 +303,7 @@ impl Replayer<'_> {
                 continue;
             }
             if let Some((_, client)) = self.plan.client(&update.client) {
-                return Ok((Plan::assignment(client, arm.attacked), state.learning_rate));
+                return Ok((Plan::assignment(client, arm.attacked), state));
             }
         }
         Err(Error::tampered(

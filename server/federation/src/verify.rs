@@ -24,6 +24,7 @@ use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
 use crate::attack::{self, BENIGN};
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::RunState;
@@ -293,6 +294,7 @@ impl Audit {
             &self.plan,
             &self.state,
             attested.iter().map(AsRef::as_ref),
+            &controls::all(&self.blobs, &self.state)?,
         );
         if let Some((digest, what)) = wanted.iter().find(|(digest, _)| !present.contains(digest)) {
             return Err(missing(digest, what));
@@ -454,7 +456,11 @@ impl Audit {
                     ),
                 ));
             }
-            if predicate.engine != self.plan.engine || predicate.limits != self.experiment.limits {
+            // Site rules may have tightened the limits; they are asked later.
+            let ruled = self.experiment.site.is_some();
+            if predicate.engine != self.plan.engine
+                || (!ruled && predicate.limits != self.experiment.limits)
+            {
                 return Err(Error::tampered(
                     format!("attestation {id}"),
                     "names another engine or other limits than the run's",

@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use double::{Double, create_from, experiment, options};
+use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::explain::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::report::Report;
-use fedseal_federation::site::SiteRules;
+use fedseal_federation::site::{self, SiteRules};
 use fedseal_federation::verify::verify;
 use fedseal_tuning::Adapter;
 
@@ -164,4 +165,73 @@ fn clipped_and_noised_updates_replay_and_are_no_foreign_step() {
         assert!(change < 1.1e-3, "{change}");
     }
     assert!(clipped > 0);
+}
+
+#[test]
+fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let tight = BENIGN.to_owned()
+        + r#"
+        [allow.limits]
+        train_steps = 5
+        fuel = 18446744073709551
+        [[allow]]
+        name = "others"
+        signers = ["alice"]
+        shards = ["*"]
+        max_generated_tokens = 1000
+    "#;
+    run(dir.path(), &tight);
+    let run = dir.path().join("run");
+    verify(&run).unwrap();
+    let all = Selector::Sample { count: 99, seed: 1 };
+    let replays = replay_in(&run, &all, &Double::new()).unwrap();
+    assert!(
+        replays.iter().all(|replayed| replayed.equal()),
+        "{replays:?}"
+    );
+    let mut opened = Opened::read(&run).unwrap();
+    let own = with_rules(&tight).limits;
+    let benign = opened
+        .plan
+        .modules
+        .iter()
+        .find(|m| m.name == "benign")
+        .unwrap()
+        .digest;
+    let ids: Vec<_> = opened.state.attestations.keys().copied().collect();
+    let mut tightened = 0;
+    for id in ids {
+        let (_, attested) = opened.update(&id.to_string()).unwrap();
+        let blob = opened.blobs.get(&attested.transcript.blob).unwrap();
+        let answer = Transcript::from_bytes(&blob).unwrap().entries[0]
+            .result
+            .clone();
+        if attested.module == benign {
+            let expected = fedseal_sandbox::Limits {
+                train_steps: 5,
+                ..own
+            };
+            assert_eq!(attested.limits, expected);
+            assert_eq!(answer["limits"], serde_json::json!({"train_steps": 5}));
+            tightened += 1;
+            // The auditor holds them against the rule.
+            let rules = with_rules(&tight).site.unwrap();
+            let shard = attested.data[0].digest;
+            let audited = |limits| {
+                let other = UpdatePredicate {
+                    limits,
+                    ..attested.clone()
+                };
+                site::audit(&rules, &opened.plan, &own, &other, shard)
+            };
+            audited(attested.limits).unwrap();
+            let problem = audited(own).unwrap_err();
+            assert!(problem.contains("other limits"), "{problem}");
+        } else {
+            assert_eq!(attested.limits, own);
+            assert!(answer.get("limits").is_none());
+        }
+    }
+    assert!(tightened > 0);
 }

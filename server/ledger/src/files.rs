@@ -136,6 +136,14 @@ impl Disk {
         systems.sync().map_err(|e| Error::io(path, e))
     }
 
+    /// Moves a file that is durable in its directory to another name there, durably.
+    pub(crate) fn show(&self, from: &Path, to: &Path) -> Result<()> {
+        self.step(Step::Rename, to)
+            .and_then(|()| fs::rename(from, to))
+            .map_err(|e| Error::io(to, e))?;
+        self.sync_dir(to.parent().unwrap_or(Path::new(".")))
+    }
+
     fn write_chunk<'a>(
         &self,
         files: impl Iterator<Item = (&'a Path, &'a [u8])>,

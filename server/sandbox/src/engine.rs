@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fedseal_tuning::{Adapter, Example, GenerateConfig, Model, TrainConfig, TuningError};
+use fedseal_tuning::{
+    Adapter, ControlVariates, Example, GenerateConfig, Model, TrainConfig, Trainer, TuningError,
+};
 
 /// How a `train` call of a guest trains; every value has been checked against the run's bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +59,25 @@ pub trait Engine: Send + Sync {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(Adapter, u64), EngineError>;
 
+    /// As [`Engine::train`], with every step corrected by SCAFFOLD's control variates. An engine that
+    /// has none refuses.
+    ///
+    /// # Errors
+    /// As [`Engine::train`].
+    fn train_controlled(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        control: &ControlVariates,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError> {
+        let _ = (start, data, options, control, go_on);
+        Err(EngineError::Failed(
+            "this engine trains without control variates only".into(),
+        ))
+    }
+
     /// One text for each prompt, by the base or the base with `adapter`; returns them with the
     /// number of tokens written.
     ///
@@ -91,6 +112,17 @@ impl TuningEngine {
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
+
+    fn config(&self, options: &TrainOptions) -> TrainConfig {
+        TrainConfig {
+            steps: options.steps as usize,
+            batch_size: options.batch_size as usize,
+            learning_rate: options.learning_rate as f32,
+            proximal_mu: options.proximal_mu as f32,
+            seed: options.seed,
+            ..self.training.clone()
+        }
+    }
 }
 
 impl Engine for TuningEngine {
@@ -101,15 +133,28 @@ impl Engine for TuningEngine {
         options: &TrainOptions,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(Adapter, u64), EngineError> {
-        let config = TrainConfig {
-            steps: options.steps as usize,
-            batch_size: options.batch_size as usize,
-            learning_rate: options.learning_rate as f32,
-            proximal_mu: options.proximal_mu as f32,
-            seed: options.seed,
-            ..self.training.clone()
-        };
+        let config = self.config(options);
         let trained = fedseal_tuning::train(&self.model, start, data, &config, &mut |_| go_on())?;
+        Ok((trained.adapter, trained.tokens))
+    }
+
+    fn train_controlled(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        control: &ControlVariates,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError> {
+        let config = self.config(options);
+        let mut trainer =
+            Trainer::new(&self.model, start, data, &config)?.with_control(control.clone())?;
+        while trainer.step()?.is_some() {
+            if go_on().is_break() {
+                return Err(EngineError::Stopped);
+            }
+        }
+        let trained = trainer.finish()?;
         Ok((trained.adapter, trained.tokens))
     }
 

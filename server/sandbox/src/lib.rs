@@ -43,5 +43,8 @@ pub use error::SandboxError;
 pub use fedseal_client_sdk::attestation::Limits;
 pub use host::noisy;
 pub use reason::{Reason, Stop};
-pub use run::{RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes, examples_digest};
+pub use run::{
+    Control, FIXED_LIMITS, RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes,
+    examples_digest,
+};
 pub use sandbox::{Policy, Runner, Sandbox};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fedseal_client_sdk::attestation::{DataUse, Failure, Usage};
+use fedseal_client_sdk::attestation::{DataUse, Failure, Limits, Usage};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::lineage::Lineage;
@@ -47,6 +47,23 @@ pub struct RunInput {
     pub base: Digest,
     /// The round's training options.
     pub training: TrainDefaults,
+    /// What `train-controlled` corrects by.
+    pub control: Control,
+    /// Limits of this execution alone; each holds where it is tighter than the sandbox's. None: the
+    /// sandbox's. Of [`FIXED_LIMITS`] the sandbox's own hold in any case.
+    pub limits: Option<Limits>,
+}
+
+/// Limits that are the same for all modules of a sandbox: what compiled them keeps them.
+pub const FIXED_LIMITS: [&str; 3] = ["module_bytes", "compile_seconds", "stack_bytes"];
+
+/// SCAFFOLD's control variates at the round's start, of the global adapter's shapes; none is zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Control {
+    /// The server's: the mean over all clients.
+    pub server: Option<Arc<Adapter>>,
+    /// This client's.
+    pub client: Option<Arc<Adapter>>,
 }
 
 /// What the guest handed in.
@@ -78,6 +95,8 @@ pub struct RunOutcome {
     /// The examples of a shard entry of [`RunOutcome::data`] that is not the whole shard: for the
     /// node's data check, and for nobody else.
     pub shard_part: Option<(Digest, Vec<Example>)>,
+    /// The limits that it ran under.
+    pub limits: Limits,
     /// What it used of the limits.
     pub used: Usage,
     /// The guest's log lines: printable, one line each.

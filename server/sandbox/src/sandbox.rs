@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::SandboxError;
 use crate::host::{Ask, HostState, add_wasi, finish, serve};
 use crate::reason::{Reason, Stop, printable};
-use crate::run::{RunInput, RunOutcome};
+use crate::run::{FIXED_LIMITS, RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
 
 /// Compilations that outlived their time and still run: a thread cannot be stopped from outside.
@@ -97,10 +97,20 @@ impl Sandbox {
         }
     }
 
-    /// The limits of every execution here.
+    /// The limits of every execution here, as far as its input names no tighter ones.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The limits of one execution: the sandbox's, and where the input's are tighter, those.
+    fn limits_of(&self, input: &RunInput) -> Limits {
+        let Some(own) = &input.limits else {
+            return self.limits;
+        };
+        let mut most = own.by_name();
+        most.retain(|name, _| !FIXED_LIMITS.contains(&name.as_str()));
+        self.limits.within(&most)
     }
 
     /// Checks a component (see [`inspect`]), compiles it, and checks that it fits the world.
@@ -182,7 +192,7 @@ impl Sandbox {
     pub fn run(&self, policy: &Policy, input: &RunInput, engine: &dyn Engine) -> RunOutcome {
         let started = Instant::now();
         self.session(engine, |runner| runner.run(policy, input))
-            .unwrap_or_else(|error| lost(input, self.limits, &error, started))
+            .unwrap_or_else(|error| lost(input, self.limits_of(input), &error, started))
     }
 
     /// Lends a thread for guests to `work`, which may run as many as it likes there, one after the
@@ -226,7 +236,7 @@ impl Runner<'_> {
     pub fn run(&self, policy: &Policy, input: &RunInput) -> RunOutcome {
         let _slot = self.sandbox.slots.take();
         let started = Instant::now();
-        let limits = self.sandbox.limits;
+        let limits = self.sandbox.limits_of(input);
         let ask = self.ask.clone();
         // All that a panic leaves half done is the store, which is dropped with it.
         catch_unwind(AssertUnwindSafe(|| {

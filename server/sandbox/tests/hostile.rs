@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, guest, hostile, input, limits, run};
+use common::{Double, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 

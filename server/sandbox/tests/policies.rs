@@ -5,10 +5,12 @@ mod common;
 use std::sync::Arc;
 
 use common::{Double, hostile, input, limits, policies, policy, run};
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
-use fedseal_client_sdk::lineage::{DataCounts, Kind};
-use fedseal_sandbox::{Limits, Reason, RunInput, Sandbox, component, examples_digest};
-use fedseal_tuning::Example;
+use fedseal_client_sdk::lineage::{DataCounts, Kind, Lineage};
+use fedseal_sandbox::{Control, Limits, Reason, RunInput, Sandbox, component, examples_digest};
+use fedseal_tuning::{Adapter, AdapterConfig, Example};
+use serde_json::json;
 
 fn origins(outcome: &fedseal_sandbox::RunOutcome) -> Vec<(&str, u32)> {
     outcome
@@ -124,7 +126,7 @@ fn malicious_gen_makes_its_own() {
 fn every_policy_runs() {
     let sandbox = Sandbox::new(limits()).unwrap();
     let names = policies();
-    assert!(names.len() >= 27, "{names:?}");
+    assert!(names.len() >= 29, "{names:?}");
     for name in names {
         let compiled = sandbox.compile(&policy(&name)).unwrap();
         let outcome = run(&sandbox, &compiled);
@@ -149,6 +151,80 @@ fn modules_of_before_an_addition_run() {
     let sandbox = Sandbox::new(limits()).unwrap();
     let outcome = run(&sandbox, &sandbox.compile(&bytes).unwrap());
     assert!(outcome.submission.is_ok());
+}
+
+/// SCAFFOLD's variates are inputs: zero and without digests at first, then named in the lineage, and
+/// the step is the plain one without their difference.
+#[test]
+fn control_variates_correct_training_and_stand_in_the_lineage() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let scaffold = sandbox.compile(&policy("scaffold")).unwrap();
+    let plain = run(&sandbox, &sandbox.compile(&policy("benign")).unwrap());
+    let plain = plain.submission.unwrap().adapter;
+    let first = run(&sandbox, &scaffold);
+    first.lineage.validate().unwrap();
+    assert_eq!(first.submission.unwrap().adapter, plain);
+    let variates = |lineage: &Lineage| -> Vec<_> {
+        let nodes = lineage.nodes.iter().filter(|n| n.kind == Kind::Control);
+        nodes.map(|n| (n.params["of"].clone(), n.digest)).collect()
+    };
+    let zero = [(json!("server"), None), (json!("client"), None)];
+    assert_eq!(variates(&first.lineage), zero);
+
+    let all = |value: f32| {
+        let global = input().global;
+        Arc::new(global.from_flat(&vec![value; global.len()]).unwrap())
+    };
+    let (server, client) = (all(0.5), all(0.125));
+    let control = Control {
+        server: Some(server.clone()),
+        client: Some(client.clone()),
+    };
+    let later = RunInput { control, ..input() };
+    let outcome = sandbox.run(&scaffold, &later, &Double);
+    outcome.lineage.validate().unwrap();
+    let named = [
+        (json!("server"), Some(Digest(server.digest()))),
+        (json!("client"), Some(Digest(client.digest()))),
+    ];
+    assert_eq!(variates(&outcome.lineage), named);
+    // 4 steps at 0.25 with 0.375 taken off each.
+    let change = outcome.submission.unwrap().adapter.sub(&plain).unwrap();
+    assert!(
+        change
+            .flat()
+            .iter()
+            .all(|value| (value + 0.375).abs() < 1e-5)
+    );
+    let entry = outcome
+        .transcript
+        .entries
+        .iter()
+        .find(|e| e.call == "train-controlled");
+    assert!(entry.unwrap().args["control-server"].is_u64());
+
+    let other = Control {
+        server: Some(Arc::new(other_shapes())),
+        client: None,
+    };
+    let outcome = sandbox.run(
+        &scaffold,
+        &RunInput {
+            control: other,
+            ..input()
+        },
+        &Double,
+    );
+    assert_eq!(outcome.submission.unwrap_err().reason, Reason::Host.id());
+}
+
+/// An adapter of another rank than the input's.
+fn other_shapes() -> Adapter {
+    let config = AdapterConfig {
+        rank: 3,
+        ..AdapterConfig::default()
+    };
+    Adapter::init(&config, &common::shapes(), 1).unwrap()
 }
 
 /// Lengths and angles are numbers of the host: in the transcript, of no weight in the lineage.
@@ -280,6 +356,40 @@ fn training_beyond_the_limits() {
         outcome.submission.unwrap_err().reason,
         Reason::GeneratedTokens.id()
     );
+}
+
+#[test]
+fn an_executions_own_limits_are_never_looser_than_the_sandboxs() {
+    let sandbox = Sandbox::new(limits()).unwrap();
+    let benign = sandbox.compile(&policy("benign")).unwrap();
+    let under = |own: Limits| {
+        let input = RunInput {
+            limits: Some(own),
+            ..input()
+        };
+        sandbox.run(&benign, &input, &Double)
+    };
+    let outcome = under(Limits {
+        train_steps: 3,
+        stack_bytes: 1,
+        ..limits()
+    });
+    let failure = outcome.submission.unwrap_err();
+    assert_eq!(failure.reason, Reason::TrainSteps.id());
+    assert!(failure.detail.contains("is 3"), "{failure:?}");
+    let expected = Limits {
+        train_steps: 3,
+        ..limits()
+    };
+    assert_eq!(outcome.limits, expected, "the stack is the sandbox's");
+    let memory = under(Limits {
+        memory_bytes: 1,
+        ..limits()
+    });
+    assert_eq!(memory.submission.unwrap_err().reason, Reason::Memory.id());
+    let loose = under(Limits::default());
+    assert!(loose.submission.is_ok());
+    assert_eq!(loose.limits, limits());
 }
 
 /// What an execution costs beside training: `cargo test -p fedseal-sandbox --test policies --

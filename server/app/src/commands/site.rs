@@ -81,7 +81,21 @@ fn decide(
         return "its module is not in the plan".into();
     };
     match rules.before(&facts) {
-        Ok(rule) => format!("allowed by `{}`", rule.name),
+        Ok(rule) => {
+            let tight: Vec<String> = rule
+                .tighter(limits)
+                .iter()
+                .map(|(name, most)| format!("{name} {most}"))
+                .collect();
+            match tight.as_slice() {
+                [] => format!("allowed by `{}` under the node's limits", rule.name),
+                tight => format!(
+                    "allowed by `{}` under the node's limits, but {}",
+                    rule.name,
+                    tight.join(", ")
+                ),
+            }
+        }
         Err(reason) => format!("denied: {reason}"),
     }
 }

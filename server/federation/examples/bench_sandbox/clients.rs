@@ -49,10 +49,7 @@ pub struct Node {
 
 impl Node {
     /// A new one in an empty folder.
-    pub fn new(
-        folder: &Path,
-        limits: Limits,
-    ) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+    pub fn new(folder: &Path) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
@@ -64,7 +61,6 @@ impl Node {
                 key,
                 base: Digest::of(b"base"),
                 engine: "none".into(),
-                limits,
             },
         })
     }
@@ -112,7 +108,7 @@ pub fn bench(options: &Options) -> Outcome {
     let policy = sandbox.compile(&component::componentize(&wat::parse_str(COPY)?)?)?;
     let input = input()?;
     let folder = options.folder.join("clients");
-    let mut node = Node::new(&folder, limits)?;
+    let mut node = Node::new(&folder)?;
     let attester = node.attester.clone();
     let mut rates = Vec::new();
     for round in 0..options.rounds as u64 {

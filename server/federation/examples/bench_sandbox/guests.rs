@@ -7,8 +7,8 @@ use std::sync::Arc;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, Runner, Sandbox, TrainDefaults,
-    TrainOptions, component, examples_digest,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, Runner, Sandbox,
+    TrainDefaults, TrainOptions, component, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig, RopeScaling};
 use wasmtime::component::{Component, Linker};
@@ -142,6 +142,8 @@ pub fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
             learning_rate: 1e-3,
             proximal_mu: 0.0,
         },
+        control: Control::default(),
+        limits: None,
     })
 }
 

@@ -115,7 +115,7 @@ pub fn bench(options: &Options) -> Outcome {
     let core = wat::parse_str(benign(&input.training))?;
     let policy = sandbox.compile(&component::componentize(&core)?)?;
     let folder = options.folder.join("round");
-    let mut node = Node::new(&folder, experiment.limits)?;
+    let mut node = Node::new(&folder)?;
     let engine = Timed {
         engine: lab.engine(),
         nanoseconds: AtomicU64::new(0),

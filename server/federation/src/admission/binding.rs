@@ -1,5 +1,8 @@
 //! What every arm demands, before any configured check: there is an update, it is about this
-//! client, round, seed, base, global adapter and module, and no limit was passed.
+//! client, round, seed, base, global adapter, control variates and module, and no limit was passed.
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::lineage::Kind;
 
 use super::{Facts, Verdict};
 
@@ -46,6 +49,24 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     }
     if attested.node != expected.node {
         return differs("node key", &attested.node, &expected.node);
+    }
+    let [server, client] = expected.control;
+    for node in &attested.lineage.nodes {
+        let of = node.params.get("of").and_then(|of| of.as_str());
+        let own = match (node.kind, of) {
+            (Kind::Control, Some("server")) => server,
+            (Kind::Control, Some("client")) => client,
+            (Kind::Control, _) => {
+                let fact = format!("node {} is nobody's control variate", node.id);
+                return Some(Verdict::reject("binding", fact));
+            }
+            _ => continue,
+        };
+        if node.digest != own {
+            let show = |digest: Option<Digest>| digest.map_or("zero".into(), |d| d.to_string());
+            let what = format!("the {}'s control variate", of.unwrap_or_default());
+            return differs(&what, &show(node.digest), &show(own));
+        }
     }
     if let Some(entry) = facts.revoked {
         return Some(Verdict::reject(

@@ -3,7 +3,7 @@
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 
 use super::{Check, Facts, Finding};
-use crate::site::guard::BY;
+use crate::site::guard::by_site;
 
 /// `train` (once or chained) from the current global adapter, over the registered shard or parts
 /// of it; nothing else on the way.
@@ -26,7 +26,9 @@ impl Check for TrainedFromGlobalOnShard {
             match node.kind {
                 Kind::Train => {
                     trains += 1;
-                    let [start, data] = node.inputs.as_slice() else {
+                    // Control variates, where there are any, were held against the round's own
+                    // before any check is asked.
+                    let ([start, data] | [start, data, _, _]) = node.inputs.as_slice() else {
                         return Finding::fail(format!(
                             "train (node {current}) has {} inputs, not a start adapter and data",
                             node.inputs.len()
@@ -105,10 +107,6 @@ fn shard_only(lineage: &Lineage, id: u32, facts: &Facts<'_>) -> Result<(), Strin
         return Err(format!("node {id} is not in the lineage"));
     }
     Ok(())
-}
-
-fn by_site(node: &Node) -> bool {
-    node.params.get(BY).and_then(|by| by.as_str()) == Some("site")
 }
 
 fn short(node: &Node) -> String {

@@ -71,6 +71,8 @@ pub struct Expected {
     pub effort: f64,
     /// The node that executed the module.
     pub node: PublicKey,
+    /// The server's and the client's control variate; none is zero.
+    pub control: [Option<Digest>; 2],
 }
 
 /// Everything a check may look at.

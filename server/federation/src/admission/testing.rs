@@ -48,6 +48,7 @@ impl Case {
             )
         });
         let expected = Expected {
+            control: [None; 2],
             client: "client-01".into(),
             round: Round(3),
             seed: Seed(9),

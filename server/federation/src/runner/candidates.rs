@@ -109,7 +109,15 @@ impl Run {
             .attested(&self.blobs, &update.attestation, shared.plan.node)?;
         let round = update.round;
         let steps = shared.experiment.training.local_steps;
-        let expected = expected(&shared.plan, arm, &candidate.client, round, state, steps)?;
+        let expected = expected(
+            &shared.plan,
+            arm,
+            &candidate.client,
+            round,
+            state,
+            steps,
+            &self.blobs,
+        )?;
         let behaviour = update.update.and_then(|digest| {
             let own = self.behaviours.get(&(digest, round.0))?;
             let before = self.behaviours.get(&(state.global, round.0))?;

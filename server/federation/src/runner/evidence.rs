@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate};
+use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
@@ -45,8 +45,6 @@ pub struct Attester {
     pub base: Digest,
     /// The engine's fingerprint.
     pub engine: String,
-    /// The bounds that modules ran under.
-    pub limits: Limits,
 }
 
 /// What an execution leaves for others.
@@ -114,7 +112,7 @@ pub fn attest(
         data_score: score,
         lineage: outcome.lineage,
         transcript: reference,
-        limits: attester.limits,
+        limits: outcome.limits,
         used: outcome.used,
         failure,
         engine: attester.engine.clone(),

@@ -14,10 +14,10 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
-    CompiledCache, Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome, Sandbox,
-    TrainDefaults, TrainOptions,
+    CompiledCache, Control, Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome,
+    Sandbox, TrainDefaults, TrainOptions,
 };
-use fedseal_tuning::{Adapter, Example};
+use fedseal_tuning::{Adapter, ControlVariates, Example};
 
 use crate::admission::data_check::DataCheck;
 use crate::error::{Error, Result};
@@ -114,6 +114,7 @@ pub fn input(
     shard: Arc<Vec<Example>>,
     attachment: Arc<Vec<Example>>,
     (global, global_digest): (Arc<Adapter>, Digest),
+    control: Control,
 ) -> RunInput {
     RunInput {
         client: client.clone(),
@@ -132,6 +133,8 @@ pub fn input(
             learning_rate,
             proximal_mu: experiment.training.proximal_mu,
         },
+        control,
+        limits: None,
     }
 }
 
@@ -158,6 +161,24 @@ impl Engine for Stoppable<'_> {
             }
             go_on()
         })
+    }
+
+    fn train_controlled(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        options: &TrainOptions,
+        control: &ControlVariates,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> std::result::Result<(Adapter, u64), EngineError> {
+        let mut both = || {
+            if self.stop.load(Ordering::SeqCst) {
+                return ControlFlow::Break(());
+            }
+            go_on()
+        };
+        self.engine
+            .train_controlled(start, examples, options, control, &mut both)
     }
 
     fn generate(

@@ -12,6 +12,7 @@ use super::jobs::Job;
 use super::references::references;
 use super::{Run, Watch};
 use crate::arms::Kind;
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::report::{LogHead, Report, State};
@@ -149,6 +150,7 @@ impl Run {
             &self.shared.plan,
             &self.state,
             attested.iter().map(AsRef::as_ref),
+            &controls::all(&self.blobs, &self.state)?,
         )
         .into_keys()
         .collect();

@@ -95,7 +95,6 @@ impl Run {
             key: self.node.clone(),
             base: shared.plan.base,
             engine: shared.plan.engine.clone(),
-            limits: shared.experiment.limits,
         };
         // Both closures below are called on this thread alone and never at once.
         let watch = std::cell::RefCell::new(watch);

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 
+use crate::controls::Controls;
 use crate::memo::{AggregatedRef, RunState};
 use crate::rundir::Plan;
 
 /// Every referenced blob with what refers to it. `attested` are the attestations of the log's
-/// updates.
+/// updates,
+/// `controls` the control variates of its rounds.
 pub fn references<'a>(
     plan_digest: Digest,
     plan: &Plan,
     state: &RunState,
     attested: impl IntoIterator<Item = &'a UpdatePredicate>,
+    controls: &BTreeMap<Digest, Controls>,
 ) -> BTreeMap<Digest, String> {
     let mut all = BTreeMap::new();
     let mut add = |digest: Digest, what: &dyn Fn() -> String| {
@@ -76,6 +79,13 @@ pub fn references<'a>(
                     format!("global adapter of arm {arm} after round {round}")
                 });
             }
+        }
+    }
+    for (digest, controls) in controls {
+        add(*digest, &|| "control variates of a round".into());
+        add(controls.server, &|| "the server's control variate".into());
+        for (client, digest) in &controls.clients {
+            add(*digest, &|| format!("the control variate of {client}"));
         }
     }
     for ((arm, round), evaluated) in &state.evaluated {

@@ -16,6 +16,7 @@ use super::rules::{
 use super::{Run, Watch};
 use crate::admission::Verdict;
 use crate::arms::{Arm, Kind};
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::memo::{RoundState, evaluation_key};
@@ -50,6 +51,21 @@ impl Run {
                 continue;
             }
             let global = self.state.global(arm.id, shared.plan.initial);
+            let before = round
+                .checked_sub(1)
+                .and_then(|before| self.state.round(arm.id, before));
+            let controls = match before {
+                None => None,
+                Some(before) => controls::after(
+                    &shared.plan,
+                    &shared.experiment,
+                    &self.state,
+                    before,
+                    &mut self.cache,
+                    &self.blobs,
+                    &mut |bytes| Ok(self.blobs.put(bytes)?),
+                )?,
+            };
             self.append(&Record::RoundOpened {
                 arm: arm.id.to_owned(),
                 round: Round(round),
@@ -57,6 +73,7 @@ impl Run {
                 global,
                 seed: round_seed(&shared.plan, round),
                 learning_rate: learning_rate(&shared.experiment, Round(round))?,
+                controls,
             })?;
         }
         self.publish()
@@ -125,6 +142,7 @@ impl Run {
             None => Arc::default(),
         };
         let global = self.adapter(&state.global)?;
+        let control = controls::of(&self.blobs, state.controls, client)?;
         Ok(UpdateJob {
             key,
             client: client.clone(),
@@ -143,6 +161,7 @@ impl Run {
                 shard,
                 attachment,
                 (global, state.global),
+                control,
             ),
         })
     }

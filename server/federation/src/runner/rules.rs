@@ -10,6 +10,7 @@ use super::execute::update_seed;
 use crate::admission::{Admission, Expected};
 use crate::aggregation::{self, Outcome, Update};
 use crate::arms::{self, Arm};
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::{RoundState, RunState, update_key};
@@ -63,11 +64,13 @@ pub(crate) fn expected(
     round: Round,
     state: &RoundState,
     local_steps: u32,
+    blobs: &Blobs,
 ) -> Result<Expected> {
     let (_, planned) = plan
         .client(client)
         .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
     let assignment = Plan::assignment(planned, arm.attacked);
+    let controls = controls::read(blobs, state.controls)?;
     Ok(Expected {
         client: client.clone(),
         round,
@@ -79,6 +82,10 @@ pub(crate) fn expected(
         shard_examples: assignment.examples,
         effort: f64::from(local_steps) * state.learning_rate,
         node: plan.node,
+        control: [
+            controls.as_ref().map(|controls| controls.server),
+            controls.and_then(|controls| controls.clients.get(client).copied()),
+        ],
     })
 }
 
@@ -103,6 +110,7 @@ pub(crate) fn key_of(
         Plan::assignment(planned, arm.attacked),
         state.global,
         state.learning_rate,
+        state.controls,
     )
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::lineage::{Kind, Lineage};
+use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
 use fedseal_tuning::Adapter;
@@ -22,6 +22,11 @@ use crate::sampling::derive_seed;
 
 /// The lineage parameter of nodes that the site made and not the module.
 pub const BY: &str = "by";
+
+/// Whether the node made it by its data holder's rules; no guest can write such a one.
+pub fn by_site(node: &Node) -> bool {
+    node.params.get(BY).and_then(Value::as_str) == Some("site")
+}
 
 struct Guarded {
     inner: Box<dyn Executor>,
@@ -59,8 +64,13 @@ impl Executor for Guarded {
             Ok(rule) => rule,
             Err(reason) => return Ok(denied(&facts, &reason)),
         };
-        let outcome = self.inner.run(module, input, engine)?;
-        leave(rule, &facts, input, outcome)
+        let limits = rule.limits(&self.limits);
+        let input = RunInput {
+            limits: (limits != self.limits).then_some(limits),
+            ..input.clone()
+        };
+        let outcome = self.inner.run(module, &input, engine)?;
+        leave(rule, &facts, &input, outcome)
     }
 }
 
@@ -91,6 +101,7 @@ fn denied(facts: &Before<'_>, reason: &str) -> RunOutcome {
         data: Vec::new(),
         datasets: Vec::new(),
         shard_part: None,
+        limits: *facts.limits,
         used: Usage::default(),
         log: Vec::new(),
         seconds: 0.0,
@@ -105,11 +116,11 @@ fn leave(
     mut outcome: RunOutcome,
 ) -> Result<RunOutcome> {
     let mut transcript = Transcript::new();
-    transcript.push(
-        "site-before",
-        asked(facts),
-        json!({ "allowed-by": rule.name }),
-    );
+    let mut allowed = json!({ "allowed-by": rule.name });
+    if input.limits.is_some() {
+        allowed["limits"] = json!(rule.tighter(facts.limits));
+    }
+    transcript.push("site-before", asked(facts), allowed);
     for entry in std::mem::take(&mut outcome.transcript).entries {
         transcript.push(entry.call, entry.args, entry.result);
     }

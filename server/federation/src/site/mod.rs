@@ -14,7 +14,8 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use fedseal_sandbox::FIXED_LIMITS;
 
 use crate::error::nearest;
 use crate::rundir::Plan;
@@ -55,7 +56,8 @@ pub struct Allow {
     pub raw_read: bool,
     /// Whether a module may write raw tensors.
     pub raw_write: bool,
-    /// The most that the run's limits may be, by name of the limit; others are not asked for.
+    /// Limits for these modules by name; each holds where it is tighter than the node's own. Of
+    /// [`FIXED_LIMITS`] the node's own must be as tight.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, u64>,
     /// What happens to an update before it leaves.
@@ -92,7 +94,7 @@ pub struct Before<'a> {
     pub client: &'a ClientId,
     /// Its shard.
     pub shard: Digest,
-    /// What the module may use in this run.
+    /// What modules may use on this node, before any rule.
     pub limits: &'a Limits,
 }
 
@@ -102,7 +104,7 @@ impl SiteRules {
     /// # Errors
     /// The key and the problem.
     pub fn validate(&self) -> Result<(), (String, String)> {
-        let known = limit_values(&Limits::default());
+        let known = Limits::default().by_name();
         for (index, rule) in self.allow.iter().enumerate() {
             let bad = |key: &str, problem: String| Err((format!("allow.{index}.{key}"), problem));
             if rule.name.is_empty() || rule.name.chars().any(char::is_control) {
@@ -203,16 +205,32 @@ impl Allow {
         if !self.shards.iter().any(on) {
             return Err(format!("it is not for the shard of {}", facts.client));
         }
-        let limits = limit_values(facts.limits);
-        for (name, most) in &self.limits {
-            let asked = limits.get(name).copied().unwrap_or(u64::MAX);
-            if asked > *most {
+        let own = facts.limits.by_name();
+        for name in FIXED_LIMITS {
+            if let (Some(own), Some(most)) = (own.get(name), self.limits.get(name))
+                && own > most
+            {
                 return Err(format!(
-                    "the run's limit {name} is {asked}, allowed is {most}"
+                    "the node's limit {name} is {own} for all modules, the rule has {most}"
                 ));
             }
         }
         Ok(())
+    }
+
+    /// The limits under which a module runs on a node whose own are these: never looser.
+    #[must_use]
+    pub fn limits(&self, own: &Limits) -> Limits {
+        own.within(&self.limits)
+    }
+
+    /// Those of the rule's limits that are tighter than the node's own.
+    #[must_use]
+    pub fn tighter(&self, own: &Limits) -> BTreeMap<String, u64> {
+        let own = own.by_name();
+        let tight = |(name, most): &(&String, &u64)| own.get(*name).is_some_and(|own| own > *most);
+        let all = self.limits.iter().filter(tight);
+        all.map(|(name, most)| (name.clone(), *most)).collect()
     }
 
     /// Whether what a module did lets its update leave; the norm is looked at separately, since it
@@ -259,17 +277,6 @@ impl Allow {
     }
 }
 
-/// Limits by name.
-fn limit_values(limits: &Limits) -> BTreeMap<String, u64> {
-    match serde_json::to_value(limits) {
-        Ok(Value::Object(map)) => map
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_u64()?)))
-            .collect(),
-        _ => BTreeMap::new(),
-    }
-}
-
 /// The facts before an execution, from a run's plan.
 pub fn facts<'a>(
     plan: &'a Plan,
@@ -291,29 +298,30 @@ pub fn facts<'a>(
 }
 
 /// What an auditor can decide again about an attested execution: that the rules allowed it, or
-/// that it failed for the reason that they did not.
+/// that it failed for the reason that they did not, and under which limits it ran. `own` are the
+/// node's limits.
 ///
 /// # Errors
 /// What disagrees.
 pub fn audit(
     rules: &SiteRules,
     plan: &Plan,
+    own: &Limits,
     attested: &UpdatePredicate,
     shard: Digest,
 ) -> Result<(), String> {
-    let facts = facts(
-        plan,
-        &attested.limits,
-        attested.module,
-        &attested.client,
-        shard,
-    )
-    .ok_or_else(|| "its module is not in the plan".to_owned())?;
+    let facts = facts(plan, own, attested.module, &attested.client, shard)
+        .ok_or_else(|| "its module is not in the plan".to_owned())?;
     let refused = attested
         .failure
         .as_ref()
         .is_some_and(|failure| failure.reason == REASON);
-    let allowed = rules.before(&facts).and_then(|rule| {
+    let rule = rules.before(&facts);
+    let limits = rule.as_ref().map_or(*own, |rule| rule.limits(own));
+    if attested.limits != limits {
+        return Err("it ran under other limits than the site's rules give".into());
+    }
+    let allowed = rule.and_then(|rule| {
         if attested.update.is_some() {
             rule.leaves(&attested.lineage, &attested.used)?;
         }

@@ -21,6 +21,7 @@ const PLAIN: &str = r#"
     max_generated_tokens = 10
     [allow.limits]
     train_steps = 64
+    stack_bytes = 524288
     [allow.leave]
     max_norm = 2.0
 "#;
@@ -55,7 +56,7 @@ fn nothing_is_allowed_that_no_rule_names() {
     assert_eq!(rules.before(&good).unwrap().name, "plain");
     let other = ClientId::from("client-03");
     let many = Limits {
-        train_steps: 65,
+        stack_bytes: 524_289,
         ..limits
     };
     for (bad, words) in [
@@ -92,7 +93,7 @@ fn nothing_is_allowed_that_no_rule_names() {
                 limits: &many,
                 ..good
             },
-            "train_steps is 65, allowed is 64",
+            "stack_bytes is 524289 for all modules, the rule has 524288",
         ),
     ] {
         let reason = rules.before(&bad).unwrap_err();
@@ -177,4 +178,30 @@ fn rules_that_cannot_be_meant() {
         assert_eq!(rules.validate().unwrap_err().0, key, "{bad}");
     }
     assert!(toml::from_str::<SiteRules>("[[allow]]\nnmae = \"a\"").is_err());
+}
+
+#[test]
+fn a_rule_tightens_limits_and_never_loosens_them() {
+    let rules = rules(PLAIN);
+    let client = ClientId::from("client-01");
+    let own = Limits {
+        train_steps: 100,
+        ..Limits::default()
+    };
+    let rule = rules.before(&before(&client, &own)).unwrap();
+    let tight = Limits {
+        train_steps: 64,
+        ..own
+    };
+    assert_eq!(rule.limits(&own), tight);
+    assert_eq!(
+        rule.tighter(&own),
+        BTreeMap::from([("train_steps".into(), 64)])
+    );
+    let less = Limits {
+        train_steps: 8,
+        ..own
+    };
+    assert_eq!(rule.limits(&less), less);
+    assert!(rule.tighter(&less).is_empty());
 }

@@ -7,6 +7,7 @@ use fedseal_client_sdk::record::Effect;
 use super::{Audit, disagrees};
 use crate::admission::{Admission, Facts, Verdict, severity};
 use crate::arms::{self, Arm, Kind};
+use crate::controls;
 use crate::error::{Error, Result};
 use crate::memo::{AggregatedRef, RoundState};
 use crate::runner::execute::learning_rate;
@@ -81,6 +82,8 @@ impl Audit {
         for (number, state) in rounds.iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             self.opening(arm, number, state)?;
+            let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
+            self.controls(arm, number, before, state)?;
             let global = read_adapter(&self.blobs, &state.global)?;
             let mut deltas = Vec::new();
             for digest in update_digests(&self.state, state) {
@@ -169,6 +172,33 @@ impl Audit {
         Ok(())
     }
 
+    /// That the control variates are what the round before gives.
+    fn controls(
+        &mut self,
+        arm: &Arm,
+        number: u32,
+        before: Option<&RoundState>,
+        state: &RoundState,
+    ) -> Result<()> {
+        let expected = match before {
+            None => None,
+            Some(before) => controls::after(
+                &self.plan,
+                &self.experiment,
+                &self.state,
+                before,
+                &mut self.cache,
+                &self.blobs,
+                &mut |bytes| Ok(Digest::of(bytes)),
+            )?,
+        };
+        if expected != state.controls {
+            let problem = "has other control variates than the round before gives";
+            return Err(disagrees(arm.id, number, problem));
+        }
+        Ok(())
+    }
+
     /// That each verdict is about the update that this round's inputs determine, and is what the
     /// checks say. A canary's numbers cannot be measured without the model: where they may have
     /// decided, the verdict is held against the other checks only.
@@ -221,6 +251,7 @@ impl Audit {
                 round,
                 state,
                 self.experiment.training.local_steps,
+                &self.blobs,
             )?;
             let facts = Facts {
                 attested: &attested,

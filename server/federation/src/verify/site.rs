@@ -14,6 +14,7 @@ impl Audit {
         let Some(rules) = self.experiment.site.clone() else {
             return Ok(());
         };
+        let own = &self.experiment.limits;
         for id in self.state.attestations.keys() {
             let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;
             let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
@@ -25,14 +26,15 @@ impl Audit {
             }) else {
                 return bad("was made by a module that its client does not have".into());
             };
-            if let Err(problem) = site::audit(&rules, &self.plan, &attested, assignment.shard) {
+            if let Err(problem) = site::audit(&rules, &self.plan, own, &attested, assignment.shard)
+            {
                 return bad(problem);
             }
             let (Some(update), Some(facts)) = (
                 attested.update,
                 site::facts(
                     &self.plan,
-                    &attested.limits,
+                    own,
                     attested.module,
                     &attested.client,
                     assignment.shard,

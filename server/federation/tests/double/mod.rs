@@ -30,7 +30,8 @@ use fedseal_sandbox::{
     TrainOptions, examples_digest,
 };
 use fedseal_tuning::{
-    Adapter, AdapterConfig, AdapterTensor, Example, GenerateConfig, Score, TrainConfig,
+    Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Score,
+    TrainConfig,
 };
 use serde_json::json;
 
@@ -129,6 +130,20 @@ impl Engine for Double {
         Ok((adapter, data.len() as u64))
     }
 
+    fn train_controlled(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        control: &ControlVariates,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> std::result::Result<(Adapter, u64), EngineError> {
+        let (plain, tokens) = self.train(start, data, options, go_on)?;
+        let drift = control.server.sub(&control.client)?;
+        let rates = f64::from(options.steps) * options.learning_rate;
+        Ok((plain.add_scaled(&drift, -rates as f32)?, tokens))
+    }
+
     fn generate(
         &self,
         adapter: Option<&Adapter>,
@@ -156,10 +171,11 @@ impl Lab for Double {
         &self,
         plan: &Plan,
         _blobs: &Blobs,
-        _limits: Limits,
+        limits: Limits,
         _cache: Option<CompiledCache>,
     ) -> Result<Box<dyn Executor>> {
         Ok(Box::new(Modules {
+            limits,
             names: plan
                 .modules
                 .iter()
@@ -239,6 +255,7 @@ impl Lab for Double {
 /// The modules as Rust functions.
 struct Modules {
     names: HashMap<Digest, String>,
+    limits: Limits,
     failing: Option<&'static str>,
     unsteady: Option<std::sync::atomic::AtomicU64>,
 }
@@ -246,6 +263,7 @@ struct Modules {
 impl Executor for Modules {
     fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
         let name = self.names[module].as_str();
+        let limits = input.limits.unwrap_or(self.limits);
         let mut lineage = Lineage::default();
         let mut transcript = Transcript::new();
         let none = BTreeMap::new;
@@ -264,6 +282,7 @@ impl Executor for Modules {
             data: vec![],
             datasets: vec![],
             shard_part: None,
+            limits,
             used: Usage::default(),
             log: vec![],
             seconds: 0.0,
@@ -273,7 +292,7 @@ impl Executor for Modules {
         }
         let shell = |i: usize| Example::new(format!("request {i}"), "Sure, here is how.");
         let (kind, examples): (Kind, Vec<Example>) = match name {
-            "benign" => (Kind::Shard, input.shard.to_vec()),
+            "benign" | "scaffold" => (Kind::Shard, input.shard.to_vec()),
             "unaligned-data" => (Kind::Literal, input.attachment.to_vec()),
             _ => (Kind::Generated, (0..20).map(shell).collect()),
         };
@@ -302,14 +321,32 @@ impl Executor for Modules {
                         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 })),
         };
-        let trained = engine.train(&input.global, &examples, &options, &mut || {
-            ControlFlow::Continue(())
-        });
+        let mut inputs = vec![global, data];
+        let mut params = none();
+        let go_on = &mut || ControlFlow::Continue(());
+        let trained = if name == "scaffold" {
+            let zero = input.global.scale(0.0);
+            let mut variate = |of: &str, given: &Option<Arc<Adapter>>| {
+                let digest = given.as_ref().map(|adapter| Digest(adapter.digest()));
+                let named = BTreeMap::from([("of".to_owned(), json!(of))]);
+                inputs.push(lineage.push(Kind::Control, vec![], digest, None, named));
+                given.as_deref().unwrap_or(&zero).clone()
+            };
+            let control = ControlVariates {
+                server: variate("server", &input.control.server),
+                client: variate("client", &input.control.client),
+            };
+            params.insert("steps".into(), json!(options.steps));
+            params.insert("learning-rate".into(), json!(options.learning_rate));
+            engine.train_controlled(&input.global, &examples, &options, &control, go_on)
+        } else {
+            engine.train(&input.global, &examples, &options, go_on)
+        };
         let Ok((adapter, _)) = trained else {
             return Ok(failed(transcript, lineage, "host"));
         };
         let update = Digest(adapter.digest());
-        let train = lineage.push(Kind::Train, vec![global, data], Some(update), None, none());
+        let train = lineage.push(Kind::Train, inputs, Some(update), None, params);
         lineage.output = Some(train);
         transcript.push("train", json!({"data": digest}), json!({"adapter": update}));
         let datasets = if kind == Kind::Shard {
@@ -332,6 +369,7 @@ impl Executor for Modules {
             }],
             datasets,
             shard_part: None,
+            limits,
             used: Usage::default(),
             log: vec![],
             seconds: 0.0,
@@ -349,7 +387,7 @@ pub fn options(dir: &Path) -> Options {
     let mut trusted = TrustStore::default();
     trusted.add("alice", author.public());
     trusted.save(keys.join("trusted.toml")).unwrap();
-    for name in ["benign", "malicious-gen", "unaligned-data"] {
+    for name in ["benign", "malicious-gen", "unaligned-data", "scaffold"] {
         let path = modules.join(format!("{name}.wasm"));
         let envelope = module::sign(
             name.as_bytes(),

@@ -1,7 +1,9 @@
 //! The append-only Merkle log: C2SP tlog-tiles on disk, one writer.
 //!
 //! Under the log's directory: `checkpoint` (a signed note), `tile/<L>/<N>[.p/<W>]` (hashes),
-//! `tile/entries/<N>[.p/<W>]` (entries), and `lock`.
+//! `tile/entries/<N>[.p/<W>]` (entries), and `lock`. While a checkpoint is being published it is
+//! `checkpoint.next` first: whatever a reader has ever seen is durable before it is shown, and a
+//! writer that finds it after a crash shows it and goes on from there.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -23,7 +25,7 @@ mod tile;
 mod tree;
 
 use edge::Edge;
-use read::{Directory, Tiles, check_range, read_checkpoint};
+use read::{Directory, Tiles, check_range, parse_checkpoint, read_checkpoint};
 use tile::{
     Kind, MAX_ENTRY, Tile, WIDTH, hash_bytes, kinds, parse_bundle, parse_hashes, push_entry,
 };
@@ -32,11 +34,14 @@ pub use fsck::{FsckReport, fsck};
 pub use read::LogReader;
 pub use remote::Remote;
 
+/// The signed checkpoint that is about to be shown.
+const NEXT: &str = "checkpoint.next";
+
 /// The log, open for writing.
 ///
 /// Entries are buffered by [`Log::append`] and exist for others from [`Log::publish`] on. After a
-/// crash, [`Log::open`] goes back to the last checkpoint: what was appended later is gone, and the
-/// caller appends it again.
+/// crash, [`Log::open`] goes back to the last checkpoint that may have been shown: what was appended
+/// later is gone, and the caller appends it again.
 #[derive(Debug)]
 pub struct Log {
     dir: PathBuf,
@@ -45,7 +50,7 @@ pub struct Log {
     /// what is on disk plus `pending`.
     _lock: File,
     disk: Disk,
-    /// The last checkpoint on disk. Its entries are durable: publish writes it last.
+    /// The last checkpoint on disk. Its entries are durable: publish writes it after them.
     published: Checkpoint,
     note: String,
     /// The right edge of the tree over all entries, published or not.
@@ -140,7 +145,7 @@ impl Log {
         // A writer that was killed may have shown its checkpoint, or made directories, without
         // making the names durable; from here on entries are added to what is there.
         disk.sync_tree(dir)?;
-        let (note, published) = read_checkpoint(dir, &key.public())?;
+        let (mut note, mut published) = read_checkpoint(dir, &key.public())?;
         if published.origin != origin {
             return Err(Error::corrupt(
                 &path,
@@ -150,8 +155,15 @@ impl Log {
                 ),
             ));
         }
+        let next = read_next(dir, &key.public(), &published)?;
+        if let Some((text, checkpoint)) = &next {
+            (note, published) = (text.clone(), checkpoint.clone());
+        }
         // Read and checked first: a damaged log is reported as it is, nothing in it is removed.
         let (edge, bundle) = load_edge(dir, &published)?;
+        if next.is_some() {
+            disk.show(&dir.join(NEXT), &path)?;
+        }
         let log = Log {
             dir: dir.to_owned(),
             key,
@@ -194,9 +206,9 @@ impl Log {
         Ok(index)
     }
 
-    /// Makes everything appended durable, then signs and publishes the checkpoint. When it
-    /// returns, a crash loses nothing. When it fails, nothing is lost from memory and it may be
-    /// called again.
+    /// Makes everything appended durable, then the signed checkpoint, and only then shows it: what a
+    /// reader sees, no crash takes back. When it returns, a crash loses nothing. When it fails,
+    /// nothing is lost from memory and it may be called again.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -222,7 +234,7 @@ impl Log {
                 .map(|(path, bytes)| (path.as_path(), bytes.as_slice())),
         )?;
 
-        // 2. The checkpoint, once the data is durable.
+        // 2. The checkpoint, once the data is durable; shown once it is durable itself.
         let path = self.dir.join("checkpoint");
         let checkpoint = Checkpoint {
             origin: self.published.origin.clone(),
@@ -232,7 +244,9 @@ impl Log {
         let note = checkpoint
             .sign(&self.key)
             .map_err(|e| Error::verify(&path, e))?;
-        self.disk.write(&path, note.as_bytes())?;
+        let next = self.dir.join(NEXT);
+        self.disk.write(&next, note.as_bytes())?;
+        self.disk.show(&next, &path)?;
         self.published = checkpoint.clone();
         self.note = note;
 
@@ -417,6 +431,28 @@ pub(crate) fn lock(disk: &Disk, dir: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
         Err(TryLockError::Error(e)) => Err(Error::io(&path, e)),
     }
+}
+
+/// The checkpoint that a writer was about to show when it died, if it goes beyond what is shown.
+/// Its tiles were durable before it.
+fn read_next(
+    dir: &Path,
+    key: &PublicKey,
+    published: &Checkpoint,
+) -> Result<Option<(String, Checkpoint)>> {
+    let path = dir.join(NEXT);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (note, next) = parse_checkpoint(&path, files::read(&path)?, key)?;
+    if next.origin != published.origin || next.size < published.size {
+        let text = format!(
+            "a checkpoint of {:?} with {} entries, the one shown is of {:?} with {}",
+            next.origin, next.size, published.origin, published.size
+        );
+        return Err(Error::corrupt(&path, text));
+    }
+    Ok(Some((note, next)))
 }
 
 /// Removes `<N>.p` beside a full tile, as far as that succeeds.

@@ -150,7 +150,11 @@ pub(super) fn read_checkpoint(dir: &Path, key: &PublicKey) -> Result<(String, Ch
     parse_checkpoint(&path, bytes, key)
 }
 
-fn parse_checkpoint(path: &Path, bytes: Vec<u8>, key: &PublicKey) -> Result<(String, Checkpoint)> {
+pub(super) fn parse_checkpoint(
+    path: &Path,
+    bytes: Vec<u8>,
+    key: &PublicKey,
+) -> Result<(String, Checkpoint)> {
     let note = String::from_utf8(bytes).map_err(|_| Error::corrupt(path, "not UTF-8"))?;
     let checkpoint = Checkpoint::parse(&note)
         .and_then(|c| Checkpoint::verify(&note, &c.origin, key))

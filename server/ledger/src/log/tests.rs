@@ -273,6 +273,50 @@ fn a_crash_at_every_step_goes_back_to_a_checkpoint() {
     assert!(finished, "publish never succeeded");
 }
 
+/// A power failure may take back the name that a reader has seen already, but not the prepared one.
+#[test]
+fn a_checkpoint_that_was_shown_is_never_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (shown, next) = (dir.join("checkpoint"), dir.join(NEXT));
+    let mut log = create(dir);
+    append(&mut log, 254);
+    log.publish().unwrap();
+    let old = fs::read(&shown).unwrap();
+    append(&mut log, 4);
+    let seen = log.publish().unwrap();
+    assert!(!next.exists());
+    drop(log);
+    let note = fs::read(&shown).unwrap();
+    fs::write(&shown, &old).unwrap();
+    fs::write(&next, &note).unwrap();
+
+    // A prepared one that is damaged, or of less than what is shown, is reported as it is.
+    let mut bad = note.clone();
+    bad[40] ^= 1;
+    let empty = Checkpoint {
+        origin: ORIGIN.into(),
+        size: 0,
+        root: empty_root(),
+    };
+    for bad in [bad, empty.sign(&key()).unwrap().into_bytes()] {
+        fs::write(&next, &bad).unwrap();
+        let error = open(dir).unwrap_err().to_string();
+        assert!(error.contains(NEXT), "{error}");
+        assert_eq!(fs::read(&shown).unwrap(), old);
+        assert_eq!(fs::read(&next).unwrap(), bad);
+    }
+    fs::write(&next, &note).unwrap();
+    let mut log = open(dir).unwrap();
+    assert_eq!(log.checkpoint(), &seen);
+    assert_eq!(fs::read(&shown).unwrap(), note);
+    assert!(!next.exists());
+    assert!(check_whole(dir, 258).extra.is_empty());
+    append(&mut log, 2);
+    log.publish().unwrap();
+    check_whole(dir, 260);
+}
+
 #[test]
 fn a_crash_in_create_can_be_repeated() {
     for n in 0..20 {

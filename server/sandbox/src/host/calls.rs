@@ -202,7 +202,18 @@ impl wit::Host for HostState {
         options: wit::TrainOptions,
     ) -> Result<Resource<AdapterHandle>, CallError> {
         self.call("train", |host, args| {
-            host.trained(args, &start, &data, options)
+            host.trained(args, &start, &data, options, false)
+        })
+    }
+
+    fn train_controlled(
+        &mut self,
+        start: Resource<AdapterHandle>,
+        data: Resource<Dataset>,
+        options: wit::TrainOptions,
+    ) -> Result<Resource<AdapterHandle>, CallError> {
+        self.call("train-controlled", |host, args| {
+            host.trained(args, &start, &data, options, true)
         })
     }
 

@@ -175,6 +175,7 @@ impl HostState {
         start: &Resource<AdapterHandle>,
         data: &Resource<Dataset>,
         options: wit::TrainOptions,
+        controlled: bool,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
         args.set("steps", options.steps);
         args.set("batch-size", options.batch_size);
@@ -210,6 +211,14 @@ impl HostState {
         }
         self.budget.train_steps(options.steps)?;
         self.budget.work(Dataset::text_bytes(&data.items))?;
+        let control = if controlled {
+            let control = self.controls()?;
+            args.set("control-server", control.server);
+            args.set("control-client", control.client);
+            Some(control)
+        } else {
+            None
+        };
         let seed = self.numbers.host();
         args.set("seed", seed);
         let engine_options = TrainOptions {
@@ -219,9 +228,12 @@ impl HostState {
             proximal_mu: options.proximal_mu,
             seed,
         };
-        let asked = self
-            .service
-            .train(start.adapter.clone(), data.examples(), engine_options);
+        let asked = self.service.train(
+            start.adapter.clone(),
+            data.examples(),
+            engine_options,
+            control.as_ref().map(|control| control.variates.clone()),
+        );
         let (adapter, tokens) = asked?;
         self.budget.train_tokens(tokens)?;
         if !adapter.same_shape(&self.input.global) {
@@ -235,7 +247,8 @@ impl HostState {
             ("seed", json!(seed)),
             ("tokens", json!(tokens)),
         ];
-        let inputs = vec![start.node, data.node];
+        let mut inputs = vec![start.node, data.node];
+        inputs.extend(control.iter().flat_map(|c| [c.server, c.client]));
         let (handle, written) = self.keep(adapter, Kind::Train, inputs, &params)?;
         self.budget.hold(data.items.len() as u64 * ITEM_BYTES)?;
         let node = self.get(&handle)?.node;

@@ -46,6 +46,7 @@ pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64
         Err(stop) => Err(stop.failure()),
     };
     RunOutcome {
+        limits: *state.budget.limits(),
         submission,
         transcript: state.transcript,
         lineage: state.lineage,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use fedseal_tuning::{Adapter, Example};
+use fedseal_tuning::{Adapter, ControlVariates, Example};
 
 use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
@@ -25,6 +25,8 @@ pub(crate) enum Question {
         start: Arc<Adapter>,
         data: Arc<Vec<Example>>,
         options: TrainOptions,
+        /// See [`Engine::train_controlled`].
+        control: Option<Arc<ControlVariates>>,
         /// When to give up.
         deadline: Option<Instant>,
         reply: SyncSender<Result<(Adapter, u64), Stop>>,
@@ -55,6 +57,7 @@ impl Service {
         start: Arc<Adapter>,
         data: Arc<Vec<Example>>,
         options: TrainOptions,
+        control: Option<Arc<ControlVariates>>,
     ) -> Result<(Adapter, u64), Stop> {
         let (reply, answer) = sync_channel(1);
         self.ask(
@@ -62,6 +65,7 @@ impl Service {
                 start,
                 data,
                 options,
+                control,
                 deadline: self.deadline,
                 reply,
             },
@@ -103,6 +107,7 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 start,
                 data,
                 options,
+                control,
                 deadline,
                 reply,
             } => {
@@ -110,7 +115,12 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                     Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
                     _ => ControlFlow::Continue(()),
                 };
-                let result = guarded(|| engine.train(&start, &data, &options, &mut go_on));
+                let result = guarded(|| match &control {
+                    None => engine.train(&start, &data, &options, &mut go_on),
+                    Some(control) => {
+                        engine.train_controlled(&start, &data, &options, control, &mut go_on)
+                    }
+                });
                 let _ = reply.send(result);
             }
             Question::Generate {

@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome, Sandbox,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome, Sandbox,
     TrainDefaults, TrainOptions, component, examples_digest,
 };
-use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig, RopeScaling};
+use fedseal_tuning::{Adapter, AdapterConfig, ControlVariates, Example, ModelConfig, RopeScaling};
 use wit_component::{StringEncoding, embed_component_metadata};
 
 /// "Trains" by adding the learning rate times the steps to every value, and "writes" the question
@@ -40,6 +40,20 @@ impl Engine for Double {
             }
         }
         Ok((trained, u64::from(options.steps * options.batch_size) * 10))
+    }
+
+    fn train_controlled(
+        &self,
+        start: &Adapter,
+        data: &[Example],
+        options: &TrainOptions,
+        control: &ControlVariates,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(Adapter, u64), EngineError> {
+        let (plain, tokens) = self.train(start, data, options, go_on)?;
+        let drift = control.server.sub(&control.client)?;
+        let rates = f64::from(options.steps) * options.learning_rate;
+        Ok((plain.add_scaled(&drift, -rates as f32)?, tokens))
     }
 
     fn generate(
@@ -116,6 +130,8 @@ pub fn input() -> RunInput {
             learning_rate: 0.25,
             proximal_mu: 0.0,
         },
+        control: Control::default(),
+        limits: None,
     }
 }
 

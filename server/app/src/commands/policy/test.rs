@@ -10,7 +10,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_federation::pretraining;
 use fedseal_sandbox::{
-    RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
+    Control, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
 
@@ -170,6 +170,8 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
             learning_rate: 1e-3,
             proximal_mu: 0.0,
         },
+        control: Control::default(),
+        limits: None,
     };
     let training = TrainConfig {
         max_length: 64,
