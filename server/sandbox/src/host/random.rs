@@ -6,37 +6,56 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// Two streams, so that how often a guest asks for numbers does not change what the host draws, and
-/// the way to those of WASI.
+/// the way to those of WASI. Each is made when it is first asked for: most runs ask for none.
 pub(super) struct Numbers {
-    guest: ChaCha20Rng,
-    host: ChaCha20Rng,
-    /// What the streams for WASI are made of.
-    wasi: Digest,
+    origin: Origin,
+    guest: Option<ChaCha20Rng>,
+    host: Option<ChaCha20Rng>,
+}
+
+/// What all streams are seeded by.
+struct Origin {
+    seed: Seed,
+    client: ClientId,
+    round: Round,
+}
+
+impl Origin {
+    fn key(&self, label: &[u8; 6]) -> Digest {
+        // The client's name comes last and the others have fixed widths, so that different
+        // inputs are different bytes.
+        Digest::of_parts(&[
+            b"fedseal-run-v1\0",
+            label,
+            &self.seed.0.to_le_bytes(),
+            &self.round.0.to_le_bytes(),
+            self.client.as_str().as_bytes(),
+        ])
+    }
+
+    fn stream(&self, label: &[u8; 6]) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(self.key(label).0)
+    }
 }
 
 impl Numbers {
     pub(super) fn new(seed: Seed, client: &ClientId, round: Round) -> Self {
-        let key = |label: &[u8]| {
-            // The client's name comes last and the others have fixed widths, so that different
-            // inputs are different bytes.
-            Digest::of_parts(&[
-                b"fedseal-run-v1\0",
-                label,
-                &seed.0.to_le_bytes(),
-                &round.0.to_le_bytes(),
-                client.as_str().as_bytes(),
-            ])
-        };
+        let client = client.clone();
         Self {
-            guest: ChaCha20Rng::from_seed(key(b"guest\0").0),
-            host: ChaCha20Rng::from_seed(key(b"host\0\0").0),
-            wasi: key(b"wasi\0\0"),
+            origin: Origin {
+                seed,
+                client,
+                round,
+            },
+            guest: None,
+            host: None,
         }
     }
 
     /// A stream for WASI's random numbers; a label of its own for each interface, six bytes.
     pub(super) fn wasi(&self, label: &[u8; 6]) -> ChaCha20Rng {
-        ChaCha20Rng::from_seed(Digest::of_parts(&[&self.wasi.0, label]).0)
+        let key = self.origin.key(b"wasi\0\0");
+        ChaCha20Rng::from_seed(Digest::of_parts(&[&key.0, label]).0)
     }
 
     /// What WASI gives a runtime to seed its hash tables with.
@@ -47,12 +66,16 @@ impl Numbers {
 
     /// For `random-u64`.
     pub(super) fn guest(&mut self) -> u64 {
-        self.guest.next_u64()
+        let origin = &self.origin;
+        let stream = self.guest.get_or_insert_with(|| origin.stream(b"guest\0"));
+        stream.next_u64()
     }
 
     /// A seed for one of the host's own calls.
     pub(super) fn host(&mut self) -> u64 {
-        self.host.next_u64()
+        let origin = &self.origin;
+        let stream = self.host.get_or_insert_with(|| origin.stream(b"host\0\0"));
+        stream.next_u64()
     }
 }
 
