@@ -17,6 +17,7 @@ use fedseal_federation::controls::Controls;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::explain::Opened;
+
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::verify::verify;
 use fedseal_ledger::{Blobs, Log, LogReader};
@@ -39,7 +40,7 @@ fn go_on(_: &Event) -> ControlFlow<()> {
 
 fn made(dir: &Path) -> std::path::PathBuf {
     let run = dir.join("run");
-    let run_of = create_from(&run, &options(dir), Double::new(), scaffolded()).unwrap();
+    let mut run_of = create_from(&run, &options(dir), Double::new(), scaffolded()).unwrap();
     run_of.execute(&mut go_on).unwrap();
     run
 }
@@ -182,7 +183,7 @@ fn a_run_verifies_replays_resumes_and_explains() {
             }
         });
     assert!(stopped.is_err());
-    let again = resume(&run, &options(dir.path()), Double::new()).unwrap();
+    let mut again = resume(&run, &options(dir.path()), Double::new()).unwrap();
     let report = again.execute(&mut go_on).unwrap();
     verify(&run).unwrap();
     let all = Selector::Sample { count: 99, seed: 1 };

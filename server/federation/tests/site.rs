@@ -221,7 +221,7 @@ fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
             let audited = |limits| {
                 let other = UpdatePredicate {
                     limits,
-                    ..attested.clone()
+                    ..(*attested).clone()
                 };
                 site::audit(&rules, &opened.plan, &own, &other, shard)
             };
