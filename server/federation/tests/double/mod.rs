@@ -317,7 +317,8 @@ impl Executor for Modules {
                 .seed
                 .0
                 .wrapping_add(self.unsteady.as_ref().map_or(0, |n| {
-                    n.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                    // From 1: the first execution, too, is off.
+                    (n.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1)
                         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 })),
         };
