@@ -55,8 +55,7 @@ fn judge(
             name, tolerance, ..
         } = expected;
         let difference = difference(&expected.values, &found.values);
-        // Not the other way round: NaN must fail.
-        if !(difference <= *tolerance) {
+        if difference.is_nan() || difference > *tolerance {
             return Err(refused(
                 kind,
                 &format!(

@@ -73,6 +73,7 @@ pub fn add_norm_gradient(
         let sum = unsafe { sum.slice(part.start, part.len()) };
         add_gradient_rows(&x[part.clone()], weight, eps, &grad[part], sum);
         if let Some(rounded) = rounded {
+            // SAFETY: as above.
             let target = unsafe { words_at(rounded, range.start * packed, range.len() * packed) };
             round_rows(sum, width, target);
         }

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn magnitudes_are_those_of_the_papers() {
         assert_eq!(yarn_magnitude(1.0, 1.0), 1.0);
-        assert!((yarn_magnitude(4.0, 1.0) - 1.138_629_436_111_989_1).abs() < 1e-15);
+        assert!((yarn_magnitude(4.0, 1.0) - 1.138_629_436_111_989).abs() < 1e-15);
         assert_eq!(longrope_magnitude(1.0, 4096.0), 1.0);
         assert!((longrope_magnitude(32.0, 4096.0) - 1.190_238_071_423_808_3).abs() < 1e-12);
     }

@@ -102,9 +102,9 @@ multiversion! {
             let mut sum = 0i32;
             for (word, x) in words.iter_mut().zip(x.as_chunks::<4>().0) {
                 let mut bits = 0;
-                for i in 0..4 {
+                for (i, x) in x.iter().enumerate() {
                     // Adding and taking away 1.5 · 2^23 rounds to the nearest integer.
-                    let q = (x[i] * inverse + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
+                    let q = (x * inverse + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
                     sum += q;
                     bits |= (q as u32 & 0xff) << (8 * i);
                 }

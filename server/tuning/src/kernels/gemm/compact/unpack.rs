@@ -95,8 +95,8 @@ multiversion! {
     fn bf16(records: &[u32], target: &mut [f32]) {
         let records = records.as_chunks::<{ NR / 2 }>().0;
         for (record, target) in records.iter().zip(target.as_chunks_mut::<NR>().0) {
-            for i in 0..NR {
-                target[i] = f32::from_bits(lane(record, i) << 16);
+            for (i, value) in target.iter_mut().enumerate() {
+                *value = f32::from_bits(lane(record, i) << 16);
             }
         }
     }
@@ -104,8 +104,8 @@ multiversion! {
     fn f16(records: &[u32], target: &mut [f32]) {
         let records = records.as_chunks::<{ NR / 2 }>().0;
         for (record, target) in records.iter().zip(target.as_chunks_mut::<NR>().0) {
-            for i in 0..NR {
-                target[i] = widen(lane(record, i));
+            for (i, value) in target.iter_mut().enumerate() {
+                *value = widen(lane(record, i));
             }
         }
     }
