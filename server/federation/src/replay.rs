@@ -89,8 +89,9 @@ impl Replayed {
 }
 
 /// Largest distance of two adapters that engines of different names, or two executions on a GPU,
-/// may make of one update, as a share of the update's length.
-pub const TOLERANCE: f64 = 0.1;
+/// may make of one update, as a share of the update's length: twice what two steps of AdamW on 16-bit
+/// products show.
+pub const TOLERANCE: f64 = 0.25;
 
 /// Executes updates of the run in `dir` again, with so many threads of the CPU device (0: all
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
@@ -376,7 +377,9 @@ pub fn compare(
     let again = &outcome.transcript;
     if again.root() != attested.transcript.root {
         let logged = Transcript::from_bytes(&blobs.get(&attested.transcript.blob)?)?;
-        return Ok(Some(first_step(&logged, again)));
+        // Read back as well: 0.0 is written as 0.
+        let again = Transcript::from_bytes(&again.to_bytes())?;
+        return Ok(Some(first_step(&logged, &again)));
     }
     let (adapter, reason) = match &outcome.submission {
         Ok(submission) => (Some(Digest::of(&submission.adapter.to_bytes())), None),

@@ -127,8 +127,7 @@ fn a_tiny_run_verifies_and_replays_with_one_and_two_threads() {
     let mut fast = experiment();
     fast.run.numerics = "fast".into();
     let (lab, _) = TuningLab::load(&fast, Path::new("models"), "cpu").unwrap();
-    let some = Selector::Sample { count: 4, seed: 0 };
-    for update in replay_in(&run, &some, &lab).unwrap() {
+    for update in replay_in(&run, &all, &lab).unwrap() {
         assert!(!update.equal() && update.near(), "{update:?}");
         let text = update.difference.unwrap();
         assert!(
