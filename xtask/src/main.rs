@@ -9,7 +9,8 @@
 //! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
-//! - [`readme`]: fills the tables of README and docs from `target/figures`.
+//! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
+//!   are held against.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
@@ -19,6 +20,7 @@ mod demo;
 mod fuzz;
 mod languages;
 mod lint;
+mod marks;
 mod oracle;
 mod process;
 mod python;

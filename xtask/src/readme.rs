@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::process::root;
-use crate::{Outcome, demo, fail};
+use crate::{Outcome, demo, fail, marks};
 
 const FILES: [&str; 4] = [
     "README.md",
@@ -399,7 +399,7 @@ fn policies(figures: &[Map<String, Value>]) -> String {
 }
 
 fn list(figures: &[Map<String, Value>], prefix: &str) -> String {
-    let mut out = String::from("| figure | value | unit |\n| --- | --- | --- |\n");
+    let mut out = String::from("| figure | value | unit | mark |\n| --- | --- | --- | --- |\n");
     for figure in figures {
         let field = |key: &str| {
             figure
@@ -409,11 +409,13 @@ fn list(figures: &[Map<String, Value>], prefix: &str) -> String {
                 .to_owned()
         };
         if field("name").starts_with(prefix) {
+            let value = figure.get("value").and_then(Value::as_f64);
             out.push_str(&format!(
-                "| {} | {} | {} |\n",
+                "| {} | {} | {} | {} |\n",
                 field("name"),
                 shown(figure),
-                field("unit")
+                field("unit"),
+                marks::judged(&field("name"), value.unwrap_or(f64::NAN))
             ));
         }
     }
@@ -422,7 +424,8 @@ fn list(figures: &[Map<String, Value>], prefix: &str) -> String {
 
 /// One row a figure, with whom it is of or against, and what it was measured by.
 fn bench(figures: &[Map<String, Value>], prefix: &str) -> String {
-    let mut out = String::from("| figure | value | unit | who |\n| --- | --- | --- | --- |\n");
+    let mut out =
+        String::from("| figure | value | unit | mark | who |\n| --- | --- | --- | --- | --- |\n");
     let field = |figure: &Map<String, Value>, key: &str| {
         let text = figure.get(key).and_then(Value::as_str);
         text.unwrap_or("").to_owned()
@@ -434,13 +437,18 @@ fn bench(figures: &[Map<String, Value>], prefix: &str) -> String {
         }
         // Ratios are small numbers: one more digit.
         let value = figure.get("value").and_then(Value::as_f64).unwrap_or(0.0);
+        let (name, unit) = (field(figure, "name"), field(figure, "unit"));
+        let mark = marks::judged(&name, value);
         let value = match value {
+            0.0 => "0".to_owned(),
+            value if value < 0.1 => format!("{value:.4}"),
             value if value < 10.0 => format!("{value:.2}"),
             value => format!("{value:.0}"),
         };
-        let (name, unit) = (field(figure, "name"), field(figure, "unit"));
         let peer = field(figure, "peer");
-        out.push_str(&format!("| {name} | {value} | {unit} | {peer} |\n"));
+        out.push_str(&format!(
+            "| {name} | {value} | {unit} | {mark} | {peer} |\n"
+        ));
         origin = format!(
             "\n`{}` at {}, {}\n",
             field(figure, "command"),

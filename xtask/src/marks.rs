@@ -1,0 +1,80 @@
+//! The marks that figures are held against: what the project wants of itself. A figure that misses
+//! its mark is shown as missed.
+
+/// What a figure should be.
+#[derive(Clone, Copy)]
+pub enum Mark {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Mark::{AtLeast, AtMost};
+
+/// Marks by the figures' names. Ratios say how many times better we are than the peer.
+const MARKS: [(&str, Mark); 23] = [
+    ("train.smollm2.fast.ratio", AtLeast(3.0)),
+    ("train.smollm2.exact.ratio", AtLeast(1.5)),
+    ("train.d256.fast.ratio", AtLeast(2.0)),
+    // At most 0.7 times the peer's memory.
+    ("train.smollm2.memory.ratio", AtLeast(1.0 / 0.7)),
+    ("train.smollm2.fast.peak_share", AtLeast(0.5)),
+    ("load.smollm2.seconds", AtMost(1.5)),
+    ("generate.batch1.transformers.ratio", AtLeast(3.0)),
+    ("generate.batch20.transformers.ratio", AtLeast(3.0)),
+    ("generate.batch20.llamacpp.ratio", AtLeast(1.0)),
+    ("logits.max_abs_diff", AtMost(1e-3)),
+    ("greedy.equal_tokens", AtLeast(200.0)),
+    ("lora_step.rel_diff", AtMost(1e-5)),
+    ("loss50.rel_diff", AtMost(0.01)),
+    ("exact.digests_equal", AtLeast(1.0)),
+    ("guest.cycles_per_second", AtLeast(100_000.0)),
+    ("hostcall.ns", AtMost(100.0)),
+    ("guest.rss_growth_kb", AtMost(1024.0)),
+    ("client_runs_per_second", AtLeast(5000.0)),
+    ("round.overhead_share", AtMost(0.005)),
+    ("log.appends_per_second", AtLeast(10_000.0)),
+    ("log.publish_ms", AtMost(500.0)),
+    ("log.proof_us", AtMost(100.0)),
+    ("log.fsck_seconds", AtMost(120.0)),
+];
+
+/// The mark of a figure and whether the value keeps it, in words; empty without a mark.
+pub fn judged(name: &str, value: f64) -> String {
+    let Some((_, mark)) = MARKS.iter().find(|(of, _)| *of == name) else {
+        return String::new();
+    };
+    let (kept, sign, bound) = match *mark {
+        AtLeast(bound) => (value >= bound, "≥", bound),
+        AtMost(bound) => (value <= bound, "≤", bound),
+    };
+    let bound = match bound {
+        bound if bound >= 10.0 => format!("{bound:.0}"),
+        bound if bound >= 1.0 => format!("{bound:.2}"),
+        bound => format!("{bound}"),
+    };
+    match kept {
+        true => format!("{sign} {bound}"),
+        false => format!("{sign} {bound}: **missed**"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judged;
+
+    #[test]
+    fn a_missed_mark_is_said() {
+        assert_eq!(judged("log.proof_us", 104.9), "≤ 100: **missed**");
+        assert_eq!(judged("log.proof_us", 99.0), "≤ 100");
+        assert_eq!(
+            judged("train.smollm2.fast.ratio", 2.99),
+            "≥ 3.00: **missed**"
+        );
+        assert_eq!(
+            judged("train.smollm2.fast.ratio", f64::NAN),
+            "≥ 3.00: **missed**"
+        );
+        assert_eq!(judged("round.overhead_share", 0.003), "≤ 0.005");
+        assert_eq!(judged("machine.f32.peak", 1.0), "");
+    }
+}
