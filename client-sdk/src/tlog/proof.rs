@@ -11,7 +11,11 @@ pub fn leaf_hash(entry: &[u8]) -> Digest {
 
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.
 pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
-    Digest::of_parts(&[&[0x01], &left.0, &right.0])
+    // In one piece: hashing three is slower.
+    let mut bytes = [0x01; 65];
+    bytes[1..33].copy_from_slice(&left.0);
+    bytes[33..].copy_from_slice(&right.0);
+    Digest::of(&bytes)
 }
 
 /// The root of a tree without leaves: `SHA-256("")`.

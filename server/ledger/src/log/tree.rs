@@ -12,7 +12,7 @@ use super::tile::{Kind, Tile, WIDTH};
 use crate::{Error, Result};
 
 /// Trees that a reader keeps between two proofs, 16 KiB each; past it all are forgotten. They are
-/// those above level 0, of which a log of 10 million entries has 154.
+/// those above level 0, of which a log of 10 million entries has 154, and the last one of level 0.
 pub(super) const MOST_TREES: usize = 1024;
 
 /// `levels[0]` are the tile's hashes, `levels[l]` those of the complete subtrees over `2^l` of
@@ -106,8 +106,9 @@ impl<T: Tiles> Tiles for Kept<T> {
     }
 
     fn tree(&self, tile: Tile) -> Result<Arc<Tree>> {
-        // Level 0 is too large to be kept, and seldom asked twice.
-        if tile.kind == Kind::Level(0) {
+        // Level 0 is too large to be kept, and seldom asked twice, but for its last tile, which
+        // is not full and of which most proofs want the root.
+        if tile.kind == Kind::Level(0) && tile.width == WIDTH {
             return self.tiles.tree(tile);
         }
         let lock = || self.trees.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,6 +178,10 @@ mod tests {
         let before = kept.tiles.reads.get();
         let mut again = Nodes::new(&kept, 1000);
         assert_eq!(again.get(9, 0).unwrap(), root(0, 512));
+        // So is the last tile of level 0; the full ones are not.
+        assert_eq!(again.get(5, 30).unwrap(), root(960, 992));
         assert_eq!(kept.tiles.reads.get(), before);
+        assert_eq!(again.get(0, 300).unwrap(), leaves[300]);
+        assert_eq!(kept.tiles.reads.get(), before + 1);
     }
 }
