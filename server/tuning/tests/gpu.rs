@@ -1,5 +1,5 @@
-//! A device besides the CPU does what the CPU does. `cargo xtask test` runs this with the feature
-//! `wgpu` and Mesa's software Vulkan; any real card serves as well.
+//! A device besides the CPU does what the CPU does. `FEDSEAL_GPU_TEST=1 cargo xtask test` runs this
+//! with the feature `wgpu` and Mesa's software Vulkan; any real card serves as well.
 
 /// The runner sets it: the tests of the device must be there.
 #[cfg(not(feature = "wgpu"))]
