@@ -11,7 +11,7 @@ pub enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 23] = [
+const MARKS: [(&str, Mark); 25] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -26,6 +26,8 @@ const MARKS: [(&str, Mark); 23] = [
     ("greedy.equal_tokens", AtLeast(200.0)),
     ("lora_step.rel_diff", AtMost(1e-5)),
     ("loss50.rel_diff", AtMost(0.01)),
+    ("adapters.read.max_abs_diff", AtMost(1e-3)),
+    ("adapters.write.max_abs_diff", AtMost(1e-3)),
     ("exact.digests_equal", AtLeast(1.0)),
     ("guest.cycles_per_second", AtLeast(100_000.0)),
     ("hostcall.ns", AtMost(100.0)),
@@ -38,12 +40,25 @@ const MARKS: [(&str, Mark); 23] = [
     ("log.fsck_seconds", AtMost(120.0)),
 ];
 
+fn mark(name: &str) -> Option<Mark> {
+    let found = MARKS.iter().find(|(of, _)| *of == name);
+    found.map(|(_, mark)| *mark)
+}
+
+/// The largest value of a figure that keeps its mark, if it has such a one.
+pub fn most(name: &str) -> Option<f64> {
+    match mark(name)? {
+        AtMost(bound) => Some(bound),
+        AtLeast(_) => None,
+    }
+}
+
 /// The mark of a figure and whether the value keeps it, in words; empty without a mark.
 pub fn judged(name: &str, value: f64) -> String {
-    let Some((_, mark)) = MARKS.iter().find(|(of, _)| *of == name) else {
+    let Some(mark) = mark(name) else {
         return String::new();
     };
-    let (kept, sign, bound) = match *mark {
+    let (kept, sign, bound) = match mark {
         AtLeast(bound) => (value >= bound, "≥", bound),
         AtMost(bound) => (value <= bound, "≤", bound),
     };
@@ -60,7 +75,14 @@ pub fn judged(name: &str, value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::judged;
+    use super::{judged, most};
+
+    #[test]
+    fn only_a_mark_from_above_is_a_most() {
+        assert_eq!(most("lora_step.rel_diff"), Some(1e-5));
+        assert_eq!(most("train.smollm2.fast.ratio"), None);
+        assert_eq!(most("machine.f32.peak"), None);
+    }
 
     #[test]
     fn a_missed_mark_is_said() {
