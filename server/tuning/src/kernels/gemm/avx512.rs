@@ -59,7 +59,7 @@ pub(super) unsafe fn tile_halves(tile: Tile) {
 }
 
 /// The first `columns` of 16 lanes.
-fn mask(columns: usize) -> u16 {
+pub(in crate::kernels) fn mask(columns: usize) -> u16 {
     ((1_u32 << columns.min(16)) - 1) as u16
 }
 

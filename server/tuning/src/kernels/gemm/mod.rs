@@ -311,18 +311,11 @@ impl<'a> Blocks<'a> {
     }
 
     fn row_panels(&self) -> usize {
-        self.m.div_ceil(MR)
+        row_panels(self.m)
     }
 
     fn column_panels(&self) -> usize {
         self.n.div_ceil(NR)
-    }
-
-    /// The first row of a panel; panels are of nearly equal height: 16 rows are 8 + 8, not
-    /// 14 + 2.
-    fn first_row(&self, panel: usize) -> usize {
-        let (height, taller) = (self.m / self.row_panels(), self.m % self.row_panels());
-        panel * height + panel.min(taller)
     }
 
     /// Computes the tiles of these panels of rows and of columns.
@@ -347,13 +340,13 @@ impl<'a> Blocks<'a> {
                     None => (0, 0),
                 };
                 for i in rows.clone() {
-                    let from = self.first_row(i);
+                    let from = first_row(self.m, i);
                     let tile = Tile {
                         k: piece.min(k - from_k),
                         a: a.data[from * a.row + from_k * a.column..].as_ptr(),
                         a_row: a.row,
                         a_column: a.column,
-                        rows: self.first_row(i + 1) - from,
+                        rows: first_row(self.m, i + 1) - from,
                         b: b.data[j * b.panel + from_k * b.row..].as_ptr(),
                         b_row: b.row,
                         c: c.at(from * self.c_row + j * NR),
@@ -376,6 +369,18 @@ impl<'a> Blocks<'a> {
             }
         }
     }
+}
+
+/// Panels that `m` rows are read in.
+fn row_panels(m: usize) -> usize {
+    m.div_ceil(MR)
+}
+
+/// The first of `m` rows in a panel; panels are of nearly equal height: 16 rows are 8 + 8, not
+/// 14 + 2.
+fn first_row(m: usize, panel: usize) -> usize {
+    let (height, taller) = (m / row_panels(m), m % row_panels(m));
+    panel * height + panel.min(taller)
 }
 
 /// Calls `block` on parts that cover all panels; `work` is the number of multiply-adds.

@@ -165,7 +165,8 @@ unsafe fn multiply_panel(_: &Compact, _: &ByteRows, _: usize, _: Shared) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::avx512::{Ahead, head, mask, spread, words as load};
+    use super::super::super::avx512::mask;
+    use super::super::avx512::{Ahead, head, spread, words as load};
     use super::{Bits, ByteRows, Compact, NR, Shared};
 
     /// Rows that share a register full of weights.

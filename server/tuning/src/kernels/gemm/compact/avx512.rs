@@ -2,7 +2,7 @@
 
 use std::{arch::x86_64::*, ops::Range};
 
-use super::{Bits, Compact, Format, NR};
+use super::{super::avx512::mask, Bits, Compact, Format, NR};
 use crate::kernels::memory::Shared;
 
 /// One kernel call: `ROWS` rows times `PANELS` neighbouring panels.
@@ -168,11 +168,6 @@ pub(super) unsafe fn head(half: bool, words: *const u32, v: usize) -> __m512 {
             _mm512_load_ps(words.wrapping_add(16 * v).cast())
         }
     }
-}
-
-/// The first `columns` of 16 lanes.
-pub(super) fn mask(columns: usize) -> __mmask16 {
-    ((1_u32 << columns.min(16)) - 1) as __mmask16
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

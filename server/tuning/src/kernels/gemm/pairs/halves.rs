@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use half::f16;
 
-use super::super::{MR, Start, Tile, avx512};
+use super::super::{MR, Start, Tile, avx512, avx512::mask, first_row, row_panels};
 use super::{Rows, words_of};
 use crate::kernels::{
     Isa, isa,
@@ -203,7 +203,7 @@ impl Left {
 unsafe fn round(source: &[f32], scale: f32, target: &mut [u32]) {
     let scale = _mm512_set1_ps(scale);
     for (source, target) in source.chunks(16).zip(target.chunks_mut(8)) {
-        let mask = lanes(source.len());
+        let mask = mask(source.len());
         // SAFETY: lanes beyond the chunk are not read.
         let values = unsafe { _mm512_maskz_loadu_ps(mask, source.as_ptr()) };
         let halves = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(
@@ -226,8 +226,7 @@ unsafe fn double(source: &[u32], target: &mut [u32]) -> f32 {
     let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
     let load = |source: &[u32]| {
         // SAFETY: lanes beyond the chunk are not read.
-        let words =
-            unsafe { _mm512_maskz_loadu_epi32(lanes(source.len()), source.as_ptr().cast()) };
+        let words = unsafe { _mm512_maskz_loadu_epi32(mask(source.len()), source.as_ptr().cast()) };
         let even = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words));
         let odd = _mm512_castsi512_ps(_mm512_and_si512(words, upper));
         (even, odd)
@@ -256,18 +255,13 @@ unsafe fn double(source: &[u32], target: &mut [u32]) -> f32 {
         // SAFETY: lanes beyond the chunk are not written.
         unsafe {
             let low = _mm512_permutex2var_epi32(even, first, odd);
-            _mm512_mask_storeu_epi32(at, lanes(target.len()), low);
+            _mm512_mask_storeu_epi32(at, mask(target.len()), low);
             let high = _mm512_permutex2var_epi32(even, second, odd);
-            let mask = lanes(target.len().saturating_sub(16));
-            _mm512_mask_storeu_epi32(at.wrapping_add(16), mask, high);
+            let rest = mask(target.len().saturating_sub(16));
+            _mm512_mask_storeu_epi32(at.wrapping_add(16), rest, high);
         }
     }
     scale
-}
-
-/// The first `count` of 16 lanes.
-fn lanes(count: usize) -> u16 {
-    ((1_u32 << count.min(16)) - 1) as u16
 }
 
 /// F16 sums of a tile, `[MR][HR]`.
@@ -303,7 +297,7 @@ impl<'a> Product<'a> {
     }
 
     pub fn row_panels(&self) -> usize {
-        self.left.rows.div_ceil(MR)
+        row_panels(self.left.rows)
     }
 
     pub fn column_panels(&self) -> usize {
@@ -313,13 +307,6 @@ impl<'a> Product<'a> {
     /// Multiply-adds.
     pub fn work(&self) -> usize {
         self.left.rows * self.right.out * self.left.inner
-    }
-
-    /// The first row of a panel; panels are of nearly equal height.
-    fn first_row(&self, panel: usize) -> usize {
-        let panels = self.row_panels();
-        let (height, taller) = (self.left.rows / panels, self.left.rows % panels);
-        panel * height + panel.min(taller)
     }
 
     /// Computes the tiles of these panels of rows and of columns.
@@ -342,8 +329,8 @@ impl<'a> Product<'a> {
                 None => (0, 0),
             };
             for i in rows.clone() {
-                let from = self.first_row(i);
-                let height = self.first_row(i + 1) - from;
+                let from = first_row(self.left.rows, i);
+                let height = first_row(self.left.rows, i + 1) - from;
                 let fetched = next.map_or(a.as_ptr(), |next| {
                     next.as_ptr().wrapping_add((i - rows.start) * share)
                 });
@@ -400,9 +387,9 @@ impl<'a> Product<'a> {
                     let sums = _mm512_load_si512(sums.as_ptr().cast());
                     let low = _mm512_cvtph_ps(_mm512_castsi512_si256(sums));
                     let high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(sums));
-                    add_scaled(low, scale, c.add(from), lanes(width - from), onto);
+                    add_scaled(low, scale, c.add(from), mask(width - from), onto);
                     let rest = (width - from).saturating_sub(16);
-                    add_scaled(high, scale, c.wrapping_add(from + 16), lanes(rest), onto);
+                    add_scaled(high, scale, c.wrapping_add(from + 16), mask(rest), onto);
                 }
             }
         }
