@@ -1,40 +1,13 @@
 //! An author's whole path: a new policy, its test, its build, a look into it, and its submission to a
 //! running server; through a layout on disk as well.
 
+mod program;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
-fn command(home: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fedseal"));
-    command
-        .args(words)
-        .env("FEDSEAL_HOME", home.join("keys"))
-        // What the new policy depends on is built once for all tests and kept.
-        .env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("author"),
-        )
-        .current_dir(home);
-    command
-}
-
-fn fedseal(home: &Path, words: &[&str]) -> Output {
-    command(home, words).output().unwrap()
-}
-
-fn ok(home: &Path, words: &[&str]) -> String {
-    let out = fedseal(home, words);
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{words:?}: {said}");
-    String::from_utf8(out.stdout).unwrap()
-}
-
-fn refused(home: &Path, words: &[&str]) -> String {
-    let out = fedseal(home, words);
-    assert!(!out.status.success(), "{words:?}");
-    String::from_utf8(out.stderr).unwrap()
-}
+use program::{command, ok, refused};
 
 /// A server on a free port; ended when dropped.
 struct Served {

@@ -1,30 +1,11 @@
 //! Modules where a command takes one: files with detached and embedded signatures, and OCI layouts.
 
+mod program;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-/// The program with a folder of keys of its own, in a folder of its own.
-fn fedseal(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fedseal"))
-        .args(words)
-        .env("FEDSEAL_HOME", home.join("keys"))
-        .current_dir(home)
-        .output()
-        .unwrap()
-}
-
-fn ok(home: &Path, words: &[&str]) -> String {
-    let out = fedseal(home, words);
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{words:?}: {said}");
-    String::from_utf8(out.stdout).unwrap()
-}
-
-fn refused(home: &Path, words: &[&str]) -> String {
-    let out = fedseal(home, words);
-    assert!(!out.status.success(), "{words:?}");
-    String::from_utf8(out.stderr).unwrap()
-}
+use program::{ok, refused};
 
 /// What the real wasmsign2 signed, and the component before that.
 fn fixture(name: &str) -> PathBuf {
