@@ -89,7 +89,7 @@ pub fn device(spec: &str) -> Result<Device, TuningError> {
 const REVISION: u32 = 2;
 
 /// One line that names everything the bits of a result depend on besides its inputs: engine
-/// version, device, numeric mode and, in fast mode, kernel.
+/// version, device and numeric mode.
 pub fn fingerprint(model: &Model) -> String {
     let version = env!("CARGO_PKG_VERSION");
     match DeviceKind::of(model.device()) {
@@ -98,13 +98,12 @@ pub fn fingerprint(model: &Model) -> String {
             format!("fedseal-tuning/{version}+{REVISION} cpu exact")
         }
         DeviceKind::Cpu => {
-            let kernel = kernels::gemm::pairs::kernel_name();
             // Generation multiplies integers where the processor can.
             let integers = match kernels::gemm::compact::approx::available() {
                 true => "+vnni",
                 false => "",
             };
-            format!("fedseal-tuning/{version}+{REVISION} cpu fast {kernel}{integers}")
+            format!("fedseal-tuning/{version}+{REVISION} cpu fast int16{integers}")
         }
         other => {
             let kind = match (model.numerics(), Half::of(model.device())) {

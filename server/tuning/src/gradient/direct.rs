@@ -1,9 +1,9 @@
 //! A training step of the mode `fast` on the kernels alone: no tensors, no graph, the way back
 //! written by hand.
 //!
-//! Products that read the same activations run together, activations are rounded to bf16 where
-//! they are made, residuals are what a product's sums start from, and what the way back needs is
-//! kept in bf16 where only products read it. Nothing below the lowest adapter is differentiated,
+//! Products that read the same activations run together, activations are rounded to 16 bits
+//! where they are made, residuals are what a product's sums start from, and what the way back needs
+//! is kept in 16 bits where only products read it. Nothing below the lowest adapter is differentiated,
 //! and after the last attention only rows that the loss counts are computed.
 
 mod block;

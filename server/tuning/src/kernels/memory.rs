@@ -73,6 +73,18 @@ pub fn floats(words: &[u32]) -> &[f32] {
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
 }
 
+/// Words as pairs of 16-bit values.
+pub fn halves(words: &[u32]) -> &[u16] {
+    // SAFETY: twice as many of half the size and a lower alignment; every bit pattern is one.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
+}
+
+/// As [`halves`], to be written.
+pub fn halves_mut(words: &mut [u32]) -> &mut [u16] {
+    // SAFETY: as in `halves`, and the borrow is unique.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
+}
+
 /// Asks the C library to keep freed memory for the next use instead of giving it back.
 ///
 /// A training step frees and allocates the same tensors as the one before; with glibc's

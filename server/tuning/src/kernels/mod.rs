@@ -5,9 +5,8 @@
 //! and `ln` are our own. So the bits depend neither on the instruction set nor on the number
 //! of threads.
 //!
-//! Numeric mode `fast`: frozen matrices and what is multiplied with them are rounded to 16 bits, and
-//! sums stay in f32 but for short ones where the processor multiplies f16 vectors. The bits depend on
-//! the kernel that [`gemm::pairs::kernel_name`] names, but not on the number of threads.
+//! Numeric mode `fast`: frozen matrices and what is multiplied with them are rounded to integers of
+//! 16 bits ([`gemm::pairs`]), whose sums are exact. So these bits, too, are the same everywhere.
 
 #[macro_use]
 mod multiversion;
@@ -35,7 +34,7 @@ pub enum Numerics {
     /// f32 with the same bits on every instruction set.
     #[default]
     Exact,
-    /// Products of 16-bit values; the bits depend on the kernel.
+    /// Products of 16-bit integers, likewise with the same bits on every instruction set.
     Fast,
 }
 

@@ -1,10 +1,10 @@
 //! The AVX2 micro-kernel: blocks of up to 6 x 16 accumulators in 12 registers.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_load_ss, _mm256_and_si256, _mm256_broadcastss_ps, _mm256_castps_si256,
-    _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskload_ps,
-    _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_ps,
-    _mm256_slli_epi32,
+    __m256, __m256i, _mm_load_ss, _mm256_add_epi32, _mm256_broadcastss_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16,
+    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_setr_epi32,
+    _mm256_setzero_ps,
 };
 
 use super::{Start, Tile};
@@ -19,7 +19,7 @@ pub(super) unsafe fn tile(tile: Tile) {
     unsafe { rows_and_halves::<false>(tile) }
 }
 
-/// Computes a tile of bf16 pairs, widened to f32.
+/// Computes a tile of pairs of 16-bit integers, with 32-bit sums from zero.
 ///
 /// # Safety
 /// As [`tile`], in words of two values.
@@ -55,17 +55,11 @@ fn mask(columns: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(columns.min(8) as i32), lanes)
 }
 
-/// The upper halves of words, as floats.
+/// Adds the products of pairs of 16-bit integers to 32-bit sums.
 #[target_feature(enable = "avx2,fma")]
-fn odd(words: __m256) -> __m256 {
-    let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-    _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(words), upper))
-}
-
-/// The lower halves of words, as floats.
-#[target_feature(enable = "avx2,fma")]
-fn even(words: __m256) -> __m256 {
-    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words), 16))
+fn add_pairs(sums: __m256, a: __m256, b: __m256) -> __m256 {
+    let products = _mm256_madd_epi16(_mm256_castps_si256(a), _mm256_castps_si256(b));
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sums), products))
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -104,14 +98,11 @@ unsafe fn micro<const ROWS: usize, const PAIRS: bool>(tile: Tile, from: usize, h
             let value = unsafe { _mm_load_ss(a.wrapping_add(row * a_row)) };
             let value = _mm256_broadcastss_ps(value);
             for v in 0..2 {
-                if PAIRS {
-                    let (a, b) = (odd(value), odd(b_now[v]));
-                    acc[row][v] = _mm256_fmadd_ps(a, b, acc[row][v]);
-                    let (a, b) = (even(value), even(b_now[v]));
-                    acc[row][v] = _mm256_fmadd_ps(a, b, acc[row][v]);
+                acc[row][v] = if PAIRS {
+                    add_pairs(acc[row][v], value, b_now[v])
                 } else {
-                    acc[row][v] = _mm256_fmadd_ps(value, b_now[v], acc[row][v]);
-                }
+                    _mm256_fmadd_ps(value, b_now[v], acc[row][v])
+                };
             }
         }
         a = a.wrapping_add(tile.a_column);

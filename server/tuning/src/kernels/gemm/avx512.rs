@@ -9,9 +9,8 @@
 //! cache: out-of-order execution alone keeps too few loads under way, and with weights from
 //! memory and 64 rows the kernel would run at half speed.
 //!
-//! Products of bf16 pairs are the same kernel with another instruction: VDPBF16PS takes two
-//! neighbouring k, one 32-bit word, where a fused multiply-add takes one float. So are products of
-//! f16 values, where a word is two columns.
+//! Products of pairs of 16-bit integers are the same kernel with another instruction: VPDPWSSD takes
+//! two neighbouring k, one 32-bit word, where a fused multiply-add takes one float.
 
 use std::arch::asm;
 
@@ -27,32 +26,16 @@ pub(super) unsafe fn tile(tile: Tile) {
     unsafe { kernels[tile.rows - 1](&tile) }
 }
 
-/// Computes a tile of bf16 pairs.
+/// Computes a tile of pairs of 16-bit integers, with 32-bit sums.
 ///
 /// # Safety
-/// The processor must have AVX-512 F and BF16; the pointers of the tile must be valid for its
+/// The processor must have AVX-512 F and VNNI; the pointers of the tile must be valid for its
 /// shape, in words of two values.
 pub(super) unsafe fn tile_pairs(tile: Tile) {
     let kernels = if tile.columns > 16 {
         &WIDE_PAIRS
     } else {
         &NARROW_PAIRS
-    };
-    // SAFETY: the caller's promises are those of the kernels.
-    unsafe { kernels[tile.rows - 1](&tile) }
-}
-
-/// Computes a tile of f16 values: a word of A holds one value twice, a word of B and of C two
-/// neighbouring columns. Sums are f16 and start at zero.
-///
-/// # Safety
-/// The processor must have AVX512-FP16; the pointers of the tile must be valid for its shape, in
-/// words.
-pub(super) unsafe fn tile_halves(tile: Tile) {
-    let kernels = if tile.columns > 16 {
-        &WIDE_HALVES
-    } else {
-        &NARROW_HALVES
     };
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
@@ -229,7 +212,5 @@ macro_rules! kernels {
 
 static WIDE: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ps");
 static NARROW: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ps");
-static WIDE_PAIRS: [unsafe fn(&Tile); 14] = kernels!(wide "vdpbf16ps");
-static NARROW_PAIRS: [unsafe fn(&Tile); 14] = kernels!(narrow "vdpbf16ps");
-static WIDE_HALVES: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ph");
-static NARROW_HALVES: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ph");
+static WIDE_PAIRS: [unsafe fn(&Tile); 14] = kernels!(wide "vpdpwssd");
+static NARROW_PAIRS: [unsafe fn(&Tile); 14] = kernels!(narrow "vpdpwssd");

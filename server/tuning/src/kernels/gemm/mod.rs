@@ -8,8 +8,8 @@
 //! columns. A frozen matrix is stored as such panels ([`Packed`]); any other row-major
 //! matrix is read in place, a row's 32 values at a time.
 //!
-//! In the numeric mode `fast` frozen matrices hold 16 bits ([`pairs`]): the same blocking over
-//! words of two values, with sums in f32. A frozen matrix in either mode is a [`Matrix`].
+//! In the numeric mode `fast` frozen matrices hold integers of 16 bits ([`pairs`]): the same blocking
+//! over words of two values. A frozen matrix in either mode is a [`Matrix`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -213,26 +213,6 @@ pub fn product(x: &[f32], m: usize, weight: &Packed) -> Vec<f32> {
 /// Nobody else may read or write the elements of C during the call; they have to be
 /// initialised when `start` is [`Start::Output`].
 pub unsafe fn multiply_into(
-    shape: (usize, usize, usize),
-    a: Left<'_>,
-    b: Right<'_>,
-    c: Shared,
-    c_row: usize,
-    start: Start,
-    parallel: bool,
-) {
-    // SAFETY: the caller's promises; the kernel of this processor multiplies floats.
-    unsafe { blocked(kernel(), shape, a, b, c, c_row, start, parallel) }
-}
-
-/// A product by a kernel for tiles, whose elements of A and B are 32-bit words: floats or pairs
-/// of bf16.
-///
-/// # Safety
-/// As [`multiply_into`]; the kernel must suit this processor.
-#[allow(clippy::too_many_arguments)]
-unsafe fn blocked(
-    kernel: unsafe fn(Tile),
     (m, n, k): (usize, usize, usize),
     a: Left<'_>,
     b: Right<'_>,
@@ -244,7 +224,7 @@ unsafe fn blocked(
     if m == 0 || n == 0 {
         return;
     }
-    let work = Blocks::new(kernel, (m, n, k), a, b, c, c_row, start);
+    let work = Blocks::new((m, n, k), a, b, c, c_row, start);
     // SAFETY: the caller's promises.
     let block = |rows, columns| unsafe { work.run(rows, columns) };
     over_threads(
@@ -273,7 +253,6 @@ impl<'a> Blocks<'a> {
     /// # Panics
     /// When an operand is too short for the shape, or the shape has a zero.
     fn new(
-        kernel: unsafe fn(Tile),
         (m, n, k): (usize, usize, usize),
         a: Left<'a>,
         b: Right<'a>,
@@ -298,7 +277,7 @@ impl<'a> Blocks<'a> {
             "C is too short"
         );
         Self {
-            kernel,
+            kernel: kernel(),
             m,
             n,
             k,
@@ -322,7 +301,7 @@ impl<'a> Blocks<'a> {
     ///
     /// # Safety
     /// Nobody else may touch these elements of C; they are initialised where the chains go on
-    /// from them; the kernel suits this processor.
+    /// from them.
     unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
         let Self { n, k, a, b, c, .. } = *self;
         // A long inner dimension in pieces whose panels stay in the second-level cache; the
@@ -363,7 +342,7 @@ impl<'a> Blocks<'a> {
                         prefetch_step: step,
                     };
                     // SAFETY: the assertions of `new` bound every access of A, B and C; tiles
-                    // do not overlap; the rest is the caller's.
+                    // do not overlap; the kernel is this processor's; the rest is the caller's.
                     unsafe { (self.kernel)(tile) };
                 }
             }

@@ -1,95 +1,176 @@
-//! Products of bf16 values: `fast` mode.
+//! Products of 16-bit integers with exact sums: `fast` mode.
 //!
-//! Two neighbouring k share a 32-bit word, the even one in its lower half, so a matrix of
-//! words has half the inner dimension and everything else of an f32 product. A word of A times
-//! a word of B adds two products to an f32 sum, the odd k's first, as VDPBF16PS does. Where a
-//! processor lacks that instruction, both halves are widened to f32: the same values, slower.
+//! A row of the left operand and a row (an output) of the frozen matrix are cut into pieces of at
+//! most [`PIECE`] values, each scaled so that its values are integers of 16 bits and its Euclidean
+//! norm lies below 2^15.5. By the Cauchy-Schwarz inequality the sum of a piece's products then stays
+//! within 32 bits: it is exact, so it does not depend on order, vector width or instruction set.
+//! Sums of pieces are added in f32, in order. So `fast` mode has the same bits on every machine.
+//! What is lost is lost in rounding the operands: a value of usual size keeps 10 bits or more, one
+//! that is a hundredth of its piece's largest as many as bf16 has.
 //!
-//! Where a processor multiplies f16 vectors, which it does faster, frozen matrices are stored in f16
-//! ([`halves`]). What is multiplied with them is kept in bf16 everywhere else all the same.
+//! Two neighbouring k share a 32-bit word, so a matrix of words has half the inner dimension and
+//! everything else of an f32 product. VPDPWSSD takes two such words to their two products' sum in
+//! the time of one multiply-add of floats, on Intel's processors and on AMD's.
 
-#[cfg(target_arch = "x86_64")]
-mod halves;
 mod packed;
 mod products;
+mod tiles;
 
 pub use packed::PackedPairs;
 pub use products::{multiply_each, multiply_pairs, multiply_sum, product_pairs};
 
-use super::{NR, Start, Tile};
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
 use crate::kernels::{
-    Isa, isa,
-    memory::{Shared, with_scratch, words, words_mut},
+    LANES,
+    math::{Lanes, sum_lanes},
+    memory::{Shared, halves, halves_mut, with_scratch, words_mut},
     parallel,
 };
 
-/// Words of a row of `inner` values.
-pub fn words_of(inner: usize) -> usize {
+/// Words of the values of a row.
+fn pairs_of(inner: usize) -> usize {
     inner.div_ceil(2)
 }
 
-/// The nearest bf16, ties to even; what is not a number stays so.
+/// Most words of a piece.
+const PIECE: usize = 512;
+
+/// How many pieces a row of `inner` values has.
+fn pieces_of(inner: usize) -> usize {
+    pairs_of(inner).div_ceil(PIECE)
+}
+
+/// Words of each piece of a row but the last one, which may be shorter.
+fn piece_of(inner: usize) -> usize {
+    pairs_of(inner).div_ceil(pieces_of(inner).max(1)).max(1)
+}
+
+/// Words of a row of `inner` values: what a unit of each piece is worth, then the integers.
+pub fn words_of(inner: usize) -> usize {
+    pieces_of(inner) + pairs_of(inner)
+}
+
+/// Largest integer that a value becomes.
+const LARGEST: f32 = 32766.0;
+
+/// What the values of a piece are multiplied with, and what takes it back.
+///
+/// The norm of `k` rounded values is at most that of the scaled ones and √k / 2; the sum of squares
+/// below is within k·2⁻²⁸ of the real one; 2⁻¹⁴ is to spare.
 #[inline(always)]
-pub(in crate::kernels) fn round(value: f32) -> u32 {
-    let bits = value.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-    if value.is_nan() {
-        (bits >> 16) | 0x40
+fn scales(piece: &[f32]) -> (f32, f32) {
+    let (max, squares) = size(piece, 1.0);
+    let k = piece.len() as f32;
+    let norm_limit = 46340.0 * (1.0 - 1.0 / 16384.0 - k / (1 << 29) as f32) - 0.5 * k.sqrt();
+    // Squares of what is very small or very large leave a float's range.
+    let by_norm = if (1e-30..1e38).contains(&squares) {
+        norm_limit / squares.sqrt()
+    } else if max == 0.0 && squares == 0.0 {
+        return (1.0, 1.0);
+    } else if max.is_finite() && !piece.iter().any(|value| value.is_nan()) {
+        let down = if max > 1.0 { 1e-25 } else { 1e25 };
+        norm_limit / size(piece, down).1.sqrt() * down
     } else {
-        rounded
+        // Every product with such a piece is not a number, whatever the integers are.
+        return (0.0, f32::NAN);
+    };
+    // Held below 2¹⁰⁰, so that it is a number whatever the norm is.
+    let scale = (LARGEST / max).min(by_norm).min(1.267_650_6e30);
+    (scale, 1.0 / scale)
+}
+
+/// The largest magnitude, and the sum of squares of the values times `factor`.
+#[inline(always)]
+fn size(values: &[f32], factor: f32) -> (f32, f32) {
+    let mut largest: Lanes = [0.0; LANES];
+    let mut squares: Lanes = [0.0; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            let value = chunk[i].abs();
+            // Not `max`, which is two comparisons more: what is not a number shows in the squares.
+            largest[i] = if value > largest[i] {
+                value
+            } else {
+                largest[i]
+            };
+            squares[i] = (value * factor).mul_add(value * factor, squares[i]);
+        }
+    }
+    for (i, value) in tail.iter().enumerate() {
+        largest[i] = largest[i].max(value.abs());
+        squares[i] = (value * factor).mul_add(value * factor, squares[i]);
+    }
+    let max = largest.into_iter().fold(0.0, f32::max);
+    (max, sum_lanes(squares))
+}
+
+/// The nearest integer, ties to even, of a value below 2²¹, in two's complement: its lower 16 bits.
+#[inline(always)]
+fn integer(value: f32) -> u16 {
+    // A float of this size has a last bit that is worth one.
+    (value + 12_582_912.0).to_bits() as u16
+}
+
+/// Rounds a row to `words_of(len)` words; an odd end is paired with zero.
+///
+/// # Panics
+/// When `target` is shorter.
+#[inline(always)]
+pub(in crate::kernels) fn round_row(row: &[f32], target: &mut [u32]) {
+    let piece = piece_of(row.len());
+    let (backs, words) = target.split_at_mut(pieces_of(row.len()));
+    let words = &mut words[..pairs_of(row.len())];
+    let pieces = row.chunks(2 * piece).zip(words.chunks_mut(piece));
+    for ((values, words), back_of) in pieces.zip(backs) {
+        let (scale, back) = scales(values);
+        *back_of = back.to_bits();
+        let integers = halves_mut(words);
+        for (integer_of, &value) in integers.iter_mut().zip(values) {
+            *integer_of = integer(value * scale);
+        }
+        if let Some(padding) = integers.get_mut(values.len()) {
+            *padding = 0;
+        }
     }
 }
 
-/// Two values as a word.
+/// The values of a row of words.
+///
+/// # Panics
+/// When there are fewer words.
 #[inline(always)]
-pub(in crate::kernels) fn pair(even: f32, odd: f32) -> u32 {
-    round(even) | (round(odd) << 16)
-}
-
-/// One half of a word.
-#[inline(always)]
-pub(in crate::kernels) fn half(word: u32, odd: bool) -> f32 {
-    f32::from_bits(if odd { word & 0xffff_0000 } else { word << 16 })
+pub(in crate::kernels) fn widen_row(words: &[u32], target: &mut [f32]) {
+    let piece = piece_of(target.len());
+    let (backs, words) = words.split_at(pieces_of(target.len()));
+    let pieces = target.chunks_mut(2 * piece).zip(words.chunks(piece));
+    for ((target, words), &back) in pieces.zip(backs) {
+        let back = f32::from_bits(back);
+        for (target, &value) in target.iter_mut().zip(halves(words)) {
+            *target = f32::from(value as i16) * back;
+        }
+    }
 }
 
 multiversion! {
-    /// Rounds rows of `inner` values to rows of words; an odd end is paired with zero.
+    /// Rounds rows of `inner` values to rows of words.
     ///
     /// # Panics
     /// When `target` has room for fewer rows.
     pub fn round_rows(source: &[f32], inner: usize, target: &mut [u32]) {
         for (source, target) in source.chunks_exact(inner).zip(target.chunks_exact_mut(words_of(inner))) {
-            let (pairs, tail) = source.as_chunks::<2>();
-            for (word, &[even, odd]) in target.iter_mut().zip(pairs) {
-                *word = pair(even, odd);
-            }
-            if let ([last], Some(word)) = (tail, target.last_mut()) {
-                *word = pair(*last, 0.0);
-            }
+            round_row(source, target);
         }
     }
-}
 
-multiversion! {
     /// Words to the values that they hold, `[rows, inner]`.
     pub fn widen_rows(words: &[u32], inner: usize, target: &mut [f32]) {
-        let rows = words.chunks_exact(words_of(inner)).zip(target.chunks_exact_mut(inner));
-        for (words, target) in rows {
-            let (pairs, tail) = target.as_chunks_mut::<2>();
-            for ([even, odd], &word) in pairs.iter_mut().zip(words) {
-                *even = half(word, false);
-                *odd = half(word, true);
-            }
-            if let ([last], Some(&word)) = (tail, words.last()) {
-                *last = half(word, false);
-            }
+        for (words, target) in words.chunks_exact(words_of(inner)).zip(target.chunks_exact_mut(inner)) {
+            widen_row(words, target);
         }
     }
 }
 
-/// A left operand: rows rounded to bf16.
+/// A left operand: rows rounded to integers.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     /// `[rows, words_of(inner)]`
@@ -143,81 +224,6 @@ pub fn round_all(x: &[f32], inner: usize, target: &mut [u32]) {
         let source = &x[range.start * inner..range.end * inner];
         round_rows(source, inner, words_mut(target));
     });
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_pairs() -> bool {
-    isa() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    // AVX-512 without its bf16 part widens with AVX2.
-    isa() != Isa::Portable && Isa::Avx2.available()
-}
-
-/// What products of pairs run on: `avx512-fp16`, `avx512-bf16`, or `avx2` or `portable`, which widen
-/// to f32. The bits of the mode `fast` depend on it.
-pub fn kernel_name() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if halves::available() {
-            return "avx512-fp16";
-        }
-        if has_pairs() {
-            return "avx512-bf16";
-        }
-        if has_avx2() {
-            return "avx2";
-        }
-    }
-    "portable"
-}
-
-fn kernel() -> unsafe fn(Tile) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_pairs() {
-            return avx512::tile_pairs;
-        }
-        if has_avx2() {
-            return avx2::tile_pairs;
-        }
-    }
-    portable
-}
-
-/// Computes a tile of pairs without intrinsics.
-///
-/// # Safety
-/// The pointers of the tile must be valid for its shape.
-unsafe fn portable(tile: Tile) {
-    for row in 0..tile.rows {
-        // SAFETY: row `row` of C has `columns` elements.
-        let c = unsafe { tile.c.add(row * tile.c_row) };
-        let mut acc = [0.0_f32; NR];
-        if tile.start == Start::Output {
-            // SAFETY: as above, initialised as the caller promises.
-            unsafe { std::ptr::copy_nonoverlapping(c, acc.as_mut_ptr(), tile.columns) };
-        }
-        for k in 0..tile.k {
-            // SAFETY: A has this word, B has `columns` at each k.
-            let (a, b) = unsafe {
-                (
-                    tile.a.add(k * tile.a_column + row * tile.a_row).read(),
-                    std::slice::from_raw_parts(tile.b.add(k * tile.b_row), tile.columns),
-                )
-            };
-            let a = a.to_bits();
-            for (acc, &b) in acc.iter_mut().zip(words(b)) {
-                // Products of two bf16 are exact in f32, so a plain sum is a fused one.
-                *acc += half(a, true) * half(b, true);
-                *acc += half(a, false) * half(b, false);
-            }
-        }
-        // SAFETY: as above.
-        unsafe { std::ptr::copy_nonoverlapping(acc.as_ptr(), c, tile.columns) };
-    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,21 @@
 //! A frozen matrix in 16 bits.
 
-#[cfg(target_arch = "x86_64")]
-use super::halves;
-use super::{super::NR, half, pair, words_of};
+use super::{super::NR, halves, pairs_of, piece_of, pieces_of, round_rows, words_of};
 use crate::kernels::{
-    memory::{Aligned, Shared, words_mut},
+    memory::{Aligned, Shared, with_scratch, words_mut},
     parallel,
 };
 
-/// A frozen matrix in 16 bits, as the processor multiplies it fastest.
+/// A frozen matrix of 16-bit integers with a scale for each output's pieces.
 #[derive(Debug)]
 pub struct PackedPairs {
-    pub(super) panels: Panels,
+    /// Panels of [`NR`] outputs, `[panel][pairs_of(inner)][NR]` words, zeros behind the last.
+    pub(super) panels: Aligned,
+    /// What a unit of each output's pieces is worth, `[panel][pieces_of(inner)][NR]`, zeros behind
+    /// the last.
+    pub(super) back: Vec<f32>,
     pub(super) out: usize,
     pub(super) inner: usize,
-}
-
-#[derive(Debug)]
-pub(super) enum Panels {
-    /// Bf16: panels of [`NR`] outputs, `[panel][words_of(inner)][NR]` words, zeros behind the last.
-    Pairs(Aligned),
-    #[cfg(target_arch = "x86_64")]
-    Halves(halves::Halves),
 }
 
 impl PackedPairs {
@@ -31,69 +25,63 @@ impl PackedPairs {
     /// When there are not `out * inner` values.
     pub fn new(weight: &[f32], out: usize, inner: usize) -> Self {
         assert_eq!(weight.len(), out * inner, "shape of a weight");
-        #[cfg(target_arch = "x86_64")]
-        if halves::available() {
-            let panels = Panels::Halves(halves::Halves::new(weight, out, inner));
-            return Self { panels, out, inner };
-        }
-        Self::from_fn(out, inner, |row, k| weight[row * inner + k])
+        Self::from_rows(out, inner, &|first, rows| {
+            rows.copy_from_slice(&weight[first * inner..][..rows.len()]);
+        })
     }
 
-    /// The same matrix transposed, `[inner, out]`, for the way back.
+    /// The same matrix transposed, `[inner, out]`, for the way back. Its values are rounded once
+    /// more, to the scales of its own rows.
     pub fn transposed(&self) -> Self {
         let (out, inner) = (self.inner, self.out);
-        match &self.panels {
-            Panels::Pairs(data) => Self::from_fn(out, inner, |row, k| self.of_pairs(data, k, row)),
-            #[cfg(target_arch = "x86_64")]
-            Panels::Halves(halves) => Self {
-                panels: Panels::Halves(halves.transposed()),
-                out,
-                inner,
-            },
-        }
-    }
-
-    fn from_fn(out: usize, inner: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
-        let width = words_of(inner);
-        let panels = out.div_ceil(NR);
-        let mut data = Aligned::zeros(panels * width * NR);
-        let shared = Shared::new(data.as_mut_slice());
-        parallel::for_ranges(panels, inner * NR, &|range| {
-            for panel in range {
-                // SAFETY: every panel is a part of its own.
-                let target = unsafe { shared.slice(panel * width * NR, width * NR) };
-                let target = words_mut(target);
-                let first = panel * NR;
-                // Blocks of 8 words: source lines are read whole.
-                for from in (0..width).step_by(8) {
-                    for row in 0..NR.min(out - first) {
-                        for word in from..width.min(from + 8) {
-                            let odd = if 2 * word + 1 < inner {
-                                value(first + row, 2 * word + 1)
-                            } else {
-                                0.0
-                            };
-                            target[word * NR + row] = pair(value(first + row, 2 * word), odd);
-                        }
-                    }
+        Self::from_rows(out, inner, &|first, rows| {
+            let columns = first..first + rows.len() / inner;
+            // Output by output of the original, whose integers of neighbouring k share words.
+            for k in 0..inner {
+                for (row, column) in columns.clone().enumerate() {
+                    rows[row * inner + k] = self.value(k, column);
                 }
             }
-        });
-        let panels = Panels::Pairs(data);
-        Self { panels, out, inner }
+        })
     }
 
-    fn of_pairs(&self, data: &Aligned, row: usize, k: usize) -> f32 {
-        let panel = (row / NR) * words_of(self.inner) * NR;
-        half(data.as_words()[panel + (k / 2) * NR + row % NR], k % 2 == 1)
+    /// `fill` writes as many whole rows as it gets room for, from this one on.
+    fn from_rows(out: usize, inner: usize, fill: &(impl Fn(usize, &mut [f32]) + Sync)) -> Self {
+        let (width, panels) = (pairs_of(inner), out.div_ceil(NR));
+        let mut data = Aligned::zeros(panels * width * NR);
+        let scales = pieces_of(inner) * NR;
+        let mut back = vec![0.0; panels * scales];
+        let (shared, backs) = (Shared::new(data.as_mut_slice()), Shared::new(&mut back));
+        parallel::for_ranges(panels, 4 * inner * NR, &|range| {
+            with_scratch(NR * (inner + words_of(inner)), |scratch| {
+                let (values, words) = scratch.split_at_mut(NR * inner);
+                for panel in range.clone() {
+                    // SAFETY: every panel is a part of its own, here and below.
+                    let target = unsafe { shared.slice(panel * width * NR, width * NR) };
+                    let rows = NR.min(out - panel * NR);
+                    // SAFETY: as above.
+                    let backs = unsafe { backs.slice(panel * scales, scales) };
+                    let values = &mut values[..rows * inner];
+                    fill(panel * NR, values);
+                    let words = &mut words_mut(words)[..rows * words_of(inner)];
+                    round_rows(values, inner, words);
+                    interleave(words, inner, backs, words_mut(target));
+                }
+            });
+        });
+        Self {
+            panels: data,
+            back,
+            out,
+            inner,
+        }
     }
 
     fn value(&self, row: usize, k: usize) -> f32 {
-        match &self.panels {
-            Panels::Pairs(data) => self.of_pairs(data, row, k),
-            #[cfg(target_arch = "x86_64")]
-            Panels::Halves(halves) => halves.value(row, k),
-        }
+        let at = (row / NR) * pairs_of(self.inner) * NR + (k / 2) * NR + row % NR;
+        let value = halves(&self.panels.as_words()[at..=at])[k % 2];
+        let piece = (row / NR) * pieces_of(self.inner) + k / 2 / piece_of(self.inner);
+        f32::from(value as i16) * self.back[piece * NR + row % NR]
     }
 
     /// Number of output features.
@@ -108,11 +96,7 @@ impl PackedPairs {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        match &self.panels {
-            Panels::Pairs(data) => size_of_val(data.as_slice()),
-            #[cfg(target_arch = "x86_64")]
-            Panels::Halves(halves) => halves.bytes(),
-        }
+        size_of_val(self.panels.as_slice()) + size_of_val(&self.back[..])
     }
 
     /// Copies row `row` (an embedding) to `target`, `[inner]`.
@@ -134,6 +118,19 @@ impl PackedPairs {
         assert!(k < self.inner, "a column beyond the matrix");
         for (row, value) in target[..self.out].iter_mut().enumerate() {
             *value = self.value(row, k);
+        }
+    }
+}
+
+/// Rows of words to a panel of columns.
+fn interleave(words: &[u32], inner: usize, backs: &mut [f32], panel: &mut [u32]) {
+    for (column, row) in words.chunks_exact(words_of(inner)).enumerate() {
+        let (scales, row) = row.split_at(pieces_of(inner));
+        for (back, &scale) in backs.chunks_exact_mut(NR).zip(scales) {
+            back[column] = f32::from_bits(scale);
+        }
+        for (target, &word) in panel.chunks_exact_mut(NR).zip(row) {
+            target[column] = word;
         }
     }
 }

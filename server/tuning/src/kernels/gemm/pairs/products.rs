@@ -2,106 +2,12 @@
 
 use std::ops::Range;
 
-#[cfg(target_arch = "x86_64")]
-use super::halves;
 use super::{
-    super::{Blocks, Left, Right, Start, over_threads},
-    PackedPairs, Rows, kernel,
-    packed::Panels,
-    words_of,
+    super::{Start, over_threads},
+    PackedPairs, Rows,
+    tiles::Product,
 };
-use crate::kernels::memory::{self, Shared, floats};
-
-/// Left operands as the kernel of their matrices reads them, made once for all products.
-enum Operand<'a> {
-    Pairs(Rows<'a>),
-    #[cfg(target_arch = "x86_64")]
-    Halves(halves::Left),
-}
-
-impl<'a> Operand<'a> {
-    fn new(x: Rows<'a>, weight: &PackedPairs) -> Self {
-        assert_eq!(x.inner, weight.inner, "inner dimensions");
-        match &weight.panels {
-            Panels::Pairs(_) => Self::Pairs(x),
-            #[cfg(target_arch = "x86_64")]
-            Panels::Halves(_) => Self::Halves(halves::Left::new(x)),
-        }
-    }
-}
-
-/// A checked product, of which any block of tiles can be computed by itself.
-enum Product<'a> {
-    Pairs(Blocks<'a>),
-    #[cfg(target_arch = "x86_64")]
-    Halves(halves::Product<'a>),
-}
-
-impl<'a> Product<'a> {
-    /// # Panics
-    /// When C is too short, there are no rows, or the operand was made for a matrix that is stored
-    /// differently.
-    fn new(
-        x: &'a Operand<'a>,
-        weight: &'a PackedPairs,
-        c: Shared,
-        c_row: usize,
-        start: Start,
-    ) -> Self {
-        match (x, &weight.panels) {
-            (Operand::Pairs(x), Panels::Pairs(data)) => {
-                let k = words_of(weight.inner);
-                let left = Left::rows(floats(x.words), k);
-                let right = Right::panels(data.as_slice(), k);
-                let shape = (x.rows(), weight.out, k);
-                Self::Pairs(Blocks::new(kernel(), shape, left, right, c, c_row, start))
-            }
-            #[cfg(target_arch = "x86_64")]
-            (Operand::Halves(left), Panels::Halves(right)) => {
-                Self::Halves(halves::Product::new(left, right, c, c_row, start))
-            }
-            #[cfg(target_arch = "x86_64")]
-            _ => panic!("matrices of one product are stored alike"),
-        }
-    }
-
-    fn row_panels(&self) -> usize {
-        match self {
-            Self::Pairs(blocks) => blocks.row_panels(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Halves(product) => product.row_panels(),
-        }
-    }
-
-    fn column_panels(&self) -> usize {
-        match self {
-            Self::Pairs(blocks) => blocks.column_panels(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Halves(product) => product.column_panels(),
-        }
-    }
-
-    /// Words of A times words of B.
-    fn work(&self) -> usize {
-        match self {
-            Self::Pairs(blocks) => blocks.m * blocks.n * blocks.k,
-            #[cfg(target_arch = "x86_64")]
-            Self::Halves(product) => product.work() / 2,
-        }
-    }
-
-    /// # Safety
-    /// Nobody else may touch these elements of C; they are initialised where sums go on from them.
-    unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
-        match self {
-            // SAFETY: the caller's promises; the kernel suits this processor.
-            Self::Pairs(blocks) => unsafe { blocks.run(rows, columns) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the caller's promises.
-            Self::Halves(product) => unsafe { product.run(rows, columns) },
-        }
-    }
-}
+use crate::kernels::memory::{self, Shared};
 
 /// `x · Wᵀ` into `c`, rows `c_row` apart; over all threads when it is worth it.
 ///
@@ -121,8 +27,7 @@ pub unsafe fn multiply_pairs(
     if x.rows() == 0 {
         return;
     }
-    let x = Operand::new(x, weight);
-    let product = Product::new(&x, weight, c, c_row, start);
+    let product = Product::new(x, weight, c, c_row, start);
     // SAFETY: the caller's promises.
     let block = |rows, columns| unsafe { product.run(rows, columns) };
     let (rows, columns) = (product.row_panels(), product.column_panels());
@@ -148,16 +53,12 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
 /// # Safety
 /// As [`multiply_pairs`], for every output; they do not overlap.
 pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
-    let Some((first, ..)) = products.first() else {
+    if products.is_empty() {
         return;
-    };
-    let x = Operand::new(x, first);
+    }
     let each: Vec<Product<'_>> = products
         .iter()
-        .map(|&(weight, c, start)| {
-            assert_eq!(weight.inner, first.inner, "inner dimensions");
-            Product::new(&x, weight, c, weight.out, start)
-        })
+        .map(|&(weight, c, start)| Product::new(x, weight, c, weight.out, start))
         .collect();
     let rows = each.first().map_or(0, Product::row_panels);
     let columns = each.iter().map(Product::column_panels).sum();
@@ -198,16 +99,11 @@ pub unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start:
             .all(|(x, weight)| (x.rows(), weight.out) == (m, n)),
         "terms of one shape"
     );
-    let operands: Vec<Operand<'_>> = terms
-        .iter()
-        .map(|&(x, weight)| Operand::new(x, weight))
-        .collect();
     let starts = std::iter::once(start).chain(std::iter::repeat(Start::Output));
     let terms: Vec<Product<'_>> = terms
         .iter()
-        .zip(&operands)
         .zip(starts)
-        .map(|((&(_, weight), x), start)| Product::new(x, weight, c, n, start))
+        .map(|(&(x, weight), start)| Product::new(x, weight, c, n, start))
         .collect();
     let work = terms.iter().map(Product::work).sum();
     let (rows, columns) = (terms[0].row_panels(), terms[0].column_panels());
