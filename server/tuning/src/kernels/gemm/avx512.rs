@@ -1,4 +1,5 @@
-//! The AVX-512 micro-kernel: up to 14 x 32 accumulators in 28 registers.
+//! The AVX-512 micro-kernel: up to 14 x 32 accumulators in 28 registers. [`full`] has a faster form for
+//! whole tiles.
 //!
 //! Written in assembly because the compiler, given the same loop as intrinsics, keeps the
 //! broadcast values instead of the accumulators in registers from 13 rows on and loses half
@@ -14,14 +15,28 @@
 
 use std::arch::asm;
 
-use super::{Start, Tile};
+use super::{NR, Start, Tile};
+
+/// Expands to an array of kernels: for the first row, the first two rows, and so on.
+macro_rules! prefixes {
+    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*] $next:tt $($rest:tt)*) => {
+        prefixes!(
+            $macro $op [$($done,)* $macro!($op $($rows)* $next)] [$($rows)* $next] $($rest)*
+        )
+    };
+    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*]) => {
+        [$($done),*]
+    };
+}
+
+mod full;
 
 /// Computes a tile.
 ///
 /// # Safety
 /// The processor must have AVX-512 F; the pointers of the tile must be valid for its shape.
 pub(super) unsafe fn tile(tile: Tile) {
-    let kernels = if tile.columns > 16 { &WIDE } else { &NARROW };
+    let kernels = choose(&tile, &full::FLOATS, &WIDE, &NARROW);
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
 }
@@ -32,13 +47,25 @@ pub(super) unsafe fn tile(tile: Tile) {
 /// The processor must have AVX-512 F and VNNI; the pointers of the tile must be valid for its
 /// shape, in words of two values.
 pub(super) unsafe fn tile_pairs(tile: Tile) {
-    let kernels = if tile.columns > 16 {
-        &WIDE_PAIRS
-    } else {
-        &NARROW_PAIRS
-    };
+    let kernels = choose(&tile, &full::PAIRS, &WIDE_PAIRS, &NARROW_PAIRS);
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
+}
+
+/// Kernels, by the number of rows, less one.
+type Kernels = [unsafe fn(&Tile); 14];
+
+fn choose<'a>(
+    tile: &Tile,
+    full: &'a Kernels,
+    wide: &'a Kernels,
+    narrow: &'a Kernels,
+) -> &'a Kernels {
+    match tile.columns {
+        NR if tile.a_column == 1 => full,
+        columns if columns > 16 => wide,
+        _ => narrow,
+    }
 }
 
 /// The first `columns` of 16 lanes.
@@ -176,18 +203,6 @@ macro_rules! asm_tile {
     }};
 }
 
-/// Expands to an array of kernels: for the first row, the first two rows, and so on.
-macro_rules! prefixes {
-    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*] $next:tt $($rest:tt)*) => {
-        prefixes!(
-            $macro $op [$($done,)* $macro!($op $($rows)* $next)] [$($rows)* $next] $($rest)*
-        )
-    };
-    ($macro:ident $op:literal [$($done:expr),*] [$($rows:tt)*]) => {
-        [$($done),*]
-    };
-}
-
 macro_rules! kernels {
     ($macro:ident $op:literal) => {
         prefixes!(
@@ -210,7 +225,7 @@ macro_rules! kernels {
     };
 }
 
-static WIDE: [unsafe fn(&Tile); 14] = kernels!(wide "vfmadd231ps");
-static NARROW: [unsafe fn(&Tile); 14] = kernels!(narrow "vfmadd231ps");
-static WIDE_PAIRS: [unsafe fn(&Tile); 14] = kernels!(wide "vpdpwssd");
-static NARROW_PAIRS: [unsafe fn(&Tile); 14] = kernels!(narrow "vpdpwssd");
+static WIDE: Kernels = kernels!(wide "vfmadd231ps");
+static NARROW: Kernels = kernels!(narrow "vfmadd231ps");
+static WIDE_PAIRS: Kernels = kernels!(wide "vpdpwssd");
+static NARROW_PAIRS: Kernels = kernels!(narrow "vpdpwssd");
