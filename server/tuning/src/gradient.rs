@@ -9,6 +9,7 @@ use direct::Direct;
 
 use crate::{
     Adapter, Model, Tokens, TrainConfig, TuningError,
+    kernels::parallel,
     lora::{Dropout, Lora, to_host},
     ops::{self, Segments},
 };
@@ -56,7 +57,8 @@ fn direct_gradients(
         let packed = Packed::sharing(examples);
         computed += packed.ids.len() as u64;
         let factor = 1.0 / counted as f32;
-        loss += direct.run(&packed, factor, config.recompute, &mut sums);
+        // A step is a chain of some thousand pieces of work, many of them small.
+        loss += parallel::with_team(|| direct.run(&packed, factor, config.recompute, &mut sums));
     }
     let loss = (loss / counted as f64) as f32;
     if !loss.is_finite() {
