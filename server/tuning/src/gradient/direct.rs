@@ -21,7 +21,9 @@ use crate::{
         fused,
         gemm::Matrix,
         lora::{PackedPair, Pair},
-        loss, math, norm,
+        loss, math,
+        memory::Shared,
+        norm, parallel,
     },
     lora::to_host,
     ops::Panels,
@@ -162,9 +164,14 @@ impl<'a> Direct<'a> {
             rows: &part.rows,
         };
         let mut x = vec![0.0; part.ids.len() * width];
-        for (&id, row) in part.ids.iter().zip(x.chunks_exact_mut(width)) {
-            self.embedding.copy_row(id as usize, row);
-        }
+        let rows = Shared::new(&mut x);
+        parallel::for_ranges(part.ids.len(), 4 * width, &|range| {
+            for token in range {
+                // SAFETY: rows do not overlap.
+                let row = unsafe { rows.slice(token * width, width) };
+                self.embedding.copy_row(part.ids[token] as usize, row);
+            }
+        });
         if config.embedding_scale() != 1.0 {
             math::scale(&mut x, config.embedding_scale());
         }

@@ -374,8 +374,14 @@ fn over_threads(
         return block(0..rows, 0..columns);
     }
     if parallel::in_team() {
-        let cost = work / columns.max(1) / 2;
-        return parallel::for_ranges(columns, cost, &|columns| block(0..rows, columns));
+        // Along what has more parts; a panel of B that is read again is read by the same thread.
+        return match rows > 2 * columns {
+            true => parallel::for_ranges(rows, work / rows / 2, &|rows| block(rows, 0..columns)),
+            false => {
+                let cost = work / columns.max(1) / 2;
+                parallel::for_ranges(columns, cost, &|columns| block(0..rows, columns))
+            }
+        };
     }
     // Parts of nearly equal cost, some more than threads.
     let parts = (PARTS * rayon::current_num_threads())

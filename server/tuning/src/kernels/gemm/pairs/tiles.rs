@@ -6,12 +6,15 @@ use super::{
     super::{MR, NR, Start, Tile, first_row, row_panels},
     PackedPairs, Rows, halves, pairs_of, piece_of, pieces_of, words_of,
 };
-use crate::kernels::memory::{Shared, floats};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::{
     Isa,
     gemm::{avx2, avx512},
     isa,
+};
+use crate::kernels::{
+    LANES,
+    memory::{Shared, floats},
 };
 
 /// Integer sums of a tile, `[MR][NR]`.
@@ -146,17 +149,34 @@ multiversion! {
             let left = left[row * left_row];
             // SAFETY: rows of C do not overlap; the caller's caller vouches for the rest.
             let c = unsafe { c.slice(row * c_row, right.len()) };
-            let each = c.iter_mut().zip(sums).zip(right);
-            if onto {
-                for ((c, &sum), &right) in each {
-                    *c = (sum as f32).mul_add(left * right, *c);
-                }
-            } else {
-                for ((c, &sum), &right) in each {
-                    *c = sum as f32 * (left * right);
-                }
+            match onto {
+                true => finish::<true>(c, sums, left, right),
+                false => finish::<false>(c, sums, left, right),
             }
         }
+    }
+}
+
+/// One row of [`widen`]. In vectors of fixed length: the compiler's own for rows of any length take
+/// twice as long.
+#[inline(always)]
+fn finish<const ONTO: bool>(c: &mut [f32], sums: &[i32], left: f32, right: &[f32]) {
+    let finish = |c: &mut f32, sum: i32, right: f32| {
+        *c = match ONTO {
+            true => (sum as f32).mul_add(left * right, *c),
+            false => sum as f32 * (left * right),
+        };
+    };
+    let (whole, tail) = c.as_chunks_mut::<LANES>();
+    let (sums, sums_tail) = sums[..right.len()].as_chunks::<LANES>();
+    let (right, right_tail) = right.as_chunks::<LANES>();
+    for ((c, sums), right) in whole.iter_mut().zip(sums).zip(right) {
+        for i in 0..LANES {
+            finish(&mut c[i], sums[i], right[i]);
+        }
+    }
+    for ((c, &sum), &right) in tail.iter_mut().zip(sums_tail).zip(right_tail) {
+        finish(c, sum, right);
     }
 }
 
