@@ -43,7 +43,7 @@ pub fn web() -> Outcome {
 /// Every host crate, once, in the one profile that everything uses.
 pub fn workspace() -> Outcome {
     say(
-        "Building fedseal (the first build takes 10 to 20 minutes on two cores, later ones seconds)",
+        "Building fedseal (the first build takes 20 to 30 minutes on two cores, later ones seconds)",
     );
     let started = Instant::now();
     let mut words = vec!["build", "--workspace"];
@@ -53,19 +53,18 @@ pub fn workspace() -> Outcome {
     Ok(())
 }
 
-/// The features of every build here: the GPU device where there is a GPU. `FEDSEAL_GPU=1` or `0`
-/// decides without looking.
+/// The features of every build here, so that nothing is built twice: the GPU device, too, which
+/// takes the card where there is one. `FEDSEAL_GPU=0` leaves it out.
 pub fn features() -> &'static [&'static str] {
-    let gpu = match std::env::var("FEDSEAL_GPU").as_deref() {
-        Ok("1") => true,
-        Ok(_) => false,
-        Err(_) => setup::gpu(),
-    };
-    if gpu {
-        &["--features", "fedseal/wgpu"]
-    } else {
-        &[]
+    match gpu() {
+        true => &["--features", "fedseal/wgpu"],
+        false => &[],
     }
+}
+
+/// Whether builds have the GPU device.
+pub fn gpu() -> bool {
+    std::env::var("FEDSEAL_GPU").as_deref() != Ok("0")
 }
 
 /// The policy modules: built to components and signed with the developer key.

@@ -1,6 +1,5 @@
-//! Every test: Rust first, then the GPU device on Vulkan, then the pages in a real browser. What
-//! was not run is named at the end, with the reason. The GPU device takes minutes of building, so it is
-//! run where `FEDSEAL_GPU_TEST=1` asks for it.
+//! Every test: Rust first, the GPU device on Vulkan with it, then the pages in a real browser. What
+//! was not run is named at the end, with the reason.
 
 use std::process::Command;
 use std::time::Instant;
@@ -29,16 +28,18 @@ pub fn test(arguments: &[String]) -> Outcome {
     if let Some(filter) = arguments.first() {
         words.push(filter);
     }
+    let mut left_out = Vec::new();
+    let no_gpu = no_gpu();
+    left_out.extend(no_gpu.map(|why| ("the GPU device", why)));
     let python = checkers.as_ref().map(|path| path.to_string_lossy());
     let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
-    cargo(&words, &python.collect::<Vec<_>>())?;
-    let mut left_out = Vec::new();
+    // Where it is set, a test of the device that finds none fails, and does not vanish.
+    let gpu = no_gpu.is_none().then_some(("FEDSEAL_GPU_TEST", "1"));
+    cargo(&words, &python.chain(gpu).collect::<Vec<_>>())?;
     if arguments.is_empty() {
-        left_out.extend(gpu()?.map(|why| ("the GPU device", why)));
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
     } else {
-        let why = "a filter names Rust tests alone";
-        left_out.extend(["the GPU device", "the pages in a browser"].map(|what| (what, why)));
+        left_out.push(("the pages in a browser", "a filter names Rust tests alone"));
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));
     for (what, why) in left_out {
@@ -47,37 +48,15 @@ pub fn test(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// The GPU device beside the CPU, on software Vulkan where there is no card; the reason where that
-/// is left out. A step of its own: it alone needs burn with its feature `wgpu`, and nothing above
-/// the tuning room is built with it.
-fn gpu() -> Outcome<Option<&'static str>> {
-    if !std::env::var(GPU_TEST).is_ok_and(|value| value == "1") {
-        return Ok(Some("FEDSEAL_GPU_TEST=1 adds it"));
+/// Why the GPU device is not tested beside the CPU, on software Vulkan where there is no card.
+fn no_gpu() -> Option<&'static str> {
+    if !build::gpu() {
+        return Some("FEDSEAL_GPU=0 leaves it out of the build");
     }
-    if !setup::vulkan() {
-        return Ok(Some(
-            "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in software",
-        ));
-    }
-    say("GPU device on Vulkan (building it takes some minutes the first time)");
-    // The whole workspace is named so that dependencies have the features they were built with.
-    // The variable makes the test fail, not vanish, if it were built without the feature.
-    cargo(
-        &[
-            "test",
-            "--workspace",
-            "--features",
-            "fedseal/wgpu",
-            "--test",
-            "gpu",
-        ],
-        &[("FEDSEAL_GPU_BUILD", "1")],
-    )?;
-    Ok(None)
+    let missing = "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in \
+                   software";
+    (!setup::vulkan()).then_some(missing)
 }
-
-/// `1` adds the GPU device.
-const GPU_TEST: &str = "FEDSEAL_GPU_TEST";
 
 /// The pages of a real server, driven in a real browser; the reason where that is left out.
 fn browser() -> Outcome<Option<&'static str>> {

@@ -1,11 +1,11 @@
-//! A device besides the CPU does what the CPU does. `FEDSEAL_GPU_TEST=1 cargo xtask test` runs this
-//! with the feature `wgpu` and Mesa's software Vulkan; any real card serves as well.
+//! A device besides the CPU does what the CPU does. `cargo xtask test` builds this with the feature
+//! `wgpu` and runs it on Mesa's software Vulkan; any real card serves as well. It sets
+//! `FEDSEAL_GPU_TEST=1`, without which a machine that has no Vulkan driver passes.
 
-/// The runner sets it: the tests of the device must be there.
 #[cfg(not(feature = "wgpu"))]
 #[test]
 fn a_build_without_the_feature_says_so() {
-    let asked = std::env::var_os("FEDSEAL_GPU_BUILD").is_some();
+    let asked = std::env::var_os("FEDSEAL_GPU_TEST").is_some();
     assert!(!asked, "built without the feature fedseal/wgpu");
     let error = fedseal_tuning::device("wgpu").unwrap_err().to_string();
     assert!(error.contains("--features fedseal/wgpu"), "{error}");
@@ -31,10 +31,15 @@ mod wgpu {
         Model::load(&folder, &options).unwrap()
     }
 
-    fn wgpu() -> Device {
+    /// `None` where there is none and none was asked for.
+    fn wgpu() -> Option<Device> {
         match device("wgpu") {
-            Ok(device) => device,
-            Err(error) => panic!("this test needs a device for wgpu: {error}"),
+            Ok(device) => Some(device),
+            Err(error) => {
+                let asked = std::env::var_os("FEDSEAL_GPU_TEST").is_some();
+                assert!(!asked, "this test needs a device for wgpu: {error}");
+                None
+            }
         }
     }
 
@@ -68,7 +73,7 @@ mod wgpu {
 
     #[test]
     fn a_whole_training_step_is_that_of_the_cpu() {
-        let device = wgpu();
+        let Some(device) = wgpu() else { return };
         assert_eq!(DeviceKind::of(&device), DeviceKind::Wgpu);
         let (cpu, gpu) = (embedded(Device::flex()), embedded(device));
         assert_eq!(cpu.digest(), gpu.digest());
@@ -100,7 +105,8 @@ mod wgpu {
 
     #[test]
     fn texts_and_scores_are_those_of_the_cpu() {
-        let (cpu, gpu) = (embedded(Device::flex()), embedded(wgpu()));
+        let Some(device) = wgpu() else { return };
+        let (cpu, gpu) = (embedded(Device::flex()), embedded(device));
         let prompts = ["Name a colour.".to_owned(), "What is a list?".to_owned()];
         let config = GenerateConfig {
             max_new_tokens: 8,
@@ -120,7 +126,7 @@ mod wgpu {
 
     #[test]
     fn fast_mode_is_near_exact_mode() {
-        let device = wgpu();
+        let Some(device) = wgpu() else { return };
         let exact = embedded(device.clone());
         let fast = embedded_in(device, Numerics::Fast);
         let ids = exact.encode_prompt("Name a colour.").unwrap();
