@@ -139,7 +139,7 @@ impl HostState {
     pub(super) fn operand(
         &mut self,
         args: &mut Args,
-        name: &str,
+        name: &'static str,
         handle: &Resource<AdapterHandle>,
     ) -> Result<AdapterHandle, CallError> {
         let operand = self.get(handle)?;
@@ -154,7 +154,7 @@ impl HostState {
         source: &Resource<AdapterHandle>,
         factor: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("factor", factor);
+        args.set("factor", number(factor));
         let source = self.operand(args, "source", source)?;
         let short = finite("factor", factor)?;
         let result = around(&self.input.global, &source.adapter, short)?;
@@ -172,8 +172,8 @@ impl HostState {
         (left, left_factor): (&Resource<AdapterHandle>, f64),
         (right, right_factor): (&Resource<AdapterHandle>, f64),
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("left-factor", left_factor);
-        args.number("right-factor", right_factor);
+        args.set("left-factor", number(left_factor));
+        args.set("right-factor", number(right_factor));
         let left = self.operand(args, "left", left)?;
         let right = self.operand(args, "right", right)?;
         let factors = (
@@ -195,7 +195,7 @@ impl HostState {
         std: f64,
         seed: Option<u64>,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("std", std);
+        args.set("std", number(std));
         args.set("seed", seed);
         let source = self.operand(args, "source", source)?;
         let short = finite("std", std)?;
@@ -217,7 +217,7 @@ impl HostState {
         source: &Resource<AdapterHandle>,
         norm: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("norm", norm);
+        args.set("norm", number(norm));
         let source = self.operand(args, "source", source)?;
         let short = finite("norm", norm)?;
         if short < 0.0 {

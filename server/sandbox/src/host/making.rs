@@ -108,7 +108,7 @@ impl HostState {
         args.set("digest", texts_digest(&prompts).to_string());
         args.set("model", if global { "global" } else { "base" });
         args.set("max-new-tokens", options.max_new_tokens);
-        args.number("temperature", options.temperature);
+        args.set("temperature", number(options.temperature));
         if options.max_new_tokens == 0 {
             return Err(invalid("max-new-tokens is 0"));
         }
@@ -179,8 +179,8 @@ impl HostState {
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
         args.set("steps", options.steps);
         args.set("batch-size", options.batch_size);
-        args.number("learning-rate", options.learning_rate);
-        args.number("proximal-mu", options.proximal_mu);
+        args.set("learning-rate", number(options.learning_rate));
+        args.set("proximal-mu", number(options.proximal_mu));
         let data = self.get(data)?;
         args.set("data", data.node);
         let start = self.operand(args, "start", start)?;

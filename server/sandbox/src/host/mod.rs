@@ -24,8 +24,8 @@ use std::time::Instant;
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
-use fedseal_client_sdk::transcript::Transcript;
-use serde_json::{Map, Value, json};
+use fedseal_client_sdk::transcript::{Args, Transcript};
+use serde_json::{Value, json};
 use wasmtime::component::ResourceTable;
 
 use crate::bindings::fedseal::policy::host as wit;
@@ -77,6 +77,8 @@ pub(crate) struct HostState {
     /// Linear memory, tables and instances; wasmtime asks it before they grow.
     pub(crate) memory: Memory,
     transcript: Transcript,
+    /// Those of the call that is running; kept for the memory behind them.
+    args: Args,
     lineage: Lineage,
     /// The lineage's node of the global adapter, once asked for.
     global: Option<u32>,
@@ -120,6 +122,7 @@ impl HostState {
             budget: Budget::new(limits),
             memory: Memory::new(&limits),
             transcript: Transcript::new(),
+            args: Args::default(),
             lineage: Lineage::default(),
             global: None,
             control: None,
@@ -138,8 +141,8 @@ impl HostState {
     }
 
     /// Runs one call: counts it, stops the guest's clock while it lasts, and writes the
-    /// transcript. `body` returns the value and what the transcript says about it; it adds its
-    /// arguments to the map it is given, so that a refused call is recorded with what is known.
+    /// transcript. `body` returns the value and what the transcript says about it; it sets its
+    /// arguments as it learns them, so that a refused call is recorded with what is known.
     fn call<R>(
         &mut self,
         name: &'static str,
@@ -158,7 +161,8 @@ impl HostState {
         name: &'static str,
         body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
     ) -> Result<R, CallError> {
-        let mut args = Args::default();
+        let mut args = std::mem::take(&mut self.args);
+        args.clear();
         // What the guest wrote before this call stands before it in the transcript.
         let counted = self.collect_output(false).and_then(|()| self.budget.call());
         let result = match counted {
@@ -172,7 +176,8 @@ impl HostState {
                 (Err(error), written)
             }
         };
-        self.transcript.push(name, Value::Object(args.0), written);
+        self.transcript.push_call(name, &mut args, &written);
+        self.args = args;
         result
     }
 
@@ -220,20 +225,6 @@ impl HostState {
             .get(handle)
             .cloned()
             .map_err(|error| Stop::new(Reason::Host, format_args!("handle: {error}")))
-    }
-}
-
-/// The arguments of a call as the transcript has them.
-#[derive(Default)]
-struct Args(Map<String, Value>);
-
-impl Args {
-    fn set(&mut self, key: &str, value: impl Into<Value>) {
-        self.0.insert(key.to_owned(), value.into());
-    }
-
-    fn number(&mut self, key: &str, value: f64) {
-        self.set(key, number(value));
     }
 }
 

@@ -162,7 +162,7 @@ impl HostState {
                 Ok(kept) => json!({"kept": kept}),
                 Err(stop) => json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}}),
             };
-            self.transcript.push(name, args, written);
+            self.transcript.push(name, &args, &written);
             kept?;
         }
         Ok(())
