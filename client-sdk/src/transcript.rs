@@ -3,9 +3,10 @@
 //! `h_0 = SHA-256("fedseal-transcript-v1")`, `h_i = SHA-256(h_(i-1) || canonical(entry_i))`; the
 //! root is the last `h`. Two executions are the same when their roots are.
 //!
-//! A guest may make a hundred thousand calls, so an entry is written once, as the canonical bytes
-//! that are hashed and kept ([`Transcript`]); it is taken apart again only where somebody reads it
-//! ([`Entry`]).
+//! A guest may make a hundred thousand calls, and may not wait for any of them to be written down. So
+//! of each is kept what differs from call to call, in few bytes ([`Transcript`]): canonical JSON, names
+//! by index, numbers as they are. The whole entry is put together when it is hashed or written, and
+//! taken apart where somebody reads it ([`Entry`]).
 
 use std::fmt;
 use std::ops::Range;
@@ -19,16 +20,82 @@ use crate::{Error, Result, canonical};
 /// The domain string that is hashed into `h_0`.
 pub const DOMAIN: &[u8] = b"fedseal-transcript-v1";
 
-/// What stands around the entries in [`Transcript::to_bytes`].
-const AROUND: [&[u8]; 2] = [b"{\"entries\":[", b"]}"];
-
-/// All host calls of one execution, as canonical JSON.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// All host calls of one execution.
+#[derive(Clone, Default)]
 pub struct Transcript {
-    /// The entries, a comma between each two.
-    text: Vec<u8>,
-    /// Where each of them ends in `text`.
-    ends: Vec<usize>,
+    calls: Vec<Packed>,
+    /// What [`Packed`] does not hold: JSON, each after its length in eight bytes.
+    json: Vec<u8>,
+    /// The known names.
+    names: Vec<&'static str>,
+    /// The index of the name that came last.
+    last: u8,
+}
+
+/// What there is of every call. What it says is not here follows in [`Transcript::json`]: the name,
+/// the arguments, the result.
+#[derive(Clone, Copy)]
+struct Packed {
+    /// In [`Transcript::names`].
+    name: Option<u8>,
+    /// Whether there are arguments.
+    args: bool,
+    result: Option<u64>,
+}
+
+/// One host call with all its parts.
+struct Call<'a> {
+    name: Name<'a>,
+    /// JSON; empty when there are none.
+    args: &'a [u8],
+    result: Outcome<'a>,
+}
+
+enum Name<'a> {
+    Known(&'static str),
+    Json(&'a [u8]),
+}
+
+enum Outcome<'a> {
+    Number(u64),
+    Json(&'a [u8]),
+}
+
+impl Call<'_> {
+    /// Writes the entry's canonical JSON: what is hashed.
+    fn write(&self, out: &mut Vec<u8>, seq: usize) {
+        out.extend_from_slice(b"{\"args\":");
+        out.extend_from_slice(match self.args {
+            [] => b"{}",
+            args => args,
+        });
+        out.extend_from_slice(b",\"call\":");
+        match self.name {
+            Name::Known(name) => canonical::write_string(out, name),
+            Name::Json(json) => out.extend_from_slice(json),
+        }
+        out.extend_from_slice(b",\"result\":");
+        match self.result {
+            Outcome::Number(number) => canonical::write_u64(out, number),
+            Outcome::Json(json) => out.extend_from_slice(json),
+        }
+        out.extend_from_slice(b",\"seq\":");
+        canonical::write_u64(out, number(seq).into());
+        out.push(b'}');
+    }
+}
+
+fn pack(out: &mut Vec<u8>, json: &[u8]) {
+    out.extend_from_slice(&(json.len() as u64).to_le_bytes());
+    out.extend_from_slice(json);
+}
+
+/// Takes what [`pack`] wrote from the front, and nothing where it wrote nothing.
+fn unpack<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let length = rest.split_off(..8).and_then(|bytes| bytes.try_into().ok());
+    let length = usize::try_from(length.map_or(0, u64::from_le_bytes));
+    let json = length.ok().and_then(|length| rest.split_off(..length));
+    json.unwrap_or_default()
 }
 
 /// One host call, taken apart.
@@ -53,9 +120,11 @@ pub struct Args {
     text: Vec<u8>,
     /// Names, and where in `text` their values are.
     fields: Vec<(&'static str, Range<usize>)>,
+    /// The object.
+    json: Vec<u8>,
 }
 
-/// Bytes that [`Args::clear`] keeps at most for the next call: one has had a long list.
+/// Bytes that [`Args::clear`] keeps at most for the next call: one may have had a long list.
 const KEPT: usize = 4096;
 
 impl Args {
@@ -68,28 +137,38 @@ impl Args {
     }
 
     /// Forgets all arguments.
+    #[inline]
     pub fn clear(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(KEPT);
-        self.fields.clear();
+        if !self.fields.is_empty() {
+            self.fields.clear();
+            for buffer in [&mut self.text, &mut self.json] {
+                buffer.clear();
+                buffer.shrink_to(KEPT);
+            }
+        }
     }
 
-    /// The canonical JSON object.
-    fn write(&mut self, out: &mut Vec<u8>) {
+    /// The canonical JSON object; of no arguments nothing.
+    fn json(&mut self) -> &[u8] {
         // ASCII sorts alike by bytes and by UTF-16 code units.
         self.fields.sort_unstable_by_key(|(name, _)| *name);
+        self.json.clear();
         let mut before = None;
-        out.push(b'{');
         for (name, range) in &self.fields {
             debug_assert!(plain(name) && before != Some(name), "argument {name:?}");
-            out.extend_from_slice(if before.is_some() { b",\"" } else { b"\"" });
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
+            let open: &[u8] = if before.is_some() { b",\"" } else { b"{\"" };
+            self.json.extend_from_slice(open);
+            self.json.extend_from_slice(name.as_bytes());
+            self.json.extend_from_slice(b"\":");
             // Always in range: `set` made it.
-            out.extend_from_slice(self.text.get(range.clone()).unwrap_or_default());
+            let value = self.text.get(range.clone()).unwrap_or_default();
+            self.json.extend_from_slice(value);
             before = Some(name);
         }
-        out.push(b'}');
+        if before.is_some() {
+            self.json.push(b'}');
+        }
+        &self.json
     }
 }
 
@@ -107,74 +186,125 @@ impl Transcript {
 
     /// Appends a call and returns its sequence number.
     pub fn push(&mut self, call: &str, args: &Value, result: &Value) -> u32 {
-        let seq = self.begin();
-        canonical::write_value(&mut self.text, args);
-        self.text.extend_from_slice(b",\"call\":");
-        canonical::write_string(&mut self.text, call);
-        self.end(result, seq)
+        let [mut name, mut given, mut outcome] = [const { Vec::new() }; 3];
+        canonical::write_string(&mut name, call);
+        canonical::write_value(&mut given, args);
+        canonical::write_value(&mut outcome, result);
+        self.add(&Call {
+            name: Name::Json(&name),
+            args: &given,
+            result: Outcome::Json(&outcome),
+        })
     }
 
-    /// As [`Transcript::push`] without taking memory for this call alone; `call` is as plain as the
-    /// names of [`Args::set`].
+    /// As [`Transcript::push`]; `call` is as plain as the names of [`Args::set`].
     pub fn push_call(&mut self, call: &'static str, args: &mut Args, result: &Value) -> u32 {
-        debug_assert!(plain(call), "call {call:?}");
-        let seq = self.begin();
-        args.write(&mut self.text);
-        self.text.extend_from_slice(b",\"call\":\"");
-        self.text.extend_from_slice(call.as_bytes());
-        self.text.push(b'"');
-        self.end(result, seq)
+        let mut outcome = Vec::new();
+        canonical::write_value(&mut outcome, result);
+        self.add(&Call {
+            name: Name::Known(call),
+            args: args.json(),
+            result: Outcome::Json(&outcome),
+        })
+    }
+
+    /// As [`Transcript::push_call`] for a call that gives a number: without arguments a few
+    /// nanoseconds.
+    #[inline]
+    pub fn push_number(&mut self, call: &'static str, args: &mut Args, result: u64) -> u32 {
+        match self.known(call) {
+            Some(index) if args.fields.is_empty() => self.count(Packed {
+                name: Some(index),
+                args: false,
+                result: Some(result),
+            }),
+            _ => self.add(&Call {
+                name: Name::Known(call),
+                args: args.json(),
+                result: Outcome::Number(result),
+            }),
+        }
+    }
+
+    fn add(&mut self, call: &Call<'_>) -> u32 {
+        let name = match call.name {
+            Name::Known(name) => {
+                let index = self.known(name);
+                if index.is_none() {
+                    let mut json = Vec::new();
+                    canonical::write_string(&mut json, name);
+                    pack(&mut self.json, &json);
+                }
+                index
+            }
+            Name::Json(json) => {
+                pack(&mut self.json, json);
+                None
+            }
+        };
+        let args = !call.args.is_empty();
+        if args {
+            pack(&mut self.json, call.args);
+        }
+        let result = match call.result {
+            Outcome::Number(number) => Some(number),
+            Outcome::Json(json) => {
+                pack(&mut self.json, json);
+                None
+            }
+        };
+        self.count(Packed { name, args, result })
+    }
+
+    #[inline]
+    fn count(&mut self, packed: Packed) -> u32 {
+        let seq = number(self.calls.len());
+        self.calls.push(packed);
+        seq
+    }
+
+    /// The index of a name; none when there is no room for another one.
+    #[inline]
+    fn known(&mut self, call: &'static str) -> Option<u8> {
+        match self.names.get(usize::from(self.last)) {
+            Some(name) if std::ptr::eq(*name, call) => Some(self.last),
+            _ => self.know(call),
+        }
+    }
+
+    fn know(&mut self, call: &'static str) -> Option<u8> {
+        let at = self.names.iter().position(|name| *name == call);
+        let index = u8::try_from(at.unwrap_or(self.names.len())).ok()?;
+        if at.is_none() {
+            self.names.push(call);
+        }
+        self.last = index;
+        Some(index)
     }
 
     /// Appends the calls of another transcript; they count on from the last one here.
     pub fn append(&mut self, other: &Transcript) {
-        for (seq, entry) in other.entry_bytes().enumerate() {
-            // All but the number is kept. It comes last, and `end` wrote it.
-            let number = format!("{}}}", number(seq));
-            let kept = entry.strip_suffix(number.as_bytes()).unwrap_or(entry);
-            let seq = self.next();
-            self.text.extend_from_slice(kept);
-            self.close(seq);
+        for call in other.calls() {
+            self.add(&call);
         }
     }
 
-    /// What comes before an entry's arguments, and its number.
-    fn begin(&mut self) -> u32 {
-        let seq = self.next();
-        self.text.extend_from_slice(b"{\"args\":");
-        seq
-    }
-
-    fn next(&mut self) -> u32 {
-        if !self.ends.is_empty() {
-            self.text.push(b',');
-        }
-        number(self.ends.len())
-    }
-
-    /// What comes after an entry's call.
-    fn end(&mut self, result: &Value, seq: u32) -> u32 {
-        self.text.extend_from_slice(b",\"result\":");
-        canonical::write_value(&mut self.text, result);
-        self.text.extend_from_slice(b",\"seq\":");
-        self.close(seq);
-        seq
-    }
-
-    fn close(&mut self, seq: u32) {
-        canonical::write_u64(&mut self.text, seq.into());
-        self.text.push(b'}');
-        self.ends.push(self.text.len());
-    }
-
-    /// The canonical JSON of each entry in order: what is hashed.
-    pub fn entry_bytes(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |end| {
-            // Always in range, and in order: `close` made them.
-            let entry = self.text.get(start..*end).unwrap_or_default();
-            start = end + 1;
-            entry
+    /// The calls in order.
+    fn calls(&self) -> impl Iterator<Item = Call<'_>> {
+        let mut rest = self.json.as_slice();
+        self.calls.iter().map(move |packed| Call {
+            name: match packed.name.and_then(|i| self.names.get(usize::from(i))) {
+                Some(name) => Name::Known(name),
+                None => Name::Json(unpack(&mut rest)),
+            },
+            args: match packed.args {
+                true => unpack(&mut rest),
+                false => &[],
+            },
+            result: match packed.result {
+                Some(number) => Outcome::Number(number),
+                None => Outcome::Json(unpack(&mut rest)),
+            },
         })
     }
 
@@ -183,80 +313,87 @@ impl Transcript {
     /// # Errors
     /// [`Error::Json`], which no transcript of this type gives.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        self.entry_bytes().map(Entry::from_bytes).collect()
+        let read = |(seq, call): (usize, Call<'_>)| {
+            let mut bytes = Vec::new();
+            call.write(&mut bytes, seq);
+            serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+                what: "transcript entry",
+                source,
+            })
+        };
+        self.calls().enumerate().map(read).collect()
     }
 
     /// The last hash of the chain; that of an empty transcript is `h_0`.
     pub fn root(&self) -> Digest {
-        self.entry_bytes().fold(Digest::of(DOMAIN), |hash, entry| {
-            Digest::of_parts(&[&hash.0, entry])
-        })
+        let mut bytes = Vec::new();
+        let mut hash = Digest::of(DOMAIN);
+        for (seq, call) in self.calls().enumerate() {
+            bytes.clear();
+            call.write(&mut bytes, seq);
+            hash = Digest::of_parts(&[&hash.0, &bytes]);
+        }
+        hash
     }
 
     /// How many calls there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.calls.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.calls.is_empty()
     }
 
     /// The canonical JSON, as it is kept among the blobs.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let [before, after] = AROUND;
-        [before, &self.text, after].concat()
+        let mut out = Vec::with_capacity(16 + self.json.len() + 64 * self.calls.len());
+        out.extend_from_slice(b"{\"entries\":[");
+        for (seq, call) in self.calls().enumerate() {
+            if seq > 0 {
+                out.push(b',');
+            }
+            call.write(&mut out, seq);
+        }
+        out.extend_from_slice(b"]}");
+        out
     }
 
     /// Reads [`Transcript::to_bytes`] back.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::NotCanonical`]; [`Error::Invalid`] when the sequence numbers do
-    /// not count from 0.
+    /// [`Error::Json`]; [`Error::Invalid`] when the sequence numbers do not count from 0;
+    /// [`Error::NotCanonical`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Transcript> {
         const WHAT: &str = "Transcript";
         let whole: Whole =
             serde_json::from_slice(bytes).map_err(|source| Error::Json { what: WHAT, source })?;
         let mut transcript = Transcript::new();
         for entry in &whole.entries {
-            transcript.begin();
-            canonical::write_value(&mut transcript.text, &entry.args);
-            transcript.text.extend_from_slice(b",\"call\":");
-            canonical::write_string(&mut transcript.text, &entry.call);
-            // With the number that it says it has: whether that is right is asked below.
-            transcript.end(&entry.result, entry.seq);
-        }
-        canonical::same(WHAT, &transcript.to_bytes(), bytes)?;
-        for (i, entry) in whole.entries.iter().enumerate() {
-            if usize::try_from(entry.seq) != Ok(i) {
+            let seq = transcript.push(&entry.call, &entry.args, &entry.result);
+            if seq != entry.seq {
                 return Err(Error::Invalid {
                     what: "transcript",
-                    detail: format!("entry {i} says it is number {}", entry.seq),
+                    detail: format!("entry {seq} says it is number {}", entry.seq),
                 });
             }
         }
+        canonical::same(WHAT, &transcript.to_bytes(), bytes)?;
         Ok(transcript)
+    }
+}
+
+/// Of the same entries.
+impl PartialEq for Transcript {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
     }
 }
 
 impl fmt::Debug for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.entry_bytes().map(String::from_utf8_lossy);
-        f.debug_list().entries(entries).finish()
-    }
-}
-
-impl Entry {
-    /// Reads one of [`Transcript::entry_bytes`].
-    ///
-    /// # Errors
-    /// [`Error::Json`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Entry> {
-        serde_json::from_slice(bytes).map_err(|source| Error::Json {
-            what: "transcript entry",
-            source,
-        })
+        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
     }
 }
 
@@ -269,6 +406,7 @@ struct Whole {
 }
 
 /// Host calls are limited far below what 32 bits count.
+#[inline]
 fn number(seq: usize) -> u32 {
     u32::try_from(seq).unwrap_or(u32::MAX)
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::transcript::{Entry, Transcript};
+use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader};
 use fedseal_sandbox::RunOutcome;
 use fedseal_tuning::Adapter;
@@ -409,9 +409,8 @@ pub fn compare(
 
 /// The first step in which two transcripts differ; they are known to.
 fn first_step(logged: &Transcript, again: &Transcript) -> Result<Dispute> {
-    let pairs = logged.entry_bytes().zip(again.entry_bytes());
-    for (entry, (left, right)) in pairs.enumerate().filter(|(_, (l, r))| l != r) {
-        let (left, right) = (Entry::from_bytes(left)?, Entry::from_bytes(right)?);
+    let pairs = logged.entries()?.into_iter().zip(again.entries()?);
+    for (entry, (left, right)) in pairs.enumerate() {
         for (what, logged, again) in [
             ("call", json!(left.call), json!(right.call)),
             ("arguments", left.args, right.args),

@@ -56,7 +56,7 @@ fn benign_trains_on_the_shard_alone() {
 
 /// The words of a train call in the transcript: they are in roots that people keep.
 fn args_of_train(args: &str) {
-    let start = r#"{"batch-size":8,"data":0,"learning-rate":0.25,"proximal-mu":0.0,"seed":"#;
+    let start = r#"{"batch-size":8,"data":0,"learning-rate":0.25,"proximal-mu":0,"seed":"#;
     assert!(
         args.starts_with(start) && args.ends_with(r#","start":1,"steps":4}"#),
         "{args}"

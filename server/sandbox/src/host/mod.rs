@@ -46,9 +46,12 @@ use random::Numbers;
 use service::Service;
 use wasi::Wasi;
 
-/// How a call ends other than well.
+/// How a call ends other than well. In a box, so that calls that end well do not carry room for it.
 #[derive(Debug)]
-pub enum CallError {
+pub struct CallError(Box<Ended>);
+
+#[derive(Debug)]
+enum Ended {
     /// Told to the guest, which may go on.
     Refused(wit::Error),
     /// Ends the execution.
@@ -57,13 +60,20 @@ pub enum CallError {
 
 impl From<Stop> for CallError {
     fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
+        Self(Box::new(Ended::Stop(stop)))
     }
 }
 
 /// An argument out of its range.
 fn invalid(text: impl std::fmt::Display) -> CallError {
-    CallError::Refused(wit::Error::Invalid(text.to_string()))
+    let error = wit::Error::Invalid(text.to_string());
+    CallError(Box::new(Ended::Refused(error)))
+}
+
+/// What has a value that is not finite.
+fn not_finite(what: &str) -> CallError {
+    let error = wit::Error::NotFinite(what.to_owned());
+    CallError(Box::new(Ended::Refused(error)))
 }
 
 /// The state of one execution; what a `Store` carries.
@@ -77,7 +87,7 @@ pub(crate) struct HostState {
     /// Linear memory, tables and instances; wasmtime asks it before they grow.
     pub(crate) memory: Memory,
     transcript: Transcript,
-    /// Those of the call that is running; kept for the memory behind them.
+    /// Those of the call that is running.
     args: Args,
     lineage: Lineage,
     /// The lineage's node of the global adapter, once asked for.
@@ -141,12 +151,12 @@ impl HostState {
     }
 
     /// Runs one call: counts it, stops the guest's clock while it lasts, and writes the
-    /// transcript. `body` returns the value and what the transcript says about it; it sets its
-    /// arguments as it learns them, so that a refused call is recorded with what is known.
-    fn call<R>(
+    /// transcript. `body` returns the value and what the transcript says about it; it sets
+    /// [`HostState::args`] as it learns them, so that a refused call is recorded with what is known.
+    fn call<R, W: Written>(
         &mut self,
         name: &'static str,
-        body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
+        body: impl FnOnce(&mut Self) -> Result<(R, W), CallError>,
     ) -> Result<R, CallError> {
         self.clock.enter();
         let result = self.quick(name, body);
@@ -156,29 +166,32 @@ impl HostState {
 
     /// As [`HostState::call`] for calls that take less time than stopping a clock does: they are
     /// on the guest's.
-    fn quick<R>(
+    #[inline]
+    fn quick<R, W: Written>(
         &mut self,
         name: &'static str,
-        body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
+        body: impl FnOnce(&mut Self) -> Result<(R, W), CallError>,
     ) -> Result<R, CallError> {
-        let mut args = std::mem::take(&mut self.args);
-        args.clear();
+        self.args.clear();
         // What the guest wrote before this call stands before it in the transcript.
         let counted = self.collect_output(false).and_then(|()| self.budget.call());
         let result = match counted {
-            Ok(()) => body(self, &mut args),
+            Ok(()) => body(self),
             Err(stop) => Err(stop.into()),
         };
-        let (result, written) = match result {
-            Ok((value, written)) => (Ok(value), written),
-            Err(error) => {
-                let written = describe(&error);
-                (Err(error), written)
+        match result {
+            Ok((value, written)) => {
+                written.close(name, &mut self.args, &mut self.transcript);
+                Ok(value)
             }
-        };
-        self.transcript.push_call(name, &mut args, &written);
-        self.args = args;
-        result
+            Err(error) => Err(self.failed(name, error)),
+        }
+    }
+
+    #[cold]
+    fn failed(&mut self, name: &'static str, error: CallError) -> CallError {
+        describe(&error).close(name, &mut self.args, &mut self.transcript);
+        error
     }
 
     /// A new node of the lineage.
@@ -228,6 +241,24 @@ impl HostState {
     }
 }
 
+/// What the transcript says of a call's result.
+trait Written {
+    /// Writes the entry of the call.
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript);
+}
+
+impl Written for Value {
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
+        transcript.push_call(name, args, &self);
+    }
+}
+
+impl Written for u64 {
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
+        transcript.push_number(name, args, self);
+    }
+}
+
 /// A float as canonical JSON can carry it: what is not finite becomes its name.
 fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value)
@@ -235,10 +266,10 @@ fn number(value: f64) -> Value {
 }
 
 fn describe(error: &CallError) -> Value {
-    match error {
-        CallError::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
-        CallError::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
-        CallError::Stop(stop) => {
+    match &*error.0 {
+        Ended::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
+        Ended::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
+        Ended::Stop(stop) => {
             json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}})
         }
     }
