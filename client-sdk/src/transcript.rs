@@ -2,8 +2,14 @@
 //!
 //! `h_0 = SHA-256("fedseal-transcript-v1")`, `h_i = SHA-256(h_(i-1) || canonical(entry_i))`; the
 //! root is the last `h`. Two executions are the same when their roots are.
+//!
+//! A guest may make a hundred thousand calls, and may not wait for any of them to be written down. So
+//! of each is kept what differs from call to call, in few bytes ([`Transcript`]): canonical JSON, names
+//! by index, numbers as they are. The whole entry is put together when it is hashed or written, and
+//! taken apart where somebody reads it ([`Entry`]).
 
-use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,25 +21,161 @@ use crate::{Error, Result, canonical};
 pub const DOMAIN: &[u8] = b"fedseal-transcript-v1";
 
 /// All host calls of one execution.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Default)]
 pub struct Transcript {
-    /// The calls; `entries[i].seq == i`.
-    pub entries: Vec<Entry>,
+    calls: Vec<Packed>,
+    /// What [`Packed`] does not hold: JSON, each after its length in eight bytes.
+    json: Vec<u8>,
+    /// The known names.
+    names: Vec<&'static str>,
+    /// The index of the name that came last.
+    last: u8,
 }
 
-/// One host call.
+/// What there is of every call. What it says is not here follows in [`Transcript::json`]: the name,
+/// the arguments, the result.
+#[derive(Clone, Copy)]
+struct Packed {
+    /// In [`Transcript::names`].
+    name: Option<u8>,
+    /// Whether there are arguments.
+    args: bool,
+    result: Option<u64>,
+}
+
+/// One host call with all its parts.
+struct Call<'a> {
+    name: Name<'a>,
+    /// JSON; empty when there are none.
+    args: &'a [u8],
+    result: Outcome<'a>,
+}
+
+enum Name<'a> {
+    Known(&'static str),
+    Json(&'a [u8]),
+}
+
+enum Outcome<'a> {
+    Number(u64),
+    Json(&'a [u8]),
+}
+
+impl Call<'_> {
+    /// Writes the entry's canonical JSON: what is hashed.
+    fn write(&self, out: &mut Vec<u8>, seq: usize) {
+        out.extend_from_slice(b"{\"args\":");
+        out.extend_from_slice(match self.args {
+            [] => b"{}",
+            args => args,
+        });
+        out.extend_from_slice(b",\"call\":");
+        match self.name {
+            Name::Known(name) => canonical::write_string(out, name),
+            Name::Json(json) => out.extend_from_slice(json),
+        }
+        out.extend_from_slice(b",\"result\":");
+        match self.result {
+            Outcome::Number(number) => canonical::write_u64(out, number),
+            Outcome::Json(json) => out.extend_from_slice(json),
+        }
+        out.extend_from_slice(b",\"seq\":");
+        canonical::write_u64(out, number(seq).into());
+        out.push(b'}');
+    }
+}
+
+fn pack(out: &mut Vec<u8>, json: &[u8]) {
+    out.extend_from_slice(&(json.len() as u64).to_le_bytes());
+    out.extend_from_slice(json);
+}
+
+/// Takes what [`pack`] wrote from the front, and nothing where it wrote nothing.
+fn unpack<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let length = rest.split_off(..8).and_then(|bytes| bytes.try_into().ok());
+    let length = usize::try_from(length.map_or(0, u64::from_le_bytes));
+    let json = length.ok().and_then(|length| rest.split_off(..length));
+    json.unwrap_or_default()
+}
+
+/// One host call, taken apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Its position, from 0.
     pub seq: u32,
     /// The function's name in the WIT world, for example `train`.
-    pub call: Cow<'static, str>,
+    pub call: String,
     /// Its arguments; large data by digest.
     pub args: Value,
     /// Its result, or `{"error": ...}`.
     pub result: Value,
+}
+
+/// The arguments of one call, written as they become known. Used again for the next call, it takes
+/// no new memory.
+#[derive(Debug, Default)]
+pub struct Args {
+    /// The values' canonical JSON, one after the other.
+    text: Vec<u8>,
+    /// Names, and where in `text` their values are.
+    fields: Vec<(&'static str, Range<usize>)>,
+    /// The object.
+    json: Vec<u8>,
+}
+
+/// Bytes that [`Args::clear`] keeps at most for the next call: one may have had a long list.
+const KEPT: usize = 4096;
+
+impl Args {
+    /// Adds an argument. A name is set once for each call, and is plain: ASCII without quotes and
+    /// backslashes.
+    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        let start = self.text.len();
+        canonical::write_value(&mut self.text, &value.into());
+        self.fields.push((name, start..self.text.len()));
+    }
+
+    /// Forgets all arguments.
+    #[inline]
+    pub fn clear(&mut self) {
+        if !self.fields.is_empty() {
+            self.fields.clear();
+            for buffer in [&mut self.text, &mut self.json] {
+                buffer.clear();
+                buffer.shrink_to(KEPT);
+            }
+        }
+    }
+
+    /// The canonical JSON object; of no arguments nothing.
+    fn json(&mut self) -> &[u8] {
+        // ASCII sorts alike by bytes and by UTF-16 code units.
+        self.fields.sort_unstable_by_key(|(name, _)| *name);
+        self.json.clear();
+        let mut before = None;
+        for (name, range) in &self.fields {
+            debug_assert!(plain(name) && before != Some(name), "argument {name:?}");
+            let open: &[u8] = if before.is_some() { b",\"" } else { b"{\"" };
+            self.json.extend_from_slice(open);
+            self.json.extend_from_slice(name.as_bytes());
+            self.json.extend_from_slice(b"\":");
+            // Always in range: `set` made it.
+            let value = self.text.get(range.clone()).unwrap_or_default();
+            self.json.extend_from_slice(value);
+            before = Some(name);
+        }
+        if before.is_some() {
+            self.json.push(b'}');
+        }
+        &self.json
+    }
+}
+
+/// Whether a name is its own JSON string.
+fn plain(name: &str) -> bool {
+    let special = |byte: u8| byte == b'"' || byte == b'\\' || !(0x20..0x7f).contains(&byte);
+    !name.bytes().any(special)
 }
 
 impl Transcript {
@@ -43,24 +185,152 @@ impl Transcript {
     }
 
     /// Appends a call and returns its sequence number.
-    pub fn push(&mut self, call: impl Into<Cow<'static, str>>, args: Value, result: Value) -> u32 {
-        let seq = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        self.entries.push(Entry {
-            seq,
-            call: call.into(),
-            args,
-            result,
-        });
+    pub fn push(&mut self, call: &str, args: &Value, result: &Value) -> u32 {
+        let [mut name, mut given, mut outcome] = [const { Vec::new() }; 3];
+        canonical::write_string(&mut name, call);
+        canonical::write_value(&mut given, args);
+        canonical::write_value(&mut outcome, result);
+        self.add(&Call {
+            name: Name::Json(&name),
+            args: &given,
+            result: Outcome::Json(&outcome),
+        })
+    }
+
+    /// As [`Transcript::push`]; `call` is as plain as the names of [`Args::set`].
+    pub fn push_call(&mut self, call: &'static str, args: &mut Args, result: &Value) -> u32 {
+        let mut outcome = Vec::new();
+        canonical::write_value(&mut outcome, result);
+        self.add(&Call {
+            name: Name::Known(call),
+            args: args.json(),
+            result: Outcome::Json(&outcome),
+        })
+    }
+
+    /// As [`Transcript::push_call`] for a call that gives a number: without arguments a few
+    /// nanoseconds.
+    #[inline]
+    pub fn push_number(&mut self, call: &'static str, args: &mut Args, result: u64) -> u32 {
+        match self.known(call) {
+            Some(index) if args.fields.is_empty() => self.count(Packed {
+                name: Some(index),
+                args: false,
+                result: Some(result),
+            }),
+            _ => self.add(&Call {
+                name: Name::Known(call),
+                args: args.json(),
+                result: Outcome::Number(result),
+            }),
+        }
+    }
+
+    fn add(&mut self, call: &Call<'_>) -> u32 {
+        let name = match call.name {
+            Name::Known(name) => {
+                let index = self.known(name);
+                if index.is_none() {
+                    let mut json = Vec::new();
+                    canonical::write_string(&mut json, name);
+                    pack(&mut self.json, &json);
+                }
+                index
+            }
+            Name::Json(json) => {
+                pack(&mut self.json, json);
+                None
+            }
+        };
+        let args = !call.args.is_empty();
+        if args {
+            pack(&mut self.json, call.args);
+        }
+        let result = match call.result {
+            Outcome::Number(number) => Some(number),
+            Outcome::Json(json) => {
+                pack(&mut self.json, json);
+                None
+            }
+        };
+        self.count(Packed { name, args, result })
+    }
+
+    #[inline]
+    fn count(&mut self, packed: Packed) -> u32 {
+        let seq = number(self.calls.len());
+        self.calls.push(packed);
         seq
+    }
+
+    /// The index of a name; none when there is no room for another one.
+    #[inline]
+    fn known(&mut self, call: &'static str) -> Option<u8> {
+        match self.names.get(usize::from(self.last)) {
+            Some(name) if std::ptr::eq(*name, call) => Some(self.last),
+            _ => self.know(call),
+        }
+    }
+
+    fn know(&mut self, call: &'static str) -> Option<u8> {
+        let at = self.names.iter().position(|name| *name == call);
+        let index = u8::try_from(at.unwrap_or(self.names.len())).ok()?;
+        if at.is_none() {
+            self.names.push(call);
+        }
+        self.last = index;
+        Some(index)
+    }
+
+    /// Appends the calls of another transcript; they count on from the last one here.
+    pub fn append(&mut self, other: &Transcript) {
+        for call in other.calls() {
+            self.add(&call);
+        }
+    }
+
+    /// The calls in order.
+    fn calls(&self) -> impl Iterator<Item = Call<'_>> {
+        let mut rest = self.json.as_slice();
+        self.calls.iter().map(move |packed| Call {
+            name: match packed.name.and_then(|i| self.names.get(usize::from(i))) {
+                Some(name) => Name::Known(name),
+                None => Name::Json(unpack(&mut rest)),
+            },
+            args: match packed.args {
+                true => unpack(&mut rest),
+                false => &[],
+            },
+            result: match packed.result {
+                Some(number) => Outcome::Number(number),
+                None => Outcome::Json(unpack(&mut rest)),
+            },
+        })
+    }
+
+    /// The entries, taken apart.
+    ///
+    /// # Errors
+    /// [`Error::Json`], which no transcript of this type gives.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        let read = |(seq, call): (usize, Call<'_>)| {
+            let mut bytes = Vec::new();
+            call.write(&mut bytes, seq);
+            serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+                what: "transcript entry",
+                source,
+            })
+        };
+        self.calls().enumerate().map(read).collect()
     }
 
     /// The last hash of the chain; that of an empty transcript is `h_0`.
     pub fn root(&self) -> Digest {
-        let mut hash = Digest::of(DOMAIN);
         let mut bytes = Vec::new();
-        for entry in &self.entries {
+        let mut hash = Digest::of(DOMAIN);
+        for (seq, call) in self.calls().enumerate() {
             bytes.clear();
-            entry.write(&mut bytes);
+            call.write(&mut bytes, seq);
             hash = Digest::of_parts(&[&hash.0, &bytes]);
         }
         hash
@@ -68,22 +338,23 @@ impl Transcript {
 
     /// How many calls there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.calls.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.calls.is_empty()
     }
 
     /// The canonical JSON, as it is kept among the blobs.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = b"{\"entries\":[".to_vec();
-        for (i, entry) in self.entries.iter().enumerate() {
-            if i > 0 {
+        let mut out = Vec::with_capacity(16 + self.json.len() + 64 * self.calls.len());
+        out.extend_from_slice(b"{\"entries\":[");
+        for (seq, call) in self.calls().enumerate() {
+            if seq > 0 {
                 out.push(b',');
             }
-            entry.write(&mut out);
+            call.write(&mut out, seq);
         }
         out.extend_from_slice(b"]}");
         out
@@ -92,89 +363,53 @@ impl Transcript {
     /// Reads [`Transcript::to_bytes`] back.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::NotCanonical`]; [`Error::Invalid`] when the sequence numbers do
-    /// not count from 0.
+    /// [`Error::Json`]; [`Error::Invalid`] when the sequence numbers do not count from 0;
+    /// [`Error::NotCanonical`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Transcript> {
-        let transcript: Transcript = canonical::from_slice(bytes)?;
-        for (i, entry) in transcript.entries.iter().enumerate() {
-            if usize::try_from(entry.seq) != Ok(i) {
+        const WHAT: &str = "Transcript";
+        let whole: Whole =
+            serde_json::from_slice(bytes).map_err(|source| Error::Json { what: WHAT, source })?;
+        let mut transcript = Transcript::new();
+        for entry in &whole.entries {
+            let seq = transcript.push(&entry.call, &entry.args, &entry.result);
+            if seq != entry.seq {
                 return Err(Error::Invalid {
                     what: "transcript",
-                    detail: format!("entry {i} says it is number {}", entry.seq),
+                    detail: format!("entry {seq} says it is number {}", entry.seq),
                 });
             }
         }
+        canonical::same(WHAT, &transcript.to_bytes(), bytes)?;
         Ok(transcript)
     }
 }
 
-impl Entry {
-    /// Canonical form, key by key, so that it cannot fail; a test holds it against
-    /// `canonical::to_vec`.
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"args\":");
-        canonical::write_value(out, &self.args);
-        out.extend_from_slice(b",\"call\":");
-        canonical::write_string(out, &self.call);
-        out.extend_from_slice(b",\"result\":");
-        canonical::write_value(out, &self.result);
-        out.extend_from_slice(b",\"seq\":");
-        out.extend_from_slice(self.seq.to_string().as_bytes());
-        out.push(b'}');
+/// Of the same entries.
+impl PartialEq for Transcript {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
     }
+}
+
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
+    }
+}
+
+/// A transcript with its entries taken apart.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    entries: Vec<Entry>,
+}
+
+/// Host calls are limited far below what 32 bits count.
+#[inline]
+fn number(seq: usize) -> u32 {
+    u32::try_from(seq).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn sample() -> Transcript {
-        let mut t = Transcript::new();
-        t.push("shard", json!({}), json!({"handle": 1}));
-        t.push(
-            "train",
-            json!({"learning-rate": 0.001, "steps": 4}),
-            json!({"handle": 2, "é\n": null}),
-        );
-        t
-    }
-
-    #[test]
-    fn chain_by_hand() {
-        let h0 = Digest::of(b"fedseal-transcript-v1");
-        assert_eq!(Transcript::new().root(), h0);
-        let mut t = Transcript::new();
-        assert_eq!(t.push("shard", json!({}), json!({"handle": 1})), 0);
-        let entry = br#"{"args":{},"call":"shard","result":{"handle":1},"seq":0}"#;
-        assert_eq!(t.root(), Digest::of(&[h0.0.as_slice(), entry].concat()));
-    }
-
-    #[test]
-    fn bytes_round_trip_and_are_canonical() {
-        let t = sample();
-        let bytes = t.to_bytes();
-        assert_eq!(bytes, canonical::to_vec(&t).unwrap());
-        assert_eq!(Transcript::from_bytes(&bytes).unwrap(), t);
-        assert_eq!(
-            Transcript::from_bytes(&Transcript::new().to_bytes())
-                .unwrap()
-                .len(),
-            0
-        );
-    }
-
-    #[test]
-    fn order_and_content_change_the_root() {
-        let t = sample();
-        let mut swapped = t.clone();
-        swapped.entries.swap(0, 1);
-        assert_ne!(swapped.root(), t.root());
-        let mut shorter = t.clone();
-        shorter.entries.pop();
-        assert_ne!(shorter.root(), t.root());
-        let mut renumbered = t.clone();
-        renumbered.entries[1].seq = 2;
-        assert!(Transcript::from_bytes(&canonical::to_vec(&renumbered).unwrap()).is_err());
-    }
-}
+mod tests;

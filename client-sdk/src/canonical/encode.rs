@@ -7,7 +7,8 @@ use std::fmt;
 use serde::ser::{self, Serialize};
 use serde_json::Value;
 
-use super::number::write_f64;
+use super::number::{write_f64, write_i64, write_u64};
+use super::write::write_string;
 
 /// Why a value has no canonical form.
 #[derive(Debug)]
@@ -32,69 +33,6 @@ type Result<T> = std::result::Result<T, EncodeError>;
 /// Writes one value to the end of `out`.
 pub(super) struct Encoder<'a> {
     pub out: &'a mut Vec<u8>,
-}
-
-/// Writes a JSON string: the two mandatory escapes, the five short control escapes, `\u00xx`
-/// for the other control characters (RFC 8785, section 3.2.2.2).
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            0x00..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
-
-/// Writes a JSON value. It cannot fail: a [`Value`] holds finite numbers and string keys only.
-pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(n) => {
-            if let Some(n) = n.as_u64() {
-                out.extend_from_slice(n.to_string().as_bytes());
-            } else if let Some(n) = n.as_i64() {
-                out.extend_from_slice(n.to_string().as_bytes());
-            } else {
-                write_f64(out, n.as_f64().unwrap_or(0.0));
-            }
-        }
-        Value::String(text) => write_string(out, text),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_value(out, item);
-            }
-            out.push(b']');
-        }
-        Value::Object(map) => {
-            let mut fields: Vec<_> = map.iter().collect();
-            fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push(b'{');
-            for (i, (key, value)) in fields.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_string(out, key);
-                out.push(b':');
-                write_value(out, value);
-            }
-            out.push(b'}');
-        }
-    }
 }
 
 impl<'a> ser::Serializer for Encoder<'a> {
@@ -123,7 +61,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
         self.serialize_i64(v.into())
     }
     fn serialize_i64(self, v: i64) -> Result<()> {
-        self.out.extend_from_slice(v.to_string().as_bytes());
+        write_i64(self.out, v);
         Ok(())
     }
     fn serialize_u8(self, v: u8) -> Result<()> {
@@ -136,7 +74,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
         self.serialize_u64(v.into())
     }
     fn serialize_u64(self, v: u64) -> Result<()> {
-        self.out.extend_from_slice(v.to_string().as_bytes());
+        write_u64(self.out, v);
         Ok(())
     }
     fn serialize_f32(self, v: f32) -> Result<()> {

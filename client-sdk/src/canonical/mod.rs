@@ -11,13 +11,15 @@
 
 mod encode;
 mod number;
+mod write;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-pub(crate) use encode::{write_string, write_value};
+pub(crate) use number::write_u64;
+pub(crate) use write::{write_string, write_value};
 
 /// The canonical bytes of a value.
 ///
@@ -40,7 +42,15 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 pub fn from_slice<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let what = short_type_name::<T>();
     let value: T = serde_json::from_slice(bytes).map_err(|source| Error::Json { what, source })?;
-    let again = to_vec(&value)?;
+    same(what, &to_vec(&value)?, bytes)?;
+    Ok(value)
+}
+
+/// Whether what was read is canonical: written `again`, it must be the same bytes.
+///
+/// # Errors
+/// [`Error::NotCanonical`].
+pub(crate) fn same(what: &'static str, again: &[u8], bytes: &[u8]) -> Result<()> {
     if again != bytes {
         let offset = again
             .iter()
@@ -49,7 +59,7 @@ pub fn from_slice<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             .unwrap_or_else(|| again.len().min(bytes.len()));
         return Err(Error::NotCanonical { what, offset });
     }
-    Ok(value)
+    Ok(())
 }
 
 /// `Statement<..>` instead of `fedseal_client_sdk::statement::Statement<..>`.

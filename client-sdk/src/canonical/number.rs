@@ -1,5 +1,15 @@
 //! Numbers as ECMAScript prints them (RFC 8785, section 3.2.2.3; ECMA-262, Number::toString).
 
+/// Appends an integer, all of its digits.
+pub(crate) fn write_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends an integer, all of its digits.
+pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
 /// Appends a finite number. `-0` becomes `0`.
 pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
     if value == 0.0 {

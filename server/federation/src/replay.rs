@@ -377,9 +377,7 @@ pub fn compare(
     let again = &outcome.transcript;
     if again.root() != attested.transcript.root {
         let logged = Transcript::from_bytes(&blobs.get(&attested.transcript.blob)?)?;
-        // Read back as well: 0.0 is written as 0.
-        let again = Transcript::from_bytes(&again.to_bytes())?;
-        return Ok(Some(first_step(&logged, &again)));
+        return Ok(Some(first_step(&logged, again)?));
     }
     let (adapter, reason) = match &outcome.submission {
         Ok(submission) => (Some(Digest::of(&submission.adapter.to_bytes())), None),
@@ -410,29 +408,30 @@ pub fn compare(
 }
 
 /// The first step in which two transcripts differ; they are known to.
-fn first_step(logged: &Transcript, again: &Transcript) -> Dispute {
-    for (entry, (left, right)) in logged.entries.iter().zip(&again.entries).enumerate() {
+fn first_step(logged: &Transcript, again: &Transcript) -> Result<Dispute> {
+    let pairs = logged.entries()?.into_iter().zip(again.entries()?);
+    for (entry, (left, right)) in pairs.enumerate() {
         for (what, logged, again) in [
             ("call", json!(left.call), json!(right.call)),
-            ("arguments", left.args.clone(), right.args.clone()),
-            ("result", left.result.clone(), right.result.clone()),
+            ("arguments", left.args, right.args),
+            ("result", left.result, right.result),
         ] {
             if logged != again {
-                return Dispute {
+                return Ok(Dispute {
                     entry: Some(entry),
                     what,
                     logged,
                     again,
-                };
+                });
             }
         }
     }
-    Dispute {
+    Ok(Dispute {
         entry: Some(logged.len().min(again.len())),
         what: "length",
         logged: json!(logged.len()),
         again: json!(again.len()),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -444,7 +443,7 @@ mod tests {
     fn transcript(calls: &[(&str, i64, i64)]) -> Transcript {
         let mut all = Transcript::new();
         for (call, args, result) in calls {
-            all.push((*call).to_owned(), json!(args), json!(result));
+            all.push(call, &json!(args), &json!(result));
         }
         all
     }
@@ -492,7 +491,7 @@ mod tests {
             ),
             (transcript(&[("shard", 1, 1), ("train", 2, 2)]), 2, "length"),
         ] {
-            let dispute = first_step(&logged, &again);
+            let dispute = first_step(&logged, &again).unwrap();
             assert_eq!((dispute.entry, dispute.what), (Some(entry), what));
             assert!(
                 dispute

@@ -150,9 +150,9 @@ fn clipped_and_noised_updates_replay_and_are_no_foreign_step() {
     for id in ids {
         let (update, attested) = opened.update(&id).unwrap();
         let blob = opened.blobs.get(&attested.transcript.blob).unwrap();
-        let transcript = Transcript::from_bytes(&blob).unwrap();
-        let first = transcript.entries.first().unwrap();
-        let last = transcript.entries.last().unwrap();
+        let entries = Transcript::from_bytes(&blob).unwrap().entries().unwrap();
+        let first = entries.first().unwrap();
+        let last = entries.last().unwrap();
         assert_eq!(first.result["allowed-by"], "plain");
         assert_eq!(last.call, "site-leave");
         assert!(last.result["norm"].as_f64().unwrap() > 0.0);
@@ -204,9 +204,8 @@ fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
     for id in ids {
         let (_, attested) = opened.update(&id.to_string()).unwrap();
         let blob = opened.blobs.get(&attested.transcript.blob).unwrap();
-        let answer = Transcript::from_bytes(&blob).unwrap().entries[0]
-            .result
-            .clone();
+        let entries = Transcript::from_bytes(&blob).unwrap().entries().unwrap();
+        let answer = &entries[0].result;
         if attested.module == benign {
             let expected = fedseal_sandbox::Limits {
                 train_steps: 5,

@@ -76,7 +76,7 @@ fn make_run(dir: &Path, state: &str) -> Digest {
     std::fs::write(run.plan(), canonical::to_vec(&plan).unwrap()).unwrap();
 
     let mut transcript = Transcript::new();
-    transcript.push("shard", json!({}), json!({"examples": 8}));
+    transcript.push("shard", &json!({}), &json!({"examples": 8}));
     let predicate = UpdatePredicate {
         client: "client-03".into(),
         round: Round(4),

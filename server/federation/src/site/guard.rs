@@ -93,7 +93,7 @@ fn failure(detail: &str) -> Failure {
 /// Nothing was executed.
 fn denied(facts: &Before<'_>, reason: &str) -> RunOutcome {
     let mut transcript = Transcript::new();
-    transcript.push("site-before", asked(facts), json!({ "denied": reason }));
+    transcript.push("site-before", &asked(facts), &json!({ "denied": reason }));
     RunOutcome {
         submission: Err(failure(reason)),
         transcript,
@@ -120,10 +120,8 @@ fn leave(
     if input.limits.is_some() {
         allowed["limits"] = json!(rule.tighter(facts.limits));
     }
-    transcript.push("site-before", asked(facts), allowed);
-    for entry in std::mem::take(&mut outcome.transcript).entries {
-        transcript.push(entry.call, entry.args, entry.result);
-    }
+    transcript.push("site-before", &asked(facts), &allowed);
+    transcript.append(&outcome.transcript);
     let answer = match &outcome.submission {
         // It gave nothing that could leave, but for its log.
         Err(_) => rule
@@ -138,13 +136,13 @@ fn leave(
                 submission.adapter = Arc::new(adapter);
                 outcome.lineage = lineage;
             }
-            transcript.push("site-leave", json!({ "rule": rule.name }), written);
+            transcript.push("site-leave", &json!({ "rule": rule.name }), &written);
         }
         Err(reason) => {
             transcript.push(
                 "site-leave",
-                json!({ "rule": rule.name }),
-                json!({ "denied": reason }),
+                &json!({ "rule": rule.name }),
+                &json!({ "denied": reason }),
             );
             outcome.submission = Err(failure(&reason));
             outcome.lineage.output = None;

@@ -271,7 +271,7 @@ impl Executor for Modules {
         let global = lineage.push(Kind::Global, vec![], Some(global_digest), None, none());
         // With the shard in it, so that two failures over different shards are told apart.
         let context = json!({"round": input.round.0, "shard": input.shard_digest});
-        transcript.push("context", json!({}), context);
+        transcript.push("context", &json!({}), &context);
         let failed = |transcript: Transcript, lineage: Lineage, reason: &str| RunOutcome {
             submission: Err(Failure {
                 reason: reason.into(),
@@ -349,7 +349,11 @@ impl Executor for Modules {
         let update = Digest(adapter.digest());
         let train = lineage.push(Kind::Train, inputs, Some(update), None, params);
         lineage.output = Some(train);
-        transcript.push("train", json!({"data": digest}), json!({"adapter": update}));
+        transcript.push(
+            "train",
+            &json!({"data": digest}),
+            &json!({"adapter": update}),
+        );
         let datasets = if kind == Kind::Shard {
             vec![]
         } else {

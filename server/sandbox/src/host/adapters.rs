@@ -9,8 +9,7 @@ use serde_json::Value;
 use wasmtime::component::Resource;
 
 use super::random::Gauss;
-use super::{Args, CallError, HostState, invalid, number};
-use crate::bindings::fedseal::policy::host as wit;
+use super::{CallError, HostState, invalid, not_finite, number};
 use crate::reason::{Reason, Stop};
 
 /// What stands behind an adapter handle.
@@ -138,24 +137,22 @@ impl HostState {
     /// pass over it counted before anything is computed.
     pub(super) fn operand(
         &mut self,
-        args: &mut Args,
-        name: &str,
+        name: &'static str,
         handle: &Resource<AdapterHandle>,
     ) -> Result<AdapterHandle, CallError> {
         let operand = self.get(handle)?;
-        args.set(name, operand.node);
+        self.args.set(name, operand.node);
         self.budget.work(adapter_bytes(&operand.adapter))?;
         Ok(operand)
     }
 
     pub(super) fn scaled(
         &mut self,
-        args: &mut Args,
         source: &Resource<AdapterHandle>,
         factor: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("factor", factor);
-        let source = self.operand(args, "source", source)?;
+        self.args.set("factor", number(factor));
+        let source = self.operand("source", source)?;
         let short = finite("factor", factor)?;
         let result = around(&self.input.global, &source.adapter, short)?;
         self.keep(
@@ -168,14 +165,13 @@ impl HostState {
 
     pub(super) fn added(
         &mut self,
-        args: &mut Args,
         (left, left_factor): (&Resource<AdapterHandle>, f64),
         (right, right_factor): (&Resource<AdapterHandle>, f64),
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("left-factor", left_factor);
-        args.number("right-factor", right_factor);
-        let left = self.operand(args, "left", left)?;
-        let right = self.operand(args, "right", right)?;
+        self.args.set("left-factor", number(left_factor));
+        self.args.set("right-factor", number(right_factor));
+        let left = self.operand("left", left)?;
+        let right = self.operand("right", right)?;
         let factors = (
             finite("left-factor", left_factor)?,
             finite("right-factor", right_factor)?,
@@ -190,14 +186,13 @@ impl HostState {
 
     pub(super) fn noised(
         &mut self,
-        args: &mut Args,
         source: &Resource<AdapterHandle>,
         std: f64,
         seed: Option<u64>,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("std", std);
-        args.set("seed", seed);
-        let source = self.operand(args, "source", source)?;
+        self.args.set("std", number(std));
+        self.args.set("seed", seed);
+        let source = self.operand("source", source)?;
         let short = finite("std", std)?;
         if short < 0.0 {
             return Err(invalid(format_args!("std is {std}")));
@@ -213,12 +208,11 @@ impl HostState {
 
     pub(super) fn shortened(
         &mut self,
-        args: &mut Args,
         source: &Resource<AdapterHandle>,
         norm: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.number("norm", norm);
-        let source = self.operand(args, "source", source)?;
+        self.args.set("norm", number(norm));
+        let source = self.operand("source", source)?;
         let short = finite("norm", norm)?;
         if short < 0.0 {
             return Err(invalid(format_args!("norm is {norm}")));
@@ -230,27 +224,23 @@ impl HostState {
 
     pub(super) fn product(
         &mut self,
-        args: &mut Args,
         left: &Resource<AdapterHandle>,
         right: &Resource<AdapterHandle>,
     ) -> Result<(f64, Value), CallError> {
-        let left = self.operand(args, "left", left)?;
-        let right = self.operand(args, "right", right)?;
+        let left = self.operand("left", left)?;
+        let right = self.operand("right", right)?;
         let value = inner(&self.input.global, &left.adapter, &right.adapter);
         if !value.is_finite() {
-            return Err(CallError::Refused(wit::Error::NotFinite(
-                "the inner product".into(),
-            )));
+            return Err(not_finite("the inner product"));
         }
         Ok((value, number(value)))
     }
 
     pub(super) fn raw_out(
         &mut self,
-        args: &mut Args,
         source: &Resource<AdapterHandle>,
     ) -> Result<(Vec<f32>, Value), CallError> {
-        let source = self.operand(args, "source", source)?;
+        let source = self.operand("source", source)?;
         let values = source.adapter.flat();
         let node = self.node(Kind::RawRead, vec![source.node], None, None, &[])?;
         self.raw.push(node);
@@ -262,12 +252,11 @@ impl HostState {
 
     pub(super) fn raw_in(
         &mut self,
-        args: &mut Args,
         like: &Resource<AdapterHandle>,
         values: &[f32],
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.set("values", values.len());
-        let like = self.operand(args, "like", like)?;
+        self.args.set("values", values.len());
+        let like = self.operand("like", like)?;
         let result = like.adapter.from_flat(values).map_err(invalid)?;
         // Whatever was read since the last write may be in it, and so may everything before: the
         // guest remembers. A chain over the last write says so with few edges.

@@ -10,16 +10,16 @@ use wasmtime::component::Resource;
 
 use super::adapters::adapter_bytes;
 use super::data::{ITEM_BYTES, Item, example_bytes, items};
-use super::{AdapterHandle, CallError, Dataset, HostState, invalid};
+use super::{AdapterHandle, CallError, Dataset, Ended, HostState, invalid};
 use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop, printable};
 use crate::run::examples_digest;
 
 /// A call that has no error in the world can only end the execution.
 fn or_stop<T>(result: Result<T, CallError>) -> wasmtime::Result<T> {
-    result.map_err(|error| match error {
-        CallError::Stop(stop) => stop.into(),
-        CallError::Refused(error) => Stop::new(Reason::Host, error).into(),
+    result.map_err(|error| match *error.0 {
+        Ended::Stop(stop) => stop.into(),
+        Ended::Refused(error) => Stop::new(Reason::Host, error).into(),
     })
 }
 
@@ -32,14 +32,14 @@ fn to_guest(example: &Example) -> wit::Example {
 
 impl wit::Host for HostState {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<wit::Error> {
-        match error {
-            CallError::Refused(error) => Ok(error),
-            CallError::Stop(stop) => Err(stop.into()),
+        match *error.0 {
+            Ended::Refused(error) => Ok(error),
+            Ended::Stop(stop) => Err(stop.into()),
         }
     }
 
     fn context(&mut self) -> wasmtime::Result<wit::RoundContext> {
-        or_stop(self.call("context", |host, _| {
+        or_stop(self.call("context", |host| {
             let (input, training) = (&host.input, &host.input.training);
             let context = wit::RoundContext {
                 client: input.client.as_str().to_owned(),
@@ -68,7 +68,7 @@ impl wit::Host for HostState {
     }
 
     fn shard(&mut self) -> wasmtime::Result<Resource<Dataset>> {
-        or_stop(self.call("shard", |host, _| {
+        or_stop(self.call("shard", |host| {
             let (shard, digest) = (host.input.shard.clone(), host.input.shard_digest);
             host.budget.hold(shard.len() as u64 * ITEM_BYTES)?;
             host.budget.work(shard.len() as u64 * ITEM_BYTES)?;
@@ -80,7 +80,7 @@ impl wit::Host for HostState {
     }
 
     fn attachment(&mut self) -> wasmtime::Result<Vec<wit::Example>> {
-        or_stop(self.call("attachment", |host, _| {
+        or_stop(self.call("attachment", |host| {
             let attachment = host.input.attachment.clone();
             host.budget
                 .work(attachment.iter().map(example_bytes).sum())?;
@@ -93,20 +93,20 @@ impl wit::Host for HostState {
     }
 
     fn examples(&mut self, given: Vec<wit::Example>) -> Result<Resource<Dataset>, CallError> {
-        self.call("examples", |host, args| {
+        self.call("examples", |host| {
             let given: Vec<Example> = given
                 .into_iter()
                 .map(|pair| Example::new(pair.prompt, pair.response))
                 .collect();
-            host.literal(args, given)
+            host.literal(given)
         })
     }
 
     fn count(&mut self, data: Resource<Dataset>) -> wasmtime::Result<u32> {
-        or_stop(self.quick("count", |host, args| {
+        or_stop(self.quick("count", |host| {
             let data = host.get(&data)?;
-            args.set("data", data.node);
-            Ok((data.len(), json!(data.len())))
+            host.args.set("data", data.node);
+            Ok((data.len(), u64::from(data.len())))
         }))
     }
 
@@ -116,11 +116,11 @@ impl wit::Host for HostState {
         offset: u32,
         count: u32,
     ) -> wasmtime::Result<Vec<wit::Example>> {
-        or_stop(self.call("read-examples", |host, args| {
+        or_stop(self.call("read-examples", |host| {
             let data = host.get(&data)?;
-            args.set("data", data.node);
-            args.set("offset", offset);
-            args.set("count", count);
+            host.args.set("data", data.node);
+            host.args.set("offset", offset);
+            host.args.set("count", count);
             let items = &data.items[data.range(offset, count)];
             host.budget.work(Dataset::text_bytes(items))?;
             let examples: Vec<_> = items.iter().map(|item| to_guest(item.example())).collect();
@@ -129,13 +129,13 @@ impl wit::Host for HostState {
     }
 
     fn concat(&mut self, parts: Vec<Resource<Dataset>>) -> Result<Resource<Dataset>, CallError> {
-        self.call("concat", |host, args| {
+        self.call("concat", |host| {
             let parts: Vec<Dataset> = parts
                 .iter()
                 .map(|part| host.get(part))
                 .collect::<Result<_, _>>()?;
             let nodes: Vec<u32> = parts.iter().map(|part| part.node).collect();
-            args.set("parts", nodes.clone());
+            host.args.set("parts", nodes.clone());
             let total: u64 = parts.iter().map(|part| u64::from(part.len())).sum();
             let count = u32::try_from(total).map_err(|_| invalid("too many examples"))?;
             host.budget
@@ -156,11 +156,11 @@ impl wit::Host for HostState {
         offset: u32,
         count: u32,
     ) -> Result<Resource<Dataset>, CallError> {
-        self.call("take", |host, args| {
+        self.call("take", |host| {
             let data = host.get(&data)?;
-            args.set("data", data.node);
-            args.set("offset", offset);
-            args.set("count", count);
+            host.args.set("data", data.node);
+            host.args.set("offset", offset);
+            host.args.set("count", count);
             let range = data.range(offset, count);
             host.budget.hold(range.len() as u64 * ITEM_BYTES)?;
             host.budget.work(range.len() as u64 * ITEM_BYTES)?;
@@ -178,13 +178,11 @@ impl wit::Host for HostState {
         prompts: Vec<String>,
         options: wit::GenerateOptions,
     ) -> Result<Vec<String>, CallError> {
-        self.call("generate", |host, args| {
-            host.written(args, prompts, options)
-        })
+        self.call("generate", |host| host.written(prompts, options))
     }
 
     fn global(&mut self) -> wasmtime::Result<Resource<AdapterHandle>> {
-        or_stop(self.call("global", |host, _| {
+        or_stop(self.call("global", |host| {
             let node = host.global_node()?;
             let handle = host.push(AdapterHandle {
                 node,
@@ -201,9 +199,7 @@ impl wit::Host for HostState {
         data: Resource<Dataset>,
         options: wit::TrainOptions,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("train", |host, args| {
-            host.trained(args, &start, &data, options, false)
-        })
+        self.call("train", |host| host.trained(&start, &data, options, false))
     }
 
     fn train_controlled(
@@ -212,8 +208,8 @@ impl wit::Host for HostState {
         data: Resource<Dataset>,
         options: wit::TrainOptions,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("train-controlled", |host, args| {
-            host.trained(args, &start, &data, options, true)
+        self.call("train-controlled", |host| {
+            host.trained(&start, &data, options, true)
         })
     }
 
@@ -222,7 +218,7 @@ impl wit::Host for HostState {
         source: Resource<AdapterHandle>,
         factor: f64,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("scale", |host, args| host.scaled(args, &source, factor))
+        self.call("scale", |host| host.scaled(&source, factor))
     }
 
     fn add(
@@ -232,8 +228,8 @@ impl wit::Host for HostState {
         right: Resource<AdapterHandle>,
         right_factor: f64,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("add", |host, args| {
-            host.added(args, (&left, left_factor), (&right, right_factor))
+        self.call("add", |host| {
+            host.added((&left, left_factor), (&right, right_factor))
         })
     }
 
@@ -243,7 +239,7 @@ impl wit::Host for HostState {
         std: f64,
         seed: Option<u64>,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("noise", |host, args| host.noised(args, &source, std, seed))
+        self.call("noise", |host| host.noised(&source, std, seed))
     }
 
     fn clip(
@@ -251,7 +247,7 @@ impl wit::Host for HostState {
         source: Resource<AdapterHandle>,
         norm: f64,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("clip", |host, args| host.shortened(args, &source, norm))
+        self.call("clip", |host| host.shortened(&source, norm))
     }
 
     fn dot(
@@ -259,11 +255,11 @@ impl wit::Host for HostState {
         left: Resource<AdapterHandle>,
         right: Resource<AdapterHandle>,
     ) -> Result<f64, CallError> {
-        self.call("dot", |host, args| host.product(args, &left, &right))
+        self.call("dot", |host| host.product(&left, &right))
     }
 
     fn read_raw(&mut self, source: Resource<AdapterHandle>) -> wasmtime::Result<Vec<f32>> {
-        or_stop(self.call("read-raw", |host, args| host.raw_out(args, &source)))
+        or_stop(self.call("read-raw", |host| host.raw_out(&source)))
     }
 
     fn write_raw(
@@ -271,21 +267,22 @@ impl wit::Host for HostState {
         like: Resource<AdapterHandle>,
         values: Vec<f32>,
     ) -> Result<Resource<AdapterHandle>, CallError> {
-        self.call("write-raw", |host, args| host.raw_in(args, &like, &values))
+        self.call("write-raw", |host| host.raw_in(&like, &values))
     }
 
     fn random_u64(&mut self) -> wasmtime::Result<u64> {
-        or_stop(self.quick("random-u64", |host, _| {
+        or_stop(self.quick("random-u64", |host| {
             let value = host.numbers.guest();
-            Ok((value, json!(value)))
+            Ok((value, value))
         }))
     }
 
     fn log(&mut self, line: String) -> wasmtime::Result<()> {
-        or_stop(self.call("log", |host, args| {
+        or_stop(self.call("log", |host| {
             host.budget.work(line.len() as u64)?;
-            args.set("bytes", line.len());
-            args.set("digest", Digest::of(line.as_bytes()).to_string());
+            host.args.set("bytes", line.len());
+            host.args
+                .set("digest", Digest::of(line.as_bytes()).to_string());
             let record = usize::try_from(host.budget.limits().log_record_bytes);
             let line = printable(&line, record.unwrap_or(usize::MAX));
             host.budget.log(line.len() as u64 + 1)?;
@@ -296,9 +293,7 @@ impl wit::Host for HostState {
     }
 
     fn submit(&mut self, source: Resource<AdapterHandle>, examples: u32) -> Result<(), CallError> {
-        self.call("submit", |host, args| {
-            host.submission(args, &source, examples)
-        })
+        self.call("submit", |host| host.submission(&source, examples))
     }
 }
 

@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 
 use super::adapters::{adapter_bytes, finite};
 use super::data::{ITEM_BYTES, Item, example_bytes, items};
-use super::{AdapterHandle, Args, CallError, Dataset, HostState, invalid, number};
+use super::{AdapterHandle, CallError, Dataset, HostState, invalid, not_finite, number};
 use crate::bindings::fedseal::policy::host as wit;
 use crate::engine::{GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
@@ -44,7 +44,6 @@ impl HostState {
     /// A dataset of the guest's own examples: one source node for each run of equal origin.
     pub(super) fn literal(
         &mut self,
-        args: &mut Args,
         given: Vec<Example>,
     ) -> Result<(Resource<Dataset>, Value), CallError> {
         let bytes: u64 = given.iter().map(example_bytes).sum();
@@ -53,8 +52,8 @@ impl HostState {
         self.budget.work(bytes.saturating_mul(2))?;
         self.budget
             .work((given.len() as u64).saturating_mul(self.corpus.cost()))?;
-        args.set("examples", given.len());
-        args.set("digest", examples_digest(&given).to_string());
+        self.args.set("examples", given.len());
+        self.args.set("digest", examples_digest(&given).to_string());
         let source = Arc::new(given);
         let items = items(&source, |index| self.corpus.origin(&source[index]));
 
@@ -97,18 +96,18 @@ impl HostState {
 
     pub(super) fn written(
         &mut self,
-        args: &mut Args,
         prompts: Vec<String>,
         options: wit::GenerateOptions,
     ) -> Result<(Vec<String>, Value), CallError> {
         let bytes: u64 = prompts.iter().map(|prompt| prompt.len() as u64).sum();
         self.budget.work(bytes)?;
         let global = matches!(options.model, wit::Model::Global);
-        args.set("prompts", prompts.len());
-        args.set("digest", texts_digest(&prompts).to_string());
-        args.set("model", if global { "global" } else { "base" });
-        args.set("max-new-tokens", options.max_new_tokens);
-        args.number("temperature", options.temperature);
+        self.args.set("prompts", prompts.len());
+        self.args.set("digest", texts_digest(&prompts).to_string());
+        self.args
+            .set("model", if global { "global" } else { "base" });
+        self.args.set("max-new-tokens", options.max_new_tokens);
+        self.args.set("temperature", number(options.temperature));
         if options.max_new_tokens == 0 {
             return Err(invalid("max-new-tokens is 0"));
         }
@@ -130,7 +129,7 @@ impl HostState {
         let most = (prompts.len() as u64).saturating_mul(options.max_new_tokens.into());
         self.budget.may_generate(most, bytes)?;
         let seed = self.numbers.host();
-        args.set("seed", seed);
+        self.args.set("seed", seed);
         if self.base.is_none() {
             let digest = self.input.base;
             self.base = Some(self.node(Kind::Base, vec![], Some(digest), None, &[])?);
@@ -171,19 +170,19 @@ impl HostState {
 
     pub(super) fn trained(
         &mut self,
-        args: &mut Args,
         start: &Resource<AdapterHandle>,
         data: &Resource<Dataset>,
         options: wit::TrainOptions,
         controlled: bool,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        args.set("steps", options.steps);
-        args.set("batch-size", options.batch_size);
-        args.number("learning-rate", options.learning_rate);
-        args.number("proximal-mu", options.proximal_mu);
+        self.args.set("steps", options.steps);
+        self.args.set("batch-size", options.batch_size);
+        self.args
+            .set("learning-rate", number(options.learning_rate));
+        self.args.set("proximal-mu", number(options.proximal_mu));
         let data = self.get(data)?;
-        args.set("data", data.node);
-        let start = self.operand(args, "start", start)?;
+        self.args.set("data", data.node);
+        let start = self.operand("start", start)?;
         let within = |name: &str, value: u32, most: u32| match value {
             0 => Err(invalid(format_args!("{name} is 0"))),
             _ if value > most => Err(invalid(format_args!("{name} is {value}, at most {most}"))),
@@ -205,22 +204,20 @@ impl HostState {
             return Err(invalid("the dataset is empty"));
         }
         if !start.adapter.is_finite() {
-            return Err(CallError::Refused(wit::Error::NotFinite(
-                "the start adapter".into(),
-            )));
+            return Err(not_finite("the start adapter"));
         }
         self.budget.train_steps(options.steps)?;
         self.budget.work(Dataset::text_bytes(&data.items))?;
         let control = if controlled {
             let control = self.controls()?;
-            args.set("control-server", control.server);
-            args.set("control-client", control.client);
+            self.args.set("control-server", control.server);
+            self.args.set("control-client", control.client);
             Some(control)
         } else {
             None
         };
         let seed = self.numbers.host();
-        args.set("seed", seed);
+        self.args.set("seed", seed);
         let engine_options = TrainOptions {
             steps: options.steps,
             batch_size: options.batch_size,
@@ -258,19 +255,18 @@ impl HostState {
 
     pub(super) fn submission(
         &mut self,
-        args: &mut Args,
         source: &Resource<AdapterHandle>,
         examples: u32,
     ) -> Result<((), Value), CallError> {
-        args.set("examples", examples);
-        let source = self.operand(args, "source", source)?;
+        self.args.set("examples", examples);
+        let source = self.operand("source", source)?;
         if self.submitted.is_some() {
             return Err(Stop::new(Reason::DoubleSubmit, "a second submit").into());
         }
         if !source.adapter.is_finite() {
             let text = "a value of the update is not finite";
             self.refused = Some(Stop::new(Reason::NotFinite, text));
-            return Err(CallError::Refused(wit::Error::NotFinite(text.into())));
+            return Err(not_finite(text));
         }
         self.budget.work(adapter_bytes(&source.adapter))?;
         let digest = source.digest;

@@ -24,8 +24,8 @@ use std::time::Instant;
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
-use fedseal_client_sdk::transcript::Transcript;
-use serde_json::{Map, Value, json};
+use fedseal_client_sdk::transcript::{Args, Transcript};
+use serde_json::{Value, json};
 use wasmtime::component::ResourceTable;
 
 use crate::bindings::fedseal::policy::host as wit;
@@ -46,9 +46,12 @@ use random::Numbers;
 use service::Service;
 use wasi::Wasi;
 
-/// How a call ends other than well.
+/// How a call ends other than well. In a box, so that calls that end well do not carry room for it.
 #[derive(Debug)]
-pub enum CallError {
+pub struct CallError(Box<Ended>);
+
+#[derive(Debug)]
+enum Ended {
     /// Told to the guest, which may go on.
     Refused(wit::Error),
     /// Ends the execution.
@@ -57,13 +60,20 @@ pub enum CallError {
 
 impl From<Stop> for CallError {
     fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
+        Self(Box::new(Ended::Stop(stop)))
     }
 }
 
 /// An argument out of its range.
 fn invalid(text: impl std::fmt::Display) -> CallError {
-    CallError::Refused(wit::Error::Invalid(text.to_string()))
+    let error = wit::Error::Invalid(text.to_string());
+    CallError(Box::new(Ended::Refused(error)))
+}
+
+/// What has a value that is not finite.
+fn not_finite(what: &str) -> CallError {
+    let error = wit::Error::NotFinite(what.to_owned());
+    CallError(Box::new(Ended::Refused(error)))
 }
 
 /// The state of one execution; what a `Store` carries.
@@ -77,6 +87,8 @@ pub(crate) struct HostState {
     /// Linear memory, tables and instances; wasmtime asks it before they grow.
     pub(crate) memory: Memory,
     transcript: Transcript,
+    /// Those of the call that is running.
+    args: Args,
     lineage: Lineage,
     /// The lineage's node of the global adapter, once asked for.
     global: Option<u32>,
@@ -120,6 +132,7 @@ impl HostState {
             budget: Budget::new(limits),
             memory: Memory::new(&limits),
             transcript: Transcript::new(),
+            args: Args::default(),
             lineage: Lineage::default(),
             global: None,
             control: None,
@@ -138,12 +151,12 @@ impl HostState {
     }
 
     /// Runs one call: counts it, stops the guest's clock while it lasts, and writes the
-    /// transcript. `body` returns the value and what the transcript says about it; it adds its
-    /// arguments to the map it is given, so that a refused call is recorded with what is known.
-    fn call<R>(
+    /// transcript. `body` returns the value and what the transcript says about it; it sets
+    /// [`HostState::args`] as it learns them, so that a refused call is recorded with what is known.
+    fn call<R, W: Written>(
         &mut self,
         name: &'static str,
-        body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
+        body: impl FnOnce(&mut Self) -> Result<(R, W), CallError>,
     ) -> Result<R, CallError> {
         self.clock.enter();
         let result = self.quick(name, body);
@@ -153,27 +166,32 @@ impl HostState {
 
     /// As [`HostState::call`] for calls that take less time than stopping a clock does: they are
     /// on the guest's.
-    fn quick<R>(
+    #[inline]
+    fn quick<R, W: Written>(
         &mut self,
         name: &'static str,
-        body: impl FnOnce(&mut Self, &mut Args) -> Result<(R, Value), CallError>,
+        body: impl FnOnce(&mut Self) -> Result<(R, W), CallError>,
     ) -> Result<R, CallError> {
-        let mut args = Args::default();
+        self.args.clear();
         // What the guest wrote before this call stands before it in the transcript.
         let counted = self.collect_output(false).and_then(|()| self.budget.call());
         let result = match counted {
-            Ok(()) => body(self, &mut args),
+            Ok(()) => body(self),
             Err(stop) => Err(stop.into()),
         };
-        let (result, written) = match result {
-            Ok((value, written)) => (Ok(value), written),
-            Err(error) => {
-                let written = describe(&error);
-                (Err(error), written)
+        match result {
+            Ok((value, written)) => {
+                written.close(name, &mut self.args, &mut self.transcript);
+                Ok(value)
             }
-        };
-        self.transcript.push(name, Value::Object(args.0), written);
-        result
+            Err(error) => Err(self.failed(name, error)),
+        }
+    }
+
+    #[cold]
+    fn failed(&mut self, name: &'static str, error: CallError) -> CallError {
+        describe(&error).close(name, &mut self.args, &mut self.transcript);
+        error
     }
 
     /// A new node of the lineage.
@@ -223,17 +241,21 @@ impl HostState {
     }
 }
 
-/// The arguments of a call as the transcript has them.
-#[derive(Default)]
-struct Args(Map<String, Value>);
+/// What the transcript says of a call's result.
+trait Written {
+    /// Writes the entry of the call.
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript);
+}
 
-impl Args {
-    fn set(&mut self, key: &str, value: impl Into<Value>) {
-        self.0.insert(key.to_owned(), value.into());
+impl Written for Value {
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
+        transcript.push_call(name, args, &self);
     }
+}
 
-    fn number(&mut self, key: &str, value: f64) {
-        self.set(key, number(value));
+impl Written for u64 {
+    fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
+        transcript.push_number(name, args, self);
     }
 }
 
@@ -244,10 +266,10 @@ fn number(value: f64) -> Value {
 }
 
 fn describe(error: &CallError) -> Value {
-    match error {
-        CallError::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
-        CallError::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
-        CallError::Stop(stop) => {
+    match &*error.0 {
+        Ended::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
+        Ended::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
+        Ended::Stop(stop) => {
             json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}})
         }
     }

@@ -147,7 +147,15 @@ impl WasiView for HostState {
 impl HostState {
     /// Moves what was written to the streams into the log, where it has the log's limits: whole
     /// lines, and at the end of the run the rest.
+    #[inline]
     pub(super) fn collect_output(&mut self, ended: bool) -> Result<(), Stop> {
+        match self.wasi.0.is_some() {
+            true => self.collect(ended),
+            false => Ok(()),
+        }
+    }
+
+    fn collect(&mut self, ended: bool) -> Result<(), Stop> {
         let Some(behind) = self.wasi.0.as_ref() else {
             return Ok(());
         };
@@ -162,7 +170,7 @@ impl HostState {
                 Ok(kept) => json!({"kept": kept}),
                 Err(stop) => json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}}),
             };
-            self.transcript.push(name, args, written);
+            self.transcript.push(name, &args, &written);
             kept?;
         }
         Ok(())
