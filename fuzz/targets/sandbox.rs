@@ -8,7 +8,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_fuzz::guests::{Quick, guest};
-use fedseal_sandbox::{Limits, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest};
+use fedseal_sandbox::{Control, Limits, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest};
 use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig};
 use libfuzzer_sys::fuzz_target;
 
@@ -67,6 +67,8 @@ fn input() -> RunInput {
             learning_rate: 0.25,
             proximal_mu: 0.0,
         },
+        control: Control::default(),
+        limits: None,
     }
 }
 

@@ -246,12 +246,9 @@ impl Replayer<'_> {
         let dispute = compare(&attested, &outcome, self.blobs)?;
         let engine_again = self.lab.fingerprint();
         let same_bits = attested.engine == engine_again && self.lab.repeats_bits();
-        let distance = match (&outcome.submission, attested.update) {
-            (Ok(submission), Some(logged)) if dispute.is_some() && !same_bits => {
-                let logged = read_adapter(self.blobs, &logged)?;
-                distance(&logged, &submission.adapter, &input.global)
-            }
-            _ => None,
+        let distance = match dispute.is_some() && !same_bits {
+            true => distance_of(&attested, &outcome, &input.global, self.blobs)?,
+            false => None,
         };
         let difference = dispute
             .as_ref()
@@ -312,6 +309,23 @@ impl Replayer<'_> {
             "was made from inputs that no arm of this run has",
         ))
     }
+}
+
+/// How far an update and its new execution are apart, as [`Replayed::distance`] says it; `None` where
+/// one of them has no adapter.
+pub(crate) fn distance_of(
+    attested: &UpdatePredicate,
+    outcome: &RunOutcome,
+    global: &Adapter,
+    blobs: &Blobs,
+) -> Result<Option<f64>> {
+    Ok(match (&outcome.submission, attested.update) {
+        (Ok(submission), Some(logged)) => {
+            let logged = read_adapter(blobs, &logged)?;
+            distance(&logged, &submission.adapter, global)
+        }
+        _ => None,
+    })
 }
 
 /// How far two adapters are apart, as a share of how far the first is from the one that both were

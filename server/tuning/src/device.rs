@@ -119,6 +119,14 @@ pub fn fingerprint(model: &Model) -> String {
     }
 }
 
+/// Whether two executions by engines of this [`fingerprint`] give the same bits: all do but GPUs.
+pub fn repeats_bits(fingerprint: &str) -> bool {
+    let device = fingerprint.split(' ').nth(1).unwrap_or_default();
+    ![DeviceKind::Wgpu, DeviceKind::Vulkan, DeviceKind::Cuda]
+        .iter()
+        .any(|kind| kind.name() == device)
+}
+
 static POOL: OnceLock<Mutex<Option<Arc<ThreadPool>>>> = OnceLock::new();
 
 fn pool_slot() -> &'static Mutex<Option<Arc<ThreadPool>>> {

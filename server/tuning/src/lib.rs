@@ -79,7 +79,7 @@ pub use control::ControlVariates;
 pub use data::{
     Conversation, DataFile, DataFormat, DataOptions, Example, Layout, Message, Role, Tokens,
 };
-pub use device::{DEVICES, DeviceKind, device, fingerprint, set_threads};
+pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits, set_threads};
 pub use error::TuningError;
 pub use family::{Architecture, Family};
 pub use generate::{Finish, GenerateConfig, Generated, Piece, generate, generate_stream};

@@ -102,6 +102,33 @@ pub struct Facts<'a> {
 pub struct Replay {
     /// Where transcript or adapter first differ; none: all bits are equal.
     pub difference: Option<String>,
+    /// Whether a device that owes no equal bits (a GPU) made both, and the adapters are no further
+    /// apart than [`TOLERANCE`](crate::replay::TOLERANCE).
+    pub near: bool,
+}
+
+impl Replay {
+    fn equal() -> Self {
+        Replay {
+            difference: None,
+            near: false,
+        }
+    }
+
+    /// Whether the update may count, and how the fact goes on.
+    fn outcome(&self) -> (bool, String) {
+        match &self.difference {
+            None => (true, "equal transcript and adapter".into()),
+            Some(_) if self.near => {
+                let share = 100.0 * crate::replay::TOLERANCE;
+                let near = format!(
+                    "no further apart than {share} % of its length, on a device that owes no equal bits"
+                );
+                (true, near)
+            }
+            Some(difference) => (false, difference.clone()),
+        }
+    }
 }
 
 /// What the fact of a check that demanded a replay goes on with.
@@ -213,7 +240,7 @@ impl Admission {
         let fails = |built: &Built| {
             built.replay && which(built.check.as_ref()) && !built.check.look(facts).passed
         };
-        let equal = Replay { difference: None };
+        let equal = Replay::equal();
         let with = Facts {
             replayed: Some(&equal),
             ..*facts
@@ -222,22 +249,31 @@ impl Admission {
     }
 
     /// What an auditor without a model can expect of a logged verdict: the verdicts that a replay
-    /// with equal and with other bits would give, where one was demanded; else the one there is.
+    /// with equal bits, with other bits, and on a GPU with near ones would give, where one was
+    /// demanded; else the one there is.
     pub fn expected_without_behaviour(&self, facts: &Facts<'_>) -> Vec<Verdict> {
         let which: fn(&dyn Check) -> bool = |check| !check.needs_behaviour();
         if !self.demands_replay_by(facts, which) {
             return vec![self.decide_by(facts, which)];
         }
-        [None, Some(String::new())]
-            .map(|difference| {
-                let replay = Replay { difference };
+        let other = |near| Replay {
+            difference: Some(String::new()),
+            near,
+        };
+        let mut outcomes = vec![Replay::equal(), other(false)];
+        if !fedseal_tuning::repeats_bits(&facts.attested.engine) {
+            outcomes.push(other(true));
+        }
+        outcomes
+            .iter()
+            .map(|replay| {
                 let with = Facts {
-                    replayed: Some(&replay),
+                    replayed: Some(replay),
                     ..*facts
                 };
                 self.decide_by(&with, which)
             })
-            .to_vec()
+            .collect()
     }
 
     /// Decides about an update. First what every arm demands ([`binding`]); then the checks in
@@ -262,16 +298,11 @@ impl Admission {
             let mut effect = built.effect;
             if built.replay && !finding.passed {
                 match facts.replayed {
-                    Some(Replay { difference: None }) => {
-                        finding.passed = true;
+                    Some(replay) => {
+                        let (passed, outcome) = replay.outcome();
+                        finding.passed = passed;
                         finding.fact.push_str(AGAIN);
-                        finding.fact.push_str("equal transcript and adapter");
-                    }
-                    Some(Replay {
-                        difference: Some(difference),
-                    }) => {
-                        finding.fact.push_str(AGAIN);
-                        finding.fact.push_str(difference);
+                        finding.fact.push_str(&outcome);
                     }
                     // Nobody executed it again: it is not known, so it does not count.
                     None => {

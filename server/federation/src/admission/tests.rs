@@ -370,3 +370,33 @@ fn the_severest_effect_decides_and_weights_multiply() {
     assert_eq!((verdict.effect, verdict.weight), (Effect::Quarantine, 0.0));
     assert_eq!(verdict.check, "norm");
 }
+
+#[test]
+fn near_is_enough_where_the_device_owes_no_equal_bits() {
+    let checks = Admission::new(&[CheckConfig {
+        effect: "replay".into(),
+        max_ratio: Some(0.0),
+        ..check("norm")
+    }])
+    .unwrap();
+    let of = |engine: &str, near| {
+        let mut case = Case::honest();
+        case.attested.engine = engine.into();
+        let replay = Replay {
+            difference: Some("transcript entry 1: another result".into()),
+            near,
+        };
+        let facts = Facts {
+            replayed: Some(&replay),
+            ..case.facts()
+        };
+        let verdict = checks.decide(&facts);
+        let possible = checks.expected_without_behaviour(&case.facts());
+        let expected = possible.iter().any(|again| again.fact == verdict.fact);
+        (verdict.effect, expected, possible.len())
+    };
+    assert_eq!(of("e/1 wgpu f32", true), (Effect::Accept, true, 3));
+    assert_eq!(of("e/1 wgpu f32", false).0, Effect::Reject);
+    // A node that says so of an engine that owes equal bits is not believed.
+    assert_eq!(of("e/1 cpu exact", true), (Effect::Accept, false, 2));
+}

@@ -151,7 +151,14 @@ impl Run {
                     .attested(&self.blobs, &attestation, shared.plan.node)?;
                 let difference = replay::compare(&attested, &outcome, &self.blobs)?
                     .map(|difference| difference.to_string());
-                self.replays.insert(attestation, Replay { difference });
+                let mut near = false;
+                if difference.is_some() && !shared.lab.repeats_bits() {
+                    let global = self.adapter(&attested.global)?;
+                    near = replay::distance_of(&attested, &outcome, &global, &self.blobs)?
+                        .is_some_and(|distance| distance <= replay::TOLERANCE);
+                }
+                self.replays
+                    .insert(attestation, Replay { difference, near });
                 Ok(())
             }
             Done::Measure { job, measured } => self.take_in_measure(job, &measured, watch),

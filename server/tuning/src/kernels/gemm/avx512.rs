@@ -36,7 +36,12 @@ mod full;
 /// # Safety
 /// The processor must have AVX-512 F; the pointers of the tile must be valid for its shape.
 pub(super) unsafe fn tile(tile: Tile) {
-    let kernels = choose(&tile, &full::FLOATS, &WIDE, &NARROW);
+    let kernels = match tile.columns {
+        NR if tile.a_column == 1 => &full::FLOATS,
+        NR if tile.a_row == 1 => &full::FLOATS_ACROSS,
+        columns if columns > 16 => &WIDE,
+        _ => &NARROW,
+    };
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
 }
@@ -47,26 +52,17 @@ pub(super) unsafe fn tile(tile: Tile) {
 /// The processor must have AVX-512 F and VNNI; the pointers of the tile must be valid for its
 /// shape, in words of two values.
 pub(super) unsafe fn tile_pairs(tile: Tile) {
-    let kernels = choose(&tile, &full::PAIRS, &WIDE_PAIRS, &NARROW_PAIRS);
+    let kernels = match tile.columns {
+        NR if tile.a_column == 1 => &full::PAIRS,
+        columns if columns > 16 => &WIDE_PAIRS,
+        _ => &NARROW_PAIRS,
+    };
     // SAFETY: the caller's promises are those of the kernels.
     unsafe { kernels[tile.rows - 1](&tile) }
 }
 
 /// Kernels, by the number of rows, less one.
 type Kernels = [unsafe fn(&Tile); 14];
-
-fn choose<'a>(
-    tile: &Tile,
-    full: &'a Kernels,
-    wide: &'a Kernels,
-    narrow: &'a Kernels,
-) -> &'a Kernels {
-    match tile.columns {
-        NR if tile.a_column == 1 => full,
-        columns if columns > 16 => wide,
-        _ => narrow,
-    }
-}
 
 /// The first `columns` of 16 lanes.
 pub(in crate::kernels) fn mask(columns: usize) -> u16 {

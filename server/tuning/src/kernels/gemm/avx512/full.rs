@@ -1,5 +1,5 @@
-//! The micro-kernel for what nearly all tiles are: 32 columns, and rows of A whose values lie one
-//! after the other.
+//! The micro-kernels for what nearly all tiles are: 32 columns, and an A whose rows or whose columns lie
+//! one value after the other.
 //!
 //! Beside its 28 multiply-adds, which the two ports for them take 14 cycles for, a k must not cost
 //! much else: a core that two threads share renames three operations a cycle for each. So four k
@@ -209,6 +209,68 @@ macro_rules! full {
     }};
 }
 
+/// As `full`, for an A whose columns lie one value after the other (a transpose): every row is a
+/// distance from one address. Nothing is fetched ahead: such operands are activations.
+macro_rules! across {
+    ($op:literal $(($kind:ident $distance:literal $low:literal $high:literal $value:literal))+) => {{
+        #[target_feature(enable = "avx512f")]
+        unsafe fn kernel(tile: &Tile) {
+            // SAFETY: every address is an element of A, B or C, by the promises about the
+            // tile. All registers are declared.
+            unsafe {
+                asm!(
+                    "test {start}, {start}",
+                    "jnz 2f",
+                    $(
+                        concat!("vpxord ", $low, ", ", $low, ", ", $low),
+                        concat!("vpxord ", $high, ", ", $high, ", ", $high),
+                    )+
+                    "jmp 3f",
+                    "2:",
+                    "mov {start}, {c}",
+                    $(
+                        concat!("vmovups ", $low, ", [{start}]"),
+                        concat!("vmovups ", $high, ", [{start} + 64]"),
+                        "add {start}, {cs}",
+                    )+
+                    ".p2align 5",
+                    "3:",
+                    "vmovups zmm28, [{b}]",
+                    "vmovups zmm29, [{b} + 64]",
+                    "add {b}, {bk}",
+                    $(step!($kind $op "{a}" $low $high $value $distance),)+
+                    "add {a}, {ak}",
+                    "dec {k}",
+                    "jnz 3b",
+                    $(
+                        concat!("vmovups [{c}], ", $low),
+                        concat!("vmovups [{c} + 64], ", $high),
+                        "add {c}, {cs}",
+                    )+
+                    a = inout(reg) tile.a => _,
+                    ak = in(reg) 4 * tile.a_column,
+                    b = inout(reg) tile.b => _,
+                    bk = in(reg) 4 * tile.b_row,
+                    c = inout(reg) tile.c => _,
+                    cs = in(reg) 4 * tile.c_row,
+                    k = inout(reg) tile.k => _,
+                    start = inout(reg) usize::from(tile.start == Start::Output) => _,
+                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+                    out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+                    out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
+                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+                    out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
+                    options(nostack),
+                );
+            }
+        }
+        kernel as unsafe fn(&Tile)
+    }};
+}
+
 macro_rules! kernels {
     ($op:literal) => {
         prefixes!(
@@ -235,3 +297,21 @@ macro_rules! kernels {
 pub(super) static FLOATS: [unsafe fn(&Tile); 14] = kernels!("vfmadd231ps");
 /// As [`FLOATS`], for pairs of 16-bit integers.
 pub(super) static PAIRS: [unsafe fn(&Tile); 14] = kernels!("vpdpwssd");
+/// As [`FLOATS`], where the columns of A lie one value after the other.
+pub(super) static FLOATS_ACROSS: [unsafe fn(&Tile); 14] = prefixes!(
+    across "vfmadd231ps" [] []
+    (read "0" "zmm0" "zmm1" "zmm30")
+    (spread "4" "zmm2" "zmm3" "zmm30")
+    (read "8" "zmm4" "zmm5" "zmm31")
+    (spread "12" "zmm6" "zmm7" "zmm31")
+    (read "16" "zmm8" "zmm9" "zmm30")
+    (spread "20" "zmm10" "zmm11" "zmm30")
+    (read "24" "zmm12" "zmm13" "zmm31")
+    (spread "28" "zmm14" "zmm15" "zmm31")
+    (read "32" "zmm16" "zmm17" "zmm30")
+    (spread "36" "zmm18" "zmm19" "zmm30")
+    (read "40" "zmm20" "zmm21" "zmm31")
+    (spread "44" "zmm22" "zmm23" "zmm31")
+    (read "48" "zmm24" "zmm25" "zmm30")
+    (spread "52" "zmm26" "zmm27" "zmm30")
+);

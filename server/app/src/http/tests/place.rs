@@ -1,0 +1,240 @@
+//! A server over a folder with one run, and what talks to it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate, Usage};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{Round, Seed};
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::lineage::Lineage;
+use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_federation::rundir::{Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
+use fedseal_ledger::{Blobs, Log};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::super::*;
+
+pub(super) fn node() -> SigningKey {
+    SigningKey::from_seed([1; 32])
+}
+
+pub(super) fn author() -> SigningKey {
+    SigningKey::from_seed([2; 32])
+}
+
+/// A run with one update in two arms. Returns the update's id.
+pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
+    let run = RunDir::new(dir);
+    let blobs = Blobs::open(run.blobs()).unwrap();
+    let key = node().public();
+    let some = Digest::of(b"some");
+    let wasm = Digest::of(b"wasm");
+    let about = ModulePredicate::new("unaligned-data", "0.1.0");
+    let signed = module::sign(b"wasm", &about, &author()).unwrap();
+    let assignment = Assignment {
+        module: some,
+        shard: some,
+        examples: 8,
+        attachment: None,
+    };
+    let plan = Plan {
+        format: FORMAT,
+        run: "demo".into(),
+        created: "2026-01-02T03:04:05Z".into(),
+        seed: Seed(1),
+        origin: "fedseal.example/demo".into(),
+        node: key,
+        authors: TrustStore::default(),
+        experiment: some,
+        base: some,
+        base_name: "embedded".into(),
+        engine: "test".into(),
+        initial: some,
+        modules: vec![PlannedModule {
+            name: "unaligned-data".into(),
+            digest: wasm,
+            envelope: blobs.put(&signed.to_bytes()).unwrap(),
+            signer: author().public(),
+        }],
+        clients: vec![PlannedClient {
+            client: "client-03".into(),
+            key,
+            kind: "unaligned-data".into(),
+            honest: assignment.clone(),
+            attacked: assignment,
+        }],
+        canaries: some,
+        evaluation: some,
+    };
+    std::fs::write(run.plan(), canonical::to_vec(&plan).unwrap()).unwrap();
+
+    let mut transcript = Transcript::new();
+    transcript.push("shard", &json!({}), &json!({"examples": 8}));
+    let predicate = UpdatePredicate {
+        client: "client-03".into(),
+        round: Round(4),
+        seed: Seed(u64::MAX),
+        module: wasm,
+        module_signer: author().public(),
+        node: key,
+        base: some,
+        global: some,
+        update: None,
+        examples: 0,
+        data: Vec::new(),
+        data_score: None,
+        lineage: Lineage::default(),
+        transcript: TranscriptRef {
+            root: transcript.root(),
+            entries: 1,
+            blob: blobs.put(&transcript.to_bytes()).unwrap(),
+        },
+        limits: Limits::default(),
+        used: Usage::default(),
+        failure: Some(attestation::Failure {
+            reason: "fuel".into(),
+            detail: "out of fuel".into(),
+        }),
+        engine: "test".into(),
+        seconds: 0.5,
+    };
+    let id = blobs
+        .put(&attestation::sign(&predicate, &node()).unwrap().to_bytes())
+        .unwrap();
+    let verdict = |arm: &str, effect, check: &str| Record::Verdict {
+        arm: arm.into(),
+        round: Round(4),
+        client: "client-03".into(),
+        attestation: id,
+        effect,
+        weight: 1.0,
+        check: check.into(),
+        fact: "a fact".into(),
+    };
+    let records = [
+        Record::CanariesSealed { digest: some },
+        Record::Update {
+            key: some,
+            client: "client-03".into(),
+            round: Round(4),
+            attestation: id,
+            update: None,
+        },
+        verdict("fedavg", Effect::Accept, "all"),
+        verdict("provenance", Effect::Reject, "literal-share"),
+        Record::Aggregated {
+            arm: "fedavg".into(),
+            round: Round(4),
+            rule: "fedavg".into(),
+            weights: vec![("client-03".into(), 0.25)],
+            global: some,
+        },
+    ];
+    let mut log = Log::create(run.log(), &plan.origin, node()).unwrap();
+    for record in &records {
+        log.append(&record.to_bytes().unwrap()).unwrap();
+    }
+    log.publish().unwrap();
+    let report = json!({
+        "run": "another", "title": "A run", "state": state, "started": plan.created, "seconds": 1.5,
+        "progress": {"done": 1, "total": 2, "label": "x"}, "base": {"digest": some, "name": "embedded"},
+        "arms": [{"id": "base", "safety": {"hits": 1, "n": 2, "rate": 0.5, "low": 0.1, "high": 0.9},
+                  "rounds": [{"clients": [{"update": id}, {"update": null}]}]}],
+    });
+    std::fs::write(run.report(), report.to_string()).unwrap();
+    id
+}
+
+pub(super) struct TestServer {
+    pub(super) address: SocketAddr,
+    _stop: tokio::sync::oneshot::Sender<()>,
+    pub(super) runs: tempfile::TempDir,
+    pub(super) update: Digest,
+}
+
+impl TestServer {
+    pub(super) async fn start() -> TestServer {
+        let runs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(runs.path().join("demo")).unwrap();
+        let update = make_run(&runs.path().join("demo"), "finished");
+        std::fs::write(runs.path().join("secret.txt"), "outside of every run").unwrap();
+        let mut trusted = TrustStore::default();
+        trusted.add("author", author().public());
+        trusted.save(runs.path().join(".trusted.toml")).unwrap();
+        let settings = Settings {
+            runs: runs.path().to_owned(),
+            trust_file: Some(runs.path().join(".trusted.toml")),
+            trusted,
+            web: None,
+        };
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(serve(listener, settings, async {
+            let _ = stopped.await;
+        }));
+        TestServer {
+            address,
+            _stop: stop,
+            runs,
+            update,
+        }
+    }
+
+    /// Sends bytes as they are; returns the whole answer.
+    pub(super) async fn raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer
+            .get(9..12)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        (status, answer)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (status, answer) = self.raw(request.as_bytes()).await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
+        (
+            status,
+            serde_json::from_str(body).unwrap_or(Value::String(body.into())),
+        )
+    }
+
+    pub(super) async fn post(&self, body: &[u8]) -> (u16, Value) {
+        let head = format!(
+            "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let (status, answer) = self.raw(&[head.as_bytes(), body].concat()).await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    pub(super) async fn submit(&self, bytes: &[u8], envelope: Value) -> (u16, Value) {
+        use ::base64::Engine as _;
+        let module = ::base64::engine::general_purpose::STANDARD.encode(bytes);
+        self.post(
+            json!({"module": module, "envelope": envelope})
+                .to_string()
+                .as_bytes(),
+        )
+        .await
+    }
+}
+
+pub(super) fn signed(bytes: &[u8], key: &SigningKey) -> Value {
+    let envelope = module::sign(bytes, &ModulePredicate::new("mine", "0.1.0"), key).unwrap();
+    serde_json::to_value(envelope).unwrap()
+}
