@@ -2,13 +2,14 @@
 //! other crate turns on in serde_json (key order, number form) nor serde_json's habit of writing
 //! NaN as `null` can change signed bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::ser::{self, Serialize};
 use serde_json::Value;
 
 use super::number::{write_f64, write_i64, write_u64};
-use super::write::write_string;
+use super::write::{by_utf16, write_string};
 
 /// Why a value has no canonical form.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ impl ser::Error for EncodeError {
         EncodeError(message.to_string())
     }
 }
+
+/// Room that an object makes for its fields at once; more come one by one.
+const MOST_EXPECTED: usize = 64;
 
 type Result<T> = std::result::Result<T, EncodeError>;
 
@@ -156,23 +160,23 @@ impl<'a> ser::Serializer for Encoder<'a> {
         self.out.push(b':');
         Ok(Seq::open(self.out, "}"))
     }
-    fn serialize_map(self, _: Option<usize>) -> Result<Map<'a>> {
-        Ok(Map::open(self.out, ""))
+    fn serialize_map(self, count: Option<usize>) -> Result<Map<'a>> {
+        Ok(Map::open(self.out, count.unwrap_or(0), ""))
     }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Map<'a>> {
-        Ok(Map::open(self.out, ""))
+    fn serialize_struct(self, _: &'static str, count: usize) -> Result<Map<'a>> {
+        Ok(Map::open(self.out, count, ""))
     }
     fn serialize_struct_variant(
         self,
         _: &'static str,
         _: u32,
         variant: &'static str,
-        _: usize,
+        count: usize,
     ) -> Result<Map<'a>> {
         self.out.push(b'{');
         write_string(self.out, variant);
         self.out.push(b':');
-        Ok(Map::open(self.out, "}"))
+        Ok(Map::open(self.out, count, "}"))
     }
 }
 
@@ -208,38 +212,49 @@ impl<'a> Seq<'a> {
     }
 }
 
-/// An object under construction: fields wait, encoded, until they can be sorted.
+/// An object under construction: values are written as they come, and put in their keys' order at
+/// the end.
 pub(super) struct Map<'a> {
     out: &'a mut Vec<u8>,
-    fields: Vec<(String, Vec<u8>)>,
+    /// Where in `out` the object begins.
+    start: usize,
+    /// Keys, and where in `out` their values end; each begins where the one before ends.
+    fields: Vec<(Cow<'static, str>, usize)>,
     key: Option<String>,
     tail: &'static str,
 }
 
 impl<'a> Map<'a> {
-    fn open(out: &'a mut Vec<u8>, tail: &'static str) -> Self {
+    fn open(out: &'a mut Vec<u8>, fields: usize, tail: &'static str) -> Self {
         Map {
+            start: out.len(),
             out,
-            fields: Vec::new(),
+            fields: Vec::with_capacity(fields.min(MOST_EXPECTED)),
             key: None,
             tail,
         }
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<()> {
-        let mut bytes = Vec::new();
-        value.serialize(Encoder { out: &mut bytes })?;
-        self.fields.push((key, bytes));
+    fn field<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<()> {
+        value.serialize(Encoder { out: self.out })?;
+        self.fields.push((key, self.out.len()));
         Ok(())
     }
 
-    fn close(mut self) -> Result<()> {
-        self.fields
-            .sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    fn close(self) -> Result<()> {
+        let values = self.out.split_off(self.start);
+        let mut from = 0;
+        let mut fields: Vec<(&str, &[u8])> = Vec::with_capacity(self.fields.len());
+        for (key, end) in &self.fields {
+            let to = end - self.start;
+            fields.push((key, values.get(from..to).unwrap_or_default()));
+            from = to;
+        }
+        fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
         self.out.push(b'{');
         let mut before: Option<&str> = None;
-        for (key, value) in &self.fields {
-            if before == Some(key.as_str()) {
+        for (key, value) in fields {
+            if before == Some(key) {
                 return Err(EncodeError(format!("the key {key:?} occurs twice")));
             }
             if before.is_some() {
@@ -287,7 +302,7 @@ macro_rules! map {
                 key: &'static str,
                 value: &T,
             ) -> Result<()> {
-                self.field(key.to_owned(), value)
+                self.field(Cow::Borrowed(key), value)
             }
             fn end(self) -> Result<()> {
                 self.close()
@@ -304,6 +319,10 @@ impl ser::SerializeMap for Map<'_> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         let mut bytes = Vec::new();
         key.serialize(Encoder { out: &mut bytes })?;
+        if let Some(text) = plain(&bytes) {
+            self.key = Some(text.to_owned());
+            return Ok(());
+        }
         // A key is a string, or an integer that becomes one, as in serde_json.
         let text = match serde_json::from_slice::<Value>(&bytes) {
             Ok(Value::String(text)) => text,
@@ -319,10 +338,17 @@ impl ser::SerializeMap for Map<'_> {
             .key
             .take()
             .ok_or_else(|| EncodeError("a map value without a key".into()))?;
-        self.field(key, value)
+        self.field(Cow::Owned(key), value)
     }
 
     fn end(self) -> Result<()> {
         self.close()
     }
+}
+
+/// What a JSON string without escapes says.
+fn plain(json: &[u8]) -> Option<&str> {
+    let text = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let plain = !text.contains(&b'\\');
+    plain.then(|| std::str::from_utf8(text).ok()).flatten()
 }

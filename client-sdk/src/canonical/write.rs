@@ -1,5 +1,7 @@
 //! Strings and values that are there already, written without serde.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
 use super::number::{write_f64, write_i64, write_u64};
@@ -39,6 +41,15 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
+/// The order of keys: by UTF-16 code units. Bytes order ASCII alike, and faster.
+pub(super) fn by_utf16(a: &str, b: &str) -> Ordering {
+    if a.is_ascii() && b.is_ascii() {
+        a.cmp(b)
+    } else {
+        a.encode_utf16().cmp(b.encode_utf16())
+    }
+}
+
 /// Writes a JSON value. It cannot fail: a [`Value`] holds finite numbers and string keys only.
 pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
@@ -67,7 +78,7 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
         }
         Value::Object(map) => {
             let mut fields: Vec<_> = map.iter().collect();
-            fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            fields.sort_by(|(a, _), (b, _)| by_utf16(a, b));
             out.push(b'{');
             for (i, (key, value)) in fields.into_iter().enumerate() {
                 if i > 0 {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +58,25 @@ const CHUNK: usize = 512;
 /// From so many files or directories on, the file system is synced as a whole: each sync of a single
 /// one waits for the disk again, a millisecond or more.
 const TOGETHER: usize = 16;
+
+/// Does work on many files on two threads, on few on this one: making and moving files is the
+/// kernel's work, and one of its threads does a few thousand a second.
+fn halves<T: Sync, R: Send>(all: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    if all.len() < TOGETHER {
+        return vec![work(all)];
+    }
+    let (left, right) = all.split_at(all.len() / 2);
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || work(right));
+        let mine = work(left);
+        let other = match other {
+            Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No thread to be had: it is done here.
+            Err(_) => work(right),
+        };
+        vec![mine, other]
+    })
+}
 
 /// A file on its way: written beside its place.
 struct Beside<'a> {
@@ -150,12 +170,41 @@ impl Disk {
         chunk: &mut Vec<Beside<'a>>,
         dirs: &mut BTreeSet<PathBuf>,
     ) -> Result<()> {
-        for (path, bytes) in files {
+        let files: Vec<_> = files.collect();
+        for (path, _) in &files {
             let dir = path.parent().unwrap_or(Path::new("."));
             if !dirs.contains(dir) {
                 self.make_dir(dir)?;
                 dirs.insert(dir.to_owned());
             }
+        }
+        let mut ended = Ok(());
+        for (written, result) in halves(&files, |part| self.write_beside(part)) {
+            chunk.extend(written);
+            ended = ended.and(result);
+        }
+        ended?;
+        self.sync_files(chunk)?;
+        let moved = halves(chunk, |part| {
+            part.iter().try_for_each(|beside| {
+                self.step(Step::Rename, beside.path)
+                    .and_then(|()| fs::rename(&beside.temporary, beside.path))
+                    .map_err(|e| Error::io(beside.path, e))
+            })
+        });
+        moved.into_iter().collect()
+    }
+
+    /// Writes files beside their places. Returns those that were begun, also after a failure.
+    fn write_beside<'a>(&self, files: &[(&'a Path, &[u8])]) -> (Vec<Beside<'a>>, Result<()>) {
+        let mut begun = Vec::with_capacity(files.len());
+        let result = self.begin(files, &mut begun);
+        (begun, result)
+    }
+
+    fn begin<'a>(&self, files: &[(&'a Path, &[u8])], begun: &mut Vec<Beside<'a>>) -> Result<()> {
+        for (path, bytes) in files {
+            let path = *path;
             let temporary = temporary(path);
             let file = self
                 .step(Step::Create, path)
@@ -164,12 +213,12 @@ impl Disk {
                     options.write(true).create_new(true).open(&temporary)
                 })
                 .map_err(|e| Error::io(path, e))?;
-            chunk.push(Beside {
+            begun.push(Beside {
                 path,
                 temporary,
                 file,
             });
-            let Some(beside) = chunk.last_mut() else {
+            let Some(beside) = begun.last_mut() else {
                 continue;
             };
             self.step(Step::Write, path)
@@ -180,12 +229,6 @@ impl Disk {
                 })
                 .and_then(|()| beside.file.write_all(bytes))
                 .map_err(|e| Error::io(path, e))?;
-        }
-        self.sync_files(chunk)?;
-        for beside in chunk.iter() {
-            self.step(Step::Rename, beside.path)
-                .and_then(|()| fs::rename(&beside.temporary, beside.path))
-                .map_err(|e| Error::io(beside.path, e))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Most results that are handed over together.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 
 /// Runs every job on up to `workers` threads and hands results to `done` on this thread as they
 /// come: those that came while it was busy together, so that they can share what a disk is slow
@@ -111,7 +111,7 @@ mod tests {
         let mut sizes = Vec::new();
         let result = run_jobs(
             1,
-            (0..600).collect(),
+            (0..3000).collect(),
             &cancel,
             |n: i32| n,
             |batch| {
@@ -122,9 +122,9 @@ mod tests {
             || ControlFlow::Continue(()),
         );
         result.unwrap();
-        assert_eq!(sizes.iter().sum::<usize>(), 600);
+        assert_eq!(sizes.iter().sum::<usize>(), 3000);
         assert!(sizes.iter().all(|size| *size <= BATCH), "{sizes:?}");
-        assert!(sizes.len() < 600, "{sizes:?}");
+        assert!(sizes.len() < 3000, "{sizes:?}");
     }
 
     #[test]
