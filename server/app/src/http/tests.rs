@@ -4,7 +4,6 @@ mod place;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_client_sdk::tlog::{self, Checkpoint};
 use fedseal_ledger::Blobs;
 use serde_json::{Value, json};

@@ -31,6 +31,10 @@ pub struct Test {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Seconds that compiling the module may take (`compile_seconds` of a node's limits). A language
+    /// runtime takes ten on a machine that has nothing else to do.
+    #[arg(long, default_value_t = Limits::default().compile_seconds)]
+    compile_seconds: u64,
 }
 
 /// Rounds, and which of them is run: neither the first nor the last, for policies that look.
@@ -40,7 +44,10 @@ impl Test {
     /// Native tests, build, two runs that must agree.
     pub fn execute(self) -> Outcome {
         let bytes = self.component()?;
-        let limits = Limits::default();
+        let limits = Limits {
+            compile_seconds: self.compile_seconds,
+            ..Limits::default()
+        };
         let raised = needed::raised(&bytes, &limits)?;
         if raised != limits {
             output::line(
