@@ -8,7 +8,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_fuzz::guests::{Quick, guest};
-use fedseal_sandbox::{Control, Limits, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest};
+use fedseal_sandbox::{
+    Control, Limits, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest,
+};
 use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig};
 use libfuzzer_sys::fuzz_target;
 

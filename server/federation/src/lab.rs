@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, DeviceKind, Example, GenerateConfig, Model, ModelOptions, Numerics,
-    Score, Template, TrainConfig,
+    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Numerics, Score,
+    Template, TrainConfig,
 };
 
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ pub trait Lab: Send + Sync {
     fn fingerprint(&self) -> String;
     /// Whether two executions by engines of this fingerprint give the same bits: all do but GPUs.
     fn repeats_bits(&self) -> bool {
-        true
+        fedseal_tuning::repeats_bits(&self.fingerprint())
     }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
@@ -172,10 +172,6 @@ impl Lab for TuningLab {
 
     fn fingerprint(&self) -> String {
         fedseal_tuning::fingerprint(&self.model)
-    }
-
-    fn repeats_bits(&self) -> bool {
-        DeviceKind::of(self.model.device()) == DeviceKind::Cpu
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {

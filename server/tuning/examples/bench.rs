@@ -9,7 +9,7 @@
 //! - `export FILE`: the token ids that everybody trains on and answers, as JSON
 //! - `train STEPS`: optimiser steps; the next ones of one training
 //! - `generate BATCH NEW`: so many prompts at once, so many tokens each
-//! - `peak`: the fastest large product in this numeric mode (f32 or bf16), operations a second
+//! - `peak`: the fastest large product in this numeric mode (f32 or 16-bit integers), operations a second
 //! - `memory`: the most memory that this process ever held
 //!
 //! Each answer is one line of JSON with what was done and the seconds it took. It can be driven by

@@ -53,7 +53,7 @@ pub struct Panels {
     /// What holds the values.
     stored: Matrix,
     numerics: Numerics,
-    /// In bf16, when the values are held in few bits and are multiplied in fast mode.
+    /// In 16 bits, when the values are held in few bits and are multiplied in fast mode.
     wide: OnceLock<Matrix>,
     back: OnceLock<Matrix>,
 }
