@@ -332,11 +332,11 @@ impl Audit {
             return Err(Error::tampered(*name, "is missing"));
         }
         let folders = count_files(&self.dir.blobs())?;
-        let blobs = self.blobs.iter()?.count() as u64;
+        let blobs = self.blobs.files()?;
         if folders != blobs {
             return Err(Error::tampered(
                 "blobs",
-                format!("holds {folders} files, {blobs} of them are blobs"),
+                format!("holds {folders} files, {blobs} of them are blobs or packs of them"),
             ));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Byte strings under their SHA-256: `<dir>/<first two hex digits>/<64 hex digits>`.
+//! Byte strings under their SHA-256: each a file `<dir>/<first two hex digits>/<64 hex digits>`, or,
+//! where many small ones came at once, a member of that name in `<dir>/packs/<64 hex digits>.tar`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use fedseal_client_sdk::digest::Digest;
 
 use crate::files::{self, Disk, Inject};
+use crate::packs::{PACK_FROM, PACKED_BYTES, Packs, member};
 use crate::{Error, Result};
 
 /// A directory of blobs. Any number of threads and processes may use one at the same time.
@@ -14,6 +16,7 @@ use crate::{Error, Result};
 pub struct Blobs {
     dir: PathBuf,
     disk: Disk,
+    packs: Arc<Packs>,
 }
 
 impl Blobs {
@@ -36,14 +39,13 @@ impl Blobs {
         // A directory in it may have been made by somebody who died before its name was durable.
         disk.sync_dir(dir)?;
         let dir = dir.to_owned();
-        Ok(Blobs { dir, disk })
+        let packs = Arc::new(Packs::new(dir.join("packs")));
+        Ok(Blobs { dir, disk, packs })
     }
 
-    /// Where a blob is, or would be.
+    /// Where a blob that is in no pack is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        let (first, _) = name.split_at(2);
-        self.dir.join(first).join(&name)
+        self.dir.join(member(digest))
     }
 
     /// Stores bytes durably and returns their digest. Storing them again is cheap; a stored copy
@@ -65,36 +67,75 @@ impl Blobs {
     /// # Errors
     /// [`Error::Io`].
     pub fn put_many<'a>(&self, all: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
+        self.packs.look()?;
         let mut digests = Vec::new();
         let mut missing = BTreeMap::new();
         let mut found = BTreeSet::new();
         for bytes in all {
             let digest = Digest::of(bytes);
             digests.push(digest);
-            let path = self.path(&digest);
-            if missing.contains_key(&path) {
+            if missing.contains_key(&digest) {
                 continue;
             }
-            match files::read(&path) {
+            match self.stored(&digest)? {
                 // Whoever wrote it may have died before its name, or that of the directory which
                 // it made for it, was durable.
-                Ok(stored) if stored == bytes => {
+                Some((path, stored)) if stored == bytes => {
                     let dirs = path.ancestors().skip(1).take(2);
                     found.extend(dirs.map(Path::to_owned));
                 }
-                Ok(_) => {
-                    missing.insert(path, bytes);
+                _ => {
+                    missing.insert(digest, bytes);
                 }
-                Err(e) if e.is_not_found() => {
-                    missing.insert(path, bytes);
-                }
-                Err(e) => return Err(e),
             }
         }
         self.disk.sync_dirs(&found)?;
-        let files = missing.iter().map(|(path, bytes)| (path.as_path(), *bytes));
-        self.disk.write_many(files)?;
+        self.write(missing)?;
         Ok(digests)
+    }
+
+    /// The bytes of a blob and the file that they are in, as far as is known without a look for
+    /// other processes' packs.
+    fn stored(&self, digest: &Digest) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let path = self.path(digest);
+        match files::read(&path) {
+            Err(e) if e.is_not_found() => {}
+            other => return Ok(Some((path, other?))),
+        }
+        let Some(place) = self.packs.known(digest) else {
+            return Ok(None);
+        };
+        match place.read() {
+            Err(e) if e.is_not_found() => Ok(None),
+            other => Ok(Some((place.pack.to_path_buf(), other?))),
+        }
+    }
+
+    /// Writes blobs durably: many small ones as a pack, the others as files.
+    fn write(&self, missing: BTreeMap<Digest, &[u8]>) -> Result<()> {
+        // A copy that has changed on disk is replaced where it is looked for first.
+        let small = |digest: &Digest, bytes: &[u8]| {
+            bytes.len() <= PACKED_BYTES && self.packs.known(digest).is_none()
+        };
+        let (mut small, mut alone): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|(digest, bytes)| small(digest, bytes));
+        if small.len() < PACK_FROM {
+            alone.append(&mut small);
+        }
+        let pack = match small.is_empty() {
+            true => None,
+            false => Some(self.packs.pack(&small)?),
+        };
+        let paths: Vec<PathBuf> = alone.iter().map(|(digest, _)| self.path(digest)).collect();
+        let alone = paths.iter().zip(&alone);
+        let alone = alone.map(|(path, (_, bytes))| (path.as_path(), *bytes));
+        let packed = pack.iter().map(|(path, bytes)| (&**path, &**bytes));
+        self.disk.write_many(alone.chain(packed))?;
+        if let Some((path, bytes)) = &pack {
+            self.packs.add(path, bytes)?;
+        }
+        Ok(())
     }
 
     /// Reads a blob and hashes it again.
@@ -104,14 +145,17 @@ impl Blobs {
     /// [`Error::Io`].
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
-        let bytes = match files::read(&path) {
-            Err(e) if e.is_not_found() => {
-                return Err(Error::NoBlob {
-                    path,
-                    digest: *digest,
-                });
-            }
-            other => other?,
+        let (path, bytes) = match files::read(&path) {
+            Err(e) if e.is_not_found() => match self.packs.find(digest)? {
+                Some(place) => (place.pack.to_path_buf(), place.read()?),
+                None => {
+                    return Err(Error::NoBlob {
+                        path,
+                        digest: *digest,
+                    });
+                }
+            },
+            other => (path, other?),
         };
         let got = Digest::of(&bytes);
         if got != *digest {
@@ -125,19 +169,36 @@ impl Blobs {
         Ok(bytes)
     }
 
-    /// Whether there is a file for this digest. Its bytes are not looked at.
+    /// Whether there is a file or a packed blob for this digest. Its bytes are not looked at.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path(digest).is_file()
+        self.path(digest).is_file() || matches!(self.packs.find(digest), Ok(Some(_)))
     }
 
     /// The digests of all blobs, in order. Their bytes are not looked at.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no blob.
+    /// [`Error::Io`]; [`Error::Corrupt`] for a file that is no blob and no pack.
     pub fn iter(&self) -> Result<impl Iterator<Item = Digest> + use<>> {
+        let (mut digests, _) = self.packs.all()?;
+        digests.extend(self.loose()?);
+        digests.sort_unstable();
+        digests.dedup();
+        Ok(digests.into_iter())
+    }
+
+    /// How many files the blobs are in: packs, and those of single blobs.
+    ///
+    /// # Errors
+    /// As [`Blobs::iter`].
+    pub fn files(&self) -> Result<u64> {
+        Ok((self.loose()?.len() + self.packs.all()?.1) as u64)
+    }
+
+    /// The digests of blobs that have files of their own.
+    fn loose(&self) -> Result<Vec<Digest>> {
         let mut digests = Vec::new();
         for path in files::walk(&self.dir)? {
-            if files::is_temporary(&path) {
+            if files::is_temporary(&path) || path.starts_with(self.packs.folder()) {
                 continue;
             }
             let digest = path
@@ -148,7 +209,33 @@ impl Blobs {
                 .ok_or_else(|| Error::corrupt(&path, "not the name of a blob"))?;
             digests.push(digest);
         }
-        Ok(digests.into_iter())
+        Ok(digests)
+    }
+
+    /// Removes every blob that is not wanted, durably as far as the wanted ones go: a pack is
+    /// removed when those of its blobs that are wanted have files of their own.
+    ///
+    /// # Errors
+    /// As [`Blobs::iter`] and [`Blobs::put`].
+    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> Result<()> {
+        for digest in self.loose()?.iter().filter(|digest| !wanted(digest)) {
+            self.disk.remove(&self.path(digest))?;
+        }
+        for (pack, members) in self.packs.contents()? {
+            let (keep, other): (Vec<_>, Vec<_>) =
+                members.into_iter().partition(|(digest, _)| wanted(digest));
+            if other.is_empty() {
+                continue;
+            }
+            let mut kept = Vec::new();
+            for (digest, place) in keep {
+                kept.push((self.path(&digest), place.read()?));
+            }
+            let kept = kept.iter().map(|(path, bytes)| (&**path, &**bytes));
+            self.disk.write_many(kept)?;
+            self.disk.remove(&pack)?;
+        }
+        Ok(())
     }
 
     /// Reads and hashes every blob; returns how many there are and their bytes in total.
@@ -156,6 +243,7 @@ impl Blobs {
     /// # Errors
     /// The first that is wrong, as [`Blobs::get`] and [`Blobs::iter`].
     pub fn verify_all(&self) -> Result<(u64, u64)> {
+        self.packs.verify()?;
         let (mut blobs, mut bytes) = (0, 0);
         for digest in self.iter()? {
             bytes += self.get(&digest)?.len() as u64;
@@ -205,6 +293,102 @@ mod tests {
         }
         assert_eq!(blobs.verify_all().unwrap().0, 4);
         assert!(blobs.put_many([]).unwrap().is_empty());
+    }
+
+    /// So many small texts that they are packed.
+    fn many() -> Vec<String> {
+        (0..PACK_FROM).map(|n| format!("text {n}")).collect()
+    }
+
+    fn put_all(blobs: &Blobs, texts: &[String]) -> Vec<Digest> {
+        blobs.put_many(texts.iter().map(String::as_bytes)).unwrap()
+    }
+
+    #[test]
+    fn many_small_ones_share_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        // Opened before there was a pack, as by another process.
+        let other = Blobs::open(dir.path()).unwrap();
+        let large = vec![1; PACKED_BYTES + 1];
+        let texts = many();
+        let all = texts.iter().map(String::as_bytes).chain([large.as_slice()]);
+        let digests = blobs.put_many(all).unwrap();
+        assert_eq!(files::walk(dir.path()).unwrap().len(), 2);
+        assert_eq!(blobs.files().unwrap(), 2);
+        for store in [&blobs, &other, &Blobs::open(dir.path()).unwrap()] {
+            for (digest, text) in digests.iter().zip(&texts) {
+                assert_eq!(store.get(digest).unwrap(), text.as_bytes());
+                assert!(store.contains(digest));
+            }
+            assert_eq!(store.get(&digests[texts.len()]).unwrap(), large);
+            assert_eq!(store.iter().unwrap().count(), digests.len());
+            assert_eq!(put_all(store, &texts), digests[..texts.len()]);
+        }
+        assert_eq!(files::walk(dir.path()).unwrap().len(), 2);
+        assert_eq!(blobs.verify_all().unwrap().0, digests.len() as u64);
+        let absent = Digest::of(b"absent");
+        assert!(matches!(blobs.get(&absent), Err(Error::NoBlob { .. })));
+    }
+
+    #[test]
+    fn a_packed_blob_that_changed_is_named_and_can_be_put_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let texts = many();
+        let digests = put_all(&blobs, &texts);
+        let pack = files::walk(dir.path()).unwrap().remove(0);
+        let mut bytes = fs::read(&pack).unwrap();
+        let at = bytes.windows(6).position(|part| part == b"text 3").unwrap();
+        bytes[at] ^= 1;
+        fs::write(&pack, bytes).unwrap();
+        let error = blobs.get(&digests[3]).unwrap_err().to_string();
+        for part in [pack.display().to_string(), digests[3].to_string()] {
+            assert!(error.contains(&part), "{error}");
+        }
+        assert!(blobs.verify_all().is_err());
+        assert_eq!(blobs.put(b"text 3").unwrap(), digests[3]);
+        assert_eq!(blobs.get(&digests[3]).unwrap(), b"text 3");
+        assert_eq!(blobs.get(&digests[4]).unwrap(), b"text 4");
+    }
+
+    #[test]
+    fn what_is_not_wanted_goes_and_the_rest_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let alone = blobs.put(b"alone").unwrap();
+        let digests = put_all(&blobs, &many());
+        blobs.retain(|_| true).unwrap();
+        assert_eq!(blobs.files().unwrap(), 2);
+        blobs
+            .retain(|digest| *digest != alone && *digest != digests[1])
+            .unwrap();
+        for store in [&blobs, &Blobs::open(dir.path()).unwrap()] {
+            assert_eq!(store.iter().unwrap().count(), digests.len() - 1);
+            assert!(!store.contains(&alone) && !store.contains(&digests[1]));
+            assert_eq!(store.get(&digests[2]).unwrap(), b"text 2");
+            store.verify_all().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crash_leaves_no_half_pack() {
+        let texts = many();
+        for n in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut blobs = Blobs::open(dir.path()).unwrap();
+            blobs.disk.fault = Some(Arc::new(Fault::after(n)));
+            let done = blobs.put_many(texts.iter().map(String::as_bytes)).is_ok();
+            let blobs = Blobs::open(dir.path()).unwrap();
+            blobs.verify_all().unwrap();
+            for digest in put_all(&blobs, &texts) {
+                blobs.get(&digest).unwrap();
+            }
+            if done {
+                return;
+            }
+        }
+        panic!("the put never succeeded");
     }
 
     #[test]

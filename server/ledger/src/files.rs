@@ -10,6 +10,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result};
 
+#[cfg(target_os = "linux")]
+mod together;
+
+#[cfg(not(target_os = "linux"))]
+mod together {
+    use std::fs::File;
+    use std::io;
+
+    pub(super) const KNOWN: bool = false;
+
+    #[derive(Default)]
+    pub(super) struct Systems;
+
+    impl Systems {
+        pub(super) fn add(&mut self, file: &File) -> io::Result<()> {
+            file.sync_all()
+        }
+
+        pub(super) fn sync(self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
+
 /// Makes the names of temporary files distinct within the process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
@@ -307,61 +331,6 @@ impl Disk {
                 options.create(true).truncate(false).write(true).open(path)
             })
             .map_err(|e| Error::io(path, e))
-    }
-}
-
-/// Syncing all of a file system.
-#[cfg(target_os = "linux")]
-mod together {
-    use std::collections::BTreeMap;
-    use std::fs::File;
-    use std::io;
-    use std::os::unix::fs::MetadataExt;
-
-    /// "syncfs(): sends all dirty data and metadata of the file system to the disk and waits",
-    /// and reports what could not be written since the file was opened (Linux 5.8).
-    pub(super) const KNOWN: bool = true;
-
-    /// One open file on each of the file systems that are to be synced.
-    #[derive(Default)]
-    pub(super) struct Systems(BTreeMap<u64, File>);
-
-    impl Systems {
-        pub(super) fn add(&mut self, file: &File) -> io::Result<()> {
-            let device = file.metadata()?.dev();
-            if let std::collections::btree_map::Entry::Vacant(place) = self.0.entry(device) {
-                place.insert(file.try_clone()?);
-            }
-            Ok(())
-        }
-
-        pub(super) fn sync(self) -> io::Result<()> {
-            for file in self.0.values() {
-                rustix::fs::syncfs(file)?;
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod together {
-    use std::fs::File;
-    use std::io;
-
-    pub(super) const KNOWN: bool = false;
-
-    #[derive(Default)]
-    pub(super) struct Systems;
-
-    impl Systems {
-        pub(super) fn add(&mut self, file: &File) -> io::Result<()> {
-            file.sync_all()
-        }
-
-        pub(super) fn sync(self) -> io::Result<()> {
-            Ok(())
-        }
     }
 }
 

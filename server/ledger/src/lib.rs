@@ -4,7 +4,8 @@
 //!   one writer. [`LogReader`]: the same directory for those who only read, also while it is
 //!   written. [`fsck`]: derives every tile and root again from the entries.
 //! - [`Witness`]: what a witness of other logs remembers, so that it never cosigns two views.
-//! - [`Blobs`]: byte strings under their SHA-256, checked at every read.
+//! - [`Blobs`]: byte strings under their SHA-256, checked at every read; many small ones share a
+//!   file.
 //! - [`Registry`]: registered modules and client keys in SQLite.
 //!
 //! It knows entries as bytes and files by digest: no machine learning, no HTTP, no policy.
@@ -38,6 +39,7 @@ mod blobs;
 mod error;
 mod files;
 mod log;
+mod packs;
 mod registry;
 mod verify;
 mod witness;
@@ -48,6 +50,7 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use files::{Inject, Step};
 pub use log::{FsckReport, Log, LogReader, Remote, add_cosignatures, fsck};
+pub use packs::{PACK_FROM, PACKED_BYTES};
 pub use registry::{RegisteredClient, RegisteredModule, Registry};
 pub use verify::{FilesReport, verify_files};
 pub use witness::{Refusal, Witness};

@@ -36,6 +36,7 @@ mod reason;
 mod run;
 mod runtime;
 mod sandbox;
+mod threads;
 
 pub use cache::{CACHE_BYTES, CompiledCache};
 pub use engine::{Engine, EngineError, GenerateOptions, TrainOptions, TuningEngine};

@@ -21,6 +21,7 @@ use crate::host::{Ask, HostState, add_wasi, finish, serve};
 use crate::reason::{Reason, Stop, printable};
 use crate::run::{FIXED_LIMITS, RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
+use crate::threads::Threads;
 
 /// Compilations that outlived their time and still run: a thread cannot be stopped from outside.
 /// With so many of them no new one is begun.
@@ -35,7 +36,8 @@ pub struct Sandbox {
     limits: Limits,
     engine: wasmtime::Engine,
     linker: Linker<HostState>,
-    slots: Slots,
+    slots: Arc<Slots>,
+    threads: Threads,
     abandoned: Arc<AtomicUsize>,
     cache: Option<CompiledCache>,
     _ticker: Ticker,
@@ -81,7 +83,8 @@ impl Sandbox {
             limits,
             engine,
             linker,
-            slots: Slots::new(MAX_RUNS),
+            slots: Arc::new(Slots::new(MAX_RUNS)),
+            threads: Threads::new(limits.stack_bytes as usize + HOST_STACK),
             abandoned: Arc::default(),
             cache: None,
             _ticker: ticker,
@@ -191,12 +194,24 @@ impl Sandbox {
     /// the same submission, unless the reason is one of time (see [`Reason::is_deterministic`]).
     pub fn run(&self, policy: &Policy, input: &RunInput, engine: &dyn Engine) -> RunOutcome {
         let started = Instant::now();
-        self.session(engine, |runner| runner.run(policy, input))
-            .unwrap_or_else(|error| lost(input, self.limits_of(input), &error, started))
+        let limits = self.limits_of(input);
+        let (ask, questions) = sync_channel(0);
+        let (done, outcome) = sync_channel(1);
+        let (slots, pre, own) = (self.slots.clone(), policy.pre.clone(), input.clone());
+        let begun = self.threads.begin(Box::new(move || {
+            let _ = done.send(guarded(&slots, &pre, &own, limits, ask));
+        }));
+        let ended = begun.and_then(|_lent| {
+            // Ends when the guest's thread has dropped its end.
+            serve(&questions, engine);
+            let gone = || SandboxError::Runtime("the guest's thread panicked".into());
+            outcome.recv().map_err(|_| gone())
+        });
+        ended.unwrap_or_else(|error| lost(input, limits, &error, started))
     }
 
     /// Lends a thread for guests to `work`, which may run as many as it likes there, one after the
-    /// other; the calling thread serves them the engine meanwhile. Saves a thread a run.
+    /// other; the calling thread serves them the engine meanwhile. Saves each run two changes of thread.
     ///
     /// # Errors
     /// [`SandboxError::Runtime`] when there is no thread to be had, or `work` panics.
@@ -234,19 +249,35 @@ impl Runner<'_> {
     /// As [`Sandbox::run`].
     #[must_use]
     pub fn run(&self, policy: &Policy, input: &RunInput) -> RunOutcome {
-        let _slot = self.sandbox.slots.take();
-        let started = Instant::now();
         let limits = self.sandbox.limits_of(input);
-        let ask = self.ask.clone();
-        // All that a panic leaves half done is the store, which is dropped with it.
-        catch_unwind(AssertUnwindSafe(|| {
-            execute(&policy.pre, input.clone(), limits, ask, started)
-        }))
-        .unwrap_or_else(|_| {
-            let error = SandboxError::Runtime("the guest's thread panicked".into());
-            lost(input, limits, &error, started)
-        })
+        guarded(
+            &self.sandbox.slots,
+            &policy.pre,
+            input,
+            limits,
+            self.ask.clone(),
+        )
     }
+}
+
+/// One execution on this thread, in a slot; a panic is a failure of the host.
+fn guarded(
+    slots: &Slots,
+    pre: &bindings::PolicyPre<HostState>,
+    input: &RunInput,
+    limits: Limits,
+    ask: Ask,
+) -> RunOutcome {
+    let _slot = slots.take();
+    let started = Instant::now();
+    // All that a panic leaves half done is the store, which is dropped with it.
+    catch_unwind(AssertUnwindSafe(|| {
+        execute(pre, input.clone(), limits, ask, started)
+    }))
+    .unwrap_or_else(|_| {
+        let error = SandboxError::Runtime("the guest's thread panicked".into());
+        lost(input, limits, &error, started)
+    })
 }
 
 /// What is left of an execution when the host failed.

@@ -29,6 +29,9 @@ fn genuine(dir: &Path, entries: u64) {
         }
     }
     log.publish().unwrap();
+    // So many at once that they are packed.
+    let small: Vec<String> = (0..20).map(|n| format!("small blob {n}")).collect();
+    blobs.put_many(small.iter().map(String::as_bytes)).unwrap();
 }
 
 /// Every file below `dir`, in order of names.
@@ -53,14 +56,14 @@ pub fn forge(corpus: &mut Corpus) {
     let pristine = tempfile::tempdir().unwrap();
     genuine(pristine.path(), ENTRIES);
     let report = verify_files(pristine.path(), &key().public()).expect("the genuine files");
-    assert_eq!((report.log.entries, report.blobs), (ENTRIES, 8));
+    assert_eq!((report.log.entries, report.blobs), (ENTRIES, 28));
 
     let names: Vec<std::path::PathBuf> = files(pristine.path())
         .into_iter()
         .map(|path| path.strip_prefix(pristine.path()).unwrap().to_owned())
         .filter(|path| !path.ends_with("lock"))
         .collect();
-    assert!(names.len() >= 13, "{names:?}");
+    assert!(names.len() >= 14, "{names:?}");
     let mut case = |name: String, reason: &str, change: &dyn Fn(&Path)| {
         let dir = tempfile::tempdir().unwrap();
         for name in &names {

@@ -154,11 +154,7 @@ impl Run {
         )
         .into_keys()
         .collect();
-        let present: Vec<Digest> = self.blobs.iter()?.collect();
-        for digest in present.iter().filter(|digest| !wanted.contains(digest)) {
-            let path = self.blobs.path(digest);
-            fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
-        }
+        self.blobs.retain(|digest| wanted.contains(digest))?;
         remove_torn(&self.dir.blobs())
     }
 }
