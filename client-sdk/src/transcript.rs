@@ -40,7 +40,9 @@ struct Packed {
     name: Option<u8>,
     /// Whether there are arguments.
     args: bool,
-    result: Option<u64>,
+    /// Whether [`Packed::number`] is the result.
+    counts: bool,
+    number: u64,
 }
 
 /// One host call with all its parts.
@@ -216,7 +218,8 @@ impl Transcript {
             Some(index) if args.fields.is_empty() => self.count(Packed {
                 name: Some(index),
                 args: false,
-                result: Some(result),
+                counts: true,
+                number: result,
             }),
             _ => self.add(&Call {
                 name: Name::Known(call),
@@ -246,14 +249,19 @@ impl Transcript {
         if args {
             pack(&mut self.json, call.args);
         }
-        let result = match call.result {
-            Outcome::Number(number) => Some(number),
+        let (counts, number) = match call.result {
+            Outcome::Number(number) => (true, number),
             Outcome::Json(json) => {
                 pack(&mut self.json, json);
-                None
+                (false, 0)
             }
         };
-        self.count(Packed { name, args, result })
+        self.count(Packed {
+            name,
+            args,
+            counts,
+            number,
+        })
     }
 
     #[inline]
@@ -301,9 +309,9 @@ impl Transcript {
                 true => unpack(&mut rest),
                 false => &[],
             },
-            result: match packed.result {
-                Some(number) => Outcome::Number(number),
-                None => Outcome::Json(unpack(&mut rest)),
+            result: match packed.counts {
+                true => Outcome::Number(packed.number),
+                false => Outcome::Json(unpack(&mut rest)),
             },
         })
     }

@@ -254,6 +254,7 @@ impl Written for Value {
 }
 
 impl Written for u64 {
+    #[inline(always)]
     fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
         transcript.push_number(name, args, self);
     }

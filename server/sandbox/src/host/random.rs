@@ -65,6 +65,7 @@ impl Numbers {
     }
 
     /// For `random-u64`.
+    #[inline]
     pub(super) fn guest(&mut self) -> u64 {
         let origin = &self.origin;
         let stream = self.guest.get_or_insert_with(|| origin.stream(b"guest\0"));

@@ -147,7 +147,7 @@ impl WasiView for HostState {
 impl HostState {
     /// Moves what was written to the streams into the log, where it has the log's limits: whole
     /// lines, and at the end of the run the rest.
-    #[inline]
+    #[inline(always)]
     pub(super) fn collect_output(&mut self, ended: bool) -> Result<(), Stop> {
         match self.wasi.0.is_some() {
             true => self.collect(ended),
@@ -155,6 +155,7 @@ impl HostState {
         }
     }
 
+    #[cold]
     fn collect(&mut self, ended: bool) -> Result<(), Stop> {
         let Some(behind) = self.wasi.0.as_ref() else {
             return Ok(());
