@@ -20,8 +20,12 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// is needed in compiled code.
 const RESERVATION: u64 = 1 << 32;
 
-/// Bytes of a slot that stay resident between two guests: overwritten instead of unmapped.
+/// Bytes of a slot that stay resident between two guests: overwritten instead of unmapped, which
+/// would interrupt the other processors each time.
 const KEEP_RESIDENT: usize = 128 << 10;
+
+/// The same of a table's slot. The step from core module to component makes a small table.
+const KEEP_RESIDENT_TABLE: usize = 4 << 10;
 
 /// The engine for these limits.
 ///
@@ -48,6 +52,7 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, SandboxError> {
         .max_memory_size(memory)
         .table_elements(tables)
         .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT_TABLE)
         .pagemap_scan(Enabled::Auto);
 
     let mut config = Config::new();
