@@ -88,24 +88,28 @@ fn tuning(options: &Options) -> Outcome {
     if !setting.llama {
         eprintln!("    llama-cpp-python cannot be installed here: its figure is left out");
     }
-    let mut figures = Vec::new();
-    if options.train {
-        figures.extend(plan::training(&setting, "smollm2")?);
-        figures.extend(plan::training(&setting, "d256")?);
-    }
-    if options.generate {
-        figures.extend(plan::loading(&setting)?);
-        figures.extend(plan::generation(&setting)?);
-    }
-    say("Results");
-    for figure in &figures {
-        eprintln!("    {figure}");
+    type Part = fn(&plan::Setting) -> Outcome<Vec<Figure>>;
+    let parts: [(bool, Part); 4] = [
+        (options.train, |setting| plan::training(setting, "smollm2")),
+        (options.train, |setting| plan::training(setting, "d256")),
+        (options.generate, plan::loading),
+        (options.generate, plan::generation),
+    ];
+    for (_, part) in parts.into_iter().filter(|(wanted, _)| *wanted) {
+        let figures = part(&setting)?;
+        say("Results");
+        for figure in &figures {
+            eprintln!("    {figure}");
+        }
+        // A part counts when it is done, whatever becomes of those after it.
+        if options.rounds >= 5 {
+            write("tuning", &figures)?;
+        }
     }
     if options.rounds < 5 {
         eprintln!("    fewer than 5 rounds: target/figures is left as it is");
-        return Ok(());
     }
-    write("tuning", &figures)
+    Ok(())
 }
 
 /// One measured number.
