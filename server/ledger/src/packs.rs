@@ -318,7 +318,8 @@ mod tests {
     fn what_is_no_pack_is_named_with_the_reason() {
         let texts = [b"one".as_slice(), b"two", b"three"];
         let blobs = texts.map(|text| (Digest::of(text), text));
-        let spoil = |change: &dyn Fn(&Path, &mut Vec<u8>) -> PathBuf| {
+        type Change<'a> = &'a dyn Fn(&Path, &mut Vec<u8>) -> PathBuf;
+        let spoil = |change: Change<'_>| {
             let folder = tempfile::tempdir().unwrap();
             let packs = Packs::new(folder.path().to_owned());
             let (path, mut bytes) = packs.pack(&blobs).unwrap();
@@ -329,7 +330,7 @@ mod tests {
             (found.unwrap_err().to_string(), lost.is_err())
         };
         let same = |path: &Path| path.to_owned();
-        let cases: [(&str, bool, &dyn Fn(&Path, &mut Vec<u8>) -> PathBuf); 6] = [
+        let cases: [(&str, bool, Change<'_>); 6] = [
             ("not the name of a pack", true, &|path, _| {
                 path.with_file_name("notes.txt")
             }),
