@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_federation::rundir::{Plan, RunDir};
-use fedseal_ledger::LogReader;
+use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
 
 use super::Server;
@@ -47,9 +47,25 @@ pub struct Index {
     /// Entry number by update.
     entries: HashMap<Digest, u64>,
     verdicts: HashMap<Digest, Vec<Judged>>,
+    /// Open once asked for, and from then on: what it knows of its packs, it has read.
+    blobs: OnceLock<Blobs>,
 }
 
 impl Index {
+    /// The blobs of the run in `dir`, whose index this is.
+    pub fn blobs(&self, dir: &Path) -> Answer<&Blobs> {
+        if let Some(blobs) = self.blobs.get() {
+            return Ok(blobs);
+        }
+        let folder = RunDir::new(dir).blobs();
+        // Opening would make the folder.
+        if !folder.is_dir() {
+            return Err(Refusal::broken("blobs", "the run's folder has none"));
+        }
+        let blobs = Blobs::open(&folder).map_err(|error| Refusal::broken("blobs", error))?;
+        Ok(self.blobs.get_or_init(|| blobs))
+    }
+
     fn read(dir: &Path) -> Answer<Index> {
         let broken = |error: &dyn std::fmt::Display| Refusal::broken(name(dir), error);
         let run = RunDir::new(dir);
@@ -59,6 +75,7 @@ impl Index {
             plan,
             entries: HashMap::new(),
             verdicts: HashMap::new(),
+            blobs: OnceLock::new(),
             log,
         };
         // Which update a client's verdict in a round of an arm is about, for its weight later.

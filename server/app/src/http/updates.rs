@@ -11,8 +11,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_federation::arms;
-use fedseal_federation::rundir::{Plan, RunDir};
-use fedseal_ledger::Blobs;
+use fedseal_federation::rundir::Plan;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -66,7 +65,7 @@ pub async fn view(
             .prove_inclusion(number, size)
             .map_err(|error| broken(&error))?;
 
-        let blobs = blobs(&dir)?;
+        let blobs = index.blobs(&dir)?;
         let envelope = blobs.get(&id).map_err(|error| broken(&error))?;
         let payload = Envelope::from_json(&envelope)
             .and_then(|envelope| envelope.unverified_payload())
@@ -114,10 +113,12 @@ pub async fn envelope(
     blocking(move || {
         let dir = shared.runs.folder(&run)?;
         let id = parse(&update)?;
-        if shared.logs.index(&run, &dir)?.entry(&id).is_none() {
+        let index = shared.logs.index(&run, &dir)?;
+        if index.entry(&id).is_none() {
             return Err(unknown(&update));
         }
-        let bytes = blobs(&dir)?
+        let bytes = index
+            .blobs(&dir)?
             .get(&id)
             .map_err(|error| Refusal::broken(update.clone(), error))?;
         let name = format!("attachment; filename=\"{id}.dsse.json\"");
@@ -141,7 +142,7 @@ pub async fn bundle(
         let index = shared.logs.index(&run, &dir)?;
         let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
         let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
-        let blobs = blobs(&dir)?;
+        let blobs = index.blobs(&dir)?;
         let read = |digest| blobs.get(digest).map_err(|error| broken(&error));
         let attestation = Envelope::from_bytes(&read(&id)?).map_err(|error| broken(&error))?;
         let verified = attestation::verify(&attestation, &[index.plan.node])
@@ -186,15 +187,6 @@ fn kind(plan: &Plan, client: &Value, verdicts: &[Judged]) -> Option<String> {
         .iter()
         .any(|judged| arms::arm(&judged.arm).is_ok_and(|arm| arm.attacked));
     Some(Plan::kind(client, attacked).to_owned())
-}
-
-/// The blobs of a run. Opening makes no folder, since the run's is there.
-fn blobs(dir: &std::path::Path) -> Answer<Blobs> {
-    let folder = RunDir::new(dir).blobs();
-    if !folder.is_dir() {
-        return Err(Refusal::broken("blobs", "the run's folder has none"));
-    }
-    Blobs::open(&folder).map_err(|error| Refusal::broken("blobs", error))
 }
 
 fn parse(update: &str) -> Answer<Digest> {
