@@ -43,7 +43,7 @@ pub fn web() -> Outcome {
 /// Every host crate, once, in the one profile that everything uses.
 pub fn workspace() -> Outcome {
     say(
-        "Building fedseal (the first build takes 20 to 30 minutes on two cores, later ones seconds)",
+        "Building fedseal (the first build takes 15 to 50 minutes on two cores, later ones seconds)",
     );
     let started = Instant::now();
     let mut words = vec!["build", "--workspace"];
