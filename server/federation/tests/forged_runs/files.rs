@@ -31,6 +31,10 @@ pub fn forge(forge: &mut Forge) {
             .step_by(blobs.len() / 6)
             .map(|path| (*path).clone()),
     );
+    let pack = all.iter().find(|path| path.starts_with("blobs/packs"));
+    chosen.push(pack.expect("the run's first blobs are packed").clone());
+    chosen.sort();
+    chosen.dedup();
     for name in chosen {
         let shown = name.display().to_string();
         let file = name.file_name().unwrap().to_string_lossy().into_owned();
@@ -52,6 +56,8 @@ pub fn forge(forge: &mut Forge) {
         let gone = match file.as_str() {
             "run.json" => "no run is here",
             "checkpoint" => "log",
+            // A blob of it is what is missing.
+            pack if pack.ends_with(".tar") => ": is missing",
             _ => file.as_str(),
         };
         forge.case(&format!("{shown} deleted"), gone, |run| {
@@ -62,6 +68,7 @@ pub fn forge(forge: &mut Forge) {
         ("note.txt", "note.txt"),
         ("log/note.txt", "note.txt"),
         ("blobs/note.txt", "note.txt"),
+        ("blobs/packs/note.txt", "note.txt"),
     ] {
         forge.case(&format!("{extra} added"), reason, |run| {
             fs::write(run.join(extra), "x").unwrap();
