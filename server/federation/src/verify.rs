@@ -262,6 +262,7 @@ impl Audit {
     /// Every blob: its bytes, that something refers to it, that none is missing.
     fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
         let mut present = BTreeSet::new();
+        self.blobs.verify_packs()?;
         for digest in self.blobs.iter()? {
             self.blobs.get(&digest)?;
             present.insert(digest);

@@ -86,7 +86,7 @@ impl Packs {
         }
     }
 
-    /// The packed digests, some of them more than once, and how many packs there are.
+    /// The packed digests, each once, and how many packs there are.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for a file that is no pack.

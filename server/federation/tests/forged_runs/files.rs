@@ -32,7 +32,8 @@ pub fn forge(forge: &mut Forge) {
             .map(|path| (*path).clone()),
     );
     let pack = all.iter().find(|path| path.starts_with("blobs/packs"));
-    chosen.push(pack.expect("the run's first blobs are packed").clone());
+    let pack = pack.expect("the run's first blobs are packed").clone();
+    chosen.push(pack.clone());
     chosen.sort();
     chosen.dedup();
     for name in chosen {
@@ -64,6 +65,13 @@ pub fn forge(forge: &mut Forge) {
             fs::remove_file(run.join(&name)).unwrap();
         });
     }
+    // Bytes of a pack that belong to no blob.
+    let file = pack.file_name().unwrap().to_string_lossy().into_owned();
+    forge.case("a pack with a byte more", &file, |run| {
+        let mut bytes = fs::read(run.join(&pack)).unwrap();
+        bytes.push(0);
+        fs::write(run.join(&pack), bytes).unwrap();
+    });
     for (extra, reason) in [
         ("note.txt", "note.txt"),
         ("log/note.txt", "note.txt"),
