@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::attestation::{self, VerifiedUpdate};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, read_rotation};
 use crate::module::{self, VerifiedModule};
 use crate::record::Record;
 use crate::statement::expect;
@@ -20,6 +20,9 @@ pub const FORMAT: &str = "fedseal-bundle/v1";
 
 /// Longer files (bytes) are refused unread: a module of 16 MiB in base64 and some more.
 pub const MAX_BYTES: usize = 32 << 20;
+
+/// More rotations of a node's key are refused unread.
+pub const MAX_ROTATIONS: usize = 64;
 
 /// What a bundle file holds. A field that is not known here is refused: it may matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct Bundle {
     pub entry: String,
     /// That the entry is in the log: a C2SP tlog-proof file, as text.
     pub proof: String,
+    /// How the node's key came from those that it had before, oldest first, signed by both each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<Envelope>,
 }
 
 /// A module by its signature, with or without its bytes.
@@ -52,7 +58,7 @@ pub struct BundledModule {
 /// Whom a verifier trusts.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust<'a> {
-    /// The node that signs attestations and the log.
+    /// The node that signs attestations and the log, by this key or by one that it was rotated to.
     pub node: PublicKey,
     /// Module authors.
     pub authors: &'a [PublicKey],
@@ -69,6 +75,8 @@ pub struct VerifiedBundle {
     pub update: VerifiedUpdate,
     /// The module.
     pub module: VerifiedModule,
+    /// The key that the node signed with: the trusted one, or what it was rotated to.
+    pub node: PublicKey,
     /// The entry's number.
     pub index: u64,
     /// The checkpoint that covers it.
@@ -97,7 +105,14 @@ impl Bundle {
             },
             entry: String::from_utf8_lossy(entry).into_owned(),
             proof: proof.to_text(),
+            rotations: Vec::new(),
         }
+    }
+
+    /// The same with the rotations that led to the node's key, oldest first.
+    pub fn with_rotations(mut self, rotations: Vec<Envelope>) -> Self {
+        self.rotations = rotations;
+        self
     }
 
     /// The file's bytes: indented JSON, ended by a newline.
@@ -145,7 +160,8 @@ impl Bundle {
                 detail: "no module author's key was given, so no module can be trusted".into(),
             });
         }
-        let update = attestation::verify(&self.attestation, &[trust.node])?;
+        let node = self.node(trust.node)?;
+        let update = attestation::verify(&self.attestation, &[node])?;
         let predicate = &update.predicate;
 
         let module =
@@ -194,7 +210,7 @@ impl Bundle {
 
         let proof = ProofFile::parse(&self.proof)?;
         let named = Checkpoint::parse(&proof.checkpoint)?.origin;
-        let log = VerifierKey::new(trust.origin.unwrap_or(&named), KeyKind::Log, trust.node)?;
+        let log = VerifierKey::new(trust.origin.unwrap_or(&named), KeyKind::Log, node)?;
         let entry = self.entry.as_bytes();
         let (checkpoint, cosignatures) = match trust.policy {
             Some(policy) => {
@@ -207,9 +223,34 @@ impl Bundle {
             index: proof.index,
             update,
             module,
+            node,
             checkpoint,
             cosignatures,
         })
+    }
+
+    /// The key that has to have signed: the known one, or, where rotations lead on from it, the last.
+    fn node(&self, known: PublicKey) -> Result<PublicKey> {
+        if self.rotations.len() > MAX_ROTATIONS {
+            return Err(invalid(format!("more than {MAX_ROTATIONS} rotations")));
+        }
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for envelope in &self.rotations {
+            let rotation = read_rotation(envelope)?;
+            match keys.last() {
+                Some(last) => expect("rotated key", &last.to_string(), &rotation.old.to_string())?,
+                None => keys.push(rotation.old),
+            }
+            keys.push(rotation.new);
+        }
+        match keys.last() {
+            None => Ok(known),
+            Some(last) if keys.contains(&known) => Ok(*last),
+            Some(last) => Err(Error::Key {
+                what: "bundle".into(),
+                detail: format!("no rotation in it leads from node key {known} to {last}"),
+            }),
+        }
     }
 }
 
@@ -224,7 +265,7 @@ fn invalid(detail: String) -> Error {
 mod tests {
     use super::*;
     use crate::attestation::tests::predicate;
-    use crate::keys::SigningKey;
+    use crate::keys::{SigningKey, rotate};
     use crate::module::ModulePredicate;
     use crate::tlog::{add_signatures, cosign, leaf_hash, node_hash};
 
@@ -349,6 +390,52 @@ mod tests {
         cosigned.proof = proof.to_text();
         let verified = cosigned.verify(&witnessed).unwrap();
         assert_eq!(verified.cosignatures, [("w".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn rotated_node_keys() {
+        let rotated = |old, new| {
+            let times = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+            rotate(&key(old), &key(new), times.0, times.1).unwrap()
+        };
+        let known = |bundle: &Bundle, node| {
+            bundle.verify(&Trust {
+                node: key(node).public(),
+                authors: &[key(2).public()],
+                origin: Some("o"),
+                policy: None,
+            })
+        };
+        let bundle = sample().with_rotations(vec![rotated(7, 8), rotated(8, 1)]);
+        assert_eq!(
+            Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap(),
+            bundle
+        );
+        // Whichever of the node's keys is known; nobody else's.
+        for node in [7, 8, 1] {
+            assert_eq!(known(&bundle, node).unwrap().node, key(1).public());
+        }
+        assert!(known(&bundle, 9).is_err());
+        assert!(known(&sample(), 8).is_err(), "without the rotations");
+
+        let mut unagreed = rotated(8, 1);
+        unagreed.signatures.truncate(1);
+        let one = rotated(8, 1);
+        let many = std::iter::repeat_n(one.clone(), MAX_ROTATIONS + 1);
+        for (bad, why) in [
+            (vec![rotated(8, 1), rotated(7, 8)], "in another order"),
+            (vec![rotated(7, 8)], "leads to another key"),
+            (vec![rotated(7, 9), rotated(8, 1)], "a gap"),
+            (vec![rotated(7, 8), unagreed], "one signature"),
+            (vec![rotated(1, 8)], "leads away from the key"),
+            (many.collect(), "too many"),
+        ] {
+            let bundle = sample().with_rotations(bad);
+            for node in [7, 8] {
+                assert!(known(&bundle, node).is_err(), "{why}, {node} known");
+            }
+        }
+        known(&sample().with_rotations(vec![one]), 8).unwrap();
     }
 
     #[test]

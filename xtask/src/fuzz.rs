@@ -22,6 +22,8 @@ struct Target {
     feature: &'static str,
     /// More seeds: files of a folder that end so.
     more: Option<(&'static str, &'static [&'static str])>,
+    /// And so many of [`MADE_BYTES`] bytes that look random.
+    made: u64,
     /// The fuzzer's own options.
     options: &'static [&'static str],
 }
@@ -33,36 +35,42 @@ const TARGETS: [Target; 7] = [
         name: "safetensors",
         feature: "tuning",
         more: None,
+        made: 0,
         options: &[],
     },
     Target {
         name: "gguf",
         feature: "tuning",
         more: None,
+        made: 0,
         options: &[],
     },
     Target {
         name: "config",
         feature: "tuning",
         more: None,
+        made: 0,
         options: &[],
     },
     Target {
         name: "tokenizer",
         feature: "tuning",
         more: None,
+        made: 0,
         options: &[],
     },
     Target {
         name: "data_json",
         feature: "tuning",
         more: Some((DATA, &["json", "jsonl"])),
+        made: 0,
         options: &[],
     },
     Target {
         name: "data_parquet",
         feature: "tuning",
         more: Some((DATA, &["parquet"])),
+        made: 0,
         options: &[],
     },
     Target {
@@ -70,12 +78,15 @@ const TARGETS: [Target; 7] = [
         feature: "sandbox",
         more: None,
         // An input runs through the whole compiler. With the entropic schedule nearly all of the
-        // time would go into what the fuzzer keeps of a hundred thousand features an input; and with
-        // lengths that grow by and by it would see nothing but the smallest modules.
+        // time would go into what the fuzzer keeps of a hundred thousand features an input; and from
+        // short inputs on, with lengths that grow by and by, it would see but the smallest modules.
+        made: 64,
         options: &["-entropic=0", "-len_control=0"],
     },
 ];
 
+/// Bytes of a made seed: enough for a module with something in every section.
+const MADE_BYTES: usize = 2048;
 /// Seconds of a target without `--seconds`.
 const SECONDS: u64 = 600;
 /// Memory of a target, MiB: beyond it, an input is a finding.
@@ -201,10 +212,25 @@ fn seed(target: &Target, corpus: &Path) -> Outcome {
         Ok(())
     };
     copy(&own, None)?;
+    for number in 0..target.made {
+        fs::write(corpus.join(format!("made-{number}")), made(number))?;
+    }
     match target.more {
         Some((folder, endings)) => copy(&root().join(folder), Some(endings)),
         None => Ok(()),
     }
+}
+
+/// The same bytes at each call: SplitMix64 (Steele, Lea, Flood 2014) from this state on.
+fn made(state: u64) -> Vec<u8> {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    let words = (1..=MADE_BYTES as u64 / 8).map(|at| {
+        let z = state.wrapping_shl(32).wrapping_add(at.wrapping_mul(STEP));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    });
+    words.flat_map(u64::to_le_bytes).collect()
 }
 
 /// Runs a target and keeps its figures; whether it found nothing.

@@ -20,7 +20,7 @@
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
 //! - [`report`], [`events`]: what people see. [`export`]: what a run ends with. [`mod@verify`], [`mod@replay`], [`monitor`],
-//!   [`mod@explain`]: what auditors run.
+//!   [`mod@explain`]: what auditors run; [`mod@bundle`]: one file for those who have no run.
 //!
 //! ```
 //! use fedseal_federation::experiment::Experiment;
@@ -36,6 +36,7 @@ pub mod admission;
 pub mod aggregation;
 pub mod arms;
 pub mod attack;
+pub mod bundle;
 pub mod controls;
 pub mod data;
 pub mod defence;

@@ -8,12 +8,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use double::{Double, create_from, experiment, options, resume};
+use fedseal_client_sdk::bundle::Trust;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, rotate};
 use fedseal_client_sdk::record::Record;
 use fedseal_federation::Error;
+use fedseal_federation::bundle::{Source, bundle};
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
+use fedseal_federation::explain::Opened;
 use fedseal_federation::runner::Options;
 use fedseal_federation::verify::verify;
 use fedseal_ledger::LogReader;
@@ -99,6 +102,39 @@ fn old_runs_go_on_and_new_ones_have_the_new_key() {
     assert_eq!(report.node, third.to_string());
     assert_eq!(report.node_before, [second, first]);
     assert_eq!(rotations(&after, &third), [chain[1], chain[0]]);
+
+    // So does a bundle out of it; one out of the old run has nothing to lead back from.
+    let bundled = |run: &Path| {
+        let opened = Opened::read(run).unwrap();
+        let update = opened.state.updates.values().next().unwrap();
+        let source = Source {
+            plan: &opened.plan,
+            log: &opened.log,
+            blobs: &opened.blobs,
+            rotations: &opened.state.rotations,
+        };
+        let bundle = bundle(source, &update.attestation, update.entry, true).unwrap();
+        (bundle, opened.plan.trusted_authors())
+    };
+    for (run, signed, known) in [
+        (&before, first, &[first][..]),
+        (&after, third, &[first, second, third]),
+    ] {
+        let (bundle, authors) = bundled(run);
+        for node in [first, second, third] {
+            let verified = bundle.verify(&Trust {
+                node,
+                authors: &authors,
+                origin: None,
+                policy: None,
+            });
+            assert_eq!(
+                verified.ok().map(|v| v.node),
+                known.contains(&node).then_some(signed),
+                "{node}"
+            );
+        }
+    }
 }
 
 #[test]

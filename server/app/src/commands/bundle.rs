@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_client_sdk::bundle::{Bundle, Trust};
-use fedseal_client_sdk::dsse::Envelope;
+use fedseal_federation::bundle::{Source, bundle};
 use fedseal_federation::explain::Opened;
 use fedseal_federation::rundir::write_atomically;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output;
 
 /// Writes one file that shows where an update came from, for `fedseal verify FILE` on a machine
@@ -33,31 +32,13 @@ impl BundleCommand {
     pub fn execute(self) -> Outcome {
         let mut run = Opened::read(&self.run)?;
         let (update, attested) = run.update(&self.update)?;
-        let planned = run
-            .plan
-            .modules
-            .iter()
-            .find(|module| module.digest == attested.module)
-            .ok_or_else(|| Failure::new("the update's module is not one of the run's"))?;
-        let read = |digest| run.blobs.get(digest);
-        let bytes = match self.with_module {
-            true => Some(read(&planned.digest)?),
-            false => None,
+        let source = Source {
+            plan: &run.plan,
+            log: &run.log,
+            blobs: &run.blobs,
+            rotations: &run.state.rotations,
         };
-        let bundle = Bundle::new(
-            Envelope::from_bytes(&read(&update.attestation)?)?,
-            planned.digest,
-            Envelope::from_bytes(&read(&planned.envelope)?)?,
-            bytes.as_deref(),
-            &run.log.entry(update.entry)?,
-            &run.log.proof_file(update.entry)?,
-        );
-        bundle.verify(&Trust {
-            node: run.plan.node,
-            authors: &run.plan.trusted_authors(),
-            origin: Some(&run.plan.origin),
-            policy: None,
-        })?;
+        let bundle = bundle(source, &update.attestation, update.entry, self.with_module)?;
         write_atomically(&self.out, &bundle.to_bytes()?)?;
         output::line(format!(
             "{}: update {} of {} in round {}",
@@ -70,7 +51,7 @@ impl BundleCommand {
             "check it: fedseal verify {} --node {} --author {}",
             self.out.display(),
             run.plan.node,
-            planned.signer
+            attested.module_signer
         ));
         Ok(())
     }

@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_federation::memo::RotatedRef;
 use fedseal_federation::rundir::{Plan, RunDir};
 use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct Index {
     pub plan: Plan,
     /// The log at the checkpoint that this was made at.
     pub log: LogReader,
+    /// The rotations of the node's key, in the log's order.
+    pub rotations: Vec<RotatedRef>,
     /// Entry number by update.
     entries: HashMap<Digest, u64>,
     verdicts: HashMap<Digest, Vec<Judged>>,
@@ -73,6 +76,7 @@ impl Index {
         let log = LogReader::open(run.log(), &plan.node).map_err(|error| broken(&error))?;
         let mut index = Index {
             plan,
+            rotations: Vec::new(),
             entries: HashMap::new(),
             verdicts: HashMap::new(),
             blobs: OnceLock::new(),
@@ -126,6 +130,15 @@ impl Index {
                         }
                     }
                 }
+                Record::NodeRotated {
+                    old,
+                    new,
+                    statement,
+                } => index.rotations.push(RotatedRef {
+                    old,
+                    new,
+                    statement,
+                }),
                 _ => (),
             }
         }

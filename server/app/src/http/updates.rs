@@ -5,12 +5,11 @@ use axum::Json;
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fedseal_client_sdk::attestation;
-use fedseal_client_sdk::bundle::Bundle;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_federation::arms;
+use fedseal_federation::bundle::{Source, bundle as bundle_of};
 use fedseal_federation::rundir::Plan;
 use serde::Serialize;
 use serde_json::Value;
@@ -143,28 +142,13 @@ pub async fn bundle(
         let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
         let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
         let blobs = index.blobs(&dir)?;
-        let read = |digest| blobs.get(digest).map_err(|error| broken(&error));
-        let attestation = Envelope::from_bytes(&read(&id)?).map_err(|error| broken(&error))?;
-        let verified = attestation::verify(&attestation, &[index.plan.node])
-            .map_err(|error| broken(&error))?;
-        let module = verified.predicate.module;
-        let planned = index
-            .plan
-            .modules
-            .iter()
-            .find(|planned| planned.digest == module)
-            .ok_or_else(|| broken(&"its module is not one of the run's"))?;
-        let bundle = Bundle::new(
-            attestation,
-            module,
-            Envelope::from_bytes(&read(&planned.envelope)?).map_err(|error| broken(&error))?,
-            None,
-            &index.log.entry(number).map_err(|error| broken(&error))?,
-            &index
-                .log
-                .proof_file(number)
-                .map_err(|error| broken(&error))?,
-        );
+        let source = Source {
+            plan: &index.plan,
+            log: &index.log,
+            blobs,
+            rotations: &index.rotations,
+        };
+        let bundle = bundle_of(source, &id, number, false).map_err(|error| broken(&error))?;
         let headers = [
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (
