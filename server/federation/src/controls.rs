@@ -18,7 +18,7 @@ use fedseal_tuning::{Adapter, ControlVariates, TuningError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, TrainingConfig};
 use crate::memo::{RoundState, RunState};
 use crate::report::Cache;
 use crate::rundir::Plan;
@@ -99,9 +99,23 @@ fn rates(lineage: &Lineage, global: Digest) -> Option<f32> {
     (sum.is_finite() && sum > 0.0).then_some(sum)
 }
 
+/// What no coordinate of a client's variate exceeds that AdamW steps made: the variate is their mean
+/// over the learning rate, each is at most `max(1, (1 - β1) / √(1 - β2))` (Kingma and Ba 2015, section
+/// 2.1) and the decay; twice that, for rounding. Beyond it lie a site's noise over a guest's learning
+/// rate near nothing, and overflow.
+fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
+    let sparse = (1.0 - training.beta1) / (1.0 - training.beta2).sqrt();
+    let weight = global
+        .flat()
+        .iter()
+        .fold(0.0f32, |most, v| most.max(v.abs()));
+    2.0 * (sparse.max(1.0) + training.weight_decay * f64::from(weight)) as f32
+}
+
 /// The control variates after a round: each client whose controlled update counts has
 /// `c_i - c + (x - y) / (K eta)`, and the server's moves by the sum of those changes, each with its
-/// verdict's weight, over the number of all clients. `put` stores a blob or only names it.
+/// verdict's weight, over the number of all clients. A variate that no training makes
+/// ([`longest_step`]) stays as it is. `put` stores a blob or only names it.
 ///
 /// # Errors
 /// Blobs that are missing or damaged.
@@ -141,6 +155,8 @@ pub(crate) fn after(
     };
     let mut server: Adapter = old_server.clone();
     let all = experiment.federation.clients.max(1) as f64;
+    let mut changed = false;
+    let most = longest_step(&experiment.training, &global);
     for (client, update, rates, weight) in trained {
         let variates = ControlVariates {
             server: old_server.clone(),
@@ -157,11 +173,13 @@ pub(crate) fn after(
         let moved = server
             .add_scaled(&change, (weight / all) as f32)
             .map_err(model)?;
-        // A learning rate near nothing can make a variate overflow; it then stays as it is.
-        if next.is_finite() && moved.is_finite() {
-            server = moved;
+        if next.flat().iter().all(|v| v.abs() <= most) {
+            (server, changed) = (moved, true);
             clients.insert(client.clone(), put(&next.to_bytes())?);
         }
+    }
+    if !changed {
+        return Ok(state.controls);
     }
     let controls = Controls {
         server: put(&server.to_bytes())?,

@@ -224,6 +224,28 @@ fn a_run_verifies_replays_resumes_and_explains() {
     );
 }
 
+/// The double's updates are some 1e-3 long whatever the learning rate, as those of a guest would be that
+/// trains with next to none where its site adds noise.
+#[test]
+fn what_no_steps_make_moves_no_variate() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut slow = scaffolded();
+    slow.training.learning_rate = 1e-6;
+    slow.training.learning_rate_final = 1e-6;
+    let mut run_of = create_from(&run, &options(dir.path()), Double::new(), slow).unwrap();
+    run_of.execute(&mut go_on).unwrap();
+    verify(&run).unwrap();
+    let mut opened = 0;
+    for record in records(&run, &node(dir.path())) {
+        if let Record::RoundOpened { controls, .. } = record {
+            assert_eq!(controls, None);
+            opened += 1;
+        }
+    }
+    assert_eq!(opened, 9);
+}
+
 /// Both attacked arms have the same variates, so every blob is still referred to when one of them
 /// opens its last round with those of the round before.
 #[test]

@@ -41,14 +41,18 @@ pub struct CompiledCache {
 
 impl CompiledCache {
     /// The cache of the node with this key; the folder is made when something is stored. `limit`
-    /// is in bytes, all files together; [`CACHE_BYTES`] is the usual one, 0 stores nothing.
+    /// is in bytes, all files together; [`CACHE_BYTES`] is the usual one, 0 keeps nothing. What is
+    /// beyond it already goes at once, the oldest first.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, node: &SigningKey, limit: u64) -> Self {
-        CompiledCache {
+        let cache = CompiledCache {
             folder: folder.into(),
             key: node.mac_key(PURPOSE),
             limit,
-        }
+        };
+        // A file that cannot be removed is no reason to fail: none is read beyond the limit.
+        let _ = cache.make_room(0, None);
+        cache
     }
 
     /// Where the compiled form of a module is, or would be.
@@ -100,22 +104,21 @@ impl CompiledCache {
             .tag(&[DOMAIN, &module.0, &fingerprint(engine).0, &code]);
         // A write that is cut off leaves a file without a right tag.
         let path = self.path(module, engine);
-        let _ = self
-            .make_room(size, &path)
+        let _ = fs::create_dir_all(&self.folder)
+            .and_then(|()| self.make_room(size, Some(&path)))
             .and_then(|()| write(&path, &[&tag, &code]));
     }
 
-    /// Removes the oldest files until `size` more bytes are within the limit.
-    fn make_room(&self, size: u64, place: &Path) -> std::io::Result<()> {
+    /// Removes the oldest files until `size` more bytes are within the limit, those that will be at
+    /// `place` not counted.
+    fn make_room(&self, size: u64, place: Option<&Path>) -> std::io::Result<()> {
         let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return fs::create_dir_all(&self.folder);
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
-            .filter(|entry| entry.path() != place)
+            .filter(|entry| place.is_none_or(|place| entry.path() != place))
             .filter(|entry| entry.path().extension().is_some_and(|it| it == ENDING))
             .filter_map(|entry| {
                 let meta = entry.metadata().ok()?;

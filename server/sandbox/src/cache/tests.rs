@@ -140,8 +140,12 @@ fn the_oldest_files_make_room() {
     assert!(path.exists() && second.exists());
     let third = store(limit, 9);
     assert!(!path.exists() && second.exists() && third.exists());
+    // A smaller limit than before holds at once.
+    fs::File::open(&second).unwrap().set_modified(old).unwrap();
+    let _ = CompiledCache::new(folder.path(), &key(), one + one / 2);
+    assert!(!second.exists() && third.exists());
     assert!(!store(one / 2, 10).exists(), "larger than the whole limit");
-    assert!(second.exists() && third.exists());
+    assert!(!third.exists());
     let none = CompiledCache::new(folder.path(), &key(), 0);
     assert!(none.load(&first, &engine).is_none());
 }
