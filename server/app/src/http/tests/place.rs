@@ -43,6 +43,8 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         examples: 8,
         attachment: None,
     };
+    let mut authors = TrustStore::default();
+    authors.add("author", author().public());
     let plan = Plan {
         format: FORMAT,
         run: "demo".into(),
@@ -50,7 +52,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         seed: Seed(1),
         origin: "fedseal.example/demo".into(),
         node: key,
-        authors: TrustStore::default(),
+        authors,
         experiment: some,
         base: some,
         base_name: "embedded".into(),
