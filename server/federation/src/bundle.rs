@@ -53,15 +53,13 @@ pub fn bundle(
         true => Some(blobs.get(&module)?),
         false => None,
     };
-    let mut rotations = Vec::new();
-    let mut oldest = plan.node;
-    for rotation in source.rotations {
-        if rotation.new == oldest {
-            oldest = rotation.old;
-            rotations.push(envelope(&rotation.statement)?);
-        }
-    }
-    rotations.reverse();
+    let chain = RotatedRef::leading_to(plan.node, source.rotations);
+    let oldest = chain.last().map_or(plan.node, |first| first.old);
+    let rotations = chain
+        .iter()
+        .rev()
+        .map(|rotation| envelope(&rotation.statement));
+    let rotations = rotations.collect::<Result<_>>()?;
     let bundle = Bundle::new(
         statement,
         module,

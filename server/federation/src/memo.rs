@@ -99,6 +99,21 @@ pub struct RotatedRef {
     pub statement: Digest,
 }
 
+impl RotatedRef {
+    /// Those of a log's rotations that led to this key, nearest first.
+    pub fn leading_to(node: PublicKey, logged: &[RotatedRef]) -> Vec<RotatedRef> {
+        let mut oldest = node;
+        let mut chain = Vec::new();
+        for rotation in logged {
+            if rotation.new == oldest {
+                oldest = rotation.old;
+                chain.push(*rotation);
+            }
+        }
+        chain
+    }
+}
+
 /// The state of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunState {

@@ -149,19 +149,19 @@ impl Verify {
         let predicate = &verified.update.predicate;
         if self.json {
             output::json(&json!({
-                           "update": verified.update.digest,
-            "client": predicate.client,
-                           "round": predicate.round,
-                           "node": verified.node,
-                           "module": verified.module.digest,
-                           "module_name": verified.module.predicate.name,
-                           "author": verified.module.signer,
-                           "log": verified.checkpoint.origin,
-                           "entry": verified.index,
-                           "size": verified.checkpoint.size,
-                           "root": verified.checkpoint.root,
-                           "cosignatures": verified.cosignatures,
-                       }));
+                "update": verified.update.digest,
+                "client": predicate.client,
+                "round": predicate.round,
+                "node": verified.node,
+                "module": verified.module.digest,
+                "module_name": verified.module.predicate.name,
+                "author": verified.module.signer,
+                "log": verified.checkpoint.origin,
+                "entry": verified.index,
+                "size": verified.checkpoint.size,
+                "root": verified.checkpoint.root,
+                "cosignatures": verified.cosignatures,
+            }));
             return Ok(());
         }
         output::line(format!(

@@ -5,13 +5,12 @@ use fedseal_client_sdk::keys::{PublicKey, verify_rotation};
 
 use super::Audit;
 use crate::error::{Error, Result};
+use crate::memo::RotatedRef;
 
 impl Audit {
     /// Every rotation's statement, signed by both keys. Returns the keys that led to the run's own,
     /// nearest first.
     pub(super) fn rotations(&self) -> Result<Vec<PublicKey>> {
-        let mut before = Vec::new();
-        let mut oldest = self.plan.node;
         for logged in &self.state.rotations {
             let item = format!("rotation of node key {}", logged.old);
             let bytes = self.blobs.get(&logged.statement)?;
@@ -24,11 +23,8 @@ impl Audit {
                     format!("names {}, the log says {}", rotation.new, logged.new),
                 ));
             }
-            if logged.new == oldest {
-                oldest = logged.old;
-                before.push(oldest);
-            }
         }
-        Ok(before)
+        let chain = RotatedRef::leading_to(self.plan.node, &self.state.rotations);
+        Ok(chain.iter().map(|rotation| rotation.old).collect())
     }
 }
