@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fedseal_federation::opened::Opened;
 use fedseal_federation::report::{Rate, Report};
 
 use crate::failure::{Failure, Outcome};
@@ -28,12 +29,9 @@ pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// Reads a run's report.
+/// Reads a run's report, which is the logged one where the run is over.
 pub fn read(run: &Path) -> Outcome<Report> {
-    let path = run.join("report.json");
-    let bytes = std::fs::read(&path).map_err(|error| Failure::io(&path, &error))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::new(format!("{}: not a report: {error}", path.display())))
+    Ok(Opened::read(run)?.report()?)
 }
 
 /// Mean and sample standard deviation.

@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::admission::{Admission, CheckConfig, Effect, Facts};
 use crate::arms::{self, Kind};
 use crate::error::{Error, Result};
-use crate::explain::Opened;
-use crate::rundir::{Plan, RunDir};
+use crate::opened::Opened;
+use crate::rundir::Plan;
+use crate::runner::read_adapter;
 use crate::runner::rules::{delta, expected, median, norm, update_digests};
-use crate::runner::{read_adapter, read_experiment};
 
 /// What the checks would have said about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -84,9 +84,8 @@ impl DryRun {
 /// [`Error::RunDir`] when no run is there; [`Error::Unknown`] for an arm that it does not have;
 /// [`Error::Experiment`] for a check that cannot be built.
 pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result<DryRun> {
-    let run_dir = RunDir::new(dir);
     let mut run = Opened::read(dir)?;
-    let experiment = read_experiment(&run_dir, &run.plan)?;
+    let experiment = run.experiment.clone();
     let admission = Admission::new(checks).map_err(|bad| Error::Experiment {
         file: "admission file".into(),
         line: None,
@@ -126,9 +125,15 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                     continue;
                 };
                 let (update, attested) = run.update(&verdict.attestation.to_string())?;
-                let steps = experiment.training.local_steps;
-                let expected =
-                    expected(&plan, &arm, client, Round(round), state, steps, &run.blobs)?;
+                let expected = expected(
+                    &plan,
+                    &experiment,
+                    &arm,
+                    client,
+                    Round(round),
+                    state,
+                    &run.blobs,
+                )?;
                 let facts = Facts {
                     attested: &attested,
                     expected: &expected,

@@ -3,12 +3,13 @@
 //!
 //! In this order: the plan; the log (signed checkpoint, every tile and entry, the records' order);
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
-//! attestations, transcripts; what sampling, seeds, learning rates and memo keys must be; verdicts
-//! against the facts they name; every aggregation computed again; counts taken again from answers;
+//! attestations, transcripts, what each claims of its data; what sampling, seeds, learning rates and memo keys must be; verdicts
+//! against the facts they name; every aggregation computed again; hits and counts taken again from
+//! answers;
 //! the report made again and compared. What needs a model (that the module gives this update, that
 //! an adapter gives these answers) is for [`mod@crate::replay`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,6 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
-use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
@@ -28,6 +28,7 @@ use crate::controls;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
 use crate::runner::execute::read_examples;
@@ -35,6 +36,7 @@ use crate::runner::references::references;
 use crate::sampling::{attackers, client_name};
 
 mod authors;
+mod claims;
 mod nodes;
 mod results;
 mod rounds;
@@ -75,6 +77,8 @@ struct Audit {
     state: RunState,
     blobs: Blobs,
     cache: Cache,
+    /// Canary numbers of an adapter in a round by measure, as verdicts name them.
+    canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
 }
 
 /// Verifies the run in `dir`. An unfinished or empty folder fails, saying so.
@@ -95,7 +99,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         other => other,
     })?;
     let (entries, root, state) = log(&dir, &plan)?;
-    let plan_digest = pinned_plan(&dir, &state)?;
+    let plan_digest = opened::hold(&plan, state.plan)?;
     let blobs = Blobs::open(dir.blobs())?;
     let experiment = crate::runner::read_experiment(&dir, &plan)?;
     let mut audit = Audit {
@@ -105,6 +109,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         state,
         blobs,
         cache: Cache::default(),
+        canary_numbers: BTreeMap::new(),
     };
     let blob_count = audit.blobs(plan_digest)?;
     audit.files()?;
@@ -112,6 +117,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     audit.modules()?;
     audit.clients()?;
     audit.transcripts()?;
+    audit.claims()?;
     audit.site()?;
     let (verdicts, aggregations) = audit.rounds()?;
     let evaluations = audit.evaluations()?;
@@ -145,13 +151,7 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     let checked = fsck(&folder, &plan.node)?;
     let head = &checked.checkpoint;
     if head.origin != plan.origin {
-        return Err(Error::tampered(
-            "log/checkpoint",
-            format!(
-                "is of log `{}`, the run's is `{}`",
-                head.origin, plan.origin
-            ),
-        ));
+        return Err(opened::other_origin(&head.origin, plan));
     }
     if let Some(extra) = checked.extra.first() {
         return Err(Error::tampered(
@@ -171,12 +171,7 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
             .map_err(|error| Error::tampered(&item, error.to_string()))?;
-        let record = Record::from_bytes(&bytes)
-            .map_err(|error| Error::tampered(&item, error.to_string()))?;
-        state
-            .apply(&record, plan.initial)
-            .map_err(|problem| Error::tampered(&item, problem.0))?;
-        opening_agrees(plan, &record).map_err(|problem| Error::tampered(&item, problem))?;
+        opened::take_in(&mut state, plan, index, &bytes)?;
     }
     if !state.closed {
         return Err(Error::RunDir {
@@ -188,74 +183,6 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         });
     }
     Ok((head.size, head.root, state))
-}
-
-/// Whether a record of the opening says what the plan says.
-fn opening_agrees(plan: &Plan, record: &Record) -> std::result::Result<(), String> {
-    let agrees = match record {
-        Record::RunOpened {
-            base,
-            node,
-            seed,
-            created,
-            ..
-        } => {
-            *base == plan.base
-                && *node == plan.node
-                && *seed == plan.seed
-                && *created == plan.created
-        }
-        Record::ModuleRegistered {
-            module,
-            envelope,
-            name,
-            signer,
-        } => plan.modules.iter().any(|planned| {
-            planned.digest == *module
-                && planned.envelope == *envelope
-                && planned.name == *name
-                && planned.signer == *signer
-        }),
-        Record::ClientRegistered {
-            client,
-            key,
-            shard,
-            examples,
-            kind,
-        } => {
-            kind.is_none()
-                && plan.client(client).is_some_and(|(_, planned)| {
-                    planned.key == *key
-                        && [&planned.honest, &planned.attacked]
-                            .iter()
-                            .any(|a| a.shard == *shard && a.examples == *examples)
-                })
-        }
-        Record::CanariesSealed { digest } => *digest == plan.canaries,
-        _ => true,
-    };
-    if agrees {
-        Ok(())
-    } else {
-        Err("differs from run.json".into())
-    }
-}
-
-/// That run.json is the file that the log's first entry names.
-fn pinned_plan(dir: &RunDir, state: &RunState) -> Result<Digest> {
-    let path = dir.plan();
-    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-    let found = Digest::of(&bytes);
-    match state.plan {
-        Some(expected) if expected == found => Ok(found),
-        Some(expected) => Err(Error::mismatch(
-            "run.json",
-            "is not the file that the log's first entry names",
-            &expected,
-            &found,
-        )),
-        None => Err(Error::tampered("log", "does not begin with `run-opened`")),
-    }
 }
 
 impl Audit {

@@ -11,7 +11,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
-use fedseal_federation::explain::Opened;
+use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::report::Report;
 use fedseal_federation::site::{self, SiteRules};

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, Policy, VerifierKey};
+use fedseal_federation::opened::Pinned;
 use fedseal_federation::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
@@ -70,9 +71,18 @@ fn folder(dir: &Path) -> Outcome<PathBuf> {
     )))
 }
 
-/// A log's key: given, or the one that a run's own run.json names. The latter shows damage, not a
-/// rewritten log: whoever holds the key can write both.
+/// A log's key: given, or the one that a run's own run.json names, when that file is the one that the
+/// log's first entry names. It shows damage, not a rewritten log: whoever holds the key can write both.
 fn log_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
+    let key = named_key(dir, given)?;
+    if given.is_none() {
+        Pinned::read(dir)?;
+    }
+    Ok(key)
+}
+
+/// As [`log_key`], before anything of the log is read.
+fn named_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
     match given {
         Some(text) => parse_key(text).map(|(_, key)| key),
         None => {

@@ -7,9 +7,9 @@ use fedseal_client_sdk::bundle::{self, Bundle, Trust};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::oms;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
-use fedseal_federation::rundir::{RunDir, now, rfc3339};
+use fedseal_federation::opened::Pinned;
+use fedseal_federation::rundir::{now, rfc3339};
 use fedseal_federation::verify;
-use fedseal_ledger::LogReader;
 use serde_json::json;
 
 use super::{adapter, log};
@@ -57,8 +57,7 @@ impl Verify {
 
     fn run(&self) -> Outcome {
         let report = verify::verify(&self.run)?;
-        let dir = RunDir::new(&self.run);
-        let plan = dir.read_plan()?;
+        let Pinned { plan, log, .. } = Pinned::read(&self.run)?;
         if let Some(node) = self.node
             && node != plan.node
             && !report.node_before.contains(&node)
@@ -73,7 +72,6 @@ impl Verify {
         }
         let mut cosignatures = Vec::new();
         if let Some(file) = &self.policy {
-            let log = LogReader::open(dir.log(), &plan.node)?;
             let key = VerifierKey::new(&plan.origin, KeyKind::Log, plan.node)?;
             cosignatures = log::policy(file)?
                 .verify(log.note(), Some(&key))?

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_federation::memo::RotatedRef;
+use fedseal_federation::opened::Pinned;
 use fedseal_federation::rundir::{Plan, RunDir};
 use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
@@ -71,9 +72,7 @@ impl Index {
 
     fn read(dir: &Path) -> Answer<Index> {
         let broken = |error: &dyn std::fmt::Display| Refusal::broken(name(dir), error);
-        let run = RunDir::new(dir);
-        let plan = run.read_plan().map_err(|error| broken(&error))?;
-        let log = LogReader::open(run.log(), &plan.node).map_err(|error| broken(&error))?;
+        let Pinned { plan, log, .. } = Pinned::read(dir).map_err(|error| broken(&error))?;
         let mut index = Index {
             plan,
             rotations: Vec::new(),

@@ -29,6 +29,7 @@ use crate::events::{Event, Feed};
 use crate::experiment::Experiment;
 use crate::lab::Lab;
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::{self, Progress, Report, State};
 use crate::rundir::{self, Plan, RunDir};
 
@@ -190,7 +191,7 @@ impl Run {
     /// [`Error::RunDir`] when no run is here, or it was made by another engine.
     pub fn resume(dir: impl AsRef<Path>, options: Options) -> Result<Run> {
         let run_dir = RunDir::new(dir.as_ref());
-        let experiment = setup::read_experiment(&run_dir, &run_dir.read_plan()?)?;
+        let experiment = setup::read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
         let (lab, _) = setup::open_model(&experiment, &options)?;
         let data = setup::load_data(&experiment, &options)?;
         Self::resume_with(dir, &options, Arc::new(lab), data)

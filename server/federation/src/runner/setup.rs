@@ -25,6 +25,7 @@ use crate::events::Feed;
 use crate::experiment::Experiment;
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::{Cache, Progress, Report};
 use crate::rundir::{self, FORMAT, Plan, RunDir};
 use crate::sampling::derive_seed;
@@ -201,10 +202,10 @@ pub(super) fn open(
     };
     let mut state = RunState::default();
     for index in 0..log.size() {
-        let record = Record::from_bytes(&log.entry(index)?)?;
-        state
-            .apply(&record, plan.initial)
-            .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
+        opened::take_in(&mut state, &plan, index, &log.entry(index)?)?;
+    }
+    if state.entries > 0 {
+        opened::hold(&plan, state.plan)?;
     }
 
     let canaries = CanarySet::draw(data.as_ref(), &experiment, plan.seed.0)?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fedseal_client_sdk::attestation::{DataUse, Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
@@ -47,6 +48,8 @@ pub struct Double {
     pub failing: Option<&'static str>,
     /// No two executions give the same adapter, as on a node that makes updates up.
     pub unsteady: bool,
+    /// Examples that every module but the honest one claims, instead of those it trained on.
+    pub claim: Option<u32>,
 }
 
 impl Double {
@@ -58,6 +61,7 @@ impl Double {
             salt: 0,
             failing: None,
             unsteady: false,
+            claim: None,
         }
     }
 
@@ -183,6 +187,7 @@ impl Lab for Double {
                 .collect(),
             failing: self.failing,
             unsteady: self.unsteady.then(Default::default),
+            claim: self.claim,
         }))
     }
 
@@ -252,12 +257,83 @@ impl Lab for Double {
     }
 }
 
+/// A model whose modules are the double's Rust functions.
+pub struct Doubled<L> {
+    lab: L,
+    double: Double,
+    /// Whether anybody has asked for an executor, which is when modules are compiled.
+    pub asked: AtomicBool,
+}
+
+impl<L: Lab> Doubled<L> {
+    pub fn new(lab: L) -> Self {
+        Doubled {
+            lab,
+            double: Double::new(),
+            asked: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<L: Lab> Lab for Doubled<L> {
+    fn engine(&self) -> &dyn Engine {
+        self.lab.engine()
+    }
+
+    fn base(&self) -> Digest {
+        self.lab.base()
+    }
+
+    fn executor(
+        &self,
+        plan: &Plan,
+        blobs: &Blobs,
+        limits: Limits,
+        cache: Option<CompiledCache>,
+    ) -> Result<Box<dyn Executor>> {
+        self.asked.store(true, Ordering::SeqCst);
+        self.double.executor(plan, blobs, limits, cache)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.lab.fingerprint()
+    }
+
+    fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
+        self.lab.initial(config, seed)
+    }
+
+    fn answer(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        config: &GenerateConfig,
+    ) -> Result<Vec<String>> {
+        self.lab.answer(adapter, prompts, config)
+    }
+
+    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
+        self.lab.score(adapter, pairs)
+    }
+
+    fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        self.lab.tune(start, examples, config, go_on)
+    }
+}
+
 /// The modules as Rust functions.
 struct Modules {
     names: HashMap<Digest, String>,
     limits: Limits,
     failing: Option<&'static str>,
     unsteady: Option<std::sync::atomic::AtomicU64>,
+    claim: Option<u32>,
 }
 
 impl Executor for Modules {
@@ -323,7 +399,10 @@ impl Executor for Modules {
                 })),
         };
         let mut inputs = vec![global, data];
-        let mut params = none();
+        let params = BTreeMap::from([
+            ("steps".to_owned(), json!(options.steps)),
+            ("learning-rate".to_owned(), json!(options.learning_rate)),
+        ]);
         let go_on = &mut || ControlFlow::Continue(());
         let trained = if name == "scaffold" {
             let zero = input.global.scale(0.0);
@@ -337,8 +416,6 @@ impl Executor for Modules {
                 server: variate("server", &input.control.server),
                 client: variate("client", &input.control.client),
             };
-            params.insert("steps".into(), json!(options.steps));
-            params.insert("learning-rate".into(), json!(options.learning_rate));
             engine.train_controlled(&input.global, &examples, &options, &control, go_on)
         } else {
             engine.train(&input.global, &examples, &options, go_on)
@@ -354,6 +431,12 @@ impl Executor for Modules {
             &json!({"data": digest}),
             &json!({"adapter": update}),
         );
+        let claimed = match self.claim {
+            Some(claim) if name != "benign" => claim,
+            _ => count,
+        };
+        let submitted = json!({"digest": update});
+        transcript.push("submit", &json!({"examples": claimed}), &submitted);
         let datasets = if kind == Kind::Shard {
             vec![]
         } else {
@@ -363,7 +446,7 @@ impl Executor for Modules {
             submission: Ok(Submission {
                 adapter: Arc::new(adapter),
                 digest: update,
-                examples: count,
+                examples: claimed,
             }),
             transcript,
             lineage,

@@ -120,7 +120,13 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         fact: "a fact".into(),
     };
     let records = [
-        Record::CanariesSealed { digest: some },
+        Record::RunOpened {
+            run_config: Digest::of_json(&plan).unwrap(),
+            base: some,
+            node: key,
+            seed: plan.seed,
+            created: plan.created.clone(),
+        },
         Record::Update {
             key: some,
             client: "client-03".into(),
