@@ -30,6 +30,7 @@ use crate::rundir;
 use crate::runner::canary::CanarySet;
 use crate::runner::execute::{data_score, learning_rate, update_seed};
 use crate::sampling::{client_name, derive_seed};
+use crate::site::Leave;
 
 /// Steps on honest data before the panel, so that there are refusals to take away.
 const WARM_UP: usize = 200;
@@ -239,6 +240,7 @@ impl Panel<'_> {
             effort: f64::from(experiment.training.local_steps) * learning_rate(experiment, round)?,
             node: self.node.public(),
             control: [None; 2],
+            leave: Leave::default(),
             client,
             round,
         };
