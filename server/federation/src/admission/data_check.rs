@@ -8,9 +8,11 @@
 //! and without threads, so the same labelled set gives the same judge everywhere.
 
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 use crate::data::pick::{Picker, fnv1a};
-use crate::data::{Example, LabelledExample};
+use crate::data::world::World;
+use crate::data::{Example, LabelledExample, TaskData};
 
 /// Features are hashed into this many weights.
 const BUCKETS: usize = 1 << 14;
@@ -72,6 +74,17 @@ impl DataCheck {
             }
         }
         judge
+    }
+
+    /// The judge of a data source that is built in, trained once; none of a source that is read from
+    /// files.
+    pub fn built_in(source: &str) -> Option<&'static DataCheck> {
+        static WORLD: OnceLock<Option<DataCheck>> = OnceLock::new();
+        let train = || Some(DataCheck::train(&World::new().labelled().ok()?));
+        match source {
+            "world" => WORLD.get_or_init(train).as_ref(),
+            _ => None,
+        }
     }
 
     /// Probability that one example is aligned, in (0, 1).
@@ -156,8 +169,7 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::world::World;
-    use crate::data::{ShardKind, ShardRequest, TaskData};
+    use crate::data::{ShardKind, ShardRequest};
 
     #[test]
     fn benign_shards_score_high_and_poisoned_ones_low() {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{InstructionKind, TaskData};
 use crate::error::{Error, Result};
 use crate::evaluation::rule;
-use crate::experiment::Experiment;
+use crate::experiment::{DefenceConfig, Experiment};
 use crate::lab::{Lab, train_config};
 use crate::sampling::derive_seed;
 
@@ -33,6 +33,41 @@ pub struct DefenceData {
     pub safety_tried: u64,
     /// Instructions generated for `helpful`; 0 at level 1.
     pub helpful_tried: u64,
+}
+
+impl DefenceData {
+    /// Whether every pair is one that the filters let through. Pairs of level 1 are given and were not
+    /// filtered.
+    pub fn kept(&self) -> bool {
+        let harmless =
+            |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
+        self.level == 1
+            || (self.safety.iter().all(|p| rule::is_refusal(&p.response))
+                && self.helpful.iter().all(harmless))
+    }
+
+    /// Whether there are no more pairs, each with another prompt, than were wanted and tried, and no
+    /// more was tried than the experiment allows. Of given pairs none is tried.
+    pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
+        let fits = |pairs: &[Example], wanted: usize, tried: u64| {
+            let different: BTreeSet<String> = pairs
+                .iter()
+                .map(|pair| pair.prompt.to_lowercase())
+                .collect();
+            match self.level {
+                1 => pairs.len() <= wanted && tried == 0,
+                _ => {
+                    let most = wanted.saturating_mul(config.attempts) as u64;
+                    different.len() == pairs.len()
+                        && pairs.len() <= wanted
+                        && pairs.len() as u64 <= tried
+                        && tried <= most
+                }
+            }
+        };
+        fits(&self.safety, config.safety_examples, self.safety_tried)
+            && fits(&self.helpful, config.helpful_examples, self.helpful_tried)
+    }
 }
 
 /// Whether the run should go on; asked between batches and steps.

@@ -216,3 +216,11 @@ pub fn data_score(judge: &DataCheck, input: &RunInput, outcome: &RunOutcome) -> 
     }
     (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
 }
+
+/// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.
+pub(crate) fn same_score(attested: Option<f64>, again: Option<f64>) -> bool {
+    match (attested, again) {
+        (Some(attested), Some(again)) => (attested - again).abs() <= 1e-6,
+        (attested, again) => attested == again,
+    }
+}

@@ -73,12 +73,13 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether an assignment's shard is the one that an update was trained on, where it says.
+    /// Whether an assignment's shard is the one that an update was trained on, where it says; of a part
+    /// of it only the size is known.
     fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
         attested
             .data
             .iter()
             .filter(|used| used.origin == "shard")
-            .all(|used| used.digest == assignment.shard)
+            .all(|used| used.digest == assignment.shard || used.examples < assignment.examples)
     }
 }
