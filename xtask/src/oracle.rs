@@ -1,10 +1,12 @@
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
+//! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
 //! The latter runs the hostile guests, the forgery corpora, the faults while writing and the checkers
 //! that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod replay;
 mod tuning;
 
 use std::path::Path;
@@ -58,7 +60,8 @@ pub fn oracle(arguments: &[String]) -> Outcome {
         [name] if name == "provenance" => provenance(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
-        _ => fail("`cargo xtask oracle` takes one name: provenance or tuning"),
+        [name, devices @ ..] if name == "replay" => replay::replay(devices),
+        _ => fail("`cargo xtask oracle` takes one name: provenance, tuning or replay"),
     }
 }
 

@@ -149,14 +149,15 @@ impl Run {
                 let attested = self
                     .cache
                     .attested(&self.blobs, &attestation, shared.plan.node)?;
-                let difference = replay::compare(&attested, &outcome, &self.blobs)?
-                    .map(|difference| difference.to_string());
-                let mut near = false;
-                if difference.is_some() && !shared.lab.repeats_bits() {
-                    let global = self.adapter(&attested.global)?;
-                    near = replay::distance_of(&attested, &outcome, &global, &self.blobs)?
-                        .is_some_and(|distance| distance <= replay::TOLERANCE);
-                }
+                let dispute = replay::compare(&attested, &outcome, &self.blobs)?;
+                let near = match &dispute {
+                    Some(dispute) if !shared.lab.repeats_bits() => {
+                        let global = self.adapter(&attested.global)?;
+                        replay::near_of(dispute, &attested, &outcome, &global, &self.blobs)?
+                    }
+                    _ => false,
+                };
+                let difference = dispute.map(|dispute| dispute.to_string());
                 self.replays
                     .insert(attestation, Replay { difference, near });
                 Ok(())
