@@ -30,6 +30,10 @@ use clap::Parser as _;
 /// Exit codes: 0 all is well; 1 the work failed or the answer is no (a log that does not verify, a
 /// replay that differs, a refused module); 2 the arguments or an input file are wrong.
 fn main() -> ExitCode {
+    // Started by itself, to compile one module within limits: nothing else is done then.
+    if let Some(code) = fedseal_sandbox::compiler::serve_if_asked() {
+        return code;
+    }
     let arguments = commands::Arguments::parse();
     match arguments.command.execute() {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,8 +18,12 @@ pub enum Reason {
     BadImport,
     /// It does not export `run` with the right type.
     BadExport,
-    /// Compilation took longer than `compile_seconds`, or too many such are still going on.
+    /// It declares more of something than a module may.
+    Declarations,
+    /// Compilation took more processor time than `compile_seconds`, or did not end at all.
     CompileTime,
+    /// Compilation took more memory than `compile_bytes`, or made too much code.
+    CompileMemory,
     /// `fuel` is used up.
     Fuel,
     /// The guest's own code ran longer than `guest_seconds`.
@@ -79,7 +83,9 @@ impl Reason {
             Self::BadComponent => "bad-component",
             Self::BadImport => "bad-import",
             Self::BadExport => "bad-export",
+            Self::Declarations => "declarations",
             Self::CompileTime => "compile-time",
+            Self::CompileMemory => "compile-memory",
             Self::Fuel => "fuel",
             Self::GuestTime => "guest-time",
             Self::WallTime => "wall-time",
@@ -114,6 +120,7 @@ impl Reason {
         !matches!(
             self,
             Self::CompileTime
+                | Self::CompileMemory
                 | Self::GuestTime
                 | Self::WallTime
                 | Self::LogRate

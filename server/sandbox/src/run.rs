@@ -55,7 +55,12 @@ pub struct RunInput {
 }
 
 /// Limits that are the same for all modules of a sandbox: what compiled them keeps them.
-pub const FIXED_LIMITS: [&str; 3] = ["module_bytes", "compile_seconds", "stack_bytes"];
+pub const FIXED_LIMITS: [&str; 4] = [
+    "module_bytes",
+    "compile_seconds",
+    "compile_bytes",
+    "stack_bytes",
+];
 
 /// SCAFFOLD's control variates at the round's start, of the global adapter's shapes; none is zero.
 #[derive(Clone, Debug, Default, PartialEq)]

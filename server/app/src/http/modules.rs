@@ -17,7 +17,7 @@ use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
 use fedseal_federation::rundir;
 use fedseal_ledger::{Blobs, RegisteredModule, Registry};
-use fedseal_sandbox::Sandbox;
+use fedseal_sandbox::{Reason, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -104,6 +104,14 @@ impl Modules {
         // From here on the bytes are a trusted author's.
         let checked = Sandbox::new(self.limits).and_then(|sandbox| sandbox.compile(&bytes));
         if let Err(error) = checked {
+            if error.reason() == Reason::Host {
+                return Err(Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The module could not be checked; the fault is not the module's.",
+                    error.to_string(),
+                    "Submit it again; if that does not help, tell whoever runs the server.",
+                ));
+            }
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The signature holds, but no sandbox would run this module.",

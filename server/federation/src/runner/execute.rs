@@ -73,7 +73,10 @@ impl Executor for Modules {
 }
 
 fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
-    Error::Sandbox(error.to_string())
+    match error {
+        fedseal_sandbox::SandboxError::Interrupted => Error::Interrupted,
+        other => Error::Sandbox(other.to_string()),
+    }
 }
 
 /// Reads a list of examples.

@@ -31,10 +31,14 @@ pub struct Test {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seconds that compiling the module may take (`compile_seconds` of a node's limits). A language
-    /// runtime takes ten on a machine that has nothing else to do.
+    /// Seconds of processor time that compiling the module may take (`compile_seconds` of a node's
+    /// limits).
     #[arg(long, default_value_t = Limits::default().compile_seconds)]
     compile_seconds: u64,
+    /// Bytes of memory that compiling the module may take (`compile_bytes` of a node's limits);
+    /// a node's default where it is left out.
+    #[arg(long)]
+    compile_bytes: Option<u64>,
 }
 
 /// Rounds, and which of them is run: neither the first nor the last, for policies that look.
@@ -46,6 +50,7 @@ impl Test {
         let bytes = self.component()?;
         let limits = Limits {
             compile_seconds: self.compile_seconds,
+            compile_bytes: self.compile_bytes,
             ..Limits::default()
         };
         let raised = needed::raised(&bytes, &limits)?;
