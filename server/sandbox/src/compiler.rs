@@ -34,18 +34,19 @@ use child::Order;
 /// `compile_bytes`. One more waits.
 pub const AT_ONCE: u32 = 2;
 
-/// Bytes of compiled code. MEASURED
-pub const CODE_BYTES: u64 = 160 << 20;
+/// Bytes of compiled code: Python's interpreter, a module of 18 MB, becomes 35 MiB.
+pub const CODE_BYTES: u64 = 128 << 20;
 
-/// Wall-clock time for a second of processor time that a module may take, seconds. A compiler that
-/// gets less of a processor than that is given up.
+/// Threads of one compilation, each of which may take `compile_seconds` of a processor. Always so
+/// many, since time and memory that a module needs depend on it: on every machine the same ones fit.
+const THREADS: u64 = 4;
+
+/// Wall-clock time for each second of `compile_seconds`, seconds. A compiler that gets less of the
+/// machine than that is given up.
 const WALL_PER_SECOND: u64 = 20;
 
 /// Wall-clock time that is given beside it, seconds: for starting a process on a busy machine.
 const WALL_START: u64 = 60;
-
-/// Threads of one compilation: with each the memory grows that is needed at once.
-const THREADS: usize = 8;
 
 /// Bytes that are kept of what the compiler says on standard error.
 const SAID: u64 = 4_096;
@@ -76,11 +77,11 @@ pub(crate) fn compile(
 }
 
 fn within(bytes: &[u8], engine: &Engine, bounds: &Bounds) -> Result<Code, SandboxError> {
-    if bounds.seconds == 0 {
-        return Err(SandboxError::CompileTime { seconds: 0 });
+    if bounds.processor() == 0 {
+        return Err(bounds.too_long());
     }
     let order = Order {
-        seconds: bounds.seconds,
+        seconds: bounds.processor(),
         memory: bounds.memory,
         length: bytes.len() as u64,
         fingerprint: fingerprint(engine),
@@ -111,18 +112,29 @@ impl Bounds {
             code: CODE_BYTES,
         }
     }
+
+    /// Processor time of all threads together, seconds.
+    fn processor(&self) -> u64 {
+        self.seconds.saturating_mul(THREADS)
+    }
+
+    fn too_long(&self) -> SandboxError {
+        SandboxError::CompileTime {
+            seconds: self.seconds,
+            processor: self.processor(),
+        }
+    }
 }
 
 /// Starts the compiler. Its environment is empty but for what it needs to start: a module that
 /// breaks out of a compiler finds no secrets there.
 fn start(order: &Order) -> Result<Child, SandboxError> {
     let program = program::find()?;
-    let threads = thread::available_parallelism().map_or(1, |count| count.get().min(THREADS));
     let mut command = Command::new(&program);
     command
         .args(order.words())
         .env_clear()
-        .env("RAYON_NUM_THREADS", threads.to_string())
+        .env("RAYON_NUM_THREADS", THREADS.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -252,9 +264,7 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
             seconds: bounds.wall.as_secs(),
         }),
         End::Cut => Err(match died(status) {
-            Death::Processor => SandboxError::CompileTime {
-                seconds: bounds.seconds,
-            },
+            Death::Processor => bounds.too_long(),
             Death::Crash(_) if said.contains(NO_MEMORY) => memory(),
             Death::Crash(signal) => bad(&format!("the compiler crashed on it, signal {signal}")),
             Death::Interrupted => SandboxError::Interrupted,

@@ -67,12 +67,14 @@ pub enum SandboxError {
     },
     /// Compilation took too much of the processor.
     #[error(
-        "compiling the module took more than {seconds} seconds of processor time \
-         (compile_seconds)"
+        "compiling the module took more than {processor} seconds of processor time, which is what \
+         compile_seconds = {seconds} gives to all threads together"
     )]
     CompileTime {
         /// `Limits::compile_seconds`.
         seconds: u64,
+        /// Processor time of all threads together, seconds.
+        processor: u64,
     },
     /// Compilation did not end, whatever its processor time.
     #[error(

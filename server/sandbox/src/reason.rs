@@ -20,7 +20,7 @@ pub enum Reason {
     BadExport,
     /// It declares more of something than a module may.
     Declarations,
-    /// Compilation took more processor time than `compile_seconds`, or did not end at all.
+    /// Compilation took more processor time than `compile_seconds` gives, or did not end at all.
     CompileTime,
     /// Compilation took more memory than `compile_bytes`, or made too much code.
     CompileMemory,

@@ -45,8 +45,8 @@ const TABLES: Bound = Bound("tables", 100);
 const MEMORIES: Bound = Bound("memories", 100);
 /// (8)
 const ELEMENTS: Bound = Bound("element segments", 1_000);
-/// MEASURE
-const ELEMENT_ITEMS: Bound = Bound("items of element segments", 200_000);
+/// (about 5,500)
+const ELEMENT_ITEMS: Bound = Bound("items of element segments", 50_000);
 /// (5,551)
 const DATA: Bound = Bound("data segments", 50_000);
 /// (24)

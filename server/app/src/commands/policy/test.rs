@@ -31,8 +31,8 @@ pub struct Test {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seconds of processor time that compiling the module may take (`compile_seconds` of a node's
-    /// limits).
+    /// Seconds of processor time that compiling the module may take on each of four threads
+    /// (`compile_seconds` of a node's limits).
     #[arg(long, default_value_t = Limits::default().compile_seconds)]
     compile_seconds: u64,
     /// Bytes of memory that compiling the module may take (`compile_bytes` of a node's limits);

@@ -43,6 +43,13 @@ fn body(locals: usize, bytes: usize) -> Vec<u8> {
     [leb(body.len()), body].concat()
 }
 
+/// A core module's functions, each of a body.
+fn functions(bodies: &[Vec<u8>]) -> Vec<u8> {
+    let count = leb(bodies.len());
+    let code = section(10, &[count, bodies.concat()].concat());
+    [repeated(3, bodies.len(), &[0]), code].concat()
+}
+
 /// A component with so many of what a bound counts, and of nothing else more than need be. What
 /// stands in the sections does not matter, as long as nobody looks at it.
 fn with(bound: &Bound, count: usize) -> Vec<u8> {
@@ -61,7 +68,7 @@ fn with(bound: &Bound, count: usize) -> Vec<u8> {
         name if name == ALIASES.0 => component(&repeated(6, count, &[0])),
         name if name == INSTANCES.0 => component(&repeated(5, count, &[0])),
         name if name == CANONICALS.0 => component(&repeated(8, count, &[0])),
-        name if name == FUNCTIONS.0 => module(&repeated(3, count, &[0])),
+        name if name == FUNCTIONS.0 => module(&functions(&vec![body(0, 0); count])),
         name if name == GLOBALS.0 => module(&repeated(6, count, &[0])),
         name if name == TABLES.0 => module(&repeated(4, count, &[0x70, 0, 0])),
         name if name == MEMORIES.0 => module(&repeated(5, count, &[0, 0])),
@@ -72,16 +79,17 @@ fn with(bound: &Bound, count: usize) -> Vec<u8> {
         }
         name if name == DATA.0 => module(&repeated(11, count, &[0])),
         name if name == CUSTOM.0 => component(&section(0, &[0]).repeat(count)),
-        name if name == FUNCTION_BYTES.0 => module(&repeated(10, 1, &body(0, count))),
-        name if name == FUNCTION_LOCALS.0 => module(&repeated(10, 1, &body(count, 0))),
+        name if name == FUNCTION_BYTES.0 => module(&functions(&[body(0, count)])),
+        name if name == FUNCTION_LOCALS.0 => module(&functions(&[body(count, 0)])),
         name if name == CODE_BYTES.0 || name == LOCALS.0 => {
             let (each, of): (usize, fn(usize) -> Vec<u8>) = match name {
                 name if name == LOCALS.0 => (FUNCTION_LOCALS.1 as usize, |n| body(n, 0)),
                 _ => (function_bytes, |n| body(0, n)),
             };
             let (whole, rest) = (count / each, count % each);
-            let bodies = [of(each).repeat(whole), of(rest)].concat();
-            module(&section(10, &[leb(whole + 1), bodies].concat()))
+            let mut bodies = vec![of(each); whole];
+            bodies.push(of(rest));
+            module(&functions(&bodies))
         }
         other => panic!("no component for {other}"),
     }
@@ -135,10 +143,10 @@ fn bounds_hold_for_all_together() {
         let core = [b"\0asm\x01\0\0\0".as_slice(), sections].concat();
         section(4, &component(&section(1, &core)))
     };
-    let functions = repeated(3, FUNCTIONS.1 as usize / 2 + 1, &[0]);
-    let once = component(&half(&functions));
+    let some = functions(&vec![body(0, 0); FUNCTIONS.1 as usize / 2 + 1]);
+    let once = component(&half(&some));
     inspect(&once, &limits).unwrap();
-    let twice = component(&half(&functions).repeat(2));
+    let twice = component(&half(&some).repeat(2));
     let error = inspect(&twice, &limits).unwrap_err();
     assert_eq!(error.reason(), Reason::Declarations, "{error}");
 }
