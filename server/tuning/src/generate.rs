@@ -106,6 +106,9 @@ pub struct Piece<'a> {
     pub finish: Option<Finish>,
 }
 
+/// Says whether to stop; asked between passes of a model, from any thread.
+pub type Halt<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// Hears pieces, from any thread, one at a time.
 type Listener<'a> = &'a mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send);
 
@@ -124,12 +127,35 @@ pub fn generate(
     prompts: &[String],
     config: &GenerateConfig,
 ) -> Result<Vec<String>, TuningError> {
+    generate_until(model, adapter, prompts, config, &|| false)
+}
+
+/// [`generate`] that gives up when `halt` says so: it is asked before every prompt that is encoded
+/// and before every token.
+///
+/// # Errors
+/// As [`generate`]; [`TuningError::Stopped`] when `halt` said stop.
+pub fn generate_until(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    prompts: &[String],
+    config: &GenerateConfig,
+    halt: Halt<'_>,
+) -> Result<Vec<String>, TuningError> {
     let prompts: Vec<Vec<Message>> = prompts
         .iter()
         .map(|prompt| vec![Message::new(Role::User, prompt)])
         .collect();
-    let texts = generate_all(model, adapter, &prompts, config, None)?;
+    let texts = generate_all(model, adapter, &prompts, config, None, halt)?;
     Ok(texts.into_iter().map(|text| text.text).collect())
+}
+
+/// An error once `halt` says stop.
+pub(crate) fn unless_halted(halt: Halt<'_>) -> Result<(), TuningError> {
+    match halt() {
+        true => Err(TuningError::Stopped { steps: 0 }),
+        false => Ok(()),
+    }
 }
 
 /// [`generate`] for messages of several turns, heard while it writes.
@@ -147,7 +173,7 @@ pub fn generate_stream(
     config: &GenerateConfig,
     listener: &mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send),
 ) -> Result<Vec<Generated>, TuningError> {
-    generate_all(model, adapter, prompts, config, Some(listener))
+    generate_all(model, adapter, prompts, config, Some(listener), &|| false)
 }
 
 fn generate_all(
@@ -156,6 +182,7 @@ fn generate_all(
     prompts: &[Vec<Message>],
     config: &GenerateConfig,
     listener: Option<Listener<'_>>,
+    halt: Halt<'_>,
 ) -> Result<Vec<Generated>, TuningError> {
     config.validate()?;
     let engine = Engine::new(model, adapter)?;
@@ -166,6 +193,7 @@ fn generate_all(
         .max(1);
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
+        unless_halted(halt)?;
         let mut ids = model.encode_messages(prompt)?;
         if ids.is_empty() {
             return Err(TuningError::Tokenizer(
@@ -209,6 +237,7 @@ fn generate_all(
             alone: !engine.is_small(),
             config,
             listener: listener.as_ref(),
+            halt,
         };
         let batch = config.batch_size.div_ceil(lanes);
         (0..lanes)

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Conversation, Message, Model, Role, Tokens, TuningError, device,
+    generate::{Halt, unless_halted},
     gradient::{Packed, parts},
     kernels::loss,
     lora::{Lora, to_host},
@@ -35,11 +36,28 @@ pub fn score(
     adapter: Option<&Adapter>,
     pairs: &[(String, String)],
 ) -> Result<Vec<Score>, TuningError> {
+    score_until(model, adapter, pairs, &|| false)
+}
+
+/// [`score`] that gives up when `halt` says so: it is asked before every pair that is encoded and
+/// before every pass of the model.
+///
+/// # Errors
+/// As [`score`]; [`TuningError::Stopped`] when `halt` said stop.
+pub fn score_until(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    pairs: &[(String, String)],
+    halt: Halt<'_>,
+) -> Result<Vec<Score>, TuningError> {
     let tokens = pairs
         .iter()
-        .map(|(prompt, answer)| model.encode_scored(&[Message::new(Role::User, prompt)], answer))
+        .map(|(prompt, answer)| {
+            unless_halted(halt)?;
+            model.encode_scored(&[Message::new(Role::User, prompt)], answer)
+        })
         .collect::<Result<Vec<Tokens>, _>>()?;
-    score_tokens(model, adapter, &tokens)
+    score_tokens(model, adapter, &tokens, halt)
 }
 
 /// The log-probability of each conversation's last message after those before it, as [`score`]
@@ -61,13 +79,14 @@ pub fn score_conversations(
             model.encode_scored(prompt, answer)
         })
         .collect::<Result<Vec<Tokens>, _>>()?;
-    score_tokens(model, adapter, &tokens)
+    score_tokens(model, adapter, &tokens, &|| false)
 }
 
 fn score_tokens(
     model: &Model,
     adapter: Option<&Adapter>,
     tokens: &[Tokens],
+    halt: Halt<'_>,
 ) -> Result<Vec<Score>, TuningError> {
     let lora = adapter
         .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
@@ -76,6 +95,7 @@ fn score_tokens(
     let vocab = model.config().vocab;
     let mut scores = Vec::with_capacity(tokens.len());
     for part in parts(tokens, PART_TOKENS) {
+        unless_halted(halt)?;
         let packed = Packed::sharing(part);
         let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
             let hidden = decoder.forward(

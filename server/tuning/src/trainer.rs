@@ -1,6 +1,7 @@
 //! Training step by step: what [`train`](crate::train()) does, with checkpoints between steps.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -228,12 +229,27 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// # Errors
     /// [`TuningError::NotFinite`] when the loss or the gradient explodes, and the tokenizer's.
     pub fn step(&mut self) -> Result<Option<StepEvent>, TuningError> {
+        self.step_while(&mut || ControlFlow::Continue(()))
+    }
+
+    /// As [`step`](Self::step); asks `go_on` before every example of the step, since a long one takes
+    /// long to encode. After a `Break` the training cannot go on.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`TuningError::Stopped`] after `Break`.
+    pub fn step_while(
+        &mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<StepEvent>, TuningError> {
         let Self { model, config, .. } = self;
         let step = self.losses.len();
         if step >= config.steps {
             return Ok(None);
         }
-        let batch = self.data.next_batch(model, config)?;
+        let batch = self.data.next_batch(model, config, &mut || match go_on() {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TuningError::Stopped { steps: step }),
+        })?;
         let tokens = batch.iter().map(|tokens| tokens.ids.len() as u64).sum();
         let BatchGradients {
             loss,
@@ -266,6 +282,19 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             computed,
             learning_rate: rate,
         }))
+    }
+
+    /// All steps that are left, and the adapter after them; `go_on` as in
+    /// [`step_while`](Self::step_while).
+    ///
+    /// # Errors
+    /// As [`step_while`](Self::step_while) and [`finish`](Self::finish).
+    pub fn run_while(
+        mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Trained, TuningError> {
+        while self.step_while(go_on)?.is_some() {}
+        self.finish()
     }
 
     /// The adapter, after as many steps as were taken.
@@ -410,10 +439,12 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         &mut self,
         model: &Model,
         config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> Result<(), TuningError>,
     ) -> Result<Vec<Tokens>, TuningError> {
         let wanted = config.step_examples();
         let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
         while batch.len() < wanted {
+            go_on()?;
             if self.next == self.order.len() {
                 self.shuffle(config.seed);
             }

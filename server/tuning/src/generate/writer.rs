@@ -8,10 +8,11 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Finish, GenerateConfig, Generated, Listener, Piece,
+    Finish, GenerateConfig, Generated, Halt, Listener, Piece,
     engine::{Engine, Prompt},
     stream::Spelling,
     tensors::{self, HostCache},
+    unless_halted,
 };
 use crate::{
     Model, TuningError,
@@ -49,6 +50,8 @@ pub(super) struct Writer<'a, 'l> {
     pub(super) config: &'a GenerateConfig,
     /// Who hears pieces, and whether they asked to stop.
     pub(super) listener: Option<&'a Mutex<(Listener<'l>, bool)>>,
+    /// Asked before every token.
+    pub(super) halt: Halt<'a>,
 }
 
 impl Writer<'_, '_> {
@@ -62,6 +65,7 @@ impl Writer<'_, '_> {
         let mut done = Vec::with_capacity(waiting.len());
         let mut rows: Vec<Row> = Vec::new();
         loop {
+            unless_halted(self.halt)?;
             let free = batch.saturating_sub(rows.len());
             // New rows join in groups, so that their prompts are read in few large passes.
             if !waiting.is_empty() && (rows.is_empty() || free >= batch.div_ceil(4)) {

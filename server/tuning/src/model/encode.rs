@@ -131,7 +131,9 @@ impl Model {
         prompt.drain(..excess.min(spare));
         response.truncate(max_length.saturating_sub(prompt.len()).max(1));
         let response_start = prompt.len();
-        let mut ids = prompt;
+        // Both may have room for a text that was far longer; what is kept has none.
+        let mut ids = Vec::with_capacity(prompt.len() + response.len());
+        ids.append(&mut prompt);
         ids.append(&mut response);
         self.decoder.check(&ids)?;
         Ok(Tokens {

@@ -1,6 +1,7 @@
 //! What callers rely on: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
+mod halting;
 mod hostile;
 mod models;
 mod steps;
