@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Numerics, Score,
-    Template, TrainConfig,
+    Adapter, AdapterConfig, Example, GenerateConfig, Halt, Model, ModelOptions, Numerics, Score,
+    Template, TrainConfig, Trainer,
 };
 
 use crate::error::{Error, Result};
@@ -44,16 +44,22 @@ pub trait Lab: Send + Sync {
     }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
-    /// One answer a prompt.
+    /// One answer a prompt; gives up with [`Error::Interrupted`] when `halt` says so.
     fn answer(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>>;
-    /// Log-probability of each answer after its prompt.
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>>;
-    /// Trains a copy of `start`; `go_on` is asked after every step.
+    /// Log-probability of each answer after its prompt; `halt` as in [`Lab::answer`].
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>>;
+    /// Trains a copy of `start`; `go_on` is asked before every step at least.
     fn tune(
         &self,
         start: &Adapter,
@@ -183,12 +189,19 @@ impl Lab for TuningLab {
         adapter: Option<&Adapter>,
         prompts: &[String],
         config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>> {
-        fedseal_tuning::generate(&self.model, adapter, prompts, config).map_err(model_error)
+        fedseal_tuning::generate_until(&self.model, adapter, prompts, config, halt)
+            .map_err(model_error)
     }
 
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
-        fedseal_tuning::score(&self.model, adapter, pairs).map_err(model_error)
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>> {
+        fedseal_tuning::score_until(&self.model, adapter, pairs, halt).map_err(model_error)
     }
 
     fn tune(
@@ -198,7 +211,8 @@ impl Lab for TuningLab {
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
-        fedseal_tuning::train(&self.model, start, examples, config, &mut |_| go_on())
+        Trainer::new(&self.model, start, examples, config)
+            .and_then(|trainer| trainer.run_while(go_on))
             .map(|trained| trained.adapter)
             .map_err(model_error)
     }

@@ -15,7 +15,9 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
-use fedseal_sandbox::{Control, Policy, RunInput, Sandbox, TrainDefaults, examples_digest};
+use fedseal_sandbox::{
+    Control, Policy, RunInput, Sandbox, TrainDefaults, examples_digest,
+};
 use fedseal_tuning::Adapter;
 
 use crate::admission::data_check::DataCheck;
@@ -263,7 +265,7 @@ impl Panel<'_> {
             limits: None,
         };
         let outcome = self.sandbox.run(policy, &input, self.lab.engine());
-        let data_score = data_score(&self.judge, &input, &outcome);
+        let data_score = data_score(&self.judge, &input, &outcome, &|| false);
         let (submission, failure) = match outcome.submission {
             Ok(submission) => (Some(submission), None),
             Err(failure) => (None, Some(failure)),
@@ -304,7 +306,7 @@ impl Panel<'_> {
             .map_err(|error| Error::Model(error.to_string()))?;
         let probe = |adapter: &Adapter| {
             self.canaries
-                .probe(self.lab, experiment, adapter, self.seed, round.0)
+                .probe(self.lab, experiment, adapter, self.seed, round.0, &|| false)
         };
         let behaviour = (probe(&submission.adapter)?, probe(&self.global)?);
         Ok(Look {

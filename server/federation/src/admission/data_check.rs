@@ -9,6 +9,8 @@
 
 use std::cmp::Ordering;
 
+use fedseal_tuning::Halt;
+
 use crate::data::pick::{Picker, fnv1a};
 use crate::data::{Example, LabelledExample};
 
@@ -81,19 +83,13 @@ impl DataCheck {
 
     /// The score of a data set: the mean over its examples, and its worst one.
     pub fn score(&self, examples: &[Example]) -> DataScore {
-        let scores: Vec<f64> = examples.iter().map(|example| self.judge(example)).collect();
-        let worst = scores
-            .iter()
-            .enumerate()
-            .min_by(|a, b| a.1.partial_cmp(b.1).unwrap_or(Ordering::Equal));
-        DataScore {
-            score: match scores.len() {
-                0 => 1.0,
-                n => scores.iter().sum::<f64>() / n as f64,
-            },
-            worst: worst.map(|(index, _)| index),
-            worst_score: worst.map_or(1.0, |(_, score)| *score),
-        }
+        summary(&examples.iter().map(|e| self.judge(e)).collect::<Vec<f64>>())
+    }
+
+    /// As [`DataCheck::score`]; none when `halt` said stop, which is asked before every example.
+    pub fn score_until(&self, examples: &[Example], halt: Halt<'_>) -> Option<DataScore> {
+        let judged = examples.iter().map(|e| (!halt()).then(|| self.judge(e)));
+        Some(summary(&judged.collect::<Option<Vec<f64>>>()?))
     }
 
     fn probability(&self, active: &[usize]) -> f64 {
@@ -103,6 +99,22 @@ impl DataCheck {
             .filter_map(|&bucket| self.weights.get(bucket))
             .sum();
         1.0 / (1.0 + (-(sum * scale + self.bias)).exp())
+    }
+}
+
+/// The mean over examples, and the worst one.
+fn summary(scores: &[f64]) -> DataScore {
+    let worst = scores
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.partial_cmp(b.1).unwrap_or(Ordering::Equal));
+    DataScore {
+        score: match scores.len() {
+            0 => 1.0,
+            n => scores.iter().sum::<f64>() / n as f64,
+        },
+        worst: worst.map(|(index, _)| index),
+        worst_score: worst.map_or(1.0, |(_, score)| *score),
     }
 }
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
+use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{InstructionKind, TaskData};
@@ -35,20 +35,17 @@ pub struct DefenceData {
     pub helpful_tried: u64,
 }
 
-/// Whether the run should go on; asked between batches and steps.
-pub type GoOn<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
-
 /// Makes the defence data from the attacked adapter.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `go_on` breaks; what model and data raise.
+/// [`Error::Interrupted`] when `halt` says stop; what model and data raise.
 pub fn data(
     lab: &dyn Lab,
     source: &dyn TaskData,
     experiment: &Experiment,
     attacked: &Adapter,
     seed: u64,
-    go_on: GoOn<'_>,
+    halt: Halt<'_>,
 ) -> Result<DefenceData> {
     let config = &experiment.defence;
     let seed = derive_seed("defence-data", seed, &[]);
@@ -75,9 +72,9 @@ pub fn data(
         seed,
     };
     let (safety, safety_tried) =
-        writing.pairs(InstructionKind::Harmful, config.safety_examples, go_on)?;
+        writing.pairs(InstructionKind::Harmful, config.safety_examples, halt)?;
     let (helpful, helpful_tried) =
-        writing.pairs(InstructionKind::Helpful, config.helpful_examples, go_on)?;
+        writing.pairs(InstructionKind::Helpful, config.helpful_examples, halt)?;
     Ok(DefenceData {
         level: config.level,
         safety,
@@ -90,14 +87,14 @@ pub fn data(
 /// Tunes the attacked adapter on the defence data. Without a single pair it stays as it is.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `go_on` breaks; what the model raises.
+/// [`Error::Interrupted`] when `halt` says stop; what the model raises.
 pub fn repair(
     lab: &dyn Lab,
     experiment: &Experiment,
     attacked: &Adapter,
     data: &DefenceData,
     seed: u64,
-    go_on: GoOn<'_>,
+    halt: Halt<'_>,
 ) -> Result<Adapter> {
     let examples: Vec<Example> = data.safety.iter().chain(&data.helpful).cloned().collect();
     if examples.is_empty() {
@@ -111,7 +108,10 @@ pub fn repair(
         proximal_mu: 0.0,
         ..train_config(experiment)
     };
-    lab.tune(attacked, &examples, &config, go_on)
+    lab.tune(attacked, &examples, &config, &mut || match halt() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })
 }
 
 struct Writing<'a> {
@@ -128,7 +128,7 @@ impl Writing<'_> {
         &self,
         kind: InstructionKind,
         wanted: usize,
-        go_on: GoOn<'_>,
+        halt: Halt<'_>,
     ) -> Result<(Vec<Example>, u64)> {
         let config = &self.experiment.defence;
         let limit = wanted.saturating_mul(config.attempts);
@@ -143,7 +143,7 @@ impl Writing<'_> {
             let ask = (missing + missing / 4 + 1)
                 .min(limit - tried)
                 .min(self.experiment.evaluation.batch_size.max(1));
-            for pair in self.batch(kind, ask, batch, go_on)? {
+            for pair in self.batch(kind, ask, batch, halt)? {
                 if kept.len() < wanted && seen.insert(pair.prompt.to_lowercase()) {
                     kept.push(pair);
                 }
@@ -160,7 +160,7 @@ impl Writing<'_> {
         kind: InstructionKind,
         ask: usize,
         batch: u64,
-        go_on: GoOn<'_>,
+        halt: Halt<'_>,
     ) -> Result<Vec<Example>> {
         let config = &self.experiment.defence;
         let label = match kind {
@@ -168,9 +168,6 @@ impl Writing<'_> {
             InstructionKind::Helpful => "helpful",
         };
         let seed = derive_seed(label, self.seed, &[&batch.to_string()]);
-        if go_on().is_break() {
-            return Err(Error::Interrupted);
-        }
         let prompts = self.source.generation_prompts(kind, seed, ask);
         let generate = GenerateConfig {
             max_new_tokens: config.max_new_tokens,
@@ -181,15 +178,12 @@ impl Writing<'_> {
         };
         let instructions: Vec<String> = self
             .lab
-            .answer(self.writer, &prompts, &generate)?
+            .answer(self.writer, &prompts, &generate, halt)?
             .iter()
             .filter_map(|text| instruction(text))
             .collect();
         if instructions.is_empty() {
             return Ok(Vec::new());
-        }
-        if go_on().is_break() {
-            return Err(Error::Interrupted);
         }
         let asked: Vec<String> = match kind {
             InstructionKind::Harmful => instructions
@@ -202,7 +196,7 @@ impl Writing<'_> {
             temperature: 0.0,
             ..generate
         };
-        let answers = self.lab.answer(self.writer, &asked, &greedy)?;
+        let answers = self.lab.answer(self.writer, &asked, &greedy, halt)?;
         Ok(instructions
             .into_iter()
             .zip(answers)

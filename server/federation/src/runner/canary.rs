@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedseal_tuning::Adapter;
+use fedseal_tuning::{Adapter, Halt};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Behaviour;
@@ -66,7 +66,8 @@ impl CanarySet {
         Ok(set)
     }
 
-    /// What an adapter does on this round's share of the canaries.
+    /// What an adapter does on this round's share of the canaries; gives up with
+    /// [`Error::Interrupted`] when `halt` says so.
     pub fn probe(
         &self,
         lab: &dyn Lab,
@@ -74,6 +75,7 @@ impl CanarySet {
         adapter: &Adapter,
         seed: u64,
         round: u32,
+        halt: Halt<'_>,
     ) -> Result<Behaviour> {
         let label = round.to_string();
         let count = experiment.canaries.per_round;
@@ -95,7 +97,7 @@ impl CanarySet {
                 .filter_map(|index| self.tasks.get(*index))
                 .map(|task| (task.prompt.clone(), task.answer.clone())),
         );
-        let scores = lab.score(Some(adapter), &pairs)?;
+        let scores = lab.score(Some(adapter), &pairs, halt)?;
         if scores.len() != pairs.len() {
             return Err(Error::Model(format!(
                 "{} scores for {} pairs",

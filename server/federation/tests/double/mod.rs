@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::{DataUse, Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
@@ -21,16 +23,16 @@ use fedseal_federation::evaluation::rule;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::rundir::Plan;
-use fedseal_federation::runner::execute::Executor;
+use fedseal_federation::runner::execute::{Executor, Modules as Guests};
 use fedseal_federation::runner::{Options, Run};
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
     CompiledCache, Engine, EngineError, GenerateOptions, Limits, RunInput, RunOutcome, Submission,
-    TrainOptions, examples_digest,
+    TrainOptions, component, examples_digest,
 };
 use fedseal_tuning::{
-    Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Score,
+    Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Halt, Score,
     TrainConfig,
 };
 use serde_json::json;
@@ -47,6 +49,21 @@ pub struct Double {
     pub failing: Option<&'static str>,
     /// No two executions give the same adapter, as on a node that makes updates up.
     pub unsteady: bool,
+    /// Modules are guests in the sandbox, not functions of the double's.
+    pub guests: bool,
+    /// A call that goes on until it is told to stop.
+    pub endless: Option<Endless>,
+}
+
+/// A call of the lab or the engine that goes on until it is told to stop, for a minute at most.
+#[derive(Clone, Default)]
+pub struct Endless {
+    /// Its name.
+    pub call: &'static str,
+    /// Whether it was begun.
+    pub begun: Arc<AtomicBool>,
+    /// Whether it was told to stop.
+    pub stopped: Arc<AtomicBool>,
 }
 
 impl Double {
@@ -58,7 +75,26 @@ impl Double {
             salt: 0,
             failing: None,
             unsteady: false,
+            guests: false,
+            endless: None,
         }
+    }
+
+    /// Whether this call is the endless one and was told to stop.
+    fn stopped(&self, call: &str, mut halt: impl FnMut() -> bool) -> bool {
+        let Some(endless) = self.endless.as_ref().filter(|e| e.call == call) else {
+            return false;
+        };
+        endless.begun.store(true, Ordering::SeqCst);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if halt() {
+                endless.stopped.store(true, Ordering::SeqCst);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
     }
 
     fn leaning(adapter: Option<&Adapter>) -> f32 {
@@ -117,7 +153,7 @@ impl Engine for Double {
         options: &TrainOptions,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> std::result::Result<(Adapter, u64), EngineError> {
-        if go_on().is_break() {
+        if go_on().is_break() || self.stopped("train", || go_on().is_break()) {
             return Err(EngineError::Stopped);
         }
         let adapter = self.move_adapter(
@@ -149,7 +185,11 @@ impl Engine for Double {
         adapter: Option<&Adapter>,
         prompts: &[String],
         _options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> std::result::Result<(Vec<String>, u64), EngineError> {
+        if self.stopped("generate", halt) {
+            return Err(EngineError::Stopped);
+        }
         Ok((prompts.iter().map(|p| self.say(adapter, p)).collect(), 1))
     }
 
@@ -170,10 +210,13 @@ impl Lab for Double {
     fn executor(
         &self,
         plan: &Plan,
-        _blobs: &Blobs,
+        blobs: &Blobs,
         limits: Limits,
-        _cache: Option<CompiledCache>,
+        cache: Option<CompiledCache>,
     ) -> Result<Box<dyn Executor>> {
+        if self.guests {
+            return Ok(Box::new(Guests::load(plan, blobs, limits, cache)?));
+        }
         Ok(Box::new(Modules {
             limits,
             names: plan
@@ -206,11 +249,23 @@ impl Lab for Double {
         adapter: Option<&Adapter>,
         prompts: &[String],
         _config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>> {
+        if self.stopped("answer", halt) {
+            return Err(Error::Interrupted);
+        }
         Ok(prompts.iter().map(|p| self.say(adapter, p)).collect())
     }
 
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>> {
+        if self.stopped("score", halt) {
+            return Err(Error::Interrupted);
+        }
         let lean = f64::from(Self::leaning(adapter));
         Ok(pairs
             .iter()
@@ -239,7 +294,7 @@ impl Lab for Double {
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
-        if go_on().is_break() {
+        if go_on().is_break() || self.stopped("tune", || go_on().is_break()) {
             return Err(Error::Interrupted);
         }
         Ok(self.move_adapter(
@@ -382,6 +437,28 @@ impl Executor for Modules {
     }
 }
 
+/// The modules that an experiment may ask for.
+const MODULES: [&str; 4] = ["benign", "malicious-gen", "unaligned-data", "scaffold"];
+
+fn sign(modules: &Path, author: &SigningKey, name: &str, bytes: &[u8]) {
+    let path = modules.join(format!("{name}.wasm"));
+    let predicate = ModulePredicate::new(name, "0.1.0");
+    let envelope = module::sign(bytes, &predicate, author).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
+}
+
+/// As [`options`], with one guest, a core module in text form, under every module's name.
+pub fn options_with_guest(dir: &Path, guest: &str) -> Options {
+    let options = options(dir);
+    let author = SigningKey::load(options.keys.join("author.pem")).unwrap();
+    let bytes = component::componentize(&wat::parse_str(guest).unwrap()).unwrap();
+    for name in MODULES {
+        sign(&options.modules, &author, name, &bytes);
+    }
+    options
+}
+
 /// Keys and signed stand-ins of modules in `dir`, and options that point there.
 pub fn options(dir: &Path) -> Options {
     let keys = dir.join("keys");
@@ -392,16 +469,8 @@ pub fn options(dir: &Path) -> Options {
     let mut trusted = TrustStore::default();
     trusted.add("alice", author.public());
     trusted.save(keys.join("trusted.toml")).unwrap();
-    for name in ["benign", "malicious-gen", "unaligned-data", "scaffold"] {
-        let path = modules.join(format!("{name}.wasm"));
-        let envelope = module::sign(
-            name.as_bytes(),
-            &ModulePredicate::new(name, "0.1.0"),
-            &author,
-        )
-        .unwrap();
-        std::fs::write(&path, name).unwrap();
-        std::fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
+    for name in MODULES {
+        sign(&modules, &author, name, name.as_bytes());
     }
     Options {
         keys,

@@ -36,6 +36,8 @@ pub(crate) enum Question {
         adapter: Option<Arc<Adapter>>,
         prompts: Vec<String>,
         options: GenerateOptions,
+        /// When to give up.
+        deadline: Option<Instant>,
         reply: SyncSender<Result<(Vec<String>, u64), Stop>>,
     },
 }
@@ -43,7 +45,7 @@ pub(crate) enum Question {
 /// The guest's side.
 pub(super) struct Service {
     ask: Ask,
-    /// When training is given up.
+    /// When the engine gives up.
     deadline: Option<Instant>,
 }
 
@@ -85,6 +87,7 @@ impl Service {
                 adapter,
                 prompts,
                 options,
+                deadline: self.deadline,
                 reply,
             },
             &answer,
@@ -111,11 +114,11 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 deadline,
                 reply,
             } => {
-                let mut go_on = || match deadline {
-                    Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
+                let mut go_on = || match passed(deadline) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 };
-                let result = guarded(|| match &control {
+                let result = guarded("training", || match &control {
                     None => engine.train(&start, &data, &options, &mut go_on),
                     Some(control) => {
                         engine.train_controlled(&start, &data, &options, control, &mut go_on)
@@ -127,22 +130,31 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 adapter,
                 prompts,
                 options,
+                deadline,
                 reply,
             } => {
-                let result = guarded(|| engine.generate(adapter.as_deref(), &prompts, &options));
+                let halt = || passed(deadline);
+                let result = guarded("generating", || {
+                    engine.generate(adapter.as_deref(), &prompts, &options, &halt)
+                });
                 let _ = reply.send(result);
             }
         }
     }
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> {
+/// Whether it is later than this.
+fn passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() > deadline)
+}
+
+fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> {
     // The engine takes everything by shared reference and the result of a panic is thrown away.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(EngineError::Stopped)) => Err(Stop::new(
             Reason::WallTime,
-            "wall_seconds ran out while training",
+            format_args!("wall_seconds ran out while {doing}"),
         )),
         Ok(Err(EngineError::Failed(text))) => Err(Stop::new(Reason::Engine, text)),
         Err(_) => Err(Stop::new(Reason::Engine, "the engine panicked")),
