@@ -126,6 +126,10 @@ pub struct Args {
     json: Vec<u8>,
 }
 
+/// Bytes of an entry beside what is packed of it, at most: the names of its four parts, a known name
+/// (of 27 bytes or fewer), a number as the result, its own number.
+const ENTRY_BYTES: u64 = 96;
+
 /// Bytes that [`Args::clear`] keeps at most for the next call: one may have had a long list.
 const KEPT: usize = 4096;
 
@@ -352,6 +356,13 @@ impl Transcript {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
+    }
+
+    /// A number of bytes that [`Transcript::to_bytes`] does not go beyond, without making them.
+    #[inline]
+    pub fn bytes_at_most(&self) -> u64 {
+        // What is packed stands in it once; names by index and numbers have room in an entry's.
+        16 + self.json.len() as u64 + ENTRY_BYTES * self.calls.len() as u64
     }
 
     /// The canonical JSON, as it is kept among the blobs.

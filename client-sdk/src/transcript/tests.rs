@@ -99,6 +99,16 @@ fn calls_of_another_transcript_count_on() {
 }
 
 #[test]
+fn the_bound_of_its_bytes_holds_for_the_longest_entries() {
+    let mut t = Transcript::new();
+    let mut args = Args::default();
+    for _ in 0..1_000 {
+        t.push_number("abcdefghijklmnopqrstuvwxyz-", &mut args, u64::MAX);
+        assert!(t.bytes_at_most() >= t.to_bytes().len() as u64);
+    }
+}
+
+#[test]
 fn arguments_are_forgotten_between_calls() {
     let (mut t, mut args) = (Transcript::new(), Args::default());
     args.set("steps", 3);
@@ -149,6 +159,7 @@ proptest! {
             entries.push(Entry { seq, call, args, result });
         }
         let (bytes, root) = by_definition(&entries);
+        prop_assert!(t.bytes_at_most() >= bytes.len() as u64);
         prop_assert_eq!(t.to_bytes(), bytes);
         prop_assert_eq!(t.root(), root);
         prop_assert_eq!(&Transcript::from_bytes(&t.to_bytes()).unwrap(), &t);

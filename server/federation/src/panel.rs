@@ -16,7 +16,7 @@ use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_sandbox::{
-    Control, Policy, RunInput, Sandbox, TrainDefaults, examples_digest,
+    Control, Policy, Recording, RunInput, Sandbox, TrainDefaults, examples_digest,
 };
 use fedseal_tuning::Adapter;
 
@@ -263,6 +263,7 @@ impl Panel<'_> {
             },
             control: Control::default(),
             limits: None,
+            recording: Recording::default(),
         };
         let outcome = self.sandbox.run(policy, &input, self.lab.engine());
         let data_score = data_score(&self.judge, &input, &outcome, &|| false);

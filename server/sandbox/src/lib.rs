@@ -45,7 +45,7 @@ pub use fedseal_client_sdk::attestation::Limits;
 pub use host::noisy;
 pub use reason::{Reason, Stop};
 pub use run::{
-    Control, FIXED_LIMITS, RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes,
-    examples_digest,
+    Control, FIXED_LIMITS, Recording, RunInput, RunOutcome, Submission, TrainDefaults,
+    examples_bytes, examples_digest, rounded, rounded_down,
 };
 pub use sandbox::{Policy, Runner, Sandbox};

@@ -40,7 +40,8 @@ pub enum Reason {
     Handles,
     /// More than `host_calls`.
     HostCalls,
-    /// More than `host_bytes` held by the host for the guest.
+    /// More than `host_bytes` held by the host for the guest, or a transcript or lineage larger than
+    /// its bound.
     HostMemory,
     /// More than `host_work_bytes` copied, hashed and compared by the host.
     HostWork,

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, hostile, input, limits, run};
+use common::{Double, HostileGuest, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 
@@ -131,6 +131,38 @@ fn adapters_that_the_host_keeps() {
 fn handles_that_nobody_gave() {
     ends_with("forged-handle.wat", Reason::Trap);
     ends_with("wrong-type-handle.wat", Reason::Trap);
+}
+
+/// What is said of a run is bounded, whatever the guest: the statement about it can be made.
+#[test]
+fn records_stay_small() {
+    for (name, words) in [
+        ("concat-of-nothing.wat", "the lineage has 4194304 bytes"),
+        ("concat-in-few-calls.wat", "the transcript has 321536 bytes"),
+        ("concat-of-many.wat", "the transcript has 2625536 bytes"),
+    ] {
+        let case = HostileGuest::read(name);
+        let outcome = ends_within(name, Reason::HostMemory, case.limits);
+        let failure = outcome.submission.unwrap_err();
+        assert_eq!(failure.detail, words, "{name}");
+        let lineage = serde_json::to_vec(&outcome.lineage).unwrap().len();
+        assert!(lineage <= 4 << 20, "{name}: {lineage}");
+        let transcript = outcome.transcript.to_bytes().len() as u64;
+        assert!(transcript <= outcome.transcript.bytes_at_most());
+        // The last entry says why it ended.
+        let most = case.limits.host_calls * 256 + (64 << 10) + 1_000;
+        assert!(transcript <= most, "{name}: {transcript}");
+    }
+}
+
+#[test]
+fn a_model_that_writes_too_long_is_stopped() {
+    let limits = HostileGuest::read("generate-dawdles.wat").limits;
+    let outcome = ends_within("generate-dawdles.wat", Reason::WallTime, limits);
+    let words = outcome.submission.unwrap_err().detail;
+    assert_eq!(words, "wall_seconds ran out while generating");
+    // It would be a minute.
+    assert!(outcome.seconds < 40.0, "{}", outcome.seconds);
 }
 
 #[test]

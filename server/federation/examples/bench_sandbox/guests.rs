@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, Runner,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, Recording, RunInput, Runner,
     Sandbox, TrainDefaults, TrainOptions, component, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Halt, ModelConfig, RopeScaling};
@@ -147,6 +147,7 @@ pub fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     })
 }
 

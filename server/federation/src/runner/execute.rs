@@ -14,7 +14,7 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
-    CompiledCache, Control, Engine, EngineError, GenerateOptions, Policy, RunInput,
+    CompiledCache, Control, Engine, EngineError, GenerateOptions, Policy, Recording, RunInput,
     RunOutcome, Sandbox, TrainDefaults, TrainOptions,
 };
 use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
@@ -135,6 +135,7 @@ pub fn input(
         },
         control,
         limits: None,
+        recording: Recording::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, Recording, RunInput, RunOutcome,
     Sandbox, TrainDefaults, TrainOptions, component, examples_digest,
 };
 use fedseal_tuning::{
@@ -144,6 +144,7 @@ pub fn input() -> RunInput {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_federation::pretraining;
 use fedseal_sandbox::{
-    Control, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
+    Control, Recording, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
 
@@ -179,6 +179,7 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     };
     let training = TrainConfig {
         max_length: 64,
