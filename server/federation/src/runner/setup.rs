@@ -28,6 +28,7 @@ use crate::memo::RunState;
 use crate::report::{Cache, Progress, Report};
 use crate::rundir::{self, FORMAT, Plan, RunDir};
 use crate::sampling::derive_seed;
+use crate::site::SiteRules;
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
@@ -93,6 +94,8 @@ pub(super) fn create(
     let authors = authors(options)?;
     let blobs = Blobs::open(dir.blobs())?;
 
+    let mut experiment = experiment;
+    experiment.site = experiment.site.map(SiteRules::written_out);
     let toml = experiment.to_toml()?;
     let experiment_digest = blobs.put(toml.as_bytes())?;
     let modules = register_modules(&experiment, options, &authors, &blobs)?;
@@ -146,7 +149,9 @@ pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     }
     let text =
         String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
-    Experiment::parse(&text, &path.display().to_string())
+    let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
+    experiment.site = experiment.site.map(SiteRules::as_kept);
+    Ok(experiment)
 }
 
 /// See [`Run::resume_with`].
