@@ -9,6 +9,7 @@
 //!
 //! In the order in which a reader meets them:
 //!
+//! - [`bounded`]: bounds on what comes from outside, checked before anything is built from it.
 //! - [`digest`] and [`ids`]: newtypes; nothing that is hashed or signed travels as a bare string.
 //! - [`canonical`]: the one place where JSON that is hashed or signed is made and read.
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
@@ -37,6 +38,7 @@
 
 pub mod attestation;
 mod base64;
+pub mod bounded;
 pub mod bundle;
 pub mod canonical;
 pub mod digest;

@@ -9,7 +9,7 @@ use super::trust::is_time;
 use super::{PublicKey, RevokedKey, SigningKey, TrustedKey};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
-use crate::statement::{Statement, Subject, expect};
+use crate::statement::{BOUNDS, Statement, Subject, expect};
 use crate::{Error, Result};
 
 /// The predicate type of a rotation.
@@ -104,7 +104,7 @@ pub fn verify_rotation(envelope: &Envelope, trusted: &[PublicKey]) -> Result<Rot
 /// As [`verify_rotation`]; [`Error::NotCanonical`], [`Error::Json`] for another statement.
 pub fn read_rotation(envelope: &Envelope) -> Result<Rotation> {
     let claimed: Statement<Rotation> =
-        crate::canonical::from_slice(&envelope.unverified_payload()?)?;
+        crate::canonical::from_slice_within(&envelope.unverified_payload()?, &BOUNDS)?;
     verify_rotation(envelope, &[claimed.predicate.old])
 }
 

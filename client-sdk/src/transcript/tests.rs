@@ -16,9 +16,7 @@ fn sample() -> Transcript {
 
 /// The definition, step by step: serde's way to the bytes, and the chain over them.
 fn by_definition(entries: &[Entry]) -> (Vec<u8>, Digest) {
-    let whole = Whole {
-        entries: entries.to_vec(),
-    };
+    let whole = json!({ "entries": entries });
     let mut hash = Digest::of(DOMAIN);
     for entry in entries {
         hash = Digest::of_parts(&[&hash.0, &canonical::to_vec(entry).unwrap()]);
@@ -79,6 +77,25 @@ fn order_and_content_change_the_root() {
     renumbered[1].seq = 2;
     let error = Transcript::from_bytes(&by_definition(&renumbered).0).unwrap_err();
     assert!(error.to_string().contains("entry 1 says it is number 2"));
+}
+
+#[test]
+fn one_entry_of_much_structure_is_refused_and_many_small_ones_are_read() {
+    let of = |args: &str| {
+        format!("{{\"entries\":[{{\"args\":{args},\"call\":\"a\",\"result\":1,\"seq\":0}}]}}")
+    };
+    let wide = |n: usize| of(&format!("[{}0]", "{},".repeat(n)));
+    Transcript::from_bytes(wide(1000).as_bytes()).unwrap();
+    let error = Transcript::from_bytes(wide(100_000).as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("bytes of memory"), "{error}");
+    // More than that bound together, each far below it.
+    let mut many = Transcript::new();
+    for i in 0..30_000 {
+        many.push("scale", &json!({"a": {}}), &json!({"handle": i}));
+    }
+    assert_eq!(Transcript::from_bytes(&many.to_bytes()).unwrap(), many);
+    let long = of(&format!("\"{}\"", "a".repeat(MAX_BYTES)));
+    assert!(Transcript::from_bytes(long.as_bytes()).is_err());
 }
 
 #[test]
