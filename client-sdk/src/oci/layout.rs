@@ -1,16 +1,29 @@
 //! The files of a layout: `oci-layout`, the index, and blobs that are named by their digest.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::{self, Bounds};
 use crate::digest::Digest;
 use crate::{Error, Result};
 
 /// Bytes of a manifest or an index, most.
 const MAX_JSON: u64 = 4 << 20;
+/// Bytes of all manifests that one pull reads, most.
+pub(super) const MAX_READ: u64 = 64 << 20;
+/// What an index may be and take: [`MAX_MANIFESTS`] descriptors with annotations.
+const BOUNDS: Bounds = Bounds {
+    bytes: MAX_JSON as usize,
+    structure: 32 << 20,
+};
+/// What a manifest may be and take: an image of a thousand layers fits.
+const MANIFEST_BOUNDS: Bounds = Bounds {
+    bytes: MAX_JSON as usize,
+    structure: 1 << 20,
+};
 /// Manifests that an index may name.
 const MAX_MANIFESTS: usize = 10_000;
 
@@ -121,8 +134,23 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
     Ok(index)
 }
 
-pub(super) fn read_manifest(folder: &Path, descriptor: &Descriptor) -> Result<Manifest> {
-    let manifest: Manifest = parse("OCI manifest", &read_blob(folder, descriptor, MAX_JSON)?)?;
+/// A manifest; its size is taken off what may still be read.
+pub(super) fn read_manifest(
+    folder: &Path,
+    descriptor: &Descriptor,
+    left: &mut u64,
+) -> Result<Manifest> {
+    *left = left
+        .checked_sub(descriptor.size)
+        .ok_or_else(|| Error::Invalid {
+            what: "OCI layout",
+            detail: format!(
+                "{}: its manifests have more than {MAX_READ} bytes",
+                folder.display()
+            ),
+        })?;
+    let bytes = read_blob(folder, descriptor, MAX_JSON)?;
+    let manifest: Manifest = bounded::from_slice("OCI manifest", &bytes, &MANIFEST_BOUNDS)?;
     schema(manifest.schema_version)?;
     Ok(manifest)
 }
@@ -184,20 +212,17 @@ pub(super) fn write_blob(folder: &Path, media_type: &str, bytes: &[u8]) -> Resul
     Ok(descriptor)
 }
 
-/// The file, or an error where it is longer than `most` bytes.
+/// The file, or an error where it is longer than `most` bytes. A pipe or a device is none: it could
+/// keep its reader waiting.
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = fs::File::open(path).map_err(|source| io(path, source))?;
-    let mut bytes = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| io(path, source))?;
-    if bytes.len() as u64 > most {
+    let meta = fs::metadata(path).map_err(|source| io(path, source))?;
+    if !meta.is_file() {
         return Err(Error::Invalid {
             what: "OCI layout",
-            detail: format!("{}: longer than {most} bytes", path.display()),
+            detail: format!("{}: not a file", path.display()),
         });
     }
-    Ok(bytes)
+    bounded::read_file(path, most)
 }
 
 /// Writes a file whole or not at all.
@@ -221,7 +246,7 @@ fn io(path: &Path, source: std::io::Error) -> Error {
 }
 
 pub(super) fn parse<T: for<'a> Deserialize<'a>>(what: &'static str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|source| Error::Json { what, source })
+    bounded::from_slice(what, bytes, &BOUNDS)
 }
 
 pub(super) fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -230,5 +255,5 @@ pub(super) fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
 
 /// At most 80 characters of what came from outside.
 pub(super) fn short(text: &str) -> String {
-    text.chars().take(80).collect()
+    bounded::short(text, 80)
 }
