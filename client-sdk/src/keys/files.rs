@@ -243,9 +243,15 @@ pub(super) fn write_private(path: &Path, pem: &str) -> Result<()> {
 
 fn read_text(path: &Path, file: File) -> Result<String> {
     let mut text = String::new();
-    file.take(MAX_FILE)
+    file.take(MAX_FILE + 1)
         .read_to_string(&mut text)
         .map_err(|e| Error::io(path, e))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(Error::Invalid {
+            what: "key or trust file",
+            detail: format!("{}: longer than {MAX_FILE} bytes", path.display()),
+        });
+    }
     Ok(text)
 }
 
@@ -288,6 +294,23 @@ mod tests {
         assert!(made.save_new(&path).is_err(), "never overwrites");
         let other = SigningKey::load_or_create(dir.path().join("other.pem")).unwrap();
         assert_ne!(made.public(), other.public());
+    }
+
+    /// Cut in silence, it would lose the revocations at its end.
+    #[test]
+    fn a_trust_file_beyond_its_bound_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted.toml");
+        let mut store = TrustStore::default();
+        store.add("author", SigningKey::from_seed([4; 32]).public());
+        store.save(&path).unwrap();
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.extend(std::iter::repeat_n('\n', MAX_FILE as usize - text.len()));
+        fs::write(&path, &text).unwrap();
+        TrustStore::load(&path).unwrap();
+        fs::write(&path, text + "[[revoked]]\n").unwrap();
+        let error = TrustStore::load(&path).unwrap_err().to_string();
+        assert!(error.contains("longer than 1048576 bytes"), "{error}");
     }
 
     #[cfg(unix)]

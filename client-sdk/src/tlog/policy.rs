@@ -9,6 +9,9 @@ use crate::{Error, Result};
 /// Policies with more lines than this are refused.
 const MOST_LINES: usize = 10_000;
 
+/// Longer policies (bytes) are refused unread.
+pub const MAX_POLICY: usize = 4 << 20;
+
 /// A log or witness of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
@@ -54,6 +57,9 @@ impl Policy {
     /// [`Error::Invalid`] with the number of the line that is wrong; also when there is no
     /// `quorum` line.
     pub fn parse(text: &str) -> Result<Policy> {
+        if text.len() > MAX_POLICY {
+            return Err(invalid(format!("longer than {MAX_POLICY} bytes")));
+        }
         if text
             .chars()
             .any(|c| (c < ' ' && c != '\n' && c != '\t') || c == '\u{7f}')
@@ -338,6 +344,13 @@ mod tests {
             let error = policy.verify(&note(few), None).unwrap_err().to_string();
             assert!(error.contains("has not witnessed"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_long_policy_is_refused_unread() {
+        let long = policy() + &"#".repeat(MAX_POLICY);
+        let error = Policy::parse(&long).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
     }
 
     #[test]
