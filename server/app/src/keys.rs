@@ -9,6 +9,10 @@ use fedseal_client_sdk::keys::{P256Key, Passphrase, SigningKey, TrustStore};
 use fedseal_federation::rundir::write_atomically;
 
 use crate::failure::{Failure, Outcome};
+use crate::files;
+
+/// The largest file of a passphrase, bytes.
+const MAX_PASSPHRASE: usize = 64 << 10;
 
 /// The author's key in a folder of keys.
 pub fn author_path(home: &Path) -> PathBuf {
@@ -85,7 +89,7 @@ pub fn new_p256(path: &Path, passphrase: Option<&Passphrase>) -> Outcome<P256Key
 pub fn passphrase() -> Outcome<Option<Passphrase>> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = set("FEDSEAL_PASSPHRASE_FILE").map(PathBuf::from) {
-        let text = std::fs::read_to_string(&path).map_err(|error| Failure::io(&path, &error))?;
+        let text = files::text(&path, MAX_PASSPHRASE)?;
         let line = text.lines().next().unwrap_or_default().to_owned();
         return Ok(Some(Passphrase::new(line)?));
     }

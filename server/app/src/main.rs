@@ -14,6 +14,7 @@
 mod commands;
 mod failure;
 mod figures;
+mod files;
 mod http;
 mod keys;
 mod modules;

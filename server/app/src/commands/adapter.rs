@@ -11,7 +11,7 @@ use fedseal_federation::rundir::write_atomically;
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::{keys, output, places};
+use crate::{files, keys, output, places};
 
 /// Beside an exported adapter: the log entry that it comes from.
 const RECORD: &str = "fedseal.json";
@@ -131,14 +131,11 @@ pub fn verify(folder: &Path, key: Option<&Path>, as_json: bool) -> Outcome {
         );
     };
     let file = folder.join(oms::SIGNATURE_FILE);
-    let length = std::fs::metadata(&file).map_or(0, |meta| meta.len());
-    if length > oms::MAX_BYTES as u64 {
-        return Err(Failure::usage(format!(
-            "{}: larger than a signature can be",
-            file.display()
-        )));
+    // A pipe in somebody's folder would keep its reader waiting.
+    if std::fs::symlink_metadata(&file).is_ok_and(|meta| !meta.is_file()) {
+        return Err(Failure::usage(format!("{}: not a file", file.display())));
     }
-    let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, &error))?;
+    let bytes = files::read(&file, oms::MAX_BYTES)?;
     let fail = |error| Failure::new(format!("{}: {error}", folder.display()));
     let key = P256PublicKey::load(key)?;
     let verified = ModelSignature::from_bytes(&bytes)

@@ -13,7 +13,7 @@ use fedseal_federation::rundir::{RunDir, now, rfc3339, write_atomically};
 use fedseal_ledger::LogReader;
 
 use crate::failure::{Failure, Outcome};
-use crate::{keys, output, places};
+use crate::{keys, modules, output, places};
 
 /// Makes, shows, rotates and revokes keys, and keeps the file of trusted ones.
 #[derive(Args)]
@@ -164,9 +164,8 @@ impl Key {
                 }
             }
             Action::Accept { statement } => {
-                let bytes = std::fs::read(&statement)
-                    .map_err(|error| Failure::usage(format!("{}: {error}", statement.display())))?;
-                accept(&home, &Envelope::from_json(&bytes)?)
+                let envelope = modules::envelope(&statement)?;
+                accept(&home, &envelope)
             }
             Action::Trust { name, key, expires } => {
                 let mut store = keys::trusted(&home)?;

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, Policy, VerifierKey};
+use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, MAX_POLICY, Policy, VerifierKey};
 use fedseal_federation::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
+use crate::files;
 
 pub use cosign::collect;
 
@@ -116,9 +117,6 @@ fn verifier(given: &str, note: &str) -> Outcome<VerifierKey> {
 
 /// Reads a policy of witnesses (C2SP tlog-policy).
 pub fn policy(path: &Path) -> Outcome<Policy> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
-        _ => Failure::io(path, &error),
-    })?;
+    let text = files::text(path, MAX_POLICY)?;
     Policy::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{adapter, log};
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::{files, output};
 
 /// Checks a run, a bundle about one update, or a signed adapter folder, from its files alone,
 /// without a network and without a model.
@@ -113,14 +113,7 @@ impl Verify {
 
     fn bundle(&self) -> Outcome {
         let path = &self.run;
-        let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if length > bundle::MAX_BYTES as u64 {
-            return Err(Failure::usage(format!(
-                "{}: larger than a bundle can be",
-                path.display()
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+        let bytes = files::read(path, bundle::MAX_BYTES)?;
         let bundle = Bundle::from_bytes(&bytes)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         let missing = |what: &str, hint: &str| {

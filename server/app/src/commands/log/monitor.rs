@@ -8,7 +8,7 @@ use clap::Args;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::remote;
-use fedseal_client_sdk::tlog::Checkpoint;
+use fedseal_client_sdk::tlog::{Checkpoint, MAX_NOTE};
 use fedseal_federation::monitor::observe;
 use fedseal_federation::rundir::write_atomically;
 use fedseal_ledger::{LogReader, Remote};
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{folder, log_key, parse_key, policy, verifier};
 use crate::failure::{Failure, Outcome};
-use crate::{output, stop};
+use crate::{files, output, stop};
 
 /// Watches a log: that it continues the checkpoint pinned at the last look, and what its new
 /// entries say about one's own clients. A split view is a failure, and both checkpoints are kept.
@@ -155,11 +155,10 @@ impl Monitor {
 
     /// The pinned note and checkpoint; it must be signed by the same key.
     fn pinned(&self, key: &PublicKey) -> Outcome<Option<(String, Checkpoint)>> {
-        let note = match std::fs::read_to_string(&self.pin) {
-            Ok(note) => note,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(&self.pin, &error)),
-        };
+        if matches!(self.pin.try_exists(), Ok(false)) {
+            return Ok(None);
+        }
+        let note = files::text(&self.pin, MAX_NOTE)?;
         let checked =
             Checkpoint::parse(&note).and_then(|c| Checkpoint::verify(&note, &c.origin, key));
         match checked {
