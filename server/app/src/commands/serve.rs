@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fedseal_client_sdk::keys::TrustStore;
 
+use super::clients::Clients;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Settings};
 use crate::places::{self, Places};
@@ -27,6 +28,8 @@ pub struct Serve {
     /// Serve the pages from this folder instead of those built into this program.
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
+    #[command(flatten)]
+    clients: Clients,
 }
 
 impl Serve {
@@ -47,6 +50,7 @@ impl Serve {
             trusted,
             trust_file: Some(file),
             web: self.web,
+            limits: self.clients.limits(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

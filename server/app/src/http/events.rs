@@ -4,10 +4,11 @@
 //! than this one, or be over.
 
 use std::convert::Infallible;
-use std::io::SeekFrom;
+use std::io::{BufReader, Read as _, SeekFrom};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use axum::Extension;
 use axum::extract::{Path as Parameters, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fedseal_federation::rundir::RunDir;
@@ -18,32 +19,34 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
 use super::refusal::{Answer, Refusal, blocking};
+use super::shares::Peer;
 
-/// Feeds at once; each looks at one file twice a second.
-pub const MOST_FEEDS: usize = 64;
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many bytes of the past are sent at first.
 const PAST: u64 = 2048;
+/// A report larger than this (bytes) is not looked at.
+const MAX_REPORT: u64 = 256 << 20;
 /// Most bytes of one look; a longer line is left out.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 256 << 10;
 
 /// `GET /api/runs/{run}/events`
 pub async fn feed(
     State(shared): Server,
+    Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();
     let dir = blocking(move || runs.folder(&run)).await?;
-    let permit = shared
+    let share = shared
         .feeds
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Refusal::busy("too many live feeds are open"))?;
-    let (sender, receiver) = mpsc::channel(64);
+        .take(peer, 1)
+        .ok_or_else(|| Refusal::busy("too many live feeds are open"))?;
+    // Who does not read keeps one line waiting, not many.
+    let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         follow(&dir, &sender).await;
-        drop(permit);
+        drop(share);
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
 }
@@ -60,9 +63,10 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
         // A start in the middle of a line is no line.
         skip: length > PAST,
     };
+    let mut ending = Ending::default();
     loop {
         // Looked at before the lines, so that the last ones are sent too.
-        let over = over(&run).await;
+        let over = ending.over(&run).await;
         for line in lines.new_ones(&run.events()).await {
             if sender.send(Ok(Event::default().data(line))).await.is_err() {
                 return;
@@ -81,21 +85,44 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     }
 }
 
-/// Whether the run's report says that nothing more will come.
-async fn over(run: &RunDir) -> bool {
-    // The state is among the report's first fields, and reports are large.
-    let Ok(mut file) = tokio::fs::File::open(run.report()).await else {
-        return false;
-    };
-    let mut report = Vec::new();
-    if file.read_to_end(&mut report).await.is_err() {
-        return false;
+/// What a run's report says, and of which report that was.
+#[derive(Default)]
+struct Ending {
+    seen: Option<(u64, SystemTime)>,
+    over: bool,
+}
+
+impl Ending {
+    /// Whether the run's report says that nothing more will come. Reports are large, so one is read
+    /// when it has changed, and nothing of it is kept.
+    async fn over(&mut self, run: &RunDir) -> bool {
+        let path = run.report();
+        let Ok(meta) = tokio::fs::symlink_metadata(&path).await else {
+            return false;
+        };
+        // Nothing else can be opened without waiting.
+        if !meta.is_file() || meta.len() > MAX_REPORT {
+            return false;
+        }
+        let now = meta.modified().ok().map(|time| (meta.len(), time));
+        if now.is_none() || now != self.seen {
+            let read = tokio::task::spawn_blocking(move || is_over(&path)).await;
+            self.over = read.unwrap_or(false);
+            self.seen = now;
+        }
+        self.over
     }
+}
+
+fn is_over(report: &Path) -> bool {
     #[derive(serde::Deserialize)]
     struct State {
         state: String,
     }
-    serde_json::from_slice::<State>(&report).is_ok_and(|report| report.state != "running")
+    std::fs::File::open(report).is_ok_and(|file| {
+        serde_json::from_reader::<_, State>(BufReader::new(file.take(MAX_REPORT)))
+            .is_ok_and(|report| report.state != "running")
+    })
 }
 
 /// The complete lines of a growing file.
@@ -108,7 +135,10 @@ struct Lines {
 impl Lines {
     async fn new_ones(&mut self, path: &Path) -> Vec<String> {
         let mut bytes = Vec::new();
-        if let Ok(mut file) = tokio::fs::File::open(path).await
+        // Opening anything else could wait for ever.
+        let regular = tokio::fs::symlink_metadata(path).await;
+        if regular.is_ok_and(|meta| meta.is_file())
+            && let Ok(mut file) = tokio::fs::File::open(path).await
             && file.seek(SeekFrom::Start(self.at)).await.is_ok()
             && file.take(MOST_BYTES).read_to_end(&mut bytes).await.is_ok()
         {

@@ -3,19 +3,24 @@
 //! It reads runs' folders and never writes into them; the one thing that it writes is the registry
 //! of submitted modules. Every refusal is JSON `{error, what, hint}`.
 //!
-//! - [`listen`]: sockets, limits on connections and headers. [`refusal`]: how it says no.
+//! - [`listen`]: sockets, and what clients may take of the server. [`patience`]: how long they may
+//!   keep it waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large
+//!   answers have. [`refusal`]: how it says no.
 //! - [`runs`]: which runs there are, their reports. [`events`]: the live feed.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
+mod answers;
 mod events;
 mod listen;
 mod log;
 mod modules;
 mod pages;
+mod patience;
 mod refusal;
 mod runs;
+mod shares;
 mod updates;
 pub mod witness;
 
@@ -35,10 +40,7 @@ use tokio::net::TcpListener;
 use crate::failure::Outcome;
 use refusal::Refusal;
 
-pub use listen::bind;
-
-/// A request other than the live feed is given up after this time, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub use listen::{Limits, bind};
 
 /// What the server works on.
 pub struct Settings {
@@ -51,6 +53,8 @@ pub struct Settings {
     pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
+    /// What clients may take of the server.
+    pub limits: Limits,
 }
 
 /// What handlers share.
@@ -59,7 +63,7 @@ struct Shared {
     logs: log::Logs,
     modules: modules::Modules,
     pages: pages::Pages,
-    feeds: Arc<tokio::sync::Semaphore>,
+    feeds: Arc<shares::Shares>,
 }
 
 type Server = State<Arc<Shared>>;
@@ -75,18 +79,25 @@ pub async fn serve(
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> Outcome {
+    let limits = settings.limits.clone();
     let router = router(settings)?;
-    listen::serve(listener, router, stop).await;
+    listen::serve(listener, router, &limits, stop).await;
     Ok(())
 }
 
 fn router(settings: Settings) -> Outcome<Router> {
+    let limits = settings.limits;
     let shared = Arc::new(Shared {
-        modules: modules::Modules::open(&settings.runs, settings.trusted, settings.trust_file)?,
+        modules: modules::Modules::open(
+            &settings.runs,
+            settings.trusted,
+            settings.trust_file,
+            &limits,
+        )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
         pages: pages::Pages::new(settings.web),
-        feeds: Arc::new(tokio::sync::Semaphore::new(events::MOST_FEEDS)),
+        feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
     });
     // A feed lasts as long as its run; everything else has a deadline.
     let timed = Router::new()
@@ -106,7 +117,11 @@ fn router(settings: Settings) -> Outcome<Router> {
         .route("/api/{*path}", get(no_such_interface))
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(deadline));
+        .layer(middleware::from_fn_with_state(
+            answers::Answers::new(&limits),
+            answers::bounded,
+        ))
+        .layer(middleware::from_fn_with_state(limits.request, deadline));
     Ok(Router::new()
         .route("/api/runs/{run}/events", get(events::feed))
         .merge(timed)
@@ -127,13 +142,13 @@ async fn wrong_method(request: Request) -> Refusal {
     )
 }
 
-async fn deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+async fn deadline(State(most): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             "The request took too long.",
-            format!("{} seconds", REQUEST_TIMEOUT.as_secs()),
+            format!("{} seconds", most.as_secs()),
             "Send it again; a large module over a slow line may be submitted on the server's machine.",
         )
         .into_response(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate, Usage};
+use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate, Usage};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
@@ -97,7 +97,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             entries: 1,
             blob: blobs.put(&transcript.to_bytes()).unwrap(),
         },
-        limits: Limits::default(),
+        limits: attestation::Limits::default(),
         used: Usage::default(),
         failure: Some(attestation::Failure {
             reason: "fuel".into(),
@@ -153,6 +153,9 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     id
 }
 
+/// More than the kernel takes of an answer that nobody reads.
+pub(super) const LARGE: u64 = 24 << 20;
+
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
@@ -162,6 +165,11 @@ pub(super) struct TestServer {
 
 impl TestServer {
     pub(super) async fn start() -> TestServer {
+        TestServer::with(Limits::default()).await
+    }
+
+    /// With limits that a test can reach, and a page of [`LARGE`] bytes.
+    pub(super) async fn with(limits: Limits) -> TestServer {
         let runs = tempfile::tempdir().unwrap();
         std::fs::create_dir(runs.path().join("demo")).unwrap();
         let update = make_run(&runs.path().join("demo"), "finished");
@@ -169,11 +177,17 @@ impl TestServer {
         let mut trusted = TrustStore::default();
         trusted.add("author", author().public());
         trusted.save(runs.path().join(".trusted.toml")).unwrap();
+        let web = runs.path().join(".web");
+        std::fs::create_dir(&web).unwrap();
+        std::fs::write(web.join("index.html"), "a page").unwrap();
+        let large = std::fs::File::create(web.join("large.bin")).unwrap();
+        large.set_len(LARGE).unwrap();
         let settings = Settings {
             runs: runs.path().to_owned(),
             trust_file: Some(runs.path().join(".trusted.toml")),
             trusted,
-            web: None,
+            web: Some(web),
+            limits,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
