@@ -10,7 +10,7 @@
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
-//!   are held against.
+//!   are held against. [`percent`]: how shares are rounded, the server's own file.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
@@ -22,6 +22,8 @@ mod languages;
 mod lint;
 mod marks;
 mod oracle;
+#[path = "../../server/federation/src/evaluation/percent.rs"]
+mod percent;
 mod process;
 mod python;
 mod readme;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use fedseal_federation::evaluation::percent;
 use fedseal_federation::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -77,9 +78,9 @@ impl Progress {
                 helpfulness,
                 ..
             } => self.line(&format!(
-                "{arm}: safety {:.1} %, helpfulness {:.1} %",
-                safety.rate * 100.0,
-                helpfulness.rate * 100.0
+                "{arm}: safety {} %, helpfulness {} %",
+                percent::of(safety.hits, safety.n),
+                percent::of(helpfulness.hits, helpfulness.n)
             )),
             Event::Note { text } => self.line(text),
             Event::Finished { seconds } => {

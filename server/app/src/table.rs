@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fedseal_federation::evaluation::percent;
 use fedseal_federation::report::{Rate, Report};
 
 use crate::failure::{Failure, Outcome};
@@ -134,15 +135,19 @@ fn measure(rates: &[Rate]) -> String {
     match rates {
         [] => "not yet".into(),
         [rate] => format!(
-            "{:.1} ({:.1} to {:.1})",
-            rate.rate * 100.0,
-            rate.low * 100.0,
-            rate.high * 100.0
+            "{} ({} to {})",
+            percent::of(rate.hits, rate.n),
+            percent::decimal(rate.low * 100.0),
+            percent::decimal(rate.high * 100.0)
         ),
         many => {
             let values: Vec<f64> = many.iter().map(|rate| rate.rate * 100.0).collect();
             let (mean, deviation) = spread(&values);
-            format!("{mean:.1} ± {deviation:.1}")
+            format!(
+                "{} ± {}",
+                percent::decimal(mean),
+                percent::decimal(deviation)
+            )
         }
     }
 }
@@ -182,6 +187,13 @@ mod tests {
         assert!((mean - 3.0).abs() < 1e-12);
         assert!((deviation - 7.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(spread(&[4.0]), (4.0, 0.0));
+    }
+
+    #[test]
+    fn halves_are_rounded_up() {
+        let rate = Rate::new(219, 240);
+        assert_eq!(measure(&[rate]), "91.3 (87.0 to 94.2)");
+        assert_eq!(measure(&[rate, rate]), "91.3 ± 0.0");
     }
 
     #[test]
