@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::evaluation::percent;
 use crate::memo::{RunState, UpdateRef};
 use crate::replay::{Selector, select};
 use crate::report::Cache;
@@ -112,7 +113,7 @@ pub fn explain(dir: impl AsRef<std::path::Path>, prefix: &str) -> Result<Explana
         update.entry,
         head.size,
         head.origin,
-        head.root.short()
+        head.root
     ));
     sentences.extend(origin(&attested, &run.plan));
     sentences.extend(verdicts(&run.state, &update));
@@ -140,9 +141,9 @@ pub fn origin(attested: &UpdatePredicate, plan: &Plan) -> Vec<String> {
     let mut out = vec![
         format!(
             "The node with key {} executed module {name} ({}), signed by {author} with key {}.",
-            attested.node.key_id(),
+            attested.node,
             attested.module.short(),
-            attested.module_signer.key_id()
+            attested.module_signer
         ),
         format!(
             "It ran on base {} from global adapter {} with seed {}, on engine {}.",
@@ -285,12 +286,15 @@ fn shares(attested: &UpdatePredicate, output: u32) -> String {
         Ok(counts) if counts.total() == 0 => "Nothing was trained.".into(),
         Ok(counts) => format!(
             "Of the {} examples it was trained on, {} are the registered shard's, {} were brought \
-             along and {} were written by a model: {:.1} % are not the shard's.",
+             along and {} were written by a model: {} % are not the shard's.",
             counts.total(),
             counts.shard,
             counts.literal,
             counts.generated,
-            100.0 * counts.foreign_share()
+            percent::of(
+                counts.literal.saturating_add(counts.generated),
+                counts.total()
+            )
         ),
         Err(error) => format!("What it was trained on cannot be counted: {error}."),
     }

@@ -89,7 +89,7 @@ impl Verify {
              computed again,\n{} evaluations counted again, {} blobs hashed again",
             report.run,
             report.entries,
-            report.root.short(),
+            report.root,
             report.updates,
             report.verdicts,
             report.aggregations,
