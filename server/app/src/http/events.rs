@@ -17,7 +17,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
+use super::files::{self, Stamp};
 use super::refusal::{Answer, Refusal, blocking};
+use super::report;
 
 /// Feeds at once; each looks at one file twice a second.
 pub const MOST_FEEDS: usize = 64;
@@ -60,9 +62,10 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
         // A start in the middle of a line is no line.
         skip: length > PAST,
     };
+    let mut seen = None;
     loop {
         // Looked at before the lines, so that the last ones are sent too.
-        let over = over(&run).await;
+        let over = over(&run, &mut seen).await;
         for line in lines.new_ones(&run.events()).await {
             if sender.send(Ok(Event::default().data(line))).await.is_err() {
                 return;
@@ -81,21 +84,23 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     }
 }
 
-/// Whether the run's report says that nothing more will come.
-async fn over(run: &RunDir) -> bool {
-    // The state is among the report's first fields, and reports are large.
-    let Ok(mut file) = tokio::fs::File::open(run.report()).await else {
-        return false;
-    };
-    let mut report = Vec::new();
-    if file.read_to_end(&mut report).await.is_err() {
-        return false;
+/// Whether the run's report says that nothing more will come. A report that has not changed since it
+/// was looked at last says what it said.
+async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
+    let stamp = Stamp::at(&run.report());
+    if let Some((last, over)) = seen
+        && Some(*last) == stamp
+    {
+        return *over;
     }
-    #[derive(serde::Deserialize)]
-    struct State {
-        state: String,
-    }
-    serde_json::from_slice::<State>(&report).is_ok_and(|report| report.state != "running")
+    let dir = run.clone();
+    let read = tokio::task::spawn_blocking(move || report::read(&dir)).await;
+    let Ok(Ok(reading)) = read else { return false };
+    let over = reading
+        .outline
+        .is_ok_and(|outline| outline.state != fedseal_federation::report::State::Running);
+    *seen = Some((reading.stamp, over));
+    over
 }
 
 /// The complete lines of a growing file.
@@ -108,7 +113,10 @@ struct Lines {
 impl Lines {
     async fn new_ones(&mut self, path: &Path) -> Vec<String> {
         let mut bytes = Vec::new();
-        if let Ok(mut file) = tokio::fs::File::open(path).await
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || files::open(&path)).await;
+        if let Ok(Ok((file, _))) = opened
+            && let mut file = tokio::fs::File::from_std(file)
             && file.seek(SeekFrom::Start(self.at)).await.is_ok()
             && file.take(MOST_BYTES).read_to_end(&mut bytes).await.is_ok()
         {

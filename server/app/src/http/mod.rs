@@ -1,20 +1,25 @@
 //! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
 //!
 //! It reads runs' folders and never writes into them; the one thing that it writes is the registry
-//! of submitted modules. Every refusal is JSON `{error, what, hint}`.
+//! of submitted modules, which lies in a folder of its own. Every refusal is JSON
+//! `{error, what, hint}`, without a path of the server's machine.
 //!
 //! - [`listen`]: sockets, limits on connections and headers. [`refusal`]: how it says no.
-//! - [`runs`]: which runs there are, their reports. [`events`]: the live feed.
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
+//! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
 mod events;
+mod evidence;
+mod files;
 mod listen;
 mod log;
 mod modules;
 mod pages;
 mod refusal;
+mod report;
 mod runs;
 mod updates;
 pub mod witness;
@@ -42,8 +47,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the server works on.
 pub struct Settings {
-    /// The folder of runs.
+    /// The folder of runs, or one run.
     pub runs: PathBuf,
+    /// The folder of the registry of submitted modules, in no run; made where there is none.
+    pub registry: PathBuf,
     /// Whose modules are taken.
     pub trusted: TrustStore,
     /// The file that they are read from anew at each submission, so that a key that was revoked
@@ -82,7 +89,7 @@ pub async fn serve(
 
 fn router(settings: Settings) -> Outcome<Router> {
     let shared = Arc::new(Shared {
-        modules: modules::Modules::open(&settings.runs, settings.trusted, settings.trust_file)?,
+        modules: modules::Modules::open(settings.registry, settings.trusted, settings.trust_file)?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
         pages: pages::Pages::new(settings.web),
@@ -91,7 +98,7 @@ fn router(settings: Settings) -> Outcome<Router> {
     // A feed lasts as long as its run; everything else has a deadline.
     let timed = Router::new()
         .route("/api/runs", get(runs::list))
-        .route("/api/runs/{run}", get(runs::report))
+        .route("/api/runs/{run}", get(runs::of_run))
         .route("/api/runs/{run}/updates/{update}", get(updates::view))
         .route(
             "/api/runs/{run}/updates/{update}/envelope",

@@ -3,7 +3,7 @@
 //! The signature is checked first, over the bytes as they came. Only what a trusted author signed
 //! is parsed at all, and only what a sandbox would run is registered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,9 +32,6 @@ pub const MODULE_LIMIT: usize = 24 << 20;
 pub const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
 /// Submissions at once; each may hold its body and its module in memory.
 pub const MOST_SUBMISSIONS: usize = 2;
-
-/// Where registered modules are kept: below the folder of runs, under a name that no run has.
-const FOLDER: &str = ".registry";
 
 /// The registered modules, and whose are taken.
 #[derive(Clone)]
@@ -68,9 +65,8 @@ struct Submission {
 }
 
 impl Modules {
-    /// Opens the registry below the folder of runs.
-    pub fn open(runs: &Path, trusted: TrustStore, file: Option<PathBuf>) -> Outcome<Self> {
-        let folder = runs.join(FOLDER);
+    /// Opens the registry in its folder, which is made where there is none.
+    pub fn open(folder: PathBuf, trusted: TrustStore, file: Option<PathBuf>) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
         Ok(Modules {
