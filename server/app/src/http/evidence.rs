@@ -231,7 +231,11 @@ pub fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
     if log.size() == 0 {
         return Err(Fault::unread("log", "has no entry yet"));
     }
-    let Record::RunOpened { run_config, .. } = record(dir, &log, 0)? else {
+    if log.size() > MOST_ENTRIES {
+        let problem = format!("has more than {MOST_ENTRIES} entries, the most that are read here");
+        return Err(Fault::unread("log", problem));
+    }
+    let Record::RunOpened { run_config, .. } = record(dir, &plan, &log, 0)? else {
         return Err(Fault::changed("log entry 0", "is not `run-opened`"));
     };
     same("run.json", &run_config, &bytes)?;
@@ -299,15 +303,11 @@ pub enum Standing {
 pub fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standing, Fault> {
     let Pinned { plan, log } = pinned(dir)?;
     let head = Head::of(&log);
-    if head.size > MOST_ENTRIES {
-        let problem = format!("has more than {MOST_ENTRIES} entries, the most that are read here");
-        return Err(Fault::unread("log", problem));
-    }
     let state = report.as_ref().ok().and_then(|reading| {
         let outline = reading.outline.as_ref().ok()?;
         Some(outline.state)
     });
-    if record(dir, &log, head.size - 1)? != Record::Closed {
+    if record(dir, &plan, &log, head.size - 1)? != Record::Closed {
         return match state {
             Some(State::Finished) => Err(Fault::changed(
                 "report.json",
@@ -322,7 +322,7 @@ pub fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standin
         return Err(Fault::changed(item, "is no file of the log"));
     }
     let logged = match head.size.checked_sub(2) {
-        Some(place) => record(dir, &log, place)?,
+        Some(place) => record(dir, &plan, &log, place)?,
         None => Record::Closed,
     };
     let Record::Report { digest: logged } = logged else {
@@ -339,10 +339,12 @@ pub fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standin
     }
 }
 
-fn record(dir: &RunDir, log: &LogReader, place: u64) -> Result<Record, Fault> {
-    let bytes = log
-        .proved_entry(place)
-        .map_err(|error| Fault::ledger(&dir.root, &error))?;
+fn record(dir: &RunDir, plan: &Plan, log: &LogReader, place: u64) -> Result<Record, Fault> {
+    let bytes = log.proved_entry(place).map_err(|error| {
+        // A proof that does not lead to the root does not say which tile is wrong.
+        let named = fsck(dir.log(), &plan.node).err();
+        Fault::ledger(&dir.root, &named.unwrap_or(error))
+    })?;
     Record::from_bytes(&bytes)
         .map_err(|error| Fault::changed(format!("log entry {place}"), error.to_string()))
 }

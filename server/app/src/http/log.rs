@@ -57,8 +57,8 @@ pub struct Index {
     verdicts: HashMap<Digest, Vec<Judged>>,
     /// Open once asked for, and from then on: what it knows of its packs, it has read.
     blobs: OnceLock<Blobs>,
-    /// run.json as it was.
-    stamp: Option<Stamp>,
+    /// run.json and experiment.toml as they were.
+    stamps: [Option<Stamp>; 2],
     /// Bytes of the log's files.
     bytes: u64,
 }
@@ -80,7 +80,7 @@ impl Index {
 
     fn read(run: &RunDir) -> Result<Index, Fault> {
         let bytes = Look::at(run)?.log_bytes;
-        let stamp = Stamp::at(&run.plan());
+        let stamps = pinned_files(run);
         let Pinned { plan, log } = evidence::pinned(run)?;
         let entries = log
             .entries()
@@ -92,7 +92,7 @@ impl Index {
             verdicts: HashMap::new(),
             blobs: OnceLock::new(),
             log,
-            stamp,
+            stamps,
             bytes,
         };
         // Which update a client's verdict in a round of an arm is about, for its weight later.
@@ -187,9 +187,9 @@ impl Logs {
         let known = || -> Result<Option<Arc<Index>>, Fault> {
             let (note, _) = files::read(&dir.log().join("checkpoint"), MAX_CHECKPOINT)
                 .map_err(|error| Fault::io("log/checkpoint", &error))?;
-            let stamp = Stamp::at(&dir.plan());
+            let stamps = pinned_files(&dir);
             let index = lock(&self.kept).get(run).cloned();
-            Ok(index.filter(|index| index.log.note().as_bytes() == note && index.stamp == stamp))
+            Ok(index.filter(|index| index.log.note().as_bytes() == note && index.stamps == stamps))
         };
         if let Some(index) = known()? {
             return Ok(index);
@@ -209,6 +209,10 @@ impl Logs {
         kept.insert(run.to_owned(), index.clone());
         Ok(index)
     }
+}
+
+fn pinned_files(dir: &RunDir) -> [Option<Stamp>; 2] {
+    [dir.plan(), dir.experiment()].map(|path| Stamp::at(&path))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -186,13 +186,6 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
-impl Text {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -308,34 +301,28 @@ mod tests {
         let arm = |id: &str| json!({"id": id, "safety": null, "rounds": [round, round]});
         let read = outline(report(json!([arm("a"), arm("b")]))).unwrap();
         assert_eq!(read.arms.updates, 1);
-        assert_eq!(read.title.as_str().len(), MOST_TEXT);
+        assert_eq!(read.title.0.len(), MOST_TEXT);
         let rate = Rate::new(1, 2);
         let read = outline(report(json!([{"id": "a", "safety": rate, "rounds": []}]))).unwrap();
         assert_eq!(read.arms.safety["a"], rate);
     }
 
     #[test]
-    fn a_report_is_bounded_in_count_and_depth() {
+    fn a_report_is_bounded_in_count_and_may_be_deep() {
         let arm = json!({"id": "a", "safety": null, "rounds": []});
         let most = outline(report(json!(vec![arm.clone(); MOST_ARMS]))).map(|read| read.state);
         assert_eq!(most, Ok(State::Running));
         let more = outline(report(json!(vec![arm; MOST_ARMS + 1])));
         assert!(more.unwrap_err().contains("arms"));
+        // What is skipped is skipped without a stack.
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::new(dir.path());
-        let deep = format!(
-            "{{\"experiment\":{}1{}}}",
-            "[".repeat(9000),
-            "]".repeat(9000)
-        );
+        let (open, shut) = ("[".repeat(1 << 20), "]".repeat(1 << 20));
+        let deep = report(json!([]))
+            .to_string()
+            .replace("[[[[1]]]]", &(open + &shut));
         std::fs::write(run.report(), deep).unwrap();
-        assert!(
-            read(&run)
-                .unwrap()
-                .outline
-                .unwrap_err()
-                .contains("recursion")
-        );
+        assert!(read(&run).unwrap().outline.is_ok());
         let mut own = report(json!([]));
         own["served"] = serde_json::Value::Null;
         assert!(outline(own).unwrap_err().contains("served"));
