@@ -260,7 +260,7 @@ impl Look {
     pub fn at(dir: &RunDir) -> Result<Look, Fault> {
         let log = files::stamps(&dir.log(), MOST_LOG_FILES);
         let bytes = |(_, stamp): &(PathBuf, Stamp)| stamp.length();
-        let log_bytes = log.iter().flatten().map(bytes).sum();
+        let log_bytes = log.iter().flatten().map(bytes).fold(0, u64::saturating_add);
         let Some(log) = log.filter(|_| log_bytes <= MAX_LOG) else {
             let problem = format!(
                 "is larger than the {MAX_LOG} bytes or {MOST_LOG_FILES} files that are read here; \
