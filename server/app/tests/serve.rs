@@ -2,7 +2,8 @@
 
 mod program;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -18,15 +19,23 @@ fn served(home: &Path, words: &[&str]) -> String {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    // Kept open: a server whose output nobody reads ends.
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    // It listens before it has opened everything; an answer comes after.
+    let address = line.trim().rsplit('/').next().unwrap_or_default();
+    let mut answer = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let request = "GET /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let _ = stream.write_all(request.as_bytes());
+        let _ = stream.read_to_string(&mut answer);
+    }
     let _ = child.kill();
     child.wait().unwrap();
     let mut said = String::new();
     let mut stderr = child.stderr.take().unwrap();
     stderr.read_to_string(&mut said).unwrap();
-    assert!(line.contains("http://"), "{line}{said}");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{line}{said}{answer}");
     said
 }
 
