@@ -30,9 +30,9 @@ use layout::{
 pub use reference::{Name, Reference};
 
 /// Bytes of a module, most; a sandbox takes less by its own limits.
-const MAX_MODULE: u64 = 128 << 20;
+pub const MAX_MODULE: u64 = 128 << 20;
 /// Bytes of an envelope, most.
-const MAX_ENVELOPE: u64 = 1 << 20;
+pub const MAX_ENVELOPE: u64 = 1 << 20;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const WASM: &str = "application/wasm";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";

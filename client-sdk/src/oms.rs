@@ -17,7 +17,7 @@ use crate::{Error, Result, base64, canonical};
 
 mod folder;
 
-pub use folder::{MAX_DEPTH, MAX_FILES};
+pub use folder::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES};
 
 /// The name of the signature's file in the folder that it is about.
 pub const SIGNATURE_FILE: &str = "model.sig";

@@ -1,13 +1,13 @@
 //! The files of a layout: `oci-layout`, the index, and blobs that are named by their digest.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::{Error, Result};
+use crate::{Error, Result, outside};
 
 /// Bytes of a manifest or an index, most.
 const MAX_JSON: u64 = 4 << 20;
@@ -102,7 +102,7 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
         #[serde(rename = "imageLayoutVersion")]
         version: String,
     }
-    let version: Version = parse("oci-layout", &read(&folder.join("oci-layout"), 4096)?)?;
+    let version: Version = parse("oci-layout", &read(folder, Path::new("oci-layout"), 4096)?)?;
     if !version.version.starts_with("1.") {
         return Err(Error::Mismatch {
             what: "imageLayoutVersion",
@@ -110,7 +110,10 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
             got: short(&version.version),
         });
     }
-    let index: Index = parse("index.json", &read(&folder.join("index.json"), MAX_JSON)?)?;
+    let index: Index = parse(
+        "index.json",
+        &read(folder, Path::new("index.json"), MAX_JSON)?,
+    )?;
     schema(index.schema_version)?;
     if index.manifests.len() > MAX_MANIFESTS {
         return Err(Error::Invalid {
@@ -139,7 +142,11 @@ fn schema(version: u32) -> Result<()> {
 }
 
 pub(super) fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
-    folder.join("blobs/sha256").join(digest.to_string())
+    folder.join(blob_name(digest))
+}
+
+fn blob_name(digest: &Digest) -> PathBuf {
+    Path::new("blobs/sha256").join(digest.to_string())
 }
 
 pub(super) fn read_blob(folder: &Path, descriptor: &Descriptor, most: u64) -> Result<Vec<u8>> {
@@ -155,7 +162,7 @@ pub(super) fn read_blob(folder: &Path, descriptor: &Descriptor, most: u64) -> Re
             ),
         });
     }
-    let bytes = read(&path, descriptor.size)?;
+    let bytes = read(folder, &blob_name(&expected), descriptor.size)?;
     let got = Digest::of(&bytes);
     if got != expected || bytes.len() as u64 != descriptor.size {
         return Err(Error::DigestMismatch {
@@ -184,20 +191,9 @@ pub(super) fn write_blob(folder: &Path, media_type: &str, bytes: &[u8]) -> Resul
     Ok(descriptor)
 }
 
-/// The file, or an error where it is longer than `most` bytes.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = fs::File::open(path).map_err(|source| io(path, source))?;
-    let mut bytes = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| io(path, source))?;
-    if bytes.len() as u64 > most {
-        return Err(Error::Invalid {
-            what: "OCI layout",
-            detail: format!("{}: longer than {most} bytes", path.display()),
-        });
-    }
-    Ok(bytes)
+/// The file below the layout's folder, or an error where it is longer than `most` bytes.
+fn read(folder: &Path, below: &Path, most: u64) -> Result<Vec<u8>> {
+    outside::read(folder, below, most).map_err(|source| io(&folder.join(below), source))
 }
 
 /// Writes a file whole or not at all.

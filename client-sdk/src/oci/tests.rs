@@ -160,7 +160,7 @@ fn every_break_is_refused() {
             Box::new(move |f| rewrite(&f.join("index.json"), "sha256:", "sha256:../../")),
         ),
         (
-            "longer than",
+            "at most are read",
             Box::new(move |f| rewrite(&f.join("index.json"), "\"size\":", "\"size\":1,\"was\":")),
         ),
         (
@@ -172,7 +172,7 @@ fn every_break_is_refused() {
             Box::new(move |f| fs::write(blob(f, MODULE), &MODULE[..5]).unwrap()),
         ),
         (
-            "longer than",
+            "at most are read",
             Box::new(move |f| fs::write(blob(f, MODULE), b"\0asm not really longer").unwrap()),
         ),
         (
