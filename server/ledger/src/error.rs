@@ -150,6 +150,11 @@ impl Error {
         }
     }
 
+    /// Whether it is about a name that is no regular file, or a file that is too long to be read.
+    pub(crate) fn is_unfit(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if fedseal_client_sdk::outside::is_unfit(source))
+    }
+
     /// Whether it is about a file that is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)

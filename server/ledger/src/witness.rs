@@ -15,6 +15,7 @@ use fedseal_client_sdk::tlog::{
 };
 
 use crate::files::{self, Disk};
+use crate::log::MAX_CHECKPOINT;
 use crate::{Error, Result};
 
 /// Present in every state folder: without it a witness would begin with an empty memory where its
@@ -115,7 +116,8 @@ impl Witness {
             if path.extension().is_none_or(|e| e != "checkpoint") || files::is_temporary(&path) {
                 continue;
             }
-            let note = String::from_utf8(files::read(&path)?)
+            let below = path.strip_prefix(dir).unwrap_or(&path);
+            let note = String::from_utf8(files::read(dir, below, MAX_CHECKPOINT)?)
                 .map_err(|_| Error::corrupt(&path, "not UTF-8"))?;
             let checkpoint = Checkpoint::parse(&note).map_err(|e| Error::verify(&path, e))?;
             let cosigned = cosigned_at(&note, &name).map_err(|e| Error::verify(&path, e))?;
