@@ -4,15 +4,17 @@
 //! that it cannot be changed unseen.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Effect;
 use crate::error::{Error, Result};
 use crate::report::Rate;
+use crate::rundir::MAX_EVENTS;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,12 +106,13 @@ pub struct Feed {
 impl Feed {
     /// Opens a feed for appending; a torn last line of a killed run is ended first.
     pub fn open(path: &Path) -> Result<Feed> {
-        let torn = std::fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true);
+        outside::no_link(&mut options);
+        let mut file = options
             .open(path)
             .map_err(|source| Error::io(path, source))?;
+        let torn = torn(&mut file).map_err(|source| Error::io(path, source))?;
         if torn {
             file.write_all(b"\n")
                 .map_err(|source| Error::io(path, source))?;
@@ -142,7 +145,20 @@ impl Feed {
 
     /// Digest of the whole file.
     pub fn digest(&self) -> Result<Digest> {
-        let bytes = std::fs::read(&self.path).map_err(|source| Error::io(&self.path, source))?;
-        Ok(Digest::of(&bytes))
+        self.file
+            .try_clone()
+            .and_then(|file| outside::digest_of(file, MAX_EVENTS))
+            .map_err(|source| Error::io(&self.path, source))
     }
+}
+
+/// Whether a file does not end with the end of a line.
+fn torn(file: &mut File) -> std::io::Result<bool> {
+    if outside::length(file, MAX_EVENTS)? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != [b'\n'])
 }

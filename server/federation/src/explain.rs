@@ -64,7 +64,7 @@ impl Opened {
                 .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
         }
         Ok(Opened {
-            blobs: Blobs::open(dir.blobs())?,
+            blobs: Blobs::existing(dir.blobs())?,
             plan,
             log,
             state,

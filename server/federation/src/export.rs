@@ -53,7 +53,7 @@ pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
     let (entry, digest) =
         found.ok_or_else(|| Error::unknown("arm with an adapter", arm, arms.iter()))?;
     Ok(FinalAdapter {
-        adapter: read_adapter(&Blobs::open(dir.blobs())?, &digest)?,
+        adapter: read_adapter(&Blobs::existing(dir.blobs())?, &digest)?,
         digest,
         entry,
         checkpoint: log.checkpoint().clone(),

@@ -136,7 +136,7 @@ pub fn replay_in(
             &lab.base(),
         ));
     }
-    let blobs = Blobs::open(dir.blobs())?;
+    let blobs = Blobs::existing(dir.blobs())?;
     let log = LogReader::open(dir.log(), &plan.node)?;
     let mut state = RunState::default();
     for index in 0..log.size() {

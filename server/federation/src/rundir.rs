@@ -9,6 +9,10 @@
 //! report.json       the report; at the end equal to its blob
 //! events.jsonl      the live feed; its digest is in the final report
 //! ```
+//!
+//! A run's folder may come from anybody: its files are read through [`RunDir::read`],
+//! [`RunDir::digest`] and the ledger's readers, which open regular files only, follow no link and read
+//! no more than the bounds here.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,12 +22,28 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
+
+/// Longest run.json that is read, bytes: 50,000 clients.
+pub const MAX_PLAN: u64 = 32 << 20;
+
+/// Longest experiment.toml, bytes.
+pub const MAX_EXPERIMENT: u64 = 1 << 20;
+
+/// Longest report.json, bytes.
+pub const MAX_REPORT: u64 = 256 << 20;
+
+/// Longest events.jsonl, bytes. It is hashed in pieces.
+pub const MAX_EVENTS: u64 = 1 << 30;
+
+/// Names in a run's own folder, at most.
+const MOST_NAMES: usize = 1000;
 
 /// A registered module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,19 +229,59 @@ impl RunDir {
             .unwrap_or_else(|| "run".into())
     }
 
-    /// Reads the plan.
+    /// Reads a file of the folder: a regular one, of at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with its path.
+    pub fn read(&self, name: &str, most: u64) -> Result<Vec<u8>> {
+        outside::read(&self.root, name, most)
+            .map_err(|source| Error::io(self.root.join(name), source))
+    }
+
+    /// The digest of a file of the folder, as [`RunDir::read`] finds it. It is not held in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with its path.
+    pub fn digest(&self, name: &str, most: u64) -> Result<Digest> {
+        outside::digest(&self.root, name, most)
+            .map_err(|source| Error::io(self.root.join(name), source))
+    }
+
+    /// Every name in the folder, in order.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for more names than any run has.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let names = outside::names(&self.root, MOST_NAMES)
+            .map_err(|source| Error::io(&self.root, source))?;
+        let names = names.iter().map(|entry| entry.file_name());
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
+    }
+
+    /// Reads the plan, and sees to it that log and blobs are in the folder, not elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else.
     pub fn read_plan(&self) -> Result<Plan> {
-        let path = self.plan();
-        let bytes = match fs::read(&path) {
+        let bytes = match self.read("run.json", MAX_PLAN) {
             Ok(bytes) => bytes,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::RunDir {
                     dir: self.root.clone(),
                     problem: "no run is here (run.json is missing)".into(),
                 });
             }
-            Err(source) => return Err(Error::io(path, source)),
+            Err(other) => return Err(other),
         };
+        for name in ["log", "blobs"] {
+            if let Err(source) = outside::folder(&self.root, name)
+                && outside::is_unfit(&source)
+            {
+                return Err(Error::io(self.root.join(name), source));
+            }
+        }
         let plan: Plan = canonical::from_slice(&bytes)?;
         if plan.format != FORMAT {
             return Err(Error::RunDir {

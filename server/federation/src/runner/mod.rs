@@ -47,8 +47,7 @@ mod rounds;
 pub(crate) mod rules;
 mod setup;
 
-pub(crate) use setup::read_experiment;
-pub use setup::{load_data, open_model};
+pub use setup::{load_data, open_model, read_experiment};
 
 /// Where things are and how the machine is used; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]

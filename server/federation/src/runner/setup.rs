@@ -26,7 +26,7 @@ use crate::experiment::Experiment;
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
 use crate::report::{Cache, Progress, Report};
-use crate::rundir::{self, FORMAT, Plan, RunDir};
+use crate::rundir::{self, FORMAT, MAX_EXPERIMENT, MAX_REPORT, Plan, RunDir};
 use crate::sampling::derive_seed;
 
 /// Loads the experiment's model; sets the device's threads.
@@ -132,9 +132,12 @@ pub(super) fn create(
 }
 
 /// The experiment of a run, by its pinned bytes.
-pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
+///
+/// # Errors
+/// [`Error::Tampered`] when experiment.toml is not what the plan names; [`Error::Io`].
+pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     let path = dir.experiment();
-    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+    let bytes = dir.read("experiment.toml", MAX_EXPERIMENT)?;
     let found = Digest::of(&bytes);
     if found != plan.experiment {
         return Err(Error::mismatch(
@@ -224,7 +227,8 @@ pub(super) fn open(
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
     let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
     let executor = crate::site::guard::guard(executor, &experiment, &plan);
-    let seconds_before = fs::read(dir.report())
+    let seconds_before = dir
+        .read("report.json", MAX_REPORT)
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
         .map_or(0.0, |report| report.seconds);

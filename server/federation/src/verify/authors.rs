@@ -29,7 +29,7 @@ pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
         if !counts {
             continue;
         }
-        let blobs = Blobs::open(dir.blobs())?;
+        let blobs = Blobs::existing(dir.blobs())?;
         let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
         let at = Moment {
             time: &plan.created,

@@ -1,9 +1,6 @@
 //! Results: measures, canaries, defence data, and the report that is made of them.
 
-use std::fs;
-
 use fedseal_client_sdk::canonical;
-use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
@@ -14,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::rule;
 use crate::memo::evaluation_key;
 use crate::report::{self, Report, Sources, State};
+use crate::rundir::{MAX_EVENTS, MAX_REPORT};
 use crate::runner::canary::CanarySet;
 use crate::runner::measure::EvaluationSet;
 
@@ -136,9 +134,7 @@ impl Audit {
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
     /// head is a prefix of the log.
     pub(super) fn report(&mut self, entries: u64) -> Result<()> {
-        let path = self.dir.report();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
+        let found = self.dir.digest("report.json", MAX_REPORT)?;
         let expected = self
             .state
             .report
@@ -151,6 +147,7 @@ impl Audit {
                 &found,
             ));
         }
+        let bytes = self.blobs.get(&expected)?;
         let written = Report::from_bytes(&bytes)
             .map_err(|error| Error::tampered("report.json", error.to_string()))?;
         let arms = arms::expand(&self.experiment.arms)?;
@@ -196,9 +193,7 @@ impl Audit {
                 "names a log head that is not a prefix of the log",
             ));
         }
-        let path = self.dir.events();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
+        let found = self.dir.digest("events.jsonl", MAX_EVENTS)?;
         match written.events {
             Some(expected) if expected == found => Ok(()),
             Some(expected) => Err(Error::mismatch(
