@@ -11,6 +11,7 @@ use fedseal_client_sdk::embedded::Embedded;
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
 use fedseal_client_sdk::oci::{self, Reference};
+use fedseal_client_sdk::outside;
 use fedseal_federation::rundir::{self, write_atomically};
 
 use crate::failure::{Failure, Outcome};
@@ -185,7 +186,7 @@ pub fn envelope(path: &Path) -> Outcome<Envelope> {
 /// # Errors
 /// What cannot be read; that there is none is the caller's mistake.
 pub fn read(path: &Path) -> Outcome<Vec<u8>> {
-    std::fs::read(path).map_err(|error| match error.kind() {
+    outside::read_named(path, oci::MAX_MODULE).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
         _ => Failure::io(path, &error),
     })

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedseal_federation::report::{Rate, Report};
+use fedseal_federation::rundir::{MAX_REPORT, RunDir};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::duration;
@@ -31,7 +32,7 @@ pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
 /// Reads a run's report.
 pub fn read(run: &Path) -> Outcome<Report> {
     let path = run.join("report.json");
-    let bytes = std::fs::read(&path).map_err(|error| Failure::io(&path, &error))?;
+    let bytes = RunDir::new(run).read("report.json", MAX_REPORT)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::new(format!("{}: not a report: {error}", path.display())))
 }

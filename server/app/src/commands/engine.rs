@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
+use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{
     Adapter, Base, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Message, Model,
     ModelOptions, Numerics, Role, Template,
@@ -93,13 +95,27 @@ impl ModelChoice {
     }
 }
 
+/// Files of an adapter's folder, at most.
+const MOST_NAMES: usize = 1000;
+
 /// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
 pub fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
     let failure = |error| Failure::new(format!("{}: {error}", path.display()));
     if path.is_dir() {
+        // A folder that was handed over: no file in it is waited for, none is longer than memory.
+        let names = outside::names(path, MOST_NAMES).map_err(|error| Failure::io(path, &error))?;
+        for file in names
+            .iter()
+            .map(std::fs::DirEntry::path)
+            .filter(|p| !p.is_dir())
+        {
+            outside::open_named(&file)
+                .and_then(|open| outside::length(&open, MAX_BLOB))
+                .map_err(|error| Failure::io(&file, &error))?;
+        }
         return Adapter::load_peft(path, model.config()).map_err(failure);
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    let bytes = outside::read_named(path, MAX_BLOB).map_err(|error| Failure::io(path, &error))?;
     Adapter::from_bytes(&bytes).map_err(failure)
 }
 

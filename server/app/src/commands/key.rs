@@ -9,6 +9,8 @@ use fedseal_client_sdk::keys::{
     self as sdk_keys, Moment, P256PublicKey, PublicKey, Revocation, RevokedKey, Rotation,
     SigningKey, TrustStore, TrustedKey,
 };
+use fedseal_client_sdk::oci::MAX_ENVELOPE;
+use fedseal_client_sdk::outside;
 use fedseal_federation::rundir::{RunDir, now, rfc3339, write_atomically};
 use fedseal_ledger::LogReader;
 
@@ -164,7 +166,7 @@ impl Key {
                 }
             }
             Action::Accept { statement } => {
-                let bytes = std::fs::read(&statement)
+                let bytes = outside::read_named(&statement, MAX_ENVELOPE)
                     .map_err(|error| Failure::usage(format!("{}: {error}", statement.display())))?;
                 accept(&home, &Envelope::from_json(&bytes)?)
             }

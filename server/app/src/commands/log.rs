@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::outside;
 use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, Policy, VerifierKey};
 use fedseal_federation::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
 
 pub use cosign::collect;
+
+/// Longest proof, policy or pinned checkpoint that is read, bytes.
+const MAX_TEXT: u64 = 4 << 20;
 
 /// Checks, watches, witnesses and proves entries of a log.
 #[derive(Args)]
@@ -58,16 +62,21 @@ impl Log {
 /// The log's folder of a run's folder, or the folder itself when it is a log's.
 fn folder(dir: &Path) -> Outcome<PathBuf> {
     let run = RunDir::new(dir);
-    if run.plan().is_file() {
+    if there(&run.plan()) {
         return Ok(run.log());
     }
-    if dir.join("checkpoint").is_file() {
+    if there(&dir.join("checkpoint")) {
         return Ok(dir.to_owned());
     }
     Err(Failure::usage(format!(
         "{}: neither a run (run.json) nor a log (checkpoint)",
         dir.display()
     )))
+}
+
+/// Whether anything has this name. What it is says whoever reads it.
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// A log's key: given, or the one that a run's own run.json names. The latter shows damage, not a
@@ -77,7 +86,7 @@ fn log_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
         Some(text) => parse_key(text).map(|(_, key)| key),
         None => {
             let run = RunDir::new(dir);
-            if !run.plan().is_file() {
+            if !there(&run.plan()) {
                 return Err(Failure::usage(format!(
                     "{}: no run.json names this log's key",
                     dir.display()
@@ -114,11 +123,17 @@ fn verifier(given: &str, note: &str) -> Outcome<VerifierKey> {
     )?)
 }
 
-/// Reads a policy of witnesses (C2SP tlog-policy).
-pub fn policy(path: &Path) -> Outcome<Policy> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+/// The text of a proof, a policy or a checkpoint that somebody names.
+fn text_of(path: &Path) -> Outcome<String> {
+    let bytes = outside::read_named(path, MAX_TEXT).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
         _ => Failure::io(path, &error),
     })?;
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{}: not UTF-8", path.display())))
+}
+
+/// Reads a policy of witnesses (C2SP tlog-policy).
+pub fn policy(path: &Path) -> Outcome<Policy> {
+    let text = text_of(path)?;
     Policy::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

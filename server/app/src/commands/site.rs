@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_federation::experiment::{Experiment, read_site};
+use fedseal_federation::experiment::read_site;
 use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_federation::runner::read_experiment;
 use fedseal_federation::site::{Allow, facts};
 
 use crate::failure::{Failure, Outcome};
@@ -49,7 +50,7 @@ impl Site {
         let Some(run) = run else { return Ok(()) };
         let dir = RunDir::new(run);
         let plan = dir.read_plan()?;
-        let experiment = Experiment::load(dir.experiment())?;
+        let experiment = read_experiment(&dir, &plan)?;
         for client in &plan.clients {
             for assignment in [&client.honest, &client.attacked] {
                 let name = plan.module_name(&assignment.module).unwrap_or("?");

@@ -6,10 +6,12 @@ use clap::Args;
 use fedseal_client_sdk::bundle::{self, Bundle, Trust};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::oms;
+use fedseal_client_sdk::outside;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
 use fedseal_federation::rundir::{RunDir, now, rfc3339};
-use fedseal_federation::verify;
+use fedseal_federation::verify::{self, VerifyReport};
 use fedseal_ledger::LogReader;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{adapter, log};
@@ -43,12 +45,22 @@ pub struct Verify {
     json: bool,
 }
 
+/// What `--json` prints of a run.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+    /// What was not checked, in words, each with what would.
+    not_checked: Vec<String>,
+}
+
 impl Verify {
     /// Verifies; fails on the first bad item.
     pub fn execute(self) -> Outcome {
+        let there = |name: &str| self.run.join(name).symlink_metadata().is_ok();
         if self.run.is_file() {
             self.bundle()
-        } else if self.key.is_some() || self.run.join(oms::SIGNATURE_FILE).is_file() {
+        } else if self.key.is_some() || (there(oms::SIGNATURE_FILE) && !there("run.json")) {
             adapter::verify(&self.run, self.key.as_deref(), self.json)
         } else {
             self.run()
@@ -79,8 +91,12 @@ impl Verify {
                 .verify(log.note(), Some(&key))?
                 .cosignatures;
         }
+        let not_checked = self.not_checked(plan.node);
         if self.json {
-            output::json(&report);
+            output::json(&Shown {
+                report: &report,
+                not_checked,
+            });
             return Ok(());
         }
         output::line(format!(
@@ -102,25 +118,45 @@ impl Verify {
                 "its node key follows {old} (rotated, signed by both)"
             ));
         }
+        output::line(format!("not checked: {}", not_checked.join("; ")));
+        Ok(())
+    }
+
+    /// What a run that holds may still not be, with the option or command that finds out.
+    fn not_checked(&self, node: PublicKey) -> Vec<String> {
+        let mut left = Vec::new();
         if self.node.is_none() {
-            output::line(format!(
-                "under node key {}, which the run itself names; compare it with the one you know",
-                report.node
+            left.push(format!(
+                "whose node it is: key {node} is the folder's own word (--node HEX compares it with \
+                 the one you know)"
             ));
         }
-        Ok(())
+        if self.author.is_empty() && self.trust.is_none() {
+            left.push(
+                "whose modules they are: the authors' keys are the folder's own word (--author HEX, \
+                 --trust FILE)"
+                    .into(),
+            );
+        }
+        if self.policy.is_none() {
+            left.push(
+                "that the node shows everybody this history: no witness was asked for (--policy FILE)"
+                    .into(),
+            );
+        }
+        left.push(
+            "that modules and data give these updates, and adapters these answers: they were not \
+             executed again (fedseal replay), so canaries' numbers and verdicts by behaviour are the \
+             node's word"
+                .into(),
+        );
+        left
     }
 
     fn bundle(&self) -> Outcome {
         let path = &self.run;
-        let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if length > bundle::MAX_BYTES as u64 {
-            return Err(Failure::usage(format!(
-                "{}: larger than a bundle can be",
-                path.display()
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+        let bytes = outside::read_named(path, bundle::MAX_BYTES as u64)
+            .map_err(|error| Failure::io(path, &error))?;
         let bundle = Bundle::from_bytes(&bytes)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         let missing = |what: &str, hint: &str| {
@@ -147,6 +183,15 @@ impl Verify {
             policy: policy.as_ref(),
         })?;
         let predicate = &verified.update.predicate;
+        let mut not_checked = vec![
+            "that module and data give this update: it was not executed again, and they are not in a \
+             bundle",
+        ];
+        if self.policy.is_none() {
+            not_checked.push(
+                "that the node shows everybody this history: no witness was asked for (--policy FILE)",
+            );
+        }
         if self.json {
             output::json(&json!({
                 "update": verified.update.digest,
@@ -161,6 +206,7 @@ impl Verify {
                 "size": verified.checkpoint.size,
                 "root": verified.checkpoint.root,
                 "cosignatures": verified.cosignatures,
+                "not_checked": not_checked,
             }));
             return Ok(());
         }
@@ -186,6 +232,7 @@ impl Verify {
             ));
         }
         cosigned(&verified.cosignatures);
+        output::line(format!("not checked: {}", not_checked.join("; ")));
         Ok(())
     }
 

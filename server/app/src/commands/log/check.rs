@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::tlog::ProofFile;
+use fedseal_client_sdk::{outside, record};
 
-use super::{policy, verifier};
+use super::{policy, text_of, verifier};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -29,11 +30,10 @@ pub struct Check {
 impl Check {
     /// Checks; prints the entry.
     pub fn execute(self) -> Outcome {
-        let text = std::fs::read_to_string(&self.proof)
-            .map_err(|error| Failure::usage(format!("{}: {error}", self.proof.display())))?;
+        let text = text_of(&self.proof)?;
         let proof = ProofFile::parse(&text)?;
         let entry = match &self.entry {
-            Some(path) => std::fs::read(path)
+            Some(path) => outside::read_named(path, record::MAX_BYTES as u64)
                 .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?,
             None => proof.extra.clone().ok_or_else(|| {
                 Failure::usage("the proof file carries no entry")

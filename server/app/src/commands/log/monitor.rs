@@ -14,7 +14,7 @@ use fedseal_federation::rundir::write_atomically;
 use fedseal_ledger::{LogReader, Remote};
 use serde_json::json;
 
-use super::{folder, log_key, parse_key, policy, verifier};
+use super::{folder, log_key, parse_key, policy, text_of, there, verifier};
 use crate::failure::{Failure, Outcome};
 use crate::{output, stop};
 
@@ -155,11 +155,10 @@ impl Monitor {
 
     /// The pinned note and checkpoint; it must be signed by the same key.
     fn pinned(&self, key: &PublicKey) -> Outcome<Option<(String, Checkpoint)>> {
-        let note = match std::fs::read_to_string(&self.pin) {
-            Ok(note) => note,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(&self.pin, &error)),
-        };
+        if !there(&self.pin) {
+            return Ok(None);
+        }
+        let note = text_of(&self.pin)?;
         let checked =
             Checkpoint::parse(&note).and_then(|c| Checkpoint::verify(&note, &c.origin, key));
         match checked {
