@@ -1,8 +1,8 @@
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
-//! The latter runs the hostile guests, the forgery corpora, the faults while writing and the checkers
-//! that we did not write, gathers the counts that the
+//! The latter runs the hostile guests, the forgery corpora, the folders that somebody hands over, the
+//! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod tuning;
@@ -81,6 +81,9 @@ fn provenance() -> Outcome {
         false,
     )?;
 
+    say("Folders that were handed over");
+    test(&["--test", "folders"], &counts, false)?;
+
     say("Faults while writing");
     test(&["--test", "faults"], &counts, false)?;
 
@@ -115,6 +118,11 @@ fn provenance() -> Outcome {
         ("faults.total", read("faults", "total")?),
         ("faults.survived", read("faults", "survived")?),
     ];
+    let folders = [
+        ("folders.total", read("folders", "total")?),
+        ("folders.right", read("folders", "right")?),
+    ];
+    let peak = read("folders", "peak_mb")?;
     let checkers = [
         ("checkers.total", f64::from(asked)),
         ("checkers.agreed", f64::from(agreed)),
@@ -123,6 +131,7 @@ fn provenance() -> Outcome {
         (hostile, "guests"),
         (forgeries, "cases"),
         (faults, "faults"),
+        (folders, "folders"),
         (checkers, "checkers"),
     ] {
         for (name, value) in figures {
@@ -136,6 +145,13 @@ fn provenance() -> Outcome {
             unit,
         )?;
     }
+    eprintln!("    {:<20} {peak}", "folders.peak_mb");
+    keep(
+        "oracle-provenance",
+        "cargo xtask oracle provenance",
+        &[("folders.peak_mb".to_owned(), peak)],
+        "MiB",
+    )?;
     if agreed < asked {
         return fail(format!(
             "{agreed} of {asked} outside checkers could be asked and agreed"
