@@ -6,6 +6,7 @@
 mod cases;
 #[path = "../../../federation/tests/double/mod.rs"]
 mod double;
+mod named;
 #[path = "../program/mod.rs"]
 #[allow(dead_code)]
 mod program;
