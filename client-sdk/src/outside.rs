@@ -159,6 +159,7 @@ pub fn names(folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
 }
 
 /// Lets a file that is opened for writing in such a folder be no link, and a pipe be not waited for.
+/// [`regular`] says whether what was opened is a file.
 pub fn no_link(options: &mut OpenOptions) {
     system::no_link(options);
 }
@@ -191,7 +192,11 @@ fn too_long(length: u64, most: u64) -> io::Error {
     ))
 }
 
-fn regular(file: File) -> io::Result<File> {
+/// The open file, if it is a regular one.
+///
+/// # Errors
+/// [`ErrorKind::InvalidData`] for anything else, saying what.
+pub fn regular(file: File) -> io::Result<File> {
     match file.metadata()?.file_type() {
         found if found.is_file() => Ok(file),
         found => Err(wrong(format!("{}, where a file belongs", kind(found)))),

@@ -105,13 +105,15 @@ pub struct Feed {
 
 impl Feed {
     /// Opens a feed for appending; a torn last line of a killed run is ended first.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for a link, a pipe or whatever else is no file.
     pub fn open(path: &Path) -> Result<Feed> {
         let mut options = OpenOptions::new();
         options.create(true).read(true).append(true);
         outside::no_link(&mut options);
-        let mut file = options
-            .open(path)
-            .map_err(|source| Error::io(path, source))?;
+        let file = options.open(path).and_then(outside::regular);
+        let mut file = file.map_err(|source| Error::io(path, source))?;
         let torn = torn(&mut file).map_err(|source| Error::io(path, source))?;
         if torn {
             file.write_all(b"\n")
@@ -161,4 +163,45 @@ fn torn(file: &mut File) -> std::io::Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last != [b'\n'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_is_ended_and_the_digest_is_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let note = Event::Note { text: "x".into() };
+        Feed::open(&path).unwrap().write(&note).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [whole.as_slice(), b"{\"torn"].concat()).unwrap();
+        let mut feed = Feed::open(&path).unwrap();
+        feed.write(&note).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes, [whole.as_slice(), b"{\"torn\n", &whole].concat());
+        assert_eq!(feed.digest().unwrap(), Digest::of(&bytes));
+        assert_eq!(
+            Feed::open(&path).unwrap().digest().unwrap(),
+            Digest::of(&bytes)
+        );
+    }
+
+    /// A folder to go on with may come from elsewhere.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_feed_is_a_file_of_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        std::os::unix::fs::symlink("elsewhere", at("link")).unwrap();
+        for name in ["pipe", "link"] {
+            assert!(Feed::open(&at(name)).is_err(), "{name}");
+        }
+        assert!(!at("elsewhere").exists());
+    }
 }
