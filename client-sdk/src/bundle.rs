@@ -160,7 +160,7 @@ impl Bundle {
                 detail: "no module author's key was given, so no module can be trusted".into(),
             });
         }
-        let node = self.node(trust.node)?;
+        let node = self.signer(trust.node)?;
         let update = attestation::verify(&self.attestation, &[node])?;
         let predicate = &update.predicate;
 
@@ -229,8 +229,12 @@ impl Bundle {
         })
     }
 
-    /// The key that has to have signed: the known one, or, where rotations lead on from it, the last.
-    fn node(&self, known: PublicKey) -> Result<PublicKey> {
+    /// The node's key that has to have signed attestation and log: the known one, or, where rotations
+    /// lead on from it, the last.
+    ///
+    /// # Errors
+    /// Rotations that do not lead on from the known key, or more than [`MAX_ROTATIONS`].
+    pub fn signer(&self, known: PublicKey) -> Result<PublicKey> {
         if self.rotations.len() > MAX_ROTATIONS {
             return Err(invalid(format!("more than {MAX_ROTATIONS} rotations")));
         }

@@ -9,6 +9,7 @@ use fedseal_client_sdk::keys::{
     self as sdk_keys, Moment, P256PublicKey, PublicKey, Revocation, RevokedKey, Rotation,
     SigningKey, TrustStore, TrustedKey,
 };
+use fedseal_client_sdk::tlog::verifier_key;
 use fedseal_federation::rundir::{RunDir, now, rfc3339, write_atomically};
 use fedseal_ledger::LogReader;
 
@@ -283,13 +284,14 @@ fn accept(home: &Path, envelope: &Envelope) -> Outcome {
     save(home, &store)
 }
 
-/// The origin and size of each run's log, checked under its node's key.
+/// The verifier key and size of each run's log, checked under its node's key.
 fn positions(runs: &[PathBuf]) -> Outcome<BTreeMap<String, u64>> {
     let mut logs = BTreeMap::new();
     for dir in runs {
         let run = RunDir::new(dir);
-        let log = LogReader::open(run.log(), &run.read_plan()?.node)?;
-        logs.insert(log.checkpoint().origin.clone(), log.size());
+        let node = run.read_plan()?.node;
+        let log = LogReader::open(run.log(), &node)?;
+        logs.insert(verifier_key(&log.checkpoint().origin, &node), log.size());
     }
     Ok(logs)
 }
@@ -314,6 +316,12 @@ fn list(store: &TrustStore) {
         }
         if let Some(revoked) = store.revocation(&entry.key) {
             line.push_str(&format!(", revoked: {}", revoked.reason));
+            for origin in revoked.bare_origins() {
+                line.push_str(&format!(
+                    " (what stands in log {origin} is said for every node's log of that name; \
+                     `fedseal key revoke --log RUN_DIR` says it for one)"
+                ));
+            }
         }
         output::line(line);
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fedseal_client_sdk::bundle::{self, Bundle, Trust};
-use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::keys::{Moment, Place, PublicKey, TrustStore};
 use fedseal_client_sdk::oms;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
 use fedseal_federation::rundir::{RunDir, now, rfc3339};
@@ -139,7 +139,7 @@ impl Verify {
             );
         };
         let policy = self.policy.as_deref().map(log::policy).transpose()?;
-        let authors = trusted_at_entry(&store, &bundle, path)?;
+        let authors = trusted_at_entry(&store, &bundle, node, path)?;
         let verified = bundle.verify(&Trust {
             node,
             authors: &authors,
@@ -207,13 +207,22 @@ impl Verify {
 
 /// The authors whose signatures stand for this bundle's log entry. The entry's place is believed
 /// only together with the proof, which is verified right after this.
-fn trusted_at_entry(store: &TrustStore, bundle: &Bundle, path: &Path) -> Outcome<Vec<PublicKey>> {
+fn trusted_at_entry(
+    store: &TrustStore,
+    bundle: &Bundle,
+    node: PublicKey,
+    path: &Path,
+) -> Outcome<Vec<PublicKey>> {
     let proof = ProofFile::parse(&bundle.proof)?;
     let origin = fedseal_client_sdk::tlog::Checkpoint::parse(&proof.checkpoint)?.origin;
     let time = now();
     let keys = store.keys_at(&Moment {
         time: &time,
-        entry: Some((&origin, proof.index)),
+        entry: Some(Place {
+            origin: &origin,
+            key: &bundle.signer(node)?,
+            entry: proof.index,
+        }),
     });
     if keys.is_empty() {
         return Err(Failure::new(format!(

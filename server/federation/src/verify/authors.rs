@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fedseal_client_sdk::keys::{Moment, TrustStore};
+use fedseal_client_sdk::keys::{Moment, Place, TrustStore};
 use fedseal_ledger::Blobs;
 
 use super::log;
@@ -33,7 +33,11 @@ pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
         let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
         let at = Moment {
             time: &plan.created,
-            entry: Some((&plan.origin, update.entry)),
+            entry: Some(Place {
+                origin: &plan.origin,
+                key: &plan.node,
+                entry: update.entry,
+            }),
         };
         store
             .check(&attested.module_signer, &at)
