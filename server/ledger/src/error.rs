@@ -76,6 +76,16 @@ pub enum Error {
         /// Both sizes and roots.
         detail: String,
     },
+    /// A log of another name than the one that is watched: neither a continuation nor a split view.
+    #[error("{}: this is log {found:?}; the pinned checkpoint is of log {pinned:?}", path.display())]
+    OtherLog {
+        /// The log.
+        path: PathBuf,
+        /// The origin of the pinned checkpoint.
+        pinned: String,
+        /// The origin of this log.
+        found: String,
+    },
     /// There is no log.
     #[error("{}: no log here (no checkpoint)", path.display())]
     NotFound {

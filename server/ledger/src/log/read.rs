@@ -251,8 +251,8 @@ impl LogReader {
     /// Checks that this log begins with all that an earlier checkpoint covers.
     ///
     /// # Errors
-    /// [`Error::SplitView`] when it does not: another origin, fewer entries, another root for the
-    /// same size, or no consistency proof that leads from one root to the other.
+    /// [`Error::OtherLog`] for another origin; [`Error::SplitView`] when it does not: fewer entries,
+    /// another root for the same size, or no consistency proof that leads from one root to the other.
     pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
         let now = &self.checkpoint;
         let split = |detail: String| Error::SplitView {
@@ -260,10 +260,11 @@ impl LogReader {
             detail,
         };
         if now.origin != earlier.origin {
-            return Err(split(format!(
-                "the pinned checkpoint is of log {:?}, this one of {:?}",
-                earlier.origin, now.origin
-            )));
+            return Err(Error::OtherLog {
+                path: self.tiles.tiles.place().to_owned(),
+                pinned: earlier.origin.clone(),
+                found: now.origin.clone(),
+            });
         }
         if now.size < earlier.size {
             return Err(split(format!(
