@@ -14,10 +14,12 @@ use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
+mod compare;
 mod locate;
 mod sections;
 mod validate;
 
+pub use compare::{Difference, differences, in_words};
 pub use sections::{
     AdmissionConfig, AggregationConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig,
     EvaluationConfig, FederationConfig, LoraConfig, ModelConfig, RunConfig, ServerConfig,
@@ -109,7 +111,9 @@ impl Experiment {
     pub fn load(path: impl AsRef<Path>) -> Result<Experiment> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
-        let mut experiment = Self::parse(&text, &path.display().to_string())?;
+        let name = path.display().to_string();
+        let mut experiment = Self::parse(&text, &name)?;
+        validate::new_run(&experiment, &locate::Located::new(&text, &name))?;
         if !experiment.admission.file.is_empty() {
             let file = path
                 .parent()

@@ -196,3 +196,55 @@ fn the_shipped_files_have_the_same_keys() {
         assert_eq!(keys(name), tiny, "{name}");
     }
 }
+
+#[test]
+fn a_seed_that_stands_twice_is_refused_where_a_run_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.toml");
+    let text = "title = \"x\"\nseeds = [4, 1, 4]\n";
+    std::fs::write(&path, text).unwrap();
+    let said = Experiment::load(&path).unwrap_err().to_string();
+    assert!(said.contains("x.toml:2: key `seeds`"), "{said}");
+    assert!(said.contains("found 4 twice"), "{said}");
+    // A run that was begun from such a file can still be read.
+    assert_eq!(Experiment::parse(text, "x.toml").unwrap().seeds, [4, 1, 4]);
+}
+
+#[test]
+fn differences_are_named_with_both_values() {
+    let first = Experiment::default();
+    assert_eq!(differences(&first, &first), []);
+    let mut second = first.clone();
+    second.federation.rounds = 5;
+    second.seeds = vec![0, 1];
+    second.admission.provenance = Some(crate::admission::default_provenance());
+    let found = differences(&first, &second);
+    let keys: Vec<&str> = found.iter().map(|d| d.key.as_str()).collect();
+    assert_eq!(keys, ["admission.provenance", "federation.rounds", "seeds"]);
+    let text = in_words(&found, "in the run", "now");
+    for part in [
+        "`federation.rounds` is 100 in the run and 5 now",
+        "`seeds` is [0] in the run and [0,1] now",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    // A long value is cut, and many keys are counted.
+    assert!(text.contains('…'), "{text}");
+    let many = vec![found[1].clone(); 20];
+    assert!(in_words(&many, "there", "here").ends_with("; 8 more keys differ"));
+}
+
+#[test]
+fn a_shipped_experiment_is_the_one_that_its_run_keeps() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if let Ok(given) = Experiment::load(&path) {
+            files += 1;
+            let pinned = Experiment::parse(&given.to_toml().unwrap(), "x").unwrap();
+            assert_eq!(differences(&pinned, &given), [], "{}", path.display());
+        }
+    }
+    assert!(files >= 3, "only {files}");
+}

@@ -395,6 +395,21 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     aggregation::rule("fedavg").map(drop)
 }
 
+/// Checks what only new runs are held to: a run that was begun before such a rule is still read.
+pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
+    let twice = (1..).zip(&e.seeds).find(|(next, seed)| {
+        let later = e.seeds.iter().skip(*next);
+        later.into_iter().any(|other| other == *seed)
+    });
+    match twice {
+        Some((_, seed)) => Err(at.error(
+            "seeds",
+            format!("expected each seed once, found {seed} twice: each has a run of its own"),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Checks the site rules; `prefix` is what their keys begin with in this file.
 pub(super) fn site(rules: &SiteRules, at: &Located<'_>, prefix: &str) -> Result<()> {
     rules
