@@ -1,6 +1,6 @@
 //! `fedseal chat`
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::ops::ControlFlow;
 
 use clap::Args;
@@ -40,7 +40,7 @@ impl Chat {
         let mut input = std::io::stdin().lock();
         loop {
             if terminal {
-                eprint!("> ");
+                output::prompt("> ");
             }
             let mut line = String::new();
             let read = std::io::Read::take(&mut input, LINE)
@@ -67,7 +67,7 @@ impl Chat {
                 if !piece.text.is_empty() {
                     self.show(piece.text);
                 }
-                match stop::asked() {
+                match stop::asked() || output::closed() {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
@@ -102,9 +102,6 @@ impl Chat {
             output::line(json!({ "piece": text }));
             return;
         }
-        let mut out = std::io::stdout().lock();
-        if write!(out, "{text}").and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
-        }
+        output::piece(text);
     }
 }

@@ -59,7 +59,7 @@ impl Serve {
             output::line(format!("serving {} at http://{shown}", settings.runs.display()));
             output::line("Ctrl-C stops it");
             if !pages {
-                eprintln!("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
+                output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
             }
             http::serve(listener, settings, stop::signal()).await
         })

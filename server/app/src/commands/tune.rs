@@ -389,7 +389,7 @@ impl Show {
         } else if let Some(bar) = &self.bar {
             bar.println(text);
         } else if !self.quiet {
-            eprintln!("    {text}");
+            output::note(format_args!("    {text}"));
         }
     }
 
@@ -413,7 +413,10 @@ impl Show {
             bar.set_position(event.step as u64);
             bar.set_message(text);
         } else if !self.quiet && (event.step.is_multiple_of(10) || event.step == event.steps) {
-            eprintln!("    step {} of {}: {text}", event.step, event.steps);
+            output::note(format_args!(
+                "    step {} of {}: {text}",
+                event.step, event.steps
+            ));
         }
     }
 

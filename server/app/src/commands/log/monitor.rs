@@ -69,6 +69,10 @@ impl Monitor {
         stop::watch("stopping");
         loop {
             self.look()?;
+            // Nobody hears what it would find.
+            if output::closed() {
+                return Ok(());
+            }
             for _ in 0..every.max(1) * 10 {
                 if stop::asked() {
                     return Ok(());

@@ -62,7 +62,7 @@ impl Witness {
         )?;
         output::line(format!("witness {}", state.verifier_key()));
         if known == 0 {
-            eprintln!("fedseal: no --log was given, so every checkpoint is refused");
+            output::note("fedseal: no --log was given, so every checkpoint is refused");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -119,7 +119,10 @@ impl Test {
             .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
         let said = String::from_utf8_lossy(&run.stdout).into_owned();
         if !run.status.success() {
-            eprint!("{said}{}", String::from_utf8_lossy(&run.stderr));
+            output::prompt(format_args!(
+                "{said}{}",
+                String::from_utf8_lossy(&run.stderr)
+            ));
             return Err(Failure::new("the native tests failed"));
         }
         let passed: u32 = said
