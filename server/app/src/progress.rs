@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fedseal_federation::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::duration;
+use crate::output::{self, duration};
 
 /// Off a terminal a line of progress is printed at most so often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -81,6 +81,15 @@ impl Progress {
                 safety.rate * 100.0,
                 helpfulness.rate * 100.0
             )),
+            Event::Round {
+                arm,
+                round,
+                counted,
+                unchanged: true,
+                ..
+            } => self.line(&format!(
+                "{arm}, round {round}: changed nothing ({counted} updates counted)"
+            )),
             Event::Note { text } => self.line(text),
             Event::Finished { seconds } => {
                 self.line(&format!("finished in {}", duration(*seconds)))
@@ -100,7 +109,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.println(format!("    {text}")),
             None if self.quiet => (),
-            None => eprintln!("    {text}"),
+            None => output::note(format_args!("    {text}")),
         }
     }
 }

@@ -8,6 +8,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 use serde::Serialize;
 
+use crate::admission::binding::EXECUTION;
 use crate::admission::{Admission, CheckConfig, Effect, Facts};
 use crate::arms::{self, Kind};
 use crate::error::{Error, Result};
@@ -41,13 +42,15 @@ pub struct Row {
     pub fact: String,
 }
 
-/// Accepted and refused, by kind of client.
+/// Accepted, refused and failed, by kind of client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Updates that would count.
     pub counted: u64,
     /// Updates that would not.
     pub refused: u64,
+    /// Updates that do not exist: their execution failed or was denied.
+    pub failed: u64,
     /// Updates that would be executed again.
     pub replayed: u64,
 }
@@ -67,10 +70,10 @@ impl DryRun {
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
         for row in &self.rows {
             let count = counts.entry(row.kind.clone()).or_default();
-            if row.would.counts() {
-                count.counted += 1;
-            } else {
-                count.refused += 1;
+            match (row.would.counts(), row.check.as_str()) {
+                (true, _) => count.counted += 1,
+                (false, EXECUTION) => count.failed += 1,
+                (false, _) => count.refused += 1,
             }
             count.replayed += u64::from(row.replay);
         }

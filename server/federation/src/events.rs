@@ -67,6 +67,9 @@ pub enum Event {
         global: String,
         /// How many updates counted.
         counted: usize,
+        /// Whether the next global adapter is the one that the round began with.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        unchanged: bool,
     },
     /// An adapter was measured.
     Evaluated {

@@ -10,6 +10,7 @@ use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::admission::binding::EXECUTION;
 use crate::error::{Error, Result};
 use crate::memo::{RunState, UpdateRef};
 use crate::replay::{Selector, select};
@@ -314,6 +315,7 @@ fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
             Effect::Accept => "accepted it",
             Effect::DownWeight => "gave it a smaller weight",
             Effect::Quarantine => "put it aside",
+            Effect::Reject if verdict.check == EXECUTION => "got no update",
             Effect::Reject => "refused it",
         };
         let weight = round.aggregated.as_ref().map_or_else(

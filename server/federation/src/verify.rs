@@ -18,7 +18,7 @@ use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
+use fedseal_client_sdk::tlog::{leaf_hash, origin_names, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
@@ -150,6 +150,15 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
             format!(
                 "is of log `{}`, the run's is `{}`",
                 head.origin, plan.origin
+            ),
+        ));
+    }
+    if plan.counts_failures() && !origin_names(&plan.origin, &plan.node) {
+        return Err(Error::tampered(
+            "run.json",
+            format!(
+                "its log's origin `{}` is not one of node key {}",
+                plan.origin, plan.node
             ),
         ));
     }

@@ -146,7 +146,7 @@ fn child() {
     let run = dir.join("run");
     let options = options(&dir);
     let opened = if run.join("run.json").exists() {
-        Run::resume(&run, options)
+        Run::resume(&run, Some(&experiment()), options)
     } else {
         Run::create(&run, experiment(), options)
     };
@@ -199,7 +199,10 @@ fn a_run_killed_again_and_again_ends_with_the_same_adapters() {
     }
     assert!(kills > 0);
     verify(&run).unwrap();
-    let report = Run::resume(&run, own).unwrap().execute(&mut go_on).unwrap();
+    let report = Run::resume(&run, None, own)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
     assert_eq!(final_adapters(&report), whole, "after {kills} kills");
 }
 

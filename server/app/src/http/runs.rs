@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
+use fedseal_federation::rundir::is_name;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -220,13 +221,6 @@ fn modified(folder: &Path) -> Option<std::time::SystemTime> {
         .ok()?
         .modified()
         .ok()
-}
-
-fn is_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.len() <= 128
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(plain)
 }
 
 fn shortened(text: &str) -> String {

@@ -6,21 +6,22 @@ use fedseal_client_sdk::lineage::Kind;
 
 use super::{Facts, Verdict};
 
+/// The check of updates that do not exist: the execution failed or was denied, or the module
+/// submitted nothing. No arm refused such a one, and none could let it count.
+pub const EXECUTION: &str = "execution";
+
 /// The refusal, or nothing where all agrees.
 pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     let attested = facts.attested;
     let expected = facts.expected;
     if let Some(failure) = &attested.failure {
         return Some(Verdict::reject(
-            "execution",
+            EXECUTION,
             format!("{}: {}", failure.reason, failure.detail),
         ));
     }
     if attested.update.is_none() {
-        return Some(Verdict::reject(
-            "execution",
-            "the module submitted no update",
-        ));
+        return Some(Verdict::reject(EXECUTION, "the module submitted no update"));
     }
     let differs =
         |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {

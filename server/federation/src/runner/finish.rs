@@ -83,11 +83,18 @@ impl Run {
         if self.state.report.is_none() {
             self.progress.done = self.progress.total;
             self.progress.label = "finished".into();
-            let seconds = self.seconds();
-            // The feed ends here: its digest goes into the report, so nothing may follow.
-            self.feed.write(&Event::Finished { seconds })?;
-            self.feed.sync()?;
             let mut report = self.make_report(State::Finished, None)?;
+            if report.changed_nothing() {
+                let text = "no update counted in any round: every arm's adapter is the first one";
+                let note = Event::Note { text: text.into() };
+                self.feed.write(&note)?;
+                let _ = watch(&note);
+            }
+            // The feed ends here: its digest goes into the report, so nothing may follow.
+            self.feed.write(&Event::Finished {
+                seconds: report.seconds,
+            })?;
+            self.feed.sync()?;
             report.events = Some(self.feed.digest()?);
             let digest = self.blobs.put(&report.to_bytes()?)?;
             self.append(&Record::Report { digest })?;

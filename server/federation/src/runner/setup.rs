@@ -10,6 +10,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Seed;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::tlog::run_origin;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_sandbox::CompiledCache;
 
@@ -22,11 +23,11 @@ use crate::arms;
 use crate::data::{DataError, TaskData};
 use crate::error::{Error, Result};
 use crate::events::Feed;
-use crate::experiment::Experiment;
+use crate::experiment::{self, Experiment};
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
 use crate::report::{Cache, Progress, Report};
-use crate::rundir::{self, FORMAT, Plan, RunDir};
+use crate::rundir::{self, FORMAT, FORMULAS, Plan, RunDir};
 use crate::sampling::derive_seed;
 
 /// Loads the experiment's model; sets the device's threads.
@@ -64,14 +65,13 @@ pub(super) fn create(
     base_name: &str,
     data: Arc<dyn TaskData>,
 ) -> Result<Run> {
+    dir.check_place()?;
     let root = &dir.root;
     fs::create_dir_all(root).map_err(|source| Error::io(root, source))?;
-    if dir.plan().exists() {
-        return Err(Error::RunDir {
-            dir: root.clone(),
-            problem: "a run is here already; go on with --resume, or choose another folder".into(),
-        });
-    }
+    vacant(&dir)?;
+    // Before anything is written: of two that begin here at once, one finds it locked, or taken.
+    let lock = dir.lock()?;
+    vacant(&dir)?;
     // What a creation that was killed left is all right: blobs are named by their bytes, and the
     // rest is written anew. Anything else is somebody's file.
     for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
@@ -103,13 +103,13 @@ pub(super) fn create(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
     )?;
-    let name = dir.name();
     let plan = Plan {
         format: FORMAT,
-        run: name.clone(),
+        formulas: FORMULAS,
+        run: dir.name(),
         created: rundir::now(),
         seed: Seed(seed),
-        origin: format!("fedseal/run/{name}"),
+        origin: run_origin(&dir.address(), &node.public())?,
         node: node.public(),
         authors,
         experiment: experiment_digest,
@@ -128,11 +128,53 @@ pub(super) fn create(
     // From here on the folder is a run: everything that the log's first entries say follows from
     // this file, so a crash before they are published loses nothing.
     rundir::write_atomically(&dir.plan(), &plan_bytes)?;
-    open(dir, options, lab, data)
+    open_locked(dir, lock, options, lab, data)
+}
+
+/// Refuses a folder in which a run was begun.
+fn vacant(dir: &RunDir) -> Result<()> {
+    if !dir.plan().exists() {
+        return Ok(());
+    }
+    Err(Error::RunDir {
+        dir: dir.root.clone(),
+        problem: "a run is here already; go on with --resume, or choose another folder".into(),
+    })
+}
+
+/// Refuses to go on with a run that was begun from other values: what would be given now would
+/// change nothing of it.
+pub(super) fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
+    let differences = experiment::differences(pinned, given);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::RunDir {
+        dir: dir.root.clone(),
+        problem: format!(
+            "the run was begun with another experiment: {}; go on with the file as it was, or begin a \
+             new run in another folder",
+            experiment::in_words(&differences, "in the run", "now")
+        ),
+    })
+}
+
+/// As [`same_experiment`], for a seed that was given apart.
+fn same_seed(dir: &RunDir, plan: &Plan, options: &Options) -> Result<()> {
+    match options.seed {
+        Some(seed) if seed != plan.seed.0 => Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!("the run was begun with seed {}, not {seed}", plan.seed),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The experiment of a run, by its pinned bytes.
-pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
+///
+/// # Errors
+/// [`Error::Tampered`] for a file that is not the one the plan names; [`Error::Io`].
+pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     let path = dir.experiment();
     let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
     let found = Digest::of(&bytes);
@@ -156,17 +198,26 @@ pub(super) fn open(
     lab: Arc<dyn Lab>,
     data: Arc<dyn TaskData>,
 ) -> Result<Run> {
+    if !dir.root.is_dir() {
+        // What is wrong is said where the plan is read.
+        dir.read_plan()?;
+    }
+    let lock = dir.lock()?;
+    open_locked(dir, lock, options, lab, data)
+}
+
+/// Opens a run whose folder is locked.
+fn open_locked(
+    dir: RunDir,
+    folder: File,
+    options: &Options,
+    lab: Arc<dyn Lab>,
+    data: Arc<dyn TaskData>,
+) -> Result<Run> {
     let plan = dir.read_plan()?;
-    let lock_path = dir.plan();
-    let lock = File::open(&lock_path).map_err(|source| Error::io(&lock_path, source))?;
-    lock.try_lock().map_err(|error| match error {
-        fs::TryLockError::WouldBlock => Error::RunDir {
-            dir: dir.root.clone(),
-            problem: "another process is working on this run".into(),
-        },
-        fs::TryLockError::Error(source) => Error::io(&lock_path, source),
-    })?;
+    let locks = [folder, dir.lock_plan()?];
     let experiment = read_experiment(&dir, &plan)?;
+    same_seed(&dir, &plan, options)?;
     let arms = arms::expand(&experiment.arms)?;
     if lab.base() != plan.base {
         return Err(Error::mismatch(
@@ -262,7 +313,7 @@ pub(super) fn open(
         begun: Instant::now(),
         seconds_before,
         report_written: None,
-        _lock: lock,
+        _locks: locks,
         dir,
     };
     run.log_opening()?;

@@ -47,6 +47,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     authors.add("author", author().public());
     let plan = Plan {
         format: FORMAT,
+        formulas: 0,
         run: "demo".into(),
         created: "2026-01-02T03:04:05Z".into(),
         seed: Seed(1),
