@@ -121,10 +121,17 @@ test('refusals by kind are those of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=verdicts]');
   for (const row of report.verdicts) {
-    if (row.accepted + row.refused === 0) continue;
+    if (row.accepted + row.refused + (row.failed ?? 0) === 0) continue;
     const title = report.arms.find((arm) => arm.id === row.arm).title;
     const cell = page.locator('[data-testid=verdicts] tbody tr').filter({ has: page.getByRole('rowheader', { name: title, exact: true }) }).locator(`[data-kind="${row.kind}"]`);
-    assert.match(await cell.innerText(), new RegExp(`${row.refused} of ${row.refused + row.accepted}`));
+    const text = await cell.innerText();
+    if (row.accepted + row.refused > 0) assert.match(text, new RegExp(`${row.refused} of ${row.refused + row.accepted}`));
+    if (row.failed) assert.match(text, new RegExp(`${row.failed} failed`));
+  }
+  for (const arm of report.arms) {
+    const failed = report.verdicts.filter((row) => row.arm === arm.id).reduce((all, row) => all + (row.failed ?? 0), 0);
+    const text = await page.locator(`[data-arm="${arm.id}"] [data-label=Failed]`).innerText();
+    assert.equal(text.trim(), failed > 0 ? String(failed) : '–', arm.id);
   }
   await page.context().close();
 });

@@ -93,7 +93,7 @@ function readable(data: string): string | null {
       case 'verdict':
         return `${arm}, round ${round}, ${client}: ${event.effect} by ${event.check}: ${event.fact}`;
       case 'round':
-        return `${arm}, round ${round}: ${event.counted} updates counted`;
+        return `${arm}, round ${round}: ${event.counted} updates counted${event.unchanged ? ', nothing changed' : ''}`;
       case 'evaluated': {
         const rate = (m: unknown) => percent((m as { rate: number }).rate);
         return `${arm}, round ${round}: safety ${rate(event.safety)} %, helpfulness ${rate(event.helpfulness)} %`;

@@ -36,6 +36,8 @@ export interface RoundReport {
   learning_rate: number;
   safety: Measure | null;
   helpfulness: Measure | null;
+  /** It ended with the global adapter that it began with. */
+  unchanged?: boolean;
   clients: RoundClient[];
 }
 
@@ -61,6 +63,8 @@ export interface KindCount {
   kind: string;
   accepted: number;
   refused: number;
+  /** Updates that do not exist; in reports from before they were counted apart `refused` holds them. */
+  failed?: number;
 }
 
 export interface SideBySide {
@@ -91,6 +95,8 @@ export interface Report {
   node: string;
   log: { size: number; root: string; checkpoint: string };
   arms: Arm[];
+  /** No update had weight in any round: every arm's adapter is the first one. */
+  unchanged?: boolean;
   verdicts: KindCount[];
   defence?: DefenceData[];
   side_by_side: SideBySide[];
