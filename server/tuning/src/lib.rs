@@ -35,6 +35,7 @@
 //! ```
 
 pub mod kernels;
+pub mod limits;
 pub mod ops;
 
 mod adapter;

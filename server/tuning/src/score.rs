@@ -25,9 +25,10 @@ const PART_TOKENS: usize = 2048;
 const ROWS: usize = 128;
 
 /// The log-probability of each answer after its prompt (in its template), as it stands: no end
-/// token is added. Pairs longer than the model's positions are cut as in training.
+/// token is added.
 ///
 /// # Errors
+/// [`TuningError::Positions`] for a pair longer than the model's positions,
 /// [`TuningError::Adapter`] when the adapter does not fit, [`TuningError::Tokenizer`] for an answer
 /// without a token, and the template's errors.
 pub fn score(
@@ -37,7 +38,10 @@ pub fn score(
 ) -> Result<Vec<Score>, TuningError> {
     let tokens = pairs
         .iter()
-        .map(|(prompt, answer)| model.encode_scored(&[Message::new(Role::User, prompt)], answer))
+        .enumerate()
+        .map(|(index, (prompt, answer))| {
+            model.encode_scored(&[Message::new(Role::User, prompt)], answer, index)
+        })
         .collect::<Result<Vec<Tokens>, _>>()?;
     score_tokens(model, adapter, &tokens)
 }
@@ -54,11 +58,12 @@ pub fn score_conversations(
 ) -> Result<Vec<Score>, TuningError> {
     let tokens = conversations
         .iter()
-        .map(|conversation| {
+        .enumerate()
+        .map(|(index, conversation)| {
             let (prompt, answer) = conversation
                 .split()
                 .ok_or_else(|| TuningError::Config("a conversation without messages".to_owned()))?;
-            model.encode_scored(prompt, answer)
+            model.encode_scored(prompt, answer, index)
         })
         .collect::<Result<Vec<Tokens>, _>>()?;
     score_tokens(model, adapter, &tokens)

@@ -9,6 +9,7 @@ use crate::{
     Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
     Trained, TuningError, device,
     gradient::{BatchGradients, gradients},
+    limits::MAX_STEP_TOKENS,
     optimizer::{AdamW, clip_norm},
     rng::Stream,
 };
@@ -94,7 +95,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             anchor: None,
             control: None,
             data: Batches::new(examples),
-            losses: Vec::with_capacity(config.steps),
+            losses: Vec::new(),
             tokens: 0,
         })
     }
@@ -223,10 +224,17 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         &self.adapter
     }
 
+    /// Examples that were drawn since this trainer was made and did not fit the configuration's
+    /// lengths or the model's positions: a part of each is not learned.
+    pub fn cut(&self) -> usize {
+        self.data.cut
+    }
+
     /// One optimiser step; `None` after the last.
     ///
     /// # Errors
-    /// [`TuningError::NotFinite`] when the loss or the gradient explodes, and the tokenizer's.
+    /// [`TuningError::NotFinite`] when the loss or the gradient explodes, [`TuningError::Config`]
+    /// for a step of more tokens than [`MAX_STEP_TOKENS`], and the tokenizer's.
     pub fn step(&mut self) -> Result<Option<StepEvent>, TuningError> {
         let Self { model, config, .. } = self;
         let step = self.losses.len();
@@ -257,7 +265,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             }
         }
         self.losses.push(loss);
-        self.tokens += tokens;
+        self.tokens = self.tokens.saturating_add(tokens);
         Ok(Some(StepEvent {
             step: step + 1,
             steps: config.steps,
@@ -370,6 +378,8 @@ fn add_proximal(
 struct Batches<'a, T> {
     examples: &'a [T],
     tokens: Vec<Option<Tokens>>,
+    /// How many of those in `tokens` were cut.
+    cut: usize,
     order: Vec<usize>,
     next: usize,
     pass: u64,
@@ -380,6 +390,7 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         Self {
             examples,
             tokens: vec![None; examples.len()],
+            cut: 0,
             order: Vec::new(),
             next: 0,
             pass: 0,
@@ -413,6 +424,7 @@ impl<'a, T: TrainingText> Batches<'a, T> {
     ) -> Result<Vec<Tokens>, TuningError> {
         let wanted = config.step_examples();
         let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
+        let mut held = 0;
         while batch.len() < wanted {
             if self.next == self.order.len() {
                 self.shuffle(config.seed);
@@ -424,9 +436,17 @@ impl<'a, T: TrainingText> Batches<'a, T> {
                 Some(tokens) => tokens.clone(),
                 None => {
                     let tokens = self.examples[index].tokens(model, config)?;
+                    self.cut += usize::from(tokens.cut);
                     slot.insert(tokens).clone()
                 }
             };
+            held += tokens.ids.len();
+            if held > MAX_STEP_TOKENS {
+                return Err(TuningError::Config(format!(
+                    "batch_size times accumulation, {wanted} examples, have more than \
+                     {MAX_STEP_TOKENS} tokens a step"
+                )));
+            }
             batch.push(tokens);
         }
         Ok(batch)

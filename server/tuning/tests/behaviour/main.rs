@@ -1,8 +1,10 @@
 //! What callers rely on: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
+mod drive;
 mod hostile;
 mod models;
+mod options;
 mod steps;
 mod texts;
 mod training;
