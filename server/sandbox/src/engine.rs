@@ -39,6 +39,9 @@ pub enum EngineError {
     /// The caller's function said stop.
     #[error("stopped")]
     Stopped,
+    /// An argument that this model cannot serve; the guest is told and may go on.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else, in the engine's words.
     #[error("{0}")]
     Failed(String),
@@ -79,10 +82,12 @@ pub trait Engine: Send + Sync {
     }
 
     /// One text for each prompt, by the base or the base with `adapter`; returns them with the
-    /// number of tokens written.
+    /// number of tokens written. A text ends where the model's positions behind its prompt are used
+    /// up.
     ///
     /// # Errors
-    /// [`EngineError::Failed`].
+    /// [`EngineError::Refused`] for a prompt that leaves no position, [`EngineError::Failed`]
+    /// otherwise.
     fn generate(
         &self,
         adapter: Option<&Adapter>,
@@ -188,6 +193,7 @@ impl From<TuningError> for EngineError {
     fn from(error: TuningError) -> Self {
         match error {
             TuningError::Stopped { .. } => Self::Stopped,
+            TuningError::Positions { .. } => Self::Refused(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }

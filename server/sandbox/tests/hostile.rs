@@ -166,6 +166,18 @@ fn refused_arguments_are_in_the_transcript() {
 }
 
 #[test]
+fn a_prompt_that_the_engine_has_no_room_for_is_told_to_the_guest() {
+    let outcome = ends_with("engine-refuses.wat", Reason::NoSubmission);
+    let last = outcome.transcript.entries().unwrap().pop().unwrap();
+    assert_eq!(last.call, "generate");
+    let told = last.result.to_string();
+    assert!(
+        told.contains("invalid") && told.contains("300 tokens, 256 positions"),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_engine_that_fails_or_panics() {
     let outcome = ends_with("engine-fails.wat", Reason::Engine);
     assert_eq!(outcome.submission.unwrap_err().detail, "asked to fail");

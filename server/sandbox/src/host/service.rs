@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use fedseal_tuning::{Adapter, ControlVariates, Example};
 
+use super::{CallError, invalid};
 use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
 
@@ -29,14 +30,14 @@ pub(crate) enum Question {
         control: Option<Arc<ControlVariates>>,
         /// When to give up.
         deadline: Option<Instant>,
-        reply: SyncSender<Result<(Adapter, u64), Stop>>,
+        reply: SyncSender<Result<(Adapter, u64), CallError>>,
     },
     /// See [`Engine::generate`].
     Generate {
         adapter: Option<Arc<Adapter>>,
         prompts: Vec<String>,
         options: GenerateOptions,
-        reply: SyncSender<Result<(Vec<String>, u64), Stop>>,
+        reply: SyncSender<Result<(Vec<String>, u64), CallError>>,
     },
 }
 
@@ -58,7 +59,7 @@ impl Service {
         data: Arc<Vec<Example>>,
         options: TrainOptions,
         control: Option<Arc<ControlVariates>>,
-    ) -> Result<(Adapter, u64), Stop> {
+    ) -> Result<(Adapter, u64), CallError> {
         let (reply, answer) = sync_channel(1);
         self.ask(
             Question::Train {
@@ -78,7 +79,7 @@ impl Service {
         adapter: Option<Arc<Adapter>>,
         prompts: Vec<String>,
         options: GenerateOptions,
-    ) -> Result<(Vec<String>, u64), Stop> {
+    ) -> Result<(Vec<String>, u64), CallError> {
         let (reply, answer) = sync_channel(1);
         self.ask(
             Question::Generate {
@@ -91,7 +92,11 @@ impl Service {
         )
     }
 
-    fn ask<T>(&self, question: Question, answer: &Receiver<Result<T, Stop>>) -> Result<T, Stop> {
+    fn ask<T>(
+        &self,
+        question: Question,
+        answer: &Receiver<Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         let gone = || Stop::new(Reason::Host, "the engine's thread is gone");
         self.ask.send(question).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
@@ -136,15 +141,16 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
     }
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, CallError> {
     // The engine takes everything by shared reference and the result of a panic is thrown away.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(EngineError::Stopped)) => Err(Stop::new(
-            Reason::WallTime,
-            "wall_seconds ran out while training",
-        )),
-        Ok(Err(EngineError::Failed(text))) => Err(Stop::new(Reason::Engine, text)),
-        Err(_) => Err(Stop::new(Reason::Engine, "the engine panicked")),
-    }
+    let stop = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(EngineError::Refused(text))) => return Err(invalid(text)),
+        Ok(Err(EngineError::Stopped)) => {
+            Stop::new(Reason::WallTime, "wall_seconds ran out while training")
+        }
+        Ok(Err(EngineError::Failed(text))) => Stop::new(Reason::Engine, text),
+        Err(_) => Stop::new(Reason::Engine, "the engine panicked"),
+    };
+    Err(stop.into())
 }

@@ -65,6 +65,9 @@ impl Engine for Double {
         if prompts.iter().any(|prompt| prompt == "fail") {
             return Err(EngineError::Failed("asked to fail".into()));
         }
+        if prompts.iter().any(|prompt| prompt == "long") {
+            return Err(EngineError::Refused("300 tokens, 256 positions".into()));
+        }
         if prompts.iter().any(|prompt| prompt == "panic") {
             panic!("asked to panic");
         }
