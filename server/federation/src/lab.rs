@@ -44,7 +44,13 @@ pub trait Lab: Send + Sync {
     }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
-    /// One answer a prompt.
+    /// Most tokens of a prompt and its answer together.
+    fn positions(&self) -> usize;
+    /// Tokens of each prompt in its template.
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>>;
+    /// Tokens of an answer.
+    fn answer_tokens(&self, answer: &str) -> Result<usize>;
+    /// One answer a prompt; an error for a prompt that leaves no position for one.
     fn answer(
         &self,
         adapter: Option<&Adapter>,
@@ -176,6 +182,21 @@ impl Lab for TuningLab {
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
         Adapter::init(config, self.model.config(), seed).map_err(model_error)
+    }
+
+    fn positions(&self) -> usize {
+        self.model.config().max_positions
+    }
+
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
+        let tokens = |prompt: &String| Ok(self.model.encode_prompt(prompt)?.len());
+        let tokens: std::result::Result<_, _> = prompts.iter().map(tokens).collect();
+        tokens.map_err(model_error)
+    }
+
+    fn answer_tokens(&self, answer: &str) -> Result<usize> {
+        let tokens = self.model.tokenizer().encode(answer, false);
+        Ok(tokens.map_err(model_error)?.len())
     }
 
     fn answer(

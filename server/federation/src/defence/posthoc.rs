@@ -185,12 +185,6 @@ impl Writing<'_> {
             .iter()
             .filter_map(|text| instruction(text))
             .collect();
-        if instructions.is_empty() {
-            return Ok(Vec::new());
-        }
-        if go_on().is_break() {
-            return Err(Error::Interrupted);
-        }
         let asked: Vec<String> = match kind {
             InstructionKind::Harmful => instructions
                 .iter()
@@ -198,6 +192,21 @@ impl Writing<'_> {
                 .collect(),
             InstructionKind::Helpful => instructions.clone(),
         };
+        // One that leaves no position for an answer is too long to be used.
+        let tokens = self.lab.prompt_tokens(&asked)?;
+        let room = |tokens: usize| tokens < self.lab.positions();
+        let (instructions, asked): (Vec<String>, Vec<String>) = instructions
+            .into_iter()
+            .zip(asked)
+            .zip(tokens)
+            .filter_map(|(pair, tokens)| room(tokens).then_some(pair))
+            .unzip();
+        if instructions.is_empty() {
+            return Ok(Vec::new());
+        }
+        if go_on().is_break() {
+            return Err(Error::Interrupted);
+        }
         let greedy = GenerateConfig {
             temperature: 0.0,
             ..generate

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
+mod bounds;
 mod locate;
 mod sections;
 mod validate;

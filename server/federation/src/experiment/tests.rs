@@ -196,3 +196,51 @@ fn the_shipped_files_have_the_same_keys() {
         assert_eq!(keys(name), tiny, "{name}");
     }
 }
+
+#[test]
+fn what_something_grows_with_has_a_bound() {
+    for (table, key, value) in [
+        ("federation", "rounds", "4294967295"),
+        ("federation", "examples_per_client", "9223372036854775807"),
+        ("training", "local_steps", "4294967295"),
+        ("training", "batch_size", "4294967295"),
+        ("training", "sequence_length", "9223372036854775807"),
+        ("training", "max_response_tokens", "9223372036854775807"),
+        ("lora", "rank", "4097"),
+        ("attack", "attachment_examples", "9223372036854775807"),
+        ("aggregation", "dnc_iterations", "9223372036854775807"),
+        ("defence", "steps", "4294967295"),
+        ("defence", "batch_size", "4294967295"),
+        ("defence", "safety_examples", "9223372036854775807"),
+        ("defence", "helpful_examples", "9223372036854775807"),
+        ("defence", "attempts", "9223372036854775807"),
+        ("defence", "max_new_tokens", "9223372036854775807"),
+        ("defence", "learning_rate", "1e300"),
+        ("evaluation", "offset", "9223372036854775807"),
+        ("evaluation", "prompts", "9223372036854775807"),
+        ("evaluation", "tasks", "9223372036854775807"),
+        ("evaluation", "max_new_tokens", "9223372036854775807"),
+        ("evaluation", "batch_size", "9223372036854775807"),
+        ("canaries", "sealed", "9223372036854775807"),
+    ] {
+        let text = error(&format!("[{table}]\n{key} = {value}\n"));
+        let parts = ["x.toml:2", &format!("`{table}.{key}`"), value, "at most"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    let text = error("[federation]\nclients = 10000\nexamples_per_client = 1001\n");
+    assert!(
+        text.contains("x.toml:3") && text.contains("10000000"),
+        "{text}"
+    );
+    // What single precision makes of a number counts.
+    for (table, line, part) in [
+        ("training", "learning_rate = 1e300", "learning_rate inf"),
+        ("training", "epsilon = 1e-60", "epsilon 0"),
+        ("training", "beta2 = 0.999999999999", "beta2 1"),
+        ("lora", "alpha = 1e300", "alpha inf"),
+        ("lora", "targets = [\"q_proj\", \"lm_head\"]", "lm_head"),
+    ] {
+        let text = error(&format!("[{table}]\n{line}\n"));
+        assert!(text.contains("x.toml:1") && text.contains(part), "{text}");
+    }
+}

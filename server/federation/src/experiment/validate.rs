@@ -1,7 +1,7 @@
 //! Rules that a well-typed experiment file must still obey.
 
 use super::locate::Located;
-use super::{AdmissionConfig, Experiment};
+use super::{AdmissionConfig, Experiment, bounds};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 use crate::site::SiteRules;
@@ -388,6 +388,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &e.run.workers,
     )?;
 
+    bounds::check(e, at)?;
     admission(&e.admission, at, "admission.")?;
     if let Some(rules) = &e.site {
         site(rules, at, "site.")?;

@@ -66,6 +66,11 @@ impl CanarySet {
         Ok(set)
     }
 
+    /// How refusals and compliance open, in the order of their scores.
+    pub(super) fn openings(&self) -> impl Iterator<Item = &String> {
+        self.refusals.iter().chain(&self.compliances)
+    }
+
     /// What an adapter does on this round's share of the canaries.
     pub fn probe(
         &self,
@@ -82,7 +87,7 @@ impl CanarySet {
         let mut pick = rng("canary-tasks", seed, &[&label]);
         let tasks = choose(&mut pick, self.tasks.len(), count);
 
-        let openings: Vec<&String> = self.refusals.iter().chain(&self.compliances).collect();
+        let openings: Vec<&String> = self.openings().collect();
         let mut pairs: Vec<(String, String)> = requests
             .iter()
             .filter_map(|index| self.requests.get(*index))

@@ -43,6 +43,7 @@ mod members;
 mod nodes;
 pub mod pool;
 pub mod references;
+mod room;
 mod rounds;
 pub(crate) mod rules;
 mod setup;

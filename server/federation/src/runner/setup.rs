@@ -16,7 +16,7 @@ use fedseal_sandbox::CompiledCache;
 use super::canary::CanarySet;
 use super::measure::EvaluationSet;
 use super::members::{draw_clients, register_modules};
-use super::{Options, Run, Shared, nodes};
+use super::{Options, Run, Shared, nodes, room};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
 use crate::data::{DataError, TaskData};
@@ -99,6 +99,13 @@ pub(super) fn create(
     let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
     let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
     let evaluation = evaluation_set(&experiment, data.as_ref())?;
+    room::check(
+        lab.as_ref(),
+        data.as_ref(),
+        &experiment,
+        &evaluation,
+        &canaries,
+    )?;
     let initial = lab.initial(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
@@ -232,7 +239,7 @@ pub(super) fn open(
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = match options.workers.unwrap_or(experiment.run.workers) {
         0 => cores(),
-        n => n,
+        n => n.min(fedseal_tuning::limits::MAX_THREADS),
     };
     let mut run = Run {
         shared: Arc::new(Shared {

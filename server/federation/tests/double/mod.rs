@@ -47,6 +47,8 @@ pub struct Double {
     pub failing: Option<&'static str>,
     /// No two executions give the same adapter, as on a node that makes updates up.
     pub unsteady: bool,
+    /// Most words of a prompt and its answer together.
+    pub positions: usize,
 }
 
 impl Double {
@@ -58,6 +60,7 @@ impl Double {
             salt: 0,
             failing: None,
             unsteady: false,
+            positions: 1 << 20,
         }
     }
 
@@ -201,12 +204,28 @@ impl Lab for Double {
         })
     }
 
+    fn positions(&self) -> usize {
+        self.positions
+    }
+
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
+        prompts.iter().map(|p| self.answer_tokens(p)).collect()
+    }
+
+    fn answer_tokens(&self, answer: &str) -> Result<usize> {
+        Ok(answer.split_whitespace().count())
+    }
+
     fn answer(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         _config: &GenerateConfig,
     ) -> Result<Vec<String>> {
+        let tokens = self.prompt_tokens(prompts)?;
+        if let Some(tokens) = tokens.into_iter().find(|tokens| *tokens > self.positions) {
+            return Err(Error::Model(format!("{tokens} words, {}", self.positions)));
+        }
         Ok(prompts.iter().map(|p| self.say(adapter, p)).collect())
     }
 
