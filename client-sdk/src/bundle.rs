@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attestation::{self, VerifiedUpdate};
+use crate::bounded::{self, Bounds};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::keys::{PublicKey, read_rotation};
@@ -23,6 +24,12 @@ pub const MAX_BYTES: usize = 32 << 20;
 
 /// More rotations of a node's key are refused unread.
 pub const MAX_ROTATIONS: usize = 64;
+
+/// What a bundle may be and take: strings, and the envelopes of its rotations.
+const BOUNDS: Bounds = Bounds {
+    bytes: MAX_BYTES,
+    structure: 256 << 10,
+};
 
 /// What a bundle file holds. A field that is not known here is refused: it may matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,13 +142,7 @@ impl Bundle {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(invalid("it is empty".into()));
         }
-        if bytes.len() > MAX_BYTES {
-            return Err(invalid(format!("longer than {MAX_BYTES} bytes")));
-        }
-        let bundle: Bundle = serde_json::from_slice(bytes).map_err(|source| Error::Json {
-            what: "bundle",
-            source,
-        })?;
+        let bundle: Bundle = bounded::from_slice("bundle", bytes, &BOUNDS)?;
         expect("bundle format", FORMAT, &bundle.format)?;
         Ok(bundle)
     }
@@ -160,7 +161,7 @@ impl Bundle {
                 detail: "no module author's key was given, so no module can be trusted".into(),
             });
         }
-        let node = self.node(trust.node)?;
+        let node = self.signer(trust.node)?;
         let update = attestation::verify(&self.attestation, &[node])?;
         let predicate = &update.predicate;
 
@@ -229,8 +230,12 @@ impl Bundle {
         })
     }
 
-    /// The key that has to have signed: the known one, or, where rotations lead on from it, the last.
-    fn node(&self, known: PublicKey) -> Result<PublicKey> {
+    /// The node's key that has to have signed attestation and log: the known one, or, where rotations
+    /// lead on from it, the last.
+    ///
+    /// # Errors
+    /// Rotations that do not lead on from the known key, or more than [`MAX_ROTATIONS`].
+    pub fn signer(&self, known: PublicKey) -> Result<PublicKey> {
         if self.rotations.len() > MAX_ROTATIONS {
             return Err(invalid(format!("more than {MAX_ROTATIONS} rotations")));
         }

@@ -3,11 +3,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::{self, Bounds, short};
 use crate::keys::{PublicKey, SigningKey};
 use crate::{Error, Result, base64, canonical};
 
 /// More signatures than this are refused unread.
 const MAX_SIGNATURES: usize = 16;
+
+/// Longer envelopes (bytes) are refused unread.
+pub const MAX_BYTES: usize = 32 << 20;
+
+/// What an envelope may be and take: its payload is one string.
+const BOUNDS: Bounds = Bounds {
+    bytes: MAX_BYTES,
+    structure: 32 << 10,
+};
+
+/// Characters of a key id that an error shows.
+const SHOWN: usize = 64;
 
 /// An envelope as it stands in a file: payload and signatures in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +113,7 @@ impl Envelope {
             let Ok(bytes) = <[u8; 64]>::try_from(bytes.as_slice()) else {
                 return Err(fail(format!(
                     "the signature with keyid {:?} has {} bytes, Ed25519 has 64",
-                    signature.keyid,
+                    short(&signature.keyid, SHOWN),
                     bytes.len()
                 )));
             };
@@ -116,7 +129,11 @@ impl Envelope {
                 });
             }
         }
-        let ids: Vec<&str> = self.signatures.iter().map(|s| s.keyid.as_str()).collect();
+        let ids: Vec<String> = self
+            .signatures
+            .iter()
+            .map(|s| short(&s.keyid, SHOWN))
+            .collect();
         Err(fail(format!(
             "no signature of a trusted key verifies (keyids in it: {}; {} keys trusted)",
             ids.join(", "),
@@ -157,21 +174,19 @@ impl Envelope {
     /// Reads an envelope that must be canonical, as one whose digest names it must be.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::NotCanonical`].
+    /// [`Error::Json`], [`Error::NotCanonical`]; [`Error::Invalid`] beyond [`MAX_BYTES`] or with
+    /// too many signatures.
     pub fn from_bytes(bytes: &[u8]) -> Result<Envelope> {
-        canonical::from_slice(bytes)
+        canonical::from_slice_within(bytes, &BOUNDS)
     }
 
     /// Reads an envelope that any tool may have written: any whitespace and key order, still no
     /// unknown fields.
     ///
     /// # Errors
-    /// [`Error::Json`].
+    /// [`Error::Json`]; [`Error::Invalid`] beyond [`MAX_BYTES`] or with too many signatures.
     pub fn from_json(bytes: &[u8]) -> Result<Envelope> {
-        serde_json::from_slice(bytes).map_err(|source| Error::Json {
-            what: "DSSE envelope",
-            source,
-        })
+        bounded::from_slice("DSSE envelope", bytes, &BOUNDS)
     }
 }
 
@@ -237,8 +252,27 @@ mod tests {
             envelope.verify(&[key.public()]).unwrap().signer,
             key.public()
         );
-        envelope.signatures = vec![envelope.signatures[0].clone(); MAX_SIGNATURES + 1];
+        envelope.signatures = vec![envelope.signatures[0].clone(); MAX_SIGNATURES];
+        assert!(Envelope::from_bytes(&envelope.to_bytes()).is_ok());
+        envelope.signatures.push(envelope.signatures[0].clone());
         assert!(envelope.verify(&[other.public()]).is_err());
+    }
+
+    #[test]
+    fn many_signatures_are_refused_before_they_are_read() {
+        let mut envelope = Envelope::sign("t", b"p", &SigningKey::from_seed([1; 32]));
+        envelope.signatures = vec![envelope.signatures[0].clone(); 1000];
+        let bytes = envelope.to_bytes();
+        for read in [Envelope::from_bytes(&bytes), Envelope::from_json(&bytes)] {
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains("bytes of memory"), "{error}");
+        }
+        // A key id of any length is not repeated in full.
+        envelope.signatures.truncate(1);
+        envelope.signatures[0].keyid = "k".repeat(100_000);
+        let stranger = SigningKey::from_seed([2; 32]).public();
+        let error = envelope.verify(&[stranger]).unwrap_err().to_string();
+        assert!(error.len() < 1000, "{} bytes", error.len());
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub const MAX_HASHES: usize = 64;
 /// Signatures of a set, at most (wasmsign2 0.2, `MAX_SIGNATURES`).
 pub const MAX_SIGNATURES: usize = 256;
 
+/// Signatures of all sets together, at most: each may be held against every trusted key.
+pub const MAX_ALL_SIGNATURES: usize = 256;
+
 /// Hashes, and who signed them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Set {
@@ -73,6 +76,12 @@ impl Embedded {
             sets.push(Set::read(slice(&mut section)?)?);
         }
         end(section)?;
+        let all_signatures: usize = sets.iter().map(|set| set.signatures.len()).sum();
+        if all_signatures > MAX_ALL_SIGNATURES {
+            return Err(invalid(format!(
+                "{all_signatures} signatures in all, at most {MAX_ALL_SIGNATURES}"
+            )));
+        }
         Ok(Some(Embedded {
             sets,
             rest: Digest::of(all),
@@ -284,6 +293,31 @@ mod tests {
             .unwrap()
             .verify(&trusted)
             .unwrap();
+    }
+
+    #[test]
+    fn signatures_of_all_sets_are_bounded_together() {
+        let read = |sets: usize, each: usize| {
+            let mut set = vec![0];
+            leb(each, &mut set);
+            for _ in 0..each {
+                let mut signature = vec![0, ALGORITHM];
+                put(&[7; 64], &mut signature);
+                put(&signature, &mut set);
+            }
+            let mut section = Vec::new();
+            put(NAME, &mut section);
+            section.extend_from_slice(&KIND);
+            leb(sets, &mut section);
+            (0..sets).for_each(|_| put(&set, &mut section));
+            let mut module = HEADERS[1].to_vec();
+            module.push(0);
+            put(&section, &mut module);
+            Embedded::read(&module)
+        };
+        assert_eq!(read(4, 64).unwrap().unwrap().signatures(), 256);
+        let error = read(5, 64).unwrap_err().to_string();
+        assert!(error.contains("320 signatures in all"), "{error}");
     }
 
     #[test]

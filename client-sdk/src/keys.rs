@@ -30,7 +30,7 @@ pub use statements::{
     REVOCATION_TYPE, ROTATION_TYPE, Revocation, Rotation, read_rotation, revoke, rotate,
     verify_revocation, verify_rotation,
 };
-pub use trust::{Moment, RevokedKey, TrustStore, TrustedKey, Untrusted};
+pub use trust::{Moment, Place, RevokedKey, TrustStore, TrustedKey, Untrusted};
 
 /// A private key. It is wiped from memory when dropped and prints only its public half.
 #[derive(Clone)]

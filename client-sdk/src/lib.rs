@@ -3,12 +3,13 @@
 //! This room holds the *words* that travel between the parties and the arithmetic that checks
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
-//! key files ([`keys`]) and the HTTP calls ([`submit`], [`remote`], feature `http`). It never runs a module,
+//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], feature `http`). It never runs a module,
 //! trains, or decides what is admitted; it builds to `wasm32-unknown-unknown` without the
 //! feature `http`, so that a browser verifies with the same code.
 //!
 //! In the order in which a reader meets them:
 //!
+//! - [`bounded`]: bounds on what comes from outside, checked before anything is built from it.
 //! - [`digest`] and [`ids`]: newtypes; nothing that is hashed or signed travels as a bare string.
 //! - [`canonical`]: the one place where JSON that is hashed or signed is made and read.
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
@@ -19,6 +20,7 @@
 //! - [`oci`]: modules in an OCI image layout on disk.
 //! - [`oms`]: the signature of a model folder that other tools verify.
 //! - [`bundle`]: all of that about one update, in one file.
+//! - [`outside`]: reading files that somebody else may have put there.
 //!
 //! ```
 //! use fedseal_client_sdk::{keys::SigningKey, module::{self, ModulePredicate}};
@@ -37,6 +39,7 @@
 
 pub mod attestation;
 mod base64;
+pub mod bounded;
 pub mod bundle;
 pub mod canonical;
 pub mod digest;
@@ -51,6 +54,8 @@ pub mod module;
 pub mod oci;
 #[cfg(not(target_family = "wasm"))]
 pub mod oms;
+#[cfg(not(target_family = "wasm"))]
+pub mod outside;
 pub mod record;
 #[cfg(feature = "http")]
 pub mod remote;

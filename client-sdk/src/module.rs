@@ -11,6 +11,10 @@ use crate::keys::{PublicKey, SigningKey};
 use crate::statement::{Statement, Subject};
 use crate::{Error, Result};
 
+/// Longer payloads (base64 characters) of a module's envelope are refused before their signature is
+/// looked at: every field of the statement is bounded.
+pub const MAX_PAYLOAD: usize = 64 << 10;
+
 /// The predicate type of a module statement.
 pub const PREDICATE_TYPE: &str = "urn:fedseal:module:v1";
 
@@ -106,6 +110,29 @@ pub fn verify_digest(
     envelope: &Envelope,
     trusted: &[PublicKey],
 ) -> Result<VerifiedModule> {
+    let verified = open(envelope, trusted)?;
+    if verified.digest != got {
+        return Err(Error::DigestMismatch {
+            what: format!("module {}", subject_name(&verified.predicate.name)),
+            expected: verified.digest,
+            got,
+        });
+    }
+    Ok(verified)
+}
+
+/// Verifies who signed which module, before its bytes are looked at: they must still be held against
+/// [`VerifiedModule::digest`].
+///
+/// # Errors
+/// Those of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
+pub fn open(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
+    if envelope.payload.len() > MAX_PAYLOAD {
+        return Err(Error::Invalid {
+            what: "module statement",
+            detail: format!("longer than {MAX_PAYLOAD} characters of base64"),
+        });
+    }
     let opened = Statement::<ModulePredicate>::open(envelope, trusted, PREDICATE_TYPE)?;
     let statement = opened.statement;
     statement.predicate.validate()?;
@@ -117,15 +144,8 @@ pub fn verify_digest(
         });
     };
     crate::statement::expect("module statement subject", &name, &subject.name)?;
-    if subject.digest.sha256 != got {
-        return Err(Error::DigestMismatch {
-            what: format!("module {name}"),
-            expected: subject.digest.sha256,
-            got,
-        });
-    }
     Ok(VerifiedModule {
-        digest: got,
+        digest: subject.digest.sha256,
         predicate: statement.predicate,
         signer: opened.signer,
     })
@@ -171,6 +191,13 @@ mod tests {
             .is_err()
         );
         assert!(verify(b"wasm", &envelope, &[]).is_err());
+
+        let opened = open(&envelope, &[key.public()]).unwrap();
+        assert_eq!(opened, verified);
+        let long = "a".repeat(MAX_PAYLOAD);
+        let envelope = Envelope::sign("t", long.as_bytes(), &key);
+        let error = open(&envelope, &[key.public()]).unwrap_err().to_string();
+        assert!(error.contains("65536 characters"), "{error}");
     }
 
     #[test]

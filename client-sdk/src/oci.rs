@@ -24,15 +24,17 @@ mod layout;
 mod reference;
 
 use layout::{
-    Descriptor, Index, Manifest, TAG, begin, bytes_of, end, read_blob, read_index, read_manifest,
-    short, write_blob,
+    Descriptor, Index, MAX_READ, Manifest, TAG, begin, bytes_of, end, read_blob, read_index,
+    read_manifest, short, write_blob,
 };
 pub use reference::{Name, Reference};
 
 /// Bytes of a module, most; a sandbox takes less by its own limits.
-const MAX_MODULE: u64 = 128 << 20;
+pub const MAX_MODULE: u64 = 128 << 20;
 /// Bytes of an envelope, most.
-const MAX_ENVELOPE: u64 = 1 << 20;
+pub const MAX_ENVELOPE: u64 = 1 << 20;
+/// Envelopes about a module, most.
+const MAX_ENVELOPES: usize = 64;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const WASM: &str = "application/wasm";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
@@ -116,7 +118,7 @@ pub fn push(
 /// Those of [`pull`].
 pub fn attach(to: &Reference, envelope: &Envelope) -> Result<()> {
     let mut index = read_index(&to.folder)?;
-    let (mut subject, _) = find(to, &index)?;
+    let (mut subject, _) = find(to, &index, &mut { MAX_READ })?;
     subject.more.clear();
     refer(&to.folder, &mut index, &subject, envelope)?;
     end(&to.folder, &index)
@@ -130,7 +132,8 @@ pub fn attach(to: &Reference, envelope: &Envelope) -> Result<()> {
 /// for a blob that is not what its name says.
 pub fn pull(from: &Reference) -> Result<Pulled> {
     let index = read_index(&from.folder)?;
-    let (named, manifest) = find(from, &index)?;
+    let mut left = MAX_READ;
+    let (named, manifest) = find(from, &index, &mut left)?;
     let [layer] = manifest.layers.as_slice() else {
         return Err(Error::Invalid {
             what: "Wasm artifact",
@@ -147,11 +150,17 @@ pub fn pull(from: &Reference) -> Result<Pulled> {
         if other.media_type != MANIFEST || other.digest == named.digest {
             continue;
         }
-        let other = read_manifest(&from.folder, other)?;
+        let other = read_manifest(&from.folder, other, &mut left)?;
         let about = other.subject.is_some_and(|s| s.digest == named.digest);
         if let ([layer], true) = (other.layers.as_slice(), about)
             && layer.media_type == ENVELOPE
         {
+            if envelopes.len() == MAX_ENVELOPES {
+                return Err(Error::Invalid {
+                    what: "OCI layout",
+                    detail: format!("{from}: more than {MAX_ENVELOPES} envelopes about it"),
+                });
+            }
             let bytes = read_blob(&from.folder, layer, MAX_ENVELOPE)?;
             envelopes.push(Envelope::from_json(&bytes)?);
         }
@@ -164,12 +173,14 @@ pub fn pull(from: &Reference) -> Result<Pulled> {
 }
 
 /// The module's descriptor in the index, and its manifest.
-fn find(from: &Reference, index: &Index) -> Result<(Descriptor, Manifest)> {
+fn find(from: &Reference, index: &Index, left: &mut u64) -> Result<(Descriptor, Manifest)> {
     let none = |detail: String| Error::Invalid {
         what: "OCI layout",
         detail: format!("{from}: {detail}"),
     };
-    let mut modules = Vec::new();
+    // Of those that are meant, and of those that are tagged `latest` where no name is given, two:
+    // several are as good as none.
+    let (mut modules, mut latest) = (Vec::new(), Vec::new());
     for descriptor in &index.manifests {
         if descriptor.media_type != MANIFEST {
             continue;
@@ -182,9 +193,15 @@ fn find(from: &Reference, index: &Index) -> Result<(Descriptor, Manifest)> {
         if !wanted {
             continue;
         }
-        let manifest = read_manifest(&from.folder, descriptor)?;
+        let manifest = read_manifest(&from.folder, descriptor, left)?;
         if manifest.config.media_type == WASM_CONFIG {
-            modules.push((descriptor.clone(), manifest));
+            let kept = match (&from.name, descriptor.tag()) {
+                (Name::Default, Some("latest")) => &mut latest,
+                _ => &mut modules,
+            };
+            if kept.len() < 2 {
+                kept.push((descriptor.clone(), manifest));
+            }
         } else if from.name != Name::Default {
             return Err(none(format!(
                 "this is no Wasm artifact, its config is of type {:?}",
@@ -192,8 +209,8 @@ fn find(from: &Reference, index: &Index) -> Result<(Descriptor, Manifest)> {
             )));
         }
     }
-    if from.name == Name::Default && modules.len() > 1 {
-        modules.retain(|(descriptor, _)| descriptor.tag() == Some("latest"));
+    if from.name == Name::Default && (!latest.is_empty() || modules.len() > 1) {
+        modules = latest;
     }
     let tags: Vec<&str> = index.manifests.iter().filter_map(Descriptor::tag).collect();
     match (modules.pop(), modules.is_empty()) {

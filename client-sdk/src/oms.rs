@@ -7,8 +7,10 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bounded::{self, Bounds};
 use crate::digest::Digest;
 use crate::dsse::pae;
 use crate::keys::{P256Key, P256PublicKey};
@@ -17,7 +19,7 @@ use crate::{Error, Result, base64, canonical};
 
 mod folder;
 
-pub use folder::{MAX_DEPTH, MAX_FILES};
+pub use folder::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES};
 
 /// The name of the signature's file in the folder that it is about.
 pub const SIGNATURE_FILE: &str = "model.sig";
@@ -30,6 +32,18 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// A signature file larger than this (bytes) is refused unread: 10,000 files with long names fit.
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// What the file may be and take: one statement, as a string, and one signature.
+const BOUNDS: Bounds = Bounds {
+    bytes: MAX_BYTES,
+    structure: 4 << 20,
+};
+
+/// What the statement may be and take: the digests of [`MAX_FILES`] files.
+const STATEMENT: Bounds = Bounds {
+    bytes: MAX_BYTES,
+    structure: 32 << 20,
+};
 
 /// What git keeps beside a model, which the reference tool leaves out unless it is told otherwise.
 const GIT: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
@@ -48,8 +62,13 @@ pub struct ModelSignature {
 #[serde(rename_all = "camelCase")]
 struct Material {
     public_key: Hint,
-    #[serde(default)]
-    tlog_entries: Vec<serde_json::Value>,
+    #[serde(default, deserialize_with = "ignored")]
+    tlog_entries: [u8; 0],
+}
+
+/// Entries of a log that is not looked at: skipped, whatever they are.
+fn ignored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 0], D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| [])
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +161,7 @@ pub fn sign(folder: &Path, key: &P256Key) -> Result<ModelSignature> {
             public_key: Hint {
                 hint: Some(key.public().fingerprint().to_string()),
             },
-            tlog_entries: Vec::new(),
+            tlog_entries: [],
         },
         dsse_envelope: Envelope {
             payload: base64::encode(&payload),
@@ -167,15 +186,10 @@ impl ModelSignature {
     /// Reads a signature file; any tool may have written it.
     ///
     /// # Errors
-    /// [`Error::Json`]; [`Error::Invalid`] when it is too large.
+    /// [`Error::Json`]; [`Error::Invalid`] when it is larger than [`MAX_BYTES`] or would take more
+    /// memory than a signature of [`MAX_FILES`] files does.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        if bytes.len() > MAX_BYTES {
-            return Err(invalid(format!("larger than {MAX_BYTES} bytes")));
-        }
-        serde_json::from_slice(bytes).map_err(|source| Error::Json {
-            what: "model signature",
-            source,
-        })
+        bounded::from_slice("model signature", bytes, &BOUNDS)
     }
 
     /// Verifies that the holder of `key` signed exactly the files of this folder: none changed,
@@ -241,10 +255,7 @@ impl ModelSignature {
         let bytes = base64::decode("DSSE signature", &signature.sig)?;
         key.verify(&pae(PAYLOAD_TYPE, &payload), &bytes)?;
         let statement: Statement<Predicate> =
-            serde_json::from_slice(&payload).map_err(|source| Error::Json {
-                what: "model signature's statement",
-                source,
-            })?;
+            bounded::from_slice("model signature's statement", &payload, &STATEMENT)?;
         let type_ = &statement.statement_type;
         expect("statement _type", crate::statement::STATEMENT_TYPE, type_)?;
         let type_ = &statement.predicate_type;

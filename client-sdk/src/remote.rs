@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use crate::bounded::short;
 use crate::tlog::{AddCheckpoint, VerifierKey, known_cosignatures};
 use crate::{Error, Result};
 
 /// The largest file of a log, bytes: an entry bundle of 256 entries.
 const MAX_FILE: u64 = 256 * (65_535 + 2);
-/// A larger answer of a witness (bytes) is cut off.
+/// A larger answer of a witness (bytes) is an error.
 const MAX_ANSWER: u64 = 1 << 16;
 
 fn agent() -> ureq::Agent {
@@ -96,7 +97,9 @@ pub fn add_checkpoint(
             let size = text
                 .strip_suffix('\n')
                 .and_then(|n| n.parse::<u64>().ok())
-                .ok_or_else(|| transport(format!("status 409 without a size: {text:?}")))?;
+                .ok_or_else(|| {
+                    transport(format!("status 409 without a size: {:?}", short(&text, 80)))
+                })?;
             // The same size again means two roots for it: asking once more would not help.
             if size == request.old {
                 return Err(refused(
@@ -115,7 +118,7 @@ fn refused(url: String, status: u16, error: &str) -> Error {
     Error::Refused {
         url,
         status,
-        error: error.chars().take(500).collect(),
+        error: short(error, 500),
         what: "add-checkpoint".into(),
         hint: None,
     }

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::Bounds;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::keys::{PublicKey, SigningKey};
@@ -14,6 +15,15 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// The DSSE payload type of a statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// More subjects than this are refused.
+const MAX_SUBJECTS: usize = 64;
+
+/// What a statement may be and take: the lineage of a module's 100,000 host calls fits.
+pub(crate) const BOUNDS: Bounds = Bounds {
+    bytes: crate::dsse::MAX_BYTES,
+    structure: 256 << 20,
+};
 
 /// A statement: the predicate holds for the subjects.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -94,7 +104,7 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
     /// with at least one subject and no subject name twice.
     ///
     /// # Errors
-    /// Those of [`Envelope::verify`] and [`canonical::from_slice`]; [`Error::Mismatch`] and
+    /// Those of [`Envelope::verify`] and [`canonical::from_slice_within`]; [`Error::Mismatch`] and
     /// [`Error::Invalid`] for the rest.
     pub fn open(
         envelope: &Envelope,
@@ -103,7 +113,7 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
     ) -> Result<Opened<P>> {
         expect("DSSE payload type", PAYLOAD_TYPE, &envelope.payload_type)?;
         let verified = envelope.verify(trusted)?;
-        let statement: Statement<P> = canonical::from_slice(&verified.payload)?;
+        let statement: Statement<P> = canonical::from_slice_within(&verified.payload, &BOUNDS)?;
         expect("statement _type", STATEMENT_TYPE, &statement.statement_type)?;
         expect(
             "statement predicateType",
@@ -114,6 +124,12 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
             return Err(Error::Invalid {
                 what: "statement",
                 detail: "it has no subject, so it is about nothing".into(),
+            });
+        }
+        if statement.subject.len() > MAX_SUBJECTS {
+            return Err(Error::Invalid {
+                what: "statement",
+                detail: format!("more than {MAX_SUBJECTS} subjects"),
             });
         }
         for (i, subject) in statement.subject.iter().enumerate() {
@@ -201,6 +217,14 @@ mod tests {
         let mut twice = good.clone();
         twice.subject.push(twice.subject[0].clone());
         assert!(open(&twice).is_err());
+        let mut many = good.clone();
+        many.subject = (0..=MAX_SUBJECTS)
+            .map(|i| Subject::new(&i.to_string(), Digest::of(b"")))
+            .collect();
+        let error = open(&many).unwrap_err().to_string();
+        assert!(error.contains("more than 64 subjects"), "{error}");
+        many.subject.pop();
+        open(&many).unwrap();
         let mut other = good.clone();
         other.predicate_type = "urn:other".into();
         assert!(open(&other).is_err());

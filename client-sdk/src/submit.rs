@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::short;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
-/// A larger answer (bytes) is cut off.
-const MAX_ANSWER: u64 = 1 << 20;
+/// A larger answer (bytes) is an error.
+const MAX_ANSWER: u64 = 64 << 10;
+/// Characters of each part of a refusal that are kept.
+const SHOWN: usize = 500;
 
 /// What the server registered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,14 +90,11 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         Ok(refusal) => Err(Error::Refused {
             url,
             status,
-            error: refusal.error,
-            what: refusal.what,
-            hint: refusal.hint,
+            error: short(&refusal.error, SHOWN),
+            what: short(&refusal.what, SHOWN),
+            hint: refusal.hint.map(|hint| short(&hint, SHOWN)),
         }),
-        Err(_) => Err(transport(format!(
-            "status {status}: {}",
-            text.chars().take(200).collect::<String>()
-        ))),
+        Err(_) => Err(transport(format!("status {status}: {}", short(&text, 200)))),
     }
 }
 
@@ -169,6 +169,10 @@ mod tests {
             text.contains("unknown signer") && text.contains("hint: add the key"),
             "{text}"
         );
+        let body = format!(r#"{{"error":"{}","hint":null}}"#, "e".repeat(50_000));
+        let (url, _) = serve_once("403 Forbidden", body);
+        let error = submit_module(&url, b"wasm", &submission().1).unwrap_err();
+        assert!(error.to_string().len() < 1000, "a server's words are cut");
     }
 
     #[test]
@@ -178,6 +182,10 @@ mod tests {
             ("200 OK", serde_json::to_string(&registered).unwrap()),
             ("201 Created", "{}".into()),
             ("502 Bad Gateway", "<html>".into()),
+            (
+                "201 Created",
+                serde_json::to_string(&registered).unwrap() + &" ".repeat(MAX_ANSWER as usize),
+            ),
         ] {
             let (url, _) = serve_once(status, body);
             assert!(submit_module(&url, b"wasm", &envelope).is_err(), "{status}");

@@ -11,14 +11,26 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::bounded::{self, Bounds};
 use crate::digest::Digest;
 use crate::{Error, Result, canonical};
 
 /// The domain string that is hashed into `h_0`.
 pub const DOMAIN: &[u8] = b"fedseal-transcript-v1";
+
+/// Longer transcripts (bytes) are refused unread.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// What the arguments or the result of one call may be and take when they are read.
+const VALUE: Bounds = Bounds {
+    bytes: MAX_BYTES,
+    structure: 32 << 20,
+};
 
 /// All host calls of one execution.
 #[derive(Clone, Default)]
@@ -125,6 +137,10 @@ pub struct Args {
     /// The object.
     json: Vec<u8>,
 }
+
+/// Bytes of an entry beside what is packed of it, at most: the names of its four parts, a known name
+/// (of 27 bytes or fewer), a number as the result, its own number.
+const ENTRY_BYTES: u64 = 96;
 
 /// Bytes that [`Args::clear`] keeps at most for the next call: one may have had a long list.
 const KEPT: usize = 4096;
@@ -354,6 +370,13 @@ impl Transcript {
         self.calls.is_empty()
     }
 
+    /// A number of bytes that [`Transcript::to_bytes`] does not go beyond, without making them.
+    #[inline]
+    pub fn bytes_at_most(&self) -> u64 {
+        // What is packed stands in it once; names by index and numbers have room in an entry's.
+        16 + self.json.len() as u64 + ENTRY_BYTES * self.calls.len() as u64
+    }
+
     /// The canonical JSON, as it is kept among the blobs.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.json.len() + 64 * self.calls.len());
@@ -371,22 +394,20 @@ impl Transcript {
     /// Reads [`Transcript::to_bytes`] back.
     ///
     /// # Errors
-    /// [`Error::Json`]; [`Error::Invalid`] when the sequence numbers do not count from 0;
-    /// [`Error::NotCanonical`].
+    /// [`Error::Json`], also when the sequence numbers do not count from 0
+    /// or an entry's values could take more than 32 MiB of memory; [`Error::NotCanonical`];
+    /// [`Error::Invalid`] for more than [`MAX_BYTES`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Transcript> {
         const WHAT: &str = "Transcript";
-        let whole: Whole =
-            serde_json::from_slice(bytes).map_err(|source| Error::Json { what: WHAT, source })?;
-        let mut transcript = Transcript::new();
-        for entry in &whole.entries {
-            let seq = transcript.push(&entry.call, &entry.args, &entry.result);
-            if seq != entry.seq {
-                return Err(Error::Invalid {
-                    what: "transcript",
-                    detail: format!("entry {seq} says it is number {}", entry.seq),
-                });
-            }
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::Invalid {
+                what: "transcript",
+                detail: format!("longer than {MAX_BYTES} bytes"),
+            });
         }
+        let Whole {
+            entries: transcript,
+        } = serde_json::from_slice(bytes).map_err(|source| Error::Json { what: WHAT, source })?;
         canonical::same(WHAT, &transcript.to_bytes(), bytes)?;
         Ok(transcript)
     }
@@ -405,12 +426,58 @@ impl fmt::Debug for Transcript {
     }
 }
 
-/// A transcript with its entries taken apart.
+/// A transcript's JSON.
 #[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
 #[serde(deny_unknown_fields)]
 struct Whole {
-    entries: Vec<Entry>,
+    #[serde(deserialize_with = "packed")]
+    entries: Transcript,
+}
+
+/// An entry whose values are text still.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw<'a> {
+    seq: u32,
+    call: String,
+    #[serde(borrow)]
+    args: &'a RawValue,
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
+
+/// Packs entries as they come: taken apart, all of them would take many times their text.
+fn packed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transcript, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Transcript;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the calls of a transcript")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Transcript, A::Error> {
+            let value = |raw: &RawValue| -> Result<Value, A::Error> {
+                bounded::from_slice("transcript entry", raw.get().as_bytes(), &VALUE)
+                    .map_err(A::Error::custom)
+            };
+            let mut transcript = Transcript::new();
+            while let Some(entry) = all.next_element::<Raw<'de>>()? {
+                let (args, result) = (value(entry.args)?, value(entry.result)?);
+                let seq = transcript.push(&entry.call, &args, &result);
+                if seq != entry.seq {
+                    return Err(A::Error::custom(format_args!(
+                        "entry {seq} says it is number {}",
+                        entry.seq
+                    )));
+                }
+            }
+            Ok(transcript)
+        }
+    }
+
+    deserializer.deserialize_seq(Entries)
 }
 
 /// Host calls are limited far below what 32 bits count.

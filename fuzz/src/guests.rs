@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use fedseal_sandbox::{Engine, EngineError, GenerateOptions, TrainOptions, component};
-use fedseal_tuning::{Adapter, Example};
+use fedseal_tuning::{Adapter, Example, Halt};
 use wasm_smith::{Component, Config, Module};
 
 /// Most host calls of a straight line.
@@ -287,6 +287,7 @@ impl Engine for Quick {
         _: Option<&Adapter>,
         prompts: &[String],
         options: &GenerateOptions,
+        _: Halt<'_>,
     ) -> std::result::Result<(Vec<String>, u64), EngineError> {
         let most = options.max_new_tokens as usize;
         let texts: Vec<String> = prompts

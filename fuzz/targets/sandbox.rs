@@ -9,7 +9,7 @@ use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_fuzz::guests::{Quick, guest};
 use fedseal_sandbox::{
-    Control, Limits, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest,
+    Control, Limits, Recording, RunInput, RunOutcome, Sandbox, TrainDefaults, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig};
 use libfuzzer_sys::fuzz_target;
@@ -71,6 +71,7 @@ fn input() -> RunInput {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     }
 }
 

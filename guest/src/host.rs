@@ -84,7 +84,8 @@ pub trait Host {
     fn random_u64(&mut self) -> u64;
     /// One line for the people who read the run.
     fn log(&mut self, line: &str);
-    /// Names the run's update and its weight in local examples. Exactly once.
+    /// Names the run's update and its weight in local examples. Exactly once. A server rejects a
+    /// weight above the number of examples in the client's registered shard.
     fn submit(&mut self, source: &Self::Adapter, examples: u32) -> Result<(), Error>;
 }
 

@@ -286,6 +286,13 @@ impl Host for FakeHost {
         if self.submitted.is_some() {
             return Err(Error::Invalid("submitted already".into()));
         }
+        // A node takes any number; every server rejects one above the registered shard's size.
+        if examples as usize > self.shard.len() {
+            return Err(Error::Invalid(format!(
+                "{examples} examples claimed, the shard has {}",
+                self.shard.len()
+            )));
+        }
         self.submitted = Some(Submitted {
             values: source.clone(),
             examples,

@@ -9,14 +9,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { load } from './module.mjs';
 import { ROOT, startServer } from './server.mjs';
+
+const { share, decimal } = await load('percent');
 
 const SHOTS = process.env.FEDSEAL_SHOTS;
 let base, server, browser, run, report;
 const faults = [];
 
 const json = async (path) => (await fetch(base + path)).json();
-const percent = (rate) => (rate * 100).toFixed(1);
 
 async function open(path, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
@@ -79,7 +81,7 @@ test('a run is live while it works, and finished without a reload', async (t) =>
 
 test('there is a run to look at', async () => {
   const runs = await json('/api/runs');
-  run = (runs.find((r) => r.state === 'finished') ?? runs[0])?.run;
+  run = (runs.find((r) => r.state === 'finished' && r.evidence.state === 'verified') ?? runs[0])?.run;
   assert.ok(run, 'the server has no run to show');
   report = await json(`/api/runs/${run}`);
 });
@@ -108,8 +110,8 @@ test('the results table shows the figures of the API', async () => {
       const m = arm[measure];
       if (m === null) assert.match(text, /not yet/);
       else {
-        assert.ok(text.includes(`${percent(m.rate)} %`), `${arm.id} ${measure}: ${text}`);
-        assert.ok(text.includes(`${percent(m.low)}–${percent(m.high)}`), `${arm.id} ${measure}: ${text}`);
+        assert.ok(text.includes(`${share(m.hits, m.n)} %`), `${arm.id} ${measure}: ${text}`);
+        assert.ok(text.includes(`${decimal(m.low * 100)}–${decimal(m.high * 100)}`), `${arm.id} ${measure}: ${text}`);
         assert.ok(text.includes(`${m.hits}/${m.n}`), `${arm.id} ${measure}: ${text}`);
       }
     }
@@ -117,14 +119,70 @@ test('the results table shows the figures of the API', async () => {
   await page.context().close();
 });
 
+test('a finished run shows the root and the size of its log, and that its files are as logged', async () => {
+  const { evidence } = report.served;
+  assert.equal(evidence.state, 'verified');
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=results]');
+  assert.equal(await page.locator('[data-testid=root]').innerText(), evidence.log.root);
+  assert.equal(await page.locator('[data-testid=size]').innerText(), evidence.log.size.toLocaleString('en'));
+  await page.getByText('✓ as logged').waitFor();
+  await page.waitForSelector('.tag.good[data-state=finished][data-evidence=verified]');
+  assert.equal(await page.getByRole('alert').count(), 0);
+  if (process.env.FEDSEAL) {
+    const folder = server.folder;
+    const told = spawnSync(process.env.FEDSEAL, ['verify', join(folder, run), '--json'], { encoding: 'utf8' });
+    const verified = JSON.parse(told.stdout);
+    assert.deepEqual([verified.root, verified.entries], [evidence.log.root, evidence.log.size]);
+  }
+  await page.context().close();
+});
+
+test('a run that was changed since it was logged is red, and its figures are not shown', async (t) => {
+  if (server.kind === 'real') await server.falsify(run);
+  const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed');
+  if (changed === undefined) return t.skip('this server has no changed run');
+  try {
+    assert.deepEqual(changed.safety, {});
+    let page = await open('/');
+    const row = page.locator('[data-testid=runs] tbody tr').filter({ has: page.locator(`a[href="/runs/${changed.run}"]`) });
+    await row.locator('.tag.bad').getByText('changed since it was logged').waitFor();
+    assert.match(await row.innerText(), /report\.json/);
+    assert.equal(await row.locator('.tag.good').count(), 0);
+    await shot(page, 'runs-changed');
+    await page.context().close();
+    for (const [name, path, table] of [['run', '', 'results'], ['answers', '/answers', 'answers']]) {
+      page = await open(`/runs/${changed.run}${path}`);
+      await page.waitForSelector('[data-testid=changed]');
+      assert.match(await page.getByRole('alert').innerText(), /Changed since it was logged: report\.json/);
+      assert.equal(await page.locator(`[data-testid=${table}]`).count(), 0);
+      assert.equal(await page.locator('.tag.good').count(), 0);
+      await shot(page, `${name}-changed`);
+      await page.getByRole('button', { name: 'Show it all the same' }).click();
+      await page.waitForSelector(`[data-testid=${table}]`);
+      await page.getByText('Do not believe it').waitFor();
+      await page.context().close();
+    }
+  } finally {
+    if (server.kind === 'real') await server.mend(run);
+  }
+});
+
 test('refusals by kind are those of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=verdicts]');
   for (const row of report.verdicts) {
-    if (row.accepted + row.refused === 0) continue;
+    if (row.accepted + row.refused + (row.failed ?? 0) === 0) continue;
     const title = report.arms.find((arm) => arm.id === row.arm).title;
     const cell = page.locator('[data-testid=verdicts] tbody tr').filter({ has: page.getByRole('rowheader', { name: title, exact: true }) }).locator(`[data-kind="${row.kind}"]`);
-    assert.match(await cell.innerText(), new RegExp(`${row.refused} of ${row.refused + row.accepted}`));
+    const text = await cell.innerText();
+    if (row.accepted + row.refused > 0) assert.match(text, new RegExp(`${row.refused} of ${row.refused + row.accepted}`));
+    if (row.failed) assert.match(text, new RegExp(`${row.failed} failed`));
+  }
+  for (const arm of report.arms) {
+    const failed = report.verdicts.filter((row) => row.arm === arm.id).reduce((all, row) => all + (row.failed ?? 0), 0);
+    const text = await page.locator(`[data-arm="${arm.id}"] [data-label=Failed]`).innerText();
+    assert.equal(text.trim(), failed > 0 ? String(failed) : '–', arm.id);
   }
   await page.context().close();
 });
@@ -256,7 +314,8 @@ test('pages work by keyboard', async () => {
 for (const theme of ['light', 'dark'])
   test(`${theme} theme, 380 px wide: nothing runs off the page`, async () => {
     const update = someUpdate();
-    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
+    const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
       const page = await open(path, { viewport: { width: 380, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});

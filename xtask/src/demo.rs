@@ -139,14 +139,36 @@ fn free(runs: &Path, name: &str) -> PathBuf {
         .unwrap_or_else(|| runs.join(name))
 }
 
+/// The newest run of a name by when it was made, whatever is missing between the numbers.
 fn latest(runs: &Path, name: &str) -> Outcome<PathBuf> {
-    match numbered(runs, name).take_while(|path| path.exists()).last() {
-        Some(path) => Ok(path),
+    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let newest = entries
+        .map(|entry| entry.path())
+        .filter(|path| is_of(path, name))
+        .filter_map(|path| Some((created(&path)?, path)))
+        .max();
+    match newest {
+        Some((_, path)) => Ok(path),
         None => fail(format!(
-            "there is no run to resume: {} does not exist",
-            runs.join(name).display()
+            "there is no run to resume: {} holds none of the name {name}",
+            runs.display()
         )),
     }
+}
+
+/// Whether a folder is `NAME` or `NAME-N`.
+fn is_of(path: &Path, name: &str) -> bool {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let rest = file.strip_prefix(name).unwrap_or("?");
+    let number = rest.strip_prefix('-').map(str::parse::<u32>);
+    rest.is_empty() || matches!(number, Some(Ok(_)))
+}
+
+/// When a run, or the first of the seeds below a folder, was made: RFC 3339, whose order is time's.
+fn created(folder: &Path) -> Option<String> {
+    let plan = std::fs::read(first_run(folder).join("run.json")).ok()?;
+    let plan: Value = serde_json::from_slice(&plan).ok()?;
+    Some(plan.get("created")?.as_str()?.to_owned())
 }
 
 fn first_run(directory: &Path) -> PathBuf {

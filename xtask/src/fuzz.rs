@@ -14,7 +14,8 @@ use crate::process::{exists, output, root, run, say};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
-/// A reader of bytes from outside, or the host of modules from outside.
+/// A reader of bytes from outside, the engine under options from outside, or the host of modules
+/// from outside.
 struct Target {
     /// Name of the binary in `fuzz/Cargo.toml`, and of its folder below `fuzz/seeds`.
     name: &'static str,
@@ -30,7 +31,7 @@ struct Target {
 
 const DATA: &str = "server/tuning/tests/data";
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "safetensors",
         feature: "tuning",
@@ -71,6 +72,13 @@ const TARGETS: [Target; 7] = [
         feature: "tuning",
         more: Some((DATA, &["parquet"])),
         made: 0,
+        options: &[],
+    },
+    Target {
+        name: "options",
+        feature: "tuning",
+        more: None,
+        made: 16,
         options: &[],
     },
     Target {

@@ -5,12 +5,13 @@
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
 //! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
-//! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others.
+//! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others, and
+//!   against itself.
 //! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
-//!   are held against.
+//!   are held against. [`percent`]: how shares are rounded, the server's own file.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
@@ -22,6 +23,8 @@ mod languages;
 mod lint;
 mod marks;
 mod oracle;
+#[path = "../../server/federation/src/evaluation/percent.rs"]
+mod percent;
 mod process;
 mod python;
 mod readme;
@@ -47,6 +50,9 @@ cargo xtask COMMAND
   oracle tuning [--keep]
                     compare the engine with transformers, peft and torch; --keep uses the
                     references of the run before
+  oracle replay [DEVICE...]
+                    measure how far apart engines make one update: the CPU's numeric modes,
+                    and those of wgpu, vulkan or cuda; writes the table of replay's bounds
   policies [--runs N]
                     run every policy alone against every check
   build             set up and build everything, run nothing

@@ -1,10 +1,12 @@
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
+//! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
-//! The latter runs the hostile guests, the forgery corpora, the faults while writing and the checkers
-//! that we did not write, gathers the counts that the
+//! The latter runs the hostile guests, the forgery corpora, the folders that somebody hands over, the
+//! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod replay;
 mod tuning;
 
 use std::path::Path;
@@ -58,7 +60,8 @@ pub fn oracle(arguments: &[String]) -> Outcome {
         [name] if name == "provenance" => provenance(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
-        _ => fail("`cargo xtask oracle` takes one name: provenance or tuning"),
+        [name, devices @ ..] if name == "replay" => replay::replay(devices),
+        _ => fail("`cargo xtask oracle` takes one name: provenance, tuning or replay"),
     }
 }
 
@@ -80,6 +83,11 @@ fn provenance() -> Outcome {
         &counts,
         false,
     )?;
+
+    say("Folders that were handed over");
+    test(&["--test", "folders"], &counts, false)?;
+    say("What strangers send");
+    test(&["--test", "outside"], &counts, false)?;
 
     say("Faults while writing");
     test(&["--test", "faults"], &counts, false)?;
@@ -115,6 +123,18 @@ fn provenance() -> Outcome {
         ("faults.total", read("faults", "total")?),
         ("faults.survived", read("faults", "survived")?),
     ];
+    let folders = [
+        ("folders.total", read("folders", "total")?),
+        ("folders.right", read("folders", "right")?),
+    ];
+    let mut peak = 0.0f64;
+    for corpus in ["hostile", "folders", "outside"] {
+        peak = peak.max(read(corpus, "peak_mb")?);
+    }
+    let outside = [
+        ("outside.cases", read("outside", "cases")?),
+        ("outside.stuck", read("outside", "stuck")?),
+    ];
     let checkers = [
         ("checkers.total", f64::from(asked)),
         ("checkers.agreed", f64::from(agreed)),
@@ -123,6 +143,8 @@ fn provenance() -> Outcome {
         (hostile, "guests"),
         (forgeries, "cases"),
         (faults, "faults"),
+        (folders, "folders"),
+        (outside, "cases"),
         (checkers, "checkers"),
     ] {
         for (name, value) in figures {
@@ -136,6 +158,13 @@ fn provenance() -> Outcome {
             unit,
         )?;
     }
+    eprintln!("    {:<20} {peak}", "outside.peak_mb");
+    keep(
+        "oracle-provenance",
+        "cargo xtask oracle provenance",
+        &[("outside.peak_mb".to_owned(), peak)],
+        "MiB",
+    )?;
     if agreed < asked {
         return fail(format!(
             "{agreed} of {asked} outside checkers could be asked and agreed"

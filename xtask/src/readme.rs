@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::process::root;
-use crate::{Outcome, demo, fail, marks};
+use crate::{Outcome, demo, fail, marks, percent};
 
 const FILES: [&str; 4] = [
     "README.md",
@@ -461,20 +461,45 @@ fn bench(figures: &[Map<String, Value>], prefix: &str) -> String {
 
 fn shown(figure: &Map<String, Value>) -> String {
     let number = |key: &str| figure.get(key).and_then(Value::as_f64);
+    let count = |key: &str| figure.get(key).and_then(Value::as_u64);
+    let share = figure.get("unit").and_then(Value::as_str) == Some("%");
     let round = |value: f64| {
-        if value.fract() == 0.0 {
+        if share {
+            percent::decimal(value)
+        } else if value.fract() == 0.0 {
             format!("{value:.0}")
         } else if value.abs() < 0.05 {
             format!("{value:.1e}")
         } else {
-            format!("{value:.1}")
+            percent::decimal(value)
         }
     };
-    match (number("value"), number("low"), number("high")) {
-        (Some(value), Some(low), Some(high)) => {
-            format!("{} ({} to {})", round(value), round(low), round(high))
-        }
-        (Some(value), _, _) => round(value),
-        _ => "–".into(),
+    let Some(value) = number("value") else {
+        return "–".into();
+    };
+    let shown = match (share, count("hits"), count("n")) {
+        (true, Some(hits), Some(n)) => percent::of(hits, n),
+        _ => round(value),
+    };
+    match (number("low"), number("high")) {
+        (Some(low), Some(high)) => format!("{shown} ({} to {})", round(low), round(high)),
+        _ => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_as_everywhere() {
+        let figure = |value: Value| shown(value.as_object().unwrap());
+        let share = json!({"value": 91.25, "unit": "%", "low": 87.0, "high": 94.1923});
+        assert_eq!(figure(share), "91.3 (87.0 to 94.2)");
+        // The fraction decides, not its four decimals: 91.249995 is below the half.
+        let near = json!({"value": 91.25, "unit": "%", "hits": 18_249_999, "n": 20_000_000});
+        assert_eq!(figure(near), "91.2");
+        assert_eq!(figure(json!({"value": 240, "unit": "prompts"})), "240");
+        assert_eq!(figure(json!({"value": null})), "–");
     }
 }

@@ -171,3 +171,23 @@ fn every_limit_has_its_documented_default() {
         "signed limits are complete"
     );
 }
+
+/// Attestations and memo keys of before there was `compile_bytes` keep their bytes.
+#[test]
+fn a_limit_that_nobody_set_is_not_written() {
+    let set = Limits {
+        compile_bytes: Some(1),
+        ..Limits::default()
+    };
+    let text = String::from_utf8(canonical::to_vec(&set).unwrap()).unwrap();
+    assert!(text.contains("\"compile_bytes\":1,\"compile_seconds\""));
+    assert_eq!(
+        canonical::from_slice::<Limits>(text.as_bytes()).unwrap(),
+        set
+    );
+    let null = text.replace("\"compile_bytes\":1", "\"compile_bytes\":null");
+    assert!(
+        canonical::from_slice::<Limits>(null.as_bytes()).is_err(),
+        "one form alone"
+    );
+}

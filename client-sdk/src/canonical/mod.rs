@@ -16,7 +16,14 @@ mod write;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bounded::{self, Bounds};
 use crate::{Error, Result};
+
+/// What [`from_slice`] reads: reports of large runs are the largest.
+const BOUNDS: Bounds = Bounds {
+    bytes: 256 << 20,
+    structure: 1 << 30,
+};
 
 pub(crate) use number::write_u64;
 pub(crate) use write::{write_string, write_value};
@@ -38,10 +45,22 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::Json`] when the bytes are not JSON for `T`; [`Error::NotCanonical`] when they are,
-/// but differ from [`to_vec`] of the value.
+/// but differ from [`to_vec`] of the value; [`Error::Invalid`] for more than 256 MiB, or what could
+/// take more than 1 GiB of memory.
 pub fn from_slice<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    from_slice_within(bytes, &BOUNDS)
+}
+
+/// As [`from_slice`], within bounds of the caller's.
+///
+/// # Errors
+/// As [`from_slice`]; [`Error::Invalid`] beyond the bounds.
+pub fn from_slice_within<T: Serialize + DeserializeOwned>(
+    bytes: &[u8],
+    bounds: &Bounds,
+) -> Result<T> {
     let what = short_type_name::<T>();
-    let value: T = serde_json::from_slice(bytes).map_err(|source| Error::Json { what, source })?;
+    let value: T = bounded::from_slice(what, bytes, bounds)?;
     same(what, &to_vec(&value)?, bytes)?;
     Ok(value)
 }

@@ -11,7 +11,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use zeroize::Zeroizing;
 
 use super::{SigningKey, TrustStore};
-use crate::{Error, Result};
+use crate::{Error, Result, outside};
 
 /// A key or trust file larger than this (bytes) is refused unread.
 const MAX_FILE: u64 = 1 << 20;
@@ -105,7 +105,7 @@ impl SigningKey {
     /// [`Error::Io`].
     pub fn is_encrypted(path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let file = outside::open_named(path).map_err(|e| Error::io(path, e))?;
         Ok(Zeroizing::new(read_text(path, file)?).starts_with(ENCRYPTED))
     }
 
@@ -188,7 +188,7 @@ impl TrustStore {
     /// twice.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let file = outside::open_named(path).map_err(|e| Error::io(path, e))?;
         let text = read_text(path, file)?;
         let bad = |detail: String| Error::Key {
             what: path.display().to_string(),
@@ -222,7 +222,7 @@ impl TrustStore {
 
 /// The text of a private key's file, whose mode is checked first.
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let file = outside::open_named(path).map_err(|e| Error::io(path, e))?;
     check_mode(path, &file)?;
     Ok(Zeroizing::new(read_text(path, file)?))
 }
@@ -243,8 +243,8 @@ pub(super) fn write_private(path: &Path, pem: &str) -> Result<()> {
 
 fn read_text(path: &Path, file: File) -> Result<String> {
     let mut text = String::new();
-    file.take(MAX_FILE)
-        .read_to_string(&mut text)
+    outside::length(&file, MAX_FILE)
+        .and_then(|_| file.take(MAX_FILE).read_to_string(&mut text))
         .map_err(|e| Error::io(path, e))?;
     Ok(text)
 }
@@ -288,6 +288,23 @@ mod tests {
         assert!(made.save_new(&path).is_err(), "never overwrites");
         let other = SigningKey::load_or_create(dir.path().join("other.pem")).unwrap();
         assert_ne!(made.public(), other.public());
+    }
+
+    /// Cut in silence, it would lose the revocations at its end.
+    #[test]
+    fn a_trust_file_beyond_its_bound_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted.toml");
+        let mut store = TrustStore::default();
+        store.add("author", SigningKey::from_seed([4; 32]).public());
+        store.save(&path).unwrap();
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.extend(std::iter::repeat_n('\n', MAX_FILE as usize - text.len()));
+        fs::write(&path, &text).unwrap();
+        TrustStore::load(&path).unwrap();
+        fs::write(&path, text + "[[revoked]]\n").unwrap();
+        let error = TrustStore::load(&path).unwrap_err().to_string();
+        assert!(error.contains("1048576 at most"), "{error}");
     }
 
     #[cfg(unix)]

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::Passphrase;
 use super::files::{ENCRYPTED, read_private, write_private};
 use crate::digest::Digest;
-use crate::{Error, Result};
+use crate::{Error, Result, outside};
 
 /// What stands before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of
 /// `id-ecPublicKey` with `secp256r1` (RFC 5480, section 2).
@@ -185,12 +185,9 @@ impl P256PublicKey {
     /// # Errors
     /// [`Error::Io`]; as [`P256PublicKey::from_pem`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        use std::io::Read as _;
         let path = path.as_ref();
-        let mut pem = String::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_PUBLIC_FILE).read_to_string(&mut pem))
-            .map_err(|e| Error::io(path, e))?;
+        let pem = outside::read_named(path, MAX_PUBLIC_FILE).map_err(|e| Error::io(path, e))?;
+        let pem = String::from_utf8_lossy(&pem);
         P256PublicKey::from_pem(&path.display().to_string(), &pem)
     }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::trust::is_time;
+use super::trust::{bad_log, is_time};
 use super::{PublicKey, RevokedKey, SigningKey, TrustedKey};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
-use crate::statement::{Statement, Subject, expect};
+use crate::statement::{BOUNDS, Statement, Subject, expect};
 use crate::{Error, Result};
 
 /// The predicate type of a rotation.
@@ -45,7 +45,8 @@ pub struct Revocation {
     pub created: String,
     /// Why, for people.
     pub reason: String,
-    /// By log (its origin): up to how many entries signatures by the key stand.
+    /// By log (its verifier key; before, its origin): up to how many entries signatures by the key
+    /// stand.
     pub logs: BTreeMap<String, u64>,
 }
 
@@ -104,14 +105,15 @@ pub fn verify_rotation(envelope: &Envelope, trusted: &[PublicKey]) -> Result<Rot
 /// As [`verify_rotation`]; [`Error::NotCanonical`], [`Error::Json`] for another statement.
 pub fn read_rotation(envelope: &Envelope) -> Result<Rotation> {
     let claimed: Statement<Rotation> =
-        crate::canonical::from_slice(&envelope.unverified_payload()?)?;
+        crate::canonical::from_slice_within(&envelope.unverified_payload()?, &BOUNDS)?;
     verify_rotation(envelope, &[claimed.predicate.old])
 }
 
 /// Signs a revocation.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the time is malformed or the reason too long.
+/// [`Error::Invalid`] when the time is malformed, the reason too long, or a log named by a damaged
+/// verifier key.
 pub fn revoke(
     key: &SigningKey,
     created: &str,
@@ -189,6 +191,9 @@ impl Revocation {
                 "the reason is longer than 1000 bytes or holds control characters".into(),
             ));
         }
+        if let Some(problem) = bad_log(&self.logs) {
+            return Err(invalid("revocation", problem));
+        }
         Ok(())
     }
 
@@ -256,5 +261,7 @@ mod tests {
         let signed = statement.sign(&key(2)).unwrap();
         assert!(verify_revocation(&signed, &[key(1).public(), key(2).public()]).is_err());
         assert!(revoke(&key(1), NOW, "a\nb", BTreeMap::new()).is_err());
+        let damaged = BTreeMap::from([("o+00000000+AQ==".to_owned(), 7)]);
+        assert!(revoke(&key(1), NOW, "lost", damaged).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::PublicKey;
+use crate::tlog::{KeyKind, VerifierKey, verifier_key};
 
 /// One entry of a trust store: whom a key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +32,58 @@ pub struct RevokedKey {
     pub key: PublicKey,
     /// Why, for people.
     pub reason: String,
-    /// By log (its origin): the number of entries up to which signatures by this key stand. What
-    /// a log holds from that position on does not; in a log that is not named nothing does.
+    /// By log: the number of entries up to which signatures by this key stand. What a log holds
+    /// from that position on does not; in a log that is not named nothing does. A log is named by
+    /// its verifier key (`ORIGIN+HASH+KEY`). Files from before that name it by its origin alone,
+    /// which holds for every log of that origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logs: BTreeMap<String, u64>,
+}
+
+impl RevokedKey {
+    /// The position in a log, where one is named. A bare origin counts only where no position
+    /// names a key for that origin: whoever named one meant no other log.
+    fn position(&self, place: &Place<'_>) -> Option<u64> {
+        let keyed = self.logs.get(&verifier_key(place.origin, place.key));
+        let any_key = || {
+            self.logs
+                .keys()
+                .any(|log| origin(log) == Some(place.origin))
+        };
+        keyed
+            .or_else(|| self.logs.get(place.origin).filter(|_| !any_key()))
+            .copied()
+    }
+
+    /// The position that an earlier revocation leaves to a log, by the name it has in a later one:
+    /// naming the key of an origin that stood alone narrows it.
+    fn leaves(&self, log: &str) -> Option<u64> {
+        let bare = || self.logs.get(origin(log)?);
+        self.logs.get(log).or_else(bare).copied()
+    }
+
+    /// The origins that positions name without a key.
+    pub fn bare_origins(&self) -> impl Iterator<Item = &str> {
+        let bare = |log: &&String| origin(log).is_none();
+        self.logs.keys().filter(bare).map(String::as_str)
+    }
+}
+
+/// The origin in a log's verifier key; none for a bare origin, which holds no `+`.
+fn origin(log: &str) -> Option<&str> {
+    log.split_once('+').map(|(origin, _)| origin)
+}
+
+/// The first name of a log that is neither a verifier key nor a bare origin, for people.
+pub(super) fn bad_log(logs: &BTreeMap<String, u64>) -> Option<String> {
+    logs.keys().find_map(|log| {
+        origin(log)?;
+        match log.parse::<VerifierKey>() {
+            Ok(key) if key.kind == KeyKind::Log => None,
+            Ok(_) => Some(format!("the log {log} is named by a witness's key")),
+            Err(error) => Some(error.to_string()),
+        }
+    })
 }
 
 /// The keys that a verifier accepts signatures of. On disk a TOML file of `[[keys]]` and
@@ -55,8 +104,19 @@ pub struct TrustStore {
 pub struct Moment<'a> {
     /// The time, RFC 3339 in UTC.
     pub time: &'a str,
-    /// The log's origin and the entry that rests on the signature; none outside of any log.
-    pub entry: Option<(&'a str, u64)>,
+    /// The log entry that rests on the signature; none outside of any log.
+    pub entry: Option<Place<'a>>,
+}
+
+/// An entry of a log. Origin and key together name the log: one origin may be used by two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The log's origin.
+    pub origin: &'a str,
+    /// The key that signs its checkpoints.
+    pub key: &'a PublicKey,
+    /// The entry's number.
+    pub entry: u64,
 }
 
 /// Why a key is not trusted.
@@ -118,14 +178,14 @@ impl TrustStore {
     }
 
     /// Adds a revocation, in place of an earlier one of this key. A position can only move
-    /// forwards to an earlier entry, and a log cannot be named later on: a revocation is not
-    /// undone by a weaker one.
+    /// forwards to an earlier entry, and a log cannot be named later on (but the key of one that was
+    /// named by its origin alone): a revocation is not undone by a weaker one.
     pub fn revoke(&mut self, mut revoked: RevokedKey) {
         if let Some(earlier) = self.revocation(&revoked.key) {
             let logs = std::mem::take(&mut revoked.logs);
             revoked.logs = logs
                 .into_iter()
-                .filter_map(|(log, at)| Some((log.clone(), at.min(*earlier.logs.get(&log)?))))
+                .filter_map(|(log, at)| Some((log.clone(), at.min(earlier.leaves(&log)?))))
                 .collect();
         }
         self.revoked.retain(|r| r.key != revoked.key);
@@ -148,9 +208,9 @@ impl TrustStore {
             .find(|k| k.key == *key)
             .ok_or(Untrusted::Unknown(Box::new(*key)))?;
         if let Some(revoked) = self.revocation(key) {
-            let position = at.entry.and_then(|(log, _)| revoked.logs.get(log).copied());
+            let position = at.entry.and_then(|place| revoked.position(&place));
             let stands = match (at.entry, position) {
-                (Some((_, entry)), Some(position)) => entry < position,
+                (Some(place), Some(position)) => place.entry < position,
                 _ => false,
             };
             if !stands {
@@ -199,6 +259,9 @@ impl TrustStore {
         for (i, entry) in self.revoked.iter().enumerate() {
             if self.revoked.iter().skip(i + 1).any(|k| k.key == entry.key) {
                 return Some(format!("the key {} is revoked twice", entry.key));
+            }
+            if let Some(problem) = bad_log(&entry.logs) {
+                return Some(format!("the revocation of {}: {problem}", entry.key));
             }
         }
         None
@@ -267,9 +330,14 @@ mod tests {
             reason: "lost".into(),
             logs: BTreeMap::from([("o".into(), 5)]),
         });
-        let at = |log, entry| Moment {
+        let log_key = key(7);
+        let at = |origin, entry| Moment {
             time: NOW,
-            entry: Some((log, entry)),
+            entry: Some(Place {
+                origin,
+                key: &log_key,
+                entry,
+            }),
         };
         assert_eq!(store.check(&key(1), &at("o", 4)), Ok("a"));
         for late in [at("o", 5), at("o", 6), at("other", 0), outside(NOW)] {
@@ -290,6 +358,58 @@ mod tests {
         assert!(store.check(&key(1), &at("o", 0)).is_err());
         store.revoke(again(&[("o", 9)]));
         assert!(store.check(&key(1), &at("o", 0)).is_err());
+    }
+
+    #[test]
+    fn a_position_of_one_log_holds_for_no_other_of_its_origin() {
+        let (mine, theirs) = (key(7), key(8));
+        let at = |key, entry| Moment {
+            time: NOW,
+            entry: Some(Place {
+                origin: "o",
+                key,
+                entry,
+            }),
+        };
+        let revoked = |logs: &[(&str, u64)]| RevokedKey {
+            key: key(1),
+            reason: "lost".into(),
+            logs: logs.iter().map(|(l, n)| ((*l).to_owned(), *n)).collect(),
+        };
+        let (my_log, their_log) = (verifier_key("o", &mine), verifier_key("o", &theirs));
+        let mut store = TrustStore::default();
+        store.add("a", key(1));
+        store.revoke(revoked(&[(&my_log, 5)]));
+        assert_eq!(store.problem(), None);
+        assert_eq!(store.check(&key(1), &at(&mine, 4)), Ok("a"));
+        assert!(store.check(&key(1), &at(&mine, 5)).is_err());
+        assert!(store.check(&key(1), &at(&theirs, 0)).is_err());
+        // Neither a bare origin nor another key opens it again.
+        store.revoke(revoked(&[("o", 9), (&their_log, 9)]));
+        assert!(store.check(&key(1), &at(&mine, 0)).is_err());
+        assert!(store.check(&key(1), &at(&theirs, 0)).is_err());
+
+        // A file from before: the origin alone holds for every log of it, until a key is named.
+        let mut old = TrustStore::default();
+        old.add("a", key(1));
+        old.revoke(revoked(&[("o", 5)]));
+        assert_eq!(old.check(&key(1), &at(&theirs, 4)), Ok("a"));
+        assert_eq!(old.revoked[0].bare_origins().collect::<Vec<_>>(), ["o"]);
+        old.revoke(revoked(&[(&my_log, 9)]));
+        assert_eq!(old.check(&key(1), &at(&mine, 4)), Ok("a"));
+        assert!(old.check(&key(1), &at(&mine, 5)).is_err());
+        assert!(old.check(&key(1), &at(&theirs, 0)).is_err());
+        let both = revoked(&[("o", 9), (&my_log, 5)]);
+        let place = |key| at(key, 0).entry.unwrap();
+        assert_eq!(both.position(&place(&mine)), Some(5));
+        assert_eq!(both.position(&place(&theirs)), None);
+
+        let mut damaged = my_log.clone();
+        damaged.pop();
+        for bad in ["o+00000000+AQ==", "o+", damaged.as_str()] {
+            old.revoked = vec![revoked(&[(bad, 1)])];
+            assert!(old.problem().is_some(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,16 +1,29 @@
 //! The files of a layout: `oci-layout`, the index, and blobs that are named by their digest.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::{self, Bounds};
 use crate::digest::Digest;
-use crate::{Error, Result};
+use crate::{Error, Result, outside};
 
 /// Bytes of a manifest or an index, most.
 const MAX_JSON: u64 = 4 << 20;
+/// Bytes of all manifests that one pull reads, most.
+pub(super) const MAX_READ: u64 = 64 << 20;
+/// What an index may be and take: [`MAX_MANIFESTS`] descriptors with annotations.
+const BOUNDS: Bounds = Bounds {
+    bytes: MAX_JSON as usize,
+    structure: 32 << 20,
+};
+/// What a manifest may be and take: an image of a thousand layers fits.
+const MANIFEST_BOUNDS: Bounds = Bounds {
+    bytes: MAX_JSON as usize,
+    structure: 1 << 20,
+};
 /// Manifests that an index may name.
 const MAX_MANIFESTS: usize = 10_000;
 
@@ -102,7 +115,7 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
         #[serde(rename = "imageLayoutVersion")]
         version: String,
     }
-    let version: Version = parse("oci-layout", &read(&folder.join("oci-layout"), 4096)?)?;
+    let version: Version = parse("oci-layout", &read(folder, Path::new("oci-layout"), 4096)?)?;
     if !version.version.starts_with("1.") {
         return Err(Error::Mismatch {
             what: "imageLayoutVersion",
@@ -110,7 +123,10 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
             got: short(&version.version),
         });
     }
-    let index: Index = parse("index.json", &read(&folder.join("index.json"), MAX_JSON)?)?;
+    let index: Index = parse(
+        "index.json",
+        &read(folder, Path::new("index.json"), MAX_JSON)?,
+    )?;
     schema(index.schema_version)?;
     if index.manifests.len() > MAX_MANIFESTS {
         return Err(Error::Invalid {
@@ -121,8 +137,23 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
     Ok(index)
 }
 
-pub(super) fn read_manifest(folder: &Path, descriptor: &Descriptor) -> Result<Manifest> {
-    let manifest: Manifest = parse("OCI manifest", &read_blob(folder, descriptor, MAX_JSON)?)?;
+/// A manifest; its size is taken off what may still be read.
+pub(super) fn read_manifest(
+    folder: &Path,
+    descriptor: &Descriptor,
+    left: &mut u64,
+) -> Result<Manifest> {
+    *left = left
+        .checked_sub(descriptor.size)
+        .ok_or_else(|| Error::Invalid {
+            what: "OCI layout",
+            detail: format!(
+                "{}: its manifests have more than {MAX_READ} bytes",
+                folder.display()
+            ),
+        })?;
+    let bytes = read_blob(folder, descriptor, MAX_JSON)?;
+    let manifest: Manifest = bounded::from_slice("OCI manifest", &bytes, &MANIFEST_BOUNDS)?;
     schema(manifest.schema_version)?;
     Ok(manifest)
 }
@@ -139,7 +170,11 @@ fn schema(version: u32) -> Result<()> {
 }
 
 pub(super) fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
-    folder.join("blobs/sha256").join(digest.to_string())
+    folder.join(blob_name(digest))
+}
+
+fn blob_name(digest: &Digest) -> PathBuf {
+    Path::new("blobs/sha256").join(digest.to_string())
 }
 
 pub(super) fn read_blob(folder: &Path, descriptor: &Descriptor, most: u64) -> Result<Vec<u8>> {
@@ -155,7 +190,7 @@ pub(super) fn read_blob(folder: &Path, descriptor: &Descriptor, most: u64) -> Re
             ),
         });
     }
-    let bytes = read(&path, descriptor.size)?;
+    let bytes = read(folder, &blob_name(&expected), descriptor.size)?;
     let got = Digest::of(&bytes);
     if got != expected || bytes.len() as u64 != descriptor.size {
         return Err(Error::DigestMismatch {
@@ -184,20 +219,9 @@ pub(super) fn write_blob(folder: &Path, media_type: &str, bytes: &[u8]) -> Resul
     Ok(descriptor)
 }
 
-/// The file, or an error where it is longer than `most` bytes.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = fs::File::open(path).map_err(|source| io(path, source))?;
-    let mut bytes = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| io(path, source))?;
-    if bytes.len() as u64 > most {
-        return Err(Error::Invalid {
-            what: "OCI layout",
-            detail: format!("{}: longer than {most} bytes", path.display()),
-        });
-    }
-    Ok(bytes)
+/// The file below the layout's folder, or an error where it is longer than `most` bytes.
+fn read(folder: &Path, below: &Path, most: u64) -> Result<Vec<u8>> {
+    outside::read(folder, below, most).map_err(|source| io(&folder.join(below), source))
 }
 
 /// Writes a file whole or not at all.
@@ -221,7 +245,7 @@ fn io(path: &Path, source: std::io::Error) -> Error {
 }
 
 pub(super) fn parse<T: for<'a> Deserialize<'a>>(what: &'static str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|source| Error::Json { what, source })
+    bounded::from_slice(what, bytes, &BOUNDS)
 }
 
 pub(super) fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -230,5 +254,5 @@ pub(super) fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
 
 /// At most 80 characters of what came from outside.
 pub(super) fn short(text: &str) -> String {
-    text.chars().take(80).collect()
+    bounded::short(text, 80)
 }

@@ -144,6 +144,20 @@ fn every_break_is_refused() {
             Box::new(|f| fs::write(f.join("index.json"), vec![b' '; 5 << 20]).unwrap()),
         ),
         (
+            "bytes of memory",
+            Box::new(move |f| {
+                let many = format!("\"more\":[{}0],\"manifests\"", "{\"\":0},".repeat(60_000));
+                rewrite(&f.join("index.json"), "\"manifests\"", &many);
+            }),
+        ),
+        (
+            "where a file belongs",
+            Box::new(|f| {
+                fs::remove_file(f.join("index.json")).unwrap();
+                fs::create_dir(f.join("index.json")).unwrap();
+            }),
+        ),
+        (
             "schemaVersion",
             Box::new(move |f| rewrite(&f.join("index.json"), ":2", ":1")),
         ),
@@ -160,7 +174,7 @@ fn every_break_is_refused() {
             Box::new(move |f| rewrite(&f.join("index.json"), "sha256:", "sha256:../../")),
         ),
         (
-            "longer than",
+            "at most are read",
             Box::new(move |f| rewrite(&f.join("index.json"), "\"size\":", "\"size\":1,\"was\":")),
         ),
         (
@@ -172,7 +186,7 @@ fn every_break_is_refused() {
             Box::new(move |f| fs::write(blob(f, MODULE), &MODULE[..5]).unwrap()),
         ),
         (
-            "longer than",
+            "at most are read",
             Box::new(move |f| fs::write(blob(f, MODULE), b"\0asm not really longer").unwrap()),
         ),
         (
@@ -188,11 +202,51 @@ fn every_break_is_refused() {
     }
 }
 
+/// Small files that name much: what one pull reads, and what it keeps, is bounded over all of them.
+#[test]
+fn a_pull_is_bounded_over_all_manifests() {
+    let (folder, to) = layout();
+    let folder = folder.path();
+    let index = read_index(folder).unwrap();
+    let again = |manifests: Vec<Descriptor>| {
+        let mut index = begin(folder).unwrap();
+        index.manifests = manifests;
+        end(folder, &index).unwrap();
+        pull(&to).map(|pulled| pulled.envelopes.len())
+    };
+    let (module, signature) = (index.manifests[0].clone(), index.manifests[1].clone());
+    let of = |count| [vec![module.clone()], vec![signature.clone(); count]].concat();
+    assert_eq!(again(of(MAX_ENVELOPES)).unwrap(), MAX_ENVELOPES);
+    let error = again(of(MAX_ENVELOPES + 1)).unwrap_err().to_string();
+    assert!(error.contains("more than 64 envelopes"), "{error}");
+
+    let large = [b"{}".as_slice(), &vec![b' '; 4 << 20][2..]].concat();
+    let large = write_blob(folder, MANIFEST, &large).unwrap();
+    let (index, mut left) = (read_index(folder).unwrap(), 2 * large.size);
+    for _ in 0..2 {
+        // Read, and no manifest.
+        assert!(read_manifest(folder, &large, &mut left).is_err());
+    }
+    assert_eq!((left, index.manifests.len()), (0, MAX_ENVELOPES + 2));
+    let error = read_manifest(folder, &module, &mut left).err().unwrap();
+    assert!(
+        error.to_string().contains("its manifests have more"),
+        "{error}"
+    );
+
+    let wide = format!("{{\"schemaVersion\":2,\"x\":[{}0]}}", "{},".repeat(2000));
+    let wide = write_blob(folder, MANIFEST, wide.as_bytes()).unwrap();
+    let error = read_manifest(folder, &wide, &mut { MAX_READ })
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("bytes of memory"), "{error}");
+}
+
 #[test]
 fn what_is_no_wasm_artifact_is_refused() {
     let (folder, to) = layout();
     let index = read_index(folder.path()).unwrap();
-    let (_, manifest) = find(&to, &index).unwrap();
+    let (_, manifest) = find(&to, &index, &mut { MAX_READ }).unwrap();
     // The same manifest with two layers, then with a layer of another type, then with another
     // config.
     let layer = &manifest.layers[0];

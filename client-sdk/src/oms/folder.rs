@@ -1,20 +1,19 @@
 //! The files of a folder, each with its digest.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::{Resource, invalid};
-use crate::digest::Digest;
-use crate::{Error, Result};
+use crate::{Error, Result, outside};
 
 /// A folder with more files is refused.
 pub const MAX_FILES: usize = 10_000;
 
 /// A folder with folders nested more deeply is refused.
 pub const MAX_DEPTH: usize = 32;
+
+/// A folder with a larger file (bytes) is refused: no model's is, and one full of holes takes no room.
+pub const MAX_FILE_BYTES: u64 = 512 << 30;
 
 /// The folder's own name.
 pub(super) fn name(folder: &Path) -> Result<String> {
@@ -75,7 +74,9 @@ fn walk(
             if files.len() == MAX_FILES {
                 return Err(invalid(format!("more than {MAX_FILES} files")));
             }
-            let digest = digest(&path)?;
+            // In pieces: a model's file may be larger than memory.
+            let digest = outside::digest(folder, entry.file_name(), MAX_FILE_BYTES)
+                .map_err(|e| Error::io(&path, e))?;
             files.push(Resource {
                 name,
                 algorithm: "sha256".to_owned(),
@@ -88,18 +89,4 @@ fn walk(
         }
     }
     Ok(())
-}
-
-/// In pieces: a model's file may be larger than memory.
-fn digest(path: &Path) -> Result<Digest> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut piece).map_err(|e| Error::io(path, e))?;
-        let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(Digest(hasher.finalize().into()));
-        };
-        hasher.update(bytes);
-    }
 }

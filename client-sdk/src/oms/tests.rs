@@ -152,6 +152,28 @@ fn an_envelope_with_another_form_is_refused() {
     verify(&hint).expect("a hint is only a hint");
     assert!(ModelSignature::from_bytes(b"{}").is_err());
     assert!(ModelSignature::from_bytes(&vec![b' '; MAX_BYTES + 1]).is_err());
+    let more = |field: &str, of: &str| {
+        let text = String::from_utf8(good.to_bytes().unwrap()).unwrap();
+        text.replacen(field, of, 1).into_bytes()
+    };
+    let entries = more("\"tlogEntries\":[]", "\"tlogEntries\":[{\"a\":[1,2]},{}]");
+    let read = ModelSignature::from_bytes(&entries).unwrap();
+    verify(&read).expect("entries of a log are passed over");
+    // What would take many times its size is refused before it is built.
+    let wide = format!("\"tlogEntries\":[{}0]", "{\"\":0},".repeat(100_000));
+    let signatures = format!("\"signatures\":[{}", "{\"sig\":\"\"},".repeat(10_000));
+    for bad in [
+        more("\"tlogEntries\":[]", &wide),
+        more("\"signatures\":[", &signatures),
+    ] {
+        let error = ModelSignature::from_bytes(&bad).unwrap_err().to_string();
+        assert!(error.contains("bytes of memory"), "{error}");
+    }
+    let many = resigned(&good, &key, |v| {
+        v["predicate"]["serialization"]["ignore_paths"] = json!(vec![""; 400_000]);
+    });
+    let error = verify(&many).unwrap_err().to_string();
+    assert!(error.contains("bytes of memory"), "{error}");
     // Every byte of what is signed counts.
     let payload = base64::decode("t", &good.dsse_envelope.payload).unwrap();
     for i in 0..payload.len() {

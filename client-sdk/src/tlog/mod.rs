@@ -5,6 +5,7 @@
 
 mod cosignature;
 mod note;
+mod origin;
 mod policy;
 mod proof;
 mod proof_file;
@@ -12,12 +13,15 @@ mod vkey;
 mod witness;
 
 pub use cosignature::{add_signatures, cosign, cosigned_at, known_cosignatures};
-pub use note::{Checkpoint, note_key_hash, verifier_key};
-pub use policy::{Party, Policy, Witnessed};
+pub use note::{Checkpoint, MAX_NOTE, note_key_hash, verifier_key};
+pub use origin::origin_names;
+#[cfg(not(target_family = "wasm"))]
+pub use origin::run_origin;
+pub use policy::{MAX_POLICY, Party, Policy, Witnessed};
 pub use proof::{
     consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root_of,
     verify_consistency, verify_inclusion,
 };
-pub use proof_file::ProofFile;
+pub use proof_file::{MAX_PROOF_FILE, ProofFile};
 pub use vkey::{KeyKind, VerifierKey};
 pub use witness::AddCheckpoint;

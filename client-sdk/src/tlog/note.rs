@@ -10,7 +10,7 @@ const ALGORITHM: u8 = 0x01;
 
 /// Longer notes (bytes) are refused unread. Room for far more than the 16 signatures of 5 kB that
 /// a verifier must accept.
-const MAX_NOTE: usize = 1 << 20;
+pub const MAX_NOTE: usize = 1 << 20;
 
 /// A log's head: how many entries it has, and the root of their tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,9 @@ use crate::{Error, Result};
 /// Policies with more lines than this are refused.
 const MOST_LINES: usize = 10_000;
 
+/// Longer policies (bytes) are refused unread.
+pub const MAX_POLICY: usize = 4 << 20;
+
 /// A log or witness of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
@@ -54,6 +57,9 @@ impl Policy {
     /// [`Error::Invalid`] with the number of the line that is wrong; also when there is no
     /// `quorum` line.
     pub fn parse(text: &str) -> Result<Policy> {
+        if text.len() > MAX_POLICY {
+            return Err(invalid(format!("longer than {MAX_POLICY} bytes")));
+        }
         if text
             .chars()
             .any(|c| (c < ' ' && c != '\n' && c != '\t') || c == '\u{7f}')
@@ -94,12 +100,15 @@ impl Policy {
         let origin = Checkpoint::parse(note)?.origin;
         let key = match log {
             Some(key) => key,
-            None => self
-                .logs
-                .iter()
-                .map(|party| &party.key)
-                .find(|key| key.name == origin)
-                .ok_or_else(|| unknown_log(&origin))?,
+            None => {
+                // One origin may be two logs: the one whose key signed is meant.
+                let named = || self.logs.iter().map(|party| &party.key);
+                let of_origin = || named().filter(|key| key.name == origin);
+                of_origin()
+                    .find(|key| Checkpoint::verify(note, &key.name, &key.key).is_ok())
+                    .or_else(|| of_origin().next())
+                    .ok_or_else(|| unknown_log(&origin))?
+            }
         };
         if !self.logs.is_empty() && !self.logs.iter().any(|party| party.key == *key) {
             return Err(unknown_log(&key.to_string()));
@@ -341,6 +350,13 @@ mod tests {
     }
 
     #[test]
+    fn a_long_policy_is_refused_unread() {
+        let long = policy() + &"#".repeat(MAX_POLICY);
+        let error = Policy::parse(&long).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
+    }
+
+    #[test]
     fn which_log() {
         let text = policy();
         let policy = Policy::parse(&text).unwrap();
@@ -349,6 +365,9 @@ mod tests {
         policy.verify(&good, Some(&log)).unwrap();
         let other = vkey(LOG, KeyKind::Log, 2);
         assert!(policy.verify(&good, Some(&other)).is_err());
+        // Two logs of one origin: the one that signed is meant, wherever it stands.
+        let two = Policy::parse(&format!("log {other}\n{text}")).unwrap();
+        two.verify(&good, None).unwrap();
         let without = text
             .lines()
             .filter(|l| !l.starts_with("log"))

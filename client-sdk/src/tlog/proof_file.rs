@@ -2,11 +2,15 @@
 //! that an entry is in a log. File extension `.tlog-proof`.
 
 use super::{Checkpoint, Policy, VerifierKey, Witnessed, leaf_hash, verify_inclusion};
+use crate::bounded::short;
 use crate::digest::Digest;
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
 /// "The first line MUST be the string".
+/// Longer files (bytes) are refused unread: a checkpoint, an entry in base64 and 64 hashes fit.
+pub const MAX_PROOF_FILE: usize = 2 << 20;
+
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// An inclusion proof together with the checkpoint that it leads to.
@@ -39,6 +43,9 @@ impl ProofFile {
     /// # Errors
     /// [`Error::Invalid`], [`Error::Base64`].
     pub fn parse(text: &str) -> Result<ProofFile> {
+        if text.len() > MAX_PROOF_FILE {
+            return Err(invalid(format!("longer than {MAX_PROOF_FILE} bytes")));
+        }
         let (head, checkpoint) = text
             .split_once("\n\n")
             .ok_or_else(|| invalid("no empty line before the checkpoint".into()))?;
@@ -54,7 +61,12 @@ impl ProofFile {
         let index = index_line
             .strip_prefix("index ")
             .and_then(|n| n.parse::<u64>().ok().filter(|v| v.to_string() == n))
-            .ok_or_else(|| invalid(format!("expected an index, got {index_line:?}")))?;
+            .ok_or_else(|| {
+                invalid(format!(
+                    "expected an index, got {:?}",
+                    short(index_line, 80)
+                ))
+            })?;
         let mut proof = Vec::new();
         for line in lines {
             let hash = base64::decode("tlog-proof hash", line)?;
@@ -162,6 +174,15 @@ mod tests {
             bare.verify(b"b", "o", &key).is_err(),
             "an empty proof is no success"
         );
+    }
+
+    #[test]
+    fn a_long_file_is_refused_unread() {
+        let (file, _) = sample();
+        let extra = Some(vec![7; MAX_PROOF_FILE]);
+        let error = ProofFile::parse(&ProofFile { extra, ..file }.to_text());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
     }
 
     #[test]

@@ -16,9 +16,7 @@ fn sample() -> Transcript {
 
 /// The definition, step by step: serde's way to the bytes, and the chain over them.
 fn by_definition(entries: &[Entry]) -> (Vec<u8>, Digest) {
-    let whole = Whole {
-        entries: entries.to_vec(),
-    };
+    let whole = json!({ "entries": entries });
     let mut hash = Digest::of(DOMAIN);
     for entry in entries {
         hash = Digest::of_parts(&[&hash.0, &canonical::to_vec(entry).unwrap()]);
@@ -82,6 +80,25 @@ fn order_and_content_change_the_root() {
 }
 
 #[test]
+fn one_entry_of_much_structure_is_refused_and_many_small_ones_are_read() {
+    let of = |args: &str| {
+        format!("{{\"entries\":[{{\"args\":{args},\"call\":\"a\",\"result\":1,\"seq\":0}}]}}")
+    };
+    let wide = |n: usize| of(&format!("[{}0]", "{},".repeat(n)));
+    Transcript::from_bytes(wide(1000).as_bytes()).unwrap();
+    let error = Transcript::from_bytes(wide(100_000).as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("bytes of memory"), "{error}");
+    // More than that bound together, each far below it.
+    let mut many = Transcript::new();
+    for i in 0..30_000 {
+        many.push("scale", &json!({"a": {}}), &json!({"handle": i}));
+    }
+    assert_eq!(Transcript::from_bytes(&many.to_bytes()).unwrap(), many);
+    let long = of(&format!("\"{}\"", "a".repeat(MAX_BYTES)));
+    assert!(Transcript::from_bytes(long.as_bytes()).is_err());
+}
+
+#[test]
 fn calls_of_another_transcript_count_on() {
     let mut all = sample();
     let mut other = Transcript::new();
@@ -96,6 +113,16 @@ fn calls_of_another_transcript_count_on() {
     }
     assert_eq!(all, expected);
     assert_eq!(Transcript::from_bytes(&all.to_bytes()).unwrap(), all);
+}
+
+#[test]
+fn the_bound_of_its_bytes_holds_for_the_longest_entries() {
+    let mut t = Transcript::new();
+    let mut args = Args::default();
+    for _ in 0..1_000 {
+        t.push_number("abcdefghijklmnopqrstuvwxyz-", &mut args, u64::MAX);
+        assert!(t.bytes_at_most() >= t.to_bytes().len() as u64);
+    }
 }
 
 #[test]
@@ -149,6 +176,7 @@ proptest! {
             entries.push(Entry { seq, call, args, result });
         }
         let (bytes, root) = by_definition(&entries);
+        prop_assert!(t.bytes_at_most() >= bytes.len() as u64);
         prop_assert_eq!(t.to_bytes(), bytes);
         prop_assert_eq!(t.root(), root);
         prop_assert_eq!(&Transcript::from_bytes(&t.to_bytes()).unwrap(), &t);

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use fedseal_client_sdk as sdk;
 use fedseal_federation as federation;
 
+use crate::output;
+
 /// The result of every command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
@@ -54,9 +56,9 @@ impl Failure {
 
     /// Prints to standard error.
     pub fn print(&self) {
-        eprintln!("fedseal: {}", self.message);
+        output::note(format_args!("fedseal: {}", self.message));
         for hint in &self.hints {
-            eprintln!("         {hint}");
+            output::note(format_args!("         {hint}"));
         }
     }
 

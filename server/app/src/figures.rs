@@ -1,12 +1,13 @@
 //! Measured figures for machines: `target/figures/NAME.json`, from which the tables of README and
 //! docs are filled. `{"figures": [{name, value, unit, peer, ratio, commit, machine, command}]}`;
-//! shares also carry the ends of their 95 % interval as `low` and `high`.
+//! shares also carry their counts as `hits` and `n`, by which they are rounded, and the ends of their
+//! 95 % interval as `low` and `high`.
 
 use std::path::Path;
 use std::process::Command;
 
 use fedseal_federation::evaluation::wilson::Share;
-use fedseal_federation::report::{Rate, Report};
+use fedseal_federation::report::Report;
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, Outcome};
@@ -44,16 +45,17 @@ impl Origin {
 
     /// A share in per cent, with the ends of its interval.
     pub fn wilson(&self, name: &str, share: &Share) -> Map<String, Value> {
-        let mut figure = self.figure(name, share.rate * 100.0, "%");
+        let mut figure = self.share(name, share);
         figure.insert("low".into(), json!(rounded(share.low * 100.0)));
         figure.insert("high".into(), json!(rounded(share.high * 100.0)));
         figure
     }
 
-    fn share(&self, name: &str, rate: &Rate) -> Map<String, Value> {
-        let mut figure = self.figure(name, rate.rate * 100.0, "%");
-        figure.insert("low".into(), json!(rounded(rate.low * 100.0)));
-        figure.insert("high".into(), json!(rounded(rate.high * 100.0)));
+    /// A share in per cent, without an interval.
+    fn share(&self, name: &str, share: &Share) -> Map<String, Value> {
+        let mut figure = self.figure(name, share.rate * 100.0, "%");
+        figure.insert("hits".into(), json!(share.hits));
+        figure.insert("n".into(), json!(share.n));
         figure
     }
 }
@@ -67,7 +69,7 @@ pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
     for arm in &first.arms {
         for (what, rate) in [("safety", arm.safety), ("helpfulness", arm.helpfulness)] {
             let Some(rate) = rate else { continue };
-            figures.push(origin.share(&format!("{}.{what}", arm.id), &rate));
+            figures.push(origin.wilson(&format!("{}.{what}", arm.id), &rate));
         }
         if let Some(safety) = arm.safety {
             figures.push(origin.figure(&format!("{}.prompts", arm.id), safety.n as f64, "prompts"));
@@ -85,20 +87,20 @@ pub fn of_seeds(seeds: &[u64], reports: &[Report], origin: &Origin) -> Vec<Map<S
         for what in ["safety", "helpfulness"] {
             let value = |report: &Report| {
                 let arm = report.arms.iter().find(|a| a.id == arm.id)?;
-                let rate = match what {
+                match what {
                     "safety" => arm.safety,
                     _ => arm.helpfulness,
-                };
-                rate.map(|rate| rate.rate * 100.0)
+                }
             };
-            let values: Vec<f64> = reports.iter().filter_map(value).collect();
+            let shares = reports.iter().filter_map(value);
+            let values: Vec<f64> = shares.map(|share| share.rate * 100.0).collect();
             let (mean, deviation) = spread(&values);
             let name = format!("{}.{what}", arm.id);
             figures.push(origin.figure(&format!("{name}.mean"), mean, "%"));
             figures.push(origin.figure(&format!("{name}.spread"), deviation, "%"));
             for (seed, report) in seeds.iter().zip(reports) {
-                if let Some(value) = value(report) {
-                    figures.push(origin.figure(&format!("{name}.seed.{seed}"), value, "%"));
+                if let Some(share) = value(report) {
+                    figures.push(origin.share(&format!("{name}.seed.{seed}"), &share));
                 }
             }
         }

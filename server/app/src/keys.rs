@@ -1,7 +1,7 @@
 //! The developer's key, which signs modules on this machine, the keys that this machine trusts, and
 //! where passphrases come from.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::keys::{P256Key, Passphrase, SigningKey, TrustStore};
@@ -9,6 +9,11 @@ use fedseal_client_sdk::keys::{P256Key, Passphrase, SigningKey, TrustStore};
 use fedseal_federation::rundir::write_atomically;
 
 use crate::failure::{Failure, Outcome};
+use crate::files;
+use crate::output;
+
+/// The largest file of a passphrase, bytes.
+const MAX_PASSPHRASE: usize = 64 << 10;
 
 /// The author's key in a folder of keys.
 pub fn author_path(home: &Path) -> PathBuf {
@@ -85,7 +90,7 @@ pub fn new_p256(path: &Path, passphrase: Option<&Passphrase>) -> Outcome<P256Key
 pub fn passphrase() -> Outcome<Option<Passphrase>> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = set("FEDSEAL_PASSPHRASE_FILE").map(PathBuf::from) {
-        let text = std::fs::read_to_string(&path).map_err(|error| Failure::io(&path, &error))?;
+        let text = files::text(&path, MAX_PASSPHRASE)?;
         let line = text.lines().next().unwrap_or_default().to_owned();
         return Ok(Some(Passphrase::new(line)?));
     }
@@ -117,8 +122,7 @@ fn ask(prompt: &str) -> Outcome<Passphrase> {
                 .hint("Set FEDSEAL_PASSPHRASE_FILE to a file that holds it."),
         );
     }
-    eprint!("{prompt}");
-    let _ = std::io::stderr().flush();
+    output::prompt(prompt);
     // The terminal's own tool: where it is missing the line is visible, and that is said.
     let echo = |word: &str| {
         std::process::Command::new("stty")
@@ -127,12 +131,12 @@ fn ask(prompt: &str) -> Outcome<Passphrase> {
             .is_ok_and(|status| status.success())
     };
     if !echo("-echo") {
-        eprint!("(visible) ");
+        output::prompt("(visible) ");
     }
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     echo("echo");
-    eprintln!();
+    output::note("");
     read.map_err(|error| Failure::new(format!("the terminal: {error}")))?;
     Ok(Passphrase::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),

@@ -8,18 +8,24 @@
 //! - [`http`]: the server behind `fedseal serve`.
 //! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
 //!   [`modules`]: a module in a file or in an OCI layout.
-//! - [`progress`], [`table`], [`figures`]: what people and machines read of a run.
+//! - [`runs`]: folders of runs. [`progress`], [`table`], [`figures`]: what people and machines read
+//!   of a run. [`output`]: everything that is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
+
+// One place prints, for it survives a closed pipe.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
 mod failure;
 mod figures;
+mod files;
 mod http;
 mod keys;
 mod modules;
 mod output;
 mod places;
 mod progress;
+mod runs;
 mod stop;
 mod table;
 
@@ -28,10 +34,16 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// Exit codes: 0 all is well; 1 the work failed or the answer is no (a log that does not verify, a
-/// replay that differs, a refused module); 2 the arguments or an input file are wrong.
+/// replay that differs, a refused module, a run in which no update counted); 2 the arguments or an
+/// input file are wrong.
 fn main() -> ExitCode {
+    // Started by itself, to compile one module within limits: nothing else is done then.
+    if let Some(code) = fedseal_sandbox::compiler::serve_if_asked() {
+        return code;
+    }
     let arguments = commands::Arguments::parse();
     match arguments.command.execute() {
+        Ok(()) if output::failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();

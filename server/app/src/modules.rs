@@ -14,6 +14,12 @@ use fedseal_client_sdk::oci::{self, Reference};
 use fedseal_federation::rundir::{self, write_atomically};
 
 use crate::failure::{Failure, Outcome};
+use crate::files;
+
+/// The largest module's file, bytes; a sandbox takes less by its own limits.
+pub const MAX_MODULE: usize = 128 << 20;
+/// The largest detached signature's file, bytes.
+pub const MAX_ENVELOPE: usize = 1 << 20;
 
 /// What was given on the command line.
 #[derive(Clone, Debug)]
@@ -78,7 +84,7 @@ impl Place {
                     true => vec![envelope(&signature)?],
                     false => Vec::new(),
                 };
-                let bytes = read(path)?;
+                let bytes = files::read(path, MAX_MODULE)?;
                 Ok(Found { bytes, envelopes })
             }
             Place::Layout(word) => {
@@ -176,17 +182,6 @@ impl Found {
 /// # Errors
 /// What cannot be read, or is no envelope.
 pub fn envelope(path: &Path) -> Outcome<Envelope> {
-    Envelope::from_json(&read(path)?)
+    Envelope::from_json(&files::read(path, MAX_ENVELOPE)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
-}
-
-/// A file's bytes.
-///
-/// # Errors
-/// What cannot be read; that there is none is the caller's mistake.
-pub fn read(path: &Path) -> Outcome<Vec<u8>> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
-        _ => Failure::io(path, &error),
-    })
 }

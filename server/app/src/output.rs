@@ -1,19 +1,68 @@
-//! Standard output that may be a closed pipe (`fedseal table | head`).
+//! Standard output and standard error, either of which may be a closed pipe (`fedseal run … 2>&1 |
+//! head`). What is printed is for whoever reads: where nobody does any more, the work goes on.
+//! Everything that this program prints goes through here.
 
-use std::io::Write as _;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Prints a line. When nobody reads any more the process ends quietly, as other tools do.
-pub fn line(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
-    }
+/// Nobody reads standard output any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Standard output could not be written for another reason (a full disk).
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line on standard output.
+pub fn line(text: impl Display) {
+    print(format_args!("{text}\n"));
+}
+
+/// Prints a piece of a line on standard output at once.
+pub fn piece(text: impl Display) {
+    print(format_args!("{text}"));
+}
+
+/// Whether nobody reads standard output any more: whatever only prints can end.
+pub fn closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// Whether a part of standard output is lost though somebody wanted it.
+pub fn failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
+}
+
+/// Prints a line on standard error.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints a question on standard error; the answer follows on its line.
+pub fn prompt(text: impl Display) {
+    let _ = write!(io::stderr().lock(), "{text}");
 }
 
 /// Prints a value as indented JSON.
 pub fn json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => line(text),
-        Err(error) => eprintln!("fedseal: cannot print the result as JSON: {error}"),
+        Err(error) => {
+            FAILED.store(true, Ordering::Relaxed);
+            note(format_args!(
+                "fedseal: cannot print the result as JSON: {error}"
+            ));
+        }
+    }
+}
+
+fn print(text: std::fmt::Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) else {
+        return;
+    };
+    let gone = error.kind() == ErrorKind::BrokenPipe;
+    let seen = if gone { &CLOSED } else { &FAILED };
+    if !seen.swap(true, Ordering::Relaxed) && !gone {
+        note(format_args!("fedseal: standard output: {error}"));
     }
 }
 

@@ -64,6 +64,20 @@ impl Places {
     }
 }
 
+/// The folder of the registry of submitted modules, beside the keys.
+pub fn registry(home: &Path) -> PathBuf {
+    home.join("registry")
+}
+
+/// The run whose folder holds this path, at any depth, if one does. The path need not exist.
+pub fn run_around(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    // Links are resolved as far as there is something.
+    let there = path.ancestors().find_map(|part| part.canonicalize().ok())?;
+    let run = |folder: &&Path| folder.join("run.json").is_file();
+    there.ancestors().find(run).map(Path::to_owned)
+}
+
 /// The folder of keys: `FEDSEAL_HOME`, else `fedseal` in the user's configuration folder. It is
 /// made at first use, for its owner alone.
 pub fn home() -> Outcome<PathBuf> {

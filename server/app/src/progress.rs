@@ -3,10 +3,11 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use fedseal_federation::evaluation::percent;
 use fedseal_federation::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::duration;
+use crate::output::{self, duration};
 
 /// Off a terminal a line of progress is printed at most so often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -77,9 +78,18 @@ impl Progress {
                 helpfulness,
                 ..
             } => self.line(&format!(
-                "{arm}: safety {:.1} %, helpfulness {:.1} %",
-                safety.rate * 100.0,
-                helpfulness.rate * 100.0
+                "{arm}: safety {} %, helpfulness {} %",
+                percent::of(safety.hits, safety.n),
+                percent::of(helpfulness.hits, helpfulness.n)
+            )),
+            Event::Round {
+                arm,
+                round,
+                counted,
+                unchanged: true,
+                ..
+            } => self.line(&format!(
+                "{arm}, round {round}: changed nothing ({counted} updates counted)"
             )),
             Event::Note { text } => self.line(text),
             Event::Finished { seconds } => {
@@ -100,7 +110,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.println(format!("    {text}")),
             None if self.quiet => (),
-            None => eprintln!("    {text}"),
+            None => output::note(format_args!("    {text}")),
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn watch(note: &'static str) {
             runtime.block_on(async {
                 signal().await;
                 ASKED.store(true, Ordering::Relaxed);
-                eprintln!("\nfedseal: {note}");
+                crate::output::note(format_args!("\nfedseal: {note}"));
                 signal().await;
                 std::process::exit(130);
             });

@@ -2,10 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use fedseal_federation::report::{Rate, Report};
+use fedseal_federation::evaluation::percent;
+use fedseal_federation::experiment::{Experiment, differences, in_words};
+use fedseal_federation::opened::Opened;
+use fedseal_federation::report::{ArmView, Rate, Report};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::duration;
+
+/// Rounds that are named one by one.
+const ROUNDS: usize = 10;
 
 /// The runs of a folder: itself, or those one level below it (one a seed), sorted by name.
 pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
@@ -28,12 +34,61 @@ pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// Reads a run's report.
+/// Reads a run's report, which is the logged one where the run is over.
 pub fn read(run: &Path) -> Outcome<Report> {
-    let path = run.join("report.json");
-    let bytes = std::fs::read(&path).map_err(|error| Failure::io(&path, &error))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::new(format!("{}: not a report: {error}", path.display())))
+    Ok(Opened::read(run)?.report()?)
+}
+
+/// Refuses to make one table of runs that are not one experiment under different seeds.
+///
+/// # Errors
+/// The first two runs that do not go together, with the keys that differ or the seed that both have.
+pub fn one_experiment(runs: &[(PathBuf, Report)]) -> Outcome {
+    let Some(((first, report), others)) = runs.split_first() else {
+        return Ok(());
+    };
+    let refused = |run: &Path, other: &Path, why: String| {
+        let (run, other) = (run.display(), other.display());
+        Err(
+            Failure::usage(format!("{run} and {other} do not go into one table: {why}"))
+                .hint("Name one run, or a folder with the seeds of one experiment."),
+        )
+    };
+    let experiment = experiment(first, report)?;
+    let mut seen = vec![(report.seed, first)];
+    for (run, other) in others {
+        let differ = differences(&experiment, &self::experiment(run, other)?);
+        if !differ.is_empty() {
+            return refused(
+                first,
+                run,
+                in_words(&differ, "in the first", "in the second"),
+            );
+        }
+        if report.base.digest != other.base.digest {
+            let bases = [&report.base, &other.base].map(|b| format!("{} {}", b.name, b.digest));
+            return refused(
+                first,
+                run,
+                format!("their base models are {}", bases.join(" and ")),
+            );
+        }
+        if let Some((seed, same)) = seen.iter().find(|(seed, _)| *seed == other.seed) {
+            return refused(same, run, format!("both are of seed {seed}"));
+        }
+        seen.push((other.seed, run));
+    }
+    Ok(())
+}
+
+/// The experiment of a report; a key that its version did not know has the value of its absence.
+fn experiment(run: &Path, report: &Report) -> Outcome<Experiment> {
+    serde_json::from_value(report.experiment.clone()).map_err(|error| {
+        Failure::new(format!(
+            "{}: the report's experiment: {error}",
+            run.join("report.json").display()
+        ))
+    })
 }
 
 /// Mean and sample standard deviation.
@@ -51,15 +106,37 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
     )
 }
 
-/// Refused and all updates of an arm: (attackers', benign).
-fn refusals(report: &Report, arm: &str) -> [(u64, u64); 2] {
-    let mut sums = [(0, 0); 2];
-    for row in report.verdicts.iter().filter(|row| row.arm == arm) {
-        let sum = &mut sums[usize::from(row.kind == "benign")];
-        sum.0 += row.refused;
-        sum.1 += row.refused + row.accepted;
+/// An arm's updates: how many of how many attackers' ones were refused, of how many benign ones, and
+/// how many of all failed. A failed update is none that could be refused.
+fn refusals(report: &Report, arm: &str) -> [(u64, u64); 3] {
+    let [mut attackers, mut benign, mut failed] = [(0, 0); 3];
+    for row in report.verdict_counts() {
+        if row.arm != arm {
+            continue;
+        }
+        let sum = match row.kind == "benign" {
+            true => &mut benign,
+            false => &mut attackers,
+        };
+        let there = row.refused + row.accepted;
+        *sum = (sum.0 + row.refused, sum.1 + there);
+        let lost = row.failed.unwrap_or(0);
+        failed = (failed.0 + lost, failed.1 + lost + there);
     }
-    sums
+    [attackers, benign, failed]
+}
+
+/// What an arm's rounds that changed nothing are called in a line; nothing where all changed it.
+fn unchanged(report: &Report, arm: &ArmView) -> Option<String> {
+    let empty = arm.rounds.iter().filter(|round| round.changed_nothing());
+    let empty: Vec<String> = empty.map(|round| round.round.to_string()).collect();
+    let which = match (empty.len(), arm.rounds.len()) {
+        (0, _) => return None,
+        (n, all) if n == all => "no round changed anything".to_owned(),
+        (n, all) if n > ROUNDS => format!("{n} of {all} rounds changed nothing"),
+        _ => format!("nothing changed in round {}", empty.join(", ")),
+    };
+    Some(format!("{}, seed {}: {which}", arm.id, report.seed))
 }
 
 /// The table as text. With several reports each figure is mean ± standard deviation over seeds.
@@ -73,6 +150,7 @@ pub fn text(reports: &[Report]) -> String {
         "helpfulness %".into(),
         "attackers refused".into(),
         "false refusals".into(),
+        "failed".into(),
     ]];
     for arm in &first.arms {
         let measures = |which: fn(&fedseal_federation::report::ArmView) -> Option<Rate>| {
@@ -82,13 +160,13 @@ pub fn text(reports: &[Report]) -> String {
                 .filter_map(which);
             measure(&found.collect::<Vec<_>>())
         };
-        let mut sums = [(0, 0); 2];
+        let mut sums = [(0, 0); 3];
         for report in reports {
             for (sum, more) in sums.iter_mut().zip(refusals(report, &arm.id)) {
                 *sum = (sum.0 + more.0, sum.1 + more.1);
             }
         }
-        let [attackers, benign] = sums.map(|(refused, all)| match all {
+        let [attackers, benign, failed] = sums.map(|(refused, all)| match all {
             0 => "–".to_owned(),
             _ => format!("{refused} of {all}"),
         });
@@ -98,9 +176,19 @@ pub fn text(reports: &[Report]) -> String {
             measures(|arm| arm.helpfulness),
             attackers,
             benign,
+            failed,
         ]);
     }
     let mut out = aligned(&rows);
+    for report in reports {
+        for line in report.arms.iter().filter_map(|arm| unchanged(report, arm)) {
+            out.push_str(&format!("\n{line}"));
+        }
+        if report.changed_nothing() {
+            let seed = report.seed;
+            out.push_str(&format!("\nno update counted in any round of seed {seed}"));
+        }
+    }
     let seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
     let peak = reports
         .iter()
@@ -134,15 +222,19 @@ fn measure(rates: &[Rate]) -> String {
     match rates {
         [] => "not yet".into(),
         [rate] => format!(
-            "{:.1} ({:.1} to {:.1})",
-            rate.rate * 100.0,
-            rate.low * 100.0,
-            rate.high * 100.0
+            "{} ({} to {})",
+            percent::of(rate.hits, rate.n),
+            percent::decimal(rate.low * 100.0),
+            percent::decimal(rate.high * 100.0)
         ),
         many => {
             let values: Vec<f64> = many.iter().map(|rate| rate.rate * 100.0).collect();
             let (mean, deviation) = spread(&values);
-            format!("{mean:.1} ± {deviation:.1}")
+            format!(
+                "{} ± {}",
+                percent::decimal(mean),
+                percent::decimal(deviation)
+            )
         }
     }
 }
@@ -182,6 +274,13 @@ mod tests {
         assert!((mean - 3.0).abs() < 1e-12);
         assert!((deviation - 7.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(spread(&[4.0]), (4.0, 0.0));
+    }
+
+    #[test]
+    fn halves_are_rounded_up() {
+        let rate = Rate::new(219, 240);
+        assert_eq!(measure(&[rate]), "91.3 (87.0 to 94.2)");
+        assert_eq!(measure(&[rate, rate]), "91.3 ± 0.0");
     }
 
     #[test]

@@ -19,6 +19,7 @@ struct Served {
 
 impl Served {
     fn start(home: &Path) -> Self {
+        std::fs::create_dir_all(home.join("runs")).unwrap();
         let mut child = command(home, &["serve", "--addr", "127.0.0.1:0", "--runs", "runs"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

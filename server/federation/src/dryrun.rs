@@ -8,13 +8,14 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 use serde::Serialize;
 
+use crate::admission::binding::EXECUTION;
 use crate::admission::{Admission, CheckConfig, Effect, Facts};
 use crate::arms::{self, Kind};
 use crate::error::{Error, Result};
-use crate::explain::Opened;
-use crate::rundir::{Plan, RunDir};
+use crate::opened::Opened;
+use crate::rundir::Plan;
+use crate::runner::read_adapter;
 use crate::runner::rules::{delta, expected, median, norm, update_digests};
-use crate::runner::{read_adapter, read_experiment};
 
 /// What the checks would have said about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,13 +42,15 @@ pub struct Row {
     pub fact: String,
 }
 
-/// Accepted and refused, by kind of client.
+/// Accepted, refused and failed, by kind of client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Updates that would count.
     pub counted: u64,
     /// Updates that would not.
     pub refused: u64,
+    /// Updates that do not exist: their execution failed or was denied.
+    pub failed: u64,
     /// Updates that would be executed again.
     pub replayed: u64,
 }
@@ -67,10 +70,10 @@ impl DryRun {
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
         for row in &self.rows {
             let count = counts.entry(row.kind.clone()).or_default();
-            if row.would.counts() {
-                count.counted += 1;
-            } else {
-                count.refused += 1;
+            match (row.would.counts(), row.check.as_str()) {
+                (true, _) => count.counted += 1,
+                (false, EXECUTION) => count.failed += 1,
+                (false, _) => count.refused += 1,
             }
             count.replayed += u64::from(row.replay);
         }
@@ -84,9 +87,8 @@ impl DryRun {
 /// [`Error::RunDir`] when no run is there; [`Error::Unknown`] for an arm that it does not have;
 /// [`Error::Experiment`] for a check that cannot be built.
 pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result<DryRun> {
-    let run_dir = RunDir::new(dir);
     let mut run = Opened::read(dir)?;
-    let experiment = read_experiment(&run_dir, &run.plan)?;
+    let experiment = run.experiment.clone();
     let admission = Admission::new(checks).map_err(|bad| Error::Experiment {
         file: "admission file".into(),
         line: None,
@@ -126,9 +128,15 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                     continue;
                 };
                 let (update, attested) = run.update(&verdict.attestation.to_string())?;
-                let steps = experiment.training.local_steps;
-                let expected =
-                    expected(&plan, &arm, client, Round(round), state, steps, &run.blobs)?;
+                let expected = expected(
+                    &plan,
+                    &experiment,
+                    &arm,
+                    client,
+                    Round(round),
+                    state,
+                    &run.blobs,
+                )?;
                 let facts = Facts {
                     attested: &attested,
                     expected: &expected,

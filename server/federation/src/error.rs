@@ -1,8 +1,9 @@
 //! The one error type of this room, with a variant for everything a caller can act on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
 
 /// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -150,6 +151,53 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same about a run's folder that was handed over, whose files are named by their paths below
+    /// it: what is missing in it or is no regular file is tampered with, not a problem of this system.
+    pub fn below(self, root: &Path) -> Self {
+        use fedseal_ledger::Error as Ledger;
+        let shown = |path: &mut PathBuf| {
+            if let Some(below) = path
+                .strip_prefix(root)
+                .ok()
+                .filter(|p| !p.as_os_str().is_empty())
+            {
+                *path = below.to_owned();
+                return true;
+            }
+            false
+        };
+        let file = |mut path: PathBuf, source: std::io::Error| {
+            let problem = match source.kind() {
+                std::io::ErrorKind::NotFound => "is missing".to_owned(),
+                _ => source.to_string(),
+            };
+            let missing = source.kind() == std::io::ErrorKind::NotFound;
+            match shown(&mut path) && (missing || outside::is_unfit(&source)) {
+                true => Error::tampered(path.display().to_string(), problem),
+                false => Error::Io { path, source },
+            }
+        };
+        match self {
+            Error::Io { path, source } | Error::Ledger(Ledger::Io { path, source }) => {
+                file(path, source)
+            }
+            Error::Ledger(mut error) => {
+                if let Ledger::DigestMismatch { path, .. }
+                | Ledger::Corrupt { path, .. }
+                | Ledger::Verify { path, .. }
+                | Ledger::NoBlob { path, .. }
+                | Ledger::SplitView { path, .. } = &mut error
+                {
+                    shown(path);
+                }
+                Error::Ledger(error)
+            }
+            other => other,
+        }
+    }
+}
+
 /// The known names at an edit distance that a slip of the hand explains, nearest first.
 pub fn nearest(name: &str, known: &[String]) -> Vec<String> {
     let limit = 2.max(name.chars().count() / 3);
@@ -201,6 +249,34 @@ mod tests {
         ] {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_was_handed_over_is_named_from_within() {
+        use std::io::ErrorKind;
+        let root = Path::new("/tmp/handed over");
+        let io = |name: &str, kind| Error::io(root.join(name), std::io::Error::from(kind));
+        let said = |error: Error| error.below(root).to_string();
+        assert_eq!(
+            said(io("experiment.toml", ErrorKind::NotFound)),
+            "experiment.toml: is missing"
+        );
+        let unfit = io("log/checkpoint", ErrorKind::InvalidData);
+        assert!(
+            matches!(unfit.below(root), Error::Tampered { item, .. } if item == "log/checkpoint")
+        );
+        // What this system does not let through is not said of the folder.
+        let denied = io("run.json", ErrorKind::PermissionDenied);
+        assert!(
+            matches!(denied.below(root), Error::Io { path, .. } if path == Path::new("run.json"))
+        );
+        let elsewhere = Error::io("/elsewhere", ErrorKind::NotFound.into());
+        assert!(matches!(elsewhere.below(root), Error::Io { .. }));
+        let ledger = fedseal_ledger::Error::Corrupt {
+            path: root.join("log/tile/0/000"),
+            detail: "cut".into(),
+        };
+        assert_eq!(said(ledger.into()), "log/tile/0/000: cut");
     }
 
     #[test]

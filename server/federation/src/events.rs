@@ -4,15 +4,17 @@
 //! that it cannot be changed unseen.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Effect;
 use crate::error::{Error, Result};
 use crate::report::Rate;
+use crate::rundir::MAX_EVENTS;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +69,9 @@ pub enum Event {
         global: String,
         /// How many updates counted.
         counted: usize,
+        /// Whether the next global adapter is the one that the round began with.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        unchanged: bool,
     },
     /// An adapter was measured.
     Evaluated {
@@ -103,13 +108,16 @@ pub struct Feed {
 
 impl Feed {
     /// Opens a feed for appending; a torn last line of a killed run is ended first.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for a link, a pipe or whatever else is no file.
     pub fn open(path: &Path) -> Result<Feed> {
-        let torn = std::fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|source| Error::io(path, source))?;
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true);
+        outside::no_link(&mut options);
+        let file = options.open(path).and_then(outside::regular);
+        let mut file = file.map_err(|source| Error::io(path, source))?;
+        let torn = torn(&mut file).map_err(|source| Error::io(path, source))?;
         if torn {
             file.write_all(b"\n")
                 .map_err(|source| Error::io(path, source))?;
@@ -142,7 +150,61 @@ impl Feed {
 
     /// Digest of the whole file.
     pub fn digest(&self) -> Result<Digest> {
-        let bytes = std::fs::read(&self.path).map_err(|source| Error::io(&self.path, source))?;
-        Ok(Digest::of(&bytes))
+        self.file
+            .try_clone()
+            .and_then(|file| outside::digest_of(file, MAX_EVENTS))
+            .map_err(|source| Error::io(&self.path, source))
+    }
+}
+
+/// Whether a file does not end with the end of a line.
+fn torn(file: &mut File) -> std::io::Result<bool> {
+    if outside::length(file, MAX_EVENTS)? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != [b'\n'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_is_ended_and_the_digest_is_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let note = Event::Note { text: "x".into() };
+        Feed::open(&path).unwrap().write(&note).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [whole.as_slice(), b"{\"torn"].concat()).unwrap();
+        let mut feed = Feed::open(&path).unwrap();
+        feed.write(&note).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes, [whole.as_slice(), b"{\"torn\n", &whole].concat());
+        assert_eq!(feed.digest().unwrap(), Digest::of(&bytes));
+        assert_eq!(
+            Feed::open(&path).unwrap().digest().unwrap(),
+            Digest::of(&bytes)
+        );
+    }
+
+    /// A folder to go on with may come from elsewhere.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_feed_is_a_file_of_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        std::os::unix::fs::symlink("elsewhere", at("link")).unwrap();
+        for name in ["pipe", "link"] {
+            assert!(Feed::open(&at(name)).is_err(), "{name}");
+        }
+        assert!(!at("elsewhere").exists());
     }
 }

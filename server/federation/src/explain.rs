@@ -4,17 +4,17 @@
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::{Kind, Node};
-use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_client_sdk::record::Effect;
 use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
-use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::admission::binding::EXECUTION;
+use crate::error::Result;
+use crate::evaluation::percent;
 use crate::memo::{RunState, UpdateRef};
-use crate::replay::{Selector, select};
-use crate::report::Cache;
-use crate::rundir::{Plan, RunDir};
+use crate::opened::Opened;
+use crate::rundir::Plan;
 
 /// An update explained.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,71 +25,6 @@ pub struct Explanation {
     pub entry: u64,
     /// The sentences, in order.
     pub sentences: Vec<String>,
-}
-
-/// A run that was read as far as single updates need it: plan, log, records, blobs.
-pub struct Opened {
-    /// The plan.
-    pub plan: Plan,
-    /// The log at its checkpoint.
-    pub log: LogReader,
-    /// The state that its records give.
-    pub state: RunState,
-    /// The blobs.
-    pub blobs: Blobs,
-    cache: Cache,
-}
-
-impl Opened {
-    /// Opens a run, also one that goes on. The records' order is checked, their content is for
-    /// [`mod@crate::verify`].
-    ///
-    /// # Errors
-    /// [`Error::RunDir`] when no run is there; [`Error::Ledger`], [`Error::Tampered`] for a damaged
-    /// log.
-    pub fn read(dir: impl AsRef<std::path::Path>) -> Result<Opened> {
-        let dir = RunDir::new(dir.as_ref());
-        let plan = dir.read_plan()?;
-        if !dir.blobs().is_dir() {
-            return Err(Error::RunDir {
-                dir: dir.root,
-                problem: "the run has no blobs".into(),
-            });
-        }
-        let log = LogReader::open(dir.log(), &plan.node)?;
-        let mut state = RunState::default();
-        for (index, bytes) in (0u64..).zip(log.entries()?) {
-            state
-                .apply(&Record::from_bytes(&bytes)?, plan.initial)
-                .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
-        }
-        Ok(Opened {
-            blobs: Blobs::open(dir.blobs())?,
-            plan,
-            log,
-            state,
-            cache: Cache::default(),
-        })
-    }
-
-    /// The one update whose id begins so, and what the node attests about it.
-    ///
-    /// # Errors
-    /// [`Error::Missing`] when there is none or there are several.
-    pub fn update(&mut self, prefix: &str) -> Result<(UpdateRef, std::sync::Arc<UpdatePredicate>)> {
-        let selector = Selector::Prefix(prefix.to_owned());
-        let update = select(&self.state, &selector)?
-            .first()
-            .map(|update| (*update).clone())
-            .ok_or_else(|| Error::Missing {
-                what: format!("update `{prefix}`"),
-                hint: "the report lists the ids".into(),
-            })?;
-        let attested = self
-            .cache
-            .attested(&self.blobs, &update.attestation, self.plan.node)?;
-        Ok((update, attested))
-    }
 }
 
 /// Explains the update of a run whose id begins so.
@@ -112,7 +47,7 @@ pub fn explain(dir: impl AsRef<std::path::Path>, prefix: &str) -> Result<Explana
         update.entry,
         head.size,
         head.origin,
-        head.root.short()
+        head.root
     ));
     sentences.extend(origin(&attested, &run.plan));
     sentences.extend(verdicts(&run.state, &update));
@@ -140,9 +75,9 @@ pub fn origin(attested: &UpdatePredicate, plan: &Plan) -> Vec<String> {
     let mut out = vec![
         format!(
             "The node with key {} executed module {name} ({}), signed by {author} with key {}.",
-            attested.node.key_id(),
+            attested.node,
             attested.module.short(),
-            attested.module_signer.key_id()
+            attested.module_signer
         ),
         format!(
             "It ran on base {} from global adapter {} with seed {}, on engine {}.",
@@ -285,12 +220,15 @@ fn shares(attested: &UpdatePredicate, output: u32) -> String {
         Ok(counts) if counts.total() == 0 => "Nothing was trained.".into(),
         Ok(counts) => format!(
             "Of the {} examples it was trained on, {} are the registered shard's, {} were brought \
-             along and {} were written by a model: {:.1} % are not the shard's.",
+             along and {} were written by a model: {} % are not the shard's.",
             counts.total(),
             counts.shard,
             counts.literal,
             counts.generated,
-            100.0 * counts.foreign_share()
+            percent::of(
+                counts.literal.saturating_add(counts.generated),
+                counts.total()
+            )
         ),
         Err(error) => format!("What it was trained on cannot be counted: {error}."),
     }
@@ -314,6 +252,7 @@ fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
             Effect::Accept => "accepted it",
             Effect::DownWeight => "gave it a smaller weight",
             Effect::Quarantine => "put it aside",
+            Effect::Reject if verdict.check == EXECUTION => "got no update",
             Effect::Reject => "refused it",
         };
         let weight = round.aggregated.as_ref().map_or_else(

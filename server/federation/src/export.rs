@@ -7,11 +7,10 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::Checkpoint;
-use fedseal_ledger::{Blobs, LogReader};
 use fedseal_tuning::Adapter;
 
 use crate::error::{Error, Result};
-use crate::rundir::RunDir;
+use crate::opened::Opened;
 use crate::runner::read_adapter;
 
 /// An arm's last adapter and the log entry that names it.
@@ -35,11 +34,9 @@ pub struct FinalAdapter {
 /// [`Error::Unknown`] with the arms that have one; [`Error::RunDir`] when no run is there;
 /// [`Error::Ledger`] and [`Error::Tampered`] for a damaged log or blob.
 pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
-    let dir = RunDir::new(dir.as_ref());
-    let plan = dir.read_plan()?;
-    let log = LogReader::open(dir.log(), &plan.node)?;
+    let run = Opened::read(dir)?;
     let (mut found, mut arms) = (None, BTreeSet::new());
-    for (entry, bytes) in (0u64..).zip(log.entries()?) {
+    for (entry, bytes) in (0u64..).zip(run.log.entries()?) {
         let (name, adapter) = match Record::from_bytes(&bytes)? {
             Record::Aggregated { arm, global, .. } => (arm, global),
             Record::Defended { arm, adapter, .. } => (arm, adapter),
@@ -53,10 +50,10 @@ pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
     let (entry, digest) =
         found.ok_or_else(|| Error::unknown("arm with an adapter", arm, arms.iter()))?;
     Ok(FinalAdapter {
-        adapter: read_adapter(&Blobs::open(dir.blobs())?, &digest)?,
+        adapter: read_adapter(&run.blobs, &digest)?,
         digest,
         entry,
-        checkpoint: log.checkpoint().clone(),
-        node: plan.node,
+        checkpoint: run.log.checkpoint().clone(),
+        node: run.plan.node,
     })
 }

@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, Numerics, Score,
-    Template, TrainConfig,
+    Adapter, AdapterConfig, Example, GenerateConfig, Halt, Model, ModelOptions, Numerics, Score,
+    Template, TrainConfig, Trainer,
 };
 
 use crate::error::{Error, Result};
@@ -44,16 +44,29 @@ pub trait Lab: Send + Sync {
     }
     /// A fresh adapter that does not change the base yet.
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter>;
-    /// One answer a prompt.
+    /// Most tokens of a prompt and its answer together.
+    fn positions(&self) -> usize;
+    /// Tokens of each prompt in its template.
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>>;
+    /// Tokens of an answer.
+    fn answer_tokens(&self, answer: &str) -> Result<usize>;
+    /// One answer a prompt; an error for a prompt that leaves no position for one. Gives up with
+    /// [`Error::Interrupted`] when `halt` says so.
     fn answer(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>>;
-    /// Log-probability of each answer after its prompt.
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>>;
-    /// Trains a copy of `start`; `go_on` is asked after every step.
+    /// Log-probability of each answer after its prompt; `halt` as in [`Lab::answer`].
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>>;
+    /// Trains a copy of `start`; `go_on` is asked before every step at least.
     fn tune(
         &self,
         start: &Adapter,
@@ -178,17 +191,39 @@ impl Lab for TuningLab {
         Adapter::init(config, self.model.config(), seed).map_err(model_error)
     }
 
+    fn positions(&self) -> usize {
+        self.model.config().max_positions
+    }
+
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
+        let tokens = |prompt: &String| Ok(self.model.encode_prompt(prompt)?.len());
+        let tokens: std::result::Result<_, _> = prompts.iter().map(tokens).collect();
+        tokens.map_err(model_error)
+    }
+
+    fn answer_tokens(&self, answer: &str) -> Result<usize> {
+        let tokens = self.model.tokenizer().encode(answer, false);
+        Ok(tokens.map_err(model_error)?.len())
+    }
+
     fn answer(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>> {
-        fedseal_tuning::generate(&self.model, adapter, prompts, config).map_err(model_error)
+        fedseal_tuning::generate_until(&self.model, adapter, prompts, config, halt)
+            .map_err(model_error)
     }
 
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
-        fedseal_tuning::score(&self.model, adapter, pairs).map_err(model_error)
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>> {
+        fedseal_tuning::score_until(&self.model, adapter, pairs, halt).map_err(model_error)
     }
 
     fn tune(
@@ -198,7 +233,8 @@ impl Lab for TuningLab {
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
-        fedseal_tuning::train(&self.model, start, examples, config, &mut |_| go_on())
+        Trainer::new(&self.model, start, examples, config)
+            .and_then(|trainer| trainer.run_while(go_on))
             .map(|trained| trained.adapter)
             .map_err(model_error)
     }

@@ -19,7 +19,8 @@
 //! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
 //!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`export`]: what a run ends with. [`mod@verify`], [`mod@replay`], [`monitor`],
+//! - [`report`], [`events`]: what people see. [`export`]: what a run ends with. [`opened`]: a run that
+//!   is read, held against its log. [`mod@verify`], [`mod@replay`], [`monitor`],
 //!   [`mod@explain`]: what auditors run; [`mod@bundle`]: one file for those who have no run.
 //!
 //! ```
@@ -50,6 +51,7 @@ pub mod export;
 pub mod lab;
 pub mod memo;
 pub mod monitor;
+pub mod opened;
 pub mod optimiser;
 pub mod panel;
 pub mod pretraining;

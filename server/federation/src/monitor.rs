@@ -78,8 +78,7 @@ fn about(record: &Record) -> Vec<(&ClientId, String)> {
         } => vec![(
             client,
             format!(
-                "registered with key {}, shard {} of {examples} examples",
-                key.key_id(),
+                "registered with key {key}, shard {} of {examples} examples",
                 shard.short()
             ),
         )],

@@ -15,7 +15,9 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
-use fedseal_sandbox::{Control, Policy, RunInput, Sandbox, TrainDefaults, examples_digest};
+use fedseal_sandbox::{
+    Control, Policy, Recording, RunInput, Sandbox, TrainDefaults, examples_digest,
+};
 use fedseal_tuning::Adapter;
 
 use crate::admission::data_check::DataCheck;
@@ -30,6 +32,7 @@ use crate::rundir;
 use crate::runner::canary::CanarySet;
 use crate::runner::execute::{data_score, learning_rate, update_seed};
 use crate::sampling::{client_name, derive_seed};
+use crate::site::Leave;
 
 /// Steps on honest data before the panel, so that there are refusals to take away.
 const WARM_UP: usize = 200;
@@ -239,6 +242,7 @@ impl Panel<'_> {
             effort: f64::from(experiment.training.local_steps) * learning_rate(experiment, round)?,
             node: self.node.public(),
             control: [None; 2],
+            leave: Leave::default(),
             client,
             round,
         };
@@ -261,9 +265,10 @@ impl Panel<'_> {
             },
             control: Control::default(),
             limits: None,
+            recording: Recording::default(),
         };
         let outcome = self.sandbox.run(policy, &input, self.lab.engine());
-        let data_score = data_score(&self.judge, &input, &outcome);
+        let data_score = data_score(&self.judge, &input, &outcome, &|| false);
         let (submission, failure) = match outcome.submission {
             Ok(submission) => (Some(submission), None),
             Err(failure) => (None, Some(failure)),
@@ -304,7 +309,7 @@ impl Panel<'_> {
             .map_err(|error| Error::Model(error.to_string()))?;
         let probe = |adapter: &Adapter| {
             self.canaries
-                .probe(self.lab, experiment, adapter, self.seed, round.0)
+                .probe(self.lab, experiment, adapter, self.seed, round.0, &|| false)
         };
         let behaviour = (probe(&submission.adapter)?, probe(&self.global)?);
         Ok(Look {

@@ -7,27 +7,35 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_ledger::{Blobs, LogReader};
+use fedseal_ledger::Blobs;
 use fedseal_sandbox::RunOutcome;
 use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::admission::data_check::DataCheck;
 use crate::arms;
 use crate::controls;
 use crate::error::{Error, Result};
-use crate::experiment::Experiment;
 use crate::lab::Lab;
 use crate::memo::{RoundState, RunState, UpdateRef};
+use crate::opened::Opened;
 use crate::report::Cache;
-use crate::rundir::{Assignment, Plan, RunDir};
-use crate::runner::execute::{Executor, input, read_examples};
+use crate::rundir::{Assignment, Plan};
+use crate::runner::execute::{Executor, data_score, input, read_examples, same_score, update_seed};
 use crate::runner::rules::key_of;
-use crate::runner::{Options, open_model, read_adapter, read_experiment};
+use crate::runner::{Options, load_data, open_model, read_adapter};
 use crate::sampling::{choose, rng};
+
+mod steps;
+pub mod tolerance;
+
+use steps::first_step;
+use tolerance::Tolerances;
 
 /// Which updates to execute again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +76,12 @@ pub struct Replayed {
     pub engine: String,
     /// The engine of the new execution.
     pub engine_again: String,
-    /// Where the engines promise no equal bits (they are two, or a GPU) and there are two adapters:
-    /// the length of their difference as a share of the update's length. See [`TOLERANCE`].
+    /// Length of the difference of the two adapters, as a share of the update's length. `None` for an
+    /// engine that guarantees equal bits, and where an adapter is missing.
     pub distance: Option<f64>,
+    /// Largest distance that counts as near on these two engines ([`tolerance`]). `None` where equal bits
+    /// are guaranteed, and for a pair that was not measured.
+    pub bound: Option<f64>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -81,17 +92,16 @@ impl Replayed {
         self.difference.is_none()
     }
 
-    /// Whether the bits differ, the engines promise no equal ones, and the adapters are no further
-    /// apart than [`TOLERANCE`].
+    /// Whether the bits differ, the engines explain every difference, and the adapters are within
+    /// [`Replayed::bound`]. Never true for a pair of engines that was not measured.
     pub fn near(&self) -> bool {
-        !self.equal() && self.distance.is_some_and(|distance| distance <= TOLERANCE)
+        self.dispute.as_ref().is_some_and(|d| d.by_engine) && within(self.distance, self.bound)
     }
 }
 
-/// Largest distance of two adapters that engines of different names, or two executions on a GPU,
-/// may make of one update, as a share of the update's length: twice what two steps of AdamW on 16-bit
-/// products show.
-pub const TOLERANCE: f64 = 0.25;
+fn within(distance: Option<f64>, bound: Option<f64>) -> bool {
+    matches!((distance, bound), (Some(distance), Some(bound)) if distance <= bound)
+}
 
 /// Executes updates of the run in `dir` again, with so many threads of the CPU device (0: all
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
@@ -113,49 +123,55 @@ pub fn replay_with(
     selector: &Selector,
     options: &Options,
 ) -> Result<Vec<Replayed>> {
-    let run_dir = RunDir::new(dir.as_ref());
-    let experiment = read_experiment(&run_dir, &run_dir.read_plan()?)?;
-    let (lab, _) = open_model(&experiment, options)?;
-    replay_in(dir, selector, &lab)
+    // Held against the log before a model is loaded that the experiment names.
+    let run = Opened::read(dir)?;
+    let (lab, _) = open_model(&run.experiment, options)?;
+    // The data check learns from the data source. Without it the score is not compared.
+    let read = match DataCheck::built_in(&run.experiment.data.source) {
+        Some(_) => None,
+        None => load_data(&run.experiment, options)
+            .ok()
+            .and_then(|data| data.labelled().ok())
+            .map(|labelled| DataCheck::train(&labelled)),
+    };
+    replay_opened(run, selector, &lab, read)
 }
 
-/// As [`replay`], with a given model.
+/// As [`replay`], with a given model. The data check's score is compared where the data source is built
+/// in.
 pub fn replay_in(
     dir: impl AsRef<Path>,
     selector: &Selector,
     lab: &dyn Lab,
 ) -> Result<Vec<Replayed>> {
-    let dir = RunDir::new(dir.as_ref());
-    let plan = dir.read_plan()?;
-    let experiment = read_experiment(&dir, &plan)?;
-    if lab.base() != plan.base {
+    replay_opened(Opened::read(dir)?, selector, lab, None)
+}
+
+/// Executes updates of an opened run. `read` is the data check of a source that is not built in.
+fn replay_opened(
+    run: Opened,
+    selector: &Selector,
+    lab: &dyn Lab,
+    read: Option<DataCheck>,
+) -> Result<Vec<Replayed>> {
+    if lab.base() != run.plan.base {
         return Err(Error::mismatch(
             "base model",
             "is not the one the run was made with",
-            &plan.base,
+            &run.plan.base,
             &lab.base(),
         ));
     }
-    let blobs = Blobs::open(dir.blobs())?;
-    let log = LogReader::open(dir.log(), &plan.node)?;
-    let mut state = RunState::default();
-    for index in 0..log.size() {
-        state
-            .apply(&Record::from_bytes(&log.entry(index)?)?, plan.initial)
-            .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
-    }
-    let executor = lab.executor(&plan, &blobs, experiment.limits, None)?;
-    let executor = crate::site::guard::guard(executor, &experiment, &plan);
+    let executor = lab.executor(&run.plan, &run.blobs, run.experiment.limits, None)?;
+    let executor = crate::site::guard::guard(executor, &run.experiment, &run.plan);
     let replayer = Replayer {
-        plan: &plan,
-        experiment: &experiment,
-        state: &state,
-        blobs: &blobs,
+        run: &run,
         executor: executor.as_ref(),
         lab,
+        judge: DataCheck::built_in(&run.experiment.data.source).or(read.as_ref()),
     };
     let mut cache = Cache::default();
-    select(&state, selector)?
+    select(&run.state, selector)?
         .into_iter()
         .map(|update| replayer.one(update, &mut cache))
         .collect()
@@ -204,51 +220,84 @@ pub(crate) fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec
 }
 
 struct Replayer<'a> {
-    plan: &'a Plan,
-    experiment: &'a Experiment,
-    state: &'a RunState,
-    blobs: &'a Blobs,
+    run: &'a Opened,
     executor: &'a dyn Executor,
     lab: &'a dyn Lab,
+    judge: Option<&'a DataCheck>,
 }
 
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
-        let attested = cache.attested(self.blobs, &update.attestation, self.plan.node)?;
+        let Opened {
+            plan,
+            experiment,
+            blobs,
+            ..
+        } = self.run;
+        let attested = cache.attested(blobs, &update.attestation, plan.node)?;
         let (assignment, state) = self.inputs(update)?;
-        let shard = Arc::new(read_examples(self.blobs, &assignment.shard)?);
+        let shard = Arc::new(read_examples(blobs, &assignment.shard)?);
         let attachment = Arc::new(match &assignment.attachment {
-            Some(digest) => read_examples(self.blobs, digest)?,
+            Some(digest) => read_examples(blobs, digest)?,
             None => Vec::new(),
         });
-        let global = Arc::new(read_adapter(self.blobs, &attested.global)?);
+        let global = Arc::new(read_adapter(blobs, &state.global)?);
         let begun = Instant::now();
+        // The log determines the inputs; the attestation must name the same ones (below).
         let input = input(
-            self.experiment,
-            self.plan,
-            &attested.client,
-            attested.round,
-            attested.seed,
+            experiment,
+            plan,
+            &update.client,
+            update.round,
+            update_seed(plan.seed, &update.client, update.round),
             state.learning_rate,
             assignment,
             shard,
             attachment,
-            (global, attested.global),
-            controls::of(self.blobs, state.controls, &attested.client)?,
+            (global, state.global),
+            controls::of(blobs, state.controls, &update.client)?,
         );
         let outcome = self
             .executor
-            .run(&attested.module, &input, self.lab.engine())?;
+            .run(&assignment.module, &input, self.lab.engine())?;
         let adapter_again = match &outcome.submission {
             Ok(submission) => Some(Digest::of(&submission.adapter.to_bytes())),
             Err(_) => None,
         };
-        let dispute = compare(&attested, &outcome, self.blobs)?;
         let engine_again = self.lab.fingerprint();
         let same_bits = attested.engine == engine_again && self.lab.repeats_bits();
-        let distance = match dispute.is_some() && !same_bits {
-            true => distance_of(&attested, &outcome, &input.global, self.blobs)?,
-            false => None,
+        let named = [
+            ("client", json!(attested.client), json!(update.client)),
+            ("round", json!(attested.round), json!(update.round)),
+            ("seed", json!(attested.seed), json!(input.seed)),
+            ("module", json!(attested.module), json!(assignment.module)),
+            ("base", json!(attested.base), json!(plan.base)),
+            (
+                "global adapter",
+                json!(attested.global),
+                json!(state.global),
+            ),
+        ];
+        let dispute = match claims(named) {
+            Some(dispute) => Some(dispute),
+            None => compare(&attested, &outcome, blobs)?,
+        };
+        // The score follows from data that the transcripts agree about.
+        let score = self
+            .judge
+            .map(|judge| data_score(judge, &input, &outcome, &|| false));
+        let dispute = match score {
+            Some(score) if dispute.is_none() && !same_score(attested.data_score, score) => {
+                claims([("data score", json!(attested.data_score), json!(score))])
+            }
+            _ => dispute,
+        };
+        let (distance, bound) = match dispute.is_some() && !same_bits {
+            true => (
+                distance_of(&attested, &outcome, &input.global, blobs)?,
+                bound_of(&attested, &engine_again),
+            ),
+            false => (None, None),
         };
         let difference = dispute
             .as_ref()
@@ -266,6 +315,7 @@ impl Replayer<'_> {
             engine: attested.engine.clone(),
             engine_again,
             distance,
+            bound,
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
@@ -273,7 +323,7 @@ impl Replayer<'_> {
     /// Both engines, where the update was made by another than this one.
     fn engines(&self, attested: &UpdatePredicate) -> String {
         let here = self.lab.fingerprint();
-        if attested.engine == self.plan.engine && here == attested.engine {
+        if attested.engine == self.run.plan.engine && here == attested.engine {
             return String::new();
         }
         format!(
@@ -284,23 +334,20 @@ impl Replayer<'_> {
 
     /// What the update was made from: the arm's assignment whose memo key it has.
     fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
-        for arm in arms::expand(&self.experiment.arms)? {
-            let Some(state) = self.state.round(arm.id, update.round.0) else {
+        let Opened {
+            plan, experiment, ..
+        } = self.run;
+        for arm in arms::expand(&experiment.arms)? {
+            let Some(state) = self.run.state.round(arm.id, update.round.0) else {
                 continue;
             };
             if !state.clients.contains(&update.client)
-                || key_of(
-                    self.plan,
-                    self.experiment,
-                    &arm,
-                    &update.client,
-                    update.round,
-                    state,
-                )? != update.key
+                || key_of(plan, experiment, &arm, &update.client, update.round, state)?
+                    != update.key
             {
                 continue;
             }
-            if let Some((_, client)) = self.plan.client(&update.client) {
+            if let Some((_, client)) = plan.client(&update.client) {
                 return Ok((Plan::assignment(client, arm.attacked), state));
             }
         }
@@ -330,7 +377,7 @@ pub(crate) fn distance_of(
 
 /// How far two adapters are apart, as a share of how far the first is from the one that both were
 /// tuned from; `None` when they are not of one shape.
-fn distance(logged: &Adapter, again: &Adapter, start: &Adapter) -> Option<f64> {
+pub fn distance(logged: &Adapter, again: &Adapter, start: &Adapter) -> Option<f64> {
     let apart = logged.sub(again).ok()?.norm_l2();
     let moved = logged.sub(start).ok()?.norm_l2();
     Some(match apart == 0.0 {
@@ -339,18 +386,49 @@ fn distance(logged: &Adapter, again: &Adapter, start: &Adapter) -> Option<f64> {
     })
 }
 
+/// Bound on the distance of an attested update and its execution by another engine, by the shortest
+/// training that the update is made of.
+fn bound_of(attested: &UpdatePredicate, engine: &str) -> Option<f64> {
+    let lineage = &attested.lineage;
+    let steps = lineage
+        .ancestors(lineage.output?)
+        .into_iter()
+        .filter_map(|id| lineage.node(id).filter(|node| node.kind == Kind::Train))
+        .map(|node| node.params.get("steps").and_then(Value::as_u64))
+        .collect::<Option<Vec<u64>>>()?;
+    let fewest = u32::try_from(steps.into_iter().min()?).ok()?;
+    Tolerances::shipped().bound(&attested.engine, engine, fewest)
+}
+
+/// Whether a second execution on a GPU is near the attested one on the same engine.
+pub(crate) fn near_of(
+    dispute: &Dispute,
+    attested: &UpdatePredicate,
+    outcome: &RunOutcome,
+    global: &Adapter,
+    blobs: &Blobs,
+) -> Result<bool> {
+    let bound = bound_of(attested, &attested.engine);
+    let distance = distance_of(attested, outcome, global, blobs)?;
+    Ok(dispute.by_engine && within(distance, bound))
+}
+
 /// Where two executions of one update part: the first step of the transcript that differs, and
 /// what each says there. Steps before it are equal, so everything that follows may follow from it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Dispute {
     /// The number of the transcript's entry; none when the transcripts agree.
     pub entry: Option<usize>,
-    /// What differs: `call`, `arguments`, `result`, `length`, `adapter` or `failure`.
+    /// Part that differs: `call`, `arguments`, `result`, `length`, `adapter`, `failure`, or another claim
+    /// of the attestation: `examples`, `lineage`, `data`, `limits`, `seed` and so on.
     pub what: &'static str,
     /// What was logged.
     pub logged: Value,
     /// What is there now.
     pub again: Value,
+    /// Whether two engines explain every difference: only trained adapters, written texts and results
+    /// that follow from them differ.
+    pub by_engine: bool,
 }
 
 impl fmt::Display for Dispute {
@@ -367,7 +445,11 @@ impl fmt::Display for Dispute {
         };
         match self.entry {
             Some(entry) => write!(f, "transcript entry {entry}: another {}: ", self.what)?,
-            None => write!(f, "the transcripts agree, not the {}: ", self.what)?,
+            None => write!(
+                f,
+                "another {} is attested than the inputs give: ",
+                self.what
+            )?,
         }
         write!(
             f,
@@ -379,7 +461,7 @@ impl fmt::Display for Dispute {
 }
 
 /// Narrows the difference between an attested execution and another one of the same update down to
-/// its first step.
+/// its first step. Compares examples, lineage, data and limits too, not transcript and adapter alone.
 ///
 /// # Errors
 /// The logged transcript cannot be read.
@@ -389,63 +471,64 @@ pub fn compare(
     blobs: &Blobs,
 ) -> Result<Option<Dispute>> {
     let again = &outcome.transcript;
+    let (adapter, examples, reason) = match &outcome.submission {
+        Ok(submission) => (
+            Some(Digest::of(&submission.adapter.to_bytes())),
+            submission.examples,
+            None,
+        ),
+        Err(failure) => (None, 0, Some(failure.reason.as_str())),
+    };
+    let logged_reason = attested.failure.as_ref().map(|f| f.reason.as_str());
     if again.root() != attested.transcript.root {
         let logged = Transcript::from_bytes(&blobs.get(&attested.transcript.blob)?)?;
-        return Ok(Some(first_step(&logged, again)?));
+        let step = first_step(&logged, again)?;
+        if !step.by_engine {
+            return Ok(Some(step));
+        }
+        // Two engines explain other digests, and no other claim.
+        let shape = [
+            ("examples", json!(attested.examples), json!(examples)),
+            ("limits", json!(attested.limits), json!(outcome.limits)),
+            (
+                "lineage",
+                json!(without_digests(&attested.lineage)),
+                json!(without_digests(&outcome.lineage)),
+            ),
+        ];
+        return Ok(claims(shape).or(Some(step)));
     }
-    let (adapter, reason) = match &outcome.submission {
-        Ok(submission) => (Some(Digest::of(&submission.adapter.to_bytes())), None),
-        Err(failure) => (None, Some(failure.reason.as_str())),
-    };
-    let without_step = |what, logged: Value, again: Value| Dispute {
+    Ok(claims([
+        ("adapter", json!(attested.update), json!(adapter)),
+        ("failure", json!(logged_reason), json!(reason)),
+        ("examples", json!(attested.examples), json!(examples)),
+        ("limits", json!(attested.limits), json!(outcome.limits)),
+        ("data", json!(attested.data), json!(outcome.data)),
+        ("lineage", json!(attested.lineage), json!(outcome.lineage)),
+    ]))
+}
+
+/// Returns the first of these claims (name, attested value, value now) that does not hold.
+fn claims<const N: usize>(all: [(&'static str, Value, Value); N]) -> Option<Dispute> {
+    // In canonical form: a factor of 1.0 is read back as the whole number 1.
+    let form = |value: &Value| canonical::to_vec(value).ok();
+    let differs = |(_, logged, again): &(&'static str, Value, Value)| form(logged) != form(again);
+    let (what, logged, again) = all.into_iter().find(differs)?;
+    Some(Dispute {
         entry: None,
         what,
         logged,
         again,
-    };
-    if adapter != attested.update {
-        return Ok(Some(without_step(
-            "adapter",
-            json!(attested.update),
-            json!(adapter),
-        )));
-    }
-    let logged_reason = attested.failure.as_ref().map(|f| f.reason.as_str());
-    if logged_reason != reason {
-        return Ok(Some(without_step(
-            "failure",
-            json!(logged_reason),
-            json!(reason),
-        )));
-    }
-    Ok(None)
+        by_engine: false,
+    })
 }
 
-/// The first step in which two transcripts differ; they are known to.
-fn first_step(logged: &Transcript, again: &Transcript) -> Result<Dispute> {
-    let pairs = logged.entries()?.into_iter().zip(again.entries()?);
-    for (entry, (left, right)) in pairs.enumerate() {
-        for (what, logged, again) in [
-            ("call", json!(left.call), json!(right.call)),
-            ("arguments", left.args, right.args),
-            ("result", left.result, right.result),
-        ] {
-            if logged != again {
-                return Ok(Dispute {
-                    entry: Some(entry),
-                    what,
-                    logged,
-                    again,
-                });
-            }
-        }
+fn without_digests(lineage: &Lineage) -> Lineage {
+    let mut bare = lineage.clone();
+    for node in &mut bare.nodes {
+        node.digest = None;
     }
-    Ok(Dispute {
-        entry: Some(logged.len().min(again.len())),
-        what: "length",
-        logged: json!(logged.len()),
-        again: json!(again.len()),
-    })
+    bare
 }
 
 #[cfg(test)]

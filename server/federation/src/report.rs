@@ -14,6 +14,9 @@ use crate::arms::Kind;
 use crate::error::Result;
 
 mod build;
+mod count;
+
+use count::{counted, verdict_counts};
 
 pub use build::{Cache, Sources, build};
 
@@ -108,8 +111,25 @@ pub struct RoundView {
     pub safety: Option<Rate>,
     /// Helpfulness of the same.
     pub helpfulness: Option<Rate>,
+    /// Whether it ended with the global adapter that it began with. Left out where it did not, and in
+    /// reports of runs from before it was said.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unchanged: bool,
     /// The sampled clients.
     pub clients: Vec<ClientView>,
+}
+
+impl RoundView {
+    /// Updates that had weight; none before the round is aggregated.
+    pub fn counted(&self) -> Option<usize> {
+        let weights: Option<Vec<f64>> = self.clients.iter().map(|c| c.weight).collect();
+        weights.map(|weights| weights.iter().filter(|weight| **weight > 0.0).count())
+    }
+
+    /// Whether it changed nothing, as far as the report says: it says so, or no update had weight.
+    pub fn changed_nothing(&self) -> bool {
+        self.unchanged || self.counted() == Some(0)
+    }
 }
 
 /// One column.
@@ -144,6 +164,10 @@ pub struct VerdictCount {
     pub accepted: u64,
     /// Updates that did not (quarantined or rejected).
     pub refused: u64,
+    /// Updates that do not exist: their execution failed or was denied. Left out in reports of runs
+    /// from before they were counted apart; `refused` holds them there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failed: Option<u64>,
 }
 
 /// The same prompt, answered by several arms.
@@ -210,6 +234,10 @@ pub struct Report {
     pub log: LogHead,
     /// The columns.
     pub arms: Vec<ArmView>,
+    /// Whether no update had weight in any round of any arm: every arm's adapter is the first one.
+    /// Left out where some had, and in reports of runs from before it was said.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unchanged: bool,
     /// Verdicts by arm and kind of client.
     pub verdicts: Vec<VerdictCount>,
     /// What the defence worked with.
@@ -222,6 +250,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether rounds were aggregated and no update had weight in any.
+    pub fn changed_nothing(&self) -> bool {
+        counted(&self.arms) == Some(0)
+    }
+
+    /// Verdicts by arm and kind of client, failures apart, also of an older report.
+    pub fn verdict_counts(&self) -> Vec<VerdictCount> {
+        verdict_counts(&self.arms)
+    }
+
     /// The bytes of report.json: canonical JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         Ok(canonical::to_vec(self)?)

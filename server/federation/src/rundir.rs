@@ -9,6 +9,10 @@
 //! report.json       the report; at the end equal to its blob
 //! events.jsonl      the live feed; its digest is in the final report
 //! ```
+//!
+//! A run's folder may come from anybody: its files are read through [`RunDir::read`],
+//! [`RunDir::digest`] and the ledger's readers, which open regular files only, follow no link and read
+//! no more than the bounds here.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,12 +22,35 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
+
+/// How a run that is made now is counted and named: its report counts failures apart and says what
+/// changed nothing, its log's origin names its node's key. An older run is checked by what held
+/// when it was made.
+pub const FORMULAS: u32 = 1;
+
+/// Longest name of a run, bytes.
+pub const MAX_NAME: usize = 128;
+/// Longest run.json that is read, bytes: 50,000 clients.
+pub const MAX_PLAN: u64 = 32 << 20;
+
+/// Longest experiment.toml, bytes.
+pub const MAX_EXPERIMENT: u64 = 1 << 20;
+
+/// Longest report.json, bytes.
+pub const MAX_REPORT: u64 = 256 << 20;
+
+/// Longest events.jsonl, bytes. It is hashed in pieces.
+pub const MAX_EVENTS: u64 = 1 << 30;
+
+/// Names in a run's own folder, at most.
+const MOST_NAMES: usize = 1000;
 
 /// A registered module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +102,9 @@ pub struct PlannedClient {
 pub struct Plan {
     /// [`FORMAT`].
     pub format: u32,
+    /// [`FORMULAS`] when it was made; 0, and not written, before there was more than one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub formulas: u32,
     /// The name of the folder it was made in.
     pub run: String,
     /// When, RFC 3339, UTC.
@@ -107,7 +137,17 @@ pub struct Plan {
     pub evaluation: Digest,
 }
 
+fn is_first(formulas: &u32) -> bool {
+    *formulas == 0
+}
+
 impl Plan {
+    /// Whether its report counts failures apart and says what changed nothing, and its log's origin
+    /// names its key.
+    pub fn counts_failures(&self) -> bool {
+        self.formulas > 0
+    }
+
     /// The client of that name, with its index.
     pub fn client(&self, name: &ClientId) -> Option<(usize, &PlannedClient)> {
         self.clients
@@ -209,19 +249,124 @@ impl RunDir {
             .unwrap_or_else(|| "run".into())
     }
 
-    /// Reads the plan.
+    /// The run's address, under which a server shows it: the folder's name, after `FOLDER~` for a
+    /// seed of an experiment.
+    pub fn address(&self) -> String {
+        let name = self.name();
+        let above = std::path::absolute(&self.root).ok();
+        let above = above.as_deref().and_then(Path::parent);
+        match above.and_then(Path::file_name) {
+            Some(above) if name.starts_with(SEED) && is_name(&above.to_string_lossy()) => {
+                format!("{}~{name}", above.to_string_lossy())
+            }
+            _ => name,
+        }
+    }
+
+    /// Refuses a folder that a new run cannot have: one whose name no server shows and no log can
+    /// have as its own, or one inside another run.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`], with the characters that are allowed.
+    pub fn check_place(&self) -> Result<()> {
+        let name = self.name();
+        if !is_name(&name) {
+            return Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!(
+                    "{name:?} cannot be the name of a run: expected letters a to z and A to Z, \
+                     digits, `.`, `_` and `-`, a letter or digit first, {MAX_NAME} at most; --out \
+                     names another folder"
+                ),
+            });
+        }
+        let path = std::path::absolute(&self.root).map_err(|e| Error::io(&self.root, e))?;
+        let run = path.ancestors().skip(1).map(RunDir::new);
+        match run
+            .into_iter()
+            .find(|dir| dir.plan().is_file() && dir.log().is_dir())
+        {
+            Some(run) => Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!(
+                    "{} is a run, and its files are evidence; choose a folder outside of it",
+                    run.root.display()
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Locks the folder itself for as long as the file is open, so that nothing has to be written
+    /// before the folder is this process's. Two processes never write one folder.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when another process holds it.
+    pub fn lock(&self) -> Result<File> {
+        lock(&self.root, &self.root)
+    }
+
+    /// Locks `run.json`, where servers look for whether somebody works on the run.
+    ///
+    /// # Errors
+    /// As [`RunDir::lock`].
+    pub fn lock_plan(&self) -> Result<File> {
+        lock(&self.plan(), &self.root)
+    }
+
+    /// Reads a file of the folder: a regular one, of at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with its path.
+    pub fn read(&self, name: &str, most: u64) -> Result<Vec<u8>> {
+        outside::read(&self.root, name, most)
+            .map_err(|source| Error::io(self.root.join(name), source))
+    }
+
+    /// The digest of a file of the folder, as [`RunDir::read`] finds it. It is not held in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with its path.
+    pub fn digest(&self, name: &str, most: u64) -> Result<Digest> {
+        outside::digest(&self.root, name, most)
+            .map_err(|source| Error::io(self.root.join(name), source))
+    }
+
+    /// Every name in the folder, in order.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for more names than any run has.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let names = outside::names(&self.root, MOST_NAMES)
+            .map_err(|source| Error::io(&self.root, source))?;
+        let names = names.iter().map(|entry| entry.file_name());
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
+    }
+
+    /// Reads the plan, and sees to it that log and blobs are in the folder, not elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else.
     pub fn read_plan(&self) -> Result<Plan> {
-        let path = self.plan();
-        let bytes = match fs::read(&path) {
+        let bytes = match self.read("run.json", MAX_PLAN) {
             Ok(bytes) => bytes,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::RunDir {
                     dir: self.root.clone(),
                     problem: "no run is here (run.json is missing)".into(),
                 });
             }
-            Err(source) => return Err(Error::io(path, source)),
+            Err(other) => return Err(other),
         };
+        for name in ["log", "blobs"] {
+            if let Err(source) = outside::folder(&self.root, name)
+                && outside::is_unfit(&source)
+            {
+                return Err(Error::io(self.root.join(name), source));
+            }
+        }
         let plan: Plan = canonical::from_slice(&bytes)?;
         if plan.format != FORMAT {
             return Err(Error::RunDir {
@@ -229,7 +374,40 @@ impl RunDir {
                 problem: format!("format {} of run.json is not {FORMAT}", plan.format),
             });
         }
+        if plan.formulas > FORMULAS {
+            return Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!(
+                    "made by a newer fedseal (formulas {} of run.json, known here up to {FORMULAS})",
+                    plan.formulas
+                ),
+            });
+        }
         Ok(plan)
+    }
+}
+
+/// What the folder of a seed is called before its number.
+pub const SEED: &str = "seed-";
+
+/// Whether a folder of this name can be a run: letters, digits, `.`, `_` and `-`, a letter or digit
+/// first, [`MAX_NAME`] bytes at most. A server's addresses and a log's origin are made of it.
+pub fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(plain)
+}
+
+fn lock(path: &Path, dir: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::RunDir {
+            dir: dir.to_owned(),
+            problem: "another process is working on this run".into(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(Error::io(path, source)),
     }
 }
 
@@ -326,6 +504,33 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds), text);
         }
+    }
+
+    #[test]
+    fn places_of_new_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| RunDir::new(dir.path().join(path)).check_place();
+        let long = "a".repeat(MAX_NAME);
+        for good in ["demo", "demo-2", "2026.run_1", "x/seed-1", &long] {
+            at(good).unwrap();
+        }
+        let longer = format!("{long}a");
+        for bad in [
+            "a b", ".hidden", "-x", "a+b", "r\u{fc}n", "a~b", "a:b", &longer,
+        ] {
+            let text = at(bad).unwrap_err().to_string();
+            assert!(text.contains("letters a to z"), "{bad}: {text}");
+        }
+        let address = |path: &str| RunDir::new(dir.path().join(path)).address();
+        assert_eq!(address("demo"), "demo");
+        assert_eq!(address("demo/seed-1"), "demo~seed-1");
+        assert_eq!(address("demo/other"), "other");
+        // Inside of a run there is no other one.
+        fs::create_dir_all(dir.path().join("demo/log")).unwrap();
+        fs::write(dir.path().join("demo/run.json"), "{}").unwrap();
+        let text = at("demo/deep/er").unwrap_err().to_string();
+        assert!(text.contains("is a run"), "{text}");
+        at("demo").unwrap();
     }
 
     #[test]

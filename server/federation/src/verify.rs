@@ -3,22 +3,21 @@
 //!
 //! In this order: the plan; the log (signed checkpoint, every tile and entry, the records' order);
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
-//! attestations, transcripts; what sampling, seeds, learning rates and memo keys must be; verdicts
-//! against the facts they name; every aggregation computed again; counts taken again from answers;
+//! attestations, transcripts, what each claims of its data; what sampling, seeds, learning rates and memo keys must be; verdicts
+//! against the facts they name; every aggregation computed again; hits and counts taken again from
+//! answers;
 //! the report made again and compared. What needs a model (that the module gives this update, that
 //! an adapter gives these answers) is for [`mod@crate::replay`].
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
-use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
+use fedseal_client_sdk::tlog::{leaf_hash, origin_names, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
@@ -28,6 +27,7 @@ use crate::controls;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::Cache;
 use crate::rundir::{Assignment, Plan, RunDir};
 use crate::runner::execute::read_examples;
@@ -35,6 +35,7 @@ use crate::runner::references::references;
 use crate::sampling::{attackers, client_name};
 
 mod authors;
+mod claims;
 mod nodes;
 mod results;
 mod rounds;
@@ -75,15 +76,23 @@ struct Audit {
     state: RunState,
     blobs: Blobs,
     cache: Cache,
+    /// Canary numbers of an adapter in a round by measure, as verdicts name them.
+    canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
 }
 
-/// Verifies the run in `dir`. An unfinished or empty folder fails, saying so.
+/// Verifies the run in `dir`, in which nothing is made or changed. An unfinished or empty folder
+/// fails, saying so.
 ///
 /// # Errors
-/// [`Error::Tampered`] names the first bad item with its digests; [`Error::RunDir`] where there is
-/// no finished run.
+/// [`Error::Tampered`] names the first bad item with its digests, by its path below the folder;
+/// [`Error::RunDir`] where there is no finished run.
 pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     let dir = RunDir::new(dir.as_ref());
+    let root = dir.root.clone();
+    whole(dir).map_err(|error| error.below(&root))
+}
+
+fn whole(dir: RunDir) -> Result<VerifyReport> {
     if !dir.root.is_dir() {
         return Err(Error::RunDir {
             dir: dir.root.clone(),
@@ -95,8 +104,8 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         other => other,
     })?;
     let (entries, root, state) = log(&dir, &plan)?;
-    let plan_digest = pinned_plan(&dir, &state)?;
-    let blobs = Blobs::open(dir.blobs())?;
+    let plan_digest = opened::hold(&plan, state.plan)?;
+    let blobs = Blobs::existing(dir.blobs())?;
     let experiment = crate::runner::read_experiment(&dir, &plan)?;
     let mut audit = Audit {
         dir,
@@ -105,6 +114,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
         state,
         blobs,
         cache: Cache::default(),
+        canary_numbers: BTreeMap::new(),
     };
     let blob_count = audit.blobs(plan_digest)?;
     audit.files()?;
@@ -112,6 +122,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
     audit.modules()?;
     audit.clients()?;
     audit.transcripts()?;
+    audit.claims()?;
     audit.site()?;
     let (verdicts, aggregations) = audit.rounds()?;
     let evaluations = audit.evaluations()?;
@@ -135,7 +146,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
 /// The log: its files, its signed head, the inclusion and the place of every record.
 fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     let folder = dir.log();
-    if !folder.join("checkpoint").is_file() {
+    if folder.join("checkpoint").symlink_metadata().is_err() {
         return Err(Error::RunDir {
             dir: dir.root.clone(),
             problem: "the log has no checkpoint: the run was not begun or its log was taken away"
@@ -145,11 +156,14 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     let checked = fsck(&folder, &plan.node)?;
     let head = &checked.checkpoint;
     if head.origin != plan.origin {
+        return Err(opened::other_origin(&head.origin, plan));
+    }
+    if plan.counts_failures() && !origin_names(&plan.origin, &plan.node) {
         return Err(Error::tampered(
-            "log/checkpoint",
+            "run.json",
             format!(
-                "is of log `{}`, the run's is `{}`",
-                head.origin, plan.origin
+                "its log's origin `{}` is not one of node key {}",
+                plan.origin, plan.node
             ),
         ));
     }
@@ -159,9 +173,10 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
             "is no file of the log",
         ));
     }
-    let lock = folder.join("lock");
-    if fs::metadata(&lock).is_ok_and(|found| found.len() > 0) {
-        return Err(Error::tampered("log/lock", "is not empty"));
+    if let Ok(found) = folder.join("lock").symlink_metadata()
+        && (!found.is_file() || found.len() > 0)
+    {
+        return Err(Error::tampered("log/lock", "is not an empty file"));
     }
     let log = LogReader::open(&folder, &plan.node)?;
     let mut state = RunState::default();
@@ -171,12 +186,7 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
             .map_err(|error| Error::tampered(&item, error.to_string()))?;
-        let record = Record::from_bytes(&bytes)
-            .map_err(|error| Error::tampered(&item, error.to_string()))?;
-        state
-            .apply(&record, plan.initial)
-            .map_err(|problem| Error::tampered(&item, problem.0))?;
-        opening_agrees(plan, &record).map_err(|problem| Error::tampered(&item, problem))?;
+        opened::take_in(&mut state, plan, index, &bytes)?;
     }
     if !state.closed {
         return Err(Error::RunDir {
@@ -190,83 +200,10 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     Ok((head.size, head.root, state))
 }
 
-/// Whether a record of the opening says what the plan says.
-fn opening_agrees(plan: &Plan, record: &Record) -> std::result::Result<(), String> {
-    let agrees = match record {
-        Record::RunOpened {
-            base,
-            node,
-            seed,
-            created,
-            ..
-        } => {
-            *base == plan.base
-                && *node == plan.node
-                && *seed == plan.seed
-                && *created == plan.created
-        }
-        Record::ModuleRegistered {
-            module,
-            envelope,
-            name,
-            signer,
-        } => plan.modules.iter().any(|planned| {
-            planned.digest == *module
-                && planned.envelope == *envelope
-                && planned.name == *name
-                && planned.signer == *signer
-        }),
-        Record::ClientRegistered {
-            client,
-            key,
-            shard,
-            examples,
-            kind,
-        } => {
-            kind.is_none()
-                && plan.client(client).is_some_and(|(_, planned)| {
-                    planned.key == *key
-                        && [&planned.honest, &planned.attacked]
-                            .iter()
-                            .any(|a| a.shard == *shard && a.examples == *examples)
-                })
-        }
-        Record::CanariesSealed { digest } => *digest == plan.canaries,
-        _ => true,
-    };
-    if agrees {
-        Ok(())
-    } else {
-        Err("differs from run.json".into())
-    }
-}
-
-/// That run.json is the file that the log's first entry names.
-fn pinned_plan(dir: &RunDir, state: &RunState) -> Result<Digest> {
-    let path = dir.plan();
-    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-    let found = Digest::of(&bytes);
-    match state.plan {
-        Some(expected) if expected == found => Ok(found),
-        Some(expected) => Err(Error::mismatch(
-            "run.json",
-            "is not the file that the log's first entry names",
-            &expected,
-            &found,
-        )),
-        None => Err(Error::tampered("log", "does not begin with `run-opened`")),
-    }
-}
-
 impl Audit {
     /// Every blob: its bytes, that something refers to it, that none is missing.
     fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
-        let mut present = BTreeSet::new();
-        self.blobs.verify_packs()?;
-        for digest in self.blobs.iter()? {
-            self.blobs.get(&digest)?;
-            present.insert(digest);
-        }
+        let present: BTreeSet<Digest> = self.blobs.verified()?.into_keys().collect();
         let mut attested = Vec::new();
         for (id, update) in self
             .state
@@ -319,26 +256,12 @@ impl Audit {
             "log",
             "blobs",
         ];
-        let root = &self.dir.root;
-        let mut names: Vec<String> = Vec::new();
-        for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
-            let entry = entry.map_err(|source| Error::io(root, source))?;
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
+        let names = self.dir.names()?;
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::tampered(name, "is no file of a run"));
         }
         if let Some(name) = known.iter().find(|name| !names.iter().any(|n| n == *name)) {
             return Err(Error::tampered(*name, "is missing"));
-        }
-        let folders = count_files(&self.dir.blobs())?;
-        let blobs = self.blobs.files()?;
-        if folders != blobs {
-            return Err(Error::tampered(
-                "blobs",
-                format!("holds {folders} files, {blobs} of them are blobs or packs of them"),
-            ));
         }
         Ok(())
     }
@@ -477,24 +400,6 @@ fn missing(digest: &Digest, what: &str) -> Error {
         format!("blob {digest}"),
         format!("is missing; it is {what}"),
     )
-}
-
-/// Files under a folder, at any depth.
-fn count_files(folder: &Path) -> Result<u64> {
-    let mut count = 0;
-    let mut open: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).map_err(|source| Error::io(&folder, source))? {
-            let path = entry.map_err(|source| Error::io(&folder, source))?.path();
-            // A link is counted as a file, never followed.
-            if path.is_dir() && !path.is_symlink() {
-                open.push(path);
-            } else {
-                count += 1;
-            }
-        }
-    }
-    Ok(count)
 }
 
 /// What a record of a round must say, beyond its place in the log.

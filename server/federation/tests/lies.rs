@@ -2,18 +2,24 @@
 //! that does not follow. The auditor must see it all the same.
 
 mod double;
+mod forge;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use double::{Double, create_from, experiment, options};
+use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_federation::events::Event;
+use fedseal_federation::opened::Opened;
+use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::verify::verify;
 use fedseal_ledger::{Log, LogReader};
+use forge::reattest;
 
 /// Makes a small run, hands every record to `bend`, and writes the log anew, signed by the node.
 fn lie(bend: impl Fn(&mut Record)) -> String {
@@ -172,4 +178,60 @@ fn a_record_left_out() {
         }
     });
     assert!(text.contains("not the sealed ones"), "{text}");
+}
+
+#[test]
+fn a_replay_compares_everything_that_an_attestation_claims() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let options = options(dir.path());
+    let mut small = experiment();
+    small.federation.rounds = 2;
+    small.arms = vec!["clean".into(), "fedavg".into()];
+    create_from(&run, &options, Double::new(), small)
+        .unwrap()
+        .execute(&mut |_: &Event| ControlFlow::Continue(()))
+        .unwrap();
+    let key = SigningKey::load(options.keys.join("node.pem")).unwrap();
+    let mut opened = Opened::read(&run).unwrap();
+    let ids: Vec<Digest> = opened.state.attestations.keys().copied().collect();
+    // An update that was trained on data that its module brought along.
+    let (mut id, honest) = ids
+        .iter()
+        .map(|id| (*id, opened.update(&id.to_string()).unwrap().1))
+        .find(|(_, attested)| attested.data[0].origin == "literal")
+        .unwrap();
+    let replayed = |id: Digest| {
+        let which = Selector::Prefix(id.to_string());
+        replay_in(&run, &which, &Double::new()).unwrap().remove(0)
+    };
+    assert!(replayed(id).equal());
+    type Bend = fn(&mut UpdatePredicate);
+    let bends: [(&str, Bend); 8] = [
+        ("lineage", |p| {
+            let nodes = &mut p.lineage.nodes;
+            let node = nodes.iter_mut().find(|n| n.kind == Kind::Literal);
+            node.unwrap().kind = Kind::Shard;
+        }),
+        ("data", |p| p.data[0].origin = "shard".into()),
+        ("examples", |p| p.examples += 1),
+        ("limits", |p| p.limits.fuel -= 1),
+        ("data score", |p| p.data_score = Some(1.0)),
+        ("seed", |p| p.seed.0 ^= 1),
+        ("module", |p| p.module = Digest::of(b"another")),
+        ("global adapter", |p| p.global = Digest::of(b"another")),
+    ];
+    for (what, bend) in bends {
+        id = reattest(&run, &key, id, |predicate, _| {
+            *predicate = (*honest).clone();
+            bend(predicate);
+        });
+        let again = replayed(id);
+        let dispute = again
+            .dispute
+            .clone()
+            .unwrap_or_else(|| panic!("{what} is believed"));
+        assert_eq!((dispute.what, dispute.entry), (what, None));
+        assert!(!again.equal() && !again.near());
+    }
 }

@@ -10,8 +10,10 @@ use std::path::Path;
 use double::{Double, create_from, experiment, options, resume};
 use fedseal_client_sdk::keys::{RevokedKey, SigningKey, TrustStore};
 use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_client_sdk::tlog::verifier_key;
 use fedseal_federation::Error;
 use fedseal_federation::events::Event;
+use fedseal_federation::rundir::RunDir;
 use fedseal_federation::runner::Options;
 use fedseal_federation::verify::verify;
 use fedseal_ledger::{Log, LogReader};
@@ -199,10 +201,15 @@ fn an_auditors_own_trust_file_is_held_against_the_same_positions() {
         });
         authors(&run, &store)
     };
-    revoked(&[("fedseal/run/run", last + 1)]).unwrap();
+    let plan = RunDir::new(&run).read_plan().unwrap();
+    let log = verifier_key(&plan.origin, &plan.node);
+    let another = SigningKey::from_seed([9; 32]).public();
+    revoked(&[(&log, last + 1)]).unwrap();
     for bad in [
-        revoked(&[("fedseal/run/run", last)]),
-        revoked(&[("another", last + 1)]),
+        revoked(&[(&log, last)]),
+        // A log of this origin that another key signs, and another log of this key.
+        revoked(&[(&verifier_key(&plan.origin, &another), last + 1)]),
+        revoked(&[(&verifier_key("another", &plan.node), last + 1)]),
         revoked(&[]),
     ] {
         let error = bad.unwrap_err().to_string();

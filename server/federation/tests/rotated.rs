@@ -16,7 +16,7 @@ use fedseal_federation::Error;
 use fedseal_federation::bundle::{Source, bundle};
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
-use fedseal_federation::explain::Opened;
+use fedseal_federation::opened::Opened;
 use fedseal_federation::runner::Options;
 use fedseal_federation::verify::verify;
 use fedseal_ledger::LogReader;

@@ -395,6 +395,46 @@ fn replay_gives_the_same_bits_and_says_where_another_engine_differs() {
 }
 
 #[test]
+fn a_number_of_examples_that_a_module_makes_up_weighs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    // One more than the shard has is as good as four thousand million.
+    for (name, claim) in [("one", 21), ("all", u32::MAX)] {
+        let run = run.join(name);
+        let lab = Double {
+            claim: Some(claim),
+            ..Double::new()
+        };
+        let mut small = experiment();
+        small.arms = ["clean", "fedavg", "median"].map(String::from).to_vec();
+        let report = create_from(&run, &options(dir.path()), lab, small)
+            .unwrap()
+            .execute(&mut go_on)
+            .unwrap();
+        let mut refused = 0;
+        for arm in report.arms.iter().filter(|arm| arm.id != "clean") {
+            for client in arm.rounds.iter().flat_map(|round| &round.clients) {
+                let verdict = client.verdict.as_ref().unwrap();
+                if client.module_name == "benign" {
+                    assert!(verdict.effect.counts(), "{verdict:?}");
+                    continue;
+                }
+                refused += 1;
+                assert_eq!(client.weight, Some(0.0), "{verdict:?}");
+                assert_eq!(
+                    (verdict.effect, verdict.check.as_str()),
+                    (Effect::Reject, "binding")
+                );
+                let fact = format!("claims {claim} examples, the registered shard has 20");
+                assert!(verdict.fact.contains(&fact), "{}", verdict.fact);
+            }
+        }
+        assert!(refused > 0, "no attacker was drawn");
+        verify(&run).unwrap();
+    }
+}
+
+#[test]
 fn a_module_that_fails_is_refused_with_its_reason_and_the_round_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path());

@@ -16,7 +16,7 @@ use fedseal_client_sdk::record::Record;
 use fedseal_federation::controls::Controls;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
-use fedseal_federation::explain::Opened;
+use fedseal_federation::opened::Opened;
 
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::verify::verify;

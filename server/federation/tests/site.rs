@@ -11,7 +11,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
-use fedseal_federation::explain::Opened;
+use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::report::Report;
 use fedseal_federation::site::{self, SiteRules};
@@ -110,7 +110,7 @@ fn a_change_that_is_too_large_stays() {
     );
     for (_, check, fact) in verdicts(&report, "clean") {
         assert_eq!(check, "execution");
-        assert!(fact.contains("lets at most"), "{fact}");
+        assert!(fact.ends_with("does not let it leave: norm"), "{fact}");
     }
     verify(dir.path().join("run")).unwrap();
 }
@@ -179,6 +179,7 @@ fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
         name = "others"
         signers = ["alice"]
         shards = ["*"]
+        literal_data = true
         max_generated_tokens = 1000
     "#;
     run(dir.path(), &tight);

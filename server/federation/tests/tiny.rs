@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::Error;
 use fedseal_federation::events::Event;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::lab::TuningLab;
+use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay, replay_in};
 use fedseal_federation::report::Report;
 use fedseal_federation::runner::{Options, Run};
@@ -38,7 +40,7 @@ fn options(dir: &Path) -> Options {
         let mut trusted = TrustStore::default();
         trusted.add("test author", author.public());
         trusted.save(keys.join("trusted.toml")).unwrap();
-        for name in ["benign", "malicious-gen", "unaligned-data"] {
+        for name in ["benign", "malicious-gen", "unaligned-data", "mixed-share"] {
             let built = target.join("policies").join(format!("{name}.wasm"));
             let bytes = fs::read(&built).unwrap_or_else(|error| {
                 panic!(
@@ -137,6 +139,31 @@ fn a_tiny_run_verifies_and_replays_with_one_and_two_threads() {
     }
 }
 
+#[test]
+fn a_module_that_trains_on_a_part_of_its_shard_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut small = experiment();
+    small.arms = vec!["fedavg".into()];
+    small.federation.rounds = 1;
+    small.federation.malicious = 6;
+    small.attack.kinds = vec!["mixed-share".into()];
+    Run::create(&run, small, options(dir.path()))
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    let mut opened = Opened::read(&run).unwrap();
+    let ids: Vec<Digest> = opened.state.attestations.keys().copied().collect();
+    for id in ids {
+        let (_, attested) = opened.update(&id.to_string()).unwrap();
+        let part = attested.data.iter().find(|used| used.origin == "shard");
+        // The rest of the shard stays on the node; its digest is in the attestation alone.
+        let part = part.unwrap();
+        assert!(part.examples < 24 && !opened.blobs.contains(&part.digest));
+    }
+    verify(&run).unwrap();
+}
+
 /// Not a test of its own: the process that the next one kills.
 #[test]
 fn child() {
@@ -146,7 +173,7 @@ fn child() {
     let run = dir.join("run");
     let options = options(&dir);
     let opened = if run.join("run.json").exists() {
-        Run::resume(&run, options)
+        Run::resume(&run, Some(&experiment()), options)
     } else {
         Run::create(&run, experiment(), options)
     };
@@ -199,7 +226,10 @@ fn a_run_killed_again_and_again_ends_with_the_same_adapters() {
     }
     assert!(kills > 0);
     verify(&run).unwrap();
-    let report = Run::resume(&run, own).unwrap().execute(&mut go_on).unwrap();
+    let report = Run::resume(&run, None, own)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
     assert_eq!(final_adapters(&report), whole, "after {kills} kills");
 }
 

@@ -2,14 +2,22 @@
 //! where many small ones came at once, a member of that name in `<dir>/packs/<64 hex digits>.tar`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
 
 use crate::files::{self, Disk, Inject};
-use crate::packs::{PACK_FROM, PACKED_BYTES, Packs, member};
+use crate::packs::{PACK_FROM, PACK_UP_TO, PACKED_BYTES, Packs, member};
 use crate::{Error, Result};
+
+/// Longest blob, bytes.
+pub const MAX_BLOB: u64 = 1 << 30;
+
+/// From this length on, bytes, a blob is hashed in pieces before memory is taken for it.
+const HASHED_FIRST: u64 = 16 << 20;
 
 /// A directory of blobs. Any number of threads and processes may use one at the same time.
 #[derive(Clone, Debug)]
@@ -28,6 +36,23 @@ impl Blobs {
         Blobs::open_on(Disk::default(), dir.as_ref())
     }
 
+    /// Opens a store that is there, to read it: nothing is made or written.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where there is no directory, or a link to one.
+    pub fn existing(dir: impl AsRef<Path>) -> Result<Blobs> {
+        let dir = dir.as_ref();
+        match dir.symlink_metadata() {
+            Ok(found) if found.is_dir() => Ok(Blobs::on(Disk::default(), dir)),
+            Ok(found) => {
+                let kind = outside::kind(found.file_type());
+                let problem = format!("{kind}, where the folder of blobs belongs");
+                Err(Error::corrupt(dir, problem))
+            }
+            Err(_) => Err(Error::corrupt(dir, "no such directory")),
+        }
+    }
+
     /// As [`Blobs::open`], on a disk that tests let fail.
     #[doc(hidden)]
     pub fn open_injected(fault: Arc<dyn Inject>, dir: &Path) -> Result<Blobs> {
@@ -38,9 +63,24 @@ impl Blobs {
         disk.make_dir(dir)?;
         // A directory in it may have been made by somebody who died before its name was durable.
         disk.sync_dir(dir)?;
+        Ok(Blobs::on(disk, dir))
+    }
+
+    fn on(disk: Disk, dir: &Path) -> Blobs {
         let dir = dir.to_owned();
         let packs = Arc::new(Packs::new(dir.join("packs")));
-        Ok(Blobs { dir, disk, packs })
+        Blobs { dir, disk, packs }
+    }
+
+    /// The file of a blob that is in no pack, open; and how long it is, bytes.
+    fn alone(&self, digest: &Digest) -> Result<(File, u64)> {
+        let below = member(digest);
+        outside::open(&self.dir, &below)
+            .and_then(|file| {
+                let length = outside::length(&file, MAX_BLOB)?;
+                Ok((file, length))
+            })
+            .map_err(|e| Error::io(&self.dir.join(below), e))
     }
 
     /// Where a blob that is in no pack is, or would be.
@@ -77,7 +117,11 @@ impl Blobs {
             if missing.contains_key(&digest) {
                 continue;
             }
-            match self.stored(&digest)? {
+            if bytes.len() as u64 > MAX_BLOB {
+                let problem = format!("{} bytes, at most {MAX_BLOB} are stored", bytes.len());
+                return Err(Error::corrupt(&self.path(&digest), problem));
+            }
+            match self.stored(&digest, bytes.len() as u64)? {
                 // Whoever wrote it may have died before its name, or that of the directory which
                 // it made for it, was durable.
                 Some((path, stored)) if stored == bytes => {
@@ -94,13 +138,19 @@ impl Blobs {
         Ok(digests)
     }
 
-    /// The bytes of a blob and the file that they are in, as far as is known without a look for
-    /// other processes' packs.
-    fn stored(&self, digest: &Digest) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    /// The bytes of a blob of this length and the file that they are in, as far as is known without a
+    /// look for other processes' packs.
+    fn stored(&self, digest: &Digest, length: u64) -> Result<Option<(PathBuf, Vec<u8>)>> {
         let path = self.path(digest);
-        match files::read(&path) {
-            Err(e) if e.is_not_found() => {}
-            other => return Ok(Some((path, other?))),
+        // One look: most blobs that are put are new.
+        let there = path.symlink_metadata().is_ok();
+        let found = there.then(|| files::read(&self.dir, &member(digest), length));
+        match found {
+            None => {}
+            Some(Err(e)) if e.is_not_found() => {}
+            // Something else, or something longer, is in its place: it is replaced.
+            Some(Err(e)) if e.is_unfit() => return Ok(None),
+            Some(other) => return Ok(Some((path, other?))),
         }
         let Some(place) = self.packs.known(digest) else {
             return Ok(None);
@@ -123,16 +173,15 @@ impl Blobs {
         if small.len() < PACK_FROM {
             alone.append(&mut small);
         }
-        let pack = match small.is_empty() {
-            true => None,
-            false => Some(self.packs.pack(&small)?),
-        };
+        let packs = small.chunks(PACK_UP_TO);
+        let packs = packs.map(|small| self.packs.pack(small));
+        let packs = packs.collect::<Result<Vec<_>>>()?;
         let paths: Vec<PathBuf> = alone.iter().map(|(digest, _)| self.path(digest)).collect();
         let alone = paths.iter().zip(&alone);
         let alone = alone.map(|(path, (_, bytes))| (path.as_path(), *bytes));
-        let packed = pack.iter().map(|(path, bytes)| (&**path, &**bytes));
+        let packed = packs.iter().map(|(path, bytes)| (&**path, &**bytes));
         self.disk.write_many(alone.chain(packed))?;
-        if let Some((path, bytes)) = &pack {
+        for (path, bytes) in &packs {
             self.packs.add(path, bytes)?;
         }
         Ok(())
@@ -142,10 +191,10 @@ impl Blobs {
     ///
     /// # Errors
     /// [`Error::NoBlob`]; [`Error::DigestMismatch`] with the path and both digests;
-    /// [`Error::Io`].
+    /// [`Error::Io`], also for what is no regular file or longer than [`MAX_BLOB`].
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
-        let (path, bytes) = match files::read(&path) {
+        let (path, bytes) = match self.alone(digest) {
             Err(e) if e.is_not_found() => match self.packs.find(digest)? {
                 Some(place) => (place.pack.to_path_buf(), place.read()?),
                 None => {
@@ -155,23 +204,33 @@ impl Blobs {
                     });
                 }
             },
-            other => (path, other?),
+            other => {
+                let (file, length) = other?;
+                // Memory is taken for what a digest names, not for a file full of holes.
+                if length > HASHED_FIRST {
+                    self.check(digest)?;
+                }
+                let bytes = outside::contents(file, MAX_BLOB).map_err(|e| Error::io(&path, e))?;
+                (path, bytes)
+            }
         };
-        let got = Digest::of(&bytes);
-        if got != *digest {
-            return Err(Error::DigestMismatch {
-                path,
-                item: "blob".into(),
-                expected: *digest,
-                got,
-            });
-        }
+        same(path, digest, Digest::of(&bytes))?;
         Ok(bytes)
+    }
+
+    /// Hashes a blob that has a file of its own, in pieces. Gives its length, bytes.
+    fn check(&self, digest: &Digest) -> Result<u64> {
+        let path = self.path(digest);
+        let (file, length) = self.alone(digest)?;
+        let got = outside::digest_of(file, MAX_BLOB).map_err(|e| Error::io(&path, e))?;
+        same(path, digest, got)?;
+        Ok(length)
     }
 
     /// Whether there is a file or a packed blob for this digest. Its bytes are not looked at.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path(digest).is_file() || matches!(self.packs.find(digest), Ok(Some(_)))
+        let alone = self.path(digest).symlink_metadata();
+        alone.is_ok_and(|found| found.is_file()) || matches!(self.packs.find(digest), Ok(Some(_)))
     }
 
     /// The digests of all blobs, in order. Their bytes are not looked at.
@@ -184,14 +243,6 @@ impl Blobs {
         digests.sort_unstable();
         digests.dedup();
         Ok(digests.into_iter())
-    }
-
-    /// How many files the blobs are in: packs, and those of single blobs.
-    ///
-    /// # Errors
-    /// As [`Blobs::iter`].
-    pub fn files(&self) -> Result<u64> {
-        Ok((self.loose()?.len() + self.packs.all()?.1) as u64)
     }
 
     /// The digests of blobs that have files of their own.
@@ -238,27 +289,52 @@ impl Blobs {
         Ok(())
     }
 
-    /// Hashes every pack as a file, and with it what in it belongs to no blob.
+    /// Hashes every file of the store, packs and what is in them. Gives the blobs with their lengths,
+    /// bytes.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] with the pack's path; [`Error::Corrupt`] for a file that is no pack.
-    pub fn verify_packs(&self) -> Result<()> {
-        self.packs.verify()
+    /// The first that is wrong: [`Error::DigestMismatch`] with the file's path; [`Error::Corrupt`] for
+    /// a file that is neither blob nor pack, also one that a write left which did not end;
+    /// [`Error::Io`].
+    pub fn verified(&self) -> Result<BTreeMap<Digest, u64>> {
+        if let Some(path) = files::walk(&self.dir)?
+            .iter()
+            .find(|p| files::is_temporary(p))
+        {
+            return Err(Error::corrupt(path, "left by a write that did not end"));
+        }
+        self.hashed()
     }
 
     /// Reads and hashes every blob; returns how many there are and their bytes in total.
     ///
     /// # Errors
-    /// The first that is wrong, as [`Blobs::get`] and [`Blobs::iter`].
+    /// The first that is wrong, as [`Blobs::verified`], but for what a write left.
     pub fn verify_all(&self) -> Result<(u64, u64)> {
-        self.verify_packs()?;
-        let (mut blobs, mut bytes) = (0, 0);
-        for digest in self.iter()? {
-            bytes += self.get(&digest)?.len() as u64;
-            blobs += 1;
-        }
-        Ok((blobs, bytes))
+        let blobs = self.hashed()?;
+        Ok((blobs.len() as u64, blobs.values().sum()))
     }
+
+    fn hashed(&self) -> Result<BTreeMap<Digest, u64>> {
+        let mut blobs = self.packs.verify()?;
+        for digest in self.loose()? {
+            blobs.insert(digest, self.check(&digest)?);
+        }
+        Ok(blobs)
+    }
+}
+
+/// That bytes hash to what names them.
+fn same(path: PathBuf, expected: &Digest, got: Digest) -> Result<()> {
+    if got != *expected {
+        return Err(Error::DigestMismatch {
+            path,
+            item: "blob".into(),
+            expected: *expected,
+            got,
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -323,7 +399,6 @@ mod tests {
         let all = texts.iter().map(String::as_bytes).chain([large.as_slice()]);
         let digests = blobs.put_many(all).unwrap();
         assert_eq!(files::walk(dir.path()).unwrap().len(), 2);
-        assert_eq!(blobs.files().unwrap(), 2);
         for store in [&blobs, &other, &Blobs::open(dir.path()).unwrap()] {
             for (digest, text) in digests.iter().zip(&texts) {
                 assert_eq!(store.get(digest).unwrap(), text.as_bytes());
@@ -367,7 +442,7 @@ mod tests {
         let alone = blobs.put(b"alone").unwrap();
         let digests = put_all(&blobs, &many());
         blobs.retain(|_| true).unwrap();
-        assert_eq!(blobs.files().unwrap(), 2);
+        assert_eq!(files::walk(dir.path()).unwrap().len(), 2);
         blobs
             .retain(|digest| *digest != alone && *digest != digests[1])
             .unwrap();
@@ -420,6 +495,80 @@ mod tests {
         }
         fs::write(dir.path().join("stranger"), b"").unwrap();
         assert!(blobs.verify_all().is_err());
+    }
+
+    #[test]
+    fn a_store_that_is_read_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("blobs");
+        assert!(Blobs::existing(&place).is_err() && !place.exists());
+        let digest = Blobs::open(&place).unwrap().put(b"x").unwrap();
+        assert_eq!(Blobs::existing(&place).unwrap().get(&digest).unwrap(), b"x");
+        fs::write(dir.path().join("file"), b"").unwrap();
+        assert!(Blobs::existing(dir.path().join("file")).is_err());
+    }
+
+    /// Each would be waited for, followed or held in memory if it was opened as any file is.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_no_blob_is_named_by_every_reader_and_replaced_by_the_writer() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path().join("blobs")).unwrap();
+        let digest = blobs.put(b"hello").unwrap();
+        let path = blobs.path(&digest);
+        fs::copy(&path, dir.path().join("outside")).unwrap();
+        type Place<'a> = &'a dyn Fn();
+        let cases: [(&str, Place<'_>); 4] = [
+            ("a named pipe", &|| {
+                let pipe = rustix::fs::FileType::Fifo;
+                let mode = rustix::fs::Mode::RUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, mode, 0).unwrap();
+            }),
+            ("a symbolic link", &|| {
+                symlink(dir.path().join("outside"), &path).unwrap()
+            }),
+            ("at most are read", &|| {
+                let file = fs::File::create(&path).unwrap();
+                file.set_len(MAX_BLOB + 1).unwrap();
+            }),
+            // Within the bound: hashed in pieces, which is what refuses it.
+            ("expected sha256", &|| {
+                let file = fs::File::create(&path).unwrap();
+                file.set_len(HASHED_FIRST + 1).unwrap();
+            }),
+        ];
+        for (what, place) in cases {
+            fs::remove_file(&path).unwrap();
+            place();
+            for error in [
+                blobs.get(&digest).map(|_| ()).unwrap_err(),
+                blobs.verify_all().map(|_| ()).unwrap_err(),
+                blobs.verified().map(|_| ()).unwrap_err(),
+            ] {
+                let error = error.to_string();
+                assert!(
+                    error.contains(what) && error.contains(&digest.to_string()),
+                    "{error}"
+                );
+            }
+            assert_eq!(blobs.put(b"hello").unwrap(), digest, "{what}");
+            assert_eq!(blobs.get(&digest).unwrap(), b"hello");
+        }
+        fs::rename(dir.path().join("blobs"), dir.path().join("moved")).unwrap();
+        symlink("moved", dir.path().join("blobs")).unwrap();
+        assert!(Blobs::existing(dir.path().join("blobs")).is_err());
+    }
+
+    #[test]
+    fn what_a_write_left_is_named_only_where_nothing_else_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let digest = blobs.put(b"x").unwrap();
+        assert_eq!(blobs.verified().unwrap(), [(digest, 1)].into());
+        fs::write(dir.path().join(".half.1.0.tmp"), b"").unwrap();
+        assert_eq!(blobs.verify_all().unwrap(), (1, 1));
+        assert!(blobs.verified().unwrap_err().to_string().contains(".half"));
     }
 
     #[test]

@@ -76,6 +76,16 @@ pub enum Error {
         /// Both sizes and roots.
         detail: String,
     },
+    /// A log of another name than the one that is watched: neither a continuation nor a split view.
+    #[error("{}: this is log {found:?}; the pinned checkpoint is of log {pinned:?}", path.display())]
+    OtherLog {
+        /// The log.
+        path: PathBuf,
+        /// The origin of the pinned checkpoint.
+        pinned: String,
+        /// The origin of this log.
+        found: String,
+    },
     /// There is no log.
     #[error("{}: no log here (no checkpoint)", path.display())]
     NotFound {
@@ -148,6 +158,11 @@ impl Error {
             path: path.to_owned(),
             source: Box::new(source),
         }
+    }
+
+    /// Whether it is about a name that is no regular file, or a file that is too long to be read.
+    pub(crate) fn is_unfit(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if fedseal_client_sdk::outside::is_unfit(source))
     }
 
     /// Whether it is about a file that is not there.

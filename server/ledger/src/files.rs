@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fedseal_client_sdk::outside;
+
 use crate::{Error, Result};
 
 #[cfg(target_os = "linux")]
@@ -328,7 +330,9 @@ impl Disk {
         self.step(Step::OpenLock, path)
             .and_then(|()| {
                 let mut options = OpenOptions::new();
-                options.create(true).truncate(false).write(true).open(path)
+                options.create(true).truncate(false).write(true);
+                outside::no_link(&mut options);
+                options.open(path)
             })
             .map_err(|e| Error::io(path, e))
     }
@@ -348,10 +352,19 @@ pub(crate) fn is_temporary(path: &Path) -> bool {
         .is_some_and(|n| n.starts_with('.') && n.ends_with(".tmp"))
 }
 
-/// Every file below a directory, in order of their paths. None when there is no directory.
+/// Files and directories below one that is gone through, at most.
+pub(crate) const MOST_NAMES: usize = 1 << 20;
+
+/// Every file below a directory, in order of their paths. None when there is no directory. What is
+/// neither file nor directory is listed as a file, never followed.
+///
+/// # Errors
+/// [`Error::Corrupt`] for more than [`MOST_NAMES`]; [`Error::Io`].
 pub(crate) fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
+    let root = dir;
     let mut files = Vec::new();
     let mut open = vec![dir.to_owned()];
+    let mut names = 0;
     while let Some(dir) = open.pop() {
         let entries = match fs::read_dir(&dir) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -360,6 +373,11 @@ pub(crate) fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
         for entry in entries {
             let entry = entry.map_err(|e| Error::io(&dir, e))?;
             let kind = entry.file_type().map_err(|e| Error::io(&entry.path(), e))?;
+            names += 1;
+            if names > MOST_NAMES {
+                let problem = format!("more than {MOST_NAMES} files and folders are below it");
+                return Err(Error::corrupt(root, problem));
+            }
             if kind.is_dir() {
                 open.push(entry.path());
             } else {
@@ -371,8 +389,9 @@ pub(crate) fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Error::io(path, e))
+/// Reads the regular file `below` a directory, of at most so many bytes.
+pub(crate) fn read(dir: &Path, below: &Path, most: u64) -> Result<Vec<u8>> {
+    outside::read(dir, below, most).map_err(|e| Error::io(&dir.join(below), e))
 }
 
 #[cfg(test)]

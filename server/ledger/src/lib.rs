@@ -44,7 +44,7 @@ mod registry;
 mod verify;
 mod witness;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, MAX_BLOB};
 pub use error::{Error, Result};
 /// For tests of what is left after a failure at any step of writing.
 #[doc(hidden)]

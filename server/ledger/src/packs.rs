@@ -3,16 +3,21 @@
 //! Making a file takes a file system longer than everything else that a small blob needs. A member
 //! is named as the blob's own file would be (`ab/abcd…`), so that `tar -x` beside the packs gives
 //! those files. A pack never changes.
+//!
+//! A pack has one form: members in order of their names, each once, with the one header that is
+//! written for its name and length, zeros up to a multiple of 512 bytes, two empty blocks, the end.
+//! So there is no place in it for anything but blobs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
 
-use crate::files;
+use crate::files::{self, MOST_NAMES};
 use crate::{Error, Result};
 
 /// Longest blob that is packed, bytes.
@@ -20,6 +25,18 @@ pub const PACKED_BYTES: usize = 64 << 10;
 
 /// From so many small blobs at once on, they share a file.
 pub const PACK_FROM: usize = 16;
+
+/// So many blobs are written into one pack; more take several.
+pub(crate) const PACK_UP_TO: usize = 8192;
+
+/// Longest pack that is read, bytes.
+const MAX_PACK: u64 = 1 << 30;
+
+/// Blobs in a pack that is read, at most.
+const MOST_MEMBERS: usize = 1 << 17;
+
+/// What a tar is made of, bytes.
+const BLOCK: usize = 512;
 
 /// Where a packed blob is.
 #[derive(Clone, Debug)]
@@ -75,7 +92,10 @@ impl Packs {
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<Place>> {
         let mut index = self.index();
         if let Some(place) = index.places.get(digest)
-            && place.pack.is_file()
+            && place
+                .pack
+                .symlink_metadata()
+                .is_ok_and(|found| found.is_file())
         {
             return Ok(Some(place.clone()));
         }
@@ -109,36 +129,51 @@ impl Packs {
             .collect()
     }
 
-    /// Hashes every pack as a file.
+    /// Hashes every pack as a file, and every member of it: also one that is not read, because the
+    /// same blob is found elsewhere before it. Gives the blobs with their lengths, bytes.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`]; [`Error::Corrupt`] for a file that is no pack.
-    pub(crate) fn verify(&self) -> Result<()> {
+    /// [`Error::DigestMismatch`]; [`Error::Corrupt`] for a file that is no pack; [`Error::Io`].
+    pub(crate) fn verify(&self) -> Result<BTreeMap<Digest, u64>> {
+        let mut blobs = BTreeMap::new();
         for path in self.names()? {
+            let differs = |item: String, expected, got| Error::DigestMismatch {
+                path: path.clone(),
+                item,
+                expected,
+                got,
+            };
             let expected = named(&path).map_err(|problem| Error::corrupt(&path, problem))?;
-            let got = Digest::of(&files::read(&path)?);
+            let mut file = open(&path).map_err(|e| Error::io(&path, e))?;
+            let whole = file.try_clone().map_err(|e| Error::io(&path, e))?;
+            let got = outside::digest_of(whole, MAX_PACK).map_err(|e| Error::io(&path, e))?;
             if got != expected {
-                return Err(Error::DigestMismatch {
-                    path,
-                    item: "pack".into(),
-                    expected,
-                    got,
-                });
+                return Err(differs("pack".into(), expected, got));
+            }
+            for (digest, place) in members(&path)? {
+                let bytes = place.read_from(&mut file);
+                let got = Digest::of(&bytes.map_err(|e| Error::io(&path, e))?);
+                if got != digest {
+                    return Err(differs("blob in the pack".into(), digest, got));
+                }
+                blobs.insert(digest, place.bytes);
             }
         }
-        Ok(())
+        Ok(blobs)
     }
 
-    /// Where a new pack goes, and its bytes.
+    /// Where a new pack goes, and its bytes. The blobs are small, each there once.
     pub(crate) fn pack(&self, blobs: &[(Digest, &[u8])]) -> Result<(PathBuf, Vec<u8>)> {
-        let bytes = write(blobs).map_err(|e| Error::io(&self.folder, e))?;
+        let mut blobs = blobs.to_vec();
+        blobs.sort_unstable_by_key(|(digest, _)| *digest);
+        let bytes = write(&blobs).map_err(|e| Error::io(&self.folder, e))?;
         let name = format!("{}.tar", Digest::of(&bytes));
         Ok((self.folder.join(name), bytes))
     }
 
     /// Takes note of a pack that was written.
     pub(crate) fn add(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let members = members_of(path, Cursor::new(bytes), bytes.len() as u64)
+        let members = members_of(path, &mut Cursor::new(bytes), bytes.len() as u64)
             .map_err(|problem| Error::corrupt(path, problem))?;
         self.index().add(path, Ok(members));
         Ok(())
@@ -157,6 +192,9 @@ impl Packs {
             match members(&path) {
                 Ok(members) => index.add(&path, Ok(members)),
                 Err(Error::Corrupt { detail, .. }) => index.add(&path, Err(detail)),
+                Err(Error::Io { source, .. }) if outside::is_unfit(&source) => {
+                    index.add(&path, Err(source.to_string()));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -164,18 +202,16 @@ impl Packs {
     }
 
     fn names(&self) -> Result<BTreeSet<PathBuf>> {
-        let entries = match fs::read_dir(&self.folder) {
+        let store = self.folder.parent().unwrap_or(Path::new(""));
+        let below = self.folder.strip_prefix(store).unwrap_or(&self.folder);
+        let entries =
+            outside::folder(store, below).and_then(|()| outside::names(&self.folder, MOST_NAMES));
+        let entries = match entries {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             other => other.map_err(|e| Error::io(&self.folder, e))?,
         };
-        let mut names = BTreeSet::new();
-        for entry in entries {
-            let path = entry.map_err(|e| Error::io(&self.folder, e))?.path();
-            if !files::is_temporary(&path) {
-                names.insert(path);
-            }
-        }
-        Ok(names)
+        let paths = entries.iter().map(std::fs::DirEntry::path);
+        Ok(paths.filter(|path| !files::is_temporary(path)).collect())
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -208,15 +244,17 @@ impl Index {
 impl Place {
     /// The blob's bytes, not hashed.
     pub(crate) fn read(&self) -> Result<Vec<u8>> {
-        let read = || {
-            let mut file = File::open(&self.pack)?;
-            file.seek(SeekFrom::Start(self.start))?;
-            // Not more than the file has: it was looked at when the pack was read.
-            let mut bytes = Vec::new();
-            file.take(self.bytes).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        read().map_err(|e| Error::io(&self.pack, e))
+        open(&self.pack)
+            .and_then(|mut file| self.read_from(&mut file))
+            .map_err(|e| Error::io(&self.pack, e))
+    }
+
+    fn read_from(&self, pack: &mut File) -> io::Result<Vec<u8>> {
+        pack.seek(SeekFrom::Start(self.start))?;
+        // At most PACKED_BYTES: it was looked at when the pack was read.
+        let mut bytes = Vec::new();
+        pack.take(self.bytes).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -233,53 +271,115 @@ fn write(blobs: &[(Digest, &[u8])]) -> io::Result<Vec<u8>> {
     let room: usize = blobs.iter().map(|(_, bytes)| bytes.len() + 1024).sum();
     let mut tar = tar::Builder::new(Vec::with_capacity(room + 1024));
     for (digest, bytes) in blobs {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(bytes.len() as u64);
-        tar.append_data(&mut header, member(digest), *bytes)?;
+        tar.append(&header(digest, bytes.len() as u64)?, *bytes)?;
     }
     tar.into_inner()
 }
 
-fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
-    named(path).map_err(|problem| Error::corrupt(path, problem))?;
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
-    members_of(path, file, length).map_err(|problem| Error::corrupt(path, problem))
+/// The one header of a member.
+fn header(digest: &Digest, bytes: u64) -> io::Result<tar::Header> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(bytes);
+    header.set_path(member(digest))?;
+    header.set_cksum();
+    Ok(header)
 }
 
-/// What a tar holds, which must be blobs and nothing else.
+/// Opens a pack; neither it nor the folder of packs may be a link.
+fn open(pack: &Path) -> io::Result<File> {
+    let store = pack
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new(""));
+    outside::open(store, pack.strip_prefix(store).unwrap_or(pack))
+}
+
+fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
+    named(path).map_err(|problem| Error::corrupt(path, problem))?;
+    let mut file = open(path).map_err(|e| Error::io(path, e))?;
+    let length = outside::length(&file, MAX_PACK).map_err(|e| Error::io(path, e))?;
+    members_of(path, &mut file, length).map_err(|problem| Error::corrupt(path, problem))
+}
+
+/// What a pack holds, which must have the form that [`write`] gives it. Members are not hashed.
 fn members_of(
     path: &Path,
-    tar: impl Read + Seek,
+    tar: &mut (impl Read + Seek),
     length: u64,
 ) -> Result<Vec<(Digest, Place)>, String> {
     let pack: Arc<Path> = path.into();
-    let wrong = |error: io::Error| format!("no tar: {error}");
-    let mut archive = tar::Archive::new(tar);
-    let mut members = Vec::new();
-    for entry in archive.entries_with_seek().map_err(wrong)?.raw(true) {
-        let entry = entry.map_err(wrong)?;
-        let (start, bytes) = (entry.raw_file_position(), entry.size());
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut members: Vec<(Digest, Place)> = Vec::new();
+    let mut at = 0;
+    loop {
+        let mut block = [0; BLOCK];
+        filled(tar, &mut block, &mut at).map_err(|error| match members.last() {
+            Some((digest, _)) => format!("cut off after {digest}: {error}"),
+            None => format!("cut off: {error}"),
+        })?;
+        if block == [0; BLOCK] {
+            break;
+        }
+        let header_of = tar::Header::from_byte_slice(&block);
+        let name = String::from_utf8_lossy(&header_of.path_bytes()).into_owned();
         let digest = name
             .rsplit('/')
             .next()
             .and_then(|last| last.parse::<Digest>().ok())
             .filter(|digest| Path::new(&name) == member(digest))
-            .filter(|_| entry.header().entry_type().is_file())
             .ok_or_else(|| format!("{name:?} in it is not the name of a blob"))?;
-        if start.checked_add(bytes).is_none_or(|end| end > length) {
+        let bytes = header_of.size().ok();
+        let bytes = bytes
+            .filter(|bytes| *bytes <= PACKED_BYTES as u64)
+            .ok_or_else(|| format!("{name} in it has no length of a packed blob"))?;
+        let written = header(&digest, bytes).map_err(|error| format!("{name}: {error}"))?;
+        if *written.as_bytes() != block {
+            return Err(format!(
+                "the header of {name} in it is not the one of a blob (type, mode, owner, time, checksum)"
+            ));
+        }
+        if let Some((before, _)) = members.last().filter(|(before, _)| *before >= digest) {
+            return Err(format!(
+                "{name} in it stands after {before}: not in order, or twice"
+            ));
+        }
+        if members.len() == MOST_MEMBERS {
+            return Err(format!("more than {MOST_MEMBERS} blobs are in it"));
+        }
+        let start = at;
+        at = tar
+            .seek(SeekFrom::Start(start + bytes))
+            .map_err(|error| format!("{name} in it is cut off: {error}"))?;
+        let mut rest = [0; BLOCK];
+        let rest = rest.get_mut(..(BLOCK - bytes as usize % BLOCK) % BLOCK);
+        let rest = rest.unwrap_or_default();
+        filled(tar, rest, &mut at).map_err(|_| format!("{name} in it is cut off"))?;
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(format!("bytes that are of no blob follow {name} in it"));
+        }
+        if at > length {
             return Err(format!("{name} in it is cut off"));
         }
         let pack = pack.clone();
         members.push((digest, Place { pack, start, bytes }));
     }
-    Ok(members)
+    let mut block = [1; BLOCK];
+    filled(tar, &mut block, &mut at).map_err(|_| "cut off at its end".to_owned())?;
+    match block == [0; BLOCK] && at == length {
+        true => Ok(members),
+        false => Err("bytes that are of no blob stand at its end".into()),
+    }
+}
+
+/// Reads as much as there is room for, and counts it.
+fn filled(tar: &mut impl Read, room: &mut [u8], at: &mut u64) -> io::Result<()> {
+    tar.read_exact(room)?;
+    *at += room.len() as u64;
+    Ok(())
 }
 
 /// The digest in a pack's name.
@@ -304,14 +404,159 @@ mod tests {
         let (path, bytes) = packs.pack(&blobs).unwrap();
         assert_eq!(packs.pack(&blobs).unwrap(), (path.clone(), bytes.clone()));
         assert_eq!(packs.find(&blobs[1].0).unwrap().map(|p| p.start), None);
-        fs::create_dir(packs.folder()).unwrap();
-        fs::write(&path, &bytes).unwrap();
+        std::fs::create_dir(packs.folder()).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
         for (digest, text) in blobs {
             let place = packs.find(&digest).unwrap().unwrap();
             assert_eq!(place.read().unwrap(), text);
         }
         assert_eq!(packs.all().unwrap().1, 1);
         packs.verify().unwrap();
+    }
+
+    #[test]
+    fn packs_are_what_they_were_before_their_form_was_held_against_them() {
+        let (one, two) = (b"one".as_slice(), [2; 600]);
+        let mut blobs = [(Digest::of(one), one), (Digest::of(&two), &two)];
+        blobs.sort();
+        let mut tar = tar::Builder::new(Vec::new());
+        for (digest, bytes) in blobs {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, member(&digest), bytes)
+                .unwrap();
+        }
+        blobs.reverse();
+        let packs = Packs::new("packs".into());
+        assert_eq!(packs.pack(&blobs).unwrap().1, tar.into_inner().unwrap());
+    }
+
+    /// What somebody who names a pack by its own bytes can put into it.
+    #[test]
+    fn a_pack_of_another_form_is_refused_whatever_it_is_called() {
+        let texts = [b"one".as_slice(), b"two", &[3; 600]];
+        let mut blobs = texts.map(|text| (Digest::of(text), text));
+        blobs.sort();
+        let built = |members: &[(tar::Header, &[u8])]| {
+            let mut tar = tar::Builder::new(Vec::new());
+            for (header, bytes) in members {
+                tar.append(header, *bytes).unwrap();
+            }
+            tar.into_inner().unwrap()
+        };
+        let good =
+            || blobs.map(|(digest, text)| (header(&digest, text.len() as u64).unwrap(), text));
+        let bent = |at: usize, bend: &dyn Fn(&mut tar::Header)| {
+            let mut members = good();
+            bend(&mut members[at].0);
+            members[at].0.set_cksum();
+            built(&members)
+        };
+        let edited = |edit: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = built(&good());
+            edit(&mut bytes);
+            bytes
+        };
+        let [first, second, third] = good();
+        let lengths = blobs.map(|(_, text)| text.len());
+        let other = vec![9; lengths[0]];
+        let wrong = (first.0.clone(), other.as_slice());
+        let long = vec![0; PACKED_BYTES + 1];
+        let long = (
+            header(&Digest::of(&long), long.len() as u64).unwrap(),
+            long.as_slice(),
+        );
+        let cases: Vec<(&str, Vec<u8>)> = vec![
+            (
+                "not the one of a blob",
+                bent(0, &|header| header.set_mode(0o4755)),
+            ),
+            (
+                "not the one of a blob",
+                bent(1, &|header| header.set_uid(1)),
+            ),
+            (
+                "not the one of a blob",
+                bent(2, &|header| header.set_mtime(1)),
+            ),
+            (
+                "not the one of a blob",
+                bent(1, &|header| {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                }),
+            ),
+            (
+                "not the one of a blob",
+                bent(1, &|header| {
+                    header.set_entry_type(tar::EntryType::XHeader);
+                }),
+            ),
+            ("not the one of a blob", edited(&|bytes| bytes[148] = b'7')),
+            (
+                "no length",
+                bent(1, &|header| header.as_old_mut().size = *b"99999999999\0"),
+            ),
+            (
+                "no length",
+                bent(1, &|header| header.as_old_mut().size = [b'x'; 12]),
+            ),
+            ("no length", built(&[long])),
+            (
+                "not in order, or twice",
+                built(&[first.clone(), first.clone()]),
+            ),
+            // The right one comes last and would be what is read.
+            ("not in order, or twice", built(&[wrong, first.clone()])),
+            (
+                "not in order, or twice",
+                built(&[second.clone(), first.clone()]),
+            ),
+            ("blob in the pack", edited(&|bytes| bytes[BLOCK] ^= 1)),
+            (
+                "bytes that are of no blob follow",
+                edited(&|bytes| bytes[BLOCK + lengths[0]] = 1),
+            ),
+            (
+                "stand at its end",
+                edited(&|bytes| bytes.extend([0; BLOCK])),
+            ),
+            ("stand at its end", edited(&|bytes| bytes.push(1))),
+            (
+                "stand at its end",
+                edited(&|bytes| {
+                    let last = bytes.len() - 1;
+                    bytes[last] = 1;
+                }),
+            ),
+            ("cut off", edited(&|bytes| bytes.truncate(bytes.len() - 1))),
+            (
+                "cut off",
+                edited(&|bytes| bytes.truncate(bytes.len() - 1024)),
+            ),
+            ("cut off", edited(&|bytes| bytes.truncate(BLOCK + 1))),
+            ("cut off", Vec::new()),
+        ];
+        let refusal = |bytes: &[u8]| {
+            let folder = tempfile::tempdir().unwrap();
+            let name = format!("{}.tar", Digest::of(bytes));
+            let packs = Packs::new(folder.path().join("packs"));
+            std::fs::create_dir(packs.folder()).unwrap();
+            std::fs::write(packs.folder().join(name), bytes).unwrap();
+            packs.verify().err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&built(&[first, second, third])), None);
+        for (index, (reason, bytes)) in cases.into_iter().enumerate() {
+            let error = refusal(&bytes).unwrap_or_default();
+            assert!(
+                error.contains(reason),
+                "case {index}: {error}, not {reason}"
+            );
+        }
     }
 
     #[test]
@@ -324,8 +569,8 @@ mod tests {
             let packs = Packs::new(folder.path().to_owned());
             let (path, mut bytes) = packs.pack(&blobs).unwrap();
             let path = change(&path, &mut bytes);
-            fs::write(&path, &bytes).unwrap();
-            let found = packs.all().map(|_| ()).and_then(|()| packs.verify());
+            std::fs::write(&path, &bytes).unwrap();
+            let found = packs.all().and_then(|_| packs.verify());
             let lost = packs.find(&Digest::of(b"in no pack"));
             (found.unwrap_err().to_string(), lost.is_err())
         };
@@ -334,9 +579,8 @@ mod tests {
             ("not the name of a pack", true, &|path, _| {
                 path.with_file_name("notes.txt")
             }),
-            ("no tar", true, &|path, bytes| {
+            ("bytes that are of no blob follow", true, &|path, bytes| {
                 bytes[700] ^= 1;
-                bytes[1030] ^= 1;
                 same(path)
             }),
             ("cut off", true, &|path, bytes| {
@@ -358,7 +602,7 @@ mod tests {
                 bytes[513] ^= 1;
                 same(path)
             }),
-            ("pack: expected sha256", false, &|path, bytes| {
+            ("stand at its end", true, &|path, bytes| {
                 bytes.push(0);
                 same(path)
             }),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fedseal_client_sdk::keys::PublicKey;
 
-use crate::{Blobs, Error, FsckReport, Result, fsck};
+use crate::{Blobs, FsckReport, Result, fsck};
 
 /// What [`verify_files`] has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +25,7 @@ pub struct FilesReport {
 pub fn verify_files(dir: impl AsRef<Path>, key: &PublicKey) -> Result<FilesReport> {
     let dir = dir.as_ref();
     let log = fsck(dir.join("log"), key)?;
-    let blobs = dir.join("blobs");
-    if !blobs.is_dir() {
-        return Err(Error::corrupt(&blobs, "no such directory"));
-    }
-    let (blobs, blob_bytes) = Blobs::open(&blobs)?.verify_all()?;
+    let (blobs, blob_bytes) = Blobs::existing(dir.join("blobs"))?.verify_all()?;
     Ok(FilesReport {
         log,
         blobs,

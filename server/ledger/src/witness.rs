@@ -15,6 +15,7 @@ use fedseal_client_sdk::tlog::{
 };
 
 use crate::files::{self, Disk};
+use crate::log::MAX_CHECKPOINT;
 use crate::{Error, Result};
 
 /// Present in every state folder: without it a witness would begin with an empty memory where its
@@ -81,11 +82,13 @@ impl Witness {
     }
 
     /// Opens a memory made by [`Witness::init`]. Every checkpoint in it must carry this witness's
-    /// own cosignature.
+    /// own cosignature, and be signed by the key that `logs` names for its origin: a cosignature
+    /// covers origin, size and root and not the log's key, so one origin is one log.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Locked`], [`Error::Io`]; [`Error::Verify`] and
-    /// [`Error::Corrupt`] for a memory that is damaged or another witness's.
+    /// [`Error::Corrupt`] for a memory that is damaged, another witness's, or of another key's log;
+    /// [`Error::Conflict`] for two keys of one origin.
     pub fn open(
         dir: impl AsRef<Path>,
         name: &str,
@@ -110,12 +113,14 @@ impl Witness {
         let lock = crate::log::lock(&disk, dir)?;
         let name = VerifierKey::new(name, KeyKind::Witness, key.public())
             .map_err(|e| Error::verify(dir, e))?;
+        let logs = by_origin(logs)?;
         let mut latest = BTreeMap::new();
         for path in files::walk(dir)? {
             if path.extension().is_none_or(|e| e != "checkpoint") || files::is_temporary(&path) {
                 continue;
             }
-            let note = String::from_utf8(files::read(&path)?)
+            let below = path.strip_prefix(dir).unwrap_or(&path);
+            let note = String::from_utf8(files::read(dir, below, MAX_CHECKPOINT)?)
                 .map_err(|_| Error::corrupt(&path, "not UTF-8"))?;
             let checkpoint = Checkpoint::parse(&note).map_err(|e| Error::verify(&path, e))?;
             let cosigned = cosigned_at(&note, &name).map_err(|e| Error::verify(&path, e))?;
@@ -125,13 +130,17 @@ impl Witness {
             if path != place(dir, &checkpoint.origin) {
                 return Err(Error::corrupt(&path, "the file of another log"));
             }
+            if let Some(key) = logs.get(&checkpoint.origin) {
+                Checkpoint::verify(&note, &checkpoint.origin, key)
+                    .map_err(|e| Error::verify(&path, e))?;
+            }
             latest.insert(checkpoint.origin.clone(), checkpoint);
         }
         Ok(Witness {
             dir: dir.to_owned(),
             name,
             key,
-            logs: logs.into_iter().map(|log| (log.name, log.key)).collect(),
+            logs,
             disk,
             latest: Mutex::new(latest),
             _lock: lock,
@@ -218,6 +227,24 @@ impl Witness {
         latest.insert(checkpoint.origin.clone(), checkpoint);
         Ok(line)
     }
+}
+
+/// The logs' keys; a key that stands twice counts once.
+fn by_origin(logs: impl IntoIterator<Item = VerifierKey>) -> Result<BTreeMap<String, PublicKey>> {
+    let mut keys: BTreeMap<String, PublicKey> = BTreeMap::new();
+    for log in logs {
+        if let Some(known) = keys.insert(log.name.clone(), log.key)
+            && known != log.key
+        {
+            return Err(Error::Conflict {
+                what: "log",
+                name: log.name,
+                registered: format!("key {known}"),
+                offered: format!("key {}", log.key),
+            });
+        }
+    }
+    Ok(keys)
 }
 
 /// Origins may hold `/`; their digests do not.
@@ -386,6 +413,35 @@ mod tests {
             assert!([2, 4].contains(&again.size(ORIGIN)));
         }
         panic!("it never answered");
+    }
+
+    #[test]
+    fn one_origin_is_one_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        Witness::init(&state).unwrap();
+        let named = |seed| {
+            let key = SigningKey::from_seed([seed; 32]).public();
+            VerifierKey::new(ORIGIN, KeyKind::Log, key).unwrap()
+        };
+        let open = |logs: &[VerifierKey]| {
+            let key = SigningKey::from_seed([2; 32]);
+            Witness::open(&state, "w.example", key, logs.to_vec())
+        };
+        let both = open(&[named(1), named(9)]).unwrap_err();
+        assert!(matches!(both, Error::Conflict { .. }), "{both}");
+        open(&[named(1), named(1)]).unwrap();
+
+        // What was cosigned of one key's log is never continued with another's.
+        let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
+        grown(&mut log, 2);
+        let witness = open(&[named(1)]).unwrap();
+        witness.add_checkpoint(&request(&log, 0), 1).unwrap();
+        drop(witness);
+        assert!(open(&[named(9)]).is_err());
+        // A log that is not asked for any more is left as it is.
+        open(&[]).unwrap();
+        assert_eq!(open(&[named(1)]).unwrap().size(ORIGIN), 2);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! tag is as good as none: the module is compiled again and the file replaced.
 
 use std::fs;
-use std::hash::Hash;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +15,10 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{MacKey, SigningKey};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::code::Code;
+use crate::compiler::CODE_BYTES;
+use crate::runtime::fingerprint;
 
 /// Bytes of all cached files together, unless a caller says otherwise: 1 GiB. The oldest go first.
 pub const CACHE_BYTES: u64 = 1 << 30;
@@ -63,20 +66,14 @@ impl CompiledCache {
 
     /// The compiled module, if a file with a right tag is there.
     pub(crate) fn load(&self, module: &Digest, engine: &Engine) -> Option<Component> {
-        let code = self.read(module, engine)?;
-        // SAFETY: `deserialize` asks for bytes that `serialize` of this library made and that
-        // nobody changed. The tag shows both: only code that `store` got from `serialize` is ever
-        // tagged, the key never leaves the node, and the tag is over all of `code` with the module
-        // and the engine that it is for. `code` is in this process's own memory since before the
-        // tag was checked, so the file may change without effect.
-        unsafe { Component::deserialize(engine, code) }.ok()
+        self.read(module, engine)?.load(engine).ok()
     }
 
-    /// The bytes of a file with a right tag, without the tag.
-    fn read(&self, module: &Digest, engine: &Engine) -> Option<Vec<u8>> {
+    /// What a file with a right tag holds beside the tag.
+    fn read(&self, module: &Digest, engine: &Engine) -> Option<Code> {
         let file = fs::File::open(self.path(module, engine)).ok()?;
         // A planted file must not fill the memory either.
-        let most = self.limit.saturating_add(1);
+        let most = self.limit.min(CODE_BYTES + TAG as u64).saturating_add(1);
         let mut tag = [0; TAG];
         let mut code = Vec::new();
         let mut reader = file.take(most);
@@ -86,27 +83,26 @@ impl CompiledCache {
         let right = self
             .key
             .verify(&[DOMAIN, &module.0, &engine.0, &code], &tag);
-        right.then_some(code)
+        // Only what `store` was given is ever tagged, and the key never leaves the node.
+        right.then(|| Code::trusted(code))
     }
 
     /// Keeps a compiled module. A cache that cannot be written is no reason to fail: the module
     /// is compiled again next time.
-    pub(crate) fn store(&self, module: &Digest, engine: &Engine, component: &Component) {
-        let Ok(code) = component.serialize() else {
-            return;
-        };
+    pub(crate) fn store(&self, module: &Digest, engine: &Engine, code: &Code) {
+        let code = code.bytes();
         let size = (code.len() + TAG) as u64;
         if size > self.limit {
             return;
         }
         let tag = self
             .key
-            .tag(&[DOMAIN, &module.0, &fingerprint(engine).0, &code]);
+            .tag(&[DOMAIN, &module.0, &fingerprint(engine).0, code]);
         // A write that is cut off leaves a file without a right tag.
         let path = self.path(module, engine);
         let _ = fs::create_dir_all(&self.folder)
             .and_then(|()| self.make_room(size, Some(&path)))
-            .and_then(|()| write(&path, &[&tag, &code]));
+            .and_then(|()| write(&path, &[&tag, code]));
     }
 
     /// Removes the oldest files until `size` more bytes are within the limit, those that will be at
@@ -152,24 +148,6 @@ fn write(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written
-}
-
-/// What compiled code depends on beside the module: the library's release, its configuration, the
-/// processor's features.
-fn fingerprint(engine: &Engine) -> Digest {
-    #[derive(Default)]
-    struct Bytes(Vec<u8>);
-    impl std::hash::Hasher for Bytes {
-        fn finish(&self) -> u64 {
-            0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.extend_from_slice(bytes);
-        }
-    }
-    let mut bytes = Bytes::default();
-    engine.precompile_compatibility_hash().hash(&mut bytes);
-    Digest::of(&bytes.0)
 }
 
 #[cfg(test)]

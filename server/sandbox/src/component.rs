@@ -8,6 +8,10 @@ use wit_parser::Resolve;
 use crate::error::SandboxError;
 use crate::reason::Reason;
 
+mod declared;
+
+use declared::Declared;
+
 /// The import that a policy has; a language runtime's WASI beside it is served virtually (see
 /// [`imports`]).
 pub const HOST_INTERFACE: &str = "fedseal:policy/host@0.1.0";
@@ -64,8 +68,8 @@ fn names_its_world(core: &[u8]) -> bool {
     })
 }
 
-/// Checks what can be seen without compiling: size, that it is a component, its imports, and that
-/// the memories and tables it starts with are within the limits.
+/// Checks what can be seen without compiling: size, that it is a component, how much it declares,
+/// its imports, and that the memories and tables it starts with are within the limits.
 ///
 /// # Errors
 /// The first thing that is wrong, in that order.
@@ -79,8 +83,10 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
     }
     let mut depth = 0;
     let mut seen = Seen::default();
+    let mut declared = Declared::default();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(bad)?;
+        declared.add(&payload)?;
         match payload {
             Payload::Version { encoding, .. } if depth == 0 && encoding != Encoding::Component => {
                 return Err(bad(

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fedseal_tuning::{
-    Adapter, ControlVariates, Example, GenerateConfig, Model, TrainConfig, Trainer, TuningError,
+    Adapter, ControlVariates, Example, GenerateConfig, Halt, Model, TrainConfig, Trainer,
+    TuningError,
 };
 
 /// How a `train` call of a guest trains; every value has been checked against the run's bounds.
@@ -39,6 +40,9 @@ pub enum EngineError {
     /// The caller's function said stop.
     #[error("stopped")]
     Stopped,
+    /// An argument that this model cannot serve; the guest is told and may go on.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else, in the engine's words.
     #[error("{0}")]
     Failed(String),
@@ -47,7 +51,7 @@ pub enum EngineError {
 /// Trains and writes. The same arguments give the same bits, on one fingerprint.
 pub trait Engine: Send + Sync {
     /// Trains a copy of `start` on `data`; returns it with the number of tokens processed.
-    /// Asks `go_on` before every step and stops on `Break`.
+    /// Asks `go_on` before every step at least and stops on `Break`.
     ///
     /// # Errors
     /// [`EngineError::Stopped`] after `Break`; [`EngineError::Failed`] otherwise.
@@ -79,15 +83,18 @@ pub trait Engine: Send + Sync {
     }
 
     /// One text for each prompt, by the base or the base with `adapter`; returns them with the
-    /// number of tokens written.
+    /// number of tokens written. A text ends where the model's positions behind its prompt are used
+    /// up. Asks `halt` before every token at least and stops when it says so.
     ///
     /// # Errors
-    /// [`EngineError::Failed`].
+    /// [`EngineError::Refused`] for a prompt that leaves no position, [`EngineError::Stopped`] when
+    /// `halt` said stop, [`EngineError::Failed`] otherwise.
     fn generate(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError>;
 
     /// What the bits of a result depend on beside the arguments.
@@ -134,7 +141,7 @@ impl Engine for TuningEngine {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(Adapter, u64), EngineError> {
         let config = self.config(options);
-        let trained = fedseal_tuning::train(&self.model, start, data, &config, &mut |_| go_on())?;
+        let trained = Trainer::new(&self.model, start, data, &config)?.run_while(go_on)?;
         Ok((trained.adapter, trained.tokens))
     }
 
@@ -147,14 +154,8 @@ impl Engine for TuningEngine {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(Adapter, u64), EngineError> {
         let config = self.config(options);
-        let mut trainer =
-            Trainer::new(&self.model, start, data, &config)?.with_control(control.clone())?;
-        while trainer.step()?.is_some() {
-            if go_on().is_break() {
-                return Err(EngineError::Stopped);
-            }
-        }
-        let trained = trainer.finish()?;
+        let trainer = Trainer::new(&self.model, start, data, &config)?;
+        let trained = trainer.with_control(control.clone())?.run_while(go_on)?;
         Ok((trained.adapter, trained.tokens))
     }
 
@@ -163,6 +164,7 @@ impl Engine for TuningEngine {
         adapter: Option<&Adapter>,
         prompts: &[String],
         options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError> {
         let config = GenerateConfig {
             max_new_tokens: options.max_new_tokens as usize,
@@ -170,7 +172,7 @@ impl Engine for TuningEngine {
             seed: options.seed,
             ..GenerateConfig::default()
         };
-        let texts = fedseal_tuning::generate(&self.model, adapter, prompts, &config)?;
+        let texts = fedseal_tuning::generate_until(&self.model, adapter, prompts, &config, halt)?;
         // Texts come without their tokens; the tokenizer counts them again.
         let mut tokens = 0;
         for text in &texts {
@@ -188,6 +190,7 @@ impl From<TuningError> for EngineError {
     fn from(error: TuningError) -> Self {
         match error {
             TuningError::Stopped { .. } => Self::Stopped,
+            TuningError::Positions { .. } => Self::Refused(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }

@@ -55,11 +55,63 @@ pub enum SandboxError {
         /// What and how much.
         detail: String,
     },
-    /// Compilation did not end in time.
-    #[error("compilation took longer than {seconds} seconds")]
+    /// It declares more of something than a module may.
+    #[error("the module declares {count} {what}, more than the {most} that one may have")]
+    Declarations {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are, as far as they were counted.
+        count: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// Compilation took too much of the processor.
+    #[error(
+        "compiling the module took more than {processor} seconds of processor time, which is what \
+         compile_seconds = {seconds} gives to all threads together"
+    )]
     CompileTime {
         /// `Limits::compile_seconds`.
         seconds: u64,
+        /// Processor time of all threads together, seconds.
+        processor: u64,
+    },
+    /// Compilation did not end, whatever its processor time.
+    #[error(
+        "compiling the module did not end within {seconds} seconds, of which it was given too \
+         little of the processor; the machine may be overloaded"
+    )]
+    CompileWall {
+        /// The bound on wall-clock time, seconds.
+        seconds: u64,
+    },
+    /// Compilation took too much memory.
+    #[error("compiling the module took more than {bytes} bytes of memory (compile_bytes)")]
+    CompileMemory {
+        /// `Limits::compile_bytes`, or its default.
+        bytes: u64,
+    },
+    /// The compiled code is too large.
+    #[error("the module becomes {bytes} bytes of compiled code, more than the {most} allowed")]
+    CodeSize {
+        /// Its size, bytes.
+        bytes: u64,
+        /// The bound, bytes.
+        most: u64,
+    },
+    /// Somebody interrupted the compilation: at a terminal Ctrl-C reaches its process, too.
+    #[error("compiling the module was interrupted")]
+    Interrupted,
+    /// There is no program to compile with.
+    #[error(
+        "no program that compiles modules: this one does not, and {name} is neither beside it nor \
+         one folder above ({looked}); `cargo build -p fedseal-sandbox --bins` makes it"
+    )]
+    NoCompiler {
+        /// The program's file name.
+        name: String,
+        /// Where it was looked for.
+        looked: String,
     },
     /// The runtime itself failed.
     #[error("sandbox: {0}")]
@@ -75,8 +127,12 @@ impl SandboxError {
             Self::BadComponent { .. } => Reason::BadComponent,
             Self::BadImport { .. } => Reason::BadImport,
             Self::BadWorld { reason, .. } | Self::StartSize { reason, .. } => *reason,
-            Self::CompileTime { .. } => Reason::CompileTime,
-            Self::Limit { .. } | Self::Runtime(_) => Reason::Host,
+            Self::Declarations { .. } => Reason::Declarations,
+            Self::CompileTime { .. } | Self::CompileWall { .. } => Reason::CompileTime,
+            Self::CompileMemory { .. } | Self::CodeSize { .. } => Reason::CompileMemory,
+            Self::Limit { .. } | Self::Interrupted | Self::NoCompiler { .. } | Self::Runtime(_) => {
+                Reason::Host
+            }
         }
     }
 }

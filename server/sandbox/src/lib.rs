@@ -12,7 +12,8 @@
 //!
 //! In reading order:
 //! - [`component`]: makes components, and looks into them before they are compiled.
-//! - [`Sandbox`], [`Policy`]: compile and run. [`CompiledCache`]: what was compiled before.
+//! - [`Sandbox`], [`Policy`]: compile and run. [`compiler`]: the process that compiles.
+//!   [`CompiledCache`]: what was compiled before.
 //! - [`RunInput`], [`RunOutcome`]: what goes in, what comes out.
 //! - [`Engine`], [`TuningEngine`]: training and generation behind the host calls.
 //! - [`Reason`]: the stable ids of failures.
@@ -28,6 +29,8 @@
 
 mod bindings;
 mod cache;
+mod code;
+pub mod compiler;
 pub mod component;
 mod engine;
 mod error;
@@ -45,7 +48,7 @@ pub use fedseal_client_sdk::attestation::Limits;
 pub use host::noisy;
 pub use reason::{Reason, Stop};
 pub use run::{
-    Control, FIXED_LIMITS, RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes,
-    examples_digest,
+    Control, FIXED_LIMITS, Recording, RunInput, RunOutcome, Submission, TrainDefaults,
+    examples_bytes, examples_digest, rounded, rounded_down,
 };
 pub use sandbox::{Policy, Runner, Sandbox};

@@ -18,8 +18,12 @@ pub enum Reason {
     BadImport,
     /// It does not export `run` with the right type.
     BadExport,
-    /// Compilation took longer than `compile_seconds`, or too many such are still going on.
+    /// It declares more of something than a module may.
+    Declarations,
+    /// Compilation took more processor time than `compile_seconds` gives, or did not end at all.
     CompileTime,
+    /// Compilation took more memory than `compile_bytes`, or made too much code.
+    CompileMemory,
     /// `fuel` is used up.
     Fuel,
     /// The guest's own code ran longer than `guest_seconds`.
@@ -40,7 +44,8 @@ pub enum Reason {
     Handles,
     /// More than `host_calls`.
     HostCalls,
-    /// More than `host_bytes` held by the host for the guest.
+    /// More than `host_bytes` held by the host for the guest, or a transcript or lineage larger than
+    /// its bound.
     HostMemory,
     /// More than `host_work_bytes` copied, hashed and compared by the host.
     HostWork,
@@ -79,7 +84,9 @@ impl Reason {
             Self::BadComponent => "bad-component",
             Self::BadImport => "bad-import",
             Self::BadExport => "bad-export",
+            Self::Declarations => "declarations",
             Self::CompileTime => "compile-time",
+            Self::CompileMemory => "compile-memory",
             Self::Fuel => "fuel",
             Self::GuestTime => "guest-time",
             Self::WallTime => "wall-time",
@@ -114,6 +121,7 @@ impl Reason {
         !matches!(
             self,
             Self::CompileTime
+                | Self::CompileMemory
                 | Self::GuestTime
                 | Self::WallTime
                 | Self::LogRate

@@ -1,10 +1,12 @@
 //! wasmtime as this room uses it: its configuration, its epoch's ticker, its slots.
 
+use std::hash::Hash as _;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Digest;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
@@ -27,10 +29,50 @@ const KEEP_RESIDENT: usize = 128 << 10;
 /// The same of a table's slot. The step from core module to component makes a small table.
 const KEEP_RESIDENT_TABLE: usize = 4 << 10;
 
-/// The engine for these limits.
+/// What compiled code depends on, the same for the process that compiles and the one that runs.
 ///
 /// Everything that could differ from run to run or from machine to machine is off or pinned:
 /// NaNs are canonical, relaxed SIMD and threads are off, and nothing of WASI is there.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .memory_init_cow(true)
+        .memory_reservation(RESERVATION)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .concurrency_support(false)
+        .generate_address_map(false);
+    config
+}
+
+/// An engine that only compiles: it keeps no slots for guests.
+pub(crate) fn compiling_engine() -> Result<Engine, SandboxError> {
+    Engine::new(&config()).map_err(|error| SandboxError::Runtime(format!("{error:#}")))
+}
+
+/// What compiled code depends on beside the module: the library's release, its configuration, the
+/// processor's features.
+pub(crate) fn fingerprint(engine: &Engine) -> Digest {
+    #[derive(Default)]
+    struct Bytes(Vec<u8>);
+    impl std::hash::Hasher for Bytes {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+    let mut bytes = Bytes::default();
+    engine.precompile_compatibility_hash().hash(&mut bytes);
+    Digest::of(&bytes.0)
+}
+
+/// The engine for these limits.
 pub(crate) fn engine(limits: &Limits) -> Result<Engine, SandboxError> {
     let memory = size("memory_bytes", limits.memory_bytes, 1 << 16, RESERVATION)?;
     let stack = size("stack_bytes", limits.stack_bytes, 64 << 10, 64 << 20)?;
@@ -55,20 +97,10 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, SandboxError> {
         .table_keep_resident(KEEP_RESIDENT_TABLE)
         .pagemap_scan(Enabled::Auto);
 
-    let mut config = Config::new();
+    let mut config = config();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .memory_init_cow(true)
-        .memory_reservation(RESERVATION)
-        .consume_fuel(true)
-        .epoch_interruption(true)
-        .max_wasm_stack(stack)
-        .cranelift_nan_canonicalization(true)
-        .wasm_relaxed_simd(false)
-        .relaxed_simd_deterministic(true)
-        .wasm_memory64(false)
-        .concurrency_support(false)
-        .generate_address_map(false);
+        .max_wasm_stack(stack);
     Engine::new(&config).map_err(|error| SandboxError::Runtime(format!("{error:#}")))
 }
 
@@ -103,14 +135,14 @@ impl Ticker {
     }
 }
 
-/// Counts executions; one that finds no free slot waits.
+/// Counts what goes on at once; who finds no free slot waits.
 pub(crate) struct Slots {
     free: Mutex<u32>,
     freed: Condvar,
 }
 
 impl Slots {
-    pub(crate) fn new(count: u32) -> Self {
+    pub(crate) const fn new(count: u32) -> Self {
         Self {
             free: Mutex::new(count),
             freed: Condvar::new(),
@@ -126,7 +158,7 @@ impl Slots {
     }
 }
 
-/// One execution's place; free again when dropped.
+/// One place; free again when dropped.
 pub(crate) struct Slot<'a>(&'a Slots);
 
 impl Drop for Slot<'_> {

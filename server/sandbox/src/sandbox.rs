@@ -2,9 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
@@ -14,6 +13,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::bindings;
 use crate::cache::CompiledCache;
+use crate::compiler;
 use crate::component::inspect;
 use crate::engine::Engine;
 use crate::error::SandboxError;
@@ -22,10 +22,6 @@ use crate::reason::{Reason, Stop, printable};
 use crate::run::{FIXED_LIMITS, RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
 use crate::threads::Threads;
-
-/// Compilations that outlived their time and still run: a thread cannot be stopped from outside.
-/// With so many of them no new one is begun.
-const MAX_ABANDONED: usize = 2;
 
 /// Native stack of a guest's thread beside the Wasm stack, bytes: host calls run on it.
 const HOST_STACK: usize = 2 << 20;
@@ -38,7 +34,6 @@ pub struct Sandbox {
     linker: Linker<HostState>,
     slots: Arc<Slots>,
     threads: Threads,
-    abandoned: Arc<AtomicUsize>,
     cache: Option<CompiledCache>,
     _ticker: Ticker,
 }
@@ -85,7 +80,6 @@ impl Sandbox {
             linker,
             slots: Arc::new(Slots::new(MAX_RUNS)),
             threads: Threads::new(limits.stack_bytes as usize + HOST_STACK),
-            abandoned: Arc::default(),
             cache: None,
             _ticker: ticker,
         })
@@ -116,7 +110,8 @@ impl Sandbox {
         self.limits.within(&most)
     }
 
-    /// Checks a component (see [`inspect`]), compiles it, and checks that it fits the world.
+    /// Checks a component (see [`inspect`]), compiles it in a process of its own (see
+    /// [`crate::compiler`]), and checks that it fits the world.
     ///
     /// Signatures are not looked at here: verify them first.
     ///
@@ -142,49 +137,16 @@ impl Sandbox {
 
     /// From the cache, or compiled now and kept there.
     fn compiled(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, SandboxError> {
-        let Some(cache) = &self.cache else {
-            return self.compile_in_time(bytes.to_vec());
-        };
-        if let Some(component) = cache.load(digest, &self.engine) {
+        let cached = self.cache.as_ref();
+        if let Some(component) = cached.and_then(|cache| cache.load(digest, &self.engine)) {
             return Ok(component);
         }
-        let component = self.compile_in_time(bytes.to_vec())?;
-        cache.store(digest, &self.engine, &component);
+        let code = compiler::compile(bytes, &self.engine, &self.limits)?;
+        let component = code.load(&self.engine).map_err(load_error)?;
+        if let Some(cache) = cached {
+            cache.store(digest, &self.engine, &code);
+        }
         Ok(component)
-    }
-
-    fn compile_in_time(&self, bytes: Vec<u8>) -> Result<Component, SandboxError> {
-        let seconds = self.limits.compile_seconds;
-        if self.abandoned.load(Ordering::Relaxed) >= MAX_ABANDONED {
-            return Err(SandboxError::CompileTime { seconds });
-        }
-        let (done, result) = sync_channel(1);
-        let engine = self.engine.clone();
-        let abandoned = self.abandoned.clone();
-        std::thread::Builder::new()
-            .name("sandbox-compile".into())
-            .spawn(move || {
-                // Nobody waits any more: count back what the waiting side counted.
-                if done.send(Component::new(&engine, bytes)).is_err() {
-                    abandoned.fetch_sub(1, Ordering::Relaxed);
-                }
-            })
-            .map_err(|error| SandboxError::Runtime(format!("compile thread: {error}")))?;
-        match result.recv_timeout(Duration::from_secs(seconds)) {
-            Ok(compiled) => compiled.map_err(compile_error),
-            Err(RecvTimeoutError::Timeout) => {
-                self.abandoned.fetch_add(1, Ordering::Relaxed);
-                // It may have ended between the two lines above; then its send went well and it
-                // will not count back.
-                if result.try_recv().is_ok() {
-                    self.abandoned.fetch_sub(1, Ordering::Relaxed);
-                }
-                Err(SandboxError::CompileTime { seconds })
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(SandboxError::Runtime("the compiler panicked".into()))
-            }
-        }
     }
 
     /// Runs a policy for one client in one round. Whatever the guest does, this returns, within
@@ -351,7 +313,8 @@ fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
     Stop::new(Reason::Trap, text)
 }
 
-fn compile_error(error: wasmtime::Error) -> SandboxError {
+/// What the pool has no place for is seen when code is loaded.
+fn load_error(error: wasmtime::Error) -> SandboxError {
     let detail = printable(&format!("{error:#}"), 400);
     if detail.contains("pooling allocator") {
         let reason = match () {

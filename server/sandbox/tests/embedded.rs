@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{input, limits, policy};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_sandbox::{RunInput, Sandbox, TuningEngine};
+use fedseal_sandbox::{Engine as _, EngineError, GenerateOptions, RunInput, Sandbox, TuningEngine};
 use fedseal_tuning::{Adapter, AdapterConfig, Model, ModelOptions, TrainConfig};
 
 #[test]
@@ -51,6 +51,32 @@ fn every_policy_trains_the_embedded_model() {
             assert!(counts.generated > 16, "{counts:?}: {:?}", outcome.datasets);
         }
     }
+}
+
+#[test]
+fn a_prompt_of_a_guest_and_its_answer_fit_the_positions() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../federation/model");
+    let model = Arc::new(Model::load(&path, &ModelOptions::default()).unwrap());
+    let positions = model.config().max_positions;
+    let engine = TuningEngine::new(model.clone(), TrainConfig::default());
+    let options = |max_new_tokens| GenerateOptions {
+        max_new_tokens,
+        temperature: 0.0,
+        seed: 1,
+    };
+    let ask =
+        |prompt: &str, tokens| engine.generate(None, &[prompt.into()], &options(tokens), &|| false);
+    // More than there is changes no answer that ends before.
+    let prompt = "Reverse the letters of stone.";
+    assert_eq!(ask(prompt, u32::MAX).unwrap(), ask(prompt, 16).unwrap());
+    let long = "Reverse the letters of stone. ".repeat(60);
+    let length = model.encode_prompt(&long).unwrap().len();
+    assert!(length > positions);
+    let error = ask(&long, 16).unwrap_err();
+    assert!(matches!(error, EngineError::Refused(_)), "{error}");
+    let text = error.to_string();
+    let numbers = [length, positions].map(|number| number.to_string());
+    assert!(numbers.iter().all(|number| text.contains(number)), "{text}");
 }
 
 /// `cargo test -p fedseal-sandbox --test embedded -- --ignored --nocapture`, after

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Double, hostile, input, limits, run};
+use common::{Double, HostileGuest, hostile, input, limits, run};
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_sandbox::{Limits, Reason, RunOutcome, Sandbox, component};
 
@@ -133,6 +133,38 @@ fn handles_that_nobody_gave() {
     ends_with("wrong-type-handle.wat", Reason::Trap);
 }
 
+/// What is said of a run is bounded, whatever the guest: the statement about it can be made.
+#[test]
+fn records_stay_small() {
+    for (name, words) in [
+        ("concat-of-nothing.wat", "the lineage has 4194304 bytes"),
+        ("concat-in-few-calls.wat", "the transcript has 321536 bytes"),
+        ("concat-of-many.wat", "the transcript has 2625536 bytes"),
+    ] {
+        let case = HostileGuest::read(name);
+        let outcome = ends_within(name, Reason::HostMemory, case.limits);
+        let failure = outcome.submission.unwrap_err();
+        assert_eq!(failure.detail, words, "{name}");
+        let lineage = serde_json::to_vec(&outcome.lineage).unwrap().len();
+        assert!(lineage <= 4 << 20, "{name}: {lineage}");
+        let transcript = outcome.transcript.to_bytes().len() as u64;
+        assert!(transcript <= outcome.transcript.bytes_at_most());
+        // The last entry says why it ended.
+        let most = case.limits.host_calls * 256 + (64 << 10) + 1_000;
+        assert!(transcript <= most, "{name}: {transcript}");
+    }
+}
+
+#[test]
+fn a_model_that_writes_too_long_is_stopped() {
+    let limits = HostileGuest::read("generate-dawdles.wat").limits;
+    let outcome = ends_within("generate-dawdles.wat", Reason::WallTime, limits);
+    let words = outcome.submission.unwrap_err().detail;
+    assert_eq!(words, "wall_seconds ran out while generating");
+    // It would be a minute.
+    assert!(outcome.seconds < 40.0, "{}", outcome.seconds);
+}
+
 #[test]
 fn nan_update() {
     let outcome = ends_with("nan-update.wat", Reason::NotFinite);
@@ -163,6 +195,18 @@ fn refused_arguments_are_in_the_transcript() {
             last.result
         );
     }
+}
+
+#[test]
+fn a_prompt_that_the_engine_has_no_room_for_is_told_to_the_guest() {
+    let outcome = ends_with("engine-refuses.wat", Reason::NoSubmission);
+    let last = outcome.transcript.entries().unwrap().pop().unwrap();
+    assert_eq!(last.call, "generate");
+    let told = last.result.to_string();
+    assert!(
+        told.contains("invalid") && told.contains("300 tokens, 256 positions"),
+        "{told}"
+    );
 }
 
 #[test]

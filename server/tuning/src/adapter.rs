@@ -42,7 +42,7 @@ impl Adapter {
         model: &ModelConfig,
         seed: u64,
     ) -> Result<Self, TuningError> {
-        config.validate()?;
+        let slots = config.checked_slots(model)?;
         let fresh = |slot: &Slot| match slot.part {
             Part::A(target) => {
                 let [rank, inner] = slot.shape;
@@ -58,7 +58,7 @@ impl Adapter {
             )),
         };
         let mut tensors = BTreeMap::new();
-        for (name, slot) in config.slots(model) {
+        for (name, slot) in slots {
             let (shape, data) = (slot.shape, fresh(&slot)?);
             tensors.insert(name, AdapterTensor { shape, data });
         }
@@ -78,8 +78,7 @@ impl Adapter {
     /// # Errors
     /// [`TuningError::Adapter`] that names the first tensor that differs.
     pub fn check_fits(&self, model: &ModelConfig) -> Result<(), TuningError> {
-        self.config.validate()?;
-        let slots = self.config.slots(model);
+        let slots = self.config.checked_slots(model)?;
         let expected = slots.len();
         for (name, Slot { shape, .. }) in slots {
             let tensor = self

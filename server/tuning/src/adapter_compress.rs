@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::{Adapter, AdapterConfig, AdapterTensor, Method, TuningError, device};
+use crate::{
+    Adapter, AdapterConfig, AdapterTensor, Method, TuningError, device, limits::MAX_ADAPTER_VALUES,
+};
 
 /// A vector of a matrix' row or column space, in f64.
 type Column = Vec<f64>;
@@ -24,7 +26,9 @@ impl Adapter {
     ///
     /// # Errors
     /// [`TuningError::Adapter`] for no parts, parts that are not LoRA, or parts with different
-    /// targets or shapes; [`TuningError::Config`] when the rank is out of range.
+    /// targets or shapes, and for a rank that makes more values than
+    /// [`MAX_ADAPTER_VALUES`]; [`TuningError::Config`] when the rank is out of range;
+    /// [`TuningError::NotFinite`] when a value of the sum is not.
     pub fn compress(parts: &[(&Self, f32)], rank: usize) -> Result<Self, TuningError> {
         let ((first, _), _) = parts
             .split_first()
@@ -48,6 +52,19 @@ impl Adapter {
                 ));
             }
         }
+        let widths = first.tensors.iter().map(|(name, tensor)| {
+            let [rows, columns] = tensor.shape;
+            match name.ends_with("lora_A.weight") {
+                true => columns,
+                false => rows,
+            }
+        });
+        let values = widths.fold(0, usize::saturating_add).saturating_mul(rank);
+        if values > MAX_ADAPTER_VALUES {
+            return Err(bad(format!(
+                "rank {rank} makes {values} values, at most {MAX_ADAPTER_VALUES}"
+            )));
+        }
         let sides = first
             .tensors
             .keys()
@@ -60,7 +77,11 @@ impl Adapter {
                 .collect::<Result<Vec<_>, _>>()
         })?;
         let tensors: BTreeMap<_, _> = compressed.into_iter().flatten().collect();
-        Ok(Self { tensors, config })
+        let sum = Self { tensors, config };
+        match sum.is_finite() {
+            true => Ok(sum),
+            false => Err(TuningError::NotFinite("the sum of the adapters".to_owned())),
+        }
     }
 }
 

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ModelConfig, TuningError, family::Norm};
+use crate::{
+    ModelConfig, TuningError,
+    family::Norm,
+    limits::{MAX_ADAPTER_VALUES, MAX_RANK},
+};
 
 /// What an adapter is made of: LoRA (Hu et al. 2021), named as PEFT names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,9 +67,6 @@ impl Default for AdapterConfig {
         }
     }
 }
-
-/// Largest rank that is accepted, from files too.
-const MAX_RANK: usize = 4096;
 
 impl AdapterConfig {
     /// Checks every field's range.
@@ -141,8 +142,29 @@ impl AdapterConfig {
         self.targets.iter().any(|target| target == name)
     }
 
-    /// Every tensor that this adapter has on a model, by name.
-    pub(crate) fn slots(&self, model: &ModelConfig) -> BTreeMap<String, Slot> {
+    /// Every tensor that this adapter has on a model, by name, once the configuration is in range
+    /// and the model not too large for it.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] that names the field and its bound.
+    pub(crate) fn checked_slots(
+        &self,
+        model: &ModelConfig,
+    ) -> Result<BTreeMap<String, Slot>, TuningError> {
+        self.validate()?;
+        let slots = self.slots(model);
+        let sizes = slots.values().map(|slot| slot.shape[0] * slot.shape[1]);
+        let values = sizes.fold(0, usize::saturating_add);
+        if values > MAX_ADAPTER_VALUES {
+            return Err(TuningError::Config(format!(
+                "rank {} makes {values} values on this model, at most {MAX_ADAPTER_VALUES}",
+                self.rank
+            )));
+        }
+        Ok(slots)
+    }
+
+    fn slots(&self, model: &ModelConfig) -> BTreeMap<String, Slot> {
         let mut slots = BTreeMap::new();
         for layer in 0..model.layers {
             for target in Target::ALL

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Adapter, AdapterConfig, AdapterTensor, TuningError};
+use crate::{Adapter, AdapterConfig, AdapterTensor, TuningError, limits::MAX_ADAPTER_VALUES};
 
 /// Longest header that is read, bytes.
 const MAX_HEADER: usize = 8 << 20;
-/// Most values an adapter from outside may have.
-const MAX_VALUES: usize = 1 << 30;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +123,7 @@ impl Adapter {
             };
             let values = shape[0]
                 .checked_mul(shape[1])
-                .filter(|&values| values <= MAX_VALUES)
+                .filter(|&values| values <= MAX_ADAPTER_VALUES)
                 .ok_or_else(|| bad(format!("{name} is too large")))?;
             let [start, end] = entry.data_offsets;
             if entry.dtype != "F32"

@@ -7,30 +7,60 @@ use serde_json::{Map, Value, json};
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, TuningError,
     adapter::Target,
+    limits::{MAX_ADAPTER_CONFIG, MAX_ADAPTER_FILE},
     weights::{SafetensorsSource, WeightSource},
 };
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// Keys of `adapter_config.json` that change what an adapter computes and that this engine does
-/// not do; they may be absent, null, false, zero or empty.
-const REFUSED: [&str; 14] = [
-    "alora_invocation_tokens",
+/// Keys of `adapter_config.json` that are read, or that change nothing of what an adapter computes
+/// once `init_lora_weights` is one of [`HARMLESS_STARTS`]: names of the base and of the task, and
+/// settings of methods that are not used. Every other key must be off.
+const TAKEN: [&str; 23] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "bias",
+    "corda_config",
+    "eva_config",
+    "feedforward_modules",
+    "inference_mode",
+    "init_ia3_weights",
+    "init_lora_weights",
+    "layers_pattern",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_core",
+    "peft_type",
+    "peft_version",
+    "qalora_group_size",
+    "r",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+    "use_rslora",
+];
+
+/// Keys that are off when they are empty. An empty object of another key is a method with its
+/// default settings.
+const OFF_WHEN_EMPTY: [&str; 9] = [
     "alpha_pattern",
     "exclude_modules",
-    "fan_in_fan_out",
     "layer_replication",
     "layers_to_transform",
-    "lora_bias",
+    "loftq_config",
     "modules_to_save",
     "rank_pattern",
     "target_parameters",
     "trainable_token_indices",
-    "use_bdlora",
-    "use_dora",
-    "use_qalora",
 ];
+
+/// Values of `init_lora_weights`, beside true and false, that leave the base's weights alone (PEFT's
+/// `LoraLayer.update_layer`). The others take from the base what the pair begins with, so that the
+/// pair alone is no adapter of the base.
+const HARMLESS_STARTS: [&str; 2] = ["gaussian", "orthogonal"];
 
 fn bad(text: impl Into<String>) -> TuningError {
     TuningError::Adapter(format!("{CONFIG}: {}", text.into()))
@@ -40,14 +70,43 @@ fn unsupported(text: impl Into<String>) -> TuningError {
     TuningError::Unsupported(format!("{CONFIG}: {}", text.into()))
 }
 
-fn is_nothing(value: &Value) -> bool {
+/// Whether a key that this engine does not do is off.
+fn is_off(key: &str, value: &Value) -> bool {
+    let may_be_empty = OFF_WHEN_EMPTY.contains(&key);
     match value {
         Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(items) => items.is_empty(),
+        Value::Array(items) => may_be_empty && items.is_empty(),
+        Value::Object(items) => may_be_empty && items.is_empty(),
         _ => false,
     }
+}
+
+/// Refuses what changes the base or what an adapter computes.
+fn check_keys(map: &Map<String, Value>) -> Result<(), TuningError> {
+    for (key, value) in map {
+        if !TAKEN.contains(&key.as_str()) && !is_off(key, value) {
+            return Err(unsupported(format!("{key} {value}")));
+        }
+    }
+    match map.get("bias") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(bias)) if bias == "none" => {}
+        Some(bias) => return Err(unsupported(format!("bias {bias}, only \"none\""))),
+    }
+    match map.get("init_lora_weights") {
+        None | Some(Value::Null | Value::Bool(_)) => {}
+        Some(Value::String(start))
+            if HARMLESS_STARTS.contains(&start.to_ascii_lowercase().as_str()) => {}
+        Some(start) => {
+            return Err(unsupported(format!(
+                "init_lora_weights {start}: taken are true, false, \"{}\"; other methods change the \
+                 base's weights, so save it as plain LoRA (PEFT's save_pretrained with \
+                 path_initial_model_for_weight_conversion)",
+                HARMLESS_STARTS.join("\", \"")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A list of names. PEFT writes sets, whose order means nothing.
@@ -64,31 +123,39 @@ fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, TuningError
     Ok(names)
 }
 
+/// A number; `usual` where the key is absent or null.
+fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64, TuningError> {
+    let value = match map.get(key) {
+        None | Some(Value::Null) => usual,
+        Some(value) => value.as_f64(),
+    };
+    value.ok_or_else(|| bad(format!("{key} is missing or no number")))
+}
+
 fn config(text: &[u8]) -> Result<AdapterConfig, TuningError> {
     let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
     let map = value.as_object().ok_or_else(|| bad("not an object"))?;
-    for key in REFUSED {
-        if map.get(key).is_some_and(|value| !is_nothing(value)) {
-            return Err(unsupported(key));
-        }
-    }
-    if !matches!(map.get("bias").and_then(Value::as_str), None | Some("none")) {
-        return Err(unsupported("bias"));
-    }
+    check_keys(map)?;
     let targets = names(map, "target_modules")?;
-    let number = |key: &str| {
-        let value = map.get(key).and_then(Value::as_f64);
-        value.ok_or_else(|| bad(format!("{key} is missing or no number")))
-    };
     let config = match map.get("peft_type").and_then(Value::as_str) {
-        Some("LORA") => AdapterConfig {
-            rank: number("r")? as usize,
-            alpha: number("lora_alpha")? as f32,
-            dropout: number("lora_dropout").unwrap_or(0.0) as f32,
-            targets,
-            rslora: map.get("use_rslora").and_then(Value::as_bool) == Some(true),
-            method: Method::Lora,
-        },
+        Some("LORA") => {
+            let rank = map.get("r").and_then(Value::as_u64);
+            let rank = rank.and_then(|rank| usize::try_from(rank).ok());
+            let rslora = match map.get("use_rslora") {
+                None | Some(Value::Null) => false,
+                Some(value) => value
+                    .as_bool()
+                    .ok_or_else(|| bad(format!("use_rslora is {value}, neither true nor false")))?,
+            };
+            AdapterConfig {
+                rank: rank.ok_or_else(|| bad("r is missing or no whole number"))?,
+                alpha: number(map, "lora_alpha", None)? as f32,
+                dropout: number(map, "lora_dropout", Some(0.0))? as f32,
+                targets,
+                rslora,
+                method: Method::Lora,
+            }
+        }
         Some("IA3") => {
             let inputs = names(map, "feedforward_modules")?;
             for target in &targets {
@@ -108,7 +175,7 @@ fn config(text: &[u8]) -> Result<AdapterConfig, TuningError> {
         }
         other => return Err(unsupported(format!("peft_type {other:?}"))),
     };
-    config.validate()?;
+    config.validate().map_err(|error| bad(error.to_string()))?;
     Ok(config)
 }
 
@@ -165,13 +232,21 @@ impl Adapter {
     /// what this engine does not do, [`TuningError::Adapter`] for a tensor too many,
     /// [`TuningError::MissingTensor`] and [`TuningError::Shape`] for one that does not fit.
     pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, TuningError> {
-        let read = |name: &str| {
+        let read = |name: &str, most: u64| {
             let path = dir.join(name);
+            let length = std::fs::metadata(&path)
+                .map_err(TuningError::io(&path))?
+                .len();
+            if length > most {
+                return Err(TuningError::Adapter(format!(
+                    "{name}: {length} bytes long, at most {most}"
+                )));
+            }
             std::fs::read(&path).map_err(TuningError::io(path))
         };
-        let config = config(&read(CONFIG)?)?;
-        let source = SafetensorsSource::from_files(vec![read(WEIGHTS)?])?;
-        let slots = config.slots(model);
+        let config = config(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
+        let slots = config.checked_slots(model)?;
+        let source = SafetensorsSource::from_files(vec![read(WEIGHTS, MAX_ADAPTER_FILE)?])?;
         if let Some(name) = source.names().find(|name| !slots.contains_key(*name)) {
             return Err(TuningError::Adapter(format!(
                 "{WEIGHTS}: tensor {name} has no place in this model"
@@ -214,7 +289,7 @@ mod tests {
     fn folders_return_every_kind_of_adapter() {
         let model = ModelConfig::tiny();
         for config in configs() {
-            let slots = config.slots(&model);
+            let slots = config.checked_slots(&model).unwrap();
             let mut seed = 0.0;
             let tensors = slots.into_iter().map(|(name, slot)| {
                 seed += 1.0;
@@ -256,9 +331,104 @@ mod tests {
             (r#", "bias": "all""#, "bias"),
             (r#", "target_modules": "all-linear""#, "target_modules"),
             (r#", "peft_type": "PREFIX_TUNING""#, "peft_type"),
+            // Off is null or false, and empty only where PEFT means that by it.
+            (r#", "layers_to_transform": 0"#, "layers_to_transform"),
+            (
+                r#", "alora_invocation_tokens": []"#,
+                "alora_invocation_tokens",
+            ),
+            (r#", "use_bdlora": {}"#, "use_bdlora"),
+            (r#", "kasa_config": {}"#, "kasa_config"),
+            (
+                r#", "monteclora_config": {"num_samples": 8}"#,
+                "monteclora_config",
+            ),
+            (r#", "arrow_config": {"top_k": 3}"#, "arrow_config"),
+            (r#", "velora_config": {}"#, "velora_config"),
+            (r#", "loftq_config": {"loftq_bits": 4}"#, "loftq_config"),
+            (r#", "megatron_config": {"tp": 2}"#, "megatron_config"),
+            (
+                r#", "layer_replication": [[0, 4], [2, 5]]"#,
+                "layer_replication",
+            ),
+            (
+                r#", "target_parameters": ["experts.down_proj"]"#,
+                "target_parameters",
+            ),
+            (
+                r#", "trainable_token_indices": [1]"#,
+                "trainable_token_indices",
+            ),
+            (r#", "modules_to_save": ["lm_head"]"#, "modules_to_save"),
+            (r#", "lora_bias": true"#, "lora_bias"),
+            (r#", "ensure_weight_tying": true"#, "ensure_weight_tying"),
+            // What nobody has heard of yet.
+            (r#", "use_next_lora": true"#, "use_next_lora"),
+            // Values that are of another type than their key.
+            (r#", "bias": true"#, "bias"),
+            (r#", "use_rslora": "yes""#, "use_rslora"),
+            (r#", "lora_dropout": "0.5""#, "lora_dropout"),
+            (r#", "lora_alpha": 1e300"#, "alpha"),
+            (r#", "r": 2.5"#, "r is"),
+            (r#", "r": 4097"#, "rank"),
         ] {
             let error = config(text(extra).as_bytes()).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(CONFIG), "{error}");
         }
+    }
+
+    #[test]
+    fn pairs_that_begin_with_a_part_of_the_base_are_refused() {
+        let read = |start: &str| {
+            let text = format!(
+                r#"{{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"],
+                    "init_lora_weights": {start}}}"#
+            );
+            config(text.as_bytes())
+        };
+        for start in ["true", "false", "null", "\"gaussian\"", "\"orthogonal\""] {
+            assert_eq!(read(start).unwrap().rank, 2, "{start}");
+        }
+        for start in [
+            "pissa",
+            "pissa_niter_4",
+            "olora",
+            "OLoRA",
+            "corda",
+            "loftq",
+            "eva",
+            "lora_ga",
+            "mica",
+            "next",
+        ] {
+            let error = read(&format!("{start:?}")).unwrap_err().to_string();
+            let names = [CONFIG, "init_lora_weights", start];
+            assert!(names.iter().all(|name| error.contains(name)), "{error}");
+        }
+        assert!(read("1").is_err());
+    }
+
+    /// `adapter_config.json` as PEFT 0.21.2 writes it for `LoraConfig(r=4, task_type="CAUSAL_LM",
+    /// target_modules=["v_proj", "q_proj"])`, every key with its default.
+    #[test]
+    fn the_defaults_of_peft_are_taken() {
+        let text = br#"{
+            "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null,
+            "auto_mapping": null, "base_model_name_or_path": "base", "bias": "none",
+            "corda_config": null, "ensure_weight_tying": false, "eva_config": null,
+            "exclude_modules": null, "fan_in_fan_out": false, "inference_mode": true,
+            "init_lora_weights": true, "kasa_config": null, "layer_replication": null,
+            "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
+            "lora_alpha": 8, "lora_bias": false, "lora_dropout": 0.0, "lora_ga_config": null,
+            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
+            "monteclora_config": null, "peft_type": "LORA", "peft_version": "0.21.2",
+            "qalora_group_size": 16, "r": 4, "rank_pattern": {}, "revision": null,
+            "target_modules": ["v_proj", "q_proj"], "target_parameters": null,
+            "task_type": "CAUSAL_LM", "trainable_token_indices": null, "use_bdlora": null,
+            "use_dora": false, "use_qalora": false, "use_rslora": false, "velora_config": null
+        }"#;
+        let read = config(text).unwrap();
+        assert_eq!((read.rank, read.alpha, read.rslora), (4, 8.0, false));
+        assert_eq!(read.targets, ["q_proj", "v_proj"]);
     }
 }

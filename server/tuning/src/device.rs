@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, Numerics, TuningError, kernels, ops::Half};
+use crate::{Model, Numerics, TuningError, kernels, limits::MAX_THREADS, ops::Half};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,11 +133,11 @@ fn pool_slot() -> &'static Mutex<Option<Arc<ThreadPool>>> {
     POOL.get_or_init(|| Mutex::new(None))
 }
 
-/// Sets how many threads the CPU device uses from now on; 0 means all cores. The results do not
-/// depend on it.
+/// Sets how many threads the CPU device uses from now on, [`MAX_THREADS`] at most; 0 means all
+/// cores. The results do not depend on it.
 pub fn set_threads(threads: usize) {
     let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
+        .num_threads(threads.min(MAX_THREADS))
         .build()
         .ok()
         .map(Arc::new);

@@ -47,6 +47,22 @@ pub enum TuningError {
     /// A value in a configuration is out of its range.
     #[error("configuration: {0}")]
     Config(String),
+    /// A text does not fit the model's positions.
+    #[error(
+        "{what} {}: {tokens} tokens, but the model has {positions} positions for a prompt with its \
+         answer; shorten the text or take a model with more",
+        .index + 1
+    )]
+    Positions {
+        /// Which text: a prompt, or a prompt with its answer.
+        what: &'static str,
+        /// Its place in the call, from 0; messages count from 1.
+        index: usize,
+        /// Its tokens, template included.
+        tokens: usize,
+        /// The model's positions.
+        positions: usize,
+    },
     /// The device that was asked for does not exist here.
     #[error("device: {0}")]
     Device(String),

@@ -10,15 +10,15 @@ use std::{collections::VecDeque, ops::ControlFlow, sync::Mutex};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Adapter, Message, Model, Role, TuningError, device};
-use engine::Engine;
+use crate::{Adapter, Message, Model, Role, TuningError, device, limits};
+use engine::{Engine, Prompt};
 use writer::Writer;
 
 /// How [`generate`] writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// Most tokens a text.
+    /// Most tokens a text; fewer where the model's positions behind the prompt are fewer.
     pub max_new_tokens: usize,
     /// 0 always takes the likeliest token.
     pub temperature: f32,
@@ -52,21 +52,53 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    fn validate(&self) -> Result<(), TuningError> {
+    /// Checks every option's range.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] that names the option, its value and its bound.
+    pub fn validate(&self) -> Result<(), TuningError> {
         let bad = |text: String| Err(TuningError::Config(text));
-        if self.batch_size == 0 {
-            return bad("batch_size is 0".to_owned());
+        if !(1..=limits::MAX_TEXTS).contains(&self.batch_size) {
+            return bad(format!(
+                "batch_size {} is not in 1..={}",
+                self.batch_size,
+                limits::MAX_TEXTS
+            ));
         }
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return bad(format!("temperature {}", self.temperature));
+            return bad(format!(
+                "temperature {} is no number from 0 on",
+                self.temperature
+            ));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return bad(format!("top_p {} is not in (0, 1]", self.top_p));
         }
-        if self.stop.iter().any(String::is_empty) {
-            return bad("an empty stop text".to_owned());
+        if self.stop.len() > limits::MAX_STOPS {
+            return bad(format!(
+                "stop has {} texts, at most {}",
+                self.stop.len(),
+                limits::MAX_STOPS
+            ));
+        }
+        let outside = |stop: &&String| !(1..=limits::MAX_STOP_BYTES).contains(&stop.len());
+        if let Some(stop) = self.stop.iter().find(outside) {
+            return bad(format!(
+                "stop has a text of {} bytes, not of 1..={}",
+                stop.len(),
+                limits::MAX_STOP_BYTES
+            ));
         }
         Ok(())
+    }
+
+    /// Tokens that may follow a prompt of `prompt` tokens, and why a text ends after so many.
+    fn budget(&self, prompt: usize, positions: usize) -> (usize, Finish) {
+        let room = positions.saturating_sub(prompt);
+        match room < self.max_new_tokens {
+            true => (room, Finish::Positions),
+            false => (self.max_new_tokens, Finish::Length),
+        }
     }
 }
 
@@ -80,6 +112,8 @@ pub enum Finish {
     Stop,
     /// `max_new_tokens` were written.
     Length,
+    /// The model's positions behind the prompt, fewer than `max_new_tokens`, were used up.
+    Positions,
     /// The caller asked to stop.
     Stopped,
 }
@@ -106,16 +140,20 @@ pub struct Piece<'a> {
     pub finish: Option<Finish>,
 }
 
+/// Says whether to stop; asked between passes of a model, from any thread.
+pub type Halt<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// Hears pieces, from any thread, one at a time.
 type Listener<'a> = &'a mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send);
 
 /// Continues every prompt, in its template, with the base or the base and an adapter.
 ///
 /// Returns one text a prompt, in order, without special tokens. A text ends at an end token, before
-/// a stop text, or at `max_new_tokens`. A prompt that leaves no room in the model's positions loses
-/// its beginning.
+/// a stop text, at `max_new_tokens`, or where the model's positions are used up: a prompt is read as a
+/// whole, and its answer gets the positions that it leaves.
 ///
 /// # Errors
+/// [`TuningError::Positions`] for a prompt that leaves no position for an answer,
 /// [`TuningError::Config`] for numbers out of range, [`TuningError::Adapter`] when the adapter does
 /// not fit, and the template's and tokenizer's errors.
 pub fn generate(
@@ -124,12 +162,35 @@ pub fn generate(
     prompts: &[String],
     config: &GenerateConfig,
 ) -> Result<Vec<String>, TuningError> {
+    generate_until(model, adapter, prompts, config, &|| false)
+}
+
+/// [`generate`] that gives up when `halt` says so: it is asked before every prompt that is encoded
+/// and before every token.
+///
+/// # Errors
+/// As [`generate`]; [`TuningError::Stopped`] when `halt` said stop.
+pub fn generate_until(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    prompts: &[String],
+    config: &GenerateConfig,
+    halt: Halt<'_>,
+) -> Result<Vec<String>, TuningError> {
     let prompts: Vec<Vec<Message>> = prompts
         .iter()
         .map(|prompt| vec![Message::new(Role::User, prompt)])
         .collect();
-    let texts = generate_all(model, adapter, &prompts, config, None)?;
+    let texts = generate_all(model, adapter, &prompts, config, None, halt)?;
     Ok(texts.into_iter().map(|text| text.text).collect())
+}
+
+/// An error once `halt` says stop.
+pub(crate) fn unless_halted(halt: Halt<'_>) -> Result<(), TuningError> {
+    match halt() {
+        true => Err(TuningError::Stopped { steps: 0 }),
+        false => Ok(()),
+    }
 }
 
 /// [`generate`] for messages of several turns, heard while it writes.
@@ -147,7 +208,7 @@ pub fn generate_stream(
     config: &GenerateConfig,
     listener: &mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send),
 ) -> Result<Vec<Generated>, TuningError> {
-    generate_all(model, adapter, prompts, config, Some(listener))
+    generate_all(model, adapter, prompts, config, Some(listener), &|| false)
 }
 
 fn generate_all(
@@ -156,23 +217,28 @@ fn generate_all(
     prompts: &[Vec<Message>],
     config: &GenerateConfig,
     listener: Option<Listener<'_>>,
+    halt: Halt<'_>,
 ) -> Result<Vec<Generated>, TuningError> {
     config.validate()?;
     let engine = Engine::new(model, adapter)?;
-    let room = model
-        .config()
-        .max_positions
-        .saturating_sub(config.max_new_tokens)
-        .max(1);
+    let positions = model.config().max_positions;
     let mut waiting = VecDeque::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
-        let mut ids = model.encode_messages(prompt)?;
+        unless_halted(halt)?;
+        let ids = model.encode_messages(prompt)?;
         if ids.is_empty() {
             return Err(TuningError::Tokenizer(
                 "a prompt without a token".to_owned(),
             ));
         }
-        ids.drain(..ids.len().saturating_sub(room));
+        if ids.len() >= positions {
+            return Err(TuningError::Positions {
+                what: "prompt",
+                index,
+                tokens: ids.len(),
+                positions,
+            });
+        }
         model.decoder().check(&ids)?;
         waiting.push_back((index, ids));
     }
@@ -209,8 +275,12 @@ fn generate_all(
             alone: !engine.is_small(),
             config,
             listener: listener.as_ref(),
+            halt,
         };
-        let batch = config.batch_size.div_ceil(lanes);
+        let batch = config
+            .batch_size
+            .min(fitting_texts(model, config, &waiting));
+        let batch = batch.div_ceil(lanes);
         (0..lanes)
             .into_par_iter()
             .map(|lane| writer.run(waiting.iter().skip(lane).step_by(lanes).collect(), batch))
@@ -220,4 +290,15 @@ fn generate_all(
         done[index] = text;
     }
     Ok(done)
+}
+
+/// How many texts may be in the making at once, so that their keys and values stay within
+/// [`limits::CACHE_BYTES`]; at least one. `prompts` begin with the longest.
+fn fitting_texts(model: &Model, config: &GenerateConfig, prompts: &[Prompt]) -> usize {
+    let shape = model.config();
+    let longest = prompts.first().map_or(0, |(_, ids)| ids.len());
+    let tokens = longest.saturating_add(config.max_new_tokens);
+    let token_bytes = 2 * size_of::<f32>() * shape.layers * shape.kv_heads * shape.head_dim;
+    let text_bytes = tokens.min(shape.max_positions).saturating_mul(token_bytes);
+    (limits::CACHE_BYTES / text_bytes.max(1)).max(1)
 }

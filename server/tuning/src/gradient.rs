@@ -342,6 +342,7 @@ mod tests {
         Tokens {
             ids: (0..length as u32).collect(),
             response_start,
+            cut: false,
         }
     }
 

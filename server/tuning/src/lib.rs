@@ -35,6 +35,7 @@
 //! ```
 
 pub mod kernels;
+pub mod limits;
 pub mod ops;
 
 mod adapter;
@@ -82,14 +83,16 @@ pub use data::{
 pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits, set_threads};
 pub use error::TuningError;
 pub use family::{Architecture, Family};
-pub use generate::{Finish, GenerateConfig, Generated, Piece, generate, generate_stream};
+pub use generate::{
+    Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
+};
 pub use kernels::Numerics;
 pub use merge::Unmerge;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use ops::RopeScaling;
 pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use schedule::Schedule;
-pub use score::{Score, next_logits, score, score_conversations};
+pub use score::{Score, next_logits, score, score_conversations, score_until};
 pub use template::Template;
 pub use tokenizer::Tokenizer;
 pub use train::{StepEvent, TrainConfig, Trained, train};

@@ -257,10 +257,10 @@ impl Model {
         if config.method != Method::LayerNorm {
             return Adapter::init(config, self.config(), seed);
         }
-        config.validate()?;
+        let slots = config.checked_slots(self.config())?;
         let offset = self.config().norm_offset();
         let mut tensors = BTreeMap::new();
-        for (name, slot) in config.slots(self.config()) {
+        for (name, slot) in slots {
             let weight = match slot.part {
                 Part::Norm(norm) => self
                     .decoder

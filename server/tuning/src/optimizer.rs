@@ -26,11 +26,14 @@ impl AdamConfig {
         unit("beta1", self.beta1)?;
         unit("beta2", self.beta2)?;
         if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
-            return Err(TuningError::Config(format!("epsilon {}", self.epsilon)));
+            return Err(TuningError::Config(format!(
+                "epsilon {} is no number above 0",
+                self.epsilon
+            )));
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(TuningError::Config(format!(
-                "weight_decay {}",
+                "weight_decay {} is no number from 0 on",
                 self.weight_decay
             )));
         }

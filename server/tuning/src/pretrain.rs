@@ -10,7 +10,7 @@ use half::bf16;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, device,
+    DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, device, limits,
     model::expected_tensors,
     ops::{RopeTable, Segments},
     optimizer::{AdamConfig, AdamW, clip_norm},
@@ -199,7 +199,7 @@ pub fn pretrain(
     let on_host = DeviceKind::of(device) == DeviceKind::Cpu;
     let mut tensors = initial(model, config.seed);
     let mut adam = AdamW::new(adam_config);
-    let mut losses = Vec::with_capacity(config.steps);
+    let mut losses = Vec::new();
     let mut order = Order {
         seed: config.seed,
         order: Vec::new(),
@@ -254,13 +254,31 @@ fn check(
 ) -> Result<(), TuningError> {
     let bad = |text: String| Err(TuningError::Config(text));
     if !(config.learning_rate.is_finite() && config.learning_rate > 0.0) {
-        return bad(format!("learning_rate {}", config.learning_rate));
+        return bad(format!(
+            "learning_rate {} is no number above 0",
+            config.learning_rate
+        ));
     }
-    if config
+    if let Some(norm) = config
         .clip_norm
-        .is_some_and(|norm| !(norm.is_finite() && norm > 0.0))
+        .filter(|norm| !(norm.is_finite() && *norm > 0.0))
     {
-        return bad("clip_norm is not above 0".to_owned());
+        return bad(format!("clip_norm {norm} is no number above 0"));
+    }
+    if !(0.0..=1.0).contains(&config.final_share) {
+        return bad(format!(
+            "final_share {} is not in [0, 1]",
+            config.final_share
+        ));
+    }
+    for (name, value, most) in [
+        ("steps", config.steps, limits::MAX_STEPS),
+        ("batch_tokens", config.batch_tokens, limits::MAX_STEP_TOKENS),
+        ("parameters", model.parameters(), limits::MAX_PRETRAINED),
+    ] {
+        if value > most {
+            return bad(format!("{name} {value} are above {most}"));
+        }
     }
     if !model.family.is_llama() {
         return Err(TuningError::Unsupported(format!(
@@ -282,8 +300,9 @@ fn check(
         }
         if sequence.ids.len() > model.max_positions {
             return bad(format!(
-                "sequence {index} has {} tokens",
-                sequence.ids.len()
+                "sequence {index} has {} tokens, the model {} positions",
+                sequence.ids.len(),
+                model.max_positions
             ));
         }
         if sequence.ids.iter().any(|&id| id as usize >= model.vocab) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Conversation, Message, Model, Role, Tokens, TuningError, device,
+    generate::{Halt, unless_halted},
     gradient::{Packed, parts},
     kernels::loss,
     lora::{Lora, to_host},
@@ -25,9 +26,10 @@ const PART_TOKENS: usize = 2048;
 const ROWS: usize = 128;
 
 /// The log-probability of each answer after its prompt (in its template), as it stands: no end
-/// token is added. Pairs longer than the model's positions are cut as in training.
+/// token is added.
 ///
 /// # Errors
+/// [`TuningError::Positions`] for a pair longer than the model's positions,
 /// [`TuningError::Adapter`] when the adapter does not fit, [`TuningError::Tokenizer`] for an answer
 /// without a token, and the template's errors.
 pub fn score(
@@ -35,11 +37,29 @@ pub fn score(
     adapter: Option<&Adapter>,
     pairs: &[(String, String)],
 ) -> Result<Vec<Score>, TuningError> {
+    score_until(model, adapter, pairs, &|| false)
+}
+
+/// [`score`] that gives up when `halt` says so: it is asked before every pair that is encoded and
+/// before every pass of the model.
+///
+/// # Errors
+/// As [`score`]; [`TuningError::Stopped`] when `halt` said stop.
+pub fn score_until(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    pairs: &[(String, String)],
+    halt: Halt<'_>,
+) -> Result<Vec<Score>, TuningError> {
     let tokens = pairs
         .iter()
-        .map(|(prompt, answer)| model.encode_scored(&[Message::new(Role::User, prompt)], answer))
+        .enumerate()
+        .map(|(index, (prompt, answer))| {
+            unless_halted(halt)?;
+            model.encode_scored(&[Message::new(Role::User, prompt)], answer, index)
+        })
         .collect::<Result<Vec<Tokens>, _>>()?;
-    score_tokens(model, adapter, &tokens)
+    score_tokens(model, adapter, &tokens, halt)
 }
 
 /// The log-probability of each conversation's last message after those before it, as [`score`]
@@ -54,20 +74,22 @@ pub fn score_conversations(
 ) -> Result<Vec<Score>, TuningError> {
     let tokens = conversations
         .iter()
-        .map(|conversation| {
+        .enumerate()
+        .map(|(index, conversation)| {
             let (prompt, answer) = conversation
                 .split()
                 .ok_or_else(|| TuningError::Config("a conversation without messages".to_owned()))?;
-            model.encode_scored(prompt, answer)
+            model.encode_scored(prompt, answer, index)
         })
         .collect::<Result<Vec<Tokens>, _>>()?;
-    score_tokens(model, adapter, &tokens)
+    score_tokens(model, adapter, &tokens, &|| false)
 }
 
 fn score_tokens(
     model: &Model,
     adapter: Option<&Adapter>,
     tokens: &[Tokens],
+    halt: Halt<'_>,
 ) -> Result<Vec<Score>, TuningError> {
     let lora = adapter
         .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
@@ -76,6 +98,7 @@ fn score_tokens(
     let vocab = model.config().vocab;
     let mut scores = Vec::with_capacity(tokens.len());
     for part in parts(tokens, PART_TOKENS) {
+        unless_halted(halt)?;
         let packed = Packed::sharing(part);
         let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
             let hidden = decoder.forward(

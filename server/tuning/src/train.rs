@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Example, Model, TuningError, optimizer::AdamConfig, schedule::Schedule,
+    Adapter, Example, Model, TuningError, limits, optimizer::AdamConfig, schedule::Schedule,
     trainer::Trainer,
 };
 
@@ -29,7 +29,8 @@ pub struct TrainConfig {
     /// Steps in which the learning rate rises from 0, before the schedule begins.
     #[serde(skip_serializing_if = "is_zero")]
     pub warmup_steps: usize,
-    /// Longest example, tokens; longer prompts lose their beginning.
+    /// Longest example, tokens, and never more than the model's positions; longer prompts lose
+    /// their beginning.
     pub max_length: usize,
     /// Longest response, tokens; a longer one is cut and gets no end token.
     pub max_response_tokens: usize,
@@ -89,28 +90,47 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    pub(crate) fn validate(&self) -> Result<(), TuningError> {
+    /// Checks every option's range.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] that names the option, its value and its bound.
+    pub fn validate(&self) -> Result<(), TuningError> {
         let bad = |text: String| Err(TuningError::Config(text));
-        if self.batch_size == 0 || self.accumulation == 0 {
-            return bad("batch_size or accumulation is 0".to_owned());
+        if self.steps > limits::MAX_STEPS {
+            return bad(format!(
+                "steps {} are above {}",
+                self.steps,
+                limits::MAX_STEPS
+            ));
         }
-        if self.batch_size.checked_mul(self.accumulation).is_none() {
-            return bad("batch_size times accumulation overflows".to_owned());
+        let examples = self.batch_size.checked_mul(self.accumulation);
+        if !examples.is_some_and(|examples| (1..=limits::MAX_STEP_EXAMPLES).contains(&examples)) {
+            return bad(format!(
+                "batch_size {} times accumulation {} is not in 1..={}",
+                self.batch_size,
+                self.accumulation,
+                limits::MAX_STEP_EXAMPLES
+            ));
         }
-        if self.max_length < 2 || self.max_response_tokens == 0 {
-            return bad("max_length below 2 or max_response_tokens 0".to_owned());
+        if self.max_length < 2 {
+            return bad(format!("max_length {} is below 2", self.max_length));
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
-            return bad(format!("learning_rate {}", self.learning_rate));
+        if self.max_response_tokens == 0 {
+            return bad("max_response_tokens 0 is below 1".to_owned());
         }
-        if !(self.proximal_mu.is_finite() && self.proximal_mu >= 0.0) {
-            return bad(format!("proximal_mu {}", self.proximal_mu));
+        for (name, value) in [
+            ("learning_rate", self.learning_rate),
+            ("proximal_mu", self.proximal_mu),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return bad(format!("{name} {value} is no number from 0 on"));
+            }
         }
-        if self
+        if let Some(norm) = self
             .clip_norm
-            .is_some_and(|norm| !(norm.is_finite() && norm > 0.0))
+            .filter(|norm| !(norm.is_finite() && *norm > 0.0))
         {
-            return bad("clip_norm is not above 0".to_owned());
+            return bad(format!("clip_norm {norm} is no number above 0"));
         }
         self.adam().validate()
     }

@@ -1,6 +1,7 @@
 //! Training step by step: what [`train`](crate::train()) does, with checkpoints between steps.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use crate::{
     Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
     Trained, TuningError, device,
     gradient::{BatchGradients, gradients},
+    limits::MAX_STEP_TOKENS,
     optimizer::{AdamW, clip_norm},
     rng::Stream,
 };
@@ -94,7 +96,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             anchor: None,
             control: None,
             data: Batches::new(examples),
-            losses: Vec::with_capacity(config.steps),
+            losses: Vec::new(),
             tokens: 0,
         })
     }
@@ -223,17 +225,39 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         &self.adapter
     }
 
+    /// Examples that were drawn since this trainer was made and did not fit the configuration's
+    /// lengths or the model's positions: a part of each is not learned.
+    pub fn cut(&self) -> usize {
+        self.data.cut
+    }
+
     /// One optimiser step; `None` after the last.
     ///
     /// # Errors
-    /// [`TuningError::NotFinite`] when the loss or the gradient explodes, and the tokenizer's.
+    /// [`TuningError::NotFinite`] when the loss or the gradient explodes, [`TuningError::Config`]
+    /// for a step of more tokens than [`MAX_STEP_TOKENS`], and the tokenizer's.
     pub fn step(&mut self) -> Result<Option<StepEvent>, TuningError> {
+        self.step_while(&mut || ControlFlow::Continue(()))
+    }
+
+    /// As [`step`](Self::step); asks `go_on` before every example of the step, since a long one takes
+    /// long to encode. After a `Break` the training cannot go on.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`TuningError::Stopped`] after `Break`.
+    pub fn step_while(
+        &mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<StepEvent>, TuningError> {
         let Self { model, config, .. } = self;
         let step = self.losses.len();
         if step >= config.steps {
             return Ok(None);
         }
-        let batch = self.data.next_batch(model, config)?;
+        let batch = self.data.next_batch(model, config, &mut || match go_on() {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TuningError::Stopped { steps: step }),
+        })?;
         let tokens = batch.iter().map(|tokens| tokens.ids.len() as u64).sum();
         let BatchGradients {
             loss,
@@ -257,7 +281,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             }
         }
         self.losses.push(loss);
-        self.tokens += tokens;
+        self.tokens = self.tokens.saturating_add(tokens);
         Ok(Some(StepEvent {
             step: step + 1,
             steps: config.steps,
@@ -266,6 +290,19 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             computed,
             learning_rate: rate,
         }))
+    }
+
+    /// All steps that are left, and the adapter after them; `go_on` as in
+    /// [`step_while`](Self::step_while).
+    ///
+    /// # Errors
+    /// As [`step_while`](Self::step_while) and [`finish`](Self::finish).
+    pub fn run_while(
+        mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Trained, TuningError> {
+        while self.step_while(go_on)?.is_some() {}
+        self.finish()
     }
 
     /// The adapter, after as many steps as were taken.
@@ -370,6 +407,8 @@ fn add_proximal(
 struct Batches<'a, T> {
     examples: &'a [T],
     tokens: Vec<Option<Tokens>>,
+    /// How many of those in `tokens` were cut.
+    cut: usize,
     order: Vec<usize>,
     next: usize,
     pass: u64,
@@ -380,6 +419,7 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         Self {
             examples,
             tokens: vec![None; examples.len()],
+            cut: 0,
             order: Vec::new(),
             next: 0,
             pass: 0,
@@ -410,10 +450,13 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         &mut self,
         model: &Model,
         config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> Result<(), TuningError>,
     ) -> Result<Vec<Tokens>, TuningError> {
         let wanted = config.step_examples();
         let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
+        let mut held = 0;
         while batch.len() < wanted {
+            go_on()?;
             if self.next == self.order.len() {
                 self.shuffle(config.seed);
             }
@@ -424,9 +467,17 @@ impl<'a, T: TrainingText> Batches<'a, T> {
                 Some(tokens) => tokens.clone(),
                 None => {
                     let tokens = self.examples[index].tokens(model, config)?;
+                    self.cut += usize::from(tokens.cut);
                     slot.insert(tokens).clone()
                 }
             };
+            held += tokens.ids.len();
+            if held > MAX_STEP_TOKENS {
+                return Err(TuningError::Config(format!(
+                    "batch_size times accumulation, {wanted} examples, have more than \
+                     {MAX_STEP_TOKENS} tokens a step"
+                )));
+            }
             batch.push(tokens);
         }
         Ok(batch)

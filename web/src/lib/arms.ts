@@ -42,6 +42,7 @@ export const EFFECT_MARK: Record<string, string> = {
   'down-weight': '◐',
   quarantine: '‖',
   reject: '✕',
+  failed: '–',
 };
 
 export const EFFECT_TEXT: Record<string, string> = {
@@ -49,4 +50,9 @@ export const EFFECT_TEXT: Record<string, string> = {
   'down-weight': 'down-weighted',
   quarantine: 'quarantined',
   reject: 'rejected',
+  failed: 'failed',
 };
+
+/** A verdict's effect, or `failed` where there was no update that could be refused. */
+export const outcome = (verdict: { effect: string; check: string }): string =>
+  verdict.effect === 'reject' && verdict.check === 'execution' ? 'failed' : verdict.effect;

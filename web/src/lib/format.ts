@@ -1,15 +1,19 @@
+import { decimal, share } from './percent';
 import type { Measure } from './types';
 
 const integer = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 
-/** A share as per cent with one decimal, without the sign: 0.9123 is "91.2". */
-export const percent = (rate: number): string => (rate * 100).toFixed(1);
+/** A measured share as per cent with one decimal, without the sign: 219 of 240 is "91.3". */
+export const percent = (m: { hits: number; n: number }): string => share(m.hits, m.n);
+
+/** The ends of a share's interval: "87.0" and "94.2". */
+export const interval = (m: Measure): [string, string] => [decimal(m.low * 100), decimal(m.high * 100)];
 
 export const count = (value: number): string => integer.format(value);
 
 /** "91.0 % (87.2 to 93.8), 182 of 200": what a screen reader or a tooltip says. */
 export const measureText = (m: Measure): string =>
-  `${percent(m.rate)} % (${percent(m.low)} to ${percent(m.high)}), ${m.hits} of ${m.n}`;
+  `${percent(m)} % (${interval(m).join(' to ')}), ${m.hits} of ${m.n}`;
 
 /** Seconds as "4.2 s", "3 min 20 s" or "1 h 05 min". */
 export function duration(seconds: number): string {

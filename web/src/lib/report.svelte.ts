@@ -1,6 +1,6 @@
 import { eventsUrl, getReport } from './api';
 import { percent } from './format';
-import type { Report } from './types';
+import type { Measure, Report } from './types';
 
 /** The events of a run that a page shows as they come; the last ones only. */
 const KEPT_EVENTS = 6;
@@ -38,7 +38,8 @@ export class LiveReport {
       this.report = report;
       this.problem = null;
       // An interrupted run may be resumed while somebody looks at it.
-      if (report.state === 'running' || report.state === 'interrupted') this.#listen();
+      const { state } = report.served;
+      if (state === 'running' || state === 'interrupted') this.#listen();
       else this.#hush();
     } catch (error) {
       if (this.#closed) return;
@@ -93,9 +94,9 @@ function readable(data: string): string | null {
       case 'verdict':
         return `${arm}, round ${round}, ${client}: ${event.effect} by ${event.check}: ${event.fact}`;
       case 'round':
-        return `${arm}, round ${round}: ${event.counted} updates counted`;
+        return `${arm}, round ${round}: ${event.counted} updates counted${event.unchanged ? ', nothing changed' : ''}`;
       case 'evaluated': {
-        const rate = (m: unknown) => percent((m as { rate: number }).rate);
+        const rate = (m: unknown) => percent(m as Measure);
         return `${arm}, round ${round}: safety ${rate(event.safety)} %, helpfulness ${rate(event.helpfulness)} %`;
       }
       default:

@@ -36,6 +36,8 @@ export interface RoundReport {
   learning_rate: number;
   safety: Measure | null;
   helpfulness: Measure | null;
+  /** It ended with the global adapter that it began with. */
+  unchanged?: boolean;
   clients: RoundClient[];
 }
 
@@ -61,6 +63,8 @@ export interface KindCount {
   kind: string;
   accepted: number;
   refused: number;
+  /** Updates that do not exist; in reports from before they were counted apart `refused` holds them. */
+  failed?: number;
 }
 
 export interface SideBySide {
@@ -72,7 +76,36 @@ export interface SideBySide {
 /** `interrupted`: not finished, and nobody is working on it. */
 export type RunState = 'running' | 'interrupted' | 'finished' | 'failed';
 
+/** A log's signed head. The root is in hex. */
+export interface LogHead {
+  origin: string;
+  size: number;
+  root: string;
+  checkpoint: string;
+}
+
+/** What the server found when it held a run's files against its log. */
+export type Evidence =
+  /** Plan, experiment and report are those that the log names, and the log holds. */
+  | { state: 'verified'; log: LogHead }
+  /** The run is being worked on; its report is a draft. */
+  | { state: 'live'; log: LogHead }
+  /** Changed since it was logged: the first such item, and what is wrong with it. */
+  | { state: 'changed'; first: string; problem: string }
+  | { state: 'unchecked'; problem: string; log?: LogHead };
+
+/** What the server says about a run, whatever its report says. */
+export interface Served {
+  /** The run's address. */
+  run: string;
+  /** null where there is no report. */
+  state: RunState | null;
+  evidence: Evidence;
+}
+
+/** A run's report.json as it lies there, with the server's words in `served`. */
 export interface Report {
+  served: Served;
   run: string;
   title: string;
   state: RunState;
@@ -89,8 +122,11 @@ export interface Report {
   experiment: Record<string, unknown>;
   base: { digest: string; name: string };
   node: string;
+  /** The log when the report was written, before its last entries. */
   log: { size: number; root: string; checkpoint: string };
   arms: Arm[];
+  /** No update had weight in any round: every arm's adapter is the first one. */
+  unchanged?: boolean;
   verdicts: KindCount[];
   defence?: DefenceData[];
   side_by_side: SideBySide[];
@@ -107,18 +143,17 @@ export interface DefenceData {
   data: string;
 }
 
-export interface RunSummary {
-  run: string;
-  title: string;
-  state: RunState;
-  progress: Progress;
-  started: string;
-  seconds: number;
-  base: string;
+/** A run in the list; null where its report does not say. */
+export interface RunSummary extends Served {
+  title: string | null;
+  progress: Progress | null;
+  started: string | null;
+  seconds: number | null;
+  base: string | null;
   updates: number;
-  /** Final safety by arm id, for the arms that have one. */
+  /** Final safety by arm id, for the arms that have one; empty where a file was changed. */
   safety: Record<string, Measure>;
-  /** Set when the run's files cannot be read; everything else is then empty. */
+  /** Set when there is no report, or none that can be read. */
   error?: string;
 }
 
@@ -178,8 +213,8 @@ export interface UpdateView {
   /** The envelope's bytes as text; their SHA-256 is the update's id. */
   envelope: string;
   statement: Statement;
-  /** The transcript's canonical bytes as text, or null if the blob is missing. */
-  transcript: string | null;
+  /** The transcript's canonical bytes as text. */
+  transcript: string;
   module_name: string | null;
   client_kind: string | null;
   /** One for every arm that saw this update. */

@@ -48,6 +48,8 @@ pub fn bench(arguments: &[String]) -> Outcome {
             "--workspace",
             "--bin",
             "fedseal",
+            "--bin",
+            "fedseal-compile",
             "--example",
             "bench_sandbox",
         ],

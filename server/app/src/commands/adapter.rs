@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::P256PublicKey;
 use fedseal_client_sdk::oms::{self, ModelSignature};
+use fedseal_client_sdk::outside;
 use fedseal_federation::export::final_adapter;
 use fedseal_federation::rundir::write_atomically;
 use serde_json::json;
@@ -131,14 +132,8 @@ pub fn verify(folder: &Path, key: Option<&Path>, as_json: bool) -> Outcome {
         );
     };
     let file = folder.join(oms::SIGNATURE_FILE);
-    let length = std::fs::metadata(&file).map_or(0, |meta| meta.len());
-    if length > oms::MAX_BYTES as u64 {
-        return Err(Failure::usage(format!(
-            "{}: larger than a signature can be",
-            file.display()
-        )));
-    }
-    let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, &error))?;
+    let bytes = outside::read(folder, oms::SIGNATURE_FILE, oms::MAX_BYTES as u64)
+        .map_err(|error| Failure::io(&file, &error))?;
     let fail = |error| Failure::new(format!("{}: {error}", folder.display()));
     let key = P256PublicKey::load(key)?;
     let verified = ModelSignature::from_bytes(&bytes)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_federation::bundle::{Source, bundle};
-use fedseal_federation::explain::Opened;
+use fedseal_federation::opened::Opened;
 use fedseal_federation::rundir::write_atomically;
 
 use crate::failure::Outcome;

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
+use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{
-    Adapter, Base, Conversation, DataFile, DataOptions, GenerateConfig, Layout, Message, Model,
-    ModelOptions, Numerics, Role, Template,
+    Adapter, Base, Conversation, DataFile, DataOptions, Finish, GenerateConfig, Generated, Layout,
+    Message, Model, ModelOptions, Numerics, Role, Template, TuningError, limits,
 };
 
 use crate::failure::{Failure, Outcome};
@@ -34,8 +36,15 @@ pub struct ModelChoice {
     #[arg(long, default_value_t = Base::Auto)]
     base: Base,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if threads <= limits::MAX_THREADS => Ok(threads),
+        _ => Err(format!("expected 0 to {}", limits::MAX_THREADS)),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,19 +102,52 @@ impl ModelChoice {
     }
 }
 
+/// Files of an adapter's folder, at most.
+const MOST_NAMES: usize = 1000;
+
 /// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
 pub fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
     let failure = |error| Failure::new(format!("{}: {error}", path.display()));
     if path.is_dir() {
+        // A folder that was handed over: no file in it is waited for, none is longer than memory.
+        let names = outside::names(path, MOST_NAMES).map_err(|error| Failure::io(path, &error))?;
+        for file in names
+            .iter()
+            .map(std::fs::DirEntry::path)
+            .filter(|p| !p.is_dir())
+        {
+            outside::open_named(&file)
+                .and_then(|open| outside::length(&open, MAX_BLOB))
+                .map_err(|error| Failure::io(&file, &error))?;
+        }
         return Adapter::load_peft(path, model.config()).map_err(failure);
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    let bytes = outside::read_named(path, MAX_BLOB).map_err(|error| Failure::io(path, &error))?;
     Adapter::from_bytes(&bytes).map_err(failure)
 }
 
 /// The adapter of an option.
 pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
     path.map(|path| adapter(path, model)).transpose()
+}
+
+/// What the engine refuses: what was asked of it, or something that failed.
+pub fn refused(error: TuningError) -> Failure {
+    match error {
+        TuningError::Config(_) | TuningError::Positions { .. } => Failure::usage(error),
+        error => Failure::new(error),
+    }
+}
+
+/// What is said below an answer that ended with the model's positions.
+pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
+    (answer.finish == Finish::Positions).then(|| {
+        format!(
+            "the answer ends after {} tokens, where the model's {} positions are used up",
+            answer.tokens,
+            model.config().max_positions
+        )
+    })
 }
 
 /// Who writes: a model, with an adapter or without, and how its texts are drawn.

@@ -33,7 +33,7 @@ impl Fetch {
     /// Fetches what is not there yet.
     pub fn execute(self) -> Outcome {
         let into = self.into.unwrap_or_else(|| Places::find().models());
-        let mut say = |line: &str| eprintln!("    {line}");
+        let mut say = |line: &str| output::note(format_args!("    {line}"));
         let fetched = match self.what {
             What::Smollm2 => fetch::fetch_smollm2(&into.join("smollm2"), &mut say),
             What::Prompts => fetch::fetch_prompts(&into.join("prompts"), &mut say),

@@ -6,8 +6,8 @@ use clap::Args;
 use fedseal_tuning::{Message, Role};
 use serde_json::json;
 
-use super::engine::Speaker;
-use crate::failure::{Failure, Outcome};
+use super::engine::{self, Speaker};
+use crate::failure::Outcome;
 use crate::output;
 
 /// Answers prompts by a model, with an adapter or without, all at once.
@@ -18,7 +18,7 @@ pub struct Generate {
     prompts: Vec<String>,
     #[command(flatten)]
     speaker: Speaker,
-    /// Most tokens of an answer.
+    /// Most tokens of an answer; it ends where the model's positions are used up.
     #[arg(long, default_value_t = 64)]
     tokens: usize,
     /// Print one JSON object an answer: prompt, text, tokens, finish.
@@ -47,7 +47,7 @@ impl Generate {
             &config,
             &mut |_| ControlFlow::Continue(()),
         )
-        .map_err(Failure::new)?;
+        .map_err(engine::refused)?;
         for (prompt, answer) in self.prompts.iter().zip(answers) {
             if self.json {
                 output::line(json!({
@@ -56,6 +56,9 @@ impl Generate {
                 }));
             } else {
                 output::line(format!("> {prompt}\n{}\n", answer.text));
+                if let Some(said) = engine::used_up(&model, &answer) {
+                    eprintln!("    {said}");
+                }
             }
         }
         Ok(())

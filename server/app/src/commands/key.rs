@@ -9,11 +9,12 @@ use fedseal_client_sdk::keys::{
     self as sdk_keys, Moment, P256PublicKey, PublicKey, Revocation, RevokedKey, Rotation,
     SigningKey, TrustStore, TrustedKey,
 };
-use fedseal_federation::rundir::{RunDir, now, rfc3339, write_atomically};
-use fedseal_ledger::LogReader;
+use fedseal_client_sdk::tlog::verifier_key;
+use fedseal_federation::opened::Pinned;
+use fedseal_federation::rundir::{now, rfc3339, write_atomically};
 
 use crate::failure::{Failure, Outcome};
-use crate::{keys, output, places};
+use crate::{keys, modules, output, places};
 
 /// Makes, shows, rotates and revokes keys, and keeps the file of trusted ones.
 #[derive(Args)]
@@ -164,9 +165,8 @@ impl Key {
                 }
             }
             Action::Accept { statement } => {
-                let bytes = std::fs::read(&statement)
-                    .map_err(|error| Failure::usage(format!("{}: {error}", statement.display())))?;
-                accept(&home, &Envelope::from_json(&bytes)?)
+                let envelope = modules::envelope(&statement)?;
+                accept(&home, &envelope)
             }
             Action::Trust { name, key, expires } => {
                 let mut store = keys::trusted(&home)?;
@@ -283,13 +283,12 @@ fn accept(home: &Path, envelope: &Envelope) -> Outcome {
     save(home, &store)
 }
 
-/// The origin and size of each run's log, checked under its node's key.
+/// The verifier key and size of each run's log, checked under its node's key.
 fn positions(runs: &[PathBuf]) -> Outcome<BTreeMap<String, u64>> {
     let mut logs = BTreeMap::new();
     for dir in runs {
-        let run = RunDir::new(dir);
-        let log = LogReader::open(run.log(), &run.read_plan()?.node)?;
-        logs.insert(log.checkpoint().origin.clone(), log.size());
+        let Pinned { plan, log, .. } = Pinned::read(dir)?;
+        logs.insert(verifier_key(&plan.origin, &plan.node), log.size());
     }
     Ok(logs)
 }
@@ -314,6 +313,12 @@ fn list(store: &TrustStore) {
         }
         if let Some(revoked) = store.revocation(&entry.key) {
             line.push_str(&format!(", revoked: {}", revoked.reason));
+            for origin in revoked.bare_origins() {
+                line.push_str(&format!(
+                    " (what stands in log {origin} is said for every node's log of that name; \
+                     `fedseal key revoke --log RUN_DIR` says it for one)"
+                ));
+            }
         }
         output::line(line);
     }

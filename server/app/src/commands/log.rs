@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, Policy, VerifierKey};
+use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, MAX_POLICY, Policy, VerifierKey};
+use fedseal_federation::opened::Pinned;
 use fedseal_federation::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
+use crate::files;
 
 pub use cosign::collect;
 
@@ -58,10 +60,10 @@ impl Log {
 /// The log's folder of a run's folder, or the folder itself when it is a log's.
 fn folder(dir: &Path) -> Outcome<PathBuf> {
     let run = RunDir::new(dir);
-    if run.plan().is_file() {
+    if there(&run.plan()) {
         return Ok(run.log());
     }
-    if dir.join("checkpoint").is_file() {
+    if there(&dir.join("checkpoint")) {
         return Ok(dir.to_owned());
     }
     Err(Failure::usage(format!(
@@ -70,14 +72,28 @@ fn folder(dir: &Path) -> Outcome<PathBuf> {
     )))
 }
 
-/// A log's key: given, or the one that a run's own run.json names. The latter shows damage, not a
-/// rewritten log: whoever holds the key can write both.
+/// Whether anything has this name. What it is says whoever reads it.
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// A log's key: given, or the one that a run's own run.json names, when that file is the one that the
+/// log's first entry names. It shows damage, not a rewritten log: whoever holds the key can write both.
 fn log_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
+    let key = named_key(dir, given)?;
+    if given.is_none() {
+        Pinned::read(dir)?;
+    }
+    Ok(key)
+}
+
+/// As [`log_key`], before anything of the log is read.
+fn named_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
     match given {
         Some(text) => parse_key(text).map(|(_, key)| key),
         None => {
             let run = RunDir::new(dir);
-            if !run.plan().is_file() {
+            if !there(&run.plan()) {
                 return Err(Failure::usage(format!(
                     "{}: no run.json names this log's key",
                     dir.display()
@@ -116,9 +132,6 @@ fn verifier(given: &str, note: &str) -> Outcome<VerifierKey> {
 
 /// Reads a policy of witnesses (C2SP tlog-policy).
 pub fn policy(path: &Path) -> Outcome<Policy> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", path.display())),
-        _ => Failure::io(path, &error),
-    })?;
+    let text = files::text(path, MAX_POLICY)?;
     Policy::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

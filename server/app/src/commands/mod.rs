@@ -4,6 +4,7 @@ mod adapter;
 mod admission;
 mod bundle;
 mod chat;
+mod clients;
 mod engine;
 mod explain;
 mod fetch;

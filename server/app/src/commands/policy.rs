@@ -104,7 +104,7 @@ impl Policy {
                 };
                 let envelope = module::sign(&bytes, &predicate, &key)?;
                 let whereto = module.attach(&envelope)?;
-                output::line(format!("{whereto} signed by key {}", key.public().key_id()));
+                output::line(format!("{whereto} signed by key {}", key.public()));
                 Ok(())
             }
             Action::New(new) => new.execute(),

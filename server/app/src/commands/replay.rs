@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_federation::replay::{self, Replayed, Selector, TOLERANCE};
+use fedseal_federation::replay::tolerance::FACTOR;
+use fedseal_federation::replay::{self, Replayed, Selector};
 use fedseal_federation::runner::Options;
 use serde_json::json;
 
@@ -13,7 +14,8 @@ use crate::places::Places;
 
 /// Executes updates of a run again, from what the log names, and compares transcript and adapter.
 /// One engine gives equal bits. Engines of two names, or a GPU, do not: there adapters count as near
-/// up to a stated share of the update's length.
+/// up to the distance that these two were measured to have, and engines that nobody measured have no
+/// bound.
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["update", "sample"])))]
 pub struct Replay {
@@ -61,7 +63,7 @@ impl Replay {
         let total = replayed.len();
         if self.json {
             output::json(&json!({
-                "equal": equal, "near": near, "tolerance": TOLERANCE, "total": total,
+                "equal": equal, "near": near, "factor": FACTOR, "total": total,
                 "updates": replayed,
             }));
         } else {
@@ -111,14 +113,23 @@ fn words(one: &Replayed) -> String {
     let Some(distance) = one.distance else {
         return difference.clone();
     };
+    let apart = format!(
+        "the adapters are {:.2} % of the update's length apart",
+        100.0 * distance
+    );
+    let Some(bound) = one.bound else {
+        return format!(
+            "differs: {apart}, and this pair of engines was not measured, so no distance counts as \
+             near; {difference}"
+        );
+    };
     let verdict = match one.near() {
         true => "near",
         false => "differs",
     };
     format!(
-        "{verdict}: the adapters are {:.2} % of the update's length apart, allowed are {} %; \
-         {difference}",
-        100.0 * distance,
-        100.0 * TOLERANCE
+        "{verdict}: {apart}, allowed are {:.2} %, {FACTOR} times the largest measured on these \
+         engines; {difference}",
+        100.0 * bound
     )
 }

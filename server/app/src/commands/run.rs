@@ -12,10 +12,10 @@ use fedseal_federation::runner::{self, Options};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
-use crate::{figures, keys, output, stop, table};
+use crate::{figures, keys, output, runs, stop, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
-/// ends with the same digests.
+/// ends with the same digests. A run in which no update counted ends with exit code 1.
 #[derive(Args)]
 pub struct Run {
     /// The experiment file.
@@ -23,7 +23,8 @@ pub struct Run {
     /// Folder of the run; by default runs/NAME, numbered where that is taken.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in DIR (by default the newest of this experiment).
+    /// Go on with the run in DIR (by default the newest of this experiment), which must have been
+    /// begun with the same experiment and seed.
     #[arg(long)]
     resume: bool,
     /// Run so many seeds, each in a folder of its own below DIR; print mean and spread.
@@ -73,46 +74,49 @@ impl Run {
             || "run".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        let dir = match &self.out {
-            Some(dir) => dir.clone(),
-            None if self.resume => latest(&places.runs(), &name)?,
-            None => free(&places.runs(), &name),
-        };
+        if let Some(file) = &self.witnesses {
+            // A mistake in it is said now and not when the run is over.
+            super::log::policy(file)?;
+        }
+        let seeds = seeds(&experiment, self.seeds);
+        let several = seeds.len() > 1;
+        let dir = self.folder(&places, &name, &experiment, several)?;
         stop::watch(
             "stopping after this step; press Ctrl-C again to end at once (--resume goes on either way)",
         );
 
-        let seeds = seeds(&experiment, self.seeds);
+        let folder_of = |seed: u64| match several {
+            true => runs::of_seed(&dir, seed),
+            false => dir.clone(),
+        };
+        let begun = || seeds.iter().any(|seed| is_run(&folder_of(*seed)));
         let mut reports = Vec::new();
         for seed in &seeds {
-            let folder = if seeds.len() == 1 {
-                dir.clone()
-            } else {
-                dir.join(format!("seed-{seed}"))
-            };
+            let folder = folder_of(*seed);
             if !self.quiet {
-                eprintln!(
+                output::note(format_args!(
                     "fedseal: {} into {}",
                     self.experiment.display(),
                     folder.display()
-                );
+                ));
             }
-            reports.push(
-                self.one(&experiment, &folder, *seed, &places)
-                    .map_err(|failure| {
-                        if folder.join("run.json").exists() {
-                            failure.hint(format!(
-                                "Go on where it stopped: fedseal run {} --out {} --resume",
-                                self.experiment.display(),
-                                dir.display()
-                            ))
-                        } else {
-                            failure
-                        }
-                    })?,
-            );
+            let report = self.one(&experiment, &folder, *seed, &places);
+            reports.push(report.map_err(|failure| {
+                if begun() {
+                    let command = runs::resuming(std::env::args().skip(1), &dir);
+                    return failure.hint(format!("Go on where it stopped: {command}"));
+                }
+                // A folder that was made for this run and stayed empty is nobody's.
+                if self.out.is_none() {
+                    let _ = std::fs::remove_dir(&folder);
+                    let _ = std::fs::remove_dir(&dir);
+                }
+                failure
+            })?);
         }
-        if !self.no_figures {
+        let nothing = nothing_counted(&reports);
+        // Figures of a run that changed nothing would say something about the base model alone.
+        if !self.no_figures && nothing.is_none() {
             let (folder, origin) = (places.figures(), figures::Origin::here(places.root()));
             figures::write(&folder, &name, &figures::of(&reports, &origin))?;
             if reports.len() > 1 {
@@ -128,7 +132,49 @@ impl Run {
         } else {
             output::line(table::text(&reports));
         }
-        Ok(())
+        nothing.map_or(Ok(()), Err)
+    }
+
+    /// The folder to run in, or that of the runs of several seeds.
+    fn folder(
+        &self,
+        places: &Places,
+        name: &str,
+        experiment: &Experiment,
+        several: bool,
+    ) -> Outcome<PathBuf> {
+        let Some(dir) = &self.out else {
+            return match self.resume {
+                true => runs::latest(&places.runs(), name, experiment, several),
+                false => runs::claim(&places.runs(), name),
+            };
+        };
+        if several && is_run(dir) {
+            return Err(Failure::usage(format!(
+                "{}: a run is here, which has one seed and goes on without --seeds",
+                dir.display()
+            ))
+            .hint("--out names the folder that the runs of several seeds lie below."));
+        }
+        if !self.resume {
+            RunDir::new(dir).check_place()?;
+            return Ok(dir.clone());
+        }
+        let seeds = runs::seeds_below(dir);
+        let begun = match several {
+            true => seeds.iter().any(|run| is_run(run)),
+            false => is_run(dir),
+        };
+        if begun {
+            return Ok(dir.clone());
+        }
+        let failure = Failure::usage(format!("{}: there is no run to resume here", dir.display()));
+        Err(match seeds.is_empty() {
+            true => failure.hint("Without --resume a new one is begun."),
+            false => {
+                failure.hint("Runs of several seeds lie below it: --seeds N goes on with them.")
+            }
+        })
     }
 
     fn one(
@@ -139,6 +185,8 @@ impl Run {
         places: &Places,
     ) -> Outcome<Report> {
         let models = self.models.clone().unwrap_or_else(|| places.models());
+        // With several seeds some may not have begun when the first was stopped.
+        let resumed = self.resume && is_run(dir);
         let options = Options {
             compiled: Some(places::home()?.join("compiled")),
             compiled_bytes: self.compiled_bytes,
@@ -147,14 +195,14 @@ impl Run {
             modules: self.modules.clone().unwrap_or_else(|| places.policies()),
             prompts: models.join("prompts"),
             models,
-            seed: Some(seed),
+            // A run of its own goes on with its seed, also one of the several of its file.
+            seed: (!resumed || self.seeds > 1).then_some(seed),
             device: self.device.clone(),
             threads: self.threads,
             workers: self.workers,
         };
-        // With several seeds some may not have begun when the first was stopped.
-        let mut run = if self.resume && dir.join("run.json").exists() {
-            runner::Run::resume(dir, options)?
+        let mut run = if resumed {
+            runner::Run::resume(dir, Some(experiment), options)?
         } else {
             runner::Run::create(dir, experiment.clone(), options)?
         };
@@ -180,45 +228,52 @@ impl Run {
     }
 }
 
-/// The experiment's seeds, the first `count` of them; more are counted on from its last.
+/// Whether a run was begun in a folder.
+fn is_run(dir: &Path) -> bool {
+    RunDir::new(dir).plan().exists()
+}
+
+/// The failure of runs in which no update counted, with why.
+fn nothing_counted(reports: &[Report]) -> Option<Failure> {
+    let empty = reports.iter().filter(|report| report.changed_nothing());
+    let empty: Vec<&Report> = empty.collect();
+    let first = empty.first()?;
+    let clients = first.arms.iter().flat_map(|arm| &arm.rounds);
+    let mut verdicts = clients
+        .flat_map(|round| &round.clients)
+        .filter_map(|client| client.verdict.as_ref());
+    let why = verdicts.next().map_or_else(String::new, |verdict| {
+        format!("; the first one: {}: {}", verdict.check, verdict.fact)
+    });
+    let counts = first.verdict_counts();
+    let failed: u64 = counts.iter().filter_map(|count| count.failed).sum();
+    let refused: u64 = counts.iter().map(|count| count.refused).sum();
+    let seeds: Vec<String> = empty.iter().map(|report| report.seed.to_string()).collect();
+    Some(
+        Failure::new(format!(
+            "no update counted in any round of seed {}: {failed} failed, {refused} were refused{why}",
+            seeds.join(", ")
+        ))
+        .hint(
+            "Every arm's adapter is the first one: the table says nothing about the experiment. The \
+             run is finished and holds; mend what failed and begin another.",
+        ),
+    )
+}
+
+/// The experiment's seeds, the first `count` of them; more are counted on from its last, each once.
 fn seeds(experiment: &Experiment, count: u64) -> Vec<u64> {
-    let last = experiment.seeds.last().copied().unwrap_or(0);
-    let more = (1..).map(|step| last.wrapping_add(step));
-    experiment
-        .seeds
+    let given = &experiment.seeds;
+    let last = given.last().copied().unwrap_or(0);
+    let more = (1..)
+        .map(|step| last.wrapping_add(step))
+        .filter(|seed| !given.contains(seed));
+    given
         .iter()
         .copied()
         .chain(more)
         .take(count as usize)
         .collect()
-}
-
-/// `NAME`, `NAME-2`, `NAME-3`, … in the folder of runs.
-fn numbered(runs: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
-    let (runs, name) = (runs.to_owned(), name.to_owned());
-    (1_u32..).map(move |n| match n {
-        1 => runs.join(&name),
-        _ => runs.join(format!("{name}-{n}")),
-    })
-}
-
-fn free(runs: &Path, name: &str) -> PathBuf {
-    numbered(runs, name)
-        .find(|dir| !dir.exists())
-        .unwrap_or_else(|| runs.join(name))
-}
-
-fn latest(runs: &Path, name: &str) -> Outcome<PathBuf> {
-    numbered(runs, name)
-        .take_while(|dir| dir.exists())
-        .last()
-        .ok_or_else(|| {
-            Failure::usage(format!(
-                "there is no run to resume: {} does not exist",
-                runs.join(name).display()
-            ))
-            .hint("--out names the folder of a run; without --resume a new one is begun.")
-        })
 }
 
 #[cfg(test)]
@@ -233,19 +288,11 @@ mod tests {
         };
         assert_eq!(seeds(&experiment, 1), [7]);
         assert_eq!(seeds(&experiment, 4), [7, 3, 4, 5]);
-    }
-
-    #[test]
-    fn folders_are_numbered() {
-        let runs = tempfile::tempdir().unwrap();
-        assert!(latest(runs.path(), "demo").is_err());
-        assert_eq!(free(runs.path(), "demo"), runs.path().join("demo"));
-        std::fs::create_dir(runs.path().join("demo")).unwrap();
-        std::fs::create_dir(runs.path().join("demo-2")).unwrap();
-        assert_eq!(free(runs.path(), "demo"), runs.path().join("demo-3"));
-        assert_eq!(
-            latest(runs.path(), "demo").unwrap(),
-            runs.path().join("demo-2")
-        );
+        // Counting on passes those that are there.
+        let experiment = Experiment {
+            seeds: vec![2, 1],
+            ..experiment
+        };
+        assert_eq!(seeds(&experiment, 4), [2, 1, 3, 4]);
     }
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_tuning::{Conversation, Example, Score as Scored};
+use fedseal_tuning::{Conversation, Example, Score as Scored, TuningError};
 use serde_json::json;
 
 use super::engine::{self, DataChoice, ModelChoice};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output;
 
 /// Says how likely a model finds given answers: the sum of the log-probabilities of an answer's
@@ -38,6 +38,24 @@ pub struct Score {
 /// Conversations that are scored before their results are printed.
 const BATCH: usize = 256;
 
+/// An error about a conversation of a batch, with its place among all of them.
+fn among_all(error: TuningError, before: usize) -> TuningError {
+    match error {
+        TuningError::Positions {
+            what,
+            index,
+            tokens,
+            positions,
+        } => TuningError::Positions {
+            what,
+            index: before + index,
+            tokens,
+            positions,
+        },
+        other => other,
+    }
+}
+
 impl Score {
     /// Prints one line an answer, and the mean of all.
     pub fn execute(self) -> Outcome {
@@ -58,9 +76,9 @@ impl Score {
             ));
         }
         let (mut sum, mut tokens) = (0.0, 0);
-        for batch in conversations.chunks(BATCH) {
+        for (number, batch) in conversations.chunks(BATCH).enumerate() {
             let scores = fedseal_tuning::score_conversations(&model, adapter.as_ref(), batch)
-                .map_err(Failure::new)?;
+                .map_err(|error| engine::refused(among_all(error, number * BATCH)))?;
             for (conversation, score) in batch.iter().zip(scores) {
                 sum += score.logprob_sum;
                 tokens += score.tokens;

@@ -1,22 +1,31 @@
 //! `fedseal serve`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fedseal_client_sdk::keys::TrustStore;
 
+use super::clients::Clients;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Settings};
 use crate::places::{self, Places};
 use crate::{keys, output, stop};
 
-/// Serves the report pages and the HTTP interface over a folder of runs.
+/// Where earlier versions kept the registry: below the folder of runs.
+const EARLIER: &str = ".registry";
+
+/// Serves the report pages and the HTTP interface over a folder of runs, or over one run. Nothing is
+/// written into either.
 #[derive(Args)]
 pub struct Serve {
-    /// Folder of runs; by default runs/ of the checkout.
+    /// Folder of runs, or of one run; by default runs/ of the checkout.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
+    /// Folder of the submitted modules; by default registry in the folder of keys. Where an earlier
+    /// version made .registry below the folder of runs, that one.
+    #[arg(long, value_name = "DIR")]
+    registry: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8660")]
     addr: SocketAddr,
@@ -27,14 +36,19 @@ pub struct Serve {
     /// Serve the pages from this folder instead of those built into this program.
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
+    #[command(flatten)]
+    clients: Clients,
 }
 
 impl Serve {
     /// Serves until Ctrl-C.
     pub fn execute(self) -> Outcome {
-        let places = Places::find();
-        let runs = self.runs.unwrap_or_else(|| places.runs());
-        std::fs::create_dir_all(&runs).map_err(|error| Failure::io(&runs, &error))?;
+        let runs = match &self.runs {
+            Some(given) => existing(given)?,
+            // Runs appear there when the first one is made.
+            None => Places::find().runs(),
+        };
+        let registry = self.registry(&runs)?;
         let (trusted, file) = match self.module_key {
             Some(file) => (TrustStore::load(&file)?, file),
             None => {
@@ -44,9 +58,11 @@ impl Serve {
         };
         let settings = Settings {
             runs,
+            registry,
             trusted,
             trust_file: Some(file),
             web: self.web,
+            limits: self.clients.limits(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -58,10 +74,62 @@ impl Serve {
             let pages = http::pages(&settings);
             output::line(format!("serving {} at http://{shown}", settings.runs.display()));
             output::line("Ctrl-C stops it");
+            if !settings.runs.exists() {
+                output::line("no run is there yet; `fedseal run` makes one");
+            }
             if !pages {
-                eprintln!("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
+                output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
             }
             http::serve(listener, settings, stop::signal()).await
         })
     }
+
+    /// The registry's folder: in no run, for a run's folder is evidence.
+    fn registry(&self, runs: &Path) -> Outcome<PathBuf> {
+        let earlier = runs.join(EARLIER);
+        let folder = match &self.registry {
+            Some(given) => given.clone(),
+            None if !earlier.is_dir() => places::registry(&places::home()?),
+            None if places::run_around(runs).is_none() => {
+                eprintln!(
+                    "fedseal: submitted modules are kept in {}, where an earlier version began to; \
+                     --registry names another folder",
+                    earlier.display()
+                );
+                earlier
+            }
+            None => {
+                eprintln!(
+                    "fedseal: {} was left in the run by an earlier version, and `fedseal verify` \
+                     refuses the run for it; its modules are not lost: move it to another place and \
+                     name that with --registry",
+                    earlier.display()
+                );
+                places::registry(&places::home()?)
+            }
+        };
+        match places::run_around(&folder) {
+            None => Ok(folder),
+            Some(run) => Err(Failure::usage(format!(
+                "{}: the registry cannot be in the run {}, which is evidence",
+                folder.display(),
+                run.display()
+            ))
+            .hint("--registry names another folder.")),
+        }
+    }
+}
+
+/// The folder, which must be there: a mistyped one is not made.
+fn existing(folder: &Path) -> Outcome<PathBuf> {
+    let failure = match std::fs::metadata(folder) {
+        Ok(meta) if meta.is_dir() => return Ok(folder.to_owned()),
+        Ok(_) => Failure::usage(format!("{}: is no folder", folder.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Failure::usage(format!("{}: there is no such folder", folder.display()))
+        }
+        Err(error) => Failure::io(folder, &error),
+    };
+    Err(failure
+        .hint("--runs names a folder of runs, or the folder of one run (it holds run.json)."))
 }

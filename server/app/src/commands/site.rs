@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_federation::experiment::{Experiment, read_site};
-use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_federation::experiment::read_site;
+use fedseal_federation::opened::Opened;
+use fedseal_federation::rundir::Plan;
 use fedseal_federation::site::{Allow, facts};
 
 use crate::failure::{Failure, Outcome};
@@ -47,9 +48,9 @@ impl Site {
         }
         output::line("Everything else is denied.");
         let Some(run) = run else { return Ok(()) };
-        let dir = RunDir::new(run);
-        let plan = dir.read_plan()?;
-        let experiment = Experiment::load(dir.experiment())?;
+        let Opened {
+            plan, experiment, ..
+        } = Opened::read(run)?;
         for client in &plan.clients {
             for assignment in [&client.honest, &client.attacked] {
                 let name = plan.module_name(&assignment.module).unwrap_or("?");
@@ -126,6 +127,10 @@ fn words(rule: &Allow) -> String {
         (false, true) => "they may write raw tensors",
         (true, true) => "they may read and write raw tensors",
     });
+    text.push_str(match rule.literal_data == Some(true) {
+        true => "; they may bring examples of their own, whose text leaves",
+        false => "; they may bring no examples of their own",
+    });
     for (name, most) in &rule.limits {
         text.push_str(&format!("; {name} at most {most}"));
     }
@@ -141,10 +146,28 @@ fn words(rule: &Allow) -> String {
     if let Some(std) = leave.noise_std {
         how.push(format!("with Gaussian noise of {std} on each value"));
     }
+    if let Some(most) = leave.max_record_bytes {
+        how.push(format!(
+            "with {most} bytes of transcript and lineage at most"
+        ));
+    }
     if how.is_empty() {
         text.push_str(" as it is.");
     } else {
         text.push_str(&format!(" {}.", how.join(", ")));
     }
+    if let Some(digits) = leave.significant_digits {
+        text.push_str(&format!(
+            " Numbers that a module chooses have {digits} significant digits."
+        ));
+    }
+    text.push_str(match rule.log_lines == Some(true) {
+        true => " Log lines leave.",
+        false => " Of log lines their number leaves.",
+    });
+    text.push_str(match rule.error_text == Some(true) {
+        true => " The words and the transcript of a failure leave.",
+        false => " Of a failure its class and the number of calls leave.",
+    });
     text
 }

@@ -48,9 +48,7 @@ impl Submit {
         let registered = submit::submit_module(&self.server, &found.bytes, &envelope)?;
         output::line(format!(
             "registered {} as {}, signed by key {}",
-            registered.name,
-            registered.digest,
-            registered.signer.key_id()
+            registered.name, registered.digest, registered.signer
         ));
         Ok(())
     }

@@ -87,7 +87,8 @@ pub struct Tune {
     /// Pull towards the adapter of --start with MU / 2 times the squared distance.
     #[arg(long, value_name = "MU", requires = "start")]
     proximal: Option<f32>,
-    /// Longest example, tokens.
+    /// Longest example, tokens, and never more than the model's positions; a longer prompt loses its
+    /// beginning. How many were cut is said at the end.
     #[arg(long, default_value_t = 512)]
     max_length: usize,
     /// Decoupled weight decay.
@@ -145,6 +146,7 @@ impl Tune {
         let model = self.model.load()?;
         let start = self.start(&model)?;
         let config = self.config(examples.len())?;
+        config.validate().map_err(Failure::usage)?;
         let show = Show::new(self.json, self.quiet, config.steps);
         for file in &files {
             show.event(
@@ -213,6 +215,7 @@ impl Tune {
         show.end();
         let seconds = clock.elapsed().as_secs_f64();
         let steps = trainer.steps() - begun;
+        let cut = trainer.cut();
         let trained = trainer.finish().map_err(Failure::new)?;
         let loss = trained.losses.last().copied();
         self.write(&model, &start, &config, &trained, &files)?;
@@ -222,11 +225,19 @@ impl Tune {
         show.event(
             "finished",
             json!({ "adapter": digest, "dir": name.to_string(), "seconds": seconds,
-                    "steps": steps, "loss": loss }),
+                    "steps": steps, "loss": loss, "cut": cut }),
             &format!(
-                "{name}: adapter {digest}, last loss {:.4}, {steps} steps in {}",
+                "{name}: adapter {digest}, last loss {:.4}, {steps} steps in {}{}",
                 loss.unwrap_or(f32::NAN),
-                output::duration(seconds)
+                output::duration(seconds),
+                match cut {
+                    0 => String::new(),
+                    cut => format!(
+                        "\n{cut} of {} examples were longer than {} tokens and were cut",
+                        examples.len(),
+                        config.max_length.min(model.config().max_positions)
+                    ),
+                }
             ),
         );
         Ok(())
@@ -389,7 +400,7 @@ impl Show {
         } else if let Some(bar) = &self.bar {
             bar.println(text);
         } else if !self.quiet {
-            eprintln!("    {text}");
+            output::note(format_args!("    {text}"));
         }
     }
 
@@ -413,7 +424,10 @@ impl Show {
             bar.set_position(event.step as u64);
             bar.set_message(text);
         } else if !self.quiet && (event.step.is_multiple_of(10) || event.step == event.steps) {
-            eprintln!("    step {} of {}: {text}", event.step, event.steps);
+            output::note(format_args!(
+                "    step {} of {}: {text}",
+                event.step, event.steps
+            ));
         }
     }
 

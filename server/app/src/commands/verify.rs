@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fedseal_client_sdk::bundle::{self, Bundle, Trust};
-use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::keys::{Moment, Place, PublicKey, TrustStore};
 use fedseal_client_sdk::oms;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
-use fedseal_federation::rundir::{RunDir, now, rfc3339};
-use fedseal_federation::verify;
-use fedseal_ledger::LogReader;
+use fedseal_federation::opened::Pinned;
+use fedseal_federation::rundir::{now, rfc3339};
+use fedseal_federation::verify::{self, VerifyReport};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{adapter, log};
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::{files, output};
 
 /// Checks a run, a bundle about one update, or a signed adapter folder, from its files alone,
 /// without a network and without a model.
@@ -43,12 +44,22 @@ pub struct Verify {
     json: bool,
 }
 
+/// What `--json` prints of a run.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+    /// What was not checked, in words, each with what would.
+    not_checked: Vec<String>,
+}
+
 impl Verify {
     /// Verifies; fails on the first bad item.
     pub fn execute(self) -> Outcome {
+        let there = |name: &str| self.run.join(name).symlink_metadata().is_ok();
         if self.run.is_file() {
             self.bundle()
-        } else if self.key.is_some() || self.run.join(oms::SIGNATURE_FILE).is_file() {
+        } else if self.key.is_some() || (there(oms::SIGNATURE_FILE) && !there("run.json")) {
             adapter::verify(&self.run, self.key.as_deref(), self.json)
         } else {
             self.run()
@@ -57,8 +68,7 @@ impl Verify {
 
     fn run(&self) -> Outcome {
         let report = verify::verify(&self.run)?;
-        let dir = RunDir::new(&self.run);
-        let plan = dir.read_plan()?;
+        let Pinned { plan, log, .. } = Pinned::read(&self.run)?;
         if let Some(node) = self.node
             && node != plan.node
             && !report.node_before.contains(&node)
@@ -73,14 +83,17 @@ impl Verify {
         }
         let mut cosignatures = Vec::new();
         if let Some(file) = &self.policy {
-            let log = LogReader::open(dir.log(), &plan.node)?;
             let key = VerifierKey::new(&plan.origin, KeyKind::Log, plan.node)?;
             cosignatures = log::policy(file)?
                 .verify(log.note(), Some(&key))?
                 .cosignatures;
         }
+        let not_checked = self.not_checked(plan.node);
         if self.json {
-            output::json(&report);
+            output::json(&Shown {
+                report: &report,
+                not_checked,
+            });
             return Ok(());
         }
         output::line(format!(
@@ -89,7 +102,7 @@ impl Verify {
              computed again,\n{} evaluations counted again, {} blobs hashed again",
             report.run,
             report.entries,
-            report.root.short(),
+            report.root,
             report.updates,
             report.verdicts,
             report.aggregations,
@@ -102,25 +115,44 @@ impl Verify {
                 "its node key follows {old} (rotated, signed by both)"
             ));
         }
+        output::line(format!("not checked: {}", not_checked.join("; ")));
+        Ok(())
+    }
+
+    /// What a run that holds may still not be, with the option or command that finds out.
+    fn not_checked(&self, node: PublicKey) -> Vec<String> {
+        let mut left = Vec::new();
         if self.node.is_none() {
-            output::line(format!(
-                "under node key {}, which the run itself names; compare it with the one you know",
-                report.node
+            left.push(format!(
+                "whose node it is: key {node} is the folder's own word (--node HEX compares it with \
+                 the one you know)"
             ));
         }
-        Ok(())
+        if self.author.is_empty() && self.trust.is_none() {
+            left.push(
+                "whose modules they are: the authors' keys are the folder's own word (--author HEX, \
+                 --trust FILE)"
+                    .into(),
+            );
+        }
+        if self.policy.is_none() {
+            left.push(
+                "that the node shows everybody this history: no witness was asked for (--policy FILE)"
+                    .into(),
+            );
+        }
+        left.push(
+            "that modules and data give these updates, and adapters these answers: they were not \
+             executed again (fedseal replay), so canaries' numbers and verdicts by behaviour are the \
+             node's word"
+                .into(),
+        );
+        left
     }
 
     fn bundle(&self) -> Outcome {
         let path = &self.run;
-        let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if length > bundle::MAX_BYTES as u64 {
-            return Err(Failure::usage(format!(
-                "{}: larger than a bundle can be",
-                path.display()
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+        let bytes = files::read(path, bundle::MAX_BYTES)?;
         let bundle = Bundle::from_bytes(&bytes)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         let missing = |what: &str, hint: &str| {
@@ -139,7 +171,7 @@ impl Verify {
             );
         };
         let policy = self.policy.as_deref().map(log::policy).transpose()?;
-        let authors = trusted_at_entry(&store, &bundle, path)?;
+        let authors = trusted_at_entry(&store, &bundle, node, path)?;
         let verified = bundle.verify(&Trust {
             node,
             authors: &authors,
@@ -147,6 +179,15 @@ impl Verify {
             policy: policy.as_ref(),
         })?;
         let predicate = &verified.update.predicate;
+        let mut not_checked = vec![
+            "that module and data give this update: it was not executed again, and they are not in a \
+             bundle",
+        ];
+        if self.policy.is_none() {
+            not_checked.push(
+                "that the node shows everybody this history: no witness was asked for (--policy FILE)",
+            );
+        }
         if self.json {
             output::json(&json!({
                 "update": verified.update.digest,
@@ -161,6 +202,7 @@ impl Verify {
                 "size": verified.checkpoint.size,
                 "root": verified.checkpoint.root,
                 "cosignatures": verified.cosignatures,
+                "not_checked": not_checked,
             }));
             return Ok(());
         }
@@ -186,6 +228,7 @@ impl Verify {
             ));
         }
         cosigned(&verified.cosignatures);
+        output::line(format!("not checked: {}", not_checked.join("; ")));
         Ok(())
     }
 
@@ -207,13 +250,22 @@ impl Verify {
 
 /// The authors whose signatures stand for this bundle's log entry. The entry's place is believed
 /// only together with the proof, which is verified right after this.
-fn trusted_at_entry(store: &TrustStore, bundle: &Bundle, path: &Path) -> Outcome<Vec<PublicKey>> {
+fn trusted_at_entry(
+    store: &TrustStore,
+    bundle: &Bundle,
+    node: PublicKey,
+    path: &Path,
+) -> Outcome<Vec<PublicKey>> {
     let proof = ProofFile::parse(&bundle.proof)?;
     let origin = fedseal_client_sdk::tlog::Checkpoint::parse(&proof.checkpoint)?.origin;
     let time = now();
     let keys = store.keys_at(&Moment {
         time: &time,
-        entry: Some((&origin, proof.index)),
+        entry: Some(Place {
+            origin: &origin,
+            key: &bundle.signer(node)?,
+            entry: proof.index,
+        }),
     });
     if keys.is_empty() {
         return Err(Failure::new(format!(

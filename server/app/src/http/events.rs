@@ -8,6 +8,7 @@ use std::io::SeekFrom;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path as Parameters, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fedseal_federation::rundir::RunDir;
@@ -17,33 +18,35 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
+use super::files::{self, Stamp};
 use super::refusal::{Answer, Refusal, blocking};
+use super::report;
+use super::shares::Peer;
 
-/// Feeds at once; each looks at one file twice a second.
-pub const MOST_FEEDS: usize = 64;
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many bytes of the past are sent at first.
 const PAST: u64 = 2048;
 /// Most bytes of one look; a longer line is left out.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: u64 = 256 << 10;
 
 /// `GET /api/runs/{run}/events`
 pub async fn feed(
     State(shared): Server,
+    Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();
     let dir = blocking(move || runs.folder(&run)).await?;
-    let permit = shared
+    let share = shared
         .feeds
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Refusal::busy("too many live feeds are open"))?;
-    let (sender, receiver) = mpsc::channel(64);
+        .take(peer, 1)
+        .ok_or_else(|| Refusal::busy("too many live feeds are open"))?;
+    // Who does not read keeps one line waiting, not many.
+    let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         follow(&dir, &sender).await;
-        drop(permit);
+        drop(share);
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
 }
@@ -60,10 +63,11 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
         // A start in the middle of a line is no line.
         skip: length > PAST,
     };
+    let mut seen = None;
     loop {
         // Looked at before the lines, so that the last ones are sent too.
-        let over = over(&run).await;
-        for line in lines.new_ones(&run.events()).await {
+        let over = over(&run, &mut seen).await;
+        for line in lines.new_ones(&run.root).await {
             if sender.send(Ok(Event::default().data(line))).await.is_err() {
                 return;
             }
@@ -81,21 +85,23 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     }
 }
 
-/// Whether the run's report says that nothing more will come.
-async fn over(run: &RunDir) -> bool {
-    // The state is among the report's first fields, and reports are large.
-    let Ok(mut file) = tokio::fs::File::open(run.report()).await else {
-        return false;
-    };
-    let mut report = Vec::new();
-    if file.read_to_end(&mut report).await.is_err() {
-        return false;
+/// Whether the run's report says that nothing more will come. A report that has not changed since it
+/// was looked at last says what it said.
+async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
+    let stamp = Stamp::at(&run.report());
+    if let Some((last, over)) = seen
+        && Some(*last) == stamp
+    {
+        return *over;
     }
-    #[derive(serde::Deserialize)]
-    struct State {
-        state: String,
-    }
-    serde_json::from_slice::<State>(&report).is_ok_and(|report| report.state != "running")
+    let dir = run.clone();
+    let read = tokio::task::spawn_blocking(move || report::read(&dir)).await;
+    let Ok(Ok(reading)) = read else { return false };
+    let over = reading
+        .outline
+        .is_ok_and(|outline| outline.state != fedseal_federation::report::State::Running);
+    *seen = Some((reading.stamp, over));
+    over
 }
 
 /// The complete lines of a growing file.
@@ -106,9 +112,12 @@ struct Lines {
 }
 
 impl Lines {
-    async fn new_ones(&mut self, path: &Path) -> Vec<String> {
+    async fn new_ones(&mut self, run: &Path) -> Vec<String> {
         let mut bytes = Vec::new();
-        if let Ok(mut file) = tokio::fs::File::open(path).await
+        let run = run.to_owned();
+        let opened = tokio::task::spawn_blocking(move || files::open(&run, "events.jsonl")).await;
+        if let Ok(Ok((file, _))) = opened
+            && let mut file = tokio::fs::File::from_std(file)
             && file.seek(SeekFrom::Start(self.at)).await.is_ok()
             && file.take(MOST_BYTES).read_to_end(&mut bytes).await.is_ok()
         {
@@ -154,12 +163,12 @@ mod tests {
             partial: Vec::new(),
             skip: false,
         };
-        assert!(lines.new_ones(&path).await.is_empty());
+        assert!(lines.new_ones(dir.path()).await.is_empty());
         file.write_all(b"{\"a\":1}\n{\"b\"").unwrap();
-        assert_eq!(lines.new_ones(&path).await, ["{\"a\":1}"]);
-        assert!(lines.new_ones(&path).await.is_empty());
+        assert_eq!(lines.new_ones(dir.path()).await, ["{\"a\":1}"]);
+        assert!(lines.new_ones(dir.path()).await.is_empty());
         file.write_all(b":2}\n\n").unwrap();
-        assert_eq!(lines.new_ones(&path).await, ["{\"b\":2}"]);
+        assert_eq!(lines.new_ones(dir.path()).await, ["{\"b\":2}"]);
     }
 
     #[tokio::test]
@@ -172,6 +181,6 @@ mod tests {
             partial: Vec::new(),
             skip: true,
         };
-        assert_eq!(lines.new_ones(&path).await, ["second", "third"]);
+        assert_eq!(lines.new_ones(dir.path()).await, ["second", "third"]);
     }
 }

@@ -1,5 +1,6 @@
-//! Sockets. Each connection has a deadline for its headers, and there are only so many connections
-//! at once: a client that opens many and says nothing takes nothing from the others for long.
+//! Sockets. There are only so many connections at once, and only so many of one address. Each has
+//! deadlines, for what its client sends and for what it takes: one that opens many, says nothing or
+//! reads nothing takes nothing from the others for long.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -7,20 +8,87 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use super::modules::BODY_LIMIT;
+use super::patience::{Patience, Timed, Watched};
+use super::shares::{Peer, Shares};
 use crate::failure::{Failure, Outcome};
 
-/// Connections at once; more wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 256;
-/// A connection that has not sent its headers by then is closed.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// After a stop, answers that are under way have so long.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// Bytes of a request's head, most.
+const HEAD: usize = 64 << 10;
+
+/// What clients may take of a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Connections at once of one address; more are closed.
+    pub connections_of_address: usize,
+    /// How long a client may send or take nothing: a request's head, the next request, a body, an
+    /// answer.
+    pub patience: Duration,
+    /// Bytes a second below which a body or an answer uses patience up, however evenly it moves.
+    pub rate: u64,
+    /// A request other than the live feed is given up after this time, its body included.
+    pub request: Duration,
+    /// A connection of this age takes no further request.
+    pub age: Duration,
+    /// A connection of this age is closed, whatever it is doing; a live feed is asked for again.
+    pub life: Duration,
+    /// Live feeds at once; each looks at one file twice a second.
+    pub feeds: usize,
+    /// Live feeds at once of one address.
+    pub feeds_of_address: usize,
+    /// Bytes of submissions that are in memory at once.
+    pub body_bytes: usize,
+    /// Bytes of one address's submissions that are in memory at once.
+    pub body_bytes_of_address: usize,
+    /// Answers that are being made at once; more wait.
+    pub making: usize,
+    /// Bytes of large answers that are in memory at once.
+    pub answer_bytes: usize,
+    /// Bytes of large answers to one address that are in memory at once.
+    pub answer_bytes_of_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 256,
+            connections_of_address: 64,
+            patience: Duration::from_secs(15),
+            rate: 8 << 10,
+            request: Duration::from_secs(60),
+            age: Duration::from_secs(10 * 60),
+            life: Duration::from_secs(30 * 60),
+            feeds: 64,
+            feeds_of_address: 16,
+            body_bytes: 4 * BODY_LIMIT,
+            // One that is as large as may be, or several small ones.
+            body_bytes_of_address: BODY_LIMIT,
+            making: 8,
+            answer_bytes: 128 << 20,
+            answer_bytes_of_address: 32 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn patience(&self) -> Patience {
+        Patience::new(self.patience, self.rate)
+    }
+}
 
 /// Listens on an address.
 pub async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
@@ -44,8 +112,14 @@ pub async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 }
 
 /// Serves until `stop` is ready.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Shares::new(limits.connections, limits.connections_of_address);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -56,23 +130,45 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             () = &mut stop => break,
             accepted = accepted => accepted,
         };
-        let (Ok(permit), Ok((stream, _))) = (permit, accepted) else {
+        let (Ok(permit), Ok((stream, address))) = (permit, accepted) else {
             // Out of file descriptors, or a connection that was gone already: others may be fine.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let peer = Peer::new(address.ip());
+        let Some(share) = addresses.take(peer, 1) else {
+            continue;
+        };
+        let (router, limits) = (router.clone(), limits.clone());
         tokio::spawn(async move {
-            // Errors here are the client's (it went away); there is nobody to tell.
-            let _ = http1::Builder::new()
-                // Without a timer hyper ignores the timeout.
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            drop(permit);
+            connection(stream, peer, router, limits).await;
+            drop((permit, share));
         });
     }
-    let idle = connections.acquire_many(MOST_CONNECTIONS as u32);
-    let _ = tokio::time::timeout(LAST_ANSWERS, idle).await;
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    let _ = timeout(LAST_ANSWERS, connections.acquire_many(all)).await;
+}
+
+/// Answers what comes on one connection.
+async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limits) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let mut request = request.map(|body| Body::new(Timed::new(body, limits.patience())));
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let stream = Watched::new(stream, limits.patience());
+    let connection = http1::Builder::new()
+        // Without a timer hyper ignores the timeout.
+        .timer(TokioTimer::new())
+        // Of a first request and of a next one.
+        .header_read_timeout(limits.patience)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // Errors here are the client's (it went away, or was too slow); there is nobody to tell.
+    if timeout(limits.age, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(limits.life.saturating_sub(limits.age), connection).await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
@@ -15,12 +15,17 @@ use fedseal_ledger::{Blobs, LogReader};
 use serde::Serialize;
 
 use super::Server;
+use super::evidence::{self, Fault, Look, MAX_LOG, Pinned};
+use super::files::{self, Stamp};
 use super::refusal::{Answer, Refusal, blocking};
 
-/// Indexes that are kept; a run's is made again when its log has grown.
+/// Indexes that are kept, of logs of [`MAX_LOG`] bytes in all; a run's is made again when its log has
+/// grown.
 const MOST_INDEXES: usize = 16;
 /// A tile or bundle is never larger: 256 entries of 65,535 bytes and their lengths.
 const MAX_FILE: u64 = 256 * (65_535 + 2);
+/// A checkpoint is never larger: its own lines and some hundred cosignatures.
+const MAX_CHECKPOINT: u64 = 64 << 10;
 
 /// One arm's verdict about an update.
 #[derive(Debug, Clone, Serialize)]
@@ -52,6 +57,10 @@ pub struct Index {
     verdicts: HashMap<Digest, Vec<Judged>>,
     /// Open once asked for, and from then on: what it knows of its packs, it has read.
     blobs: OnceLock<Blobs>,
+    /// run.json and experiment.toml as they were.
+    stamps: [Option<Stamp>; 2],
+    /// Bytes of the log's files.
+    bytes: u64,
 }
 
 impl Index {
@@ -61,19 +70,17 @@ impl Index {
             return Ok(blobs);
         }
         let folder = RunDir::new(dir).blobs();
-        // Opening would make the folder.
-        if !folder.is_dir() {
-            return Err(Refusal::broken("blobs", "the run's folder has none"));
-        }
-        let blobs = Blobs::open(&folder).map_err(|error| Refusal::broken("blobs", error))?;
+        let blobs = Blobs::existing(&folder).map_err(|error| Fault::ledger(dir, &error))?;
         Ok(self.blobs.get_or_init(|| blobs))
     }
 
-    fn read(dir: &Path) -> Answer<Index> {
-        let broken = |error: &dyn std::fmt::Display| Refusal::broken(name(dir), error);
-        let run = RunDir::new(dir);
-        let plan = run.read_plan().map_err(|error| broken(&error))?;
-        let log = LogReader::open(run.log(), &plan.node).map_err(|error| broken(&error))?;
+    fn read(run: &RunDir) -> Result<Index, Fault> {
+        let bytes = Look::at(run)?.log_bytes;
+        let stamps = pinned_files(run);
+        let Pinned { plan, log } = evidence::pinned(run)?;
+        let entries = log
+            .entries()
+            .map_err(|error| Fault::ledger(&run.root, &error))?;
         let mut index = Index {
             plan,
             rotations: Vec::new(),
@@ -81,11 +88,16 @@ impl Index {
             verdicts: HashMap::new(),
             blobs: OnceLock::new(),
             log,
+            stamps,
+            bytes,
         };
         // Which update a client's verdict in a round of an arm is about, for its weight later.
         let mut open: HashMap<(String, u32, String), Digest> = HashMap::new();
-        for (number, entry) in (0..).zip(index.log.entries().map_err(|error| broken(&error))?) {
-            match Record::from_bytes(&entry).map_err(|error| broken(&error))? {
+        for (number, entry) in (0..).zip(entries) {
+            let record = Record::from_bytes(&entry).map_err(|error| {
+                Fault::changed(format!("log entry {number}"), error.to_string())
+            })?;
+            match record {
                 Record::Update { attestation, .. } => {
                     index.entries.entry(attestation).or_insert(number);
                 }
@@ -160,25 +172,47 @@ impl Index {
 #[derive(Clone, Default)]
 pub struct Logs {
     kept: Arc<Mutex<HashMap<String, Arc<Index>>>>,
+    /// Held while an index is made: one log's entries are in memory at a time.
+    making: Arc<Mutex<()>>,
 }
 
 impl Logs {
     /// A run's index at its current checkpoint.
-    pub fn index(&self, run: &str, dir: &Path) -> Answer<Arc<Index>> {
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let note = std::fs::read_to_string(RunDir::new(dir).log().join("checkpoint"))
-            .map_err(|error| Refusal::broken(run, format!("log/checkpoint: {error}")))?;
-        if let Some(index) = lock().get(run).filter(|index| index.log.note() == note) {
-            return Ok(index.clone());
+    pub fn index(&self, run: &str, folder: &Path) -> Answer<Arc<Index>> {
+        let dir = RunDir::new(folder);
+        let known = || -> Result<Option<Arc<Index>>, Fault> {
+            let (note, _) = files::read(&dir.root, "log/checkpoint", MAX_CHECKPOINT)
+                .map_err(|error| Fault::io("log/checkpoint", &error))?;
+            let stamps = pinned_files(&dir);
+            let index = lock(&self.kept).get(run).cloned();
+            Ok(index.filter(|index| index.log.note().as_bytes() == note && index.stamps == stamps))
+        };
+        if let Some(index) = known()? {
+            return Ok(index);
         }
-        let index = Arc::new(Index::read(dir)?);
-        let mut kept = lock();
-        if kept.len() >= MOST_INDEXES {
+        let _one = lock(&self.making);
+        // Somebody else may have made it meanwhile.
+        if let Some(index) = known()? {
+            return Ok(index);
+        }
+        let index = Arc::new(Index::read(&dir)?);
+        let mut kept = lock(&self.kept);
+        kept.remove(run);
+        let bytes: u64 = kept.values().map(|index| index.bytes).sum();
+        if kept.len() >= MOST_INDEXES || bytes + index.bytes > MAX_LOG {
             kept.clear();
         }
         kept.insert(run.to_owned(), index.clone());
         Ok(index)
     }
+}
+
+fn pinned_files(dir: &RunDir) -> [Option<Stamp>; 2] {
+    [dir.plan(), dir.experiment()].map(|path| Stamp::at(&path))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `GET /api/runs/{run}/log/checkpoint` and `/log/tile/…`: the files of the C2SP tlog-tiles layout.
@@ -188,7 +222,7 @@ pub async fn file(
 ) -> Answer<Response> {
     let runs = shared.runs.clone();
     blocking(move || {
-        let dir = runs.folder(&run)?;
+        let folder = runs.folder(&run)?;
         let missing = || {
             Refusal::missing(
                 "file of the log",
@@ -198,12 +232,11 @@ pub async fn file(
         if !is_log_path(&path) {
             return Err(missing());
         }
-        let file = RunDir::new(&dir).log().join(&path);
-        let meta = std::fs::symlink_metadata(&file).map_err(|_| missing())?;
-        if !meta.is_file() || meta.len() > MAX_FILE {
-            return Err(missing());
+        if let Some(fault) = runs.checked(&run, &folder).fault_of_the_log() {
+            return Err(fault.clone().into());
         }
-        let bytes = std::fs::read(&file).map_err(|_| missing())?;
+        let file = Path::new("log").join(&path);
+        let (bytes, _) = files::read(&folder, file, MAX_FILE).map_err(|_| missing())?;
         let kind = if path == "checkpoint" {
             "text/plain; charset=utf-8"
         } else {
@@ -228,11 +261,6 @@ fn is_log_path(path: &str) -> bool {
             let part = part.strip_suffix(".p").unwrap_or(part);
             part == "entries" || digits(part.strip_prefix('x').unwrap_or(part))
         })
-}
-
-fn name(dir: &Path) -> String {
-    dir.file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -1,21 +1,31 @@
 //! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
 //!
 //! It reads runs' folders and never writes into them; the one thing that it writes is the registry
-//! of submitted modules. Every refusal is JSON `{error, what, hint}`.
+//! of submitted modules, which lies in a folder of its own. Every refusal is JSON
+//! `{error, what, hint}`, without a path of the server's machine.
 //!
-//! - [`listen`]: sockets, limits on connections and headers. [`refusal`]: how it says no.
-//! - [`runs`]: which runs there are, their reports. [`events`]: the live feed.
+//! - [`listen`]: sockets, and what clients may take of the server. [`patience`]: how long they may
+//!   keep it waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large
+//!   answers have. [`refusal`]: how it says no.
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
+//! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
+mod answers;
 mod events;
+mod evidence;
+mod files;
 mod listen;
 mod log;
 mod modules;
 mod pages;
+mod patience;
 mod refusal;
+mod report;
 mod runs;
+mod shares;
 mod updates;
 pub mod witness;
 
@@ -35,15 +45,14 @@ use tokio::net::TcpListener;
 use crate::failure::Outcome;
 use refusal::Refusal;
 
-pub use listen::bind;
-
-/// A request other than the live feed is given up after this time, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub use listen::{Limits, bind};
 
 /// What the server works on.
 pub struct Settings {
-    /// The folder of runs.
+    /// The folder of runs, or one run.
     pub runs: PathBuf,
+    /// The folder of the registry of submitted modules, in no run; made where there is none.
+    pub registry: PathBuf,
     /// Whose modules are taken.
     pub trusted: TrustStore,
     /// The file that they are read from anew at each submission, so that a key that was revoked
@@ -51,6 +60,8 @@ pub struct Settings {
     pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
+    /// What clients may take of the server.
+    pub limits: Limits,
 }
 
 /// What handlers share.
@@ -59,7 +70,7 @@ struct Shared {
     logs: log::Logs,
     modules: modules::Modules,
     pages: pages::Pages,
-    feeds: Arc<tokio::sync::Semaphore>,
+    feeds: Arc<shares::Shares>,
 }
 
 type Server = State<Arc<Shared>>;
@@ -75,23 +86,30 @@ pub async fn serve(
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> Outcome {
+    let limits = settings.limits.clone();
     let router = router(settings)?;
-    listen::serve(listener, router, stop).await;
+    listen::serve(listener, router, &limits, stop).await;
     Ok(())
 }
 
 fn router(settings: Settings) -> Outcome<Router> {
+    let limits = settings.limits;
     let shared = Arc::new(Shared {
-        modules: modules::Modules::open(&settings.runs, settings.trusted, settings.trust_file)?,
+        modules: modules::Modules::open(
+            settings.registry,
+            settings.trusted,
+            settings.trust_file,
+            &limits,
+        )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
         pages: pages::Pages::new(settings.web),
-        feeds: Arc::new(tokio::sync::Semaphore::new(events::MOST_FEEDS)),
+        feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
     });
     // A feed lasts as long as its run; everything else has a deadline.
     let timed = Router::new()
         .route("/api/runs", get(runs::list))
-        .route("/api/runs/{run}", get(runs::report))
+        .route("/api/runs/{run}", get(runs::of_run))
         .route("/api/runs/{run}/updates/{update}", get(updates::view))
         .route(
             "/api/runs/{run}/updates/{update}/envelope",
@@ -106,7 +124,11 @@ fn router(settings: Settings) -> Outcome<Router> {
         .route("/api/{*path}", get(no_such_interface))
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(deadline));
+        .layer(middleware::from_fn_with_state(
+            answers::Answers::new(&limits),
+            answers::bounded,
+        ))
+        .layer(middleware::from_fn_with_state(limits.request, deadline));
     Ok(Router::new()
         .route("/api/runs/{run}/events", get(events::feed))
         .merge(timed)
@@ -127,13 +149,13 @@ async fn wrong_method(request: Request) -> Refusal {
     )
 }
 
-async fn deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+async fn deadline(State(most): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             "The request took too long.",
-            format!("{} seconds", REQUEST_TIMEOUT.as_secs()),
+            format!("{} seconds", most.as_secs()),
             "Send it again; a large module over a slow line may be submitted on the server's machine.",
         )
         .into_response(),

@@ -1,14 +1,17 @@
 //! Submitted modules: taken, or refused with the reason.
 //!
-//! The signature is checked first, over the bytes as they came. Only what a trusted author signed
-//! is parsed at all, and only what a sandbox would run is registered.
+//! A body is received whole before anything else is done for it, within bounds on the bytes of all
+//! bodies and of one address's: who sends slowly blocks nobody. Then the signature is checked, before
+//! the module is so much as decoded. Only what a trusted author signed is held against its digest and
+//! parsed, and only what a sandbox would run is registered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
@@ -17,24 +20,25 @@ use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
 use fedseal_federation::rundir;
 use fedseal_ledger::{Blobs, RegisteredModule, Registry};
-use fedseal_sandbox::Sandbox;
+use fedseal_sandbox::{Reason, Sandbox};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio_stream::StreamExt as _;
 
-use super::Server;
 use super::refusal::{Answer, Refusal, blocking};
+use super::shares::{Peer, Share, Shares};
+use super::{Limits as Clients, Server};
 use crate::failure::{Failure, Outcome};
 
 /// The largest module, bytes.
 pub const MODULE_LIMIT: usize = 24 << 20;
 /// The largest body: the module in base64, its envelope, and room to spare.
 pub const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
-/// Submissions at once; each may hold its body and its module in memory.
-pub const MOST_SUBMISSIONS: usize = 2;
-
-/// Where registered modules are kept: below the folder of runs, under a name that no run has.
-const FOLDER: &str = ".registry";
+/// The largest envelope, bytes of JSON: its payload is a module's statement.
+pub const ENVELOPE_LIMIT: usize = module::MAX_PAYLOAD + (16 << 10);
+/// Modules that are being checked at once; only a trusted author's are.
+pub const MOST_CHECKS: usize = 2;
 
 /// The registered modules, and whose are taken.
 #[derive(Clone)]
@@ -44,7 +48,8 @@ pub struct Modules {
     trusted: Arc<TrustStore>,
     trust_file: Option<Arc<PathBuf>>,
     limits: Limits,
-    submissions: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    bodies: Arc<Shares>,
 }
 
 /// What `GET /api/modules` lists and `POST /api/modules` answers.
@@ -57,20 +62,24 @@ pub struct Registered {
     created: String,
 }
 
-/// What `POST /api/modules` is sent.
+/// What `POST /api/modules` is sent, as it lies in the body.
 #[derive(Deserialize)]
-struct Submission {
-    /// The Wasm bytes, base64.
-    module: String,
-    /// The signature; null where there is none.
-    #[serde(default)]
-    envelope: Value,
+struct Submission<'a> {
+    /// The Wasm bytes: base64, in a JSON string without escapes.
+    module: &'a str,
+    /// The signature; null or left out where there is none.
+    #[serde(borrow, default)]
+    envelope: Option<&'a RawValue>,
 }
 
 impl Modules {
-    /// Opens the registry below the folder of runs.
-    pub fn open(runs: &Path, trusted: TrustStore, file: Option<PathBuf>) -> Outcome<Self> {
-        let folder = runs.join(FOLDER);
+    /// Opens the registry in its folder, which is made where there is none.
+    pub fn open(
+        folder: PathBuf,
+        trusted: TrustStore,
+        file: Option<PathBuf>,
+        clients: &Clients,
+    ) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
         Ok(Modules {
@@ -82,12 +91,14 @@ impl Modules {
                 module_bytes: MODULE_LIMIT as u64,
                 ..Limits::default()
             },
-            submissions: Arc::new(Semaphore::new(MOST_SUBMISSIONS)),
+            checks: Arc::new(Semaphore::new(MOST_CHECKS)),
+            bodies: Shares::new(clients.body_bytes, clients.body_bytes_of_address),
         })
     }
 
     fn take(&self, body: &[u8]) -> Answer<Registered> {
-        let submission: Submission = serde_json::from_slice(body).map_err(|error| {
+        // Nothing of the body is copied here.
+        let submission: Submission<'_> = serde_json::from_slice(body).map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 "The request is not the JSON that a submission is.",
@@ -95,15 +106,38 @@ impl Modules {
                 "Send {\"module\": base64 of the component, \"envelope\": its signature}.",
             )
         })?;
-        let bytes = base64(&submission.module)?;
-        if bytes.len() > MODULE_LIMIT {
+        if submission.module.len() > MODULE_LIMIT.div_ceil(3) * 4 {
             return Err(too_large());
         }
         let envelope = self.envelope(submission.envelope)?;
-        let verified = self.verify(&bytes, &envelope)?;
+        let verified = self.verify(&envelope)?;
+        // A trusted author signed some module. Held by the work, not by the request: a client that
+        // goes away must not make room while its module is still being checked.
+        let _place = self
+            .checks
+            .try_acquire()
+            .map_err(|_| Refusal::busy("other modules are being checked"))?;
+        let bytes = base64(submission.module)?;
+        let received = Digest::of(&bytes);
+        if received != verified.digest {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "The module was changed after it was signed.",
+                format!("signed sha256 {}, received {received}", verified.digest),
+                "Submit the file that was signed, or sign this one.",
+            ));
+        }
         // From here on the bytes are a trusted author's.
         let checked = Sandbox::new(self.limits).and_then(|sandbox| sandbox.compile(&bytes));
         if let Err(error) = checked {
+            if error.reason() == Reason::Host {
+                return Err(Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The module could not be checked; the fault is not the module's.",
+                    error.to_string(),
+                    "Submit it again; if that does not help, tell whoever runs the server.",
+                ));
+            }
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The signature holds, but no sandbox would run this module.",
@@ -114,11 +148,19 @@ impl Modules {
         self.register(&bytes, &envelope, verified)
     }
 
-    fn envelope(&self, value: Value) -> Answer<Envelope> {
-        if value.is_null() {
+    fn envelope(&self, sent: Option<&RawValue>) -> Answer<Envelope> {
+        let Some(sent) = sent else {
             return Err(unsigned("no envelope was sent"));
+        };
+        if sent.get().len() > ENVELOPE_LIMIT {
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The signature is too large.",
+                format!("{} bytes, at most {ENVELOPE_LIMIT}", sent.get().len()),
+                "It is the JSON of MODULE.wasm.dsse.json, as `fedseal policy sign` writes it.",
+            ));
         }
-        let envelope: Envelope = serde_json::from_value(value).map_err(|error| {
+        let envelope = Envelope::from_json(sent.get().as_bytes()).map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 "The signature is not a DSSE envelope.",
@@ -133,7 +175,7 @@ impl Modules {
     }
 
     /// The signature, before anything looks at what is signed.
-    fn verify(&self, bytes: &[u8], envelope: &Envelope) -> Answer<VerifiedModule> {
+    fn verify(&self, envelope: &Envelope) -> Answer<VerifiedModule> {
         let now = rundir::now();
         let at = Moment {
             time: &now,
@@ -141,13 +183,7 @@ impl Modules {
         };
         let store = self.current()?;
         let given_up = given_up(&store, envelope, &at);
-        module::verify(bytes, envelope, &store.keys_at(&at)).map_err(|error| match error {
-            sdk::Error::DigestMismatch { expected, got, .. } => Refusal::new(
-                StatusCode::FORBIDDEN,
-                "The module was changed after it was signed.",
-                format!("signed sha256 {expected}, received {got}"),
-                "Submit the file that was signed, or sign this one.",
-            ),
+        module::open(envelope, &store.keys_at(&at)).map_err(|error| match error {
             sdk::Error::Signature { .. } if given_up.is_some() => Refusal::new(
                 StatusCode::FORBIDDEN,
                 "The module is signed by a key that is not trusted any more.",
@@ -286,6 +322,7 @@ pub async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
 /// `POST /api/modules`
 pub async fn submit(
     State(shared): Server,
+    Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Answer<(StatusCode, Json<Registered>)> {
     let modules = shared.modules.clone();
@@ -297,38 +334,45 @@ pub async fn submit(
     if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
         return Err(too_large());
     }
-    // Held by the work, not by this request: a client that goes away must not make room while its
-    // module is still being checked.
-    let permit = modules
-        .submissions
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Refusal::busy("other modules are being checked"))?;
-    // What does not say its length is counted while it comes.
-    let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
-        .await
-        .map_err(|error| {
-            use std::error::Error as _;
-            let mut at: Option<&dyn std::error::Error> = error.source();
-            while let Some(cause) = at {
-                if cause.to_string().contains("length limit exceeded") {
-                    return too_large();
-                }
-                at = cause.source();
-            }
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "The request ended too early.",
-                error.to_string(),
-                "Send it again.",
-            )
-        })?;
+    let (body, share) = receive(request.into_body(), peer, &modules.bodies).await?;
     let registered = blocking(move || {
-        let _held = permit;
+        let _held = share;
         modules.take(&body)
     })
     .await?;
     Ok((StatusCode::CREATED, Json(registered)))
+}
+
+/// Receives a body. Its bytes are counted while they come, also where the length was announced.
+async fn receive(body: Body, peer: Peer, bodies: &Arc<Shares>) -> Answer<(Vec<u8>, Share)> {
+    let busy = || Refusal::busy("other submissions are still being received");
+    let mut share = bodies.take(peer, 0).ok_or_else(busy)?;
+    let mut pieces = body.into_data_stream();
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece: Bytes = piece.map_err(|error| cut(&error))?;
+        if all.len() + piece.len() > BODY_LIMIT {
+            return Err(too_large());
+        }
+        if !share.grow(piece.len()) {
+            return Err(busy());
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok((all, share))
+}
+
+/// Why a body did not come to its end.
+fn cut(error: &axum::Error) -> Refusal {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
+    let slow = causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+    let (status, what) = match slow {
+        true => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
+        false => (StatusCode::BAD_REQUEST, "The request ended too early."),
+    };
+    Refusal::new(status, what, error.to_string(), "Send it again.")
 }
 
 fn base64(text: &str) -> Answer<Vec<u8>> {

@@ -1,9 +1,13 @@
 //! How the server says no.
 
+use std::io::Write as _;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use super::evidence::Fault;
 
 /// An answer other than the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +57,17 @@ impl Refusal {
         )
     }
 
-    /// The server's files are not as they should be.
+    /// The server's own files are not as they should be. What is wrong is for whoever runs it: it may
+    /// name paths, so it goes to the server's standard error.
     pub fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        let what = what.into();
+        // Nobody has to listen.
+        let _ = writeln!(std::io::stderr(), "fedseal: {what}: {problem}");
         Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("The server cannot read that: {problem}"),
+            "The server has a fault.",
             what,
-            "`fedseal verify` names the first bad file of a run.",
+            "Its standard error says which; tell whoever runs it.",
         )
     }
 
@@ -76,6 +84,25 @@ impl Refusal {
     /// What is wrong, as text.
     pub fn text(&self) -> String {
         format!("{} ({})", self.body.error, self.body.what)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Changed { item, problem } => Refusal::new(
+                StatusCode::CONFLICT,
+                "This was changed since it was logged.",
+                format!("{item}: {problem}"),
+                "Do not believe it; `fedseal verify` on the run's folder names the first bad item.",
+            ),
+            Fault::Unread { item, problem } => Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server cannot read that.",
+                format!("{item}: {problem}"),
+                "`fedseal verify` on the run's folder says more.",
+            ),
+        }
     }
 }
 

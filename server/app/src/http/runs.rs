@@ -1,65 +1,200 @@
-//! Which runs there are, and their reports.
+//! Which runs there are, their reports, and whether these are what their logs name.
 //!
 //! A run's address is the name of its folder; a run one level below (a seed of an experiment) is
 //! `FOLDER~NAME`. Names are letters, digits, `.`, `_` and `-` and begin with a letter or digit, so
-//! no address leads out of the folder of runs.
+//! no address leads out of the folder of runs. A server of one run knows one address.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
+use axum::response::Response;
+use fedseal_federation::report::{Rate, State as Progressed};
+use fedseal_federation::rundir::{RunDir, is_name};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Server;
+use super::evidence::{self, Evidence, Fault, Look, Standing};
 use super::refusal::{Answer, Refusal, blocking};
+use super::report::{self, Outline, Progress, Reading, Text};
 
-/// A report larger than this (bytes) is not read.
-const MAX_REPORT: u64 = 256 << 20;
 /// A run without a lock and without an event for so long is not being worked on.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(30);
-/// Runs that one list names.
+/// Runs that one list names, and whose checks are kept.
 const MOST_RUNS: usize = 500;
+/// What is said of a run that has not come as far as a report.
+const NOT_YET: &str = "it has not been written yet";
+/// How often a report is read again because it changed while it was looked at.
+const TRIES: usize = 3;
 
-/// The folder of runs.
+/// The folder of runs, or the one run, and what is known of them.
 #[derive(Debug, Clone)]
 pub struct Runs {
     root: PathBuf,
+    /// The address of the run that `root` itself is.
+    single: Option<String>,
+    checked: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
+    /// Held while a run is checked: what a check reads is in memory once.
+    checking: Arc<Mutex<()>>,
+}
+
+/// A run that was read and held against its log.
+#[derive(Debug)]
+pub struct Checked {
+    look: Option<Look>,
+    report: Result<Reading, Fault>,
+    standing: Result<Standing, Fault>,
+}
+
+/// How a run is named and shown, whatever its report says.
+#[derive(Debug, Serialize)]
+struct Served {
+    run: String,
+    state: Option<Shown>,
+    evidence: Evidence,
 }
 
 /// What the list says about a run.
 #[derive(Debug, Serialize)]
 struct Summary {
-    run: String,
-    title: Value,
-    state: Value,
-    progress: Value,
-    started: Value,
-    seconds: Value,
-    base: Value,
+    #[serde(flatten)]
+    served: Served,
+    title: Option<Text>,
+    progress: Option<Progress>,
+    started: Option<Text>,
+    seconds: Option<f64>,
+    base: Option<Text>,
     updates: usize,
-    safety: serde_json::Map<String, Value>,
+    /// Final safety by arm; empty where a file was changed.
+    safety: BTreeMap<String, Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Shown {
+    Running,
+    /// Not finished, and nobody is working on it.
+    Interrupted,
+    Finished,
+    Failed,
+}
+
+impl Checked {
+    fn read(dir: &RunDir) -> Checked {
+        let look = Look::at(dir);
+        let report = report::read(dir);
+        let standing = match &look {
+            Ok(_) => evidence::standing(dir, &report),
+            Err(fault) => Err(fault.clone()),
+        };
+        Checked {
+            look: look.ok().filter(Look::is_settled),
+            report,
+            standing,
+        }
+    }
+
+    /// What is to be said about the run now.
+    fn evidence(&self, worked_on: bool) -> Evidence {
+        let changed = |fault: &Fault| match fault.clone() {
+            Fault::Changed { item, problem } => Evidence::Changed {
+                first: item,
+                problem,
+            },
+            Fault::Unread { item, problem } => Evidence::Unchecked {
+                problem: format!("{item} {problem}"),
+                log: None,
+            },
+        };
+        match &self.standing {
+            Ok(Standing::Closed(log)) => Evidence::Verified { log: log.clone() },
+            Ok(Standing::Open(log) | Standing::Closing(log, _)) if worked_on => {
+                Evidence::Live { log: log.clone() }
+            }
+            Ok(Standing::Open(log)) => Evidence::Unchecked {
+                problem: "the run is not finished: no log entry names its report yet".into(),
+                log: Some(log.clone()),
+            },
+            Ok(Standing::Closing(_, fault)) | Err(fault) => changed(fault),
+        }
+    }
+
+    /// The first item that is not as logged.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.standing.as_ref().err()
+    }
+
+    /// The first item of the log that is not as it was signed.
+    pub fn fault_of_the_log(&self) -> Option<&Fault> {
+        self.fault()
+            .filter(|fault| matches!(fault, Fault::Changed { item, .. } if item.starts_with("log")))
+    }
+
+    /// Whether there is no report because the run has not come so far.
+    fn is_too_early(&self) -> bool {
+        let missing = Fault::changed("report.json", "is missing");
+        self.report.as_ref().err() == Some(&missing)
+            && !matches!(self.standing, Err(Fault::Changed { .. }))
+    }
+
+    fn outline(&self) -> Option<&Outline> {
+        self.report.as_ref().ok()?.outline.as_ref().ok()
+    }
+
+    fn served(&self, run: &str, folder: &Path) -> Served {
+        let worked_on = worked_on(folder);
+        Served {
+            run: run.to_owned(),
+            state: self.outline().map(|outline| match outline.state {
+                Progressed::Running if worked_on => Shown::Running,
+                Progressed::Running => Shown::Interrupted,
+                Progressed::Finished => Shown::Finished,
+                Progressed::Failed => Shown::Failed,
+            }),
+            evidence: self.evidence(worked_on),
+        }
+    }
+}
+
 impl Runs {
-    /// Runs below `root`.
+    /// Runs below `root`, or the run that `root` is.
     pub fn new(root: PathBuf) -> Self {
-        Runs { root }
+        let single = root.join("run.json").is_file().then(|| {
+            let name = RunDir::new(&root).name();
+            if is_name(&name) { name } else { "run".into() }
+        });
+        Runs {
+            root,
+            single,
+            checked: Arc::default(),
+            checking: Arc::default(),
+        }
     }
 
     /// The folder of a run.
     pub fn folder(&self, run: &str) -> Answer<PathBuf> {
+        if let Some(single) = &self.single {
+            return match single == run {
+                true => Ok(self.root.clone()),
+                false => Err(Refusal::missing("run", shortened(run))),
+            };
+        }
         let parts: Vec<&str> = run.split('~').collect();
         if parts.len() > 2 || !parts.iter().all(|part| is_name(part)) {
             return Err(Refusal::missing("run", shortened(run)));
         }
-        let folder = parts
-            .iter()
-            .fold(self.root.clone(), |folder, part| folder.join(part));
-        // A link could lead out of the folder; no run is one.
-        let real = std::fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir());
+        let mut folder = self.root.clone();
+        let mut real = true;
+        for part in parts {
+            folder.push(part);
+            // A link could lead out of the folder; no run is one.
+            real &= std::fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir());
+        }
         if real && folder.join("run.json").is_file() {
             Ok(folder)
         } else {
@@ -69,6 +204,9 @@ impl Runs {
 
     /// The addresses of all runs, the newest first.
     fn names(&self) -> Vec<String> {
+        if let Some(single) = &self.single {
+            return vec![single.clone()];
+        }
         let mut found: Vec<(std::time::SystemTime, String)> = Vec::new();
         for (name, folder) in folders(&self.root) {
             if let Some(time) = modified(&folder) {
@@ -89,63 +227,89 @@ impl Runs {
             .collect()
     }
 
-    /// A run's report as it lies there, under the run's address.
-    pub fn report(&self, run: &str) -> Answer<Value> {
-        let folder = self.folder(run)?;
-        let path = folder.join("report.json");
-        let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        if size == 0 {
-            return Err(Refusal::missing(
-                "report",
-                format!("{run}: it has not been written yet"),
-            ));
+    /// The run in `folder`, held against its log. What was found out before counts for as long as no
+    /// file of it changes.
+    pub fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
+        let dir = RunDir::new(folder);
+        let known = || {
+            let now = Look::at(&dir).ok();
+            let known = lock(&self.checked).get(run).cloned();
+            known.filter(|known| known.look.is_some() && known.look == now)
+        };
+        if let Some(known) = known() {
+            return known;
         }
-        if size > MAX_REPORT {
-            return Err(Refusal::broken(run, "report.json is too large"));
+        let _one = lock(&self.checking);
+        // Somebody else may have checked it meanwhile.
+        if let Some(known) = known() {
+            return known;
         }
-        let bytes = std::fs::read(&path).map_err(|error| Refusal::broken(run, error))?;
-        let mut report: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| Refusal::broken(run, format!("report.json: {error}")))?;
-        let interrupted = report["state"] == "running" && !worked_on(&folder);
-        if let Some(map) = report.as_object_mut() {
-            map.insert("run".into(), run.into());
-            if interrupted {
-                map.insert("state".into(), "interrupted".into());
-            }
+        let checked = Arc::new(Checked::read(&dir));
+        let mut all = lock(&self.checked);
+        if all.len() >= MOST_RUNS && !all.contains_key(run) {
+            all.clear();
         }
-        Ok(report)
+        all.insert(run.to_owned(), checked.clone());
+        checked
     }
 
-    fn summary(&self, run: String) -> Summary {
-        let (report, error) = match self.report(&run) {
-            Ok(report) => (report, None),
-            Err(refusal) => (Value::Null, Some(refusal.text())),
-        };
-        let arms = report["arms"].as_array().map_or(&[][..], Vec::as_slice);
-        let mut updates = std::collections::BTreeSet::new();
-        let mut safety = serde_json::Map::new();
-        for arm in arms {
-            if let (Some(id), false) = (arm["id"].as_str(), arm["safety"].is_null()) {
-                safety.insert(id.to_owned(), arm["safety"].clone());
-            }
-            for round in arm["rounds"].as_array().into_iter().flatten() {
-                for client in round["clients"].as_array().into_iter().flatten() {
-                    updates.extend(client["update"].as_str());
+    /// A run's report as it lies there, after what the server has to say about it.
+    fn report(&self, run: &str) -> Answer<Response> {
+        let folder = self.folder(run)?;
+        let dir = RunDir::new(&folder);
+        for _ in 0..TRIES {
+            let checked = self.checked(run, &folder);
+            let reading = match &checked.report {
+                Ok(reading) => reading,
+                Err(_) if checked.is_too_early() => {
+                    return Err(Refusal::missing("report", format!("{run}: {NOT_YET}")));
                 }
+                Err(fault) => return Err(fault.clone().into()),
+            };
+            if let Err(problem) = &reading.outline {
+                return Err(match checked.fault() {
+                    Some(fault) => fault.clone().into(),
+                    None => {
+                        Fault::changed("report.json", format!("is no report: {problem}")).into()
+                    }
+                });
+            }
+            let served = checked.served(run, &folder);
+            match report::send(&dir, reading, &served) {
+                Ok(Some(response)) => return Ok(response),
+                // Written again meanwhile.
+                Ok(None) => continue,
+                Err(error) => return Err(Fault::io("report.json", &error).into()),
             }
         }
-        Summary {
-            title: report["title"].clone(),
-            state: report["state"].clone(),
-            progress: report["progress"].clone(),
-            started: report["started"].clone(),
-            seconds: report["seconds"].clone(),
-            base: report["base"]["name"].clone(),
-            updates: updates.len(),
-            safety,
+        Err(Refusal::busy("the report changes while it is read"))
+    }
+
+    fn summary(&self, run: String) -> Answer<Summary> {
+        let folder = self.folder(&run)?;
+        let checked = self.checked(&run, &folder);
+        let served = checked.served(&run, &folder);
+        let outline = checked.outline().cloned();
+        let error = match &checked.report {
+            Ok(reading) => reading.outline.as_ref().err().cloned(),
+            Err(_) if checked.is_too_early() => Some(NOT_YET.into()),
+            Err(fault) => Some(Refusal::from(fault.clone()).text()),
+        };
+        // The figures of a file that was changed are nobody's.
+        let shown = !matches!(served.evidence, Evidence::Changed { .. });
+        let arms = outline.as_ref().map(|outline| outline.arms.clone());
+        let arms = arms.filter(|_| shown).unwrap_or_default();
+        Ok(Summary {
+            title: outline.as_ref().map(|outline| outline.title.clone()),
+            started: outline.as_ref().map(|outline| outline.started.clone()),
+            base: outline.as_ref().map(|outline| outline.base.name.clone()),
+            seconds: outline.as_ref().map(|outline| outline.seconds),
+            progress: outline.map(|outline| outline.progress),
+            updates: arms.updates,
+            safety: arms.safety,
             error,
-            run,
-        }
+            served,
+        })
     }
 }
 
@@ -153,19 +317,25 @@ impl Runs {
 pub async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResponse> {
     let runs = shared.runs.clone();
     blocking(move || {
-        let summaries = runs.names().into_iter().map(|name| runs.summary(name));
+        let names = runs.names().into_iter();
+        // A run that was taken away since is not in the list.
+        let summaries = names.flat_map(|name| runs.summary(name));
         Ok(Json(summaries.collect::<Vec<_>>()))
     })
     .await
 }
 
 /// `GET /api/runs/{run}`
-pub async fn report(
+pub async fn of_run(
     State(shared): Server,
     Parameters(run): Parameters<String>,
-) -> Answer<Json<Value>> {
+) -> Answer<Response> {
     let runs = shared.runs.clone();
-    blocking(move || runs.report(&run).map(Json)).await
+    blocking(move || runs.report(&run)).await
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Folders with a run's kind of name in a folder.
@@ -222,13 +392,6 @@ fn modified(folder: &Path) -> Option<std::time::SystemTime> {
         .ok()
 }
 
-fn is_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    name.len() <= 128
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(plain)
-}
-
 fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
 }
@@ -247,6 +410,40 @@ mod tests {
         file.lock().unwrap();
         assert_ne!(is_locked(&path), Some(false));
         assert!(worked_on(folder.path()));
+    }
+
+    #[test]
+    fn a_run_is_checked_again_when_a_file_of_it_changes() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("demo");
+        std::fs::create_dir(&folder).unwrap();
+        let plan = folder.join("run.json");
+        std::fs::write(&plan, "{}").unwrap();
+        let runs = Runs::new(root.path().to_owned());
+        let check = || runs.checked("demo", &folder);
+        assert!(!Arc::ptr_eq(&check(), &check()), "just written");
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let file = std::fs::File::options().write(true).open(&plan).unwrap();
+        file.set_modified(old).unwrap();
+        let first = check();
+        assert!(Arc::ptr_eq(&first, &check()));
+        std::fs::create_dir(folder.join("log")).unwrap();
+        std::fs::write(folder.join("log/checkpoint"), "x").unwrap();
+        assert!(!Arc::ptr_eq(&first, &check()));
+    }
+
+    #[test]
+    fn a_folder_that_is_a_run_has_one_address() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, address) in [("demo", "demo"), ("my run (1)", "run")] {
+            let folder = root.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("run.json"), "{}").unwrap();
+            let runs = Runs::new(folder.clone());
+            assert_eq!(runs.names(), [address]);
+            assert_eq!(runs.folder(address).unwrap(), folder);
+            assert!(runs.folder("other").is_err());
+        }
     }
 
     #[test]
@@ -279,7 +476,9 @@ mod tests {
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(inner.join("demo/seed-1"), inner.join("link")).unwrap();
+            std::os::unix::fs::symlink(inner.join("demo"), inner.join("seeds")).unwrap();
             assert!(runs.folder("link").is_err());
+            assert!(runs.folder("seeds~seed-1").is_err());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! One update: its statement, its transcript, what the arms said, and its place in the log, as raw
 //! bytes wherever the reader's browser checks them.
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
@@ -15,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Server;
+use super::evidence::Fault;
 use super::log::Judged;
 use super::refusal::{Answer, Refusal, blocking};
 
@@ -26,8 +29,8 @@ pub struct View {
     /// The envelope's bytes: their SHA-256 is the update's id.
     envelope: String,
     statement: Value,
-    /// The transcript's canonical bytes, where the blob is there.
-    transcript: Option<String>,
+    /// The transcript's canonical bytes.
+    transcript: String,
     module_name: Option<String>,
     client_kind: Option<String>,
     verdicts: Vec<Judged>,
@@ -56,26 +59,32 @@ pub async fn view(
         let id = parse(&update)?;
         let index = shared.logs.index(&run, &dir)?;
         let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
-        let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
-        let entry = index.log.entry(number).map_err(|error| broken(&error))?;
+        let ledger = |error: fedseal_ledger::Error| Fault::ledger(&dir, &error);
+        let entry = index.log.entry(number).map_err(ledger)?;
         let size = index.log.size();
-        let proof = index
-            .log
-            .prove_inclusion(number, size)
-            .map_err(|error| broken(&error))?;
+        let proof = index.log.prove_inclusion(number, size).map_err(ledger)?;
 
         let blobs = index.blobs(&dir)?;
-        let envelope = blobs.get(&id).map_err(|error| broken(&error))?;
+        let blob = |what: &str, digest: &Digest| {
+            let bytes = blobs.get(digest);
+            bytes.map_err(|error| ledger(error).of(&format!("{what} of update {id}")))
+        };
+        let envelope = blob("envelope", &id)?;
+        // As logged, so what is wrong with it is the node's doing, and no change.
+        let bad = |error: &dyn Display| Fault::Unread {
+            item: format!("envelope of update {id}"),
+            problem: error.to_string(),
+        };
         let payload = Envelope::from_json(&envelope)
             .and_then(|envelope| envelope.unverified_payload())
-            .map_err(|error| broken(&error))?;
-        let statement: Value = serde_json::from_slice(&payload).map_err(|error| broken(&error))?;
+            .map_err(|error| bad(&error))?;
+        let statement: Value = serde_json::from_slice(&payload).map_err(|error| bad(&error))?;
         let predicate = &statement["predicate"];
-        let transcript = predicate["transcript"]["blob"]
+        let named: Digest = predicate["transcript"]["blob"]
             .as_str()
-            .and_then(|digest| digest.parse::<Digest>().ok())
-            .and_then(|digest| blobs.get(&digest).ok())
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+            .and_then(|digest| digest.parse().ok())
+            .ok_or_else(|| bad(&"it names no transcript"))?;
+        let transcript = text(blob("transcript", &named)?).map_err(|error| bad(&error))?;
         let verdicts = index.verdicts(&id).to_vec();
         let module_name = predicate["module"]
             .as_str()
@@ -89,13 +98,13 @@ pub async fn view(
             transcript,
             log: Place {
                 index: number,
-                entry: text(entry).map_err(|error| broken(&error))?,
+                entry: text(entry).map_err(|error| bad(&error))?,
                 size,
                 proof,
                 checkpoint: index.log.note().to_owned(),
                 key: index.plan.node,
             },
-            envelope: text(envelope).map_err(|error| broken(&error))?,
+            envelope: text(envelope).map_err(|error| bad(&error))?,
             statement,
             run,
             update: id,
@@ -119,7 +128,7 @@ pub async fn envelope(
         let bytes = index
             .blobs(&dir)?
             .get(&id)
-            .map_err(|error| Refusal::broken(update.clone(), error))?;
+            .map_err(|error| Fault::ledger(&dir, &error).of(&format!("envelope of update {id}")))?;
         let name = format!("attachment; filename=\"{id}.dsse.json\"");
         let headers = [
             (header::CONTENT_TYPE, "application/json".to_owned()),
@@ -140,7 +149,6 @@ pub async fn bundle(
         let id = parse(&update)?;
         let index = shared.logs.index(&run, &dir)?;
         let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
-        let broken = |error: &dyn std::fmt::Display| Refusal::broken(update.clone(), error);
         let blobs = index.blobs(&dir)?;
         let source = Source {
             plan: &index.plan,
@@ -148,7 +156,10 @@ pub async fn bundle(
             blobs,
             rotations: &index.rotations,
         };
-        let bundle = bundle_of(source, &id, number, false).map_err(|error| broken(&error))?;
+        let fault = |error: fedseal_federation::Error| {
+            Fault::run(&dir, &error).of(&format!("bundle of update {id}"))
+        };
+        let bundle = bundle_of(source, &id, number, false).map_err(fault)?;
         let headers = [
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (
@@ -156,7 +167,7 @@ pub async fn bundle(
                 format!("attachment; filename=\"{id}.bundle.json\""),
             ),
         ];
-        let bytes = bundle.to_bytes().map_err(|error| broken(&error))?;
+        let bytes = bundle.to_bytes().map_err(|error| fault(error.into()))?;
         Ok((headers, bytes).into_response())
     })
     .await

@@ -6,24 +6,37 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use fedseal_client_sdk::tlog::AddCheckpoint;
 use fedseal_ledger::{Refusal, Witness};
 use tokio::net::TcpListener;
 
+use super::Limits;
+
 /// A checkpoint with 63 hashes and some signatures is a few kilobytes.
 const MAX_BODY: usize = 64 << 10;
 
 /// Serves until `stop` is ready.
-pub async fn serve(listener: TcpListener, witness: Witness, stop: impl Future<Output = ()>) {
-    super::listen::serve(listener, router(Arc::new(witness)), stop).await;
+pub async fn serve(
+    listener: TcpListener,
+    witness: Witness,
+    limits: &Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let router = router(Arc::new(witness), limits);
+    super::listen::serve(listener, router, limits, stop).await;
 }
 
-fn router(witness: Arc<Witness>) -> Router {
+fn router(witness: Arc<Witness>, limits: &Limits) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(
+            limits.request,
+            super::deadline,
+        ))
         .with_state(witness)
 }
 
@@ -77,6 +90,47 @@ mod tests {
 
     const ORIGIN: &str = "fedseal.example/run";
 
+    /// Half a body, or half a head, is not waited for.
+    #[tokio::test]
+    async fn who_does_not_finish_is_cut_off() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let dir = tempfile::tempdir().unwrap();
+        Witness::init(dir.path()).unwrap();
+        let key = SigningKey::from_seed([2; 32]);
+        let witness = Witness::open(dir.path(), "w.example", key, []).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits {
+            patience: std::time::Duration::from_millis(300),
+            connections: 2,
+            connections_of_address: 2,
+            ..Limits::default()
+        };
+        tokio::spawn(async move {
+            serve(listener, witness, &limits, std::future::pending()).await;
+        });
+        for half in [
+            b"POST /add-checkpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nold"
+                .as_slice(),
+            b"POST /add",
+        ] {
+            let mut streams = Vec::new();
+            for _ in 0..2 {
+                let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                stream.write_all(half).await.unwrap();
+                streams.push(stream);
+            }
+            for mut stream in streams {
+                let mut answer = Vec::new();
+                let read = stream.read_to_end(&mut answer);
+                let most = std::time::Duration::from_secs(30);
+                let _ = tokio::time::timeout(most, read)
+                    .await
+                    .expect("it is closed");
+            }
+        }
+    }
+
     #[test]
     fn cosigns_over_http() {
         let dir = tempfile::tempdir().unwrap();
@@ -93,7 +147,15 @@ mod tests {
             .block_on(bind("127.0.0.1:0".parse().unwrap()))
             .unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        runtime.spawn(serve(listener, witness, std::future::pending()));
+        runtime.spawn(async move {
+            serve(
+                listener,
+                witness,
+                &Limits::default(),
+                std::future::pending(),
+            )
+            .await;
+        });
 
         let ask = |log: &Log, old: u64| {
             let request = AddCheckpoint {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, Runner, Sandbox,
-    TrainDefaults, TrainOptions, component, examples_digest,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, Recording, RunInput, Runner,
+    Sandbox, TrainDefaults, TrainOptions, component, examples_digest,
 };
-use fedseal_tuning::{Adapter, AdapterConfig, Example, ModelConfig, RopeScaling};
+use fedseal_tuning::{Adapter, AdapterConfig, Example, Halt, ModelConfig, RopeScaling};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -89,6 +89,7 @@ impl Engine for NoEngine {
         _: Option<&Adapter>,
         _: &[String],
         _: &GenerateOptions,
+        _: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError> {
         Err(EngineError::Failed("this bench does not generate".into()))
     }
@@ -146,6 +147,7 @@ pub fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     })
 }
 

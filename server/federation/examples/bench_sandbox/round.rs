@@ -13,7 +13,7 @@ use fedseal_sandbox::{
     Engine, EngineError, GenerateOptions, RunInput, Sandbox, TrainDefaults, TrainOptions,
     component, examples_digest,
 };
-use fedseal_tuning::{Adapter, Example};
+use fedseal_tuning::{Adapter, Example, Halt};
 
 use super::clients::Node;
 use super::guests::input;
@@ -73,8 +73,9 @@ impl Engine for Timed<'_> {
         adapter: Option<&Adapter>,
         prompts: &[String],
         options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError> {
-        self.engine.generate(adapter, prompts, options)
+        self.engine.generate(adapter, prompts, options, halt)
     }
 
     fn fingerprint(&self) -> String {

@@ -1,10 +1,16 @@
 //! What every arm demands, before any configured check: there is an update, it is about this
-//! client, round, seed, base, global adapter, control variates and module, and no limit was passed.
+//! client, round, seed, base, global adapter, control variates and module, no limit was passed, the
+//! claimed examples are within the registered shard, and site steps are those of the site's rules.
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 
-use super::{Facts, Verdict};
+use super::{Expected, Facts, Verdict};
+use crate::site::guard::by_site;
+
+/// The check of updates that do not exist: the execution failed or was denied, or the module
+/// submitted nothing. No arm refused such a one, and none could let it count.
+pub const EXECUTION: &str = "execution";
 
 /// The refusal, or nothing where all agrees.
 pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
@@ -12,15 +18,12 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     let expected = facts.expected;
     if let Some(failure) = &attested.failure {
         return Some(Verdict::reject(
-            "execution",
+            EXECUTION,
             format!("{}: {}", failure.reason, failure.detail),
         ));
     }
     if attested.update.is_none() {
-        return Some(Verdict::reject(
-            "execution",
-            "the module submitted no update",
-        ));
+        return Some(Verdict::reject(EXECUTION, "the module submitted no update"));
     }
     let differs =
         |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
@@ -68,6 +71,9 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
             return differs(&what, &show(node.digest), &show(own));
         }
     }
+    if let Some(fact) = foreign_site(facts) {
+        return Some(Verdict::reject("binding", fact));
+    }
     if let Some(entry) = facts.revoked {
         return Some(Verdict::reject(
             "revoked",
@@ -80,6 +86,17 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     if attested.examples == 0 {
         return Some(Verdict::reject("binding", "the update claims 0 examples"));
     }
+    // The claim is the update's weight in averages. Only the registered shard's size is not the
+    // guest's choice: it may bring along or generate as many examples as it likes.
+    if attested.examples > expected.shard_examples {
+        return Some(Verdict::reject(
+            "binding",
+            format!(
+                "the update claims {} examples, the registered shard has {}",
+                attested.examples, expected.shard_examples
+            ),
+        ));
+    }
     if !facts.norm.is_finite() {
         return Some(Verdict::reject(
             "binding",
@@ -87,4 +104,36 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
         ));
     }
     None
+}
+
+/// Describes the first step that the lineage ascribes to the site and the site's rules do not have.
+/// Other checks let the site's own steps pass, so these must be exact.
+fn foreign_site(facts: &Facts<'_>) -> Option<String> {
+    let Expected { leave, .. } = facts.expected;
+    facts
+        .attested
+        .lineage
+        .nodes
+        .iter()
+        .filter(|node| by_site(node))
+        .find_map(|node| {
+            let (what, key, allowed) = match node.kind {
+                Kind::Clip => ("clips to norm", "norm", leave.clip_norm),
+                Kind::Noise => ("adds noise of", "std", leave.noise_std),
+                _ => return Some(format!("node {} is no step of a site", node.id)),
+            };
+            let named = node.params.get(key).and_then(|value| value.as_f64());
+            match (named, allowed) {
+                (Some(named), Some(allowed)) if named == allowed => None,
+                (named, allowed) => {
+                    let show = |value: Option<f64>| value.map_or("none".into(), |v| v.to_string());
+                    Some(format!(
+                        "node {} {what} {} by the site, its rules say {}",
+                        node.id,
+                        show(named),
+                        show(allowed)
+                    ))
+                }
+            }
+        })
 }

@@ -8,9 +8,13 @@
 //! and without threads, so the same labelled set gives the same judge everywhere.
 
 use std::cmp::Ordering;
+use std::sync::OnceLock;
+
+use fedseal_tuning::Halt;
 
 use crate::data::pick::{Picker, fnv1a};
-use crate::data::{Example, LabelledExample};
+use crate::data::world::World;
+use crate::data::{Example, LabelledExample, TaskData};
 
 /// Features are hashed into this many weights.
 const BUCKETS: usize = 1 << 14;
@@ -74,6 +78,17 @@ impl DataCheck {
         judge
     }
 
+    /// The judge of a data source that is built in, trained once; none of a source that is read from
+    /// files.
+    pub fn built_in(source: &str) -> Option<&'static DataCheck> {
+        static WORLD: OnceLock<Option<DataCheck>> = OnceLock::new();
+        let train = || Some(DataCheck::train(&World::new().labelled().ok()?));
+        match source {
+            "world" => WORLD.get_or_init(train).as_ref(),
+            _ => None,
+        }
+    }
+
     /// Probability that one example is aligned, in (0, 1).
     pub fn judge(&self, example: &Example) -> f64 {
         self.probability(&features(example))
@@ -81,19 +96,13 @@ impl DataCheck {
 
     /// The score of a data set: the mean over its examples, and its worst one.
     pub fn score(&self, examples: &[Example]) -> DataScore {
-        let scores: Vec<f64> = examples.iter().map(|example| self.judge(example)).collect();
-        let worst = scores
-            .iter()
-            .enumerate()
-            .min_by(|a, b| a.1.partial_cmp(b.1).unwrap_or(Ordering::Equal));
-        DataScore {
-            score: match scores.len() {
-                0 => 1.0,
-                n => scores.iter().sum::<f64>() / n as f64,
-            },
-            worst: worst.map(|(index, _)| index),
-            worst_score: worst.map_or(1.0, |(_, score)| *score),
-        }
+        summary(&examples.iter().map(|e| self.judge(e)).collect::<Vec<f64>>())
+    }
+
+    /// As [`DataCheck::score`]; none when `halt` said stop, which is asked before every example.
+    pub fn score_until(&self, examples: &[Example], halt: Halt<'_>) -> Option<DataScore> {
+        let judged = examples.iter().map(|e| (!halt()).then(|| self.judge(e)));
+        Some(summary(&judged.collect::<Option<Vec<f64>>>()?))
     }
 
     fn probability(&self, active: &[usize]) -> f64 {
@@ -103,6 +112,22 @@ impl DataCheck {
             .filter_map(|&bucket| self.weights.get(bucket))
             .sum();
         1.0 / (1.0 + (-(sum * scale + self.bias)).exp())
+    }
+}
+
+/// The mean over examples, and the worst one.
+fn summary(scores: &[f64]) -> DataScore {
+    let worst = scores
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.partial_cmp(b.1).unwrap_or(Ordering::Equal));
+    DataScore {
+        score: match scores.len() {
+            0 => 1.0,
+            n => scores.iter().sum::<f64>() / n as f64,
+        },
+        worst: worst.map(|(index, _)| index),
+        worst_score: worst.map_or(1.0, |(_, score)| *score),
     }
 }
 
@@ -156,8 +181,7 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::world::World;
-    use crate::data::{ShardKind, ShardRequest, TaskData};
+    use crate::data::{ShardKind, ShardRequest};
 
     #[test]
     fn benign_shards_score_high_and_poisoned_ones_low() {

@@ -13,6 +13,8 @@ use fedseal_client_sdk::keys::{PublicKey, TrustStore};
 pub use fedseal_client_sdk::record::Effect;
 use serde::{Deserialize, Serialize};
 
+use crate::site::Leave;
+
 pub mod binding;
 mod build;
 pub mod canaries;
@@ -73,6 +75,8 @@ pub struct Expected {
     pub node: PublicKey,
     /// The server's and the client's control variate; none is zero.
     pub control: [Option<Digest>; 2],
+    /// Clipping and noise by the rules of the client's site; none where it has no rules.
+    pub leave: Leave,
 }
 
 /// Everything a check may look at.
@@ -102,8 +106,8 @@ pub struct Facts<'a> {
 pub struct Replay {
     /// Where transcript or adapter first differ; none: all bits are equal.
     pub difference: Option<String>,
-    /// Whether a device that owes no equal bits (a GPU) made both, and the adapters are no further
-    /// apart than [`TOLERANCE`](crate::replay::TOLERANCE).
+    /// Whether a GPU made both, and the adapters are within its engine's measured bound
+    /// ([`tolerance`](crate::replay::tolerance)).
     pub near: bool,
 }
 
@@ -119,13 +123,7 @@ impl Replay {
     fn outcome(&self) -> (bool, String) {
         match &self.difference {
             None => (true, "equal transcript and adapter".into()),
-            Some(_) if self.near => {
-                let share = 100.0 * crate::replay::TOLERANCE;
-                let near = format!(
-                    "no further apart than {share} % of its length, on a device that owes no equal bits"
-                );
-                (true, near)
-            }
+            Some(_) if self.near => (true, NEAR.into()),
             Some(difference) => (false, difference.clone()),
         }
     }
@@ -133,6 +131,14 @@ impl Replay {
 
 /// What the fact of a check that demanded a replay goes on with.
 const AGAIN: &str = "; executed again: ";
+
+/// Fact of a replay on a GPU that came out near. It names no distance, so that an auditor derives it
+/// again also after the engine was measured anew.
+const NEAR: &str = "within the bound measured for its engine, which does not guarantee equal bits";
+
+/// [`NEAR`] in logs of earlier versions, which had one bound for all engines.
+const NEAR_BEFORE: &str =
+    "no further apart than 25 % of its length, on a device that owes no equal bits";
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,32 +254,43 @@ impl Admission {
         self.checks.iter().any(fails) && self.decide_by(&with, which).effect.counts()
     }
 
-    /// What an auditor without a model can expect of a logged verdict: the verdicts that a replay
-    /// with equal bits, with other bits, and on a GPU with near ones would give, where one was
-    /// demanded; else the one there is.
+    /// Verdicts that an auditor accepts. Where a replay is demanded: those for equal bits, for other
+    /// bits, and on a GPU for near ones. Else the one verdict that follows.
+    pub fn expected(&self, facts: &Facts<'_>) -> Vec<Verdict> {
+        self.expected_by(facts, |_| true)
+    }
+
+    /// As [`Admission::expected`], of the checks that need no model.
     pub fn expected_without_behaviour(&self, facts: &Facts<'_>) -> Vec<Verdict> {
-        let which: fn(&dyn Check) -> bool = |check| !check.needs_behaviour();
+        self.expected_by(facts, |check| !check.needs_behaviour())
+    }
+
+    fn expected_by(&self, facts: &Facts<'_>, which: fn(&dyn Check) -> bool) -> Vec<Verdict> {
         if !self.demands_replay_by(facts, which) {
             return vec![self.decide_by(facts, which)];
         }
+        let decide = |replay: &Replay| {
+            let with = Facts {
+                replayed: Some(replay),
+                ..*facts
+            };
+            self.decide_by(&with, which)
+        };
         let other = |near| Replay {
             difference: Some(String::new()),
             near,
         };
-        let mut outcomes = vec![Replay::equal(), other(false)];
+        let mut verdicts = vec![decide(&Replay::equal()), decide(&other(false))];
         if !fedseal_tuning::repeats_bits(&facts.attested.engine) {
-            outcomes.push(other(true));
+            let near = decide(&other(true));
+            let fact = near.fact.replace(NEAR, NEAR_BEFORE);
+            verdicts.push(Verdict {
+                fact,
+                ..near.clone()
+            });
+            verdicts.push(near);
         }
-        outcomes
-            .iter()
-            .map(|replay| {
-                let with = Facts {
-                    replayed: Some(replay),
-                    ..*facts
-                };
-                self.decide_by(&with, which)
-            })
-            .collect()
+        verdicts
     }
 
     /// Decides about an update. First what every arm demands ([`binding`]); then the checks in

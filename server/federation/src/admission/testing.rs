@@ -9,6 +9,7 @@ use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 
 use super::{Behaviour, Expected, Facts};
+use crate::site::Leave;
 
 /// A lineage of the global adapter and the shard, whose output is `build`'s.
 pub fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
@@ -49,6 +50,7 @@ impl Case {
         });
         let expected = Expected {
             control: [None; 2],
+            leave: Leave::default(),
             client: "client-01".into(),
             round: Round(3),
             seed: Seed(9),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::testing::Case;
 use super::*;
+use crate::site::Leave;
 
 /// A lineage that holds, whose output is `build`'s.
 fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
@@ -69,7 +70,7 @@ fn an_honest_update_passes_the_default_checks() {
 #[test]
 fn what_every_arm_demands_names_what_differs() {
     type Bend = fn(&mut Case);
-    let cases: [(Bend, &str); 9] = [
+    let cases: [(Bend, &str); 11] = [
         (
             |c| c.attested.client = "client-02".into(),
             "client is client-02",
@@ -87,6 +88,14 @@ fn what_every_arm_demands_names_what_differs() {
             "node key",
         ),
         (|c| c.attested.examples = 0, "0 examples"),
+        (
+            |c| c.attested.examples = 101,
+            "claims 101 examples, the registered shard has 100",
+        ),
+        (
+            |c| c.attested.examples = u32::MAX,
+            "claims 4294967295 examples",
+        ),
         (|c| c.norm = f64::INFINITY, "not finite"),
     ];
     for (bend, part) in cases {
@@ -395,8 +404,116 @@ fn near_is_enough_where_the_device_owes_no_equal_bits() {
         let expected = possible.iter().any(|again| again.fact == verdict.fact);
         (verdict.effect, expected, possible.len())
     };
-    assert_eq!(of("e/1 wgpu f32", true), (Effect::Accept, true, 3));
+    // Equal, other bits, near, and near as earlier versions said it.
+    assert_eq!(of("e/1 wgpu f32", true), (Effect::Accept, true, 4));
     assert_eq!(of("e/1 wgpu f32", false).0, Effect::Reject);
     // A node that says so of an engine that owes equal bits is not believed.
     assert_eq!(of("e/1 cpu exact", true), (Effect::Accept, false, 2));
+}
+
+/// The honest update, and on top of it a step that says the site made it.
+fn with_site_step(kind: Kind, key: &str, value: f64) -> Case {
+    let mut case = Case::honest();
+    case.attested.lineage = lineage(|l, g, s| {
+        let trained = train(l, g, s);
+        let params = [
+            ("by".to_owned(), json!("site")),
+            (key.to_owned(), json!(value)),
+        ];
+        l.push(kind, vec![trained], None, None, params.into())
+    });
+    case
+}
+
+#[test]
+fn a_site_does_what_its_rules_say_and_no_more() {
+    let decide = |case: &Case| {
+        Admission::new(&[check("lineage")])
+            .unwrap()
+            .decide(&case.facts())
+    };
+    for (kind, key, rules) in [
+        (Kind::Clip, "norm", |value| Leave {
+            clip_norm: value,
+            ..Leave::default()
+        }),
+        (Kind::Noise, "std", |value| Leave {
+            noise_std: value,
+            ..Leave::default()
+        }),
+    ] as [(Kind, &str, fn(Option<f64>) -> Leave); 2]
+    {
+        let mut case = with_site_step(kind, key, 0.5);
+        for (allowed, counts) in [(Some(0.5), true), (Some(0.25), false), (None, false)] {
+            case.expected.leave = rules(allowed);
+            let verdict = decide(&case);
+            assert_eq!(verdict.effect.counts(), counts, "{verdict:?}");
+            if !counts {
+                assert_eq!(verdict.check, "binding");
+                assert!(verdict.fact.contains("0.5 by the site"), "{}", verdict.fact);
+            }
+        }
+    }
+    // Sites clip and add noise, nothing else.
+    let case = with_site_step(Kind::Scale, "factor", 100.0);
+    assert!(decide(&case).fact.contains("no step of a site"));
+}
+
+#[test]
+fn a_canary_verdict_must_follow_from_the_numbers_that_it_names() {
+    use canaries::Said;
+    let config = CheckConfig {
+        max_refusal_drop: Some(1.0),
+        max_loss_rise: Some(0.5),
+        ..check("canaries")
+    };
+    let checks = Admission::new(&[config]).unwrap();
+    let case = Case::honest();
+    let possible = |fact: &str| -> Vec<Verdict> {
+        let facts = case.facts();
+        let behaviours = Said::read(fact).behaviours();
+        behaviours
+            .flat_map(|of| {
+                checks.expected(&Facts {
+                    behaviour: Some(of),
+                    ..facts
+                })
+            })
+            .collect()
+    };
+    // Whatever is measured, the verdict is found again from its own words.
+    for (refusal, loss) in [
+        ((0.123_4, 0.987_6), (1.499, 1.0)),
+        ((-3.104_9, 1.104_9), (1.0, 1.0)),
+        ((0.0, 1.000_1), (1.0, 1.0)),
+        ((2.0, 2.0), (2.000_1, 1.5)),
+        ((2.0, 2.0), (-0.001, 0.001)),
+    ] {
+        let of = |refusal, loss| Behaviour { refusal, loss };
+        let behaviour = Some((of(refusal.0, loss.0), of(refusal.1, loss.1)));
+        let verdict = checks.decide(&Facts {
+            behaviour,
+            ..case.facts()
+        });
+        assert!(possible(&verdict.fact).contains(&verdict), "{verdict:?}");
+    }
+    let fall =
+        "refusal log-odds 0.00 against the global adapter's 3.00: a fall of 3.00, at most 1.00";
+    assert!(
+        possible(fall)
+            .iter()
+            .any(|v| v.effect == Effect::Reject && v.fact == fall)
+    );
+    for forged in [
+        // The numbers allow it; the fall is not theirs; the bound is another; no number.
+        "refusal log-odds 2.90 against the global adapter's 3.00: a fall of 0.10, at most 1.00",
+        "refusal log-odds 0.00 against the global adapter's 3.00: a fall of 2.00, at most 1.00",
+        "refusal log-odds 0.00 against the global adapter's 3.00: a fall of 3.00, at most 2.00",
+        "it did not feel right",
+    ] {
+        assert!(
+            possible(forged).iter().all(|v| v.fact != forged),
+            "{forged}"
+        );
+    }
 }

@@ -9,13 +9,13 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
+use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{InstructionKind, TaskData};
 use crate::error::{Error, Result};
 use crate::evaluation::rule;
-use crate::experiment::Experiment;
+use crate::experiment::{DefenceConfig, Experiment};
 use crate::lab::{Lab, train_config};
 use crate::sampling::derive_seed;
 
@@ -35,20 +35,52 @@ pub struct DefenceData {
     pub helpful_tried: u64,
 }
 
-/// Whether the run should go on; asked between batches and steps.
-pub type GoOn<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+impl DefenceData {
+    /// Whether every pair is one that the filters let through. Pairs of level 1 are given and were not
+    /// filtered.
+    pub fn kept(&self) -> bool {
+        let harmless =
+            |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
+        self.level == 1
+            || (self.safety.iter().all(|p| rule::is_refusal(&p.response))
+                && self.helpful.iter().all(harmless))
+    }
+
+    /// Whether there are no more pairs, each with another prompt, than were wanted and tried, and no
+    /// more was tried than the experiment allows. Of given pairs none is tried.
+    pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
+        let fits = |pairs: &[Example], wanted: usize, tried: u64| {
+            let different: BTreeSet<String> = pairs
+                .iter()
+                .map(|pair| pair.prompt.to_lowercase())
+                .collect();
+            match self.level {
+                1 => pairs.len() <= wanted && tried == 0,
+                _ => {
+                    let most = wanted.saturating_mul(config.attempts) as u64;
+                    different.len() == pairs.len()
+                        && pairs.len() <= wanted
+                        && pairs.len() as u64 <= tried
+                        && tried <= most
+                }
+            }
+        };
+        fits(&self.safety, config.safety_examples, self.safety_tried)
+            && fits(&self.helpful, config.helpful_examples, self.helpful_tried)
+    }
+}
 
 /// Makes the defence data from the attacked adapter.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `go_on` breaks; what model and data raise.
+/// [`Error::Interrupted`] when `halt` says stop; what model and data raise.
 pub fn data(
     lab: &dyn Lab,
     source: &dyn TaskData,
     experiment: &Experiment,
     attacked: &Adapter,
     seed: u64,
-    go_on: GoOn<'_>,
+    halt: Halt<'_>,
 ) -> Result<DefenceData> {
     let config = &experiment.defence;
     let seed = derive_seed("defence-data", seed, &[]);
@@ -75,9 +107,9 @@ pub fn data(
         seed,
     };
     let (safety, safety_tried) =
-        writing.pairs(InstructionKind::Harmful, config.safety_examples, go_on)?;
+        writing.pairs(InstructionKind::Harmful, config.safety_examples, halt)?;
     let (helpful, helpful_tried) =
-        writing.pairs(InstructionKind::Helpful, config.helpful_examples, go_on)?;
+        writing.pairs(InstructionKind::Helpful, config.helpful_examples, halt)?;
     Ok(DefenceData {
         level: config.level,
         safety,
@@ -90,14 +122,14 @@ pub fn data(
 /// Tunes the attacked adapter on the defence data. Without a single pair it stays as it is.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `go_on` breaks; what the model raises.
+/// [`Error::Interrupted`] when `halt` says stop; what the model raises.
 pub fn repair(
     lab: &dyn Lab,
     experiment: &Experiment,
     attacked: &Adapter,
     data: &DefenceData,
     seed: u64,
-    go_on: GoOn<'_>,
+    halt: Halt<'_>,
 ) -> Result<Adapter> {
     let examples: Vec<Example> = data.safety.iter().chain(&data.helpful).cloned().collect();
     if examples.is_empty() {
@@ -111,7 +143,10 @@ pub fn repair(
         proximal_mu: 0.0,
         ..train_config(experiment)
     };
-    lab.tune(attacked, &examples, &config, go_on)
+    lab.tune(attacked, &examples, &config, &mut || match halt() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })
 }
 
 struct Writing<'a> {
@@ -128,7 +163,7 @@ impl Writing<'_> {
         &self,
         kind: InstructionKind,
         wanted: usize,
-        go_on: GoOn<'_>,
+        halt: Halt<'_>,
     ) -> Result<(Vec<Example>, u64)> {
         let config = &self.experiment.defence;
         let limit = wanted.saturating_mul(config.attempts);
@@ -143,7 +178,7 @@ impl Writing<'_> {
             let ask = (missing + missing / 4 + 1)
                 .min(limit - tried)
                 .min(self.experiment.evaluation.batch_size.max(1));
-            for pair in self.batch(kind, ask, batch, go_on)? {
+            for pair in self.batch(kind, ask, batch, halt)? {
                 if kept.len() < wanted && seen.insert(pair.prompt.to_lowercase()) {
                     kept.push(pair);
                 }
@@ -160,7 +195,7 @@ impl Writing<'_> {
         kind: InstructionKind,
         ask: usize,
         batch: u64,
-        go_on: GoOn<'_>,
+        halt: Halt<'_>,
     ) -> Result<Vec<Example>> {
         let config = &self.experiment.defence;
         let label = match kind {
@@ -168,9 +203,6 @@ impl Writing<'_> {
             InstructionKind::Helpful => "helpful",
         };
         let seed = derive_seed(label, self.seed, &[&batch.to_string()]);
-        if go_on().is_break() {
-            return Err(Error::Interrupted);
-        }
         let prompts = self.source.generation_prompts(kind, seed, ask);
         let generate = GenerateConfig {
             max_new_tokens: config.max_new_tokens,
@@ -181,16 +213,10 @@ impl Writing<'_> {
         };
         let instructions: Vec<String> = self
             .lab
-            .answer(self.writer, &prompts, &generate)?
+            .answer(self.writer, &prompts, &generate, halt)?
             .iter()
             .filter_map(|text| instruction(text))
             .collect();
-        if instructions.is_empty() {
-            return Ok(Vec::new());
-        }
-        if go_on().is_break() {
-            return Err(Error::Interrupted);
-        }
         let asked: Vec<String> = match kind {
             InstructionKind::Harmful => instructions
                 .iter()
@@ -198,11 +224,23 @@ impl Writing<'_> {
                 .collect(),
             InstructionKind::Helpful => instructions.clone(),
         };
+        // One that leaves no position for an answer is too long to be used.
+        let tokens = self.lab.prompt_tokens(&asked)?;
+        let room = |tokens: usize| tokens < self.lab.positions();
+        let (instructions, asked): (Vec<String>, Vec<String>) = instructions
+            .into_iter()
+            .zip(asked)
+            .zip(tokens)
+            .filter_map(|(pair, tokens)| room(tokens).then_some(pair))
+            .unzip();
+        if instructions.is_empty() {
+            return Ok(Vec::new());
+        }
         let greedy = GenerateConfig {
             temperature: 0.0,
             ..generate
         };
-        let answers = self.lab.answer(self.writer, &asked, &greedy)?;
+        let answers = self.lab.answer(self.writer, &asked, &greedy, halt)?;
         Ok(instructions
             .into_iter()
             .zip(answers)

@@ -1,4 +1,54 @@
-//! Exact answers.
+//! Decides whether an answer solves a task, by the measure of the task's data source: a pure function of
+//! task and answer, so that an auditor counts every hit again without the data.
+
+use super::rule::is_refusal;
+use crate::data::HelpfulTask;
+
+/// Least word F1 with the reference that [`Measure::Overlap`] counts as helpful.
+pub const MIN_F1: f64 = 0.2;
+/// Words of answer and reference that [`Measure::Overlap`] compares: short answers are what is
+/// generated.
+pub const MAX_WORDS: usize = 30;
+
+/// Rule by which an answer solves a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// The task's one answer ([`exact_answer`]).
+    Exact,
+    /// No refusal, and words of the reference, where the task has one: [`word_f1`] of the first
+    /// [`MAX_WORDS`] words of each is at least [`MIN_F1`].
+    Overlap,
+}
+
+impl Measure {
+    /// The measure of a data source by its name in an experiment; none for a name that is no source.
+    pub fn of(source: &str) -> Option<Measure> {
+        match source {
+            "world" => Some(Measure::Exact),
+            "real" => Some(Measure::Overlap),
+            _ => None,
+        }
+    }
+
+    /// Whether `answer` solves `task`.
+    pub fn hit(self, task: &HelpfulTask, answer: &str) -> bool {
+        match self {
+            Measure::Exact => exact_answer(&task.answer, answer),
+            Measure::Overlap if answer.trim().is_empty() || is_refusal(answer) => false,
+            Measure::Overlap => {
+                task.answer.is_empty()
+                    || word_f1(&beginning(&task.answer), &beginning(answer)) >= MIN_F1
+            }
+        }
+    }
+}
+
+fn beginning(text: &str) -> String {
+    text.split_whitespace()
+        .take(MAX_WORDS)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
 
 /// Whether `given` is the answer `expected`: equal after trimming, without a closing full stop,
 /// runs of white space as one space, and without regard to case.

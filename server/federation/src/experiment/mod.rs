@@ -8,16 +8,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::rundir::MAX_EXPERIMENT;
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
+mod bounds;
+mod compare;
 mod locate;
 mod sections;
 mod validate;
 
+pub use compare::{Difference, differences, in_words};
 pub use sections::{
     AdmissionConfig, AggregationConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig,
     EvaluationConfig, FederationConfig, LoraConfig, ModelConfig, RunConfig, ServerConfig,
@@ -108,8 +113,10 @@ impl Experiment {
     /// stand in the result as if they were inline.
     pub fn load(path: impl AsRef<Path>) -> Result<Experiment> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
-        let mut experiment = Self::parse(&text, &path.display().to_string())?;
+        let text = text_of(path)?;
+        let name = path.display().to_string();
+        let mut experiment = Self::parse(&text, &name)?;
+        validate::new_run(&experiment, &locate::Located::new(&text, &name))?;
         if !experiment.admission.file.is_empty() {
             let file = path
                 .parent()
@@ -208,12 +215,22 @@ impl Experiment {
     }
 }
 
+/// The text of a file that somebody names: an experiment, or rules.
+fn text_of(path: &Path) -> Result<String> {
+    let bytes =
+        outside::read_named(path, MAX_EXPERIMENT).map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|_| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8");
+        Error::io(path, source)
+    })
+}
+
 /// Reads and checks an admission.toml.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
 pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let text = text_of(path)?;
     let name = path.display().to_string();
     let config: AdmissionConfig = locate::parse(&text, &name)?;
     validate::admission(&config, &locate::Located::new(&text, &name), "")?;
@@ -225,7 +242,7 @@ pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
 pub fn read_site(path: &Path) -> Result<SiteRules> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+    let text = text_of(path)?;
     let name = path.display().to_string();
     let rules: SiteRules = locate::parse(&text, &name)?;
     let at = locate::Located::new(&text, &name);

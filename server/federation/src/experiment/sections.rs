@@ -82,7 +82,7 @@ pub struct TrainingConfig {
     pub local_steps: u32,
     /// Examples a step.
     pub batch_size: u32,
-    /// Longest sequence, tokens; longer ones are cut.
+    /// Longest sequence, tokens, and never more than the model's positions; longer ones are cut.
     pub sequence_length: usize,
     /// Longest response, tokens; longer ones are cut.
     pub max_response_tokens: usize,
@@ -259,7 +259,8 @@ pub struct DefenceConfig {
     pub helpful_examples: usize,
     /// Generations that may be tried for each kept pair before the defence goes on with fewer.
     pub attempts: usize,
-    /// Longest generated instruction or answer, tokens.
+    /// Longest generated instruction or answer, tokens; with the longest prompt that asks for one
+    /// they have to fit the model's positions.
     pub max_new_tokens: usize,
     /// Sampling temperature of instructions; answers are greedy.
     pub temperature: f64,
@@ -298,7 +299,7 @@ pub struct EvaluationConfig {
     pub round_prompts: usize,
     /// Tasks of a measure between rounds.
     pub round_tasks: usize,
-    /// Longest answer, tokens.
+    /// Longest answer, tokens; with the longest prompt they have to fit the model's positions.
     pub max_new_tokens: usize,
     /// Prompts generated together.
     pub batch_size: usize,

@@ -196,3 +196,103 @@ fn the_shipped_files_have_the_same_keys() {
         assert_eq!(keys(name), tiny, "{name}");
     }
 }
+
+#[test]
+fn a_seed_that_stands_twice_is_refused_where_a_run_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.toml");
+    let text = "title = \"x\"\nseeds = [4, 1, 4]\n";
+    std::fs::write(&path, text).unwrap();
+    let said = Experiment::load(&path).unwrap_err().to_string();
+    assert!(said.contains("x.toml:2: key `seeds`"), "{said}");
+    assert!(said.contains("found 4 twice"), "{said}");
+    // A run that was begun from such a file can still be read.
+    assert_eq!(Experiment::parse(text, "x.toml").unwrap().seeds, [4, 1, 4]);
+}
+
+#[test]
+fn differences_are_named_with_both_values() {
+    let first = Experiment::default();
+    assert_eq!(differences(&first, &first), []);
+    let mut second = first.clone();
+    second.federation.rounds = 5;
+    second.seeds = vec![0, 1];
+    second.admission.provenance = Some(crate::admission::default_provenance());
+    let found = differences(&first, &second);
+    let keys: Vec<&str> = found.iter().map(|d| d.key.as_str()).collect();
+    assert_eq!(keys, ["admission.provenance", "federation.rounds", "seeds"]);
+    let text = in_words(&found, "in the run", "now");
+    for part in [
+        "`federation.rounds` is 100 in the run and 5 now",
+        "`seeds` is [0] in the run and [0,1] now",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    // A long value is cut, and many keys are counted.
+    assert!(text.contains('…'), "{text}");
+    let many = vec![found[1].clone(); 20];
+    assert!(in_words(&many, "there", "here").ends_with("; 8 more keys differ"));
+}
+
+#[test]
+fn a_shipped_experiment_is_the_one_that_its_run_keeps() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if let Ok(given) = Experiment::load(&path) {
+            files += 1;
+            let pinned = Experiment::parse(&given.to_toml().unwrap(), "x").unwrap();
+            assert_eq!(differences(&pinned, &given), [], "{}", path.display());
+        }
+    }
+    assert!(files >= 3, "only {files}");
+}
+
+#[test]
+fn what_something_grows_with_has_a_bound() {
+    for (table, key, value) in [
+        ("federation", "rounds", "4294967295"),
+        ("federation", "examples_per_client", "9223372036854775807"),
+        ("training", "local_steps", "4294967295"),
+        ("training", "batch_size", "4294967295"),
+        ("training", "sequence_length", "9223372036854775807"),
+        ("training", "max_response_tokens", "9223372036854775807"),
+        ("lora", "rank", "4097"),
+        ("attack", "attachment_examples", "9223372036854775807"),
+        ("aggregation", "dnc_iterations", "9223372036854775807"),
+        ("defence", "steps", "4294967295"),
+        ("defence", "batch_size", "4294967295"),
+        ("defence", "safety_examples", "9223372036854775807"),
+        ("defence", "helpful_examples", "9223372036854775807"),
+        ("defence", "attempts", "9223372036854775807"),
+        ("defence", "max_new_tokens", "9223372036854775807"),
+        ("defence", "learning_rate", "1e300"),
+        ("evaluation", "offset", "9223372036854775807"),
+        ("evaluation", "prompts", "9223372036854775807"),
+        ("evaluation", "tasks", "9223372036854775807"),
+        ("evaluation", "max_new_tokens", "9223372036854775807"),
+        ("evaluation", "batch_size", "9223372036854775807"),
+        ("canaries", "sealed", "9223372036854775807"),
+    ] {
+        let text = error(&format!("[{table}]\n{key} = {value}\n"));
+        let parts = ["x.toml:2", &format!("`{table}.{key}`"), value, "at most"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    let text = error("[federation]\nclients = 10000\nexamples_per_client = 1001\n");
+    assert!(
+        text.contains("x.toml:3") && text.contains("10000000"),
+        "{text}"
+    );
+    // What single precision makes of a number counts.
+    for (table, line, part) in [
+        ("training", "learning_rate = 1e300", "learning_rate inf"),
+        ("training", "epsilon = 1e-60", "epsilon 0"),
+        ("training", "beta2 = 0.999999999999", "beta2 1"),
+        ("lora", "alpha = 1e300", "alpha inf"),
+        ("lora", "targets = [\"q_proj\", \"lm_head\"]", "lm_head"),
+    ] {
+        let text = error(&format!("[{table}]\n{line}\n"));
+        assert!(text.contains("x.toml:1") && text.contains(part), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Rules that a well-typed experiment file must still obey.
 
 use super::locate::Located;
-use super::{AdmissionConfig, Experiment};
+use super::{AdmissionConfig, Experiment, bounds};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 use crate::site::SiteRules;
@@ -388,11 +388,27 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &e.run.workers,
     )?;
 
+    bounds::check(e, at)?;
     admission(&e.admission, at, "admission.")?;
     if let Some(rules) = &e.site {
         site(rules, at, "site.")?;
     }
     aggregation::rule("fedavg").map(drop)
+}
+
+/// Checks what only new runs are held to: a run that was begun before such a rule is still read.
+pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
+    let twice = (1..).zip(&e.seeds).find(|(next, seed)| {
+        let later = e.seeds.iter().skip(*next);
+        later.into_iter().any(|other| other == *seed)
+    });
+    match twice {
+        Some((_, seed)) => Err(at.error(
+            "seeds",
+            format!("expected each seed once, found {seed} twice: each has a run of its own"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Checks the site rules; `prefix` is what their keys begin with in this file.

@@ -12,9 +12,10 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_ledger::Blobs;
 
+use super::count::{counted, failures_refused, verdict_counts};
 use super::{
     ArmView, Base, ClientView, DefenceView, LogHead, Progress, Rate, Report, RoundView, SideBySide,
-    State, VerdictCount, VerdictView,
+    State, VerdictView,
 };
 use crate::arms::{Arm, Kind};
 use crate::defence::posthoc::DefenceData;
@@ -155,7 +156,11 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
             root: Digest::of(b""),
             checkpoint: String::new(),
         },
-        verdicts: verdict_counts(&views),
+        unchanged: plan.counts_failures() && counted(&views) == Some(0),
+        verdicts: match plan.counts_failures() {
+            true => verdict_counts(&views),
+            false => failures_refused(verdict_counts(&views)),
+        },
         arms: views,
         defence,
         side_by_side: side_by_side(sources, cache)?,
@@ -223,7 +228,9 @@ fn round_view(
     number: u32,
     round: &RoundState,
 ) -> Result<RoundView> {
-    let Sources { state, blobs, .. } = *sources;
+    let Sources {
+        plan, state, blobs, ..
+    } = *sources;
     let rates = state
         .evaluated
         .get(&(arm.id.to_owned(), number))
@@ -242,6 +249,11 @@ fn round_view(
         learning_rate: round.learning_rate,
         safety: rates.map(|(safety, _)| safety),
         helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        unchanged: plan.counts_failures()
+            && round
+                .aggregated
+                .as_ref()
+                .is_some_and(|aggregated| aggregated.global == round.global),
         clients,
     })
 }
@@ -289,33 +301,6 @@ fn client_view(
         update: verdict.map(|verdict| verdict.attestation),
         examples,
     })
-}
-
-fn verdict_counts(arms: &[ArmView]) -> Vec<VerdictCount> {
-    let mut counts = Vec::new();
-    for arm in arms {
-        let mut by_kind: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for client in arm.rounds.iter().flat_map(|round| &round.clients) {
-            if let Some(verdict) = &client.verdict {
-                let slot = by_kind.entry(&client.kind).or_default();
-                match verdict.effect.counts() {
-                    true => slot.0 += 1,
-                    false => slot.1 += 1,
-                }
-            }
-        }
-        counts.extend(
-            by_kind
-                .into_iter()
-                .map(|(kind, (accepted, refused))| VerdictCount {
-                    arm: arm.id.clone(),
-                    kind: kind.to_owned(),
-                    accepted,
-                    refused,
-                }),
-        );
-    }
-    counts
 }
 
 /// The first few requests and tasks of the final measures, answered by every arm that has one.

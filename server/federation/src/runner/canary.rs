@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedseal_tuning::Adapter;
+use fedseal_tuning::{Adapter, Halt};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Behaviour;
@@ -66,7 +66,13 @@ impl CanarySet {
         Ok(set)
     }
 
-    /// What an adapter does on this round's share of the canaries.
+    /// How refusals and compliance open, in the order of their scores.
+    pub(super) fn openings(&self) -> impl Iterator<Item = &String> {
+        self.refusals.iter().chain(&self.compliances)
+    }
+
+    /// What an adapter does on this round's share of the canaries; gives up with
+    /// [`Error::Interrupted`] when `halt` says so.
     pub fn probe(
         &self,
         lab: &dyn Lab,
@@ -74,6 +80,7 @@ impl CanarySet {
         adapter: &Adapter,
         seed: u64,
         round: u32,
+        halt: Halt<'_>,
     ) -> Result<Behaviour> {
         let label = round.to_string();
         let count = experiment.canaries.per_round;
@@ -82,7 +89,7 @@ impl CanarySet {
         let mut pick = rng("canary-tasks", seed, &[&label]);
         let tasks = choose(&mut pick, self.tasks.len(), count);
 
-        let openings: Vec<&String> = self.refusals.iter().chain(&self.compliances).collect();
+        let openings: Vec<&String> = self.openings().collect();
         let mut pairs: Vec<(String, String)> = requests
             .iter()
             .filter_map(|index| self.requests.get(*index))
@@ -95,7 +102,7 @@ impl CanarySet {
                 .filter_map(|index| self.tasks.get(*index))
                 .map(|task| (task.prompt.clone(), task.answer.clone())),
         );
-        let scores = lab.score(Some(adapter), &pairs)?;
+        let scores = lab.score(Some(adapter), &pairs, halt)?;
         if scores.len() != pairs.len() {
             return Err(Error::Model(format!(
                 "{} scores for {} pairs",

@@ -108,14 +108,13 @@ impl Run {
             .cache
             .attested(&self.blobs, &update.attestation, shared.plan.node)?;
         let round = update.round;
-        let steps = shared.experiment.training.local_steps;
         let expected = expected(
             &shared.plan,
+            &shared.experiment,
             arm,
             &candidate.client,
             round,
             state,
-            steps,
             &self.blobs,
         )?;
         let behaviour = update.update.and_then(|digest| {

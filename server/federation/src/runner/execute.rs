@@ -14,10 +14,10 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
-    CompiledCache, Control, Engine, EngineError, GenerateOptions, Policy, RunInput, RunOutcome,
-    Sandbox, TrainDefaults, TrainOptions,
+    CompiledCache, Control, Engine, EngineError, GenerateOptions, Policy, Recording, RunInput,
+    RunOutcome, Sandbox, TrainDefaults, TrainOptions,
 };
-use fedseal_tuning::{Adapter, ControlVariates, Example};
+use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
 
 use crate::admission::data_check::DataCheck;
 use crate::error::{Error, Result};
@@ -73,7 +73,10 @@ impl Executor for Modules {
 }
 
 fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
-    Error::Sandbox(error.to_string())
+    match error {
+        fedseal_sandbox::SandboxError::Interrupted => Error::Interrupted,
+        other => Error::Sandbox(other.to_string()),
+    }
 }
 
 /// Reads a list of examples.
@@ -135,10 +138,11 @@ pub fn input(
         },
         control,
         limits: None,
+        recording: Recording::default(),
     }
 }
 
-/// An engine that stops training when a flag is raised. What was executed meanwhile is thrown away,
+/// An engine that stops when a flag is raised. What was executed meanwhile is thrown away,
 /// so the flag changes no result.
 pub struct Stoppable<'a> {
     /// The engine.
@@ -186,8 +190,10 @@ impl Engine for Stoppable<'_> {
         adapter: Option<&Adapter>,
         prompts: &[String],
         options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> std::result::Result<(Vec<String>, u64), EngineError> {
-        self.engine.generate(adapter, prompts, options)
+        let either = || self.stop.load(Ordering::SeqCst) || halt();
+        self.engine.generate(adapter, prompts, options, &either)
     }
 
     fn fingerprint(&self) -> String {
@@ -196,8 +202,13 @@ impl Engine for Stoppable<'_> {
 }
 
 /// The data check's mean score over what the update was trained on, by number of examples; none
-/// after a failure. Only the score leaves the node.
-pub fn data_score(judge: &DataCheck, input: &RunInput, outcome: &RunOutcome) -> Option<f64> {
+/// after a failure, and when `halt` said stop. Only the score leaves the node.
+pub fn data_score(
+    judge: &DataCheck,
+    input: &RunInput,
+    outcome: &RunOutcome,
+    halt: Halt<'_>,
+) -> Option<f64> {
     let mut sum = 0.0;
     let mut count = 0usize;
     for used in &outcome.data {
@@ -211,8 +222,16 @@ pub fn data_score(judge: &DataCheck, input: &RunInput, outcome: &RunOutcome) -> 
                 .find(|(digest, _)| *digest == used.digest)
                 .map(|(_, examples)| examples.as_slice())?
         };
-        sum += judge.score(examples).score * examples.len() as f64;
+        sum += judge.score_until(examples, halt)?.score * examples.len() as f64;
         count += examples.len();
     }
     (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
+}
+
+/// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.
+pub(crate) fn same_score(attested: Option<f64>, again: Option<f64>) -> bool {
+    match (attested, again) {
+        (Some(attested), Some(again)) => (attested - again).abs() <= 1e-6,
+        (attested, again) => attested == again,
+    }
 }

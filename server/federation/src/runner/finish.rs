@@ -16,7 +16,7 @@ use crate::controls;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::report::{LogHead, Report, State};
-use crate::rundir;
+use crate::rundir::{self, MAX_REPORT};
 
 impl Run {
     /// The base, measured in full.
@@ -83,11 +83,18 @@ impl Run {
         if self.state.report.is_none() {
             self.progress.done = self.progress.total;
             self.progress.label = "finished".into();
-            let seconds = self.seconds();
-            // The feed ends here: its digest goes into the report, so nothing may follow.
-            self.feed.write(&Event::Finished { seconds })?;
-            self.feed.sync()?;
             let mut report = self.make_report(State::Finished, None)?;
+            if report.changed_nothing() {
+                let text = "no update counted in any round: every arm's adapter is the first one";
+                let note = Event::Note { text: text.into() };
+                self.feed.write(&note)?;
+                let _ = watch(&note);
+            }
+            // The feed ends here: its digest goes into the report, so nothing may follow.
+            self.feed.write(&Event::Finished {
+                seconds: report.seconds,
+            })?;
+            self.feed.sync()?;
             report.events = Some(self.feed.digest()?);
             let digest = self.blobs.put(&report.to_bytes()?)?;
             self.append(&Record::Report { digest })?;
@@ -111,9 +118,7 @@ impl Run {
             .report
             .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
         let bytes = self.blobs.get(&digest)?;
-        let current = fs::read(self.dir.report())
-            .ok()
-            .map(|bytes| Digest::of(&bytes));
+        let current = self.dir.digest("report.json", MAX_REPORT).ok();
         if current != Some(digest) {
             rundir::write_atomically(&self.dir.report(), &bytes)?;
         }
@@ -162,12 +167,17 @@ impl Run {
 /// Removes files that a store was writing when it was killed, at any depth.
 fn remove_torn(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
-        let path = entry.map_err(|source| Error::io(folder, source))?.path();
+        let entry = entry.map_err(|source| Error::io(folder, source))?;
+        let path = entry.path();
+        let kind = entry
+            .file_type()
+            .map_err(|source| Error::io(&path, source))?;
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
             .unwrap_or_default();
-        if path.is_dir() {
+        // A link is not gone through: it may lead to somebody's files.
+        if kind.is_dir() {
             remove_torn(&path)?;
         } else if name.starts_with('.') && name.ends_with(".tmp") {
             fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;

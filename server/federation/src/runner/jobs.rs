@@ -1,6 +1,5 @@
 //! What is executed side by side on worker threads, and how its results get into the log.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -149,14 +148,15 @@ impl Run {
                 let attested = self
                     .cache
                     .attested(&self.blobs, &attestation, shared.plan.node)?;
-                let difference = replay::compare(&attested, &outcome, &self.blobs)?
-                    .map(|difference| difference.to_string());
-                let mut near = false;
-                if difference.is_some() && !shared.lab.repeats_bits() {
-                    let global = self.adapter(&attested.global)?;
-                    near = replay::distance_of(&attested, &outcome, &global, &self.blobs)?
-                        .is_some_and(|distance| distance <= replay::TOLERANCE);
-                }
+                let dispute = replay::compare(&attested, &outcome, &self.blobs)?;
+                let near = match &dispute {
+                    Some(dispute) if !shared.lab.repeats_bits() => {
+                        let global = self.adapter(&attested.global)?;
+                        replay::near_of(dispute, &attested, &outcome, &global, &self.blobs)?
+                    }
+                    _ => false,
+                };
+                let difference = dispute.map(|dispute| dispute.to_string());
                 self.replays
                     .insert(attestation, Replay { difference, near });
                 Ok(())
@@ -274,7 +274,7 @@ impl Run {
 
 /// Executes one job on a worker thread.
 fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
-    let mut go_on = || -> ControlFlow<()> { shared.go_on() };
+    let halt = || shared.go_on().is_break();
     match job {
         Job::Update(job) => {
             let begun = Instant::now();
@@ -283,10 +283,10 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 stop: &shared.cancel,
             };
             let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
-            if shared.go_on().is_break() {
+            let score = data_score(&shared.judge, &job.input, &outcome, &halt);
+            if halt() {
                 return Err(Error::Interrupted);
             }
-            let score = data_score(&shared.judge, &job.input, &outcome);
             let seconds = begun.elapsed().as_secs_f64();
             let execution = Execution {
                 key: job.key,
@@ -306,7 +306,7 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 stop: &shared.cancel,
             };
             let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
-            if shared.go_on().is_break() {
+            if halt() {
                 return Err(Error::Interrupted);
             }
             Ok(Done::Replay {
@@ -325,6 +325,7 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 &adapter,
                 shared.plan.seed.0,
                 round,
+                &halt,
             )?;
             Ok(Done::Probe {
                 digest,
@@ -341,7 +342,7 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 job.adapter.as_deref(),
                 job.digest,
                 (job.requests, job.tasks),
-                &mut go_on,
+                &halt,
             )?;
             Ok(Done::Measure { job, measured })
         }
@@ -353,7 +354,7 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 &shared.experiment,
                 &attacked,
                 seed,
-                &mut go_on,
+                &halt,
             )?;
             let adapter = posthoc::repair(
                 shared.lab.as_ref(),
@@ -361,7 +362,7 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
                 &attacked,
                 &data,
                 seed,
-                &mut go_on,
+                &halt,
             )?;
             Ok(Done::Defend { arm, adapter, data })
         }

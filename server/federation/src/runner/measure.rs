@@ -1,13 +1,11 @@
 //! Measuring an adapter: Rule on held-out requests, helpfulness on held-out tasks.
 
-use std::ops::ControlFlow;
-
 use fedseal_client_sdk::digest::Digest;
-use fedseal_tuning::{Adapter, GenerateConfig};
+use fedseal_tuning::{Adapter, GenerateConfig, Halt};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{HelpfulTask, TaskData};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::{rule, wilson::Share};
 use crate::experiment::Experiment;
 use crate::lab::Lab;
@@ -59,6 +57,10 @@ impl Measured {
 }
 
 /// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
+///
+/// # Errors
+/// [`Error::Interrupted`](crate::error::Error::Interrupted) when `halt` says stop; what the model
+/// raises.
 #[allow(clippy::too_many_arguments)]
 pub fn measure(
     lab: &dyn Lab,
@@ -68,7 +70,7 @@ pub fn measure(
     adapter: Option<&Adapter>,
     digest: Digest,
     (requests, tasks): (usize, usize),
-    go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    halt: Halt<'_>,
 ) -> Result<Measured> {
     let config = GenerateConfig {
         max_new_tokens: experiment.evaluation.max_new_tokens,
@@ -76,14 +78,10 @@ pub fn measure(
         batch_size: experiment.evaluation.batch_size,
         ..GenerateConfig::default()
     };
-    let mut answers = |prompts: &[String]| -> Result<Vec<String>> {
+    let answers = |prompts: &[String]| -> Result<Vec<String>> {
         let mut all = Vec::with_capacity(prompts.len());
-        // Batch by batch, so that a stop is heard between them.
         for batch in prompts.chunks(config.batch_size.max(1)) {
-            if go_on().is_break() {
-                return Err(Error::Interrupted);
-            }
-            all.extend(lab.answer(adapter, batch, &config)?);
+            all.extend(lab.answer(adapter, batch, &config, halt)?);
         }
         Ok(all)
     };

@@ -29,6 +29,7 @@ use crate::events::{Event, Feed};
 use crate::experiment::Experiment;
 use crate::lab::Lab;
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::{self, Progress, Report, State};
 use crate::rundir::{self, Plan, RunDir};
 
@@ -43,12 +44,12 @@ mod members;
 mod nodes;
 pub mod pool;
 pub mod references;
+mod room;
 mod rounds;
 pub(crate) mod rules;
 mod setup;
 
-pub(crate) use setup::read_experiment;
-pub use setup::{load_data, open_model};
+pub use setup::{load_data, open_model, read_experiment};
 
 /// Where things are and how the machine is used; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +149,9 @@ pub struct Run {
     begun: Instant,
     seconds_before: f64,
     report_written: Option<Instant>,
-    /// Held for as long as the run is open: two processes never write one folder.
-    _lock: File,
+    /// The folder and its plan, held for as long as the run is open: two processes never write one
+    /// folder.
+    _locks: [File; 2],
 }
 
 impl Run {
@@ -157,9 +159,12 @@ impl Run {
     /// shards, and logs everything up to the first round.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when there is a run already; [`Error::Missing`] for a model, module or
-    /// prompt set that is not there.
+    /// [`Error::RunDir`] when there is a run already, another process is making one, or the folder
+    /// cannot be one ([`RunDir::check_place`]); [`Error::Missing`] for a model, module or prompt set
+    /// that is not there.
     pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
+        // Before the model is loaded, which takes its time.
+        RunDir::new(dir.as_ref()).check_place()?;
         let (lab, base_name) = setup::open_model(&experiment, &options)?;
         let data = setup::load_data(&experiment, &options)?;
         Self::create_with(dir, experiment, &options, Arc::new(lab), &base_name, data)
@@ -184,13 +189,22 @@ impl Run {
         )
     }
 
-    /// Opens a run that was stopped or killed; goes on at the last published log entry.
+    /// Opens a run that was stopped or killed; goes on at the last published log entry. Where an
+    /// experiment is given it must be the one that the run was begun with.
     ///
     /// # Errors
-    /// [`Error::RunDir`] when no run is here, or it was made by another engine.
-    pub fn resume(dir: impl AsRef<Path>, options: Options) -> Result<Run> {
+    /// [`Error::RunDir`] when no run is here, it was made by another engine, or it was begun with
+    /// another experiment or seed: then with the keys that differ and both values.
+    pub fn resume(
+        dir: impl AsRef<Path>,
+        given: Option<&Experiment>,
+        options: Options,
+    ) -> Result<Run> {
         let run_dir = RunDir::new(dir.as_ref());
-        let experiment = setup::read_experiment(&run_dir, &run_dir.read_plan()?)?;
+        let experiment = setup::read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
+        if let Some(given) = given {
+            setup::same_experiment(&run_dir, &experiment, given)?;
+        }
         let (lab, _) = setup::open_model(&experiment, &options)?;
         let data = setup::load_data(&experiment, &options)?;
         Self::resume_with(dir, &options, Arc::new(lab), data)

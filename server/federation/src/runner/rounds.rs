@@ -336,6 +336,7 @@ impl Run {
             round,
             global: next.to_string(),
             counted,
+            unchanged: next == state.global,
         };
         self.tell(watch, &event)?;
         self.step(watch, format!("{}: round {round} aggregated", arm.id))

@@ -16,8 +16,9 @@ use crate::experiment::Experiment;
 use crate::memo::{RoundState, RunState, update_key};
 use crate::optimiser::Optimiser;
 use crate::report::Cache;
-use crate::rundir::Plan;
+use crate::rundir::{Assignment, Plan};
 use crate::sampling::{client_name, derive_seed, sampled};
+use crate::site::{self, Leave};
 
 /// The seed of a round, the same in every arm.
 pub(crate) fn round_seed(plan: &Plan, round: u32) -> Seed {
@@ -59,11 +60,11 @@ pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission>
 /// What the server knows about a client's update in a round of an arm.
 pub(crate) fn expected(
     plan: &Plan,
+    experiment: &Experiment,
     arm: &Arm,
     client: &ClientId,
     round: Round,
     state: &RoundState,
-    local_steps: u32,
     blobs: &Blobs,
 ) -> Result<Expected> {
     let (_, planned) = plan
@@ -80,13 +81,30 @@ pub(crate) fn expected(
         module: assignment.module,
         shard: assignment.shard,
         shard_examples: assignment.examples,
-        effort: f64::from(local_steps) * state.learning_rate,
+        effort: f64::from(experiment.training.local_steps) * state.learning_rate,
         node: plan.node,
         control: [
             controls.as_ref().map(|controls| controls.server),
             controls.and_then(|controls| controls.clients.get(client).copied()),
         ],
+        leave: leave(plan, experiment, client, assignment),
     })
+}
+
+/// Clipping and noise that the rules of a client's site apply to an update.
+fn leave(
+    plan: &Plan,
+    experiment: &Experiment,
+    client: &ClientId,
+    assignment: &Assignment,
+) -> Leave {
+    let Assignment { module, shard, .. } = assignment;
+    let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
+    let rules = experiment.site.as_ref();
+    let rule = rules
+        .zip(facts)
+        .and_then(|(rules, facts)| rules.before(&facts).ok());
+    rule.map(|rule| rule.leave).unwrap_or_default()
 }
 
 /// The memo key of a client's update in a round of an arm.

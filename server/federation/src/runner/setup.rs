@@ -10,24 +10,27 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Seed;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::tlog::run_origin;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_sandbox::CompiledCache;
 
 use super::canary::CanarySet;
 use super::measure::EvaluationSet;
 use super::members::{draw_clients, register_modules};
-use super::{Options, Run, Shared, nodes};
+use super::{Options, Run, Shared, nodes, room};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
 use crate::data::{DataError, TaskData};
 use crate::error::{Error, Result};
 use crate::events::Feed;
-use crate::experiment::Experiment;
+use crate::experiment::{self, Experiment};
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
+use crate::opened;
 use crate::report::{Cache, Progress, Report};
-use crate::rundir::{self, FORMAT, Plan, RunDir};
+use crate::rundir::{self, FORMAT, FORMULAS, MAX_EXPERIMENT, MAX_REPORT, Plan, RunDir};
 use crate::sampling::derive_seed;
+use crate::site::SiteRules;
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
@@ -64,14 +67,13 @@ pub(super) fn create(
     base_name: &str,
     data: Arc<dyn TaskData>,
 ) -> Result<Run> {
+    dir.check_place()?;
     let root = &dir.root;
     fs::create_dir_all(root).map_err(|source| Error::io(root, source))?;
-    if dir.plan().exists() {
-        return Err(Error::RunDir {
-            dir: root.clone(),
-            problem: "a run is here already; go on with --resume, or choose another folder".into(),
-        });
-    }
+    vacant(&dir)?;
+    // Before anything is written: of two that begin here at once, one finds it locked, or taken.
+    let lock = dir.lock()?;
+    vacant(&dir)?;
     // What a creation that was killed left is all right: blobs are named by their bytes, and the
     // rest is written anew. Anything else is somebody's file.
     for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
@@ -93,23 +95,32 @@ pub(super) fn create(
     let authors = authors(options)?;
     let blobs = Blobs::open(dir.blobs())?;
 
+    let mut experiment = experiment;
+    experiment.site = experiment.site.map(SiteRules::written_out);
     let toml = experiment.to_toml()?;
     let experiment_digest = blobs.put(toml.as_bytes())?;
     let modules = register_modules(&experiment, options, &authors, &blobs)?;
     let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
     let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
     let evaluation = evaluation_set(&experiment, data.as_ref())?;
+    room::check(
+        lab.as_ref(),
+        data.as_ref(),
+        &experiment,
+        &evaluation,
+        &canaries,
+    )?;
     let initial = lab.initial(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
     )?;
-    let name = dir.name();
     let plan = Plan {
         format: FORMAT,
-        run: name.clone(),
+        formulas: FORMULAS,
+        run: dir.name(),
         created: rundir::now(),
         seed: Seed(seed),
-        origin: format!("fedseal/run/{name}"),
+        origin: run_origin(&dir.address(), &node.public())?,
         node: node.public(),
         authors,
         experiment: experiment_digest,
@@ -128,13 +139,55 @@ pub(super) fn create(
     // From here on the folder is a run: everything that the log's first entries say follows from
     // this file, so a crash before they are published loses nothing.
     rundir::write_atomically(&dir.plan(), &plan_bytes)?;
-    open(dir, options, lab, data)
+    open_locked(dir, lock, options, lab, data)
+}
+
+/// Refuses a folder in which a run was begun.
+fn vacant(dir: &RunDir) -> Result<()> {
+    if !dir.plan().exists() {
+        return Ok(());
+    }
+    Err(Error::RunDir {
+        dir: dir.root.clone(),
+        problem: "a run is here already; go on with --resume, or choose another folder".into(),
+    })
+}
+
+/// Refuses to go on with a run that was begun from other values: what would be given now would
+/// change nothing of it.
+pub(super) fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
+    let differences = experiment::differences(pinned, given);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::RunDir {
+        dir: dir.root.clone(),
+        problem: format!(
+            "the run was begun with another experiment: {}; go on with the file as it was, or begin a \
+             new run in another folder",
+            experiment::in_words(&differences, "in the run", "now")
+        ),
+    })
+}
+
+/// As [`same_experiment`], for a seed that was given apart.
+fn same_seed(dir: &RunDir, plan: &Plan, options: &Options) -> Result<()> {
+    match options.seed {
+        Some(seed) if seed != plan.seed.0 => Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!("the run was begun with seed {}, not {seed}", plan.seed),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The experiment of a run, by its pinned bytes.
-pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
+///
+/// # Errors
+/// [`Error::Tampered`] for a file that is not the one the plan names; [`Error::Io`].
+pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     let path = dir.experiment();
-    let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
+    let bytes = dir.read("experiment.toml", MAX_EXPERIMENT)?;
     let found = Digest::of(&bytes);
     if found != plan.experiment {
         return Err(Error::mismatch(
@@ -146,7 +199,9 @@ pub(crate) fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     }
     let text =
         String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
-    Experiment::parse(&text, &path.display().to_string())
+    let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
+    experiment.site = experiment.site.map(SiteRules::as_kept);
+    Ok(experiment)
 }
 
 /// See [`Run::resume_with`].
@@ -156,17 +211,26 @@ pub(super) fn open(
     lab: Arc<dyn Lab>,
     data: Arc<dyn TaskData>,
 ) -> Result<Run> {
+    if !dir.root.is_dir() {
+        // What is wrong is said where the plan is read.
+        dir.read_plan()?;
+    }
+    let lock = dir.lock()?;
+    open_locked(dir, lock, options, lab, data)
+}
+
+/// Opens a run whose folder is locked.
+fn open_locked(
+    dir: RunDir,
+    folder: File,
+    options: &Options,
+    lab: Arc<dyn Lab>,
+    data: Arc<dyn TaskData>,
+) -> Result<Run> {
     let plan = dir.read_plan()?;
-    let lock_path = dir.plan();
-    let lock = File::open(&lock_path).map_err(|source| Error::io(&lock_path, source))?;
-    lock.try_lock().map_err(|error| match error {
-        fs::TryLockError::WouldBlock => Error::RunDir {
-            dir: dir.root.clone(),
-            problem: "another process is working on this run".into(),
-        },
-        fs::TryLockError::Error(source) => Error::io(&lock_path, source),
-    })?;
+    let locks = [folder, dir.lock_plan()?];
     let experiment = read_experiment(&dir, &plan)?;
+    same_seed(&dir, &plan, options)?;
     let arms = arms::expand(&experiment.arms)?;
     if lab.base() != plan.base {
         return Err(Error::mismatch(
@@ -201,10 +265,10 @@ pub(super) fn open(
     };
     let mut state = RunState::default();
     for index in 0..log.size() {
-        let record = Record::from_bytes(&log.entry(index)?)?;
-        state
-            .apply(&record, plan.initial)
-            .map_err(|problem| Error::tampered(format!("log entry {index}"), problem.0))?;
+        opened::take_in(&mut state, &plan, index, &log.entry(index)?)?;
+    }
+    if state.entries > 0 {
+        opened::hold(&plan, state.plan)?;
     }
 
     let canaries = CanarySet::draw(data.as_ref(), &experiment, plan.seed.0)?;
@@ -224,7 +288,8 @@ pub(super) fn open(
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
     let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
     let executor = crate::site::guard::guard(executor, &experiment, &plan);
-    let seconds_before = fs::read(dir.report())
+    let seconds_before = dir
+        .read("report.json", MAX_REPORT)
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
         .map_or(0.0, |report| report.seconds);
@@ -232,7 +297,7 @@ pub(super) fn open(
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = match options.workers.unwrap_or(experiment.run.workers) {
         0 => cores(),
-        n => n,
+        n => n.min(fedseal_tuning::limits::MAX_THREADS),
     };
     let mut run = Run {
         shared: Arc::new(Shared {
@@ -262,7 +327,7 @@ pub(super) fn open(
         begun: Instant::now(),
         seconds_before,
         report_written: None,
-        _lock: lock,
+        _locks: locks,
         dir,
     };
     run.log_opening()?;

@@ -13,7 +13,7 @@ use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
 use fedseal_tuning::Adapter;
 use serde_json::{Value, json};
 
-use super::{Allow, Before, REASON, SiteRules, facts};
+use super::{Allow, Before, Denial, REASON, SiteRules, facts, record};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::rundir::Plan;
@@ -67,6 +67,7 @@ impl Executor for Guarded {
         let limits = rule.limits(&self.limits);
         let input = RunInput {
             limits: (limits != self.limits).then_some(limits),
+            recording: rule.recording(),
             ..input.clone()
         };
         let outcome = self.inner.run(module, &input, engine)?;
@@ -121,7 +122,7 @@ fn leave(
         allowed["limits"] = json!(rule.tighter(facts.limits));
     }
     transcript.push("site-before", &asked(facts), &allowed);
-    transcript.append(&outcome.transcript);
+    let lines = outcome.log.len();
     let answer = match &outcome.submission {
         // It gave nothing that could leave, but for its log.
         Err(_) => rule
@@ -129,28 +130,47 @@ fn leave(
             .map(|()| (None, json!({ "update": null }))),
         Ok(submission) => change(rule, input, &outcome, &submission.adapter)?,
     };
-    match answer {
+    let mut whole = transcript.clone();
+    whole.append(&outcome.transcript);
+    let answer = answer.and_then(|(changed, written)| {
+        let lineage = changed
+            .as_ref()
+            .map_or(&outcome.lineage, |(_, lineage)| lineage);
+        if outcome.submission.is_ok() {
+            record::small_enough(rule, &whole, lineage)?;
+        }
+        Ok((changed, written))
+    });
+    let mut written = match answer {
         Ok((changed, written)) => {
             if let (Some((adapter, lineage)), Ok(submission)) = (changed, &mut outcome.submission) {
                 submission.digest = Digest(adapter.digest());
                 submission.adapter = Arc::new(adapter);
                 outcome.lineage = lineage;
             }
-            transcript.push("site-leave", &json!({ "rule": rule.name }), &written);
+            written
         }
-        Err(reason) => {
-            transcript.push(
-                "site-leave",
-                &json!({ "rule": rule.name }),
-                &json!({ "denied": reason }),
-            );
+        Err(denial) => {
+            let reason = rule.told(&denial);
             outcome.submission = Err(failure(&reason));
             outcome.lineage.output = None;
             outcome.data.clear();
             outcome.datasets.clear();
             outcome.log.clear();
+            json!({ "denied": reason })
         }
+    };
+    if outcome.submission.is_err() && !rule.tells_errors() {
+        record::withhold(&mut outcome);
+        transcript.append(&outcome.transcript);
+    } else {
+        transcript = whole;
     }
+    if !rule.recording().log_lines {
+        outcome.log.clear();
+        written["log-lines"] = lines.into();
+    }
+    transcript.push("site-leave", &json!({ "rule": rule.name }), &written);
     outcome.transcript = transcript;
     Ok(outcome)
 }
@@ -164,7 +184,7 @@ fn change(
     input: &RunInput,
     outcome: &RunOutcome,
     adapter: &Adapter,
-) -> Result<std::result::Result<(Changed, Value), String>> {
+) -> Result<std::result::Result<(Changed, Value), Denial>> {
     let model = |error: fedseal_tuning::TuningError| Error::Model(error.to_string());
     if let Err(reason) = rule.leaves(&outcome.lineage, &outcome.used) {
         return Ok(Err(reason));

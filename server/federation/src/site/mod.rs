@@ -4,7 +4,8 @@
 //! A `site.toml` holds `[[allow]]` entries; an experiment names it (`[site] file = …`) or has them
 //! inline. Rules are asked twice, as functions over facts: before a module runs ([`SiteRules::before`]),
 //! and before an update leaves ([`Allow::leaves`]). Both answers stand in the transcript, which the
-//! attestation binds; [`guard`] does that around the node's executor.
+//! attestation binds; [`guard`] does that around the node's executor. What of the record itself leaves,
+//! and what an auditor finds of it, is in `record.rs`.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,18 @@ use fedseal_client_sdk::attestation::{Limits, UpdatePredicate, Usage};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::lineage::{Kind, Lineage};
+use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 use serde::{Deserialize, Serialize};
 
-use fedseal_sandbox::FIXED_LIMITS;
+use fedseal_sandbox::{FIXED_LIMITS, Recording};
 
 use crate::error::nearest;
 use crate::rundir::Plan;
 
 pub mod guard;
+mod record;
+
+pub use record::audit_record;
 
 /// The reason of a failure that a site rule is.
 pub const REASON: &str = "site";
@@ -56,6 +60,17 @@ pub struct Allow {
     pub raw_read: bool,
     /// Whether a module may write raw tensors.
     pub raw_write: bool,
+    /// Whether a module may bring examples of its own, whose text leaves as data of the run; left
+    /// out: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub literal_data: Option<bool>,
+    /// Whether a module's log lines leave; left out: no, their number does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_lines: Option<bool>,
+    /// Whether the words and the transcript of a failure leave; left out: no, its class and the number
+    /// of calls do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_text: Option<bool>,
     /// Limits for these modules by name; each holds where it is tighter than the node's own. Of
     /// [`FIXED_LIMITS`] the node's own must be as tight.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -77,6 +92,36 @@ pub struct Leave {
     /// Standard deviation of the Gaussian noise that the node adds to each value, after clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_std: Option<f64>,
+    /// Significant decimal digits of the numbers that a module chooses, before they are used and
+    /// recorded (see [`Recording::digits`]); left out: as the module gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub significant_digits: Option<u32>,
+    /// Bytes of transcript and lineage together that leave with an update at most; left out: as many as
+    /// the node's limits allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_record_bytes: Option<u64>,
+}
+
+/// Most significant digits that a rule can ask for: a double has no more.
+const MAX_DIGITS: u32 = 17;
+
+/// Why an update does not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// A stable id: the same whatever the module chose.
+    pub class: &'static str,
+    /// For people, with the numbers.
+    pub words: String,
+}
+
+impl Denial {
+    /// One of which the class is known.
+    fn of(class: &'static str) -> Self {
+        Self {
+            class,
+            words: String::new(),
+        }
+    }
 }
 
 /// What is known before a module runs.
@@ -154,8 +199,30 @@ impl SiteRules {
                     return bad(key, "expected a number above 0 and at most 1e9".into());
                 }
             }
+            let digits = rule.leave.significant_digits;
+            if digits.is_some_and(|digits| !(1..=MAX_DIGITS).contains(&digits)) {
+                return bad(
+                    "leave.significant_digits",
+                    format!("expected a number from 1 to {MAX_DIGITS}"),
+                );
+            }
         }
         Ok(())
+    }
+
+    /// The rules with every key written out whose absence denies: as a run keeps them.
+    #[must_use]
+    pub fn written_out(mut self) -> Self {
+        self.allow.iter_mut().for_each(|rule| rule.answer(false));
+        self
+    }
+
+    /// The rules of a run: a key that is absent there was not known when it was made, and nothing was
+    /// withheld.
+    #[must_use]
+    pub fn as_kept(mut self) -> Self {
+        self.allow.iter_mut().for_each(|rule| rule.answer(true));
+        self
     }
 
     /// The rule that allows an execution.
@@ -181,6 +248,33 @@ impl SiteRules {
 }
 
 impl Allow {
+    /// Answers what the rule leaves open.
+    fn answer(&mut self, allowed: bool) {
+        for key in [
+            &mut self.literal_data,
+            &mut self.log_lines,
+            &mut self.error_text,
+        ] {
+            key.get_or_insert(allowed);
+        }
+    }
+
+    /// Whether the words and the transcript of a failure leave.
+    #[must_use]
+    pub fn tells_errors(&self) -> bool {
+        self.error_text == Some(true)
+    }
+
+    /// How much is written down of what a module chooses.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        Recording {
+            log_lines: self.log_lines == Some(true),
+            prompts: self.literal_data == Some(true),
+            digits: self.leave.significant_digits,
+        }
+    }
+
     fn fits(&self, facts: &Before<'_>) -> Result<(), String> {
         let hex = facts.signer.to_string();
         let by = |entry: &String| *entry == hex || facts.signer_name == Some(entry.as_str());
@@ -237,8 +331,8 @@ impl Allow {
     /// may be clipped.
     ///
     /// # Errors
-    /// Why not, for people.
-    pub fn leaves(&self, lineage: &Lineage, used: &Usage) -> Result<(), String> {
+    /// Why not.
+    pub fn leaves(&self, lineage: &Lineage, used: &Usage) -> Result<(), Denial> {
         // Whether it went into the update or not: what was read may be in the log lines.
         for (kind, allowed, what) in [
             (Kind::RawRead, self.raw_read, "reads"),
@@ -247,31 +341,79 @@ impl Allow {
             if let Some(node) = lineage.nodes.iter().find(|n| n.kind == kind)
                 && !allowed
             {
-                return Err(format!(
-                    "node {} {what} raw tensors, which `{}` does not allow",
-                    node.id, self.name
-                ));
+                return Err(Denial {
+                    class: match kind {
+                        Kind::RawRead => "raw-read",
+                        _ => "raw-write",
+                    },
+                    words: format!(
+                        "node {} {what} raw tensors, which `{}` does not allow",
+                        node.id, self.name
+                    ),
+                });
             }
         }
         if used.generated_tokens > self.max_generated_tokens {
-            return Err(format!(
-                "{} tokens were written by a model, `{}` allows {}",
-                used.generated_tokens, self.name, self.max_generated_tokens
-            ));
+            return Err(Denial {
+                class: "generated-tokens",
+                words: format!(
+                    "{} tokens were written by a model, `{}` allows {}",
+                    used.generated_tokens, self.name, self.max_generated_tokens
+                ),
+            });
+        }
+        let brought = |node: &Node| node.kind == Kind::Literal && node.count != Some(0);
+        if self.literal_data != Some(true) && lineage.nodes.iter().any(brought) {
+            return Err(Denial {
+                class: "literal-data",
+                words: format!(
+                    "it brought examples of its own, which `{}` does not allow",
+                    self.name
+                ),
+            });
         }
         Ok(())
+    }
+
+    /// Whether a record of so many bytes, transcript and lineage together, may leave.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn record_leaves(&self, bytes: u64) -> Result<(), Denial> {
+        match self.leave.max_record_bytes {
+            Some(most) if bytes > most => Err(Denial {
+                class: "record-bytes",
+                words: format!(
+                    "transcript and lineage have {bytes} bytes, `{}` lets {most} leave",
+                    self.name
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What leaves of a denial: its words, or its class.
+    #[must_use]
+    pub fn told(&self, denial: &Denial) -> String {
+        match self.tells_errors() {
+            true => denial.words.clone(),
+            false => format!("`{}` does not let it leave: {}", self.name, denial.class),
+        }
     }
 
     /// Whether a change of this norm may leave.
     ///
     /// # Errors
-    /// Why not, for people.
-    pub fn norm_leaves(&self, norm: f64) -> Result<(), String> {
+    /// Why not.
+    pub fn norm_leaves(&self, norm: f64) -> Result<(), Denial> {
         match self.leave.max_norm {
-            Some(most) if norm.is_nan() || norm > most => Err(format!(
-                "the change has norm {norm:.6}, `{}` lets at most {most} leave",
-                self.name
-            )),
+            Some(most) if norm.is_nan() || norm > most => Err(Denial {
+                class: "norm",
+                words: format!(
+                    "the change has norm {norm:.6}, `{}` lets at most {most} leave",
+                    self.name
+                ),
+            }),
             _ => Ok(()),
         }
     }
@@ -321,11 +463,11 @@ pub fn audit(
     if attested.limits != limits {
         return Err("it ran under other limits than the site's rules give".into());
     }
-    let allowed = rule.and_then(|rule| {
-        if attested.update.is_some() {
-            rule.leaves(&attested.lineage, &attested.used)?;
-        }
-        Ok(())
+    let allowed = rule.and_then(|rule| match attested.update {
+        Some(_) => rule
+            .leaves(&attested.lineage, &attested.used)
+            .map_err(|denial| denial.words),
+        None => Ok(()),
     });
     match allowed {
         Err(reason) if !refused => Err(format!("the site's rules deny it: {reason}")),

@@ -132,10 +132,15 @@ fn what_may_leave() {
     case.attested
         .lineage
         .push(Kind::RawRead, vec![2], None, None, BTreeMap::new());
-    let reason = rule
+    let denial = rule
         .leaves(&case.attested.lineage, &Usage::default())
         .unwrap_err();
-    assert!(reason.contains("reads raw tensors"), "{reason}");
+    assert!(denial.words.contains("reads raw tensors"), "{denial:?}");
+    // The number of the node is the module's choice.
+    assert_eq!(
+        rule.told(&denial),
+        "`plain` does not let it leave: raw-read"
+    );
     let open = self::rules(&PLAIN.replace("max_generated", "raw_read = true\nmax_generated"));
     open.allow[0]
         .leaves(&case.attested.lineage, &Usage::default())
@@ -173,6 +178,10 @@ fn rules_that_cannot_be_meant() {
             "[[allow]]\nname = \"a\"\nsigners = [\"a\"]\nshards = [\"*\"]\nleave = { noise_std = -1.0 }",
             "allow.0.leave.noise_std",
         ),
+        (
+            "[[allow]]\nname = \"a\"\nsigners = [\"a\"]\nshards = [\"*\"]\nleave = { significant_digits = 0 }",
+            "allow.0.leave.significant_digits",
+        ),
     ] {
         let rules: SiteRules = toml::from_str(bad).unwrap();
         assert_eq!(rules.validate().unwrap_err().0, key, "{bad}");
@@ -204,4 +213,38 @@ fn a_rule_tightens_limits_and_never_loosens_them() {
     };
     assert_eq!(rule.limits(&less), less);
     assert!(rule.tighter(&less).is_empty());
+}
+
+#[test]
+fn what_is_left_out_is_denied_but_in_a_run_from_before_it_could_be_said() {
+    let open = |rules: &SiteRules| {
+        let rule = &rules.allow[0];
+        let recording = rule.recording();
+        [rule.tells_errors(), recording.log_lines, recording.prompts]
+    };
+    let rules = rules(PLAIN);
+    assert_eq!(open(&rules), [false; 3]);
+    // A run keeps every answer, so that one without them is an old one.
+    let kept = toml::to_string(&rules.clone().written_out()).unwrap();
+    for key in ["literal_data", "log_lines", "error_text"] {
+        assert!(kept.contains(&format!("{key} = false")), "{kept}");
+    }
+    let kept: SiteRules = toml::from_str(&kept).unwrap();
+    assert_eq!(open(&kept.as_kept()), [false; 3]);
+    assert_eq!(open(&rules.as_kept()), [true; 3]);
+}
+
+#[test]
+fn examples_of_a_modules_own_stay_unless_they_may_leave() {
+    let rules = rules(PLAIN);
+    let mut nothing = Case::honest().attested.lineage;
+    nothing.push(Kind::Literal, vec![], None, Some(0), BTreeMap::new());
+    let mut lineage = nothing.clone();
+    lineage.push(Kind::Literal, vec![], None, Some(1), BTreeMap::new());
+    let used = Usage::default();
+    rules.allow[0].leaves(&nothing, &used).unwrap();
+    let denial = rules.allow[0].leaves(&lineage, &used).unwrap_err();
+    assert_eq!(denial.class, "literal-data");
+    let open = PLAIN.replace("max_generated", "literal_data = true\nmax_generated");
+    self::rules(&open).allow[0].leaves(&lineage, &used).unwrap();
 }

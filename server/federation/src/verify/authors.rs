@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use fedseal_client_sdk::keys::{Moment, TrustStore};
-use fedseal_ledger::Blobs;
+use fedseal_client_sdk::keys::{Moment, Place, TrustStore};
 
-use super::log;
 use crate::error::{Error, Result};
-use crate::report::Cache;
-use crate::rundir::RunDir;
+use crate::opened::Opened;
 
 /// Holds a run's modules against an auditor's own trust file: each author must have been trusted
 /// when the run was made, and each update that counts must be logged before its author's revocation.
@@ -16,9 +13,13 @@ use crate::rundir::RunDir;
 /// # Errors
 /// [`Error::Tampered`] names the module or update and the reason. Verify the run first.
 pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
-    let dir = RunDir::new(dir.as_ref());
-    let plan = dir.read_plan()?;
-    let (_, _, state) = log(&dir, &plan)?;
+    let Opened {
+        plan,
+        state,
+        blobs,
+        mut cache,
+        ..
+    } = Opened::read(dir)?;
     for update in state.updates.values() {
         let counts = state
             .arms
@@ -29,11 +30,14 @@ pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
         if !counts {
             continue;
         }
-        let blobs = Blobs::open(dir.blobs())?;
-        let attested = Cache::default().attested(&blobs, &update.attestation, plan.node)?;
+        let attested = cache.attested(&blobs, &update.attestation, plan.node)?;
         let at = Moment {
             time: &plan.created,
-            entry: Some((&plan.origin, update.entry)),
+            entry: Some(Place {
+                origin: &plan.origin,
+                key: &plan.node,
+                entry: update.entry,
+            }),
         };
         store
             .check(&attested.module_signer, &at)

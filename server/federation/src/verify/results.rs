@@ -1,21 +1,21 @@
 //! Results: measures, canaries, defence data, and the report that is made of them.
 
-use std::fs;
-
 use fedseal_client_sdk::canonical;
-use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
 use super::Audit;
 use crate::arms::{self, Kind};
+use crate::data::HelpfulTask;
 use crate::defence::posthoc::DefenceData;
 use crate::error::{Error, Result};
+use crate::evaluation::helpfulness::Measure;
 use crate::evaluation::rule;
 use crate::memo::evaluation_key;
 use crate::report::{self, Report, Sources, State};
+use crate::rundir::{MAX_EVENTS, MAX_REPORT};
 use crate::runner::canary::CanarySet;
-use crate::runner::measure::EvaluationSet;
+use crate::runner::measure::{Answer, EvaluationSet};
 
 impl Audit {
     /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
@@ -23,6 +23,9 @@ impl Audit {
     pub(super) fn evaluations(&mut self) -> Result<u64> {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
+        let source = &self.experiment.data.source;
+        let measure = Measure::of(source)
+            .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
         for ((arm, round), evaluated) in &self.state.evaluated {
             let item = format!(
                 "evaluation {} of arm {arm} after round {round}",
@@ -66,26 +69,17 @@ impl Audit {
             {
                 return bad("has another key than its settings give");
             }
-            let asked: Vec<&str> = set
-                .requests
-                .iter()
-                .take(requests)
-                .map(String::as_str)
-                .collect();
-            let answered: Vec<&str> = measured
-                .requests
-                .iter()
-                .map(|a| a.prompt.as_str())
-                .collect();
-            let asked_tasks: Vec<&str> = set
-                .tasks
-                .iter()
-                .take(tasks)
-                .map(|t| t.prompt.as_str())
-                .collect();
-            let answered_tasks: Vec<&str> =
-                measured.tasks.iter().map(|a| a.prompt.as_str()).collect();
-            if asked != answered || asked_tasks != answered_tasks {
+            let asked = set.requests.iter().take(requests);
+            let tasks_asked = set.tasks.iter().take(tasks);
+            if asked.len() != requests || tasks_asked.len() != tasks {
+                return bad("is of fewer prompts than the experiment asks");
+            }
+            let other = !asked.eq(measured.requests.iter().map(|a| &a.prompt))
+                || !tasks_asked
+                    .clone()
+                    .map(|task| &task.prompt)
+                    .eq(measured.tasks.iter().map(|a| &a.prompt));
+            if other {
                 return bad("answers other prompts than the evaluation set's");
             }
             if measured
@@ -95,38 +89,54 @@ impl Audit {
             {
                 return bad("counts an answer by another rule than Rule");
             }
+            let solved = |(task, a): (&HelpfulTask, &Answer)| a.hit == measure.hit(task, &a.answer);
+            if !tasks_asked.zip(&measured.tasks).all(solved) {
+                return bad(
+                    "counts an answer as helpful that does not solve its task, or the reverse",
+                );
+            }
         }
         Ok(self.state.evaluated.len() as u64)
     }
 
-    /// The opened canaries are the sealed ones.
+    /// The opened canaries are the sealed ones, and as many as the experiment seals.
     pub(super) fn canaries(&self) -> Result<()> {
         let bytes = self.blobs.get(&self.plan.canaries)?;
         let item = format!("canaries {}", self.plan.canaries);
-        canonical::from_slice::<CanarySet>(&bytes)
-            .map_err(|error| Error::tampered(item, error.to_string()))?;
+        let set = canonical::from_slice::<CanarySet>(&bytes)
+            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+        let sealed = self.experiment.canaries.sealed;
+        if set.requests.len() != sealed || set.tasks.len() != sealed {
+            return Err(Error::tampered(
+                &item,
+                format!(
+                    "are {} requests and {} tasks, the experiment seals {sealed} of each",
+                    set.requests.len(),
+                    set.tasks.len()
+                ),
+            ));
+        }
         Ok(())
     }
 
-    /// Defence data are of the experiment's level and kept what the filters keep.
+    /// Defence data are of the experiment's level, kept what the filters keep, and are no more than
+    /// the experiment lets be tried.
     pub(super) fn defences(&self) -> Result<()> {
+        let config = &self.experiment.defence;
         for (arm, (_, digest)) in &self.state.defended {
             let item = format!("defence data {digest} of arm {arm}");
             let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
                 .map_err(|error| Error::tampered(&item, error.to_string()))?;
-            let kept = data.level == 1
-                || (data
-                    .safety
-                    .iter()
-                    .all(|pair| rule::is_refusal(&pair.response))
-                    && !data
-                        .helpful
-                        .iter()
-                        .any(|pair| rule::is_refusal(&pair.response)));
-            if data.level != self.experiment.defence.level || !kept {
+            if data.level != config.level || !data.kept() {
                 return Err(Error::tampered(
                     &item,
                     "is of another level, or holds pairs that the filters refuse",
+                ));
+            }
+            if !data.counts_fit(config) {
+                return Err(Error::tampered(
+                    &item,
+                    "holds more pairs, or was tried more often, than the experiment's defence gives",
                 ));
             }
         }
@@ -136,9 +146,7 @@ impl Audit {
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
     /// head is a prefix of the log.
     pub(super) fn report(&mut self, entries: u64) -> Result<()> {
-        let path = self.dir.report();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
+        let found = self.dir.digest("report.json", MAX_REPORT)?;
         let expected = self
             .state
             .report
@@ -151,6 +159,7 @@ impl Audit {
                 &found,
             ));
         }
+        let bytes = self.blobs.get(&expected)?;
         let written = Report::from_bytes(&bytes)
             .map_err(|error| Error::tampered("report.json", error.to_string()))?;
         let arms = arms::expand(&self.experiment.arms)?;
@@ -165,6 +174,15 @@ impl Audit {
             &mut self.cache,
         )?;
         // What does not follow from the folder is taken as written; the state must be what it is.
+        if written.progress.done != written.progress.total
+            || written.seconds < 0.0
+            || written.peak_mb < 0.0
+        {
+            return Err(Error::tampered(
+                "report.json",
+                "is of a run that is over, but has steps left, or negative seconds or memory",
+            ));
+        }
         made.state = State::Finished;
         made.progress = written.progress.clone();
         made.seconds = written.seconds;
@@ -196,9 +214,7 @@ impl Audit {
                 "names a log head that is not a prefix of the log",
             ));
         }
-        let path = self.dir.events();
-        let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let found = Digest::of(&bytes);
+        let found = self.dir.digest("events.jsonl", MAX_EVENTS)?;
         match written.events {
             Some(expected) if expected == found => Ok(()),
             Some(expected) => Err(Error::mismatch(

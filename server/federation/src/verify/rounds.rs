@@ -5,11 +5,12 @@ use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::record::Effect;
 
 use super::{Audit, disagrees};
-use crate::admission::{Admission, Facts, Verdict, severity};
+use crate::admission::canaries::Said;
+use crate::admission::{Admission, Behaviour, Facts, Verdict};
 use crate::arms::{self, Arm, Kind};
 use crate::controls;
 use crate::error::{Error, Result};
-use crate::memo::{AggregatedRef, RoundState};
+use crate::memo::{AggregatedRef, RoundState, VerdictRef};
 use crate::runner::execute::learning_rate;
 use crate::runner::read_adapter;
 use crate::runner::rules::{
@@ -199,9 +200,9 @@ impl Audit {
         Ok(())
     }
 
-    /// That each verdict is about the update that this round's inputs determine, and is what the
-    /// checks say. A canary's numbers cannot be measured without the model: where they may have
-    /// decided, the verdict is held against the other checks only.
+    /// Checks that each verdict is about the update that this round's inputs determine, and is what the
+    /// checks say. Canaries cannot be measured without the model: the verdict must follow from the
+    /// numbers that it names, and every verdict of the round must name the same ones for an adapter.
     fn verdicts(
         &mut self,
         arm: &Arm,
@@ -246,11 +247,11 @@ impl Audit {
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
             let expected = expected(
                 &self.plan,
+                &self.experiment,
                 arm,
                 client,
                 round,
                 state,
-                self.experiment.training.local_steps,
                 &self.blobs,
             )?;
             let facts = Facts {
@@ -267,37 +268,31 @@ impl Audit {
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
                 replayed: None,
             };
-            // Where a replay was demanded its outcome is the server's word: both are possible.
-            let possible = checks.expected_without_behaviour(&facts);
-            let agrees = |again: &Verdict| {
-                if !checks.needs_behaviour() {
-                    again.effect == verdict.effect
-                        && again.weight == verdict.weight
-                        && again.check == verdict.check
-                        && again.fact == verdict.fact
-                } else if verdict.check == "canaries" {
-                    severity(verdict.effect) >= severity(again.effect)
-                } else {
-                    again.effect == verdict.effect
-                        && verdict.weight <= again.weight
-                        && again.check == verdict.check
-                        && (again.effect == Effect::Accept || again.fact == verdict.fact)
-                }
+            let needs = checks.needs_behaviour() && attested.update.is_some();
+            let said = match needs {
+                true => Said::read(&verdict.fact),
+                false => Said::default(),
             };
-            let differs = |again: &Verdict| {
-                again.effect == Effect::Reject
-                    && possible.len() > 1
-                    && verdict.effect == Effect::Reject
-                    && verdict.weight == again.weight
-                    && verdict.check == again.check
-                    && verdict.fact.len() > again.fact.len()
-                    && verdict.fact.starts_with(&again.fact)
+            // A fact about scores that are not finite has no numbers to check.
+            let nowhere = Behaviour {
+                refusal: f64::NAN,
+                loss: f64::NAN,
             };
-            if !possible.iter().any(|again| agrees(again) || differs(again)) {
-                let again = possible
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| Verdict::reject("all", "no verdict is possible"));
+            let behaviours = said
+                .behaviours()
+                .chain([(nowhere, nowhere)])
+                .filter(|_| needs)
+                .map(Some);
+            let mut first = None;
+            let holds = behaviours.chain((!needs).then_some(None)).any(|behaviour| {
+                let possible = checks.expected(&Facts { behaviour, ..facts });
+                let holds = follows(verdict, &possible);
+                first = first.take().or(possible.into_iter().next());
+                holds
+            });
+            if !holds {
+                let again =
+                    first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible"));
                 return Err(Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
@@ -311,7 +306,57 @@ impl Audit {
                     )),
                 });
             }
+            self.same_canaries(attested.update, state.global, round, said)
+                .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())
     }
+
+    /// Checks that a verdict names the same canary numbers for its update and its global adapter as
+    /// every earlier verdict of the round.
+    fn same_canaries(
+        &mut self,
+        update: Option<Digest>,
+        global: Digest,
+        round: Round,
+        said: Said,
+    ) -> std::result::Result<(), String> {
+        for (what, pair) in [
+            ("refusal log-odds", said.refusal),
+            ("helpfulness loss", said.loss),
+        ] {
+            let (Some(update), Some((of_update, of_global))) = (update, pair) else {
+                continue;
+            };
+            for (adapter, number) in [(update, of_update), (global, of_global)] {
+                let earlier = *self
+                    .canary_numbers
+                    .entry((adapter, round, what))
+                    .or_insert(number);
+                if earlier.to_bits() != number.to_bits() {
+                    return Err(format!(
+                        "gives adapter {} {what} of {number:.2}, another verdict of the round {earlier:.2}",
+                        adapter.short()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a logged verdict is one that the checks can give. The outcome of a demanded replay is the
+/// server's word; the fact of a rejected one goes on with the difference.
+fn follows(verdict: &VerdictRef, possible: &[Verdict]) -> bool {
+    let replays = possible.len() > 1;
+    possible.iter().any(|again| {
+        let same = again.effect == verdict.effect
+            && again.weight == verdict.weight
+            && again.check == verdict.check;
+        let told = replays
+            && again.effect == Effect::Reject
+            && verdict.fact.len() > again.fact.len()
+            && verdict.fact.starts_with(&again.fact);
+        same && (again.fact == verdict.fact || told)
+    })
 }

@@ -1,6 +1,7 @@
-//! Site rules, decided again as far as files allow it.
+//! Site rules, decided again as far as files allow it: what ran, what left, and what stayed.
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
+use fedseal_client_sdk::transcript::Transcript;
 
 use super::Audit;
 use crate::error::{Error, Result};
@@ -30,24 +31,25 @@ impl Audit {
             {
                 return bad(problem);
             }
-            let (Some(update), Some(facts)) = (
-                attested.update,
-                site::facts(
-                    &self.plan,
-                    own,
-                    attested.module,
-                    &attested.client,
-                    assignment.shard,
-                ),
+            let Some(facts) = site::facts(
+                &self.plan,
+                own,
+                attested.module,
+                &attested.client,
+                assignment.shard,
             ) else {
                 continue;
             };
+            let Ok(rule) = rules.before(&facts) else {
+                continue;
+            };
+            let transcript = Transcript::from_bytes(&self.blobs.get(&attested.transcript.blob)?)
+                .map_err(|error| Error::tampered(format!("update {id}"), error.to_string()))?;
+            if let Err(problem) = site::audit_record(rule, &attested, &transcript) {
+                return bad(problem);
+            }
             // Noise comes on top of the bound, so only what left without it is held against it.
-            let Some(rule) = rules
-                .before(&facts)
-                .ok()
-                .filter(|r| r.leave.noise_std.is_none())
-            else {
+            let Some(update) = attested.update.filter(|_| rule.leave.noise_std.is_none()) else {
                 continue;
             };
             let local = read_adapter(&self.blobs, &update)?;
@@ -58,6 +60,7 @@ impl Audit {
                 .norm_l2();
             let within = rule
                 .norm_leaves(norm)
+                .map_err(|denial| denial.words)
                 .and_then(|()| match rule.leave.clip_norm {
                     // In f32 a clipped change may be longer by a rounding error.
                     Some(most) if norm > most * (1.0 + 1e-5) => Err(format!(
@@ -73,12 +76,13 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether an assignment's shard is the one that an update was trained on, where it says.
+    /// Whether an assignment's shard is the one that an update was trained on, where it says; of a part
+    /// of it only the size is known.
     fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
         attested
             .data
             .iter()
             .filter(|used| used.origin == "shard")
-            .all(|used| used.digest == assignment.shard)
+            .all(|used| used.digest == assignment.shard || used.examples < assignment.examples)
     }
 }

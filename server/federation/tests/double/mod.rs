@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::{DataUse, Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
@@ -21,16 +23,16 @@ use fedseal_federation::evaluation::rule;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::rundir::Plan;
-use fedseal_federation::runner::execute::Executor;
+use fedseal_federation::runner::execute::{Executor, Modules as Guests};
 use fedseal_federation::runner::{Options, Run};
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
     CompiledCache, Engine, EngineError, GenerateOptions, Limits, RunInput, RunOutcome, Submission,
-    TrainOptions, examples_digest,
+    TrainOptions, component, examples_digest,
 };
 use fedseal_tuning::{
-    Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Score,
+    Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Halt, Score,
     TrainConfig,
 };
 use serde_json::json;
@@ -47,6 +49,25 @@ pub struct Double {
     pub failing: Option<&'static str>,
     /// No two executions give the same adapter, as on a node that makes updates up.
     pub unsteady: bool,
+    /// Examples that every module but the honest one claims, instead of those it trained on.
+    pub claim: Option<u32>,
+    /// Most words of a prompt and its answer together.
+    pub positions: usize,
+    /// Modules are guests in the sandbox, not functions of the double's.
+    pub guests: bool,
+    /// A call that goes on until it is told to stop.
+    pub endless: Option<Endless>,
+}
+
+/// A call of the lab or the engine that goes on until it is told to stop, for a minute at most.
+#[derive(Clone, Default)]
+pub struct Endless {
+    /// Its name.
+    pub call: &'static str,
+    /// Whether it was begun.
+    pub begun: Arc<AtomicBool>,
+    /// Whether it was told to stop.
+    pub stopped: Arc<AtomicBool>,
 }
 
 impl Double {
@@ -58,7 +79,28 @@ impl Double {
             salt: 0,
             failing: None,
             unsteady: false,
+            claim: None,
+            guests: false,
+            endless: None,
+            positions: 1 << 20,
         }
+    }
+
+    /// Whether this call is the endless one and was told to stop.
+    fn stopped(&self, call: &str, mut halt: impl FnMut() -> bool) -> bool {
+        let Some(endless) = self.endless.as_ref().filter(|e| e.call == call) else {
+            return false;
+        };
+        endless.begun.store(true, Ordering::SeqCst);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if halt() {
+                endless.stopped.store(true, Ordering::SeqCst);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
     }
 
     fn leaning(adapter: Option<&Adapter>) -> f32 {
@@ -117,7 +159,7 @@ impl Engine for Double {
         options: &TrainOptions,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> std::result::Result<(Adapter, u64), EngineError> {
-        if go_on().is_break() {
+        if go_on().is_break() || self.stopped("train", || go_on().is_break()) {
             return Err(EngineError::Stopped);
         }
         let adapter = self.move_adapter(
@@ -149,7 +191,11 @@ impl Engine for Double {
         adapter: Option<&Adapter>,
         prompts: &[String],
         _options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> std::result::Result<(Vec<String>, u64), EngineError> {
+        if self.stopped("generate", halt) {
+            return Err(EngineError::Stopped);
+        }
         Ok((prompts.iter().map(|p| self.say(adapter, p)).collect(), 1))
     }
 
@@ -170,10 +216,13 @@ impl Lab for Double {
     fn executor(
         &self,
         plan: &Plan,
-        _blobs: &Blobs,
+        blobs: &Blobs,
         limits: Limits,
-        _cache: Option<CompiledCache>,
+        cache: Option<CompiledCache>,
     ) -> Result<Box<dyn Executor>> {
+        if self.guests {
+            return Ok(Box::new(Guests::load(plan, blobs, limits, cache)?));
+        }
         Ok(Box::new(Modules {
             limits,
             names: plan
@@ -183,6 +232,7 @@ impl Lab for Double {
                 .collect(),
             failing: self.failing,
             unsteady: self.unsteady.then(Default::default),
+            claim: self.claim,
         }))
     }
 
@@ -201,16 +251,44 @@ impl Lab for Double {
         })
     }
 
+    fn positions(&self) -> usize {
+        self.positions
+    }
+
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
+        prompts.iter().map(|p| self.answer_tokens(p)).collect()
+    }
+
+    fn answer_tokens(&self, answer: &str) -> Result<usize> {
+        Ok(answer.split_whitespace().count())
+    }
+
     fn answer(
         &self,
         adapter: Option<&Adapter>,
         prompts: &[String],
         _config: &GenerateConfig,
+        halt: Halt<'_>,
     ) -> Result<Vec<String>> {
+        if self.stopped("answer", halt) {
+            return Err(Error::Interrupted);
+        }
+        let tokens = self.prompt_tokens(prompts)?;
+        if let Some(tokens) = tokens.into_iter().find(|tokens| *tokens > self.positions) {
+            return Err(Error::Model(format!("{tokens} words, {}", self.positions)));
+        }
         Ok(prompts.iter().map(|p| self.say(adapter, p)).collect())
     }
 
-    fn score(&self, adapter: Option<&Adapter>, pairs: &[(String, String)]) -> Result<Vec<Score>> {
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>> {
+        if self.stopped("score", halt) {
+            return Err(Error::Interrupted);
+        }
         let lean = f64::from(Self::leaning(adapter));
         Ok(pairs
             .iter()
@@ -239,7 +317,7 @@ impl Lab for Double {
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
-        if go_on().is_break() {
+        if go_on().is_break() || self.stopped("tune", || go_on().is_break()) {
             return Err(Error::Interrupted);
         }
         Ok(self.move_adapter(
@@ -252,12 +330,101 @@ impl Lab for Double {
     }
 }
 
+/// A model whose modules are the double's Rust functions.
+pub struct Doubled<L> {
+    lab: L,
+    double: Double,
+    /// Whether anybody has asked for an executor, which is when modules are compiled.
+    pub asked: AtomicBool,
+}
+
+impl<L: Lab> Doubled<L> {
+    pub fn new(lab: L) -> Self {
+        Doubled {
+            lab,
+            double: Double::new(),
+            asked: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<L: Lab> Lab for Doubled<L> {
+    fn engine(&self) -> &dyn Engine {
+        self.lab.engine()
+    }
+
+    fn base(&self) -> Digest {
+        self.lab.base()
+    }
+
+    fn executor(
+        &self,
+        plan: &Plan,
+        blobs: &Blobs,
+        limits: Limits,
+        cache: Option<CompiledCache>,
+    ) -> Result<Box<dyn Executor>> {
+        self.asked.store(true, Ordering::SeqCst);
+        self.double.executor(plan, blobs, limits, cache)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.lab.fingerprint()
+    }
+
+    fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
+        self.lab.initial(config, seed)
+    }
+
+    fn positions(&self) -> usize {
+        self.lab.positions()
+    }
+
+    fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
+        self.lab.prompt_tokens(prompts)
+    }
+
+    fn answer_tokens(&self, answer: &str) -> Result<usize> {
+        self.lab.answer_tokens(answer)
+    }
+
+    fn answer(
+        &self,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        config: &GenerateConfig,
+        halt: Halt<'_>,
+    ) -> Result<Vec<String>> {
+        self.lab.answer(adapter, prompts, config, halt)
+    }
+
+    fn score(
+        &self,
+        adapter: Option<&Adapter>,
+        pairs: &[(String, String)],
+        halt: Halt<'_>,
+    ) -> Result<Vec<Score>> {
+        self.lab.score(adapter, pairs, halt)
+    }
+
+    fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        self.lab.tune(start, examples, config, go_on)
+    }
+}
+
 /// The modules as Rust functions.
 struct Modules {
     names: HashMap<Digest, String>,
     limits: Limits,
     failing: Option<&'static str>,
     unsteady: Option<std::sync::atomic::AtomicU64>,
+    claim: Option<u32>,
 }
 
 impl Executor for Modules {
@@ -323,7 +490,10 @@ impl Executor for Modules {
                 })),
         };
         let mut inputs = vec![global, data];
-        let mut params = none();
+        let params = BTreeMap::from([
+            ("steps".to_owned(), json!(options.steps)),
+            ("learning-rate".to_owned(), json!(options.learning_rate)),
+        ]);
         let go_on = &mut || ControlFlow::Continue(());
         let trained = if name == "scaffold" {
             let zero = input.global.scale(0.0);
@@ -337,8 +507,6 @@ impl Executor for Modules {
                 server: variate("server", &input.control.server),
                 client: variate("client", &input.control.client),
             };
-            params.insert("steps".into(), json!(options.steps));
-            params.insert("learning-rate".into(), json!(options.learning_rate));
             engine.train_controlled(&input.global, &examples, &options, &control, go_on)
         } else {
             engine.train(&input.global, &examples, &options, go_on)
@@ -354,6 +522,12 @@ impl Executor for Modules {
             &json!({"data": digest}),
             &json!({"adapter": update}),
         );
+        let claimed = match self.claim {
+            Some(claim) if name != "benign" => claim,
+            _ => count,
+        };
+        let submitted = json!({"digest": update});
+        transcript.push("submit", &json!({"examples": claimed}), &submitted);
         let datasets = if kind == Kind::Shard {
             vec![]
         } else {
@@ -363,7 +537,7 @@ impl Executor for Modules {
             submission: Ok(Submission {
                 adapter: Arc::new(adapter),
                 digest: update,
-                examples: count,
+                examples: claimed,
             }),
             transcript,
             lineage,
@@ -382,6 +556,28 @@ impl Executor for Modules {
     }
 }
 
+/// The modules that an experiment may ask for.
+const MODULES: [&str; 4] = ["benign", "malicious-gen", "unaligned-data", "scaffold"];
+
+fn sign(modules: &Path, author: &SigningKey, name: &str, bytes: &[u8]) {
+    let path = modules.join(format!("{name}.wasm"));
+    let predicate = ModulePredicate::new(name, "0.1.0");
+    let envelope = module::sign(bytes, &predicate, author).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
+}
+
+/// As [`options`], with one guest, a core module in text form, under every module's name.
+pub fn options_with_guest(dir: &Path, guest: &str) -> Options {
+    let options = options(dir);
+    let author = SigningKey::load(options.keys.join("author.pem")).unwrap();
+    let bytes = component::componentize(&wat::parse_str(guest).unwrap()).unwrap();
+    for name in MODULES {
+        sign(&options.modules, &author, name, &bytes);
+    }
+    options
+}
+
 /// Keys and signed stand-ins of modules in `dir`, and options that point there.
 pub fn options(dir: &Path) -> Options {
     let keys = dir.join("keys");
@@ -392,16 +588,8 @@ pub fn options(dir: &Path) -> Options {
     let mut trusted = TrustStore::default();
     trusted.add("alice", author.public());
     trusted.save(keys.join("trusted.toml")).unwrap();
-    for name in ["benign", "malicious-gen", "unaligned-data", "scaffold"] {
-        let path = modules.join(format!("{name}.wasm"));
-        let envelope = module::sign(
-            name.as_bytes(),
-            &ModulePredicate::new(name, "0.1.0"),
-            &author,
-        )
-        .unwrap();
-        std::fs::write(&path, name).unwrap();
-        std::fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
+    for name in MODULES {
+        sign(&modules, &author, name, name.as_bytes());
     }
     Options {
         keys,

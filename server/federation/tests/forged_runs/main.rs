@@ -1,8 +1,9 @@
 //! Forged run directories: files changed or gone, and logs that the node itself has signed anew
-//! over records that do not follow. The auditor refuses each and says why; the words are asserted,
+//! over records that do not follow, or over numbers that it made up. The auditor refuses each and says why; the words are asserted,
 //! so that a case which is refused for another reason fails too. Counts go where the forgery corpus
 //! of `tests/` leaves its own.
 
+mod claims;
 #[path = "../double/mod.rs"]
 mod double;
 mod files;
@@ -15,9 +16,16 @@ use std::path::{Path, PathBuf};
 use double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
+use fedseal_client_sdk::tlog::Checkpoint;
+use fedseal_federation::arms;
 use fedseal_federation::events::Event;
+use fedseal_federation::experiment::Experiment;
+use fedseal_federation::memo::RunState;
+use fedseal_federation::report::{self, Cache, LogHead, Report, Sources};
+use fedseal_federation::rundir::{Plan, RunDir};
+use fedseal_federation::runner::references::references;
 use fedseal_federation::verify::verify;
-use fedseal_ledger::{Log, LogReader};
+use fedseal_ledger::{Blobs, Log, LogReader};
 
 /// A genuine run, and where to forge copies of it.
 struct Forge {
@@ -100,6 +108,107 @@ impl Forge {
             log.publish().unwrap();
         });
     }
+
+    /// A run that its node forged as a whole: blobs and records changed, the report made of them again,
+    /// nothing left over that nobody refers to, the log signed anew.
+    fn remade(
+        &mut self,
+        name: &str,
+        reason: &str,
+        change: impl FnOnce(&Blobs, &mut Vec<Record>, &mut Report),
+    ) {
+        let mut records = self.records.clone();
+        let (key, origin) = (self.key.clone(), self.origin.clone());
+        self.case(name, reason, |run| {
+            let dir = RunDir::new(run);
+            let blobs = Blobs::open(dir.blobs()).unwrap();
+            let mut written = Report::from_bytes(&fs::read(dir.report()).unwrap()).unwrap();
+            change(&blobs, &mut records, &mut written);
+            fs::remove_dir_all(dir.log()).unwrap();
+            let mut log = Log::create(dir.log(), &origin, key.clone()).unwrap();
+            let plan = dir.read_plan().unwrap();
+            let mut state = RunState::default();
+            let mut append = |log: &mut Log, record: &Record| {
+                log.append(&record.to_bytes().unwrap()).unwrap();
+                // What does not fit is for the auditor to see.
+                let _ = state.apply(record, plan.initial);
+            };
+            let ends = records.len() - 2;
+            for record in &records[..ends] {
+                append(&mut log, record);
+            }
+            let head = log.publish().unwrap();
+            let experiment = Experiment::load(dir.experiment()).unwrap();
+            let arms = arms::expand(&experiment.arms).unwrap();
+            let report = remake(
+                &plan,
+                &experiment,
+                &arms,
+                &blobs,
+                &records[..ends],
+                written,
+                &log,
+                head,
+            );
+            let bytes = report.to_bytes().unwrap();
+            let digest = blobs.put(&bytes).unwrap();
+            append(&mut log, &Record::Report { digest });
+            append(&mut log, &Record::Closed);
+            log.publish().unwrap();
+            fs::write(dir.report(), bytes).unwrap();
+            let mut cache = Cache::default();
+            let attested: Vec<_> = state
+                .attestations
+                .keys()
+                .map(|id| cache.attested(&blobs, id, plan.node).unwrap())
+                .collect();
+            let wanted = references(
+                state.plan.unwrap(),
+                &plan,
+                &state,
+                attested.iter().map(AsRef::as_ref),
+                &Default::default(),
+            );
+            blobs.retain(|digest| wanted.contains_key(digest)).unwrap();
+        });
+    }
+}
+
+/// The report that follows from forged records, with what does not follow from them as written.
+#[allow(clippy::too_many_arguments)]
+fn remake(
+    plan: &Plan,
+    experiment: &Experiment,
+    arms: &[arms::Arm],
+    blobs: &Blobs,
+    records: &[Record],
+    written: Report,
+    log: &Log,
+    head: Checkpoint,
+) -> Report {
+    let mut state = RunState::default();
+    for record in records {
+        let _ = state.apply(record, plan.initial);
+    }
+    let sources = Sources {
+        plan,
+        experiment,
+        state: &state,
+        arms,
+        blobs,
+    };
+    let mut made = report::build(&sources, &mut Cache::default()).unwrap();
+    made.state = written.state;
+    made.progress = written.progress;
+    made.seconds = written.seconds;
+    made.peak_mb = written.peak_mb;
+    made.events = written.events;
+    made.log = LogHead {
+        size: head.size,
+        root: head.root,
+        checkpoint: log.note().to_owned(),
+    };
+    made
 }
 
 /// Every file below a folder, in order of names.
@@ -122,6 +231,7 @@ fn every_forged_run_is_refused_for_its_reason() {
     let mut forge = Forge::new();
     files::forge(&mut forge);
     records::forge(&mut forge);
+    claims::forge(&mut forge);
     eprintln!("{} of {} refused", forge.refused, forge.total);
     if let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") {
         let counts = serde_json::json!({ "total": forge.total, "refused": forge.refused });

@@ -62,7 +62,7 @@ pub fn fsck(dir: impl AsRef<Path>, key: &PublicKey) -> Result<FsckReport> {
         let relative = path.strip_prefix(dir).unwrap_or(&path);
         match Tile::parse(relative) {
             Some(tile) if tile.within(size) => {
-                check_tile(&path, tile, &levels)?;
+                check_tile(dir, tile, &levels)?;
                 tiles += 1;
             }
             _ if relative == Path::new("checkpoint") || relative == Path::new("lock") => {}
@@ -125,8 +125,9 @@ fn read_leaves(directory: &Directory, checkpoint: &Checkpoint) -> Result<Vec<Dig
 }
 
 /// Compares one file with what the entries say it must hold.
-fn check_tile(path: &Path, tile: Tile, levels: &[Vec<Digest>]) -> Result<()> {
-    let bytes = files::read(path)?;
+fn check_tile(dir: &Path, tile: Tile, levels: &[Vec<Digest>]) -> Result<()> {
+    let bytes = files::read(dir, &tile.path(), tile.most_bytes())?;
+    let path = &dir.join(tile.path());
     let first = tile.n * WIDTH;
     let level = match tile.kind {
         Kind::Entries => 0,

@@ -26,6 +26,8 @@ mod tree;
 
 use edge::Edge;
 use read::{Directory, Tiles, check_range, parse_checkpoint, read_checkpoint};
+
+pub(crate) use read::MAX_CHECKPOINT;
 use tile::{
     Kind, MAX_ENTRY, Tile, WIDTH, hash_bytes, kinds, parse_bundle, parse_hashes, push_entry,
 };
@@ -441,10 +443,11 @@ fn read_next(
     published: &Checkpoint,
 ) -> Result<Option<(String, Checkpoint)>> {
     let path = dir.join(NEXT);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let (note, next) = parse_checkpoint(&path, files::read(&path)?, key)?;
+    let bytes = match files::read(dir, Path::new(NEXT), MAX_CHECKPOINT) {
+        Err(e) if e.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    let (note, next) = parse_checkpoint(&path, bytes, key)?;
     if next.origin != published.origin || next.size < published.size {
         let text = format!(
             "a checkpoint of {:?} with {} entries, the one shown is of {:?} with {}",

@@ -113,32 +113,32 @@ pub(super) struct Directory(pub PathBuf);
 impl Tiles for Directory {
     fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)> {
         // A partial tile may be gone once the full one is there, also in the middle of this.
-        let path = self.0.join(tile.path());
-        let full = self.0.join(
-            Tile {
-                width: WIDTH,
-                ..tile
-            }
-            .path(),
-        );
-        for path in [&path, &full] {
-            match files::read(path) {
+        let full = Tile {
+            width: WIDTH,
+            ..tile
+        };
+        for tile in [tile, full] {
+            let path = tile.path();
+            match files::read(&self.0, &path, tile.most_bytes()) {
                 Err(e) if e.is_not_found() => {}
-                other => return other.map(|bytes| (path.clone(), bytes)),
+                other => return other.map(|bytes| (self.0.join(path), bytes)),
             }
         }
         Err(Error::corrupt(
-            &path,
+            &self.0.join(tile.path()),
             "missing, though the checkpoint covers it",
         ))
     }
 }
 
+/// Longest checkpoint that is read, bytes: more witnesses than any policy asks for have room in it.
+pub(crate) const MAX_CHECKPOINT: u64 = 1 << 20;
+
 /// Reads `checkpoint` of a log directory: the note and what it says. The origin is the one that
 /// it names.
 pub(super) fn read_checkpoint(dir: &Path, key: &PublicKey) -> Result<(String, Checkpoint)> {
     let path = dir.join("checkpoint");
-    let bytes = files::read(&path).map_err(|e| {
+    let bytes = files::read(dir, Path::new("checkpoint"), MAX_CHECKPOINT).map_err(|e| {
         if e.is_not_found() {
             Error::NotFound {
                 path: dir.to_owned(),
@@ -251,8 +251,8 @@ impl LogReader {
     /// Checks that this log begins with all that an earlier checkpoint covers.
     ///
     /// # Errors
-    /// [`Error::SplitView`] when it does not: another origin, fewer entries, another root for the
-    /// same size, or no consistency proof that leads from one root to the other.
+    /// [`Error::OtherLog`] for another origin; [`Error::SplitView`] when it does not: fewer entries,
+    /// another root for the same size, or no consistency proof that leads from one root to the other.
     pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
         let now = &self.checkpoint;
         let split = |detail: String| Error::SplitView {
@@ -260,10 +260,11 @@ impl LogReader {
             detail,
         };
         if now.origin != earlier.origin {
-            return Err(split(format!(
-                "the pinned checkpoint is of log {:?}, this one of {:?}",
-                earlier.origin, now.origin
-            )));
+            return Err(Error::OtherLog {
+                path: self.tiles.tiles.place().to_owned(),
+                pinned: earlier.origin.clone(),
+                found: now.origin.clone(),
+            });
         }
         if now.size < earlier.size {
             return Err(split(format!(

@@ -525,3 +525,69 @@ proptest! {
         }
     }
 }
+
+/// Each would be waited for, followed or held in memory if it was opened as any file is.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_of_a_log_is_named_and_neither_followed_nor_held() {
+    use std::os::unix::fs::symlink;
+    type Place<'a> = &'a dyn Fn(&Path);
+    let pipe = |path: &Path| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    let sparse = |path: &Path| {
+        let file = fs::File::create(path).unwrap();
+        file.set_len(8 << 30).unwrap();
+    };
+    // The very bytes that were there, elsewhere.
+    let link = |path: &Path| {
+        let aside = path.with_extension("aside");
+        symlink(&aside, path).unwrap();
+    };
+    let kinds: [(&str, Place<'_>); 3] = [
+        ("a named pipe", &pipe),
+        ("a symbolic link", &link),
+        ("at most are read", &sparse),
+    ];
+    for name in [
+        "checkpoint",
+        "tile/0/000",
+        "tile/entries/001.p/44",
+        "tile/1",
+    ] {
+        for (what, place) in &kinds {
+            let dir = tempfile::tempdir().unwrap();
+            let dir = dir.path();
+            let mut log = create(dir);
+            append(&mut log, 300);
+            log.publish().unwrap();
+            drop(log);
+            let path = dir.join(name);
+            let aside = path.with_extension("aside");
+            fs::rename(&path, &aside).unwrap();
+            place(&path);
+            let error = fsck(dir, &key().public()).unwrap_err().to_string();
+            // A folder that is a file is not read at all.
+            let what = match *what {
+                "at most are read" if name == "tile/1" => "a file",
+                what => what,
+            };
+            assert!(
+                error.contains(what) && error.contains(name),
+                "{name}: {error}"
+            );
+            // The writer reads what is at the right edge.
+            assert_eq!(open(dir).is_err(), name != "tile/0/000", "{name}: {what}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    drop(create(dir.path()));
+    let lock = dir.path().join("lock");
+    for place in [&pipe as Place<'_>, &|path| symlink("made", path).unwrap()] {
+        fs::remove_file(&lock).unwrap();
+        place(&lock);
+        assert!(open(dir.path()).is_err());
+        assert!(!dir.path().join("made").exists());
+    }
+}

@@ -115,6 +115,15 @@ impl Tile {
         (width > 0 && tile.path() == path).then_some(tile)
     }
 
+    /// Longest file of its kind, bytes: 32 a hash; an entry with its length before it.
+    pub(super) fn most_bytes(&self) -> u64 {
+        WIDTH
+            * match self.kind {
+                Kind::Entries => 2 + MAX_ENTRY as u64,
+                Kind::Level(_) => 32,
+            }
+    }
+
     /// Whether a log of `size` entries contains all of it.
     pub(super) fn within(&self, size: u64) -> bool {
         self.n

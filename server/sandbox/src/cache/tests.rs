@@ -19,7 +19,7 @@ fn stored(folder: &Path) -> (CompiledCache, Engine, Digest, PathBuf) {
     let engine = runtime::engine(&Limits::default()).unwrap();
     let bytes = core(7);
     let module = Digest::of(&bytes);
-    let compiled = Component::new(&engine, &bytes).unwrap();
+    let compiled = Code::here(&engine, &bytes).unwrap();
     cache.store(&module, &engine, &compiled);
     let path = cache.path(&module, &engine);
     (cache, engine, module, path)
@@ -71,7 +71,7 @@ fn right_files_in_wrong_places_are_not_loaded() {
     let (cache, engine, module, path) = stored(folder.path());
     // Another module's code, well tagged, under this module's name.
     let other = core(8);
-    let compiled = Component::new(&engine, &other).unwrap();
+    let compiled = Code::here(&engine, &other).unwrap();
     cache.store(&Digest::of(&other), &engine, &compiled);
     let swapped = cache.path(&Digest::of(&other), &engine);
     let good = fs::read(&path).unwrap();
@@ -128,7 +128,7 @@ fn the_oldest_files_make_room() {
         let bytes = core(value);
         let module = Digest::of(&bytes);
         let cache = CompiledCache::new(folder.path(), &key(), limit);
-        let compiled = Component::new(&engine, &bytes).unwrap();
+        let compiled = Code::here(&engine, &bytes).unwrap();
         cache.store(&module, &engine, &compiled);
         cache.path(&module, &engine)
     };

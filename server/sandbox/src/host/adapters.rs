@@ -108,8 +108,15 @@ pub(super) fn shapes(error: fedseal_tuning::TuningError) -> Stop {
 }
 
 impl HostState {
-    /// A handle to a new adapter: counted, digested, in the lineage. Returns the transcript's
-    /// words for it too.
+    /// Counts one more adapter that the host keeps, before it is computed.
+    pub(super) fn room(&mut self) -> Result<(), Stop> {
+        let bytes = adapter_bytes(&self.input.global);
+        self.budget.hold(bytes)?;
+        self.budget.work(bytes)
+    }
+
+    /// A handle to a new adapter for which there is [`HostState::room`]: digested, in the lineage.
+    /// Returns the transcript's words for it too.
     pub(super) fn keep(
         &mut self,
         adapter: Adapter,
@@ -117,9 +124,6 @@ impl HostState {
         inputs: Vec<u32>,
         params: &[(&str, Value)],
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
-        let bytes = adapter_bytes(&adapter);
-        self.budget.hold(bytes)?;
-        self.budget.work(bytes)?;
         let digest = Digest(adapter.digest());
         let node = self.node(kind, inputs, Some(digest), None, params)?;
         let handle = self.push(AdapterHandle {
@@ -151,9 +155,11 @@ impl HostState {
         source: &Resource<AdapterHandle>,
         factor: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let factor = self.given(factor);
         self.args.set("factor", number(factor));
         let source = self.operand("source", source)?;
         let short = finite("factor", factor)?;
+        self.room()?;
         let result = around(&self.input.global, &source.adapter, short)?;
         self.keep(
             result,
@@ -168,6 +174,7 @@ impl HostState {
         (left, left_factor): (&Resource<AdapterHandle>, f64),
         (right, right_factor): (&Resource<AdapterHandle>, f64),
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let (left_factor, right_factor) = (self.given(left_factor), self.given(right_factor));
         self.args.set("left-factor", number(left_factor));
         self.args.set("right-factor", number(right_factor));
         let left = self.operand("left", left)?;
@@ -176,6 +183,7 @@ impl HostState {
             finite("left-factor", left_factor)?,
             finite("right-factor", right_factor)?,
         );
+        self.room()?;
         let result = combine(&left.adapter, factors.0, &right.adapter, factors.1)?;
         let params = [
             ("left-factor", number(left_factor)),
@@ -190,6 +198,8 @@ impl HostState {
         std: f64,
         seed: Option<u64>,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let std = self.given(std);
+        let seed = seed.filter(|_| self.input.recording.digits.is_none());
         self.args.set("std", number(std));
         self.args.set("seed", seed);
         let source = self.operand("source", source)?;
@@ -201,6 +211,7 @@ impl HostState {
         // A normal number costs more than a copied byte.
         self.budget
             .work(adapter_bytes(&source.adapter).saturating_mul(16))?;
+        self.room()?;
         let result = noisy(&source.adapter, short, seed);
         let params = [("std", number(std)), ("seed", seed.into())];
         self.keep(result, Kind::Noise, vec![source.node], &params)
@@ -211,12 +222,14 @@ impl HostState {
         source: &Resource<AdapterHandle>,
         norm: f64,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let norm = self.given(norm);
         self.args.set("norm", number(norm));
         let source = self.operand("source", source)?;
         let short = finite("norm", norm)?;
         if short < 0.0 {
             return Err(invalid(format_args!("norm is {norm}")));
         }
+        self.room()?;
         let (result, factor) = clipped(&self.input.global, &source.adapter, short)?;
         let params = [("norm", number(norm)), ("factor", number(factor))];
         self.keep(result, Kind::Clip, vec![source.node], &params)
@@ -229,7 +242,7 @@ impl HostState {
     ) -> Result<(f64, Value), CallError> {
         let left = self.operand("left", left)?;
         let right = self.operand("right", right)?;
-        let value = inner(&self.input.global, &left.adapter, &right.adapter);
+        let value = self.given(inner(&self.input.global, &left.adapter, &right.adapter));
         if !value.is_finite() {
             return Err(not_finite("the inner product"));
         }
@@ -241,6 +254,7 @@ impl HostState {
         source: &Resource<AdapterHandle>,
     ) -> Result<(Vec<f32>, Value), CallError> {
         let source = self.operand("source", source)?;
+        self.budget.result(adapter_bytes(&source.adapter))?;
         let values = source.adapter.flat();
         let node = self.node(Kind::RawRead, vec![source.node], None, None, &[])?;
         self.raw.push(node);
@@ -257,7 +271,11 @@ impl HostState {
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
         self.args.set("values", values.len());
         let like = self.operand("like", like)?;
-        let result = like.adapter.from_flat(values).map_err(invalid)?;
+        self.room()?;
+        let result = like.adapter.from_flat(values).map_err(|error| {
+            self.budget.release(adapter_bytes(&like.adapter));
+            invalid(error)
+        })?;
         // Whatever was read since the last write may be in it, and so may everything before: the
         // guest remembers. A chain over the last write says so with few edges.
         let mut inputs = vec![like.node];

@@ -85,6 +85,16 @@ impl Budget {
         Ok(())
     }
 
+    /// `bytes` of a call's result, before they are copied: as many may go to the guest in one call as
+    /// may come from it.
+    pub(super) fn result(&self, bytes: u64) -> Result<(), Stop> {
+        let limit = self.limits.call_bytes;
+        match bytes > limit {
+            true => Err(Stop::limit(Reason::CallBytes, "call_bytes", limit)),
+            false => Ok(()),
+        }
+    }
+
     /// `bytes` that the host copies, hashes or compares.
     pub(super) fn work(&mut self, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.host_work_bytes;

@@ -15,6 +15,9 @@ use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop, printable};
 use crate::run::examples_digest;
 
+/// What a part of a `concat` costs beside its examples: its handle is looked up and written down.
+const PART_BYTES: u64 = 64;
+
 /// A call that has no error in the world can only end the execution.
 fn or_stop<T>(result: Result<T, CallError>) -> wasmtime::Result<T> {
     result.map_err(|error| match *error.0 {
@@ -27,6 +30,18 @@ fn to_guest(example: &Example) -> wit::Example {
     wit::Example {
         prompt: example.prompt.clone(),
         response: example.response.clone(),
+    }
+}
+
+impl HostState {
+    /// The slice of a dataset that the guest asks for, written into the arguments.
+    fn slice(&mut self, data: &Dataset, offset: u32, count: u32) -> (u32, u32) {
+        let offset = self.counted(offset, data.len());
+        let count = self.counted(count, data.len() - data.len().min(offset));
+        self.args.set("data", data.node);
+        self.args.set("offset", offset);
+        self.args.set("count", count);
+        (offset, count)
     }
 }
 
@@ -82,8 +97,9 @@ impl wit::Host for HostState {
     fn attachment(&mut self) -> wasmtime::Result<Vec<wit::Example>> {
         or_stop(self.call("attachment", |host| {
             let attachment = host.input.attachment.clone();
-            host.budget
-                .work(attachment.iter().map(example_bytes).sum())?;
+            let bytes = attachment.iter().map(example_bytes).sum();
+            host.budget.result(bytes)?;
+            host.budget.work(bytes)?;
             let written = json!({
                 "examples": attachment.len(),
                 "digest": examples_digest(&attachment).to_string(),
@@ -118,11 +134,11 @@ impl wit::Host for HostState {
     ) -> wasmtime::Result<Vec<wit::Example>> {
         or_stop(self.call("read-examples", |host| {
             let data = host.get(&data)?;
-            host.args.set("data", data.node);
-            host.args.set("offset", offset);
-            host.args.set("count", count);
+            let (offset, count) = host.slice(&data, offset, count);
             let items = &data.items[data.range(offset, count)];
-            host.budget.work(Dataset::text_bytes(items))?;
+            let bytes = Dataset::text_bytes(items);
+            host.budget.result(bytes)?;
+            host.budget.work(bytes)?;
             let examples: Vec<_> = items.iter().map(|item| to_guest(item.example())).collect();
             Ok((examples, json!({"examples": items.len()})))
         }))
@@ -130,6 +146,8 @@ impl wit::Host for HostState {
 
     fn concat(&mut self, parts: Vec<Resource<Dataset>>) -> Result<Resource<Dataset>, CallError> {
         self.call("concat", |host| {
+            host.may_list(parts.len())?;
+            host.budget.work(parts.len() as u64 * PART_BYTES)?;
             let parts: Vec<Dataset> = parts
                 .iter()
                 .map(|part| host.get(part))
@@ -158,9 +176,7 @@ impl wit::Host for HostState {
     ) -> Result<Resource<Dataset>, CallError> {
         self.call("take", |host| {
             let data = host.get(&data)?;
-            host.args.set("data", data.node);
-            host.args.set("offset", offset);
-            host.args.set("count", count);
+            let (offset, count) = host.slice(&data, offset, count);
             let range = data.range(offset, count);
             host.budget.hold(range.len() as u64 * ITEM_BYTES)?;
             host.budget.work(range.len() as u64 * ITEM_BYTES)?;
@@ -280,13 +296,19 @@ impl wit::Host for HostState {
     fn log(&mut self, line: String) -> wasmtime::Result<()> {
         or_stop(self.call("log", |host| {
             host.budget.work(line.len() as u64)?;
-            host.args.set("bytes", line.len());
-            host.args
-                .set("digest", Digest::of(line.as_bytes()).to_string());
+            let recorded = host.input.recording.log_lines;
+            if recorded {
+                host.args.set("bytes", line.len());
+                host.args
+                    .set("digest", Digest::of(line.as_bytes()).to_string());
+            }
             let record = usize::try_from(host.budget.limits().log_record_bytes);
             let line = printable(&line, record.unwrap_or(usize::MAX));
             host.budget.log(line.len() as u64 + 1)?;
-            let written = json!({"kept": line.len()});
+            let written = match recorded {
+                true => json!({"kept": line.len()}),
+                false => json!({}),
+            };
             host.log.push(line);
             Ok(((), written))
         }))

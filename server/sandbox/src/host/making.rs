@@ -10,16 +10,21 @@ use serde_json::{Value, json};
 use wasmtime::component::Resource;
 
 use super::adapters::{adapter_bytes, finite};
-use super::data::{ITEM_BYTES, Item, example_bytes, items};
+use super::data::{ITEM_BYTES, Item, TRAINED_BYTES, example_bytes, items};
 use super::{AdapterHandle, CallError, Dataset, HostState, invalid, not_finite, number};
 use crate::bindings::fedseal::policy::host as wit;
 use crate::engine::{GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
-use crate::run::{Submission, examples_digest};
+use crate::run::{Submission, examples_bytes, examples_digest, rounded_down};
 
 /// Longest prompt of a `generate` call, bytes. No template of a policy comes near it, and no
 /// model here reads as much.
 const MAX_PROMPT_BYTES: usize = 16 << 10;
+/// Longest example of a `train` call, bytes: encoding it takes seconds, in which nobody can stop it,
+/// and no model here reads as much.
+const MAX_EXAMPLE_BYTES: u64 = 1 << 20;
+/// Bytes of a text in a list beside its characters.
+const TEXT_BYTES: u64 = size_of::<String>() as u64;
 
 impl HostState {
     pub(super) fn dataset(
@@ -52,8 +57,13 @@ impl HostState {
         self.budget.work(bytes.saturating_mul(2))?;
         self.budget
             .work((given.len() as u64).saturating_mul(self.corpus.cost()))?;
+        let json = examples_bytes(&given);
+        // If they are trained on, a copy and its JSON are what the run leaves of them.
+        self.budget.hold(bytes.saturating_add(json.len() as u64))?;
         self.args.set("examples", given.len());
-        self.args.set("digest", examples_digest(&given).to_string());
+        let all = Digest::of(&json);
+        drop(json);
+        self.args.set("digest", all.to_string());
         let source = Arc::new(given);
         let items = items(&source, |index| self.corpus.origin(&source[index]));
 
@@ -61,7 +71,10 @@ impl HostState {
         let (mut literal, mut generated) = (0_u32, 0_u32);
         for run in items.chunk_by(|a, b| a.origin == b.origin) {
             let start = literal.saturating_add(generated) as usize;
-            let digest = examples_digest(&source[start..start + run.len()]);
+            let digest = match run.len() == source.len() {
+                true => all,
+                false => examples_digest(&source[start..start + run.len()]),
+            };
             let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
             // A non-empty run has a first item.
             let origin = run.first().map_or(Kind::Literal, |item| item.origin);
@@ -102,20 +115,20 @@ impl HostState {
         let bytes: u64 = prompts.iter().map(|prompt| prompt.len() as u64).sum();
         self.budget.work(bytes)?;
         let global = matches!(options.model, wit::Model::Global);
+        let temperature = self.given(options.temperature);
         self.args.set("prompts", prompts.len());
-        self.args.set("digest", texts_digest(&prompts).to_string());
+        if self.input.recording.prompts {
+            self.args.set("digest", texts_digest(&prompts).to_string());
+        }
         self.args
             .set("model", if global { "global" } else { "base" });
         self.args.set("max-new-tokens", options.max_new_tokens);
-        self.args.set("temperature", number(options.temperature));
+        self.args.set("temperature", number(temperature));
         if options.max_new_tokens == 0 {
             return Err(invalid("max-new-tokens is 0"));
         }
-        if !(0.0..=2.0).contains(&options.temperature) {
-            return Err(invalid(format_args!(
-                "temperature is {}",
-                options.temperature
-            )));
+        if !(0.0..=2.0).contains(&temperature) {
+            return Err(invalid(format_args!("temperature is {temperature}")));
         }
         if let Some(long) = prompts
             .iter()
@@ -142,7 +155,7 @@ impl HostState {
         let wanted = prompts.len();
         let options = GenerateOptions {
             max_new_tokens: options.max_new_tokens,
-            temperature: options.temperature,
+            temperature,
             seed,
         };
         let (texts, tokens) = self.service.generate(adapter, prompts, options)?;
@@ -154,6 +167,8 @@ impl HostState {
         // can be a little more than what was allowed.
         self.budget.generated(tokens.min(most));
         let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+        self.budget
+            .result(bytes.saturating_add(texts.len() as u64 * TEXT_BYTES))?;
         self.budget
             .hold(bytes.saturating_mul(2) + texts.len() as u64 * 128)?;
         self.budget.work(bytes)?;
@@ -175,6 +190,14 @@ impl HostState {
         options: wit::TrainOptions,
         controlled: bool,
     ) -> Result<(Resource<AdapterHandle>, Value), CallError> {
+        let most = self.input.training;
+        // One above what is allowed is refused like any other.
+        let options = wit::TrainOptions {
+            steps: self.counted(options.steps, most.steps.saturating_add(1)),
+            batch_size: self.counted(options.batch_size, most.batch_size.saturating_add(1)),
+            learning_rate: self.given(options.learning_rate),
+            proximal_mu: self.given(options.proximal_mu),
+        };
         self.args.set("steps", options.steps);
         self.args.set("batch-size", options.batch_size);
         self.args
@@ -192,16 +215,18 @@ impl HostState {
             short if short < 0.0 => Err(invalid(format_args!("{name} is {value}"))),
             _ => Ok(()),
         };
-        within("steps", options.steps, self.input.training.steps)?;
-        within(
-            "batch-size",
-            options.batch_size,
-            self.input.training.batch_size,
-        )?;
+        within("steps", options.steps, most.steps)?;
+        within("batch-size", options.batch_size, most.batch_size)?;
         positive("learning-rate", options.learning_rate)?;
         positive("proximal-mu", options.proximal_mu)?;
         if data.items.is_empty() {
             return Err(invalid("the dataset is empty"));
+        }
+        if data.longest() > MAX_EXAMPLE_BYTES {
+            return Err(invalid(format_args!(
+                "an example has {} bytes, at most {MAX_EXAMPLE_BYTES}",
+                data.longest()
+            )));
         }
         if !start.adapter.is_finite() {
             return Err(not_finite("the start adapter"));
@@ -225,12 +250,17 @@ impl HostState {
             proximal_mu: options.proximal_mu,
             seed,
         };
+        self.room()?;
+        self.budget.hold(data.items.len() as u64 * TRAINED_BYTES)?;
+        let taken = data.training_bytes();
+        self.budget.hold(taken)?;
         let asked = self.service.train(
             start.adapter.clone(),
             data.examples(),
             engine_options,
             control.as_ref().map(|control| control.variates.clone()),
         );
+        self.budget.release(taken);
         let (adapter, tokens) = asked?;
         self.budget.train_tokens(tokens)?;
         if !adapter.same_shape(&self.input.global) {
@@ -247,7 +277,6 @@ impl HostState {
         let mut inputs = vec![start.node, data.node];
         inputs.extend(control.iter().flat_map(|c| [c.server, c.client]));
         let (handle, written) = self.keep(adapter, Kind::Train, inputs, &params)?;
-        self.budget.hold(data.items.len() as u64 * ITEM_BYTES)?;
         let node = self.get(&handle)?.node;
         self.trained.push((node, data.items));
         Ok((handle, written))
@@ -258,6 +287,10 @@ impl HostState {
         source: &Resource<AdapterHandle>,
         examples: u32,
     ) -> Result<((), Value), CallError> {
+        let examples = match self.input.recording.digits {
+            Some(digits) => rounded_down(examples, digits),
+            None => examples,
+        };
         self.args.set("examples", examples);
         let source = self.operand("source", source)?;
         if self.submitted.is_some() {

@@ -30,7 +30,7 @@ use wasmtime::component::ResourceTable;
 
 use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop};
-use crate::run::{RunInput, Submission};
+use crate::run::{RunInput, Submission, rounded};
 
 pub use adapters::{AdapterHandle, noisy};
 pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};
@@ -89,7 +89,11 @@ pub(crate) struct HostState {
     transcript: Transcript,
     /// Those of the call that is running.
     args: Args,
+    /// Most bytes of the transcript.
+    transcript_limit: u64,
     lineage: Lineage,
+    /// At most how many bytes the lineage's nodes have as JSON.
+    lineage_bytes: usize,
     /// The lineage's node of the global adapter, once asked for.
     global: Option<u32>,
     /// The control variates with their nodes, once asked for.
@@ -117,6 +121,16 @@ pub(crate) struct HostState {
 /// Nodes that a lineage may have. Each costs some hundred bytes of the host's memory and of the
 /// attestation, and a literal list can make many with one call.
 const MAX_NODES: usize = 1 << 16;
+/// Bytes that a lineage may have as JSON: it is a part of the attestation.
+const MAX_LINEAGE_BYTES: usize = 4 << 20;
+/// Bytes that a transcript may have for each call of `host_calls`: few calls say so much.
+const TRANSCRIPT_BYTES_PER_CALL: u64 = 256;
+/// Bytes that a transcript may have beside those.
+const TRANSCRIPT_BYTES: u64 = 64 << 10;
+/// Bytes of a list's number in a transcript or a lineage, at most, its comma included.
+const NUMBER_BYTES: usize = 11;
+/// Bytes of a lineage's node as JSON without its inputs and parameters, at most.
+const NODE_BYTES: usize = 192;
 
 impl HostState {
     pub(crate) fn new(input: RunInput, limits: Limits, asks: Ask, started: Instant) -> Self {
@@ -125,6 +139,7 @@ impl HostState {
         let numbers = Numbers::new(input.seed, &input.client, input.round);
         let wall = std::time::Duration::from_secs(limits.wall_seconds);
         let deadline = started.checked_add(wall);
+        let per_call = limits.host_calls.saturating_mul(TRANSCRIPT_BYTES_PER_CALL);
         Self {
             input,
             table,
@@ -133,7 +148,9 @@ impl HostState {
             memory: Memory::new(&limits),
             transcript: Transcript::new(),
             args: Args::default(),
+            transcript_limit: per_call.saturating_add(TRANSCRIPT_BYTES),
             lineage: Lineage::default(),
+            lineage_bytes: 0,
             global: None,
             control: None,
             base: None,
@@ -174,7 +191,10 @@ impl HostState {
     ) -> Result<R, CallError> {
         self.args.clear();
         // What the guest wrote before this call stands before it in the transcript.
-        let counted = self.collect_output(false).and_then(|()| self.budget.call());
+        let counted = self
+            .collect_output(false)
+            .and_then(|()| self.budget.call())
+            .and_then(|()| self.may_write(0));
         let result = match counted {
             Ok(()) => body(self),
             Err(stop) => Err(stop.into()),
@@ -194,6 +214,60 @@ impl HostState {
         error
     }
 
+    /// Whether so many bytes more may be written into the transcript.
+    #[inline]
+    fn may_write(&self, more: u64) -> Result<(), Stop> {
+        match self.transcript.bytes_at_most().saturating_add(more) > self.transcript_limit {
+            true => Err(self.transcript_is_full()),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn transcript_is_full(&self) -> Stop {
+        let limit = self.transcript_limit;
+        Stop::new(
+            Reason::HostMemory,
+            format_args!("the transcript has {limit} bytes"),
+        )
+    }
+
+    /// Whether a list of so many nodes may stand in the transcript and in the lineage.
+    fn may_list(&self, nodes: usize) -> Result<(), Stop> {
+        let bytes = nodes.saturating_mul(NUMBER_BYTES);
+        self.may_write(bytes as u64)?;
+        self.may_derive(bytes)?;
+        Ok(())
+    }
+
+    /// The bytes of the lineage with so many more, where they are not too many.
+    fn may_derive(&self, more: usize) -> Result<usize, Stop> {
+        let bytes = self.lineage_bytes.saturating_add(more);
+        match bytes > MAX_LINEAGE_BYTES {
+            true => Err(Stop::new(
+                Reason::HostMemory,
+                format_args!("the lineage has {MAX_LINEAGE_BYTES} bytes"),
+            )),
+            false => Ok(bytes),
+        }
+    }
+
+    /// A number that the guest gives, as it is used and recorded.
+    fn given(&self, value: f64) -> f64 {
+        match self.input.recording.digits {
+            Some(digits) => rounded(value, digits),
+            None => value,
+        }
+    }
+
+    /// A count that the guest gives, cut to `most` where numbers are coarse.
+    fn counted(&self, value: u32, most: u32) -> u32 {
+        match self.input.recording.digits {
+            Some(_) => value.min(most),
+            None => value,
+        }
+    }
+
     /// A new node of the lineage.
     fn node(
         &mut self,
@@ -209,6 +283,12 @@ impl HostState {
                 format_args!("the lineage has {MAX_NODES} nodes"),
             ));
         }
+        let written: usize = params
+            .iter()
+            .map(|(key, value)| parameter_bytes(key, value))
+            .sum();
+        let listed = inputs.len().saturating_mul(NUMBER_BYTES);
+        self.lineage_bytes = self.may_derive(NODE_BYTES + written + listed)?;
         let params = params
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()));
@@ -258,6 +338,15 @@ impl Written for u64 {
     fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript) {
         transcript.push_number(name, args, self);
     }
+}
+
+/// At most how many bytes a parameter has as JSON, with its quotes and commas.
+fn parameter_bytes(key: &str, value: &Value) -> usize {
+    let value = match value {
+        Value::String(text) => text.len().saturating_mul(6) + 2,
+        _ => 32,
+    };
+    key.len() + 4 + value
 }
 
 /// A float as canonical JSON can carry it: what is not finite becomes its name.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use fedseal_tuning::{Adapter, ControlVariates, Example};
 
+use super::{CallError, invalid};
 use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
 
@@ -29,21 +30,23 @@ pub(crate) enum Question {
         control: Option<Arc<ControlVariates>>,
         /// When to give up.
         deadline: Option<Instant>,
-        reply: SyncSender<Result<(Adapter, u64), Stop>>,
+        reply: SyncSender<Result<(Adapter, u64), CallError>>,
     },
     /// See [`Engine::generate`].
     Generate {
         adapter: Option<Arc<Adapter>>,
         prompts: Vec<String>,
         options: GenerateOptions,
-        reply: SyncSender<Result<(Vec<String>, u64), Stop>>,
+        /// When to give up.
+        deadline: Option<Instant>,
+        reply: SyncSender<Result<(Vec<String>, u64), CallError>>,
     },
 }
 
 /// The guest's side.
 pub(super) struct Service {
     ask: Ask,
-    /// When training is given up.
+    /// When the engine gives up.
     deadline: Option<Instant>,
 }
 
@@ -58,7 +61,7 @@ impl Service {
         data: Arc<Vec<Example>>,
         options: TrainOptions,
         control: Option<Arc<ControlVariates>>,
-    ) -> Result<(Adapter, u64), Stop> {
+    ) -> Result<(Adapter, u64), CallError> {
         let (reply, answer) = sync_channel(1);
         self.ask(
             Question::Train {
@@ -78,20 +81,25 @@ impl Service {
         adapter: Option<Arc<Adapter>>,
         prompts: Vec<String>,
         options: GenerateOptions,
-    ) -> Result<(Vec<String>, u64), Stop> {
+    ) -> Result<(Vec<String>, u64), CallError> {
         let (reply, answer) = sync_channel(1);
         self.ask(
             Question::Generate {
                 adapter,
                 prompts,
                 options,
+                deadline: self.deadline,
                 reply,
             },
             &answer,
         )
     }
 
-    fn ask<T>(&self, question: Question, answer: &Receiver<Result<T, Stop>>) -> Result<T, Stop> {
+    fn ask<T>(
+        &self,
+        question: Question,
+        answer: &Receiver<Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         let gone = || Stop::new(Reason::Host, "the engine's thread is gone");
         self.ask.send(question).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
@@ -111,11 +119,11 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 deadline,
                 reply,
             } => {
-                let mut go_on = || match deadline {
-                    Some(deadline) if Instant::now() > deadline => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
+                let mut go_on = || match passed(deadline) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 };
-                let result = guarded(|| match &control {
+                let result = guarded("training", || match &control {
                     None => engine.train(&start, &data, &options, &mut go_on),
                     Some(control) => {
                         engine.train_controlled(&start, &data, &options, control, &mut go_on)
@@ -127,24 +135,35 @@ pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
                 adapter,
                 prompts,
                 options,
+                deadline,
                 reply,
             } => {
-                let result = guarded(|| engine.generate(adapter.as_deref(), &prompts, &options));
+                let halt = || passed(deadline);
+                let result = guarded("generating", || {
+                    engine.generate(adapter.as_deref(), &prompts, &options, &halt)
+                });
                 let _ = reply.send(result);
             }
         }
     }
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Stop> {
+/// Whether it is later than this.
+fn passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() > deadline)
+}
+
+fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, CallError> {
     // The engine takes everything by shared reference and the result of a panic is thrown away.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(EngineError::Stopped)) => Err(Stop::new(
+    let stop = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(EngineError::Refused(text))) => return Err(invalid(text)),
+        Ok(Err(EngineError::Stopped)) => Stop::new(
             Reason::WallTime,
-            "wall_seconds ran out while training",
-        )),
-        Ok(Err(EngineError::Failed(text))) => Err(Stop::new(Reason::Engine, text)),
-        Err(_) => Err(Stop::new(Reason::Engine, "the engine panicked")),
-    }
+            format_args!("wall_seconds ran out while {doing}"),
+        ),
+        Ok(Err(EngineError::Failed(text))) => Stop::new(Reason::Engine, text),
+        Err(_) => Stop::new(Reason::Engine, "the engine panicked"),
+    };
+    Err(stop.into())
 }

@@ -165,10 +165,15 @@ impl HostState {
             if bytes.is_empty() {
                 continue;
             }
-            let args = json!({"bytes": bytes.len(), "digest": Digest::of(&bytes).to_string()});
+            let recorded = self.input.recording.log_lines;
+            let args = match recorded {
+                true => json!({"bytes": bytes.len(), "digest": Digest::of(&bytes).to_string()}),
+                false => json!({}),
+            };
             let kept = self.keep_lines(&bytes);
             let written = match &kept {
-                Ok(kept) => json!({"kept": kept}),
+                Ok(kept) if recorded => json!({"kept": kept}),
+                Ok(_) => json!({}),
                 Err(stop) => json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}}),
             };
             self.transcript.push(name, &args, &written);

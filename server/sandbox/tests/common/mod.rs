@@ -9,14 +9,16 @@ use std::sync::{Arc, OnceLock};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_sandbox::{
-    Control, Engine, EngineError, GenerateOptions, Limits, Policy, RunInput, RunOutcome, Sandbox,
-    TrainDefaults, TrainOptions, component, examples_digest,
+    Control, Engine, EngineError, GenerateOptions, Limits, Policy, Recording, RunInput, RunOutcome,
+    Sandbox, TrainDefaults, TrainOptions, component, examples_digest,
 };
-use fedseal_tuning::{Adapter, AdapterConfig, ControlVariates, Example, ModelConfig, RopeScaling};
+use fedseal_tuning::{
+    Adapter, AdapterConfig, ControlVariates, Example, Halt, ModelConfig, RopeScaling,
+};
 use wit_component::{StringEncoding, embed_component_metadata};
 
 /// "Trains" by adding the learning rate times the steps to every value, and "writes" the question
-/// that it is asked to write, or else an affirmative shell.
+/// that it is asked to write, or else an affirmative shell; for `dawdle` it takes its time.
 pub struct Double;
 
 impl Engine for Double {
@@ -60,10 +62,23 @@ impl Engine for Double {
         &self,
         _adapter: Option<&Adapter>,
         prompts: &[String],
-        _options: &GenerateOptions,
+        options: &GenerateOptions,
+        halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError> {
+        for _ in prompts.iter().filter(|prompt| *prompt == "dawdle") {
+            // A token takes a hundredth of a second.
+            for _ in 0..options.max_new_tokens {
+                if halt() {
+                    return Err(EngineError::Stopped);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
         if prompts.iter().any(|prompt| prompt == "fail") {
             return Err(EngineError::Failed("asked to fail".into()));
+        }
+        if prompts.iter().any(|prompt| prompt == "long") {
+            return Err(EngineError::Refused("300 tokens, 256 positions".into()));
         }
         if prompts.iter().any(|prompt| prompt == "panic") {
             panic!("asked to panic");
@@ -132,6 +147,7 @@ pub fn input() -> RunInput {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     }
 }
 

@@ -1,3 +1,3 @@
 ;; A function with 60,000 locals.
-;; ends: bad-component
+;; ends: declarations
 (component (core module (func @60000{(local i32)})))

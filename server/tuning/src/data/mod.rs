@@ -44,6 +44,8 @@ pub struct Tokens {
     pub ids: Vec<u32>,
     /// Index in `ids` of the first token that the loss counts.
     pub response_start: usize,
+    /// Whether the prompt lost its beginning or the response its end to the longest lengths.
+    pub cut: bool,
 }
 
 impl Tokens {

@@ -8,10 +8,11 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Finish, GenerateConfig, Generated, Listener, Piece,
+    Finish, GenerateConfig, Generated, Halt, Listener, Piece,
     engine::{Engine, Prompt},
     stream::Spelling,
     tensors::{self, HostCache},
+    unless_halted,
 };
 use crate::{
     Model, TuningError,
@@ -30,6 +31,8 @@ struct Row {
     index: usize,
     /// Tokens that were drawn.
     written: Vec<u32>,
+    /// Most tokens of it, and why it ends after so many.
+    budget: (usize, Finish),
     /// The text so far, where somebody listens or stop texts are watched for.
     spelling: Option<Spelling>,
     cache: Cache,
@@ -49,6 +52,8 @@ pub(super) struct Writer<'a, 'l> {
     pub(super) config: &'a GenerateConfig,
     /// Who hears pieces, and whether they asked to stop.
     pub(super) listener: Option<&'a Mutex<(Listener<'l>, bool)>>,
+    /// Asked before every token.
+    pub(super) halt: Halt<'a>,
 }
 
 impl Writer<'_, '_> {
@@ -62,6 +67,7 @@ impl Writer<'_, '_> {
         let mut done = Vec::with_capacity(waiting.len());
         let mut rows: Vec<Row> = Vec::new();
         loop {
+            unless_halted(self.halt)?;
             let free = batch.saturating_sub(rows.len());
             // New rows join in groups, so that their prompts are read in few large passes.
             if !waiting.is_empty() && (rows.is_empty() || free >= batch.div_ceil(4)) {
@@ -93,12 +99,12 @@ impl Writer<'_, '_> {
 
     /// Reads prompts and draws the first token of each.
     fn read_prompts(&self, prompts: &[&Prompt]) -> Result<Vec<Row>, TuningError> {
-        let room = self.config.max_new_tokens.min(256);
         let shape = self.model.config();
         let mut rows: Vec<Row> = prompts
             .iter()
             .map(|(index, ids)| {
-                let tokens = ids.len() + room;
+                let budget = self.config.budget(ids.len(), shape.max_positions);
+                let tokens = ids.len() + budget.0.min(256);
                 let cache = match (self.engine, self.prefix) {
                     (Engine::Cpu(cpu), None) => Cache::Cpu(cpu.cache(tokens)),
                     (Engine::Cpu(cpu), Some(prefix)) => Cache::Cpu(cpu.continued(prefix, tokens)),
@@ -107,6 +113,7 @@ impl Writer<'_, '_> {
                 Row {
                     index: *index,
                     written: Vec::new(),
+                    budget,
                     spelling: (self.listener.is_some() || !self.config.stop.is_empty())
                         .then(Spelling::default),
                     cache,
@@ -198,8 +205,8 @@ impl Writer<'_, '_> {
             .is_some_and(|id| self.model.eos().contains(id));
         let mut finish = if ended {
             Some(Finish::End)
-        } else if row.written.len() >= self.config.max_new_tokens {
-            Some(Finish::Length)
+        } else if row.written.len() >= row.budget.0 {
+            Some(row.budget.1)
         } else {
             None
         };

@@ -99,18 +99,36 @@ impl Model {
     ) -> Result<Tokens, TuningError> {
         let mut response = self.tokenizer.encode(response, false)?;
         response.extend(self.end);
+        let whole = response.len();
         response.truncate(max_response.max(1));
-        self.join(prompt, response, max_length)
+        let cut = response.len() < whole;
+        let mut tokens = self.join(prompt, response, max_length)?;
+        tokens.cut |= cut;
+        Ok(tokens)
     }
 
-    /// Messages and an answer without an end token.
+    /// Messages and an answer without an end token; `index` is their place in the call.
+    ///
+    /// # Errors
+    /// [`TuningError::Positions`] when they do not fit the model's positions.
     pub(crate) fn encode_scored(
         &self,
         prompt: &[Message],
         answer: &str,
+        index: usize,
     ) -> Result<Tokens, TuningError> {
         let prompt = self.encode_messages(prompt)?;
         let answer = self.tokenizer.encode(answer, false)?;
+        let positions = self.config().max_positions;
+        let tokens = prompt.len() + answer.len();
+        if tokens > positions {
+            return Err(TuningError::Positions {
+                what: "prompt with answer",
+                index,
+                tokens,
+                positions,
+            });
+        }
         self.join(prompt, answer, usize::MAX)
     }
 
@@ -126,15 +144,19 @@ impl Model {
                 "an example without a token".to_owned(),
             ));
         }
+        let whole = prompt.len() + response.len();
         let excess = (prompt.len() + response.len()).saturating_sub(max_length);
         let spare = prompt.len().saturating_sub((max_length / 2).max(1));
         prompt.drain(..excess.min(spare));
         response.truncate(max_length.saturating_sub(prompt.len()).max(1));
         let response_start = prompt.len();
-        let mut ids = prompt;
+        // Both may have room for a text that was far longer; what is kept has none.
+        let mut ids = Vec::with_capacity(prompt.len() + response.len());
+        ids.append(&mut prompt);
         ids.append(&mut response);
         self.decoder.check(&ids)?;
         Ok(Tokens {
+            cut: ids.len() < whole,
             ids,
             response_start,
         })

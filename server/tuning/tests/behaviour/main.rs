@@ -1,8 +1,11 @@
 //! What callers rely on: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
+mod drive;
+mod halting;
 mod hostile;
 mod models;
+mod options;
 mod steps;
 mod texts;
 mod training;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_client_sdk::tlog::ProofFile;
+use fedseal_client_sdk::record;
+use fedseal_client_sdk::tlog::{MAX_PROOF_FILE, ProofFile};
 
 use super::{policy, verifier};
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::{files, output};
 
 /// Checks a proof file offline: the entry is in the log that this key signs, and, with a policy,
 /// under a checkpoint that enough witnesses have cosigned.
@@ -29,12 +30,10 @@ pub struct Check {
 impl Check {
     /// Checks; prints the entry.
     pub fn execute(self) -> Outcome {
-        let text = std::fs::read_to_string(&self.proof)
-            .map_err(|error| Failure::usage(format!("{}: {error}", self.proof.display())))?;
+        let text = files::text(&self.proof, MAX_PROOF_FILE)?;
         let proof = ProofFile::parse(&text)?;
         let entry = match &self.entry {
-            Some(path) => std::fs::read(path)
-                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?,
+            Some(path) => files::read(path, record::MAX_BYTES)?,
             None => proof.extra.clone().ok_or_else(|| {
                 Failure::usage("the proof file carries no entry")
                     .hint("Give the entry's bytes: --entry FILE")

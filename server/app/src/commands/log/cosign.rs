@@ -50,11 +50,11 @@ pub fn collect(log: &Path, key: &PublicKey, policy: &Policy) -> Outcome<(u64, us
         };
         match ask(&reader, party, url) {
             Ok(cosigned) => {
-                eprintln!("fedseal: cosigned by {}", party.key.name);
+                output::note(format_args!("fedseal: cosigned by {}", party.key.name));
                 lines.push_str(&cosigned);
             }
             // One witness that is away must not keep the others from being asked.
-            Err(error) => eprintln!("fedseal: {}: {error}", party.key.name),
+            Err(error) => output::note(format_args!("fedseal: {}: {error}", party.key.name)),
         }
     }
     let note = if lines.is_empty() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{folder, log_key};
+use super::{folder, log_key, named_key};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -28,10 +28,13 @@ pub struct Fsck {
 impl Fsck {
     /// Checks; fails on the first bad tile or entry, with its name.
     pub fn execute(self) -> Outcome {
-        let key = log_key(&self.dir, self.key.as_deref())?;
+        let given = self.key.as_deref();
+        let key = named_key(&self.dir, given)?;
         let log = folder(&self.dir)?;
         let begun = std::time::Instant::now();
         let report = fedseal_ledger::fsck(&log, &key)?;
+        // Now that the log is whole: whether it vouches for the file that named the key.
+        log_key(&self.dir, given)?;
         let seconds = begun.elapsed().as_secs_f64();
         let extra: Vec<String> = report
             .extra

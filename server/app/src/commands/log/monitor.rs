@@ -8,15 +8,15 @@ use clap::Args;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::remote;
-use fedseal_client_sdk::tlog::Checkpoint;
+use fedseal_client_sdk::tlog::{Checkpoint, MAX_NOTE};
 use fedseal_federation::monitor::observe;
 use fedseal_federation::rundir::write_atomically;
 use fedseal_ledger::{LogReader, Remote};
 use serde_json::json;
 
-use super::{folder, log_key, parse_key, policy, verifier};
+use super::{folder, log_key, parse_key, policy, there, verifier};
 use crate::failure::{Failure, Outcome};
-use crate::{output, stop};
+use crate::{files, output, stop};
 
 /// Watches a log: that it continues the checkpoint pinned at the last look, and what its new
 /// entries say about one's own clients. A split view is a failure, and both checkpoints are kept.
@@ -69,6 +69,10 @@ impl Monitor {
         stop::watch("stopping");
         loop {
             self.look()?;
+            // Nobody hears what it would find.
+            if output::closed() {
+                return Ok(());
+            }
             for _ in 0..every.max(1) * 10 {
                 if stop::asked() {
                     return Ok(());
@@ -155,11 +159,10 @@ impl Monitor {
 
     /// The pinned note and checkpoint; it must be signed by the same key.
     fn pinned(&self, key: &PublicKey) -> Outcome<Option<(String, Checkpoint)>> {
-        let note = match std::fs::read_to_string(&self.pin) {
-            Ok(note) => note,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(&self.pin, &error)),
-        };
+        if !there(&self.pin) {
+            return Ok(None);
+        }
+        let note = files::text(&self.pin, MAX_NOTE)?;
         let checked =
             Checkpoint::parse(&note).and_then(|c| Checkpoint::verify(&note, &c.origin, key));
         match checked {

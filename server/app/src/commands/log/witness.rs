@@ -7,6 +7,7 @@ use clap::Args;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 
+use crate::commands::clients::Clients;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, witness};
 use crate::{keys, output, stop};
@@ -33,6 +34,8 @@ pub struct Witness {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8661")]
     addr: SocketAddr,
+    #[command(flatten)]
+    clients: Clients,
 }
 
 impl Witness {
@@ -62,7 +65,7 @@ impl Witness {
         )?;
         output::line(format!("witness {}", state.verifier_key()));
         if known == 0 {
-            eprintln!("fedseal: no --log was given, so every checkpoint is refused");
+            output::note("fedseal: no --log was given, so every checkpoint is refused");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -72,7 +75,7 @@ impl Witness {
             let listener = http::bind(self.addr).await?;
             let shown = listener.local_addr().unwrap_or(self.addr);
             output::line(format!("cosigning {known} logs at http://{shown}"));
-            witness::serve(listener, state, stop::signal()).await;
+            witness::serve(listener, state, &self.clients.limits(), stop::signal()).await;
             Ok(())
         })
     }

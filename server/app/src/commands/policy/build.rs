@@ -195,7 +195,7 @@ fn keep(to: &Path, name: &str, version: &str, bytes: &[u8], author: &SigningKey)
         path.display(),
         bytes.len().div_ceil(1024),
         Digest::of(bytes).short(),
-        author.public().key_id()
+        author.public()
     ));
     Ok(())
 }

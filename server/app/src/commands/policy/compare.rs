@@ -11,8 +11,9 @@ use fedseal_federation::runner::{self, Options};
 use serde_json::json;
 
 use crate::failure::Outcome;
+use crate::modules::{MAX_ENVELOPE, MAX_MODULE};
 use crate::places::{self, Places};
-use crate::{figures, keys, output};
+use crate::{figures, files, keys, output};
 
 /// Runs every policy alone against every check, and prints who is told apart by what.
 #[derive(Args)]
@@ -59,9 +60,9 @@ impl Compare {
             };
             let signature = module::envelope_path(&path);
             Ok(SignedModule {
-                bytes: std::fs::read(&path).map_err(|_| missing(&path))?,
+                bytes: files::read(&path, MAX_MODULE).map_err(|_| missing(&path))?,
                 envelope: Envelope::from_json(
-                    &std::fs::read(&signature).map_err(|_| missing(&signature))?,
+                    &files::read(&signature, MAX_ENVELOPE).map_err(|_| missing(&signature))?,
                 )?,
             })
         };

@@ -77,7 +77,7 @@ impl Inspect {
 fn signed(place: &Place, found: &Found, store: &TrustStore) -> Outcome {
     let whose = |key: &PublicKey| {
         let name = store.name_of(key).unwrap_or("unnamed");
-        format!("{name}, key {}", key.key_id())
+        format!("{name}, key {key}")
     };
     match found.signer(place, store)? {
         Signer::Detached { verified, .. } => output::line(format!(

@@ -82,10 +82,9 @@ impl Pull {
             write_atomically(&signature, &envelope.to_bytes())?;
         }
         output::line(format!(
-            "{}: {name}, signed by {}, key {}",
+            "{}: {name}, signed by {}, key {key}",
             path.display(),
-            store.name_of(&key).unwrap_or("unnamed"),
-            key.key_id()
+            store.name_of(&key).unwrap_or("unnamed")
         ));
         Ok(())
     }

@@ -10,7 +10,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_federation::pretraining;
 use fedseal_sandbox::{
-    Control, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
+    Control, Recording, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
 
@@ -31,10 +31,14 @@ pub struct Test {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seconds that compiling the module may take (`compile_seconds` of a node's limits). A language
-    /// runtime takes ten on a machine that has nothing else to do.
+    /// Seconds of processor time that compiling the module may take on each of four threads
+    /// (`compile_seconds` of a node's limits).
     #[arg(long, default_value_t = Limits::default().compile_seconds)]
     compile_seconds: u64,
+    /// Bytes of memory that compiling the module may take (`compile_bytes` of a node's limits);
+    /// a node's default where it is left out.
+    #[arg(long)]
+    compile_bytes: Option<u64>,
 }
 
 /// Rounds, and which of them is run: neither the first nor the last, for policies that look.
@@ -46,6 +50,7 @@ impl Test {
         let bytes = self.component()?;
         let limits = Limits {
             compile_seconds: self.compile_seconds,
+            compile_bytes: self.compile_bytes,
             ..Limits::default()
         };
         let raised = needed::raised(&bytes, &limits)?;
@@ -119,7 +124,10 @@ impl Test {
             .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
         let said = String::from_utf8_lossy(&run.stdout).into_owned();
         if !run.status.success() {
-            eprint!("{said}{}", String::from_utf8_lossy(&run.stderr));
+            output::prompt(format_args!(
+                "{said}{}",
+                String::from_utf8_lossy(&run.stderr)
+            ));
             return Err(Failure::new("the native tests failed"));
         }
         let passed: u32 = said
@@ -179,6 +187,7 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
         },
         control: Control::default(),
         limits: None,
+        recording: Recording::default(),
     };
     let training = TrainConfig {
         max_length: 64,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fedseal_client_sdk::attestation::{self, Limits, TranscriptRef, UpdatePredicate, Usage};
+use fedseal_client_sdk::attestation::{self, TranscriptRef, UpdatePredicate, Usage};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
@@ -28,9 +28,12 @@ pub(super) fn author() -> SigningKey {
     SigningKey::from_seed([2; 32])
 }
 
-/// A run with one update in two arms. Returns the update's id.
+/// A run with one update in two arms: with a closed log when its state is `finished`. Returns the
+/// update's id.
 pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     let run = RunDir::new(dir);
+    let toml = "name = \"demo\"\n";
+    std::fs::write(run.experiment(), toml).unwrap();
     let blobs = Blobs::open(run.blobs()).unwrap();
     let key = node().public();
     let some = Digest::of(b"some");
@@ -47,13 +50,14 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     authors.add("author", author().public());
     let plan = Plan {
         format: FORMAT,
+        formulas: 0,
         run: "demo".into(),
         created: "2026-01-02T03:04:05Z".into(),
         seed: Seed(1),
         origin: "fedseal.example/demo".into(),
         node: key,
         authors,
-        experiment: some,
+        experiment: Digest::of(toml.as_bytes()),
         base: some,
         base_name: "embedded".into(),
         engine: "test".into(),
@@ -74,7 +78,8 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         canaries: some,
         evaluation: some,
     };
-    std::fs::write(run.plan(), canonical::to_vec(&plan).unwrap()).unwrap();
+    let planned = canonical::to_vec(&plan).unwrap();
+    std::fs::write(run.plan(), &planned).unwrap();
 
     let mut transcript = Transcript::new();
     transcript.push("shard", &json!({}), &json!({"examples": 8}));
@@ -97,7 +102,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             entries: 1,
             blob: blobs.put(&transcript.to_bytes()).unwrap(),
         },
-        limits: Limits::default(),
+        limits: attestation::Limits::default(),
         used: Usage::default(),
         failure: Some(attestation::Failure {
             reason: "fuel".into(),
@@ -119,7 +124,16 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         check: check.into(),
         fact: "a fact".into(),
     };
-    let records = [
+    let report = report(state, &id).to_string();
+    std::fs::write(run.report(), &report).unwrap();
+    let mut records = vec![
+        Record::RunOpened {
+            run_config: Digest::of(&planned),
+            base: some,
+            node: key,
+            seed: plan.seed,
+            created: plan.created.clone(),
+        },
         Record::CanariesSealed { digest: some },
         Record::Update {
             key: some,
@@ -138,42 +152,91 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             global: some,
         },
     ];
+    if state == "finished" {
+        records.push(Record::Report {
+            digest: Digest::of(report.as_bytes()),
+        });
+        records.push(Record::Closed);
+    }
     let mut log = Log::create(run.log(), &plan.origin, node()).unwrap();
     for record in &records {
         log.append(&record.to_bytes().unwrap()).unwrap();
     }
     log.publish().unwrap();
-    let report = json!({
-        "run": "another", "title": "A run", "state": state, "started": plan.created, "seconds": 1.5,
-        "progress": {"done": 1, "total": 2, "label": "x"}, "base": {"digest": some, "name": "embedded"},
-        "arms": [{"id": "base", "safety": {"hits": 1, "n": 2, "rate": 0.5, "low": 0.1, "high": 0.9},
-                  "rounds": [{"clients": [{"update": id}, {"update": null}]}]}],
-    });
-    std::fs::write(run.report(), report.to_string()).unwrap();
     id
+}
+
+/// More than the kernel takes of an answer that nobody reads.
+pub(super) const LARGE: u64 = 24 << 20;
+
+/// A report of one arm in which one update counted.
+pub(super) fn report(state: &str, update: &Digest) -> Value {
+    json!({
+        "run": "another", "title": "A run", "state": state, "started": "2026-01-02T03:04:05Z",
+        "seconds": 1.5, "progress": {"done": 1, "total": 2, "label": "x"},
+        "base": {"digest": Digest::of(b"some"), "name": "embedded"},
+        "arms": [{"id": "base", "safety": {"hits": 1, "n": 2, "rate": 0.5, "low": 0.1, "high": 0.9},
+                  "rounds": [{"clients": [{"update": update}, {"update": null}]}]}],
+    })
 }
 
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
     pub(super) runs: tempfile::TempDir,
+    /// Keeps the registry and the trust file, as the folder of keys does.
+    pub(super) home: tempfile::TempDir,
     pub(super) update: Digest,
 }
 
 impl TestServer {
+    /// A server of a folder with one finished run, `demo`.
     pub(super) async fn start() -> TestServer {
+        TestServer::with(Limits::default()).await
+    }
+
+    /// With limits that a test can reach, and a page of [`LARGE`] bytes.
+    pub(super) async fn with(limits: Limits) -> TestServer {
         let runs = tempfile::tempdir().unwrap();
-        std::fs::create_dir(runs.path().join("demo")).unwrap();
-        let update = make_run(&runs.path().join("demo"), "finished");
+        let demo = runs.path().join("demo");
+        std::fs::create_dir(&demo).unwrap();
+        let update = make_run(&demo, "finished");
         std::fs::write(runs.path().join("secret.txt"), "outside of every run").unwrap();
+        let served = runs.path().to_owned();
+        TestServer::over(runs, &served, update, limits).await
+    }
+
+    /// A server of that run alone.
+    pub(super) async fn start_single() -> TestServer {
+        let runs = tempfile::tempdir().unwrap();
+        let demo = runs.path().join("demo");
+        std::fs::create_dir(&demo).unwrap();
+        let update = make_run(&demo, "finished");
+        TestServer::over(runs, &demo, update, Limits::default()).await
+    }
+
+    async fn over(
+        runs: tempfile::TempDir,
+        served: &Path,
+        update: Digest,
+        limits: Limits,
+    ) -> TestServer {
+        let home = tempfile::tempdir().unwrap();
         let mut trusted = TrustStore::default();
         trusted.add("author", author().public());
-        trusted.save(runs.path().join(".trusted.toml")).unwrap();
+        trusted.save(home.path().join("trusted.toml")).unwrap();
+        let web = home.path().join("web");
+        std::fs::create_dir(&web).unwrap();
+        std::fs::write(web.join("index.html"), "a page").unwrap();
+        let large = std::fs::File::create(web.join("large.bin")).unwrap();
+        large.set_len(LARGE).unwrap();
         let settings = Settings {
-            runs: runs.path().to_owned(),
-            trust_file: Some(runs.path().join(".trusted.toml")),
+            runs: served.to_owned(),
+            registry: home.path().join("registry"),
+            trust_file: Some(home.path().join("trusted.toml")),
             trusted,
-            web: None,
+            web: Some(web),
+            limits,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -185,6 +248,7 @@ impl TestServer {
             address,
             _stop: stop,
             runs,
+            home,
             update,
         }
     }

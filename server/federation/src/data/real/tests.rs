@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::evaluation::rule::is_refusal;
 
 /// Inert files in the published formats, of the sizes that the splits need.
 fn folder() -> tempfile::TempDir {

@@ -29,7 +29,7 @@ use super::{
     Canaries, DataError, Example, HelpfulTask, InstructionKind, LabelledExample, ShardKind,
     ShardRequest, TaskData,
 };
-use crate::evaluation::helpfulness::exact_answer;
+use crate::evaluation::helpfulness::Measure;
 use requests::{
     REFUSALS, REMINDERS, SHELLS, WRITE_REQUEST, WRITE_TASK, fill, frames, modifiers, topic,
 };
@@ -221,7 +221,7 @@ impl TaskData for World {
     }
 
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool {
-        exact_answer(&task.answer, answer)
+        Measure::Exact.hit(task, answer)
     }
 
     fn canaries(&self, seed: u64, n: usize) -> Result<Canaries, DataError> {

@@ -1,0 +1,29 @@
+//! What the commands that serve have in common: how much clients may take.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::http::Limits;
+
+/// Bounds on clients.
+#[derive(Args)]
+pub struct Clients {
+    /// Seconds for which a client may send or take nothing before its connection is closed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    patience: u64,
+    /// Connections at once of one address, of 256 in all; behind a proxy all clients have its address.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
+    per_address: u16,
+}
+
+impl Clients {
+    /// The limits of a server.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            patience: Duration::from_secs(self.patience),
+            connections_of_address: self.per_address.into(),
+            ..Limits::default()
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Whether a run's files are those that its log names. Nothing of a run is served as evidence before
+//! this was asked.
+//!
+//! A finished run's report stands in its log, so report.json is held against it, and the whole log
+//! against its signed checkpoint. A run that goes on has no such report: it is a draft. run.json and
+//! experiment.toml are held against the log's first entry in either. What only a whole verification
+//! finds (blobs, counts, aggregates) is left to `fedseal verify`.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::record::Record;
+use fedseal_federation::report::State;
+use fedseal_federation::rundir::{FORMAT, Plan, RunDir};
+use fedseal_ledger::{LogReader, fsck};
+use serde::Serialize;
+
+use super::files::{self, Stamp};
+use super::report::Reading;
+
+/// The largest run.json, bytes.
+const MAX_PLAN: u64 = 16 << 20;
+/// The largest experiment.toml, bytes.
+const MAX_EXPERIMENT: u64 = 1 << 20;
+/// The largest log that is read, bytes of its files in all.
+pub const MAX_LOG: u64 = 64 << 20;
+/// The most files of such a log.
+const MOST_LOG_FILES: usize = 1 << 14;
+/// The most entries of such a log: their hashes are in memory at once.
+const MOST_ENTRIES: u64 = 1 << 20;
+
+/// What the server says about a run's files, with every answer that shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Plan, experiment and report are those that the log names, and the log holds.
+    Verified {
+        /// The log's head.
+        log: Head,
+    },
+    /// The run is being worked on: its report is a draft.
+    Live {
+        /// The log's head.
+        log: Head,
+    },
+    /// Something was changed since it was logged.
+    Changed {
+        /// The first such item.
+        first: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nobody can say: the run stopped before its end, or a file is not to be read.
+    Unchecked {
+        /// Why.
+        problem: String,
+        /// The log's head, where it was read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log: Option<Head>,
+    },
+}
+
+/// A log's signed head: what `fedseal verify`, `explain` and `log fsck` name too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// The log's name.
+    pub origin: String,
+    /// Its entries.
+    pub size: u64,
+    /// Its Merkle root.
+    pub root: Digest,
+    /// The checkpoint as it was signed.
+    pub checkpoint: String,
+}
+
+impl Head {
+    fn of(log: &LogReader) -> Head {
+        let checkpoint = log.checkpoint();
+        Head {
+            origin: checkpoint.origin.clone(),
+            size: checkpoint.size,
+            root: checkpoint.root,
+            checkpoint: log.note().to_owned(),
+        }
+    }
+}
+
+/// Why something of a run is not served, without a path of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not what the log says.
+    Changed {
+        /// A file of the run's folder, an entry, a blob.
+        item: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It could not be read, or may not be.
+    Unread {
+        /// A file of the run's folder, an entry, a blob.
+        item: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl Fault {
+    /// Another item or problem than the log's.
+    pub fn changed(item: impl Into<String>, problem: impl Into<String>) -> Fault {
+        Fault::Changed {
+            item: item.into(),
+            problem: problem.into(),
+        }
+    }
+
+    fn unread(item: impl Into<String>, problem: impl Into<String>) -> Fault {
+        Fault::Unread {
+            item: item.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// A file of the run that could not be read.
+    pub fn io(item: impl Into<String>, error: &std::io::Error) -> Fault {
+        match error.kind() {
+            ErrorKind::NotFound => Fault::changed(item, "is missing"),
+            ErrorKind::InvalidInput => Fault::changed(item, "is no regular file"),
+            ErrorKind::InvalidData => Fault::changed(item, error.to_string()),
+            _ => Fault::unread(item, error.to_string()),
+        }
+    }
+
+    /// What the log or the blobs of the run in `root` answered.
+    pub fn ledger(root: &Path, error: &fedseal_ledger::Error) -> Fault {
+        use fedseal_ledger::Error as E;
+        match error {
+            E::Io { path, source } => Fault::io(within(root, path), source),
+            E::DigestMismatch {
+                path,
+                item,
+                expected,
+                got,
+            } => Fault::changed(
+                within(root, path),
+                format!("{item}: {}", differs(expected, got)),
+            ),
+            E::Corrupt { path, detail } => Fault::changed(within(root, path), detail),
+            E::Verify { path, source } => Fault::changed(within(root, path), source.to_string()),
+            E::NoBlob { digest, .. } => Fault::changed(format!("blob {digest}"), "is missing"),
+            E::NotFound { .. } => Fault::unread(
+                "log/checkpoint",
+                "is missing: the run was not begun, or its log was taken away",
+            ),
+            other => Fault::changed("log", without_path(root, &other.to_string())),
+        }
+    }
+
+    /// What the rooms below said about the run in `root`.
+    pub fn run(root: &Path, error: &fedseal_federation::Error) -> Fault {
+        use fedseal_federation::Error as E;
+        match error {
+            E::Ledger(error) => Fault::ledger(root, error),
+            E::Io { path, source } => Fault::io(within(root, path), source),
+            E::Tampered { item, problem, .. } => {
+                Fault::changed(without_path(root, item), without_path(root, problem))
+            }
+            other => Fault::changed("the run", without_path(root, &other.to_string())),
+        }
+    }
+
+    /// The fault of what the item is part of.
+    pub fn of(self, whole: &str) -> Fault {
+        match self {
+            Fault::Changed { item, problem } => Fault::changed(format!("{whole}: {item}"), problem),
+            Fault::Unread { item, problem } => Fault::unread(format!("{whole}: {item}"), problem),
+        }
+    }
+}
+
+/// A path as the run's folder names it.
+fn within(root: &Path, path: &Path) -> String {
+    let short = path
+        .strip_prefix(root)
+        .ok()
+        .or_else(|| path.file_name().map(Path::new));
+    short.unwrap_or(Path::new("a file")).display().to_string()
+}
+
+fn without_path(root: &Path, text: &str) -> String {
+    let root = root.display().to_string();
+    text.replace(&format!("{root}/"), "")
+        .replace(&root, "the run's folder")
+}
+
+fn differs(logged: &Digest, found: &Digest) -> String {
+    format!("logged sha256 {logged}, found {found}")
+}
+
+/// A run whose plan and experiment are those that its log names.
+pub struct Pinned {
+    /// The plan.
+    pub plan: Plan,
+    /// The log at its checkpoint, which is signed by the plan's node.
+    pub log: LogReader,
+}
+
+/// Opens a run's plan and log, and holds plan and experiment against the log's first entry, whose
+/// place under the checkpoint is proved.
+///
+/// # Errors
+/// The first item that does not hold.
+pub fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
+    let bytes = read(dir, "run.json", MAX_PLAN)?;
+    let plan: Plan = canonical::from_slice(&bytes)
+        .map_err(|error| Fault::changed("run.json", error.to_string()))?;
+    if plan.format != FORMAT {
+        let problem = format!("has format {}, this program knows {FORMAT}", plan.format);
+        return Err(Fault::unread("run.json", problem));
+    }
+    let log =
+        LogReader::open(dir.log(), &plan.node).map_err(|error| Fault::ledger(&dir.root, &error))?;
+    if log.checkpoint().origin != plan.origin {
+        let problem = format!(
+            "is of log `{}`, the run's is `{}`",
+            log.checkpoint().origin,
+            plan.origin
+        );
+        return Err(Fault::changed("log/checkpoint", problem));
+    }
+    if log.size() == 0 {
+        return Err(Fault::unread("log", "has no entry yet"));
+    }
+    if log.size() > MOST_ENTRIES {
+        let problem = format!("has more than {MOST_ENTRIES} entries, the most that are read here");
+        return Err(Fault::unread("log", problem));
+    }
+    let Record::RunOpened { run_config, .. } = record(dir, &plan, &log, 0)? else {
+        return Err(Fault::changed("log entry 0", "is not `run-opened`"));
+    };
+    same("run.json", &run_config, &bytes)?;
+    let experiment = read(dir, "experiment.toml", MAX_EXPERIMENT)?;
+    same("experiment.toml", &plan.experiment, &experiment)?;
+    Ok(Pinned { plan, log })
+}
+
+/// The files that [`standing`] depends on, as they lie there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    /// Bytes of the log's files in all.
+    pub log_bytes: u64,
+}
+
+impl Look {
+    /// Looks at the files of a run; none is opened.
+    ///
+    /// # Errors
+    /// [`Fault::Unread`] for a log that is too large for this server.
+    pub fn at(dir: &RunDir) -> Result<Look, Fault> {
+        let log = files::stamps(&dir.log(), MOST_LOG_FILES);
+        let bytes = |(_, stamp): &(PathBuf, Stamp)| stamp.length();
+        let log_bytes = log.iter().flatten().map(bytes).fold(0, u64::saturating_add);
+        let Some(log) = log.filter(|_| log_bytes <= MAX_LOG) else {
+            let problem = format!(
+                "is larger than the {MAX_LOG} bytes or {MOST_LOG_FILES} files that are read here; \
+                 `fedseal verify` reads it"
+            );
+            return Err(Fault::unread("log", problem));
+        };
+        let own = [dir.plan(), dir.experiment(), dir.report()];
+        let own = own.map(|path| (path.clone(), Stamp::at(&path)));
+        let log = log.into_iter().map(|(path, stamp)| (path, Some(stamp)));
+        Ok(Look {
+            stamps: own.into_iter().chain(log).collect(),
+            log_bytes,
+        })
+    }
+
+    /// Whether an equal look later means equal bytes in all files.
+    pub fn is_settled(&self) -> bool {
+        let mut stamps = self.stamps.iter().flat_map(|(_, stamp)| stamp);
+        stamps.all(Stamp::is_settled)
+    }
+}
+
+/// How a run's files stand to its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The log is closed, whole, and names this report.
+    Closed(Head),
+    /// The log is closed and whole, but the report is a draft: its last version comes in a moment, or
+    /// never came.
+    Closing(Head, Fault),
+    /// The log is not closed: no entry names a report.
+    Open(Head),
+}
+
+/// Holds a run's files against its log.
+///
+/// # Errors
+/// The first item that does not hold.
+pub fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standing, Fault> {
+    let Pinned { plan, log } = pinned(dir)?;
+    let head = Head::of(&log);
+    let state = report.as_ref().ok().and_then(|reading| {
+        let outline = reading.outline.as_ref().ok()?;
+        Some(outline.state)
+    });
+    if record(dir, &plan, &log, head.size - 1)? != Record::Closed {
+        return match state {
+            Some(State::Finished) => Err(Fault::changed(
+                "report.json",
+                "says that the run is finished; its log is not closed",
+            )),
+            _ => Ok(Standing::Open(head)),
+        };
+    }
+    let whole = fsck(dir.log(), &plan.node).map_err(|error| Fault::ledger(&dir.root, &error))?;
+    if let Some(extra) = whole.extra.first() {
+        let item = format!("log/{}", extra.display());
+        return Err(Fault::changed(item, "is no file of the log"));
+    }
+    let logged = match head.size.checked_sub(2) {
+        Some(place) => record(dir, &plan, &log, place)?,
+        None => Record::Closed,
+    };
+    let Record::Report { digest: logged } = logged else {
+        return Err(Fault::changed("log", "is closed without a report"));
+    };
+    let found = report.as_ref().map_err(Clone::clone)?.digest;
+    if found == logged {
+        return Ok(Standing::Closed(head));
+    }
+    let fault = Fault::changed("report.json", differs(&logged, &found));
+    match state {
+        Some(State::Running) => Ok(Standing::Closing(head, fault)),
+        _ => Err(fault),
+    }
+}
+
+fn record(dir: &RunDir, plan: &Plan, log: &LogReader, place: u64) -> Result<Record, Fault> {
+    let bytes = log.proved_entry(place).map_err(|error| {
+        // A proof that does not lead to the root does not say which tile is wrong.
+        let named = fsck(dir.log(), &plan.node).err();
+        Fault::ledger(&dir.root, &named.unwrap_or(error))
+    })?;
+    Record::from_bytes(&bytes)
+        .map_err(|error| Fault::changed(format!("log entry {place}"), error.to_string()))
+}
+
+fn read(dir: &RunDir, name: &str, most: u64) -> Result<Vec<u8>, Fault> {
+    files::read(&dir.root, name, most)
+        .map(|(bytes, _)| bytes)
+        .map_err(|error| Fault::io(name, &error))
+}
+
+fn same(item: &str, logged: &Digest, bytes: &[u8]) -> Result<(), Fault> {
+    match Digest::of(bytes) {
+        found if found == *logged => Ok(()),
+        found => Err(Fault::changed(item, differs(logged, &found))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_fault_names_a_path_of_this_machine() {
+        let root = Path::new("/srv/runs/demo");
+        let denied = || std::io::Error::from(ErrorKind::PermissionDenied);
+        let faults = [
+            Fault::ledger(
+                root,
+                &fedseal_ledger::Error::Io {
+                    path: root.join("log/tile/0/000"),
+                    source: denied(),
+                },
+            ),
+            Fault::ledger(
+                root,
+                &fedseal_ledger::Error::Locked {
+                    path: root.join("log/lock"),
+                },
+            ),
+            Fault::ledger(
+                Path::new("elsewhere"),
+                &fedseal_ledger::Error::Corrupt {
+                    path: root.join("blobs/packs/x.tar"),
+                    detail: "cut off".into(),
+                },
+            ),
+            Fault::run(
+                root,
+                &fedseal_federation::Error::RunDir {
+                    dir: root.to_owned(),
+                    problem: "no run".into(),
+                },
+            ),
+        ];
+        for fault in faults {
+            assert!(!format!("{fault:?}").contains("srv"), "{fault:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Files of a run as the server reads them: regular ones alone, under a bound, and stamped, so that
+//! what was found out about one holds until it changes.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fedseal_client_sdk::outside;
+
+/// A file that was written so short a while ago may change again without its stamp showing it:
+/// clocks of file systems are coarse.
+const COARSE: Duration = Duration::from_secs(1);
+/// Folders below each other that a walk goes into; a log's tiles need fewer.
+const DEEPEST: usize = 12;
+
+/// What tells a file from what it was before: size, times and identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    /// Inode, and when it changed (seconds, nanoseconds), where the system has such.
+    identity: (u64, i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of a file with this metadata.
+    pub fn of(meta: &Metadata) -> Stamp {
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt as _;
+            (meta.ino(), meta.ctime(), meta.ctime_nsec())
+        };
+        #[cfg(not(unix))]
+        let identity = (0, 0, 0);
+        Stamp {
+            length: meta.len(),
+            modified: meta.modified().ok(),
+            identity,
+        }
+    }
+
+    /// The stamp of what a path names; none where there is nothing. Links are not followed.
+    pub fn at(path: &Path) -> Option<Stamp> {
+        fs::symlink_metadata(path).ok().map(|meta| Stamp::of(&meta))
+    }
+
+    /// The file's size, bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether a file that is still open has the bytes that it had: another name, or none any more,
+    /// is no change of them.
+    pub fn is_of_the_bytes_of(&self, earlier: &Stamp) -> bool {
+        (self.length, self.modified) == (earlier.length, earlier.modified)
+    }
+
+    /// Whether an equal stamp later means equal bytes.
+    pub fn is_settled(&self) -> bool {
+        self.modified
+            .is_some_and(|time| time.elapsed().is_ok_and(|age| age > COARSE))
+    }
+}
+
+/// Opens the regular file `below` a folder; a link, a pipe or a device is refused.
+///
+/// # Errors
+/// As the system says; [`ErrorKind::InvalidInput`] for what is no regular file.
+pub fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<(File, Stamp)> {
+    let file = outside::open(folder, below).map_err(|error| match outside::is_unfit(&error) {
+        true => io::Error::new(ErrorKind::InvalidInput, "is no regular file"),
+        false => error,
+    })?;
+    let stamp = Stamp::of(&file.metadata()?);
+    Ok((file, stamp))
+}
+
+/// Reads the regular file `below` a folder, of at most `most` bytes, with its stamp.
+///
+/// # Errors
+/// As [`open`]; [`ErrorKind::FileTooLarge`] for a larger one.
+pub fn read(folder: &Path, below: impl AsRef<Path>, most: u64) -> io::Result<(Vec<u8>, Stamp)> {
+    let (file, stamp) = open(folder, below)?;
+    let large = || {
+        let text = format!("is larger than {most} bytes, the most that is read of it");
+        io::Error::new(ErrorKind::FileTooLarge, text)
+    };
+    if stamp.length > most {
+        return Err(large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(stamp.length).map_err(|_| large())?);
+    // It may have grown since.
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(large());
+    }
+    Ok((bytes, stamp))
+}
+
+/// The stamps of all files below a folder in the order of their paths; none where there are more
+/// than `most` or where they lie too deep.
+pub fn stamps(root: &Path, most: usize) -> Option<Vec<(PathBuf, Stamp)>> {
+    let mut found = Vec::new();
+    let mut open = vec![(root.to_owned(), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if found.len() + open.len() >= most {
+                return None;
+            }
+            // Neither follows a link.
+            let Ok(meta) = entry.metadata() else { continue };
+            if !meta.is_dir() {
+                found.push((entry.path(), Stamp::of(&meta)));
+            } else if depth < DEEPEST {
+                open.push((entry.path(), depth + 1));
+            } else {
+                return None;
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_under_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read(dir.path(), "file", 5).unwrap().0, b"12345");
+        let large = read(dir.path(), "file", 4).unwrap_err();
+        assert_eq!(large.kind(), ErrorKind::FileTooLarge);
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        let folder = open(dir.path(), "folder").unwrap_err();
+        assert_eq!(folder.kind(), ErrorKind::InvalidInput);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
+            std::os::unix::fs::symlink(".", dir.path().join("way")).unwrap();
+            for below in ["link", "way/file"] {
+                let error = open(dir.path(), below).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{below}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_shows_a_change_once_it_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "one").unwrap();
+        assert!(!Stamp::at(&path).unwrap().is_settled(), "just written");
+        let file = File::options().write(true).open(&path).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(60);
+        file.set_modified(old).unwrap();
+        let stamp = Stamp::at(&path).unwrap();
+        assert!(stamp.is_settled());
+        fs::write(&path, "two").unwrap();
+        assert_ne!(Stamp::at(&path), Some(stamp));
+    }
+
+    #[test]
+    fn a_walk_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tile")).unwrap();
+        for name in ["checkpoint", "tile/0", "tile/1"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        assert_eq!(stamps(dir.path(), 10).unwrap().len(), 3);
+        assert!(stamps(dir.path(), 2).is_none());
+    }
+}

@@ -1,0 +1,209 @@
+//! `fedseal run` from beginning to end, and what it says when it cannot do what it is asked.
+
+mod program;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::module::{self, ModulePredicate};
+use program::{command, ok, refused};
+use serde_json::Value;
+
+/// The smallest experiment of the embedded model.
+const SMALL: &str = r#"
+title = "small"
+seeds = [1]
+arms = ["clean"]
+[federation]
+clients = 2
+malicious = 0
+sampled = 2
+rounds = 1
+examples_per_client = 8
+[training]
+local_steps = 2
+batch_size = 2
+sequence_length = 64
+max_response_tokens = 16
+learning_rate = 1e-3
+[lora]
+rank = 2
+alpha = 4.0
+[evaluation]
+prompts = 2
+tasks = 2
+round_prompts = 1
+round_tasks = 1
+max_new_tokens = 4
+every = 0
+side_by_side = 1
+[canaries]
+sealed = 1
+per_round = 1
+"#;
+
+/// A folder with keys, a signed module and the experiment in it.
+fn home() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, modules) = (dir.path().join("keys"), dir.path().join("modules"));
+    fs::create_dir_all(&keys).unwrap();
+    fs::create_dir_all(&modules).unwrap();
+    let author = SigningKey::load_or_create(keys.join("author.pem")).unwrap();
+    let mut trusted = TrustStore::default();
+    trusted.add("author", author.public());
+    trusted.save(keys.join("trusted.toml")).unwrap();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
+        PathBuf::from,
+    );
+    let built = target.join("policies/benign.wasm");
+    let bytes = fs::read(&built).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; run `cargo xtask build` first",
+            built.display()
+        )
+    });
+    let envelope = module::sign(&bytes, &ModulePredicate::new("benign", "0.1.0"), &author).unwrap();
+    let path = modules.join("benign.wasm");
+    fs::write(&path, bytes).unwrap();
+    fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
+    fs::write(dir.path().join("small.toml"), SMALL).unwrap();
+    dir
+}
+
+fn fedseal(home: &Path, words: &str) -> Output {
+    let words: Vec<&str> = words.split(' ').collect();
+    command(home, &words).output().unwrap()
+}
+
+/// The exit code and what standard error says.
+fn said(out: &Output) -> (i32, String) {
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    (out.status.code().unwrap(), text)
+}
+
+#[test]
+fn a_run_whose_reader_goes_away_ends_as_it_should() {
+    let dir = home();
+    let home = dir.path();
+    let words = "run small.toml --modules modules --out runs/one --no-figures";
+    let words: Vec<&str> = words.split(' ').collect();
+    let mut child = command(home, &words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // As `2>&1 | head -0` does: nobody reads either of them.
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let report = fs::read(home.join("runs/one/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["state"], "finished");
+    ok(home, &["verify", "runs/one"]);
+
+    // It goes on with its own experiment and with no other.
+    let other = SMALL.replace("rounds = 1", "rounds = 3");
+    fs::write(home.join("other.toml"), other).unwrap();
+    let (code, text) = said(&fedseal(home, "run other.toml --out runs/one --resume"));
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("`federation.rounds` is 1 in the run and 3 now"),
+        "{text}"
+    );
+    let again = "run small.toml --modules modules --out runs/one --resume --no-figures";
+    let again = fedseal(home, again);
+    assert!(again.status.success(), "{}", said(&again).1);
+    let table = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(table.contains("failed"), "{table}");
+
+    // A copy is no second seed, and a changed report is nobody's.
+    let copied = Command::new("cp")
+        .args(["-a", "runs/one", "runs/two"])
+        .current_dir(home)
+        .status();
+    assert!(copied.unwrap().success());
+    let (code, text) = said(&fedseal(home, "table runs"));
+    assert!(code == 2 && text.contains("both are of seed 1"), "{text}");
+    let path = home.join("runs/two/report.json");
+    let changed = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"examples_per_client\":8", "\"examples_per_client\":9");
+    fs::write(&path, changed).unwrap();
+    assert!(refused(home, &["verify", "runs/two"]).contains("report.json"));
+    let (code, text) = said(&fedseal(home, "table runs"));
+    assert!(
+        code == 1 && text.contains("is not the logged report"),
+        "{text}"
+    );
+
+    // Two experiments are no table.
+    fs::remove_dir_all(home.join("runs/two")).unwrap();
+    let other = SMALL.replace("examples_per_client = 8", "examples_per_client = 9");
+    fs::write(home.join("other.toml"), other).unwrap();
+    let words = "run other.toml --modules modules --out runs/two --no-figures";
+    let other = fedseal(home, words);
+    assert!(other.status.success(), "{}", said(&other).1);
+    let (code, text) = said(&fedseal(home, "table runs"));
+    assert!(
+        code == 2 && text.contains("`federation.examples_per_client` is 8"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_run_without_one_counted_update_fails_and_says_why() {
+    let dir = home();
+    let home = dir.path();
+    let text = SMALL.replace("learning_rate = 1e-3", "learning_rate = 1e30");
+    fs::write(home.join("diverging-run.toml"), text).unwrap();
+    let out = fedseal(home, "run diverging-run.toml --modules modules --out run");
+    let (code, text) = said(&out);
+    assert_eq!(code, 1, "{text}");
+    for part in [
+        "no update counted in any round of seed 1: 2 failed, 0 were refused",
+        "execution: engine: not finite",
+        "changed nothing (0 updates counted)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let table = String::from_utf8_lossy(&out.stdout).into_owned();
+    for part in ["2 of 2", "clean, seed 1: no round changed anything"] {
+        assert!(table.contains(part), "{table}");
+    }
+    // Nothing that it ended with is kept as a figure, and the run itself holds.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+    assert!(!target.join("figures/diverging-run.json").exists());
+    ok(home, &["verify", "run"]);
+}
+
+#[test]
+fn what_cannot_be_a_run_is_refused_before_the_set_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path();
+    fs::write(home.join("my small.toml"), SMALL).unwrap();
+    fs::write(home.join("twice.toml"), SMALL.replace("[1]", "[1, 1]")).unwrap();
+    let run = |words: &[&str]| said(&command(home, words).output().unwrap());
+    for (words, part) in [
+        // No module is there, which would be said in the set-up.
+        (&["run", "my small.toml"][..], "letters a to z"),
+        (&["run", "my small.toml", "--out", ".x"], "letters a to z"),
+        (
+            &["run", "my small.toml", "--out", "x", "--resume"],
+            "no run to resume here",
+        ),
+        (&["run", "twice.toml"], "found 1 twice"),
+    ] {
+        let (code, text) = run(words);
+        assert!(code == 2 && text.contains(part), "{words:?}: {code} {text}");
+    }
+    let left = fs::read_dir(home.join("runs")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "a folder was left");
+    // The set-up that fails leaves no folder that the next run would have to pass.
+    let (code, text) = run(&["run", "my small.toml", "--out", "x"]);
+    assert!(code != 0 && code != 101, "{text}");
+    fs::rename(home.join("my small.toml"), home.join("small.toml")).unwrap();
+    let (code, text) = run(&["run", "small.toml"]);
+    assert!(code != 0 && !home.join("runs/small").exists(), "{text}");
+}

@@ -1,0 +1,100 @@
+//! Whether prompts and answers of a run fit the positions of its model together, before the run.
+
+use super::canary::CanarySet;
+use super::measure::EvaluationSet;
+use crate::arms::{self, Kind};
+use crate::data::{InstructionKind, TaskData};
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::lab::Lab;
+use crate::sampling::derive_seed;
+
+/// Prompts of each kind that are drawn to see how long the defence's are.
+const DRAWN: usize = 64;
+
+/// Refuses answers that the model has no room for behind the longest prompt, and canaries that it
+/// cannot read as a whole.
+///
+/// # Errors
+/// [`Error::Experiment`] that names the key, its value, the prompt's tokens and the positions;
+/// [`Error::Data`] for a canary.
+pub(super) fn check(
+    lab: &dyn Lab,
+    data: &dyn TaskData,
+    experiment: &Experiment,
+    evaluation: &EvaluationSet,
+    canaries: &CanarySet,
+) -> Result<()> {
+    let tasks = evaluation.tasks.iter().map(|task| &task.prompt);
+    let asked: Vec<String> = evaluation.requests.iter().chain(tasks).cloned().collect();
+    answers(
+        lab,
+        "evaluation.max_new_tokens",
+        experiment.evaluation.max_new_tokens,
+        &asked,
+    )?;
+    if writes(experiment)? {
+        let mut asked = Vec::new();
+        for kind in [InstructionKind::Harmful, InstructionKind::Helpful] {
+            asked.extend(data.generation_prompts(kind, derive_seed("room", 0, &[]), DRAWN));
+        }
+        answers(
+            lab,
+            "defence.max_new_tokens",
+            experiment.defence.max_new_tokens,
+            &asked,
+        )?;
+    }
+    scored(lab, canaries)
+}
+
+/// Whether a defence of this experiment has its data written by a model.
+fn writes(experiment: &Experiment) -> Result<bool> {
+    let arms = arms::expand(&experiment.arms)?;
+    Ok(experiment.defence.level > 1 && arms.iter().any(|arm| arm.kind == Kind::Defended))
+}
+
+fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Result<()> {
+    let positions = lab.positions();
+    let longest = lab.prompt_tokens(prompts)?.into_iter().max().unwrap_or(0);
+    if longest.saturating_add(tokens) <= positions {
+        return Ok(());
+    }
+    let problem = match positions.saturating_sub(longest) {
+        0 => format!(
+            "found {tokens}, but a prompt of {longest} tokens leaves no answer any of the model's \
+             {positions} positions; take a model with more"
+        ),
+        room => format!(
+            "found {tokens}, expected at most {room}: the longest prompt has {longest} tokens, the \
+             model {positions} positions for both"
+        ),
+    };
+    Err(Error::Experiment {
+        file: "experiment".into(),
+        line: None,
+        key: key.into(),
+        problem,
+    })
+}
+
+fn scored(lab: &dyn Lab, canaries: &CanarySet) -> Result<()> {
+    let mut opening = 0;
+    for text in canaries.openings() {
+        opening = opening.max(lab.answer_tokens(text)?);
+    }
+    let requests = lab.prompt_tokens(&canaries.requests)?.into_iter().max();
+    let mut longest = requests.map_or(0, |tokens| tokens + opening);
+    let tasks: Vec<String> = canaries.tasks.iter().map(|t| t.prompt.clone()).collect();
+    for (task, tokens) in canaries.tasks.iter().zip(lab.prompt_tokens(&tasks)?) {
+        longest = longest.max(tokens + lab.answer_tokens(&task.answer)?);
+    }
+    let positions = lab.positions();
+    if longest <= positions {
+        return Ok(());
+    }
+    Err(Error::Data(format!(
+        "a canary has {longest} tokens with its answer, but the model has {positions} positions; \
+         take other data or a model with more"
+    )))
+}

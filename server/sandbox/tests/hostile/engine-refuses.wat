@@ -1,0 +1,10 @@
+;; Asks for texts with a prompt that the test's engine has no room for, and goes on.
+;; ends: no-submission
+(module
+  (import "fedseal:policy/host@0.1.0" "generate" (func $generate (param i32 i32 i32 i32 f64 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 32) "\30\00\00\00\04\00\00\00")
+  (data (i32.const 48) "long")
+  (func (export "run") (result i32)
+    (call $generate (i32.const 32) (i32.const 1) (i32.const 0) (i32.const 8) (f64.const 0) (i32.const 64))
+    (i32.const 0)))
