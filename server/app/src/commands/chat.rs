@@ -90,7 +90,7 @@ impl Chat {
             let answers = match answers {
                 // A person types again what is too long; a program has to hear of it.
                 Err(error @ TuningError::Positions { .. }) if terminal => {
-                    eprintln!("{error}");
+                    output::note(error);
                     continue;
                 }
                 answers => answers.map_err(engine::refused)?,
@@ -105,7 +105,7 @@ impl Chat {
             } else {
                 output::line("");
                 if let Some(said) = engine::used_up(&model, &answer) {
-                    eprintln!("    {said}");
+                    output::note(format!("    {said}"));
                 }
             }
             if answer.finish == Finish::Stopped {
@@ -146,10 +146,10 @@ impl Chat {
         if self.json {
             output::line(json!({ "dropped": dropped, "positions": positions }));
         } else {
-            eprintln!(
+            output::note(format!(
                 "    the conversation outgrew the model's {positions} positions: its oldest \
                  {dropped} messages are no longer read"
-            );
+            ));
         }
     }
 

@@ -57,7 +57,7 @@ impl Generate {
             } else {
                 output::line(format!("> {prompt}\n{}\n", answer.text));
                 if let Some(said) = engine::used_up(&model, &answer) {
-                    eprintln!("    {said}");
+                    output::note(format!("    {said}"));
                 }
             }
         }

@@ -91,20 +91,20 @@ impl Serve {
             Some(given) => given.clone(),
             None if !earlier.is_dir() => places::registry(&places::home()?),
             None if places::run_around(runs).is_none() => {
-                eprintln!(
+                output::note(format!(
                     "fedseal: submitted modules are kept in {}, where an earlier version began to; \
                      --registry names another folder",
                     earlier.display()
-                );
+                ));
                 earlier
             }
             None => {
-                eprintln!(
+                output::note(format!(
                     "fedseal: {} was left in the run by an earlier version, and `fedseal verify` \
                      refuses the run for it; its modules are not lost: move it to another place and \
                      name that with --registry",
                     earlier.display()
-                );
+                ));
                 places::registry(&places::home()?)
             }
         };
