@@ -208,14 +208,14 @@ pub fn drive(model: &Model, bytes: &[u8]) {
     let examples: Vec<Example> = (0..draw.byte() % 4)
         .map(|_| Example::new(draw.text(), draw.text()))
         .collect();
-    let trained = adapter.and_then(|start| {
+    let trained = adapter.map(|start| {
         let config = train_config(draw);
         let mut two = |event: StepEvent| match event.step < 2 {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         };
         let trained = judge(train(model, &start, &examples, &config, &mut two));
-        Some(trained.map_or(start, |trained| trained.adapter))
+        trained.map_or(start, |trained| trained.adapter)
     });
     let config = generate_config(draw);
     let prompts: Vec<Vec<Message>> = draw
