@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{Error, Result};
 
-/// What a JSON text may be and take.
+/// Bounds on a JSON text and the memory for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of text.

@@ -25,7 +25,7 @@ pub const MAX_BYTES: usize = 32 << 20;
 /// More rotations of a node's key are refused unread.
 pub const MAX_ROTATIONS: usize = 64;
 
-/// What a bundle may be and take: strings, and the envelopes of its rotations.
+/// Bounds on a bundle: strings, and the envelopes of its rotations.
 const BOUNDS: Bounds = Bounds {
     bytes: MAX_BYTES,
     structure: 256 << 10,

@@ -13,7 +13,7 @@ const MAX_SIGNATURES: usize = 16;
 /// Longer envelopes (bytes) are refused unread.
 pub const MAX_BYTES: usize = 32 << 20;
 
-/// What an envelope may be and take: its payload is one string.
+/// Bounds on an envelope: its payload is one string.
 const BOUNDS: Bounds = Bounds {
     bytes: MAX_BYTES,
     structure: 32 << 10,

@@ -125,7 +125,7 @@ pub fn verify_digest(
 /// [`VerifiedModule::digest`].
 ///
 /// # Errors
-/// Those of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
+/// Errors of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
 pub fn open(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
     if envelope.payload.len() > MAX_PAYLOAD {
         return Err(Error::Invalid {

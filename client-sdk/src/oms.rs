@@ -33,13 +33,13 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// A signature file larger than this (bytes) is refused unread: 10,000 files with long names fit.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// What the file may be and take: one statement, as a string, and one signature.
+/// Bounds on the file: one statement, as a string, and one signature.
 const BOUNDS: Bounds = Bounds {
     bytes: MAX_BYTES,
     structure: 4 << 20,
 };
 
-/// What the statement may be and take: the digests of [`MAX_FILES`] files.
+/// Bounds on the statement: the digests of [`MAX_FILES`] files.
 const STATEMENT: Bounds = Bounds {
     bytes: MAX_BYTES,
     structure: 32 << 20,

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 /// Bytes that are hashed at a time.
 const PIECE: usize = 64 << 10;
 
-/// What to do about a file that is not read.
+/// Advice about a file that is not read.
 const INSTEAD: &str = "it was not read: get a whole copy from whoever made the folder";
 
 /// Opens the regular file `below` a folder for reading. The folder itself is the caller's choice and
@@ -164,7 +164,7 @@ pub fn no_link(options: &mut OpenOptions) {
     system::no_link(options);
 }
 
-/// What a name in a folder is, in words.
+/// Kind of a name in a folder, in words.
 pub fn kind(found: FileType) -> &'static str {
     if found.is_file() {
         "a file"

@@ -19,7 +19,7 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// More subjects than this are refused.
 const MAX_SUBJECTS: usize = 64;
 
-/// What a statement may be and take: the lineage of a module's 100,000 host calls fits.
+/// Bounds on a statement: the lineage of a module's 100,000 host calls fits.
 pub(crate) const BOUNDS: Bounds = Bounds {
     bytes: crate::dsse::MAX_BYTES,
     structure: 256 << 20,

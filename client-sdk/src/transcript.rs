@@ -26,7 +26,7 @@ pub const DOMAIN: &[u8] = b"fedseal-transcript-v1";
 /// Longer transcripts (bytes) are refused unread.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// What the arguments or the result of one call may be and take when they are read.
+/// Bounds on the arguments or the result of one call when they are read.
 const VALUE: Bounds = Bounds {
     bytes: MAX_BYTES,
     structure: 32 << 20,

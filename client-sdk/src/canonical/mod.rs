@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::bounded::{self, Bounds};
 use crate::{Error, Result};
 
-/// What [`from_slice`] reads: reports of large runs are the largest.
+/// Bounds of [`from_slice`]: reports of large runs are the largest.
 const BOUNDS: Bounds = Bounds {
     bytes: 256 << 20,
     structure: 1 << 30,

@@ -14,12 +14,12 @@ use crate::{Error, Result, outside};
 const MAX_JSON: u64 = 4 << 20;
 /// Bytes of all manifests that one pull reads, most.
 pub(super) const MAX_READ: u64 = 64 << 20;
-/// What an index may be and take: [`MAX_MANIFESTS`] descriptors with annotations.
+/// Bounds on an index: [`MAX_MANIFESTS`] descriptors with annotations.
 const BOUNDS: Bounds = Bounds {
     bytes: MAX_JSON as usize,
     structure: 32 << 20,
 };
-/// What a manifest may be and take: an image of a thousand layers fits.
+/// Bounds on a manifest: an image of a thousand layers fits.
 const MANIFEST_BOUNDS: Bounds = Bounds {
     bytes: MAX_JSON as usize,
     structure: 1 << 20,

@@ -6,7 +6,7 @@ use crate::keys::PublicKey;
 #[cfg(not(target_family = "wasm"))]
 use crate::{Error, Result};
 
-/// What the origin of every run's log begins with.
+/// Beginning of the origin of every run's log.
 const PREFIX: &str = "fedseal/run/";
 
 /// Bytes of the key's hash and of the random part.

@@ -21,7 +21,7 @@ const PATIENCE: u64 = 2;
 /// How long after that a connection may still be there on a machine that does other things.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// What is done to which program.
+/// Attempt on a program.
 enum Case {
     /// `POST /api/modules` with this body; the server refuses it.
     Submit(&'static str, fn() -> Vec<u8>),

@@ -387,7 +387,7 @@ impl RunDir {
     }
 }
 
-/// What the folder of a seed is called before its number.
+/// Name of a seed's folder before its number.
 pub const SEED: &str = "seed-";
 
 /// Whether a folder of this name can be a run: letters, digits, `.`, `_` and `-`, a letter or digit

@@ -35,7 +35,7 @@ const MAX_PACK: u64 = 1 << 30;
 /// Blobs in a pack that is read, at most.
 const MOST_MEMBERS: usize = 1 << 17;
 
-/// What a tar is made of, bytes.
+/// Block size of a tar, bytes.
 const BLOCK: usize = 512;
 
 /// Where a packed blob is.
@@ -306,7 +306,7 @@ fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
     members_of(path, &mut file, length).map_err(|problem| Error::corrupt(path, problem))
 }
 
-/// What a pack holds, which must have the form that [`write`] gives it. Members are not hashed.
+/// Members of a pack, which must have the form that [`write`] gives it. Members are not hashed.
 fn members_of(
     path: &Path,
     tar: &mut (impl Read + Seek),

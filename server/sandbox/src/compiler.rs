@@ -51,7 +51,7 @@ const WALL_START: u64 = 60;
 /// Bytes that are kept of what the compiler says on standard error.
 const SAID: u64 = 4_096;
 
-/// What the standard library says when there is no memory, before it aborts.
+/// Words of the standard library when there is no memory, before it aborts.
 const NO_MEMORY: &str = "memory allocation of ";
 
 static PLACES: Slots = Slots::new(AT_ONCE);
@@ -93,7 +93,7 @@ fn within(bytes: &[u8], engine: &Engine, bounds: &Bounds) -> Result<Code, Sandbo
     judge(end, status, &said, bounds)
 }
 
-/// What one compilation may take.
+/// Limits of one compilation.
 struct Bounds {
     seconds: u64,
     wall: Duration,
@@ -243,7 +243,7 @@ fn tail(mut from: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// What the end of a compilation says about the module.
+/// Reads from the end of a compilation what it says about the module.
 fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Code, SandboxError> {
     let text = |body: &[u8]| printable(&String::from_utf8_lossy(body), 400);
     let memory = || SandboxError::CompileMemory {

@@ -131,7 +131,7 @@ pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Ad
     path.map(|path| adapter(path, model)).transpose()
 }
 
-/// What the engine refuses: what was asked of it, or something that failed.
+/// Refusal of the engine: of what was asked of it, or after something that failed.
 pub fn refused(error: TuningError) -> Failure {
     match error {
         TuningError::Config(_) | TuningError::Positions { .. } => Failure::usage(error),
@@ -139,7 +139,7 @@ pub fn refused(error: TuningError) -> Failure {
     }
 }
 
-/// What is said below an answer that ended with the model's positions.
+/// Words below an answer that ended with the model's positions.
 pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
     (answer.finish == Finish::Positions).then(|| {
         format!(

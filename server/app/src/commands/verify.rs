@@ -44,7 +44,7 @@ pub struct Verify {
     json: bool,
 }
 
-/// What `--json` prints of a run.
+/// Output of `--json` about a run.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]

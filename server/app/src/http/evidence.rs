@@ -31,7 +31,7 @@ const MOST_LOG_FILES: usize = 1 << 14;
 /// The most entries of such a log: their hashes are in memory at once.
 const MOST_ENTRIES: u64 = 1 << 20;
 
-/// What the server says about a run's files, with every answer that shows them.
+/// State of a run's files, sent with every answer that shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Evidence {
@@ -132,7 +132,7 @@ impl Fault {
         }
     }
 
-    /// What the log or the blobs of the run in `root` answered.
+    /// Turns an error of the log or the blobs of the run in `root` into a fault.
     pub fn ledger(root: &Path, error: &fedseal_ledger::Error) -> Fault {
         use fedseal_ledger::Error as E;
         match error {
@@ -157,7 +157,7 @@ impl Fault {
         }
     }
 
-    /// What the rooms below said about the run in `root`.
+    /// Turns an error of the rooms below about the run in `root` into a fault.
     pub fn run(root: &Path, error: &fedseal_federation::Error) -> Fault {
         use fedseal_federation::Error as E;
         match error {

@@ -14,7 +14,7 @@ const COARSE: Duration = Duration::from_secs(1);
 /// Folders below each other that a walk goes into; a log's tiles need fewer.
 const DEEPEST: usize = 12;
 
-/// What tells a file from what it was before: size, times and identity.
+/// Size, times and identity of a file: they tell it from what it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     length: u64,

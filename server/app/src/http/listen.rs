@@ -28,7 +28,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Bytes of a request's head, most.
 const HEAD: usize = 64 << 10;
 
-/// What clients may take of a server.
+/// Limits on what clients may take of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at once; more wait in the kernel's queue.

@@ -62,7 +62,7 @@ pub struct Registered {
     created: String,
 }
 
-/// What `POST /api/modules` is sent, as it lies in the body.
+/// Submission to `POST /api/modules`, as it lies in the body.
 #[derive(Deserialize)]
 struct Submission<'a> {
     /// The Wasm bytes: base64, in a JSON string without escapes.

@@ -44,7 +44,7 @@ pub struct Reading {
     pub outline: Result<Outline, String>,
 }
 
-/// What the list shows of a report. Everything else in it is skipped without being kept.
+/// Part of a report that the list shows. Everything else in it is skipped without being kept.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Outline {
     /// The experiment's title.

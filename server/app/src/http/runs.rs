@@ -24,7 +24,7 @@ use super::report::{self, Outline, Progress, Reading, Text};
 const QUIET: std::time::Duration = std::time::Duration::from_secs(30);
 /// Runs that one list names, and whose checks are kept.
 const MOST_RUNS: usize = 500;
-/// What is said of a run that has not come as far as a report.
+/// Words about a run that has not come as far as a report.
 const NOT_YET: &str = "it has not been written yet";
 /// How often a report is read again because it changed while it was looked at.
 const TRIES: usize = 3;

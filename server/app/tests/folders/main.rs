@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What the command may need over all folders, MiB.
 const MOST_MB: u64 = 512;
 
-/// What came of a command.
+/// Outcome of a command.
 struct Ended {
     /// The exit code; none when it was stopped at the limit.
     code: Option<i32>,

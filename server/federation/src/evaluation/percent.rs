@@ -3,7 +3,7 @@
 //! against `tests/fixtures/percent.json`.
 
 /// `hits` of `n` in per cent, rounded on the exact fraction: 219 of 240 is 91.25 %, shown as `91.3`.
-/// Of nothing it is `0.0`.
+/// Returns `0.0` of nothing.
 pub fn of(hits: u64, n: u64) -> String {
     let (hits, n) = (u128::from(hits), u128::from(n.max(1)));
     let tenths = (2000 * hits + n) / (2 * n);

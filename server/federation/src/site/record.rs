@@ -16,7 +16,7 @@ use super::{Allow, Denial, REASON};
 
 /// The transcript's entry that stands for the calls of a run without an update.
 const WITHHELD: &str = "withheld";
-/// What stands for a failure's words.
+/// Words that stand for a failure's own.
 const WORDS: &str = "its words stay at the site";
 /// The ids of all denials.
 const CLASSES: [&str; 6] = [

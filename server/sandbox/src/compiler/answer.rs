@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 /// Bytes of an answer that is text.
 pub(super) const TEXT: usize = 4_096;
 
-/// What an answer is.
+/// Kind of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {

@@ -41,7 +41,7 @@ pub fn serve_if_asked() -> Option<ExitCode> {
     })
 }
 
-/// What a compiler is told in its arguments.
+/// Arguments of a compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     /// Processor time of all threads, seconds.

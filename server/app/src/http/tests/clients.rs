@@ -50,7 +50,7 @@ async fn sent_from_elsewhere(to: SocketAddr, request: &[u8]) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes.
+/// Reads what comes until the server closes.
 async fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let read = timeout(FOREVER, stream.read_to_end(&mut answer)).await;
