@@ -13,7 +13,7 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 use fedseal_federation::report::State;
-use fedseal_federation::rundir::{FORMAT, Plan, RunDir};
+use fedseal_federation::rundir::{FORMAT, MAX_EXPERIMENT, Plan, RunDir};
 use fedseal_ledger::{LogReader, fsck};
 use serde::Serialize;
 
@@ -22,8 +22,6 @@ use super::report::Reading;
 
 /// The largest run.json, bytes.
 const MAX_PLAN: u64 = 16 << 20;
-/// The largest experiment.toml, bytes.
-const MAX_EXPERIMENT: u64 = 1 << 20;
 /// The largest log that is read, bytes of its files in all.
 pub const MAX_LOG: u64 = 64 << 20;
 /// The most files of such a log.
