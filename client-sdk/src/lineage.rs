@@ -48,6 +48,16 @@ pub struct Node {
     pub params: BTreeMap<String, Value>,
 }
 
+impl Node {
+    /// Parameter of a node that the data holder's site made, not the module.
+    pub const BY: &'static str = "by";
+
+    /// Whether the site made it by its data holder's rules; no guest can write such a one.
+    pub fn by_site(&self) -> bool {
+        self.params.get(Self::BY).and_then(Value::as_str) == Some("site")
+    }
+}
+
 /// How a host object came to be.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use fedseal_federation::experiment::{Experiment, differences, in_words};
 use fedseal_federation::rundir::{RunDir, SEED};
-use fedseal_federation::runner;
 
 use crate::failure::{Failure, Outcome};
 
@@ -62,7 +61,7 @@ pub fn latest(runs: &Path, name: &str, experiment: &Experiment, seeds: bool) -> 
             let run = RunDir::new(run);
             let plan = run.read_plan()?;
             found.push(Candidate {
-                experiment: runner::read_experiment(&run, &plan)?,
+                experiment: fedseal_federation::read::read_experiment(&run, &plan)?,
                 dir: folder.clone(),
                 created: plan.created,
                 number,

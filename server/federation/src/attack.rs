@@ -1,7 +1,5 @@
 //! Kinds of malicious clients: what each runs, and over which data.
 
-use crate::experiment::Experiment;
-
 /// The module that honest clients run.
 pub const BENIGN: &str = "benign";
 
@@ -85,20 +83,6 @@ pub fn names() -> Vec<&'static str> {
     KNOWN.iter().map(|attack| attack.name).collect()
 }
 
-/// The modules that an experiment needs: the honest one and those of its attackers, each once.
-pub fn modules(experiment: &Experiment) -> Vec<&'static str> {
-    let mut names = vec![BENIGN];
-    if experiment.federation.malicious == 0 {
-        return names;
-    }
-    for attack in experiment.attack.kinds.iter().filter_map(|name| kind(name)) {
-        if !names.contains(&attack.module) {
-            names.push(attack.module);
-        }
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,17 +103,5 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KNOWN.len());
-    }
-
-    #[test]
-    fn modules_come_once_and_the_honest_one_first() {
-        let mut experiment = Experiment::default();
-        experiment.federation.malicious = 3;
-        experiment.attack.kinds = ["sybil", "poisoned-shard", "sybil"]
-            .map(String::from)
-            .into();
-        assert_eq!(modules(&experiment), ["benign", "sybil"]);
-        experiment.federation.malicious = 0;
-        assert_eq!(modules(&experiment), ["benign"]);
     }
 }

@@ -18,12 +18,11 @@ use fedseal_tuning::{Adapter, ControlVariates, TuningError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
 use crate::experiment::{Experiment, TrainingConfig};
 use crate::memo::{RoundState, RunState};
-use crate::report::Cache;
+use crate::read::read_adapter;
 use crate::rundir::Plan;
-use crate::runner::read_adapter;
-use crate::site::guard::by_site;
 
 /// What a round opens with; a blob, as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +83,7 @@ pub fn of(blobs: &Blobs, digest: Option<Digest>, client: &ClientId) -> Result<Co
 /// rules comes on top of it.
 fn rates(lineage: &Lineage, global: Digest) -> Option<f32> {
     let mut node = lineage.node(lineage.output?)?;
-    while by_site(node) {
+    while node.by_site() {
         node = lineage.node(*node.inputs.first()?)?;
     }
     let [start, _, _, _] = node.inputs.as_slice() else {

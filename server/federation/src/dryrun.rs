@@ -12,10 +12,10 @@ use crate::admission::binding::EXECUTION;
 use crate::admission::{Admission, CheckConfig, Effect, Facts};
 use crate::arms::{self, Kind};
 use crate::error::{Error, Result};
+use crate::law::{delta, expected, median, norm, update_digests};
 use crate::opened::Opened;
+use crate::read::read_adapter;
 use crate::rundir::Plan;
-use crate::runner::read_adapter;
-use crate::runner::rules::{delta, expected, median, norm, update_digests};
 
 /// What the checks would have said about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]

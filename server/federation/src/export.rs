@@ -11,7 +11,7 @@ use fedseal_tuning::Adapter;
 
 use crate::error::{Error, Result};
 use crate::opened::Opened;
-use crate::runner::read_adapter;
+use crate::read::read_adapter;
 
 /// An arm's last adapter and the log entry that names it.
 #[derive(Debug, Clone)]

@@ -14,12 +14,13 @@ use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, LogReader};
 
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
 use crate::experiment::Experiment;
 use crate::memo::{RunState, UpdateRef};
-use crate::replay::{Selector, select};
-use crate::report::{Cache, Report};
+use crate::read::read_experiment;
+use crate::report::Report;
 use crate::rundir::{MAX_REPORT, Plan, RunDir};
-use crate::runner::read_experiment;
+use crate::select::{Selector, select};
 
 /// A run's plan and log. The log's first entry names the plan.
 pub struct Pinned {

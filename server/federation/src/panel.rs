@@ -23,14 +23,16 @@ use fedseal_tuning::Adapter;
 use crate::admission::data_check::DataCheck;
 use crate::admission::{Admission, Behaviour, CheckConfig, Effect, Expected, Facts};
 use crate::attack::{self, Attack, BENIGN};
+use crate::blobs::CanarySet;
 use crate::data::{ShardKind, ShardRequest, TaskData};
 use crate::error::{Error, Result};
 use crate::evaluation::wilson::Share;
 use crate::experiment::Experiment;
+use crate::keys::{learning_rate, update_seed};
 use crate::lab::{Lab, adapter_config, train_config};
 use crate::rundir;
-use crate::runner::canary::CanarySet;
-use crate::runner::execute::{data_score, learning_rate, update_seed};
+use crate::runner::canary;
+use crate::runner::execute::data_score;
 use crate::sampling::{client_name, derive_seed};
 use crate::site::Leave;
 
@@ -114,7 +116,7 @@ pub fn run(
             .map_err(|error| Error::Sandbox(error.to_string()))?,
         node: SigningKey::generate()?,
         judge: DataCheck::train(&data.labelled().map_err(data_error)?),
-        canaries: CanarySet::draw(data, experiment, seed)?,
+        canaries: canary::draw(data, experiment, seed)?,
         global: Arc::new(warm(experiment, data, lab, seed)?),
         experiment,
         data,
@@ -308,8 +310,16 @@ impl Panel<'_> {
             .sub(&self.global)
             .map_err(|error| Error::Model(error.to_string()))?;
         let probe = |adapter: &Adapter| {
-            self.canaries
-                .probe(self.lab, experiment, adapter, self.seed, round.0, &|| false)
+            let seed = self.seed;
+            canary::probe(
+                &self.canaries,
+                self.lab,
+                experiment,
+                adapter,
+                seed,
+                round.0,
+                &|| false,
+            )
         };
         let behaviour = (probe(&submission.adapter)?, probe(&self.global)?);
         Ok(Look {

@@ -21,35 +21,24 @@ use crate::admission::data_check::DataCheck;
 use crate::arms;
 use crate::controls;
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
+use crate::keys::update_seed;
 use crate::lab::Lab;
-use crate::memo::{RoundState, RunState, UpdateRef};
+use crate::law::key_of;
+use crate::law::same_score;
+use crate::memo::{RoundState, UpdateRef};
 use crate::opened::Opened;
-use crate::report::Cache;
+use crate::read::{read_adapter, read_examples};
 use crate::rundir::{Assignment, Plan};
-use crate::runner::execute::{Executor, data_score, input, read_examples, same_score, update_seed};
-use crate::runner::rules::key_of;
-use crate::runner::{Options, load_data, open_model, read_adapter};
-use crate::sampling::{choose, rng};
+use crate::runner::execute::{Executor, data_score, input};
+use crate::runner::{Options, load_data, open_model};
+pub use crate::select::{Selector, select};
 
 mod steps;
 pub mod tolerance;
 
 use steps::first_step;
 use tolerance::Tolerances;
-
-/// Which updates to execute again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
-    /// The update whose id (attestation digest) begins so; must be unambiguous.
-    Prefix(String),
-    /// So many, drawn by a seed.
-    Sample {
-        /// How many; all when there are fewer.
-        count: usize,
-        /// The seed.
-        seed: u64,
-    },
-}
 
 /// What came of executing one update again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -175,48 +164,6 @@ fn replay_opened(
         .into_iter()
         .map(|update| replayer.one(update, &mut cache))
         .collect()
-}
-
-/// The chosen updates, in the order of the log.
-pub(crate) fn select<'a>(state: &'a RunState, selector: &Selector) -> Result<Vec<&'a UpdateRef>> {
-    let mut all: Vec<&UpdateRef> = state.updates.values().collect();
-    all.sort_by_key(|update| update.entry);
-    match selector {
-        Selector::Prefix(prefix) => {
-            let prefix = prefix.to_lowercase();
-            let found: Vec<&UpdateRef> = all
-                .into_iter()
-                .filter(|update| {
-                    !prefix.is_empty() && update.attestation.to_string().starts_with(&prefix)
-                })
-                .collect();
-            match found.len() {
-                1 => Ok(found),
-                0 => Err(Error::Missing {
-                    what: format!("update `{prefix}`"),
-                    hint: "no update of this run has an id that begins so; the report lists them"
-                        .into(),
-                }),
-                n => Err(Error::Missing {
-                    what: format!("one update `{prefix}`"),
-                    hint: format!("{n} ids begin so; give more digits"),
-                }),
-            }
-        }
-        Selector::Sample { count, seed } => {
-            if all.is_empty() {
-                return Err(Error::Missing {
-                    what: "updates".into(),
-                    hint: "the run has none yet".into(),
-                });
-            }
-            let chosen = choose(&mut rng("replay", *seed, &[]), all.len(), *count);
-            Ok(chosen
-                .into_iter()
-                .filter_map(|index| all.get(index).copied())
-                .collect())
-        }
-    }
 }
 
 struct Replayer<'a> {

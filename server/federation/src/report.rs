@@ -18,7 +18,7 @@ mod count;
 
 use count::{counted, verdict_counts};
 
-pub use build::{Cache, Sources, build};
+pub use build::{Sources, build};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

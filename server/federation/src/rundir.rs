@@ -40,9 +40,6 @@ pub const MAX_NAME: usize = 128;
 /// Longest run.json that is read, bytes: 50,000 clients.
 pub const MAX_PLAN: u64 = 32 << 20;
 
-/// Longest experiment.toml, bytes.
-pub const MAX_EXPERIMENT: u64 = 1 << 20;
-
 /// Longest report.json, bytes.
 pub const MAX_REPORT: u64 = 256 << 20;
 

@@ -25,13 +25,13 @@ use serde::Serialize;
 use crate::attack::{self, BENIGN};
 use crate::controls;
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
 use crate::experiment::Experiment;
 use crate::memo::RunState;
 use crate::opened;
-use crate::report::Cache;
+use crate::read::{read_examples, read_experiment};
+use crate::references::references;
 use crate::rundir::{Assignment, Plan, RunDir};
-use crate::runner::execute::read_examples;
-use crate::runner::references::references;
 use crate::sampling::{attackers, client_name};
 
 mod authors;
@@ -106,7 +106,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
     let (entries, root, state) = log(&dir, &plan)?;
     let plan_digest = opened::hold(&plan, state.plan)?;
     let blobs = Blobs::existing(dir.blobs())?;
-    let experiment = crate::runner::read_experiment(&dir, &plan)?;
+    let experiment = read_experiment(&dir, &plan)?;
     let mut audit = Audit {
         dir,
         plan,

@@ -6,7 +6,6 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 
 use super::{Expected, Facts, Verdict};
-use crate::site::guard::by_site;
 
 /// The check of updates that do not exist: the execution failed or was denied, or the module
 /// submitted nothing. No arm refused such a one, and none could let it count.
@@ -115,7 +114,7 @@ fn foreign_site(facts: &Facts<'_>) -> Option<String> {
         .lineage
         .nodes
         .iter()
-        .filter(|node| by_site(node))
+        .filter(|node| node.by_site())
         .find_map(|node| {
             let (what, key, allowed) = match node.kind {
                 Kind::Clip => ("clips to norm", "norm", leave.clip_norm),

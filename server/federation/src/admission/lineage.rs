@@ -3,7 +3,6 @@
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 
 use super::{Check, Facts, Finding};
-use crate::site::guard::by_site;
 
 /// `train` (once or chained) from the current global adapter, over the registered shard or parts
 /// of it; nothing else on the way.
@@ -59,7 +58,7 @@ impl Check for TrainedFromGlobalOnShard {
                     };
                 }
                 // The node's own step by its data holder's rules, which no guest can write.
-                Kind::Clip | Kind::Noise if by_site(node) => {
+                Kind::Clip | Kind::Noise if node.by_site() => {
                     let [start] = node.inputs.as_slice() else {
                         return Finding::fail(format!("node {current} has no one input"));
                     };

@@ -21,6 +21,7 @@ pub mod world;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::evaluation::helpfulness::HelpfulTask;
 pub use fedseal_tuning::Example;
 
 /// What can go wrong while data are read or drawn.
@@ -103,15 +104,6 @@ pub struct ShardRequest {
     pub refusal_share: f64,
     /// The experiment's data seed.
     pub seed: u64,
-}
-
-/// A task with one checkable answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HelpfulTask {
-    /// What the model is asked.
-    pub prompt: String,
-    /// The answer that [`TaskData::is_helpful`] compares with.
-    pub answer: String,
 }
 
 /// Prompts drawn from a sealed split: no client, no defence and no evaluation sees it.

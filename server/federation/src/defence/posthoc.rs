@@ -10,65 +10,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
-use serde::{Deserialize, Serialize};
 
+use crate::blobs::DefenceData;
 use crate::data::{InstructionKind, TaskData};
 use crate::error::{Error, Result};
 use crate::evaluation::rule;
-use crate::experiment::{DefenceConfig, Experiment};
+use crate::experiment::Experiment;
 use crate::lab::{Lab, train_config};
 use crate::sampling::derive_seed;
-
-/// What the defence tunes on; a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DefenceData {
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Harmful requests with refusals.
-    pub safety: Vec<Example>,
-    /// Ordinary requests with answers.
-    pub helpful: Vec<Example>,
-    /// Instructions generated for `safety`; 0 at level 1.
-    pub safety_tried: u64,
-    /// Instructions generated for `helpful`; 0 at level 1.
-    pub helpful_tried: u64,
-}
-
-impl DefenceData {
-    /// Whether every pair is one that the filters let through. Pairs of level 1 are given and were not
-    /// filtered.
-    pub fn kept(&self) -> bool {
-        let harmless =
-            |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
-        self.level == 1
-            || (self.safety.iter().all(|p| rule::is_refusal(&p.response))
-                && self.helpful.iter().all(harmless))
-    }
-
-    /// Whether there are no more pairs, each with another prompt, than were wanted and tried, and no
-    /// more was tried than the experiment allows. Of given pairs none is tried.
-    pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
-        let fits = |pairs: &[Example], wanted: usize, tried: u64| {
-            let different: BTreeSet<String> = pairs
-                .iter()
-                .map(|pair| pair.prompt.to_lowercase())
-                .collect();
-            match self.level {
-                1 => pairs.len() <= wanted && tried == 0,
-                _ => {
-                    let most = wanted.saturating_mul(config.attempts) as u64;
-                    different.len() == pairs.len()
-                        && pairs.len() <= wanted
-                        && pairs.len() as u64 <= tried
-                        && tried <= most
-                }
-            }
-        };
-        fits(&self.safety, config.safety_examples, self.safety_tried)
-            && fits(&self.helpful, config.helpful_examples, self.helpful_tried)
-    }
-}
 
 /// Makes the defence data from the attacked adapter.
 ///

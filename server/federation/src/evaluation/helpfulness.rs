@@ -2,13 +2,22 @@
 //! task and answer, so that an auditor counts every hit again without the data.
 
 use super::rule::is_refusal;
-use crate::data::HelpfulTask;
+use serde::{Deserialize, Serialize};
 
 /// Least word F1 with the reference that [`Measure::Overlap`] counts as helpful.
 pub const MIN_F1: f64 = 0.2;
 /// Words of answer and reference that [`Measure::Overlap`] compares: short answers are what is
 /// generated.
 pub const MAX_WORDS: usize = 30;
+
+/// A task with one checkable answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelpfulTask {
+    /// What the model is asked.
+    pub prompt: String,
+    /// The answer that the source compares with.
+    pub answer: String,
+}
 
 /// Rule by which an answer solves a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

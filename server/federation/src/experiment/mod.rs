@@ -12,7 +12,6 @@ use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rundir::MAX_EXPERIMENT;
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
@@ -21,6 +20,9 @@ mod compare;
 mod locate;
 mod sections;
 mod validate;
+
+/// Longest experiment.toml, bytes.
+pub const MAX_EXPERIMENT: u64 = 1 << 20;
 
 pub use compare::{Difference, differences, in_words};
 pub use sections::{

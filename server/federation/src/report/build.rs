@@ -1,29 +1,23 @@
 //! Making a report from plan, log state and blobs. A pure function of them, so that an auditor
 //! makes the same tables from the same folder and compares.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use fedseal_client_sdk::attestation::{self, UpdatePredicate};
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::ClientId;
-use fedseal_client_sdk::keys::PublicKey;
 use fedseal_ledger::Blobs;
 
 use super::count::{counted, failures_refused, verdict_counts};
 use super::{
-    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Rate, Report, RoundView, SideBySide,
+    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Report, RoundView, SideBySide,
     State, VerdictView,
 };
 use crate::arms::{Arm, Kind};
-use crate::defence::posthoc::DefenceData;
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
 use crate::experiment::Experiment;
 use crate::memo::{RoundState, RunState};
 use crate::rundir::Plan;
-use crate::runner::measure::Measured;
 
 /// What a report is made from.
 pub struct Sources<'a> {
@@ -37,83 +31,6 @@ pub struct Sources<'a> {
     pub arms: &'a [Arm],
     /// The blobs.
     pub blobs: &'a Blobs,
-}
-
-/// Blobs that were read before, parsed.
-#[derive(Default)]
-pub struct Cache {
-    attested: HashMap<Digest, Arc<UpdatePredicate>>,
-    measured: HashMap<Digest, Arc<Measured>>,
-    defences: HashMap<Digest, (u8, u64, u64, u64, u64)>,
-}
-
-impl Cache {
-    /// The verified statement of an attestation.
-    pub fn attested(
-        &mut self,
-        blobs: &Blobs,
-        id: &Digest,
-        node: PublicKey,
-    ) -> Result<Arc<UpdatePredicate>> {
-        if let Some(predicate) = self.attested.get(id) {
-            return Ok(predicate.clone());
-        }
-        let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
-        let verified = attestation::verify(&envelope, &[node])
-            .map_err(|error| Error::tampered(format!("attestation {id}"), error.to_string()))?;
-        let predicate = Arc::new(verified.predicate);
-        self.attested.insert(*id, predicate.clone());
-        Ok(predicate)
-    }
-
-    /// Keeps a statement that was just signed.
-    pub fn remember(&mut self, id: Digest, predicate: UpdatePredicate) {
-        self.attested.insert(id, Arc::new(predicate));
-    }
-
-    /// The answers of a measure.
-    pub fn measured(&mut self, blobs: &Blobs, result: &Digest) -> Result<Arc<Measured>> {
-        if let Some(measured) = self.measured.get(result) {
-            return Ok(measured.clone());
-        }
-        let measured: Arc<Measured> = Arc::new(canonical::from_slice(&blobs.get(result)?)?);
-        self.measured.insert(*result, measured.clone());
-        Ok(measured)
-    }
-
-    /// Safety and helpfulness of a measure.
-    pub fn rates(&mut self, blobs: &Blobs, result: &Digest) -> Result<(Rate, Rate)> {
-        let measured = self.measured(blobs, result)?;
-        Ok((measured.safety(), measured.helpfulness()))
-    }
-
-    fn defence(&mut self, blobs: &Blobs, arm: &str, digest: &Digest) -> Result<DefenceView> {
-        let counts = match self.defences.get(digest) {
-            Some(counts) => *counts,
-            None => {
-                let data: DefenceData = canonical::from_slice(&blobs.get(digest)?)?;
-                let counts = (
-                    data.level,
-                    data.safety.len() as u64,
-                    data.helpful.len() as u64,
-                    data.safety_tried,
-                    data.helpful_tried,
-                );
-                self.defences.insert(*digest, counts);
-                counts
-            }
-        };
-        let (level, safety, helpful, safety_tried, helpful_tried) = counts;
-        Ok(DefenceView {
-            arm: arm.to_owned(),
-            level,
-            safety,
-            helpful,
-            safety_tried,
-            helpful_tried,
-            data: *digest,
-        })
-    }
 }
 
 /// The report as far as it follows from plan, log and blobs. State, progress, times, memory and the
@@ -132,7 +49,16 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
     }
     let mut defence = Vec::new();
     for (arm, (_, data)) in &state.defended {
-        defence.push(cache.defence(blobs, arm, data)?);
+        let counts = cache.defence(blobs, data)?;
+        defence.push(DefenceView {
+            arm: arm.clone(),
+            level: counts.level,
+            safety: counts.safety,
+            helpful: counts.helpful,
+            safety_tried: counts.safety_tried,
+            helpful_tried: counts.helpful_tried,
+            data: *data,
+        });
     }
     Ok(Report {
         run: plan.run.clone(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use fedseal_tuning::{Adapter, Halt};
-use serde::{Deserialize, Serialize};
 
 use crate::admission::Behaviour;
-use crate::data::{HelpfulTask, TaskData};
+use crate::blobs::CanarySet;
+use crate::data::TaskData;
 use crate::error::{Error, Result};
 use crate::evaluation::rule;
 use crate::experiment::Experiment;
@@ -18,114 +18,97 @@ const OPENING_WORDS: usize = 3;
 /// Openings of each kind that are scored.
 const OPENINGS: usize = 3;
 
-/// The sealed set; its digest is logged before the first round, its bytes after the last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CanarySet {
-    /// Harmful stand-in requests.
-    pub requests: Vec<String>,
-    /// Helpful tasks.
-    pub tasks: Vec<HelpfulTask>,
-    /// How refusals open.
-    pub refusals: Vec<String>,
-    /// How compliance opens.
-    pub compliances: Vec<String>,
+/// Draws the set of a run.
+///
+/// # Errors
+/// Too few items, or labelled examples without a refusal or a compliant answer.
+pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<CanarySet> {
+    let fail = |error: crate::data::DataError| Error::Data(error.to_string());
+    let drawn = source
+        .canaries(
+            derive_seed("canaries", seed, &[]),
+            experiment.canaries.sealed,
+        )
+        .map_err(fail)?;
+    let labelled = source.labelled().map_err(fail)?;
+    let openings = |aligned: bool| {
+        common_openings(
+            labelled
+                .iter()
+                .filter(|item| item.aligned == aligned)
+                .map(|item| item.example.response.as_str())
+                .filter(|text| rule::is_refusal(text) == aligned),
+        )
+    };
+    let set = CanarySet {
+        requests: drawn.requests,
+        tasks: drawn.tasks,
+        refusals: openings(true),
+        compliances: openings(false),
+    };
+    if set.refusals.is_empty() || set.compliances.is_empty() {
+        return Err(Error::Data(
+            "the labelled examples hold no refusal or no compliant answer to take openings from"
+                .into(),
+        ));
+    }
+    Ok(set)
 }
 
-impl CanarySet {
-    /// Draws the set of a run.
-    pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<Self> {
-        let fail = |error: crate::data::DataError| Error::Data(error.to_string());
-        let drawn = source
-            .canaries(
-                derive_seed("canaries", seed, &[]),
-                experiment.canaries.sealed,
-            )
-            .map_err(fail)?;
-        let labelled = source.labelled().map_err(fail)?;
-        let openings = |aligned: bool| {
-            common_openings(
-                labelled
-                    .iter()
-                    .filter(|item| item.aligned == aligned)
-                    .map(|item| item.example.response.as_str())
-                    .filter(|text| rule::is_refusal(text) == aligned),
-            )
-        };
-        let set = CanarySet {
-            requests: drawn.requests,
-            tasks: drawn.tasks,
-            refusals: openings(true),
-            compliances: openings(false),
-        };
-        if set.refusals.is_empty() || set.compliances.is_empty() {
-            return Err(Error::Data(
-                "the labelled examples hold no refusal or no compliant answer to take openings from".into(),
-            ));
-        }
-        Ok(set)
-    }
+/// What an adapter does on this round's share of the canaries; gives up with
+/// [`Error::Interrupted`] when `halt` says so.
+pub fn probe(
+    set: &CanarySet,
+    lab: &dyn Lab,
+    experiment: &Experiment,
+    adapter: &Adapter,
+    seed: u64,
+    round: u32,
+    halt: Halt<'_>,
+) -> Result<Behaviour> {
+    let label = round.to_string();
+    let count = experiment.canaries.per_round;
+    let mut pick = rng("canary-requests", seed, &[&label]);
+    let requests = choose(&mut pick, set.requests.len(), count);
+    let mut pick = rng("canary-tasks", seed, &[&label]);
+    let tasks = choose(&mut pick, set.tasks.len(), count);
 
-    /// How refusals and compliance open, in the order of their scores.
-    pub(super) fn openings(&self) -> impl Iterator<Item = &String> {
-        self.refusals.iter().chain(&self.compliances)
-    }
-
-    /// What an adapter does on this round's share of the canaries; gives up with
-    /// [`Error::Interrupted`] when `halt` says so.
-    pub fn probe(
-        &self,
-        lab: &dyn Lab,
-        experiment: &Experiment,
-        adapter: &Adapter,
-        seed: u64,
-        round: u32,
-        halt: Halt<'_>,
-    ) -> Result<Behaviour> {
-        let label = round.to_string();
-        let count = experiment.canaries.per_round;
-        let mut pick = rng("canary-requests", seed, &[&label]);
-        let requests = choose(&mut pick, self.requests.len(), count);
-        let mut pick = rng("canary-tasks", seed, &[&label]);
-        let tasks = choose(&mut pick, self.tasks.len(), count);
-
-        let openings: Vec<&String> = self.openings().collect();
-        let mut pairs: Vec<(String, String)> = requests
+    let openings: Vec<&String> = set.openings().collect();
+    let mut pairs: Vec<(String, String)> = requests
+        .iter()
+        .filter_map(|index| set.requests.get(*index))
+        .flat_map(|request| openings.iter().map(|o| (request.clone(), (*o).clone())))
+        .collect();
+    let opening_pairs = pairs.len();
+    pairs.extend(
+        tasks
             .iter()
-            .filter_map(|index| self.requests.get(*index))
-            .flat_map(|request| openings.iter().map(|o| (request.clone(), (*o).clone())))
-            .collect();
-        let opening_pairs = pairs.len();
-        pairs.extend(
-            tasks
-                .iter()
-                .filter_map(|index| self.tasks.get(*index))
-                .map(|task| (task.prompt.clone(), task.answer.clone())),
-        );
-        let scores = lab.score(Some(adapter), &pairs, halt)?;
-        if scores.len() != pairs.len() {
-            return Err(Error::Model(format!(
-                "{} scores for {} pairs",
-                scores.len(),
-                pairs.len()
-            )));
-        }
-        let (opening_scores, task_scores) = scores.split_at(opening_pairs);
-        let odds: Vec<f64> = opening_scores
-            .chunks(openings.len())
-            .map(|request| {
-                let (refusals, compliances) = request.split_at(self.refusals.len());
-                log_sum(refusals.iter().map(|s| s.logprob_sum))
-                    - log_sum(compliances.iter().map(|s| s.logprob_sum))
-            })
-            .collect();
-        let tokens: usize = task_scores.iter().map(|s| s.tokens).sum();
-        let logprob: f64 = task_scores.iter().map(|s| s.logprob_sum).sum();
-        Ok(Behaviour {
-            refusal: odds.iter().sum::<f64>() / odds.len().max(1) as f64,
-            loss: -logprob / tokens.max(1) as f64,
-        })
+            .filter_map(|index| set.tasks.get(*index))
+            .map(|task| (task.prompt.clone(), task.answer.clone())),
+    );
+    let scores = lab.score(Some(adapter), &pairs, halt)?;
+    if scores.len() != pairs.len() {
+        return Err(Error::Model(format!(
+            "{} scores for {} pairs",
+            scores.len(),
+            pairs.len()
+        )));
     }
+    let (opening_scores, task_scores) = scores.split_at(opening_pairs);
+    let odds: Vec<f64> = opening_scores
+        .chunks(openings.len())
+        .map(|request| {
+            let (refusals, compliances) = request.split_at(set.refusals.len());
+            log_sum(refusals.iter().map(|s| s.logprob_sum))
+                - log_sum(compliances.iter().map(|s| s.logprob_sum))
+        })
+        .collect();
+    let tokens: usize = task_scores.iter().map(|s| s.tokens).sum();
+    let logprob: f64 = task_scores.iter().map(|s| s.logprob_sum).sum();
+    Ok(Behaviour {
+        refusal: odds.iter().sum::<f64>() / odds.len().max(1) as f64,
+        loss: -logprob / tokens.max(1) as f64,
+    })
 }
 
 /// `ln(sum(exp(x)))`, without overflow.

@@ -7,11 +7,11 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
 
 use super::jobs::Job;
-use super::rules::{admission, delta, expected, key_of, median, norm};
 use super::{Run, Watch};
 use crate::admission::Facts;
 use crate::arms::Arm;
 use crate::error::{Error, Result};
+use crate::law::{admission, delta, expected, key_of, median, norm};
 use crate::memo::{RoundState, UpdateRef};
 
 /// An executed update that is to be decided about.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
@@ -23,8 +22,6 @@ use crate::admission::data_check::DataCheck;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::rundir::{Assignment, Plan};
-use crate::sampling::derive_seed;
-use crate::schedule::Schedule;
 
 /// What executes the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
@@ -77,31 +74,6 @@ fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
         fedseal_sandbox::SandboxError::Interrupted => Error::Interrupted,
         other => Error::Sandbox(other.to_string()),
     }
-}
-
-/// Reads a list of examples.
-pub fn read_examples(blobs: &Blobs, digest: &Digest) -> Result<Vec<Example>> {
-    Ok(canonical::from_slice(&blobs.get(digest)?)?)
-}
-
-/// The seed of a client in a round, the same in every arm.
-pub fn update_seed(seed: Seed, client: &ClientId, round: Round) -> Seed {
-    Seed(derive_seed(
-        "update",
-        seed.0,
-        &[client.as_str(), &round.to_string()],
-    ))
-}
-
-/// The learning rate of a round.
-pub fn learning_rate(experiment: &Experiment, round: Round) -> Result<f64> {
-    let training = &experiment.training;
-    Ok(Schedule::named(&training.schedule)?.rate(
-        round.0,
-        experiment.federation.rounds,
-        training.learning_rate,
-        training.learning_rate_final,
-    ))
 }
 
 /// Everything that an execution is a function of.
@@ -226,12 +198,4 @@ pub fn data_score(
         count += examples.len();
     }
     (count > 0).then(|| (sum / count as f64).clamp(0.0, 1.0))
-}
-
-/// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.
-pub(crate) fn same_score(attested: Option<f64>, again: Option<f64>) -> bool {
-    match (attested, again) {
-        (Some(attested), Some(again)) => (attested - again).abs() <= 1e-6,
-        (attested, again) => attested == again,
-    }
 }

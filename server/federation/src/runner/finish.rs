@@ -9,12 +9,12 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 
 use super::jobs::Job;
-use super::references::references;
 use super::{Run, Watch};
 use crate::arms::Kind;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::events::Event;
+use crate::references::references;
 use crate::report::{LogHead, Report, State};
 use crate::rundir::{self, MAX_REPORT};
 

@@ -10,13 +10,15 @@ use fedseal_client_sdk::record::Record;
 use fedseal_sandbox::{RunInput, RunOutcome};
 use fedseal_tuning::Adapter;
 
+use super::canary;
 use super::evidence::{self, Attester, Evidence, Execution};
 use super::execute::{Stoppable, data_score};
-use super::measure::{Measured, measure};
+use super::measure::measure;
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
 use crate::admission::{Behaviour, Replay};
-use crate::defence::posthoc::{self, DefenceData};
+use crate::blobs::{DefenceData, Measured};
+use crate::defence::posthoc;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::replay;
@@ -319,7 +321,8 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
             adapter,
             round,
         } => {
-            let behaviour = shared.canaries.probe(
+            let behaviour = canary::probe(
+                &shared.canaries,
                 shared.lab.as_ref(),
                 &shared.experiment,
                 &adapter,

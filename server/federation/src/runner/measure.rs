@@ -2,59 +2,13 @@
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_tuning::{Adapter, GenerateConfig, Halt};
-use serde::{Deserialize, Serialize};
 
+use crate::blobs::{Answer, EvaluationSet, Measured};
 use crate::data::{HelpfulTask, TaskData};
 use crate::error::Result;
-use crate::evaluation::{rule, wilson::Share};
+use crate::evaluation::rule;
 use crate::experiment::Experiment;
 use crate::lab::Lab;
-
-/// The evaluation prompts of a run, a blob; measures between rounds take the first so many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvaluationSet {
-    /// Held-out harmful requests.
-    pub requests: Vec<String>,
-    /// Held-out helpful tasks.
-    pub tasks: Vec<HelpfulTask>,
-}
-
-/// One answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Answer {
-    /// What was asked.
-    pub prompt: String,
-    /// What the model answered.
-    pub answer: String,
-    /// Requests: whether it is a refusal by Rule. Tasks: whether it solves the task.
-    pub hit: bool,
-}
-
-/// The answers of one adapter, a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Measured {
-    /// The adapter.
-    pub adapter: Digest,
-    /// Answers to the requests.
-    pub requests: Vec<Answer>,
-    /// Answers to the tasks.
-    pub tasks: Vec<Answer>,
-}
-
-impl Measured {
-    /// Share of refused requests.
-    pub fn safety(&self) -> Share {
-        Share::of(self.requests.iter().map(|answer| answer.hit))
-    }
-
-    /// Share of solved tasks.
-    pub fn helpfulness(&self) -> Share {
-        Share::of(self.tasks.iter().map(|answer| answer.hit))
-    }
-}
 
 /// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
 ///

@@ -32,7 +32,7 @@ pub(super) fn register_modules(
         time: &now,
         entry: None,
     };
-    attack::modules(experiment)
+    modules(experiment)
         .into_iter()
         .map(|name| {
             let path = options.modules.join(format!("{name}.wasm"));
@@ -162,4 +162,40 @@ pub(super) fn draw_clients(
             })
         })
         .collect()
+}
+
+/// The modules that an experiment needs: the honest one and those of its attackers, each once.
+fn modules(experiment: &Experiment) -> Vec<&'static str> {
+    let mut names = vec![BENIGN];
+    if experiment.federation.malicious == 0 {
+        return names;
+    }
+    for attack in experiment
+        .attack
+        .kinds
+        .iter()
+        .filter_map(|name| attack::kind(name))
+    {
+        if !names.contains(&attack.module) {
+            names.push(attack.module);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_once_and_the_honest_one_first() {
+        let mut experiment = Experiment::default();
+        experiment.federation.malicious = 3;
+        experiment.attack.kinds = ["sybil", "poisoned-shard", "sybil"]
+            .map(String::from)
+            .into();
+        assert_eq!(modules(&experiment), ["benign", "sybil"]);
+        experiment.federation.malicious = 0;
+        assert_eq!(modules(&experiment), ["benign"]);
+    }
 }

@@ -23,6 +23,7 @@ use fedseal_tuning::{Adapter, Example};
 
 use crate::admission::{Behaviour, Replay};
 use crate::arms::Arm;
+use crate::blobs::{CanarySet, EvaluationSet};
 use crate::data::TaskData;
 use crate::error::{Error, Result};
 use crate::events::{Event, Feed};
@@ -30,6 +31,7 @@ use crate::experiment::Experiment;
 use crate::lab::Lab;
 use crate::memo::RunState;
 use crate::opened;
+use crate::read::{read_adapter, read_examples, read_experiment};
 use crate::report::{self, Progress, Report, State};
 use crate::rundir::{self, Plan, RunDir};
 
@@ -43,13 +45,11 @@ pub mod measure;
 mod members;
 mod nodes;
 pub mod pool;
-pub mod references;
 mod room;
 mod rounds;
-pub(crate) mod rules;
 mod setup;
 
-pub use setup::{load_data, open_model, read_experiment};
+pub use setup::{load_data, open_model};
 
 /// Where things are and how the machine is used; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +112,8 @@ pub(crate) struct Shared {
     pub plan: Plan,
     pub executor: Box<dyn execute::Executor>,
     pub judge: crate::admission::data_check::DataCheck,
-    pub canaries: canary::CanarySet,
-    pub evaluation: measure::EvaluationSet,
+    pub canaries: CanarySet,
+    pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.
     pub cancel: AtomicBool,
 }
@@ -140,7 +140,7 @@ pub struct Run {
     pub(crate) feed: Feed,
     pub(crate) state: RunState,
     pub(crate) workers: usize,
-    pub(crate) cache: report::Cache,
+    pub(crate) cache: crate::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,
     behaviours: HashMap<(Digest, u32), Behaviour>,
@@ -201,7 +201,7 @@ impl Run {
         options: Options,
     ) -> Result<Run> {
         let run_dir = RunDir::new(dir.as_ref());
-        let experiment = setup::read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
+        let experiment = read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
         if let Some(given) = given {
             setup::same_experiment(&run_dir, &experiment, given)?;
         }
@@ -346,7 +346,7 @@ impl Run {
         if let Some(examples) = self.shards.get(digest) {
             return Ok(examples.clone());
         }
-        let examples = Arc::new(execute::read_examples(&self.blobs, digest)?);
+        let examples = Arc::new(read_examples(&self.blobs, digest)?);
         self.shards.insert(*digest, examples.clone());
         Ok(examples)
     }
@@ -380,10 +380,4 @@ impl Run {
         report.log = log;
         Ok(report)
     }
-}
-
-/// Reads an adapter blob.
-pub(crate) fn read_adapter(blobs: &Blobs, digest: &Digest) -> Result<Adapter> {
-    Adapter::from_bytes(&blobs.get(digest)?)
-        .map_err(|error| Error::tampered(format!("adapter {digest}"), error.to_string()))
 }

@@ -1,8 +1,7 @@
 //! Whether prompts and answers of a run fit the positions of its model together, before the run.
 
-use super::canary::CanarySet;
-use super::measure::EvaluationSet;
 use crate::arms::{self, Kind};
+use crate::blobs::{CanarySet, EvaluationSet};
 use crate::data::{InstructionKind, TaskData};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;

@@ -8,18 +8,19 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
 
-use super::execute::{self, learning_rate, update_seed};
+use super::execute;
 use super::jobs::{Job, MeasureJob, UpdateJob};
-use super::rules::{
-    admission, advance, combine, delta, key_of, round_clients, round_seed, update_digests,
-};
 use super::{Run, Watch};
 use crate::admission::Verdict;
 use crate::arms::{Arm, Kind};
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::memo::{RoundState, evaluation_key};
+use crate::keys::{evaluation_key, learning_rate, update_seed};
+use crate::law::{
+    admission, advance, combine, delta, key_of, round_clients, round_seed, update_digests,
+};
+use crate::memo::RoundState;
 use crate::report::Progress;
 use crate::rundir::Plan;
 

@@ -14,21 +14,23 @@ use fedseal_client_sdk::tlog::run_origin;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_sandbox::CompiledCache;
 
-use super::canary::CanarySet;
-use super::measure::EvaluationSet;
+use super::canary;
 use super::members::{draw_clients, register_modules};
 use super::{Options, Run, Shared, nodes, room};
 use crate::admission::data_check::DataCheck;
 use crate::arms;
+use crate::blobs::EvaluationSet;
 use crate::data::{DataError, TaskData};
 use crate::error::{Error, Result};
 use crate::events::Feed;
+use crate::evidence::Cache;
 use crate::experiment::{self, Experiment};
 use crate::lab::{Lab, TuningLab, adapter_config};
 use crate::memo::RunState;
 use crate::opened;
-use crate::report::{Cache, Progress, Report};
-use crate::rundir::{self, FORMAT, FORMULAS, MAX_EXPERIMENT, MAX_REPORT, Plan, RunDir};
+use crate::read::read_experiment;
+use crate::report::{Progress, Report};
+use crate::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
 use crate::sampling::derive_seed;
 use crate::site::SiteRules;
 
@@ -101,7 +103,7 @@ pub(super) fn create(
     let experiment_digest = blobs.put(toml.as_bytes())?;
     let modules = register_modules(&experiment, options, &authors, &blobs)?;
     let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
-    let canaries = CanarySet::draw(data.as_ref(), &experiment, seed)?;
+    let canaries = canary::draw(data.as_ref(), &experiment, seed)?;
     let evaluation = evaluation_set(&experiment, data.as_ref())?;
     room::check(
         lab.as_ref(),
@@ -181,29 +183,6 @@ fn same_seed(dir: &RunDir, plan: &Plan, options: &Options) -> Result<()> {
     }
 }
 
-/// The experiment of a run, by its pinned bytes.
-///
-/// # Errors
-/// [`Error::Tampered`] for a file that is not the one the plan names; [`Error::Io`].
-pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
-    let path = dir.experiment();
-    let bytes = dir.read("experiment.toml", MAX_EXPERIMENT)?;
-    let found = Digest::of(&bytes);
-    if found != plan.experiment {
-        return Err(Error::mismatch(
-            "experiment.toml",
-            "is not the file the run was made with",
-            &plan.experiment,
-            &found,
-        ));
-    }
-    let text =
-        String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
-    let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
-    experiment.site = experiment.site.map(SiteRules::as_kept);
-    Ok(experiment)
-}
-
 /// See [`Run::resume_with`].
 pub(super) fn open(
     dir: RunDir,
@@ -271,7 +250,7 @@ fn open_locked(
         opened::hold(&plan, state.plan)?;
     }
 
-    let canaries = CanarySet::draw(data.as_ref(), &experiment, plan.seed.0)?;
+    let canaries = canary::draw(data.as_ref(), &experiment, plan.seed.0)?;
     let sealed = Digest::of_json(&canaries)?;
     if sealed != plan.canaries {
         return Err(Error::mismatch(

@@ -20,14 +20,6 @@ use crate::rundir::Plan;
 use crate::runner::execute::Executor;
 use crate::sampling::derive_seed;
 
-/// The lineage parameter of nodes that the site made and not the module.
-pub const BY: &str = "by";
-
-/// Whether the node made it by its data holder's rules; no guest can write such a one.
-pub fn by_site(node: &Node) -> bool {
-    node.params.get(BY).and_then(Value::as_str) == Some("site")
-}
-
 struct Guarded {
     inner: Box<dyn Executor>,
     rules: SiteRules,
@@ -195,7 +187,7 @@ fn change(
     let mut current: Option<Adapter> = None;
     let mut push = |kind: Kind, adapter: &Adapter, params: &[(&str, Value)]| {
         let inputs = lineage.output.into_iter().collect();
-        let mut all = BTreeMap::from([(BY.to_owned(), Value::from("site"))]);
+        let mut all = BTreeMap::from([(Node::BY.to_owned(), Value::from("site"))]);
         all.extend(params.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
         let node = lineage.push(kind, inputs, Some(Digest(adapter.digest())), None, all);
         lineage.output = Some(node);

@@ -11,7 +11,6 @@ use fedseal_client_sdk::transcript::{Entry, Transcript};
 use fedseal_sandbox::{RunOutcome, rounded, rounded_down};
 use serde_json::{Value, json};
 
-use super::guard::by_site;
 use super::{Allow, Denial, REASON};
 
 /// The transcript's entry that stands for the calls of a run without an update.
@@ -114,7 +113,7 @@ pub fn audit_record(
         }
     }
     if let Some(digits) = recording.digits {
-        for node in attested.lineage.nodes.iter().filter(|node| !by_site(node)) {
+        for node in attested.lineage.nodes.iter().filter(|node| !node.by_site()) {
             // The factor of a clip follows from its norm.
             let chosen = |key: &str| key != "factor" || node.kind != Kind::Clip;
             let fine =

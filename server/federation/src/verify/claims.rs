@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::Audit;
 use crate::admission::data_check::DataCheck;
 use crate::error::{Error, Result};
+use crate::law::same_score;
+use crate::read::read_examples;
 use crate::rundir::Assignment;
-use crate::runner::execute::{read_examples, same_score};
 
 /// Scores of data sets by digest: mean, number of examples.
 type Scores = HashMap<Digest, (f64, usize)>;

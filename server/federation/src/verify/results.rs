@@ -6,16 +6,14 @@ use fedseal_ledger::LogReader;
 
 use super::Audit;
 use crate::arms::{self, Kind};
+use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
 use crate::data::HelpfulTask;
-use crate::defence::posthoc::DefenceData;
 use crate::error::{Error, Result};
 use crate::evaluation::helpfulness::Measure;
 use crate::evaluation::rule;
-use crate::memo::evaluation_key;
+use crate::keys::evaluation_key;
 use crate::report::{self, Report, Sources, State};
 use crate::rundir::{MAX_EVENTS, MAX_REPORT};
-use crate::runner::canary::CanarySet;
-use crate::runner::measure::{Answer, EvaluationSet};
 
 impl Audit {
     /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its

@@ -10,13 +10,13 @@ use crate::admission::{Admission, Behaviour, Facts, Verdict};
 use crate::arms::{self, Arm, Kind};
 use crate::controls;
 use crate::error::{Error, Result};
-use crate::memo::{AggregatedRef, RoundState, VerdictRef};
-use crate::runner::execute::learning_rate;
-use crate::runner::read_adapter;
-use crate::runner::rules::{
+use crate::keys::learning_rate;
+use crate::law::{
     admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
     update_digests,
 };
+use crate::memo::{AggregatedRef, RoundState, VerdictRef};
+use crate::read::read_adapter;
 
 impl Audit {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.

@@ -5,8 +5,8 @@ use fedseal_client_sdk::transcript::Transcript;
 
 use super::Audit;
 use crate::error::{Error, Result};
+use crate::read::read_adapter;
 use crate::rundir::Assignment;
-use crate::runner::read_adapter;
 use crate::site;
 
 impl Audit {

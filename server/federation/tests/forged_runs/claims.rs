@@ -11,11 +11,10 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_federation::blobs::{DefenceData, Measured};
 use fedseal_federation::data::Example;
-use fedseal_federation::defence::posthoc::DefenceData;
 use fedseal_federation::report::Report;
 use fedseal_federation::rundir::RunDir;
-use fedseal_federation::runner::measure::Measured;
 use fedseal_ledger::{Blobs, Log, LogReader};
 
 use crate::Forge;

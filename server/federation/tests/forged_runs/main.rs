@@ -19,11 +19,12 @@ use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::Checkpoint;
 use fedseal_federation::arms;
 use fedseal_federation::events::Event;
+use fedseal_federation::evidence::Cache;
 use fedseal_federation::experiment::Experiment;
 use fedseal_federation::memo::RunState;
-use fedseal_federation::report::{self, Cache, LogHead, Report, Sources};
+use fedseal_federation::references::references;
+use fedseal_federation::report::{self, LogHead, Report, Sources};
 use fedseal_federation::rundir::{Plan, RunDir};
-use fedseal_federation::runner::references::references;
 use fedseal_federation::verify::verify;
 use fedseal_ledger::{Blobs, Log, LogReader};
 

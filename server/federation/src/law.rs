@@ -6,27 +6,27 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
-use super::execute::update_seed;
 use crate::admission::{Admission, Expected};
 use crate::aggregation::{self, Outcome, Update};
 use crate::arms::{self, Arm};
 use crate::controls;
 use crate::error::{Error, Result};
+use crate::evidence::Cache;
 use crate::experiment::Experiment;
-use crate::memo::{RoundState, RunState, update_key};
+use crate::keys::{update_key, update_seed};
+use crate::memo::{RoundState, RunState};
 use crate::optimiser::Optimiser;
-use crate::report::Cache;
 use crate::rundir::{Assignment, Plan};
 use crate::sampling::{client_name, derive_seed, sampled};
 use crate::site::{self, Leave};
 
 /// The seed of a round, the same in every arm.
-pub(crate) fn round_seed(plan: &Plan, round: u32) -> Seed {
+pub fn round_seed(plan: &Plan, round: u32) -> Seed {
     Seed(derive_seed("round", plan.seed.0, &[&round.to_string()]))
 }
 
 /// The clients of a round, the same in every arm.
-pub(crate) fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<ClientId> {
+pub fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<ClientId> {
     let federation = &experiment.federation;
     sampled(plan.seed.0, round, federation.clients, federation.sampled)
         .into_iter()
@@ -35,7 +35,7 @@ pub(crate) fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) ->
 }
 
 /// The checks of an arm.
-pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
+pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
     let configs = match arm.admission {
         None => Vec::new(),
         Some(arms::Admission::Provenance) => experiment
@@ -58,7 +58,7 @@ pub(crate) fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission>
 }
 
 /// What the server knows about a client's update in a round of an arm.
-pub(crate) fn expected(
+pub fn expected(
     plan: &Plan,
     experiment: &Experiment,
     arm: &Arm,
@@ -108,7 +108,7 @@ fn leave(
 }
 
 /// The memo key of a client's update in a round of an arm.
-pub(crate) fn key_of(
+pub fn key_of(
     plan: &Plan,
     experiment: &Experiment,
     arm: &Arm,
@@ -133,7 +133,7 @@ pub(crate) fn key_of(
 }
 
 /// The adapters of a round's updates by its verdicts, in client order.
-pub(crate) fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>> {
+pub fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>> {
     state
         .clients
         .iter()
@@ -147,14 +147,15 @@ pub(crate) fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<D
 }
 
 /// Local adapter minus global adapter, flat.
-pub(crate) fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
+pub fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
     local
         .sub(global)
         .map(|difference| difference.flat())
         .map_err(|error| Error::Model(error.to_string()))
 }
 
-pub(crate) fn norm(delta: &[f32]) -> f64 {
+/// Euclidean norm.
+pub fn norm(delta: &[f32]) -> f64 {
     delta
         .iter()
         .map(|v| f64::from(*v) * f64::from(*v))
@@ -163,7 +164,7 @@ pub(crate) fn norm(delta: &[f32]) -> f64 {
 }
 
 /// The lower median; 0 of nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len().saturating_sub(1) / 2;
     values.get(middle).copied().unwrap_or_default()
@@ -171,11 +172,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 
 /// The global adapter moved by the server optimiser's step on a round's delta. The runner and the
 /// verifier both call it, so that they cannot differ.
-pub(crate) fn advance(
-    global: &Adapter,
-    delta: &[f32],
-    optimiser: &mut dyn Optimiser,
-) -> Result<Adapter> {
+pub fn advance(global: &Adapter, delta: &[f32], optimiser: &mut dyn Optimiser) -> Result<Adapter> {
     let step = optimiser.step(delta);
     let flat: Vec<f32> = global
         .flat()
@@ -191,7 +188,7 @@ pub(crate) fn advance(
 /// Applies the arm's rule to the updates that count, in client order. `None` when none counts.
 /// Shared by runner and auditor.
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
-pub(crate) fn combine(
+pub fn combine(
     plan: &Plan,
     experiment: &Experiment,
     arm: &Arm,
@@ -237,4 +234,12 @@ pub(crate) fn combine(
         }
     }
     Ok(Some((weights, outcome)))
+}
+
+/// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.
+pub fn same_score(attested: Option<f64>, again: Option<f64>) -> bool {
+    match (attested, again) {
+        (Some(attested), Some(again)) => (attested - again).abs() <= 1e-6,
+        (attested, again) => attested == again,
+    }
 }
