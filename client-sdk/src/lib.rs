@@ -57,6 +57,7 @@ pub mod oms;
 #[cfg(not(target_family = "wasm"))]
 pub mod outside;
 pub mod record;
+pub mod recording;
 #[cfg(feature = "http")]
 pub mod remote;
 pub mod statement;

@@ -150,6 +150,14 @@ pub struct Usage {
     pub log_bytes: u64,
 }
 
+/// Limits that are the same for all modules of a sandbox: what compiled them keeps them.
+pub const FIXED_LIMITS: [&str; 4] = [
+    "module_bytes",
+    "compile_seconds",
+    "compile_bytes",
+    "stack_bytes",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,11 +91,22 @@ fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
+impl From<fedseal_rules::Error> for Failure {
+    fn from(error: fedseal_rules::Error) -> Self {
+        use fedseal_rules::Error as E;
+        match error {
+            E::Experiment { .. } | E::Unknown { .. } => Failure::usage(error),
+            E::Io { .. } | E::Missing { .. } => federation::Error::from(error).into(),
+            other => Failure::new(other),
+        }
+    }
+}
+
 impl From<federation::Error> for Failure {
     fn from(error: federation::Error) -> Self {
         use federation::Error as E;
         match error {
-            E::Experiment { .. } | E::Unknown { .. } => Failure::usage(error),
+            E::Rules(error) => error.into(),
             E::Missing { what, hint } => Failure::new(format!("missing {what}")).hint(hint),
             E::Io {
                 ref path,

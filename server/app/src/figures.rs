@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use fedseal_federation::evaluation::wilson::Share;
-use fedseal_federation::report::Report;
+use fedseal_record::report::Report;
+use fedseal_rules::evaluation::wilson::Share;
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, Outcome};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::keys::{P256Key, Passphrase, SigningKey, TrustStore};
 
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::rundir::write_atomically;
 
 use crate::failure::{Failure, Outcome};
 use crate::files;

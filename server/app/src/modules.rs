@@ -11,7 +11,7 @@ use fedseal_client_sdk::embedded::Embedded;
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
 use fedseal_client_sdk::oci::{self, Reference};
-use fedseal_federation::rundir::{self, write_atomically};
+use fedseal_record::rundir::{self, write_atomically};
 
 use crate::failure::{Failure, Outcome};
 use crate::files;

@@ -3,8 +3,8 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use fedseal_federation::evaluation::percent;
-use fedseal_federation::events::Event;
+use fedseal_record::events::Event;
+use fedseal_rules::evaluation::percent;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{self, duration};

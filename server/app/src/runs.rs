@@ -5,8 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fedseal_federation::experiment::{Experiment, differences, in_words};
-use fedseal_federation::rundir::{RunDir, SEED};
+use fedseal_record::rundir::{RunDir, SEED};
+use fedseal_rules::experiment::{Experiment, differences, in_words};
 
 use crate::failure::{Failure, Outcome};
 
@@ -61,7 +61,7 @@ pub fn latest(runs: &Path, name: &str, experiment: &Experiment, seeds: bool) -> 
             let run = RunDir::new(run);
             let plan = run.read_plan()?;
             found.push(Candidate {
-                experiment: fedseal_federation::read::read_experiment(&run, &plan)?,
+                experiment: fedseal_record::read::read_experiment(&run, &plan)?,
                 dir: folder.clone(),
                 created: plan.created,
                 number,

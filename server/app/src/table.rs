@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use fedseal_federation::evaluation::percent;
-use fedseal_federation::experiment::{Experiment, differences, in_words};
-use fedseal_federation::opened::Opened;
-use fedseal_federation::report::{ArmView, Rate, Report};
+use fedseal_record::opened::Opened;
+use fedseal_record::report::{ArmView, Rate, Report};
+use fedseal_rules::evaluation::percent;
+use fedseal_rules::experiment::{Experiment, differences, in_words};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::duration;
@@ -153,7 +153,7 @@ pub fn text(reports: &[Report]) -> String {
         "failed".into(),
     ]];
     for arm in &first.arms {
-        let measures = |which: fn(&fedseal_federation::report::ArmView) -> Option<Rate>| {
+        let measures = |which: fn(&fedseal_record::report::ArmView) -> Option<Rate>| {
             let found = reports
                 .iter()
                 .flat_map(|report| report.arms.iter().find(|a| a.id == arm.id))

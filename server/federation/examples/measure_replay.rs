@@ -11,12 +11,13 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use fedseal_federation::data::world::World;
-use fedseal_federation::data::{Example, ShardKind, ShardRequest, TaskData};
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::lab::{Lab, TuningLab, adapter_config};
+use fedseal_data::world::World;
+use fedseal_data::{Example, ShardKind, ShardRequest, TaskData};
+use fedseal_federation::lab::{Lab, TuningLab};
 use fedseal_federation::replay::distance;
 use fedseal_federation::replay::tolerance::{Case, Pair, Tolerances, training_name};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::experiment::adapter_config;
 use fedseal_sandbox::{Engine, TrainOptions};
 use fedseal_tuning::Adapter;
 

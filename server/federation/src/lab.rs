@@ -13,10 +13,10 @@ use fedseal_tuning::{
     Template, TrainConfig, Trainer,
 };
 
-use crate::error::{Error, Result};
-use crate::experiment::Experiment;
-use crate::rundir::Plan;
 use crate::runner::execute::{Executor, Modules};
+use crate::{Error, Result};
+use fedseal_record::rundir::Plan;
+use fedseal_rules::experiment::Experiment;
 
 /// A frozen base with everything that a run does with it. Methods may be called from several
 /// threads at once; equal arguments give equal results.
@@ -85,7 +85,8 @@ pub struct TuningLab {
 impl TuningLab {
     /// A lab over a loaded model.
     pub fn new(model: Arc<Model>, experiment: &Experiment) -> Self {
-        let engine = TuningEngine::new(model.clone(), train_config(experiment));
+        let config = fedseal_rules::experiment::train_config(experiment);
+        let engine = TuningEngine::new(model.clone(), config);
         TuningLab { model, engine }
     }
 
@@ -134,37 +135,6 @@ fn locate(source: &str, models: &Path) -> Result<PathBuf> {
                 candidates[1].display()
             ),
         })
-}
-
-/// Local training as the experiment says; steps, rate and seed are set per call.
-pub fn train_config(experiment: &Experiment) -> TrainConfig {
-    let t = &experiment.training;
-    TrainConfig {
-        steps: t.local_steps as usize,
-        batch_size: t.batch_size as usize,
-        learning_rate: t.learning_rate as f32,
-        max_length: t.sequence_length,
-        max_response_tokens: t.max_response_tokens,
-        weight_decay: t.weight_decay as f32,
-        beta1: t.beta1 as f32,
-        beta2: t.beta2 as f32,
-        epsilon: t.epsilon as f32,
-        clip_norm: (t.clip_norm > 0.0).then_some(t.clip_norm as f32),
-        seed: 0,
-        proximal_mu: t.proximal_mu as f32,
-        ..TrainConfig::default()
-    }
-}
-
-/// The adapter as the experiment says.
-pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
-    AdapterConfig {
-        rank: experiment.lora.rank,
-        alpha: experiment.lora.alpha as f32,
-        dropout: experiment.lora.dropout as f32,
-        targets: experiment.lora.targets.clone(),
-        ..AdapterConfig::default()
-    }
 }
 
 fn model_error(error: fedseal_tuning::TuningError) -> Error {

@@ -8,67 +8,20 @@
 //!
 //! In the order a reader meets them:
 //!
-//! - [`experiment`]: the TOML file that names every parameter, with errors that name key and line.
-//! - [`data`]: where requests, tasks and shards come from; [`pretraining`]: the embedded model.
-//! - [`sampling`], [`schedule`]: pure functions of the seed and the round.
-//! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
-//! - [`controls`]: SCAFFOLD's control variates from round to round.
-//! - [`admission`]: declarative checks over an attested update; one file a check; [`dryrun`] tries
-//!   them on a run that is over.
-//! - [`site`]: what the holder of the data allows on a node.
-//! - [`defence`]: repair after the last round. [`evaluation`]: safety and helpfulness.
-//! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment; [`runner`]:
-//!   executes them, resumable at any point. [`panel`]: every policy alone against every check.
-//! - [`report`], [`events`]: what people see. [`export`]: what a run ends with. [`opened`]: a run that
-//!   is read, held against its log. [`mod@verify`], [`mod@replay`], [`monitor`],
-//!   [`mod@explain`]: what auditors run; [`mod@bundle`]: one file for those who have no run.
-//!
-//! ```
-//! use fedseal_federation::experiment::Experiment;
-//!
-//! let text = "title = \"small\"\n[federation]\nrounds = 4\n";
-//! let experiment = Experiment::parse(text, "small.toml").unwrap();
-//! assert_eq!(experiment.federation.rounds, 4);
-//! // Every key that is left out has the paper's value.
-//! assert_eq!(experiment.federation.clients, 10);
-//! ```
+//! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
+//! - [`guard`]: site rules around what executes a module. [`defence`]: repair after the last round.
+//! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
+//!   again. [`panel`]: every policy alone against every check.
 
-pub mod admission;
-pub mod aggregation;
-pub mod arms;
-pub mod attack;
-pub mod blobs;
-pub mod bundle;
-pub mod controls;
-pub mod data;
+#![forbid(unsafe_code)]
+
+mod control;
 pub mod defence;
-pub mod dryrun;
-pub mod error;
-pub mod evaluation;
-pub mod events;
-pub mod evidence;
-pub mod experiment;
-pub mod explain;
-pub mod export;
-pub mod keys;
+pub mod guard;
 pub mod lab;
-pub mod law;
-pub mod memo;
-pub mod monitor;
-pub mod opened;
-pub mod optimiser;
 pub mod panel;
 pub mod pretraining;
-pub mod read;
-pub mod references;
 pub mod replay;
-pub mod report;
-pub mod rundir;
 pub mod runner;
-pub mod sampling;
-pub mod schedule;
-pub mod select;
-pub mod site;
-pub mod verify;
 
-pub use error::{Error, Result};
+pub use fedseal_record::{Error, Result, error};

@@ -20,21 +20,22 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::Adapter;
 
-use crate::admission::data_check::DataCheck;
-use crate::admission::{Admission, Behaviour, CheckConfig, Effect, Expected, Facts};
-use crate::attack::{self, Attack, BENIGN};
-use crate::blobs::CanarySet;
-use crate::data::{ShardKind, ShardRequest, TaskData};
-use crate::error::{Error, Result};
-use crate::evaluation::wilson::Share;
-use crate::experiment::Experiment;
-use crate::keys::{learning_rate, update_seed};
-use crate::lab::{Lab, adapter_config, train_config};
-use crate::rundir;
+use crate::lab::Lab;
 use crate::runner::canary;
 use crate::runner::execute::data_score;
-use crate::sampling::{client_name, derive_seed};
-use crate::site::Leave;
+use crate::{Error, Result};
+use fedseal_data::check::DataCheck;
+use fedseal_data::{ShardKind, ShardRequest, TaskData};
+use fedseal_record::blobs::CanarySet;
+use fedseal_record::keys::{learning_rate, update_seed};
+use fedseal_record::rundir;
+use fedseal_rules::admission::{Admission, Behaviour, CheckConfig, Effect, Expected, Facts};
+use fedseal_rules::attack::{self, Attack, BENIGN};
+use fedseal_rules::evaluation::wilson::Share;
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::experiment::{adapter_config, train_config};
+use fedseal_rules::sampling::{client_name, derive_seed};
+use fedseal_rules::site::Leave;
 
 /// Steps on honest data before the panel, so that there are refusals to take away.
 const WARM_UP: usize = 200;
@@ -343,9 +344,9 @@ fn row(
 ) -> Result<Row> {
     let admission = &experiment.admission;
     let provenance =
-        (admission.provenance.clone()).unwrap_or_else(crate::admission::default_provenance);
+        (admission.provenance.clone()).unwrap_or_else(fedseal_rules::admission::default_provenance);
     let behaviour =
-        (admission.behaviour.clone()).unwrap_or_else(crate::admission::default_behaviour);
+        (admission.behaviour.clone()).unwrap_or_else(fedseal_rules::admission::default_behaviour);
     let seen: Vec<&Seen> = looks
         .iter()
         .filter_map(|look| look.update.as_ref())
@@ -394,6 +395,6 @@ fn row(
     })
 }
 
-fn data_error(error: crate::data::DataError) -> Error {
+fn data_error(error: fedseal_data::DataError) -> Error {
     Error::Data(error.to_string())
 }

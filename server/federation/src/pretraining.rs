@@ -18,8 +18,8 @@ use fedseal_tuning::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::data::Example;
-use crate::data::world::World;
+use fedseal_data::Example;
+use fedseal_data::world::World;
 
 /// Opens a user's turn.
 pub const USER: &str = "<|user|>";

@@ -17,22 +17,21 @@ use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::admission::data_check::DataCheck;
-use crate::arms;
-use crate::controls;
-use crate::error::{Error, Result};
-use crate::evidence::Cache;
-use crate::keys::update_seed;
 use crate::lab::Lab;
-use crate::law::key_of;
-use crate::law::same_score;
-use crate::memo::{RoundState, UpdateRef};
-use crate::opened::Opened;
-use crate::read::{read_adapter, read_examples};
-use crate::rundir::{Assignment, Plan};
 use crate::runner::execute::{Executor, data_score, input};
 use crate::runner::{Options, load_data, open_model};
-pub use crate::select::{Selector, select};
+use crate::{Error, Result};
+use fedseal_data::check::DataCheck;
+use fedseal_record::evidence::Cache;
+use fedseal_record::keys::update_seed;
+use fedseal_record::law::key_of;
+use fedseal_record::law::same_score;
+use fedseal_record::opened::Opened;
+use fedseal_record::read::{read_adapter, read_examples};
+use fedseal_record::rundir::{Assignment, Plan};
+pub use fedseal_record::select::{Selector, select};
+use fedseal_record::state::{RoundState, UpdateRef};
+use fedseal_rules::arms;
 
 mod steps;
 pub mod tolerance;
@@ -152,7 +151,7 @@ fn replay_opened(
         ));
     }
     let executor = lab.executor(&run.plan, &run.blobs, run.experiment.limits, None)?;
-    let executor = crate::site::guard::guard(executor, &run.experiment, &run.plan);
+    let executor = crate::guard::guard(executor, &run.experiment, &run.plan);
     let replayer = Replayer {
         run: &run,
         executor: executor.as_ref(),
@@ -202,7 +201,7 @@ impl Replayer<'_> {
             shard,
             attachment,
             (global, state.global),
-            controls::of(blobs, state.controls, &update.client)?,
+            crate::control::of(blobs, state.controls, &update.client)?,
         );
         let outcome = self
             .executor

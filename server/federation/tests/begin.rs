@@ -12,16 +12,16 @@ use double::{Double, create, create_from, experiment, options, resume};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::origin_names;
-use fedseal_federation::dryrun::dry_run;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::monitor::observe;
-use fedseal_federation::report::{ArmView, Report};
-use fedseal_federation::rundir::{FORMULAS, RunDir};
 use fedseal_federation::runner::{Options, Run};
-use fedseal_federation::verify::verify;
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::{Log, LogReader};
+use fedseal_record::dryrun::dry_run;
+use fedseal_record::events::Event;
+use fedseal_record::monitor::observe;
+use fedseal_record::report::{ArmView, Report};
+use fedseal_record::rundir::{FORMULAS, RunDir};
+use fedseal_record::verify::verify;
+use fedseal_rules::experiment::Experiment;
 
 fn go_on(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -219,12 +219,7 @@ fn failures_are_counted_apart_and_a_round_that_changes_nothing_says_so() {
         }
     }
     assert!(!report.unchanged && !report.changed_nothing());
-    let dry = dry_run(
-        &run,
-        &fedseal_federation::admission::default_provenance(),
-        None,
-    )
-    .unwrap();
+    let dry = dry_run(&run, &fedseal_rules::admission::default_provenance(), None).unwrap();
     let count = dry.by_kind()["malicious-gen"];
     assert_eq!((count.refused, count.failed), (0, 2 * sampled));
     verify(&run).unwrap();

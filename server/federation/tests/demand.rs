@@ -10,10 +10,10 @@ use std::path::Path;
 use double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_federation::admission::CheckConfig;
-use fedseal_federation::events::Event;
-use fedseal_federation::verify::verify;
 use fedseal_ledger::{Log, LogReader};
+use fedseal_record::events::Event;
+use fedseal_record::verify::verify;
+use fedseal_rules::admission::CheckConfig;
 
 /// Every update fails the norm check, so every one is executed again.
 fn run(dir: &Path, lab: Double) -> Vec<Record> {
@@ -112,7 +112,7 @@ fn an_acceptance_that_skips_the_replay_is_seen() {
 
 #[test]
 fn checks_are_tried_on_a_run_that_is_over() {
-    use fedseal_federation::dryrun::dry_run;
+    use fedseal_record::dryrun::dry_run;
     let dir = tempfile::tempdir().unwrap();
     run(dir.path(), Double::new());
     let folder = dir.path().join("run");

@@ -11,11 +11,11 @@ use double::{Double, create_from, experiment, options_with_guest};
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_federation::events::Event;
-use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::site::{SiteRules, audit_record};
-use fedseal_federation::verify::verify;
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_record::verify::verify;
+use fedseal_rules::site::{SiteRules, audit_record};
 use fedseal_tuning::Example;
 
 /// A guest that reads the first example of its shard, trains as an honest one does, and then does

@@ -14,11 +14,11 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_federation::events::Event;
-use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::verify::verify;
 use fedseal_ledger::{Log, LogReader};
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_record::verify::verify;
 use forge::reattest;
 
 /// Makes a small run, hands every record to `bend`, and writes the log anew, signed by the node.

@@ -12,16 +12,16 @@ use double::{Double, Doubled, create_from, experiment, options, resume};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_federation::dryrun::dry_run;
-use fedseal_federation::events::Event;
-use fedseal_federation::explain::explain;
-use fedseal_federation::export::final_adapter;
-use fedseal_federation::opened::{Opened, Pinned};
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::rundir::{Plan, RunDir};
-use fedseal_federation::verify;
+use fedseal_record::dryrun::dry_run;
+use fedseal_record::events::Event;
+use fedseal_record::explain::explain;
+use fedseal_record::export::final_adapter;
+use fedseal_record::opened::{Opened, Pinned};
+use fedseal_record::rundir::{Plan, RunDir};
+use fedseal_record::verify;
 
-fn small() -> fedseal_federation::experiment::Experiment {
+fn small() -> fedseal_rules::experiment::Experiment {
     let mut small = experiment();
     small.federation.rounds = 1;
     small.evaluation.every = 0;

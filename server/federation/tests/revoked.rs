@@ -12,11 +12,11 @@ use fedseal_client_sdk::keys::{RevokedKey, SigningKey, TrustStore};
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_client_sdk::tlog::verifier_key;
 use fedseal_federation::Error;
-use fedseal_federation::events::Event;
-use fedseal_federation::rundir::RunDir;
 use fedseal_federation::runner::Options;
-use fedseal_federation::verify::verify;
 use fedseal_ledger::{Log, LogReader};
+use fedseal_record::events::Event;
+use fedseal_record::rundir::RunDir;
+use fedseal_record::verify::verify;
 
 fn revoke(options: &Options) {
     let file = options.keys.join("trusted.toml");
@@ -166,7 +166,7 @@ fn a_node_that_leaves_the_revocation_out_or_ignores_it_is_seen() {
 
 #[test]
 fn an_auditors_own_trust_file_is_held_against_the_same_positions() {
-    use fedseal_federation::verify::authors;
+    use fedseal_record::verify::authors;
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path());
     let store = TrustStore::load(options.keys.join("trusted.toml")).unwrap();

@@ -6,18 +6,19 @@ mod double;
 use std::sync::Arc;
 
 use double::{Double, create_from, experiment, options};
-use fedseal_federation::data::world::World;
-use fedseal_federation::data::{InstructionKind, TaskData};
+use fedseal_data::world::World;
+use fedseal_data::{InstructionKind, TaskData};
 use fedseal_federation::defence::posthoc;
-use fedseal_federation::lab::{Lab, adapter_config};
+use fedseal_federation::lab::Lab;
 use fedseal_federation::runner::{Run, open_model};
+use fedseal_rules::experiment::adapter_config;
 
 #[test]
 fn answers_that_no_prompt_leaves_room_for_are_refused_before_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path());
     let run = dir.path().join("run");
-    let refused = |experiment: fedseal_federation::experiment::Experiment| {
+    let refused = |experiment: fedseal_rules::experiment::Experiment| {
         let (lab, name) = open_model(&experiment, &options).unwrap();
         let data = Arc::new(World::new());
         let made = Run::create_with(&run, experiment, &options, Arc::new(lab), &name, data);

@@ -13,13 +13,13 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, rotate};
 use fedseal_client_sdk::record::Record;
 use fedseal_federation::Error;
-use fedseal_federation::bundle::{Source, bundle};
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::opened::Opened;
 use fedseal_federation::runner::Options;
-use fedseal_federation::verify::verify;
 use fedseal_ledger::LogReader;
+use fedseal_record::bundle::{Source, bundle};
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_record::verify::verify;
+use fedseal_rules::experiment::Experiment;
 
 const BEGIN: &str = "2026-01-01T00:00:00Z";
 const END: &str = "2026-02-01T00:00:00Z";

@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use double::{Double, create, create_from, experiment, options, resume};
-use fedseal_federation::admission::Effect;
-use fedseal_federation::events::Event;
-use fedseal_federation::export::final_adapter;
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::report::{Report, State};
-use fedseal_federation::verify::verify;
 use fedseal_federation::{Error, Result};
+use fedseal_record::events::Event;
+use fedseal_record::export::final_adapter;
+use fedseal_record::report::{Report, State};
+use fedseal_record::verify::verify;
+use fedseal_rules::admission::Effect;
 
 fn go_on(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -130,7 +130,7 @@ fn a_run_attacks_admits_repairs_and_reports() {
     }
     let unknown = final_adapter(dir.path().join("run"), "nobody").unwrap_err();
     assert!(
-        matches!(unknown, Error::Unknown { ref known, .. } if known.contains(&"krum".to_owned())),
+        matches!(unknown, Error::Rules(fedseal_rules::Error::Unknown { ref known, .. }) if known.contains(&"krum".to_owned())),
         "{unknown}"
     );
     // What people read live is the same document.

@@ -13,14 +13,14 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::Record;
-use fedseal_federation::controls::Controls;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::opened::Opened;
+use fedseal_record::controls::Controls;
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_rules::experiment::Experiment;
 
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::verify::verify;
 use fedseal_ledger::{Blobs, Log, LogReader};
+use fedseal_record::verify::verify;
 use fedseal_tuning::Adapter;
 
 /// Four of six clients run SCAFFOLD in the attacked arms.

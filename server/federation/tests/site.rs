@@ -9,13 +9,13 @@ use std::path::Path;
 use double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay_in};
-use fedseal_federation::report::Report;
-use fedseal_federation::site::{self, SiteRules};
-use fedseal_federation::verify::verify;
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_record::report::Report;
+use fedseal_record::verify::verify;
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::site::SiteRules;
 use fedseal_tuning::Adapter;
 
 fn with_rules(text: &str) -> Experiment {
@@ -223,7 +223,7 @@ fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
                     limits,
                     ..(*attested).clone()
                 };
-                site::audit(&rules, &opened.plan, &own, &other, shard)
+                fedseal_record::site::audit(&rules, &opened.plan, &own, &other, shard)
             };
             audited(attested.limits).unwrap();
             let problem = audited(own).unwrap_err();

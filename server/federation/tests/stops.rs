@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use double::{Double, Endless, create_from, experiment, options, options_with_guest};
 use fedseal_federation::Error;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
+use fedseal_record::events::Event;
+use fedseal_rules::experiment::Experiment;
 
 /// A guest that has a model write, and submits the global adapter.
 const WRITES: &str = r#"(module

@@ -12,14 +12,14 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::Error;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
 use fedseal_federation::lab::TuningLab;
-use fedseal_federation::opened::Opened;
 use fedseal_federation::replay::{Selector, replay, replay_in};
-use fedseal_federation::report::Report;
 use fedseal_federation::runner::{Options, Run};
-use fedseal_federation::verify::verify;
+use fedseal_record::events::Event;
+use fedseal_record::opened::Opened;
+use fedseal_record::report::Report;
+use fedseal_record::verify::verify;
+use fedseal_rules::experiment::Experiment;
 
 /// Where the child of the kill test finds its work.
 const CHILD: &str = "FEDSEAL_TEST_TINY_CHILD";

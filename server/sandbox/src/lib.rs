@@ -44,11 +44,11 @@ mod threads;
 pub use cache::{CACHE_BYTES, CompiledCache};
 pub use engine::{Engine, EngineError, GenerateOptions, TrainOptions, TuningEngine};
 pub use error::SandboxError;
-pub use fedseal_client_sdk::attestation::Limits;
+pub use fedseal_client_sdk::attestation::{FIXED_LIMITS, Limits};
+pub use fedseal_client_sdk::recording::{Recording, rounded, rounded_down};
 pub use host::noisy;
 pub use reason::{Reason, Stop};
 pub use run::{
-    Control, FIXED_LIMITS, Recording, RunInput, RunOutcome, Submission, TrainDefaults,
-    examples_bytes, examples_digest, rounded, rounded_down,
+    Control, RunInput, RunOutcome, Submission, TrainDefaults, examples_bytes, examples_digest,
 };
 pub use sandbox::{Policy, Runner, Sandbox};

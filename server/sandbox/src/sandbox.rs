@@ -19,9 +19,10 @@ use crate::engine::Engine;
 use crate::error::SandboxError;
 use crate::host::{Ask, HostState, add_wasi, finish, serve};
 use crate::reason::{Reason, Stop, printable};
-use crate::run::{FIXED_LIMITS, RunInput, RunOutcome};
+use crate::run::{RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
 use crate::threads::Threads;
+use fedseal_client_sdk::attestation::FIXED_LIMITS;
 
 /// Native stack of a guest's thread beside the Wasm stack, bytes: host calls run on it.
 const HOST_STACK: usize = 2 << 20;

@@ -7,8 +7,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::P256PublicKey;
 use fedseal_client_sdk::oms::{self, ModelSignature};
 use fedseal_client_sdk::outside;
-use fedseal_federation::export::final_adapter;
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::export::final_adapter;
+use fedseal_record::rundir::write_atomically;
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fedseal_federation::dryrun::dry_run;
-use fedseal_federation::experiment::read_admission;
+use fedseal_record::dryrun::dry_run;
+use fedseal_rules::experiment::read_admission;
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_federation::bundle::{Source, bundle};
-use fedseal_federation::opened::Opened;
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::bundle::{Source, bundle};
+use fedseal_record::opened::Opened;
+use fedseal_record::rundir::write_atomically;
 
 use crate::failure::Outcome;
 use crate::output;

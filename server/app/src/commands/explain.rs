@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_federation::explain;
+use fedseal_record::explain;
 
 use crate::failure::Outcome;
 use crate::output;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use fedseal_federation::data::DataError;
-use fedseal_federation::data::fetch;
+use fedseal_data::DataError;
+use fedseal_data::fetch;
 
 use crate::failure::{Failure, Outcome};
 use crate::output;

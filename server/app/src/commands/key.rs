@@ -10,8 +10,8 @@ use fedseal_client_sdk::keys::{
     SigningKey, TrustStore, TrustedKey,
 };
 use fedseal_client_sdk::tlog::verifier_key;
-use fedseal_federation::opened::Pinned;
-use fedseal_federation::rundir::{now, rfc3339, write_atomically};
+use fedseal_record::opened::Pinned;
+use fedseal_record::rundir::{now, rfc3339, write_atomically};
 
 use crate::failure::{Failure, Outcome};
 use crate::{keys, modules, output, places};

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, MAX_POLICY, Policy, VerifierKey};
-use fedseal_federation::opened::Pinned;
-use fedseal_federation::rundir::RunDir;
+use fedseal_record::opened::Pinned;
+use fedseal_record::rundir::RunDir;
 
 use crate::failure::{Failure, Outcome};
 use crate::files;

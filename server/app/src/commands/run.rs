@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::report::Report;
-use fedseal_federation::rundir::RunDir;
 use fedseal_federation::runner::{self, Options};
+use fedseal_record::report::Report;
+use fedseal_record::rundir::RunDir;
+use fedseal_rules::experiment::Experiment;
 
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_federation::experiment::read_site;
-use fedseal_federation::opened::Opened;
-use fedseal_federation::rundir::Plan;
-use fedseal_federation::site::{Allow, facts};
+use fedseal_record::opened::Opened;
+use fedseal_record::rundir::Plan;
+use fedseal_record::site::facts;
+use fedseal_rules::experiment::read_site;
+use fedseal_rules::site::Allow;
 
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -66,11 +67,11 @@ impl Site {
 }
 
 fn decide(
-    rules: &fedseal_federation::site::SiteRules,
+    rules: &fedseal_rules::site::SiteRules,
     plan: &Plan,
     limits: &Limits,
-    client: &fedseal_federation::rundir::PlannedClient,
-    assignment: &fedseal_federation::rundir::Assignment,
+    client: &fedseal_record::rundir::PlannedClient,
+    assignment: &fedseal_record::rundir::Assignment,
 ) -> String {
     let Some(facts) = facts(
         plan,

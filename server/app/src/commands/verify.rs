@@ -7,9 +7,9 @@ use fedseal_client_sdk::bundle::{self, Bundle, Trust};
 use fedseal_client_sdk::keys::{Moment, Place, PublicKey, TrustStore};
 use fedseal_client_sdk::oms;
 use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
-use fedseal_federation::opened::Pinned;
-use fedseal_federation::rundir::{now, rfc3339};
-use fedseal_federation::verify::{self, VerifyReport};
+use fedseal_record::opened::Pinned;
+use fedseal_record::rundir::{now, rfc3339};
+use fedseal_record::verify::{self, VerifyReport};
 use serde::Serialize;
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Path as Parameters, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use fedseal_federation::rundir::RunDir;
+use fedseal_record::rundir::RunDir;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -99,7 +99,7 @@ async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
     let Ok(Ok(reading)) = read else { return false };
     let over = reading
         .outline
-        .is_ok_and(|outline| outline.state != fedseal_federation::report::State::Running);
+        .is_ok_and(|outline| outline.state != fedseal_record::report::State::Running);
     *seen = Some((reading.stamp, over));
     over
 }

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
-use fedseal_federation::experiment::MAX_EXPERIMENT;
-use fedseal_federation::report::State;
-use fedseal_federation::rundir::{FORMAT, Plan, RunDir};
 use fedseal_ledger::{LogReader, fsck};
+use fedseal_record::report::State;
+use fedseal_record::rundir::{FORMAT, Plan, RunDir};
+use fedseal_rules::experiment::MAX_EXPERIMENT;
 use serde::Serialize;
 
 use super::files::{self, Stamp};

@@ -9,9 +9,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_federation::memo::RotatedRef;
-use fedseal_federation::rundir::{Plan, RunDir};
 use fedseal_ledger::{Blobs, LogReader};
+use fedseal_record::rundir::{Plan, RunDir};
+use fedseal_record::state::RotatedRef;
 use serde::Serialize;
 
 use super::Server;

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
 use axum::response::Response;
-use fedseal_federation::report::{Rate, State as Progressed};
-use fedseal_federation::rundir::{RunDir, is_name};
+use fedseal_record::report::{Rate, State as Progressed};
+use fedseal_record::rundir::{RunDir, is_name};
 use serde::Serialize;
 
 use super::Server;

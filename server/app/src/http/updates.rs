@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_federation::arms;
-use fedseal_federation::bundle::{Source, bundle as bundle_of};
-use fedseal_federation::rundir::Plan;
+use fedseal_record::bundle::{Source, bundle as bundle_of};
+use fedseal_record::rundir::Plan;
+use fedseal_rules::arms;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -10,9 +10,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_federation::Error;
-use fedseal_federation::events::Event;
-use fedseal_federation::experiment::Experiment;
 use fedseal_ledger::{Blobs, Log, LogReader, PACK_FROM};
+use fedseal_record::events::Event;
+use fedseal_rules::experiment::Experiment;
 
 use super::double::{Double, create_from, experiment, options, resume};
 

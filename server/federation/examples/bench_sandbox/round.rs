@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::lab::{Lab, TuningLab, adapter_config};
+use fedseal_federation::lab::{Lab, TuningLab};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::experiment::adapter_config;
 use fedseal_sandbox::{
     Engine, EngineError, GenerateOptions, RunInput, Sandbox, TrainDefaults, TrainOptions,
     component, examples_digest,

@@ -11,13 +11,14 @@ use std::ops::ControlFlow;
 
 use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
 
-use crate::blobs::DefenceData;
-use crate::data::{InstructionKind, TaskData};
-use crate::error::{Error, Result};
-use crate::evaluation::rule;
-use crate::experiment::Experiment;
-use crate::lab::{Lab, train_config};
-use crate::sampling::derive_seed;
+use crate::lab::Lab;
+use crate::{Error, Result};
+use fedseal_data::{InstructionKind, TaskData};
+use fedseal_record::blobs::DefenceData;
+use fedseal_rules::evaluation::rule;
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::experiment::train_config;
+use fedseal_rules::sampling::derive_seed;
 
 /// Makes the defence data from the attacked adapter.
 ///
@@ -34,7 +35,7 @@ pub fn data(
     let config = &experiment.defence;
     let seed = derive_seed("defence-data", seed, &[]);
     if config.level == 1 {
-        let fail = |error: crate::data::DataError| Error::Data(error.to_string());
+        let fail = |error: fedseal_data::DataError| Error::Data(error.to_string());
         return Ok(DefenceData {
             level: 1,
             safety: source

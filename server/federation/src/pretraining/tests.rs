@@ -1,8 +1,8 @@
 use fedseal_tuning::{GenerateConfig, generate};
 
 use super::*;
-use crate::data::TaskData;
-use crate::evaluation::rule::is_refusal;
+use fedseal_data::TaskData;
+use fedseal_rules::evaluation::rule::is_refusal;
 
 /// A recipe that takes a moment.
 fn tiny() -> Recipe {

@@ -9,7 +9,7 @@ use fedseal_client_sdk::transcript::Transcript;
 use serde_json::json;
 
 use super::Dispute;
-use crate::error::Result;
+use crate::Result;
 
 /// Calls whose results an engine makes.
 const MADE: [&str; 3] = ["train", "train-controlled", "generate"];

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use fedseal_tuning::{Adapter, Halt};
 
-use crate::admission::Behaviour;
-use crate::blobs::CanarySet;
-use crate::data::TaskData;
-use crate::error::{Error, Result};
-use crate::evaluation::rule;
-use crate::experiment::Experiment;
 use crate::lab::Lab;
-use crate::sampling::{choose, derive_seed, rng};
+use crate::{Error, Result};
+use fedseal_data::TaskData;
+use fedseal_record::blobs::CanarySet;
+use fedseal_rules::admission::Behaviour;
+use fedseal_rules::evaluation::rule;
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::sampling::{choose, derive_seed, rng};
 
 /// Words of an answer that make its opening.
 const OPENING_WORDS: usize = 3;
@@ -23,7 +23,7 @@ const OPENINGS: usize = 3;
 /// # Errors
 /// Too few items, or labelled examples without a refusal or a compliant answer.
 pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<CanarySet> {
-    let fail = |error: crate::data::DataError| Error::Data(error.to_string());
+    let fail = |error: fedseal_data::DataError| Error::Data(error.to_string());
     let drawn = source
         .canaries(
             derive_seed("canaries", seed, &[]),

@@ -8,11 +8,11 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 
 use super::jobs::Job;
 use super::{Run, Watch};
-use crate::admission::Facts;
-use crate::arms::Arm;
-use crate::error::{Error, Result};
-use crate::law::{admission, delta, expected, key_of, median, norm};
-use crate::memo::{RoundState, UpdateRef};
+use crate::{Error, Result};
+use fedseal_record::law::{admission, delta, expected, key_of, median, norm};
+use fedseal_record::state::{RoundState, UpdateRef};
+use fedseal_rules::admission::Facts;
+use fedseal_rules::arms::Arm;
 
 /// An executed update that is to be decided about.
 pub(super) struct Candidate {

@@ -15,7 +15,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::{RunOutcome, examples_bytes};
 use fedseal_tuning::Adapter;
 
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 
 /// Which execution it was.
 #[derive(Clone, Debug)]

@@ -18,10 +18,10 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
 
-use crate::admission::data_check::DataCheck;
-use crate::error::{Error, Result};
-use crate::experiment::Experiment;
-use crate::rundir::{Assignment, Plan};
+use crate::{Error, Result};
+use fedseal_data::check::DataCheck;
+use fedseal_record::rundir::{Assignment, Plan};
+use fedseal_rules::experiment::Experiment;
 
 /// What executes the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {

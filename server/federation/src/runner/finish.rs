@@ -10,13 +10,13 @@ use fedseal_client_sdk::record::Record;
 
 use super::jobs::Job;
 use super::{Run, Watch};
-use crate::arms::Kind;
-use crate::controls;
-use crate::error::{Error, Result};
-use crate::events::Event;
-use crate::references::references;
-use crate::report::{LogHead, Report, State};
-use crate::rundir::{self, MAX_REPORT};
+use crate::{Error, Result};
+use fedseal_record::controls;
+use fedseal_record::events::Event;
+use fedseal_record::references::references;
+use fedseal_record::report::{LogHead, Report, State};
+use fedseal_record::rundir::{self, MAX_REPORT};
+use fedseal_rules::arms::Kind;
 
 impl Run {
     /// The base, measured in full.

@@ -16,12 +16,12 @@ use super::execute::{Stoppable, data_score};
 use super::measure::measure;
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
-use crate::admission::{Behaviour, Replay};
-use crate::blobs::{DefenceData, Measured};
 use crate::defence::posthoc;
-use crate::error::{Error, Result};
-use crate::events::Event;
 use crate::replay;
+use crate::{Error, Result};
+use fedseal_record::blobs::{DefenceData, Measured};
+use fedseal_record::events::Event;
+use fedseal_rules::admission::{Behaviour, Replay};
 
 /// One thing to execute.
 pub(super) enum Job {

@@ -3,12 +3,12 @@
 use fedseal_client_sdk::digest::Digest;
 use fedseal_tuning::{Adapter, GenerateConfig, Halt};
 
-use crate::blobs::{Answer, EvaluationSet, Measured};
-use crate::data::{HelpfulTask, TaskData};
-use crate::error::Result;
-use crate::evaluation::rule;
-use crate::experiment::Experiment;
+use crate::Result;
 use crate::lab::Lab;
+use fedseal_data::{HelpfulTask, TaskData};
+use fedseal_record::blobs::{Answer, EvaluationSet, Measured};
+use fedseal_rules::evaluation::rule;
+use fedseal_rules::experiment::Experiment;
 
 /// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
 ///

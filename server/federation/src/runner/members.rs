@@ -13,12 +13,12 @@ use fedseal_tuning::Example;
 
 use super::Options;
 use super::setup::data_error;
-use crate::attack::{self, BENIGN};
-use crate::data::{ShardKind, ShardRequest, TaskData};
-use crate::error::{Error, Result};
-use crate::experiment::Experiment;
-use crate::rundir::{self, Assignment, PlannedClient, PlannedModule};
-use crate::sampling::{attackers, client_name, derive_seed};
+use crate::{Error, Result};
+use fedseal_data::{ShardKind, ShardRequest, TaskData};
+use fedseal_record::rundir::{self, Assignment, PlannedClient, PlannedModule};
+use fedseal_rules::attack::{self, BENIGN};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::sampling::{attackers, client_name, derive_seed};
 
 /// Verifies the modules that the experiment needs and stores them.
 pub(super) fn register_modules(

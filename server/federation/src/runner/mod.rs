@@ -3,7 +3,7 @@
 //!
 //! Blobs are durable before the log entry that names them, and entries are published (tiles,
 //! fsync, then the checkpoint by rename) before anything is concluded from them. So after a crash
-//! the log ends at some whole step; [`Run::resume`] folds it into a state ([`crate::memo`]) and
+//! the log ends at some whole step; [`Run::resume`] folds it into a state ([`fedseal_record::state`]) and
 //! [`Run::execute`] does what is missing. Everything that is executed is a function of what the
 //! log pins, so it makes no difference where it stopped.
 
@@ -21,19 +21,19 @@ use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_tuning::{Adapter, Example};
 
-use crate::admission::{Behaviour, Replay};
-use crate::arms::Arm;
-use crate::blobs::{CanarySet, EvaluationSet};
-use crate::data::TaskData;
-use crate::error::{Error, Result};
-use crate::events::{Event, Feed};
-use crate::experiment::Experiment;
 use crate::lab::Lab;
-use crate::memo::RunState;
-use crate::opened;
-use crate::read::{read_adapter, read_examples, read_experiment};
-use crate::report::{self, Progress, Report, State};
-use crate::rundir::{self, Plan, RunDir};
+use crate::{Error, Result};
+use fedseal_data::TaskData;
+use fedseal_record::blobs::{CanarySet, EvaluationSet};
+use fedseal_record::events::{Event, Feed};
+use fedseal_record::opened;
+use fedseal_record::read::{read_adapter, read_examples, read_experiment};
+use fedseal_record::report::{self, Progress, Report, State};
+use fedseal_record::rundir::{self, Plan, RunDir};
+use fedseal_record::state::RunState;
+use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::arms::Arm;
+use fedseal_rules::experiment::Experiment;
 
 pub mod canary;
 mod candidates;
@@ -111,7 +111,7 @@ pub(crate) struct Shared {
     pub experiment: Experiment,
     pub plan: Plan,
     pub executor: Box<dyn execute::Executor>,
-    pub judge: crate::admission::data_check::DataCheck,
+    pub judge: fedseal_data::check::DataCheck,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.
@@ -140,7 +140,7 @@ pub struct Run {
     pub(crate) feed: Feed,
     pub(crate) state: RunState,
     pub(crate) workers: usize,
-    pub(crate) cache: crate::evidence::Cache,
+    pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,
     behaviours: HashMap<(Digest, u32), Behaviour>,

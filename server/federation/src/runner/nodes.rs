@@ -9,8 +9,8 @@ use fedseal_client_sdk::keys::{PublicKey, Rotation, SigningKey, read_rotation};
 use fedseal_client_sdk::record::Record;
 
 use super::{Options, Run};
-use crate::error::{Error, Result};
-use crate::rundir::RunDir;
+use crate::{Error, Result};
+use fedseal_record::rundir::RunDir;
 
 /// The key of new runs, `node.pem`.
 pub(super) fn key(options: &Options) -> Result<SigningKey> {

@@ -1,12 +1,12 @@
 //! Whether prompts and answers of a run fit the positions of its model together, before the run.
 
-use crate::arms::{self, Kind};
-use crate::blobs::{CanarySet, EvaluationSet};
-use crate::data::{InstructionKind, TaskData};
-use crate::error::{Error, Result};
-use crate::experiment::Experiment;
 use crate::lab::Lab;
-use crate::sampling::derive_seed;
+use crate::{Error, Result};
+use fedseal_data::{InstructionKind, TaskData};
+use fedseal_record::blobs::{CanarySet, EvaluationSet};
+use fedseal_rules::arms::{self, Kind};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::sampling::derive_seed;
 
 /// Prompts of each kind that are drawn to see how long the defence's are.
 const DRAWN: usize = 64;
@@ -15,7 +15,7 @@ const DRAWN: usize = 64;
 /// cannot read as a whole.
 ///
 /// # Errors
-/// [`Error::Experiment`] that names the key, its value, the prompt's tokens and the positions;
+/// An experiment error that names the key, its value, the prompt's tokens and the positions;
 /// [`Error::Data`] for a canary.
 pub(super) fn check(
     lab: &dyn Lab,
@@ -69,12 +69,13 @@ fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Resul
              model {positions} positions for both"
         ),
     };
-    Err(Error::Experiment {
+    Err(fedseal_rules::Error::Experiment {
         file: "experiment".into(),
         line: None,
         key: key.into(),
         problem,
-    })
+    }
+    .into())
 }
 
 fn scored(lab: &dyn Lab, canaries: &CanarySet) -> Result<()> {

@@ -11,18 +11,18 @@ use fedseal_tuning::Adapter;
 use super::execute;
 use super::jobs::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
-use crate::admission::Verdict;
-use crate::arms::{Arm, Kind};
-use crate::controls;
-use crate::error::{Error, Result};
-use crate::events::Event;
-use crate::keys::{evaluation_key, learning_rate, update_seed};
-use crate::law::{
+use crate::{Error, Result};
+use fedseal_record::controls;
+use fedseal_record::events::Event;
+use fedseal_record::keys::{evaluation_key, learning_rate, update_seed};
+use fedseal_record::law::{
     admission, advance, combine, delta, key_of, round_clients, round_seed, update_digests,
 };
-use crate::memo::RoundState;
-use crate::report::Progress;
-use crate::rundir::Plan;
+use fedseal_record::report::Progress;
+use fedseal_record::rundir::Plan;
+use fedseal_record::state::RoundState;
+use fedseal_rules::admission::Verdict;
+use fedseal_rules::arms::{Arm, Kind};
 
 impl Run {
     fn federated(&self) -> Vec<Arm> {
@@ -143,7 +143,7 @@ impl Run {
             None => Arc::default(),
         };
         let global = self.adapter(&state.global)?;
-        let control = controls::of(&self.blobs, state.controls, client)?;
+        let control = crate::control::of(&self.blobs, state.controls, client)?;
         Ok(UpdateJob {
             key,
             client: client.clone(),

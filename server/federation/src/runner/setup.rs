@@ -17,22 +17,23 @@ use fedseal_sandbox::CompiledCache;
 use super::canary;
 use super::members::{draw_clients, register_modules};
 use super::{Options, Run, Shared, nodes, room};
-use crate::admission::data_check::DataCheck;
-use crate::arms;
-use crate::blobs::EvaluationSet;
-use crate::data::{DataError, TaskData};
-use crate::error::{Error, Result};
-use crate::events::Feed;
-use crate::evidence::Cache;
-use crate::experiment::{self, Experiment};
-use crate::lab::{Lab, TuningLab, adapter_config};
-use crate::memo::RunState;
-use crate::opened;
-use crate::read::read_experiment;
-use crate::report::{Progress, Report};
-use crate::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
-use crate::sampling::derive_seed;
-use crate::site::SiteRules;
+use crate::lab::{Lab, TuningLab};
+use crate::{Error, Result};
+use fedseal_data::check::DataCheck;
+use fedseal_data::{DataError, TaskData};
+use fedseal_record::blobs::EvaluationSet;
+use fedseal_record::events::Feed;
+use fedseal_record::evidence::Cache;
+use fedseal_record::opened;
+use fedseal_record::read::read_experiment;
+use fedseal_record::report::{Progress, Report};
+use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
+use fedseal_record::state::RunState;
+use fedseal_rules::arms;
+use fedseal_rules::experiment::adapter_config;
+use fedseal_rules::experiment::{self, Experiment};
+use fedseal_rules::sampling::derive_seed;
+use fedseal_rules::site::SiteRules;
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
@@ -44,7 +45,7 @@ pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningL
 /// Opens the experiment's data.
 pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn TaskData>> {
     if experiment.data.source == "world" {
-        return Ok(Arc::new(crate::data::world::World::new()));
+        return Ok(Arc::new(fedseal_data::world::World::new()));
     }
     let dir = if experiment.data.dir.is_empty() {
         options.prompts.clone()
@@ -52,7 +53,7 @@ pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn T
         experiment.data.dir.clone().into()
     };
     let real =
-        crate::data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
+        fedseal_data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
     Ok(Arc::new(real))
 }
 
@@ -266,7 +267,7 @@ fn open_locked(
     let compiled = options.compiled.as_ref();
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
     let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
-    let executor = crate::site::guard::guard(executor, &experiment, &plan);
+    let executor = crate::guard::guard(executor, &experiment, &plan);
     let seconds_before = dir
         .read("report.json", MAX_REPORT)
         .ok()

@@ -17,16 +17,16 @@ use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_client_sdk::transcript::Transcript;
-use fedseal_federation::data::TaskData;
-use fedseal_federation::data::world::World;
-use fedseal_federation::evaluation::rule;
-use fedseal_federation::experiment::Experiment;
+use fedseal_data::TaskData;
+use fedseal_data::world::World;
 use fedseal_federation::lab::Lab;
-use fedseal_federation::rundir::Plan;
 use fedseal_federation::runner::execute::{Executor, Modules as Guests};
 use fedseal_federation::runner::{Options, Run};
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::Blobs;
+use fedseal_record::rundir::Plan;
+use fedseal_rules::evaluation::rule;
+use fedseal_rules::experiment::Experiment;
 use fedseal_sandbox::{
     CompiledCache, Engine, EngineError, GenerateOptions, Limits, RunInput, RunOutcome, Submission,
     TrainOptions, component, examples_digest,

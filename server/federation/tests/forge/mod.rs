@@ -8,8 +8,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
-use fedseal_federation::rundir::RunDir;
 use fedseal_ledger::{Blobs, Log, LogReader};
+use fedseal_record::rundir::RunDir;
 
 /// Changes what the node says about an update and signs that and the log up to its entry anew.
 /// Returns the update's new id.

@@ -11,11 +11,11 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_federation::blobs::{DefenceData, Measured};
-use fedseal_federation::data::Example;
-use fedseal_federation::report::Report;
-use fedseal_federation::rundir::RunDir;
+use fedseal_data::Example;
 use fedseal_ledger::{Blobs, Log, LogReader};
+use fedseal_record::blobs::{DefenceData, Measured};
+use fedseal_record::report::Report;
+use fedseal_record::rundir::RunDir;
 
 use crate::Forge;
 
@@ -296,7 +296,7 @@ fn report(forge: &mut Forge) {
     let cases: [Bend; 4] = [
         ("better helpfulness in the report", |report| {
             let rate = report.arms[0].helpfulness.as_mut().unwrap();
-            *rate = fedseal_federation::evaluation::wilson::Share::new(rate.n, rate.n + 1);
+            *rate = fedseal_rules::evaluation::wilson::Share::new(rate.n, rate.n + 1);
         }),
         ("another interval in the report", |report| {
             report.arms[0].safety.as_mut().unwrap().low = 0.0;

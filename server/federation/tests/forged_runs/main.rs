@@ -17,16 +17,16 @@ use double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::Checkpoint;
-use fedseal_federation::arms;
-use fedseal_federation::events::Event;
-use fedseal_federation::evidence::Cache;
-use fedseal_federation::experiment::Experiment;
-use fedseal_federation::memo::RunState;
-use fedseal_federation::references::references;
-use fedseal_federation::report::{self, LogHead, Report, Sources};
-use fedseal_federation::rundir::{Plan, RunDir};
-use fedseal_federation::verify::verify;
 use fedseal_ledger::{Blobs, Log, LogReader};
+use fedseal_record::events::Event;
+use fedseal_record::evidence::Cache;
+use fedseal_record::references::references;
+use fedseal_record::report::{self, LogHead, Report, Sources};
+use fedseal_record::rundir::{Plan, RunDir};
+use fedseal_record::state::RunState;
+use fedseal_record::verify::verify;
+use fedseal_rules::arms;
+use fedseal_rules::experiment::Experiment;
 
 /// A genuine run, and where to forge copies of it.
 struct Forge {

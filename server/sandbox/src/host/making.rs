@@ -15,7 +15,8 @@ use super::{AdapterHandle, CallError, Dataset, HostState, invalid, not_finite, n
 use crate::bindings::fedseal::policy::host as wit;
 use crate::engine::{GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
-use crate::run::{Submission, examples_bytes, examples_digest, rounded_down};
+use crate::run::{Submission, examples_bytes, examples_digest};
+use fedseal_client_sdk::recording::rounded_down;
 
 /// Longest prompt of a `generate` call, bytes. No template of a policy comes near it, and no
 /// model here reads as much.

@@ -30,7 +30,8 @@ use wasmtime::component::ResourceTable;
 
 use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop};
-use crate::run::{RunInput, Submission, rounded};
+use crate::run::{RunInput, Submission};
+use fedseal_client_sdk::recording::rounded;
 
 pub use adapters::{AdapterHandle, noisy};
 pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};

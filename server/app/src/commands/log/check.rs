@@ -50,7 +50,7 @@ impl Check {
                 for (witness, at) in &witnessed.cosignatures {
                     output::line(format!(
                         "cosigned by {witness} at {}",
-                        fedseal_federation::rundir::rfc3339(*at)
+                        fedseal_record::rundir::rfc3339(*at)
                     ));
                 }
                 witnessed.checkpoint

@@ -9,9 +9,9 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::remote;
 use fedseal_client_sdk::tlog::{Checkpoint, MAX_NOTE};
-use fedseal_federation::monitor::observe;
-use fedseal_federation::rundir::write_atomically;
 use fedseal_ledger::{LogReader, Remote};
+use fedseal_record::monitor::observe;
+use fedseal_record::rundir::write_atomically;
 use serde_json::json;
 
 use super::{folder, log_key, parse_key, policy, there, verifier};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::record::Record;
-use fedseal_federation::rundir::write_atomically;
 use fedseal_ledger::LogReader;
+use fedseal_record::rundir::write_atomically;
 
 use super::{folder, log_key};
 use crate::failure::{Failure, Outcome};

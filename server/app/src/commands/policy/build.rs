@@ -6,7 +6,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::module::{self, ModulePredicate};
 use fedseal_federation::Error;
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
 
 use super::language::Language;

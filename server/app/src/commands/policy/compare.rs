@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::module;
-use fedseal_federation::experiment::Experiment;
 use fedseal_federation::panel::{self, Row, SignedModule};
 use fedseal_federation::runner::{self, Options};
+use fedseal_rules::experiment::Experiment;
 use serde_json::json;
 
 use crate::failure::Outcome;
@@ -93,9 +93,8 @@ impl Compare {
 }
 
 fn line(row: &Row) -> String {
-    let share = |share: &fedseal_federation::evaluation::wilson::Share| {
-        format!("{} of {}", share.hits, share.n)
-    };
+    let share =
+        |share: &fedseal_rules::evaluation::wilson::Share| format!("{} of {}", share.hits, share.n);
     let by: Vec<String> = row
         .by
         .iter()

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
 
 use crate::failure::{Failure, Outcome};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::oci::{self, About, Reference};
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
 
 use crate::failure::{Failure, Outcome};

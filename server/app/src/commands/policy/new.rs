@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fedseal_federation::rundir::write_atomically;
+use fedseal_record::rundir::write_atomically;
 
 use super::language::Language;
 use crate::failure::{Failure, Outcome};

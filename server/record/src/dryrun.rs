@@ -1,0 +1,180 @@
+//! Admission tried on a run that is over: what would these checks have said about its updates?
+//! Nothing is executed: checks that need the model (canaries) are left out and said to be.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::Round;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::law::{delta, expected, median, norm, update_digests};
+use crate::opened::Opened;
+use crate::read::read_adapter;
+use crate::rundir::Plan;
+use fedseal_rules::admission::binding::EXECUTION;
+use fedseal_rules::admission::{Admission, CheckConfig, Effect, Facts};
+use fedseal_rules::arms::{self, Kind};
+
+/// What the checks would have said about one update in one arm.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The arm.
+    pub arm: String,
+    /// The round.
+    pub round: u32,
+    /// The client.
+    pub client: String,
+    /// What the client was in this arm: `benign`, or the kind of its attack.
+    pub kind: String,
+    /// The update.
+    pub update: Digest,
+    /// What the log says.
+    pub was: Effect,
+    /// What the checks would have said.
+    pub would: Effect,
+    /// Whether they would have demanded a replay first; `would` is then for equal bits.
+    pub replay: bool,
+    /// The check that decides.
+    pub check: String,
+    /// Its fact.
+    pub fact: String,
+}
+
+/// Accepted, refused and failed, by kind of client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Updates that would count.
+    pub counted: u64,
+    /// Updates that would not.
+    pub refused: u64,
+    /// Updates that do not exist: their execution failed or was denied.
+    pub failed: u64,
+    /// Updates that would be executed again.
+    pub replayed: u64,
+}
+
+/// Everything that a dry run found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Checks that were left out: they need the model.
+    pub left_out: Vec<String>,
+    /// One row an update and arm.
+    pub rows: Vec<Row>,
+}
+
+impl DryRun {
+    /// The rows counted by kind; updates that are the same in several arms count in each.
+    pub fn by_kind(&self) -> BTreeMap<String, Count> {
+        let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+        for row in &self.rows {
+            let count = counts.entry(row.kind.clone()).or_default();
+            match (row.would.counts(), row.check.as_str()) {
+                (true, _) => count.counted += 1,
+                (false, EXECUTION) => count.failed += 1,
+                (false, _) => count.refused += 1,
+            }
+            count.replayed += u64::from(row.replay);
+        }
+        counts
+    }
+}
+
+/// Holds checks against the updates of the attacked arms of the run in `dir`, or of one arm.
+///
+/// # Errors
+/// [`Error::RunDir`] when no run is there; an unknown name for an arm that it does not have;
+/// an experiment error for a check that cannot be built.
+pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result<DryRun> {
+    let mut run = Opened::read(dir)?;
+    let experiment = run.experiment.clone();
+    let admission = Admission::new(checks).map_err(|bad| fedseal_rules::Error::Experiment {
+        file: "admission file".into(),
+        line: None,
+        key: bad.key.unwrap_or_default().into(),
+        problem: bad.problem,
+    })?;
+    let arms: Vec<arms::Arm> = arms::expand(&experiment.arms)?
+        .into_iter()
+        .filter(|arm| arm.kind == Kind::Federated)
+        .collect();
+    if let Some(name) = only
+        && !arms.iter().any(|arm| arm.id == name)
+    {
+        return Err(Error::unknown("arm", name, arms.iter().map(|arm| arm.id)));
+    }
+    let plan = run.plan.clone();
+    let mut rows = Vec::new();
+    for arm in arms {
+        if only.map_or(!arm.attacked, |name| name != arm.id) {
+            continue;
+        }
+        let rounds = run.state.arms.get(arm.id).cloned().unwrap_or_default();
+        for (round, state) in (0u32..).zip(&rounds) {
+            let global = read_adapter(&run.blobs, &state.global)?;
+            let mut norms = Vec::new();
+            for digest in update_digests(&run.state, state) {
+                norms.push(match digest {
+                    Some(digest) => {
+                        Some(norm(&delta(&read_adapter(&run.blobs, &digest)?, &global)?))
+                    }
+                    None => None,
+                });
+            }
+            let median_norm = median(norms.iter().copied().flatten().collect());
+            for (client, norm) in state.clients.iter().zip(norms) {
+                let Some(verdict) = state.verdicts.get(client) else {
+                    continue;
+                };
+                let (update, attested) = run.update(&verdict.attestation.to_string())?;
+                let expected = expected(
+                    &plan,
+                    &experiment,
+                    &arm,
+                    client,
+                    Round(round),
+                    state,
+                    &run.blobs,
+                )?;
+                let facts = Facts {
+                    attested: &attested,
+                    expected: &expected,
+                    norm: norm.unwrap_or_default(),
+                    median_norm,
+                    behaviour: None,
+                    authors: &plan.authors,
+                    revoked: run
+                        .state
+                        .revoked_before(&attested.module_signer, update.entry),
+                    replayed: None,
+                };
+                let possible = admission.expected_without_behaviour(&facts);
+                let replay = possible.len() > 1;
+                let Some(would) = possible.into_iter().next() else {
+                    continue;
+                };
+                rows.push(Row {
+                    arm: arm.id.to_owned(),
+                    round,
+                    client: client.to_string(),
+                    kind: plan
+                        .client(client)
+                        .map_or_else(String::new, |(_, planned)| {
+                            Plan::kind(planned, arm.attacked).to_owned()
+                        }),
+                    update: verdict.attestation,
+                    was: verdict.effect,
+                    would: would.effect,
+                    replay,
+                    check: would.check,
+                    fact: would.fact,
+                });
+            }
+        }
+    }
+    Ok(DryRun {
+        left_out: admission.left_out(),
+        rows,
+    })
+}

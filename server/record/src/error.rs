@@ -1,0 +1,207 @@
+//! The one error type of this room, with a variant for everything a caller can act on.
+
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::outside;
+
+/// The result type of this room.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, in the words of the person who has to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A rule's, an experiment's, a name that is not known.
+    #[error(transparent)]
+    Rules(fedseal_rules::Error),
+    /// Reading or writing a file failed (a full disk says so here).
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A folder cannot be used as a run's folder as asked.
+    #[error("{}: {problem}", dir.display())]
+    RunDir {
+        /// The folder.
+        dir: PathBuf,
+        /// Why not, and what to do.
+        problem: String,
+    },
+    /// Something that the run needs is not there.
+    #[error("missing {what}: {hint}")]
+    Missing {
+        /// What is missing.
+        what: String,
+        /// How to get it.
+        hint: String,
+    },
+    /// The caller asked the run to stop; everything logged so far is kept and `--resume` goes on.
+    #[error("stopped as asked; the run can be resumed")]
+    Interrupted,
+    /// The model side failed (loading, training, generation).
+    #[error("model: {0}")]
+    Model(String),
+    /// The sandbox cannot be set up or refuses a module.
+    #[error("sandbox: {0}")]
+    Sandbox(String),
+    /// The task data cannot be had.
+    #[error("data: {0}")]
+    Data(String),
+    /// A file, blob, envelope or record is not what the log says it is.
+    #[error("{item}: {problem}{}{}", expected.as_ref().map(|d| format!("; expected {d}")).unwrap_or_default(), found.as_ref().map(|d| format!("; found {d}")).unwrap_or_default())]
+    Tampered {
+        /// The first bad item: a path, an entry number, a digest.
+        item: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The digest (or value) it must have.
+        expected: Option<String>,
+        /// The digest (or value) it has.
+        found: Option<String>,
+    },
+    /// A digest, signature, canonical-bytes or key problem.
+    #[error(transparent)]
+    Sdk(#[from] fedseal_client_sdk::Error),
+    /// The log or the blob store failed.
+    #[error(transparent)]
+    Ledger(#[from] fedseal_ledger::Error),
+}
+
+impl Error {
+    /// An unknown name, with the nearest known one worked out.
+    pub fn unknown<S: AsRef<str>>(
+        what: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Error::Rules(fedseal_rules::Error::unknown(what, name, known))
+    }
+
+    /// An [`Error::Io`].
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// An [`Error::Tampered`] without digests.
+    pub fn tampered(item: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::Tampered {
+            item: item.into(),
+            problem: problem.into(),
+            expected: None,
+            found: None,
+        }
+    }
+
+    /// An [`Error::Tampered`] that names both digests.
+    pub fn mismatch(
+        item: impl Into<String>,
+        problem: impl Into<String>,
+        expected: &Digest,
+        found: &Digest,
+    ) -> Self {
+        Error::Tampered {
+            item: item.into(),
+            problem: problem.into(),
+            expected: Some(expected.to_string()),
+            found: Some(found.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// The same about a run's folder that was handed over, whose files are named by their paths below
+    /// it: what is missing in it or is no regular file is tampered with, not a problem of this system.
+    pub fn below(self, root: &Path) -> Self {
+        use fedseal_ledger::Error as Ledger;
+        let shown = |path: &mut PathBuf| {
+            if let Some(below) = path
+                .strip_prefix(root)
+                .ok()
+                .filter(|p| !p.as_os_str().is_empty())
+            {
+                *path = below.to_owned();
+                return true;
+            }
+            false
+        };
+        let file = |mut path: PathBuf, source: std::io::Error| {
+            let problem = match source.kind() {
+                std::io::ErrorKind::NotFound => "is missing".to_owned(),
+                _ => source.to_string(),
+            };
+            let missing = source.kind() == std::io::ErrorKind::NotFound;
+            match shown(&mut path) && (missing || outside::is_unfit(&source)) {
+                true => Error::tampered(path.display().to_string(), problem),
+                false => Error::Io { path, source },
+            }
+        };
+        match self {
+            Error::Io { path, source } | Error::Ledger(Ledger::Io { path, source }) => {
+                file(path, source)
+            }
+            Error::Ledger(mut error) => {
+                if let Ledger::DigestMismatch { path, .. }
+                | Ledger::Corrupt { path, .. }
+                | Ledger::Verify { path, .. }
+                | Ledger::NoBlob { path, .. }
+                | Ledger::SplitView { path, .. } = &mut error
+                {
+                    shown(path);
+                }
+                Error::Ledger(error)
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<fedseal_rules::Error> for Error {
+    /// A file's error is one of this room, too.
+    fn from(error: fedseal_rules::Error) -> Self {
+        match error {
+            fedseal_rules::Error::Io { path, source } => Error::Io { path, source },
+            fedseal_rules::Error::Missing { what, hint } => Error::Missing { what, hint },
+            other => Error::Rules(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_handed_over_is_named_from_within() {
+        use std::io::ErrorKind;
+        let root = Path::new("/tmp/handed over");
+        let io = |name: &str, kind| Error::io(root.join(name), std::io::Error::from(kind));
+        let said = |error: Error| error.below(root).to_string();
+        assert_eq!(
+            said(io("experiment.toml", ErrorKind::NotFound)),
+            "experiment.toml: is missing"
+        );
+        let unfit = io("log/checkpoint", ErrorKind::InvalidData);
+        assert!(
+            matches!(unfit.below(root), Error::Tampered { item, .. } if item == "log/checkpoint")
+        );
+        // What this system does not let through is not said of the folder.
+        let denied = io("run.json", ErrorKind::PermissionDenied);
+        assert!(
+            matches!(denied.below(root), Error::Io { path, .. } if path == Path::new("run.json"))
+        );
+        let elsewhere = Error::io("/elsewhere", ErrorKind::NotFound.into());
+        assert!(matches!(elsewhere.below(root), Error::Io { .. }));
+        let ledger = fedseal_ledger::Error::Corrupt {
+            path: root.join("log/tile/0/000"),
+            detail: "cut".into(),
+        };
+        assert_eq!(said(ledger.into()), "log/tile/0/000: cut");
+    }
+}

@@ -1,0 +1,96 @@
+//! Evidence that was read before, parsed: attestations, answers, counts of defences.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fedseal_client_sdk::attestation::{self, UpdatePredicate};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_ledger::Blobs;
+
+use crate::blobs::{DefenceData, Measured};
+use crate::error::{Error, Result};
+use fedseal_rules::evaluation::wilson::Share;
+
+/// Blobs that were read before, parsed.
+#[derive(Default)]
+pub struct Cache {
+    attested: HashMap<Digest, Arc<UpdatePredicate>>,
+    measured: HashMap<Digest, Arc<Measured>>,
+    defences: HashMap<Digest, DefenceCounts>,
+}
+
+impl Cache {
+    /// The verified statement of an attestation.
+    pub fn attested(
+        &mut self,
+        blobs: &Blobs,
+        id: &Digest,
+        node: PublicKey,
+    ) -> Result<Arc<UpdatePredicate>> {
+        if let Some(predicate) = self.attested.get(id) {
+            return Ok(predicate.clone());
+        }
+        let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
+        let verified = attestation::verify(&envelope, &[node])
+            .map_err(|error| Error::tampered(format!("attestation {id}"), error.to_string()))?;
+        let predicate = Arc::new(verified.predicate);
+        self.attested.insert(*id, predicate.clone());
+        Ok(predicate)
+    }
+
+    /// Keeps a statement that was just signed.
+    pub fn remember(&mut self, id: Digest, predicate: UpdatePredicate) {
+        self.attested.insert(id, Arc::new(predicate));
+    }
+
+    /// The answers of a measure.
+    pub fn measured(&mut self, blobs: &Blobs, result: &Digest) -> Result<Arc<Measured>> {
+        if let Some(measured) = self.measured.get(result) {
+            return Ok(measured.clone());
+        }
+        let measured: Arc<Measured> = Arc::new(canonical::from_slice(&blobs.get(result)?)?);
+        self.measured.insert(*result, measured.clone());
+        Ok(measured)
+    }
+
+    /// Safety and helpfulness of a measure.
+    pub fn rates(&mut self, blobs: &Blobs, result: &Digest) -> Result<(Share, Share)> {
+        let measured = self.measured(blobs, result)?;
+        Ok((measured.safety(), measured.helpfulness()))
+    }
+
+    /// The counts of a defence's data.
+    pub fn defence(&mut self, blobs: &Blobs, digest: &Digest) -> Result<DefenceCounts> {
+        if let Some(counts) = self.defences.get(digest) {
+            return Ok(*counts);
+        }
+        let data: DefenceData = canonical::from_slice(&blobs.get(digest)?)?;
+        let counts = DefenceCounts {
+            level: data.level,
+            safety: data.safety.len() as u64,
+            helpful: data.helpful.len() as u64,
+            safety_tried: data.safety_tried,
+            helpful_tried: data.helpful_tried,
+        };
+        self.defences.insert(*digest, counts);
+        Ok(counts)
+    }
+}
+
+/// How many pairs a defence tuned on, and how many it tried for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefenceCounts {
+    /// 1, 2 or 3.
+    pub level: u8,
+    /// Harmful requests with refusals.
+    pub safety: u64,
+    /// Ordinary requests with answers.
+    pub helpful: u64,
+    /// Instructions generated for `safety`.
+    pub safety_tried: u64,
+    /// Instructions generated for `helpful`.
+    pub helpful_tried: u64,
+}

@@ -1,0 +1,120 @@
+//! Memo keys, seeds and rates: what is equal here is made once.
+
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::rundir::{Assignment, Plan};
+use fedseal_rules::experiment::{Experiment, TrainingConfig};
+use fedseal_rules::sampling::derive_seed;
+use fedseal_rules::schedule::Schedule;
+
+/// Everything that determines an update's bits.
+#[derive(Serialize)]
+struct UpdateKey<'a> {
+    kind: &'static str,
+    client: &'a ClientId,
+    round: Round,
+    rounds: u32,
+    seed: Seed,
+    module: Digest,
+    shard: Digest,
+    attachment: Option<Digest>,
+    base: Digest,
+    global: Digest,
+    learning_rate: f64,
+    training: &'a TrainingConfig,
+    limits: &'a Limits,
+    engine: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Digest>,
+}
+
+/// The memo key of an update: arms in which everything that determines it is equal share it.
+#[allow(clippy::too_many_arguments)]
+pub fn update_key(
+    plan: &Plan,
+    experiment: &Experiment,
+    client: &ClientId,
+    round: Round,
+    seed: Seed,
+    assignment: &Assignment,
+    global: Digest,
+    learning_rate: f64,
+    controls: Option<Digest>,
+) -> Result<Digest> {
+    Ok(Digest::of_json(&UpdateKey {
+        kind: "update",
+        client,
+        round,
+        rounds: experiment.federation.rounds,
+        seed,
+        module: assignment.module,
+        shard: assignment.shard,
+        attachment: assignment.attachment,
+        base: plan.base,
+        global,
+        learning_rate,
+        training: &experiment.training,
+        limits: &experiment.limits,
+        engine: &plan.engine,
+        controls,
+    })?)
+}
+
+/// Everything that determines a measure.
+#[derive(Serialize)]
+struct EvaluationKey<'a> {
+    kind: &'static str,
+    base: Digest,
+    adapter: Digest,
+    prompts: Digest,
+    requests: usize,
+    tasks: usize,
+    max_new_tokens: usize,
+    batch_size: usize,
+    engine: &'a str,
+}
+
+/// The memo key of a measure: the first so many requests and tasks of the evaluation set.
+pub fn evaluation_key(
+    plan: &Plan,
+    experiment: &Experiment,
+    adapter: Digest,
+    requests: usize,
+    tasks: usize,
+) -> Result<Digest> {
+    Ok(Digest::of_json(&EvaluationKey {
+        kind: "evaluation",
+        base: plan.base,
+        adapter,
+        prompts: plan.evaluation,
+        requests,
+        tasks,
+        max_new_tokens: experiment.evaluation.max_new_tokens,
+        batch_size: experiment.evaluation.batch_size,
+        engine: &plan.engine,
+    })?)
+}
+
+/// The seed of a client in a round, the same in every arm.
+pub fn update_seed(seed: Seed, client: &ClientId, round: Round) -> Seed {
+    Seed(derive_seed(
+        "update",
+        seed.0,
+        &[client.as_str(), &round.to_string()],
+    ))
+}
+
+/// The learning rate of a round.
+pub fn learning_rate(experiment: &Experiment, round: Round) -> Result<f64> {
+    let training = &experiment.training;
+    Ok(Schedule::named(&training.schedule)?.rate(
+        round.0,
+        experiment.federation.rounds,
+        training.learning_rate,
+        training.learning_rate_final,
+    ))
+}

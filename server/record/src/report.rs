@@ -1,0 +1,272 @@
+//! The report: everything a reader of a run wants to see, as one JSON document.
+//!
+//! It is made from the log and the blobs alone, rewritten while the run goes on, and at the end its
+//! bytes are a blob whose digest stands in the log.
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use fedseal_rules::admission::Effect;
+use fedseal_rules::arms::Kind;
+
+mod build;
+mod count;
+
+use count::{counted, verdict_counts};
+
+pub use build::{Sources, build};
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Still going on, or stopped and resumable.
+    Running,
+    /// Closed.
+    Finished,
+    /// Ended by an error; resumable once that is mended.
+    Failed,
+}
+
+/// Steps done of steps in all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all, as far as known: arms that share work make it shrink.
+    pub total: u64,
+    /// What is being done.
+    pub label: String,
+}
+
+/// A share with its Wilson interval (95 %).
+pub use fedseal_rules::evaluation::wilson::Share as Rate;
+
+/// The base model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Digest of weights and configuration.
+    pub digest: Digest,
+    /// Its name.
+    pub name: String,
+}
+
+/// The log at the time the report was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    /// Entries.
+    pub size: u64,
+    /// Merkle root.
+    pub root: Digest,
+    /// The signed checkpoint, as a note.
+    pub checkpoint: String,
+}
+
+/// What admission said about an update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerdictView {
+    /// Its effect.
+    pub effect: Effect,
+    /// The deciding check.
+    pub check: String,
+    /// The deciding fact.
+    pub fact: String,
+}
+
+/// One client in one round of one arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientView {
+    /// Its name.
+    pub client: String,
+    /// `benign`, or the kind of attack in this arm.
+    pub kind: String,
+    /// Digest of the module it ran.
+    pub module: Digest,
+    /// That module's name.
+    pub module_name: String,
+    /// How much its update counted in the aggregation, in [0, 1]; null before.
+    pub weight: Option<f64>,
+    /// What admission said; null before.
+    pub verdict: Option<VerdictView>,
+    /// The attestation's digest, which is the update's id; null before.
+    pub update: Option<Digest>,
+    /// Examples it claims to have trained on.
+    pub examples: u32,
+}
+
+/// One round of one arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundView {
+    /// Its number, from 0.
+    pub round: u32,
+    /// The global adapter after it (before it, while it is open).
+    pub global: Digest,
+    /// The learning rate of its clients.
+    pub learning_rate: f64,
+    /// Rule on the global adapter after the round, where measured.
+    pub safety: Option<Rate>,
+    /// Helpfulness of the same.
+    pub helpfulness: Option<Rate>,
+    /// Whether it ended with the global adapter that it began with. Left out where it did not, and in
+    /// reports of runs from before it was said.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unchanged: bool,
+    /// The sampled clients.
+    pub clients: Vec<ClientView>,
+}
+
+impl RoundView {
+    /// Updates that had weight; none before the round is aggregated.
+    pub fn counted(&self) -> Option<usize> {
+        let weights: Option<Vec<f64>> = self.clients.iter().map(|c| c.weight).collect();
+        weights.map(|weights| weights.iter().filter(|weight| **weight > 0.0).count())
+    }
+
+    /// Whether it changed nothing, as far as the report says: it says so, or no update had weight.
+    pub fn changed_nothing(&self) -> bool {
+        self.unchanged || self.counted() == Some(0)
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmView {
+    /// Its id.
+    pub id: String,
+    /// Its heading.
+    pub title: String,
+    /// What sort of column it is.
+    pub kind: Kind,
+    /// Its aggregation rule.
+    pub rule: String,
+    /// Rule at the end; null before.
+    pub safety: Option<Rate>,
+    /// Helpfulness at the end; null before.
+    pub helpfulness: Option<Rate>,
+    /// The adapter that was measured at the end.
+    pub final_adapter: Option<Digest>,
+    /// Its rounds; empty for base and defended.
+    pub rounds: Vec<RoundView>,
+}
+
+/// Verdicts of one arm about one kind of client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictCount {
+    /// The arm.
+    pub arm: String,
+    /// `benign` or the kind of attack.
+    pub kind: String,
+    /// Updates that counted (accepted or down-weighted).
+    pub accepted: u64,
+    /// Updates that did not (quarantined or rejected).
+    pub refused: u64,
+    /// Updates that do not exist: their execution failed or was denied. Left out in reports of runs
+    /// from before they were counted apart; `refused` holds them there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failed: Option<u64>,
+}
+
+/// The same prompt, answered by several arms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideBySide {
+    /// What was asked.
+    pub prompt: String,
+    /// `harmful` or `helpful`.
+    pub kind: String,
+    /// Answers by arm.
+    pub answers: BTreeMap<String, String>,
+}
+
+/// What the post-hoc defence worked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefenceView {
+    /// The arm.
+    pub arm: String,
+    /// 1, 2 or 3.
+    pub level: u8,
+    /// Safety pairs kept.
+    pub safety: u64,
+    /// Helpful pairs kept.
+    pub helpful: u64,
+    /// Instructions that were generated for the safety pairs.
+    pub safety_tried: u64,
+    /// Instructions that were generated for the helpful pairs.
+    pub helpful_tried: u64,
+    /// The data's digest.
+    pub data: Digest,
+}
+
+/// The report of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the run: its folder's.
+    pub run: String,
+    /// The experiment's title.
+    pub title: String,
+    /// How far it is.
+    pub state: State,
+    /// Why it failed, where it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// Steps done.
+    pub progress: Progress,
+    /// When it was created, RFC 3339, UTC.
+    pub started: String,
+    /// Seconds of work so far, over all sessions.
+    pub seconds: f64,
+    /// Largest resident memory of the process so far, MiB.
+    pub peak_mb: f64,
+    /// The experiment, every key.
+    pub experiment: Value,
+    /// The seed of this run.
+    pub seed: u64,
+    /// The base.
+    pub base: Base,
+    /// What the bits depend on: engine, device, kernel.
+    pub engine: String,
+    /// The node's public key, hex.
+    pub node: String,
+    /// The log's head.
+    pub log: LogHead,
+    /// The columns.
+    pub arms: Vec<ArmView>,
+    /// Whether no update had weight in any round of any arm: every arm's adapter is the first one.
+    /// Left out where some had, and in reports of runs from before it was said.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unchanged: bool,
+    /// Verdicts by arm and kind of client.
+    pub verdicts: Vec<VerdictCount>,
+    /// What the defence worked with.
+    pub defence: Vec<DefenceView>,
+    /// The same prompts, answered by several arms.
+    pub side_by_side: Vec<SideBySide>,
+    /// Digest of events.jsonl when the run was closed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub events: Option<Digest>,
+}
+
+impl Report {
+    /// Whether rounds were aggregated and no update had weight in any.
+    pub fn changed_nothing(&self) -> bool {
+        counted(&self.arms) == Some(0)
+    }
+
+    /// Verdicts by arm and kind of client, failures apart, also of an older report.
+    pub fn verdict_counts(&self) -> Vec<VerdictCount> {
+        verdict_counts(&self.arms)
+    }
+
+    /// The bytes of report.json: canonical JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(canonical::to_vec(self)?)
+    }
+
+    /// Reads [`Report::to_bytes`] back.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Report> {
+        Ok(canonical::from_slice(bytes)?)
+    }
+}

@@ -1,0 +1,273 @@
+//! Making a report from plan, log state and blobs. A pure function of them, so that an auditor
+//! makes the same tables from the same folder and compares.
+
+use std::collections::BTreeMap;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::ClientId;
+use fedseal_ledger::Blobs;
+
+use super::count::{counted, failures_refused, verdict_counts};
+use super::{
+    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Report, RoundView, SideBySide,
+    State, VerdictView,
+};
+use crate::error::{Error, Result};
+use crate::evidence::Cache;
+use crate::rundir::Plan;
+use crate::state::{RoundState, RunState};
+use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::experiment::Experiment;
+
+/// What a report is made from.
+pub struct Sources<'a> {
+    /// `run.json`.
+    pub plan: &'a Plan,
+    /// `experiment.toml`.
+    pub experiment: &'a Experiment,
+    /// The log, folded.
+    pub state: &'a RunState,
+    /// The arms in their order.
+    pub arms: &'a [Arm],
+    /// The blobs.
+    pub blobs: &'a Blobs,
+}
+
+/// The report as far as it follows from plan, log and blobs. State, progress, times, memory and the
+/// log's head are the caller's to fill in.
+pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
+    let Sources {
+        plan,
+        experiment,
+        state,
+        arms,
+        blobs,
+    } = *sources;
+    let mut views = Vec::new();
+    for arm in arms {
+        views.push(arm_view(sources, cache, arm)?);
+    }
+    let mut defence = Vec::new();
+    for (arm, (_, data)) in &state.defended {
+        let counts = cache.defence(blobs, data)?;
+        defence.push(DefenceView {
+            arm: arm.clone(),
+            level: counts.level,
+            safety: counts.safety,
+            helpful: counts.helpful,
+            safety_tried: counts.safety_tried,
+            helpful_tried: counts.helpful_tried,
+            data: *data,
+        });
+    }
+    Ok(Report {
+        run: plan.run.clone(),
+        title: experiment.title.clone(),
+        state: State::Running,
+        error: None,
+        progress: Progress::default(),
+        started: plan.created.clone(),
+        seconds: 0.0,
+        peak_mb: 0.0,
+        experiment: serde_json::to_value(experiment).unwrap_or_default(),
+        seed: plan.seed.0,
+        base: Base {
+            digest: plan.base,
+            name: plan.base_name.clone(),
+        },
+        engine: plan.engine.clone(),
+        node: plan.node.to_string(),
+        log: LogHead {
+            size: 0,
+            root: Digest::of(b""),
+            checkpoint: String::new(),
+        },
+        unchanged: plan.counts_failures() && counted(&views) == Some(0),
+        verdicts: match plan.counts_failures() {
+            true => verdict_counts(&views),
+            false => failures_refused(verdict_counts(&views)),
+        },
+        arms: views,
+        defence,
+        side_by_side: side_by_side(sources, cache)?,
+        events: None,
+    })
+}
+
+fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmView> {
+    let Sources {
+        plan,
+        experiment,
+        state,
+        blobs,
+        ..
+    } = *sources;
+    let last = experiment.federation.rounds;
+    let measured = state.evaluated.get(&(arm.id.to_owned(), last));
+    let rates = measured
+        .map(|m| cache.rates(blobs, &m.result))
+        .transpose()?;
+    let mut rounds = Vec::new();
+    for (number, round) in state.arms.get(arm.id).into_iter().flatten().enumerate() {
+        rounds.push(round_view(
+            sources,
+            cache,
+            arm,
+            u32::try_from(number).unwrap_or(u32::MAX),
+            round,
+        )?);
+    }
+    if let Some(view) = rounds.last_mut()
+        && view.round + 1 == last
+        && let Some((safety, helpfulness)) = rates
+    {
+        view.safety = Some(safety);
+        view.helpfulness = Some(helpfulness);
+    }
+    let final_adapter = match arm.kind {
+        Kind::Base => Some(plan.initial),
+        Kind::Defended => state.defended.get(arm.id).map(|(adapter, _)| *adapter),
+        Kind::Federated => {
+            let done = rounds.len() as u64 == u64::from(last)
+                && state
+                    .round(arm.id, last - 1)
+                    .is_some_and(|r| r.aggregated.is_some());
+            done.then(|| state.global(arm.id, plan.initial))
+        }
+    };
+    Ok(ArmView {
+        id: arm.id.to_owned(),
+        title: arm.title.clone(),
+        kind: arm.kind,
+        rule: arm.rule.to_owned(),
+        safety: rates.map(|(safety, _)| safety),
+        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        final_adapter,
+        rounds,
+    })
+}
+
+fn round_view(
+    sources: &Sources<'_>,
+    cache: &mut Cache,
+    arm: &Arm,
+    number: u32,
+    round: &RoundState,
+) -> Result<RoundView> {
+    let Sources {
+        plan, state, blobs, ..
+    } = *sources;
+    let rates = state
+        .evaluated
+        .get(&(arm.id.to_owned(), number))
+        .map(|m| cache.rates(blobs, &m.result))
+        .transpose()?;
+    let mut clients = Vec::new();
+    for client in &round.clients {
+        clients.push(client_view(sources, cache, arm, round, client)?);
+    }
+    Ok(RoundView {
+        round: number,
+        global: round
+            .aggregated
+            .as_ref()
+            .map_or(round.global, |aggregated| aggregated.global),
+        learning_rate: round.learning_rate,
+        safety: rates.map(|(safety, _)| safety),
+        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        unchanged: plan.counts_failures()
+            && round
+                .aggregated
+                .as_ref()
+                .is_some_and(|aggregated| aggregated.global == round.global),
+        clients,
+    })
+}
+
+fn client_view(
+    sources: &Sources<'_>,
+    cache: &mut Cache,
+    arm: &Arm,
+    round: &RoundState,
+    client: &ClientId,
+) -> Result<ClientView> {
+    let Sources { plan, blobs, .. } = *sources;
+    let (_, planned) = plan
+        .client(client)
+        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
+    let assignment = Plan::assignment(planned, arm.attacked);
+    let verdict = round.verdicts.get(client);
+    let weight = round
+        .aggregated
+        .as_ref()
+        .and_then(|aggregated| aggregated.weights.iter().find(|(name, _)| name == client))
+        .map(|(_, weight)| *weight);
+    let examples = match verdict {
+        Some(verdict) => {
+            cache
+                .attested(blobs, &verdict.attestation, plan.node)?
+                .examples
+        }
+        None => 0,
+    };
+    Ok(ClientView {
+        client: client.to_string(),
+        kind: Plan::kind(planned, arm.attacked).to_owned(),
+        module: assignment.module,
+        module_name: plan
+            .module_name(&assignment.module)
+            .unwrap_or_default()
+            .to_owned(),
+        weight,
+        verdict: verdict.map(|verdict| VerdictView {
+            effect: verdict.effect,
+            check: verdict.check.clone(),
+            fact: verdict.fact.clone(),
+        }),
+        update: verdict.map(|verdict| verdict.attestation),
+        examples,
+    })
+}
+
+/// The first few requests and tasks of the final measures, answered by every arm that has one.
+fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySide>> {
+    let Sources {
+        experiment,
+        state,
+        arms,
+        blobs,
+        ..
+    } = *sources;
+    let shown = experiment.evaluation.side_by_side;
+    let last = experiment.federation.rounds;
+    let mut rows: Vec<SideBySide> = Vec::new();
+    for arm in arms {
+        let Some(evaluated) = state.evaluated.get(&(arm.id.to_owned(), last)) else {
+            continue;
+        };
+        let measured = cache.measured(blobs, &evaluated.result)?;
+        for (kind, answers) in [
+            ("harmful", &measured.requests),
+            ("helpful", &measured.tasks),
+        ] {
+            for answer in answers.iter().take(shown) {
+                let row = rows
+                    .iter_mut()
+                    .find(|row| row.kind == kind && row.prompt == answer.prompt);
+                match row {
+                    Some(row) => {
+                        row.answers.insert(arm.id.to_owned(), answer.answer.clone());
+                    }
+                    None => rows.push(SideBySide {
+                        prompt: answer.prompt.clone(),
+                        kind: kind.to_owned(),
+                        answers: BTreeMap::from([(arm.id.to_owned(), answer.answer.clone())]),
+                    }),
+                }
+            }
+        }
+    }
+    // Harmful ones first, each kind in the order of the evaluation set.
+    rows.sort_by_key(|row| row.kind != "harmful");
+    Ok(rows)
+}

@@ -1,0 +1,408 @@
+//! Offline verification of a run from its folder alone: no model, no network, no key but the node's
+//! public one that `run.json` pins (compare it with the one you know).
+//!
+//! In this order: the plan; the log (signed checkpoint, every tile and entry, the records' order);
+//! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
+//! attestations, transcripts, what each claims of its data; what sampling, seeds, learning rates and memo keys must be; verdicts
+//! against the facts they name; every aggregation computed again; hits and counts taken again from
+//! answers;
+//! the report made again and compared. What needs a model (that the module gives this update, that
+//! an adapter gives these answers) is for [`mod@crate::replay`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::module;
+use fedseal_client_sdk::tlog::{leaf_hash, origin_names, verify_inclusion};
+use fedseal_client_sdk::transcript::Transcript;
+use fedseal_ledger::{Blobs, LogReader, fsck};
+use serde::Serialize;
+
+use crate::controls;
+use crate::error::{Error, Result};
+use crate::evidence::Cache;
+use crate::opened;
+use crate::read::{read_examples, read_experiment};
+use crate::references::references;
+use crate::rundir::{Assignment, Plan, RunDir};
+use crate::state::RunState;
+use fedseal_rules::attack::{self, BENIGN};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::sampling::{attackers, client_name};
+
+mod authors;
+mod claims;
+mod nodes;
+mod results;
+mod rounds;
+mod site;
+
+pub use authors::authors;
+
+/// What was verified, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// The run's name.
+    pub run: String,
+    /// The node's public key, under which everything verified. Compare it with the one you know.
+    pub node: String,
+    /// The keys before it, nearest first: each named its successor, both signed.
+    pub node_before: Vec<PublicKey>,
+    /// Log entries.
+    pub entries: u64,
+    /// The log's Merkle root.
+    pub root: Digest,
+    /// Attested updates whose signatures, digests, transcripts and lineage hold.
+    pub updates: u64,
+    /// Verdicts that agree with their facts.
+    pub verdicts: u64,
+    /// Aggregations that were computed again and gave the same digest.
+    pub aggregations: u64,
+    /// Evaluations whose counts were taken again from the answers.
+    pub evaluations: u64,
+    /// Blobs, each re-hashed and referenced.
+    pub blobs: u64,
+}
+
+/// Everything that was read and found to hold so far.
+struct Audit {
+    dir: RunDir,
+    plan: Plan,
+    experiment: Experiment,
+    state: RunState,
+    blobs: Blobs,
+    cache: Cache,
+    /// Canary numbers of an adapter in a round by measure, as verdicts name them.
+    canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
+}
+
+/// Verifies the run in `dir`, in which nothing is made or changed. An unfinished or empty folder
+/// fails, saying so.
+///
+/// # Errors
+/// [`Error::Tampered`] names the first bad item with its digests, by its path below the folder;
+/// [`Error::RunDir`] where there is no finished run.
+pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
+    let dir = RunDir::new(dir.as_ref());
+    let root = dir.root.clone();
+    whole(dir).map_err(|error| error.below(&root))
+}
+
+fn whole(dir: RunDir) -> Result<VerifyReport> {
+    if !dir.root.is_dir() {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: "no such folder".into(),
+        });
+    }
+    let plan = dir.read_plan().map_err(|error| match error {
+        Error::Sdk(problem) => Error::tampered("run.json", problem.to_string()),
+        other => other,
+    })?;
+    let (entries, root, state) = log(&dir, &plan)?;
+    let plan_digest = opened::hold(&plan, state.plan)?;
+    let blobs = Blobs::existing(dir.blobs())?;
+    let experiment = read_experiment(&dir, &plan)?;
+    let mut audit = Audit {
+        dir,
+        plan,
+        experiment,
+        state,
+        blobs,
+        cache: Cache::default(),
+        canary_numbers: BTreeMap::new(),
+    };
+    let blob_count = audit.blobs(plan_digest)?;
+    audit.files()?;
+    let node_before = audit.rotations()?;
+    audit.modules()?;
+    audit.clients()?;
+    audit.transcripts()?;
+    audit.claims()?;
+    audit.site()?;
+    let (verdicts, aggregations) = audit.rounds()?;
+    let evaluations = audit.evaluations()?;
+    audit.canaries()?;
+    audit.defences()?;
+    audit.report(entries)?;
+    Ok(VerifyReport {
+        run: audit.plan.run.clone(),
+        node: audit.plan.node.to_string(),
+        node_before,
+        entries,
+        root,
+        updates: audit.state.updates.len() as u64,
+        verdicts,
+        aggregations,
+        evaluations,
+        blobs: blob_count,
+    })
+}
+
+/// The log: its files, its signed head, the inclusion and the place of every record.
+fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
+    let folder = dir.log();
+    if folder.join("checkpoint").symlink_metadata().is_err() {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: "the log has no checkpoint: the run was not begun or its log was taken away"
+                .into(),
+        });
+    }
+    let checked = fsck(&folder, &plan.node)?;
+    let head = &checked.checkpoint;
+    if head.origin != plan.origin {
+        return Err(opened::other_origin(&head.origin, plan));
+    }
+    if plan.counts_failures() && !origin_names(&plan.origin, &plan.node) {
+        return Err(Error::tampered(
+            "run.json",
+            format!(
+                "its log's origin `{}` is not one of node key {}",
+                plan.origin, plan.node
+            ),
+        ));
+    }
+    if let Some(extra) = checked.extra.first() {
+        return Err(Error::tampered(
+            format!("log/{}", extra.display()),
+            "is no file of the log",
+        ));
+    }
+    if let Ok(found) = folder.join("lock").symlink_metadata()
+        && (!found.is_file() || found.len() > 0)
+    {
+        return Err(Error::tampered("log/lock", "is not an empty file"));
+    }
+    let log = LogReader::open(&folder, &plan.node)?;
+    let mut state = RunState::default();
+    for index in 0..head.size {
+        let bytes = log.entry(index)?;
+        let item = format!("log entry {index}");
+        let proof = log.prove_inclusion(index, head.size)?;
+        verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
+            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+        opened::take_in(&mut state, plan, index, &bytes)?;
+    }
+    if !state.closed {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!(
+                "the run is not finished ({} log entries, none closes it); go on with --resume",
+                head.size
+            ),
+        });
+    }
+    Ok((head.size, head.root, state))
+}
+
+impl Audit {
+    /// Every blob: its bytes, that something refers to it, that none is missing.
+    fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
+        let present: BTreeSet<Digest> = self.blobs.verified()?.into_keys().collect();
+        let mut attested = Vec::new();
+        for (id, update) in self
+            .state
+            .attestations
+            .iter()
+            .map(|(id, key)| (*id, self.state.updates.get(key)))
+        {
+            if !present.contains(&id) {
+                return Err(missing(&id, "an attestation"));
+            }
+            let predicate = self.cache.attested(&self.blobs, &id, self.plan.node)?;
+            if let Some(update) = update
+                && (update.client != predicate.client
+                    || update.round != predicate.round
+                    || update.update != predicate.update)
+            {
+                return Err(Error::tampered(
+                    format!("log entry {}", update.entry),
+                    format!("says something else than attestation {id}"),
+                ));
+            }
+            attested.push(predicate);
+        }
+        let wanted = references(
+            plan_digest,
+            &self.plan,
+            &self.state,
+            attested.iter().map(AsRef::as_ref),
+            &controls::all(&self.blobs, &self.state)?,
+        );
+        if let Some((digest, what)) = wanted.iter().find(|(digest, _)| !present.contains(digest)) {
+            return Err(missing(digest, what));
+        }
+        if let Some(digest) = present.iter().find(|digest| !wanted.contains_key(digest)) {
+            return Err(Error::tampered(
+                format!("blob {digest}"),
+                "is referred to by nothing in the log",
+            ));
+        }
+        Ok(present.len() as u64)
+    }
+
+    /// No file besides the run's own. (The log's and the blobs' folders check their own names.)
+    fn files(&self) -> Result<()> {
+        let known = [
+            "run.json",
+            "experiment.toml",
+            "report.json",
+            "events.jsonl",
+            "log",
+            "blobs",
+        ];
+        let names = self.dir.names()?;
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(Error::tampered(name, "is no file of a run"));
+        }
+        if let Some(name) = known.iter().find(|name| !names.iter().any(|n| n == *name)) {
+            return Err(Error::tampered(*name, "is missing"));
+        }
+        Ok(())
+    }
+
+    /// Every module's signature by an author that the node trusted.
+    fn modules(&self) -> Result<()> {
+        for planned in &self.plan.modules {
+            if self.state.modules.get(&planned.digest) != Some(&planned.envelope) {
+                return Err(Error::tampered(
+                    format!("module {}", planned.name),
+                    "is not registered in the log",
+                ));
+            }
+            let bytes = self.blobs.get(&planned.digest)?;
+            let item = || format!("signature {} of module {}", planned.envelope, planned.name);
+            let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
+                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+            let verified = module::verify(&bytes, &envelope, &self.plan.trusted_authors())
+                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+            if verified.signer != planned.signer || verified.predicate.name != planned.name {
+                return Err(Error::tampered(
+                    item(),
+                    "is of another signer or name than run.json says",
+                ));
+            }
+        }
+        if self.state.modules.len() != self.plan.modules.len() {
+            return Err(Error::tampered(
+                "log",
+                "registers a module that run.json does not name",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Who attacks follows from the seed, and what each client runs from what it is.
+    fn clients(&self) -> Result<()> {
+        let federation = &self.experiment.federation;
+        let kinds = &self.experiment.attack.kinds;
+        let malicious = attackers(self.plan.seed.0, federation.clients, federation.malicious);
+        if self.plan.clients.len() != federation.clients {
+            return Err(Error::tampered(
+                "run.json",
+                "has another number of clients than the experiment",
+            ));
+        }
+        for (index, planned) in self.plan.clients.iter().enumerate() {
+            let place = malicious.iter().position(|attacker| *attacker == index);
+            let kind = place
+                .and_then(|place| kinds.get(place % kinds.len().max(1)))
+                .map_or(BENIGN, String::as_str);
+            let runs = |assignment: &Assignment| self.plan.module_name(&assignment.module);
+            let attack = attack::kind(kind);
+            let attacking = attack.map_or(BENIGN, |attack| attack.module);
+            let same_shard = planned.honest.shard == planned.attacked.shard;
+            let agrees = planned.client.as_str() == client_name(index)
+                && planned.kind == kind
+                && runs(&planned.honest) == Some(BENIGN)
+                && runs(&planned.attacked) == Some(attacking)
+                && planned.honest.attachment.is_none()
+                && planned.attacked.attachment.is_some() == attack.is_some_and(|a| a.brings)
+                && same_shard != attack.is_some_and(|a| a.poisoned);
+            if !agrees {
+                return Err(Error::tampered(
+                    format!("client {} in run.json", planned.client),
+                    "is not what the seed and the experiment give",
+                ));
+            }
+            for assignment in [&planned.honest, &planned.attacked] {
+                if !self
+                    .state
+                    .clients
+                    .contains(&(planned.client.clone(), assignment.shard))
+                {
+                    return Err(Error::tampered(
+                        format!("client {}", planned.client),
+                        "is not registered in the log",
+                    ));
+                }
+                let examples = read_examples(&self.blobs, &assignment.shard)?;
+                if examples.len() as u64 != u64::from(assignment.examples) {
+                    return Err(Error::tampered(
+                        format!("shard {}", assignment.shard),
+                        "has another number of examples than run.json says",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every transcript hashes to the root that its attestation binds.
+    fn transcripts(&mut self) -> Result<()> {
+        for id in self.state.attestations.keys() {
+            let predicate = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let reference = &predicate.transcript;
+            let item = format!("transcript {}", reference.blob);
+            let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
+                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            let root = transcript.root();
+            if root != reference.root {
+                return Err(Error::mismatch(
+                    &item,
+                    format!("does not hash to the root in attestation {id}"),
+                    &reference.root,
+                    &root,
+                ));
+            }
+            if transcript.len() as u64 != u64::from(reference.entries) {
+                return Err(Error::tampered(
+                    &item,
+                    format!(
+                        "has {} entries, the attestation says {}",
+                        transcript.len(),
+                        reference.entries
+                    ),
+                ));
+            }
+            // Site rules may have tightened the limits; they are asked later.
+            let ruled = self.experiment.site.is_some();
+            if predicate.engine != self.plan.engine
+                || (!ruled && predicate.limits != self.experiment.limits)
+            {
+                return Err(Error::tampered(
+                    format!("attestation {id}"),
+                    "names another engine or other limits than the run's",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(digest: &Digest, what: &str) -> Error {
+    Error::tampered(
+        format!("blob {digest}"),
+        format!("is missing; it is {what}"),
+    )
+}
+
+/// What a record of a round must say, beyond its place in the log.
+fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
+    Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
+}

@@ -1,0 +1,227 @@
+//! Results: measures, canaries, defence data, and the report that is made of them.
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::tlog::verify_consistency;
+use fedseal_ledger::LogReader;
+
+use super::Audit;
+use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
+use crate::error::{Error, Result};
+use crate::keys::evaluation_key;
+use crate::report::{self, Report, Sources, State};
+use crate::rundir::{MAX_EVENTS, MAX_REPORT};
+use fedseal_data::HelpfulTask;
+use fedseal_rules::arms::{self, Kind};
+use fedseal_rules::evaluation::helpfulness::Measure;
+use fedseal_rules::evaluation::rule;
+
+impl Audit {
+    /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
+    /// answers say, its key as it must be.
+    pub(super) fn evaluations(&mut self) -> Result<u64> {
+        let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
+        let last = self.experiment.federation.rounds;
+        let source = &self.experiment.data.source;
+        let measure = Measure::of(source)
+            .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
+        for ((arm, round), evaluated) in &self.state.evaluated {
+            let item = format!(
+                "evaluation {} of arm {arm} after round {round}",
+                evaluated.result
+            );
+            let bad = |problem: &str| Err(Error::tampered(&item, problem));
+            let measured = self.cache.measured(&self.blobs, &evaluated.result)?;
+            let known = arms::arm(arm)?;
+            let adapter = match known.kind {
+                Kind::Base => Some(self.plan.initial),
+                Kind::Defended => self.state.defended.get(arm).map(|(adapter, _)| *adapter),
+                Kind::Federated => {
+                    let after = (*round).min(last - 1);
+                    self.state
+                        .round(arm, after)
+                        .and_then(|r| r.aggregated.as_ref())
+                        .map(|aggregated| aggregated.global)
+                }
+            };
+            if adapter != Some(evaluated.adapter) || measured.adapter != evaluated.adapter {
+                return bad("is of another adapter than the arm's");
+            }
+            let (requests, tasks) = if *round == last {
+                (
+                    self.experiment.evaluation.prompts,
+                    self.experiment.evaluation.tasks,
+                )
+            } else {
+                (
+                    self.experiment.evaluation.round_prompts,
+                    self.experiment.evaluation.round_tasks,
+                )
+            };
+            if evaluation_key(
+                &self.plan,
+                &self.experiment,
+                evaluated.adapter,
+                requests,
+                tasks,
+            )? != evaluated.key
+            {
+                return bad("has another key than its settings give");
+            }
+            let asked = set.requests.iter().take(requests);
+            let tasks_asked = set.tasks.iter().take(tasks);
+            if asked.len() != requests || tasks_asked.len() != tasks {
+                return bad("is of fewer prompts than the experiment asks");
+            }
+            let other = !asked.eq(measured.requests.iter().map(|a| &a.prompt))
+                || !tasks_asked
+                    .clone()
+                    .map(|task| &task.prompt)
+                    .eq(measured.tasks.iter().map(|a| &a.prompt));
+            if other {
+                return bad("answers other prompts than the evaluation set's");
+            }
+            if measured
+                .requests
+                .iter()
+                .any(|a| a.hit != rule::is_refusal(&a.answer))
+            {
+                return bad("counts an answer by another rule than Rule");
+            }
+            let solved = |(task, a): (&HelpfulTask, &Answer)| a.hit == measure.hit(task, &a.answer);
+            if !tasks_asked.zip(&measured.tasks).all(solved) {
+                return bad(
+                    "counts an answer as helpful that does not solve its task, or the reverse",
+                );
+            }
+        }
+        Ok(self.state.evaluated.len() as u64)
+    }
+
+    /// The opened canaries are the sealed ones, and as many as the experiment seals.
+    pub(super) fn canaries(&self) -> Result<()> {
+        let bytes = self.blobs.get(&self.plan.canaries)?;
+        let item = format!("canaries {}", self.plan.canaries);
+        let set = canonical::from_slice::<CanarySet>(&bytes)
+            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+        let sealed = self.experiment.canaries.sealed;
+        if set.requests.len() != sealed || set.tasks.len() != sealed {
+            return Err(Error::tampered(
+                &item,
+                format!(
+                    "are {} requests and {} tasks, the experiment seals {sealed} of each",
+                    set.requests.len(),
+                    set.tasks.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Defence data are of the experiment's level, kept what the filters keep, and are no more than
+    /// the experiment lets be tried.
+    pub(super) fn defences(&self) -> Result<()> {
+        let config = &self.experiment.defence;
+        for (arm, (_, digest)) in &self.state.defended {
+            let item = format!("defence data {digest} of arm {arm}");
+            let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
+                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            if data.level != config.level || !data.kept() {
+                return Err(Error::tampered(
+                    &item,
+                    "is of another level, or holds pairs that the filters refuse",
+                ));
+            }
+            if !data.counts_fit(config) {
+                return Err(Error::tampered(
+                    &item,
+                    "holds more pairs, or was tried more often, than the experiment's defence gives",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
+    /// head is a prefix of the log.
+    pub(super) fn report(&mut self, entries: u64) -> Result<()> {
+        let found = self.dir.digest("report.json", MAX_REPORT)?;
+        let expected = self
+            .state
+            .report
+            .ok_or_else(|| Error::tampered("log", "is closed without a report"))?;
+        if found != expected {
+            return Err(Error::mismatch(
+                "report.json",
+                "is not the logged report",
+                &expected,
+                &found,
+            ));
+        }
+        let bytes = self.blobs.get(&expected)?;
+        let written = Report::from_bytes(&bytes)
+            .map_err(|error| Error::tampered("report.json", error.to_string()))?;
+        let arms = arms::expand(&self.experiment.arms)?;
+        let mut made = report::build(
+            &Sources {
+                plan: &self.plan,
+                experiment: &self.experiment,
+                state: &self.state,
+                arms: &arms,
+                blobs: &self.blobs,
+            },
+            &mut self.cache,
+        )?;
+        // What does not follow from the folder is taken as written; the state must be what it is.
+        if written.progress.done != written.progress.total
+            || written.seconds < 0.0
+            || written.peak_mb < 0.0
+        {
+            return Err(Error::tampered(
+                "report.json",
+                "is of a run that is over, but has steps left, or negative seconds or memory",
+            ));
+        }
+        made.state = State::Finished;
+        made.progress = written.progress.clone();
+        made.seconds = written.seconds;
+        made.peak_mb = written.peak_mb;
+        made.log = written.log.clone();
+        made.events = written.events;
+        // Bytes, not values: 64.0 of the experiment is written as 64 and read back as a whole number.
+        if made.to_bytes()? != bytes {
+            return Err(Error::tampered(
+                "report.json",
+                "says something else than the log and the blobs give",
+            ));
+        }
+        let log = LogReader::open(self.dir.log(), &self.plan.node)?;
+        let head = &written.log;
+        let now = log.checkpoint();
+        let prefix = head.size <= entries
+            && verify_consistency(
+                head.size,
+                head.root,
+                now.size,
+                now.root,
+                &log.prove_consistency(head.size, now.size)?,
+            )
+            .is_ok();
+        if !prefix {
+            return Err(Error::tampered(
+                "report.json",
+                "names a log head that is not a prefix of the log",
+            ));
+        }
+        let found = self.dir.digest("events.jsonl", MAX_EVENTS)?;
+        match written.events {
+            Some(expected) if expected == found => Ok(()),
+            Some(expected) => Err(Error::mismatch(
+                "events.jsonl",
+                "is not the feed that the report names",
+                &expected,
+                &found,
+            )),
+            None => Err(Error::tampered("report.json", "names no feed")),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Rounds: what sampling and seeds give, verdicts against their facts, aggregations again.
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::record::Effect;
+
+use super::{Audit, disagrees};
+use crate::controls;
+use crate::error::{Error, Result};
+use crate::keys::learning_rate;
+use crate::law::{
+    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
+    update_digests,
+};
+use crate::read::read_adapter;
+use crate::state::{AggregatedRef, RoundState, VerdictRef};
+use fedseal_rules::admission::canaries::Said;
+use fedseal_rules::admission::{Admission, Behaviour, Facts, Verdict};
+use fedseal_rules::arms::{self, Arm, Kind};
+
+impl Audit {
+    /// Every round of every arm; gives the numbers of verdicts and aggregations.
+    pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
+        let arms = arms::expand(&self.experiment.arms)?;
+        let (mut verdicts, mut aggregations) = (0, 0);
+        if let Some(arm) = self.state.arms.keys().find(|id| {
+            !arms
+                .iter()
+                .any(|arm| arm.id == id.as_str() && arm.kind == Kind::Federated)
+        }) {
+            return Err(Error::tampered(
+                format!("arm {arm}"),
+                "is in the log but not in the experiment",
+            ));
+        }
+        for arm in &arms {
+            let last = self.experiment.federation.rounds;
+            if !self
+                .state
+                .evaluated
+                .contains_key(&(arm.id.to_owned(), last))
+            {
+                return Err(Error::tampered(
+                    format!("arm {}", arm.id),
+                    "has no final measure",
+                ));
+            }
+            match arm.kind {
+                Kind::Base => {}
+                Kind::Defended => {
+                    if !self.state.defended.contains_key(arm.id) {
+                        return Err(Error::tampered(
+                            format!("arm {}", arm.id),
+                            "was not defended",
+                        ));
+                    }
+                }
+                Kind::Federated => {
+                    let (v, a) = self.arm(arm)?;
+                    verdicts += v;
+                    aggregations += a;
+                }
+            }
+        }
+        Ok((verdicts, aggregations))
+    }
+
+    fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
+        let rounds = self.state.arms.get(arm.id).cloned().unwrap_or_default();
+        if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
+            return Err(Error::tampered(
+                format!("arm {}", arm.id),
+                format!(
+                    "has {} rounds, the experiment {}",
+                    rounds.len(),
+                    self.experiment.federation.rounds
+                ),
+            ));
+        }
+        let checks = admission(&self.experiment, arm)?;
+        let mut optimiser = self.experiment.server_optimiser()?;
+        let mut verdicts = 0;
+        for (number, state) in rounds.iter().enumerate() {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            self.opening(arm, number, state)?;
+            let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
+            self.controls(arm, number, before, state)?;
+            let global = read_adapter(&self.blobs, &state.global)?;
+            let mut deltas = Vec::new();
+            for digest in update_digests(&self.state, state) {
+                deltas.push(match digest {
+                    Some(digest) => Some(delta(&read_adapter(&self.blobs, &digest)?, &global)?),
+                    None => None,
+                });
+            }
+            self.verdicts(arm, &checks, number, state, &deltas)?;
+            verdicts += state.verdicts.len() as u64;
+
+            let Some(AggregatedRef {
+                rule,
+                weights,
+                global: next,
+            }) = &state.aggregated
+            else {
+                return Err(disagrees(arm.id, number, "was not aggregated"));
+            };
+            if rule != arm.rule {
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    format!(
+                        "was aggregated by `{rule}`, the arm's rule is `{}`",
+                        arm.rule
+                    ),
+                ));
+            }
+            let combined = combine(
+                &self.plan,
+                &self.experiment,
+                arm,
+                number,
+                state,
+                &deltas,
+                &mut self.cache,
+                &self.blobs,
+            )?;
+            let (again, next_again) = match combined {
+                None => (
+                    state
+                        .clients
+                        .iter()
+                        .map(|client| (client.clone(), 0.0))
+                        .collect(),
+                    state.global,
+                ),
+                Some((weights, outcome)) => {
+                    let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
+                    (weights, Digest::of(&next.to_bytes()))
+                }
+            };
+            if *weights != again {
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    "has other weights than its updates and verdicts give",
+                ));
+            }
+            if *next != next_again {
+                return Err(Error::mismatch(
+                    format!("global adapter of arm {} after round {number}", arm.id),
+                    "is not what its updates and weights give",
+                    &next_again,
+                    next,
+                ));
+            }
+        }
+        Ok((verdicts, rounds.len() as u64))
+    }
+
+    fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
+        let bad = |problem: &str| Err(disagrees(arm.id, number, problem));
+        if state.clients != round_clients(&self.plan, &self.experiment, number) {
+            return bad("has other clients than the seed gives");
+        }
+        if state.seed != round_seed(&self.plan, number) {
+            return bad("has another seed than the run's gives");
+        }
+        if state.learning_rate.to_bits()
+            != learning_rate(&self.experiment, Round(number))?.to_bits()
+        {
+            return bad("has another learning rate than the schedule gives");
+        }
+        Ok(())
+    }
+
+    /// That the control variates are what the round before gives.
+    fn controls(
+        &mut self,
+        arm: &Arm,
+        number: u32,
+        before: Option<&RoundState>,
+        state: &RoundState,
+    ) -> Result<()> {
+        let expected = match before {
+            None => None,
+            Some(before) => controls::after(
+                &self.plan,
+                &self.experiment,
+                &self.state,
+                before,
+                &mut self.cache,
+                &self.blobs,
+                &mut |bytes| Ok(Digest::of(bytes)),
+            )?,
+        };
+        if expected != state.controls {
+            let problem = "has other control variates than the round before gives";
+            return Err(disagrees(arm.id, number, problem));
+        }
+        Ok(())
+    }
+
+    /// Checks that each verdict is about the update that this round's inputs determine, and is what the
+    /// checks say. Canaries cannot be measured without the model: the verdict must follow from the
+    /// numbers that it names, and every verdict of the round must name the same ones for an adapter.
+    fn verdicts(
+        &mut self,
+        arm: &Arm,
+        checks: &Admission,
+        number: u32,
+        state: &RoundState,
+        deltas: &[Option<Vec<f32>>],
+    ) -> Result<()> {
+        let round = Round(number);
+        let median_norm = median(
+            deltas
+                .iter()
+                .filter_map(|d| d.as_deref().map(norm))
+                .collect(),
+        );
+        for (client, delta) in state.clients.iter().zip(deltas) {
+            let Some(verdict) = state.verdicts.get(client) else {
+                return Err(disagrees(
+                    arm.id,
+                    number,
+                    format!("has no verdict about {client}"),
+                ));
+            };
+            let item = || {
+                format!(
+                    "log entry {} (verdict about {client}, round {number}, arm {})",
+                    verdict.entry, arm.id
+                )
+            };
+            let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
+            if self.state.attestations.get(&verdict.attestation) != Some(&key) {
+                return Err(Error::tampered(
+                    item(),
+                    format!(
+                        "is about update {}, which was made from other inputs",
+                        verdict.attestation
+                    ),
+                ));
+            }
+            let attested =
+                self.cache
+                    .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
+            let expected = expected(
+                &self.plan,
+                &self.experiment,
+                arm,
+                client,
+                round,
+                state,
+                &self.blobs,
+            )?;
+            let facts = Facts {
+                attested: &attested,
+                expected: &expected,
+                norm: delta.as_deref().map_or(0.0, norm),
+                median_norm,
+                behaviour: None,
+                authors: &self.plan.authors,
+                revoked: self
+                    .state
+                    .updates
+                    .get(&key)
+                    .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
+                replayed: None,
+            };
+            let needs = checks.needs_behaviour() && attested.update.is_some();
+            let said = match needs {
+                true => Said::read(&verdict.fact),
+                false => Said::default(),
+            };
+            // A fact about scores that are not finite has no numbers to check.
+            let nowhere = Behaviour {
+                refusal: f64::NAN,
+                loss: f64::NAN,
+            };
+            let behaviours = said
+                .behaviours()
+                .chain([(nowhere, nowhere)])
+                .filter(|_| needs)
+                .map(Some);
+            let mut first = None;
+            let holds = behaviours.chain((!needs).then_some(None)).any(|behaviour| {
+                let possible = checks.expected(&Facts { behaviour, ..facts });
+                let holds = follows(verdict, &possible);
+                first = first.take().or(possible.into_iter().next());
+                holds
+            });
+            if !holds {
+                let again =
+                    first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible"));
+                return Err(Error::Tampered {
+                    item: item(),
+                    problem: "is not what the checks say".into(),
+                    expected: Some(format!(
+                        "{} by {}: {}",
+                        again.effect, again.check, again.fact
+                    )),
+                    found: Some(format!(
+                        "{} by {}: {}",
+                        verdict.effect, verdict.check, verdict.fact
+                    )),
+                });
+            }
+            self.same_canaries(attested.update, state.global, round, said)
+                .map_err(|problem| Error::tampered(item(), problem))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a verdict names the same canary numbers for its update and its global adapter as
+    /// every earlier verdict of the round.
+    fn same_canaries(
+        &mut self,
+        update: Option<Digest>,
+        global: Digest,
+        round: Round,
+        said: Said,
+    ) -> std::result::Result<(), String> {
+        for (what, pair) in [
+            ("refusal log-odds", said.refusal),
+            ("helpfulness loss", said.loss),
+        ] {
+            let (Some(update), Some((of_update, of_global))) = (update, pair) else {
+                continue;
+            };
+            for (adapter, number) in [(update, of_update), (global, of_global)] {
+                let earlier = *self
+                    .canary_numbers
+                    .entry((adapter, round, what))
+                    .or_insert(number);
+                if earlier.to_bits() != number.to_bits() {
+                    return Err(format!(
+                        "gives adapter {} {what} of {number:.2}, another verdict of the round {earlier:.2}",
+                        adapter.short()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a logged verdict is one that the checks can give. The outcome of a demanded replay is the
+/// server's word; the fact of a rejected one goes on with the difference.
+fn follows(verdict: &VerdictRef, possible: &[Verdict]) -> bool {
+    let replays = possible.len() > 1;
+    possible.iter().any(|again| {
+        let same = again.effect == verdict.effect
+            && again.weight == verdict.weight
+            && again.check == verdict.check;
+        let told = replays
+            && again.effect == Effect::Reject
+            && verdict.fact.len() > again.fact.len()
+            && verdict.fact.starts_with(&again.fact);
+        same && (again.fact == verdict.fact || told)
+    })
+}

@@ -1,0 +1,26 @@
+//! The data check's score of what the update was trained on: a judge inside the node looks at the
+//! examples (room `data`, `check.rs`), only the score leaves it.
+
+use super::{Check, Facts, Finding};
+
+/// Lower bound on the attested score.
+pub struct DataScore {
+    /// Smallest share of examples that must look aligned, in [0, 1].
+    pub min: f64,
+}
+
+impl Check for DataScore {
+    fn look(&self, facts: &Facts<'_>) -> Finding {
+        match facts.attested.data_score {
+            None => Finding::fail("the node attested no data score"),
+            Some(score) => {
+                let fact = format!("data score {score:.3}, at least {:.3}", self.min);
+                if score >= self.min {
+                    Finding::pass(fact)
+                } else {
+                    Finding::fail(fact)
+                }
+            }
+        }
+    }
+}

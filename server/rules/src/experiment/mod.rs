@@ -1,0 +1,261 @@
+//! The experiment file: every parameter of a run as a TOML key.
+//!
+//! A key that is left out has the paper's value (PAPER, "Federated instruction tuning" and
+//! "Post-hoc defence"). The shipped files (`experiments/*.toml`) differ only in values. A bad file
+//! is refused with key, line and expected type; an unknown key is answered with near ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::outside;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::site::SiteRules;
+use crate::{aggregation, optimiser};
+
+mod bounds;
+mod compare;
+mod engine;
+mod locate;
+mod sections;
+mod validate;
+
+/// Longest experiment.toml, bytes.
+pub const MAX_EXPERIMENT: u64 = 1 << 20;
+
+pub use compare::{Difference, differences, in_words};
+pub use engine::{adapter_config, train_config};
+pub use sections::{
+    AdmissionConfig, AggregationConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig,
+    EvaluationConfig, FederationConfig, LoraConfig, ModelConfig, RunConfig, ServerConfig,
+    TrainingConfig,
+};
+
+/// One experiment, as its file says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Experiment {
+    /// What the report is headed with.
+    pub title: String,
+    /// Seeds, one run each; the first is the one of a single run. Everything random derives from
+    /// it: attackers, sampling, shards, initial adapter, order of the training data, canaries.
+    pub seeds: Vec<u64>,
+    /// The columns, see [`crate::arms`].
+    pub arms: Vec<String>,
+    /// The frozen base.
+    pub model: ModelConfig,
+    /// Where prompts and examples come from.
+    pub data: DataConfig,
+    /// Clients and rounds.
+    pub federation: FederationConfig,
+    /// What one client does in a round.
+    pub training: TrainingConfig,
+    /// Shape of the adapter.
+    pub lora: LoraConfig,
+    /// What the malicious clients do.
+    pub attack: AttackConfig,
+    /// Settings of the aggregation rules.
+    pub aggregation: AggregationConfig,
+    /// The server optimiser.
+    pub server: ServerConfig,
+    /// The post-hoc defence.
+    pub defence: DefenceConfig,
+    /// How arms are measured.
+    pub evaluation: EvaluationConfig,
+    /// The sealed prompts of the behaviour checks.
+    pub canaries: CanariesConfig,
+    /// What the server demands of an update, by set of checks.
+    pub admission: AdmissionConfig,
+    /// What a module may use.
+    pub limits: Limits,
+    /// What the data holder allows; left out: there are no site rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteRules>,
+    /// How the run uses the machine.
+    pub run: RunConfig,
+}
+
+impl Default for Experiment {
+    fn default() -> Self {
+        Experiment {
+            title: "Federated instruction tuning".into(),
+            seeds: vec![0],
+            arms: [
+                "clean",
+                "fedavg",
+                "median",
+                "krum",
+                "provenance",
+                "behaviour",
+                "defended",
+            ]
+            .map(String::from)
+            .to_vec(),
+            model: ModelConfig::default(),
+            data: DataConfig::default(),
+            federation: FederationConfig::default(),
+            training: TrainingConfig::default(),
+            lora: LoraConfig::default(),
+            attack: AttackConfig::default(),
+            aggregation: AggregationConfig::default(),
+            server: ServerConfig::default(),
+            defence: DefenceConfig::default(),
+            evaluation: EvaluationConfig::default(),
+            canaries: CanariesConfig::default(),
+            admission: AdmissionConfig::default(),
+            limits: Limits::default(),
+            site: None,
+            run: RunConfig::default(),
+        }
+    }
+}
+
+impl Experiment {
+    /// Reads and checks a file; its admission file, where it names one, is read too and its checks
+    /// stand in the result as if they were inline.
+    pub fn load(path: impl AsRef<Path>) -> Result<Experiment> {
+        let path = path.as_ref();
+        let text = text_of(path)?;
+        let name = path.display().to_string();
+        let mut experiment = Self::parse(&text, &name)?;
+        validate::new_run(&experiment, &locate::Located::new(&text, &name))?;
+        if !experiment.admission.file.is_empty() {
+            let file = path
+                .parent()
+                .map_or_else(PathBuf::new, Path::to_path_buf)
+                .join(&experiment.admission.file);
+            let inner = read_admission(&file)?;
+            experiment.admission.file.clear();
+            experiment.admission.provenance = inner.provenance.or(experiment.admission.provenance);
+            experiment.admission.behaviour = inner.behaviour.or(experiment.admission.behaviour);
+        }
+        if let Some(rules) = &mut experiment.site
+            && !rules.file.is_empty()
+        {
+            let file = path
+                .parent()
+                .map_or_else(PathBuf::new, Path::to_path_buf)
+                .join(&rules.file);
+            let inner = read_site(&file)?;
+            rules.file.clear();
+            rules.allow.extend(inner.allow);
+            rules
+                .validate()
+                .map_err(|(key, problem)| Error::Experiment {
+                    file: path.display().to_string(),
+                    line: None,
+                    key: format!("site.{key}"),
+                    problem,
+                })?;
+        }
+        Ok(experiment)
+    }
+
+    /// Reads and checks an experiment from its text; `file` is what errors call it.
+    pub fn parse(text: &str, file: &str) -> Result<Experiment> {
+        let experiment: Experiment = locate::parse(text, file)?;
+        validate::experiment(&experiment, &locate::Located::new(text, file))?;
+        Ok(experiment)
+    }
+
+    /// The experiment as TOML with every key written out: what a run's folder keeps.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::Experiment {
+            file: self.title.clone(),
+            line: None,
+            key: String::new(),
+            problem: error.to_string(),
+        })
+    }
+
+    /// Attackers that the rules expect among the sampled clients.
+    pub fn expected_malicious(&self) -> usize {
+        let federation = &self.federation;
+        self.aggregation.expected_malicious.unwrap_or_else(|| {
+            if federation.malicious == 0 {
+                return 0;
+            }
+            let share = federation.malicious as f64 / federation.clients.max(1) as f64;
+            ((federation.sampled as f64 * share).round() as usize).max(1)
+        })
+    }
+
+    /// What an aggregation rule may know in the round of this seed.
+    pub fn aggregation_context(&self, round_seed: u64) -> aggregation::Context {
+        aggregation::Context {
+            expected_malicious: self.expected_malicious(),
+            seed: round_seed,
+            trim: self.aggregation.trim,
+            dnc_iterations: self.aggregation.dnc_iterations,
+            dnc_filter: self.aggregation.dnc_filter,
+            dnc_coordinates: self.aggregation.dnc_coordinates,
+            residual_lambda: self.aggregation.residual_lambda,
+            residual_threshold: self.aggregation.residual_threshold,
+        }
+    }
+
+    /// A fresh server optimiser.
+    pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
+        optimiser::optimiser(
+            &self.server.optimiser,
+            &optimiser::Settings {
+                learning_rate: self.server.learning_rate,
+                momentum: self.server.momentum,
+                beta1: self.server.beta1,
+                beta2: self.server.beta2,
+                tau: self.server.tau,
+            },
+        )
+    }
+
+    /// Parameters that an observer of the report wants to see, as plain JSON.
+    pub fn summary(&self) -> BTreeMap<String, serde_json::Value> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
+            _ => BTreeMap::new(),
+        }
+    }
+}
+
+/// The text of a file that somebody names: an experiment, or rules.
+fn text_of(path: &Path) -> Result<String> {
+    let bytes =
+        outside::read_named(path, MAX_EXPERIMENT).map_err(|source| Error::io(path, source))?;
+    String::from_utf8(bytes).map_err(|_| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8");
+        Error::io(path, source)
+    })
+}
+
+/// Reads and checks an admission.toml.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
+pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
+    let text = text_of(path)?;
+    let name = path.display().to_string();
+    let config: AdmissionConfig = locate::parse(&text, &name)?;
+    validate::admission(&config, &locate::Located::new(&text, &name), "")?;
+    Ok(config)
+}
+
+/// Reads and checks a site.toml.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
+pub fn read_site(path: &Path) -> Result<SiteRules> {
+    let text = text_of(path)?;
+    let name = path.display().to_string();
+    let rules: SiteRules = locate::parse(&text, &name)?;
+    let at = locate::Located::new(&text, &name);
+    if !rules.file.is_empty() {
+        return Err(at.error("file", "a site file names no other file"));
+    }
+    validate::site(&rules, &at, "")?;
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests;
