@@ -10,6 +10,7 @@
 //! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
+//! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
 //!   are held against. [`percent`]: how shares are rounded, the server's own file.
 //!
@@ -23,6 +24,7 @@ mod languages;
 mod lint;
 mod marks;
 mod oracle;
+#[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/federation/src/evaluation/percent.rs"]
 mod percent;
 mod process;
@@ -66,7 +68,8 @@ cargo xtask COMMAND
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs
-  lint              rustfmt and clippy, warnings are errors
+  lint [NAME...]    rustfmt, circles, words, dependencies, deny, advisories, pages, clippy, docs:
+                    all of them, or those named
   readme [--check]  fill the tables of README and docs from target/figures
 ";
 
@@ -107,7 +110,7 @@ fn main() -> ExitCode {
         "build" => build::everything(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
-        "lint" => lint::lint(),
+        "lint" => lint::lint(rest),
         "readme" => readme::readme(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
