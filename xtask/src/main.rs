@@ -3,11 +3,11 @@
 //! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
-//! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
+//! - [`mod@test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others, and
 //!   against itself.
-//! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
+//! - [`mod@bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
 //! - [`lint`]: the tools and the rules that every change is held to.

@@ -21,7 +21,7 @@ pub(super) fn clippy() -> Outcome<LeftOut> {
 
 /// Documentation, whose links have to lead somewhere.
 pub(super) fn docs() -> Outcome<LeftOut> {
-    let mut words = vec!["doc", "--workspace", "--no-deps"];
+    let mut words = vec!["doc", "--workspace", "--no-deps", "--keep-going"];
     words.extend(build::features());
     cargo(&words, &[("RUSTDOCFLAGS", "-Dwarnings")])?;
     Ok(None)
