@@ -231,7 +231,7 @@ mod tests {
             retyped.verify(&[key.public()]).is_err(),
             "the type is signed too"
         );
-        let mut moved = envelope.clone();
+        let mut moved = envelope;
         moved.signatures[0].keyid = "anything".into();
         moved
             .verify(&[key.public()])

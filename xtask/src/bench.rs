@@ -25,7 +25,7 @@ struct Options {
 
 /// `cargo xtask bench tuning [--rounds N] [train|generate]`,
 /// `cargo xtask bench sandbox [--rounds N] [--entries N] [PART...]`.
-pub fn bench(arguments: &[String]) -> Outcome {
+pub(crate) fn bench(arguments: &[String]) -> Outcome {
     let rest = match arguments
         .split_first()
         .map(|(first, rest)| (first.as_str(), rest))
@@ -113,7 +113,7 @@ fn tuning(options: &Options) -> Outcome {
 }
 
 /// One measured number.
-pub struct Figure {
+pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: String,

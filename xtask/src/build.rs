@@ -7,7 +7,7 @@ use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, setup};
 
 /// Set-up and build; nothing is run.
-pub fn everything() -> Outcome {
+pub(crate) fn everything() -> Outcome {
     setup::for_build()?;
     web()?;
     workspace()?;
@@ -15,13 +15,24 @@ pub fn everything() -> Outcome {
 }
 
 /// `web/dist`, by npm. Without npm the binary serves its files and API only.
-pub fn web() -> Outcome {
+pub(crate) fn web() -> Outcome {
     let web = root().join("web");
     if !web.join("package.json").exists() || !setup::web() {
         return Ok(());
     }
     say("Building the report pages (npm)");
     let started = Instant::now();
+    web_packages()?;
+    run(Command::new("npm")
+        .args(["run", "--silent", "build"])
+        .current_dir(&web))?;
+    eprintln!("    {}", seconds(started.elapsed()));
+    Ok(())
+}
+
+/// `web/node_modules`, as the lock file has it.
+pub(crate) fn web_packages() -> Outcome {
+    let web = root().join("web");
     let lock = web.join("package-lock.json");
     let stamp = web.join("node_modules/.package-lock.json");
     let fresh = |a: &std::path::Path, b: &std::path::Path| {
@@ -33,15 +44,11 @@ pub fn web() -> Outcome {
             .args(["ci", "--no-fund", "--no-audit"])
             .current_dir(&web))?;
     }
-    run(Command::new("npm")
-        .args(["run", "--silent", "build"])
-        .current_dir(&web))?;
-    eprintln!("    {}", seconds(started.elapsed()));
     Ok(())
 }
 
 /// Every host crate, once, in the one profile that everything uses.
-pub fn workspace() -> Outcome {
+pub(crate) fn workspace() -> Outcome {
     say(
         "Building fedseal (the first build takes 15 to 50 minutes on two cores, later ones seconds)",
     );
@@ -55,7 +62,7 @@ pub fn workspace() -> Outcome {
 
 /// The features of every build here, so that nothing is built twice: the GPU device, too, which
 /// takes the card where there is one. `FEDSEAL_GPU=0` leaves it out.
-pub fn features() -> &'static [&'static str] {
+pub(crate) fn features() -> &'static [&'static str] {
     match gpu() {
         true => &["--features", "fedseal/wgpu"],
         false => &[],
@@ -63,25 +70,25 @@ pub fn features() -> &'static [&'static str] {
 }
 
 /// Whether builds have the GPU device.
-pub fn gpu() -> bool {
+pub(crate) fn gpu() -> bool {
     std::env::var("FEDSEAL_GPU").as_deref() != Ok("0")
 }
 
 /// The policy modules: built to components and signed with the developer key.
-pub fn policies() -> Outcome {
+pub(crate) fn policies() -> Outcome {
     say("Building and signing the policy modules");
     run(fedseal().args(["policy", "build", "all"]))
 }
 
 /// `cargo xtask policies`: builds, then runs every policy alone against every check.
-pub fn compare(arguments: &[String]) -> Outcome {
+pub(crate) fn compare(arguments: &[String]) -> Outcome {
     everything()?;
     say("Running every policy alone against every check");
     run(fedseal().args(["policy", "compare"]).args(arguments))
 }
 
 /// The `fedseal` binary that [`workspace`] built.
-pub fn fedseal() -> Command {
+pub(crate) fn fedseal() -> Command {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), std::path::PathBuf::from);
     let mut command = Command::new(target.join("debug").join("fedseal"));

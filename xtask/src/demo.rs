@@ -13,13 +13,13 @@ use crate::{Outcome, build, fail};
 const REPLAYED: u32 = 20;
 
 /// `cargo xtask demo`: the embedded model.
-pub fn demo(arguments: &[String]) -> Outcome {
+pub(crate) fn demo(arguments: &[String]) -> Outcome {
     build::everything()?;
     experiment("demo", arguments)
 }
 
 /// `cargo xtask smollm2`: the real model on real prompts.
-pub fn smollm2(arguments: &[String]) -> Outcome {
+pub(crate) fn smollm2(arguments: &[String]) -> Outcome {
     build::everything()?;
     say("Fetching the model and the prompt sets");
     run(fedseal().args(["fetch", "smollm2"]))?;
@@ -186,7 +186,7 @@ fn first_run(directory: &Path) -> PathBuf {
 }
 
 /// The commit that a figure belongs to; `+` after it where the tree has changes.
-pub fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .args(arguments)

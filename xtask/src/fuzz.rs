@@ -103,7 +103,7 @@ const MEMORY: u64 = 2048;
 const TIMEOUT: u64 = 20;
 
 /// `cargo xtask fuzz TARGET|all [--seconds N]`.
-pub fn fuzz(arguments: &[String]) -> Outcome {
+pub(crate) fn fuzz(arguments: &[String]) -> Outcome {
     let names = TARGETS.map(|target| target.name).join(", ");
     let usage = format!("`cargo xtask fuzz TARGET|all [--seconds N]`; targets: {names}");
     let (name, seconds) = match arguments {

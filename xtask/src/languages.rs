@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::process::{exists, root, run, say};
 
 /// Installs what is missing; a second call finds it there.
-pub fn install() {
+pub(crate) fn install() {
     let tools = root().join("guest/tools");
     let target = root().join("target/guest-tools");
     if std::env::var_os("FEDSEAL_GUEST_TOOLS").is_some() {

@@ -3,13 +3,14 @@
 //! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
-//! - [`test`]: every test of the project, the browser's included. [`languages`]: the tools that build
+//! - [`mod@test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others, and
 //!   against itself.
-//! - [`bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
+//! - [`mod@bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
+//! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
 //!   are held against. [`percent`]: how shares are rounded, the server's own file.
 //!
@@ -23,6 +24,7 @@ mod languages;
 mod lint;
 mod marks;
 mod oracle;
+#[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/federation/src/evaluation/percent.rs"]
 mod percent;
 mod process;
@@ -66,7 +68,8 @@ cargo xtask COMMAND
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs
-  lint              rustfmt and clippy, warnings are errors
+  lint [NAME...]    rustfmt, circles, words, dependencies, deny, advisories, pages, clippy, docs:
+                    all of them, or those named
   readme [--check]  fill the tables of README and docs from target/figures
 ";
 
@@ -107,7 +110,7 @@ fn main() -> ExitCode {
         "build" => build::everything(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
-        "lint" => lint::lint(),
+        "lint" => lint::lint(rest),
         "readme" => readme::readme(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

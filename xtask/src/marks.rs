@@ -3,7 +3,7 @@
 
 /// What a figure should be.
 #[derive(Clone, Copy)]
-pub enum Mark {
+pub(crate) enum Mark {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -46,7 +46,7 @@ fn mark(name: &str) -> Option<Mark> {
 }
 
 /// The largest value of a figure that keeps its mark, if it has such a one.
-pub fn most(name: &str) -> Option<f64> {
+pub(crate) fn most(name: &str) -> Option<f64> {
     match mark(name)? {
         AtMost(bound) => Some(bound),
         AtLeast(_) => None,
@@ -54,7 +54,7 @@ pub fn most(name: &str) -> Option<f64> {
 }
 
 /// The mark of a figure and whether the value keeps it, in words; empty without a mark.
-pub fn judged(name: &str, value: f64) -> String {
+pub(crate) fn judged(name: &str, value: f64) -> String {
     let Some(mark) = mark(name) else {
         return String::new();
     };

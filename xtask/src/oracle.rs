@@ -55,7 +55,7 @@ const CHECKERS: [Checker; 5] = [
 ];
 
 /// The command.
-pub fn oracle(arguments: &[String]) -> Outcome {
+pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
         [name] if name == "tuning" => tuning::tuning(false),

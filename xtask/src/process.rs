@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, fail};
 
 /// The repository's root: the parent of this crate's folder.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
 /// Says what is being done, on its own line.
-pub fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     eprintln!("\x1b[1m==> {what}\x1b[0m");
 }
 
 /// Whether a program can be started at all.
-pub fn exists(program: &str) -> bool {
+pub(crate) fn exists(program: &str) -> bool {
     Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
@@ -29,7 +29,7 @@ pub fn exists(program: &str) -> bool {
 }
 
 /// What a program prints to standard output, trimmed; `None` where it fails.
-pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
         .stderr(Stdio::null())
@@ -42,7 +42,7 @@ pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Runs a command to its end with its output shown; an exit code other than 0 is a failure.
-pub fn run(command: &mut Command) -> Outcome {
+pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = shown(command);
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -53,7 +53,7 @@ pub fn run(command: &mut Command) -> Outcome {
 
 /// Runs cargo. On a terminal its own progress bar is shown; elsewhere its lines are counted and
 /// a short line is printed every ten seconds, so that a build of minutes is never silent.
-pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command
         .args(arguments)
@@ -105,7 +105,7 @@ pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
 }
 
 /// A duration as people say it.
-pub fn seconds(duration: Duration) -> String {
+pub(crate) fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     if whole < 60 {
         format!("{whole} s")

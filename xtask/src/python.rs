@@ -8,7 +8,7 @@ use crate::{Outcome, fail};
 
 /// An interpreter with the packages of a requirements file: the one that `FEDSEAL_ORACLE_PYTHON`
 /// names, which must have them, or one of our own below `target`, filled by pip.
-pub fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
+pub(crate) fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
     if let Some(python) = std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
         return Ok(PathBuf::from(python));
     }
@@ -50,7 +50,7 @@ const CHECKERS: [&str; 3] = ["dsse", "tlog", "oms"];
 /// An interpreter with the packages that check our formats: the one that `FEDSEAL_PYTHON` names, or
 /// one of our own below `target`, filled by pip. `None`, with words, where it cannot be had: the
 /// tests that ask it are left out then.
-pub fn checkers() -> Option<PathBuf> {
+pub(crate) fn checkers() -> Option<PathBuf> {
     if let Some(own) = std::env::var_os("FEDSEAL_PYTHON") {
         return Some(own.into());
     }
@@ -102,7 +102,7 @@ fn fill_checkers() -> Outcome<PathBuf> {
 }
 
 /// Whether an interpreter has a module.
-pub fn has(python: &Path, module: &str) -> bool {
+pub(crate) fn has(python: &Path, module: &str) -> bool {
     Command::new(python)
         .args(["-c", &format!("import {module}")])
         .stdout(Stdio::null())
@@ -113,7 +113,7 @@ pub fn has(python: &Path, module: &str) -> bool {
 
 /// Installs a package that is compiled on the way and may not be installable here. An
 /// interpreter that the user named is left as it is.
-pub fn try_install(python: &Path, package: &str) -> bool {
+pub(crate) fn try_install(python: &Path, package: &str) -> bool {
     if std::env::var_os("FEDSEAL_ORACLE_PYTHON").is_some() {
         return false;
     }

@@ -21,7 +21,7 @@ const FILES: [&str; 4] = [
 ];
 
 /// Adds figures of one unit to `target/figures/FILE.json`, replacing those of the same name.
-pub fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &str) -> Outcome {
+pub(crate) fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &str) -> Outcome {
     let path = root().join("target/figures").join(format!("{file}.json"));
     let mut all = read(&path).unwrap_or_default();
     let machine = all
@@ -47,7 +47,7 @@ pub fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &str) ->
 }
 
 /// Puts figures into `target/figures/FILE.json`, in place of those of the same names.
-pub fn replace(file: &str, figures: Vec<Map<String, Value>>) -> Outcome {
+pub(crate) fn replace(file: &str, figures: Vec<Map<String, Value>>) -> Outcome {
     let path = root().join("target/figures").join(format!("{file}.json"));
     let mut all = read(&path).unwrap_or_default();
     all.retain(|old| !figures.iter().any(|new| new.get("name") == old.get("name")));
@@ -62,7 +62,7 @@ pub fn replace(file: &str, figures: Vec<Map<String, Value>>) -> Outcome {
 }
 
 /// The processor and how many of its cores there are.
-pub fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
@@ -76,7 +76,7 @@ pub fn machine() -> String {
 }
 
 /// `cargo xtask readme [--check]`.
-pub fn readme(arguments: &[String]) -> Outcome {
+pub(crate) fn readme(arguments: &[String]) -> Outcome {
     let check = arguments.iter().any(|word| word == "--check");
     if !check {
         snapshot()?;

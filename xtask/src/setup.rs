@@ -7,10 +7,10 @@ use crate::process::{exists, output, run, say};
 use crate::{Outcome, fail};
 
 /// The guests' target.
-pub const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Everything that a build needs.
-pub fn for_build() -> Outcome {
+pub(crate) fn for_build() -> Outcome {
     c_compiler()?;
     guest_toolchain()
 }
@@ -64,7 +64,7 @@ fn debian_rustc_web() -> bool {
 }
 
 /// Whether the web bundle can be built; says what is missing when it cannot.
-pub fn web() -> bool {
+pub(crate) fn web() -> bool {
     if exists("npm") {
         return true;
     }
@@ -79,7 +79,7 @@ pub fn web() -> bool {
 }
 
 /// A Chromium for the browser tests: its path, or `None`.
-pub fn chromium() -> Option<String> {
+pub(crate) fn chromium() -> Option<String> {
     let known = [
         "/usr/bin/chromium",
         "/usr/bin/chromium-browser",
@@ -102,7 +102,7 @@ pub fn chromium() -> Option<String> {
 
 /// Whether there is a Vulkan driver for the tests of the GPU device: Mesa's software one, or that
 /// of a card. Drivers without their card are no use, and Debian installs them together.
-pub fn vulkan() -> bool {
+pub(crate) fn vulkan() -> bool {
     let software = || {
         ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
             .iter()
@@ -118,7 +118,7 @@ pub fn vulkan() -> bool {
 }
 
 /// Whether the machine shows a graphics card.
-pub fn gpu() -> bool {
+pub(crate) fn gpu() -> bool {
     ["/dev/nvidia0", "/dev/dri/renderD128"]
         .iter()
         .any(|path| Path::new(path).exists())
@@ -126,7 +126,7 @@ pub fn gpu() -> bool {
 
 /// Go with golang.org/x/mod, which checks logs and proofs in the tests; they say that they are left
 /// out where it is missing.
-pub fn go() {
+pub(crate) fn go() {
     let there =
         || exists("go") && Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").is_dir();
     if !there() {
@@ -141,7 +141,7 @@ pub fn go() {
 }
 
 /// skopeo, which reads our OCI layouts in a test; it says that it is left out where it is missing.
-pub fn skopeo() {
+pub(crate) fn skopeo() {
     if !exists("skopeo") {
         let _ = debian(&["skopeo"]);
     }

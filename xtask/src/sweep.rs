@@ -10,7 +10,7 @@ use crate::process::{root, run, say};
 use crate::{Outcome, build, fail, readme};
 
 /// `cargo xtask sweep demo|smollm2 [SHARE...]`; without shares: 0.01, 0.025, 0.1 and 0.3.
-pub fn sweep(arguments: &[String]) -> Outcome {
+pub(crate) fn sweep(arguments: &[String]) -> Outcome {
     let Some((name, shares)) = arguments.split_first() else {
         return fail("which experiment? `cargo xtask sweep demo` or `cargo xtask sweep smollm2`");
     };

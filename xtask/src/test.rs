@@ -8,7 +8,7 @@ use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, build, languages, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
-pub fn test(arguments: &[String]) -> Outcome {
+pub(crate) fn test(arguments: &[String]) -> Outcome {
     let started = Instant::now();
     setup::for_build()?;
     build::web()?;

@@ -97,7 +97,7 @@ fn one_statement_has_one_id() {
     let mut twice = envelope.clone();
     twice.signatures.push(twice.signatures[0].clone());
     assert!(verify(&twice, &trusted).is_err());
-    let mut renamed = envelope.clone();
+    let mut renamed = envelope;
     renamed.signatures[0].keyid = "0123456789abcdef".into();
     assert!(verify(&renamed, &trusted).is_err());
 }

@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(both.position(&place(&mine)), Some(5));
         assert_eq!(both.position(&place(&theirs)), None);
 
-        let mut damaged = my_log.clone();
+        let mut damaged = my_log;
         damaged.pop();
         for bad in ["o+00000000+AQ==", "o+", damaged.as_str()] {
             old.revoked = vec![revoked(&[(bad, 1)])];

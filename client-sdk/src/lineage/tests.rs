@@ -113,7 +113,7 @@ fn broken_graphs_are_refused() {
     let past = take(&mut l, all, 110, 3);
     let out = l.push(Kind::Train, vec![global, past], None, None, none());
     assert!(l.data_counts(out).is_err());
-    let mut l = good.clone();
+    let mut l = good;
     l.nodes[4].count = Some(4);
     let out = l.push(Kind::Train, vec![global, all], None, None, none());
     assert!(

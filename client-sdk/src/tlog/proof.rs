@@ -25,7 +25,7 @@ pub fn empty_root() -> Digest {
 
 /// Gives the hash of the complete subtree `(level, n)` over leaves
 /// `n << level .. (n + 1) << level`.
-pub type Fetch<'a, E> = dyn FnMut(u8, u64) -> Result<Digest, E> + 'a;
+pub(super) type Fetch<'a, E> = dyn FnMut(u8, u64) -> Result<Digest, E> + 'a;
 
 /// The root of the tree over the first `size` leaves.
 ///

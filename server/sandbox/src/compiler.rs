@@ -2,7 +2,7 @@
 //!
 //! What compiling a module takes cannot be told from its bytes, and a thread cannot be stopped from
 //! outside. A process can: it sets its own limits before it reads a byte of the module
-//! ([`child`]), ends at the first that is hit, and is killed and waited for whatever happens here.
+//! (`compiler/child.rs`), ends at the first that is hit, and is killed and waited for whatever happens here.
 //!
 //! The process is this program, started anew, where its `main` begins with [`serve_if_asked`]; else
 //! the program `fedseal-compile`, beside this one or a folder above (tests, examples).

@@ -13,7 +13,7 @@ mod declared;
 use declared::Declared;
 
 /// The import that a policy has; a language runtime's WASI beside it is served virtually (see
-/// [`imports`]).
+/// [`is_virtual`]).
 pub const HOST_INTERFACE: &str = "fedseal:policy/host@0.1.0";
 
 /// The world that policies are written against.

@@ -82,7 +82,7 @@ fn bent(change: impl FnOnce(&mut Value)) -> Envelope {
     )
 }
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     let genuine = attestation::sign(&honest(), &node()).unwrap();
     check(&genuine).expect("the genuine attestation is accepted");
     check(&bent(|_| {})).expect("and a statement that was bent by nothing");
@@ -156,7 +156,7 @@ fn signers(corpus: &mut Corpus, genuine: &Envelope) {
         attestation::verify(&theirs, &[node().public(), stranger.public()]),
     );
     let mut twice = genuine.clone();
-    twice.signatures.extend(theirs.signatures.clone());
+    twice.signatures.extend(theirs.signatures);
     corpus.refuse("two signatures", "it has exactly one", check(&twice));
     let mut none = genuine.clone();
     none.signatures.clear();

@@ -13,7 +13,7 @@ fn key() -> SigningKey {
     SigningKey::from_seed([6; 32])
 }
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     let checkpoint = Checkpoint {
         origin: ORIGIN.into(),
         size: 1_234,
@@ -223,7 +223,7 @@ pub fn forge(corpus: &mut Corpus) {
         check(
             &Checkpoint {
                 origin: "other".into(),
-                ..checkpoint.clone()
+                ..checkpoint
             }
             .sign(&key())
             .unwrap(),
@@ -237,7 +237,7 @@ pub fn forge(corpus: &mut Corpus) {
 }
 
 /// The same bytes to a careless decoder: the bits that padding leaves over are set.
-pub fn loosened(text: &str) -> String {
+pub(crate) fn loosened(text: &str) -> String {
     let body = text.trim_end_matches('=');
     let (rest, last) = body.split_at(body.len() - 1);
     const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::Corpus;
 use crate::envelopes::add_order;
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     wycheproof(corpus);
     weak_keys(corpus);
     malleable(corpus);

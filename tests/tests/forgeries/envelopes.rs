@@ -10,35 +10,35 @@ use serde_json::Value;
 
 use crate::Corpus;
 
-pub const WASM: &[u8] = b"\0asm, for the sake of the argument";
+pub(crate) const WASM: &[u8] = b"\0asm, for the sake of the argument";
 
-pub fn author() -> SigningKey {
+pub(crate) fn author() -> SigningKey {
     SigningKey::from_seed([1; 32])
 }
 
-pub fn check(envelope: &Envelope) -> Result<VerifiedModule> {
+pub(crate) fn check(envelope: &Envelope) -> Result<VerifiedModule> {
     module::verify(WASM, envelope, &[author().public()])
 }
 
 /// The statement of a genuine envelope, to be bent.
-pub fn statement() -> Value {
+pub(crate) fn statement() -> Value {
     let envelope = module::sign(WASM, &ModulePredicate::new("plain", "1.0"), &author()).unwrap();
     serde_json::from_slice(&envelope.unverified_payload().unwrap()).unwrap()
 }
 
 /// Signs whatever bytes: the author's key in wrong hands or a sloppy tool.
-pub fn signed(payload: &[u8]) -> Envelope {
+pub(crate) fn signed(payload: &[u8]) -> Envelope {
     Envelope::sign(PAYLOAD_TYPE, payload, &author())
 }
 
 /// The statement with one change, canonical, signed.
-pub fn bent(change: impl FnOnce(&mut Value)) -> Envelope {
+pub(crate) fn bent(change: impl FnOnce(&mut Value)) -> Envelope {
     let mut statement = statement();
     change(&mut statement);
     signed(&canonical::to_vec(&statement).unwrap())
 }
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     let genuine = module::sign(WASM, &ModulePredicate::new("plain", "1.0"), &author()).unwrap();
     check(&genuine).expect("the genuine envelope is accepted");
     check(&bent(|_| {})).expect("and so is a statement that was bent by nothing");
@@ -109,7 +109,7 @@ fn keys(corpus: &mut Corpus, genuine: &Envelope) {
         "no signature of a trusted key",
         check(&theirs),
     );
-    let mut renamed = theirs.clone();
+    let mut renamed = theirs;
     renamed.signatures[0]
         .keyid
         .clone_from(&genuine.signatures[0].keyid);
@@ -235,7 +235,7 @@ fn signatures(corpus: &mut Corpus, genuine: &Envelope) {
 }
 
 /// Little-endian `value + L`, L the order of the base point (RFC 8032, section 5.1).
-pub fn add_order(value: &mut [u8]) {
+pub(crate) fn add_order(value: &mut [u8]) {
     const ORDER: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
         0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -308,7 +308,7 @@ fn shapes(corpus: &mut Corpus, genuine: &Envelope) {
         "not canonical JSON",
         Envelope::from_bytes(&pretty),
     );
-    let mut ended = bytes.clone();
+    let mut ended = bytes;
     ended.push(b'\n');
     corpus.refuse(
         "envelope with a line end",
@@ -318,11 +318,11 @@ fn shapes(corpus: &mut Corpus, genuine: &Envelope) {
 }
 
 /// base64, by way of an envelope: the crate keeps its own to itself.
-pub fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     Envelope::sign("", bytes, &author()).payload
 }
 
-pub fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     let mut envelope = Envelope::sign("", b"", &author());
     envelope.payload = text.to_owned();
     envelope.unverified_payload().unwrap()

@@ -52,7 +52,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     let pristine = tempfile::tempdir().unwrap();
     genuine(pristine.path(), ENTRIES);
     let report = verify_files(pristine.path(), &key().public()).expect("the genuine files");

@@ -35,7 +35,7 @@ fn root(size: u64) -> Digest {
     root
 }
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     inclusion(corpus);
     consistency(corpus);
     files(corpus);
@@ -329,7 +329,7 @@ fn files(corpus: &mut Corpus) {
     );
     let stranger = ProofFile {
         checkpoint: checkpoint.sign(&SigningKey::from_seed([9; 32])).unwrap(),
-        ..file.clone()
+        ..file
     };
     corpus.refuse(
         "proof file: a stranger's checkpoint",

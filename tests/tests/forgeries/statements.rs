@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::Corpus;
 use crate::envelopes::{bent, check, signed, statement};
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     check(&bent(|_| {})).expect("a statement that was bent by nothing is accepted");
     subjects(corpus);
     predicates(corpus);

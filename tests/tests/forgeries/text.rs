@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Corpus;
 use crate::envelopes::author;
 
-pub fn forge(corpus: &mut Corpus) {
+pub(crate) fn forge(corpus: &mut Corpus) {
     json(corpus);
     base64(corpus);
     hex(corpus);

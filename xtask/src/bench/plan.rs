@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::process::say;
 
 /// Where everything is.
-pub struct Setting {
+pub(super) struct Setting {
     pub engine: PathBuf,
     pub python: PathBuf,
     pub scripts: PathBuf,
@@ -112,7 +112,7 @@ fn short(worker: &Worker) -> &str {
 }
 
 /// LoRA training against torch + peft.
-pub fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
+pub(super) fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
     say(&format!("Training, {case}"));
     let mut ours = setting.ours(case, "exact")?;
     let tokens = export(&mut ours, case)?;
@@ -196,7 +196,7 @@ pub fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
 }
 
 /// How long a start takes, for a file that has been read before.
-pub fn loading(setting: &Setting) -> Outcome<Vec<Figure>> {
+pub(super) fn loading(setting: &Setting) -> Outcome<Vec<Figure>> {
     say("Loading, smollm2");
     let mut figures = Vec::new();
     for numerics in ["exact", "fast"] {
@@ -220,7 +220,7 @@ pub fn loading(setting: &Setting) -> Outcome<Vec<Figure>> {
 }
 
 /// Generation against transformers and llama.cpp.
-pub fn generation(setting: &Setting) -> Outcome<Vec<Figure>> {
+pub(super) fn generation(setting: &Setting) -> Outcome<Vec<Figure>> {
     say("Generation, smollm2");
     let mut exact = setting.ours("smollm2", "exact")?;
     let tokens = export(&mut exact, "smollm2")?;

@@ -39,7 +39,7 @@ fn read(arguments: &[String]) -> Outcome<(Vec<String>, bool)> {
     Ok((arguments.to_vec(), counts))
 }
 
-pub fn bench(arguments: &[String]) -> Outcome {
+pub(super) fn bench(arguments: &[String]) -> Outcome {
     let (words, counts) = read(arguments)?;
     say("Building the bench");
     cargo(

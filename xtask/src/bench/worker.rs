@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{Outcome, fail};
 
 /// One side of a comparison.
-pub struct Worker {
+pub(super) struct Worker {
     /// What it is called in tables: name and dtype.
     pub label: String,
     /// Threads that it uses, once they are set.
@@ -22,7 +22,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it and waits until it holds its model.
-    pub fn start(label: &str, command: &mut Command) -> Outcome<Self> {
+    pub(super) fn start(label: &str, command: &mut Command) -> Outcome<Self> {
         let shown = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::piped())
@@ -49,7 +49,7 @@ impl Worker {
     }
 
     /// Gives a command and waits for its answer.
-    pub fn ask(&mut self, command: &str) -> Outcome<Value> {
+    pub(super) fn ask(&mut self, command: &str) -> Outcome<Value> {
         writeln!(self.input, "{command}")?;
         self.input.flush()?;
         self.read(command)
@@ -68,7 +68,7 @@ impl Worker {
     }
 
     /// A number of an answer.
-    pub fn number(&mut self, command: &str, field: &str) -> Outcome<f64> {
+    pub(super) fn number(&mut self, command: &str, field: &str) -> Outcome<f64> {
         let answer = self.ask(command)?;
         match answer.get(field).and_then(Value::as_f64) {
             Some(number) => Ok(number),
@@ -77,7 +77,7 @@ impl Worker {
     }
 
     /// Tokens a second of a command.
-    pub fn speed(&mut self, command: &str) -> Outcome<f64> {
+    pub(super) fn speed(&mut self, command: &str) -> Outcome<f64> {
         let answer = self.ask(command)?;
         let number = |field: &str| answer.get(field).and_then(Value::as_f64);
         match (number("tokens"), number("seconds")) {
@@ -87,13 +87,13 @@ impl Worker {
     }
 
     /// Sets the threads.
-    pub fn set_threads(&mut self, threads: usize) -> Outcome {
+    pub(super) fn set_threads(&mut self, threads: usize) -> Outcome {
         self.threads = threads;
         self.ask(&format!("threads {threads}")).map(drop)
     }
 
     /// Warms up, then tries one thread and all cores and keeps what is faster.
-    pub fn tune_threads(&mut self, command: &str, cores: usize) -> Outcome {
+    pub(super) fn tune_threads(&mut self, command: &str, cores: usize) -> Outcome {
         let mut best = (0.0, 1);
         for threads in [cores, 1] {
             self.set_threads(threads)?;
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     /// Its name with its threads.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self.threads {
             1 => format!("{}, 1 thread", self.label),
             threads => format!("{}, {threads} threads", self.label),
@@ -134,7 +134,7 @@ impl Drop for Worker {
 }
 
 /// The median; 0 of nothing.
-pub fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match (

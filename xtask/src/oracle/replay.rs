@@ -16,7 +16,7 @@ const EXPERIMENTS: [&str; 3] = [
 ];
 
 /// Measures the numeric modes of the CPU and of each named device, every pair of them.
-pub fn replay(devices: &[String]) -> Outcome {
+pub(super) fn replay(devices: &[String]) -> Outcome {
     say("Building the measurement");
     let mut words = vec!["build", "--workspace", "--example", "measure_replay"];
     words.extend(build::features());

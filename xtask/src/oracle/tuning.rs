@@ -21,7 +21,7 @@ const BOUNDED: [(&str, &str); 5] = [
 ];
 
 /// The command. With `keep`, references that an earlier run made are used again.
-pub fn tuning(keep: bool) -> Outcome {
+pub(super) fn tuning(keep: bool) -> Outcome {
     let model = root().join("models/smollm2");
     if !model.is_dir() {
         return fail(format!(

@@ -9,7 +9,7 @@ use fedseal_ledger::{Inject, Step};
 
 /// What happens at the chosen step.
 #[derive(Clone, Copy, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// `EIO`, once.
     Fail,
     /// The process ends there, as by a signal.
@@ -18,7 +18,7 @@ pub enum Action {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Faulty {
+pub(crate) struct Faulty {
     at: Option<usize>,
     action: Action,
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct State {
 }
 
 impl Faulty {
-    pub fn new(at: Option<usize>, action: Action) -> Self {
+    pub(crate) fn new(at: Option<usize>, action: Action) -> Self {
         Self {
             at,
             action,
@@ -44,12 +44,12 @@ impl Faulty {
     }
 
     /// All steps so far, for people.
-    pub fn steps(&self) -> Vec<String> {
+    pub(crate) fn steps(&self) -> Vec<String> {
         self.state.lock().unwrap().steps.clone()
     }
 
     /// Called when something is acknowledged: every name must be durable.
-    pub fn acknowledge(&self) {
+    pub(crate) fn acknowledge(&self) {
         let state = &mut *self.state.lock().unwrap();
         if let Some(name) = state.loose.first() {
             let text = format!("acknowledged while {} is not durable", name.display());
@@ -59,7 +59,7 @@ impl Faulty {
 
     /// Whether everything was in order: data before the checkpoint, all of it before the
     /// acknowledgement.
-    pub fn order(&self) -> Result<(), String> {
+    pub(crate) fn order(&self) -> Result<(), String> {
         self.state
             .lock()
             .unwrap()

@@ -31,7 +31,7 @@ fn blob(index: u64) -> Vec<u8> {
 
 /// One story, played from its beginning whatever is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scene {
+pub(crate) enum Scene {
     /// A log is made and written to.
     Create,
     /// A log is opened and written to.
@@ -41,9 +41,9 @@ pub enum Scene {
 }
 
 impl Scene {
-    pub const ALL: &'static [Scene] = &[Scene::Create, Scene::Append, Scene::Store];
+    pub(crate) const ALL: &'static [Scene] = &[Scene::Create, Scene::Append, Scene::Store];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Scene::Create => "create",
             Scene::Append => "append",
@@ -51,12 +51,12 @@ impl Scene {
         }
     }
 
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         *Self::ALL.iter().find(|scene| scene.name() == name).unwrap()
     }
 
     /// What is there before.
-    pub fn prepare(self, folder: &Path) {
+    pub(crate) fn prepare(self, folder: &Path) {
         if self == Scene::Append {
             let mut log = Log::create(folder.join("log"), ORIGIN, key()).unwrap();
             for index in 0..BEFORE {
@@ -70,7 +70,7 @@ impl Scene {
     ///
     /// # Errors
     /// What failed more often than one fault explains.
-    pub fn play(
+    pub(crate) fn play(
         self,
         folder: &Path,
         disk: &Arc<Faulty>,
@@ -136,7 +136,7 @@ fn again<T>(mut attempt: impl FnMut() -> fedseal_ledger::Result<T>) -> Result<T,
 }
 
 /// Writes until it is killed: a blob, an entry, a checkpoint, the acknowledgement of both.
-pub fn endless(folder: &Path, acknowledge: impl Fn(&str)) -> ! {
+pub(crate) fn endless(folder: &Path, acknowledge: impl Fn(&str)) -> ! {
     let blobs = Blobs::open(folder.join("blobs")).unwrap();
     let mut log = Log::open(folder.join("log"), ORIGIN, key()).unwrap();
     loop {
@@ -154,18 +154,18 @@ pub fn endless(folder: &Path, acknowledge: impl Fn(&str)) -> ! {
 }
 
 /// What is on disk.
-pub struct Ledger;
+pub(crate) struct Ledger;
 
 impl Ledger {
     /// How many entries the published checkpoint covers.
-    pub fn size(folder: &Path) -> Result<u64, String> {
+    pub(crate) fn size(folder: &Path) -> Result<u64, String> {
         let reader = LogReader::open(folder.join("log"), &key().public());
         Ok(reader.map_err(|e| e.to_string())?.size())
     }
 
     /// Everything that was acknowledged is there, the whole is in order, and a writer finds itself
     /// where the published checkpoint is, or ahead of it.
-    pub fn check(folder: &Path, acknowledged: &[String]) -> Result<(), String> {
+    pub(crate) fn check(folder: &Path, acknowledged: &[String]) -> Result<(), String> {
         let text = |error: fedseal_ledger::Error| error.to_string();
         let log = folder.join("log");
         let blobs = match folder.join("blobs") {

@@ -14,6 +14,7 @@ use crate::reason::{Reason, Stop};
 
 /// What stands behind an adapter handle.
 #[derive(Clone, Debug)]
+#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
 pub struct AdapterHandle {
     /// Its lineage node.
     pub(crate) node: u32,

@@ -43,6 +43,7 @@ const EXAMPLE_BYTES: u64 = size_of::<Example>() as u64;
 
 /// What stands behind a dataset handle.
 #[derive(Clone, Debug)]
+#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
 pub struct Dataset {
     /// Its lineage node.
     pub(crate) node: u32,

@@ -33,8 +33,11 @@ use crate::reason::{Reason, Stop};
 use crate::run::{RunInput, Submission};
 use fedseal_client_sdk::recording::rounded;
 
-pub use adapters::{AdapterHandle, noisy};
+#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
+pub use adapters::AdapterHandle;
+pub use adapters::noisy;
 pub(crate) use budget::{MAX_MEMORIES, MAX_TABLES};
+#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
 pub use data::Dataset;
 pub(crate) use outcome::finish;
 pub(crate) use service::{Ask, serve};
@@ -49,7 +52,7 @@ use wasi::Wasi;
 
 /// How a call ends other than well. In a box, so that calls that end well do not carry room for it.
 #[derive(Debug)]
-pub struct CallError(Box<Ended>);
+pub(crate) struct CallError(Box<Ended>);
 
 #[derive(Debug)]
 enum Ended {

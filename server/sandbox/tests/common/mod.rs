@@ -19,7 +19,7 @@ use wit_component::{StringEncoding, embed_component_metadata};
 
 /// "Trains" by adding the learning rate times the steps to every value, and "writes" the question
 /// that it is asked to write, or else an affirmative shell; for `dawdle` it takes its time.
-pub struct Double;
+pub(crate) struct Double;
 
 impl Engine for Double {
     fn train(
@@ -101,7 +101,7 @@ impl Engine for Double {
 }
 
 /// A model for whose shapes adapters are made; it does not exist.
-pub fn shapes() -> ModelConfig {
+pub(crate) fn shapes() -> ModelConfig {
     ModelConfig {
         d_model: 16,
         layers: 2,
@@ -119,7 +119,7 @@ pub fn shapes() -> ModelConfig {
     }
 }
 
-pub fn input() -> RunInput {
+pub(crate) fn input() -> RunInput {
     let config = AdapterConfig {
         rank: 2,
         ..AdapterConfig::default()
@@ -152,7 +152,7 @@ pub fn input() -> RunInput {
 }
 
 /// Small limits, so that the tests are quick.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         fuel: 200_000_000,
         memory_bytes: 8 << 20,
@@ -164,19 +164,19 @@ pub fn limits() -> Limits {
     }
 }
 
-pub fn run(sandbox: &Sandbox, policy: &Policy) -> RunOutcome {
+pub(crate) fn run(sandbox: &Sandbox, policy: &Policy) -> RunOutcome {
     sandbox.run(policy, &input(), &Double)
 }
 
 /// A component of one of the hostile guests.
-pub fn hostile(name: &str) -> Vec<u8> {
+pub(crate) fn hostile(name: &str) -> Vec<u8> {
     HostileGuest::read(name).bytes
 }
 
 /// A file of `tests/hostile`: text format with a header that says what it tries (`;; words`), how
 /// it ends (`;; ends: REASON`, or `update` for the two that are there for comparison), and which
 /// limits are other ones for it (`;; limit: NAME = VALUE`). `@N{text}` stands for N times the text.
-pub struct HostileGuest {
+pub(crate) struct HostileGuest {
     /// The file's name.
     pub name: String,
     /// What it tries.
@@ -191,7 +191,7 @@ pub struct HostileGuest {
 
 impl HostileGuest {
     /// All of them, by name.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
         let mut names: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
@@ -201,7 +201,7 @@ impl HostileGuest {
         names.iter().map(|name| Self::read(name)).collect()
     }
 
-    pub fn read(name: &str) -> Self {
+    pub(crate) fn read(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile");
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let (mut tries, mut ends, mut core) = (Vec::new(), None, false);
@@ -271,7 +271,7 @@ const REALLOC: &str = r#"
     (local.get $at))"#;
 
 /// A component of a core module in text form. It gets an allocator, at its end, if it has none.
-pub fn guest(text: &str) -> Vec<u8> {
+pub(crate) fn guest(text: &str) -> Vec<u8> {
     if text.contains("cabi_realloc") {
         return world_component(&wat::parse_str(text).unwrap());
     }
@@ -279,7 +279,7 @@ pub fn guest(text: &str) -> Vec<u8> {
     world_component(&wat::parse_str(format!("{end}{REALLOC})")).unwrap())
 }
 
-pub fn world_component(core: &[u8]) -> Vec<u8> {
+pub(crate) fn world_component(core: &[u8]) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/wit");
     let mut resolve = wit_parser::Resolve::default();
     let (package, _) = resolve.push_path(wit).unwrap();
@@ -290,7 +290,7 @@ pub fn world_component(core: &[u8]) -> Vec<u8> {
 }
 
 /// The component of a policy crate, built with the guest profile.
-pub fn policy(name: &str) -> Vec<u8> {
+pub(crate) fn policy(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(build_policies);
     let path = folder.join(format!("fedseal_policy_{}.wasm", name.replace('-', "_")));
@@ -301,7 +301,7 @@ pub fn policy(name: &str) -> Vec<u8> {
 }
 
 /// Names of all policies of this repository, in alphabetical order.
-pub fn policies() -> Vec<String> {
+pub(crate) fn policies() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -338,7 +338,7 @@ fn build_policies() -> PathBuf {
 }
 
 /// Writes counts to `$FEDSEAL_COUNTS/NAME.json`, for the command that gathers them.
-pub fn count(name: &str, counts: &[(&str, u32)]) {
+pub(crate) fn count(name: &str, counts: &[(&str, u32)]) {
     let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") else {
         return;
     };
