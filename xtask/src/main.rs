@@ -25,7 +25,7 @@ mod lint;
 mod marks;
 mod oracle;
 #[allow(unreachable_pub)] // Its own crate exports it.
-#[path = "../../server/federation/src/evaluation/percent.rs"]
+#[path = "../../server/rules/src/evaluation/percent.rs"]
 mod percent;
 mod process;
 mod python;

@@ -1,6 +1,6 @@
 /**
  * Shares as people read them: per cent with one decimal, halves rounded up. The command line rounds by
- * the same rule (`server/federation/src/evaluation/percent.rs`); both are held against
+ * the same rule (`server/rules/src/evaluation/percent.rs`); both are held against
  * `tests/fixtures/percent.json`.
  */
 
