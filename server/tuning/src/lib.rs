@@ -34,7 +34,6 @@
 //! # }
 //! ```
 
-pub mod kernels;
 pub mod limits;
 pub mod ops;
 
@@ -83,10 +82,10 @@ pub use data::{
 pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits, set_threads};
 pub use error::TuningError;
 pub use family::{Architecture, Family};
+pub use fedseal_kernels::{self as kernels, Numerics};
 pub use generate::{
     Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
 };
-pub use kernels::Numerics;
 pub use merge::Unmerge;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use ops::RopeScaling;
