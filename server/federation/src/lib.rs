@@ -33,6 +33,8 @@
 //! assert_eq!(experiment.federation.clients, 10);
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod admission;
 pub mod aggregation;
 pub mod arms;

@@ -3,7 +3,7 @@
 
 use super::{
     gated::Activation,
-    gemm::pairs::{round_row, round_rows, widen_row, words_of},
+    gemm::pairs::{new_words, round_row, round_rows, widen_row, words_of},
     memory::{Shared, with_scratch, words_mut},
     norm::{inverse_rms, pull},
     parallel,
@@ -37,6 +37,16 @@ pub fn norm(x: &[f32], weight: &[f32], eps: f32, target: &mut [u32]) {
         let x = &x[range.start * width..range.end * width];
         with_scratch(width, |row| norm_rows(x, weight, eps, row, target));
     });
+}
+
+/// As [`norm`], new words.
+///
+/// # Panics
+/// When `x` does not consist of whole rows.
+pub fn normed(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let len = x.len() / weight.len() * words_of(weight.len());
+    // SAFETY: `norm` writes every word of whole rows.
+    unsafe { new_words(len, |words| norm(x, weight, eps, words)) }
 }
 
 /// Adds the gradient of a norm in its input `x`, of `grad` in its output, to `sum`; and leaves the
@@ -109,6 +119,26 @@ pub fn gate(
         round_rows(gate, width, gates);
         round_rows(up, width, ups);
     });
+}
+
+/// As [`gate`], new words of the active values and of both inputs.
+///
+/// # Panics
+/// When the inputs are not whole rows of `width` values, equally many.
+pub fn gated(inputs: [&[f32]; 2], width: usize, activation: Activation) -> [Vec<f32>; 3] {
+    let len = inputs[0].len() / width * words_of(width);
+    let (mut gates, mut ups) = (Vec::new(), Vec::new());
+    // SAFETY: `gate` writes every word of whole rows, of all three.
+    let active = unsafe {
+        new_words(len, |active| {
+            gates = new_words(len, |gates| {
+                ups = new_words(len, |ups| {
+                    gate(inputs, width, activation, active, [gates, ups]);
+                });
+            });
+        })
+    };
+    [active, gates, ups]
 }
 
 /// The way back through [`gate`]: `inputs` are what it saved, and become the rounded gradients in
@@ -224,7 +254,7 @@ mod tests {
     use crate::{
         gated,
         gemm::pairs::widen_rows,
-        norm as plain,
+        memory, norm as plain,
         tests_support::{each_isa, noise},
     };
 
@@ -243,6 +273,32 @@ mod tests {
         let mut values = vec![0.0; words.len() / words_of(width) * width];
         widen_rows(words, width, &mut values);
         values
+    }
+
+    #[test]
+    fn new_words_are_those_that_are_written_in_place() {
+        each_isa(|isa| {
+            // Whole pieces, a shorter last one, and an odd end.
+            for width in [1, 40, 75, 2049] {
+                for rows in [0, 1, 7, 64] {
+                    let values = |seed| noise(rows * width, seed);
+                    // What was there before does not show.
+                    let words = || vec![0xffff_ffff_u32; rows * words_of(width)];
+                    let (x, weight) = (values(1), noise(width, 2));
+                    let mut out = words();
+                    norm(&x, &weight, 1e-5, &mut out);
+                    let new = normed(&x, &weight, 1e-5);
+                    assert_eq!(memory::words(&new), out, "norm {isa:?}");
+                    let (mut active, mut a, mut b) = (words(), words(), words());
+                    let inputs = [&x[..], &values(3)];
+                    let silu = Activation::Silu;
+                    gate(inputs, width, silu, &mut active, [&mut a, &mut b]);
+                    let new = super::gated(inputs, width, silu);
+                    let new = new.each_ref().map(|words| memory::words(words));
+                    assert_eq!(new, [&active[..], &a, &b], "gate {isa:?}");
+                }
+            }
+        });
     }
 
     /// 2⁻¹⁰: of short rows, rounding to integers loses less.

@@ -142,7 +142,7 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
 ///
 /// # Safety
 /// `fill` must write every one of the `len` floats behind the pointer that it gets.
-pub unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
+pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
     fill(Shared {
         pointer: values.as_mut_ptr(),
@@ -157,7 +157,10 @@ pub unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
 ///
 /// # Safety
 /// `fill` must write every float behind both pointers.
-pub unsafe fn filled_pair(len: usize, fill: impl FnOnce(Shared, Shared)) -> (Vec<f32>, Vec<f32>) {
+pub(crate) unsafe fn filled_pair(
+    len: usize,
+    fill: impl FnOnce(Shared, Shared),
+) -> (Vec<f32>, Vec<f32>) {
     let mut first = Vec::new();
     let outer = |second| {
         let inner = |first| fill(first, second);
@@ -171,7 +174,7 @@ pub unsafe fn filled_pair(len: usize, fill: impl FnOnce(Shared, Shared)) -> (Vec
 
 /// An output that several threads write, each its own part.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     pointer: *mut f32,
     len: usize,
 }
@@ -209,11 +212,6 @@ impl Shared {
     /// Number of floats.
     pub fn len(self) -> usize {
         self.len
-    }
-
-    /// Whether there is nothing to write.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
     }
 
     /// The first float at `offset`.

@@ -8,6 +8,7 @@ use std::{cell::Cell, ops::Range};
 
 mod team;
 
+use crate::memory::Shared;
 use team::Team;
 pub use team::with_team;
 
@@ -56,6 +57,29 @@ pub fn for_ranges(count: usize, cost: usize, work: &(impl Fn(Range<usize>) + Syn
     split(0..count, grain.max(count.div_ceil(parts)), work);
 }
 
+/// Calls `work` with every row of a row-major `[rows, width]` and its number, in parallel when the
+/// whole is worth it.
+///
+/// `cost` is the number of elementary operations of one row.
+///
+/// # Panics
+/// When `width` is zero.
+pub fn for_rows(
+    x: &mut [f32],
+    width: usize,
+    cost: usize,
+    work: &(impl Fn(usize, &mut [f32]) + Sync),
+) {
+    let count = x.len() / width;
+    let rows = Shared::new(x);
+    for_ranges(count, cost, &|range| {
+        for row in range {
+            // SAFETY: rows do not overlap, and every one is visited once.
+            work(row, unsafe { rows.slice(row * width, width) });
+        }
+    });
+}
+
 /// Runs `work` with this thread splitting over something else.
 fn over<R>(what: Over, work: impl FnOnce() -> R) -> R {
     struct Back(Over);
@@ -80,4 +104,37 @@ fn split(range: Range<usize>, grain: usize, work: &(impl Fn(Range<usize>) + Sync
         || split(range.start..middle, grain, work),
         || split(middle..range.end, grain, work),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_visited_once_by_its_number() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+        pool.unwrap().install(|| {
+            for (width, cost) in [(1, 1), (3, 1 << 20), (7, WORTH_A_SPLIT)] {
+                // The last row is not whole.
+                let mut x = vec![0.0; 40 * width + width - 1];
+                let add = |row: usize, values: &mut [f32]| {
+                    assert_eq!(values.len(), width);
+                    values
+                        .iter_mut()
+                        .for_each(|value| *value += row as f32 + 1.0);
+                };
+                for_rows(&mut x, width, cost, &add);
+                with_team(|| for_rows(&mut x, width, cost, &add));
+                for (i, &value) in x.iter().enumerate() {
+                    let row = i / width;
+                    let expected = if row < 40 {
+                        2.0 * (row as f32 + 1.0)
+                    } else {
+                        0.0
+                    };
+                    assert_eq!(value, expected, "{width} at {i}");
+                }
+            }
+        });
+    }
 }

@@ -131,7 +131,7 @@ impl Matrix {
     /// # Safety
     /// Nobody else may read or write the elements of C during the call; they have to be
     /// initialised when `start` is [`Start::Output`].
-    pub unsafe fn multiply_into(&self, x: &[f32], m: usize, c: Shared, start: Start) {
+    pub(crate) unsafe fn multiply_into(&self, x: &[f32], m: usize, c: Shared, start: Start) {
         match self {
             Self::F32(packed) => {
                 let (out, inner) = (packed.out(), packed.inner());

@@ -212,7 +212,7 @@ pub fn product(x: &[f32], m: usize, weight: &Packed) -> Vec<f32> {
 /// # Safety
 /// Nobody else may read or write the elements of C during the call; they have to be
 /// initialised when `start` is [`Start::Output`].
-pub unsafe fn multiply_into(
+pub(crate) unsafe fn multiply_into(
     (m, n, k): (usize, usize, usize),
     a: Left<'_>,
     b: Right<'_>,

@@ -17,12 +17,13 @@ mod products;
 mod tiles;
 
 pub use packed::PackedPairs;
-pub use products::{multiply_each, multiply_pairs, multiply_sum, product_pairs};
+pub(crate) use products::multiply_pairs;
+pub use products::{add_product, product_pairs, products_together, sum_of_products};
 
 use crate::{
     LANES,
     math::{Lanes, sum_lanes},
-    memory::{Shared, halves, halves_mut, with_scratch, words_mut},
+    memory::{Shared, filled, halves, halves_mut, with_scratch, words_mut},
     parallel,
 };
 
@@ -207,6 +208,40 @@ impl<'a> Rows<'a> {
     pub fn rows(self) -> usize {
         self.words.len() / words_of(self.inner)
     }
+}
+
+/// As [`widen_rows`], a new `[rows, inner]`.
+pub fn widened(words: &[u32], inner: usize) -> Vec<f32> {
+    let len = Rows::new(words, inner).rows() * inner;
+    // SAFETY: nobody else knows the memory; every value of whole rows is written.
+    unsafe {
+        filled(len, |out| {
+            widen_rows(words, inner, out.slice(0, len));
+        })
+    }
+}
+
+/// As [`round_all`], new words.
+///
+/// # Panics
+/// When `x` does not consist of whole rows.
+pub fn rounded(x: &[f32], inner: usize) -> Vec<f32> {
+    assert!(x.len().is_multiple_of(inner), "whole rows");
+    // SAFETY: whole rows, of which every word is written.
+    unsafe {
+        new_words(x.len() / inner * words_of(inner), |words| {
+            round_all(x, inner, words)
+        })
+    }
+}
+
+/// Words that `fill` writes, in the memory of floats.
+///
+/// # Safety
+/// `fill` must write every word before it reads it.
+pub(crate) unsafe fn new_words(len: usize, fill: impl FnOnce(&mut [u32])) -> Vec<f32> {
+    // SAFETY: nobody else knows the memory; the rest is the caller's promise.
+    unsafe { filled(len, |out| fill(words_mut(out.slice(0, len)))) }
 }
 
 /// As [`round_rows`], over all threads when it is worth it.

@@ -21,9 +21,7 @@ use crate::{
         fused,
         gemm::Matrix,
         lora::{PackedPair, Pair},
-        loss, math,
-        memory::Shared,
-        norm, parallel,
+        loss, math, norm, parallel,
     },
     lora::to_host,
     ops::Panels,
@@ -164,13 +162,8 @@ impl<'a> Direct<'a> {
             rows: &part.rows,
         };
         let mut x = vec![0.0; part.ids.len() * width];
-        let rows = Shared::new(&mut x);
-        parallel::for_ranges(part.ids.len(), 4 * width, &|range| {
-            for token in range {
-                // SAFETY: rows do not overlap.
-                let row = unsafe { rows.slice(token * width, width) };
-                self.embedding.copy_row(part.ids[token] as usize, row);
-            }
+        parallel::for_rows(&mut x, width, 4 * width, &|token, row| {
+            self.embedding.copy_row(part.ids[token] as usize, row);
         });
         if config.embedding_scale() != 1.0 {
             math::scale(&mut x, config.embedding_scale());

@@ -121,7 +121,7 @@ multiversion! {
 ///
 /// # Panics
 /// When a matrix [cannot](takes) be multiplied so, and as [`products`](super::products).
-pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
+pub(crate) fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
     let Some((first, _)) = parts.first() else {
         return;
     };

@@ -265,7 +265,7 @@ impl Compact {
 ///
 /// # Panics
 /// When the inner dimensions are not that of `x`, or an output is too short.
-pub fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)], start: Start) {
+pub(crate) fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)], start: Start) {
     for (matrix, c) in parts {
         assert!(
             x.len() == m * matrix.inner && c.len() >= m * matrix.out,

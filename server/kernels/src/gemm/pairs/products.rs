@@ -17,7 +17,7 @@ use crate::memory::{self, Shared};
 /// # Safety
 /// Nobody else may read or write the elements of C during the call; they have to be
 /// initialised when `start` is [`Start::Output`].
-pub unsafe fn multiply_pairs(
+pub(crate) unsafe fn multiply_pairs(
     x: Rows<'_>,
     weight: &PackedPairs,
     c: Shared,
@@ -44,6 +44,49 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     unsafe { memory::filled(x.rows() * weight.out, fill) }
 }
 
+/// As [`multiply_pairs`], added to what `c` holds, `[rows, out]`.
+///
+/// # Panics
+/// When an operand is too short for the shape.
+pub fn add_product(x: Rows<'_>, weight: &PackedPairs, c: &mut [f32]) {
+    // SAFETY: `c` is borrowed uniquely and initialised.
+    unsafe { multiply_pairs(x, weight, Shared::new(c), weight.out, Start::Output) };
+}
+
+/// The same rows times several matrices: new outputs `[rows, out]`, one after the other; one round
+/// of work for all threads.
+///
+/// # Panics
+/// When there are no rows, or inner dimensions differ.
+pub fn products_together<const N: usize>(x: Rows<'_>, weights: [&PackedPairs; N]) -> Vec<f32> {
+    let sizes = weights.map(|weight| x.rows() * weight.out);
+    let fill = |out: Shared| {
+        let mut products = Vec::with_capacity(N);
+        let mut offset = 0;
+        for (weight, size) in weights.into_iter().zip(sizes) {
+            products.push((weight, out.part(offset, size), Start::Zero));
+            offset += size;
+        }
+        // SAFETY: nobody else knows the memory; the parts do not overlap.
+        unsafe { multiply_each(x, &products) };
+    };
+    // SAFETY: products that start at zero write every element of every part.
+    unsafe { memory::filled(sizes.iter().sum(), fill) }
+}
+
+/// The sum of several products of equal shape, `Σ x · Wᵀ`, a new `[rows, out]`; one round of work for
+/// all threads.
+///
+/// # Panics
+/// When there is no product or no row, or shapes differ.
+pub fn sum_of_products(terms: &[(Rows<'_>, &PackedPairs)]) -> Vec<f32> {
+    let (rows, out) = (terms[0].0.rows(), terms[0].1.out);
+    // SAFETY: nobody else knows the memory.
+    let fill = |c: Shared| unsafe { multiply_sum(terms, c, Start::Zero) };
+    // SAFETY: products that start at zero write every element.
+    unsafe { memory::filled(rows * out, fill) }
+}
+
 /// The same rows times several matrices, each to an output of its own that starts as told: one
 /// round of work for all threads.
 ///
@@ -52,7 +95,7 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
 ///
 /// # Safety
 /// As [`multiply_pairs`], for every output; they do not overlap.
-pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
+unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
     if products.is_empty() {
         return;
     }
@@ -91,7 +134,7 @@ pub unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Star
 ///
 /// # Safety
 /// As [`multiply_pairs`].
-pub unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start: Start) {
+unsafe fn multiply_sum(terms: &[(Rows<'_>, &PackedPairs)], c: Shared, start: Start) {
     let (m, n) = (terms[0].0.rows(), terms[0].1.out);
     assert!(
         terms

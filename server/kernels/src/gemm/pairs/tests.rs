@@ -2,12 +2,13 @@
 
 use super::{
     super::{Matrix, Packed, Start, product},
-    PackedPairs, Rows, halves, multiply_pairs, piece_of, pieces_of, product_pairs, round_rows,
-    widen_rows, words_of,
+    PackedPairs, Rows, add_product, halves, multiply_pairs, piece_of, pieces_of, product_pairs,
+    products_together, round_all, round_rows, rounded as new_rounded, sum_of_products, widen_rows,
+    widened, words_of,
 };
 use crate::{
     Numerics,
-    memory::Shared,
+    memory::{self, Shared},
     tests_support::{each_isa, noise},
 };
 
@@ -176,6 +177,37 @@ fn what_is_not_a_number_stays_so() {
                 let expected = i / n == 1 || i % n == 2;
                 assert_eq!(value.is_nan(), expected, "{isa:?} {bad} at {i}: {value}");
             }
+        }
+    });
+}
+
+#[test]
+fn new_outputs_are_those_that_are_written_in_place() {
+    each_isa(|isa| {
+        for (m, n, k) in SHAPES {
+            let (x, other) = (noise(m * k, 1), noise(m * k, 2));
+            // What was there before does not show.
+            let mut words = vec![0xffff_ffff; m * words_of(k)];
+            round_all(&x, k, &mut words);
+            let new = new_rounded(&x, k);
+            assert_eq!(memory::words(&new), words, "{isa:?}");
+            let mut wide = vec![f32::NAN; m * k];
+            widen_rows(&words, k, &mut wide);
+            assert_eq!(widened(&words, k), wide, "{isa:?}");
+
+            let weights = [n, 2 * n, 1].map(|n| PackedPairs::new(&noise(n * k, 3), n, k));
+            let rows = Rows::new(&words, k);
+            let each = weights.each_ref();
+            let apart = each.map(|weight| product_pairs(rows, weight));
+            assert_eq!(products_together(rows, each), apart.concat(), "{isa:?}");
+
+            let others = new_rounded(&other, k);
+            let others = Rows::new(memory::words(&others), k);
+            let second = PackedPairs::new(&noise(n * k, 4), n, k);
+            let sum = sum_of_products(&[(rows, &weights[0]), (others, &second)]);
+            let mut expected = apart[0].clone();
+            add_product(others, &second, &mut expected);
+            assert_eq!(sum, expected, "{isa:?}");
         }
     });
 }

@@ -9,8 +9,8 @@ use crate::{
     kernels::{
         attention::{self, Heads, Inputs, Layout},
         fused,
-        gemm::pairs::{Rows, round_all, words_of},
-        memory::{self, filled, with_scratch},
+        gemm::pairs::{Rows, rounded, words_of},
+        memory::{self, with_scratch},
         rope,
     },
 };
@@ -35,12 +35,6 @@ pub(super) struct Saved {
     active: Option<Vec<f32>>,
     /// By [`Target`]: what [`PackedPair::add`] gave.
     low: [Vec<f32>; 7],
-}
-
-/// Words that `fill` writes, all of them.
-fn new_words(len: usize, fill: impl FnOnce(&mut [u32])) -> Vec<f32> {
-    // SAFETY: nobody else knows the memory; every word is written, as the callers' kernels do.
-    unsafe { filled(len, |out| fill(memory::words_mut(out.slice(0, len)))) }
 }
 
 impl Direct<'_> {
@@ -75,11 +69,9 @@ impl Direct<'_> {
         let [wq, wk, wv, wo, wgate, wup, wdown] = &layer.linear;
         let mut low: [Vec<f32>; 7] = Default::default();
 
-        let normed = new_words(tokens * words_of(width), |words| {
-            fused::norm(&x, &layer.attention_norm, eps, words);
-        });
+        let normed = fused::normed(&x, &layer.attention_norm, eps);
         let sizes = [heads.query_width(), heads.kv_width(), heads.kv_width()].map(|n| n * tokens);
-        let mut qkv = together(memory::words(&normed), [wq, wk, wv], sizes);
+        let mut qkv = together(memory::words(&normed), [wq, wk, wv]);
         let (q, rest) = qkv.split_at_mut(sizes[0]);
         let (k, v) = rest.split_at_mut(sizes[1]);
         let input = Input::new(memory::words(&normed), width);
@@ -101,32 +93,19 @@ impl Direct<'_> {
             None => x.clone(),
         };
         let rows = middle.len() / width;
-        let mixed = new_words(rows * words_of(heads.query_width()), |words| {
-            round_all(mixed, heads.query_width(), words);
-        });
+        let mixed = rounded(mixed, heads.query_width());
         let input = Input::new(memory::words(&mixed), heads.query_width());
         low[Target::O as usize] = wo.onto(&input, rows, &mut middle);
 
-        let middle_normed = new_words(rows * words_of(width), |words| {
-            fused::norm(&middle, &layer.ffn_norm, eps, words);
-        });
+        let middle_normed = fused::normed(&middle, &layer.ffn_norm, eps);
         let size = rows * config.ffn;
-        let mut both = together(memory::words(&middle_normed), [wgate, wup], [size; 2]);
+        let mut both = together(memory::words(&middle_normed), [wgate, wup]);
         let (gate, up) = both.split_at_mut(size);
         let input = Input::new(memory::words(&middle_normed), width);
         for (linear, out) in [(wgate, &mut *gate), (wup, &mut *up)] {
             low[linear.target as usize] = linear.add(&input, rows, out);
         }
-        let len = rows * words_of(config.ffn);
-        let (mut gates, mut ups) = (Vec::new(), Vec::new());
-        let active = new_words(len, |active| {
-            gates = new_words(len, |gates| {
-                ups = new_words(len, |ups| {
-                    let saved = [gates, ups];
-                    fused::gate([gate, up], config.ffn, config.activation(), active, saved);
-                });
-            });
-        });
+        let [active, gates, ups] = fused::gated([gate, up], config.ffn, config.activation());
         drop(both);
         let mut next = middle.clone();
         let input = Input::new(memory::words(&active), config.ffn);

@@ -5,14 +5,10 @@ use crate::{
     adapter::{Target, peft_name},
     kernels::{
         gemm::{
-            Matrix, Start,
-            pairs::{
-                PackedPairs, Rows, multiply_each, multiply_pairs, multiply_sum, widen_rows,
-                words_of,
-            },
+            Matrix,
+            pairs::{PackedPairs, Rows, add_product, products_together, sum_of_products, widened},
         },
         lora::{self, PackedPair, Pair},
-        memory::{Shared, filled},
         norm,
     },
     ops::Panels,
@@ -46,16 +42,7 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn values(&self) -> &[f32] {
-        self.wide.get_or_init(|| {
-            let rows = self.words.len() / words_of(self.inner);
-            let len = rows * self.inner;
-            // SAFETY: nobody else knows the memory; every value is written.
-            unsafe {
-                filled(len, |out| {
-                    widen_rows(self.words, self.inner, out.slice(0, len));
-                })
-            }
-        })
+        self.wide.get_or_init(|| widened(self.words, self.inner))
     }
 
     pub(super) fn widened(self) -> Vec<f32> {
@@ -72,26 +59,10 @@ fn pairs(matrix: &Matrix) -> &PackedPairs {
     }
 }
 
-/// The same rows times several matrices: outputs of these sizes, one after the other.
-pub(super) fn together<const N: usize>(
-    x: &[u32],
-    linear: [&Linear<'_>; N],
-    sizes: [usize; N],
-) -> Vec<f32> {
+/// The same rows times several matrices: their outputs one after the other.
+pub(super) fn together<const N: usize>(x: &[u32], linear: [&Linear<'_>; N]) -> Vec<f32> {
     let weights = linear.map(|one| pairs(one.panels.forward()));
-    let rows = Rows::new(x, weights[0].inner());
-    let fill = |out: Shared| {
-        let mut products = Vec::with_capacity(N);
-        let mut offset = 0;
-        for (weight, size) in weights.into_iter().zip(sizes) {
-            products.push((weight, out.part(offset, size), Start::Zero));
-            offset += size;
-        }
-        // SAFETY: nobody else knows the memory; the parts do not overlap.
-        unsafe { multiply_each(rows, &products) };
-    };
-    // SAFETY: products that start at zero write every element of every part.
-    unsafe { filled(sizes.iter().sum(), fill) }
+    products_together(Rows::new(x, weights[0].inner()), weights)
 }
 
 /// `Σ grad · W`, a new matrix.
@@ -100,11 +71,7 @@ pub(super) fn sum_new(terms: &[(Rows<'_>, &Linear<'_>)]) -> Vec<f32> {
         .iter()
         .map(|&(grad, linear)| (grad, pairs(linear.panels.back())))
         .collect();
-    let (rows, out) = (terms[0].0.rows(), terms[0].1.out());
-    // SAFETY: nobody else knows the memory.
-    let fill = |c: Shared| unsafe { multiply_sum(&terms, c, Start::Zero) };
-    // SAFETY: products that start at zero write every element.
-    unsafe { filled(rows * out, fill) }
+    sum_of_products(&terms)
 }
 
 impl Linear<'_> {
@@ -121,11 +88,8 @@ impl Linear<'_> {
 
     /// Adds the whole of it to what `out` holds.
     pub(super) fn onto(&self, input: &Input<'_>, rows: usize, out: &mut [f32]) -> Vec<f32> {
-        let weight = pairs(self.panels.forward());
         let x = Rows::new(input.words, input.inner);
-        let c = Shared::new(out);
-        // SAFETY: `out` is borrowed uniquely and initialised.
-        unsafe { multiply_pairs(x, weight, c, weight.out(), Start::Output) };
+        add_product(x, pairs(self.panels.forward()), out);
         self.add(input, rows, out)
     }
 
