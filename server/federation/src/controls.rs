@@ -14,7 +14,7 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::Control;
-use fedseal_tuning::{Adapter, ControlVariates, TuningError};
+use fedseal_tuning::{Adapter, AdapterError, ControlVariates};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -145,7 +145,7 @@ pub(crate) fn after(
     if trained.is_empty() {
         return Ok(state.controls);
     }
-    let model = |error: TuningError| Error::Model(error.to_string());
+    let model = |error: AdapterError| Error::Model(error.to_string());
     let global = read_adapter(blobs, &state.global)?;
     let zero = global.from_flat(&vec![0.0; global.len()]).map_err(model)?;
     let before = read(blobs, state.controls)?;

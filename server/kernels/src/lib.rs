@@ -21,6 +21,7 @@ pub mod math;
 pub mod memory;
 pub mod norm;
 pub mod parallel;
+pub mod pool;
 pub mod rope;
 
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use fedseal_adapter::{Norm, Target};
+
 use crate::{
     ModelConfig, TuningError,
-    adapter::Target,
-    family::Norm,
     kernels::Numerics,
     lora::{Lora, times_columns},
     ops::{self, FrozenWeight, RopeScaling, RopeTable, Rule, Segments},

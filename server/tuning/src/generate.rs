@@ -10,7 +10,9 @@ use std::{collections::VecDeque, ops::ControlFlow, sync::Mutex};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Adapter, Message, Model, Role, TuningError, device, limits};
+use fedseal_kernels::pool;
+
+use crate::{Adapter, Message, Model, Role, TuningError, limits};
 use engine::{Engine, Prompt};
 use writer::Writer;
 
@@ -257,7 +259,7 @@ fn generate_all(
     }
     let listener = listener.map(|listener| Mutex::new((listener, false)));
     let waiting: Vec<_> = waiting.into();
-    let finished = device::run(|| {
+    let finished = pool::run(|| {
         let prefix = engine.read_prefix(&waiting);
         // A small model stays in the caches of the processor: there, threads that write
         // texts of their own beat threads that share every product.
@@ -292,13 +294,17 @@ fn generate_all(
     Ok(done)
 }
 
+/// Bytes of keys and values that texts in the making hold together; fewer are written at once
+/// where more would not fit.
+const CACHE_BYTES: usize = 4 << 30;
+
 /// How many texts may be in the making at once, so that their keys and values stay within
-/// [`limits::CACHE_BYTES`]; at least one. `prompts` begin with the longest.
+/// [`CACHE_BYTES`]; at least one. `prompts` begin with the longest.
 fn fitting_texts(model: &Model, config: &GenerateConfig, prompts: &[Prompt]) -> usize {
     let shape = model.config();
     let longest = prompts.first().map_or(0, |(_, ids)| ids.len());
     let tokens = longest.saturating_add(config.max_new_tokens);
     let token_bytes = 2 * size_of::<f32>() * shape.layers * shape.kv_heads * shape.head_dim;
     let text_bytes = tokens.min(shape.max_positions).saturating_mul(token_bytes);
-    (limits::CACHE_BYTES / text_bytes.max(1)).max(1)
+    (CACHE_BYTES / text_bytes.max(1)).max(1)
 }

@@ -13,12 +13,14 @@ use std::{collections::BTreeMap, path::Path};
 use blocks::BlockType;
 use reader::{Reader, TensorInfo, Value};
 
+use fedseal_adapter::safetensors::{check_finite, check_shape};
+
 use crate::{
     Family, ModelConfig, Tokenizer, TuningError,
     model::Parts,
     ops::RopeScaling,
     tokenizer::BpeParts,
-    weights::{Stored, WeightSource, check_finite, check_shape},
+    weights::{Stored, WeightSource},
 };
 
 /// Most metadata entries and most tensors of a file.

@@ -3,11 +3,11 @@
 //! The same kernels as in training, in the same order: a text that is read token by token
 //! with its cache gives the bits of [`Decoder::forward`] over the whole of it.
 
+use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name};
+
 use crate::{
     Adapter, TuningError,
-    adapter::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name},
     decoder::Decoder,
-    family::Norm,
     kernels::{
         Numerics,
         attention::{Feed, Heads, KeyValues, forward_cached},

@@ -1,7 +1,7 @@
 //! The tuning room: a Llama-family decoder with a frozen base, LoRA adapters, the training step,
 //! batched generation, scoring, and the loading and saving of all of these.
 //!
-//! Tensors, kernels and devices live only here. The room knows no guests, no rounds, no clients
+//! Tensors and devices live only here. The room knows no guests, no rounds, no clients
 //! and no HTTP: it turns (base, adapter, examples, configuration, seed) into an adapter, and
 //! (base, adapter, prompts) into texts, with the same bits every time on one CPU kernel.
 //!
@@ -36,23 +36,13 @@
 
 #![forbid(unsafe_code)]
 
-pub mod limits;
 pub mod ops;
 
-mod adapter;
-mod adapter_compress;
-mod adapter_config;
-mod adapter_file;
-mod adapter_peft;
 mod base;
-mod config;
-mod config_json;
-mod control;
 mod data;
 mod decoder;
 mod device;
 mod error;
-mod family;
 mod generate;
 mod gguf;
 mod gradient;
@@ -62,7 +52,6 @@ mod merge;
 mod model;
 mod optimizer;
 mod pretrain;
-mod rng;
 mod sampling;
 mod schedule;
 mod score;
@@ -72,25 +61,21 @@ mod train;
 mod trainer;
 mod weights;
 
-pub use adapter::{Adapter, AdapterTensor};
-pub use adapter_config::{AdapterConfig, Method};
 pub use base::Base;
 pub use burn::tensor::Device;
-pub use config::ModelConfig;
-pub use control::ControlVariates;
-pub use data::{
-    Conversation, DataFile, DataFormat, DataOptions, Example, Layout, Message, Role, Tokens,
-};
-pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits, set_threads};
+pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
+pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits};
 pub use error::TuningError;
-pub use family::{Architecture, Family};
-pub use fedseal_kernels::{self as kernels, Numerics};
+pub use fedseal_adapter::{
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Architecture, ControlVariates, Example,
+    Family, Method, ModelConfig, RopeScaling, limits,
+};
+pub use fedseal_kernels::{self as kernels, Numerics, pool::set_threads};
 pub use generate::{
     Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
 };
 pub use merge::Unmerge;
 pub use model::{Model, ModelFiles, ModelOptions};
-pub use ops::RopeScaling;
 pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use schedule::Schedule;
 pub use score::{Score, next_logits, score, score_conversations, score_until};

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rayon::prelude::*;
 
+use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name, rng::Stream};
+
 use crate::{
     Adapter, AdapterTensor, Architecture, ModelConfig, TuningError,
-    adapter::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name},
-    family::Norm,
     ops::{self, FrozenWeight},
-    rng::Stream,
 };
 use low_rank::low_rank;
 

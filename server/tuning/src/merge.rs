@@ -4,15 +4,14 @@ use sha2::{Digest, Sha256};
 
 use burn::tensor::{Tensor, TensorData};
 
+use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name};
+
 use crate::{
     Adapter, Model, TuningError,
-    adapter::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name},
     decoder::Decoder,
-    device,
-    family::Norm,
     kernels::{
         gemm::{Left, Right, Start, multiply},
-        math, norm,
+        math, norm, pool,
     },
     lora::to_host,
     ops::FrozenWeight,
@@ -58,7 +57,7 @@ impl Model {
             digest: self.digest(),
         };
         let device = self.device().clone();
-        let merged = device::run(|| merge(self.decoder_mut(), adapter, &device, &mut undo));
+        let merged = pool::run(|| merge(self.decoder_mut(), adapter, &device, &mut undo));
         if let Err(error) = merged {
             self.unmerge(undo);
             return Err(error);

@@ -8,16 +8,16 @@ use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
 
+use fedseal_adapter::{Part, safetensors::SafetensorsSource};
+
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
-    adapter_config::Part,
     base::{Base, Kept},
     decoder::Decoder,
-    device,
-    kernels::Numerics,
+    kernels::{Numerics, pool},
     lora::to_host,
     template::ChatTemplate,
-    weights::{SafetensorsSource, WeightSource},
+    weights::WeightSource,
 };
 
 use contents::digest;
@@ -181,7 +181,7 @@ impl Model {
             base: options.base,
         };
         let digest = digest(source, &config)?;
-        let decoder = device::run(|| Decoder::load(source, &config, &device, options.numerics))?;
+        let decoder = pool::run(|| Decoder::load(source, &config, &device, options.numerics))?;
         let eos_text = eos
             .first()
             .and_then(|id| tokenizer.token_text(*id))
@@ -255,7 +255,7 @@ impl Model {
     /// model has.
     pub fn new_adapter(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter, TuningError> {
         if config.method != Method::LayerNorm {
-            return Adapter::init(config, self.config(), seed);
+            return Ok(Adapter::init(config, self.config(), seed)?);
         }
         let slots = config.checked_slots(self.config())?;
         let offset = self.config().norm_offset();

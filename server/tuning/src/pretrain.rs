@@ -9,12 +9,14 @@ use burn::tensor::Device;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 
+use fedseal_adapter::{rng::Stream, safetensors::check_finite};
+use fedseal_kernels::pool;
+
 use crate::{
-    DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, device, limits,
+    DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, limits,
     model::expected_tensors,
     ops::{RopeTable, Segments},
     optimizer::{AdamConfig, AdamW, clip_norm},
-    rng::Stream,
 };
 
 /// How [`pretrain`] trains.
@@ -209,7 +211,7 @@ pub fn pretrain(
     for step in 0..config.steps {
         let batch = order.batch(sequences, config.batch_tokens);
         let tokens = batch.iter().map(|sequence| sequence.ids.len() as u64).sum();
-        let (loss, mut gradients) = device::run(|| match on_host {
+        let (loss, mut gradients) = pool::run(|| match on_host {
             true => network.gradients_on_host(&tensors, &batch),
             false => network.gradients(&tensors, &batch),
         })?;
@@ -238,7 +240,7 @@ pub fn pretrain(
         for value in values.iter_mut() {
             *value = bf16::from_f32(*value).to_f32();
         }
-        crate::weights::check_finite(name, values)?;
+        check_finite(name, values)?;
     }
     Ok(Pretrained {
         config: model.clone(),

@@ -1,6 +1,6 @@
 //! From logits to the next token.
 
-use crate::rng::Stream;
+use fedseal_adapter::rng::Stream;
 
 /// Values that are compared at once.
 const LANES: usize = 32;

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Conversation, Message, Model, Role, Tokens, TuningError, device,
+    Adapter, Conversation, Message, Model, Role, Tokens, TuningError,
     generate::{Halt, unless_halted},
     gradient::{Packed, parts},
-    kernels::loss,
+    kernels::{loss, pool},
     lora::{Lora, to_host},
     ops::Segments,
 };
@@ -100,7 +100,7 @@ fn score_tokens(
     for part in parts(tokens, PART_TOKENS) {
         unless_halted(halt)?;
         let packed = Packed::sharing(part);
-        let logprobs = device::run(|| -> Result<Vec<f64>, TuningError> {
+        let logprobs = pool::run(|| -> Result<Vec<f64>, TuningError> {
             let hidden = decoder.forward(
                 &packed.ids,
                 &packed.segments.positions(),
@@ -176,7 +176,7 @@ pub fn next_logits(
     let lora = adapter
         .map(|adapter| Lora::upload(adapter, model.config(), model.device(), false))
         .transpose()?;
-    device::run(|| {
+    pool::run(|| {
         let segments = Segments::from_lengths([ids.len()]);
         let positions = segments.positions();
         let hidden = decoder.forward(ids, &positions, &segments, lora.as_ref(), Some(&[last]));

@@ -6,13 +6,15 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use fedseal_adapter::rng::Stream;
+use fedseal_kernels::pool;
+
 use crate::{
     Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
-    Trained, TuningError, device,
+    Trained, TuningError,
     gradient::{BatchGradients, gradients},
     limits::MAX_STEP_TOKENS,
     optimizer::{AdamW, clip_norm},
-    rng::Stream,
 };
 
 /// Something to learn from: it becomes tokens, of which the response's count.
@@ -263,7 +265,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             loss,
             sums: mut gradients,
             computed,
-        } = device::run(|| gradients(model, &self.adapter, &batch, config, step as u64))?;
+        } = pool::run(|| gradients(model, &self.adapter, &batch, config, step as u64))?;
         if config.proximal_mu > 0.0 {
             let anchor = self.anchor.as_ref().unwrap_or(&self.start);
             add_proximal(&mut gradients, &self.adapter, anchor, config.proximal_mu);

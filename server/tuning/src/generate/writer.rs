@@ -14,11 +14,12 @@ use super::{
     tensors::{self, HostCache},
     unless_halted,
 };
+use fedseal_adapter::rng::Stream;
+
 use crate::{
     Model, TuningError,
     inference::{Text, TextCache},
     lora::to_host,
-    rng::Stream,
     sampling::Sampler,
 };
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::{model::expected_tensors, rng::Stream, weights::SafetensorsSource};
+use crate::model::expected_tensors;
+use fedseal_adapter::{rng::Stream, safetensors::SafetensorsSource};
 
 #[test]
 fn rows_return_to_their_places() {

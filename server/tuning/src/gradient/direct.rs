@@ -12,11 +12,11 @@ mod product;
 use std::ops::Range;
 
 use super::{ByName as Sums, Packed};
+use fedseal_adapter::{Norm, Target, peft_name};
+
 use crate::{
     Adapter, Method, TuningError,
-    adapter::{Target, peft_name},
     decoder::{Angles, Decoder},
-    family::Norm,
     kernels::{
         fused,
         gemm::Matrix,

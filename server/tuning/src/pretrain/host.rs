@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{Network, Part, Sequence, Values, parts};
+use fedseal_adapter::Target;
+
 use crate::{
     TuningError,
-    adapter::Target,
     kernels::{
         Numerics,
         attention::{self, Heads, Inputs, Layout},
@@ -64,13 +65,13 @@ impl Network<'_> {
         values: &Values,
         batch: &[&Sequence],
     ) -> Result<(f32, Sums), TuningError> {
-        let scale = |name: String| {
+        let scale = |name: String| -> Result<_, TuningError> {
             Ok(Scale {
                 values: lookup(values, &name)?.1,
                 name,
             })
         };
-        let matrix = |name: String| {
+        let matrix = |name: String| -> Result<_, TuningError> {
             let (shape, values) = lookup(values, &name)?;
             let [out, inner] = shape else {
                 return Err(TuningError::MissingTensor(name));

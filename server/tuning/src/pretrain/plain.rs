@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Gradients, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::{Network, Part, Sequence, Values, parts};
-use crate::{TuningError, adapter::Target, lora::to_host, ops};
+use fedseal_adapter::Target;
+
+use crate::{TuningError, lora::to_host, ops};
 
 /// Trainable tensors of one step, all matrices `[out, in]`.
 struct Leaves {

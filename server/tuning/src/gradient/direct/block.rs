@@ -4,15 +4,14 @@ use super::{
     Context, Direct, Layer, Sums,
     product::{Input, Linear, sum_new, together},
 };
-use crate::{
-    adapter::Target,
-    kernels::{
-        attention::{self, Heads, Inputs, Layout},
-        fused,
-        gemm::pairs::{Rows, rounded, words_of},
-        memory::{self, with_scratch},
-        rope,
-    },
+use fedseal_adapter::Target;
+
+use crate::kernels::{
+    attention::{self, Heads, Inputs, Layout},
+    fused,
+    gemm::pairs::{Rows, rounded, words_of},
+    memory::{self, with_scratch},
+    rope,
 };
 
 /// What a block computed on the way forward.

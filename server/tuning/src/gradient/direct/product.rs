@@ -1,8 +1,9 @@
 //! Products of a direct step: of words, each with the pair and the bias beside it.
 
 use super::Sums;
+use fedseal_adapter::{Target, peft_name};
+
 use crate::{
-    adapter::{Target, peft_name},
     kernels::{
         gemm::{
             Matrix,

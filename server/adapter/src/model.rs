@@ -1,8 +1,15 @@
 //! The shape of a decoder, as `config.json` or GGUF metadata give it.
 
+mod family;
+mod json;
+mod rope_scaling;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Family, TuningError, adapter::Target, family::Norm, ops::RopeScaling};
+pub use family::{Architecture, Family, Norm};
+pub use rope_scaling::{RopeScaling, longrope_magnitude, yarn_magnitude};
+
+use crate::{AdapterError, Target};
 
 /// Shape and constants of a decoder. Field names are those of this project; `config.json` is read
 /// and written with the names of Hugging Face's Llama configuration.
@@ -41,15 +48,15 @@ pub struct ModelConfig {
 /// Largest value of any dimension that is accepted from a file.
 const MAX_DIM: usize = 1 << 20;
 /// Most decoder blocks that are accepted from a file.
-pub(crate) const MAX_LAYERS: usize = 512;
+pub const MAX_LAYERS: usize = 512;
 
 impl ModelConfig {
     /// Checks that the numbers fit each other and stay within the engine's limits.
     ///
     /// # Errors
-    /// [`TuningError::Format`] that names the field.
-    pub fn validate(&self) -> Result<(), TuningError> {
-        let bad = |text: String| Err(TuningError::Format(text));
+    /// [`AdapterError::Format`] that names the field.
+    pub fn validate(&self) -> Result<(), AdapterError> {
+        let bad = |text: String| Err(AdapterError::Format(text));
         for (name, value) in [
             ("hidden_size", self.d_model),
             ("num_attention_heads", self.heads),
@@ -113,8 +120,8 @@ impl ModelConfig {
     }
 
     /// A configuration small enough for unit tests.
-    #[cfg(test)]
-    pub(crate) fn tiny() -> Self {
+    #[doc(hidden)]
+    pub fn tiny() -> Self {
         Self {
             d_model: 16,
             layers: 2,

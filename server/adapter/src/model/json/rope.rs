@@ -3,10 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{bad, number, object, size, unsupported};
-use crate::{
-    Architecture, TuningError,
-    ops::{RopeScaling, longrope_magnitude, yarn_magnitude},
-};
+use crate::{AdapterError, Architecture, RopeScaling, longrope_magnitude, yarn_magnitude};
 
 /// What scalings need to know of the rest of the file.
 struct Lengths {
@@ -20,7 +17,7 @@ struct Lengths {
 
 impl Lengths {
     /// The length that the model was trained with at first.
-    fn original(&self, rope: &Map<String, Value>) -> Result<usize, TuningError> {
+    fn original(&self, rope: &Map<String, Value>) -> Result<usize, AdapterError> {
         let own = size(rope, "original_max_position_embeddings")?;
         match self.original.or(own).unwrap_or(self.max) {
             0 => Err(bad("original_max_position_embeddings is 0")),
@@ -29,7 +26,7 @@ impl Lengths {
     }
 }
 
-fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, TuningError> {
+fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, AdapterError> {
     let kind = rope
         .get("rope_type")
         .or_else(|| rope.get("type"))
@@ -103,7 +100,7 @@ fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, 
 }
 
 /// A divisor for every frequency.
-fn factors(rope: &Map<String, Value>, key: &str, count: usize) -> Result<Vec<f64>, TuningError> {
+fn factors(rope: &Map<String, Value>, key: &str, count: usize) -> Result<Vec<f64>, AdapterError> {
     let list = rope.get(key).and_then(Value::as_array);
     let list = list.ok_or_else(|| bad(format!("rope scaling needs {key}, a list")))?;
     if list.len() != count {
@@ -184,7 +181,7 @@ pub(super) fn read(
     architecture: Architecture,
     max_positions: usize,
     half: usize,
-) -> Result<Rope, TuningError> {
+) -> Result<Rope, AdapterError> {
     let lengths = Lengths {
         max: max_positions,
         // Phi-3's files have it beside the other sizes; there it goes first.
@@ -246,7 +243,7 @@ pub(super) fn read(
 mod tests {
     use super::*;
 
-    fn read_scaling(scaling: Value) -> Result<Rope, TuningError> {
+    fn read_scaling(scaling: Value) -> Result<Rope, AdapterError> {
         let map = json!({ "rope_scaling": scaling });
         read(map.as_object().unwrap(), Architecture::Llama, 128, 2)
     }

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ModelConfig, TuningError,
-    adapter::Target,
-    ops::{Activation, Rule},
-};
+use fedseal_kernels::{attention::Rule, gated::Activation};
+
+use crate::{AdapterError, ModelConfig, Target};
 
 /// A published decoder architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +50,7 @@ impl Architecture {
     }
 
     /// The class in transformers.
-    pub(crate) fn class(self) -> &'static str {
+    pub(super) fn class(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
             Self::Mistral => "MistralForCausalLM",
@@ -65,7 +63,7 @@ impl Architecture {
 
     /// Gemma: norms multiply by one plus their weight and also follow each block, embeddings
     /// are scaled by the root of their width, the gate is a GELU.
-    pub(crate) fn is_gemma(self) -> bool {
+    pub fn is_gemma(self) -> bool {
         matches!(self, Self::Gemma2 | Self::Gemma3)
     }
 }
@@ -103,8 +101,8 @@ impl Family {
         *self == Self::default()
     }
 
-    pub(crate) fn validate(&self, layers: usize) -> Result<(), TuningError> {
-        let bad = |text: String| Err(TuningError::Format(text));
+    pub(super) fn validate(&self, layers: usize) -> Result<(), AdapterError> {
+        let bad = |text: String| Err(AdapterError::Format(text));
         if self.window == Some(0) {
             return bad("sliding_window is 0".to_owned());
         }
@@ -130,12 +128,12 @@ impl Family {
 
 impl ModelConfig {
     /// Whether a layer sees only its window.
-    pub(crate) fn slides(&self, layer: usize) -> bool {
+    pub fn slides(&self, layer: usize) -> bool {
         self.family.sliding.get(layer).copied().unwrap_or(false)
     }
 
     /// How a layer's products of queries and keys become weights.
-    pub(crate) fn attention_rule(&self, layer: usize) -> Rule {
+    pub fn attention_rule(&self, layer: usize) -> Rule {
         let usual = Rule::of_dim(self.head_dim);
         let scale = self.family.query_scale;
         Rule {
@@ -146,7 +144,7 @@ impl ModelConfig {
     }
 
     /// Factor of the embeddings.
-    pub(crate) fn embedding_scale(&self) -> f32 {
+    pub fn embedding_scale(&self) -> f32 {
         if self.family.architecture.is_gemma() {
             (self.d_model as f64).sqrt() as f32
         } else {
@@ -155,7 +153,7 @@ impl ModelConfig {
     }
 
     /// Activation of the feed-forward block.
-    pub(crate) fn activation(&self) -> Activation {
+    pub fn activation(&self) -> Activation {
         if self.family.architecture.is_gemma() {
             Activation::GeluTanh
         } else {
@@ -164,7 +162,7 @@ impl ModelConfig {
     }
 
     /// What a checkpoint's norm weights lack: Gemma stores them less one.
-    pub(crate) fn norm_offset(&self) -> f32 {
+    pub fn norm_offset(&self) -> f32 {
         if self.family.architecture.is_gemma() {
             1.0
         } else {
@@ -173,12 +171,12 @@ impl ModelConfig {
     }
 
     /// Cap of the logits.
-    pub(crate) fn logit_cap(&self) -> Option<f32> {
+    pub fn logit_cap(&self) -> Option<f32> {
         self.family.logit_cap.map(|cap| cap as f32)
     }
 
     /// Whether a matrix has a bias.
-    pub(crate) fn has_bias(&self, target: Target) -> bool {
+    pub fn has_bias(&self, target: Target) -> bool {
         match target {
             Target::Q | Target::K | Target::V => self.family.qkv_bias,
             Target::O => self.family.output_bias,
@@ -189,17 +187,24 @@ impl ModelConfig {
 
 /// A norm of a decoder block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Norm {
+pub enum Norm {
+    /// Before the attention.
     AttentionIn,
+    /// Behind the attention.
     AttentionOut,
+    /// Before the feed-forward part.
     FfnIn,
+    /// Behind the feed-forward part.
     FfnOut,
+    /// Of each head's queries.
     Query,
+    /// Of each head's keys.
     Key,
 }
 
 impl Norm {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Every one.
+    pub const ALL: [Self; 6] = [
         Self::AttentionIn,
         Self::AttentionOut,
         Self::FfnIn,
@@ -210,7 +215,7 @@ impl Norm {
 
     /// The path inside a layer, as in `model.layers.0.input_layernorm`; `None` where the
     /// architecture has no such norm.
-    pub(crate) fn path(self, architecture: Architecture) -> Option<&'static str> {
+    pub fn path(self, architecture: Architecture) -> Option<&'static str> {
         let gemma = architecture.is_gemma();
         let by_head = matches!(architecture, Architecture::Qwen3 | Architecture::Gemma3);
         match self {
@@ -227,7 +232,7 @@ impl Norm {
     }
 
     /// Whether some architecture has a norm of this name.
-    pub(crate) fn is_name(name: &str) -> bool {
+    pub fn is_name(name: &str) -> bool {
         Architecture::ALL.into_iter().any(|architecture| {
             let paths = Self::ALL.map(|norm| norm.path(architecture));
             let mut names = paths.iter().flatten().map(|path| path.rsplit('.').next());
@@ -236,7 +241,7 @@ impl Norm {
     }
 
     /// Number of weights.
-    pub(crate) fn width(self, config: &ModelConfig) -> usize {
+    pub fn width(self, config: &ModelConfig) -> usize {
         match self {
             Self::Query | Self::Key => config.head_dim,
             _ => config.d_model,

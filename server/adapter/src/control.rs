@@ -1,6 +1,6 @@
 //! SCAFFOLD's control variates (Karimireddy et al. 2020, algorithm 1).
 
-use crate::{Adapter, TuningError};
+use crate::{Adapter, AdapterError};
 
 /// The server's and the client's control variate, in the shape of the adapter that is trained.
 ///
@@ -18,17 +18,20 @@ pub struct ControlVariates {
 
 impl ControlVariates {
     /// An error unless both have the shape of the adapter.
-    pub(crate) fn check(&self, adapter: &Adapter) -> Result<(), TuningError> {
+    ///
+    /// # Errors
+    /// [`AdapterError::Adapter`] when one has another shape.
+    pub fn check(&self, adapter: &Adapter) -> Result<(), AdapterError> {
         if self.server.same_shape(adapter) && self.client.same_shape(adapter) {
             return Ok(());
         }
-        Err(TuningError::Adapter(
+        Err(AdapterError::Adapter(
             "a control variate has another shape than the adapter".to_owned(),
         ))
     }
 
     /// Moves one tensor's values by `-rate · (c - cᵢ)`.
-    pub(crate) fn correct(&self, name: &str, values: &mut [f32], rate: f32) {
+    pub fn correct(&self, name: &str, values: &mut [f32], rate: f32) {
         let of = |adapter: &Adapter| -> Option<Vec<f32>> {
             Some(adapter.tensors.get(name)?.data.clone())
         };
@@ -44,16 +47,16 @@ impl ControlVariates {
     /// rates, `K · η` where it is constant.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] when the shapes differ, [`TuningError::Config`] when `rates` is
+    /// [`AdapterError::Adapter`] when the shapes differ, [`AdapterError::Config`] when `rates` is
     /// not above 0.
     pub fn next_client(
         &self,
         start: &Adapter,
         end: &Adapter,
         rates: f32,
-    ) -> Result<Adapter, TuningError> {
+    ) -> Result<Adapter, AdapterError> {
         if !(rates.is_finite() && rates > 0.0) {
-            return Err(TuningError::Config(format!(
+            return Err(AdapterError::Config(format!(
                 "learning rates that sum to {rates}"
             )));
         }

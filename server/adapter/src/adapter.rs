@@ -2,12 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub(crate) use crate::adapter_config::{LAST_NORM_NAME, Target, ia3_name, norm_name, peft_name};
-use crate::{
-    AdapterConfig, ModelConfig, TuningError,
-    adapter_config::{Part, Slot},
-    rng::Stream,
-};
+use crate::{AdapterConfig, AdapterError, ModelConfig, Part, Slot, rng::Stream};
 
 /// One matrix of an adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,12 +31,12 @@ impl Adapter {
     /// a = sqrt 5), B zero, so that it changes nothing yet.
     ///
     /// # Errors
-    /// [`TuningError::Config`] when the configuration is out of range.
+    /// [`AdapterError::Config`] when the configuration is out of range.
     pub fn init(
         config: &AdapterConfig,
         model: &ModelConfig,
         seed: u64,
-    ) -> Result<Self, TuningError> {
+    ) -> Result<Self, AdapterError> {
         let slots = config.checked_slots(model)?;
         let fresh = |slot: &Slot| match slot.part {
             Part::A(target) => {
@@ -53,7 +48,7 @@ impl Adapter {
             }
             Part::B(_) => Ok(vec![0.0; slot.shape[0] * slot.shape[1]]),
             Part::Factor(_) => Ok(vec![1.0; slot.shape[0] * slot.shape[1]]),
-            Part::Norm(_) | Part::LastNorm => Err(TuningError::Adapter(
+            Part::Norm(_) | Part::LastNorm => Err(AdapterError::Adapter(
                 "norms start with the model's own weights: use Model::new_adapter".to_owned(),
             )),
         };
@@ -63,7 +58,7 @@ impl Adapter {
             tensors.insert(name, AdapterTensor { shape, data });
         }
         if tensors.is_empty() {
-            return Err(TuningError::Config(
+            return Err(AdapterError::Config(
                 "no target exists in this model".to_owned(),
             ));
         }
@@ -76,24 +71,24 @@ impl Adapter {
     /// Checks that the tensors are exactly those that the configuration asks for on this model.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] that names the first tensor that differs.
-    pub fn check_fits(&self, model: &ModelConfig) -> Result<(), TuningError> {
+    /// [`AdapterError::Adapter`] that names the first tensor that differs.
+    pub fn check_fits(&self, model: &ModelConfig) -> Result<(), AdapterError> {
         let slots = self.config.checked_slots(model)?;
         let expected = slots.len();
         for (name, Slot { shape, .. }) in slots {
             let tensor = self
                 .tensors
                 .get(&name)
-                .ok_or_else(|| TuningError::Adapter(format!("{name} is missing")))?;
+                .ok_or_else(|| AdapterError::Adapter(format!("{name} is missing")))?;
             if tensor.shape != shape || tensor.data.len() != shape[0] * shape[1] {
-                return Err(TuningError::Adapter(format!(
+                return Err(AdapterError::Adapter(format!(
                     "{name} has shape {:?}, the model needs {shape:?}",
                     tensor.shape
                 )));
             }
         }
         if expected != self.tensors.len() {
-            return Err(TuningError::Adapter(format!(
+            return Err(AdapterError::Adapter(format!(
                 "{} tensors, the configuration asks for {expected}",
                 self.tensors.len()
             )));
@@ -123,10 +118,10 @@ impl Adapter {
     /// An adapter of this one's shape from values in the order of [`flat`](Self::flat).
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] when the number of values differs.
-    pub fn from_flat(&self, flat: &[f32]) -> Result<Self, TuningError> {
+    /// [`AdapterError::Adapter`] when the number of values differs.
+    pub fn from_flat(&self, flat: &[f32]) -> Result<Self, AdapterError> {
         if flat.len() != self.len() {
-            return Err(TuningError::Adapter(format!(
+            return Err(AdapterError::Adapter(format!(
                 "{} values for an adapter of {}",
                 flat.len(),
                 self.len()
@@ -153,9 +148,9 @@ impl Adapter {
                 .all(|((a, x), (b, y))| a == b && x.shape == y.shape)
     }
 
-    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, TuningError> {
+    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, AdapterError> {
         if !self.same_shape(other) {
-            return Err(TuningError::Adapter(
+            return Err(AdapterError::Adapter(
                 "the two adapters have different shapes".to_owned(),
             ));
         }
@@ -171,16 +166,16 @@ impl Adapter {
     /// `self - other`.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] when the shapes differ.
-    pub fn sub(&self, other: &Self) -> Result<Self, TuningError> {
+    /// [`AdapterError::Adapter`] when the shapes differ.
+    pub fn sub(&self, other: &Self) -> Result<Self, AdapterError> {
         self.zip(other, |x, y| x - y)
     }
 
     /// `self + factor · other`.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] when the shapes differ.
-    pub fn add_scaled(&self, other: &Self, factor: f32) -> Result<Self, TuningError> {
+    /// [`AdapterError::Adapter`] when the shapes differ.
+    pub fn add_scaled(&self, other: &Self, factor: f32) -> Result<Self, AdapterError> {
         self.zip(other, |x, y| x + factor * y)
     }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ModelConfig, TuningError,
-    family::Norm,
+    AdapterError, ModelConfig, Norm,
     limits::{MAX_ADAPTER_VALUES, MAX_RANK},
 };
 
@@ -72,9 +71,9 @@ impl AdapterConfig {
     /// Checks every field's range.
     ///
     /// # Errors
-    /// [`TuningError::Config`] that names the field.
-    pub fn validate(&self) -> Result<(), TuningError> {
-        let bad = |text: String| Err(TuningError::Config(text));
+    /// [`AdapterError::Config`] that names the field.
+    pub fn validate(&self) -> Result<(), AdapterError> {
+        let bad = |text: String| Err(AdapterError::Config(text));
         if self.rank == 0 || self.rank > MAX_RANK {
             return bad(format!("rank {} is not in 1..={MAX_RANK}", self.rank));
         }
@@ -146,17 +145,17 @@ impl AdapterConfig {
     /// and the model not too large for it.
     ///
     /// # Errors
-    /// [`TuningError::Config`] that names the field and its bound.
-    pub(crate) fn checked_slots(
+    /// [`AdapterError::Config`] that names the field and its bound.
+    pub fn checked_slots(
         &self,
         model: &ModelConfig,
-    ) -> Result<BTreeMap<String, Slot>, TuningError> {
+    ) -> Result<BTreeMap<String, Slot>, AdapterError> {
         self.validate()?;
         let slots = self.slots(model);
         let sizes = slots.values().map(|slot| slot.shape[0] * slot.shape[1]);
         let values = sizes.fold(0, usize::saturating_add);
         if values > MAX_ADAPTER_VALUES {
-            return Err(TuningError::Config(format!(
+            return Err(AdapterError::Config(format!(
                 "rank {} makes {values} values on this model, at most {MAX_ADAPTER_VALUES}",
                 self.rank
             )));
@@ -213,40 +212,57 @@ impl AdapterConfig {
 }
 
 /// Where a tensor of an adapter belongs.
-pub(crate) struct Slot {
-    pub(crate) shape: [usize; 2],
-    pub(crate) layer: usize,
-    pub(crate) part: Part,
+pub struct Slot {
+    /// Of the tensor.
+    pub shape: [usize; 2],
+    /// Number of the block; 0 for the norm after the last one.
+    pub layer: usize,
+    /// What it is there.
+    pub part: Part,
 }
 
 /// What a tensor of an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// The first of a pair of LoRA.
     A(Target),
+    /// The second of a pair of LoRA.
     B(Target),
+    /// The factors of (IA)^3.
     Factor(Target),
+    /// The weights of a block's norm.
     Norm(Norm),
+    /// The weights of the norm after the last block.
     LastNorm,
 }
 
 /// PEFT's target for the norm after the last block.
 const LAST_NORM: &str = "norm";
-pub(crate) const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
+/// PEFT's name of the trained weights of the norm after the last block.
+pub const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
 
 /// A matrix of a decoder block that can carry a LoRA pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
+pub enum Target {
+    /// Queries.
     Q,
+    /// Keys.
     K,
+    /// Values.
     V,
+    /// The attention's output.
     O,
+    /// The gate of the feed-forward block.
     Gate,
+    /// What the gate is multiplied with.
     Up,
+    /// The feed-forward block's output.
     Down,
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 7] = [
+    /// Every one, in the order of a block.
+    pub const ALL: [Self; 7] = [
         Self::Q,
         Self::K,
         Self::V,
@@ -256,12 +272,13 @@ impl Target {
         Self::Down,
     ];
 
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    /// The matrix of this name.
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
     /// The name of the projection, without its block.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Q => "q_proj",
             Self::K => "k_proj",
@@ -274,7 +291,7 @@ impl Target {
     }
 
     /// The path inside a layer, as in `model.layers.0.self_attn.q_proj`.
-    pub(crate) fn path(self) -> String {
+    pub fn path(self) -> String {
         let block = match self {
             Self::Q | Self::K | Self::V | Self::O => "self_attn",
             Self::Gate | Self::Up | Self::Down => "mlp",
@@ -283,12 +300,12 @@ impl Target {
     }
 
     /// Whether (IA)^3 scales the matrix's input.
-    pub(crate) fn scales_input(self) -> bool {
+    pub fn scales_input(self) -> bool {
         self == Self::Down
     }
 
     /// `[out, in]` of the frozen matrix.
-    pub(crate) fn shape(self, config: &ModelConfig) -> [usize; 2] {
+    pub fn shape(self, config: &ModelConfig) -> [usize; 2] {
         let q = config.heads * config.head_dim;
         let kv = config.kv_heads * config.head_dim;
         match self {
@@ -302,7 +319,7 @@ impl Target {
 }
 
 /// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
-pub(crate) fn peft_name(layer: usize, target: Target, side: char) -> String {
+pub fn peft_name(layer: usize, target: Target, side: char) -> String {
     format!(
         "base_model.model.model.layers.{layer}.{}.lora_{side}.weight",
         target.path()
@@ -310,7 +327,7 @@ pub(crate) fn peft_name(layer: usize, target: Target, side: char) -> String {
 }
 
 /// PEFT's name of the factors of a matrix.
-pub(crate) fn ia3_name(layer: usize, target: Target) -> String {
+pub fn ia3_name(layer: usize, target: Target) -> String {
     format!(
         "base_model.model.model.layers.{layer}.{}.ia3_l",
         target.path()
@@ -318,6 +335,6 @@ pub(crate) fn ia3_name(layer: usize, target: Target) -> String {
 }
 
 /// PEFT's name of a norm's trained weights; `path` is its path inside a layer.
-pub(crate) fn norm_name(layer: usize, path: &str) -> String {
+pub fn norm_name(layer: usize, path: &str) -> String {
     format!("base_model.model.model.layers.{layer}.{path}.ln_tuning_layers.weight")
 }

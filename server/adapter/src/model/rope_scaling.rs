@@ -60,7 +60,7 @@ pub enum RopeScaling {
 
 impl RopeScaling {
     /// What cosines and sines are multiplied with.
-    pub(super) fn attention_factor(&self) -> f64 {
+    pub fn attention_factor(&self) -> f64 {
         match self {
             Self::Yarn {
                 attention_factor, ..
@@ -73,7 +73,7 @@ impl RopeScaling {
     }
 
     /// Frequencies of a head, `[head_dim / 2]`: `theta^(-2i / head_dim)`, scaled.
-    pub(super) fn frequencies(&self, head_dim: usize, theta: f64) -> Vec<f64> {
+    pub fn frequencies(&self, head_dim: usize, theta: f64) -> Vec<f64> {
         let plain = (0..head_dim / 2).map(|i| theta.powf(-(2.0 * i as f64) / head_dim as f64));
         match self {
             Self::None => plain.collect(),
@@ -136,7 +136,7 @@ impl RopeScaling {
 }
 
 /// YaRN's usual factor of cosines and sines: `0.1 · mscale · ln(factor) + 1`.
-pub(crate) fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
+pub fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {
@@ -145,7 +145,7 @@ pub(crate) fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
 }
 
 /// LongRoPE's usual factor: `sqrt(1 + ln(factor) / ln(original))`.
-pub(crate) fn longrope_magnitude(factor: f64, original_positions: f64) -> f64 {
+pub fn longrope_magnitude(factor: f64, original_positions: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {

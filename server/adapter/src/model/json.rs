@@ -4,21 +4,19 @@ mod rope;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    Architecture, Family, ModelConfig, TuningError,
-    config::MAX_LAYERS,
-    ops::{Activation, RopeScaling},
-};
+use fedseal_kernels::gated::Activation;
 
-fn bad(text: impl Into<String>) -> TuningError {
-    TuningError::Format(format!("config.json: {}", text.into()))
+use crate::{AdapterError, Architecture, Family, MAX_LAYERS, ModelConfig, RopeScaling};
+
+fn bad(text: impl Into<String>) -> AdapterError {
+    AdapterError::Format(format!("config.json: {}", text.into()))
 }
 
-fn unsupported(text: impl Into<String>) -> TuningError {
-    TuningError::Unsupported(format!("config.json: {}", text.into()))
+fn unsupported(text: impl Into<String>) -> AdapterError {
+    AdapterError::Unsupported(format!("config.json: {}", text.into()))
 }
 
-fn size(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, TuningError> {
+fn size(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, AdapterError> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value
@@ -29,11 +27,11 @@ fn size(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, TuningErro
     }
 }
 
-fn need(map: &Map<String, Value>, key: &str) -> Result<usize, TuningError> {
+fn need(map: &Map<String, Value>, key: &str) -> Result<usize, AdapterError> {
     size(map, key)?.ok_or_else(|| bad(format!("{key} is missing")))
 }
 
-fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, TuningError> {
+fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, AdapterError> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value
@@ -57,7 +55,7 @@ fn sliding(
     map: &Map<String, Value>,
     architecture: Architecture,
     layers: usize,
-) -> Result<(Option<usize>, Vec<bool>), TuningError> {
+) -> Result<(Option<usize>, Vec<bool>), AdapterError> {
     let gemma = architecture.is_gemma();
     let qwen = matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
     // Gemma's and Mistral's default; a null turns the window off.
@@ -106,7 +104,7 @@ fn sliding(
 }
 
 /// Refuses what a known architecture can be configured to but this engine does not do.
-fn refuse(map: &Map<String, Value>, architecture: Architecture) -> Result<(), TuningError> {
+fn refuse(map: &Map<String, Value>, architecture: Architecture) -> Result<(), AdapterError> {
     for key in ["hidden_act", "hidden_activation"] {
         let name = map.get(key).and_then(Value::as_str);
         let good = match name {
@@ -141,9 +139,9 @@ impl ModelConfig {
     /// ([`Architecture`]).
     ///
     /// # Errors
-    /// [`TuningError::Format`] for broken JSON or numbers, [`TuningError::Unsupported`] with the
+    /// [`AdapterError::Format`] for broken JSON or numbers, [`AdapterError::Unsupported`] with the
     /// key for another architecture, another activation or an unknown kind of rope scaling.
-    pub fn from_json(text: &[u8]) -> Result<Self, TuningError> {
+    pub fn from_json(text: &[u8]) -> Result<Self, AdapterError> {
         let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
         let kind = map.get("model_type").and_then(Value::as_str);
@@ -176,7 +174,7 @@ impl ModelConfig {
         // Gemma 2 caps unless its file says null.
         let cap = |key: &str, usual: f64| match map.get(key) {
             None if architecture == Architecture::Gemma2 => Ok(Some(usual)),
-            _ => Ok::<_, TuningError>(number(map, key)?.filter(|_| gemma)),
+            _ => Ok::<_, AdapterError>(number(map, key)?.filter(|_| gemma)),
         };
         let config = Self {
             d_model,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Adapter, AdapterConfig, AdapterTensor, TuningError, limits::MAX_ADAPTER_VALUES};
+use crate::{Adapter, AdapterConfig, AdapterError, AdapterTensor, limits::MAX_ADAPTER_VALUES};
 
 /// Longest header that is read, bytes.
 const MAX_HEADER: usize = 8 << 20;
@@ -36,8 +36,8 @@ struct Header {
     tensors: BTreeMap<String, Entry>,
 }
 
-fn bad(text: impl Into<String>) -> TuningError {
-    TuningError::Adapter(text.into())
+fn bad(text: impl Into<String>) -> AdapterError {
+    AdapterError::Adapter(text.into())
 }
 
 /// The shape in a file: PEFT's norms have one dimension.
@@ -94,9 +94,9 @@ impl Adapter {
     /// byte string, so its digest names it.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] for a broken header, a shape that contradicts its offsets, a value
+    /// [`AdapterError::Adapter`] for a broken header, a shape that contradicts its offsets, a value
     /// that is not finite, a configuration out of range, or any other deviation.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TuningError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, AdapterError> {
         let (length, rest) = bytes
             .split_first_chunk::<8>()
             .ok_or_else(|| bad("too short"))?;

@@ -1,5 +1,7 @@
 //! Bounds of what options may ask for. Each is checked before anything of its size is allocated.
 
+pub use fedseal_kernels::pool::MAX_THREADS;
+
 /// Largest rank of an adapter.
 pub const MAX_RANK: usize = 4096;
 /// Most values of an adapter: 4 GiB in f32.
@@ -16,14 +18,9 @@ pub const MAX_TEXTS: usize = 1 << 16;
 pub const MAX_STOPS: usize = 64;
 /// Longest stop text, bytes.
 pub const MAX_STOP_BYTES: usize = 4096;
-/// Most threads of the CPU device.
-pub const MAX_THREADS: usize = 1024;
 /// Most parameters of a model that is made from nothing.
 pub const MAX_PRETRAINED: usize = 1 << 30;
 /// Longest `adapter_config.json`, bytes.
 pub(crate) const MAX_ADAPTER_CONFIG: u64 = 1 << 20;
 /// Longest `adapter_model.safetensors`, bytes: every value in f32, and a header.
 pub(crate) const MAX_ADAPTER_FILE: u64 = 4 * MAX_ADAPTER_VALUES as u64 + (16 << 20);
-/// Bytes of keys and values that texts in the making hold together; fewer are written at once
-/// where more would not fit.
-pub(crate) const CACHE_BYTES: usize = 4 << 30;

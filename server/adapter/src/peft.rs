@@ -5,10 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, TuningError,
-    adapter::Target,
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, ModelConfig, Target,
     limits::{MAX_ADAPTER_CONFIG, MAX_ADAPTER_FILE},
-    weights::{SafetensorsSource, WeightSource},
+    safetensors::SafetensorsSource,
 };
 
 const CONFIG: &str = "adapter_config.json";
@@ -62,12 +61,12 @@ const OFF_WHEN_EMPTY: [&str; 9] = [
 /// pair alone is no adapter of the base.
 const HARMLESS_STARTS: [&str; 2] = ["gaussian", "orthogonal"];
 
-fn bad(text: impl Into<String>) -> TuningError {
-    TuningError::Adapter(format!("{CONFIG}: {}", text.into()))
+fn bad(text: impl Into<String>) -> AdapterError {
+    AdapterError::Adapter(format!("{CONFIG}: {}", text.into()))
 }
 
-fn unsupported(text: impl Into<String>) -> TuningError {
-    TuningError::Unsupported(format!("{CONFIG}: {}", text.into()))
+fn unsupported(text: impl Into<String>) -> AdapterError {
+    AdapterError::Unsupported(format!("{CONFIG}: {}", text.into()))
 }
 
 /// Whether a key that this engine does not do is off.
@@ -82,7 +81,7 @@ fn is_off(key: &str, value: &Value) -> bool {
 }
 
 /// Refuses what changes the base or what an adapter computes.
-fn check_keys(map: &Map<String, Value>) -> Result<(), TuningError> {
+fn check_keys(map: &Map<String, Value>) -> Result<(), AdapterError> {
     for (key, value) in map {
         if !TAKEN.contains(&key.as_str()) && !is_off(key, value) {
             return Err(unsupported(format!("{key} {value}")));
@@ -110,7 +109,7 @@ fn check_keys(map: &Map<String, Value>) -> Result<(), TuningError> {
 }
 
 /// A list of names. PEFT writes sets, whose order means nothing.
-fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, TuningError> {
+fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AdapterError> {
     let list = map.get(key).and_then(Value::as_array);
     let list = list.ok_or_else(|| unsupported(format!("{key} is no list of names")))?;
     let name = |value: &Value| value.as_str().map(str::to_owned);
@@ -124,7 +123,7 @@ fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, TuningError
 }
 
 /// A number; `usual` where the key is absent or null.
-fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64, TuningError> {
+fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64, AdapterError> {
     let value = match map.get(key) {
         None | Some(Value::Null) => usual,
         Some(value) => value.as_f64(),
@@ -132,7 +131,7 @@ fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64
     value.ok_or_else(|| bad(format!("{key} is missing or no number")))
 }
 
-fn config(text: &[u8]) -> Result<AdapterConfig, TuningError> {
+fn config(text: &[u8]) -> Result<AdapterConfig, AdapterError> {
     let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
     let map = value.as_object().ok_or_else(|| bad("not an object"))?;
     check_keys(map)?;
@@ -184,11 +183,11 @@ impl Adapter {
     /// `adapter_config.json`.
     ///
     /// # Errors
-    /// [`TuningError::Io`] when the folder or a file cannot be written.
-    pub fn save_peft(&self, dir: &Path) -> Result<(), TuningError> {
-        std::fs::create_dir_all(dir).map_err(TuningError::io(dir))?;
+    /// [`AdapterError::Io`] when the folder or a file cannot be written.
+    pub fn save_peft(&self, dir: &Path) -> Result<(), AdapterError> {
+        std::fs::create_dir_all(dir).map_err(AdapterError::io(dir))?;
         let path = dir.join(WEIGHTS);
-        std::fs::write(&path, self.to_bytes()).map_err(TuningError::io(&path))?;
+        std::fs::write(&path, self.to_bytes()).map_err(AdapterError::io(&path))?;
         let config = &self.config;
         let mut value = json!({
             "peft_type": config.method,
@@ -221,34 +220,34 @@ impl Adapter {
             map.extend(more);
         }
         let path = dir.join(CONFIG);
-        std::fs::write(&path, format!("{value:#}\n")).map_err(TuningError::io(&path))
+        std::fs::write(&path, format!("{value:#}\n")).map_err(AdapterError::io(&path))
     }
 
     /// Reads a folder that PEFT wrote for this model: LoRA, rsLoRA, (IA)^3 or LN tuning, in f32,
     /// f16 or bf16.
     ///
     /// # Errors
-    /// [`TuningError::Io`] for what cannot be read, [`TuningError::Unsupported`] with the key for
-    /// what this engine does not do, [`TuningError::Adapter`] for a tensor too many,
-    /// [`TuningError::MissingTensor`] and [`TuningError::Shape`] for one that does not fit.
-    pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, TuningError> {
+    /// [`AdapterError::Io`] for what cannot be read, [`AdapterError::Unsupported`] with the key for
+    /// what this engine does not do, [`AdapterError::Adapter`] for a tensor too many,
+    /// [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for one that does not fit.
+    pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, AdapterError> {
         let read = |name: &str, most: u64| {
             let path = dir.join(name);
             let length = std::fs::metadata(&path)
-                .map_err(TuningError::io(&path))?
+                .map_err(AdapterError::io(&path))?
                 .len();
             if length > most {
-                return Err(TuningError::Adapter(format!(
+                return Err(AdapterError::Adapter(format!(
                     "{name}: {length} bytes long, at most {most}"
                 )));
             }
-            std::fs::read(&path).map_err(TuningError::io(path))
+            std::fs::read(&path).map_err(AdapterError::io(path))
         };
         let config = config(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
         let slots = config.checked_slots(model)?;
         let source = SafetensorsSource::from_files(vec![read(WEIGHTS, MAX_ADAPTER_FILE)?])?;
         if let Some(name) = source.names().find(|name| !slots.contains_key(*name)) {
-            return Err(TuningError::Adapter(format!(
+            return Err(AdapterError::Adapter(format!(
                 "{WEIGHTS}: tensor {name} has no place in this model"
             )));
         }

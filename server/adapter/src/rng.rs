@@ -3,11 +3,12 @@
 
 /// One independent stream of a seed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     key: u64,
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection on 64 bits.
+#[inline]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -18,7 +19,8 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Stream {
     /// The stream that these words name.
-    pub(crate) fn new(seed: u64, path: &[u64]) -> Self {
+    #[inline]
+    pub fn new(seed: u64, path: &[u64]) -> Self {
         let mut key = mix(seed.wrapping_add(GOLDEN));
         for word in path {
             key = mix(key ^ mix(word.wrapping_add(GOLDEN)).wrapping_add(GOLDEN));
@@ -27,31 +29,36 @@ impl Stream {
     }
 
     /// 64 uniform bits.
-    pub(crate) fn bits(self, counter: u64) -> u64 {
+    #[inline]
+    pub fn bits(self, counter: u64) -> u64 {
         mix(self
             .key
             .wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN)))
     }
 
     /// Uniform in `[0, 1)` with 53 bits.
-    pub(crate) fn unit(self, counter: u64) -> f64 {
+    #[inline]
+    pub fn unit(self, counter: u64) -> f64 {
         (self.bits(counter) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in `[0, n)`; 0 when `n` is 0. The bias of the multiply method is below `n / 2^64`.
-    pub(crate) fn below(self, counter: u64, n: u64) -> u64 {
+    #[inline]
+    pub fn below(self, counter: u64, n: u64) -> u64 {
         ((u128::from(self.bits(counter)) * u128::from(n)) >> 64) as u64
     }
 
     /// Standard normal by the method of Box and Muller.
-    pub(crate) fn normal(self, counter: u64) -> f64 {
+    #[inline]
+    pub fn normal(self, counter: u64) -> f64 {
         let u = 1.0 - self.unit(counter.wrapping_mul(2));
         let v = self.unit(counter.wrapping_mul(2).wrapping_add(1));
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 
     /// A permutation of `0..n` (Fisher and Yates).
-    pub(crate) fn permutation(self, n: usize) -> Vec<usize> {
+    #[inline]
+    pub fn permutation(self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
             let j = self.below(i as u64, i as u64 + 1) as usize;

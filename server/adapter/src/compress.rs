@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use fedseal_kernels::pool;
+
 use crate::{
-    Adapter, AdapterConfig, AdapterTensor, Method, TuningError, device, limits::MAX_ADAPTER_VALUES,
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, limits::MAX_ADAPTER_VALUES,
 };
 
 /// A vector of a matrix' row or column space, in f64.
 type Column = Vec<f64>;
 
-fn bad(text: impl Into<String>) -> TuningError {
-    TuningError::Adapter(text.into())
+fn bad(text: impl Into<String>) -> AdapterError {
+    AdapterError::Adapter(text.into())
 }
 
 impl Adapter {
@@ -25,11 +27,11 @@ impl Adapter {
     /// everywhere.
     ///
     /// # Errors
-    /// [`TuningError::Adapter`] for no parts, parts that are not LoRA, or parts with different
+    /// [`AdapterError::Adapter`] for no parts, parts that are not LoRA, or parts with different
     /// targets or shapes, and for a rank that makes more values than
-    /// [`MAX_ADAPTER_VALUES`]; [`TuningError::Config`] when the rank is out of range;
-    /// [`TuningError::NotFinite`] when a value of the sum is not.
-    pub fn compress(parts: &[(&Self, f32)], rank: usize) -> Result<Self, TuningError> {
+    /// [`MAX_ADAPTER_VALUES`]; [`AdapterError::Config`] when the rank is out of range;
+    /// [`AdapterError::NotFinite`] when a value of the sum is not.
+    pub fn compress(parts: &[(&Self, f32)], rank: usize) -> Result<Self, AdapterError> {
         let ((first, _), _) = parts
             .split_first()
             .ok_or_else(|| bad("no adapters to sum"))?;
@@ -70,7 +72,7 @@ impl Adapter {
             .keys()
             .filter(|name| name.ends_with("lora_A.weight"));
         let names: Vec<&String> = sides.collect();
-        let compressed = device::run(|| {
+        let compressed = pool::run(|| {
             names
                 .par_iter()
                 .map(|name| compress_pair(parts, name, rank))
@@ -80,7 +82,9 @@ impl Adapter {
         let sum = Self { tensors, config };
         match sum.is_finite() {
             true => Ok(sum),
-            false => Err(TuningError::NotFinite("the sum of the adapters".to_owned())),
+            false => Err(AdapterError::NotFinite(
+                "the sum of the adapters".to_owned(),
+            )),
         }
     }
 }
@@ -90,7 +94,7 @@ fn compress_pair(
     parts: &[(&Adapter, f32)],
     a_name: &str,
     rank: usize,
-) -> Result<[(String, AdapterTensor); 2], TuningError> {
+) -> Result<[(String, AdapterTensor); 2], AdapterError> {
     let b_name = a_name.replace("lora_A", "lora_B");
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let (mut out, mut inner) = (None, None);
@@ -241,7 +245,8 @@ fn jacobi(columns: &mut [Column]) -> Vec<Column> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelConfig, kernels::tests_support::noise};
+    use crate::ModelConfig;
+    use fedseal_kernels::tests_support::noise;
 
     fn adapter(rank: usize, seed: u64) -> Adapter {
         let config = AdapterConfig {
