@@ -10,6 +10,10 @@
 //! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
 //!
+//! In folders: `model` (loading and computing it), `adapter` (beside its matrices, or put into them),
+//! `train`, `infer` (writing and scoring texts), `data` (files of conversations), `ops` (what a decoder
+//! is made of), `device`.
+//!
 //! ```no_run
 //! use fedseal_tuning::*;
 //! use std::ops::ControlFlow;
@@ -38,30 +42,15 @@
 
 pub mod ops;
 
-mod base;
+mod adapter;
 mod data;
-mod decoder;
 mod device;
 mod error;
-mod generate;
-mod gguf;
-mod gradient;
-mod inference;
-mod lora;
-mod merge;
+mod infer;
 mod model;
-mod optimizer;
-mod pretrain;
-mod sampling;
-mod schedule;
-mod score;
-mod template;
-mod tokenizer;
 mod train;
-mod trainer;
-mod weights;
 
-pub use base::Base;
+pub use adapter::merge::Unmerge;
 pub use burn::tensor::Device;
 pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
 pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits};
@@ -71,15 +60,15 @@ pub use fedseal_adapter::{
     Family, Method, ModelConfig, RopeScaling, limits,
 };
 pub use fedseal_kernels::{self as kernels, Numerics, pool::set_threads};
-pub use generate::{
+pub use infer::generate::{
     Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
 };
-pub use merge::Unmerge;
+pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
+pub use model::base::Base;
+pub use model::template::Template;
+pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
-pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
-pub use schedule::Schedule;
-pub use score::{Score, next_logits, score, score_conversations, score_until};
-pub use template::Template;
-pub use tokenizer::Tokenizer;
+pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
+pub use train::schedule::Schedule;
+pub use train::trainer::{Trainer, TrainingText};
 pub use train::{StepEvent, TrainConfig, Trained, train};
-pub use trainer::{Trainer, TrainingText};

@@ -1,8 +1,14 @@
 //! A frozen base with everything around it: tokenizer, template, device, digest.
 
+pub(crate) mod base;
 mod contents;
+pub(crate) mod decoder;
 mod encode;
 mod folder;
+mod gguf;
+pub(crate) mod template;
+pub(crate) mod tokenizer;
+pub(crate) mod weights;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,12 +18,14 @@ use fedseal_adapter::{Part, safetensors::SafetensorsSource};
 
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
-    base::{Base, Kept},
-    decoder::Decoder,
+    adapter::lora::to_host,
     kernels::{Numerics, pool},
-    lora::to_host,
-    template::ChatTemplate,
-    weights::WeightSource,
+    model::{
+        base::{Base, Kept},
+        decoder::Decoder,
+        template::ChatTemplate,
+        weights::WeightSource,
+    },
 };
 
 use contents::digest;
@@ -106,7 +114,7 @@ impl Model {
             .extension()
             .is_some_and(|extension| extension == "gguf")
         {
-            let (source, parts) = crate::gguf::open(path)?;
+            let (source, parts) = crate::model::gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
         // A folder with nothing but a GGUF file means that file.
@@ -121,7 +129,7 @@ impl Model {
                 .collect();
             files.sort();
             if let [file] = files.as_slice() {
-                let (source, parts) = crate::gguf::open(file)?;
+                let (source, parts) = crate::model::gguf::open(file)?;
                 return Self::new(&source, parts, options);
             }
         }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use fedseal_adapter::{Norm, Target};
 use fedseal_kernels::pool;
 
-use crate::{ModelConfig, TuningError, weights::WeightSource};
+use crate::{ModelConfig, TuningError, model::weights::WeightSource};
 
 /// Names and shapes of every tensor that a configuration asks for, sorted by name.
 pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {

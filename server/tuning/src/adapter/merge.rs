@@ -8,12 +8,12 @@ use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_na
 
 use crate::{
     Adapter, Model, TuningError,
-    decoder::Decoder,
+    adapter::lora::to_host,
     kernels::{
         gemm::{Left, Right, Start, multiply},
         math, norm, pool,
     },
-    lora::to_host,
+    model::decoder::Decoder,
     ops::FrozenWeight,
 };
 

@@ -6,10 +6,10 @@ use fedseal_adapter::{Norm, Target};
 
 use crate::{
     ModelConfig, TuningError,
+    adapter::lora::{Lora, times_columns},
     kernels::Numerics,
-    lora::{Lora, times_columns},
+    model::weights::WeightSource,
     ops::{self, FrozenWeight, RopeScaling, RopeTable, Rule, Segments},
-    weights::WeightSource,
 };
 
 /// One decoder block.

@@ -9,8 +9,8 @@ use direct::Direct;
 
 use crate::{
     Adapter, Model, Tokens, TrainConfig, TuningError,
+    adapter::lora::{Dropout, Lora, to_host},
     kernels::parallel,
-    lora::{Dropout, Lora, to_host},
     ops::{self, Segments},
 };
 

@@ -17,10 +17,12 @@ use fedseal_adapter::safetensors::{check_finite, check_shape};
 
 use crate::{
     Family, ModelConfig, Tokenizer, TuningError,
-    model::Parts,
+    model::{
+        Parts,
+        tokenizer::BpeParts,
+        weights::{Stored, WeightSource},
+    },
     ops::RopeScaling,
-    tokenizer::BpeParts,
-    weights::{Stored, WeightSource},
 };
 
 /// Most metadata entries and most tensors of a file.

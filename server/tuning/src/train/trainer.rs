@@ -12,9 +12,11 @@ use fedseal_kernels::pool;
 use crate::{
     Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
     Trained, TuningError,
-    gradient::{BatchGradients, gradients},
     limits::MAX_STEP_TOKENS,
-    optimizer::{AdamW, clip_norm},
+    train::{
+        gradient::{BatchGradients, gradients},
+        optimizer::{AdamW, clip_norm},
+    },
 };
 
 /// Something to learn from: it becomes tokens, of which the response's count.

@@ -18,9 +18,11 @@ use fedseal_adapter::rng::Stream;
 
 use crate::{
     Model, TuningError,
-    inference::{Text, TextCache},
-    lora::to_host,
-    sampling::Sampler,
+    adapter::lora::to_host,
+    infer::{
+        cpu::{Text, TextCache},
+        sampling::Sampler,
+    },
 };
 
 /// Most prompt tokens that one pass reads at once, unless a single prompt is longer.

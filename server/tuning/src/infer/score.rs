@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Conversation, Message, Model, Role, Tokens, TuningError,
-    generate::{Halt, unless_halted},
-    gradient::{Packed, parts},
+    adapter::lora::{Lora, to_host},
+    infer::generate::{Halt, unless_halted},
     kernels::{loss, pool},
-    lora::{Lora, to_host},
     ops::Segments,
+    train::gradient::{Packed, parts},
 };
 
 /// Log-probability of one answer.

@@ -16,7 +16,7 @@ use crate::{
     DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, limits,
     model::expected_tensors,
     ops::{RopeTable, Segments},
-    optimizer::{AdamConfig, AdamW, clip_norm},
+    train::optimizer::{AdamConfig, AdamW, clip_norm},
 };
 
 /// How [`pretrain`] trains.

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    AdapterConfig, Architecture, Base, Family, Model, ModelConfig, ModelOptions, base::Kept,
-    kernels::tests_support::noise, lora::Lora, ops::Segments, weights::WeightSource,
+    AdapterConfig, Architecture, Base, Family, Model, ModelConfig, ModelOptions,
+    adapter::lora::Lora,
+    kernels::tests_support::noise,
+    model::{base::Kept, weights::WeightSource},
+    ops::Segments,
 };
 use burn::tensor::Device;
 

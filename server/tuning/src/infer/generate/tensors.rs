@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::{
     Model, TuningError,
-    decoder::Attend,
-    lora::{Lora, to_host},
+    adapter::lora::{Lora, to_host},
+    model::decoder::Attend,
     ops::{self, Rule, Segments},
 };
 

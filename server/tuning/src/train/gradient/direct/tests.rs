@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     Adapter, AdapterConfig, Model, ModelOptions, Numerics, Tokens, TrainConfig,
-    gradient::{BatchGradients, gradients, tensor_gradients},
     kernels::tests_support::{each_isa, noise},
+    train::gradient::{BatchGradients, gradients, tensor_gradients},
 };
 
 fn model(name: &str, numerics: Numerics) -> Model {

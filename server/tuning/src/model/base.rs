@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use crate::{
     TuningError,
     kernels::gemm::compact::{Compact, Rounding, round_rows_to},
-    weights::{Stored, WeightSource},
+    model::weights::{Stored, WeightSource},
 };
 
 /// How the matrices of the frozen base are kept. Everything else, norms and biases, is f32.

@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn every_type_gives_the_values_of_the_reference() {
         let cases: BTreeMap<String, Case> =
-            serde_json::from_str(include_str!("../../tests/fixtures/gguf_blocks.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tests/fixtures/gguf_blocks.json")).unwrap();
         let mut seen = 0;
         for (name, case) in cases {
             let kind = BlockType::from_id(case.id).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::{
     Adapter, Model, TuningError,
-    inference::{CpuDecoder, Text, TextCache},
-    lora::Lora,
+    adapter::lora::Lora,
+    infer::cpu::{CpuDecoder, Text, TextCache},
 };
 
 /// A prompt's number and its tokens.

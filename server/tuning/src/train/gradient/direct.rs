@@ -16,14 +16,14 @@ use fedseal_adapter::{Norm, Target, peft_name};
 
 use crate::{
     Adapter, Method, TuningError,
-    decoder::{Angles, Decoder},
+    adapter::lora::to_host,
     kernels::{
         fused,
         gemm::Matrix,
         lora::{PackedPair, Pair},
         loss, math, norm, parallel,
     },
-    lora::to_host,
+    model::decoder::{Angles, Decoder},
     ops::Panels,
 };
 use block::Saved;

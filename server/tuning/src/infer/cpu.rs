@@ -7,7 +7,7 @@ use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_na
 
 use crate::{
     Adapter, TuningError,
-    decoder::Decoder,
+    adapter::lora::to_host,
     kernels::{
         Numerics,
         attention::{Feed, Heads, KeyValues, forward_cached},
@@ -17,7 +17,7 @@ use crate::{
         math, norm, parallel,
         rope::{self, Angles},
     },
-    lora::to_host,
+    model::decoder::Decoder,
     ops::Panels,
 };
 
