@@ -12,6 +12,7 @@
 //!   of a run. [`output`]: everything that is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
+#![forbid(unsafe_code)]
 // One place prints, for it survives a closed pipe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -158,7 +158,7 @@ impl Lab for TuningLab {
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
-        Adapter::init(config, self.model.config(), seed).map_err(model_error)
+        Adapter::init(config, self.model.config(), seed).map_err(|error| model_error(error.into()))
     }
 
     fn positions(&self) -> usize {

@@ -12,7 +12,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_ledger::Blobs;
-use fedseal_tuning::{Adapter, ControlVariates, TuningError};
+use fedseal_adapter::{Adapter, AdapterError, ControlVariates};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -127,7 +127,7 @@ pub fn after(
     if trained.is_empty() {
         return Ok(state.controls);
     }
-    let model = |error: TuningError| Error::Model(error.to_string());
+    let model = |error: AdapterError| Error::Model(error.to_string());
     let global = read_adapter(blobs, &state.global)?;
     let zero = global.from_flat(&vec![0.0; global.len()]).map_err(model)?;
     let before = read(blobs, state.controls)?;

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fedseal_tuning::{
-    Adapter, ControlVariates, Example, GenerateConfig, Halt, Model, TrainConfig, Trainer,
-    TuningError,
+    Adapter, AdapterError, ControlVariates, Example, GenerateConfig, Halt, Model, TrainConfig,
+    Trainer, TuningError,
 };
 
 /// How a `train` call of a guest trains; every value has been checked against the run's bounds.
@@ -183,6 +183,12 @@ impl Engine for TuningEngine {
 
     fn fingerprint(&self) -> String {
         fedseal_tuning::fingerprint(&self.model)
+    }
+}
+
+impl From<AdapterError> for EngineError {
+    fn from(error: AdapterError) -> Self {
+        TuningError::from(error).into()
     }
 }
 

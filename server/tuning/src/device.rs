@@ -3,13 +3,10 @@
 mod check;
 mod gpu;
 
-use std::sync::{Arc, Mutex, OnceLock};
-
 use burn::tensor::Device;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, Numerics, TuningError, kernels, limits::MAX_THREADS, ops::Half};
+use crate::{Model, Numerics, TuningError, kernels, ops::Half};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,38 +122,4 @@ pub fn repeats_bits(fingerprint: &str) -> bool {
     ![DeviceKind::Wgpu, DeviceKind::Vulkan, DeviceKind::Cuda]
         .iter()
         .any(|kind| kind.name() == device)
-}
-
-static POOL: OnceLock<Mutex<Option<Arc<ThreadPool>>>> = OnceLock::new();
-
-fn pool_slot() -> &'static Mutex<Option<Arc<ThreadPool>>> {
-    POOL.get_or_init(|| Mutex::new(None))
-}
-
-/// Sets how many threads the CPU device uses from now on, [`MAX_THREADS`] at most; 0 means all
-/// cores. The results do not depend on it.
-pub fn set_threads(threads: usize) {
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads.min(MAX_THREADS))
-        .build()
-        .ok()
-        .map(Arc::new);
-    *pool_slot()
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner()) = pool;
-}
-
-/// Runs `work` on the threads of [`set_threads`], or on rayon's own pool.
-pub(crate) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    kernels::memory::keep_freed_memory();
-    let pool = pool_slot()
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-        .as_ref()
-        .cloned();
-    match pool {
-        Some(pool) => pool.install(work),
-        // On a thread of the pool: from outside, every product would wait to be woken.
-        None => rayon::scope(|_| work()),
-    }
 }

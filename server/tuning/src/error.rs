@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use fedseal_adapter::AdapterError;
+
 /// Everything that can go wrong between a file and a finished adapter.
 ///
 /// Loaders never panic on hostile files: whatever is wrong with the bytes arrives here.
@@ -94,6 +96,30 @@ fn row_text(row: u64) -> String {
     match row {
         0 => String::new(),
         row => format!("row {row}, "),
+    }
+}
+
+/// Every one has its counterpart with the same words.
+impl From<AdapterError> for TuningError {
+    fn from(error: AdapterError) -> Self {
+        match error {
+            AdapterError::Io { path, source } => Self::Io { path, source },
+            AdapterError::Format(text) => Self::Format(text),
+            AdapterError::Unsupported(text) => Self::Unsupported(text),
+            AdapterError::MissingTensor(name) => Self::MissingTensor(name),
+            AdapterError::Shape {
+                name,
+                found,
+                expected,
+            } => Self::Shape {
+                name,
+                found,
+                expected,
+            },
+            AdapterError::Adapter(text) => Self::Adapter(text),
+            AdapterError::Config(text) => Self::Config(text),
+            AdapterError::NotFinite(text) => Self::NotFinite(text),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tuning room: a Llama-family decoder with a frozen base, LoRA adapters, the training step,
 //! batched generation, scoring, and the loading and saving of all of these.
 //!
-//! Tensors, kernels and devices live only here. The room knows no guests, no rounds, no clients
+//! Tensors and devices live only here. The room knows no guests, no rounds, no clients
 //! and no HTTP: it turns (base, adapter, examples, configuration, seed) into an adapter, and
 //! (base, adapter, prompts) into texts, with the same bits every time on one CPU kernel.
 //!
@@ -9,6 +9,10 @@
 //! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`DataFile`]
 //! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
+//!
+//! In folders: `model` (loading and computing it), `adapter` (beside its matrices, or put into them),
+//! `train`, `infer` (writing and scoring texts), `data` (files of conversations), `ops` (what a decoder
+//! is made of), `device`.
 //!
 //! ```no_run
 //! use fedseal_tuning::*;
@@ -34,66 +38,37 @@
 //! # }
 //! ```
 
-pub mod kernels;
-pub mod limits;
+#![forbid(unsafe_code)]
+
 pub mod ops;
 
 mod adapter;
-mod adapter_compress;
-mod adapter_config;
-mod adapter_file;
-mod adapter_peft;
-mod base;
-mod config;
-mod config_json;
-mod control;
 mod data;
-mod decoder;
 mod device;
 mod error;
-mod family;
-mod generate;
-mod gguf;
-mod gradient;
-mod inference;
-mod lora;
-mod merge;
+mod infer;
 mod model;
-mod optimizer;
-mod pretrain;
-mod rng;
-mod sampling;
-mod schedule;
-mod score;
-mod template;
-mod tokenizer;
 mod train;
-mod trainer;
-mod weights;
 
-pub use adapter::{Adapter, AdapterTensor};
-pub use adapter_config::{AdapterConfig, Method};
-pub use base::Base;
+pub use adapter::merge::Unmerge;
 pub use burn::tensor::Device;
-pub use config::ModelConfig;
-pub use control::ControlVariates;
-pub use data::{
-    Conversation, DataFile, DataFormat, DataOptions, Example, Layout, Message, Role, Tokens,
-};
-pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits, set_threads};
+pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
+pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits};
 pub use error::TuningError;
-pub use family::{Architecture, Family};
-pub use generate::{
+pub use fedseal_adapter::{
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Architecture, ControlVariates, Example,
+    Family, Method, ModelConfig, RopeScaling, limits,
+};
+pub use fedseal_kernels::{self as kernels, Numerics, pool::set_threads};
+pub use infer::generate::{
     Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
 };
-pub use kernels::Numerics;
-pub use merge::Unmerge;
+pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
+pub use model::base::Base;
+pub use model::template::Template;
+pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
-pub use ops::RopeScaling;
-pub use pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
-pub use schedule::Schedule;
-pub use score::{Score, next_logits, score, score_conversations, score_until};
-pub use template::Template;
-pub use tokenizer::Tokenizer;
+pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
+pub use train::schedule::Schedule;
+pub use train::trainer::{Trainer, TrainingText};
 pub use train::{StepEvent, TrainConfig, Trained, train};
-pub use trainer::{Trainer, TrainingText};

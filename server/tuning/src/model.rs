@@ -1,23 +1,31 @@
 //! A frozen base with everything around it: tokenizer, template, device, digest.
 
+pub(crate) mod base;
 mod contents;
+pub(crate) mod decoder;
 mod encode;
 mod folder;
+mod gguf;
+pub(crate) mod template;
+pub(crate) mod tokenizer;
+pub(crate) mod weights;
 
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
 
+use fedseal_adapter::{Part, safetensors::SafetensorsSource};
+
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
-    adapter_config::Part,
-    base::{Base, Kept},
-    decoder::Decoder,
-    device,
-    kernels::Numerics,
-    lora::to_host,
-    template::ChatTemplate,
-    weights::{SafetensorsSource, WeightSource},
+    adapter::lora::to_host,
+    kernels::{Numerics, pool},
+    model::{
+        base::{Base, Kept},
+        decoder::Decoder,
+        template::ChatTemplate,
+        weights::WeightSource,
+    },
 };
 
 use contents::digest;
@@ -106,7 +114,7 @@ impl Model {
             .extension()
             .is_some_and(|extension| extension == "gguf")
         {
-            let (source, parts) = crate::gguf::open(path)?;
+            let (source, parts) = crate::model::gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
         // A folder with nothing but a GGUF file means that file.
@@ -121,7 +129,7 @@ impl Model {
                 .collect();
             files.sort();
             if let [file] = files.as_slice() {
-                let (source, parts) = crate::gguf::open(file)?;
+                let (source, parts) = crate::model::gguf::open(file)?;
                 return Self::new(&source, parts, options);
             }
         }
@@ -181,7 +189,7 @@ impl Model {
             base: options.base,
         };
         let digest = digest(source, &config)?;
-        let decoder = device::run(|| Decoder::load(source, &config, &device, options.numerics))?;
+        let decoder = pool::run(|| Decoder::load(source, &config, &device, options.numerics))?;
         let eos_text = eos
             .first()
             .and_then(|id| tokenizer.token_text(*id))
@@ -255,7 +263,7 @@ impl Model {
     /// model has.
     pub fn new_adapter(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter, TuningError> {
         if config.method != Method::LayerNorm {
-            return Adapter::init(config, self.config(), seed);
+            return Ok(Adapter::init(config, self.config(), seed)?);
         }
         let slots = config.checked_slots(self.config())?;
         let offset = self.config().norm_offset();

@@ -1,12 +1,18 @@
 //! LoRA training on a frozen base.
 
+pub(crate) mod gradient;
+pub(crate) mod optimizer;
+pub(crate) mod pretrain;
+pub(crate) mod schedule;
+pub(crate) mod trainer;
+
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Example, Model, TuningError, limits, optimizer::AdamConfig, schedule::Schedule,
-    trainer::Trainer,
+    Adapter, Example, Model, TuningError, limits,
+    train::{optimizer::AdamConfig, schedule::Schedule, trainer::Trainer},
 };
 
 /// How [`train`] trains. What is left out of its JSON has its default value.

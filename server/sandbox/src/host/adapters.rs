@@ -104,7 +104,7 @@ pub(super) fn inner(global: &Adapter, left: &Adapter, right: &Adapter) -> f64 {
 }
 
 /// All adapters of a run have the global one's shapes, so this is the host's own fault.
-pub(super) fn shapes(error: fedseal_tuning::TuningError) -> Stop {
+pub(super) fn shapes(error: fedseal_tuning::AdapterError) -> Stop {
     Stop::new(Reason::Host, error)
 }
 

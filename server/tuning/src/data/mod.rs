@@ -1,6 +1,6 @@
 //! What goes in: instruction pairs, conversations, their tokens, and the files they come from.
 //!
-//! [`Example`] is one prompt and its answer, the unit of federated rounds. [`Conversation`] is
+//! [`Example`](crate::Example) is one prompt and its answer, the unit of federated rounds. [`Conversation`] is
 //! what files hold: messages of several turns. [`DataFile`] streams conversations from a file; its
 //! format (JSON, JSONL, Parquet) is seen from the bytes, its [`Layout`] (Alpaca, ShareGPT, ...)
 //! from the first row, unless named. One file a format below `format`, one a layout below `layout`.
@@ -11,31 +11,9 @@ mod format;
 mod layout;
 mod limits;
 
-use serde::{Deserialize, Serialize};
-
 pub use conversation::{Conversation, Message, Role};
 pub use file::{DataFile, DataFormat, DataOptions};
 pub use layout::Layout;
-
-/// One instruction and the response to learn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Example {
-    /// What the user asks, without any template around it.
-    pub prompt: String,
-    /// What the model shall answer.
-    pub response: String,
-}
-
-impl Example {
-    /// A pair from anything that can become two strings.
-    pub fn new(prompt: impl Into<String>, response: impl Into<String>) -> Self {
-        Self {
-            prompt: prompt.into(),
-            response: response.into(),
-        }
-    }
-}
 
 /// An example as the model sees it: the templated prompt, the response, the end token.
 #[derive(Clone, Debug, PartialEq, Eq)]

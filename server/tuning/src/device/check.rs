@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::DeviceKind;
 use crate::{
     Numerics, TuningError,
-    lora::to_host,
+    adapter::lora::to_host,
     ops::{self, Activation, FrozenWeight, Rule, Segments},
 };
 

@@ -3,7 +3,10 @@
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::{ModelConfig, TuningError, device, family::Norm, weights::WeightSource};
+use fedseal_adapter::{Norm, Target};
+use fedseal_kernels::pool;
+
+use crate::{ModelConfig, TuningError, model::weights::WeightSource};
 
 /// Names and shapes of every tensor that a configuration asks for, sorted by name.
 pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
@@ -25,7 +28,7 @@ pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)
                 list.push((name(path), vec![norm.width(config)]));
             }
         }
-        for target in crate::adapter::Target::ALL {
+        for target in Target::ALL {
             let [out, inner] = target.shape(config);
             list.push((name(&target.path()), vec![out, inner]));
             if config.has_bias(target) {
@@ -46,7 +49,7 @@ pub(super) fn digest(
     config: &ModelConfig,
 ) -> Result<[u8; 32], TuningError> {
     let tensors = expected_tensors(config);
-    let hashes: Vec<[u8; 32]> = device::run(|| {
+    let hashes: Vec<[u8; 32]> = pool::run(|| {
         tensors
             .par_iter()
             .map(|(name, shape)| {

@@ -1,6 +1,8 @@
 //! Texts to tokens, in the template of the model.
 
-use crate::{Conversation, Example, Message, Model, Role, Template, Tokens, TuningError, template};
+use crate::{
+    Conversation, Example, Message, Model, Role, Template, Tokens, TuningError, model::template,
+};
 
 /// How turns of a conversation start and end: ChatML, Gemma, Llama 3.
 const TURNS: [(&str, &str); 3] = [

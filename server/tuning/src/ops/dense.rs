@@ -6,7 +6,7 @@ use burn::{
 };
 use half::bf16;
 
-use crate::{TuningError, kernels::Numerics, lora::to_host};
+use crate::{TuningError, adapter::lora::to_host, kernels::Numerics};
 
 /// What a device can do with bf16. Adapters and activations are f32 on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

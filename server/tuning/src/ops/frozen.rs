@@ -24,7 +24,7 @@ use super::{
 use crate::{
     TuningError,
     kernels::{Numerics, gemm::Matrix, lora},
-    weights::Stored,
+    model::weights::Stored,
 };
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.

@@ -11,10 +11,10 @@ mod gated;
 mod loss;
 mod norm;
 mod rope;
-mod rope_scaling;
 
 pub use attention::{Rule, Segments, attention};
 pub(crate) use dense::Half;
+pub use fedseal_adapter::RopeScaling;
 pub(crate) use frozen::Panels;
 pub use frozen::{FrozenWeight, lora_linear};
 pub use gated::{Activation, gated};
@@ -22,8 +22,6 @@ pub use loss::cross_entropy;
 pub(crate) use loss::soft_cap;
 pub use norm::rms_norm;
 pub use rope::{RopeTable, rope};
-pub use rope_scaling::RopeScaling;
-pub(crate) use rope_scaling::{longrope_magnitude, yarn_magnitude};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! Stanford Alpaca (Taori et al. 2023): `instruction`, `input`, `output`.
 
 use super::{Row, filled, text};
-use crate::data::{Conversation, Example, Fault};
+use crate::{
+    Example,
+    data::{Conversation, Fault},
+};
 
 pub(super) const FIELDS: &[&str] = &["instruction", "input", "output"];
 

@@ -1,7 +1,10 @@
 //! Bare pairs: `prompt` with `response` (fedseal's own) or `completion` (as TRL names it).
 
 use super::{Row, filled, text};
-use crate::data::{Conversation, Example, Fault};
+use crate::{
+    Example,
+    data::{Conversation, Fault},
+};
 
 pub(super) const FIELDS: &[&str] = &["prompt", "response", "completion"];
 

@@ -1,0 +1,340 @@
+//! What an adapter is made of, and where its tensors belong in a decoder.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AdapterError, ModelConfig, Norm,
+    limits::{MAX_ADAPTER_VALUES, MAX_RANK},
+};
+
+/// What an adapter is made of: LoRA (Hu et al. 2021), named as PEFT names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterConfig {
+    /// Inner width of every pair of matrices; 1 where there are no pairs.
+    pub rank: usize,
+    /// The pair's product is scaled by `alpha / rank`.
+    pub alpha: f32,
+    /// Share of inputs to the A matrices that training sets to zero, `[0, 1)`.
+    pub dropout: f32,
+    /// What carries a part of the adapter: of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
+    /// `up_proj`, `down_proj`; for [`Method::LayerNorm`] of the norms' names, as in
+    /// `input_layernorm`, and `norm` for the last one.
+    pub targets: Vec<String>,
+    /// Scales by `alpha / sqrt(rank)` instead (Kalajdzievski 2023).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rslora: bool,
+    /// What kind of adapter.
+    #[serde(default, skip_serializing_if = "Method::is_lora")]
+    pub method: Method,
+}
+
+/// Kinds of adapters. The names are PEFT's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// A pair of matrices beside a frozen one (Hu et al. 2021).
+    #[default]
+    #[serde(rename = "LORA")]
+    Lora,
+    /// A factor for every output of a matrix, for every input of `down_proj` (Liu et al. 2022).
+    #[serde(rename = "IA3")]
+    Ia3,
+    /// The weights of norms (Zhao et al. 2023).
+    #[serde(rename = "LN_TUNING")]
+    LayerNorm,
+}
+
+impl Method {
+    /// Whether it is the usual one.
+    pub fn is_lora(&self) -> bool {
+        *self == Self::Lora
+    }
+}
+
+impl Default for AdapterConfig {
+    /// Rank 16, alpha 32, no dropout, on queries and values.
+    fn default() -> Self {
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            dropout: 0.0,
+            targets: vec!["q_proj".to_owned(), "v_proj".to_owned()],
+            rslora: false,
+            method: Method::Lora,
+        }
+    }
+}
+
+impl AdapterConfig {
+    /// Checks every field's range.
+    ///
+    /// # Errors
+    /// [`AdapterError::Config`] that names the field.
+    pub fn validate(&self) -> Result<(), AdapterError> {
+        let bad = |text: String| Err(AdapterError::Config(text));
+        if self.rank == 0 || self.rank > MAX_RANK {
+            return bad(format!("rank {} is not in 1..={MAX_RANK}", self.rank));
+        }
+        if !self.alpha.is_finite() {
+            return bad(format!("alpha {} is not finite", self.alpha));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return bad(format!("dropout {} is not in [0, 1)", self.dropout));
+        }
+        if self.targets.is_empty() {
+            return bad("targets are empty".to_owned());
+        }
+        if !self.method.is_lora() && (self.rank != 1 || self.dropout != 0.0 || self.rslora) {
+            return bad(format!(
+                "{:?} has neither rank (1), dropout (0) nor rslora",
+                self.method
+            ));
+        }
+        for (index, target) in self.targets.iter().enumerate() {
+            let known = match self.method {
+                Method::Lora | Method::Ia3 => Target::parse(target).is_some(),
+                Method::LayerNorm => target == LAST_NORM || Norm::is_name(target),
+            };
+            if !known {
+                return bad(format!("unknown target {target:?} of {:?}", self.method));
+            }
+            if self.targets.iter().take(index).any(|other| other == target) {
+                return bad(format!("target {target:?} occurs twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `alpha / rank`, or `alpha / sqrt(rank)`.
+    pub fn scale(&self) -> f32 {
+        if self.rslora {
+            self.alpha / (self.rank as f32).sqrt()
+        } else {
+            self.alpha / self.rank as f32
+        }
+    }
+
+    /// (IA)^3 on these matrices; its authors take keys, values and `down_proj`.
+    pub fn ia3(targets: &[&str]) -> Self {
+        Self::without_pairs(Method::Ia3, targets)
+    }
+
+    /// The weights of these norms.
+    pub fn layer_norm(targets: &[&str]) -> Self {
+        Self::without_pairs(Method::LayerNorm, targets)
+    }
+
+    fn without_pairs(method: Method, targets: &[&str]) -> Self {
+        Self {
+            rank: 1,
+            alpha: 1.0,
+            dropout: 0.0,
+            targets: targets.iter().map(|&target| target.to_owned()).collect(),
+            rslora: false,
+            method,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.targets.iter().any(|target| target == name)
+    }
+
+    /// Every tensor that this adapter has on a model, by name, once the configuration is in range
+    /// and the model not too large for it.
+    ///
+    /// # Errors
+    /// [`AdapterError::Config`] that names the field and its bound.
+    pub fn checked_slots(
+        &self,
+        model: &ModelConfig,
+    ) -> Result<BTreeMap<String, Slot>, AdapterError> {
+        self.validate()?;
+        let slots = self.slots(model);
+        let sizes = slots.values().map(|slot| slot.shape[0] * slot.shape[1]);
+        let values = sizes.fold(0, usize::saturating_add);
+        if values > MAX_ADAPTER_VALUES {
+            return Err(AdapterError::Config(format!(
+                "rank {} makes {values} values on this model, at most {MAX_ADAPTER_VALUES}",
+                self.rank
+            )));
+        }
+        Ok(slots)
+    }
+
+    fn slots(&self, model: &ModelConfig) -> BTreeMap<String, Slot> {
+        let mut slots = BTreeMap::new();
+        for layer in 0..model.layers {
+            for target in Target::ALL
+                .into_iter()
+                .filter(|target| self.has(target.name()))
+            {
+                let [out, inner] = target.shape(model);
+                let mut add = |name: String, shape, part| {
+                    slots.insert(name, Slot { shape, layer, part });
+                };
+                match self.method {
+                    Method::Lora => {
+                        let (a, b) = ([self.rank, inner], [out, self.rank]);
+                        add(peft_name(layer, target, 'A'), a, Part::A(target));
+                        add(peft_name(layer, target, 'B'), b, Part::B(target));
+                    }
+                    Method::Ia3 => {
+                        let shape = if target.scales_input() {
+                            [1, inner]
+                        } else {
+                            [out, 1]
+                        };
+                        add(ia3_name(layer, target), shape, Part::Factor(target));
+                    }
+                    Method::LayerNorm => {}
+                }
+            }
+            for norm in Norm::ALL {
+                let path = norm.path(model.family.architecture);
+                let chosen = |path: &&str| path.rsplit('.').next().is_some_and(|n| self.has(n));
+                if let Some(path) = path.filter(chosen)
+                    && self.method == Method::LayerNorm
+                {
+                    let shape = [1, norm.width(model)];
+                    let part = Part::Norm(norm);
+                    slots.insert(norm_name(layer, path), Slot { shape, layer, part });
+                }
+            }
+        }
+        if self.method == Method::LayerNorm && self.has(LAST_NORM) {
+            let (shape, layer, part) = ([1, model.d_model], 0, Part::LastNorm);
+            slots.insert(LAST_NORM_NAME.to_owned(), Slot { shape, layer, part });
+        }
+        slots
+    }
+}
+
+/// Where a tensor of an adapter belongs.
+pub struct Slot {
+    /// Of the tensor.
+    pub shape: [usize; 2],
+    /// Number of the block; 0 for the norm after the last one.
+    pub layer: usize,
+    /// What it is there.
+    pub part: Part,
+}
+
+/// What a tensor of an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The first of a pair of LoRA.
+    A(Target),
+    /// The second of a pair of LoRA.
+    B(Target),
+    /// The factors of (IA)^3.
+    Factor(Target),
+    /// The weights of a block's norm.
+    Norm(Norm),
+    /// The weights of the norm after the last block.
+    LastNorm,
+}
+
+/// PEFT's target for the norm after the last block.
+const LAST_NORM: &str = "norm";
+/// PEFT's name of the trained weights of the norm after the last block.
+pub const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
+
+/// A matrix of a decoder block that can carry a LoRA pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Queries.
+    Q,
+    /// Keys.
+    K,
+    /// Values.
+    V,
+    /// The attention's output.
+    O,
+    /// The gate of the feed-forward block.
+    Gate,
+    /// What the gate is multiplied with.
+    Up,
+    /// The feed-forward block's output.
+    Down,
+}
+
+impl Target {
+    /// Every one, in the order of a block.
+    pub const ALL: [Self; 7] = [
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::O,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+    ];
+
+    /// The matrix of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.name() == name)
+    }
+
+    /// The name of the projection, without its block.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Q => "q_proj",
+            Self::K => "k_proj",
+            Self::V => "v_proj",
+            Self::O => "o_proj",
+            Self::Gate => "gate_proj",
+            Self::Up => "up_proj",
+            Self::Down => "down_proj",
+        }
+    }
+
+    /// The path inside a layer, as in `model.layers.0.self_attn.q_proj`.
+    pub fn path(self) -> String {
+        let block = match self {
+            Self::Q | Self::K | Self::V | Self::O => "self_attn",
+            Self::Gate | Self::Up | Self::Down => "mlp",
+        };
+        format!("{block}.{}", self.name())
+    }
+
+    /// Whether (IA)^3 scales the matrix's input.
+    pub fn scales_input(self) -> bool {
+        self == Self::Down
+    }
+
+    /// `[out, in]` of the frozen matrix.
+    pub fn shape(self, config: &ModelConfig) -> [usize; 2] {
+        let q = config.heads * config.head_dim;
+        let kv = config.kv_heads * config.head_dim;
+        match self {
+            Self::Q => [q, config.d_model],
+            Self::K | Self::V => [kv, config.d_model],
+            Self::O => [config.d_model, q],
+            Self::Gate | Self::Up => [config.ffn, config.d_model],
+            Self::Down => [config.d_model, config.ffn],
+        }
+    }
+}
+
+/// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
+pub fn peft_name(layer: usize, target: Target, side: char) -> String {
+    format!(
+        "base_model.model.model.layers.{layer}.{}.lora_{side}.weight",
+        target.path()
+    )
+}
+
+/// PEFT's name of the factors of a matrix.
+pub fn ia3_name(layer: usize, target: Target) -> String {
+    format!(
+        "base_model.model.model.layers.{layer}.{}.ia3_l",
+        target.path()
+    )
+}
+
+/// PEFT's name of a norm's trained weights; `path` is its path inside a layer.
+pub fn norm_name(layer: usize, path: &str) -> String {
+    format!("base_model.model.model.layers.{layer}.{path}.ln_tuning_layers.weight")
+}

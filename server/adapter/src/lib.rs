@@ -1,0 +1,49 @@
+//! The adapter: what a federation sends round, sums, signs and stores.
+//!
+//! An [`Adapter`] is LoRA tensors (or other small changes of a frozen model) as plain host data. Its
+//! canonical bytes name it, its arithmetic is that of federations, and PEFT reads its files. Beside it
+//! stands what it is made for: the shape of a decoder ([`ModelConfig`]), and what it is made from
+//! ([`Example`]).
+//!
+//! The room knows no tensor library: whoever only looks at updates need not build the engine.
+//!
+//! ```
+//! use fedseal_adapter::*;
+//!
+//! # fn main() -> Result<(), AdapterError> {
+//! # let model = ModelConfig::tiny();
+//! let start = Adapter::init(&AdapterConfig::default(), &model, 7)?;
+//! let read = Adapter::from_bytes(&start.to_bytes())?;
+//! assert_eq!(read.digest(), start.digest());
+//! assert_eq!(read.sub(&start)?.norm_l2(), 0.0);
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+pub mod rng;
+pub mod safetensors;
+
+mod adapter;
+mod compress;
+mod config;
+mod control;
+mod error;
+mod example;
+mod file;
+mod model;
+mod peft;
+
+pub use adapter::{Adapter, AdapterTensor};
+pub use config::{
+    AdapterConfig, LAST_NORM_NAME, Method, Part, Slot, Target, ia3_name, norm_name, peft_name,
+};
+pub use control::ControlVariates;
+pub use error::AdapterError;
+pub use example::Example;
+pub use model::{
+    Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, longrope_magnitude,
+    yarn_magnitude,
+};

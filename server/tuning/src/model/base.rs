@@ -1,0 +1,118 @@
+//! How the frozen base is kept in memory.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    TuningError,
+    kernels::gemm::compact::{Compact, Rounding, round_rows_to},
+    model::weights::{Stored, WeightSource},
+};
+
+/// How the matrices of the frozen base are kept. Everything else, norms and biases, is f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Base {
+    /// As the files have them: 4 and 8 bits and 16-bit floats stay so, without a change of any
+    /// value.
+    #[default]
+    Auto,
+    /// The same values in f32: more memory, slower generation.
+    F32,
+    /// Rounded to bf16.
+    Bf16,
+    /// Rounded to 8 bits with a scale for every 32 values.
+    Q8,
+    /// Rounded to 4 bits with a scale and a least value for every 32 values.
+    Q4,
+}
+
+impl Base {
+    /// Every way, in the order of this page.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::F32, Self::Bf16, Self::Q8, Self::Q4];
+
+    /// As on command lines: `auto`, `f32`, `bf16`, `q8`, `q4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Base {
+    type Err = TuningError;
+
+    fn from_str(name: &str) -> Result<Self, TuningError> {
+        let found = Self::ALL.into_iter().find(|base| base.name() == name);
+        found.ok_or_else(|| {
+            TuningError::Config(format!("base {name:?} is none of auto, f32, bf16, q8, q4"))
+        })
+    }
+}
+
+/// A source whose matrices are kept as a [`Base`] says. Rounded values are the model's values:
+/// digest, training and generation all see them.
+pub(crate) struct Kept<'a> {
+    pub(crate) source: &'a dyn WeightSource,
+    pub(crate) base: Base,
+}
+
+impl Kept<'_> {
+    fn rounding(&self) -> Option<Rounding> {
+        match self.base {
+            Base::Auto | Base::F32 => None,
+            Base::Bf16 => Some(Rounding::Bf16),
+            Base::Q8 => Some(Rounding::Q8),
+            Base::Q4 => Some(Rounding::Q4),
+        }
+    }
+
+    /// `None` where values stay as they are: matrices whose rows are no whole blocks too.
+    fn rounded(&self, values: &[f32], [out, inner]: [usize; 2]) -> Option<Compact> {
+        round_rows_to(values, out, inner, self.rounding()?)
+    }
+}
+
+impl WeightSource for Kept<'_> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError> {
+        let values = self.source.tensor(name, shape)?;
+        if let &[out, inner] = shape
+            && let Some(compact) = self.rounded(&values, [out, inner])
+        {
+            return Ok(compact.values());
+        }
+        Ok(values)
+    }
+
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Stored, TuningError> {
+        if self.base == Base::Auto {
+            return self.source.matrix(name, shape);
+        }
+        let values = self.source.tensor(name, &shape)?;
+        Ok(match self.rounded(&values, shape) {
+            Some(compact) => Stored::Compact(compact),
+            None => Stored::Dense(values),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for base in Base::ALL {
+            assert_eq!(base.name().parse::<Base>().unwrap(), base);
+        }
+        assert!("q3".parse::<Base>().is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! A training step of the mode `fast` on the kernels alone: no tensors, no graph, the way back
+//! written by hand.
+//!
+//! Products that read the same activations run together, activations are rounded to 16 bits
+//! where they are made, residuals are what a product's sums start from, and what the way back needs
+//! is kept in 16 bits where only products read it. Nothing below the lowest adapter is differentiated,
+//! and after the last attention only rows that the loss counts are computed.
+
+mod block;
+mod product;
+
+use std::ops::Range;
+
+use super::{ByName as Sums, Packed};
+use fedseal_adapter::{Norm, Target, peft_name};
+
+use crate::{
+    Adapter, Method, TuningError,
+    adapter::lora::to_host,
+    kernels::{
+        fused,
+        gemm::Matrix,
+        lora::{PackedPair, Pair},
+        loss, math, norm, parallel,
+    },
+    model::decoder::{Angles, Decoder},
+    ops::Panels,
+};
+use block::Saved;
+use product::{Linear, LoraPair};
+
+struct Layer<'a> {
+    index: usize,
+    attention_norm: Vec<f32>,
+    ffn_norm: Vec<f32>,
+    /// By [`Target`].
+    linear: [Linear<'a>; 7],
+}
+
+/// A decoder with an adapter, ready for a step.
+pub(super) struct Direct<'a> {
+    decoder: &'a Decoder,
+    embedding: &'a Panels,
+    vocab: &'a Panels,
+    layers: Vec<Layer<'a>>,
+    norm: Vec<f32>,
+    /// The first layer with a pair.
+    lowest: usize,
+}
+
+/// What is kept of a block for the way back.
+#[allow(clippy::large_enum_variant)]
+enum Kept {
+    All(Saved),
+    Input(Vec<f32>),
+}
+
+/// What all blocks share.
+struct Context<'a> {
+    eps: f32,
+    usual: Angles,
+    local: Option<Angles>,
+    shared: usize,
+    examples: &'a [Range<usize>],
+    rows: &'a [usize],
+}
+
+impl<'a> Direct<'a> {
+    /// `None` for what this way does not know: other numeric modes and devices, dropout, other
+    /// adapters than LoRA, and architectures with more than two norms a block.
+    pub(super) fn new(
+        decoder: &'a Decoder,
+        adapter: &'a Adapter,
+    ) -> Result<Option<Self>, TuningError> {
+        let config = &decoder.config;
+        if adapter.config.method != Method::Lora || adapter.config.dropout > 0.0 {
+            return Ok(None);
+        }
+        let fast = |panels: Option<&'a std::sync::Arc<Panels>>| {
+            panels.filter(|panels| matches!(panels.forward(), Matrix::Pairs(_)))
+        };
+        let (Some(embedding), Some(vocab)) = (
+            fast(decoder.embedding.panels()),
+            fast(decoder.vocab().panels()),
+        ) else {
+            return Ok(None);
+        };
+        adapter.check_fits(config)?;
+        let pair = |layer: usize, target: Target| {
+            let a = adapter.tensors.get(&peft_name(layer, target, 'A'))?;
+            let b = adapter.tensors.get(&peft_name(layer, target, 'B'))?;
+            let plain = Pair {
+                a: &a.data,
+                b: &b.data,
+                rank: a.shape[0],
+                scale: adapter.config.scale(),
+            };
+            let packed = PackedPair::new(plain);
+            Some(LoraPair { plain, packed })
+        };
+        let mut layers = Vec::with_capacity(decoder.layers.len());
+        for (index, layer) in decoder.layers.iter().enumerate() {
+            let others = [Norm::AttentionOut, Norm::FfnOut, Norm::Query, Norm::Key];
+            if others.iter().any(|&n| layer.norms[n as usize].is_some()) {
+                return Ok(None);
+            }
+            let (Some(attention_norm), Some(ffn_norm)) = (
+                layer.norms[Norm::AttentionIn as usize].clone(),
+                layer.norms[Norm::FfnIn as usize].clone(),
+            ) else {
+                return Ok(None);
+            };
+            let mut linear = Vec::with_capacity(7);
+            for target in Target::ALL {
+                let Some(panels) = fast(layer.weights[target as usize].panels()) else {
+                    return Ok(None);
+                };
+                linear.push(Linear {
+                    target,
+                    panels,
+                    bias: layer.biases[target as usize]
+                        .clone()
+                        .map(to_host)
+                        .transpose()?,
+                    pair: pair(index, target),
+                });
+            }
+            let Ok(linear) = linear.try_into() else {
+                return Ok(None);
+            };
+            layers.push(Layer {
+                index,
+                attention_norm: to_host(attention_norm)?,
+                ffn_norm: to_host(ffn_norm)?,
+                linear,
+            });
+        }
+        let has_pair = |layer: &Layer<'_>| layer.linear.iter().any(|one| one.pair.is_some());
+        Ok(Some(Self {
+            decoder,
+            embedding,
+            vocab,
+            lowest: layers.iter().position(has_pair).unwrap_or(layers.len()),
+            layers,
+            norm: to_host(decoder.norm.clone())?,
+        }))
+    }
+
+    /// Adds the gradient of a part's summed loss, times `factor`, to `sums`; returns the summed
+    /// loss, nats. With `recompute`, blocks keep their input alone and are computed once more on
+    /// the way back: the same bits.
+    pub(super) fn run(&self, part: &Packed, factor: f32, recompute: bool, sums: &mut Sums) -> f64 {
+        let config = &self.decoder.config;
+        let width = config.d_model;
+        let (usual, local) = self.decoder.angles(&part.segments.positions());
+        let context = Context {
+            eps: config.norm_eps as f32,
+            usual,
+            local,
+            shared: part.segments.shared(),
+            examples: &part.segments.ranges().collect::<Vec<_>>(),
+            rows: &part.rows,
+        };
+        let mut x = vec![0.0; part.ids.len() * width];
+        parallel::for_rows(&mut x, width, 4 * width, &|token, row| {
+            self.embedding.copy_row(part.ids[token] as usize, row);
+        });
+        if config.embedding_scale() != 1.0 {
+            math::scale(&mut x, config.embedding_scale());
+        }
+        let mut saved = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let trained = layer.index >= self.lowest;
+            let input = (trained && recompute).then(|| x.clone());
+            let (next, all) = self.forward(layer, x, &context, trained && !recompute);
+            saved.extend(all.map(Kept::All).or(input.map(Kept::Input)));
+            x = next;
+        }
+        let hidden = norm::forward(&x, &self.norm, context.eps);
+        let cap = config.logit_cap();
+        let (forward, back) = (self.vocab.forward(), self.vocab.back());
+        let (logs, mut of_hidden) = loss::with_gradient(&hidden, forward, back, cap, &part.targets);
+        math::scale(&mut of_hidden, factor);
+        let mut grad = vec![0.0; x.len()];
+        fused::add_norm_gradient(&x, &self.norm, context.eps, &of_hidden, &mut grad, None);
+        for layer in self.layers.iter().rev() {
+            let saved = match saved.pop() {
+                Some(Kept::All(saved)) => Some(saved),
+                Some(Kept::Input(x)) => self.forward(layer, x, &context, true).1,
+                None => None,
+            };
+            let Some(saved) = saved else {
+                break;
+            };
+            match self.backward(layer, saved, grad, &context, sums) {
+                Some(next) => grad = next,
+                None => break,
+            }
+        }
+        -logs.iter().map(|&log| f64::from(log)).sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

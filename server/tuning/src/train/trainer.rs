@@ -1,0 +1,489 @@
+//! Training step by step: what [`train`](crate::train()) does, with checkpoints between steps.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use fedseal_adapter::rng::Stream;
+use fedseal_kernels::pool;
+
+use crate::{
+    Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
+    Trained, TuningError,
+    limits::MAX_STEP_TOKENS,
+    train::{
+        gradient::{BatchGradients, gradients},
+        optimizer::{AdamW, clip_norm},
+    },
+};
+
+/// Something to learn from: it becomes tokens, of which the response's count.
+pub trait TrainingText: Serialize {
+    /// Its tokens, cut to the configuration's lengths.
+    ///
+    /// # Errors
+    /// The template's and the tokenizer's.
+    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError>;
+}
+
+impl TrainingText for Example {
+    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError> {
+        model.encode_example(self, config.max_length, config.max_response_tokens)
+    }
+}
+
+impl TrainingText for Conversation {
+    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError> {
+        model.encode_conversation(self, config.max_length, config.max_response_tokens)
+    }
+}
+
+/// A training in progress.
+///
+/// Everything that the next step depends on is in [`checkpoint`](Self::checkpoint): a training
+/// that goes on from one gives the same bits as one that was never interrupted.
+pub struct Trainer<'a, T> {
+    model: &'a Model,
+    config: TrainConfig,
+    start: Adapter,
+    adapter: Adapter,
+    adam: AdamW,
+    /// What the proximal term pulls to, when it is not the start.
+    anchor: Option<Adapter>,
+    control: Option<ControlVariates>,
+    data: Batches<'a, T>,
+    losses: Vec<f32>,
+    tokens: u64,
+}
+
+/// First line of a checkpoint.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// Name and version of the format.
+    format: String,
+    /// What the training was made from, see [`Trainer::inputs`].
+    inputs: String,
+    losses: Vec<f32>,
+    tokens: u64,
+    /// Bytes of the adapter and of both moments, which follow.
+    lengths: [usize; 3],
+}
+
+const FORMAT: &str = "fedseal-checkpoint-v1";
+
+impl<'a, T: TrainingText> Trainer<'a, T> {
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] for numbers out of range or no examples, [`TuningError::Adapter`]
+    /// when `start` does not fit the model.
+    pub fn new(
+        model: &'a Model,
+        start: &Adapter,
+        examples: &'a [T],
+        config: &TrainConfig,
+    ) -> Result<Self, TuningError> {
+        config.validate()?;
+        start.check_fits(model.config())?;
+        if examples.is_empty() {
+            return Err(TuningError::Config("no examples".to_owned()));
+        }
+        Ok(Self {
+            model,
+            config: config.clone(),
+            start: start.clone(),
+            adapter: start.clone(),
+            adam: AdamW::new(config.adam()),
+            anchor: None,
+            control: None,
+            data: Batches::new(examples),
+            losses: Vec::new(),
+            tokens: 0,
+        })
+    }
+
+    /// The proximal term pulls to `anchor` instead of to the start: Lisa's, whose start is the
+    /// last iterate of one state and whose anchor may be that of the other (Huang et al. 2024).
+    ///
+    /// # Errors
+    /// [`TuningError::Adapter`] when it has another shape than the start.
+    pub fn with_anchor(mut self, anchor: Adapter) -> Result<Self, TuningError> {
+        if !anchor.same_shape(&self.start) {
+            return Err(TuningError::Adapter(
+                "the proximal term's adapter has another shape than the start".to_owned(),
+            ));
+        }
+        self.anchor = Some(anchor);
+        Ok(self)
+    }
+
+    /// Corrects every step by SCAFFOLD's control variates.
+    ///
+    /// # Errors
+    /// [`TuningError::Adapter`] when one has another shape than the start.
+    pub fn with_control(mut self, control: ControlVariates) -> Result<Self, TuningError> {
+        control.check(&self.start)?;
+        self.control = Some(control);
+        Ok(self)
+    }
+
+    /// Goes on from a checkpoint that was made with the same model, start, examples and
+    /// configuration.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`go_on_from`](Self::go_on_from).
+    pub fn resume(
+        model: &'a Model,
+        start: &Adapter,
+        examples: &'a [T],
+        config: &TrainConfig,
+        checkpoint: &[u8],
+    ) -> Result<Self, TuningError> {
+        Self::new(model, start, examples, config)?.go_on_from(checkpoint)
+    }
+
+    /// Goes on from a checkpoint that was made with the same inputs, anchor and control variates
+    /// included.
+    ///
+    /// # Errors
+    /// [`TuningError::Format`] when the bytes are not a whole checkpoint, [`TuningError::Config`]
+    /// when it was made from something else.
+    pub fn go_on_from(mut self, checkpoint: &[u8]) -> Result<Self, TuningError> {
+        let config = self.config.clone();
+        let broken = |what: &str| TuningError::Format(format!("checkpoint: {what}"));
+        let (body, digest) = checkpoint
+            .split_last_chunk::<32>()
+            .ok_or_else(|| broken("too short"))?;
+        if <[u8; 32]>::from(Sha256::digest(body)) != *digest {
+            return Err(broken("cut off or changed"));
+        }
+        let end = body
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .ok_or_else(|| broken("no header"))?;
+        let (head, rest) = body.split_at(end);
+        let head: Head =
+            serde_json::from_slice(head).map_err(|error| broken(&error.to_string()))?;
+        if head.format != FORMAT {
+            return Err(broken(&format!("format {:?}", head.format)));
+        }
+        if head.inputs != self.inputs()? {
+            return Err(TuningError::Config(
+                "the checkpoint was made from another model, start, configuration or other data"
+                    .to_owned(),
+            ));
+        }
+        if head.losses.len() > config.steps {
+            return Err(broken("more steps than the configuration has"));
+        }
+        let mut rest = rest.get(1..).unwrap_or_default();
+        let mut adapters = Vec::with_capacity(3);
+        for length in head.lengths {
+            let (bytes, tail) = rest
+                .split_at_checked(length)
+                .ok_or_else(|| broken("cut off"))?;
+            rest = tail;
+            adapters.push(Adapter::from_bytes(bytes)?);
+        }
+        let Ok([adapter, first, second]) = <[Adapter; 3]>::try_from(adapters) else {
+            return Err(broken("incomplete"));
+        };
+        let fits = |other: &Adapter| {
+            other.tensors.len() == self.start.tensors.len()
+                && other.tensors.iter().all(|(name, tensor)| {
+                    self.start
+                        .tensors
+                        .get(name)
+                        .is_some_and(|own| own.shape == tensor.shape)
+                })
+        };
+        if ![&adapter, &first, &second].into_iter().all(fits) {
+            return Err(broken("tensors of another adapter"));
+        }
+        let step = u32::try_from(head.losses.len()).map_err(|_| broken("steps"))?;
+        if step > 0 {
+            let mut moments = BTreeMap::new();
+            for ((name, first), (_, second)) in first.tensors.into_iter().zip(second.tensors) {
+                moments.insert(name, (first.data, second.data));
+            }
+            self.adam = AdamW::resume(config.adam(), step, moments);
+        }
+        self.adapter = adapter;
+        self.losses = head.losses;
+        self.tokens = head.tokens;
+        self.data
+            .skip(&config, self.losses.len() * config.step_examples());
+        Ok(self)
+    }
+
+    /// Steps that were taken.
+    pub fn steps(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// The adapter as it is now.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Examples that were drawn since this trainer was made and did not fit the configuration's
+    /// lengths or the model's positions: a part of each is not learned.
+    pub fn cut(&self) -> usize {
+        self.data.cut
+    }
+
+    /// One optimiser step; `None` after the last.
+    ///
+    /// # Errors
+    /// [`TuningError::NotFinite`] when the loss or the gradient explodes, [`TuningError::Config`]
+    /// for a step of more tokens than [`MAX_STEP_TOKENS`], and the tokenizer's.
+    pub fn step(&mut self) -> Result<Option<StepEvent>, TuningError> {
+        self.step_while(&mut || ControlFlow::Continue(()))
+    }
+
+    /// As [`step`](Self::step); asks `go_on` before every example of the step, since a long one takes
+    /// long to encode. After a `Break` the training cannot go on.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`TuningError::Stopped`] after `Break`.
+    pub fn step_while(
+        &mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<StepEvent>, TuningError> {
+        let Self { model, config, .. } = self;
+        let step = self.losses.len();
+        if step >= config.steps {
+            return Ok(None);
+        }
+        let batch = self.data.next_batch(model, config, &mut || match go_on() {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TuningError::Stopped { steps: step }),
+        })?;
+        let tokens = batch.iter().map(|tokens| tokens.ids.len() as u64).sum();
+        let BatchGradients {
+            loss,
+            sums: mut gradients,
+            computed,
+        } = pool::run(|| gradients(model, &self.adapter, &batch, config, step as u64))?;
+        if config.proximal_mu > 0.0 {
+            let anchor = self.anchor.as_ref().unwrap_or(&self.start);
+            add_proximal(&mut gradients, &self.adapter, anchor, config.proximal_mu);
+        }
+        clip_norm(&mut gradients, config.clip_norm)?;
+        self.adam.next_step();
+        let rate = config.rate(step);
+        for (name, tensor) in &mut self.adapter.tensors {
+            if let Some(gradient) = gradients.get(name) {
+                self.adam
+                    .update(name, &mut tensor.data, gradient, rate, true);
+            }
+            if let Some(control) = &self.control {
+                control.correct(name, &mut tensor.data, rate);
+            }
+        }
+        self.losses.push(loss);
+        self.tokens = self.tokens.saturating_add(tokens);
+        Ok(Some(StepEvent {
+            step: step + 1,
+            steps: config.steps,
+            loss,
+            tokens,
+            computed,
+            learning_rate: rate,
+        }))
+    }
+
+    /// All steps that are left, and the adapter after them; `go_on` as in
+    /// [`step_while`](Self::step_while).
+    ///
+    /// # Errors
+    /// As [`step_while`](Self::step_while) and [`finish`](Self::finish).
+    pub fn run_while(
+        mut self,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Trained, TuningError> {
+        while self.step_while(go_on)?.is_some() {}
+        self.finish()
+    }
+
+    /// The adapter, after as many steps as were taken.
+    ///
+    /// # Errors
+    /// [`TuningError::NotFinite`] when a weight is not finite.
+    pub fn finish(self) -> Result<Trained, TuningError> {
+        if !self.adapter.is_finite() {
+            return Err(TuningError::NotFinite("the trained adapter".to_owned()));
+        }
+        Ok(Trained {
+            adapter: self.adapter,
+            losses: self.losses,
+            tokens: self.tokens,
+        })
+    }
+
+    /// What the next step depends on, as bytes that [`resume`](Self::resume) reads.
+    ///
+    /// # Errors
+    /// [`TuningError::Format`] when it cannot be written as JSON.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, TuningError> {
+        // Moments have the names and shapes of what they belong to: they are written as adapters.
+        let (mut first, mut second) = (self.adapter.clone(), self.adapter.clone());
+        for (name, tensor) in &mut first.tensors {
+            let zero = vec![0.0; tensor.data.len()];
+            let (one, two) = match self.adam.moments(name) {
+                Some((one, two)) => (one.to_vec(), two.to_vec()),
+                None => (zero.clone(), zero),
+            };
+            tensor.data = one;
+            if let Some(tensor) = second.tensors.get_mut(name) {
+                tensor.data = two;
+            }
+        }
+        let parts = [&self.adapter, &first, &second].map(Adapter::to_bytes);
+        let head = Head {
+            format: FORMAT.to_owned(),
+            inputs: self.inputs()?,
+            losses: self.losses.clone(),
+            tokens: self.tokens,
+            lengths: [parts[0].len(), parts[1].len(), parts[2].len()],
+        };
+        let mut bytes =
+            serde_json::to_vec(&head).map_err(|error| TuningError::Format(error.to_string()))?;
+        bytes.push(b'\n');
+        for part in parts {
+            bytes.extend_from_slice(&part);
+        }
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        bytes.extend_from_slice(&digest);
+        Ok(bytes)
+    }
+
+    /// SHA-256 over everything that the result depends on: engine, model, start, configuration,
+    /// examples. Numbers out of range of JSON (infinite learning rates) were refused before.
+    fn inputs(&self) -> Result<String, TuningError> {
+        let json = |error: serde_json::Error| TuningError::Format(error.to_string());
+        let mut hasher = Sha256::new();
+        hasher.update(crate::fingerprint(self.model));
+        hasher.update(self.model.digest());
+        hasher.update(self.start.digest());
+        // Marks keep an anchor and a control variate apart, and what has neither as it was.
+        let control = self.control.as_ref();
+        for (mark, adapter) in [
+            (b"anchor", self.anchor.as_ref()),
+            (b"server", control.map(|control| &control.server)),
+            (b"client", control.map(|control| &control.client)),
+        ] {
+            if let Some(adapter) = adapter {
+                hasher.update(mark);
+                hasher.update(adapter.digest());
+            }
+        }
+        hasher.update(serde_json::to_vec(&self.config).map_err(json)?);
+        for example in self.data.examples {
+            hasher.update(serde_json::to_vec(example).map_err(json)?);
+            hasher.update(b"\n");
+        }
+        Ok(hex::encode(hasher.finalize()))
+    }
+}
+
+/// Gradient of the proximal term, `mu · (w - w₀)`.
+fn add_proximal(
+    gradients: &mut BTreeMap<String, Vec<f32>>,
+    adapter: &Adapter,
+    start: &Adapter,
+    mu: f32,
+) {
+    for (name, gradient) in gradients {
+        let (Some(now), Some(then)) = (adapter.tensors.get(name), start.tensors.get(name)) else {
+            continue;
+        };
+        for ((gradient, now), then) in gradient.iter_mut().zip(&now.data).zip(&then.data) {
+            *gradient += mu * (now - then);
+        }
+    }
+}
+
+/// The examples in seeded order, tokenised when they are first drawn.
+struct Batches<'a, T> {
+    examples: &'a [T],
+    tokens: Vec<Option<Tokens>>,
+    /// How many of those in `tokens` were cut.
+    cut: usize,
+    order: Vec<usize>,
+    next: usize,
+    pass: u64,
+}
+
+impl<'a, T: TrainingText> Batches<'a, T> {
+    fn new(examples: &'a [T]) -> Self {
+        Self {
+            examples,
+            tokens: vec![None; examples.len()],
+            cut: 0,
+            order: Vec::new(),
+            next: 0,
+            pass: 0,
+        }
+    }
+
+    /// The order of the pass that begins.
+    fn shuffle(&mut self, seed: u64) {
+        let stream = Stream::new(seed, &[0xda7a, self.pass]);
+        self.order = stream.permutation(self.examples.len());
+        self.next = 0;
+        self.pass += 1;
+    }
+
+    /// Passes over what was drawn before a checkpoint.
+    fn skip(&mut self, config: &TrainConfig, drawn: usize) {
+        let length = self.examples.len();
+        if drawn == 0 {
+            return;
+        }
+        // At the end of a pass the order is the old one, all of it used.
+        self.pass = ((drawn - 1) / length) as u64;
+        self.shuffle(config.seed);
+        self.next = (drawn - 1) % length + 1;
+    }
+
+    fn next_batch(
+        &mut self,
+        model: &Model,
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> Result<(), TuningError>,
+    ) -> Result<Vec<Tokens>, TuningError> {
+        let wanted = config.step_examples();
+        let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
+        let mut held = 0;
+        while batch.len() < wanted {
+            go_on()?;
+            if self.next == self.order.len() {
+                self.shuffle(config.seed);
+            }
+            let index = self.order[self.next];
+            self.next += 1;
+            let slot = &mut self.tokens[index];
+            let tokens = match slot {
+                Some(tokens) => tokens.clone(),
+                None => {
+                    let tokens = self.examples[index].tokens(model, config)?;
+                    self.cut += usize::from(tokens.cut);
+                    slot.insert(tokens).clone()
+                }
+            };
+            held += tokens.ids.len();
+            if held > MAX_STEP_TOKENS {
+                return Err(TuningError::Config(format!(
+                    "batch_size times accumulation, {wanted} examples, have more than \
+                     {MAX_STEP_TOKENS} tokens a step"
+                )));
+            }
+            batch.push(tokens);
+        }
+        Ok(batch)
+    }
+}
