@@ -30,20 +30,26 @@ mod adapter;
 mod compress;
 mod config;
 mod control;
+mod engine;
 mod error;
 mod example;
 mod file;
 mod model;
 mod peft;
+mod schedule;
+mod training;
 
 pub use adapter::{Adapter, AdapterTensor};
 pub use config::{
     AdapterConfig, LAST_NORM_NAME, Method, Part, Slot, Target, ia3_name, norm_name, peft_name,
 };
 pub use control::ControlVariates;
+pub use engine::{DEVICES, Halt, repeats_bits};
 pub use error::AdapterError;
 pub use example::Example;
 pub use model::{
     Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, longrope_magnitude,
     yarn_magnitude,
 };
+pub use schedule::Schedule;
+pub use training::{AdamConfig, TrainConfig};

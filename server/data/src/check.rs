@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-use fedseal_tuning::Halt;
+use fedseal_adapter::Halt;
 
 use crate::pick::{Picker, fnv1a};
 use crate::world::World;

@@ -24,8 +24,8 @@ pub mod world;
 
 use serde::{Deserialize, Serialize};
 
+pub use fedseal_adapter::Example;
 pub use fedseal_rules::evaluation::helpfulness::HelpfulTask;
-pub use fedseal_tuning::Example;
 
 /// What can go wrong while data are read or drawn.
 #[derive(Debug, thiserror::Error)]

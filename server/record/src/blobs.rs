@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use fedseal_adapter::Example;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_tuning::Example;
 use serde::{Deserialize, Serialize};
 
 use fedseal_rules::evaluation::helpfulness::HelpfulTask;

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use fedseal_adapter::{Adapter, AdapterError, ControlVariates};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_ledger::Blobs;
-use fedseal_adapter::{Adapter, AdapterError, ControlVariates};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::Checkpoint;
-use fedseal_tuning::Adapter;
 
 use crate::error::{Error, Result};
 use crate::opened::Opened;

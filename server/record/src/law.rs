@@ -1,10 +1,10 @@
 //! What a round must be: pure functions of plan, experiment and log, which the runner acts by and
 //! the auditor holds the log against.
 
+use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_ledger::Blobs;
-use fedseal_tuning::Adapter;
 
 use crate::controls;
 use crate::error::{Error, Result};

@@ -1,9 +1,9 @@
 //! Reads what a run's folder and blobs hold.
 
+use fedseal_adapter::{Adapter, Example};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
-use fedseal_tuning::{Adapter, Example};
 
 use crate::error::{Error, Result};
 use crate::rundir::{Plan, RunDir};

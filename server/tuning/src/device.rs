@@ -6,7 +6,7 @@ mod gpu;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, Numerics, TuningError, kernels, ops::Half};
+use crate::{DEVICES, Model, Numerics, TuningError, kernels, ops::Half};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,6 @@ impl DeviceKind {
         }
     }
 }
-
-/// What [`device`] takes.
-pub const DEVICES: [&str; 5] = ["auto", "cpu", "wgpu", "vulkan", "cuda"];
 
 fn cpu() -> Device {
     Device::flex()
@@ -114,12 +111,4 @@ pub fn fingerprint(model: &Model) -> String {
             )
         }
     }
-}
-
-/// Whether two executions by engines of this [`fingerprint`] give the same bits: all do but GPUs.
-pub fn repeats_bits(fingerprint: &str) -> bool {
-    let device = fingerprint.split(' ').nth(1).unwrap_or_default();
-    ![DeviceKind::Wgpu, DeviceKind::Vulkan, DeviceKind::Cuda]
-        .iter()
-        .any(|kind| kind.name() == device)
 }

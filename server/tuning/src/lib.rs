@@ -53,15 +53,16 @@ mod train;
 pub use adapter::merge::Unmerge;
 pub use burn::tensor::Device;
 pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
-pub use device::{DEVICES, DeviceKind, device, fingerprint, repeats_bits};
+pub use device::{DeviceKind, device, fingerprint};
 pub use error::TuningError;
 pub use fedseal_adapter::{
-    Adapter, AdapterConfig, AdapterError, AdapterTensor, Architecture, ControlVariates, Example,
-    Family, Method, ModelConfig, RopeScaling, limits,
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Architecture, ControlVariates, DEVICES,
+    Example, Family, Halt, Method, ModelConfig, RopeScaling, Schedule, TrainConfig, limits,
+    repeats_bits,
 };
 pub use fedseal_kernels::{self as kernels, Numerics, pool::set_threads};
 pub use infer::generate::{
-    Finish, GenerateConfig, Generated, Halt, Piece, generate, generate_stream, generate_until,
+    Finish, GenerateConfig, Generated, Piece, generate, generate_stream, generate_until,
 };
 pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
 pub use model::base::Base;
@@ -69,6 +70,5 @@ pub use model::template::Template;
 pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
-pub use train::schedule::Schedule;
 pub use train::trainer::{Trainer, TrainingText};
-pub use train::{StepEvent, TrainConfig, Trained, train};
+pub use train::{StepEvent, Trained, train};

@@ -280,7 +280,7 @@ impl Admission {
             near,
         };
         let mut verdicts = vec![decide(&Replay::equal()), decide(&other(false))];
-        if !fedseal_tuning::repeats_bits(&facts.attested.engine) {
+        if !fedseal_adapter::repeats_bits(&facts.attested.engine) {
             let near = decide(&other(true));
             let fact = near.fact.replace(NEAR, NEAR_BEFORE);
             verdicts.push(Verdict {

@@ -1,7 +1,7 @@
 //! The most that an experiment may ask for, and numbers that single precision has to hold: checked
 //! when the file is read, before anything of a size that it names is allocated or begun.
 
-use fedseal_tuning::limits;
+use fedseal_adapter::limits;
 
 use super::Experiment;
 use super::engine::{adapter_config, train_config};

@@ -1,6 +1,6 @@
 //! An experiment's training and adapter, as the engine takes them.
 
-use fedseal_tuning::{AdapterConfig, TrainConfig};
+use fedseal_adapter::{AdapterConfig, TrainConfig};
 
 use super::Experiment;
 

@@ -366,7 +366,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         "run.device",
         "device",
         &e.run.device,
-        &fedseal_tuning::DEVICES,
+        &fedseal_adapter::DEVICES,
     )?;
     one_of(
         at,

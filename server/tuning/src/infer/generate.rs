@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use fedseal_kernels::pool;
 
-use crate::{Adapter, Message, Model, Role, TuningError, limits};
+use crate::{Adapter, Halt, Message, Model, Role, TuningError, limits};
 use engine::{Engine, Prompt};
 use writer::Writer;
 
@@ -141,9 +141,6 @@ pub struct Piece<'a> {
     /// Set in the last piece of a text, which may be empty.
     pub finish: Option<Finish>,
 }
-
-/// Says whether to stop; asked between passes of a model, from any thread.
-pub type Halt<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Hears pieces, from any thread, one at a time.
 type Listener<'a> = &'a mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send);

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Conversation, Message, Model, Role, Tokens, TuningError,
+    Adapter, Conversation, Halt, Message, Model, Role, Tokens, TuningError,
     adapter::lora::{Lora, to_host},
-    infer::generate::{Halt, unless_halted},
+    infer::generate::unless_halted,
     kernels::{loss, pool},
     ops::Segments,
     train::gradient::{Packed, parts},

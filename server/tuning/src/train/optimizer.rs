@@ -2,44 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use fedseal_adapter::AdamConfig;
+
 use crate::TuningError;
-
-/// Constants of AdamW (Loshchilov and Hutter 2019).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamConfig {
-    pub(crate) beta1: f32,
-    pub(crate) beta2: f32,
-    pub(crate) epsilon: f32,
-    pub(crate) weight_decay: f32,
-}
-
-impl AdamConfig {
-    pub(crate) fn validate(&self) -> Result<(), TuningError> {
-        let unit = |name: &str, value: f32| {
-            if (0.0..1.0).contains(&value) {
-                return Ok(());
-            }
-            Err(TuningError::Config(format!(
-                "{name} {value} is not in [0, 1)"
-            )))
-        };
-        unit("beta1", self.beta1)?;
-        unit("beta2", self.beta2)?;
-        if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
-            return Err(TuningError::Config(format!(
-                "epsilon {} is no number above 0",
-                self.epsilon
-            )));
-        }
-        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return Err(TuningError::Config(format!(
-                "weight_decay {} is no number from 0 on",
-                self.weight_decay
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// Both moments of every parameter.
 pub(crate) struct AdamW {

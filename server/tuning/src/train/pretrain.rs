@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use fedseal_adapter::{rng::Stream, safetensors::check_finite};
 use fedseal_kernels::pool;
 
+use fedseal_adapter::AdamConfig;
+
 use crate::{
     DeviceKind, ModelConfig, ModelFiles, StepEvent, Tokenizer, TuningError, limits,
     model::expected_tensors,
     ops::{RopeTable, Segments},
-    train::optimizer::{AdamConfig, AdamW, clip_norm},
+    train::optimizer::{AdamW, clip_norm},
 };
 
 /// How [`pretrain`] trains.

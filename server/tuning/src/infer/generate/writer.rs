@@ -8,12 +8,13 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Finish, GenerateConfig, Generated, Halt, Listener, Piece,
+    Finish, GenerateConfig, Generated, Listener, Piece,
     engine::{Engine, Prompt},
     stream::Spelling,
     tensors::{self, HostCache},
     unless_halted,
 };
+use crate::Halt;
 use fedseal_adapter::rng::Stream;
 
 use crate::{
