@@ -112,22 +112,6 @@ pub enum Error {
         /// What was offered.
         offered: String,
     },
-    /// The linked SQLite has the bug that loses commits in WAL mode.
-    #[error(
-        "SQLite {got} is linked; 3.51.3 or later is needed (earlier ones can lose commits in WAL mode with two connections)"
-    )]
-    SqliteVersion {
-        /// The linked version.
-        got: &'static str,
-    },
-    /// A database operation failed.
-    #[error("{}: {source}", path.display())]
-    Sqlite {
-        /// The database file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Box<rusqlite::Error>,
-    },
     /// A checkpoint, key or record is wrong.
     #[error("{}: {source}", path.display())]
     Verify {

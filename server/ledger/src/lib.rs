@@ -6,7 +6,6 @@
 //! - [`Witness`]: what a witness of other logs remembers, so that it never cosigns two views.
 //! - [`Blobs`]: byte strings under their SHA-256, checked at every read; many small ones share a
 //!   file.
-//! - [`Registry`]: registered modules and client keys in SQLite.
 //!
 //! It knows entries as bytes and files by digest: no machine learning, no HTTP, no policy.
 //!
@@ -42,7 +41,6 @@ mod error;
 mod files;
 mod log;
 mod packs;
-mod registry;
 mod verify;
 mod witness;
 
@@ -53,6 +51,5 @@ pub use error::{Error, Result};
 pub use files::{Inject, Step};
 pub use log::{FsckReport, Log, LogReader, Remote, add_cosignatures, fsck};
 pub use packs::{PACK_FROM, PACKED_BYTES};
-pub use registry::{RegisteredClient, RegisteredModule, Registry};
 pub use verify::{FilesReport, verify_files};
 pub use witness::{Refusal, Witness};

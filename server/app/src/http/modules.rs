@@ -18,8 +18,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
-use fedseal_ledger::{Blobs, RegisteredModule, Registry};
+use fedseal_ledger::Blobs;
 use fedseal_record::rundir;
+use fedseal_registry::{RegisteredModule, Registry};
 use fedseal_sandbox::{Reason, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -234,19 +235,23 @@ impl Modules {
         envelope: &Envelope,
         verified: VerifiedModule,
     ) -> Answer<Registered> {
-        let broken = |error: fedseal_ledger::Error| match error {
-            fedseal_ledger::Error::Conflict { .. } => Refusal::new(
+        let failed = |problem: String| {
+            Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The module could not be kept.",
+                problem,
+                "See whether the server's disk is full.",
+            )
+        };
+        let broken = |error: fedseal_ledger::Error| failed(error.to_string());
+        let unregistered = |error: fedseal_registry::Error| match error {
+            fedseal_registry::Error::Conflict { .. } => Refusal::new(
                 StatusCode::CONFLICT,
                 "These bytes are registered already under another signature.",
                 error.to_string(),
                 "GET /api/modules shows who registered them.",
             ),
-            other => Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The module could not be kept.",
-                other.to_string(),
-                "See whether the server's disk is full.",
-            ),
+            other => failed(other.to_string()),
         };
         // Data first, then the row that names it.
         let blobs = Blobs::open(self.folder.join("blobs")).map_err(broken)?;
@@ -258,12 +263,12 @@ impl Modules {
             envelope: blobs.put(&envelope.to_bytes()).map_err(broken)?,
             created: rundir::now(),
         };
-        self.registry.add_module(&module).map_err(broken)?;
+        self.registry.add_module(&module).map_err(unregistered)?;
         // Registered before: the time is the first one.
         let module = self
             .registry
             .module(&digest)
-            .map_err(broken)?
+            .map_err(unregistered)?
             .unwrap_or(module);
         Ok(self.shown(module))
     }

@@ -1,5 +1,7 @@
 //! The registry: which modules were registered, and which key a client has. SQLite, one file.
 
+#![forbid(unsafe_code)]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +11,9 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::{Error, Result};
+mod error;
+
+pub use error::{Error, Result};
 
 /// SQLite before 3.51.3 can lose commits in WAL mode with two connections.
 const SQLITE_AT_LEAST: i32 = 3_051_003;

@@ -1,0 +1,72 @@
+//! The one error type of this room.
+
+use std::path::{Path, PathBuf};
+
+/// Result type of this room.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Faults of the registry's database, or of what is registered in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name or digest is registered with other content.
+    #[error("{what} {name} is registered already with {registered}, not {offered}")]
+    Conflict {
+        /// `module` or `client`.
+        what: &'static str,
+        /// Its digest or name.
+        name: String,
+        /// What is registered.
+        registered: String,
+        /// What was offered.
+        offered: String,
+    },
+    /// The linked SQLite has the bug that loses commits in WAL mode.
+    #[error(
+        "SQLite {got} is linked; 3.51.3 or later is needed (earlier ones can lose commits in WAL mode with two connections)"
+    )]
+    SqliteVersion {
+        /// The linked version.
+        got: &'static str,
+    },
+    /// A database operation failed.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Box<rusqlite::Error>,
+    },
+    /// The file has another schema.
+    #[error("{}: {detail}", path.display())]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// Both versions.
+        detail: String,
+    },
+    /// A row does not parse.
+    #[error("{}: {source}", path.display())]
+    Verify {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<fedseal_client_sdk::Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Error::Corrupt {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn verify(path: &Path, source: fedseal_client_sdk::Error) -> Self {
+        Error::Verify {
+            path: path.to_owned(),
+            source: Box::new(source),
+        }
+    }
+}
