@@ -49,9 +49,10 @@ pub(crate) fn web_packages() -> Outcome {
 
 /// Every host crate, once, in the one profile that everything uses.
 pub(crate) fn workspace() -> Outcome {
-    say(
-        "Building fedseal (the first build takes 15 to 50 minutes on two cores, later ones seconds)",
-    );
+    say("Building fedseal (the first build takes minutes, later ones seconds)");
+    let (gpu, why) = why_gpu();
+    let with = if gpu { "with" } else { "without" };
+    eprintln!("    {with} the GPU device: {why}");
     let started = Instant::now();
     let mut words = vec!["build", "--workspace"];
     words.extend(features());
@@ -60,18 +61,42 @@ pub(crate) fn workspace() -> Outcome {
     Ok(())
 }
 
-/// The features of every build here, so that nothing is built twice: the GPU device, too, which
-/// takes the card where there is one. `FEDSEAL_GPU=0` leaves it out.
-pub(crate) fn features() -> &'static [&'static str] {
+/// The features of every build here, so that nothing is built twice.
+pub fn features() -> &'static [&'static str] {
     match gpu() {
         true => &["--features", "fedseal/wgpu"],
         false => &[],
     }
 }
 
-/// Whether builds have the GPU device.
-pub(crate) fn gpu() -> bool {
-    std::env::var("FEDSEAL_GPU").as_deref() != Ok("0")
+/// Whether builds have the GPU device, whose crates are half of a first build: where there is a card,
+/// or as `FEDSEAL_GPU` says (1 or 0).
+pub fn gpu() -> bool {
+    why_gpu().0
+}
+
+/// The same with the reason, for people.
+fn why_gpu() -> (bool, &'static str) {
+    match std::env::var("FEDSEAL_GPU").as_deref() {
+        Ok("0") => (false, "FEDSEAL_GPU=0 leaves it out"),
+        Ok("1") => (true, "FEDSEAL_GPU=1 takes it in"),
+        _ if card() => (true, "this machine has a card; FEDSEAL_GPU=0 leaves it out"),
+        _ => (false, "this machine has no card; FEDSEAL_GPU=1 takes it in"),
+    }
+}
+
+/// Whether the system names a graphics card. Anything but Linux has one.
+fn card() -> bool {
+    let there = |path: &str| std::path::Path::new(path).exists();
+    let render = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("renderD")
+    };
+    cfg!(not(target_os = "linux"))
+        || there("/dev/nvidiactl")
+        || there("/dev/dxg")
+        || there("/dev/kfd")
+        || std::fs::read_dir("/dev/dri").is_ok_and(|all| all.flatten().any(render))
 }
 
 /// The policy modules: built to components and signed with the developer key.

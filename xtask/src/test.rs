@@ -51,7 +51,7 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
 /// Why the GPU device is not tested beside the CPU, on software Vulkan where there is no card.
 fn no_gpu() -> Option<&'static str> {
     if !build::gpu() {
-        return Some("FEDSEAL_GPU=0 leaves it out of the build");
+        return Some("this build leaves it out; FEDSEAL_GPU=1 takes it in");
     }
     let missing = "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in \
                    software";
