@@ -6,33 +6,24 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
-//! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
-//!   [`modules`]: a module in a file or in an OCI layout.
-//! - [`runs`]: folders of runs. [`progress`], [`table`], [`figures`]: what people and machines read
-//!   of a run. [`output`]: everything that is printed.
-//! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
+//! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
+//!
+//! What an auditor runs, and what all commands share, is in the room `audit`.
 
 #![forbid(unsafe_code)]
 // One place prints, for it survives a closed pipe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
-mod failure;
 mod figures;
-mod files;
 mod http;
-mod keys;
-mod modules;
-mod output;
-mod places;
 mod progress;
 mod runs;
-mod stop;
-mod table;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use fedseal_audit::{failure, files, keys, modules, output, places, stop, table};
 
 /// Exit codes: 0 all is well; 1 the work failed or the answer is no (a log that does not verify, a
 /// replay that differs, a refused module, a run in which no update counted); 2 the arguments or an

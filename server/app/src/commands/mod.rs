@@ -2,14 +2,11 @@
 
 mod adapter;
 mod admission;
-mod bundle;
 mod chat;
 mod clients;
 mod engine;
-mod explain;
 mod fetch;
 mod generate;
-mod key;
 mod log;
 mod policy;
 mod pretrain;
@@ -19,11 +16,11 @@ mod score;
 mod serve;
 mod site;
 mod submit;
-mod table;
 mod tune;
-mod verify;
 
 use clap::{Parser, Subcommand};
+
+use fedseal_audit::commands::{bundle, explain, key, table, verify};
 
 use crate::failure::Outcome;
 

@@ -178,13 +178,13 @@ impl Monitor {
     /// Keeps both signed checkpoints beside the pin: together they prove what the log did.
     fn failed(
         &self,
-        error: fedseal_federation::Error,
+        error: fedseal_record::Error,
         log: &LogReader,
         before: Option<&String>,
     ) -> Failure {
         let split = matches!(
             error,
-            fedseal_federation::Error::Ledger(fedseal_ledger::Error::SplitView { .. })
+            fedseal_record::Error::Ledger(fedseal_ledger::Error::SplitView { .. })
         );
         let failure = Failure::from(error);
         let Some(before) = before.filter(|_| split) else {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use fedseal_client_sdk as sdk;
-use fedseal_federation as federation;
+use fedseal_record as record;
 
 use crate::output;
 
@@ -96,15 +96,15 @@ impl From<fedseal_rules::Error> for Failure {
         use fedseal_rules::Error as E;
         match error {
             E::Experiment { .. } | E::Unknown { .. } => Failure::usage(error),
-            E::Io { .. } | E::Missing { .. } => federation::Error::from(error).into(),
+            E::Io { .. } | E::Missing { .. } => record::Error::from(error).into(),
             other => Failure::new(other),
         }
     }
 }
 
-impl From<federation::Error> for Failure {
-    fn from(error: federation::Error) -> Self {
-        use federation::Error as E;
+impl From<record::Error> for Failure {
+    fn from(error: record::Error) -> Self {
+        use record::Error as E;
         match error {
             E::Rules(error) => error.into(),
             E::Missing { what, hint } => Failure::new(format!("missing {what}")).hint(hint),
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_full_disk_says_that_the_run_can_go_on() {
         let full = std::io::Error::from(ErrorKind::StorageFull);
-        let error = federation::Error::io("runs/demo/log/checkpoint", full);
+        let error = record::Error::io("runs/demo/log/checkpoint", full);
         let failure = Failure::from(error);
         assert!(failure.message.contains("runs/demo/log/checkpoint"));
         assert!(failure.hints.iter().any(|hint| hint.contains("--resume")));
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_a_usage_error() {
-        let error = federation::Error::unknown("rule", "medain", ["median", "krum"]);
+        let error = record::Error::unknown("rule", "medain", ["median", "krum"]);
         let failure = Failure::from(error);
         assert!(failure.usage);
         assert!(failure.message.contains("median"));

@@ -13,7 +13,7 @@ use fedseal_record::verify::{self, VerifyReport};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{adapter, log};
+use super::{folder, log};
 use crate::failure::{Failure, Outcome};
 use crate::{files, output};
 
@@ -60,7 +60,7 @@ impl Verify {
         if self.run.is_file() {
             self.bundle()
         } else if self.key.is_some() || (there(oms::SIGNATURE_FILE) && !there("run.json")) {
-            adapter::verify(&self.run, self.key.as_deref(), self.json)
+            folder::verify(&self.run, self.key.as_deref(), self.json)
         } else {
             self.run()
         }

@@ -1,0 +1,9 @@
+//! The commands of an auditor, one file each: its arguments as a struct, and `execute`.
+
+pub mod bundle;
+pub mod explain;
+pub mod folder;
+pub mod key;
+pub mod log;
+pub mod table;
+pub mod verify;

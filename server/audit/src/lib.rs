@@ -1,0 +1,22 @@
+//! What an auditor runs, without the engine: no tensors, no Wasm, no database. The program `fedseal-audit`
+//! has these commands alone; `fedseal` has them beside its own.
+//!
+//! - [`commands`]: verify, log, bundle, explain, key, table.
+//! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
+//!   [`modules`]: a module in a file or in an OCI layout. [`files`]: what the command line names.
+//! - [`table`]: what people read of a run. [`output`]: everything that is printed.
+//! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
+
+#![forbid(unsafe_code)]
+// One place prints, for it survives a closed pipe.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod commands;
+pub mod failure;
+pub mod files;
+pub mod keys;
+pub mod modules;
+pub mod output;
+pub mod places;
+pub mod stop;
+pub mod table;

@@ -1,0 +1,57 @@
+//! The `fedseal-audit` binary: verifies runs, bundles, logs and adapter folders, offline.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fedseal_audit::commands::{bundle, explain, key, log, table, verify};
+use fedseal_audit::output;
+
+/// Audits federated tuning: checks evidence from its files alone, without a network and without a model.
+///
+/// Rates are counted again from logged answers. Taken on trust, and named by `verify`: that an update
+/// was executed as attested (`fedseal replay` executes it again) and what the canaries measured.
+#[derive(Parser)]
+#[command(name = "fedseal-audit", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
+    Verify(verify::Verify),
+    /// Check, watch, cosign and prove entries of a log.
+    Log(log::Log),
+    /// Write one file about an update that `verify` checks offline.
+    Bundle(bundle::BundleCommand),
+    /// Tell in sentences where an update came from.
+    Explain(explain::Explain),
+    /// Make or show the key that signs modules.
+    Key(key::Key),
+    /// Print the results table of a run, or of the seeds below a folder.
+    Table(table::Table),
+}
+
+/// Exit codes are those of `fedseal`: 0 all is well; 1 the answer is no; 2 the arguments or an input
+/// file are wrong.
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Verify(command) => command.execute(),
+        Command::Log(command) => command.execute(),
+        Command::Bundle(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
+        Command::Key(command) => command.execute(),
+        Command::Table(command) => command.execute(),
+    };
+    match done {
+        Ok(()) if output::failed() => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.code()
+        }
+    }
+}
