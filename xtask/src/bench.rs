@@ -1,10 +1,12 @@
 //! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp.
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
+//! `cargo xtask bench build`: what building takes ([`building`]).
 //!
 //! In the first every side is a process that holds its model and waits; they are asked in turn, so that what
 //! slows the machine slows all of them alike. Each gets its best number of threads, found by one
 //! trial, and the peer its best dtype. What is compared are medians.
 
+mod building;
 mod plan;
 mod sandbox;
 mod worker;
@@ -32,7 +34,8 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
     {
         Some(("tuning", rest)) => rest,
         Some(("sandbox", rest)) => return sandbox::bench(rest),
-        _ => return fail("bench what? known: tuning, sandbox"),
+        Some(("build", rest)) => return building::bench(rest),
+        _ => return fail("bench what? known: tuning, sandbox, build"),
     };
     let mut options = Options {
         rounds: 5,

@@ -65,6 +65,9 @@ cargo xtask COMMAND
   bench sandbox [--rounds N] [--entries N] [sandbox|sha256|clients|round|log]
                     guests a second, host calls, whole client runs, the log; fewer than 5 rounds
                     or 10,000,000 entries change no figure
+  bench build [--against REV] [audit|incremental|cold|pair]
+                    what a newcomer, an auditor and a contributor wait for; cold and pair build
+                    a revision beside this one
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

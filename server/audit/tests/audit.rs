@@ -1,0 +1,90 @@
+//! The auditor's program over a run that an earlier version made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A run that revision 35be59b made, unpacked.
+fn old_run(folder: &Path) -> PathBuf {
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../federation/tests/old_run.tar");
+    let bytes = fs::read(packed).unwrap();
+    tar::Archive::new(bytes.as_slice()).unpack(folder).unwrap();
+    let run = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    run.path()
+}
+
+fn audit(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fedseal-audit"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    format!("{out}{err}")
+}
+
+#[test]
+fn an_old_run_is_verified_told_and_tabled() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = old_run(folder.path());
+    let run = run.to_str().unwrap();
+    let verified = audit(&["verify", run]);
+    assert!(verified.status.success(), "{}", said(&verified));
+    let text = said(&verified);
+    assert!(text.contains("counted again") && text.contains("not checked:"), "{text}");
+    let fsck = audit(&["log", "fsck", run]);
+    assert!(fsck.status.success(), "{}", said(&fsck));
+    let table = audit(&["table", run]);
+    assert!(table.status.success() && said(&table).contains("safety"), "{}", said(&table));
+    // Its updates are named by the report.
+    let report = fs::read_to_string(Path::new(run).join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let id = report
+        .pointer("/arms/1/rounds/0/clients/0/attestation")
+        .and_then(serde_json::Value::as_str)
+        .unwrap();
+    let told = audit(&["explain", run, "--update", id]);
+    assert!(told.status.success() && said(&told).contains("trained on"), "{}", said(&told));
+    let bundle = folder.path().join("update.bundle");
+    let bundle = bundle.to_str().unwrap();
+    let written = audit(&["bundle", run, "--update", id, "--out", bundle]);
+    assert!(written.status.success(), "{}", said(&written));
+    let node = report.pointer("/node").and_then(serde_json::Value::as_str);
+    if let Some(node) = node {
+        let held = audit(&["verify", bundle, "--node", node]);
+        assert!(held.status.success(), "{}", said(&held));
+    }
+}
+
+#[test]
+fn a_changed_report_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = old_run(folder.path());
+    let path = run.join("report.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("accept", "reject", 1)).unwrap();
+    let verified = audit(&["verify", run.to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(said(&verified).contains("report.json"), "{}", said(&verified));
+}
+
+/// An auditor installs no tensor library, no Wasm engine, no database.
+#[test]
+fn the_program_links_no_engine() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tree = Command::new(cargo)
+        .args(["tree", "--offline", "--package", "fedseal-audit"])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = said(&tree);
+    assert!(tree.contains("fedseal-record"), "{tree}");
+    for name in ["burn", "wasmtime", "cranelift", "rusqlite", "fedseal-tuning", "fedseal-sandbox"] {
+        let found = tree.lines().find(|line| line.starts_with(name));
+        assert!(found.is_none(), "{found:?}");
+    }
+}
