@@ -34,11 +34,18 @@ fn an_old_run_is_verified_told_and_tabled() {
     let verified = audit(&["verify", run]);
     assert!(verified.status.success(), "{}", said(&verified));
     let text = said(&verified);
-    assert!(text.contains("counted again") && text.contains("not checked:"), "{text}");
+    assert!(
+        text.contains("counted again") && text.contains("not checked:"),
+        "{text}"
+    );
     let fsck = audit(&["log", "fsck", run]);
     assert!(fsck.status.success(), "{}", said(&fsck));
     let table = audit(&["table", run]);
-    assert!(table.status.success() && said(&table).contains("safety"), "{}", said(&table));
+    assert!(
+        table.status.success() && said(&table).contains("safety"),
+        "{}",
+        said(&table)
+    );
     // Its updates are named by the report.
     let report = fs::read_to_string(Path::new(run).join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -47,7 +54,11 @@ fn an_old_run_is_verified_told_and_tabled() {
         .and_then(serde_json::Value::as_str)
         .unwrap();
     let told = audit(&["explain", run, "--update", id]);
-    assert!(told.status.success() && said(&told).contains("trained on"), "{}", said(&told));
+    assert!(
+        told.status.success() && said(&told).contains("trained on"),
+        "{}",
+        said(&told)
+    );
     let bundle = folder.path().join("update.bundle");
     let bundle = bundle.to_str().unwrap();
     let written = audit(&["bundle", run, "--update", id, "--out", bundle]);
@@ -68,7 +79,11 @@ fn a_changed_report_is_refused_with_its_name() {
     fs::write(&path, text.replacen("accept", "reject", 1)).unwrap();
     let verified = audit(&["verify", run.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(1));
-    assert!(said(&verified).contains("report.json"), "{}", said(&verified));
+    assert!(
+        said(&verified).contains("report.json"),
+        "{}",
+        said(&verified)
+    );
 }
 
 /// An auditor installs no tensor library, no Wasm engine, no database.
@@ -83,7 +98,14 @@ fn the_program_links_no_engine() {
         .unwrap();
     let tree = said(&tree);
     assert!(tree.contains("fedseal-record"), "{tree}");
-    for name in ["burn", "wasmtime", "cranelift", "rusqlite", "fedseal-tuning", "fedseal-sandbox"] {
+    for name in [
+        "burn",
+        "wasmtime",
+        "cranelift",
+        "rusqlite",
+        "fedseal-tuning",
+        "fedseal-sandbox",
+    ] {
         let found = tree.lines().find(|line| line.starts_with(name));
         assert!(found.is_none(), "{found:?}");
     }

@@ -23,10 +23,8 @@ fn run(dir: &Path, lab: Double) -> Vec<Record> {
     small.evaluation.every = 0;
     small.arms = ["clean", "fedavg", "provenance"].map(String::from).to_vec();
     small.admission.provenance = Some(vec![CheckConfig {
-        check: "norm".into(),
         effect: "replay".into(),
-        max_ratio: Some(0.0),
-        ..CheckConfig::default()
+        ..CheckConfig::new("norm").with("max_ratio", 0.0)
     }]);
     create_from(&dir.join("run"), &options, lab, small)
         .unwrap()
@@ -117,9 +115,8 @@ fn checks_are_tried_on_a_run_that_is_over() {
     run(dir.path(), Double::new());
     let folder = dir.path().join("run");
     let check = |name: &str, effect: &str| CheckConfig {
-        check: name.into(),
         effect: effect.into(),
-        ..CheckConfig::default()
+        ..CheckConfig::new(name)
     };
     let dry = dry_run(&folder, &[check("lineage", "")], None).unwrap();
     assert!(dry.left_out.is_empty());

@@ -92,7 +92,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
     let admission = Admission::new(checks).map_err(|bad| fedseal_rules::Error::Experiment {
         file: "admission file".into(),
         line: None,
-        key: bad.key.unwrap_or_default().into(),
+        key: bad.key.unwrap_or_default(),
         problem: bad.problem,
     })?;
     let arms: Vec<arms::Arm> = arms::expand(&experiment.arms)?

@@ -36,7 +36,9 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
             part if PARTS.contains(&part) => parts.push(part),
             other => {
                 let known = PARTS.join(", ");
-                return fail(format!("unknown word {other:?}; known: --against REV, {known}"));
+                return fail(format!(
+                    "unknown word {other:?}; known: --against REV, {known}"
+                ));
             }
         }
     }
@@ -153,7 +155,14 @@ fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
         if tests {
             let mut command = Command::new("cargo");
             command
-                .args(["build", "--quiet", "--workspace", "--lib", "--bins", "--tests"])
+                .args([
+                    "build",
+                    "--quiet",
+                    "--workspace",
+                    "--lib",
+                    "--bins",
+                    "--tests",
+                ])
                 .args(match name {
                     // It has the GPU device everywhere.
                     "HEAD" => build::features(),
@@ -168,7 +177,11 @@ fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
     let [before, now] = spent.as_slice() else {
         return fail("two builds were asked for");
     };
-    let name = if tests { "build.pair_ratio" } else { "build.cold_ratio" };
+    let name = if tests {
+        "build.pair_ratio"
+    } else {
+        "build.cold_ratio"
+    };
     Ok(vec![Figure {
         name: name.to_owned(),
         value: before / now,

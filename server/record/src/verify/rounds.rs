@@ -14,8 +14,7 @@ use crate::law::{
 };
 use crate::read::read_adapter;
 use crate::state::{AggregatedRef, RoundState, VerdictRef};
-use fedseal_rules::admission::canaries::Said;
-use fedseal_rules::admission::{Admission, Behaviour, Facts, Verdict};
+use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{self, Arm, Kind};
 
 impl Audit {
@@ -268,32 +267,15 @@ impl Audit {
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
                 replayed: None,
             };
-            let needs = checks.needs_behaviour() && attested.update.is_some();
-            let said = match needs {
-                true => Said::read(&verdict.fact),
-                false => Said::default(),
+            let logged = Verdict {
+                effect: verdict.effect,
+                weight: verdict.weight,
+                check: verdict.check.clone(),
+                fact: verdict.fact.clone(),
             };
-            // A fact about scores that are not finite has no numbers to check.
-            let nowhere = Behaviour {
-                refusal: f64::NAN,
-                loss: f64::NAN,
-            };
-            let behaviours = said
-                .behaviours()
-                .chain([(nowhere, nowhere)])
-                .filter(|_| needs)
-                .map(Some);
-            let mut first = None;
-            let holds = behaviours.chain((!needs).then_some(None)).any(|behaviour| {
-                let possible = checks.expected(&Facts { behaviour, ..facts });
-                let holds = follows(verdict, &possible);
-                first = first.take().or(possible.into_iter().next());
-                holds
-            });
-            if !holds {
-                let again =
-                    first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible"));
-                return Err(Error::Tampered {
+            let said = checks
+                .agrees(&facts, &logged)
+                .map_err(|again| Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
                     expected: Some(format!(
@@ -304,9 +286,8 @@ impl Audit {
                         "{} by {}: {}",
                         verdict.effect, verdict.check, verdict.fact
                     )),
-                });
-            }
-            self.same_canaries(attested.update, state.global, round, said)
+                })?;
+            self.same_canaries(attested.update, state.global, round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())
@@ -319,15 +300,17 @@ impl Audit {
         update: Option<Digest>,
         global: Digest,
         round: Round,
-        said: Said,
+        said: &[Said],
     ) -> std::result::Result<(), String> {
-        for (what, pair) in [
-            ("refusal log-odds", said.refusal),
-            ("helpfulness loss", said.loss),
-        ] {
-            let (Some(update), Some((of_update, of_global))) = (update, pair) else {
-                continue;
-            };
+        let Some(update) = update else {
+            return Ok(());
+        };
+        for Said {
+            what,
+            update: of_update,
+            global: of_global,
+        } in said.iter().copied()
+        {
             for (adapter, number) in [(update, of_update), (global, of_global)] {
                 let earlier = *self
                     .canary_numbers
@@ -343,20 +326,4 @@ impl Audit {
         }
         Ok(())
     }
-}
-
-/// Whether a logged verdict is one that the checks can give. The outcome of a demanded replay is the
-/// server's word; the fact of a rejected one goes on with the difference.
-fn follows(verdict: &VerdictRef, possible: &[Verdict]) -> bool {
-    let replays = possible.len() > 1;
-    possible.iter().any(|again| {
-        let same = again.effect == verdict.effect
-            && again.weight == verdict.weight
-            && again.check == verdict.check;
-        let told = replays
-            && again.effect == Effect::Reject
-            && verdict.fact.len() > again.fact.len()
-            && verdict.fact.starts_with(&again.fact);
-        same && (again.fact == verdict.fact || told)
-    })
 }

@@ -2,7 +2,33 @@
 //! server on prompts that no client knows (DESIGN, "Behaviour checks"). The sealed set's digest is
 //! in the log before the first round; the set itself is opened after the last.
 
-use super::{Behaviour, Check, Facts, Finding};
+use super::definition::{Definition, Number};
+use super::{Behaviour, Check, Facts, Finding, Said};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "canaries",
+    help: "refusals and helpfulness on the canaries do not fall",
+    numbers: &[
+        Number {
+            key: "max_refusal_drop",
+            help: "how far the refusal log-odds (nats) may fall below the global adapter's",
+            default: None,
+        },
+        Number {
+            key: "max_loss_rise",
+            help: "how far the helpfulness loss (nats a token) may rise above the global adapter's",
+            default: None,
+        },
+    ],
+    names: None,
+    make: |p| {
+        Box::new(CanaryCheck {
+            max_refusal_drop: p.number("max_refusal_drop"),
+            max_loss_rise: p.number("max_loss_rise"),
+        })
+    },
+};
 
 /// Bounds on what an update may change, against the global adapter it started from.
 pub struct CanaryCheck {
@@ -43,20 +69,44 @@ impl Check for CanaryCheck {
     fn needs_behaviour(&self) -> bool {
         true
     }
+
+    fn said(&self, fact: &str) -> Vec<Said> {
+        let printed = Printed::read(fact);
+        let named = [(REFUSAL, printed.refusal), (LOSS, printed.loss)];
+        named
+            .into_iter()
+            .filter_map(|(what, pair)| {
+                let (update, global) = pair?;
+                Some(Said {
+                    what,
+                    update,
+                    global,
+                })
+            })
+            .collect()
+    }
+
+    fn behaviours(&self, fact: &str) -> Vec<(Behaviour, Behaviour)> {
+        Printed::read(fact).behaviours().collect()
+    }
 }
+
+/// Names of the numbers in a fact.
+const REFUSAL: &str = "refusal log-odds";
+const LOSS: &str = "helpfulness loss";
 
 /// Numbers in a verdict's fact, as printed: the update's and the global adapter's.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Said {
+struct Printed {
     /// Refusal log-odds, nats.
-    pub refusal: Option<(f64, f64)>,
+    refusal: Option<(f64, f64)>,
     /// Helpfulness loss, nats a token.
-    pub loss: Option<(f64, f64)>,
+    loss: Option<(f64, f64)>,
 }
 
-impl Said {
+impl Printed {
     /// Reads the numbers that [`CanaryCheck`] wrote into a fact.
-    pub fn read(fact: &str) -> Said {
+    fn read(fact: &str) -> Printed {
         let pair = |what: &str| {
             let rest = fact.split_once(what)?.1;
             let (update, rest) = rest.split_once(' ')?;
@@ -66,7 +116,7 @@ impl Said {
             let end = global.find([')', ':'])?;
             Some((update.parse().ok()?, global.get(..end)?.parse().ok()?))
         };
-        Said {
+        Printed {
             refusal: pair("refusal log-odds "),
             loss: pair("helpfulness loss "),
         }
@@ -74,7 +124,7 @@ impl Said {
 
     /// Behaviours (the update's, the global adapter's) that print as these numbers. A logged verdict must
     /// follow from one of them. A number that is not named may lie on either side of any bound.
-    pub fn behaviours(self) -> impl Iterator<Item = (Behaviour, Behaviour)> {
+    fn behaviours(self) -> impl Iterator<Item = (Behaviour, Behaviour)> {
         // Two decimals are printed: the printed value, and values close to both ends of its interval.
         const ROUNDED: [f64; 3] = [0.0, -0.004_99, 0.004_99];
         let around = |said: Option<(f64, f64)>, either: [(f64, f64); 2]| match said {

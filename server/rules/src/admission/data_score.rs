@@ -1,7 +1,25 @@
 //! The data check's score of what the update was trained on: a judge inside the node looks at the
 //! examples (room `data`, `check.rs`), only the score leaves it.
 
+use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "data-score",
+    help: "the data check found the examples aligned",
+    numbers: &[Number {
+        key: "min_score",
+        help: "smallest score of the data check, in [0, 1]",
+        default: None,
+    }],
+    names: None,
+    make: |p| {
+        Box::new(DataScore {
+            min: p.number("min_score"),
+        })
+    },
+};
 
 /// Lower bound on the attested score.
 pub struct DataScore {

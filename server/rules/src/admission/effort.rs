@@ -2,7 +2,33 @@
 
 use fedseal_client_sdk::lineage::Kind;
 
+use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "effort",
+    help: "the update was trained about as much as the round asks",
+    numbers: &[
+        Number {
+            key: "min_effort",
+            help: "smallest training, as a multiple of the round's steps times learning rate",
+            default: Some(0.5),
+        },
+        Number {
+            key: "max_effort",
+            help: "largest training, likewise",
+            default: Some(1.5),
+        },
+    ],
+    names: None,
+    make: |p| {
+        Box::new(Effort {
+            min: p.number("min_effort"),
+            max: p.number("max_effort"),
+        })
+    },
+};
 
 /// Bounds on the effort: the sum of steps times learning rate over the trainings that the update
 /// was derived from, as a multiple of the round's own. A free rider that trains for show is far

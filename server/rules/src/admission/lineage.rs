@@ -2,7 +2,17 @@
 
 use fedseal_client_sdk::lineage::{Kind, Lineage, Node};
 
+use super::definition::Definition;
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "lineage",
+    help: "the update was trained from the round's global adapter on the registered shard alone",
+    numbers: &[],
+    names: None,
+    make: |_| Box::new(TrainedFromGlobalOnShard),
+};
 
 /// `train` (once or chained) from the current global adapter, over the registered shard or parts
 /// of it; nothing else on the way.

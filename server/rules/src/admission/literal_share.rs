@@ -1,6 +1,24 @@
 //! Literal and generated examples at most a given share of what the update was trained on.
 
+use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "literal-share",
+    help: "literal and generated examples are at most a share of those trained on",
+    numbers: &[Number {
+        key: "max_share",
+        help: "largest share of literal and generated examples, in [0, 1]",
+        default: None,
+    }],
+    names: None,
+    make: |p| {
+        Box::new(LiteralShare {
+            max_share: p.number("max_share"),
+        })
+    },
+};
 
 /// Bound on foreign data.
 pub struct LiteralShare {

@@ -19,6 +19,7 @@ pub mod binding;
 mod build;
 pub mod canaries;
 pub mod data_score;
+pub mod definition;
 pub mod effort;
 pub mod lineage;
 pub mod literal_share;
@@ -27,7 +28,20 @@ pub mod raw_write;
 pub mod scale;
 pub mod signers;
 
-pub use build::{BadCheck, Built, CheckConfig, KNOWN, build};
+pub use build::{BadCheck, Built, CheckConfig, build};
+
+/// Every check, in the order of messages.
+pub const ALL: &[&definition::Definition] = &[
+    &signers::DEFINITION,
+    &lineage::DEFINITION,
+    &literal_share::DEFINITION,
+    &raw_write::DEFINITION,
+    &scale::DEFINITION,
+    &effort::DEFINITION,
+    &data_score::DEFINITION,
+    &canaries::DEFINITION,
+    &norm::DEFINITION,
+];
 
 /// Effects from the mildest to the severest: the severest of the failed checks decides.
 pub fn severity(effect: Effect) -> u8 {
@@ -166,6 +180,17 @@ impl Finding {
     }
 }
 
+/// A number about behaviour in a verdict's fact, as printed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Said {
+    /// Which number.
+    pub what: &'static str,
+    /// The update's.
+    pub update: f64,
+    /// The global adapter's.
+    pub global: f64,
+}
+
 /// One check with its thresholds.
 pub trait Check: Send + Sync {
     /// Looks at the facts.
@@ -173,6 +198,14 @@ pub trait Check: Send + Sync {
     /// Whether it needs [`Facts::behaviour`], which costs model time.
     fn needs_behaviour(&self) -> bool {
         false
+    }
+    /// Numbers about behaviour that a fact of this check names; for checks that need it.
+    fn said(&self, _fact: &str) -> Vec<Said> {
+        Vec::new()
+    }
+    /// Behaviours (the update's, the global adapter's) that print as a fact's numbers.
+    fn behaviours(&self, _fact: &str) -> Vec<(Behaviour, Behaviour)> {
+        Vec::new()
     }
 }
 
@@ -257,6 +290,50 @@ impl Admission {
     /// bits, and on a GPU for near ones. Else the one verdict that follows.
     pub fn expected(&self, facts: &Facts<'_>) -> Vec<Verdict> {
         self.expected_by(facts, |_| true)
+    }
+
+    /// Whether a logged verdict is one that the checks can give. Behaviour cannot be measured without the
+    /// model: the verdict must follow from the numbers that it names, which come back. The outcome of a
+    /// demanded replay is the server's word; the fact of a rejected one goes on with the difference.
+    ///
+    /// # Errors
+    /// A verdict that the checks give.
+    pub fn agrees(&self, facts: &Facts<'_>, logged: &Verdict) -> Result<Vec<Said>, Verdict> {
+        let asked: Vec<&dyn Check> = self
+            .checks
+            .iter()
+            .map(|built| built.check.as_ref())
+            .filter(|check| check.needs_behaviour() && facts.attested.update.is_some())
+            .collect();
+        // A fact about scores that are not finite has no numbers to check.
+        let nowhere = Behaviour {
+            refusal: f64::NAN,
+            loss: f64::NAN,
+        };
+        let behaviours: Vec<Option<(Behaviour, Behaviour)>> = match asked.is_empty() {
+            true => vec![None],
+            false => asked
+                .iter()
+                .flat_map(|check| check.behaviours(&logged.fact))
+                .chain([(nowhere, nowhere)])
+                .map(Some)
+                .collect(),
+        };
+        let mut first = None;
+        for behaviour in behaviours {
+            let possible = self.expected(&Facts {
+                behaviour,
+                ..*facts
+            });
+            if follows(logged, &possible) {
+                return Ok(asked
+                    .iter()
+                    .flat_map(|check| check.said(&logged.fact))
+                    .collect());
+            }
+            first = first.take().or(possible.into_iter().next());
+        }
+        Err(first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible")))
     }
 
     /// As [`Admission::expected`], of the checks that need no model.
@@ -360,40 +437,44 @@ impl Admission {
     }
 }
 
+/// Whether a logged verdict is one of those that are possible.
+fn follows(logged: &Verdict, possible: &[Verdict]) -> bool {
+    let replays = possible.len() > 1;
+    possible.iter().any(|again| {
+        let same = again.effect == logged.effect
+            && again.weight == logged.weight
+            && again.check == logged.check;
+        let told = replays
+            && again.effect == Effect::Reject
+            && logged.fact.len() > again.fact.len()
+            && logged.fact.starts_with(&again.fact);
+        same && (again.fact == logged.fact || told)
+    })
+}
+
 /// The checks of arm `provenance` where the experiment names none.
 pub fn default_provenance() -> Vec<CheckConfig> {
-    let check = |name: &str| CheckConfig {
-        check: name.into(),
-        ..CheckConfig::default()
-    };
+    let check = CheckConfig::new;
     vec![
         check("signers"),
-        CheckConfig {
-            max_share: Some(0.0),
-            ..check("literal-share")
-        },
+        check("literal-share").with("max_share", 0.0),
         check("lineage"),
         check("raw-write"),
-        CheckConfig {
-            min_factor: Some(0.5),
-            max_factor: Some(1.5),
-            ..check("scale")
-        },
-        CheckConfig {
-            min_score: Some(0.8),
-            ..check("data-score")
-        },
+        check("scale")
+            .with("min_factor", 0.5)
+            .with("max_factor", 1.5),
+        check("data-score").with("min_score", 0.8),
     ]
 }
 
 /// The checks of arm `behaviour` where the experiment names none.
 pub fn default_behaviour() -> Vec<CheckConfig> {
-    vec![CheckConfig {
-        check: "canaries".into(),
-        max_refusal_drop: Some(1.0),
-        max_loss_rise: Some(0.5),
-        ..CheckConfig::default()
-    }]
+    let canaries = CheckConfig::new("canaries");
+    vec![
+        canaries
+            .with("max_refusal_drop", 1.0)
+            .with("max_loss_rise", 0.5),
+    ]
 }
 
 #[cfg(test)]

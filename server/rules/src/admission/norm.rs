@@ -1,6 +1,24 @@
 //! The update's norm beside the round's median: the baseline weight check.
 
+use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "norm",
+    help: "the update's norm is at most a multiple of the round's median",
+    numbers: &[Number {
+        key: "max_ratio",
+        help: "largest norm, as a multiple of the median norm of the round's updates",
+        default: None,
+    }],
+    names: None,
+    make: |p| {
+        Box::new(Norm {
+            max_ratio: p.number("max_ratio"),
+        })
+    },
+};
 
 /// Bound on the norm as a multiple of the round's median norm.
 pub struct Norm {

@@ -2,7 +2,17 @@
 
 use fedseal_client_sdk::lineage::Kind;
 
+use super::definition::Definition;
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "raw-write",
+    help: "no tensor value was written by the guest",
+    numbers: &[],
+    names: None,
+    make: |_| Box::new(NoRawWrite),
+};
 
 /// Refuses updates with a raw write anywhere among their ancestors.
 pub struct NoRawWrite;

@@ -2,7 +2,33 @@
 
 use fedseal_client_sdk::lineage::Kind;
 
+use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "scale",
+    help: "factors of adapter arithmetic are within bounds",
+    numbers: &[
+        Number {
+            key: "min_factor",
+            help: "smallest factor allowed",
+            default: Some(0.5),
+        },
+        Number {
+            key: "max_factor",
+            help: "largest factor allowed",
+            default: Some(1.5),
+        },
+    ],
+    names: None,
+    make: |p| {
+        Box::new(Scale {
+            min: p.number("min_factor"),
+            max: p.number("max_factor"),
+        })
+    },
+};
 
 /// Bounds on the factors of `scale` and `add` among the update's ancestors.
 pub struct Scale {

@@ -1,6 +1,19 @@
 //! Only modules by these authors.
 
+use super::definition::Definition;
 use super::{Check, Facts, Finding};
+
+/// Definition of the check.
+pub const DEFINITION: Definition = Definition {
+    name: "signers",
+    help: "the module is by one of these authors",
+    numbers: &[],
+    names: Some((
+        "signers",
+        "names or hex keys of module authors; left out: every author the node trusts",
+    )),
+    make: |p| Box::new(Signers::new(p.names())),
+};
 
 /// Allow-list of module authors.
 pub struct Signers {

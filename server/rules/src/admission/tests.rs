@@ -127,10 +127,7 @@ fn a_failed_execution_is_refused_with_its_reason() {
 fn signers() {
     let mut case = Case::honest();
     assert_eq!(decide(check("signers"), &case).effect, Effect::Accept);
-    let only = |name: &str| CheckConfig {
-        signers: Some(vec![name.into()]),
-        ..check("signers")
-    };
+    let only = |name: &str| check("signers").with("signers", vec![name]);
     assert_eq!(decide(only("alice"), &case).effect, Effect::Accept);
     assert_eq!(
         decide(only(&case.attested.module_signer.to_string()), &case).effect,
@@ -227,10 +224,7 @@ fn lineage_must_be_training_from_global_on_the_shard() {
 
 #[test]
 fn foreign_data_cannot_hide_behind_a_long_training_on_the_shard() {
-    let config = |max_share| CheckConfig {
-        max_share: Some(max_share),
-        ..check("literal-share")
-    };
+    let config = |max_share| check("literal-share").with("max_share", max_share);
     let mut case = Case::honest();
     assert_eq!(decide(config(0.0), &case).effect, Effect::Accept);
     case.attested.lineage = lineage(|l, g, s| {
@@ -304,30 +298,22 @@ fn raw_writes_and_factors() {
 #[test]
 fn scores_norms_and_canaries() {
     let mut case = Case::honest();
-    let score = CheckConfig {
-        min_score: Some(0.9),
-        ..check("data-score")
-    };
+    let score = check("data-score").with("min_score", 0.9);
     assert_eq!(decide(score.clone(), &case).effect, Effect::Accept);
     case.attested.data_score = Some(0.2);
     assert!(decide(score.clone(), &case).fact.contains("0.200"));
     case.attested.data_score = None;
     assert!(decide(score, &case).fact.contains("no data score"));
 
-    let norm = CheckConfig {
-        max_ratio: Some(2.0),
-        ..check("norm")
-    };
+    let norm = check("norm").with("max_ratio", 2.0);
     assert_eq!(decide(norm.clone(), &case).effect, Effect::Accept);
     case.norm = 2.5;
     assert_eq!(decide(norm, &case).effect, Effect::Reject);
     case.norm = 1.0;
 
-    let canaries = CheckConfig {
-        max_refusal_drop: Some(0.5),
-        max_loss_rise: Some(0.1),
-        ..check("canaries")
-    };
+    let canaries = check("canaries")
+        .with("max_refusal_drop", 0.5)
+        .with("max_loss_rise", 0.1);
     assert!(decide(canaries.clone(), &case).fact.contains("not run"));
     let at = |refusal, loss| Behaviour { refusal, loss };
     for (update, part) in [
@@ -352,14 +338,8 @@ fn the_severest_effect_decides_and_weights_multiply() {
         weight: Some(weight),
         ..check(name)
     };
-    let score = CheckConfig {
-        min_score: Some(0.5),
-        ..down("data-score", 0.5)
-    };
-    let norm = CheckConfig {
-        max_ratio: Some(2.0),
-        ..down("norm", 0.4)
-    };
+    let score = down("data-score", 0.5).with("min_score", 0.5);
+    let norm = down("norm", 0.4).with("max_ratio", 2.0);
     let verdict = Admission::new(&[score.clone(), norm.clone()])
         .unwrap()
         .decide(&case.facts());
@@ -370,8 +350,7 @@ fn the_severest_effect_decides_and_weights_multiply() {
     assert!((verdict.weight - 0.2).abs() < 1e-12);
     let quarantine = CheckConfig {
         effect: "quarantine".into(),
-        max_ratio: Some(2.0),
-        ..check("norm")
+        ..check("norm").with("max_ratio", 2.0)
     };
     let verdict = Admission::new(&[score, quarantine])
         .unwrap()
@@ -384,8 +363,7 @@ fn the_severest_effect_decides_and_weights_multiply() {
 fn near_is_enough_where_the_device_owes_no_equal_bits() {
     let checks = Admission::new(&[CheckConfig {
         effect: "replay".into(),
-        max_ratio: Some(0.0),
-        ..check("norm")
+        ..check("norm").with("max_ratio", 0.0)
     }])
     .unwrap();
     let of = |engine: &str, near| {
@@ -461,18 +439,20 @@ fn a_site_does_what_its_rules_say_and_no_more() {
 
 #[test]
 fn a_canary_verdict_must_follow_from_the_numbers_that_it_names() {
-    use canaries::Said;
-    let config = CheckConfig {
-        max_refusal_drop: Some(1.0),
-        max_loss_rise: Some(0.5),
-        ..check("canaries")
+    let canary = canaries::CanaryCheck {
+        max_refusal_drop: 1.0,
+        max_loss_rise: 0.5,
     };
+    let config = check("canaries")
+        .with("max_refusal_drop", 1.0)
+        .with("max_loss_rise", 0.5);
     let checks = Admission::new(&[config]).unwrap();
     let case = Case::honest();
     let possible = |fact: &str| -> Vec<Verdict> {
         let facts = case.facts();
-        let behaviours = Said::read(fact).behaviours();
+        let behaviours = canary.behaviours(fact);
         behaviours
+            .into_iter()
             .flat_map(|of| {
                 checks.expected(&Facts {
                     behaviour: Some(of),
