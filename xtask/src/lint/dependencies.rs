@@ -15,7 +15,7 @@ const SHEAR: Tool = Tool {
 };
 
 /// Findings of today: file and dependency. A line goes when its dependency does.
-const KNOWN: [(&str, &str); 0] = [];
+const KNOWN: [(&str, &str); 1] = [("server/app/Cargo.toml", "wat")];
 
 /// Runs cargo-shear, whose findings can be read as JSON.
 pub(super) fn check() -> Outcome<LeftOut> {

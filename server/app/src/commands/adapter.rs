@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::keys::P256PublicKey;
-use fedseal_client_sdk::oms::{self, ModelSignature};
-use fedseal_client_sdk::outside;
+use fedseal_client_sdk::oms::{self};
 use fedseal_record::export::final_adapter;
 use fedseal_record::rundir::write_atomically;
 use serde_json::json;

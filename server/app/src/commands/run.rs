@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fedseal_audit::commands::log;
 use fedseal_federation::runner::{self, Options};
 use fedseal_record::report::Report;
 use fedseal_record::rundir::RunDir;
@@ -76,7 +77,7 @@ impl Run {
         );
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
-            super::log::policy(file)?;
+            log::policy(file)?;
         }
         let seeds = seeds(&experiment, self.seeds);
         let several = seeds.len() > 1;
@@ -221,8 +222,8 @@ impl Run {
         drop(run);
         if let Some(file) = &self.witnesses {
             let run = RunDir::new(dir);
-            let policy = super::log::policy(file)?;
-            super::log::collect(&run.log(), &run.read_plan()?.node, &policy)?;
+            let policy = log::policy(file)?;
+            log::collect(&run.log(), &run.read_plan()?.node, &policy)?;
         }
         Ok(report)
     }

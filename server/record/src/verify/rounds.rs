@@ -2,7 +2,6 @@
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
-use fedseal_client_sdk::record::Effect;
 
 use super::{Audit, disagrees};
 use crate::controls;
@@ -13,7 +12,7 @@ use crate::law::{
     update_digests,
 };
 use crate::read::read_adapter;
-use crate::state::{AggregatedRef, RoundState, VerdictRef};
+use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{self, Arm, Kind};
 
