@@ -5,13 +5,13 @@ use crate::digest::Digest;
 /// Result of every fallible function here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can be wrong with a key, a signature, a statement, a record or a proof.
+/// Faults of a key, a signature, a statement, a record or a proof.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A string is not exactly `bytes` bytes of lowercase hex.
     #[error("{what}: expected {bytes} bytes as {} lowercase hex digits, got {got:?}", bytes * 2)]
     Hex {
-        /// What was read.
+        /// Name of the value that was read.
         what: &'static str,
         /// How many bytes were expected.
         bytes: usize,
@@ -23,9 +23,9 @@ pub enum Error {
         "{what}: not strict base64 (standard alphabet, canonical padding, no whitespace): {detail}"
     )]
     Base64 {
-        /// What was read.
+        /// Name of the value that was read.
         what: &'static str,
-        /// What the decoder met.
+        /// The decoder's words.
         detail: String,
     },
     /// JSON that does not parse into the expected type.
@@ -52,7 +52,7 @@ pub enum Error {
     /// Bytes do not hash to the digest that names them.
     #[error("{what}: expected sha256 {expected}, got {got}")]
     DigestMismatch {
-        /// What was hashed.
+        /// Name of the bytes that were hashed.
         what: String,
         /// The digest that was promised.
         expected: Digest,
@@ -86,9 +86,9 @@ pub enum Error {
     /// A signature does not verify, or no trusted key made one.
     #[error("{what}: {detail}")]
     Signature {
-        /// What was signed.
+        /// Name of the signed value.
         what: &'static str,
-        /// Which signer, which key id.
+        /// The signer, and the key id.
         detail: String,
     },
     /// A signed value says something else than expected.
@@ -122,7 +122,7 @@ pub enum Error {
     Http {
         /// Where the request went.
         url: String,
-        /// What the transport said.
+        /// The transport's words.
         detail: String,
     },
     /// The server answered and refused.
@@ -132,11 +132,11 @@ pub enum Error {
         url: String,
         /// HTTP status.
         status: u16,
-        /// What is wrong.
+        /// The server's description of the fault.
         error: String,
-        /// Which part of the request.
+        /// The part of the request that is wrong.
         what: String,
-        /// What to do about it.
+        /// Advice on what to do about it.
         hint: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! How a place in a layout is written.
+//! Text form of a place in a layout.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ impl Reference {
         word.starts_with("oci:")
     }
 
-    /// Reads one.
+    /// Reads a reference.
     ///
     /// # Errors
     /// [`Error::Invalid`] for another form or a tag that OCI does not allow; [`Error::Hex`].

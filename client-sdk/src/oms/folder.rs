@@ -12,7 +12,7 @@ pub const MAX_FILES: usize = 10_000;
 /// A folder with folders nested more deeply is refused.
 pub const MAX_DEPTH: usize = 32;
 
-/// A folder with a larger file (bytes) is refused: no model's is, and one full of holes takes no room.
+/// A folder with a larger file (bytes) is refused: no model has one, and a sparse file takes no room.
 pub const MAX_FILE_BYTES: u64 = 512 << 30;
 
 /// The folder's own name.
