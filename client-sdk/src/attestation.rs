@@ -39,7 +39,7 @@ pub struct UpdatePredicate {
     pub seed: Seed,
     /// The module's Wasm bytes.
     pub module: Digest,
-    /// Who signed the module.
+    /// The module's signer.
     pub module_signer: PublicKey,
     /// The node that executed it and signs this.
     pub node: PublicKey,
@@ -57,7 +57,7 @@ pub struct UpdatePredicate {
     pub data_score: Option<f64>,
     /// How the update was derived.
     pub lineage: Lineage,
-    /// Where the transcript is, and its root.
+    /// Reference to the transcript, with its root.
     pub transcript: TranscriptRef,
     /// The bounds it ran under.
     pub limits: Limits,

@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    /// The estimate is an upper bound: held against what the allocator was asked for in a map of
-    /// the same shape.
+    /// The estimate is an upper bound: it is compared with what a map of the same shape asks of the
+    /// allocator.
     #[test]
     fn the_costs_cover_the_types() {
         assert!(ARRAY >= 4 * size_of::<Value>());

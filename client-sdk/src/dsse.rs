@@ -22,7 +22,7 @@ const BOUNDS: Bounds = Bounds {
 /// Characters of a key id that an error shows.
 const SHOWN: usize = 64;
 
-/// An envelope as it stands in a file: payload and signatures in base64.
+/// An envelope in its file form: payload and signatures in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {

@@ -151,7 +151,7 @@ impl Set {
             let algorithm = byte(&mut one)?;
             let signature = slice(&mut one)?;
             end(one)?;
-            // As in the tool itself: signatures of other kinds are passed over.
+            // As in the tool itself, signatures of other kinds are skipped.
             if algorithm == ALGORITHM {
                 signatures.push(<[u8; 64]>::try_from(signature).map_err(|_| {
                     invalid(format!("a signature of {} bytes, not 64", signature.len()))

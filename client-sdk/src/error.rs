@@ -62,7 +62,7 @@ pub enum Error {
     /// A key that cannot be used.
     #[error("{what}: {detail}")]
     Key {
-        /// Which key.
+        /// Name of the key.
         what: String,
         /// Why it cannot be used.
         detail: String,
@@ -94,7 +94,7 @@ pub enum Error {
     /// A signed value says something else than expected.
     #[error("{what}: expected {expected}, got {got}")]
     Mismatch {
-        /// Which field.
+        /// Name of the field.
         what: &'static str,
         /// The value that was required.
         expected: String,
@@ -104,9 +104,9 @@ pub enum Error {
     /// A value that breaks a rule of its type (a lineage with a cycle, an entry too long).
     #[error("{what}: {detail}")]
     Invalid {
-        /// Which value.
+        /// Name of the value.
         what: &'static str,
-        /// Which rule, and where.
+        /// The rule, and where it is broken.
         detail: String,
     },
     /// A Merkle proof does not lead to the root.
@@ -120,7 +120,7 @@ pub enum Error {
     /// The server could not be reached.
     #[error("{url}: {detail}")]
     Http {
-        /// Where the request went.
+        /// Address of the request.
         url: String,
         /// The transport's words.
         detail: String,
@@ -128,7 +128,7 @@ pub enum Error {
     /// The server answered and refused.
     #[error("{url} refused with status {status}: {error} ({what}){}", hint.as_deref().map(|h| format!("; hint: {h}")).unwrap_or_default())]
     Refused {
-        /// Where the request went.
+        /// Address of the request.
         url: String,
         /// HTTP status.
         status: u16,

@@ -25,9 +25,9 @@ const SUBJECT: &str = "key";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
-    /// Who signs.
+    /// The old key, which signs.
     pub old: PublicKey,
-    /// Who follows; it signs too, so that nobody names a key that is not theirs.
+    /// Its successor; it signs too, so that nobody names a key that is not theirs.
     pub new: PublicKey,
     /// When, RFC 3339, UTC.
     pub created: String,

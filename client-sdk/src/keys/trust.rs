@@ -11,7 +11,7 @@ use crate::tlog::{KeyKind, VerifierKey, verifier_key};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedKey {
-    /// Whose key it is, for people.
+    /// Name of the key's owner, for people.
     pub name: String,
     /// The key.
     pub key: PublicKey,
@@ -130,7 +130,7 @@ pub enum Untrusted {
     Expired {
         /// The key.
         key: Box<PublicKey>,
-        /// Whose it was.
+        /// Name of its owner.
         name: String,
         /// When.
         expires: String,
@@ -153,7 +153,7 @@ impl TrustStore {
         self.keys.iter().any(|k| k.key == *key)
     }
 
-    /// Whose key this is, when it is in the store.
+    /// Name of the key's owner, when it is in the store.
     pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
         self.keys
             .iter()
@@ -197,7 +197,7 @@ impl TrustStore {
         self.revoked.iter().find(|r| r.key == *key)
     }
 
-    /// Whose key this is, when it is trusted at a moment.
+    /// Name of the key's owner, when the key is trusted at a moment.
     ///
     /// # Errors
     /// [`Untrusted`] with the reason.

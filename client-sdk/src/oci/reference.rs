@@ -11,11 +11,11 @@ use crate::{Error, Result};
 pub struct Reference {
     /// The layout's folder.
     pub folder: PathBuf,
-    /// Which of its manifests.
+    /// Name of the manifest in it.
     pub name: Name,
 }
 
-/// Which manifest of a layout.
+/// Name of a manifest in a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     /// The only module, or the one tagged `latest`.

@@ -28,7 +28,7 @@ pub(super) fn name(folder: &Path) -> Result<String> {
 }
 
 /// The regular files below a folder in the order of their paths' parts. `ignored` are paths below
-/// the folder; what lies in an ignored folder is ignored with it.
+/// the folder; the content of an ignored folder is ignored with it.
 pub(super) fn resources(folder: &Path, ignored: &[String]) -> Result<Vec<Resource>> {
     let mut files = Vec::new();
     walk(folder, "", 0, ignored, &mut files)?;
