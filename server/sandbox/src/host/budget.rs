@@ -220,8 +220,8 @@ impl Clock {
 }
 
 /// Resources that the guest's instances take. Growing past a limit ends the execution instead of
-/// failing
-/// the instruction: the recorded reason is then the limit, and not what a guest does about it.
+/// failing the instruction: the recorded reason is then the limit, and not what a guest does about
+/// it.
 pub(crate) struct Memory {
     limit: u64,
     tables: u64,
