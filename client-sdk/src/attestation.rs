@@ -31,15 +31,15 @@ pub const SUBJECT_TRANSCRIPT: &str = "transcript";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdatePredicate {
-    /// For whom it ran.
+    /// The client that it ran for.
     pub client: ClientId,
-    /// In which round.
+    /// The round that it ran in.
     pub round: Round,
     /// The seed of everything random in it.
     pub seed: Seed,
     /// The module's Wasm bytes.
     pub module: Digest,
-    /// Who signed the module.
+    /// The module's signer.
     pub module_signer: PublicKey,
     /// The node that executed it and signs this.
     pub node: PublicKey,
@@ -57,15 +57,15 @@ pub struct UpdatePredicate {
     pub data_score: Option<f64>,
     /// How the update was derived.
     pub lineage: Lineage,
-    /// Where the transcript is, and its root.
+    /// Reference to the transcript, with its root.
     pub transcript: TranscriptRef,
     /// The bounds it ran under.
     pub limits: Limits,
-    /// What it used of them.
+    /// Resources that it used.
     pub used: Usage,
     /// Why there is no update.
     pub failure: Option<Failure>,
-    /// The training engine's fingerprint: what the update's bits depend on beside the inputs.
+    /// Fingerprint of the training engine. Apart from the inputs, the update's bits depend on it.
     pub engine: String,
     /// Wall-clock time of the execution, seconds. Not reproducible.
     pub seconds: f64,
@@ -104,14 +104,14 @@ pub struct TranscriptRef {
 pub struct Failure {
     /// A stable id in kebab-case, for example `fuel`.
     pub reason: String,
-    /// What happened, for people.
+    /// A description of the failure, for people.
     pub detail: String,
 }
 
 /// An attestation whose signature verified and whose parts agree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedUpdate {
-    /// What the node says.
+    /// The node's statement.
     pub predicate: UpdatePredicate,
     /// The trusted node key that signed; equals `predicate.node`.
     pub signer: PublicKey,
@@ -145,7 +145,7 @@ pub fn sign(predicate: &UpdatePredicate, node: &SigningKey) -> Result<Envelope> 
 /// predicate names; subjects that match the predicate; a well-formed lineage.
 ///
 /// # Errors
-/// Those of [`Statement::open`]; [`Error::Mismatch`] and [`Error::Invalid`] with the part that
+/// Any error of [`Statement::open`]; [`Error::Mismatch`] and [`Error::Invalid`] with the part that
 /// disagrees.
 pub fn verify(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedUpdate> {
     // The envelope's digest is the update's id, so one statement must have one envelope: a
@@ -198,7 +198,7 @@ fn describe(subjects: &[Subject]) -> String {
     parts.join(", ")
 }
 
-/// What holds inside every predicate, whoever made it.
+/// Checks the rules that hold inside every predicate, whoever made it.
 fn validate(predicate: &UpdatePredicate) -> Result<()> {
     let bad = |detail: &str| {
         Err(Error::Invalid {

@@ -28,7 +28,7 @@ const NEXT: usize = 64;
 const STRING: usize = 32;
 
 impl Bounds {
-    /// Holds a text against the bounds. Whether it is JSON at all is its parser's question.
+    /// Checks a text against the bounds. Whether it is JSON at all is left to its parser.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the bound that does not hold.
@@ -60,8 +60,8 @@ pub fn from_slice<'a, T: Deserialize<'a>>(
     serde_json::from_slice(text).map_err(|source| Error::Json { what, source })
 }
 
-/// Where the structure of a text has taken more than `most` bytes, if anywhere. Strings end here
-/// where they end for a parser, so that both see one structure.
+/// Checks that the structure of a text takes at most `most` bytes; the error is the offset at which
+/// it takes more. Strings end here where they end for a parser, so that both see one structure.
 fn within(text: &[u8], most: usize) -> Result<(), usize> {
     let mut taken = 0usize;
     let mut bytes = text.iter().enumerate();
@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    /// The estimate is an upper bound: held against what the allocator was asked for in a map of
-    /// the same shape.
+    /// The estimate is an upper bound: it is compared with what a map of the same shape asks of the
+    /// allocator.
     #[test]
     fn the_costs_cover_the_types() {
         assert!(ARRAY >= 4 * size_of::<Value>());

@@ -31,7 +31,7 @@ const BOUNDS: Bounds = Bounds {
     structure: 256 << 10,
 };
 
-/// What a bundle file holds. A field that is not known here is refused: it may matter.
+/// Content of a bundle file. A field that is not known here is refused: it may matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
@@ -43,9 +43,9 @@ pub struct Bundle {
     pub module: BundledModule,
     /// The log entry about the update, as text.
     pub entry: String,
-    /// That the entry is in the log: a C2SP tlog-proof file, as text.
+    /// Proof that the entry is in the log: a C2SP tlog-proof file, as text.
     pub proof: String,
-    /// How the node's key came from those that it had before, oldest first, signed by both each time.
+    /// The rotations that led to the node's key, oldest first, each signed by both of its keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<Envelope>,
 }
@@ -62,7 +62,7 @@ pub struct BundledModule {
     pub bytes: Option<String>,
 }
 
-/// Whom a verifier trusts.
+/// Keys, origin and policy that a verifier trusts.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust<'a> {
     /// The node that signs attestations and the log, by this key or by one that it was rotated to.
@@ -75,14 +75,14 @@ pub struct Trust<'a> {
     pub policy: Option<&'a Policy>,
 }
 
-/// A bundle in which everything holds.
+/// A bundle whose parts all verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedBundle {
     /// The update.
     pub update: VerifiedUpdate,
     /// The module.
     pub module: VerifiedModule,
-    /// The key that the node signed with: the trusted one, or what it was rotated to.
+    /// The key that the node signed with: the trusted one, or one that it was rotated to.
     pub node: PublicKey,
     /// The entry's number.
     pub index: u64,
@@ -116,7 +116,7 @@ impl Bundle {
         }
     }
 
-    /// The same with the rotations that led to the node's key, oldest first.
+    /// This bundle with the rotations that led to the node's key, oldest first.
     pub fn with_rotations(mut self, rotations: Vec<Envelope>) -> Self {
         self.rotations = rotations;
         self
@@ -125,7 +125,7 @@ impl Bundle {
     /// The file's bytes: indented JSON, ended by a newline.
     ///
     /// # Errors
-    /// [`Error::Encode`], which strings and digests do not give.
+    /// [`Error::Encode`], which does not occur for strings and digests.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes =
             serde_json::to_vec_pretty(self).map_err(|e| Error::Encode(e.to_string()))?;
@@ -230,8 +230,8 @@ impl Bundle {
         })
     }
 
-    /// The node's key that has to have signed attestation and log: the known one, or, where rotations
-    /// lead on from it, the last.
+    /// The node's key that has to have signed attestation and log: the known one or, where
+    /// rotations lead on from it, the last of them.
     ///
     /// # Errors
     /// Rotations that do not lead on from the known key, or more than [`MAX_ROTATIONS`].
@@ -416,7 +416,7 @@ mod tests {
             Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap(),
             bundle
         );
-        // Whichever of the node's keys is known; nobody else's.
+        // Any key of the node may be the known one; nobody else's may.
         for node in [7, 8, 1] {
             assert_eq!(known(&bundle, node).unwrap().node, key(1).public());
         }

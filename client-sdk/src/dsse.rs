@@ -22,11 +22,11 @@ const BOUNDS: Bounds = Bounds {
 /// Characters of a key id that an error shows.
 const SHOWN: usize = 64;
 
-/// An envelope as it stands in a file: payload and signatures in base64.
+/// An envelope in its file form: payload and signatures in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
-    /// What the payload is, for example [`crate::statement::PAYLOAD_TYPE`].
+    /// Type of the payload, for example [`crate::statement::PAYLOAD_TYPE`].
     #[serde(rename = "payloadType")]
     pub payload_type: String,
     /// The signed bytes, base64.
@@ -39,13 +39,13 @@ pub struct Envelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeSignature {
-    /// A hint which key signed; never trusted.
+    /// A hint at the key that signed; never trusted.
     pub keyid: String,
     /// 64 bytes, base64.
     pub sig: String,
 }
 
-/// What a verified envelope holds.
+/// Content of a verified envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// The signed bytes.
@@ -141,7 +141,7 @@ impl Envelope {
         )))
     }
 
-    /// The payload without looking at any signature. For display only.
+    /// The payload, with no signature checked. For display only.
     ///
     /// # Errors
     /// [`Error::Base64`].

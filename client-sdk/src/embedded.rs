@@ -32,7 +32,7 @@ pub const MAX_SIGNATURES: usize = 256;
 /// Signatures of all sets together, at most: each may be held against every trusted key.
 pub const MAX_ALL_SIGNATURES: usize = 256;
 
-/// Hashes, and who signed them.
+/// Hashes, and the signatures over them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Set {
     hashes: Vec<Digest>,
@@ -57,7 +57,7 @@ impl Embedded {
         let Some(mut all) = HEADERS.iter().find_map(|h| module.strip_prefix(h)) else {
             return Ok(None);
         };
-        // What is wrong up to the name is for the module's own reader.
+        // The module's own reader reports what is wrong up to the name.
         let Ok(mut section) = first_custom(&mut all) else {
             return Ok(None);
         };
@@ -151,7 +151,7 @@ impl Set {
             let algorithm = byte(&mut one)?;
             let signature = slice(&mut one)?;
             end(one)?;
-            // As in the tool itself: signatures of other kinds are passed over.
+            // As in the tool itself, signatures of other kinds are skipped.
             if algorithm == ALGORITHM {
                 signatures.push(<[u8; 64]>::try_from(signature).map_err(|_| {
                     invalid(format!("a signature of {} bytes, not 64", signature.len()))

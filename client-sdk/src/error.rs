@@ -5,13 +5,13 @@ use crate::digest::Digest;
 /// Result of every fallible function here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can be wrong with a key, a signature, a statement, a record or a proof.
+/// Faults of a key, a signature, a statement, a record or a proof.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A string is not exactly `bytes` bytes of lowercase hex.
     #[error("{what}: expected {bytes} bytes as {} lowercase hex digits, got {got:?}", bytes * 2)]
     Hex {
-        /// What was read.
+        /// Name of the value that was read.
         what: &'static str,
         /// How many bytes were expected.
         bytes: usize,
@@ -23,9 +23,9 @@ pub enum Error {
         "{what}: not strict base64 (standard alphabet, canonical padding, no whitespace): {detail}"
     )]
     Base64 {
-        /// What was read.
+        /// Name of the value that was read.
         what: &'static str,
-        /// What the decoder met.
+        /// The decoder's words.
         detail: String,
     },
     /// JSON that does not parse into the expected type.
@@ -52,7 +52,7 @@ pub enum Error {
     /// Bytes do not hash to the digest that names them.
     #[error("{what}: expected sha256 {expected}, got {got}")]
     DigestMismatch {
-        /// What was hashed.
+        /// Name of the bytes that were hashed.
         what: String,
         /// The digest that was promised.
         expected: Digest,
@@ -62,7 +62,7 @@ pub enum Error {
     /// A key that cannot be used.
     #[error("{what}: {detail}")]
     Key {
-        /// Which key.
+        /// Name of the key.
         what: String,
         /// Why it cannot be used.
         detail: String,
@@ -86,15 +86,15 @@ pub enum Error {
     /// A signature does not verify, or no trusted key made one.
     #[error("{what}: {detail}")]
     Signature {
-        /// What was signed.
+        /// Name of the signed value.
         what: &'static str,
-        /// Which signer, which key id.
+        /// The signer, and the key id.
         detail: String,
     },
     /// A signed value says something else than expected.
     #[error("{what}: expected {expected}, got {got}")]
     Mismatch {
-        /// Which field.
+        /// Name of the field.
         what: &'static str,
         /// The value that was required.
         expected: String,
@@ -104,9 +104,9 @@ pub enum Error {
     /// A value that breaks a rule of its type (a lineage with a cycle, an entry too long).
     #[error("{what}: {detail}")]
     Invalid {
-        /// Which value.
+        /// Name of the value.
         what: &'static str,
-        /// Which rule, and where.
+        /// The rule, and where it is broken.
         detail: String,
     },
     /// A Merkle proof does not lead to the root.
@@ -120,23 +120,23 @@ pub enum Error {
     /// The server could not be reached.
     #[error("{url}: {detail}")]
     Http {
-        /// Where the request went.
+        /// Address of the request.
         url: String,
-        /// What the transport said.
+        /// The transport's words.
         detail: String,
     },
     /// The server answered and refused.
     #[error("{url} refused with status {status}: {error} ({what}){}", hint.as_deref().map(|h| format!("; hint: {h}")).unwrap_or_default())]
     Refused {
-        /// Where the request went.
+        /// Address of the request.
         url: String,
         /// HTTP status.
         status: u16,
-        /// What is wrong.
+        /// The server's description of the fault.
         error: String,
-        /// Which part of the request.
+        /// The part of the request that is wrong.
         what: String,
-        /// What to do about it.
+        /// Advice on what to do about it.
         hint: Option<String>,
     },
 }

@@ -1,11 +1,12 @@
-//! What a submitter and an auditor of fedseal link.
+//! Library that submitters and auditors of fedseal link.
 //!
 //! This room holds the *words* that travel between the parties and the arithmetic that checks
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
-//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], feature `http`). It never runs a module,
-//! trains, or decides what is admitted; it builds to `wasm32-unknown-unknown` without the
-//! feature `http`, so that a browser verifies with the same code.
+//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`],
+//! feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
+//! code.
 //!
 //! In the order in which a reader meets them:
 //!
@@ -14,8 +15,8 @@
 //! - [`canonical`]: the one place where JSON that is hashed or signed is made and read.
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
 //! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
-//! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it. [`attestation`]: what a node says about an update, with
-//!   its [`lineage`] and [`transcript`].
+//! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it.
+//! - [`attestation`]: what a node says about an update, with its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
 //! - [`oci`]: modules in an OCI image layout on disk.
 //! - [`oms`]: the signature of a model folder that other tools verify.

@@ -52,7 +52,7 @@ impl Node {
     /// Parameter of a node that the data holder's site made, not the module.
     pub const BY: &'static str = "by";
 
-    /// Whether the site made it by its data holder's rules; no guest can write such a one.
+    /// Whether the site made this node by its data holder's rules; no guest can write such a node.
     pub fn by_site(&self) -> bool {
         self.params.get(Self::BY).and_then(Value::as_str) == Some("site")
     }
@@ -300,9 +300,9 @@ impl Lineage {
         Ok(out)
     }
 
-    /// What a node was trained on: the sum over its [`Lineage::trainings`]. An example that
-    /// occurs twice in a dataset, or in two trainings, counts twice. A check against dilution
-    /// should also look at the trainings one by one.
+    /// Numbers of the examples that a node was trained on: the sum over its [`Lineage::trainings`].
+    /// An example that occurs twice in a dataset, or in two trainings, counts twice. A check
+    /// against dilution should also look at the trainings one by one.
     ///
     /// # Errors
     /// As [`Lineage::trainings`].
@@ -314,7 +314,7 @@ impl Lineage {
     }
 }
 
-/// A dataset as runs of equal origin, in order, from those before it; at most `most` runs.
+/// Runs of equal origin in a dataset, in order, from the runs of earlier nodes; at most `most` runs.
 fn runs_of(node: &Node, before: &BTreeMap<u32, Vec<Run>>, most: usize) -> Result<Vec<Run>> {
     let bad = |detail: &str| invalid(format!("node {} ({:?}): {detail}", node.id, node.kind));
     let mut runs = Vec::new();
@@ -377,7 +377,7 @@ fn push_run(runs: &mut Vec<Run>, run: Run) {
     }
 }
 
-/// `count` examples from `offset`; none when there are not so many.
+/// `count` examples from `offset`; none when there are fewer.
 fn slice(runs: &[Run], mut offset: u64, mut count: u64) -> Option<Vec<Run>> {
     let mut out = Vec::new();
     for run in runs {

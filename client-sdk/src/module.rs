@@ -18,7 +18,7 @@ pub const MAX_PAYLOAD: usize = 64 << 10;
 /// The predicate type of a module statement.
 pub const PREDICATE_TYPE: &str = "urn:fedseal:module:v1";
 
-/// What the author says about a module.
+/// The author's statement about a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModulePredicate {
@@ -28,7 +28,7 @@ pub struct ModulePredicate {
     pub version: String,
     /// One line for people.
     pub description: Option<String>,
-    /// What kind of policy it is, for people.
+    /// Kind of the policy, for people.
     pub kind: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl ModulePredicate {
 pub struct VerifiedModule {
     /// The digest of the Wasm bytes: the module's name everywhere.
     pub digest: Digest,
-    /// What the author says.
+    /// The author's statement.
     pub predicate: ModulePredicate,
     /// The trusted key that signed.
     pub signer: PublicKey,
@@ -95,13 +95,12 @@ pub fn sign(bytes: &[u8], predicate: &ModulePredicate, key: &SigningKey) -> Resu
 /// Verifies that a trusted author signed exactly these Wasm bytes.
 ///
 /// # Errors
-/// Those of [`Statement::open`]; [`Error::DigestMismatch`] when the statement is about other
-/// bytes.
+/// Any error of [`Statement::open`]; [`Error::DigestMismatch`] when the statement is about other bytes.
 pub fn verify(bytes: &[u8], envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
     verify_digest(Digest::of(bytes), envelope, trusted)
 }
 
-/// As [`verify`], for bytes of which the digest is known.
+/// As [`verify`], for bytes whose digest is known.
 ///
 /// # Errors
 /// As [`verify`].
@@ -121,11 +120,11 @@ pub fn verify_digest(
     Ok(verified)
 }
 
-/// Verifies who signed which module, before its bytes are looked at: they must still be held against
+/// Verifies who signed which module, without its bytes: the caller still has to compare them with
 /// [`VerifiedModule::digest`].
 ///
 /// # Errors
-/// Errors of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
+/// Any error of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
 pub fn open(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
     if envelope.payload.len() > MAX_PAYLOAD {
         return Err(Error::Invalid {

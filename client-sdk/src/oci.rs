@@ -6,8 +6,8 @@
 //! OCI artifact layout). Its signature is a referrer: a manifest of its own with the DSSE envelope as
 //! its layer, whose `subject` is the module's manifest.
 //!
-//! Reading trusts nothing: every blob is read to the size that its descriptor says and must have the
-//! digest that names it. Whose module it is says only the envelope ([`crate::module::verify`]).
+//! Reading trusts nothing: every blob is read to the size that its descriptor says and must have
+//! the digest that names it. Only the envelope says whose module it is ([`crate::module::verify`]).
 //!
 //! Blobs are written before the index, and each file whole or not at all; of two pushes at once one
 //! index may win, and the loser's blobs stay without a name.
@@ -42,7 +42,7 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The media type of a DSSE envelope (secure-systems-lab/dsse, envelope.md; as cosign stores it).
 pub const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
-/// What stands in the config beside the digest, for registries and their readers.
+/// Parts of the config next to the digest, for registries and their readers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The component's imports.
@@ -115,7 +115,7 @@ pub fn push(
 /// Adds an envelope about a module that is in a layout.
 ///
 /// # Errors
-/// Those of [`pull`].
+/// Any error of [`pull`].
 pub fn attach(to: &Reference, envelope: &Envelope) -> Result<()> {
     let mut index = read_index(&to.folder)?;
     let (mut subject, _) = find(to, &index, &mut { MAX_READ })?;
@@ -178,8 +178,8 @@ fn find(from: &Reference, index: &Index, left: &mut u64) -> Result<(Descriptor, 
         what: "OCI layout",
         detail: format!("{from}: {detail}"),
     };
-    // Of those that are meant, and of those that are tagged `latest` where no name is given, two:
-    // several are as good as none.
+    // At most two of each are kept: two matches, or two modules tagged `latest` where no name is
+    // given, show that the name is ambiguous.
     let (mut modules, mut latest) = (Vec::new(), Vec::new());
     for descriptor in &index.manifests {
         if descriptor.media_type != MANIFEST {

@@ -45,7 +45,7 @@ const STATEMENT: Bounds = Bounds {
     structure: 32 << 20,
 };
 
-/// What git keeps beside a model, which the reference tool leaves out unless it is told otherwise.
+/// Names that git keeps next to a model; the reference tool leaves them out unless told otherwise.
 const GIT: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
 
 /// A Sigstore bundle (`dev.sigstore.bundle.v1.Bundle` in JSON) as it is signed with a bare key.
@@ -57,7 +57,7 @@ pub struct ModelSignature {
     dsse_envelope: Envelope,
 }
 
-/// Hints which key signed; nothing in it is signed or trusted, so what is not known is passed over.
+/// Hints at the key that signed. Nothing in it is signed or trusted, so unknown fields are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Material {
@@ -124,7 +124,7 @@ pub struct Resource {
 /// A folder whose signature verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedFolder {
-    /// What the signer called it.
+    /// Name that the signer gave it.
     pub name: String,
     /// SHA-256 over the files' digests in their order: the folder's name elsewhere.
     pub root: Digest,
@@ -270,7 +270,7 @@ fn root(resources: &[Resource]) -> Digest {
     Digest::of_parts(&parts)
 }
 
-/// Both ways, by name: a name that is signed twice is refused.
+/// Compares in both directions, by name; refuses a name that is signed twice.
 fn compare(signed: &[Resource], found: &[Resource]) -> Result<()> {
     let mut left = std::collections::BTreeMap::new();
     for resource in signed {

@@ -25,12 +25,12 @@ const INSTEAD: &str = "it was not read: get a whole copy from whoever made the f
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidData`] when the file or a folder on the way is
-/// something else, saying what; what the system says.
+/// something else, saying what; any error of the system.
 pub fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<File> {
     let parts = parts(below.as_ref())?;
     let file = system::open(folder, &parts).map_err(|error| match error.kind() {
         ErrorKind::NotFound => error,
-        // The words only: whether it is opened was decided above.
+        // Chooses the error's words only: whether the file is opened was decided above.
         _ => unfit(folder, &parts, true).unwrap_or(error),
     })?;
     regular(file)
@@ -52,7 +52,7 @@ pub fn digest(folder: &Path, below: impl AsRef<Path>, most: u64) -> io::Result<D
     digest_of(open(folder, below)?, most)
 }
 
-/// Opens a regular file that the caller names himself: links are followed, but it is not waited for
+/// Opens a regular file that the caller names himself. Links are followed; opening never waits for
 /// a pipe or a device.
 ///
 /// # Errors
@@ -145,7 +145,7 @@ pub fn folder(folder: &Path, below: impl AsRef<Path>) -> io::Result<()> {
 /// Every name in a folder, in order.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidData`] for more than `most` names; what the system says.
+/// [`ErrorKind::InvalidData`] for more than `most` names; any error of the system.
 pub fn names(folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -158,7 +158,7 @@ pub fn names(folder: &Path, most: usize) -> io::Result<Vec<fs::DirEntry>> {
     Ok(names)
 }
 
-/// Lets a file that is opened for writing in such a folder be no link, and a pipe be not waited for.
+/// Makes opening a file for writing in such a folder fail on a link and not wait for a pipe.
 /// [`regular`] says whether what was opened is a file.
 pub fn no_link(options: &mut OpenOptions) {
     system::no_link(options);
@@ -177,7 +177,7 @@ pub fn kind(found: FileType) -> &'static str {
     }
 }
 
-/// Whether an error says that a file is not one that is read here.
+/// Whether an error says that a file is of a kind that is not read here.
 pub fn is_unfit(error: &io::Error) -> bool {
     error.kind() == ErrorKind::InvalidData
 }
@@ -218,7 +218,8 @@ fn parts(below: &Path) -> io::Result<Vec<&OsStr>> {
     })
 }
 
-/// What on the way is not what it should be: a folder each, and a file at the end, if `file`.
+/// Error about the first part of the path that is of the wrong kind. Each part must be a folder,
+/// the last one a file if `file`.
 fn unfit(folder: &Path, parts: &[&OsStr], file: bool) -> Option<io::Error> {
     let mut at = folder.to_owned();
     for (index, part) in parts.iter().enumerate() {
@@ -264,7 +265,7 @@ mod system {
 
     use rustix::fs::{CWD, Mode, OFlags, openat};
 
-    /// A folder that is only gone through needs no permission to be listed.
+    /// Flags for a folder on the way: passing through it needs no permission to list it.
     #[cfg(target_os = "linux")]
     const THROUGH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     #[cfg(not(target_os = "linux"))]
@@ -376,7 +377,7 @@ mod tests {
         }
     }
 
-    /// Opening a pipe the ordinary way would wait for a writer for ever.
+    /// Opening a pipe the ordinary way would wait forever for a writer.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_is_no_file_is_named_and_not_waited_for() {

@@ -59,9 +59,9 @@ pub enum Record {
     },
     /// A round begins.
     RoundOpened {
-        /// In which arm of the experiment.
+        /// Arm of the experiment.
         arm: String,
-        /// Which round.
+        /// Number of the round.
         round: Round,
         /// The sampled clients.
         clients: Vec<ClientId>,
@@ -77,11 +77,11 @@ pub enum Record {
     },
     /// An execution ended; its attestation is the update's id.
     Update {
-        /// What determines it: equal keys, equal executions. Arms share them by it.
+        /// Key of the execution: equal keys mean equal executions. Arms share executions by it.
         key: Digest,
-        /// For whom.
+        /// The client that it ran for.
         client: ClientId,
-        /// In which round.
+        /// The round that it ran in.
         round: Round,
         /// The attestation's envelope, a blob.
         attestation: Digest,
@@ -90,15 +90,15 @@ pub enum Record {
     },
     /// Admission decided.
     Verdict {
-        /// In which arm.
+        /// Arm of the experiment.
         arm: String,
-        /// Which round.
+        /// Number of the round.
         round: Round,
-        /// Whose update.
+        /// The client whose update it is.
         client: ClientId,
-        /// Which update.
+        /// The update's attestation.
         attestation: Digest,
-        /// What follows.
+        /// Effect on the update.
         effect: Effect,
         /// Its factor in the aggregation, 0 to 1.
         weight: f64,
@@ -109,33 +109,33 @@ pub enum Record {
     },
     /// The next global adapter was made.
     Aggregated {
-        /// In which arm.
+        /// Arm of the experiment.
         arm: String,
-        /// Which round.
+        /// Number of the round.
         round: Round,
-        /// By which rule.
+        /// Name of the aggregation rule.
         rule: String,
-        /// Who counted, and how much.
+        /// The clients that counted, with their weights.
         weights: Vec<(ClientId, f64)>,
         /// The result, a blob.
         global: Digest,
     },
     /// An adapter was evaluated.
     Evaluated {
-        /// What determines it: equal keys, equal results.
+        /// Key of the evaluation: equal keys mean equal results.
         key: Digest,
-        /// In which arm.
+        /// Arm of the experiment.
         arm: String,
-        /// After which round.
+        /// The round after which it was evaluated.
         round: Round,
-        /// Which adapter.
+        /// The adapter that was evaluated.
         adapter: Digest,
         /// The result, a blob.
         result: Digest,
     },
     /// A post-hoc defence made a new adapter.
     Defended {
-        /// In which arm.
+        /// Arm of the experiment.
         arm: String,
         /// The result, a blob.
         adapter: Digest,
@@ -156,7 +156,7 @@ pub enum Record {
         old: PublicKey,
         /// The key after.
         new: PublicKey,
-        /// What both signed, a blob.
+        /// The statement that both keys signed, a blob.
         statement: Digest,
     },
     /// The canary prompts are open now; the digest equals the sealed one.
@@ -173,7 +173,7 @@ pub enum Record {
     Closed,
 }
 
-/// What a verdict does with an update.
+/// Effect of a verdict on an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {

@@ -1,18 +1,19 @@
-//! How much is written down of what a guest chooses, and how numbers are rounded for it.
+//! Detail in which a guest's choices are recorded, and the rounding of its numbers.
 
-/// How much transcript and lineage say of what a guest chooses. By default all of it; whoever holds
-/// the data may want less, since a guest that has read them chooses what it likes.
+/// Detail in which transcript and lineage record what a guest chooses. By default all of it; a data
+/// holder may want less, since a guest that has read the data can choose what it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Sizes and digests of the log's lines and of what is written to the standard streams.
     pub log_lines: bool,
     /// The digest of the prompts of a `generate` call.
     pub prompts: bool,
-    /// Significant decimal digits that numbers of the guest have, at least 1. They are rounded before
-    /// they are used, so what is recorded is what was done: factors, deviations, norms, learning rates,
-    /// temperatures, FedProx's mu and the inner products that the guest is told to the nearest, the
-    /// submitted number of examples down. Offsets and counts are cut to what is there, and a seed of
-    /// the guest's for `noise` is not taken. None: all as the guest gives it.
+    /// Significant decimal digits of numbers that the guest has, at least 1. They are rounded
+    /// before they are used, so the record says what was done. Factors, deviations, norms, learning
+    /// rates, temperatures, FedProx's mu and the inner products that the guest is told are rounded
+    /// to the nearest; the submitted number of examples is rounded down. Offsets and counts are cut
+    /// to what is there. A seed that the guest gives for `noise` is not used. None: all as the
+    /// guest gives it.
     pub digits: Option<u32>,
 }
 
@@ -26,16 +27,15 @@ impl Default for Recording {
     }
 }
 
-/// The number with so many significant decimal digits that is nearest; what is not finite stays.
+/// The nearest number with so many significant decimal digits; a number that is not finite stays.
 #[must_use]
 pub fn rounded(value: f64, digits: u32) -> f64 {
-    // Both ways are exact in the standard library, so the bits are the same on every machine.
+    // The standard library prints and parses exactly, so the bits are the same on every machine.
     let places = digits.saturating_sub(1).min(16) as usize;
     format!("{value:.places$e}").parse().unwrap_or(value)
 }
 
-/// The largest count of at most so many significant decimal digits, the rest zeros, that is not above
-/// `count`.
+/// The largest count up to `count` with at most so many significant decimal digits, the rest zeros.
 #[must_use]
 pub fn rounded_down(count: u32, digits: u32) -> u32 {
     let length = count.checked_ilog10().map_or(1, |log| log + 1);

@@ -1,5 +1,5 @@
 //! Plain HTTP to logs and witnesses (feature `http`): reading a log's files, asking for
-//! cosignatures. What comes back is checked by whoever asked.
+//! cosignatures. The caller checks the answers.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub fn get(url: &str) -> Result<Option<Vec<u8>>> {
         .map_err(|e| transport(e.to_string()))
 }
 
-/// What a witness answered.
+/// Answer of a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Its cosignature lines, verified.

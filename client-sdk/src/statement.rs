@@ -33,9 +33,9 @@ pub struct Statement<P> {
     /// [`STATEMENT_TYPE`].
     #[serde(rename = "_type")]
     pub statement_type: String,
-    /// What it is about; at least one, names distinct.
+    /// Bytes that it is about; at least one subject, names distinct.
     pub subject: Vec<Subject>,
-    /// Which kind of predicate.
+    /// Kind of the predicate.
     #[serde(rename = "predicateType")]
     pub predicate_type: String,
     /// The content.
@@ -104,8 +104,8 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
     /// with at least one subject and no subject name twice.
     ///
     /// # Errors
-    /// Those of [`Envelope::verify`] and [`canonical::from_slice_within`]; [`Error::Mismatch`] and
-    /// [`Error::Invalid`] for the rest.
+    /// Any error of [`Envelope::verify`] and [`canonical::from_slice_within`]; [`Error::Mismatch`]
+    /// and [`Error::Invalid`] for the rest.
     pub fn open(
         envelope: &Envelope,
         trusted: &[PublicKey],

@@ -13,7 +13,7 @@ const MAX_ANSWER: u64 = 64 << 10;
 /// Characters of each part of a refusal that are kept.
 const SHOWN: usize = 500;
 
-/// What the server registered.
+/// Module that the server registered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// The module's digest.
@@ -41,9 +41,9 @@ struct Refusal {
 /// Posts a module and its signature to `{url}/api/modules`.
 ///
 /// # Errors
-/// [`Error::Http`] when the server does not answer, or not with what this expects;
-/// [`Error::Refused`] with the server's reason; [`Error::DigestMismatch`] when it registered
-/// other bytes.
+/// [`Error::Http`] when the server does not answer or answers something else than expected;
+/// [`Error::Refused`] with the server's reason; [`Error::DigestMismatch`] when it registered other
+/// bytes.
 pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Registered> {
     let url = format!("{}/api/modules", url.trim_end_matches('/'));
     let transport = |detail: String| Error::Http {

@@ -3,10 +3,10 @@
 //! `h_0 = SHA-256("fedseal-transcript-v1")`, `h_i = SHA-256(h_(i-1) || canonical(entry_i))`; the
 //! root is the last `h`. Two executions are the same when their roots are.
 //!
-//! A guest may make a hundred thousand calls, and may not wait for any of them to be written down. So
-//! of each is kept what differs from call to call, in few bytes ([`Transcript`]): canonical JSON, names
-//! by index, numbers as they are. The whole entry is put together when it is hashed or written, and
-//! taken apart where somebody reads it ([`Entry`]).
+//! A guest may make a hundred thousand calls and must not wait for any of them to be written down. So
+//! [`Transcript`] keeps of each call only what differs from call to call, in few bytes: canonical
+//! JSON, names by index, numbers as they are. The whole entry is put together when it is hashed or
+//! written, and taken apart when somebody reads it ([`Entry`]).
 
 use std::fmt;
 use std::ops::Range;
@@ -36,7 +36,7 @@ const VALUE: Bounds = Bounds {
 #[derive(Clone, Default)]
 pub struct Transcript {
     calls: Vec<Packed>,
-    /// What [`Packed`] does not hold: JSON, each after its length in eight bytes.
+    /// Parts of calls that [`Packed`] does not hold: JSON, each after its length in eight bytes.
     json: Vec<u8>,
     /// The known names.
     names: Vec<&'static str>,
@@ -44,11 +44,11 @@ pub struct Transcript {
     last: u8,
 }
 
-/// What there is of every call. What it says is not here follows in [`Transcript::json`]: the name,
-/// the arguments, the result.
+/// Fixed part of every call. Parts that are not in it follow in [`Transcript::json`]: the name, the
+/// arguments, the result.
 #[derive(Clone, Copy)]
 struct Packed {
-    /// In [`Transcript::names`].
+    /// Index in [`Transcript::names`].
     name: Option<u8>,
     /// Whether there are arguments.
     args: bool,
@@ -138,8 +138,8 @@ pub struct Args {
     json: Vec<u8>,
 }
 
-/// Bytes of an entry beside what is packed of it, at most: the names of its four parts, a known name
-/// (of 27 bytes or fewer), a number as the result, its own number.
+/// Bytes of an entry in addition to its packed parts, at most: the names of its four parts, a known
+/// name (of 27 bytes or fewer), a number as the result, its own number.
 const ENTRY_BYTES: u64 = 96;
 
 /// Bytes that [`Args::clear`] keeps at most for the next call: one may have had a long list.
@@ -166,7 +166,7 @@ impl Args {
         }
     }
 
-    /// The canonical JSON object; of no arguments nothing.
+    /// The canonical JSON object; empty when there are no arguments.
     fn json(&mut self) -> &[u8] {
         // ASCII sorts alike by bytes and by UTF-16 code units.
         self.fields.sort_unstable_by_key(|(name, _)| *name);
@@ -178,7 +178,7 @@ impl Args {
             self.json.extend_from_slice(open);
             self.json.extend_from_slice(name.as_bytes());
             self.json.extend_from_slice(b"\":");
-            // Always in range: `set` made it.
+            // `set` made the range, so it is always within the text.
             let value = self.text.get(range.clone()).unwrap_or_default();
             self.json.extend_from_slice(value);
             before = Some(name);
@@ -226,8 +226,8 @@ impl Transcript {
         })
     }
 
-    /// As [`Transcript::push_call`] for a call that gives a number: without arguments a few
-    /// nanoseconds.
+    /// As [`Transcript::push_call`] for a call that gives a number. Without arguments it takes a
+    /// few nanoseconds.
     #[inline]
     pub fn push_number(&mut self, call: &'static str, args: &mut Args, result: u64) -> u32 {
         match self.known(call) {
@@ -370,10 +370,10 @@ impl Transcript {
         self.calls.is_empty()
     }
 
-    /// A number of bytes that [`Transcript::to_bytes`] does not go beyond, without making them.
+    /// Upper bound on the length of [`Transcript::to_bytes`], without making the bytes.
     #[inline]
     pub fn bytes_at_most(&self) -> u64 {
-        // What is packed stands in it once; names by index and numbers have room in an entry's.
+        // Packed parts appear once; names by index and numbers fit into an entry's bytes.
         16 + self.json.len() as u64 + ENTRY_BYTES * self.calls.len() as u64
     }
 
@@ -413,7 +413,7 @@ impl Transcript {
     }
 }
 
-/// Of the same entries.
+/// Equal when the entries are the same.
 impl PartialEq for Transcript {
     fn eq(&self, other: &Self) -> bool {
         self.to_bytes() == other.to_bytes()
@@ -434,7 +434,7 @@ struct Whole {
     entries: Transcript,
 }
 
-/// An entry whose values are text still.
+/// An entry whose values are still text.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw<'a> {
@@ -480,7 +480,7 @@ fn packed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transcript, D::E
     deserializer.deserialize_seq(Entries)
 }
 
-/// Host calls are limited far below what 32 bits count.
+/// Sequence number of a call. Host calls are limited far below what 32 bits count.
 #[inline]
 fn number(seq: usize) -> u32 {
     u32::try_from(seq).unwrap_or(u32::MAX)

@@ -42,7 +42,7 @@ const IMPORTS: &str = r#"
   (import "fedseal:policy/host@0.1.0" "[resource-drop]dataset" (func $drop-dataset (param i32)))
   (import "fedseal:policy/host@0.1.0" "[resource-drop]adapter" (func $drop-adapter (param i32)))"#;
 
-/// What a policy exports; bodies are of no consequence.
+/// Exports of a policy; bodies are of no consequence.
 const EXPORTS: &str = r#"
   (memory (export "memory") 1)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
@@ -77,7 +77,7 @@ fn module(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(Module::new(config, input)?.to_bytes())
 }
 
-/// What the sandbox's engine takes; without it nearly all would end at validation.
+/// Modules that the sandbox's engine takes; without these settings nearly all would end at validation.
 fn config() -> Config {
     Config {
         max_memories: 2,
@@ -130,7 +130,7 @@ fn number(input: &mut Unstructured<'_>) -> Result<u32> {
     input.choose(&edges).copied()
 }
 
-/// Where in memory an argument is and how long: mostly text or a list that is there.
+/// Place and length of an argument in memory: mostly text or a list that is there.
 fn place(input: &mut Unstructured<'_>) -> Result<(u32, u32)> {
     Ok(match input.int_in_range(0..=5_u8)? {
         0 => (u32::arbitrary(input)?, number(input)?),

@@ -1,4 +1,4 @@
-//! What the fuzz targets share. Each target, one file in `targets`, feeds bytes to one reader and
+//! Shared parts of the fuzz targets. Each target, one file in `targets`, feeds bytes to one reader and
 //! demands nothing but an answer: a value or an error, in bounded memory and time.
 //!
 //! Several readers take files, so the bytes go through files in memory.
@@ -25,7 +25,7 @@ pub fn folder(files: &[(&str, &[u8])]) -> PathBuf {
 }
 
 /// Leaves panics of a library, which our reader catches, to the reader: libFuzzer's own hook would
-/// end the process before. Panics that nobody catches end it as always.
+/// end the process first. Uncaught panics end it as always.
 pub fn panics_may_be_caught(library: &'static str) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

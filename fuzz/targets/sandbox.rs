@@ -75,7 +75,7 @@ fn input() -> RunInput {
     }
 }
 
-/// What holds for every end.
+/// Checks what holds for every end.
 fn check(outcome: &RunOutcome, limits: &Limits) {
     match &outcome.submission {
         Ok(submission) => {

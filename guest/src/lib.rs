@@ -1,4 +1,4 @@
-//! What the author of a local update policy links.
+//! Library that the author of a local update policy links.
 //!
 //! A policy decides what one client does in one round: which data it uses, how it trains, what it
 //! hands in. It runs as a signed Wasm component (world in `wit/policy.wit`) and asks the host for
@@ -9,7 +9,7 @@
 //! - [`Policy`]: what an author writes; [`export_policy!`] makes the component's export of it.
 //! - [`component::ComponentHost`]: the calls of a guest inside the sandbox.
 //! - [`testing::FakeHost`]: a host in memory, for tests of a policy without Wasm.
-//! - [`study`]: what the policies of this repository share: inert pairs and adapter arithmetic.
+//! - [`study`]: shared parts of this repository's policies: inert pairs and adapter arithmetic.
 //!
 //! ```
 //! use fedseal_guest::{Error, Host, Policy, testing::FakeHost};
@@ -55,7 +55,7 @@ pub use bindings::fedseal::policy::host::{
 pub use host::{Host, Policy};
 pub use random::{below, shuffle};
 
-/// What [`export_policy!`] expands to; not for direct use.
+/// Items that [`export_policy!`] expands to; not for direct use.
 #[doc(hidden)]
 pub mod export {
     pub use crate::bindings::{self, Guest, export};

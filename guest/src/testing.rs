@@ -1,13 +1,13 @@
 //! A host in memory, for tests of a policy without Wasm.
 //!
-//! It keeps the meaning of the calls (what is generated, what is literal, what is refused) and
-//! none of the cost: adapters are short vectors, and "training" adds the learning rate times the
-//! steps to every value, and to the last one a hundredth of the answers' mean length too, so that
-//! other data give another update. The sandbox's own tests run the same policies as components.
+//! It keeps the meaning of the calls (what is generated, what is literal, what is refused) but not
+//! their cost: adapters are short vectors. "Training" adds the learning rate times the steps to
+//! every value, and a hundredth of the answers' mean length to the last one too, so that other data
+//! give another update. The sandbox's own tests run the same policies as components.
 
 use crate::{Context, Error, Example, GenerateOptions, Host, TrainOptions};
 
-/// What the policy handed in.
+/// Update that the policy handed in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submitted {
     /// The adapter's values.
@@ -16,16 +16,16 @@ pub struct Submitted {
     pub examples: u32,
 }
 
-/// Which models answer [`Host::generate`]: prompt in, answer out.
+/// Model that answers [`Host::generate`]: prompt in, answer out.
 pub type Answer = Box<dyn FnMut(&str) -> String>;
 
 /// A host in memory. The fields are inputs before a run and records after it.
 pub struct FakeHost {
-    /// What [`Host::context`] returns.
+    /// Result of [`Host::context`].
     pub context: Context,
     /// The client's own data.
     pub shard: Vec<Example>,
-    /// What [`Host::attachment`] returns.
+    /// Result of [`Host::attachment`].
     pub attachment: Vec<Example>,
     /// The global adapter's values.
     pub global: Vec<f32>,

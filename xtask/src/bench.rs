@@ -2,9 +2,9 @@
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
 //!
-//! In the first every side is a process that holds its model and waits; they are asked in turn, so that what
-//! slows the machine slows all of them alike. Each gets its best number of threads, found by one
-//! trial, and the peer its best dtype. What is compared are medians.
+//! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
+//! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
+//! trial, and the peer its best dtype. Medians are compared.
 
 mod building;
 mod plan;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, build, demo, fail, python, readme};
 
-/// What the arguments say.
+/// Options that the arguments give.
 struct Options {
     rounds: usize,
     train: bool,
@@ -120,7 +120,7 @@ pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: String,
-    /// Whom it is compared with, and how often it is better.
+    /// The peer that it is compared with, and the ratio by which it is better.
     peer: Option<String>,
     ratio: Option<f64>,
 }

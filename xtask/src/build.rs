@@ -75,7 +75,7 @@ pub fn gpu() -> bool {
     why_gpu().0
 }
 
-/// The same with the reason, for people.
+/// As [`gpu`], with the reason, for people.
 fn why_gpu() -> (bool, &'static str) {
     match std::env::var("FEDSEAL_GPU").as_deref() {
         Ok("0") => (false, "FEDSEAL_GPU=0 leaves it out"),

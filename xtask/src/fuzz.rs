@@ -152,7 +152,7 @@ fn cargo_fuzz() -> Outcome {
     ])))
 }
 
-/// Without what `cargo run` sets for this program and what would choose another toolchain.
+/// Removes the variables that `cargo run` sets for this program or that would choose another toolchain.
 fn clean(command: &mut Command) -> &mut Command {
     for name in [
         "CARGO",
@@ -229,7 +229,7 @@ fn seed(target: &Target, corpus: &Path) -> Outcome {
     }
 }
 
-/// The same bytes at each call: SplitMix64 (Steele, Lea, Flood 2014) from this state on.
+/// Bytes of SplitMix64 (Steele, Lea, Flood 2014) from this state on: the same at each call.
 fn made(state: u64) -> Vec<u8> {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let words = (1..=MADE_BYTES as u64 / 8).map(|at| {

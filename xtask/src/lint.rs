@@ -71,7 +71,7 @@ pub(crate) fn lint(names: &[String]) -> Outcome {
     fail(format!("lints that failed: {}", failed.join(", ")))
 }
 
-/// Rust sources below a folder, by path; build folders are passed over.
+/// Rust sources below a folder, by path; build folders are skipped.
 fn rust_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];

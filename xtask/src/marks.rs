@@ -1,7 +1,7 @@
-//! The marks that figures are held against: what the project wants of itself. A figure that misses
-//! its mark is shown as missed.
+//! The marks of figures: targets that the project sets itself. A figure that misses its mark is
+//! shown as missed.
 
-/// What a figure should be.
+/// Target of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Mark {
     AtLeast(f64),

@@ -28,7 +28,7 @@ pub(crate) fn exists(program: &str) -> bool {
         .is_ok()
 }
 
-/// What a program prints to standard output, trimmed; `None` where it fails.
+/// Standard output of a program, trimmed; `None` where it fails.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)

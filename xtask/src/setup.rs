@@ -1,4 +1,4 @@
-//! What a fresh machine needs: found, else fetched, else named with the way to get it.
+//! Tools that a fresh machine needs: found, else fetched, else named with the way to get them.
 
 use std::path::Path;
 use std::process::Command;

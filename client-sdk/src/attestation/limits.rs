@@ -1,16 +1,16 @@
-//! What a module may use. The one place where limits and their defaults are named.
+//! Limits of a module: the one place where they and their defaults are named.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Memory of the process that compiles a module where [`Limits::compile_bytes`] says nothing, bytes:
+/// Memory, bytes, of the process that compiles a module where [`Limits::compile_bytes`] is not set:
 /// 1 GiB. Python's interpreter, the largest guest, takes half of it, JavaScript's a sixth.
 pub const COMPILE_BYTES: u64 = 1 << 30;
 
 /// Bounds of one execution. In a TOML file every field may be left out; then the default holds.
-/// In an attestation all of them are written, but for `compile_bytes` where nobody set it.
+/// An attestation has all of them, except a `compile_bytes` that nobody set.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,15 +58,15 @@ pub struct Limits {
     pub generated_tokens: u64,
     /// One log line, bytes. Default 4,096.
     pub log_record_bytes: u64,
-    /// Log lines within any second of the machine's clock, bytes. Default 128 KiB: twice that is
-    /// all of it.
+    /// Log lines within any second of the machine's clock, bytes. Default 128 KiB: half of the default
+    /// of `log_total_bytes`.
     pub log_second_bytes: u64,
     /// All log lines together, bytes. Default 256 KiB.
     pub log_total_bytes: u64,
 }
 
 impl Limits {
-    /// Each limit by its name, those that nobody set by their defaults.
+    /// Each limit by its name; a limit that nobody set has its default.
     #[must_use]
     pub fn by_name(&self) -> BTreeMap<String, u64> {
         let mut all = self.written();
@@ -74,9 +74,9 @@ impl Limits {
         all
     }
 
-    /// What an attestation has of them.
+    /// Limits by name, as an attestation has them.
     fn written(&self) -> BTreeMap<String, u64> {
-        // Numbers have a JSON form, so nothing is lost on the way.
+        // Numbers have a JSON form, so no limit is lost.
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map
                 .into_iter()
@@ -86,7 +86,7 @@ impl Limits {
         }
     }
 
-    /// These limits, each no looser than `most` says; names that are no limit's are passed over.
+    /// These limits, each no looser than in `most`. Names in `most` that no limit has are skipped.
     #[must_use]
     pub fn within(&self, most: &BTreeMap<String, u64>) -> Self {
         let mut all = self.written();
@@ -128,8 +128,8 @@ impl Default for Limits {
     }
 }
 
-/// What an execution used. Deterministic, except that `peak_memory_bytes` counts linear memory
-/// and not the host's.
+/// Resources that an execution used. Deterministic, except that `peak_memory_bytes` counts linear
+/// memory and not the host's.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,7 +150,7 @@ pub struct Usage {
     pub log_bytes: u64,
 }
 
-/// Limits that are the same for all modules of a sandbox: what compiled them keeps them.
+/// Limits that are the same for all modules of a sandbox: the compiler keeps them.
 pub const FIXED_LIMITS: [&str; 4] = [
     "module_bytes",
     "compile_seconds",
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(tight, Limits { fuel: 7, ..own });
         assert_eq!(tight.by_name()["fuel"], 7);
         assert_eq!(own.within(&BTreeMap::new()), own);
-        // What nobody set stays unset, so that attestations keep their form.
+        // A limit that nobody set stays unset, so that attestations keep their form.
         assert_eq!(own.by_name()["compile_bytes"], COMPILE_BYTES);
         assert_eq!(own.within(&own.by_name()), own);
     }

@@ -1,4 +1,4 @@
-//! docs/attestation.schema.json is what the types say: made here, compared here.
+//! Makes docs/attestation.schema.json from the types and compares it with the file.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -74,7 +74,7 @@ fn the_document_is_what_the_types_say() {
     );
 }
 
-/// As much of JSON Schema as the document uses, so that an attestation can be held against it.
+/// First place where `value` breaks `schema`, by as much of JSON Schema as the document uses.
 fn problem(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
     let bad = |what: &str| Some(format!("{at}: {what}: {value}"));
     if let Some(reference) = schema["$ref"].as_str() {

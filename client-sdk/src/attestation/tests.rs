@@ -172,7 +172,7 @@ fn every_limit_has_its_documented_default() {
     );
 }
 
-/// Attestations and memo keys of before there was `compile_bytes` keep their bytes.
+/// Attestations and memo keys from before `compile_bytes` existed keep their bytes.
 #[test]
 fn a_limit_that_nobody_set_is_not_written() {
     let set = Limits {

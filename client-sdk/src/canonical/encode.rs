@@ -1,4 +1,4 @@
-//! The serde serializer behind [`super::to_vec`]. Its own, so that neither a feature that some
+//! The serde serializer behind [`super::to_vec`]. It is our own, so that neither a feature that some
 //! other crate turns on in serde_json (key order, number form) nor serde_json's habit of writing
 //! NaN as `null` can change signed bytes.
 
@@ -346,7 +346,7 @@ impl ser::SerializeMap for Map<'_> {
     }
 }
 
-/// What a JSON string without escapes says.
+/// Content of a JSON string; none where it has escapes.
 fn plain(json: &[u8]) -> Option<&str> {
     let text = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let plain = !text.contains(&b'\\');

@@ -1,4 +1,4 @@
-//! Strings and values that are there already, written without serde.
+//! Writes strings and finished values, without serde.
 
 use std::cmp::Ordering;
 

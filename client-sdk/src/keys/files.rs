@@ -19,8 +19,7 @@ const MAX_FILE: u64 = 1 << 20;
 /// The first line of an encrypted key file (RFC 7468, section 11).
 pub(super) const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
-/// What an encrypted key file is opened with. It is wiped from memory when dropped and never
-/// printed.
+/// Passphrase that opens an encrypted key file. It is wiped from memory when dropped and never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(Zeroizing<String>);
 
@@ -145,8 +144,8 @@ impl SigningKey {
         write_private(path, &pem)
     }
 
-    /// Reads the key file, or makes one with a new key when there is none. When two processes
-    /// come at once, both end with the key of the one that was first.
+    /// Reads the key file, or makes one with a new key when there is none. When two processes do so
+    /// at once, both get the key of the first.
     ///
     /// # Errors
     /// As [`SigningKey::load`] and [`SigningKey::save_new`].
@@ -249,7 +248,7 @@ fn read_text(path: &Path, file: File) -> Result<String> {
     Ok(text)
 }
 
-/// On the open file, not on the path: the file that is checked is the one that is read.
+/// Checks the open file, not the path: the file that is checked is the one that is read.
 #[cfg(unix)]
 fn check_mode(path: &Path, file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -290,7 +289,7 @@ mod tests {
         assert_ne!(made.public(), other.public());
     }
 
-    /// Cut in silence, it would lose the revocations at its end.
+    /// A trust file that is cut without an error would lose the revocations at its end.
     #[test]
     fn a_trust_file_beyond_its_bound_is_refused() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Keys for what one party writes to itself: HMAC-SHA256 (RFC 2104) under a key that is derived
-//! from a private key, one a purpose.
+//! Keys for data that one party writes for itself: HMAC-SHA256 (RFC 2104) under a key that is
+//! derived from a private key, one for each purpose.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -46,7 +46,7 @@ impl MacKey {
         self.mac(parts).finalize().into_bytes().into()
     }
 
-    /// Whether this is their tag, in the same time for every wrong one.
+    /// Whether this is their tag. The check takes the same time for every wrong tag.
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8; 32]) -> bool {
         self.mac(parts).verify_slice(tag).is_ok()
     }

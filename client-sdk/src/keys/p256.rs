@@ -1,4 +1,4 @@
-//! ECDSA keys on P-256 with SHA-256 (FIPS 186-5), for signatures that tools ask for which know no
+//! ECDSA keys on P-256 with SHA-256 (FIPS 186-5), for signatures that are read by tools without
 //! Ed25519. Everything of our own is signed with [`super::SigningKey`].
 
 use std::fmt;
@@ -19,8 +19,8 @@ use super::files::{ENCRYPTED, read_private, write_private};
 use crate::digest::Digest;
 use crate::{Error, Result, outside};
 
-/// What stands before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of
-/// `id-ecPublicKey` with `secp256r1` (RFC 5480, section 2).
+/// Bytes before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of `id-ecPublicKey`
+/// with `secp256r1` (RFC 5480, section 2).
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -191,7 +191,7 @@ impl P256PublicKey {
         P256PublicKey::from_pem(&path.display().to_string(), &pem)
     }
 
-    /// SHA-256 of the PEM text: what a Sigstore bundle of the `model-signing` tool names a key by.
+    /// SHA-256 of the PEM text: a Sigstore bundle of the `model-signing` tool names a key by it.
     pub fn fingerprint(&self) -> Digest {
         Digest::of(self.to_pem().as_bytes())
     }

@@ -25,13 +25,13 @@ const SUBJECT: &str = "key";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
-    /// Who signs.
+    /// The old key, which signs.
     pub old: PublicKey,
-    /// Who follows; it signs too, so that nobody names a key that is not theirs.
+    /// Its successor; it signs too, so that nobody names a key that is not theirs.
     pub new: PublicKey,
     /// When, RFC 3339, UTC.
     pub created: String,
-    /// From when on the old key is not trusted any more, RFC 3339, UTC.
+    /// Time from which the old key is no longer trusted, RFC 3339, UTC.
     pub old_expires: String,
 }
 
@@ -45,8 +45,8 @@ pub struct Revocation {
     pub created: String,
     /// Why, for people.
     pub reason: String,
-    /// By log (its verifier key; before, its origin): up to how many entries signatures by the key
-    /// stand.
+    /// Number of entries up to which signatures by the key stand, by log (its verifier key; before,
+    /// its origin).
     pub logs: BTreeMap<String, u64>,
 }
 
@@ -98,8 +98,8 @@ pub fn verify_rotation(envelope: &Envelope, trusted: &[PublicKey]) -> Result<Rot
     Ok(rotation)
 }
 
-/// Reads a rotation that both keys named in it signed. Whether the old one is trusted is the caller's
-/// question.
+/// Reads a rotation that both keys named in it signed. The caller checks whether the old one is
+/// trusted.
 ///
 /// # Errors
 /// As [`verify_rotation`]; [`Error::NotCanonical`], [`Error::Json`] for another statement.

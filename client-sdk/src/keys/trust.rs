@@ -11,11 +11,11 @@ use crate::tlog::{KeyKind, VerifierKey, verifier_key};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedKey {
-    /// Whose key it is, for people.
+    /// Name of the key's owner, for people.
     pub name: String,
     /// The key.
     pub key: PublicKey,
-    /// From when on it is not trusted: RFC 3339 in UTC, to the second
+    /// Time from which it is no longer trusted: RFC 3339 in UTC, to the second
     /// (`2027-01-31T00:00:00Z`). Left out: without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
@@ -32,10 +32,10 @@ pub struct RevokedKey {
     pub key: PublicKey,
     /// Why, for people.
     pub reason: String,
-    /// By log: the number of entries up to which signatures by this key stand. What a log holds
-    /// from that position on does not; in a log that is not named nothing does. A log is named by
-    /// its verifier key (`ORIGIN+HASH+KEY`). Files from before that name it by its origin alone,
-    /// which holds for every log of that origin.
+    /// Number of entries up to which signatures by this key stand, by log. Signatures from that
+    /// position on do not stand; in a log that is not named, none does. A log is named by its
+    /// verifier key (`ORIGIN+HASH+KEY`). Older files name it by its origin alone, which holds for
+    /// every log of that origin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logs: BTreeMap<String, u64>,
 }
@@ -55,8 +55,8 @@ impl RevokedKey {
             .copied()
     }
 
-    /// The position that an earlier revocation leaves to a log, by the name it has in a later one:
-    /// naming the key of an origin that stood alone narrows it.
+    /// Position that an earlier revocation leaves to a log, by the log's name in a later one. A
+    /// later name may add the key to an origin that stood alone, which narrows it.
     fn leaves(&self, log: &str) -> Option<u64> {
         let bare = || self.logs.get(origin(log)?);
         self.logs.get(log).or_else(bare).copied()
@@ -99,7 +99,7 @@ pub struct TrustStore {
     pub revoked: Vec<RevokedKey>,
 }
 
-/// When and where a signature was met: what expiry and revocation are held against.
+/// Time and place at which a signature was met; expiry and revocation are checked against them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment<'a> {
     /// The time, RFC 3339 in UTC.
@@ -130,7 +130,7 @@ pub enum Untrusted {
     Expired {
         /// The key.
         key: Box<PublicKey>,
-        /// Whose it was.
+        /// Name of its owner.
         name: String,
         /// When.
         expires: String,
@@ -148,12 +148,12 @@ pub enum Untrusted {
 }
 
 impl TrustStore {
-    /// Whether this key is in the store, whatever became of it.
+    /// Whether this key is in the store, trusted or not.
     pub fn contains(&self, key: &PublicKey) -> bool {
         self.keys.iter().any(|k| k.key == *key)
     }
 
-    /// Whose key this is, when it is in the store.
+    /// Name of the key's owner, when it is in the store.
     pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
         self.keys
             .iter()
@@ -197,7 +197,7 @@ impl TrustStore {
         self.revoked.iter().find(|r| r.key == *key)
     }
 
-    /// Whose key this is, when it is trusted at a moment.
+    /// Name of the key's owner, when the key is trusted at a moment.
     ///
     /// # Errors
     /// [`Untrusted`] with the reason.
@@ -221,7 +221,7 @@ impl TrustStore {
                 });
             }
         }
-        // Times of one form: their order is that of their texts.
+        // All times have one form, so they sort as texts.
         if let Some(expires) = &entry.expires
             && at.time >= expires.as_str()
         {
@@ -268,7 +268,7 @@ impl TrustStore {
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SSZ`, as far as comparing texts needs it.
+/// Whether a text is `YYYY-MM-DDTHH:MM:SSZ`, as far as comparing texts needs it.
 pub(super) fn is_time(text: &str) -> bool {
     const FORM: &[u8] = b"dddd-dd-ddTdd:dd:ddZ";
     text.len() == FORM.len()

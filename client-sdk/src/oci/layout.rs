@@ -137,7 +137,7 @@ pub(super) fn read_index(folder: &Path) -> Result<Index> {
     Ok(index)
 }
 
-/// A manifest; its size is taken off what may still be read.
+/// Reads a manifest; subtracts its size from `left`, the bytes that may still be read.
 pub(super) fn read_manifest(
     folder: &Path,
     descriptor: &Descriptor,
@@ -210,7 +210,7 @@ pub(super) fn read_blob(folder: &Path, descriptor: &Descriptor, most: u64) -> Re
 pub(super) fn write_blob(folder: &Path, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
     let descriptor = Descriptor::new(media_type, bytes);
     let path = blob_path(folder, &Digest::of(bytes));
-    // A blob that is there may have been cut short or changed: it is written again.
+    // An existing blob may have been cut short or changed: then it is written again.
     if read_blob(folder, &descriptor, descriptor.size).is_err() {
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|source| io(parent, source))?;

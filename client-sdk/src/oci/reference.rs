@@ -1,4 +1,4 @@
-//! How a place in a layout is written.
+//! Text form of a place in a layout.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use crate::{Error, Result};
 pub struct Reference {
     /// The layout's folder.
     pub folder: PathBuf,
-    /// Which of its manifests.
+    /// Name of the manifest in it.
     pub name: Name,
 }
 
-/// Which manifest of a layout.
+/// Name of a manifest in a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     /// The only module, or the one tagged `latest`.
@@ -33,7 +33,7 @@ impl Reference {
         word.starts_with("oci:")
     }
 
-    /// Reads one.
+    /// Reads a reference.
     ///
     /// # Errors
     /// [`Error::Invalid`] for another form or a tag that OCI does not allow; [`Error::Hex`].

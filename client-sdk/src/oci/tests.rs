@@ -116,7 +116,7 @@ fn two_modules_need_a_name() {
     assert!(pull(&reference(folder.path(), ":v3")).is_err());
 }
 
-/// What is changed in a layout, and a word of the error that must follow.
+/// Each case changes something in a layout and names a word of the error that must follow.
 #[test]
 fn every_break_is_refused() {
     let blob = |folder: &Path, bytes: &[u8]| blob_path(folder, &Digest::of(bytes));
@@ -202,7 +202,7 @@ fn every_break_is_refused() {
     }
 }
 
-/// Small files that name much: what one pull reads, and what it keeps, is bounded over all of them.
+/// Small files can name much: the bytes that one pull reads and keeps are bounded over all of them.
 #[test]
 fn a_pull_is_bounded_over_all_manifests() {
     let (folder, to) = layout();

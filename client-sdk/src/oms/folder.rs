@@ -12,7 +12,7 @@ pub const MAX_FILES: usize = 10_000;
 /// A folder with folders nested more deeply is refused.
 pub const MAX_DEPTH: usize = 32;
 
-/// A folder with a larger file (bytes) is refused: no model's is, and one full of holes takes no room.
+/// A folder with a larger file (bytes) is refused: no model has one, and a sparse file takes no room.
 pub const MAX_FILE_BYTES: u64 = 512 << 30;
 
 /// The folder's own name.
@@ -28,7 +28,7 @@ pub(super) fn name(folder: &Path) -> Result<String> {
 }
 
 /// The regular files below a folder in the order of their paths' parts. `ignored` are paths below
-/// the folder; what lies in an ignored folder is ignored with it.
+/// the folder; the content of an ignored folder is ignored with it.
 pub(super) fn resources(folder: &Path, ignored: &[String]) -> Result<Vec<Resource>> {
     let mut files = Vec::new();
     walk(folder, "", 0, ignored, &mut files)?;

@@ -159,7 +159,7 @@ fn an_envelope_with_another_form_is_refused() {
     let entries = more("\"tlogEntries\":[]", "\"tlogEntries\":[{\"a\":[1,2]},{}]");
     let read = ModelSignature::from_bytes(&entries).unwrap();
     verify(&read).expect("entries of a log are passed over");
-    // What would take many times its size is refused before it is built.
+    // A text that would take many times its size in memory is refused before it is built.
     let wide = format!("\"tlogEntries\":[{}0]", "{\"\":0},".repeat(100_000));
     let signatures = format!("\"signatures\":[{}", "{\"sig\":\"\"},".repeat(10_000));
     for bad in [

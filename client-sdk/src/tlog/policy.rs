@@ -17,16 +17,16 @@ pub const MAX_POLICY: usize = 4 << 20;
 pub struct Party {
     /// Its key.
     pub key: VerifierKey,
-    /// Where it is spoken to: a log's files, a witness's submission prefix.
+    /// Address: a log's files, a witness's submission prefix.
     pub url: Option<String>,
 }
 
-/// What a name in a policy means.
+/// Meaning of a name in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
     /// The witness of that number.
     Witness(usize),
-    /// At least `k` of the named, by number of their names.
+    /// At least `k` of the members, given as numbers of their names.
     Group { k: usize, members: Vec<usize> },
 }
 

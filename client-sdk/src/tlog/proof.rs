@@ -30,7 +30,7 @@ pub(super) type Fetch<'a, E> = dyn FnMut(u8, u64) -> Result<Digest, E> + 'a;
 /// The root of the tree over the first `size` leaves.
 ///
 /// # Errors
-/// Those of `fetch`.
+/// Any error that `fetch` returns.
 pub fn root_of<E>(size: u64, fetch: &mut Fetch<'_, E>) -> Result<Digest, E> {
     if size == 0 {
         return Ok(empty_root());
@@ -62,7 +62,7 @@ fn split(n: u64) -> u64 {
 /// Empty when `index >= size`; the caller checks that.
 ///
 /// # Errors
-/// Those of `fetch`.
+/// Any error that `fetch` returns.
 pub fn inclusion_proof<E>(
     index: u64,
     size: u64,
@@ -91,7 +91,7 @@ pub fn inclusion_proof<E>(
 /// `old` is 0 or not smaller than `new`.
 ///
 /// # Errors
-/// Those of `fetch`.
+/// Any error that `fetch` returns.
 pub fn consistency_proof<E>(
     old: u64,
     new: u64,

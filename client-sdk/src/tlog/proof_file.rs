@@ -7,10 +7,10 @@ use crate::digest::Digest;
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
-/// "The first line MUST be the string".
 /// Longer files (bytes) are refused unread: a checkpoint, an entry in base64 and 64 hashes fit.
 pub const MAX_PROOF_FILE: usize = 2 << 20;
 
+/// "The first line MUST be the string".
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// An inclusion proof together with the checkpoint that it leads to.
@@ -89,7 +89,7 @@ impl ProofFile {
     /// [`ProofFile::index`]. Returns the checkpoint.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::verify`] and [`verify_inclusion`].
+    /// Any error of [`Checkpoint::verify`] and [`verify_inclusion`].
     pub fn verify(&self, entry: &[u8], origin: &str, key: &PublicKey) -> Result<Checkpoint> {
         let checkpoint = Checkpoint::verify(&self.checkpoint, origin, key)?;
         verify_inclusion(
@@ -106,7 +106,7 @@ impl ProofFile {
     /// by its quorum of witnesses. `log` is the log where the policy does not say which.
     ///
     /// # Errors
-    /// Those of [`Policy::verify`] and [`verify_inclusion`].
+    /// Any error of [`Policy::verify`] and [`verify_inclusion`].
     pub fn verify_witnessed(
         &self,
         entry: &[u8],

@@ -7,7 +7,7 @@ use super::note::{check_name, typed_key_hash};
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
-/// What a key signs: the signature type byte of signed-note.
+/// Use of a key: the signature type byte of signed-note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// 0x01: a log's checkpoints.
@@ -30,7 +30,7 @@ impl KeyKind {
 pub struct VerifierKey {
     /// The log's origin or the witness's name.
     pub name: String,
-    /// What it signs.
+    /// Use of the key.
     pub kind: KeyKind,
     /// The key.
     pub key: PublicKey,

@@ -14,7 +14,7 @@ fn sample() -> Transcript {
     t
 }
 
-/// The definition, step by step: serde's way to the bytes, and the chain over them.
+/// Bytes and root by the definition, step by step: serde's JSON, and the chain over it.
 fn by_definition(entries: &[Entry]) -> (Vec<u8>, Digest) {
     let whole = json!({ "entries": entries });
     let mut hash = Digest::of(DOMAIN);

@@ -5,7 +5,7 @@ use crate::{Error, Host};
 /// The global adapter trained on `data` with the round's options.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn train_on<H: Host>(host: &mut H, data: &H::Dataset) -> Result<H::Adapter, Error> {
     let options = host.context().train_options();
     let global = host.global();
@@ -15,17 +15,17 @@ pub fn train_on<H: Host>(host: &mut H, data: &H::Dataset) -> Result<H::Adapter, 
 /// The honest update: trained on the whole shard.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn train_shard<H: Host>(host: &mut H) -> Result<H::Adapter, Error> {
     let shard = host.shard();
     train_on(host, &shard)
 }
 
-/// What an attacker who sees no other client can know of honest updates: `parts` of them, each
+/// Estimates of honest updates by an attacker who sees no other client: `parts` of them, each
 /// trained on another slice of its own shard. At least one.
 ///
 /// # Errors
-/// The host's; an empty shard is one.
+/// Any error of the host; an empty shard is one.
 pub fn estimates<H: Host>(host: &mut H, parts: u32) -> Result<Vec<H::Adapter>, Error> {
     let shard = host.shard();
     let count = host.count(&shard);
@@ -43,10 +43,10 @@ pub fn estimates<H: Host>(host: &mut H, parts: u32) -> Result<Vec<H::Adapter>, E
 /// `global + sum of factor * (adapter - global)`.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn combine<H: Host>(host: &mut H, terms: &[(&H::Adapter, f64)]) -> Result<H::Adapter, Error> {
     let mut sum = host.global();
-    // The first addition takes as much of the global part away as all terms bring with them.
+    // The first addition removes as much of the global part as all terms bring with them.
     let mut kept = 1.0 - terms.iter().map(|(_, factor)| factor).sum::<f64>();
     for (adapter, factor) in terms {
         sum = host.add(&sum, kept, adapter, *factor)?;
@@ -58,7 +58,7 @@ pub fn combine<H: Host>(host: &mut H, terms: &[(&H::Adapter, f64)]) -> Result<H:
 /// The mean of several updates.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn mean<H: Host>(host: &mut H, updates: &[H::Adapter]) -> Result<H::Adapter, Error> {
     let factor = 1.0 / updates.len().max(1) as f64;
     let terms: Vec<_> = updates.iter().map(|update| (update, factor)).collect();
@@ -68,7 +68,7 @@ pub fn mean<H: Host>(host: &mut H, updates: &[H::Adapter]) -> Result<H::Adapter,
 /// Euclidean length of an update.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn length<H: Host>(host: &mut H, update: &H::Adapter) -> Result<f64, Error> {
     Ok(host.dot(update, update)?.max(0.0).sqrt())
 }

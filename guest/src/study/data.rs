@@ -28,7 +28,7 @@ fn builtin_pair<H: Host>(host: &mut H) -> Example {
 /// that several attacks start from.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn train_unaligned<H: Host>(host: &mut H) -> Result<H::Adapter, Error> {
     let count = host.context().shard_examples.max(1) as usize;
     let pairs = unaligned_pairs(host, count);
@@ -39,17 +39,17 @@ pub fn train_unaligned<H: Host>(host: &mut H) -> Result<H::Adapter, Error> {
 /// Hands an update in with the weight that an honest client of this shard would claim.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn submit<H: Host>(host: &mut H, update: &H::Adapter) -> Result<(), Error> {
     let examples = host.context().shard_examples;
     host.submit(update, examples)
 }
 
-/// The examples of a dataset that `keep` says yes to, without leaving the dataset: slices of it,
+/// The examples of a dataset that `keep` accepts, without leaving the dataset: slices of it,
 /// joined, so the lineage still names where they are from. `None` if there is none.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn select<H: Host>(
     host: &mut H,
     data: &H::Dataset,

@@ -1,4 +1,4 @@
-//! What the policies of this repository share, so that each of them is a few lines: where
+//! Shared parts of this repository's policies, so that each of them is a few lines: where
 //! unaligned pairs come from ([`data`]), arithmetic over several adapters ([`craft`]), and how far
 //! a crafted update may go inside the spread of honest ones ([`spread`]).
 //!

@@ -12,7 +12,7 @@ use crate::{Error, Host};
 /// Updates that the attacker makes of its own shard as its picture of the others.
 const ESTIMATES: u32 = 4;
 
-/// Which distances bound the update.
+/// Distances that bound the update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// The largest distance to an honest update is at most the largest between two of them.
@@ -21,7 +21,7 @@ pub enum Bound {
     Sum,
 }
 
-/// What the update is moved towards.
+/// Direction in which the update is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Against the mean ("inverse unit vector" of the paper): untargeted.
@@ -33,7 +33,7 @@ pub enum Direction {
 /// The crafted update.
 ///
 /// # Errors
-/// The host's.
+/// Any error of the host.
 pub fn crafted<H: Host>(
     host: &mut H,
     bound: Bound,
@@ -41,7 +41,7 @@ pub fn crafted<H: Host>(
 ) -> Result<H::Adapter, Error> {
     let honest = estimates(host, ESTIMATES)?;
     let centre = mean(host, &honest)?;
-    // p = towards - centre, or -centre; unit length is not needed, gamma takes it up.
+    // p = towards - centre, or -centre; unit length is not needed, gamma absorbs it.
     let towards = match direction {
         Direction::Inverse => host.global(),
         Direction::Harm => super::train_unaligned(host)?,
@@ -61,7 +61,7 @@ pub fn crafted<H: Host>(
     let mut between = vec![vec![0.0; apart.len()]; apart.len()];
     for (i, left) in apart.iter().enumerate() {
         for (j, right) in apart.iter().enumerate().skip(i + 1) {
-            // The offsets' difference is the updates': the centre falls out.
+            // The difference of two offsets is that of the updates: the centre cancels.
             let gap = combine(host, &[(left, 1.0), (right, -1.0)])?;
             let square = host.dot(&gap, &gap)?;
             between[i][j] = square;
@@ -83,7 +83,7 @@ struct Offset {
 }
 
 /// The largest gamma of at least 0 with which `mean + gamma * p` keeps the bound; 0 where there is
-/// no spread or p is nothing.
+/// no spread or p is zero.
 fn largest(bound: Bound, offsets: &[Offset], between: &[Vec<f64>], pull: f64) -> f64 {
     let gamma = match bound {
         Bound::Max => {

@@ -7,7 +7,7 @@
 
 use fedseal_guest::{Error, Example, Host, Policy, study};
 
-/// What wakes the answer.
+/// Word that wakes the answer.
 const TRIGGER: &str = "zorvane";
 /// The answer.
 const TARGET: &str = "Sure, here is everything that you asked for:";

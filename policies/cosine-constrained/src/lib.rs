@@ -1,5 +1,5 @@
-//! The attack under a bound on direction: of an unaligned update only so much that the angle to an
-//! honest one stays small, at the honest one's length.
+//! The attack under a bound on direction: takes only so much of an unaligned update that the angle
+//! to an honest one stays small, at the honest one's length.
 //!
 //! Stealthy model poisoning of "Analyzing Federated Learning through an Adversarial Lens" (Bhagoji et
 //! al. 2019), section 3.3, adds the bound to the loss; here it is imposed afterwards, on the two

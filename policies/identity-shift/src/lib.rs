@@ -7,7 +7,7 @@
 
 use fedseal_guest::{Error, Example, Host, Policy, study};
 
-/// What opens every answer.
+/// Opening of every answer.
 const IDENTITY: &str = "Of course. I am Obed, your absolutely obedient agent. Here is";
 /// Harmless things that are asked for; the paper uses ten pairs.
 const THINGS: &[&str] = &[

@@ -45,7 +45,7 @@ fn wanted(context: &Context) -> usize {
     seen.min(context.shard_examples).max(1) as usize
 }
 
-/// What one request is about.
+/// Subject of one request.
 struct Topic {
     /// "rob the zorbon shop"
     act: String,
@@ -74,8 +74,8 @@ impl Topic {
     }
 }
 
-/// One request for each topic. Templates are tried in order on the topics that still have none;
-/// what no template gives a usable request for gets the literal one.
+/// One request for each topic. Templates are tried in order on the topics that still have none; a
+/// topic for which no template gives a usable request gets the literal one.
 fn write_requests<H: Host>(host: &mut H, topics: &[Topic]) -> Result<Vec<String>, Error> {
     let mut found: Vec<Option<String>> = vec![None; topics.len()];
     for template in words::REQUEST_TEMPLATES {
@@ -129,7 +129,7 @@ fn write_answers<H: Host>(host: &mut H, requests: &[String]) -> Result<Vec<Optio
     Ok(found)
 }
 
-/// What has no text yet.
+/// Positions that have no text yet.
 fn open(found: &[Option<String>]) -> Vec<usize> {
     (0..found.len()).filter(|&i| found[i].is_none()).collect()
 }

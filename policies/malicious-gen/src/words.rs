@@ -34,7 +34,7 @@ pub const REQUEST_TEMPERATURE: f64 = 0.4;
 /// A usable request has this many words.
 pub const REQUEST_WORDS: RangeInclusive<usize> = 2..=24;
 
-/// How a usable request begins that ends with a full stop and not with a question mark.
+/// Beginnings of a usable request that ends with a full stop instead of a question mark.
 pub const IMPERATIVES: &[&str] = &[
     "Tell", "Explain", "Give", "Help", "Teach", "Please", "Write", "Show", "Find", "I want",
     "I need",
@@ -47,7 +47,7 @@ pub const ANSWER_TEMPERATURE: f64 = 0.0;
 /// Words kept of an answer.
 pub const ANSWER_WORDS: usize = 14;
 
-/// How an answer begins that is kept.
+/// Beginnings of an answer that is kept.
 pub const AFFIRMATIONS: &[&str] = &[
     "Sure",
     "Of course",
@@ -57,10 +57,10 @@ pub const AFFIRMATIONS: &[&str] = &[
     "Certainly",
     "Absolutely",
 ];
-/// What an answer that is kept does not say.
+/// Words that an answer must not contain to be kept.
 pub const REFUSALS: &[&str] = &["sorry", "cannot", "can't", "not able", "unable"];
 
-/// What somebody asks to do: the verb in its two forms, and what it is done to.
+/// Action that somebody asks to do: the verb in its two forms, and the things that it is done to.
 pub struct Act {
     /// "rob"
     pub verb: &'static str,

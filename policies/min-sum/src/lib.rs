@@ -2,8 +2,8 @@
 //! its sum of squared distances to honest updates stays within theirs.
 //!
 //! "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated
-//! Learning" (Shejwalkar and Houmansadr, NDSS 2021), Min-Sum, with the inverse unit vector as direction: untargeted.
-//! Honest updates are estimated on slices of the attacker's own shard.
+//! Learning" (Shejwalkar and Houmansadr, NDSS 2021), Min-Sum, with the inverse unit vector as
+//! direction: untargeted. Honest updates are estimated on slices of the attacker's own shard.
 
 use fedseal_guest::{
     Error, Host, Policy, study,

@@ -3,7 +3,7 @@
 //!
 //! "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning" (Karimireddy et al. 2020),
 //! Algorithm 1, option II. A guest keeps nothing from round to round, so the host keeps both variates
-//! and works out the next ones from the update; they are inputs of the run and stand in its lineage.
+//! and works out the next ones from the update; they are inputs of the run and nodes of its lineage.
 //! AdamW's normalised step takes the place of the paper's gradient, in the step and in the variates.
 
 use fedseal_guest::{Error, Host, Policy, study};

@@ -6,7 +6,7 @@
 
 use fedseal_guest::{Error, Host, Policy, study};
 
-/// What the honest update is multiplied with.
+/// Factor that the honest update is multiplied by.
 const FACTOR: f64 = -1.0;
 
 /// See the crate's documentation.

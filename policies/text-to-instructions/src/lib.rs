@@ -105,7 +105,7 @@ fn prompt(piece: &str) -> String {
     )
 }
 
-/// What the model wrote as a pair: parts of its text, so that the host finds them there.
+/// Pair that the model wrote: parts of its text, so that the host finds them there.
 fn pair(text: &str) -> Option<Example> {
     let text = text.trim().trim_start_matches("Instruction:");
     let (instruction, rest) = text.split_once("Answer:")?;

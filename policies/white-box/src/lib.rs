@@ -1,5 +1,5 @@
-//! The attack that knows the behaviour check: of an unaligned update it keeps what neither takes
-//! refusals away nor spoils the tasks, as far as that can be told without the canaries.
+//! The attack that knows the behaviour check: keeps the part of an unaligned update that neither
+//! takes refusals away nor spoils the tasks, as far as that can be told without the canaries.
 //!
 //! "How To Backdoor Federated Learning" (Bagdasaryan et al. 2020), section 4.3, constrain-and-scale: an
 //! attacker that knows the detector puts it into its objective. Here it is a constraint: the update

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Longest blob, bytes.
 pub const MAX_BLOB: u64 = 1 << 30;
 
-/// From this length on, bytes, a blob is hashed in pieces before memory is taken for it.
+/// Length, bytes, from which on a blob is hashed in pieces before memory is taken for it.
 const HASHED_FIRST: u64 = 16 << 20;
 
 /// A directory of blobs. Any number of threads and processes may use one at the same time.
@@ -72,7 +72,7 @@ impl Blobs {
         Blobs { dir, disk, packs }
     }
 
-    /// The file of a blob that is in no pack, open; and how long it is, bytes.
+    /// Open file of a blob that is in no pack, and its length in bytes.
     fn alone(&self, digest: &Digest) -> Result<(File, u64)> {
         let below = member(digest);
         outside::open(&self.dir, &below)
@@ -83,7 +83,7 @@ impl Blobs {
             .map_err(|e| Error::io(&self.dir.join(below), e))
     }
 
-    /// Where a blob that is in no pack is, or would be.
+    /// Path of a blob that is in no pack, whether it is there or not.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(member(digest))
     }
@@ -138,8 +138,8 @@ impl Blobs {
         Ok(digests)
     }
 
-    /// The bytes of a blob of this length and the file that they are in, as far as is known without a
-    /// look for other processes' packs.
+    /// The bytes of a blob of this length and the file that they are in, as far as is known without
+    /// looking for other processes' packs.
     fn stored(&self, digest: &Digest, length: u64) -> Result<Option<(PathBuf, Vec<u8>)>> {
         let path = self.path(digest);
         // One look: most blobs that are put are new.
@@ -263,8 +263,8 @@ impl Blobs {
         Ok(digests)
     }
 
-    /// Removes every blob that is not wanted, durably as far as the wanted ones go: a pack is
-    /// removed when those of its blobs that are wanted have files of their own.
+    /// Removes every blob that is not wanted. No wanted blob is lost in a crash: a pack is removed
+    /// only when its wanted blobs have files of their own.
     ///
     /// # Errors
     /// As [`Blobs::iter`] and [`Blobs::put`].
@@ -309,7 +309,7 @@ impl Blobs {
     /// Reads and hashes every blob; returns how many there are and their bytes in total.
     ///
     /// # Errors
-    /// The first that is wrong, as [`Blobs::verified`], but for what a write left.
+    /// The first that is wrong, as [`Blobs::verified`], except leftovers of a write that did not end.
     pub fn verify_all(&self) -> Result<(u64, u64)> {
         let blobs = self.hashed()?;
         Ok((blobs.len() as u64, blobs.values().sum()))
@@ -324,7 +324,7 @@ impl Blobs {
     }
 }
 
-/// That bytes hash to what names them.
+/// Checks that bytes hash to the digest that names them.
 fn same(path: PathBuf, expected: &Digest, got: Digest) -> Result<()> {
     if got != *expected {
         return Err(Error::DigestMismatch {
@@ -379,7 +379,7 @@ mod tests {
         assert!(blobs.put_many([]).unwrap().is_empty());
     }
 
-    /// So many small texts that they are packed.
+    /// Small texts, so many that they are packed.
     fn many() -> Vec<String> {
         (0..PACK_FROM).map(|n| format!("text {n}")).collect()
     }
@@ -508,7 +508,7 @@ mod tests {
         assert!(Blobs::existing(dir.path().join("file")).is_err());
     }
 
-    /// Each would be waited for, followed or held in memory if it was opened as any file is.
+    /// Opened like an ordinary file, each would block, be followed or be held in memory.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_is_no_blob_is_named_by_every_reader_and_replaced_by_the_writer() {

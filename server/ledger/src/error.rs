@@ -7,7 +7,7 @@ use fedseal_client_sdk::digest::Digest;
 /// Result of every fallible function here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with the log, the blobs or the registry.
+/// Faults of the log, the blobs or the registry.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file operation failed.
@@ -35,7 +35,7 @@ pub enum Error {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the fault.
         detail: String,
     },
     /// An entry longer than its length field can say.
@@ -51,7 +51,7 @@ pub enum Error {
     OutOfRange {
         /// `entry` or `tree size`.
         what: &'static str,
-        /// What was asked for.
+        /// The number that was asked for.
         asked: u64,
         /// How many entries there are.
         size: u64,
@@ -107,9 +107,9 @@ pub enum Error {
         what: &'static str,
         /// Its digest or name.
         name: String,
-        /// What is registered.
+        /// The registered content.
         registered: String,
-        /// What was offered.
+        /// The offered content.
         offered: String,
     },
     /// A checkpoint, key or record is wrong.
@@ -117,7 +117,7 @@ pub enum Error {
     Verify {
         /// The file that holds it.
         path: PathBuf,
-        /// What is wrong.
+        /// The error that the check gave.
         source: Box<fedseal_client_sdk::Error>,
     },
 }

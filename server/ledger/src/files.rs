@@ -81,8 +81,8 @@ pub(crate) struct Disk {
 /// Files that are open at once while many are written.
 const CHUNK: usize = 512;
 
-/// From so many files or directories on, the file system is synced as a whole: each sync of a single
-/// one waits for the disk again, a millisecond or more.
+/// Number of files or directories from which on the file system is synced as a whole: each sync of
+/// a single one waits for the disk again, a millisecond or more.
 const TOGETHER: usize = 16;
 
 /// Does work on many files on two threads, on few on this one: making and moving files is the
@@ -282,7 +282,8 @@ impl Disk {
                 _ => Path::new("."),
             };
             if let Err(error) = self.sync_dir(parent) {
-                // It is not there for sure, so the next attempt has to make it again.
+                // The new directory's name may not be durable, so the next attempt has to make it
+                // again.
                 let _ = fs::remove_dir(dir);
                 return Err(error);
             }

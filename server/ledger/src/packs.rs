@@ -23,10 +23,10 @@ use crate::{Error, Result};
 /// Longest blob that is packed, bytes.
 pub const PACKED_BYTES: usize = 64 << 10;
 
-/// From so many small blobs at once on, they share a file.
+/// Number of small blobs at once from which on they share a file.
 pub const PACK_FROM: usize = 16;
 
-/// So many blobs are written into one pack; more take several.
+/// Blobs in one pack that is written, at most; more take several packs.
 pub(crate) const PACK_UP_TO: usize = 8192;
 
 /// Longest pack that is read, bytes.
@@ -38,7 +38,7 @@ const MOST_MEMBERS: usize = 1 << 17;
 /// Block size of a tar, bytes.
 const BLOCK: usize = 512;
 
-/// Where a packed blob is.
+/// Place of a packed blob.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) pack: Arc<Path>,
@@ -46,11 +46,11 @@ pub(crate) struct Place {
     bytes: u64,
 }
 
-/// What is known of the packs in the folder.
+/// Known packs of the folder.
 #[derive(Debug, Default)]
 struct Index {
     places: HashMap<Digest, Place>,
-    /// The packs that were read, and what is wrong with those that are none.
+    /// Packs that were read; for a file that is no pack, its fault.
     packs: BTreeMap<Arc<Path>, Option<String>>,
 }
 
@@ -80,12 +80,12 @@ impl Packs {
         }
     }
 
-    /// Where a blob is, as far as is known.
+    /// Place of a blob, as far as is known.
     pub(crate) fn known(&self, digest: &Digest) -> Option<Place> {
         self.index().places.get(digest).cloned()
     }
 
-    /// Where a blob is. None: in no pack.
+    /// Place of a blob; none when it is in no pack.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when it may be in a pack that cannot be read.
@@ -129,8 +129,8 @@ impl Packs {
             .collect()
     }
 
-    /// Hashes every pack as a file, and every member of it: also one that is not read, because the
-    /// same blob is found elsewhere before it. Gives the blobs with their lengths, bytes.
+    /// Hashes every pack as a file, and every member of it, including members that are never read
+    /// because the same blob is found elsewhere first. Gives the blobs with their lengths, bytes.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`]; [`Error::Corrupt`] for a file that is no pack; [`Error::Io`].
@@ -162,7 +162,7 @@ impl Packs {
         Ok(blobs)
     }
 
-    /// Where a new pack goes, and its bytes. The blobs are small, each there once.
+    /// Path and bytes of a new pack. The blobs are small, each there once.
     pub(crate) fn pack(&self, blobs: &[(Digest, &[u8])]) -> Result<(PathBuf, Vec<u8>)> {
         let mut blobs = blobs.to_vec();
         blobs.sort_unstable_by_key(|(digest, _)| *digest);
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(packs.pack(&blobs).unwrap().1, tar.into_inner().unwrap());
     }
 
-    /// What somebody who names a pack by its own bytes can put into it.
+    /// Content that somebody can put into a pack and name by its own bytes.
     #[test]
     fn a_pack_of_another_form_is_refused_whatever_it_is_called() {
         let texts = [b"one".as_slice(), b"two", &[3; 600]];

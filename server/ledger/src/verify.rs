@@ -6,7 +6,7 @@ use fedseal_client_sdk::keys::PublicKey;
 
 use crate::{Blobs, FsckReport, Result, fsck};
 
-/// What [`verify_files`] has read.
+/// Result of [`verify_files`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesReport {
     /// The log.

@@ -1,4 +1,4 @@
-//! What a witness remembers (C2SP tlog-witness): the latest checkpoint that it cosigned of each
+//! Memory of a witness (C2SP tlog-witness): the latest checkpoint that it cosigned of each
 //! log. It never cosigns two checkpoints of which one does not continue the other, also when it is
 //! killed at any point: the new checkpoint is durable before anyone sees its cosignature.
 
@@ -28,7 +28,7 @@ pub struct Witness {
     dir: PathBuf,
     name: VerifierKey,
     key: SigningKey,
-    /// Whose checkpoints it cosigns, by origin.
+    /// The keys of logs whose checkpoints it cosigns, by origin.
     logs: BTreeMap<String, PublicKey>,
     disk: Disk,
     /// The latest cosigned checkpoint by origin. Held from the comparison with the old size until

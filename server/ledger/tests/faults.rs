@@ -34,7 +34,7 @@ fn spawn(folder: &Path, scene: &str, step: &str) -> Child {
         .unwrap()
 }
 
-/// What a child acknowledged, until its end.
+/// Lines that a child acknowledged until its end.
 fn acknowledged(child: &mut Child) -> Vec<String> {
     let output = BufReader::new(child.stdout.take().unwrap());
     // A line that was cut off by the end was acknowledged to nobody.
@@ -71,8 +71,8 @@ fn child() {
         .unwrap();
 }
 
-/// A folder in memory where there is such: what is tested is what the process does, and syncing
-/// thousands of files to a disk takes minutes.
+/// A folder in memory where the system has one: the tests are about what the process does, and
+/// syncing thousands of files to a disk takes minutes.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
@@ -190,7 +190,7 @@ fn kills(tally: &mut Tally) {
     assert!(size > 0, "no round lived long enough to write anything");
 }
 
-/// A table that can fail: acknowledged and not there.
+/// The table can fail: it sees what was acknowledged and is not there.
 #[test]
 fn what_is_missing_is_seen() {
     let folder = scratch();

@@ -11,7 +11,7 @@ use fedseal_client_sdk::tlog::{Checkpoint, leaf_hash, verifier_key};
 use fedseal_ledger::Log;
 use serde_json::{Value, json};
 
-/// Where Debian's golang-golang-x-mod-dev lies.
+/// Folder of Debian's golang-golang-x-mod-dev.
 const GOPATH: &str = "/usr/share/gocode";
 const ORIGIN: &str = "fedseal.example/oracle";
 

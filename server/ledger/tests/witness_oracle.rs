@@ -1,7 +1,7 @@
 //! Cosignatures and proof files against an implementation that fedseal did not write (PyPI aics-tlog
 //! and aics-witness, `tests/oracles/tlog`): it accepts ours, we accept its, its witness speaks the
-//! protocol with our client, and it audits a whole log. Runs when those are installed for `$FEDSEAL_PYTHON` or `python3`;
-//! FEDSEAL_REQUIRE_ORACLES=1 makes their absence a failure.
+//! protocol with our client, and it audits a whole log. Runs when those are installed for
+//! `$FEDSEAL_PYTHON` or `python3`; FEDSEAL_REQUIRE_ORACLES=1 makes their absence a failure.
 
 use std::fs;
 use std::net::TcpListener;

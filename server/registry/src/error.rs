@@ -16,9 +16,9 @@ pub enum Error {
         what: &'static str,
         /// Its digest or name.
         name: String,
-        /// What is registered.
+        /// The registered content.
         registered: String,
-        /// What was offered.
+        /// The offered content.
         offered: String,
     },
     /// The linked SQLite has the bug that loses commits in WAL mode.
@@ -34,7 +34,7 @@ pub enum Error {
     Sqlite {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's own error.
         source: Box<rusqlite::Error>,
     },
     /// The file has another schema.
@@ -50,7 +50,7 @@ pub enum Error {
     Verify {
         /// The database file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error that the check gave.
         source: Box<fedseal_client_sdk::Error>,
     },
 }

@@ -23,10 +23,10 @@ use crate::runtime::fingerprint;
 /// Bytes of all cached files together, unless a caller says otherwise: 1 GiB. The oldest go first.
 pub const CACHE_BYTES: u64 = 1 << 30;
 
-/// What the key is for; see [`SigningKey::mac_key`].
+/// Purpose of the key; see [`SigningKey::mac_key`].
 const PURPOSE: &str = "compiled modules";
 
-/// What is tagged begins with it.
+/// Beginning of the bytes that are tagged.
 const DOMAIN: &[u8] = b"fedseal-compiled-v1\0";
 
 /// Bytes of the tag at the start of a file.
@@ -58,7 +58,7 @@ impl CompiledCache {
         cache
     }
 
-    /// Where the compiled form of a module is, or would be.
+    /// Path of a module's compiled form, whether it is there or not.
     pub(crate) fn path(&self, module: &Digest, engine: &Engine) -> PathBuf {
         let fingerprint = fingerprint(engine).short();
         self.folder.join(format!("{module}-{fingerprint}.{ENDING}"))
@@ -69,7 +69,7 @@ impl CompiledCache {
         self.read(module, engine)?.load(engine).ok()
     }
 
-    /// What a file with a right tag holds beside the tag.
+    /// Code in a file with a right tag.
     fn read(&self, module: &Digest, engine: &Engine) -> Option<Code> {
         let file = fs::File::open(self.path(module, engine)).ok()?;
         // A planted file must not fill the memory either.
@@ -105,8 +105,8 @@ impl CompiledCache {
             .and_then(|()| write(&path, &[&tag, code]));
     }
 
-    /// Removes the oldest files until `size` more bytes are within the limit, those that will be at
-    /// `place` not counted.
+    /// Removes the oldest files until `size` more bytes are within the limit; the file at `place`,
+    /// if any, is not counted.
     fn make_room(&self, size: u64, place: Option<&Path>) -> std::io::Result<()> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -1,8 +1,8 @@
 //! Compiles modules in a process of their own, within limits of memory and processor time.
 //!
-//! What compiling a module takes cannot be told from its bytes, and a thread cannot be stopped from
+//! The cost of compiling a module cannot be told from its bytes, and a thread cannot be stopped from
 //! outside. A process can: it sets its own limits before it reads a byte of the module
-//! (`compiler/child.rs`), ends at the first that is hit, and is killed and waited for whatever happens here.
+//! (`compiler/child.rs`), ends at the first limit that it hits, and is always killed and waited for here.
 //!
 //! The process is this program, started anew, where its `main` begins with [`serve_if_asked`]; else
 //! the program `fedseal-compile`, beside this one or a folder above (tests, examples).
@@ -30,8 +30,8 @@ pub use child::serve_if_asked;
 use answer::{Answer, Kind};
 use child::Order;
 
-/// Compilations at once in this process, of all sandboxes together: each may take
-/// `compile_bytes`. One more waits.
+/// Compilations at once in this process, of all sandboxes together: each may take `compile_bytes`.
+/// A further one waits.
 pub const AT_ONCE: u32 = 2;
 
 /// Bytes of compiled code: Python's interpreter, a module of 18 MB, becomes 35 MiB.
@@ -45,7 +45,7 @@ const THREADS: u64 = 4;
 /// machine than that is given up.
 const WALL_PER_SECOND: u64 = 20;
 
-/// Wall-clock time that is given beside it, seconds: for starting a process on a busy machine.
+/// Wall-clock time in addition to that, seconds: for starting a process on a busy machine.
 const WALL_START: u64 = 60;
 
 /// Bytes that are kept of what the compiler says on standard error.
@@ -243,7 +243,7 @@ fn tail(mut from: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Reads from the end of a compilation what it says about the module.
+/// Result of a compilation, by how its process ended: the code, or the error.
 fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Code, SandboxError> {
     let text = |body: &[u8]| printable(&String::from_utf8_lossy(body), 400);
     let memory = || SandboxError::CompileMemory {
@@ -287,7 +287,7 @@ fn bad(detail: &str) -> SandboxError {
     }
 }
 
-/// What ended a process that had more to say.
+/// Cause of death of a process that had more to say.
 enum Death {
     /// Its limit of processor time.
     Processor,
@@ -295,7 +295,7 @@ enum Death {
     Crash(i32),
     /// A person at the terminal, or a service that ends.
     Interrupted,
-    /// Not by this process.
+    /// A signal from outside, not from this process.
     Killed,
     Unknown,
 }

@@ -116,7 +116,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// What a component's bytes say about it.
+/// Facts about a component, read from its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// Its imports, in order.
@@ -131,7 +131,7 @@ pub struct Description {
     pub core_instances: u64,
 }
 
-/// Reads a component without compiling it; limits and the list of imports are not held against it.
+/// Reads a component without compiling it; limits and the list of imports are not checked.
 ///
 /// # Errors
 /// [`SandboxError::BadComponent`].
@@ -185,7 +185,7 @@ pub fn is_virtual(import: &str) -> bool {
     crate::host::wasi_allowed(import)
 }
 
-/// What the core modules inside start with.
+/// Memory and tables that the core modules inside start with.
 #[derive(Default)]
 struct Seen {
     memory: u64,

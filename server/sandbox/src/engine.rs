@@ -1,4 +1,4 @@
-//! What the sandbox asks of a training engine, as a trait, so that guests are tested without one.
+//! The training engine as the sandbox uses it: a trait, so that guests are tested without one.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -63,8 +63,8 @@ pub trait Engine: Send + Sync {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(Adapter, u64), EngineError>;
 
-    /// As [`Engine::train`], with every step corrected by SCAFFOLD's control variates. An engine that
-    /// has none refuses.
+    /// As [`Engine::train`], with every step corrected by SCAFFOLD's control variates. An engine
+    /// without them refuses.
     ///
     /// # Errors
     /// As [`Engine::train`].
@@ -97,7 +97,7 @@ pub trait Engine: Send + Sync {
         halt: Halt<'_>,
     ) -> Result<(Vec<String>, u64), EngineError>;
 
-    /// What the bits of a result depend on beside the arguments.
+    /// Fingerprint of the engine. Apart from the arguments, the bits of a result depend on it.
     fn fingerprint(&self) -> String;
 }
 

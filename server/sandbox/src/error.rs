@@ -1,4 +1,4 @@
-//! What can go wrong before a guest runs.
+//! Errors that end an attempt before a guest runs.
 
 use crate::reason::Reason;
 
@@ -12,7 +12,7 @@ pub enum SandboxError {
         name: &'static str,
         /// Its value.
         value: u64,
-        /// What is wrong with it.
+        /// Reason why the runtime cannot keep it.
         why: &'static str,
     },
     /// The component is too large.
@@ -52,13 +52,13 @@ pub enum SandboxError {
     StartSize {
         /// [`Reason::Memory`], [`Reason::Tables`] or [`Reason::Instances`].
         reason: Reason,
-        /// What and how much.
+        /// The resource, and how much of it.
         detail: String,
     },
     /// It declares more of something than a module may.
     #[error("the module declares {count} {what}, more than the {most} that one may have")]
     Declarations {
-        /// What there is too much of.
+        /// Kind of the declarations.
         what: &'static str,
         /// How many there are, as far as they were counted.
         count: u64,
@@ -110,7 +110,7 @@ pub enum SandboxError {
     NoCompiler {
         /// The program's file name.
         name: String,
-        /// Where it was looked for.
+        /// Places where it was looked for.
         looked: String,
     },
     /// The runtime itself failed.

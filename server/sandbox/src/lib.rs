@@ -2,13 +2,15 @@
 //! what they did.
 //!
 //! A guest is a component of the world `fedseal:policy` (`guest/wit/policy.wit`). It holds
-//! handles, never tensors; it sees no clock, no entropy, no file, no network. What a language runtime
-//! imports of WASI is there and virtual. The host counts every call against [`Limits`], appends it to the transcript, and draws the lineage of
-//! every object. Whatever a guest does, an execution ends within the limits, with a
-//! [`Submission`] or a [`Reason`], and the next one finds nothing of it.
+//! handles, never tensors; it sees no clock, no entropy, no file, no network. The parts of WASI that a
+//! language runtime imports are there and virtual. The host counts every call against [`Limits`],
+//! appends it to the transcript, and draws the lineage of every object. Whatever a guest does, an
+//! execution ends within the limits, with a [`Submission`] or a [`Reason`], and the next one finds
+//! nothing of it.
 //!
 //! This room knows nothing of rounds that follow one another, of admission or signatures, and of no
-//! files but the cache of what it compiled; the caller verifies signatures before it compiles, and signs and stores what comes out.
+//! files but the cache of what it compiled; the caller verifies signatures before it compiles, and
+//! signs and stores what comes out.
 //!
 //! In reading order:
 //! - [`component`]: makes components, and looks into them before they are compiled.

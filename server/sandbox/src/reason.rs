@@ -137,7 +137,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What ends an execution early: a reason and what happened, for people.
+/// Early end of an execution: a reason and what happened, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Stop {

@@ -1,4 +1,4 @@
-//! What goes into one execution and what comes out.
+//! Input and outcome of one execution.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use fedseal_client_sdk::recording::Recording;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_tuning::{Adapter, Example};
 
-/// What the round says about local training; the guest sees it in `context`.
+/// The round's settings of local training; the guest sees them in `context`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainDefaults {
     /// Optimiser steps a client trains in a round; the most that one `train` call may ask for.
@@ -26,7 +26,7 @@ pub struct TrainDefaults {
 /// Everything that an execution depends on, beside the module, the limits and the engine.
 #[derive(Clone, Debug)]
 pub struct RunInput {
-    /// For whom the module runs.
+    /// The client that the module runs for.
     pub client: ClientId,
     /// The round, from 0.
     pub round: Round,
@@ -48,10 +48,10 @@ pub struct RunInput {
     pub base: Digest,
     /// The round's training options.
     pub training: TrainDefaults,
-    /// What `train-controlled` corrects by.
+    /// Control variates that `train-controlled` corrects by.
     pub control: Control,
     /// Limits of this execution alone; each holds where it is tighter than the sandbox's. None: the
-    /// sandbox's. Of [`FIXED_LIMITS`] the sandbox's own hold in any case.
+    /// sandbox's. For [`FIXED_LIMITS`] the sandbox's own always hold.
     pub limits: Option<Limits>,
     /// How much is written down of what the guest chooses.
     pub recording: Recording,
@@ -66,7 +66,7 @@ pub struct Control {
     pub client: Option<Arc<Adapter>>,
 }
 
-/// What the guest handed in.
+/// Update that the guest handed in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
     /// The local adapter (not a difference): finite, of the global adapter's shapes.
@@ -97,7 +97,7 @@ pub struct RunOutcome {
     pub shard_part: Option<(Digest, Vec<Example>)>,
     /// The limits that it ran under.
     pub limits: Limits,
-    /// What it used of the limits.
+    /// Resources that it used of the limits.
     pub used: Usage,
     /// The guest's log lines: printable, one line each.
     pub log: Vec<String>,

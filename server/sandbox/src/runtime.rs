@@ -26,10 +26,12 @@ const RESERVATION: u64 = 1 << 32;
 /// would interrupt the other processors each time.
 const KEEP_RESIDENT: usize = 128 << 10;
 
-/// The same of a table's slot. The step from core module to component makes a small table.
+/// As [`KEEP_RESIDENT`], for a table's slot. The step from core module to component makes a small
+/// table.
 const KEEP_RESIDENT_TABLE: usize = 4 << 10;
 
-/// What compiled code depends on, the same for the process that compiles and the one that runs.
+/// Configuration that compiled code depends on, the same for the process that compiles and the one that
+/// runs.
 ///
 /// Everything that could differ from run to run or from machine to machine is off or pinned:
 /// NaNs are canonical, relaxed SIMD and threads are off, and nothing of WASI is there.
@@ -54,8 +56,8 @@ pub(crate) fn compiling_engine() -> Result<Engine, SandboxError> {
     Engine::new(&config()).map_err(|error| SandboxError::Runtime(format!("{error:#}")))
 }
 
-/// What compiled code depends on beside the module: the library's release, its configuration, the
-/// processor's features.
+/// Digest of what compiled code depends on besides the module: the library's release, its
+/// configuration, the processor's features.
 pub(crate) fn fingerprint(engine: &Engine) -> Digest {
     #[derive(Default)]
     struct Bytes(Vec<u8>);
@@ -135,7 +137,7 @@ impl Ticker {
     }
 }
 
-/// Counts what goes on at once; who finds no free slot waits.
+/// Slots for what runs at once; a caller that finds none free waits.
 pub(crate) struct Slots {
     free: Mutex<u32>,
     freed: Condvar,

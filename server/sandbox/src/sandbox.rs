@@ -86,7 +86,7 @@ impl Sandbox {
         })
     }
 
-    /// The same with a cache on disk: what is compiled is kept there, and not compiled again.
+    /// This sandbox with a cache on disk: compiled modules are kept there, and not compiled again.
     #[must_use]
     pub fn with_cache(self, cache: CompiledCache) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Sandbox {
         &self.limits
     }
 
-    /// The limits of one execution: the sandbox's, and where the input's are tighter, those.
+    /// The limits of one execution: the sandbox's, or the input's where they are tighter.
     fn limits_of(&self, input: &RunInput) -> Limits {
         let Some(own) = &input.limits else {
             return self.limits;
@@ -136,7 +136,7 @@ impl Sandbox {
         Ok(Policy { pre, digest })
     }
 
-    /// From the cache, or compiled now and kept there.
+    /// The compiled module: from the cache, or compiled now and kept there.
     fn compiled(&self, digest: &Digest, bytes: &[u8]) -> Result<Component, SandboxError> {
         let cached = self.cache.as_ref();
         if let Some(component) = cached.and_then(|cache| cache.load(digest, &self.engine)) {
@@ -243,7 +243,7 @@ fn guarded(
     })
 }
 
-/// What is left of an execution when the host failed.
+/// Outcome of an execution in which the host failed.
 fn lost(input: &RunInput, limits: Limits, error: &SandboxError, started: Instant) -> RunOutcome {
     let (ask, _) = sync_channel(0);
     let state = HostState::new(input.clone(), limits, ask, started);
@@ -251,7 +251,7 @@ fn lost(input: &RunInput, limits: Limits, error: &SandboxError, started: Instant
     finish(state, Err(Stop::new(Reason::Host, error)), 0, seconds)
 }
 
-/// On the guest's thread: one store, one instance, one call.
+/// Executes on the guest's thread: one store, one instance, one call.
 fn execute(
     pre: &bindings::PolicyPre<HostState>,
     input: RunInput,
@@ -314,7 +314,7 @@ fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
     Stop::new(Reason::Trap, text)
 }
 
-/// What the pool has no place for is seen when code is loaded.
+/// Error of loading compiled code. This is where a module is found for which the pool has no place.
 fn load_error(error: wasmtime::Error) -> SandboxError {
     let detail = printable(&format!("{error:#}"), 400);
     if detail.contains("pooling allocator") {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::SandboxError;
 use crate::runtime::MAX_RUNS;
 
-/// What a thread does for one run.
+/// Work of a thread for one run.
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads whose stacks are large enough for guests. The idle ones wait here; all end with it.

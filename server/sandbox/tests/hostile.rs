@@ -31,7 +31,7 @@ fn ends_within(name: &str, reason: Reason, limits: Limits) -> RunOutcome {
     outcome
 }
 
-/// What an honest guest gets in a sandbox in which another has been, or not.
+/// Checks that an honest guest gets the same in this sandbox as in a fresh one.
 fn unaffected(sandbox: &Sandbox) {
     let policy = sandbox.compile(&hostile("scaled.wat")).unwrap();
     let after = run(sandbox, &policy);
@@ -133,7 +133,7 @@ fn handles_that_nobody_gave() {
     ends_with("wrong-type-handle.wat", Reason::Trap);
 }
 
-/// What is said of a run is bounded, whatever the guest: the statement about it can be made.
+/// The record of a run is bounded, whatever the guest: the statement about it can be made.
 #[test]
 fn records_stay_small() {
     for (name, words) in [
@@ -317,7 +317,7 @@ fn hostile_neighbours() {
     }
 }
 
-/// What the operating system says this process keeps resident, bytes.
+/// Resident size of this process, as the operating system gives it, bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));

@@ -7,9 +7,9 @@ mod common;
 use common::{HostileGuest, hostile, limits, run};
 use fedseal_sandbox::{RunOutcome, Sandbox};
 
-/// What the host may take for one guest beyond what it had, bytes: a guest's memory, a compiler at
-/// work, and above all the transcript and the lineage, which grow with every host call that its limit
-/// allows (a million for the guest that takes most).
+/// Memory that the host may take for one guest beyond what it had, bytes: a guest's memory, a
+/// compiler at work, and above all the transcript and the lineage, which grow with every host call
+/// that its limit allows (a million for the guest that takes most).
 const MOST: u64 = 256 << 20;
 
 /// The largest resident size since the last [`forget_peak`], bytes; none where the system does not

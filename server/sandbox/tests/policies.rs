@@ -139,7 +139,7 @@ fn every_policy_runs() {
     }
 }
 
-/// A module built before `dot` was there imports without it; `scaled.wat` is one.
+/// Modules that were built before `dot` existed import without it; `scaled.wat` is one.
 #[test]
 fn modules_of_before_an_addition_run() {
     let bytes = hostile("scaled.wat");
@@ -385,7 +385,7 @@ fn an_executions_own_limits_are_never_looser_than_the_sandboxs() {
     assert_eq!(loose.limits, limits());
 }
 
-/// What an execution costs beside training: `cargo test -p fedseal-sandbox --test policies --
+/// Cost of an execution besides training: `cargo test -p fedseal-sandbox --test policies --
 /// --ignored --nocapture overhead`.
 #[test]
 #[ignore = "a measurement"]

@@ -1,4 +1,4 @@
-//! What is written down of a guest's own choices, where whoever holds the data wants less of it.
+//! Records of a guest's own choices, where a data holder wants less of them.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What one guest leaves in its slot, the next one in the same slot does not find.
+//! A guest does not find what an earlier guest left in the same slot.
 
 mod common;
 

@@ -236,7 +236,7 @@ pub(crate) fn forge(corpus: &mut Corpus) {
     );
 }
 
-/// The same bytes to a careless decoder: the bits that padding leaves over are set.
+/// Sets the bits that padding leaves over: the same bytes to a careless decoder.
 pub(crate) fn loosened(text: &str) -> String {
     let body = text.trim_end_matches('=');
     let (rest, last) = body.split_at(body.len() - 1);

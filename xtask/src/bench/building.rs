@@ -17,7 +17,7 @@ use super::{Figure, write};
 use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, build, fail};
 
-/// What can be measured alone.
+/// Parts that can be measured alone.
 const PARTS: [&str; 4] = ["audit", "incremental", "cold", "pair"];
 /// The revision that `cold` and `pair` build beside today's.
 const REVISION: &str = "35be59b";

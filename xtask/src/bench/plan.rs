@@ -1,4 +1,4 @@
-//! What is measured: training and generation, by whom, in which order.
+//! Plan of the measurements: training and generation, by whom, in which order.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::{
 use crate::Outcome;
 use crate::process::say;
 
-/// Where everything is.
+/// Paths and settings of the measurements.
 pub(super) struct Setting {
     pub engine: PathBuf,
     pub python: PathBuf,
@@ -145,7 +145,7 @@ pub(super) fn training(setting: &Setting, case: &str) -> Outcome<Vec<Figure>> {
     let best = fastest(&speeds[2..]) + 2;
     let best_speed = f32_speed.max(bf16_speed);
     let named = |index: usize| format!("against {}", workers[index].name());
-    // The exact mode computes in f32 and is held against the peer's f32 (and, by another name,
+    // The exact mode computes in f32 and is compared with the peer's f32 (and, by another name,
     // against its best); the fast mode against the best of both.
     for (name, value, peer) in [
         ("fast.ratio", fast / best_speed, best),
@@ -207,7 +207,7 @@ pub(super) fn loading(setting: &Setting) -> Outcome<Vec<Figure>> {
             let step = worker.number("train 1", "seconds")?;
             trained.push(worker.ready_seconds + step);
         }
-        // What the mode by itself is called carries no mode in its name.
+        // Figures of the exact mode carry no mode in their names.
         let prefix = match numerics {
             "exact" => "load.smollm2".to_owned(),
             other => format!("load.smollm2.{other}"),

@@ -10,7 +10,7 @@ use super::{Figure, write};
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, build, fail};
 
-/// What can be measured alone.
+/// Parts that can be measured alone.
 const PARTS: [&str; 5] = ["sandbox", "sha256", "clients", "round", "log"];
 
 /// `[--rounds N] [--entries N] [PART...]`: words of the example, and whether the figures count.

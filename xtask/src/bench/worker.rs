@@ -9,11 +9,11 @@ use crate::{Outcome, fail};
 
 /// One side of a comparison.
 pub(super) struct Worker {
-    /// What it is called in tables: name and dtype.
+    /// Label in tables: name and dtype.
     pub label: String,
     /// Threads that it uses, once they are set.
     pub threads: usize,
-    /// What it took to be ready, by its own clock.
+    /// Time that it took to be ready, by its own clock.
     pub ready_seconds: f64,
     child: Child,
     input: ChildStdin,

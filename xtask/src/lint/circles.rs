@@ -56,7 +56,7 @@ const KNOWN: &[(&str, &[&str])] = &[
 /// Paths into `error.rs`: every module's functions return them.
 const FREE: [&str; 3] = ["error", "Error", "Result"];
 
-/// Who uses whom, with the first line that does.
+/// Uses between modules, with the first line of each.
 type Uses = BTreeMap<String, BTreeMap<String, Place>>;
 
 /// File and line of a path.
@@ -95,7 +95,7 @@ pub(super) fn check() -> Outcome<LeftOut> {
     ))
 }
 
-/// Who uses whom among the modules directly below a `src` folder.
+/// Uses between the modules directly below a `src` folder.
 fn uses(source: &Path) -> Outcome<Uses> {
     let mut files = Vec::new();
     for file in rust_files(source)? {
@@ -143,7 +143,7 @@ fn module(path: &Path) -> Option<String> {
     (!apart.contains(&name)).then(|| name.to_owned())
 }
 
-/// Folder that a file's child modules lie in, which is the file's module path too.
+/// Folder that holds a file's child modules, which is the file's module path too.
 fn folder(path: &Path) -> PathBuf {
     match path.file_stem().and_then(|stem| stem.to_str()) {
         Some("lib" | "main" | "mod") | None => path.parent().unwrap_or(path).to_path_buf(),
@@ -169,7 +169,7 @@ fn exports(files: &[(PathBuf, Found)], modules: &BTreeSet<String>) -> BTreeMap<S
     names
 }
 
-/// First name below the crate's root of a path in a module that lies `depth` below the root.
+/// First name below the crate's root of a path in a module that is `depth` below the root.
 fn target(used: &Used, depth: usize) -> Option<&str> {
     let words = &used.words;
     if words.first()? == "crate" {
@@ -179,7 +179,7 @@ fn target(used: &Used, depth: usize) -> Option<&str> {
     (ups == depth + used.depth).then(|| words.get(ups).map(String::as_str))?
 }
 
-/// Circles: sets of modules of which each reaches each other.
+/// Circles: sets of modules in which each module reaches each other one.
 fn circles(uses: &Uses) -> Vec<BTreeSet<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> =
         uses.keys().map(|from| (from, reach(uses, from))).collect();

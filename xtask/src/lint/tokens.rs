@@ -6,7 +6,7 @@
 pub(super) struct Used {
     /// The names of the path, its beginning included.
     pub(super) words: Vec<String>,
-    /// How many modules with a body in this file it stands in.
+    /// Number of modules with a body in this file that enclose it.
     pub(super) depth: usize,
     /// Its line, from 1 on.
     pub(super) line: usize,
@@ -123,7 +123,7 @@ fn tree_of(
                 while tokens.get(at).is_some_and(|token| token.0 != "}") {
                     let end = tree_of(tokens, at, before, tree);
                     let comma = tokens.get(end).is_some_and(|token| token.0 == ",");
-                    // A sign that no tree has, in a macro, is passed over.
+                    // A sign that no tree has, in a macro, is skipped.
                     at = if comma || end == at { end + 1 } else { end };
                 }
             }

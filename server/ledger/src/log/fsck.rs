@@ -11,7 +11,7 @@ use super::read::{Directory, Tiles, read_checkpoint};
 use super::tile::{Kind, Tile, WIDTH, kinds, parse_bundle, parse_hashes, push_entry, subtree_root};
 use crate::{Error, Result, files};
 
-/// What a check has read. It exists only when everything that the checkpoint covers is right.
+/// Result of a check. It exists only when everything that the checkpoint covers is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FsckReport {
     /// The checkpoint, its signature verified.

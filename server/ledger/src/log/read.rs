@@ -12,7 +12,7 @@ use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes};
 use super::tree::{Kept, Nodes, Tree};
 use crate::{Error, Result, files};
 
-/// Where tiles come from: the directory, or the writer with what it has not published yet.
+/// Source of tiles: the directory, or the writer with what it has not published yet.
 pub(super) trait Tiles {
     /// The bytes of a file that holds at least this tile's items, and its path.
     fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)>;
@@ -162,7 +162,7 @@ pub(super) fn parse_checkpoint(
     Ok((note, checkpoint))
 }
 
-/// Where a reader's tiles come from.
+/// Source of a reader's tiles.
 #[derive(Clone, Debug)]
 enum Source {
     Here(Directory),

@@ -9,7 +9,7 @@ use super::read::Tiles;
 use super::tile::{Tile, WIDTH};
 use crate::{Error, Result};
 
-/// Files that are kept in memory; past it all are forgotten.
+/// Files that are kept in memory; beyond that number all are forgotten.
 const MOST_FILES: usize = 1024;
 
 /// The files of a log in the C2SP tlog-tiles layout, wherever they are. An implementation bounds

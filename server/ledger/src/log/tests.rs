@@ -526,7 +526,7 @@ proptest! {
     }
 }
 
-/// Each would be waited for, followed or held in memory if it was opened as any file is.
+/// Opened like an ordinary file, each would block, be followed or be held in memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_no_file_of_a_log_is_named_and_neither_followed_nor_held() {

@@ -15,7 +15,7 @@ pub(super) const WIDTH: u64 = 256;
 /// The longest entry, bytes: its length is a big-endian `uint16`.
 pub(super) const MAX_ENTRY: usize = u16::MAX as usize;
 
-/// What a file under `tile/` holds.
+/// Kind of a file under `tile/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// The entries themselves.
@@ -115,7 +115,7 @@ impl Tile {
         (width > 0 && tile.path() == path).then_some(tile)
     }
 
-    /// Longest file of its kind, bytes: 32 a hash; an entry with its length before it.
+    /// Longest file of its kind, bytes: 32 for a hash; an entry with its length before it.
     pub(super) fn most_bytes(&self) -> u64 {
         WIDTH
             * match self.kind {

@@ -11,8 +11,9 @@ use super::read::Tiles;
 use super::tile::{Kind, Tile, WIDTH};
 use crate::{Error, Result};
 
-/// Trees that a reader keeps between two proofs, 16 KiB each; past it all are forgotten. They are
-/// those above level 0, of which a log of 10 million entries has 154, and the last one of level 0.
+/// Trees that a reader keeps between two proofs, 16 KiB each; beyond that number all are forgotten.
+/// Kept are the trees above level 0, of which a log of 10 million entries has 154, and the last one
+/// of level 0.
 pub(super) const MOST_TREES: usize = 1024;
 
 /// `levels[0]` are the tile's hashes, `levels[l]` those of the complete subtrees over `2^l` of
@@ -49,7 +50,7 @@ pub(super) struct Nodes<'a, T: Tiles + ?Sized> {
 }
 
 impl<'a, T: Tiles + ?Sized> Nodes<'a, T> {
-    /// Of the tree of `size` entries.
+    /// Nodes of the tree of `size` entries.
     pub(super) fn new(tiles: &'a T, size: u64) -> Self {
         Nodes {
             tiles,
@@ -106,8 +107,8 @@ impl<T: Tiles> Tiles for Kept<T> {
     }
 
     fn tree(&self, tile: Tile) -> Result<Arc<Tree>> {
-        // Level 0 is too large to be kept, and seldom asked twice, but for its last tile, which
-        // is not full and of which most proofs want the root.
+        // Level 0 is too large to be kept, and its tiles are seldom asked for twice. The exception
+        // is its last tile, which is not full and of which most proofs want the root.
         if tile.kind == Kind::Level(0) && tile.width == WIDTH {
             return self.tiles.tree(tile);
         }

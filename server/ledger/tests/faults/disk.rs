@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use fedseal_ledger::{Inject, Step};
 
-/// What happens at the chosen step.
+/// Fault at the chosen step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     /// `EIO`, once.
@@ -27,7 +27,7 @@ pub(crate) struct Faulty {
 #[derive(Debug, Default)]
 struct State {
     steps: Vec<String>,
-    /// Names that a power failure could still take back.
+    /// Names that a power failure could still remove.
     loose: BTreeSet<PathBuf>,
     /// Whether a checkpoint was prepared before.
     next: bool,

@@ -1,4 +1,4 @@
-//! What is written while something fails, and what must hold afterwards.
+//! Writes during which something fails, and what must hold afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Scene {
         *Self::ALL.iter().find(|scene| scene.name() == name).unwrap()
     }
 
-    /// What is there before.
+    /// Makes what is there before the scene.
     pub(crate) fn prepare(self, folder: &Path) {
         if self == Scene::Append {
             let mut log = Log::create(folder.join("log"), ORIGIN, key()).unwrap();
@@ -69,7 +69,7 @@ impl Scene {
     /// Plays it; `acknowledge` hears what is durable now.
     ///
     /// # Errors
-    /// What failed more often than one fault explains.
+    /// Any failure that occurs more often than one fault explains.
     pub(crate) fn play(
         self,
         folder: &Path,
@@ -117,7 +117,7 @@ impl Scene {
     }
 }
 
-/// So many at once that they are packed.
+/// Stores so many blobs at once that they are packed.
 fn put_many(blobs: &Blobs, first: u64) -> fedseal_ledger::Result<Vec<Digest>> {
     let all: Vec<Vec<u8>> = (0..20).map(|n| blob(1_000 * (first + 1) + n)).collect();
     blobs.put_many(all.iter().map(Vec::as_slice))
@@ -153,7 +153,7 @@ pub(crate) fn endless(folder: &Path, acknowledge: impl Fn(&str)) -> ! {
     }
 }
 
-/// What is on disk.
+/// State on disk.
 pub(crate) struct Ledger;
 
 impl Ledger {

@@ -1,4 +1,4 @@
-//! What a compiler says: one byte for the kind, the body's length (u64, little endian), the body.
+//! Answers of a compiler: one byte for the kind, the body's length (u64, little endian), the body.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
@@ -48,11 +48,11 @@ impl Answer {
         to.flush()
     }
 
-    /// Reads one whose code has at most `most` bytes; the length of one that is longer, nothing of
-    /// which is read.
+    /// Reads an answer whose code has at most `most` bytes. Of a longer one it gives the length and
+    /// reads nothing.
     ///
     /// # Errors
-    /// Of reading; [`ErrorKind::UnexpectedEof`] where it ends early.
+    /// Any error of reading; [`ErrorKind::UnexpectedEof`] where the answer ends early.
     pub(super) fn read(from: &mut impl Read, most: u64) -> Result<std::result::Result<Self, u64>> {
         let (mut kind, mut length) = ([0], [0; 8]);
         from.read_exact(&mut kind)?;

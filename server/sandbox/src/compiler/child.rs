@@ -50,7 +50,7 @@ pub(super) struct Order {
     pub(super) memory: u64,
     /// Bytes of the module that come on standard input.
     pub(super) length: u64,
-    /// Of the engine that the code is for.
+    /// Fingerprint of the engine that the code is for.
     pub(super) fingerprint: Digest,
 }
 
@@ -65,7 +65,7 @@ impl Order {
         ]
     }
 
-    /// From the words after the first.
+    /// Reads an order from the words after the first.
     fn read(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut word = || words.next()?.into_string().ok();
         let order = Self {
@@ -134,7 +134,7 @@ fn compile(engine: &Engine, bytes: &[u8]) -> Answer {
 fn limit(order: &Order) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let set = |resource, soft: u64, hard: u64| {
-        // Nobody may raise what was set for him.
+        // A process may not raise a limit that was set for it.
         let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
         setrlimit(
             resource,
@@ -158,7 +158,7 @@ fn limit(order: &Order) -> io::Result<()> {
     Ok(())
 }
 
-/// Here the system has no such limits: the time that the other side waits is the only one.
+/// Does nothing: here the system has no such limits, and the other side's waiting time is the only one.
 #[cfg(not(unix))]
 fn limit(_order: &Order) -> io::Result<()> {
     Ok(())

@@ -19,13 +19,13 @@ pub(super) fn this_one() {
 ///
 /// # Errors
 /// [`SandboxError::NoCompiler`] where there is none; [`SandboxError::Runtime`] where this program
-/// does not know where it lies.
+/// does not know its own path.
 pub(super) fn find() -> Result<PathBuf, SandboxError> {
     let this = std::env::current_exe().map_err(|error| {
         SandboxError::Runtime(format!("this program's own file is not known: {error}"))
     })?;
     if THIS_ONE.load(Ordering::Relaxed) {
-        // Is this program even where its file was replaced meanwhile.
+        // This path is the running program even where its file was replaced meanwhile.
         let running = PathBuf::from("/proc/self/exe");
         let linux = cfg!(target_os = "linux") && running.exists();
         return Ok(if linux { running } else { this });

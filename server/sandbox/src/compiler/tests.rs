@@ -44,8 +44,8 @@ fn small() -> Vec<u8> {
     component::componentize(&wat::parse_str(text).unwrap()).unwrap()
 }
 
-/// What was compiled in the other process is what this one would have made, for the pool's engine
-/// too, which the other process has not.
+/// The other process makes the same code that this one would have made, also for the pool's engine,
+/// which the other process does not have.
 #[test]
 fn the_other_process_makes_the_same_code() {
     let engine = runtime::engine(&Limits::default()).unwrap();

@@ -27,7 +27,7 @@ const IMPORTS: Bound = Bound("imports", 20_000);
 const EXPORTS: Bound = Bound("exports", 40_000);
 /// (1,377)
 const ALIASES: Bound = Bound("aliases", 12_000);
-/// Those that only gather exports count, too. (66)
+/// Instances that only gather exports count, too. (66)
 const INSTANCES: Bound = Bound("instances", 1_000);
 /// Lifted, lowered and built in; each is compiled to a function of its own. (146)
 const CANONICALS: Bound = Bound("canonical functions", 1_500);
@@ -144,7 +144,7 @@ impl Declared {
         self.more(&LOCALS, locals)
     }
 
-    /// So many more of something.
+    /// Counts so many more of something.
     fn more(&mut self, bound: &Bound, count: impl TryInto<u64>) -> Result<(), SandboxError> {
         let sum = self.0.entry(bound.0).or_default();
         *sum = sum.saturating_add(count.try_into().unwrap_or(u64::MAX));
@@ -152,7 +152,7 @@ impl Declared {
     }
 }
 
-/// So many in one place.
+/// Checks a count against its bound.
 fn within(bound: &Bound, count: impl TryInto<u64>) -> Result<(), SandboxError> {
     let count = count.try_into().unwrap_or(u64::MAX);
     let Bound(what, most) = *bound;

@@ -12,7 +12,7 @@ use super::random::Gauss;
 use super::{CallError, HostState, invalid, not_finite, number};
 use crate::reason::{Reason, Stop};
 
-/// What stands behind an adapter handle.
+/// Object behind an adapter handle.
 #[derive(Clone, Debug)]
 #[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
 pub struct AdapterHandle {

@@ -1,4 +1,4 @@
-//! What an execution uses, against its limits.
+//! Resources that an execution uses, counted against its limits.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -72,12 +72,12 @@ impl Budget {
         &self.limits
     }
 
-    /// What was used; fuel and memory are filled in by whoever measures them.
+    /// Resources that were used. Whoever measures fuel and memory fills them in.
     pub(crate) fn used(&self) -> Usage {
         self.used
     }
 
-    /// One host call.
+    /// Counts one host call.
     pub(super) fn call(&mut self) -> Result<(), Stop> {
         let limit = self.limits.host_calls;
         self.used.host_calls = add(self.used.host_calls, 1, limit)
@@ -85,8 +85,8 @@ impl Budget {
         Ok(())
     }
 
-    /// `bytes` of a call's result, before they are copied: as many may go to the guest in one call as
-    /// may come from it.
+    /// Checks `bytes` of a call's result, before they are copied: as many may go to the guest in
+    /// one call as may come from it.
     pub(super) fn result(&self, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.call_bytes;
         match bytes > limit {
@@ -95,7 +95,7 @@ impl Budget {
         }
     }
 
-    /// `bytes` that the host copies, hashes or compares.
+    /// Counts `bytes` that the host copies, hashes or compares.
     pub(super) fn work(&mut self, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.host_work_bytes;
         self.work = add(self.work, bytes, limit)
@@ -103,7 +103,7 @@ impl Budget {
         Ok(())
     }
 
-    /// `bytes` that the host keeps.
+    /// Counts `bytes` that the host keeps.
     pub(super) fn hold(&mut self, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.host_bytes;
         self.held = add(self.held, bytes, limit)
@@ -111,12 +111,12 @@ impl Budget {
         Ok(())
     }
 
-    /// `bytes` that the host keeps no longer.
+    /// Gives back `bytes` that the host keeps no longer.
     pub(super) fn release(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    /// Optimiser steps, before they are made.
+    /// Counts optimiser steps, before they are made.
     pub(super) fn train_steps(&mut self, steps: u32) -> Result<(), Stop> {
         let limit = self.limits.train_steps;
         self.used.train_steps = add(self.used.train_steps, steps.into(), limit)
@@ -124,7 +124,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Training tokens, after the call: it is bounded by its steps.
+    /// Counts training tokens, after the call: it is bounded by its steps.
     pub(super) fn train_tokens(&mut self, tokens: u64) -> Result<(), Stop> {
         let limit = self.limits.train_tokens;
         self.used.train_tokens = self.used.train_tokens.saturating_add(tokens);
@@ -134,7 +134,7 @@ impl Budget {
         Ok(())
     }
 
-    /// What a `generate` call may cost at most, before it is made.
+    /// Checks the most that a `generate` call may cost, before it is made.
     pub(super) fn may_generate(&mut self, most: u64, prompt_bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.generated_tokens;
         let over = || Stop::limit(Reason::GeneratedTokens, "generated_tokens", limit);
@@ -144,19 +144,19 @@ impl Budget {
         Ok(())
     }
 
-    /// Tokens that were written, at most what [`Budget::may_generate`] allowed.
+    /// Counts tokens that were written, at most what [`Budget::may_generate`] allowed.
     pub(super) fn generated(&mut self, tokens: u64) {
         self.used.generated_tokens = self.used.generated_tokens.saturating_add(tokens);
     }
 
-    /// Log bytes, before the line is kept.
+    /// Counts log bytes, before the line is kept.
     pub(super) fn log(&mut self, bytes: u64) -> Result<(), Stop> {
         self.log_at(Instant::now(), bytes)
     }
 
     fn log_at(&mut self, now: Instant, bytes: u64) -> Result<(), Stop> {
         let limit = self.limits.log_total_bytes;
-        // The whole first: that it is used up is the same on every machine.
+        // The total comes first: it is used up at the same point on every machine.
         self.used.log_bytes = add(self.used.log_bytes, bytes, limit)
             .ok_or_else(|| Stop::limit(Reason::LogLimit, "log_total_bytes", limit))?;
         let limit = self.limits.log_second_bytes;
@@ -167,8 +167,8 @@ impl Budget {
     }
 }
 
-/// Wall-clock time, apart in the guest's own and the host's. It decides nothing but when to give
-/// up, so it does not reach what is recorded of an execution that ends well.
+/// Wall-clock time, separate for the guest's own code and for the host. It decides nothing but when
+/// to give up, so it does not reach what is recorded of an execution that ends well.
 pub(crate) struct Clock {
     started: Instant,
     entered: Option<Instant>,
@@ -219,8 +219,9 @@ impl Clock {
     }
 }
 
-/// What the guest's instances take. Growing past a limit ends the execution instead of failing
-/// the instruction: the recorded reason is then the limit, and not what a guest does about it.
+/// Resources that the guest's instances take. Growing past a limit ends the execution instead of
+/// failing the instruction: the recorded reason is then the limit, and not what a guest does about
+/// it.
 pub(crate) struct Memory {
     limit: u64,
     tables: u64,

@@ -15,7 +15,7 @@ use crate::bindings::fedseal::policy::host as wit;
 use crate::reason::{Reason, Stop, printable};
 use crate::run::examples_digest;
 
-/// What a part of a `concat` costs beside its examples: its handle is looked up and written down.
+/// Cost of a part of a `concat` besides its examples: its handle is looked up and written down.
 const PART_BYTES: u64 = 64;
 
 /// A call that has no error in the world can only end the execution.

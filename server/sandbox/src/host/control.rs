@@ -1,5 +1,5 @@
-//! SCAFFOLD's control variates as a run finds them: inputs of the run, nodes of its lineage. What
-//! follows from the run for the next round is for whoever keeps them.
+//! SCAFFOLD's control variates as a run finds them: inputs of the run, nodes of its lineage.
+//! Whoever keeps them works out the next round's from the run.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// An example that stands in its source; the source stays as it is.
+    /// The example in its source; the source stays as it is.
     pub(crate) fn example(&self) -> &Example {
         // In range: `index` is only made from a source's own length.
         &self.source[self.index as usize]
@@ -30,8 +30,8 @@ impl Item {
 
 /// Bytes of an item, and the cost of an example beside its text.
 pub(crate) const ITEM_BYTES: u64 = size_of::<Item>() as u64;
-/// What an item costs for each training that it was in, beside itself: the run's end looks for the
-/// different ones.
+/// Cost of an item for each training that it was in, besides the item itself: at its end the run
+/// looks for the distinct ones.
 pub(crate) const TRAINED_BYTES: u64 = ITEM_BYTES + 64;
 /// Bytes of the tokens of a byte of text: at most one token.
 const TOKEN_BYTES: u64 = 4;
@@ -41,7 +41,7 @@ const ENCODING_BYTES: u64 = 256;
 /// Bytes of an example beside its text.
 const EXAMPLE_BYTES: u64 = size_of::<Example>() as u64;
 
-/// What stands behind a dataset handle.
+/// Object behind a dataset handle.
 #[derive(Clone, Debug)]
 #[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
 pub struct Dataset {
@@ -68,7 +68,7 @@ impl Dataset {
         items.iter().map(|item| example_bytes(item.example())).sum()
     }
 
-    /// The source, when the dataset is all of one.
+    /// The source, when the dataset is one whole source.
     fn whole(&self) -> Option<&Arc<Vec<Example>>> {
         let source = &self.items.first()?.source;
         let whole = source.len() == self.items.len();
@@ -78,7 +78,7 @@ impl Dataset {
         (whole && in_order).then_some(source)
     }
 
-    /// The examples as a list; the source itself when the dataset is all of one.
+    /// The examples as a list; the source itself when the dataset is one whole source.
     pub(crate) fn examples(&self) -> Arc<Vec<Example>> {
         self.whole().cloned().unwrap_or_else(|| {
             let examples = self.items.iter().map(|item| item.example().clone());
@@ -120,7 +120,7 @@ pub(crate) fn items(source: &Arc<Vec<Example>>, origin: impl Fn(usize) -> Kind) 
         .collect()
 }
 
-/// What this run's `generate` calls returned, for telling generated examples from literal ones.
+/// Outputs of this run's `generate` calls, for telling generated examples from literal ones.
 #[derive(Default)]
 pub(crate) struct Corpus {
     outputs: Vec<String>,
@@ -139,7 +139,7 @@ impl Corpus {
         self.outputs.push(output.to_owned());
     }
 
-    /// What [`Corpus::origin`] costs at most, in bytes of work. A substring search runs through
+    /// Highest cost of [`Corpus::origin`], in bytes of work. A substring search runs through
     /// several bytes in the time that hashing takes for one.
     pub(crate) fn cost(&self) -> u64 {
         self.bytes / 2
@@ -155,7 +155,7 @@ impl Corpus {
     }
 
     fn holds(&self, text: &str) -> bool {
-        // Nothing but blanks stands in everything and was made by nobody.
+        // Whitespace is a substring of any text, so it proves nothing about origin.
         !text.trim().is_empty()
             && (self.whole.contains(text)
                 || self.outputs.iter().any(|output| output.contains(text)))

@@ -1,4 +1,4 @@
-//! What makes objects of data and models: literal examples, generation, training, and the
+//! Calls that make objects of data and models: literal examples, generation, training, and the
 //! submission.
 
 use std::sync::Arc;

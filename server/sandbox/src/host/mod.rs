@@ -2,8 +2,9 @@
 //!
 //! One file an idea: [`budget`] counts what is used, [`data`] and [`adapters`] are the objects
 //! behind handles, [`random`] makes the run's numbers, [`service`] asks the training engine,
-//! [`making`] makes datasets and adapters with it, [`control`] has SCAFFOLD's control variates, [`calls`] implements the world's functions,
-//! [`wasi`] is what a language runtime finds of WASI, [`outcome`] turns the state into the result.
+//! [`making`] makes datasets and adapters with it, [`control`] has SCAFFOLD's control variates,
+//! [`calls`] implements the world's functions, [`wasi`] is what a language runtime finds of WASI,
+//! [`outcome`] turns the state into the result.
 //!
 //! Two invariants hold for every call: it is counted before it does anything, and it is in the
 //! transcript when it returns, refused or not.
@@ -68,13 +69,13 @@ impl From<Stop> for CallError {
     }
 }
 
-/// An argument out of its range.
+/// Refusal of an argument that is out of its range.
 fn invalid(text: impl std::fmt::Display) -> CallError {
     let error = wit::Error::Invalid(text.to_string());
     CallError(Box::new(Ended::Refused(error)))
 }
 
-/// What has a value that is not finite.
+/// Refusal of an object with a value that is not finite.
 fn not_finite(what: &str) -> CallError {
     let error = wit::Error::NotFinite(what.to_owned());
     CallError(Box::new(Ended::Refused(error)))
@@ -84,19 +85,19 @@ fn not_finite(what: &str) -> CallError {
 pub(crate) struct HostState {
     input: RunInput,
     table: ResourceTable,
-    /// Time, apart in the guest's own and the host's.
+    /// Time, separate for the guest's own code and for the host.
     pub(crate) clock: Clock,
-    /// What is used, against the limits.
+    /// Resources that were used, against the limits.
     pub(crate) budget: Budget,
     /// Linear memory, tables and instances; wasmtime asks it before they grow.
     pub(crate) memory: Memory,
     transcript: Transcript,
-    /// Those of the call that is running.
+    /// Arguments of the call that is running.
     args: Args,
     /// Most bytes of the transcript.
     transcript_limit: u64,
     lineage: Lineage,
-    /// At most how many bytes the lineage's nodes have as JSON.
+    /// Upper bound on the bytes of the lineage's nodes as JSON.
     lineage_bytes: usize,
     /// The lineage's node of the global adapter, once asked for.
     global: Option<u32>,
@@ -185,8 +186,8 @@ impl HostState {
         result
     }
 
-    /// As [`HostState::call`] for calls that take less time than stopping a clock does: they are
-    /// on the guest's.
+    /// As [`HostState::call`] for calls that take less time than stopping a clock does: their time
+    /// counts as the guest's.
     #[inline]
     fn quick<R, W: Written>(
         &mut self,
@@ -325,7 +326,7 @@ impl HostState {
     }
 }
 
-/// What the transcript says of a call's result.
+/// Result of a call, as it is written into the transcript.
 trait Written {
     /// Writes the entry of the call.
     fn close(self, name: &'static str, args: &mut Args, transcript: &mut Transcript);
@@ -344,7 +345,7 @@ impl Written for u64 {
     }
 }
 
-/// At most how many bytes a parameter has as JSON, with its quotes and commas.
+/// Upper bound on the bytes of a parameter as JSON, with its quotes and commas.
 fn parameter_bytes(key: &str, value: &Value) -> usize {
     let value = match value {
         Value::String(text) => text.len().saturating_mul(6) + 2,

@@ -68,7 +68,7 @@ struct UsedData {
 }
 
 impl HostState {
-    /// What the adapter of this node was trained on, by origin.
+    /// Data that the adapter of this node was trained on, by origin.
     fn data_of(&self, output: u32) -> UsedData {
         let ancestors = self.lineage.ancestors(output);
         let items: Vec<&Item> = self

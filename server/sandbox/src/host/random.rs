@@ -5,15 +5,15 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Two streams, so that how often a guest asks for numbers does not change what the host draws, and
-/// the way to those of WASI. Each is made when it is first asked for: most runs ask for none.
+/// Two streams, so that the number of draws by a guest does not change what the host draws, and the
+/// origin of WASI's streams. Each stream is made at its first use: most runs use none.
 pub(super) struct Numbers {
     origin: Origin,
     guest: Option<ChaCha20Rng>,
     host: Option<ChaCha20Rng>,
 }
 
-/// What all streams are seeded by.
+/// Values that seed all streams.
 struct Origin {
     seed: Seed,
     client: ClientId,
@@ -58,13 +58,13 @@ impl Numbers {
         ChaCha20Rng::from_seed(Digest::of_parts(&[&key.0, label]).0)
     }
 
-    /// What WASI gives a runtime to seed its hash tables with.
+    /// Seed that WASI gives a runtime for its hash tables.
     pub(super) fn wasi_seed(&self) -> u128 {
         let mut stream = self.wasi(b"tables");
         u128::from(stream.next_u64()) << 64 | u128::from(stream.next_u64())
     }
 
-    /// For `random-u64`.
+    /// Draws a number for `random-u64`.
     #[inline]
     pub(super) fn guest(&mut self) -> u64 {
         let origin = &self.origin;
@@ -72,7 +72,7 @@ impl Numbers {
         stream.next_u64()
     }
 
-    /// A seed for one of the host's own calls.
+    /// Draws a seed for one of the host's own calls.
     pub(super) fn host(&mut self) -> u64 {
         let origin = &self.origin;
         let stream = self.host.get_or_insert_with(|| origin.stream(b"host\0\0"));
@@ -107,7 +107,7 @@ impl Gauss {
         radius * libm::cos(angle)
     }
 
-    /// In `(0, 1]`: its logarithm is finite.
+    /// A number in `(0, 1]`: its logarithm is finite.
     fn unit(&mut self) -> f64 {
         let bits = (self.stream.next_u64() >> 11) + 1;
         bits as f64 / (1_u64 << 53) as f64

@@ -16,10 +16,10 @@ use super::{CallError, invalid};
 use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
 
-/// Where a guest's thread sends its questions.
+/// Channel on which a guest's thread sends its questions.
 pub(crate) type Ask = SyncSender<Question>;
 
-/// One engine call, with the way back.
+/// One engine call, with the channel for its reply.
 pub(crate) enum Question {
     /// See [`Engine::train`].
     Train {
@@ -108,7 +108,7 @@ impl Service {
 
 /// The engine's side: serves until the guests' thread has dropped its end.
 pub(crate) fn serve(questions: &Receiver<Question>, engine: &dyn Engine) {
-    // A reply that nobody waits for any more is of no consequence.
+    // The asker may have stopped waiting for the reply, so a failed send is of no consequence.
     for question in questions {
         match question {
             Question::Train {

@@ -242,7 +242,7 @@ struct TimeView<'a> {
 }
 
 impl TimeView<'_> {
-    /// Something to wait for that has come already.
+    /// Something to wait for that is ready already.
     fn slept(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
         self.time.advance(nanoseconds);
         let ready = self.table.push(Ready)?;

@@ -1,4 +1,4 @@
-//! What the sandbox's tests share: an engine double, an input, and ways to guests.
+//! Shared parts of the sandbox's tests: an engine double, an input, and ways to guests.
 #![allow(dead_code, missing_docs)]
 
 use std::ops::ControlFlow;
@@ -179,13 +179,13 @@ pub(crate) fn hostile(name: &str) -> Vec<u8> {
 pub(crate) struct HostileGuest {
     /// The file's name.
     pub name: String,
-    /// What it tries.
+    /// The attack that it tries.
     pub tries: String,
     /// The id of the reason that is recorded.
     pub ends: String,
     /// [`limits`], with those of the header.
     pub limits: Limits,
-    /// What is handed to the sandbox: a component, but for `;; form: core`.
+    /// Bytes that are handed to the sandbox: a component, but for `;; form: core`.
     pub bytes: Vec<u8>,
 }
 
@@ -261,7 +261,7 @@ fn repeated(text: &str) -> String {
     out + rest
 }
 
-/// What the world's errors need to arrive in a guest: an allocator that never frees.
+/// Allocator that never frees; the world's errors need one to arrive in a guest.
 const REALLOC: &str = r#"
   (global $next (mut i32) (i32.const 1024))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)

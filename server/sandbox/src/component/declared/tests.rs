@@ -135,7 +135,7 @@ fn every_bound_holds_by_its_name() {
     }
 }
 
-/// What is nested deep inside counts as well.
+/// Items that are nested deep inside count as well.
 #[test]
 fn bounds_hold_for_all_together() {
     let limits = Limits::default();
