@@ -33,8 +33,8 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Returns the prefetch of the panel after this one, if there is one. One or two rows are multiplied
-    /// so fast that the processor's own prefetching is ahead of any hint.
+    /// Returns the prefetch of the panel after this one, if there is one. One or two rows are
+    /// multiplied so fast that the processor's own prefetching is ahead of any hint.
     pub(super) fn of(matrix: &Compact, panel: usize, rows: usize) -> Self {
         let record = matrix.format.record_words();
         let next =
