@@ -16,13 +16,13 @@ pub struct AdapterTensor {
 
 /// Tensors by PEFT name, sorted.
 ///
-/// An adapter is also what a difference of two adapters is: an update.
+/// A difference of two adapters (an update) is an adapter too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapter {
     /// Tensors by name, as in
     /// `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`.
     pub tensors: BTreeMap<String, AdapterTensor>,
-    /// What the tensors are made for.
+    /// Configuration that the tensors belong to.
     pub config: AdapterConfig,
 }
 

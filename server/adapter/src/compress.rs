@@ -18,13 +18,13 @@ fn bad(text: impl Into<String>) -> AdapterError {
 }
 
 impl Adapter {
-    /// The LoRA adapter of this rank whose products are nearest (in the Frobenius norm, matrix by
-    /// matrix) to `Σ factor · scale · B · A` of the parts. With a rank of at least the sum of the
-    /// parts' ranks it is that sum, up to rounding. Its own scale is 1.
+    /// Returns the LoRA adapter of this rank whose products are nearest (in the Frobenius norm,
+    /// matrix by matrix) to `Σ factor · scale · B · A` of the parts. With a rank of at least the
+    /// sum of the parts' ranks it equals that sum, up to rounding. Its own scale is 1.
     ///
-    /// A mean of A matrices times a mean of B matrices is not the mean of the products; this is.
-    /// Computed in f64 with no more than additions, products and roots, so the bits are the same
-    /// everywhere.
+    /// The mean of the A matrices times the mean of the B matrices is not the mean of the products;
+    /// this function computes the latter. It uses only additions, products and roots in f64, so the
+    /// bits are the same everywhere.
     ///
     /// # Errors
     /// [`AdapterError::Adapter`] for no parts, parts that are not LoRA, or parts with different
@@ -177,8 +177,8 @@ fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
 
-/// An orthonormal basis of the columns' span, and every column in it (Gram and Schmidt, each
-/// column twice).
+/// Returns an orthonormal basis of the columns' span, and every column in that basis (Gram-Schmidt,
+/// applied twice to each column).
 fn orthonormal(columns: &[Column]) -> (Vec<Column>, Vec<Column>) {
     let mut basis: Vec<Column> = Vec::new();
     let mut parts = Vec::with_capacity(columns.len());
@@ -195,7 +195,7 @@ fn orthonormal(columns: &[Column]) -> (Vec<Column>, Vec<Column>) {
             }
         }
         let length = norm(&rest);
-        // What is left of a dependent column is rounding.
+        // The remainder of a linearly dependent column is rounding error.
         if length > 1e-12 * norm(column) {
             part.push(length);
             rest.iter_mut().for_each(|value| *value /= length);
@@ -206,8 +206,8 @@ fn orthonormal(columns: &[Column]) -> (Vec<Column>, Vec<Column>) {
     (basis, parts)
 }
 
-/// Turns columns until they are orthogonal (one-sided Jacobi, Hestenes 1958); the columns of the
-/// rotation V with `old · V = new`. Lengths are then the singular values.
+/// Rotates columns until they are orthogonal (one-sided Jacobi, Hestenes 1958). Returns the columns
+/// of the rotation V with `old · V = new`. The lengths of the new columns are the singular values.
 fn jacobi(columns: &mut [Column]) -> Vec<Column> {
     let n = columns.len();
     let unit = |i: usize| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
@@ -296,10 +296,11 @@ mod tests {
         let whole = Adapter::compress(&parts, 5).unwrap();
         whole.check_fits(&ModelConfig::tiny()).unwrap();
         assert!(distance(&product(&whole), &sum) < 1e-5);
-        // More rank than there is: zeros.
+        // A rank above that of the sum adds zeros.
         let wide = Adapter::compress(&parts, 8).unwrap();
         assert!(distance(&product(&wide), &sum) < 1e-5);
-        // Dropping singular values costs exactly their root of squares (Eckart and Young).
+        // Dropping singular values costs exactly the root of the sum of their squares (Eckart and
+        // Young).
         let mut last = 0.0;
         for rank in (1..5).rev() {
             let small = Adapter::compress(&parts, rank).unwrap();

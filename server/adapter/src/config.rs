@@ -1,4 +1,4 @@
-//! What an adapter is made of, and where its tensors belong in a decoder.
+//! Configuration of an adapter, and the places of its tensors in a decoder.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     limits::{MAX_ADAPTER_VALUES, MAX_RANK},
 };
 
-/// What an adapter is made of: LoRA (Hu et al. 2021), named as PEFT names it.
+/// Configuration of an adapter: LoRA (Hu et al. 2021) or another [`Method`], with PEFT's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdapterConfig {
@@ -19,14 +19,14 @@ pub struct AdapterConfig {
     pub alpha: f32,
     /// Share of inputs to the A matrices that training sets to zero, `[0, 1)`.
     pub dropout: f32,
-    /// What carries a part of the adapter: of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
-    /// `up_proj`, `down_proj`; for [`Method::LayerNorm`] of the norms' names, as in
+    /// Modules that carry a part of the adapter. Matrices: `q_proj`, `k_proj`, `v_proj`, `o_proj`,
+    /// `gate_proj`, `up_proj`, `down_proj`. For [`Method::LayerNorm`] the norms by name, as in
     /// `input_layernorm`, and `norm` for the last one.
     pub targets: Vec<String>,
     /// Scales by `alpha / sqrt(rank)` instead (Kalajdzievski 2023).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rslora: bool,
-    /// What kind of adapter.
+    /// Kind of adapter.
     #[serde(default, skip_serializing_if = "Method::is_lora")]
     pub method: Method,
 }
@@ -34,11 +34,11 @@ pub struct AdapterConfig {
 /// Kinds of adapters. The names are PEFT's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
-    /// A pair of matrices beside a frozen one (Hu et al. 2021).
+    /// A pair of matrices next to a frozen one (Hu et al. 2021).
     #[default]
     #[serde(rename = "LORA")]
     Lora,
-    /// A factor for every output of a matrix, for every input of `down_proj` (Liu et al. 2022).
+    /// A factor for every output of a matrix, or for every input of `down_proj` (Liu et al. 2022).
     #[serde(rename = "IA3")]
     Ia3,
     /// The weights of norms (Zhao et al. 2023).
@@ -47,7 +47,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Whether it is the usual one.
+    /// Whether the method is LoRA, the default.
     pub fn is_lora(&self) -> bool {
         *self == Self::Lora
     }
@@ -211,22 +211,22 @@ impl AdapterConfig {
     }
 }
 
-/// Where a tensor of an adapter belongs.
+/// Place of an adapter's tensor in a decoder.
 pub struct Slot {
-    /// Of the tensor.
+    /// Shape of the tensor.
     pub shape: [usize; 2],
     /// Number of the block; 0 for the norm after the last one.
     pub layer: usize,
-    /// What it is there.
+    /// Role of the tensor in the block.
     pub part: Part,
 }
 
-/// What a tensor of an adapter is.
+/// Role of an adapter's tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The first of a pair of LoRA.
+    /// The A matrix of a LoRA pair.
     A(Target),
-    /// The second of a pair of LoRA.
+    /// The B matrix of a LoRA pair.
     B(Target),
     /// The factors of (IA)^3.
     Factor(Target),
@@ -254,14 +254,14 @@ pub enum Target {
     O,
     /// The gate of the feed-forward block.
     Gate,
-    /// What the gate is multiplied with.
+    /// The matrix whose output is multiplied by the activated gate.
     Up,
     /// The feed-forward block's output.
     Down,
 }
 
 impl Target {
-    /// Every one, in the order of a block.
+    /// All targets, in the order of a block.
     pub const ALL: [Self; 7] = [
         Self::Q,
         Self::K,

@@ -6,8 +6,8 @@ use crate::{Adapter, AdapterError};
 ///
 /// Every step moves the adapter by `-η · (d - cᵢ + c)` (line 10) instead of `-η · d`, with `d` the
 /// optimiser's direction: for plain gradient descent that is the paper's corrected gradient. With
-/// AdamW the correction stands beside the normalised direction, not inside of it, because the
-/// variates are averages of such directions (line 12, option II).
+/// AdamW the correction is added to the normalised direction, not to the gradient before
+/// normalisation, because the variates are averages of such directions (line 12, option II).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlVariates {
     /// `c`: the mean over all clients.
@@ -17,7 +17,7 @@ pub struct ControlVariates {
 }
 
 impl ControlVariates {
-    /// An error unless both have the shape of the adapter.
+    /// Checks that both have the shape of the adapter.
     ///
     /// # Errors
     /// [`AdapterError::Adapter`] when one has another shape.
@@ -42,9 +42,9 @@ impl ControlVariates {
         }
     }
 
-    /// The client's next control variate, `cᵢ - c + (x - y) / (K · η)` (option II), of a training
-    /// that went from `start` (`x`) to `end` (`y`). `rates` is the sum of the steps' learning
-    /// rates, `K · η` where it is constant.
+    /// Returns the client's next control variate, `cᵢ - c + (x - y) / (K · η)` (option II), after a
+    /// training from `start` (`x`) to `end` (`y`). `rates` is the sum of the steps' learning rates;
+    /// it is `K · η` where the rate is constant.
     ///
     /// # Errors
     /// [`AdapterError::Adapter`] when the shapes differ, [`AdapterError::Config`] when `rates` is

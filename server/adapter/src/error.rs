@@ -12,7 +12,7 @@ pub enum AdapterError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A model file breaks its format or this engine's limits.

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
-    /// What the user asks, without any template around it.
+    /// The user's text, without any template around it.
     pub prompt: String,
-    /// What the model shall answer.
+    /// The answer that the model learns.
     pub response: String,
 }
 
 impl Example {
-    /// A pair from anything that can become two strings.
+    /// Makes a pair from anything that can become two strings.
     pub fn new(prompt: impl Into<String>, response: impl Into<String>) -> Self {
         Self {
             prompt: prompt.into(),

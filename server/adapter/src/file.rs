@@ -1,5 +1,5 @@
-//! The canonical bytes of an adapter: a safetensors file that PEFT reads, of which there is
-//! exactly one for given values.
+//! The canonical bytes of an adapter: a safetensors file that PEFT reads. Given values have exactly
+//! one such file.
 
 use std::collections::BTreeMap;
 
@@ -90,8 +90,8 @@ impl Adapter {
         bytes
     }
 
-    /// Reads canonical bytes, and nothing but canonical bytes: for every adapter there is one
-    /// byte string, so its digest names it.
+    /// Reads canonical bytes and refuses all others: every adapter has exactly one byte string, so
+    /// its digest identifies it.
     ///
     /// # Errors
     /// [`AdapterError::Adapter`] for a broken header, a shape that contradicts its offsets, a value

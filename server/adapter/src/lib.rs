@@ -1,11 +1,12 @@
-//! The adapter: what a federation sends round, sums, signs and stores.
+//! The adapter: the object that a federation distributes, sums, signs and stores.
 //!
-//! An [`Adapter`] is LoRA tensors (or other small changes of a frozen model) as plain host data. Its
-//! canonical bytes name it, its arithmetic is that of federations, and PEFT reads its files. Beside it
-//! stands what it is made for: the shape of a decoder ([`ModelConfig`]), and what it is made from
-//! ([`Example`]).
+//! An [`Adapter`] is LoRA tensors (or other small changes of a frozen model) as plain host data.
+//! The digest of its canonical bytes identifies it, its arithmetic is that of federations, and PEFT
+//! reads its files. The room also has the shape of a decoder ([`ModelConfig`]), which an adapter is
+//! made for, and the training pairs ([`Example`]) that it is made from.
 //!
-//! The room knows no tensor library: whoever only looks at updates need not build the engine.
+//! The room depends on no tensor library: code that only looks at updates need not build the
+//! engine.
 //!
 //! ```
 //! use fedseal_adapter::*;

@@ -1,4 +1,4 @@
-//! Bounds of what options may ask for. Each is checked before anything of its size is allocated.
+//! Bounds on option values. Each is checked before anything of its size is allocated.
 
 pub use fedseal_kernels::pool::MAX_THREADS;
 
@@ -12,13 +12,13 @@ pub const MAX_STEPS: usize = i32::MAX as usize;
 pub const MAX_STEP_EXAMPLES: usize = 1 << 16;
 /// Most tokens of a step, all of its examples together.
 pub const MAX_STEP_TOKENS: usize = 1 << 26;
-/// Most texts that are written at once.
+/// Most texts that are generated at once.
 pub const MAX_TEXTS: usize = 1 << 16;
 /// Most stop texts of an answer.
 pub const MAX_STOPS: usize = 64;
 /// Longest stop text, bytes.
 pub const MAX_STOP_BYTES: usize = 4096;
-/// Most parameters of a model that is made from nothing.
+/// Most parameters of a model that is trained from scratch.
 pub const MAX_PRETRAINED: usize = 1 << 30;
 /// Longest `adapter_config.json`, bytes.
 pub(crate) const MAX_ADAPTER_CONFIG: u64 = 1 << 20;

@@ -40,7 +40,7 @@ pub struct ModelConfig {
     pub max_positions: usize,
     /// Whether the output matrix is the embedding matrix.
     pub tied_embeddings: bool,
-    /// What differs from Llama's decoder.
+    /// Differences from Llama's decoder.
     #[serde(default, skip_serializing_if = "Family::is_llama")]
     pub family: Family,
 }
@@ -89,7 +89,7 @@ impl ModelConfig {
                 self.max_positions, self.head_dim
             ));
         }
-        // Keeps every product of two widths far from overflow.
+        // Keeps every product of two widths far below overflow.
         if self.heads * self.head_dim > MAX_DIM {
             return bad(format!("{} heads of {}", self.heads, self.head_dim));
         }

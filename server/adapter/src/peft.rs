@@ -13,9 +13,9 @@ use crate::{
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// Keys of `adapter_config.json` that are read, or that change nothing of what an adapter computes
-/// once `init_lora_weights` is one of [`HARMLESS_STARTS`]: names of the base and of the task, and
-/// settings of methods that are not used. Every other key must be off.
+/// Keys of `adapter_config.json` that are accepted: keys that are read, and keys that do not change
+/// an adapter's results once `init_lora_weights` is one of [`HARMLESS_STARTS`] (names of the base
+/// and of the task, and settings of methods that are not used). Every other key must be off.
 const TAKEN: [&str; 23] = [
     "auto_mapping",
     "base_model_name_or_path",
@@ -42,7 +42,7 @@ const TAKEN: [&str; 23] = [
     "use_rslora",
 ];
 
-/// Keys that are off when they are empty. An empty object of another key is a method with its
+/// Keys that are off when they are empty. For other keys an empty object selects a method with its
 /// default settings.
 const OFF_WHEN_EMPTY: [&str; 9] = [
     "alpha_pattern",
@@ -56,9 +56,9 @@ const OFF_WHEN_EMPTY: [&str; 9] = [
     "trainable_token_indices",
 ];
 
-/// Values of `init_lora_weights`, beside true and false, that leave the base's weights alone (PEFT's
-/// `LoraLayer.update_layer`). The others take from the base what the pair begins with, so that the
-/// pair alone is no adapter of the base.
+/// Values of `init_lora_weights`, besides true and false, that leave the base's weights unchanged
+/// (PEFT's `LoraLayer.update_layer`). All other values move a part of the base into the initial
+/// pair, so the pair alone is not an adapter of the base.
 const HARMLESS_STARTS: [&str; 2] = ["gaussian", "orthogonal"];
 
 fn bad(text: impl Into<String>) -> AdapterError {
@@ -69,7 +69,7 @@ fn unsupported(text: impl Into<String>) -> AdapterError {
     AdapterError::Unsupported(format!("{CONFIG}: {}", text.into()))
 }
 
-/// Whether a key that this engine does not do is off.
+/// Whether the value of a key that this engine does not implement means "off".
 fn is_off(key: &str, value: &Value) -> bool {
     let may_be_empty = OFF_WHEN_EMPTY.contains(&key);
     match value {
@@ -80,7 +80,7 @@ fn is_off(key: &str, value: &Value) -> bool {
     }
 }
 
-/// Refuses what changes the base or what an adapter computes.
+/// Refuses keys that change the base or an adapter's results.
 fn check_keys(map: &Map<String, Value>) -> Result<(), AdapterError> {
     for (key, value) in map {
         if !TAKEN.contains(&key.as_str()) && !is_off(key, value) {
@@ -108,7 +108,7 @@ fn check_keys(map: &Map<String, Value>) -> Result<(), AdapterError> {
     Ok(())
 }
 
-/// A list of names. PEFT writes sets, whose order means nothing.
+/// Reads a list of names. PEFT writes sets, whose order has no meaning.
 fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AdapterError> {
     let list = map.get(key).and_then(Value::as_array);
     let list = list.ok_or_else(|| unsupported(format!("{key} is no list of names")))?;
@@ -122,7 +122,7 @@ fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AdapterErro
     Ok(names)
 }
 
-/// A number; `usual` where the key is absent or null.
+/// Reads a number; `usual` where the key is absent or null.
 fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64, AdapterError> {
     let value = match map.get(key) {
         None | Some(Value::Null) => usual,
@@ -227,9 +227,10 @@ impl Adapter {
     /// f16 or bf16.
     ///
     /// # Errors
-    /// [`AdapterError::Io`] for what cannot be read, [`AdapterError::Unsupported`] with the key for
-    /// what this engine does not do, [`AdapterError::Adapter`] for a tensor too many,
-    /// [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for one that does not fit.
+    /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Unsupported`] with the
+    /// key for a setting that this engine does not implement, [`AdapterError::Adapter`] for a
+    /// surplus tensor, [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for a tensor
+    /// that does not fit.
     pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, AdapterError> {
         let read = |name: &str, most: u64| {
             let path = dir.join(name);
@@ -330,7 +331,7 @@ mod tests {
             (r#", "bias": "all""#, "bias"),
             (r#", "target_modules": "all-linear""#, "target_modules"),
             (r#", "peft_type": "PREFIX_TUNING""#, "peft_type"),
-            // Off is null or false, and empty only where PEFT means that by it.
+            // Off means null or false; an empty value is off only where PEFT treats it so.
             (r#", "layers_to_transform": 0"#, "layers_to_transform"),
             (
                 r#", "alora_invocation_tokens": []"#,
@@ -361,9 +362,9 @@ mod tests {
             (r#", "modules_to_save": ["lm_head"]"#, "modules_to_save"),
             (r#", "lora_bias": true"#, "lora_bias"),
             (r#", "ensure_weight_tying": true"#, "ensure_weight_tying"),
-            // What nobody has heard of yet.
+            // A key of the future.
             (r#", "use_next_lora": true"#, "use_next_lora"),
-            // Values that are of another type than their key.
+            // Values whose type does not match their key.
             (r#", "bias": true"#, "bias"),
             (r#", "use_rslora": "yes""#, "use_rslora"),
             (r#", "lora_dropout": "0.5""#, "lora_dropout"),

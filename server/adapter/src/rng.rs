@@ -1,7 +1,7 @@
 //! Counter-based random numbers: every value is a pure function of (seed, stream, counter), so
-//! nothing depends on the order in which threads or batches ask.
+//! results do not depend on the order in which threads or batches draw.
 
-/// One independent stream of a seed.
+/// An independent stream of random numbers of a seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
     key: u64,
@@ -18,7 +18,7 @@ fn mix(mut z: u64) -> u64 {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Stream {
-    /// The stream that these words name.
+    /// Returns the stream that these words identify.
     #[inline]
     pub fn new(seed: u64, path: &[u64]) -> Self {
         let mut key = mix(seed.wrapping_add(GOLDEN));

@@ -24,7 +24,8 @@ impl SafetensorsSource {
     /// `model.safetensors`, or the shards that `model.safetensors.index.json` names.
     ///
     /// # Errors
-    /// [`AdapterError::Io`] for what cannot be read, [`AdapterError::Format`] for what is broken.
+    /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Format`] for a broken
+    /// one.
     pub fn open(dir: &Path) -> Result<Self, AdapterError> {
         let single = dir.join("model.safetensors");
         if single.is_file() {
@@ -46,7 +47,7 @@ impl SafetensorsSource {
         names.dedup();
         let mut files = Vec::with_capacity(names.len());
         for name in names {
-            // A name with a folder in it could read anything on the disk.
+            // A name with a folder in it could read any file on the disk.
             if name.contains(['/', '\\']) || name.starts_with('.') {
                 return Err(AdapterError::Format(format!("shard name {name:?}")));
             }
@@ -59,7 +60,7 @@ impl SafetensorsSource {
     /// Reads the headers; a tensor in two files is an error.
     ///
     /// # Errors
-    /// [`AdapterError::Format`] for what is broken.
+    /// [`AdapterError::Format`] for a broken file.
     pub fn from_files(files: Vec<Vec<u8>>) -> Result<Self, AdapterError> {
         let mut index = BTreeMap::new();
         for (file, bytes) in files.iter().enumerate() {
@@ -144,7 +145,7 @@ impl SafetensorsSource {
     }
 }
 
-/// An error unless both shapes are the same.
+/// Checks that both shapes are the same.
 ///
 /// # Errors
 /// [`AdapterError::Shape`] when they are not.
@@ -159,7 +160,7 @@ pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<()
     })
 }
 
-/// An error unless every value is finite.
+/// Checks that every value is finite.
 ///
 /// # Errors
 /// [`AdapterError::NotFinite`] when one is not.

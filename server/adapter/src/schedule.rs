@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// The same rate at every step.
+    /// Constant rate.
     #[default]
     Constant,
-    /// Down to 0 in a straight line.
+    /// Linear decay to 0.
     Linear,
-    /// Down to 0 along half a cosine.
+    /// Decay to 0 along half a cosine.
     Cosine,
 }
 
 impl Schedule {
-    /// Every schedule.
+    /// All schedules.
     pub const ALL: [Self; 3] = [Self::Constant, Self::Linear, Self::Cosine];
 
-    /// Its name.
+    /// Name of the schedule.
     pub fn name(self) -> &'static str {
         match self {
             Self::Constant => "constant",
@@ -42,8 +42,8 @@ impl Schedule {
         *self == Self::Constant
     }
 
-    /// What the learning rate is multiplied with at `step` (from 0) of `steps`: `step / warmup`
-    /// during the warm-up, whose first step therefore has rate 0, then the schedule's curve.
+    /// Factor of the learning rate at `step` (from 0) of `steps`. During the warm-up it is
+    /// `step / warmup`, so the first step has rate 0; then it follows the schedule's curve.
     pub fn factor(self, step: usize, warmup: usize, steps: usize) -> f64 {
         if step < warmup {
             return step as f64 / warmup as f64;

@@ -1,19 +1,19 @@
-//! Configuration of a training; the engine that follows it is another room's.
+//! Configuration of a training; the engine that follows it is in another room.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{AdapterError, Schedule, limits};
 
-/// How an adapter is trained. What is left out of its JSON has its default value.
+/// How an adapter is trained. Fields that its JSON omits have their default values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: usize,
-    /// Examples of a batch.
+    /// Examples per batch.
     pub batch_size: usize,
-    /// Batches whose gradients make one step. The loss of a step is the mean over the response
-    /// tokens of all of them, as if they were one batch.
+    /// Batches whose gradients are summed into one step. The loss of a step is the mean over the
+    /// response tokens of all of them, as if they were one batch.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulation: usize,
     /// Learning rate of AdamW, before the schedule.
@@ -37,20 +37,21 @@ pub struct TrainConfig {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Largest Euclidean norm of a step's gradient; `None` leaves it as it is.
+    /// Largest Euclidean norm of a step's gradient; `None` turns clipping off.
     pub clip_norm: Option<f32>,
-    /// Names the order of the data and the dropout.
+    /// Seed of the data order and of the dropout.
     pub seed: u64,
     /// FedProx: pulls towards the start adapter with `mu / 2 · ‖w - w₀‖²`; 0 is off.
     pub proximal_mu: f32,
-    /// Gradient checkpointing: what a block computes is forgotten on the way forward and computed
-    /// once more on the way back. Less memory, some third more time, the same bits.
+    /// Gradient checkpointing: a block's intermediate values are discarded in the forward pass and
+    /// recomputed in the backward pass. It takes less memory and about a third more time, with the
+    /// same bits.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recompute: bool,
 }
 
-// Fields that came later are left out at their default, so that configurations written before
-// keep their bytes.
+// Fields that were added later are omitted at their default, so that older configurations keep
+// their bytes.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_one(value: &usize) -> bool {
     *value == 1
@@ -130,7 +131,7 @@ impl TrainConfig {
         self.adam().validate()
     }
 
-    /// Examples of a step.
+    /// Examples per step.
     pub fn step_examples(&self) -> usize {
         self.batch_size * self.accumulation
     }
@@ -141,7 +142,7 @@ impl TrainConfig {
         (f64::from(self.learning_rate) * factor) as f32
     }
 
-    /// AdamW's numbers.
+    /// AdamW's constants.
     pub fn adam(&self) -> AdamConfig {
         AdamConfig {
             beta1: self.beta1,
@@ -169,7 +170,7 @@ impl AdamConfig {
     /// Checks every constant's range.
     ///
     /// # Errors
-    /// [`AdapterError::Config`] that names it, its value and its bound.
+    /// [`AdapterError::Config`] that names the constant, its value and its bound.
     pub fn validate(&self) -> Result<(), AdapterError> {
         let unit = |name: &str, value: f32| {
             if (0.0..1.0).contains(&value) {

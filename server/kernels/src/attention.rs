@@ -1,9 +1,9 @@
 //! Causal attention within one example, forward and backward, by blocks of queries.
 //!
-//! The forward pass keeps one number a row (the logarithm of its sum of exponentials); the
-//! backward pass computes the weights again. An example and a key-value head are one unit of
-//! work on one thread, so sums have a fixed order. Examples may begin with the same tokens:
-//! these are held, and computed, once.
+//! The forward pass keeps one number per row (the logarithm of its sum of exponentials); the
+//! backward pass recomputes the weights. An example and a key-value head are one unit of work on
+//! one thread, so sums have a fixed order. Examples may begin with the same tokens: these are
+//! stored, and computed, once.
 
 mod backward;
 mod cache;
@@ -23,7 +23,7 @@ use super::{
     memory::Shared,
 };
 
-/// Queries of one block.
+/// Queries per block.
 const BLOCK: usize = 56;
 
 /// How products of queries and keys become weights.
@@ -33,12 +33,12 @@ pub struct Rule {
     pub scale: f32,
     /// Scores become `cap · tanh(score / cap)`.
     pub cap: Option<f32>,
-    /// Tokens that a token sees, itself included; all before it when `None`.
+    /// Tokens that a token attends to, itself included; all before it when `None`.
     pub window: Option<usize>,
 }
 
 impl Rule {
-    /// Products divided by the root of the heads' size, nothing else.
+    /// Returns the rule that only divides products by the root of a head's size.
     pub fn of_dim(dim: usize) -> Self {
         Self {
             scale: 1.0 / (dim as f32).sqrt(),
@@ -47,14 +47,14 @@ impl Rule {
         }
     }
 
-    /// The first key that the token at `position` sees.
+    /// Returns the first key that the token at `position` attends to.
     pub fn first_key(self, position: usize) -> usize {
         self.window
             .map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// The first key that a block from `position` on computes with: that of its first token,
-    /// rounded down to a whole panel.
+    /// Returns the first key that a block starting at `position` computes with: the first key of
+    /// its first token, rounded down to a whole panel.
     fn first_panel(self, position: usize) -> usize {
         self.first_key(position) / NR * NR
     }
@@ -69,12 +69,12 @@ pub struct Heads {
     pub kv: usize,
     /// Size of a head.
     pub dim: usize,
-    /// From products to weights.
+    /// Rule that turns products into weights.
     pub rule: Rule,
 }
 
 impl Heads {
-    /// Heads of these sizes with the usual rule.
+    /// Returns heads of these sizes with the default rule.
     pub fn new(query: usize, kv: usize, dim: usize) -> Self {
         Self {
             query,
@@ -84,22 +84,22 @@ impl Heads {
         }
     }
 
-    /// The same heads under another rule.
+    /// Returns heads of these sizes under another rule.
     pub fn with(self, rule: Rule) -> Self {
         Self { rule, ..self }
     }
 
-    /// Query heads of one key-value head.
+    /// Number of query heads per key-value head.
     pub fn group(self) -> usize {
         self.query / self.kv
     }
 
-    /// Queries of one token.
+    /// Width of one token's queries.
     pub fn query_width(self) -> usize {
         self.query * self.dim
     }
 
-    /// Keys of one token.
+    /// Width of one token's keys.
     pub fn kv_width(self) -> usize {
         self.kv * self.dim
     }
@@ -114,11 +114,11 @@ pub struct Inputs<'a> {
     pub k: &'a [f32],
     /// `[tokens, kv heads, dim]`
     pub v: &'a [f32],
-    /// Sizes.
+    /// Sizes of the heads, and their rule.
     pub heads: Heads,
 }
 
-/// What the forward pass gives.
+/// Output of the forward pass.
 #[derive(Debug)]
 pub struct Output {
     /// `[tokens, query heads, dim]`
@@ -128,7 +128,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Borrowed, for the way back.
+    /// Borrows the output for the backward pass.
     pub fn saved(&self) -> Saved<'_> {
         Saved {
             mixed: &self.mixed,
@@ -149,24 +149,24 @@ pub struct Saved<'a> {
 /// Gradients of the inputs.
 #[derive(Debug)]
 pub struct Gradients {
-    /// As `q`.
+    /// Gradient in `q`, of the same shape.
     pub q: Vec<f32>,
-    /// As `k`.
+    /// Gradient in `k`, of the same shape.
     pub k: Vec<f32>,
-    /// As `v`.
+    /// Gradient in `v`, of the same shape.
     pub v: Vec<f32>,
 }
 
-/// Which tokens belong together.
+/// Division of the tokens into examples.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// So many tokens, the first ones, are the beginning of every example.
+    /// Number of first tokens that every example begins with.
     pub shared: usize,
-    /// What each example adds to it; the ranges follow each other.
+    /// Tokens that each example adds to the shared beginning; the ranges follow each other.
     pub examples: &'a [Range<usize>],
 }
 
-/// Consecutive tokens, and how many of the first tokens they see besides themselves.
+/// Consecutive tokens, and how many of the first tokens they attend to besides themselves.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     before: usize,
@@ -177,12 +177,12 @@ struct Part {
 }
 
 impl Part {
-    /// Keys that its last token sees.
+    /// Number of keys that the last token attends to.
     fn keys(self) -> usize {
         self.before + self.length
     }
 
-    /// The token of its i-th key.
+    /// Returns the token of the i-th key.
     fn key(self, i: usize) -> usize {
         match i < self.before {
             true => i,
@@ -192,7 +192,7 @@ impl Part {
 }
 
 impl<'a> Layout<'a> {
-    /// Examples that share nothing.
+    /// Layout of examples that share nothing.
     pub fn apart(examples: &'a [Range<usize>]) -> Self {
         Self {
             shared: 0,
@@ -200,7 +200,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The shared beginning, then the examples; nothing empty.
+    /// Returns the shared beginning, then the examples; empty parts are skipped.
     fn parts(self) -> Vec<Part> {
         let part = |before, range: &Range<usize>, example| Part {
             before,
@@ -238,22 +238,22 @@ fn check(inputs: Inputs<'_>, layout: Layout<'_>) -> usize {
     tokens
 }
 
-/// Multiply-adds of one unit of work, on average.
+/// Average number of multiply-adds per unit of work.
 fn cost(heads: Heads, parts: &[Part]) -> usize {
     let all: usize = parts.iter().map(|part| part.length * part.keys()).sum();
     all / parts.len().max(1) * heads.dim * heads.group()
 }
 
-/// A head's keys or values, row by row: those of the shared beginning, then a part's own.
+/// A head's keys or values, row by row: first those of the shared beginning, then the part's own.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
-    /// `shared` rows, and what holds them.
+    /// Number of shared rows, and the operand that holds them.
     shared: (usize, Right<'a>),
     own: Right<'a>,
 }
 
 impl<'a> Rows<'a> {
-    /// Rows that lie one after the other.
+    /// Rows stored one after the other.
     fn whole(rows: Right<'a>) -> Self {
         Self {
             shared: (0, rows),
@@ -269,8 +269,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// `C = A · B` for the rows of B from `from` on: `[m, width]` times `[width, dim]`, A
-    /// row-major. Both pieces are one chain of multiply-adds.
+    /// Computes `C = A · B` for the rows of B from `from` on: `[m, width]` times `[width, dim]`, A
+    /// row-major. Both pieces continue one chain of multiply-adds.
     ///
     /// # Safety
     /// As [`multiply_into`].
@@ -301,7 +301,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// `[panel][dim][NR]`: a head's keys (or values) as right operand `[dim, keys of the part]`.
+/// Writes a head's keys (or values) as right operand `[dim, keys of the part]`: `[panel][dim][NR]`.
 fn transpose_head(source: &[f32], heads: Heads, head: usize, part: Part, target: &mut [f32]) {
     for (panel, target) in target.chunks_exact_mut(heads.dim * NR).enumerate() {
         let first = panel * NR;
@@ -314,12 +314,12 @@ fn transpose_head(source: &[f32], heads: Heads, head: usize, part: Part, target:
     }
 }
 
-/// Floats of such an operand.
+/// Number of floats in the operand of [`transpose_head`].
 fn transposed_len(heads: Heads, part: Part) -> usize {
     part.keys().div_ceil(NR) * NR * heads.dim
 }
 
-/// Where a block of scores lies: its first row's token, and the key of its first column.
+/// Position of a block of scores: the token of its first row, and the key of its first column.
 #[derive(Clone, Copy)]
 struct View {
     first: usize,
@@ -327,7 +327,7 @@ struct View {
 }
 
 impl View {
-    /// The columns that row `i` counts.
+    /// Returns the columns that count for row `i`.
     #[inline(always)]
     fn columns(self, i: usize, rule: Rule) -> Range<usize> {
         let token = self.first + i;
@@ -335,7 +335,7 @@ impl View {
     }
 }
 
-/// Splits a row into what comes before, within and after these columns.
+/// Splits a row into the parts before, within and after these columns.
 #[inline(always)]
 fn split(row: &mut [f32], columns: Range<usize>) -> [&mut [f32]; 3] {
     let (row, after) = row.split_at_mut(columns.end);
@@ -343,7 +343,7 @@ fn split(row: &mut [f32], columns: Range<usize>) -> [&mut [f32]; 3] {
     [before, row, after]
 }
 
-/// Products to capped scores, with the rule's factor in them.
+/// Turns products into capped scores that include the rule's factor.
 #[inline(always)]
 fn cap_row(row: &mut [f32], scale: f32, cap: f32) {
     let inverse = scale / cap;

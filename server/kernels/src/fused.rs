@@ -1,4 +1,4 @@
-//! Steps between the products of the mode `fast`: each reads and writes memory once and leaves
+//! Steps between the products of the mode `fast`. Each reads and writes memory once and writes
 //! words of 16-bit integers for the next product.
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     parallel,
 };
 
-/// Words of a parallel output.
+/// Returns a part of a parallel output as words.
 ///
 /// # Safety
 /// As [`Shared::slice`].
@@ -18,8 +18,8 @@ unsafe fn words_at<'a>(shared: Shared, offset: usize, len: usize) -> &'a mut [u3
     words_mut(unsafe { shared.slice(offset, len) })
 }
 
-/// `x / sqrt(mean(x²) + eps) · weight` for rows of `weight.len()` values, rounded:
-/// `[rows, words_of(width)]`.
+/// Computes `x / sqrt(mean(x²) + eps) · weight` for rows of `weight.len()` values, and rounds them
+/// to `[rows, words_of(width)]`.
 ///
 /// # Panics
 /// When the lengths do not fit each other.
@@ -39,7 +39,7 @@ pub fn norm(x: &[f32], weight: &[f32], eps: f32, target: &mut [u32]) {
     });
 }
 
-/// As [`norm`], new words.
+/// As [`norm`], into new words.
 ///
 /// # Panics
 /// When `x` does not consist of whole rows.
@@ -49,8 +49,8 @@ pub fn normed(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     unsafe { new_words(len, |words| norm(x, weight, eps, words)) }
 }
 
-/// Adds the gradient of a norm in its input `x`, of `grad` in its output, to `sum`; and leaves the
-/// sum rounded where `rounded` is wanted.
+/// Adds a norm's gradient in its input `x` to `sum`; `grad` is the gradient in its output. Also
+/// writes the rounded sum to `rounded` where it is given.
 ///
 /// # Panics
 /// When the lengths do not fit each other.
@@ -86,8 +86,8 @@ pub fn add_norm_gradient(
     });
 }
 
-/// `activation(gate) · up` for rows of `width` values, rounded; and the inputs rounded, for the
-/// way back.
+/// Computes `activation(gate) · up` for rows of `width` values, rounded, and rounds the inputs for
+/// the backward pass.
 ///
 /// # Panics
 /// When the lengths do not fit each other.
@@ -121,7 +121,7 @@ pub fn gate(
     });
 }
 
-/// As [`gate`], new words of the active values and of both inputs.
+/// As [`gate`], into new words of the active values and of both inputs.
 ///
 /// # Panics
 /// When the inputs are not whole rows of `width` values, equally many.
@@ -141,8 +141,8 @@ pub fn gated(inputs: [&[f32]; 2], width: usize, activation: Activation) -> [Vec<
     [active, gates, ups]
 }
 
-/// The way back through [`gate`]: `inputs` are what it saved, and become the rounded gradients in
-/// gate and up; `grad` is that of the active values, `[rows, width]`.
+/// Backward pass of [`gate`]. `inputs` are the words that it saved; they are replaced by the
+/// rounded gradients in gate and up. `grad` is the gradient in the active values, `[rows, width]`.
 ///
 /// # Panics
 /// When the lengths do not fit each other.
@@ -201,7 +201,7 @@ multiversion! {
         let width = row.len();
         let rows = gate.chunks_exact(width).zip(up.chunks_exact(width));
         for ((gate, up), active) in rows.zip(active.chunks_exact_mut(words_of(width))) {
-            // Chosen outside of the loops, so that each vectorises.
+            // Chosen outside the loops, so that each vectorises.
             match activation {
                 Activation::Silu => gate_row(gate, up, Activation::Silu, row),
                 Activation::GeluTanh => gate_row(gate, up, Activation::GeluTanh, row),
@@ -282,7 +282,7 @@ mod tests {
             for width in [1, 40, 75, 2049] {
                 for rows in [0, 1, 7, 64] {
                     let values = |seed| noise(rows * width, seed);
-                    // What was there before does not show.
+                    // Earlier content must not affect the result.
                     let words = || vec![0xffff_ffff_u32; rows * words_of(width)];
                     let (x, weight) = (values(1), noise(width, 2));
                     let mut out = words();
@@ -301,7 +301,7 @@ mod tests {
         });
     }
 
-    /// 2⁻¹⁰: of short rows, rounding to integers loses less.
+    /// 2⁻¹⁰: rounding short rows to integers loses less than this.
     const ROUNDED: f32 = 1.0 / 1024.0;
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
                     );
                     let expected = gated::forward(&gates, &ups, activation);
                     close(&widened(&active, width), &expected, ROUNDED, "gated");
-                    // The way back starts from the rounded inputs.
+                    // The backward pass starts from the rounded inputs.
                     let (gates, ups) = (widened(&a, width), widened(&b, width));
                     let (of_gate, of_up) = gated::backward(&gates, &ups, &grad, activation);
                     gate_back([&mut a, &mut b], width, activation, &grad);

@@ -6,10 +6,10 @@ use super::{
     parallel,
 };
 
-/// Elements of one unit of work.
+/// Elements per unit of work.
 const BLOCK: usize = 2048;
 
-/// What becomes of the gate.
+/// Activation function of the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x · sigmoid(x)`
@@ -23,7 +23,7 @@ const GELU_SCALE: f32 = 0.797_884_6;
 const GELU_CUBE: f32 = 0.044_715;
 
 impl Activation {
-    /// The activation and its derivative.
+    /// Returns the activation and its derivative.
     #[inline(always)]
     pub(super) fn at(self, x: f32) -> (f32, f32) {
         match self {
@@ -63,7 +63,7 @@ pub fn forward(gate: &[f32], up: &[f32], activation: Activation) -> Vec<f32> {
     unsafe { memory::filled(len, fill) }
 }
 
-/// Gradients in `gate` and in `up`.
+/// Returns the gradients in `gate` and in `up`.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -97,10 +97,10 @@ pub fn backward(
 }
 
 multiversion! {
-    /// A part on this thread; as [`forward`].
+    /// Computes a part on this thread; as [`forward`].
     pub fn forward_block(gate: &[f32], up: &[f32], activation: Activation, out: &mut [f32]) {
         let values = out.iter_mut().zip(gate).zip(up);
-        // Chosen outside of the loops, so that each vectorises.
+        // Chosen outside the loops, so that each vectorises.
         match activation {
             Activation::Silu => {
                 for ((out, &gate), &up) in values {

@@ -1,12 +1,13 @@
-//! CPU kernels. They know slices and shapes, neither tensors nor models.
+//! CPU kernels. They work on slices and shapes, and know neither tensors nor models.
 //!
 //! Numeric mode `exact`: every product element is one chain of fused multiply-adds over the
 //! inner dimension in order, reductions have a fixed virtual width of [`LANES`], and `exp`
 //! and `ln` are our own. So the bits depend neither on the instruction set nor on the number
 //! of threads.
 //!
-//! Numeric mode `fast`: frozen matrices and what is multiplied with them are rounded to integers of
-//! 16 bits ([`gemm::pairs`]), whose sums are exact. So these bits, too, are the same everywhere.
+//! Numeric mode `fast`: frozen matrices and the operands multiplied with them are rounded to
+//! integers of 16 bits ([`gemm::pairs`]), whose sums are exact. So these bits, too, are the same
+//! everywhere.
 
 #[macro_use]
 mod multiversion;
@@ -26,7 +27,7 @@ pub mod rope;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Width of the virtual vector that reductions run over, whatever the machine has.
+/// Width of the virtual vector in reductions, whatever the machine has.
 pub const LANES: usize = 16;
 
 /// How products with frozen matrices are computed.
@@ -40,7 +41,7 @@ pub enum Numerics {
 }
 
 impl Numerics {
-    /// `exact` or `fast`, as in fingerprints and on command lines.
+    /// Returns `exact` or `fast`, as in fingerprints and on command lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -48,7 +49,7 @@ impl Numerics {
         }
     }
 
-    /// The mode of this name.
+    /// Returns the mode with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Exact, Self::Fast]
             .into_iter()
@@ -63,7 +64,7 @@ pub enum Isa {
     Avx512,
     /// AVX2 with FMA.
     Avx2,
-    /// Whatever the compiler's baseline for the target is.
+    /// The compiler's baseline for the target.
     Portable,
 }
 
@@ -115,11 +116,11 @@ impl Isa {
     }
 }
 
-/// 0: not chosen yet; else a code of [`Isa`] that this machine can run.
+/// 0 while not chosen yet, else the code of an [`Isa`] that this machine can run.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
-/// The instruction set in use: the best available one, or the one that the environment
-/// variable `FEDSEAL_KERNEL` names (`avx512`, `avx2`, `portable`), or the one forced.
+/// Returns the instruction set in use: the forced one, or the one that the environment variable
+/// `FEDSEAL_KERNEL` names (`avx512`, `avx2`, `portable`), or the best available one.
 pub fn isa() -> Isa {
     if let Some(isa) = Isa::from_code(CHOSEN.load(Ordering::Relaxed)) {
         return isa;
@@ -134,8 +135,8 @@ pub fn isa() -> Isa {
     isa
 }
 
-/// Forces an instruction set, or goes back to the default with `None`; false, and no
-/// change, when this machine lacks it.
+/// Forces an instruction set, or returns to the default with `None`. Returns false, and changes
+/// nothing, when this machine lacks the instruction set.
 pub fn force(isa: Option<Isa>) -> bool {
     match isa {
         Some(isa) if !isa.available() => false,
@@ -155,7 +156,7 @@ mod tests;
 
 #[doc(hidden)]
 pub mod tests_support {
-    //! What the tests of the kernels and of their users share.
+    //! Helpers that the tests of the kernels and of their users share.
 
     use std::sync::Mutex;
 
@@ -175,7 +176,7 @@ pub mod tests_support {
         force(None);
     }
 
-    /// Reproducible values in [-1, 1).
+    /// Returns reproducible values in [-1, 1).
     pub fn noise(len: usize, seed: u64) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         (0..len)

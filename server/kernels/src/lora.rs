@@ -1,11 +1,11 @@
-//! The low-rank pair beside a frozen product.
+//! The low-rank pair next to a frozen product.
 
 use super::{
     gemm::{Left, Packed, Right, Start, multiply},
     math, memory,
 };
 
-/// The pair and its factor.
+/// A pair of matrices and its factor.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
     /// `[rank, inner]`
@@ -18,7 +18,7 @@ pub struct Pair<'a> {
     pub scale: f32,
 }
 
-/// A pair, packed for the way forward.
+/// A pair, packed for the forward pass.
 #[derive(Debug)]
 pub struct PackedPair {
     a: Packed,
@@ -41,7 +41,7 @@ impl PackedPair {
     }
 
     /// Adds `scale · (x · Aᵀ) · Bᵀ` to `out`, `[m, out]`, and returns `scale · x · Aᵀ`,
-    /// `[m, rank]`, which the way back needs.
+    /// `[m, rank]`, which the backward pass needs.
     ///
     /// # Panics
     /// When the lengths do not fit each other.
@@ -71,9 +71,8 @@ pub struct Gradients {
     pub b: Vec<f32>,
 }
 
-/// The way back: `x` is `[m, inner]`, `low` is what [`PackedPair::add`] gave, `grad` is
-/// `[m, out]`. Adds to `grad_x`, `[m, inner]`, where one is wanted. Sums over tokens run in
-/// order.
+/// Backward pass. `x` is `[m, inner]`, `low` is the result of [`PackedPair::add`], `grad` is
+/// `[m, out]`. Adds to `grad_x`, `[m, inner]`, where one is given. Sums over tokens run in order.
 ///
 /// # Panics
 /// When the lengths do not fit each other.
@@ -121,7 +120,7 @@ pub fn backward(
         inner,
         Start::Zero,
     );
-    // As Bᵀ, so that the long rows of `grad` are read along.
+    // Computed as Bᵀ, so that the long rows of `grad` are read in order.
     let mut b = vec![0.0; rank * width];
     memory::with_scratch(rank * width, |transposed| {
         let left = Left::transposed(low, rank);

@@ -1,4 +1,4 @@
-//! Cross-entropy together with the vocabulary product.
+//! Cross-entropy fused with the vocabulary product.
 
 use super::{
     attention::{exp_row, max_of},
@@ -8,11 +8,11 @@ use super::{
     parallel,
 };
 
-/// Values of logits in memory at a time: 48 MiB, so that the vocabulary matrix is read from
-/// memory for some 200 rows at once.
+/// Most logits in memory at a time: 48 MiB, so that one read of the vocabulary matrix from memory
+/// serves about 200 rows.
 const LOGITS: usize = 12 << 20;
 
-/// Natural logarithm of every target's probability under `softmax(hidden · vocabᵀ)`.
+/// Returns the natural logarithm of every target's probability under `softmax(hidden · vocabᵀ)`.
 ///
 /// `hidden` is `[targets.len(), vocab.inner()]`. With a cap, logits become `cap · tanh(logit /
 /// cap)` first.
@@ -33,8 +33,8 @@ pub fn log_probabilities(
     result
 }
 
-/// As [`log_probabilities`], and the gradient of their sum in `hidden`, negated: that of the
-/// summed loss. `vocab_back` is the transposed vocabulary.
+/// As [`log_probabilities`], and returns the gradient in `hidden` of the summed loss, the negated
+/// sum of the logarithms. `vocab_back` is the transposed vocabulary.
 ///
 /// # Panics
 /// As [`log_probabilities`].
@@ -79,7 +79,7 @@ pub struct Block<'a> {
     pub logs: &'a [f32],
 }
 
-/// Calls `work` with rows that belong together, in order.
+/// Calls `work` with blocks of consecutive rows, in order.
 pub fn blocks(
     hidden: &[f32],
     vocab: &Matrix,
@@ -136,7 +136,7 @@ pub fn blocks(
 }
 
 multiversion! {
-    /// One row of logits to probabilities.
+    /// Turns one row of logits into probabilities.
     fn probabilities(row: &mut [f32], target: usize, log: &mut f32) {
         let largest = max_of(row);
         let at_target = row[target];
@@ -164,13 +164,13 @@ multiversion! {
     }
 }
 
-/// Mean of `-values`, summed in order.
+/// Returns the mean of `-values`, summed in order.
 pub fn mean_negative(values: &[f32]) -> f32 {
     let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
     (-sum / values.len() as f64) as f32
 }
 
-/// `values · factor`, a new vector.
+/// Returns `values · factor` as a new vector.
 pub fn scaled(values: &[f32], factor: f32) -> Vec<f32> {
     let mut values = values.to_vec();
     math::scale(&mut values, factor);

@@ -2,19 +2,19 @@
 
 use super::LANES;
 
-/// One virtual vector.
+/// A virtual vector.
 pub type Lanes = [f32; LANES];
 
 /// Largest argument whose exponential is finite, rounded down.
 const EXP_MAX: f32 = 88.0;
-/// Below this, the exponential is given as zero.
+/// Smallest argument with a nonzero exponential; below it the result is zero.
 const EXP_MIN: f32 = -87.0;
 
-/// `e^x` to about 1 ulp for -87 <= x <= 88; 0 below, e^88 above.
+/// Returns `e^x` to about 1 ulp for -87 <= x <= 88; 0 below, e^88 above.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2^23 rounds to an integer, to even at ties, and leaves that integer in
-    // the low bits.
+    // Adding 1.5 · 2^23 rounds to an integer, ties to even, and leaves that integer in the low
+    // bits.
     const MAGIC: f32 = 12_582_912.0;
     let clamped = x.clamp(EXP_MIN, EXP_MAX);
     let shifted = clamped.mul_add(std::f32::consts::LOG2_E, MAGIC);
@@ -36,19 +36,19 @@ pub fn exp(x: f32) -> f32 {
     if x < EXP_MIN { 0.0 } else { value }
 }
 
-/// `1 / (1 + e^-x)`.
+/// Returns `1 / (1 + e^-x)`.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `tanh x` to about 1e-7, absolute.
+/// Returns `tanh x` to about 1e-7, absolute.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }
 
-/// Natural logarithm of a positive, normal number, computed in f64 by a fixed series.
+/// Returns the natural logarithm of a positive, normal number, computed in f64 by a fixed series.
 pub fn ln(x: f32) -> f32 {
     let bits = f64::from(x).to_bits();
     let mut exponent = ((bits >> 52) as i64 - 1023) as f64;
@@ -67,7 +67,7 @@ pub fn ln(x: f32) -> f32 {
     (exponent * std::f64::consts::LN_2 + 2.0 * s * series) as f32
 }
 
-/// Sum of a virtual vector, by halves.
+/// Sums a virtual vector by halves.
 #[inline(always)]
 pub fn sum_lanes(mut v: Lanes) -> f32 {
     for i in 0..8 {
@@ -79,7 +79,7 @@ pub fn sum_lanes(mut v: Lanes) -> f32 {
     (v[0] + v[2]) + (v[1] + v[3])
 }
 
-/// Largest of a virtual vector.
+/// Returns the largest value of a virtual vector.
 #[inline(always)]
 pub fn max_lanes(mut v: Lanes) -> f32 {
     for width in [8, 4, 2, 1] {
@@ -90,19 +90,19 @@ pub fn max_lanes(mut v: Lanes) -> f32 {
     v[0]
 }
 
-/// The larger one; unlike `f32::max` it compiles to one instruction.
+/// Returns the larger value; unlike `f32::max` it compiles to one instruction.
 #[inline(always)]
 pub fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Sum of squares.
+/// Returns the sum of squares.
 #[inline(always)]
 pub fn sum_squares(x: &[f32]) -> f32 {
     dot(x, x)
 }
 
-/// Scalar product.
+/// Returns the scalar product.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut acc: Lanes = [0.0; LANES];
@@ -120,14 +120,14 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 multiversion! {
-    /// `cap · tanh(value / cap)` for every value.
+    /// Replaces every value by `cap · tanh(value / cap)`.
     pub fn soft_cap(values: &mut [f32], cap: f32) {
         for value in values {
             *value = cap * tanh(*value / cap);
         }
     }
 
-    /// Multiplies every value.
+    /// Multiplies every value by `factor`.
     pub fn scale(values: &mut [f32], factor: f32) {
         for value in values {
             *value *= factor;

@@ -1,4 +1,4 @@
-//! Aligned memory, memory that is about to be overwritten, and scratch that is used again.
+//! Aligned memory, memory that is about to be overwritten, and reusable scratch memory.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ pub struct Aligned {
 }
 
 impl Aligned {
-    /// `len` zeros.
+    /// Returns `len` zeros.
     pub fn zeros(len: usize) -> Self {
         Self {
             lines: vec![Line([0.0; 16]); len.div_ceil(16)],
@@ -23,7 +23,7 @@ impl Aligned {
         }
     }
 
-    /// Makes room for `len` floats; what they hold is left over from earlier use.
+    /// Makes room for `len` floats; their values are left over from earlier use.
     pub fn resize(&mut self, len: usize) {
         if self.lines.len() * 16 < len {
             self.lines = vec![Line([0.0; 16]); len.div_ceil(16)];
@@ -38,48 +38,48 @@ impl Aligned {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
-    /// The same memory as words without a meaning.
+    /// Returns the same memory as plain words.
     pub fn as_words(&self) -> &[u32] {
         words(self.as_slice())
     }
 
-    /// As [`as_words`](Self::as_words), to be written.
+    /// As [`as_words`](Self::as_words), mutable.
     pub fn as_mut_words(&mut self) -> &mut [u32] {
         words_mut(self.as_mut_slice())
     }
 
-    /// The floats, to be written.
+    /// Returns the floats, mutable.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         // SAFETY: as in `as_slice`, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
-/// Floats as the words that they are in memory.
+/// Returns the bit patterns of floats as words.
 pub fn words(floats: &[f32]) -> &[u32] {
     // SAFETY: same size and alignment; every bit pattern is a word.
     unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
 }
 
-/// As [`words`], to be written.
+/// As [`words`], mutable.
 pub fn words_mut(floats: &mut [f32]) -> &mut [u32] {
     // SAFETY: as in `words`; every bit pattern is a float too.
     unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
 }
 
-/// Words as floats, for code that only moves them.
+/// Returns words as floats, for code that only moves them.
 pub fn floats(words: &[u32]) -> &[f32] {
     // SAFETY: same size and alignment; every bit pattern is a float.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
 }
 
-/// Words as pairs of 16-bit values.
+/// Returns words as pairs of 16-bit values.
 pub fn halves(words: &[u32]) -> &[u16] {
     // SAFETY: twice as many of half the size and a lower alignment; every bit pattern is one.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 2 * words.len()) }
 }
 
-/// As [`halves`], to be written.
+/// As [`halves`], mutable.
 pub fn halves_mut(words: &mut [u32]) -> &mut [u16] {
     // SAFETY: as in `halves`, and the borrow is unique.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
@@ -87,10 +87,10 @@ pub fn halves_mut(words: &mut [u32]) -> &mut [u16] {
 
 /// Asks the C library to keep freed memory for the next use instead of giving it back.
 ///
-/// A training step frees and allocates the same tensors as the one before; with glibc's
-/// defaults a small model spends a fifth of its time on page faults. All threads share one arena:
-/// any of them may run a step, and each would keep the memory of a whole step in an arena of its
-/// own. Once per process; nothing happens with another C library.
+/// A training step frees and allocates the same tensors as the one before; with glibc's defaults a
+/// small model spends a fifth of its time on page faults. All threads share one arena: any thread
+/// may run a step, and with separate arenas each would keep the memory of a whole step. Takes
+/// effect once per process; with another C library nothing happens.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -119,13 +119,14 @@ thread_local! {
 
 /// Runs `work` with `len` floats of scratch whose content is arbitrary.
 ///
-/// The memory belongs to the thread and is used again, so that hot loops neither allocate
-/// nor touch fresh pages. Nested calls get other memory.
+/// The memory belongs to the thread and is reused, so hot loops neither allocate nor touch fresh
+/// pages. Nested calls get separate memory.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // Taken out for the call: a stolen rayon task on this thread may ask for scratch too.
+    // Removed from the pool for the call: a stolen rayon task on this thread may ask for scratch
+    // too.
     let mut memory = SCRATCH.with(|pool| {
         let mut pool = pool.borrow_mut();
-        // The smallest that is large enough, else the largest, which then grows.
+        // The smallest sufficient one, else the largest, which then grows.
         let fit = (0..pool.len())
             .filter(|&i| pool[i].lines.len() * 16 >= len)
             .min_by_key(|&i| pool[i].lines.len())
@@ -138,7 +139,7 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     result
 }
 
-/// A vector of `len` floats that `fill` writes completely.
+/// Returns a vector of `len` floats that `fill` writes completely.
 ///
 /// # Safety
 /// `fill` must write every one of the `len` floats behind the pointer that it gets.
@@ -172,7 +173,7 @@ pub(crate) unsafe fn filled_pair(
     (first, second)
 }
 
-/// An output that several threads write, each its own part.
+/// An output that several threads write, each a separate part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shared {
     pointer: *mut f32,
@@ -185,7 +186,7 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// All of a slice.
+    /// Returns all of a slice.
     pub fn new(slice: &mut [f32]) -> Self {
         Self {
             pointer: slice.as_mut_ptr(),
@@ -193,7 +194,7 @@ impl Shared {
         }
     }
 
-    /// The capacity of a vector, which may hold nothing yet.
+    /// Returns the capacity of a vector, which may be uninitialised.
     pub fn uninit(vector: &mut Vec<f32>) -> Self {
         Self {
             pointer: vector.as_mut_ptr(),
@@ -201,7 +202,7 @@ impl Shared {
         }
     }
 
-    /// All of a slice of words.
+    /// Returns all of a slice of words.
     pub fn of_words(slice: &mut [u32]) -> Self {
         Self {
             pointer: slice.as_mut_ptr().cast(),
@@ -214,7 +215,7 @@ impl Shared {
         self.len
     }
 
-    /// The first float at `offset`.
+    /// Returns a pointer to the float at `offset`.
     ///
     /// # Panics
     /// When `offset` lies beyond the end.
@@ -224,7 +225,7 @@ impl Shared {
         unsafe { self.pointer.add(offset) }
     }
 
-    /// A part, which may interleave with the parts of others.
+    /// Returns a part, which may interleave with the parts of others.
     ///
     /// # Panics
     /// When it does not lie within this one.
@@ -239,7 +240,7 @@ impl Shared {
         }
     }
 
-    /// A part as a slice.
+    /// Returns a part as a slice.
     ///
     /// # Safety
     /// No other slice of these floats may exist at the same time, and the memory must still

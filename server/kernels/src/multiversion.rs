@@ -1,11 +1,11 @@
 //! One body, compiled for each instruction set.
 
-/// Defines a function whose body is compiled for AVX-512, AVX2 and the baseline, and that
-/// runs the one [`isa`](super::isa) names.
+/// Defines a function whose body is compiled for AVX-512, AVX2 and the baseline; a call runs the
+/// version that [`isa`](super::isa) names.
 ///
-/// Every helper that the body calls has to be `#[inline(always)]`, or it would stay
-/// compiled for the baseline. Rust never fuses or reorders float operations by itself, so
-/// all three give the same bits.
+/// Every helper that the body calls must be `#[inline(always)]`, or it would stay compiled for the
+/// baseline. Rust never fuses or reorders float operations by itself, so all three versions give
+/// the same bits.
 macro_rules! multiversion {
     ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
         $(#[$meta])*

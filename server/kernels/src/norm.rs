@@ -1,4 +1,4 @@
-//! Root mean square normalisation of rows.
+//! Root mean square normalisation of rows (RMSNorm).
 
 use super::{
     LANES,
@@ -7,7 +7,7 @@ use super::{
     parallel,
 };
 
-/// `x / sqrt(mean(x²) + eps) · weight` for rows of `weight.len()` values.
+/// Computes `x / sqrt(mean(x²) + eps) · weight` for rows of `weight.len()` values.
 ///
 /// # Panics
 /// When `x` does not consist of whole rows.
@@ -26,7 +26,7 @@ pub fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     unsafe { memory::filled(x.len(), fill) }
 }
 
-/// Gradient of [`forward`] in `x`.
+/// Returns the gradient of [`forward`] in `x`.
 ///
 /// # Panics
 /// When `x` and `grad` differ in length or do not consist of whole rows.
@@ -48,7 +48,7 @@ pub fn backward(x: &[f32], weight: &[f32], eps: f32, grad: &[f32]) -> Vec<f32> {
     unsafe { memory::filled(x.len(), fill) }
 }
 
-/// Gradient of [`forward`] in the weight: summed over rows in order.
+/// Returns the gradient of [`forward`] in the weight, summed over rows in order.
 pub fn backward_weight(x: &[f32], width: usize, eps: f32, grad: &[f32]) -> Vec<f32> {
     let mut sum = vec![0.0; width];
     add_weight_rows(x, eps, grad, &mut sum);
@@ -60,7 +60,7 @@ pub(super) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (math::sum_squares(x) / x.len() as f32 + eps).sqrt()
 }
 
-/// How much of a row `x` comes off its gradient, which is `grad · weight · inverse - x · pull`.
+/// Returns the `pull` of a row `x`, whose gradient is `grad · weight · inverse - x · pull`.
 #[inline(always)]
 pub(super) fn pull(x: &[f32], weight: &[f32], grad: &[f32], inverse: f32) -> f32 {
     let mut acc: Lanes = [0.0; LANES];
@@ -79,7 +79,7 @@ pub(super) fn pull(x: &[f32], weight: &[f32], grad: &[f32], inverse: f32) -> f32
 }
 
 multiversion! {
-    /// Rows on this thread; as [`forward`].
+    /// Computes rows on this thread; as [`forward`].
     pub fn forward_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
         let width = weight.len();
         for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
@@ -113,7 +113,7 @@ multiversion! {
     }
 }
 
-/// `a += b`, elementwise.
+/// Computes `a += b`, elementwise.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -1,8 +1,8 @@
 //! Splitting of work over threads. Results never depend on the split.
 //!
-//! Usually parts go to rayon. Writing a token is a chain of some hundred small pieces of work,
-//! and waking a thread for each costs as much as the work: there, [`with_team`] keeps the other
-//! threads at hand.
+//! Usually parts go to rayon. Writing a token is a chain of some hundred small pieces of work, and
+//! waking a thread for each costs as much as the work. For such chains [`with_team`] keeps the
+//! other threads waiting actively.
 
 use std::{cell::Cell, ops::Range};
 
@@ -12,16 +12,16 @@ use crate::memory::Shared;
 use team::Team;
 pub use team::with_team;
 
-/// Below this many elementary operations a split costs more than it saves.
+/// Fewest elementary operations for which a split saves more than it costs.
 const WORTH_A_SPLIT: usize = 100_000;
 
-/// What this thread splits its work over.
+/// Workers that this thread splits its work over.
 #[derive(Clone, Copy)]
 enum Over {
     Rayon,
-    /// It leads a team.
+    /// A team that this thread leads.
     Team(*const Team),
-    /// It works on a part; parts are not split again.
+    /// No one: this thread works on a part, and parts are not split again.
     Nobody,
 }
 
@@ -34,7 +34,7 @@ pub fn in_team() -> bool {
     matches!(OVER.get(), Over::Team(_) | Over::Nobody)
 }
 
-/// Calls `work` on ranges that cover `0..count`, in parallel when the whole is worth it.
+/// Calls `work` on ranges that cover `0..count`, in parallel when the work is large enough.
 ///
 /// `cost` is the number of elementary operations of one item.
 pub fn for_ranges(count: usize, cost: usize, work: &(impl Fn(Range<usize>) + Sync)) {
@@ -58,7 +58,7 @@ pub fn for_ranges(count: usize, cost: usize, work: &(impl Fn(Range<usize>) + Syn
 }
 
 /// Calls `work` with every row of a row-major `[rows, width]` and its number, in parallel when the
-/// whole is worth it.
+/// work is large enough.
 ///
 /// `cost` is the number of elementary operations of one row.
 ///
@@ -80,7 +80,7 @@ pub fn for_rows(
     });
 }
 
-/// Runs `work` with this thread splitting over something else.
+/// Runs `work` while this thread splits its work over `what`.
 fn over<R>(what: Over, work: impl FnOnce() -> R) -> R {
     struct Back(Over);
     impl Drop for Back {
@@ -115,7 +115,7 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
         pool.unwrap().install(|| {
             for (width, cost) in [(1, 1), (3, 1 << 20), (7, WORTH_A_SPLIT)] {
-                // The last row is not whole.
+                // The last row is incomplete.
                 let mut x = vec![0.0; 40 * width + width - 1];
                 let add = |row: usize, values: &mut [f32]| {
                     assert_eq!(values.len(), width);

@@ -1,4 +1,4 @@
-//! The threads that work is split over.
+//! The threads that share the work.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -16,7 +16,7 @@ fn pool_slot() -> &'static Mutex<Option<Arc<ThreadPool>>> {
 }
 
 /// Sets how many threads the CPU device uses from now on, [`MAX_THREADS`] at most; 0 means all
-/// cores. The results do not depend on it.
+/// cores. Results do not depend on the number.
 pub fn set_threads(threads: usize) {
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads.min(MAX_THREADS))
@@ -38,7 +38,8 @@ pub fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         .cloned();
     match pool {
         Some(pool) => pool.install(work),
-        // On a thread of the pool: from outside, every product would wait to be woken.
+        // Runs on a thread of the pool: called from outside, every product would wait for a
+        // wake-up.
         None => rayon::scope(|_| work()),
     }
 }

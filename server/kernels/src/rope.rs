@@ -1,4 +1,4 @@
-//! Rotation of heads by position.
+//! Rotation of heads by position (rotary embeddings).
 
 use super::{
     memory::{self, Shared},
@@ -10,13 +10,13 @@ use super::{
 pub struct Angles<'a> {
     /// Cosines.
     pub cos: &'a [f32],
-    /// Sines; negative ones turn back.
+    /// Sines; negated ones rotate back.
     pub sin: &'a [f32],
     /// Half the size of a head.
     pub half: usize,
 }
 
-/// Rotates `[tokens, heads, head_dim]`; backwards with `back`.
+/// Rotates `[tokens, heads, head_dim]`; with `back` by the negated angles.
 ///
 /// # Panics
 /// When the angles do not belong to this many tokens.

@@ -1,4 +1,4 @@
-//! The same bits from every instruction set and any number of threads.
+//! Every instruction set and any number of threads give the same bits.
 
 use super::{
     Numerics,
@@ -9,8 +9,8 @@ use super::{
     tests_support::{each_isa, noise},
 };
 
-/// Every kernel outside the products and attention (which have tests of their own), on
-/// shapes that leave tails.
+/// Returns the outputs of every kernel outside the products and attention (which have separate
+/// tests), on shapes that leave tails.
 fn everything() -> Vec<f32> {
     let (rows, width) = (37, 75);
     let x = noise(rows * width, 1);

@@ -1,19 +1,19 @@
-//! This room's side of `cargo xtask bench tuning`: a process that holds a model and does what it is
-//! told, one line of standard input at a time, so that peers can be measured in turn with it.
+//! This room's side of `cargo xtask bench tuning`: a process that holds a model and executes
+//! commands from standard input, one per line, so that peers can be measured in turn with it.
 //!
 //!     cargo run -p fedseal-tuning --example bench -- MODEL [exact|fast]
 //!
 //! MODEL is a folder, a GGUF file, or `d256` (4 layers of width 256, made here). Commands:
 //!
 //! - `threads N`
-//! - `export FILE`: the token ids that everybody trains on and answers, as JSON
-//! - `train STEPS`: optimiser steps; the next ones of one training
-//! - `generate BATCH NEW`: so many prompts at once, so many tokens each
+//! - `export FILE`: writes the token ids that every engine trains on and answers, as JSON
+//! - `train STEPS`: takes optimiser steps that continue one training
+//! - `generate BATCH NEW`: answers BATCH prompts at once, NEW tokens each
 //! - `peak`: the fastest large product in this numeric mode (f32 or 16-bit integers), operations a second
-//! - `memory`: the most memory that this process ever held
+//! - `memory`: the peak memory of this process
 //!
-//! Each answer is one line of JSON with what was done and the seconds it took. It can be driven by
-//! hand too, for profiles.
+//! Each answer is one line of JSON with the work done and the seconds it took. The process can also
+//! be driven by hand, for profiles.
 
 use std::{
     error::Error,
@@ -36,11 +36,11 @@ use fedseal_tuning::{
 };
 use serde_json::{Value, json};
 
-/// Examples of the training, and how many a step takes: (8, mixed lengths) for a real model,
-/// (16, 128 tokens each) for the small one.
+/// Number of training examples, and examples per step: (8, mixed lengths) for a real model, (16,
+/// 128 tokens each) for the small one.
 const EXAMPLES: usize = 32;
 
-/// The small model, as Hugging Face writes it; the peer makes its own from the same text.
+/// The small model's `config.json`; the peer makes its model from the same text.
 const SMALL: &str = r#"{
   "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
   "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8,
@@ -61,7 +61,7 @@ fn words(seed: usize, count: usize) -> String {
     (0..count).map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Alpaca-shaped: prompts of 8 to 30 words, answers of 6 to 52.
+/// Returns Alpaca-shaped examples: prompts of 8 to 30 words, answers of 6 to 52.
 fn mixed() -> Vec<Example> {
     (0..EXAMPLES)
         .map(|i| Example::new(words(i, 8 + i * 5 % 23), words(i + 7, 6 + i * 11 % 47)))
@@ -102,7 +102,8 @@ fn small_model(options: &ModelOptions) -> Result<Model, Box<dyn Error>> {
 }
 
 /// Floating-point operations of a training pass over tokens: the frozen matrices forward and
-/// backward, and the vocabulary on the response's rows. Attention, norms and adapters are left out.
+/// backward, and the vocabulary on the response's rows. Attention, norms and adapters are not
+/// counted.
 fn operations(model: &ModelConfig, tokens: usize, rows: usize) -> f64 {
     let embedding = model.vocab * model.d_model;
     let tables = if model.tied_embeddings { 1 } else { 2 };
@@ -110,8 +111,8 @@ fn operations(model: &ModelConfig, tokens: usize, rows: usize) -> f64 {
     4.0 * (matrices as f64 * tokens as f64 + embedding as f64 * rows as f64)
 }
 
-/// The fastest of several products of 1024³, operations a second; operands are ready as the
-/// kernel wants them.
+/// Returns the speed of the fastest of several products of 1024³, operations a second; operands are
+/// already packed for the kernel.
 fn peak(numerics: Numerics) -> f64 {
     const N: usize = 1024;
     let values: Vec<f32> = (0..N * N).map(|i| (i % 17) as f32 * 0.1 - 0.8).collect();
@@ -136,7 +137,7 @@ fn peak(numerics: Numerics) -> f64 {
     2.0 * (N * N * N) as f64 / best
 }
 
-/// `VmHWM`, KiB.
+/// Returns `VmHWM`, KiB.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
@@ -179,7 +180,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         rows += example.response_len();
         encoded.push(json!([example.ids, example.response_start]));
     }
-    // Of the average step: one pass over the examples is a whole number of steps.
+    // Averaged over steps: one pass over the examples is a whole number of steps.
     let rows_a_step = rows / (EXAMPLES / batch_size);
 
     let ready = json!({

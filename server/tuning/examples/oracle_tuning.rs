@@ -44,7 +44,7 @@ fn largest_difference(ours: &[f32], real: &[f32]) -> f64 {
     assert_eq!(ours.len(), real.len(), "values to compare");
     let pairs = ours.iter().zip(real);
     let differences = pairs.map(|(a, b)| f64::from(a - b).abs());
-    // A value that is not a number must not count as no difference.
+    // NaN must not count as no difference.
     differences.fold(
         0.0,
         |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
@@ -94,7 +94,7 @@ struct TinyCase {
     middle: Vec<f32>,
 }
 
-/// Largest difference of logits over the random checkpoints.
+/// Returns the largest difference of logits over the random checkpoints.
 fn architectures(out: &Path) -> Outcome<f64> {
     let reference: Tiny = json(&out.join("architectures.json"))?;
     let mut largest = 0.0_f64;
@@ -129,7 +129,7 @@ struct Peft {
     logits: BTreeMap<String, Vec<f32>>,
 }
 
-/// Reads peft's adapters and writes them again, changed, for peft to read.
+/// Reads peft's adapters, changes them, and writes them for peft to read.
 fn peft(out: &Path) -> Outcome<f64> {
     let model = load(&fixtures().join("tiny-llama"))?;
     let reference: Peft = json(&out.join("peft.json"))?;
@@ -186,8 +186,8 @@ fn likeliest(logits: &[f32]) -> u32 {
     best.unwrap_or(0) as u32
 }
 
-/// Largest difference of logits, and how many greedy tokens are the same: token by token over the
-/// whole text, and as texts by the generator with its cache.
+/// Returns the largest difference of logits, and the number of equal greedy tokens: token by token
+/// over the whole text, and as texts by the generator with its cache.
 fn prompts(
     model: &Model,
     reference: &Reference,
@@ -242,7 +242,7 @@ fn set(adapter: &mut Adapter, tensors: &SafeTensors<'_>, prefix: &str) -> Outcom
     Ok(())
 }
 
-/// The largest relative difference of a tensor (Euclidean norms).
+/// Returns the largest relative difference of a tensor (Euclidean norms).
 fn tensor_difference(ours: &Adapter, real: &Adapter) -> f64 {
     let pairs = ours.tensors.values().zip(real.tensors.values());
     let each = pairs.map(|(ours, real)| {
@@ -259,13 +259,13 @@ fn tensor_difference(ours: &Adapter, real: &Adapter) -> f64 {
 
 /// Differences of one LoRA step, and of a loss over all steps.
 struct Training {
-    /// With an epsilon that makes the step a smooth function of the gradient.
+    /// Difference with an epsilon that makes the step a smooth function of the gradient.
     step: f64,
-    /// With the usual epsilon, against torch in f32.
+    /// Difference with the usual epsilon, from torch in f32.
     usual: f64,
-    /// The same, against torch in f64.
+    /// Difference with the usual epsilon, from torch in f64.
     exact: f64,
-    /// torch in f32 against itself in f64.
+    /// Difference of torch in f32 from torch in f64.
     peer_exact: f64,
     curve: f64,
 }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEVICES, Model, Numerics, TuningError, kernels, ops::Half};
 
-/// Where tensors live.
+/// Kind of device that stores the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceKind {
-    /// The processor; always there, same bits every time.
+    /// The processor; always available, with the same bits every time.
     Cpu,
-    /// A GPU, or software that plays one, through WebGPU shaders (feature `wgpu`).
+    /// A GPU, or a software implementation of one, through WebGPU shaders (feature `wgpu`).
     Wgpu,
     /// A GPU through Vulkan and SPIR-V (feature `vulkan`).
     Vulkan,
@@ -23,7 +23,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Which kind a device is.
+    /// Returns the kind of a device.
     pub fn of(device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         match device.as_dispatch() {
@@ -41,7 +41,7 @@ impl DeviceKind {
         }
     }
 
-    /// The word for it on the command line and in experiments.
+    /// Name on the command line and in experiments.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -56,9 +56,9 @@ fn cpu() -> Device {
     Device::flex()
 }
 
-/// The device that `spec` names, one of [`DEVICES`]. `auto` is the best card that this build and
-/// this machine have, else the CPU. A device other than the CPU first computes the operations of
-/// a training step beside the CPU, and is refused when a result differs by more than 1e-3 of its
+/// Opens the device that `spec` names, one of [`DEVICES`]. `auto` is the best GPU that this build
+/// and this machine have, else the CPU. A device other than the CPU first computes the operations
+/// of a training step. It is refused when a result differs from the CPU's by more than 1e-3 of its
 /// size.
 ///
 /// # Errors
@@ -78,21 +78,22 @@ pub fn device(spec: &str) -> Result<Device, TuningError> {
     }
 }
 
-/// Counts the changes to the order of sums: results of two revisions may differ in their bits.
-/// 2: a beginning that the examples of a batch share is computed once.
+/// Number of changes to the order of sums: results of two revisions may differ in their bits. 2: a
+/// beginning that the examples of a batch share is computed once.
 const REVISION: u32 = 2;
 
-/// One line that names everything the bits of a result depend on besides its inputs: engine
+/// Returns one line with everything that the bits of a result depend on besides its inputs: engine
 /// version, device and numeric mode.
 pub fn fingerprint(model: &Model) -> String {
     let version = env!("CARGO_PKG_VERSION");
     match DeviceKind::of(model.device()) {
-        // The kernels' instruction set is left out on purpose: in exact mode all give one result.
+        // The kernels' instruction set is left out on purpose: in exact mode all give the same
+        // result.
         DeviceKind::Cpu if model.numerics() == Numerics::Exact => {
             format!("fedseal-tuning/{version}+{REVISION} cpu exact")
         }
         DeviceKind::Cpu => {
-            // Generation multiplies integers where the processor can.
+            // Generation multiplies integers where the processor has integer dot products.
             let integers = match kernels::gemm::compact::approx::available() {
                 true => "+vnni",
                 false => "",

@@ -15,7 +15,7 @@ pub enum TuningError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A model file breaks its format or this engine's limits.
@@ -58,11 +58,11 @@ pub enum TuningError {
     Positions {
         /// Which text: a prompt, or a prompt with its answer.
         what: &'static str,
-        /// Its place in the call, from 0; messages count from 1.
+        /// Index of the text in the call, from 0; messages count from 1.
         index: usize,
-        /// Its tokens, template included.
+        /// Number of its tokens, template included.
         tokens: usize,
-        /// The model's positions.
+        /// Number of the model's positions.
         positions: usize,
     },
     /// The device that was asked for does not exist here.
@@ -80,7 +80,7 @@ pub enum TuningError {
         row: u64,
         /// The field, as a path into the row.
         field: String,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: String,
     },
     /// The caller's progress function asked to stop.
@@ -91,7 +91,7 @@ pub enum TuningError {
     },
 }
 
-/// The row of a message, where there is one.
+/// Returns the row of a message, where there is one.
 fn row_text(row: u64) -> String {
     match row {
         0 => String::new(),
@@ -99,7 +99,7 @@ fn row_text(row: u64) -> String {
     }
 }
 
-/// Every one has its counterpart with the same words.
+/// Every variant has a counterpart with the same text.
 impl From<AdapterError> for TuningError {
     fn from(error: AdapterError) -> Self {
         match error {

@@ -1,18 +1,18 @@
 //! The tuning room: a Llama-family decoder with a frozen base, LoRA adapters, the training step,
 //! batched generation, scoring, and the loading and saving of all of these.
 //!
-//! Tensors and devices live only here. The room knows no guests, no rounds, no clients
-//! and no HTTP: it turns (base, adapter, examples, configuration, seed) into an adapter, and
-//! (base, adapter, prompts) into texts, with the same bits every time on one CPU kernel.
+//! Tensors and devices are used only in this room. It knows no guests, no rounds, no clients and no
+//! HTTP: it turns (base, adapter, examples, configuration, seed) into an adapter, and (base,
+//! adapter, prompts) into texts, with the same bits every time on one CPU kernel.
 //!
 //! A reader meets, in this order: [`Model`] (a frozen base with its tokenizer and template),
 //! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`DataFile`]
 //! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
 //!
-//! In folders: `model` (loading and computing it), `adapter` (beside its matrices, or put into them),
-//! `train`, `infer` (writing and scoring texts), `data` (files of conversations), `ops` (what a decoder
-//! is made of), `device`.
+//! In folders: `model` (loading and computing it), `adapter` (next to its matrices, or merged into
+//! them), `train`, `infer` (writing and scoring texts), `data` (files of conversations), `ops` (the
+//! operations of a decoder), `device`.
 //!
 //! ```no_run
 //! use fedseal_tuning::*;

@@ -1,4 +1,4 @@
-//! A frozen base with everything around it: tokenizer, template, device, digest.
+//! A frozen base with its tokenizer, template, device and digest.
 
 pub(crate) mod base;
 mod contents;
@@ -31,21 +31,21 @@ use crate::{
 use contents::digest;
 pub(crate) use contents::expected_tensors;
 
-/// How [`Model::load`] loads.
+/// Options of [`Model::load`].
 #[derive(Clone, Debug)]
 pub struct ModelOptions {
-    /// Where the tensors go; see [`device`](crate::device()).
+    /// Device that stores the tensors; see [`device`](crate::device()).
     pub device: Device,
-    /// The text around a prompt.
+    /// Template around a prompt.
     pub template: Template,
-    /// How products with the frozen matrices are computed on the CPU.
+    /// Numeric mode of products with the frozen matrices on the CPU.
     pub numerics: Numerics,
-    /// How the frozen matrices are kept in memory.
+    /// Storage of the frozen matrices in memory.
     pub base: Base,
 }
 
 impl Default for ModelOptions {
-    /// CPU, the template that the files carry, and bits that do not depend on the machine.
+    /// CPU, the template in the files, and bits that do not depend on the machine.
     fn default() -> Self {
         Self {
             device: Device::flex(),
@@ -56,7 +56,7 @@ impl Default for ModelOptions {
     }
 }
 
-/// A checkpoint as bytes: what a model folder holds, for a model that is embedded in a program.
+/// A checkpoint as bytes: the files of a model folder, for a model that is embedded in a program.
 #[derive(Clone, Debug, Default)]
 pub struct ModelFiles {
     /// `config.json`
@@ -69,7 +69,7 @@ pub struct ModelFiles {
     pub tokenizer_config: Vec<u8>,
 }
 
-/// What a loader knows besides the tensors.
+/// Parts of a checkpoint besides the tensors.
 pub(crate) struct Parts {
     pub(crate) config: ModelConfig,
     pub(crate) tokenizer: Tokenizer,
@@ -78,7 +78,7 @@ pub(crate) struct Parts {
     pub(crate) eos: Vec<u32>,
 }
 
-/// A frozen base model, ready to train adapters on and to generate with.
+/// A frozen base model, ready for training adapters and generating texts.
 pub struct Model {
     decoder: Decoder,
     tokenizer: Tokenizer,
@@ -86,7 +86,7 @@ pub struct Model {
     chat: Option<ChatTemplate>,
     /// Ids that end a text.
     eos: Vec<u32>,
-    /// The id that training puts after a response.
+    /// The id that training appends to a response.
     end: Option<u32>,
     device: Device,
     numerics: Numerics,
@@ -106,9 +106,9 @@ impl Model {
     /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file.
     ///
     /// # Errors
-    /// [`TuningError::Io`] for what cannot be read; [`TuningError::Format`],
+    /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Format`],
     /// [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
-    /// [`TuningError::NotFinite`] for what is wrong in the files.
+    /// [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
         if path
             .extension()
@@ -117,7 +117,7 @@ impl Model {
             let (source, parts) = crate::model::gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
-        // A folder with nothing but a GGUF file means that file.
+        // A folder with only a GGUF file stands for that file.
         if path.is_dir() && !path.join("config.json").exists() {
             let mut files: Vec<_> = std::fs::read_dir(path)
                 .map_err(TuningError::io(path))?
@@ -212,7 +212,7 @@ impl Model {
         Ok(model)
     }
 
-    /// The shape of the decoder.
+    /// Shape of the decoder.
     pub fn config(&self) -> &ModelConfig {
         &self.decoder.config
     }
@@ -223,17 +223,17 @@ impl Model {
     }
 
     /// SHA-256 over the configuration and every tensor as f32: the same weights have the same
-    /// digest in any file format that holds them exactly.
+    /// digest in any file format that stores them exactly.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// Where the tensors are.
+    /// Device that stores the tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How products with the frozen matrices are computed.
+    /// Numeric mode of products with the frozen matrices.
     pub fn numerics(&self) -> Numerics {
         self.numerics
     }
@@ -255,12 +255,12 @@ impl Model {
         self.digest = digest;
     }
 
-    /// A fresh adapter that changes nothing yet: LoRA and (IA)^3 as [`Adapter::init`], norms with
-    /// this model's weights.
+    /// Returns a fresh adapter that changes nothing yet: LoRA and (IA)^3 as [`Adapter::init`],
+    /// norms with this model's weights.
     ///
     /// # Errors
-    /// [`TuningError::Config`] when the configuration is out of range or names nothing that this
-    /// model has.
+    /// [`TuningError::Config`] when the configuration is out of range or names nothing that exists
+    /// in this model.
     pub fn new_adapter(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter, TuningError> {
         if config.method != Method::LayerNorm {
             return Ok(Adapter::init(config, self.config(), seed)?);

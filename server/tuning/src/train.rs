@@ -9,24 +9,24 @@ use std::ops::ControlFlow;
 
 use crate::{Adapter, Example, Model, TrainConfig, TuningError, train::trainer::Trainer};
 
-/// What the progress function hears after a step.
+/// Report to the progress function after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepEvent {
-    /// Finished steps, from 1.
+    /// Number of finished steps, from 1.
     pub step: usize,
-    /// Steps of the whole call.
+    /// Number of steps in the whole call.
     pub steps: usize,
     /// Mean loss of the step's response tokens, nats.
     pub loss: f32,
     /// Tokens that this step processed, prompts included.
     pub tokens: u64,
-    /// Tokens that it computed: a beginning that examples share counts once.
+    /// Tokens that the step computed: a beginning that examples share counts once.
     pub computed: u64,
     /// Learning rate of the step.
     pub learning_rate: f32,
 }
 
-/// What [`train`] gives back.
+/// Result of [`train`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     /// The adapter after the last step.
@@ -40,7 +40,7 @@ pub struct Trained {
 /// Trains an adapter from `start` on examples.
 ///
 /// The loss counts response tokens only and is the mean over those of a batch. The data come in a
-/// seeded order, shuffled anew for every pass. The same inputs give the same bits on the CPU,
+/// seeded order, shuffled again for every pass. The same inputs give the same bits on the CPU,
 /// whatever the number of threads.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Checkpoints of every architecture against what transformers and peft compute with them.
+//! Checkpoints of every architecture compared with the results of transformers and peft.
 //! `tests/fixtures/architectures.py` made both.
 
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
@@ -18,7 +18,7 @@ struct Case {
     ids: Vec<u32>,
     /// Every fourth logit of the last row.
     last: Vec<f32>,
-    /// Of the row in the middle.
+    /// Logits of the middle row.
     middle: Vec<f32>,
     greedy: Vec<u32>,
     losses: Vec<f32>,
@@ -33,7 +33,7 @@ fn expected() -> Expected {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// The checkpoint with the tokenizer of tiny-llama beside it, as in a downloaded folder.
+/// Loads the checkpoint with the tokenizer of tiny-llama next to it, as in a downloaded folder.
 fn load(name: &str) -> Model {
     let folder = tempfile::tempdir().unwrap();
     for from in ["tiny-llama".to_owned(), format!("architectures/{name}")] {
@@ -151,7 +151,7 @@ fn longrope_refuses_what_it_does_not_stretch() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("101 tokens, the model takes 100"), "{error}");
-    // Saved and read again it is the same model.
+    // Saved and read again, the model is unchanged.
     let text = model.config().to_json(None);
     assert_eq!(&ModelConfig::from_json(&text).unwrap(), model.config());
     assert!(String::from_utf8(text).unwrap().contains("long_factor"));

@@ -1,4 +1,4 @@
-//! How the frozen base is kept: which of it shows in results.
+//! Storage of the frozen base, and its effect on results.
 
 use std::{ops::ControlFlow, path::PathBuf};
 

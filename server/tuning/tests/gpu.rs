@@ -1,6 +1,6 @@
-//! A device besides the CPU does what the CPU does. `cargo xtask test` builds this with the feature
-//! `wgpu` and runs it on Mesa's software Vulkan; any real card serves as well. It sets
-//! `FEDSEAL_GPU_TEST=1`, without which a machine that has no Vulkan driver passes.
+//! Compares a device with the CPU. `cargo xtask test` builds this with the feature `wgpu` and runs
+//! it on Mesa's software Vulkan; any real GPU works as well. It sets `FEDSEAL_GPU_TEST=1`; without
+//! it the test passes on a machine that has no Vulkan driver.
 
 #[cfg(not(feature = "wgpu"))]
 #[test]
@@ -31,7 +31,7 @@ mod wgpu {
         Model::load(&folder, &options).unwrap()
     }
 
-    /// `None` where there is none and none was asked for.
+    /// Returns the device; `None` where there is none and none was required.
     fn wgpu() -> Option<Device> {
         match device("wgpu") {
             Ok(device) => Some(device),
@@ -83,7 +83,7 @@ mod wgpu {
             fingerprint(&gpu)
         );
         let fresh = Adapter::init(&AdapterConfig::default(), cpu.config(), 1).unwrap();
-        // A fresh adapter has gradients in one of its two matrices only.
+        // In a fresh adapter only one of the two matrices has gradients.
         let start = train_once(&cpu, &fresh, 3).adapter;
         let (ours, theirs) = (train_once(&cpu, &start, 1), train_once(&gpu, &start, 1));
         let loss = (ours.losses[0] - theirs.losses[0]).abs();

@@ -1,5 +1,5 @@
-//! Gradient checkpointing takes less memory. In a process of its own, because it counts every
-//! allocation of the process.
+//! Gradient checkpointing takes less memory. The test has a separate process, because it counts
+//! every allocation of the process.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,7 +10,7 @@ use std::{
 
 use fedseal_tuning::*;
 
-/// Counts the bytes that are in use, and the most that ever were.
+/// Counts the bytes in use, and their peak.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -60,7 +60,7 @@ fn recomputed_blocks_take_less_memory() {
         .unwrap();
         (MOST.load(Relaxed) - before, trained)
     };
-    // The packing for the way back is made once and stays.
+    // The packing for the backward pass is made once and kept.
     let _ = most(false);
     let (usual, first) = most(false);
     let (recomputed, second) = most(true);

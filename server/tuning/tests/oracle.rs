@@ -1,5 +1,5 @@
-//! What transformers and peft compute with the same files. The scripts beside the fixtures made
-//! them.
+//! Comparison with the results of transformers and peft on the same files. The scripts next to the
+//! fixtures made them.
 
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 
@@ -124,8 +124,8 @@ fn three_steps_follow_peft() {
         assert!((loss - step.loss).abs() < 1e-4, "{loss} {}", step.loss);
     }
     for ((name, tensor), expected) in trained.adapter.tensors.iter().zip(expected.end.values()) {
-        // AdamW's first steps have the size of the learning rate whatever the gradient's, so tiny
-        // gradients differ most.
+        // AdamW's first steps have the size of the learning rate whatever the gradient's size, so
+        // tiny gradients differ most.
         let difference = largest_difference(&tensor.data, expected);
         assert!(difference < 1e-3, "{name}: {difference}");
     }
@@ -152,7 +152,7 @@ struct SmolPrompt {
     answer: Vec<u32>,
 }
 
-/// The folder of the downloaded model: `$FEDSEAL_MODELS/smollm2` or `models/smollm2` in the
+/// Returns the folder of the downloaded model: `$FEDSEAL_MODELS/smollm2` or `models/smollm2` in the
 /// repository.
 fn smollm2() -> Option<PathBuf> {
     let root = match std::env::var_os("FEDSEAL_MODELS") {

@@ -1,4 +1,4 @@
-//! What sets published architectures apart from Llama's.
+//! Differences of published architectures from Llama's.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Every one.
+    /// All architectures.
     pub const ALL: [Self; 6] = [
         Self::Llama,
         Self::Mistral,
@@ -49,7 +49,7 @@ impl Architecture {
         }
     }
 
-    /// The class in transformers.
+    /// Name of the class in transformers.
     pub(super) fn class(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
@@ -61,18 +61,18 @@ impl Architecture {
         }
     }
 
-    /// Gemma: norms multiply by one plus their weight and also follow each block, embeddings
-    /// are scaled by the root of their width, the gate is a GELU.
+    /// Whether it is a Gemma: norms multiply by one plus their weight and also follow each block,
+    /// embeddings are scaled by the root of their width, the gate is a GELU.
     pub fn is_gemma(self) -> bool {
         matches!(self, Self::Gemma2 | Self::Gemma3)
     }
 }
 
-/// How a decoder differs from Llama's; the default is none of it.
+/// Differences of a decoder from Llama's; the default has none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Family {
-    /// Whose arrangement of norms, scales and names.
+    /// Architecture whose arrangement of norms, scales and names applies.
     pub architecture: Architecture,
     /// Biases of queries, keys and values.
     pub qkv_bias: bool,
@@ -80,14 +80,14 @@ pub struct Family {
     pub output_bias: bool,
     /// Biases of the feed-forward block.
     pub mlp_bias: bool,
-    /// Tokens that a token of a sliding layer sees, itself included.
+    /// Tokens that a token in a sliding layer attends to, itself included.
     pub window: Option<usize>,
-    /// By layer, whether it slides; empty when none does.
+    /// Whether each layer has a sliding window; empty when none does.
     pub sliding: Vec<bool>,
-    /// Base of the rotary frequencies of sliding layers, when it is another.
+    /// Base of the rotary frequencies in sliding layers, when it differs from `rope_theta`.
     pub local_rope_theta: Option<f64>,
-    /// Products of queries and keys are divided by the root of this; the size of a head when
-    /// `None`.
+    /// Products of queries and keys are divided by the root of this value, or by the root of a
+    /// head's size when `None`.
     pub query_scale: Option<f64>,
     /// Attention scores become `cap · tanh(score / cap)`.
     pub attention_cap: Option<f64>,
@@ -127,7 +127,7 @@ impl Family {
 }
 
 impl ModelConfig {
-    /// Whether a layer sees only its window.
+    /// Whether a layer attends only to its sliding window.
     pub fn slides(&self, layer: usize) -> bool {
         self.family.sliding.get(layer).copied().unwrap_or(false)
     }
@@ -161,7 +161,7 @@ impl ModelConfig {
         }
     }
 
-    /// What a checkpoint's norm weights lack: Gemma stores them less one.
+    /// Offset added to a checkpoint's norm weights: 1 for Gemma, which stores them minus one.
     pub fn norm_offset(&self) -> f32 {
         if self.family.architecture.is_gemma() {
             1.0
@@ -190,20 +190,20 @@ impl ModelConfig {
 pub enum Norm {
     /// Before the attention.
     AttentionIn,
-    /// Behind the attention.
+    /// After the attention.
     AttentionOut,
     /// Before the feed-forward part.
     FfnIn,
-    /// Behind the feed-forward part.
+    /// After the feed-forward part.
     FfnOut,
-    /// Of each head's queries.
+    /// On each head's queries.
     Query,
-    /// Of each head's keys.
+    /// On each head's keys.
     Key,
 }
 
 impl Norm {
-    /// Every one.
+    /// All norms.
     pub const ALL: [Self; 6] = [
         Self::AttentionIn,
         Self::AttentionOut,
@@ -220,7 +220,7 @@ impl Norm {
         let by_head = matches!(architecture, Architecture::Qwen3 | Architecture::Gemma3);
         match self {
             Self::AttentionIn => Some("input_layernorm"),
-            // Llama calls the norm before its second block after the first.
+            // Llama names the norm before its second block after the first.
             Self::FfnIn if gemma => Some("pre_feedforward_layernorm"),
             Self::FfnIn => Some("post_attention_layernorm"),
             Self::AttentionOut if gemma => Some("post_attention_layernorm"),

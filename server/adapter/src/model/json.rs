@@ -49,8 +49,8 @@ fn object<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, 
     map.get(key).and_then(Value::as_object)
 }
 
-/// Which layers see only a window: layer_types where a file has it, else the rule of each
-/// architecture's own code.
+/// Reads which layers have a sliding window: from `layer_types` where a file has it, else by the
+/// rule in each architecture's own code.
 fn sliding(
     map: &Map<String, Value>,
     architecture: Architecture,
@@ -103,7 +103,7 @@ fn sliding(
     Ok((window, slides))
 }
 
-/// Refuses what a known architecture can be configured to but this engine does not do.
+/// Refuses settings of a known architecture that this engine does not implement.
 fn refuse(map: &Map<String, Value>, architecture: Architecture) -> Result<(), AdapterError> {
     for key in ["hidden_act", "hidden_activation"] {
         let name = map.get(key).and_then(Value::as_str);
@@ -111,7 +111,7 @@ fn refuse(map: &Map<String, Value>, architecture: Architecture) -> Result<(), Ad
             None => true,
             Some("silu" | "swish") => !architecture.is_gemma(),
             Some("gelu_pytorch_tanh") => architecture.is_gemma(),
-            // Gemma's first files say so and mean the other.
+            // Gemma's first files say "gelu" but mean the tanh approximation.
             Some("gelu") => architecture.is_gemma() && key == "hidden_act",
             Some(_) => false,
         };
@@ -171,7 +171,7 @@ impl ModelConfig {
             None if gemma => Some(256.0),
             scale => scale.filter(|_| gemma),
         };
-        // Gemma 2 caps unless its file says null.
+        // Gemma 2 caps by default; a null in its file turns the cap off.
         let cap = |key: &str, usual: f64| match map.get(key) {
             None if architecture == Architecture::Gemma2 => Ok(Some(usual)),
             _ => Ok::<_, AdapterError>(number(map, key)?.filter(|_| gemma)),

@@ -1,4 +1,4 @@
-//! How checkpoints stretch their positions: frequencies, and the factor of the rotated values.
+//! How checkpoints stretch their positions: frequencies, and a factor on the rotated values.
 //! The formulas are those of transformers' `modeling_rope_utils`.
 
 use std::f64::consts::PI;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How a checkpoint stretches its positions beyond the trained length.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum RopeScaling {
-    /// Positions as they are.
+    /// Positions unchanged.
     #[default]
     None,
     /// Every frequency divided by `factor` (`rope_type` "linear").
@@ -27,31 +27,32 @@ pub enum RopeScaling {
         /// `original_max_position_embeddings` of the configuration.
         original_positions: f64,
     },
-    /// High frequencies as they are, low ones divided, a ramp between them (`rope_type` "yarn",
-    /// Peng et al. 2023).
+    /// High frequencies unchanged, low ones divided, a ramp between them (`rope_type` "yarn", Peng
+    /// et al. 2023).
     Yarn {
         /// How many times longer the context became.
         factor: f64,
         /// Rotations over the original length above which a frequency stays.
         beta_fast: f64,
-        /// Rotations below which it is divided by the whole factor.
+        /// Rotations over the original length below which a frequency is divided by the whole
+        /// factor.
         beta_slow: f64,
-        /// Whether the ramp's ends are whole dimensions.
+        /// Whether the ramp's ends are rounded to whole dimensions.
         truncate: bool,
-        /// What cosines and sines are multiplied with.
+        /// Factor of cosines and sines.
         attention_factor: f64,
         /// `original_max_position_embeddings` of the configuration.
         original_positions: f64,
     },
-    /// A divisor of its own for every frequency (`rope_type` "longrope", Ding et al. 2024). Texts
-    /// up to the original length have the short ones; longer texts, which would need the long
-    /// ones for all of their tokens, are refused.
+    /// An individual divisor for every frequency (`rope_type` "longrope", Ding et al. 2024). Texts
+    /// up to the original length use the short divisors. Longer texts would need the long ones for
+    /// all of their tokens and are refused.
     LongRope {
         /// `short_factor` of the configuration, `[head_dim / 2]`.
         short: Vec<f64>,
         /// `long_factor`, kept for saving, `[head_dim / 2]`.
         long: Vec<f64>,
-        /// What cosines and sines are multiplied with.
+        /// Factor of cosines and sines.
         attention_factor: f64,
         /// `max_position_embeddings`, kept for saving.
         stretched_positions: usize,
@@ -59,7 +60,7 @@ pub enum RopeScaling {
 }
 
 impl RopeScaling {
-    /// What cosines and sines are multiplied with.
+    /// Factor of cosines and sines.
     pub fn attention_factor(&self) -> f64 {
         match self {
             Self::Yarn {
@@ -105,7 +106,7 @@ impl RopeScaling {
                 original_positions,
                 ..
             } => {
-                // The dimension whose frequency turns so often over the original length.
+                // The dimension whose frequency makes this many rotations over the original length.
                 let dimension = |rotations: f64| {
                     head_dim as f64 * (original_positions / (rotations * 2.0 * PI)).ln()
                         / (2.0 * theta.ln())
@@ -126,7 +127,7 @@ impl RopeScaling {
                     })
                     .collect()
             }
-            // Lengths are checked where configurations are.
+            // The lists' lengths were checked when the configuration was read.
             Self::LongRope { short, .. } => plain
                 .zip(short)
                 .map(|(frequency, factor)| frequency / factor)
@@ -135,7 +136,7 @@ impl RopeScaling {
     }
 }
 
-/// YaRN's usual factor of cosines and sines: `0.1 · mscale · ln(factor) + 1`.
+/// YaRN's default factor of cosines and sines: `0.1 · mscale · ln(factor) + 1`.
 pub fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
     if factor <= 1.0 {
         1.0
@@ -144,7 +145,7 @@ pub fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
     }
 }
 
-/// LongRoPE's usual factor: `sqrt(1 + ln(factor) / ln(original))`.
+/// LongRoPE's default factor: `sqrt(1 + ln(factor) / ln(original))`.
 pub fn longrope_magnitude(factor: f64, original_positions: f64) -> f64 {
     if factor <= 1.0 {
         1.0

@@ -1,4 +1,4 @@
-//! Backward: weights again, then the gradients of queries, keys and values.
+//! Backward pass: recomputes the weights, then the gradients of queries, keys and values.
 
 use super::{
     BLOCK, Gradients, Heads, Inputs, Layout, Part, Rows, Rule, Saved, View, cap_row, check, cost,
@@ -11,7 +11,8 @@ use crate::{
     parallel,
 };
 
-/// Gradients of the inputs; `output` is what [`forward`](super::forward()) gave, `grad` that of its `mixed`.
+/// Computes the gradients of the inputs. `output` is what [`forward`](super::forward()) returned,
+/// `grad` the gradient of its `mixed`.
 ///
 /// # Panics
 /// As [`forward`](super::forward()), and when `grad` has another length.
@@ -28,8 +29,8 @@ pub fn backward(
     let mut q = vec![0.0; inputs.q.len()];
     let mut k = vec![0.0; inputs.k.len()];
     let mut v = vec![0.0; inputs.v.len()];
-    // Each example's gradients of the shared keys and values have a place of their own: units
-    // run side by side, and their sum has one order.
+    // Each example's gradients of the shared keys and values are stored separately: units run side
+    // by side, and the sum over examples has one order.
     let shared = layout.shared * heads.kv_width();
     let mut shared_k = vec![0.0; layout.examples.len() * shared];
     let mut shared_v = vec![0.0; layout.examples.len() * shared];
@@ -55,13 +56,13 @@ pub fn backward(
     Gradients { q, k, v }
 }
 
-/// Where gradients go.
+/// Memory that receives the gradients.
 #[derive(Clone, Copy)]
 struct Targets {
     q: Shared,
-    /// Of keys and values, `[tokens, kv heads, dim]`.
+    /// Gradients of keys and values, `[tokens, kv heads, dim]`.
     own: [Shared; 2],
-    /// Of the shared ones by example, `[examples, shared, kv heads, dim]`.
+    /// Gradients of the shared keys and values by example, `[examples, shared, kv heads, dim]`.
     shared: [Shared; 2],
 }
 
@@ -134,7 +135,7 @@ fn backward_unit(
 }
 
 impl Targets {
-    /// Adds `Aᵀ · B` to the gradients of the keys (0) or values (1) from `view.from` on: A is
+    /// Adds `Aᵀ · B` to the gradients of the keys (0) or values (1) from `view.from` on. A is
     /// `[rows, seen]`, B the block's queries or gradients.
     ///
     /// # Safety
@@ -183,8 +184,8 @@ multiversion! {
         }
     }
 
-    /// Products of rows, again, to weights: `exp(score - log_sum)`; zero where a row does not
-    /// count. With a cap, `slopes` gets the derivative of each score.
+    /// Turns recomputed rows of products into weights, `exp(score - log_sum)`; weights are zero
+    /// where a row does not count. With a cap, `slopes` gets the derivative of each score.
     fn weight_rows(
         scores: &mut [f32],
         slopes: &mut [f32],
@@ -214,7 +215,7 @@ multiversion! {
         }
     }
 
-    /// Gradients of weights to gradients of products: `p · (dp - delta) · scale`.
+    /// Turns gradients of weights into gradients of products: `p · (dp - delta) · scale`.
     fn score_gradients(
         weights: &[f32],
         gradients: &mut [f32],
@@ -230,7 +231,7 @@ multiversion! {
         }
     }
 
-    /// Gradients of capped scores to those of scores, where a row counts.
+    /// Turns gradients of capped scores into gradients of scores, where a row counts.
     fn cap_gradients(gradients: &mut [f32], slopes: &[f32], width: usize, view: View, rule: Rule) {
         for (i, row) in gradients.chunks_exact_mut(width).enumerate() {
             let columns = view.columns(i, rule);

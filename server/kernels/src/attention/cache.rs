@@ -1,4 +1,4 @@
-//! Keys and values that stay while a text grows.
+//! Keys and values that are kept while a text grows.
 
 use super::{Heads, Queries, Rows, attend_group};
 use crate::{
@@ -9,9 +9,9 @@ use crate::{
 
 /// Keys and values of one text in one layer.
 ///
-/// Keys lie as panels, `[panel][kv heads][dim][NR]`, values by token,
-/// `[tokens][kv heads][dim]`: the operands of the products, as in the pass over whole texts.
-/// So a text that grows token by token gets the bits of one that is read at once.
+/// Keys are stored as panels, `[panel][kv heads][dim][NR]`, values by token,
+/// `[tokens][kv heads][dim]`. These are the operands of the products, as in the pass over whole
+/// texts, so a text that grows token by token gets the same bits as one that is read at once.
 #[derive(Clone, Debug, Default)]
 pub struct KeyValues {
     keys: Vec<f32>,
@@ -20,7 +20,7 @@ pub struct KeyValues {
 }
 
 impl KeyValues {
-    /// Nothing yet, with room for `tokens`.
+    /// Returns an empty cache with room for `tokens`.
     pub fn with_capacity(heads: Heads, tokens: usize) -> Self {
         Self {
             keys: Vec::with_capacity(tokens.div_ceil(NR) * NR * heads.kv_width()),
@@ -34,7 +34,7 @@ impl KeyValues {
         self.tokens
     }
 
-    /// A copy with room for `tokens`.
+    /// Returns a copy with room for `tokens`.
     pub fn copy_with_capacity(&self, heads: Heads, tokens: usize) -> Self {
         let mut copy = Self::with_capacity(heads, tokens.max(self.tokens));
         copy.keys.extend_from_slice(&self.keys);
@@ -64,13 +64,13 @@ impl KeyValues {
 /// New tokens of one text.
 #[derive(Debug)]
 pub struct Feed<'a> {
-    /// What came before; takes the new keys and values.
+    /// Keys and values of the earlier tokens; the new ones are appended.
     pub cache: &'a mut KeyValues,
     /// Number of new tokens.
     pub tokens: usize,
 }
 
-/// Appends new tokens to their texts, and attention of each over its text up to itself.
+/// Appends new tokens to their texts, and computes attention of each over its text up to itself.
 ///
 /// `q` is `[tokens, query heads, dim]`, `k` and `v` are `[tokens, kv heads, dim]`, text after
 /// text as in `feeds`; the result is shaped as `q`.

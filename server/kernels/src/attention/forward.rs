@@ -1,4 +1,4 @@
-//! Forward: scores, exponentials, weighted values.
+//! Forward pass: scores, exponentials, weighted values.
 
 use super::{
     BLOCK, Heads, Inputs, Layout, Output, Part, Rows, Rule, View, cap_row, check, cost, split,
@@ -12,7 +12,7 @@ use crate::{
     parallel,
 };
 
-/// Attention of every token over its example up to itself.
+/// Computes attention of every token over its example up to itself.
 ///
 /// # Panics
 /// When the inputs differ in tokens, or the layout does not cover them in order.
@@ -61,12 +61,12 @@ pub(super) struct Queries<'a> {
     /// `[tokens, query heads, dim]`
     pub(super) q: &'a [f32],
     pub(super) heads: Heads,
-    /// Keys that all of these tokens see before their own.
+    /// Number of keys before their own that all of these tokens attend to.
     pub(super) before: usize,
 }
 
-/// The heads that share one key-value head, for consecutive tokens: writes their part of
-/// `mixed`, `[tokens, query heads, dim]`, and of `log_sums`, `[tokens, query heads]`.
+/// Computes the heads that share one key-value head, for consecutive tokens. It writes their part
+/// of `mixed`, `[tokens, query heads, dim]`, and of `log_sums`, `[tokens, query heads]`.
 ///
 /// # Safety
 /// Nobody else may touch these heads of `mixed` and `log_sums` during the call.
@@ -85,7 +85,7 @@ pub(super) unsafe fn attend_group(
         for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
             for first in (0..tokens).step_by(BLOCK) {
                 let end = tokens.min(first + BLOCK);
-                // Keys before the window of the block's first token weigh nothing.
+                // Keys before the window of the block's first token have weight 0.
                 let from = heads.rule.first_panel(before + first);
                 let (rows, seen) = (end - first, before + end - from);
                 let at = first * width + head * dim;
@@ -121,8 +121,8 @@ pub(super) unsafe fn attend_group(
 }
 
 multiversion! {
-    /// Rows of products, `[rows, width]`, to exponentials (not yet divided by their sum);
-    /// columns that a row does not count become zero.
+    /// Turns rows of products, `[rows, width]`, into exponentials (not yet divided by their sum);
+    /// columns that do not count for a row become zero.
     fn softmax_rows(
         scores: &mut [f32],
         width: usize,

@@ -16,8 +16,8 @@ const HEADS: Heads = Heads {
     },
 };
 
-/// The plain rule, and one with another scale, a cap and a window of less than a panel, and one
-/// with a window of more.
+/// The default rule; one with another scale, a cap and a window below a panel; and one with a
+/// larger window.
 fn all_heads() -> [Heads; 3] {
     let rule = |scale, cap, window| {
         HEADS.with(Rule {
@@ -199,7 +199,7 @@ fn grows_to_the_same_bits(heads: Heads) {
     });
 }
 
-/// A shared beginning of 37 tokens, and examples that add 3, 0, 70 and 33, against the same
+/// A shared beginning of 37 tokens, and examples that add 3, 0, 70 and 33, compared with the same
 /// examples written out.
 #[test]
 fn a_shared_beginning_gives_what_whole_examples_give() {
@@ -229,7 +229,7 @@ fn a_shared_beginning_gives_what_whole_examples_give() {
             unfold(&k, kv_width),
             unfold(&v, kv_width),
         );
-        // What a folded row gets is the sum of what its copies get.
+        // The gradient of a shared row is the sum of the gradients of its copies.
         let fold = |x: &[f32], width: usize| -> Vec<f32> {
             let mut sum = vec![0.0; at * width];
             for (from, &to) in x.chunks_exact(width).zip(&source) {

@@ -31,7 +31,7 @@ pub(super) unsafe fn tile_pairs(tile: Tile) {
 unsafe fn rows_and_halves<const PAIRS: bool>(tile: Tile) {
     let mut from = 0;
     while from < tile.rows {
-        // 14 rows are 5 + 5 + 4: more even than 6 + 6 + 2.
+        // 14 rows are split 5 + 5 + 4, which is more even than 6 + 6 + 2.
         let rows = (tile.rows - from).min(5);
         for half in 0..tile.columns.div_ceil(16) {
             // SAFETY: the caller's promises are those of `micro`.

@@ -1,17 +1,17 @@
 //! The AVX-512 micro-kernel: up to 14 x 32 accumulators in 28 registers. [`full`] has a faster form for
 //! whole tiles.
 //!
-//! Written in assembly because the compiler, given the same loop as intrinsics, keeps the
-//! broadcast values instead of the accumulators in registers from 13 rows on and loses half
-//! of the speed. Element (row, k) of A is read where it lies: three base pointers, five rows
-//! apart, reach 14 rows with the scales that an address may have.
+//! Written in assembly because the compiler, given the same loop as intrinsics, keeps the broadcast
+//! values instead of the accumulators in registers from 13 rows on and loses half of the speed.
+//! Element (row, k) of A is read in place: three base pointers, five rows apart, reach 14 rows with
+//! the scales that an address may have.
 //!
 //! While a tile is computed, a part of the next panel of B is fetched into the second-level
 //! cache: out-of-order execution alone keeps too few loads under way, and with weights from
 //! memory and 64 rows the kernel would run at half speed.
 //!
-//! Products of pairs of 16-bit integers are the same kernel with another instruction: VPDPWSSD takes
-//! two neighbouring k, one 32-bit word, where a fused multiply-add takes one float.
+//! Products of pairs of 16-bit integers use the same kernel with another instruction: VPDPWSSD
+//! takes two neighbouring k, one 32-bit word, where a fused multiply-add takes one float.
 
 use std::arch::asm;
 
@@ -61,10 +61,10 @@ pub(super) unsafe fn tile_pairs(tile: Tile) {
     unsafe { kernels[tile.rows - 1](&tile) }
 }
 
-/// Kernels, by the number of rows, less one.
+/// Kernels, indexed by the number of rows minus one.
 type Kernels = [unsafe fn(&Tile); 14];
 
-/// The first `columns` of 16 lanes.
+/// Mask of the first `columns` of 16 lanes.
 pub(crate) fn mask(columns: usize) -> u16 {
     ((1_u32 << columns.min(16)) - 1) as u16
 }

@@ -1,4 +1,4 @@
-//! A frozen matrix as its numeric mode stores it.
+//! A frozen matrix in the storage of its numeric mode.
 
 use super::{
     Left, Packed, Start,
@@ -34,7 +34,7 @@ impl Matrix {
         }
     }
 
-    /// The same matrix transposed, `[inner, out]`, for the way back.
+    /// Returns the transpose, `[inner, out]`, for the backward pass.
     pub fn transposed(&self) -> Self {
         match self {
             Self::F32(packed) => Self::F32(packed.transposed()),
@@ -43,7 +43,7 @@ impl Matrix {
         }
     }
 
-    /// How it computes.
+    /// Numeric mode of its products.
     pub fn numerics(&self) -> Numerics {
         match self {
             Self::F32(_) | Self::Compact(_) => Numerics::Exact,
@@ -108,7 +108,7 @@ impl Matrix {
         }
     }
 
-    /// `x · Wᵀ` for a row-major `[m, inner]`, a new `[m, out]`.
+    /// Computes `x · Wᵀ` for a row-major `[m, inner]`, as a new `[m, out]`.
     pub fn product(&self, x: &[f32], m: usize) -> Vec<f32> {
         // SAFETY: nobody else knows the memory yet.
         let fill = |c: Shared| unsafe { self.multiply_into(x, m, c, Start::Zero) };
@@ -116,7 +116,7 @@ impl Matrix {
         unsafe { memory::filled(m * self.out(), fill) }
     }
 
-    /// `x · Wᵀ` into `c`, `[m, out]`.
+    /// Computes `x · Wᵀ` into `c`, `[m, out]`.
     ///
     /// # Panics
     /// When an operand is too short for the shape.
@@ -150,7 +150,8 @@ impl Matrix {
     }
 }
 
-/// Products of the same rows with several matrices, `[m, out]` each, all written from zero.
+/// Computes products of the same rows with several matrices, `[m, out]` each, all written from
+/// zero.
 ///
 /// `integers` allows [integer products](approx) where a matrix and the processor have them.
 ///

@@ -1,12 +1,12 @@
 //! Matrix products `C = A · B` in f32.
 //!
-//! Every element of C is one chain of fused multiply-adds over k in order, starting at zero
-//! or at what C holds. Vector lanes run over the columns, so neither the instruction set nor
-//! the blocking nor the number of threads shows in the bits.
+//! Every element of C is one chain of fused multiply-adds over k in order, starting at zero or at
+//! the value in C. Vector lanes run over the columns, so the bits depend on neither the instruction
+//! set nor the blocking nor the number of threads.
 //!
-//! A is read where it lies, in panels of at most [`MR`] rows; B is read in panels of [`NR`]
-//! columns. A frozen matrix is stored as such panels ([`Packed`]); any other row-major
-//! matrix is read in place, a row's 32 values at a time.
+//! A is read in place, in panels of at most [`MR`] rows; B is read in panels of [`NR`] columns. A
+//! frozen matrix is stored as such panels ([`Packed`]); any other row-major matrix is read in
+//! place, 32 values of a row at a time.
 //!
 //! In the numeric mode `fast` frozen matrices hold integers of 16 bits ([`pairs`]): the same blocking
 //! over words of two values. A frozen matrix in either mode is a [`Matrix`].
@@ -37,7 +37,7 @@ use super::{
 pub const MR: usize = 14;
 /// Columns of a panel of B.
 pub const NR: usize = 32;
-/// Longest inner dimension that is not cut.
+/// Longest inner dimension that is processed in one piece.
 const KC: usize = 2048;
 
 /// The left operand: element (m, k) is `data[m * row + k * column]`.
@@ -52,7 +52,7 @@ pub struct Left<'a> {
 }
 
 impl<'a> Left<'a> {
-    /// A row-major matrix with rows of `width` values.
+    /// Operand from a row-major matrix with rows of `width` values.
     pub fn rows(data: &'a [f32], width: usize) -> Self {
         Self {
             data,
@@ -61,7 +61,7 @@ impl<'a> Left<'a> {
         }
     }
 
-    /// The transpose of a row-major matrix with rows of `width` values.
+    /// Operand from the transpose of a row-major matrix with rows of `width` values.
     pub fn transposed(data: &'a [f32], width: usize) -> Self {
         Self {
             data,
@@ -79,12 +79,12 @@ pub struct Right<'a> {
     row: usize,
     /// Distance of two panels.
     panel: usize,
-    /// Whether a panel always holds [`NR`] columns, zeros at the end.
+    /// Whether a panel always holds [`NR`] columns, padded with zeros.
     padded: bool,
 }
 
 impl<'a> Right<'a> {
-    /// A row-major matrix `[k, n]` with rows of `width` values.
+    /// Operand from a row-major matrix `[k, n]` with rows of `width` values.
     pub fn rows(data: &'a [f32], width: usize) -> Self {
         Self {
             data,
@@ -94,12 +94,12 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// Panels `[panel][k][NR]`, zeros behind the last column.
+    /// Operand from panels `[panel][k][NR]`, with zeros after the last column.
     pub fn panels(data: &'a [f32], k: usize) -> Self {
         Self::panels_apart(data, k * NR)
     }
 
-    /// Panels `[k][NR]` that start `distance` values after each other.
+    /// Operand from panels `[k][NR]` that start `distance` values after each other.
     pub fn panels_apart(data: &'a [f32], distance: usize) -> Self {
         Self {
             data,
@@ -109,7 +109,7 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// Without the panels before this one.
+    /// Returns the operand without the panels before this one.
     ///
     /// # Panics
     /// When there are fewer.
@@ -120,7 +120,7 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// A row-major matrix without the rows before this one.
+    /// Returns a row-major operand without the rows before this one.
     ///
     /// # Panics
     /// When there are fewer.
@@ -137,11 +137,11 @@ impl<'a> Right<'a> {
 pub enum Start {
     /// At zero; the output need not be initialised.
     Zero,
-    /// At what the output holds.
+    /// At the value in the output.
     Output,
 }
 
-/// What a micro-kernel computes: `rows` x `columns` of C from one panel of A and one of B.
+/// Work of a micro-kernel: `rows` x `columns` of C from one panel of A and one of B.
 #[derive(Clone, Copy)]
 struct Tile {
     k: usize,
@@ -155,13 +155,13 @@ struct Tile {
     c_row: usize,
     columns: usize,
     start: Start,
-    /// What will be read next, and how many bytes of it per k; a hint.
+    /// Memory that will be read next, and how many bytes of it to prefetch per k; a hint.
     prefetch: *const f32,
     prefetch_step: usize,
 }
 
-/// `C = A · B`, or `C += A · B`: `[m, k]` times `[k, n]` to `[m, n]`, row-major with a
-/// distance of `c_row` between rows. On the calling thread alone.
+/// Computes `C = A · B`, or `C += A · B`: `[m, k]` times `[k, n]` to `[m, n]`, row-major with a
+/// distance of `c_row` between rows. Runs on the calling thread alone.
 ///
 /// # Panics
 /// When an operand is too short for the shape.
@@ -178,7 +178,7 @@ pub fn multiply_serial(
     unsafe { multiply_into((m, n, k), a, b, c, c_row, start, false) }
 }
 
-/// As [`multiply_serial`], over all threads when it is worth it.
+/// As [`multiply_serial`], in parallel when the product is large enough.
 ///
 /// # Panics
 /// When an operand is too short for the shape.
@@ -195,7 +195,7 @@ pub fn multiply(
     unsafe { multiply_into((m, n, k), a, b, c, c_row, start, true) }
 }
 
-/// `x · Wᵀ` for a row-major `[m, inner]`, a new `[m, out]`.
+/// Computes `x · Wᵀ` for a row-major `[m, inner]`, as a new `[m, out]`.
 pub fn product(x: &[f32], m: usize, weight: &Packed) -> Vec<f32> {
     let (out, inner) = (weight.out(), weight.inner());
     let fill = |c: Shared| {
@@ -236,7 +236,7 @@ pub(crate) unsafe fn multiply_into(
     );
 }
 
-/// A checked product, of which any block of tiles can be computed by itself.
+/// A checked product; any block of its tiles can be computed separately.
 struct Blocks<'a> {
     kernel: unsafe fn(Tile),
     m: usize,
@@ -304,14 +304,14 @@ impl<'a> Blocks<'a> {
     /// from them.
     unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
         let Self { n, k, a, b, c, .. } = *self;
-        // A long inner dimension in pieces whose panels stay in the second-level cache; the
-        // chain goes on from the output.
+        // A long inner dimension is cut into pieces whose panels stay in the second-level cache;
+        // the chain continues from the output.
         let pieces = k.div_ceil(KC);
         let piece = k.div_ceil(pieces);
         for from_k in (0..k).step_by(piece) {
             for j in columns.clone() {
                 let width = NR.min(n - j * NR);
-                // The panels of a tile row share the fetching of the next panel of B.
+                // The panels of a tile row share the prefetching of the next panel of B.
                 let next = (b.padded && (j + 1) * NR < n)
                     .then(|| &b.data[(j + 1) * b.panel + from_k * b.row..]);
                 let (share, step) = match next {
@@ -350,13 +350,13 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// Panels that `m` rows are read in.
+/// Number of panels that `m` rows are read in.
 fn row_panels(m: usize) -> usize {
     m.div_ceil(MR)
 }
 
-/// The first of `m` rows in a panel; panels are of nearly equal height: 16 rows are 8 + 8, not
-/// 14 + 2.
+/// Index of a panel's first row among `m`. Panels are of nearly equal height: 16 rows are split 8 +
+/// 8, not 14 + 2.
 fn first_row(m: usize, panel: usize) -> usize {
     let (height, taller) = (m / row_panels(m), m % row_panels(m));
     panel * height + panel.min(taller)
@@ -374,7 +374,8 @@ fn over_threads(
         return block(0..rows, 0..columns);
     }
     if parallel::in_team() {
-        // Along what has more parts; a panel of B that is read again is read by the same thread.
+        // Splits along the dimension with more parts; a panel of B is then reread by the same
+        // thread.
         return match rows > 2 * columns {
             true => parallel::for_ranges(rows, work / rows / 2, &|rows| block(rows, 0..columns)),
             false => {
@@ -383,14 +384,14 @@ fn over_threads(
             }
         };
     }
-    // Parts of nearly equal cost, some more than threads.
+    // Parts of nearly equal cost, a few more than threads.
     let parts = (PARTS * rayon::current_num_threads())
         .min(work / GRAIN)
         .max(1);
     split(0..rows, 0..columns, (rows * columns).div_ceil(parts), block);
 }
 
-/// Multiply-adds that are worth a part of their own: some 5 microseconds.
+/// Fewest multiply-adds for a separate part: about 5 microseconds.
 const GRAIN: usize = 500_000;
 /// Parts per thread, so that an interrupted thread delays less.
 const PARTS: usize = 4;

@@ -1,4 +1,4 @@
-//! Panels.
+//! Packed panels of a frozen matrix.
 
 use super::{NR, Right, compact::Compact};
 use crate::{memory::Aligned, memory::Shared, parallel};
@@ -21,7 +21,7 @@ impl Packed {
         Self::from_fn(out, inner, |row, k| weight[row * inner + k])
     }
 
-    /// The same matrix transposed, `[inner, out]`, for the way back.
+    /// Returns the transpose, `[inner, out]`, for the backward pass.
     pub fn transposed(&self) -> Self {
         let source = self.data.as_slice();
         let inner = self.inner;
@@ -30,7 +30,7 @@ impl Packed {
         })
     }
 
-    /// The transpose, `[inner, out]`, of a compact matrix.
+    /// Packs the transpose, `[inner, out]`, of a compact matrix.
     pub fn transpose_of(compact: &Compact) -> Self {
         let (out, inner) = (compact.inner(), compact.out());
         let mut data = Aligned::zeros(out.div_ceil(NR) * inner * NR);
@@ -81,7 +81,7 @@ impl Packed {
         size_of_val(self.data.as_slice())
     }
 
-    /// As right operand `[inner, out]` of a product.
+    /// Returns the panels as right operand `[inner, out]` of a product.
     pub fn right(&self) -> Right<'_> {
         Right::panels(self.data.as_slice(), self.inner)
     }
@@ -111,7 +111,7 @@ impl Packed {
     }
 }
 
-/// Writes one panel `[inner][NR]` of `rows` rows; further columns stay as they are.
+/// Writes one panel `[inner][NR]` of `rows` rows; the remaining columns are left unchanged.
 #[inline]
 pub(crate) fn fill_panel(
     target: &mut [f32],
@@ -119,7 +119,7 @@ pub(crate) fn fill_panel(
     inner: usize,
     value: impl Fn(usize, usize) -> f32,
 ) {
-    // Blocks of 16 inner values: source lines are read whole.
+    // Blocks of 16 inner values, so that whole cache lines of the source are read.
     for from in (0..inner).step_by(16) {
         let to = inner.min(from + 16);
         for row in 0..rows {

@@ -1,15 +1,15 @@
 //! Products of 16-bit integers with exact sums: `fast` mode.
 //!
 //! A row of the left operand and a row (an output) of the frozen matrix are cut into pieces of at
-//! most [`PIECE`] values, each scaled so that its values are integers of 16 bits and its Euclidean
-//! norm lies below 2^15.5. By the Cauchy-Schwarz inequality the sum of a piece's products then stays
-//! within 32 bits: it is exact, so it does not depend on order, vector width or instruction set.
-//! Sums of pieces are added in f32, in order. So `fast` mode has the same bits on every machine.
-//! What is lost is lost in rounding the operands: a value of usual size keeps 10 bits or more, one
-//! that is a hundredth of its piece's largest as many as bf16 has.
+//! most [`PIECE`] values. Each piece is scaled so that its values are integers of 16 bits and its
+//! Euclidean norm is below 2^15.5. By the Cauchy-Schwarz inequality the sum of a piece's products
+//! then stays within 32 bits. The sum is exact, so it does not depend on order, vector width or
+//! instruction set. Sums of pieces are added in f32, in order. So `fast` mode has the same bits on
+//! every machine. Only rounding the operands loses precision: a value of usual size keeps 10 bits
+//! or more, and a value of a hundredth of its piece's largest keeps as many bits as bf16 has.
 //!
-//! Two neighbouring k share a 32-bit word, so a matrix of words has half the inner dimension and
-//! everything else of an f32 product. VPDPWSSD takes two such words to their two products' sum in
+//! Two neighbouring k share a 32-bit word, so a matrix of words has half the inner dimension and is
+//! otherwise like the matrix of an f32 product. VPDPWSSD adds two words' two products to a sum in
 //! the time of one multiply-add of floats, on Intel's processors and on AMD's.
 
 mod packed;
@@ -27,7 +27,7 @@ use crate::{
     parallel,
 };
 
-/// Words of the values of a row.
+/// Number of words for the values of a row.
 fn pairs_of(inner: usize) -> usize {
     inner.div_ceil(2)
 }
@@ -35,34 +35,34 @@ fn pairs_of(inner: usize) -> usize {
 /// Most words of a piece.
 const PIECE: usize = 512;
 
-/// How many pieces a row of `inner` values has.
+/// Number of pieces of a row of `inner` values.
 fn pieces_of(inner: usize) -> usize {
     pairs_of(inner).div_ceil(PIECE)
 }
 
-/// Words of each piece of a row but the last one, which may be shorter.
+/// Words in each piece of a row but the last one, which may be shorter.
 fn piece_of(inner: usize) -> usize {
     pairs_of(inner).div_ceil(pieces_of(inner).max(1)).max(1)
 }
 
-/// Words of a row of `inner` values: what a unit of each piece is worth, then the integers.
+/// Words of a row of `inner` values: one scale per piece, then the packed integers.
 pub fn words_of(inner: usize) -> usize {
     pieces_of(inner) + pairs_of(inner)
 }
 
-/// Largest integer that a value becomes.
+/// Largest integer that a value is rounded to.
 const LARGEST: f32 = 32766.0;
 
-/// What the values of a piece are multiplied with, and what takes it back.
+/// Returns the scale of a piece's values and its inverse.
 ///
-/// The norm of `k` rounded values is at most that of the scaled ones and √k / 2; the sum of squares
-/// below is within k·2⁻²⁸ of the real one; 2⁻¹⁴ is to spare.
+/// The norm of `k` rounded values is at most that of the scaled ones plus √k / 2. The sum of
+/// squares below is within k·2⁻²⁸ of the exact one, and 2⁻¹⁴ is kept as a margin.
 #[inline(always)]
 fn scales(piece: &[f32]) -> (f32, f32) {
     let (max, squares) = size(piece, 1.0);
     let k = piece.len() as f32;
     let norm_limit = 46340.0 * (1.0 - 1.0 / 16384.0 - k / (1 << 29) as f32) - 0.5 * k.sqrt();
-    // Squares of what is very small or very large leave a float's range.
+    // Squares of very small or very large values leave a float's range.
     let by_norm = if (1e-30..1e38).contains(&squares) {
         norm_limit / squares.sqrt()
     } else if max == 0.0 && squares == 0.0 {
@@ -71,15 +71,15 @@ fn scales(piece: &[f32]) -> (f32, f32) {
         let down = if max > 1.0 { 1e-25 } else { 1e25 };
         norm_limit / size(piece, down).1.sqrt() * down
     } else {
-        // Every product with such a piece is not a number, whatever the integers are.
+        // Every product with such a piece is NaN, whatever the integers are.
         return (0.0, f32::NAN);
     };
-    // Held below 2¹⁰⁰, so that it is a number whatever the norm is.
+    // Kept below 2¹⁰⁰, so that the scale is finite whatever the norm is.
     let scale = (LARGEST / max).min(by_norm).min(1.267_650_6e30);
     (scale, 1.0 / scale)
 }
 
-/// The largest magnitude, and the sum of squares of the values times `factor`.
+/// Returns the largest magnitude, and the sum of squares of the values times `factor`.
 #[inline(always)]
 fn size(values: &[f32], factor: f32) -> (f32, f32) {
     let mut largest: Lanes = [0.0; LANES];
@@ -88,7 +88,7 @@ fn size(values: &[f32], factor: f32) -> (f32, f32) {
     for chunk in chunks {
         for i in 0..LANES {
             let value = chunk[i].abs();
-            // Not `max`, which is two comparisons more: what is not a number shows in the squares.
+            // Not `max`, which takes two more comparisons: a NaN shows in the squares.
             largest[i] = if value > largest[i] {
                 value
             } else {
@@ -105,10 +105,11 @@ fn size(values: &[f32], factor: f32) -> (f32, f32) {
     (max, sum_lanes(squares))
 }
 
-/// The nearest integer, ties to even, of a value below 2²¹, in two's complement: its lower 16 bits.
+/// Returns the integer nearest to a value below 2²¹ (ties to even) in two's complement: its lower
+/// 16 bits.
 #[inline(always)]
 fn integer(value: f32) -> u16 {
-    // A float of this size has a last bit that is worth one.
+    // The last bit of a float of this size has the value one.
     (value + 12_582_912.0).to_bits() as u16
 }
 
@@ -135,7 +136,7 @@ pub(crate) fn round_row(row: &[f32], target: &mut [u32]) {
     }
 }
 
-/// The values of a row of words.
+/// Writes the values of a row of words to `target`.
 ///
 /// # Panics
 /// When there are fewer words.
@@ -163,7 +164,7 @@ multiversion! {
         }
     }
 
-    /// Words to the values that they hold, `[rows, inner]`.
+    /// Widens words to the values that they hold, `[rows, inner]`.
     pub fn widen_rows(words: &[u32], inner: usize, target: &mut [f32]) {
         for (words, target) in words.chunks_exact(words_of(inner)).zip(target.chunks_exact_mut(inner)) {
             widen_row(words, target);
@@ -189,7 +190,7 @@ impl<'a> Rows<'a> {
         Self { words, inner }
     }
 
-    /// Rounds a row-major `[rows, inner]` into scratch for one call.
+    /// Rounds a row-major `[rows, inner]` into scratch memory for one call.
     ///
     /// # Panics
     /// When `x` does not consist of whole rows.
@@ -210,7 +211,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// As [`widen_rows`], a new `[rows, inner]`.
+/// As [`widen_rows`], into a new `[rows, inner]`.
 pub fn widened(words: &[u32], inner: usize) -> Vec<f32> {
     let len = Rows::new(words, inner).rows() * inner;
     // SAFETY: nobody else knows the memory; every value of whole rows is written.
@@ -221,7 +222,7 @@ pub fn widened(words: &[u32], inner: usize) -> Vec<f32> {
     }
 }
 
-/// As [`round_all`], new words.
+/// As [`round_all`], into new words.
 ///
 /// # Panics
 /// When `x` does not consist of whole rows.
@@ -235,7 +236,7 @@ pub fn rounded(x: &[f32], inner: usize) -> Vec<f32> {
     }
 }
 
-/// Words that `fill` writes, in the memory of floats.
+/// Returns the words that `fill` writes, in the memory of floats.
 ///
 /// # Safety
 /// `fill` must write every word before it reads it.
@@ -244,10 +245,10 @@ pub(crate) unsafe fn new_words(len: usize, fill: impl FnOnce(&mut [u32])) -> Vec
     unsafe { filled(len, |out| fill(words_mut(out.slice(0, len)))) }
 }
 
-/// As [`round_rows`], over all threads when it is worth it.
+/// As [`round_rows`], in parallel when the work is large enough.
 ///
 /// # Panics
-/// When `target` has not room for exactly these rows.
+/// When `target` does not have room for exactly these rows.
 pub fn round_all(x: &[f32], inner: usize, target: &mut [u32]) {
     let width = words_of(inner);
     let rows = x.len() / inner;

@@ -1,4 +1,4 @@
-//! Products against a naive one, bit for bit.
+//! Products compared with a naive one, bit for bit.
 
 use super::{Left, NR, Packed, Right, Start, multiply, multiply_serial, product};
 use crate::{
@@ -41,7 +41,7 @@ fn every_kernel_gives_the_bits_of_the_naive_chain() {
             let packed = Packed::new(&w, n, k);
             assert_eq!(product(&x, m, &packed), expected, "{isa:?} {shape:?}");
 
-            // B in place, A transposed, C as the start.
+            // B in place, A transposed, chains that start at C.
             let transposed: Vec<f32> = (0..n * k).map(|i| w[(i % n) * k + i / n]).collect();
             let x_columns: Vec<f32> = (0..m * k).map(|i| x[(i % m) * k + i / m]).collect();
             let start = noise(m * n, 3);

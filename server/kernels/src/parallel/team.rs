@@ -1,4 +1,4 @@
-//! Threads that wait at hand for the next small piece of work.
+//! Threads that wait actively for the next small piece of work.
 
 use std::{
     cell::UnsafeCell,
@@ -10,25 +10,25 @@ use std::{
 
 use super::{Over, over};
 
-/// Below this many elementary operations handing a part over costs more than it saves.
+/// Fewest elementary operations for which handing a part over saves more than it costs.
 pub(super) const WORTH_A_SPLIT: usize = 15_000;
 
-/// Turns of waiting before a thread offers its core to others: some 50 microseconds.
+/// Turns of waiting before a thread yields its core: about 50 microseconds.
 const PATIENCE: u32 = 2_000;
 
-/// A leader's piece of work, and who helps with it.
+/// A leader's piece of work, and the helpers that take parts of it.
 ///
-/// Helpers are free to come late or never, so a team can neither wait for a busy pool nor block
-/// it: the leader does every part that nobody took, and waits only for parts that are running.
-/// `job` is written only while `open` is false and `inside` is 0; a helper reads it only after it
-/// has counted itself in and then seen `open`.
+/// Helpers are free to come late or never, so a team can neither wait for a busy pool nor block it:
+/// the leader does every part that no helper took, and waits only for running parts. `job` is
+/// written only while `open` is false and `inside` is 0. A helper reads it only after it has
+/// counted itself in and then seen `open`.
 pub(super) struct Team {
     job: UnsafeCell<Job>,
     open: AtomicBool,
     done: AtomicBool,
     /// Number of the piece of work.
     turn: AtomicUsize,
-    /// The first item that nobody has taken.
+    /// First item that is not taken yet.
     next: AtomicUsize,
     /// Helpers that may be looking at the job.
     inside: AtomicUsize,
@@ -47,9 +47,9 @@ unsafe impl Sync for Team {}
 
 fn idle(_: Range<usize>) {}
 
-/// Runs `work` while the other threads of the pool wait for parts of it at hand.
+/// Runs `work` while the other threads of the pool wait actively for parts of it.
 ///
-/// For chains of small pieces of work; on a pool of one thread nothing is different.
+/// Meant for chains of small pieces of work; a pool of one thread behaves as without a team.
 pub fn with_team<R>(work: impl FnOnce() -> R) -> R {
     let threads = rayon::current_num_threads();
     if threads == 1 || super::in_team() {
@@ -67,7 +67,7 @@ pub fn with_team<R>(work: impl FnOnce() -> R) -> R {
         next: AtomicUsize::new(0),
         inside: AtomicUsize::new(0),
     };
-    /// Sends the helpers home, also when the work panics.
+    /// Dismisses the helpers, also when the work panics.
     struct Done<'a>(&'a Team);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
@@ -84,7 +84,7 @@ pub fn with_team<R>(work: impl FnOnce() -> R) -> R {
 }
 
 impl Team {
-    /// Work on `0..count` in ranges of `grain`.
+    /// Runs work on `0..count` in ranges of `grain`.
     pub(super) fn for_ranges(
         &self,
         count: usize,
@@ -103,7 +103,7 @@ impl Team {
         self.next.store(0, Relaxed);
         self.turn.fetch_add(1, Relaxed);
         self.open.store(true, SeqCst);
-        /// Closes the job and waits for the parts that run, also when a part panics.
+        /// Closes the job and waits for the running parts, also when a part panics.
         struct Closed<'a>(&'a Team);
         impl Drop for Closed<'_> {
             fn drop(&mut self) {
@@ -129,7 +129,7 @@ impl Team {
         }
     }
 
-    /// A helper's life.
+    /// Loop of a helper thread.
     fn help(&self) {
         struct Leave<'a>(&'a Team);
         impl Drop for Leave<'_> {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn teams_of_one_pool_do_not_wait_for_each_other() {
-        // Both threads lead a team of their own, so nobody helps.
+        // Both threads lead a separate team, so there are no helpers.
         let pool = pool(2);
         let sum = AtomicU64::new(0);
         pool.scope(|scope| {

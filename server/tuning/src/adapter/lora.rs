@@ -1,5 +1,5 @@
-//! An adapter on a device: what the decoder adds to its frozen products, multiplies them with, or
-//! puts in the place of its norms.
+//! An adapter on a device: the parts that the decoder adds to its frozen products, multiplies them
+//! with, or uses in place of its norms.
 
 mod low_rank;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 use low_rank::low_rank;
 
-/// The two matrices of one frozen matrix.
+/// The LoRA matrices of one frozen matrix.
 pub(crate) struct Pair {
     /// `[rank, in]`
     a: Tensor<2>,
@@ -33,14 +33,14 @@ pub(crate) struct Dropout {
     pub(crate) part: u64,
 }
 
-/// What an adapter does to one decoder block.
+/// Parts of an adapter in one decoder block.
 #[derive(Default)]
 struct LayerParts {
-    /// By [`Target`].
+    /// LoRA pairs, indexed by [`Target`].
     pairs: [Option<Pair>; 7],
-    /// By [`Target`], `[width]`: factors of (IA)^3.
+    /// Factors of (IA)^3, indexed by [`Target`], `[width]` each.
     factors: [Option<Tensor<1>>; 7],
-    /// By [`Norm`], `[width]`: weights as in a checkpoint.
+    /// Norm weights as in a checkpoint, indexed by [`Norm`], `[width]` each.
     norms: [Option<Tensor<1>>; 6],
 }
 
@@ -108,7 +108,7 @@ impl Lora {
         self.layers.get(layer)?.pairs[target as usize].as_ref()
     }
 
-    /// The lowest block that the adapter is part of; `None` when it is part of none.
+    /// Returns the lowest block with a part of the adapter; `None` when no block has one.
     pub(crate) fn lowest_layer(&self) -> Option<usize> {
         self.layers.iter().position(|parts| {
             parts.pairs.iter().any(Option::is_some)
@@ -117,18 +117,18 @@ impl Lora {
         })
     }
 
-    /// Factors of a matrix's outputs, or of its inputs where [`Target::scales_input`].
+    /// Returns the factors of a matrix's outputs, or of its inputs where [`Target::scales_input`].
     pub(crate) fn factors(&self, layer: usize, target: Target) -> Option<&Tensor<1>> {
         self.layers.get(layer)?.factors[target as usize].as_ref()
     }
 
-    /// A norm's weights in place of the model's.
+    /// Returns a norm's weights that replace the model's.
     pub(crate) fn norm(&self, layer: usize, norm: Norm) -> Option<Tensor<1>> {
         let weight = self.layers.get(layer)?.norms[norm as usize].clone()?;
         Some(self.whole(weight))
     }
 
-    /// As [`norm`](Self::norm), of the norm after the last block.
+    /// As [`norm`](Self::norm), for the norm after the last block.
     pub(crate) fn last_norm(&self) -> Option<Tensor<1>> {
         self.last_norm.clone().map(|weight| self.whole(weight))
     }
@@ -141,7 +141,7 @@ impl Lora {
         }
     }
 
-    /// `x · Wᵀ + scale · (drop(x) · Aᵀ) · Bᵀ`.
+    /// Computes `x · Wᵀ + scale · (drop(x) · Aᵀ) · Bᵀ`.
     pub(crate) fn apply(
         &self,
         x: Tensor<2>,
@@ -159,7 +159,7 @@ impl Lora {
         weight.forward(x) + low_rank(thinned, a, b, self.scale)
     }
 
-    /// Moves the gradients of all parts to the host, added to `sum` by name.
+    /// Moves the gradients of all parts to the host and adds them to `sum` by name.
     pub(crate) fn add_gradients(
         &self,
         architecture: Architecture,
@@ -178,7 +178,7 @@ impl Lora {
             }
             Ok::<_, TuningError>(())
         };
-        // What no counted token reaches has no gradient: zero.
+        // A part that no counted token reaches has no gradient: zero.
         for (layer, parts) in self.layers.iter().enumerate() {
             for (i, target) in Target::ALL.into_iter().enumerate() {
                 if let Some(pair) = &parts.pairs[i] {
@@ -210,7 +210,7 @@ impl Lora {
     }
 }
 
-/// `x` times a factor for every column.
+/// Multiplies every column of `x` by its factor.
 pub(crate) fn times_columns(x: Tensor<2>, factors: &Tensor<1>) -> Tensor<2> {
     let x = if factors.is_autodiff() {
         x.autodiff()
@@ -221,7 +221,7 @@ pub(crate) fn times_columns(x: Tensor<2>, factors: &Tensor<1>) -> Tensor<2> {
 }
 
 impl Dropout {
-    /// Zero with probability `share`, else `1 / (1 - share)`, for every element.
+    /// Returns a mask whose elements are zero with probability `share`, else `1 / (1 - share)`.
     fn mask(self, shape: [usize; 2], layer: usize, target: Target, device: &Device) -> Tensor<2> {
         let path = [0xd209, self.step, self.part, layer as u64, target as u64];
         let stream = Stream::new(self.seed, &path);
@@ -245,7 +245,7 @@ impl Dropout {
     }
 }
 
-/// The values of a tensor, row-major, on the host.
+/// Copies the values of a tensor, row-major, to the host.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TuningError> {
     tensor
         .try_into_data()

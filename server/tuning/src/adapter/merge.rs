@@ -1,4 +1,4 @@
-//! An adapter put into a model's own weights, and taken out again.
+//! Merging an adapter into a model's weights, and undoing it.
 
 use sha2::{Digest, Sha256};
 
@@ -17,7 +17,7 @@ use crate::{
     ops::FrozenWeight,
 };
 
-/// What a merge replaced: gives the model its former weights back, bit by bit.
+/// Values that a merge replaced: they restore the model's former weights, bit by bit.
 #[must_use = "without it the model cannot be unmerged"]
 pub struct Unmerge {
     weights: Vec<(usize, Target, FrozenWeight)>,
@@ -37,12 +37,12 @@ impl std::fmt::Debug for Unmerge {
 }
 
 impl Model {
-    /// Puts an adapter into the weights, so that the model computes what it did with the adapter
-    /// beside it, up to rounding. The model's digest becomes that of both.
+    /// Merges an adapter into the weights, so that the model computes the same as with the separate
+    /// adapter, up to rounding. The model's digest becomes the digest of both.
     ///
     /// # Errors
     /// [`TuningError::Adapter`] when the adapter does not fit, [`TuningError::NotFinite`] when a
-    /// merged weight is not finite; the model is then as before.
+    /// merged weight is not finite; the model is then unchanged.
     pub fn merge(&mut self, adapter: &Adapter) -> Result<Unmerge, TuningError> {
         adapter.check_fits(self.config())?;
         let mut hasher = Sha256::new();
@@ -66,7 +66,7 @@ impl Model {
         Ok(undo)
     }
 
-    /// Takes a merged adapter out again. Merges are undone in reverse order.
+    /// Removes a merged adapter again. Merges are undone in reverse order.
     pub fn unmerge(&mut self, undo: Unmerge) {
         let decoder = self.decoder_mut();
         for (layer, target, weight) in undo.weights {

@@ -1,4 +1,4 @@
-//! Adapters beside a model's matrices, and put into them.
+//! Adapters next to a model's matrices, and merged into them.
 
 pub(crate) mod lora;
 pub(crate) mod merge;

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Example;
 
-/// Who says something.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Instructions that stand before the conversation.
+    /// Instructions before the conversation.
     System,
     /// The person.
     User,
@@ -17,7 +17,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name that chat templates know.
+    /// Returns the name in chat templates.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -30,14 +30,14 @@ impl Role {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
-    /// Who says it.
+    /// Author of the message.
     pub role: Role,
-    /// What is said, without any template around it.
+    /// Text of the message, without any template around it.
     pub content: String,
 }
 
 impl Message {
-    /// A message from anything that can become a string.
+    /// Makes a message from anything that can become a string.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         Self {
             role,
@@ -46,16 +46,17 @@ impl Message {
     }
 }
 
-/// Messages up to an answer: what stands before it is the prompt, the last message is learned.
+/// Messages up to an answer: the last message is learned, the earlier ones are the prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conversation {
-    /// In order; the last one is the assistant's.
+    /// Messages in order; the last one is the assistant's.
     pub messages: Vec<Message>,
 }
 
 impl Conversation {
-    /// The messages up to the last answer that is not blank; `None` when there is no answer, or
-    /// nothing before it. Rows of public sets often end with a question, or have empty answers.
+    /// Returns the messages up to the last answer that is not blank; `None` when there is no
+    /// answer, or no message before it. Rows of public sets often end with a question, or have
+    /// empty answers.
     pub fn up_to_last_answer(mut messages: Vec<Message>) -> Option<Self> {
         let end = messages.iter().rposition(|message| {
             message.role == Role::Assistant && !message.content.trim().is_empty()
@@ -64,8 +65,8 @@ impl Conversation {
         (end > 0).then_some(Self { messages })
     }
 
-    /// One conversation an answer, each with all that stands before it: in order, so that every
-    /// answer is learned once. Blank answers are left out.
+    /// Returns one conversation per answer, each with all messages before it, in order: every
+    /// answer is learned once. Blank answers are skipped.
     pub fn every_answer(&self) -> Vec<Self> {
         self.messages
             .iter()
@@ -80,13 +81,13 @@ impl Conversation {
             .collect()
     }
 
-    /// The prompt's messages and the answer; `None` for a conversation without messages.
+    /// Returns the prompt's messages and the answer; `None` for a conversation without messages.
     pub fn split(&self) -> Option<(&[Message], &str)> {
         let (answer, prompt) = self.messages.split_last()?;
         Some((prompt, &answer.content))
     }
 
-    /// As a pair, when it is one question and one answer.
+    /// Returns a pair when the conversation is one question and one answer.
     pub fn as_example(&self) -> Option<Example> {
         match self.messages.as_slice() {
             [question, answer] if question.role == Role::User => {

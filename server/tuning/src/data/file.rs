@@ -1,4 +1,4 @@
-//! A data file, streamed.
+//! A data file, read as a stream.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::TuningError;
 
-/// What [`DataFile::open`] may assume and allow.
+/// Options of [`DataFile::open`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataOptions {
-    /// The layout of the rows; `None` sees it from the first row.
+    /// Layout of the rows; `None` detects it from the first row.
     pub layout: Option<Layout>,
     /// Longest row, bytes; a longer one is an error, and is not held in memory.
     pub max_row_bytes: usize,
@@ -39,7 +39,7 @@ pub enum DataFormat {
 }
 
 impl DataFormat {
-    /// Its name.
+    /// Name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "JSON",
@@ -49,23 +49,23 @@ impl DataFormat {
     }
 }
 
-/// The conversations of a file, in order, read as they are asked for.
+/// The conversations of a file, in order, read on demand.
 ///
-/// A row that cannot be used is an error that names file, row and field; reading can go on behind
+/// A row that cannot be used is an error that names file, row and field. Reading can continue after
 /// it, unless the file itself is broken: then the next item is `None`.
 pub struct DataFile {
     path: PathBuf,
     format: DataFormat,
     layout: Layout,
     rows: Rows,
-    /// The row that told the layout.
+    /// The row that determined the layout.
     first: Option<Numbered>,
     skipped: u64,
     ended: bool,
 }
 
 impl DataFile {
-    /// Opens a file and sees its format and layout.
+    /// Opens a file and detects its format and layout.
     ///
     /// # Errors
     /// [`TuningError::Io`] when it cannot be read, [`TuningError::Data`] when its format or the
@@ -100,17 +100,17 @@ impl DataFile {
         })
     }
 
-    /// The file's format.
+    /// Format of the file.
     pub fn format(&self) -> DataFormat {
         self.format
     }
 
-    /// The layout of its rows.
+    /// Layout of the rows.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Rows so far that have no answer to learn; they are passed over without an error.
+    /// Number of rows so far that have no answer to learn; they are skipped without an error.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -144,7 +144,7 @@ impl Iterator for DataFile {
     }
 }
 
-/// A fault with its file and row.
+/// Makes an error from a fault, its file and row.
 pub(super) fn error(path: &Path, row: u64, fault: Fault) -> TuningError {
     TuningError::Data {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! What a data file may ask for. A file from outside cannot take more memory than these say,
+//! Limits on data files. A file from outside cannot take more memory than these limits allow,
 //! whatever its lengths and counts claim.
 
 /// Default bound of one row, bytes: a long conversation is some hundred kilobytes.
@@ -10,7 +10,7 @@ pub(super) const FOOTER: usize = 16 << 20;
 /// Longest page of a Parquet column, bytes before and after decompression. Writers aim at one
 /// mebibyte; a page holds at least one row.
 pub(super) const PAGE: usize = 128 << 20;
-/// Longest header of a Parquet page, bytes: it may carry the smallest and largest value.
+/// Longest header of a Parquet page, bytes: it may contain the smallest and largest value.
 pub(super) const PAGE_HEADER: usize = 4 << 20;
 /// Most values of a Parquet page.
 pub(super) const PAGE_VALUES: usize = 16 << 20;

@@ -1,4 +1,4 @@
-//! Whole files: those that pandas and pyarrow wrote (`tests/data`), and broken ones.
+//! Whole files: files written by pandas and pyarrow (`tests/data`), and broken ones.
 
 use std::{io::Write as _, path::PathBuf};
 
@@ -148,8 +148,8 @@ fn files_that_are_none_say_so() {
     assert_eq!(read(mark.path()).1.len(), 1);
 }
 
-/// Whatever byte of a file is changed and wherever it is cut, it is read or refused: no panic, and
-/// the reader comes to an end.
+/// Whichever byte of a file is changed and wherever it is cut, the file is read or refused: there
+/// is no panic, and the reader terminates.
 #[test]
 fn broken_files_are_errors() {
     for name in [

@@ -1,7 +1,7 @@
-//! The self-check: what a device computes beside what the CPU computes.
+//! The self-check: compares a device's results with the CPU's.
 //!
-//! Drivers and shader compilers err. One that multiplies wrongly would train wrong adapters
-//! without a word, so a device proves itself on the operations of a training step before it is
+//! Drivers and shader compilers have bugs. A device that multiplies wrongly would train wrong
+//! adapters silently, so it must pass a check on the operations of a training step before it is
 //! used: products, attention with its softmax, reductions, and the gradients of all of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,13 +15,13 @@ use crate::{
     ops::{self, Activation, FrozenWeight, Rule, Segments},
 };
 
-/// Largest difference, as a share of the largest value that the CPU computes. Sums of f32 in
-/// another order differ by some 1e-6 of it, an error of a compiler by the whole.
+/// Largest difference, as a share of the largest value that the CPU computes. f32 sums in another
+/// order differ by about 1e-6 of it, a compiler error by the whole value.
 const TOLERANCE: f32 = 1e-3;
-/// As [`TOLERANCE`], of products of bf16: their operands have 8 bits.
+/// As [`TOLERANCE`], for products of bf16: their operands have 8 bits.
 const HALF_TOLERANCE: f32 = 2e-2;
 
-/// What a device computed for one operation.
+/// A device's result for one operation.
 #[derive(Clone)]
 struct Answer {
     name: &'static str,
@@ -29,21 +29,21 @@ struct Answer {
     tolerance: f32,
 }
 
-/// An error when the device computes otherwise than the CPU.
+/// Compares a device's results with the CPU's.
 ///
 /// # Errors
-/// [`TuningError::Device`] with the operation and the difference.
+/// [`TuningError::Device`] with the operation and the difference when they do not agree.
 pub(super) fn compare(kind: DeviceKind, device: &Device) -> Result<(), TuningError> {
     judge(kind, &answers(&super::cpu())?, || answers(device))
 }
 
-/// Compares the CPU's answers with those that `ask` gets.
+/// Compares the CPU's answers with the answers that `ask` returns.
 fn judge(
     kind: DeviceKind,
     expected: &[Answer],
     ask: impl FnOnce() -> Result<Vec<Answer>, TuningError>,
 ) -> Result<(), TuningError> {
-    // Drivers panic inside of burn where they fail.
+    // Where drivers fail, burn panics.
     let found = catch_unwind(AssertUnwindSafe(ask))
         .map_err(|_| refused(kind, "the driver failed during the self-check"))?
         .map_err(|error| refused(kind, &error.to_string()))?;
@@ -75,7 +75,8 @@ fn refused(kind: DeviceKind, why: &str) -> TuningError {
     ))
 }
 
-/// The largest difference as a share of the largest expected value; NaN where there is one.
+/// Returns the largest difference as a share of the largest expected value; NaN where a value is
+/// NaN.
 fn difference(expected: &[f32], found: &[f32]) -> f32 {
     if expected.len() != found.len() {
         return f32::INFINITY;
@@ -92,7 +93,7 @@ fn difference(expected: &[f32], found: &[f32]) -> f32 {
     largest
 }
 
-/// Values in -0.5..0.5 that look like noise and are the same everywhere.
+/// Returns noise-like values in -0.5..0.5 that are the same everywhere.
 fn noise(count: usize, seed: u32) -> Vec<f32> {
     (0..count as u32)
         .map(|i| {
@@ -103,11 +104,11 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// Every operation's values on this device, by name.
+/// Computes every operation's values on this device, by name.
 fn answers(device: &Device) -> Result<Vec<Answer>, TuningError> {
-    /// Tokens, width, output width: the product that software Vulkan got wrong (SPIR-V).
+    /// Tokens, width, output width: the product that software Vulkan (SPIR-V) got wrong.
     const SHAPE: [usize; 3] = [256, 576, 1536];
-    /// Heads, heads of keys and values, width of a head.
+    /// Query heads, key-value heads, width of a head.
     const HEADS: [usize; 3] = [6, 2, 64];
     let [tokens, width, out] = SHAPE;
     let [heads, kv_heads, head_dim] = HEADS;
@@ -150,7 +151,7 @@ fn answers(device: &Device) -> Result<Vec<Answer>, TuningError> {
     let targets: Vec<u32> = (0..tokens as u32).map(|i| i * 7 % 1000).collect();
     let loss = ops::cross_entropy(hidden, &frozen(1000, width, 9), None, &targets);
 
-    // Of bf16 where the device has it; the CPU says what is right.
+    // In bf16 where the device has it; the CPU's result is the reference.
     let numerics = match DeviceKind::of(&device) {
         DeviceKind::Cpu => Numerics::Exact,
         _ => Numerics::Fast,
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(wrong(&|_| {}), Ok(()));
         for (i, Answer { name, .. }) in right.iter().enumerate() {
             for error in [0.05, f32::NAN] {
-                // One value of many, by 5 % of the largest.
+                // One value of many is off by 5 % of the largest.
                 let text = wrong(&|answers| {
                     let values = &mut answers[i].values;
                     let size = values.iter().fold(0.0f32, |size, x| size.max(x.abs()));

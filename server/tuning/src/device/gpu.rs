@@ -1,4 +1,4 @@
-//! Devices besides the CPU: which of them a build has, which of them a machine has.
+//! Devices other than the CPU: which of them a build and a machine have.
 
 use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -7,11 +7,11 @@ use burn::tensor::DeviceType;
 use super::{DeviceKind, check};
 use crate::TuningError;
 
-/// Opens a device and has it compute the self-check.
+/// Opens a device and runs the self-check on it.
 ///
 /// # Errors
-/// [`TuningError::Device`] when this build or this machine does not have it, or when it computes
-/// wrongly.
+/// [`TuningError::Device`] when this build or this machine does not have it, or when its results
+/// are wrong.
 pub(super) fn open(kind: DeviceKind) -> Result<Device, TuningError> {
     let device = match kind {
         DeviceKind::Cpu => return Ok(super::cpu()),
@@ -23,8 +23,8 @@ pub(super) fn open(kind: DeviceKind) -> Result<Device, TuningError> {
     Ok(device)
 }
 
-/// The best real card that computes rightly. Software that only plays a card is slower than our
-/// own kernels, so it is never chosen unasked.
+/// Returns the best real GPU that passes the self-check. Software that emulates a GPU is slower
+/// than our own kernels, so it is never chosen unasked.
 pub(super) fn best() -> Option<Device> {
     [DeviceKind::Cuda, DeviceKind::Vulkan, DeviceKind::Wgpu]
         .into_iter()
@@ -32,7 +32,7 @@ pub(super) fn best() -> Option<Device> {
         .find_map(|kind| open(kind).ok())
 }
 
-/// Whether this build and this machine have a card that is no software.
+/// Whether this build and this machine have a real GPU of this kind.
 fn has_card(kind: DeviceKind) -> bool {
     match kind {
         #[cfg(feature = "wgpu")]
@@ -45,7 +45,7 @@ fn has_card(kind: DeviceKind) -> bool {
     }
 }
 
-/// A build without the feature.
+/// Makes the error for a build without the feature.
 #[cfg(not(all(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
 fn not_built(kind: DeviceKind) -> TuningError {
     let name = kind.name();
@@ -54,7 +54,7 @@ fn not_built(kind: DeviceKind) -> TuningError {
     ))
 }
 
-/// A machine without the device.
+/// Makes the error for a machine without the device.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn not_here(kind: DeviceKind, hint: &str) -> TuningError {
     TuningError::Device(format!(
@@ -63,7 +63,7 @@ fn not_here(kind: DeviceKind, hint: &str) -> TuningError {
     ))
 }
 
-/// The first device that is no software.
+/// Returns the first real device.
 #[cfg(feature = "wgpu")]
 fn card(which: DeviceType) -> Option<Device> {
     use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};
@@ -74,15 +74,16 @@ fn card(which: DeviceType) -> Option<Device> {
     Device::enumerate(which).into_iter().find(is_card)
 }
 
-/// A card, else software Vulkan: slow, but it computes rightly from WGSL.
+/// Opens a GPU, else software Vulkan: slow, but with correct results from WGSL.
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device, TuningError> {
-    // Looked for first: a device that is opened without being there ends in a panic.
+    // Checked first: opening a device that does not exist panics.
     if let Some(card) = card(DeviceType::Wgpu) {
         return Ok(card);
     }
     let hint = match Device::enumerate(DeviceType::Wgpu).into_iter().next() {
-        // Then burn compiles SPIR-V for every Vulkan driver, and software crashes on it.
+        // With this feature burn compiles SPIR-V for every Vulkan driver, and software crashes on
+        // it.
         Some(_) if cfg!(feature = "vulkan") => {
             "its only Vulkan driver is software, which takes a build without the feature vulkan"
         }
@@ -100,7 +101,7 @@ fn wgpu() -> Result<Device, TuningError> {
     Err(not_built(DeviceKind::Wgpu))
 }
 
-/// Real cards only: Mesa's software Vulkan crashes while it compiles SPIR-V kernels.
+/// Opens real GPUs only: Mesa's software Vulkan crashes while it compiles SPIR-V kernels.
 #[cfg(feature = "vulkan")]
 fn vulkan() -> Result<Device, TuningError> {
     card(DeviceType::Vulkan).ok_or_else(|| {
@@ -118,7 +119,7 @@ fn vulkan() -> Result<Device, TuningError> {
 
 #[cfg(feature = "cuda")]
 fn cuda_device() -> Option<Device> {
-    // Without NVIDIA's libraries even the question panics.
+    // Without NVIDIA's libraries even the enumeration panics.
     std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_iter().next())
         .ok()
         .flatten()

@@ -1,7 +1,7 @@
-//! The decoder on the CPU kernels alone, for texts that grow: no tensors, no graph.
+//! The decoder on the CPU kernels alone, for texts that grow: without tensors or a graph.
 //!
-//! The same kernels as in training, in the same order: a text that is read token by token
-//! with its cache gives the bits of [`Decoder::forward`] over the whole of it.
+//! It uses the same kernels as training, in the same order: a text that is read token by token with
+//! its cache gets the same bits as [`Decoder::forward`] over the whole text.
 
 use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name};
 
@@ -32,7 +32,7 @@ struct Linear<'a> {
 }
 
 impl Linear<'_> {
-    /// What is multiplied, where it is not `x` itself.
+    /// Scales the inputs of the product; `None` where they are `x` itself.
     fn inputs(&self, x: &[f32]) -> Option<Vec<f32>> {
         let factors = self.factors.as_ref().filter(|_| self.scales_input)?;
         let mut x = x.to_vec();
@@ -40,7 +40,7 @@ impl Linear<'_> {
         Some(x)
     }
 
-    /// Adds to the product what stands beside the matrix.
+    /// Adds the pair's product and the bias to the product, and scales it by the output factors.
     fn finish(&self, x: &[f32], rows: usize, out: &mut [f32]) {
         if let Some(pair) = &self.pair {
             pair.add(x, rows, out);
@@ -55,9 +55,9 @@ impl Linear<'_> {
 }
 
 struct Layer<'a> {
-    /// By [`Norm`], in its order.
+    /// Norm weights, indexed by [`Norm`].
     norms: [Option<Vec<f32>>; 6],
-    /// By [`Target`], in its order.
+    /// Matrices, indexed by [`Target`].
     linear: [Linear<'a>; 7],
 }
 
@@ -69,12 +69,12 @@ pub(crate) struct CpuDecoder<'a> {
     layers: Vec<Layer<'a>>,
     norm: Vec<f32>,
     heads: Heads,
-    /// Whether matrices of integers may be multiplied as such.
+    /// Whether integer products may be used where a matrix has them.
     integers: bool,
 }
 
 impl Layer<'_> {
-    /// Products of the same rows with several matrices.
+    /// Computes products of the same rows with several matrices.
     fn apply<const N: usize>(
         &self,
         targets: [Target; N],
@@ -83,7 +83,7 @@ impl Layer<'_> {
         integers: bool,
     ) -> [Vec<f32>; N] {
         let linears = targets.map(|target| &self.linear[target as usize]);
-        // Inputs are scaled for a matrix that stands alone.
+        // A matrix with scaled inputs is always multiplied alone.
         let scaled = linears.first().and_then(|linear| linear.inputs(x));
         let x = scaled.as_deref().unwrap_or(x);
         let matrices = linears.map(|linear| linear.weight);
@@ -94,7 +94,7 @@ impl Layer<'_> {
         outputs
     }
 
-    /// As [`norm`](Self::norm), of values that are needed once more.
+    /// As [`norm`](Self::norm), for values that are needed again.
     fn normed(&self, x: &[f32], which: Norm, eps: f32) -> Vec<f32> {
         match &self.norms[which as usize] {
             Some(weight) => norm::forward(x, weight, eps),
@@ -102,7 +102,7 @@ impl Layer<'_> {
         }
     }
 
-    /// The norm, where there is one.
+    /// Applies the norm, where there is one.
     fn norm(&self, x: Vec<f32>, which: Norm, eps: f32) -> Vec<f32> {
         match &self.norms[which as usize] {
             Some(weight) => norm::forward(&x, weight, eps),
@@ -126,12 +126,12 @@ impl TextCache {
 /// New tokens of a text.
 pub(crate) struct Text<'a> {
     pub(crate) cache: &'a mut TextCache,
-    /// At least one; positions within the rotary table.
+    /// Token ids, at least one; positions within the rotary table.
     pub(crate) ids: &'a [u32],
 }
 
 impl<'a> CpuDecoder<'a> {
-    /// `None` when the decoder lies on another device.
+    /// Returns `None` when the decoder is on another device.
     ///
     /// # Errors
     /// [`TuningError::Adapter`] when the adapter does not fit.
@@ -211,13 +211,13 @@ impl<'a> CpuDecoder<'a> {
         }))
     }
 
-    /// Bytes of all matrices that one token passes through.
+    /// Number of bytes of all matrices that one token passes through.
     pub(crate) fn bytes(&self) -> usize {
         let linear = self.layers.iter().flat_map(|layer| &layer.linear);
         linear.map(|linear| linear.weight.bytes()).sum::<usize>() + self.vocab.bytes()
     }
 
-    /// The cache of a text that is still empty, with room for `tokens`.
+    /// Returns the cache of an empty text, with room for `tokens`.
     pub(crate) fn cache(&self, tokens: usize) -> TextCache {
         let empty = |_: &Layer<'_>| KeyValues::with_capacity(self.heads, tokens);
         TextCache {
@@ -225,7 +225,7 @@ impl<'a> CpuDecoder<'a> {
         }
     }
 
-    /// A text that goes on from where `cache` is, with room for `tokens` in all.
+    /// Returns the cache of a text that continues after `cache`, with room for `tokens` in all.
     pub(crate) fn continued(&self, cache: &TextCache, tokens: usize) -> TextCache {
         let copy = |layer: &KeyValues| layer.copy_with_capacity(self.heads, tokens);
         TextCache {
@@ -233,7 +233,7 @@ impl<'a> CpuDecoder<'a> {
         }
     }
 
-    /// Reads new tokens of several texts; final hidden states of the last token of each,
+    /// Reads new tokens of several texts. Returns the final hidden state of each text's last token,
     /// `[texts, d_model]`.
     pub(crate) fn read(&self, texts: &mut [Text<'_>]) -> Vec<f32> {
         let config = &self.decoder.config;
@@ -301,10 +301,10 @@ impl<'a> CpuDecoder<'a> {
         norm::forward(&x, &self.norm, eps)
     }
 
-    /// Logits of the next token of each text, `[texts, vocab]`, after new tokens.
+    /// Reads new tokens and returns the logits of each text's next token, `[texts, vocab]`.
     ///
-    /// `alone` says that nothing else runs on these threads, so that all of them may stay at hand
-    /// for the many small products of a token.
+    /// `alone` means that nothing else runs on these threads, so all of them may wait actively for
+    /// the many small products of a token.
     pub(crate) fn step(&self, texts: &mut [Text<'_>], alone: bool) -> Vec<f32> {
         let mut step = || self.logits(&self.read(texts));
         if alone {
@@ -314,7 +314,8 @@ impl<'a> CpuDecoder<'a> {
         }
     }
 
-    /// Logits of the next token, `[texts, vocab]`, from what [`read`](Self::read) gave.
+    /// Returns the logits of the next token, `[texts, vocab]`, from the result of
+    /// [`read`](Self::read).
     pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
         let config = &self.decoder.config;
         let rows = hidden.len() / config.d_model;

@@ -20,21 +20,21 @@ use writer::Writer;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// Most tokens a text; fewer where the model's positions behind the prompt are fewer.
+    /// Most tokens per text; fewer where the model has fewer positions after the prompt.
     pub max_new_tokens: usize,
-    /// 0 always takes the likeliest token.
+    /// Sampling temperature; 0 always takes the likeliest token.
     pub temperature: f32,
     /// Samples among this many of the likeliest tokens; 0 is all.
     pub top_k: usize,
     /// Samples among the likeliest tokens that together have this probability; 1 is all.
     pub top_p: f32,
-    /// Names the random numbers; text `i` has its own stream, whatever the batches are.
+    /// Seed of the random numbers; text `i` has a separate stream, whatever the batches are.
     pub seed: u64,
-    /// A text ends before the first of these.
+    /// Stop texts: a text ends before the first of these.
     pub stop: Vec<String>,
-    /// Texts that are written at once.
+    /// Number of texts that are generated at once.
     pub batch_size: usize,
-    /// No text ends at an end token before it has so many tokens.
+    /// Fewest tokens: a text does not end at an end token before it has this many.
     pub min_new_tokens: usize,
 }
 
@@ -94,7 +94,8 @@ impl GenerateConfig {
         Ok(())
     }
 
-    /// Tokens that may follow a prompt of `prompt` tokens, and why a text ends after so many.
+    /// Returns the most tokens that may follow a prompt of `prompt` tokens, and the reason to end
+    /// there.
     fn budget(&self, prompt: usize, positions: usize) -> (usize, Finish) {
         let room = positions.saturating_sub(prompt);
         match room < self.max_new_tokens {
@@ -104,17 +105,17 @@ impl GenerateConfig {
     }
 }
 
-/// Why a text ended.
+/// Reason why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Finish {
     /// The model wrote an end token.
     End,
-    /// A stop text came.
+    /// A stop text appeared.
     Stop,
-    /// `max_new_tokens` were written.
+    /// The text has `max_new_tokens` tokens.
     Length,
-    /// The model's positions behind the prompt, fewer than `max_new_tokens`, were used up.
+    /// The text used all of the model's positions after the prompt, fewer than `max_new_tokens`.
     Positions,
     /// The caller asked to stop.
     Stopped,
@@ -125,31 +126,31 @@ pub enum Finish {
 pub struct Generated {
     /// The text, without special tokens and up to the first stop text.
     pub text: String,
-    /// Tokens that were drawn, a closing end token included.
+    /// Number of tokens that were drawn, a closing end token included.
     pub tokens: usize,
-    /// Why it ended.
+    /// Reason why the text ended.
     pub finish: Finish,
 }
 
-/// What [`generate_stream`] tells while it writes.
+/// New piece of a text, as [`generate_stream`] passes it to its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// Which prompt the text answers.
+    /// Index of the prompt that the text answers.
     pub prompt: usize,
-    /// What is new of it; the pieces of a text, one after the other, are the text.
+    /// New part of the text; all pieces of a text, one after the other, are the text.
     pub text: &'a str,
     /// Set in the last piece of a text, which may be empty.
     pub finish: Option<Finish>,
 }
 
-/// Hears pieces, from any thread, one at a time.
+/// Receives pieces, from any thread, one at a time.
 type Listener<'a> = &'a mut (dyn FnMut(Piece<'_>) -> ControlFlow<()> + Send);
 
 /// Continues every prompt, in its template, with the base or the base and an adapter.
 ///
-/// Returns one text a prompt, in order, without special tokens. A text ends at an end token, before
-/// a stop text, at `max_new_tokens`, or where the model's positions are used up: a prompt is read as a
-/// whole, and its answer gets the positions that it leaves.
+/// Returns one text per prompt, in order, without special tokens. A text ends at an end token,
+/// before a stop text, at `max_new_tokens`, or where the model's positions are used up: a prompt is
+/// read as a whole, and its answer gets the remaining positions.
 ///
 /// # Errors
 /// [`TuningError::Positions`] for a prompt that leaves no position for an answer,
@@ -164,11 +165,11 @@ pub fn generate(
     generate_until(model, adapter, prompts, config, &|| false)
 }
 
-/// [`generate`] that gives up when `halt` says so: it is asked before every prompt that is encoded
-/// and before every token.
+/// As [`generate`], but ends when `halt` returns true: it is called before every prompt that is
+/// encoded and before every token.
 ///
 /// # Errors
-/// As [`generate`]; [`TuningError::Stopped`] when `halt` said stop.
+/// As [`generate`]; [`TuningError::Stopped`] when `halt` returned true.
 pub fn generate_until(
     model: &Model,
     adapter: Option<&Adapter>,
@@ -184,7 +185,7 @@ pub fn generate_until(
     Ok(texts.into_iter().map(|text| text.text).collect())
 }
 
-/// An error once `halt` says stop.
+/// Returns an error once `halt` returns true.
 pub(crate) fn unless_halted(halt: Halt<'_>) -> Result<(), TuningError> {
     match halt() {
         true => Err(TuningError::Stopped { steps: 0 }),
@@ -192,11 +193,11 @@ pub(crate) fn unless_halted(halt: Halt<'_>) -> Result<(), TuningError> {
     }
 }
 
-/// [`generate`] for messages of several turns, heard while it writes.
+/// As [`generate`], for messages of several turns, with a listener that receives pieces.
 ///
-/// A piece is given as soon as later tokens cannot change it: not in the middle of a character,
-/// and not while it may be the beginning of a stop text. When `listener` breaks, every text ends
-/// where it is, with [`Finish::Stopped`].
+/// A piece is passed on as soon as later tokens cannot change it: not in the middle of a character,
+/// and not while it may be the beginning of a stop text. When `listener` breaks, every text ends at
+/// its current token, with [`Finish::Stopped`].
 ///
 /// # Errors
 /// As [`generate`].
@@ -241,7 +242,8 @@ fn generate_all(
         model.decoder().check(&ids)?;
         waiting.push_back((index, ids));
     }
-    // Longest first: what runs together ends together, and the last batch is a short one.
+    // Longest first: prompts in one batch then end at similar times, and the last batch is a short
+    // one.
     waiting
         .make_contiguous()
         .sort_by_key(|(index, ids)| (std::cmp::Reverse(ids.len()), *index));
@@ -258,8 +260,8 @@ fn generate_all(
     let waiting: Vec<_> = waiting.into();
     let finished = pool::run(|| {
         let prefix = engine.read_prefix(&waiting);
-        // A small model stays in the caches of the processor: there, threads that write
-        // texts of their own beat threads that share every product.
+        // A small model stays in the caches of the processor: threads that write separate texts are
+        // then faster than threads that share every product.
         let lanes = if engine.is_small() {
             rayon::current_num_threads()
                 .min(waiting.len().div_ceil(4))
@@ -291,11 +293,11 @@ fn generate_all(
     Ok(done)
 }
 
-/// Bytes of keys and values that texts in the making hold together; fewer are written at once
-/// where more would not fit.
+/// Most bytes of keys and values that all texts in progress hold together; fewer texts are
+/// generated at once where they would not fit.
 const CACHE_BYTES: usize = 4 << 30;
 
-/// How many texts may be in the making at once, so that their keys and values stay within
+/// Returns how many texts may be in progress at once, so that their keys and values stay within
 /// [`CACHE_BYTES`]; at least one. `prompts` begin with the longest.
 fn fitting_texts(model: &Model, config: &GenerateConfig, prompts: &[Prompt]) -> usize {
     let shape = model.config();

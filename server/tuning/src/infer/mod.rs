@@ -1,4 +1,4 @@
-//! What a model says: texts, and how likely texts are to it.
+//! Inference: generated texts, and the likelihood of given texts.
 
 pub(crate) mod cpu;
 pub(crate) mod generate;

@@ -1,13 +1,13 @@
-//! From logits to the next token.
+//! Sampling of the next token from logits.
 
 use fedseal_adapter::rng::Stream;
 
-/// Values that are compared at once.
+/// Number of values that are compared at once.
 const LANES: usize = 32;
 
-/// Index of the largest value; the first of equals; 0 when there is none.
+/// Returns the index of the largest value; the first of equal ones; 0 when there is no value.
 pub(crate) fn argmax(logits: &[f32]) -> u32 {
-    // The largest first, which runs in vectors; then where it is.
+    // Finds the largest value first, which vectorises, and then its index.
     let (chunks, rest) = logits.as_chunks::<LANES>();
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -27,13 +27,13 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
     found.unwrap_or(0) as u32
 }
 
-/// What a sampler keeps of the distribution.
+/// Parameters of a sampler: the part of the distribution that it keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sampler {
     pub(crate) temperature: f32,
-    /// Only this many of the likeliest tokens; 0 is all.
+    /// Samples only among this many of the likeliest tokens; 0 is all.
     pub(crate) top_k: usize,
-    /// Only the likeliest tokens that together have this probability; 1 is all.
+    /// Samples only among the likeliest tokens that together have this probability; 1 is all.
     pub(crate) top_p: f32,
 }
 
@@ -48,12 +48,12 @@ impl Sampler {
             .enumerate()
             .map(|(id, &logit)| (id as u32, logit))
             .collect();
-        // Ties go to the smaller id, so that what is cut does not depend on the sort.
+        // Ties go to the smaller id, so that the cut does not depend on the sort.
         let by_logit = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if self.top_k > 0 && self.top_k < order.len() {
             order.select_nth_unstable_by(self.top_k - 1, by_logit);
             order.truncate(self.top_k);
-            // The draw walks the list: its order is part of the result.
+            // The draw walks the list, so its order is part of the result.
             order.sort_unstable_by(by_logit);
         }
         let Some(&(first, _)) = order.first() else {
@@ -90,9 +90,9 @@ impl Sampler {
     }
 }
 
-/// Given that the first `sorted` are the likeliest in order, sorts more of them behind; how many
-/// are sorted then. The nucleus is a few hundred tokens of tens of thousands: sorting all of them
-/// for every token took a third of the time of generating.
+/// Extends the sorted front of `order`: its first `sorted` entries are the likeliest in order.
+/// Returns how many are sorted afterwards. The nucleus is a few hundred tokens of tens of
+/// thousands: sorting all of them for every token took a third of the time of generating.
 fn sort_further<F>(order: &mut [(u32, f32)], sorted: usize, by_logit: F) -> usize
 where
     F: Fn(&(u32, f32), &(u32, f32)) -> std::cmp::Ordering + Copy,
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
         assert_eq!(argmax(&[f32::NEG_INFINITY; 40]), 0);
         assert_eq!(argmax(&[]), 0);
-        // Wherever it stands, and beside what is not a number.
+        // At any position, and next to a NaN.
         for at in [0, 1, 31, 32, 63, 64, 69] {
             let mut logits = vec![-5.0; 70];
             (logits[at], logits[69 - at]) = (7.0, f32::NAN);
@@ -179,7 +179,7 @@ mod tests {
             .map(|i| logits[sampler.draw(&logits, stream, 10_000 + i) as usize])
             .collect();
         assert!(drawn.iter().all(|&l| l >= smallest));
-        // The cut is not far above where it belongs either.
+        // The cut is not far above the exact place either.
         let low = drawn.iter().copied().fold(f32::INFINITY, f32::min);
         assert!(low < smallest + 0.1, "{low} {smallest}");
     }

@@ -1,4 +1,4 @@
-//! How likely a model finds given answers.
+//! Likelihood of given answers under a model.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,19 +14,19 @@ use crate::{
 /// Log-probability of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Sum over the answer's tokens, nats.
+    /// Sum of log-probabilities over the answer's tokens, nats.
     pub logprob_sum: f64,
     /// Number of the answer's tokens.
     pub tokens: usize,
 }
 
-/// Tokens of one pass.
+/// Tokens per pass.
 const PART_TOKENS: usize = 2048;
-/// Rows whose logits are held at once.
+/// Number of rows whose logits are held at once.
 const ROWS: usize = 128;
 
-/// The log-probability of each answer after its prompt (in its template), as it stands: no end
-/// token is added.
+/// Returns the log-probability of each answer after its prompt (in its template). The answer is
+/// scored unchanged: no end token is added.
 ///
 /// # Errors
 /// [`TuningError::Positions`] for a pair longer than the model's positions,
@@ -40,11 +40,11 @@ pub fn score(
     score_until(model, adapter, pairs, &|| false)
 }
 
-/// [`score`] that gives up when `halt` says so: it is asked before every pair that is encoded and
-/// before every pass of the model.
+/// As [`score`], but ends when `halt` returns true: it is called before every pair that is encoded
+/// and before every pass of the model.
 ///
 /// # Errors
-/// As [`score`]; [`TuningError::Stopped`] when `halt` said stop.
+/// As [`score`]; [`TuningError::Stopped`] when `halt` returned true.
 pub fn score_until(
     model: &Model,
     adapter: Option<&Adapter>,
@@ -62,8 +62,8 @@ pub fn score_until(
     score_tokens(model, adapter, &tokens, halt)
 }
 
-/// The log-probability of each conversation's last message after those before it, as [`score`]
-/// gives it for pairs.
+/// Returns the log-probability of each conversation's last message after the messages before it, as
+/// [`score`] does for pairs.
 ///
 /// # Errors
 /// As [`score`]; [`TuningError::Config`] for a conversation without messages.
@@ -145,7 +145,7 @@ fn score_tokens(
     Ok(scores)
 }
 
-/// Log-softmax of one entry, in f64.
+/// Returns the log-softmax of one entry, in f64.
 fn logprob(logits: &[f32], target: usize) -> f64 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let total: f64 = logits
@@ -157,7 +157,7 @@ fn logprob(logits: &[f32], target: usize) -> f64 {
     })
 }
 
-/// Logits of the token after these, `[vocab]`.
+/// Returns the logits of the token after these, `[vocab]`.
 ///
 /// # Errors
 /// [`TuningError::Config`] for no tokens or too many, [`TuningError::Tokenizer`] for an id beyond

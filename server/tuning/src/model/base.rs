@@ -1,4 +1,4 @@
-//! How the frozen base is kept in memory.
+//! Storage of the frozen base in memory.
 
 use std::{fmt, str::FromStr};
 
@@ -8,14 +8,13 @@ use crate::{
     model::weights::{Stored, WeightSource},
 };
 
-/// How the matrices of the frozen base are kept. Everything else, norms and biases, is f32.
+/// Storage of the frozen base's matrices. Norms and biases are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Base {
-    /// As the files have them: 4 and 8 bits and 16-bit floats stay so, without a change of any
-    /// value.
+    /// As in the files: 4 and 8 bits and 16-bit floats are kept, without a change of any value.
     #[default]
     Auto,
-    /// The same values in f32: more memory, slower generation.
+    /// Unchanged values in f32: more memory, slower generation.
     F32,
     /// Rounded to bf16.
     Bf16,
@@ -26,10 +25,10 @@ pub enum Base {
 }
 
 impl Base {
-    /// Every way, in the order of this page.
+    /// All variants, in the order of this page.
     pub const ALL: [Self; 5] = [Self::Auto, Self::F32, Self::Bf16, Self::Q8, Self::Q4];
 
-    /// As on command lines: `auto`, `f32`, `bf16`, `q8`, `q4`.
+    /// Name on command lines: `auto`, `f32`, `bf16`, `q8`, `q4`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -58,8 +57,8 @@ impl FromStr for Base {
     }
 }
 
-/// A source whose matrices are kept as a [`Base`] says. Rounded values are the model's values:
-/// digest, training and generation all see them.
+/// A source whose matrices are stored as a [`Base`] says. The rounded values are the model's
+/// values: digest, training and generation all use them.
 pub(crate) struct Kept<'a> {
     pub(crate) source: &'a dyn WeightSource,
     pub(crate) base: Base,
@@ -75,7 +74,8 @@ impl Kept<'_> {
         }
     }
 
-    /// `None` where values stay as they are: matrices whose rows are no whole blocks too.
+    /// Rounds a matrix; `None` where values stay unchanged, which includes matrices whose rows are
+    /// not whole blocks.
     fn rounded(&self, values: &[f32], [out, inner]: [usize; 2]) -> Option<Compact> {
         round_rows_to(values, out, inner, self.rounding()?)
     }

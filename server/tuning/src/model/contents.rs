@@ -1,4 +1,4 @@
-//! Which tensors a model consists of, and the digest over them.
+//! The tensors of a model, and the digest over them.
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use fedseal_kernels::pool;
 
 use crate::{ModelConfig, TuningError, model::weights::WeightSource};
 
-/// Names and shapes of every tensor that a configuration asks for, sorted by name.
+/// Returns names and shapes of every tensor that a configuration requires, sorted by name.
 pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let d = config.d_model;
     let mut list = vec![

@@ -14,11 +14,11 @@ use crate::{
 
 /// One decoder block.
 pub(crate) struct Layer {
-    /// By [`Norm`], in its order.
+    /// Norm weights, indexed by [`Norm`].
     pub(crate) norms: [Option<Tensor<1>>; 6],
-    /// By [`Target`], in its order.
+    /// Frozen matrices, indexed by [`Target`].
     pub(crate) weights: [FrozenWeight; 7],
-    /// By [`Target`], in its order.
+    /// Biases, indexed by [`Target`].
     pub(crate) biases: [Option<Tensor<1>>; 7],
 }
 
@@ -30,17 +30,17 @@ pub(crate) struct Decoder {
     pub(crate) embedding: FrozenWeight,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Tensor<1>,
-    /// `None` when the embedding is the output matrix.
+    /// Output matrix; `None` when it is the embedding.
     head: Option<FrozenWeight>,
     rope: RopeTable,
-    /// Of sliding layers, when it is another.
+    /// Rotary table of sliding layers, when it differs.
     local_rope: Option<RopeTable>,
     pub(crate) config: ModelConfig,
 }
 
-/// Attention of one block: takes queries, keys and values after rotation (`[tokens, heads,
-/// head_dim]` and `[tokens, kv_heads, head_dim]`), the block's number and its rule, and returns
-/// `[tokens, heads, head_dim]`.
+/// Attention of one block. It takes queries, keys and values after rotation
+/// (`[tokens, heads, head_dim]` and `[tokens, kv_heads, head_dim]`), the block's number and its
+/// rule, and returns `[tokens, heads, head_dim]`.
 pub(crate) trait Attend {
     fn attend(
         &mut self,
@@ -67,7 +67,7 @@ impl Attend for &Segments {
 }
 
 impl Decoder {
-    /// Takes every tensor of the configuration out of the source.
+    /// Takes every tensor of the configuration from the source.
     pub(crate) fn load(
         source: &dyn WeightSource,
         config: &ModelConfig,
@@ -143,12 +143,12 @@ impl Decoder {
         })
     }
 
-    /// The output matrix, `[vocab, d_model]`.
+    /// Returns the output matrix, `[vocab, d_model]`.
     pub(crate) fn vocab(&self) -> &FrozenWeight {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
-    /// Rotary angles of a layer.
+    /// Returns the rotary angles of a layer.
     pub(crate) fn rope(&self, layer: usize) -> &RopeTable {
         match &self.local_rope {
             Some(local) if self.config.slides(layer) => local,
@@ -156,8 +156,8 @@ impl Decoder {
         }
     }
 
-    /// Cosines and sines of these positions: the usual ones, and those of sliding layers when
-    /// they are others.
+    /// Returns cosines and sines of these positions: those of full layers, and those of sliding
+    /// layers when they differ.
     pub(crate) fn angles(&self, positions: &[u32]) -> (Angles, Option<Angles>) {
         let local = self.local_rope.as_ref();
         (
@@ -166,7 +166,7 @@ impl Decoder {
         )
     }
 
-    /// Logits, `[rows, vocab]`, of final hidden states.
+    /// Returns the logits, `[rows, vocab]`, of final hidden states.
     pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let logits = self.vocab().forward(hidden);
         match self.config.logit_cap() {
@@ -175,10 +175,11 @@ impl Decoder {
         }
     }
 
-    /// Final hidden states, `[rows, d_model]`, of the tokens that `rows` names (all when `None`).
+    /// Returns the final hidden states, `[rows, d_model]`, of the tokens in `rows` (all when
+    /// `None`).
     ///
     /// `ids` and `positions` are `[tokens]`. Ids must be below the vocabulary and positions below
-    /// the table's length; [`check`](Self::check) makes sure of both.
+    /// the table's length; [`check`](Self::check) ensures both.
     pub(crate) fn forward(
         &self,
         ids: &[u32],
@@ -194,7 +195,7 @@ impl Decoder {
         self.finish(x, lora)
     }
 
-    /// What the first block takes, `[tokens, d_model]`.
+    /// Input of the first block, `[tokens, d_model]`.
     pub(crate) fn embed(&self, ids: &[u32]) -> Tensor<2> {
         let x = self.embedding.rows(ids);
         match self.config.embedding_scale() {
@@ -203,8 +204,8 @@ impl Decoder {
         }
     }
 
-    /// One block: `[tokens, d_model]` to the same, of the last block only those of `rows`. `index`
-    /// is below the number of blocks.
+    /// Computes one block: `[tokens, d_model]` to the same shape, or, for the last block, only its
+    /// `rows`. `index` is below the number of blocks.
     pub(crate) fn block(
         &self,
         index: usize,
@@ -269,7 +270,7 @@ impl Decoder {
         let mixed = attend
             .attend(index, config.attention_rule(index), q, k, v)
             .reshape([tokens, config.heads * config.head_dim]);
-        // After the last attention only the rows that are asked for matter.
+        // After the last attention only the requested rows matter.
         let last = index + 1 == self.layers.len();
         let (mixed, residual) = match rows {
             Some(rows) if last && rows.len() < tokens => {
@@ -285,14 +286,14 @@ impl Decoder {
         x + norm(project(active, Target::Down), Norm::FfnOut)
     }
 
-    /// Final hidden states of the last block's output.
+    /// Returns the final hidden states from the last block's output.
     pub(crate) fn finish(&self, x: Tensor<2>, lora: Option<&Lora>) -> Tensor<2> {
         let own = lora.and_then(Lora::last_norm);
         let eps = self.config.norm_eps as f32;
         ops::rms_norm(x, own.as_ref().unwrap_or(&self.norm), eps)
     }
 
-    /// An error when an id or a length does not fit this decoder.
+    /// Checks that the ids and their number fit this decoder.
     pub(crate) fn check(&self, ids: &[u32]) -> Result<(), TuningError> {
         let config = &self.config;
         if ids.len() > config.max_positions {
@@ -312,7 +313,7 @@ impl Decoder {
     }
 }
 
-/// These rows of a matrix, in this order.
+/// Returns these rows of a matrix, in this order.
 fn pick_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
     let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let count = indices.len();

@@ -1,10 +1,10 @@
-//! Texts to tokens, in the template of the model.
+//! Conversion of texts to tokens, in the model's template.
 
 use crate::{
     Conversation, Example, Message, Model, Role, Template, Tokens, TuningError, model::template,
 };
 
-/// How turns of a conversation start and end: ChatML, Gemma, Llama 3.
+/// Start and end of a conversation's turns: ChatML, Gemma, Llama 3.
 const TURNS: [(&str, &str); 3] = [
     ("<|im_start|>", "<|im_end|>"),
     ("<start_of_turn>", "<end_of_turn>"),
@@ -12,9 +12,10 @@ const TURNS: [(&str, &str); 3] = [
 ];
 
 impl Model {
-    /// Finds the id that ends an answer: that of the template's turns, else the first end of text.
+    /// Finds the id that ends an answer: the end of the template's turns, else the first end of
+    /// text.
     pub(super) fn find_end(&mut self) -> Result<(), TuningError> {
-        // A turn ends with its own token, which need not be the first end of text.
+        // A turn ends with a separate token, which need not be the first end of text.
         let prompt = self.prompt_text(&[Message::new(Role::User, "x")])?;
         let turn_end = TURNS
             .iter()
@@ -29,7 +30,7 @@ impl Model {
         Ok(())
     }
 
-    /// The messages with their template around them.
+    /// Returns the messages in their template.
     fn prompt_text(&self, messages: &[Message]) -> Result<String, TuningError> {
         match (self.template, &self.chat) {
             (Template::Alpaca, _) => template::alpaca(messages),
@@ -38,7 +39,7 @@ impl Model {
         }
     }
 
-    /// The tokens of a prompt in its template, where the model's answer begins.
+    /// Returns the tokens of a prompt in its template, up to the start of the model's answer.
     ///
     /// # Errors
     /// [`TuningError::Template`] when the model's template refuses the prompt, and the tokenizer's
@@ -47,18 +48,18 @@ impl Model {
         self.encode_messages(&[Message::new(Role::User, prompt)])
     }
 
-    /// The tokens of messages in their template, where the model's answer begins.
+    /// Returns the tokens of messages in their template, up to the start of the model's answer.
     ///
     /// # Errors
     /// As [`encode_prompt`](Self::encode_prompt).
     pub fn encode_messages(&self, messages: &[Message]) -> Result<Vec<u32>, TuningError> {
         let text = self.prompt_text(messages)?;
-        // A model's own template writes its first token itself.
+        // A model's template writes its first token itself.
         let special = self.template == Template::Alpaca;
         self.tokenizer.encode(&text, special)
     }
 
-    /// The tokens of a conversation whose last message is learned; cut as in
+    /// Returns the tokens of a conversation whose last message is learned; cut as in
     /// [`encode_example`](Self::encode_example).
     ///
     /// # Errors
@@ -76,9 +77,9 @@ impl Model {
         self.with_response(prompt, answer, max_length, max_response)
     }
 
-    /// The tokens of an example. A response longer than `max_response` tokens is cut and gets no
-    /// end token. When the whole is longer than `max_length`, the prompt loses its beginning, but
-    /// keeps half of `max_length` before the response is cut.
+    /// Returns the tokens of an example. A response longer than `max_response` tokens is cut and
+    /// gets no end token. When the whole is longer than `max_length`, the prompt loses its
+    /// beginning, but keeps half of `max_length` before the response is cut.
     ///
     /// # Errors
     /// As [`encode_prompt`](Self::encode_prompt).
@@ -109,7 +110,8 @@ impl Model {
         Ok(tokens)
     }
 
-    /// Messages and an answer without an end token; `index` is their place in the call.
+    /// Returns the tokens of messages and an answer without an end token; `index` is their place in
+    /// the call.
     ///
     /// # Errors
     /// [`TuningError::Positions`] when they do not fit the model's positions.
@@ -152,7 +154,7 @@ impl Model {
         prompt.drain(..excess.min(spare));
         response.truncate(max_length.saturating_sub(prompt.len()).max(1));
         let response_start = prompt.len();
-        // Both may have room for a text that was far longer; what is kept has none.
+        // The capacity of both may be that of a far longer text; the result has no spare capacity.
         let mut ids = Vec::with_capacity(prompt.len() + response.len());
         ids.append(&mut prompt);
         ids.append(&mut response);

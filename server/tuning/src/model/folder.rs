@@ -1,4 +1,4 @@
-//! What a Hugging Face folder says besides its tensors.
+//! Contents of a Hugging Face folder besides its tensors.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(super) fn parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Part
     let config = ModelConfig::from_json(&files.config)?;
     let tokenizer = Tokenizer::from_json(&files.tokenizer, config.vocab)?;
     let tokenizer_config = json("tokenizer_config.json", &files.tokenizer_config)?;
-    // A token stands there as text, or as an object with its text.
+    // A token is stored as text, or as an object with its text.
     let token = |key: &str| -> Option<String> {
         let value = tokenizer_config.get(key)?;
         let value = value.get("content").unwrap_or(value);
@@ -45,7 +45,7 @@ pub(super) fn parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Part
     }
     let chat_template = match tokenizer_config.get("chat_template") {
         Some(Value::String(text)) => Some(text.clone()),
-        // Several named templates: the one called "default".
+        // With several named templates, the template named "default".
         Some(Value::Array(list)) => list
             .iter()
             .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))

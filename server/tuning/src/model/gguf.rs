@@ -91,8 +91,8 @@ pub(crate) fn parse(bytes: Vec<u8>) -> Result<(GgufSource, Parts), TuningError> 
     ))
 }
 
-/// An error unless every tensor lies in the `length` bytes of the data and none in another: files
-/// whose tensors share bytes could ask for any multiple of their size in memory.
+/// Checks that every tensor is within the `length` bytes of the data and that no two overlap: files
+/// whose tensors share bytes could require any multiple of their size in memory.
 fn check_places(index: &BTreeMap<String, TensorInfo>, length: usize) -> Result<(), TuningError> {
     let mut places = Vec::with_capacity(index.len());
     for (name, info) in index {
@@ -113,16 +113,16 @@ fn check_places(index: &BTreeMap<String, TensorInfo>, length: usize) -> Result<(
     Ok(())
 }
 
-/// The tensors of a GGUF file under their Hugging Face names.
+/// The tensors of a GGUF file with their Hugging Face names.
 pub(crate) struct GgufSource {
     bytes: Vec<u8>,
-    /// Where the tensor data begin.
+    /// Offset of the tensor data.
     start: usize,
     index: BTreeMap<String, TensorInfo>,
     config: ModelConfig,
 }
 
-/// The name that llama.cpp's converter gives a tensor.
+/// Returns the name that llama.cpp's converter gives a tensor.
 fn gguf_name(name: &str) -> Option<String> {
     let top = match name {
         "model.embed_tokens.weight" => "token_embd.weight",
@@ -150,7 +150,7 @@ fn gguf_name(name: &str) -> Option<String> {
 }
 
 impl GgufSource {
-    /// Type and bytes of a tensor.
+    /// Returns type and bytes of a tensor.
     fn raw(&self, name: &str, shape: &[usize]) -> Result<(BlockType, &[u8]), TuningError> {
         let info = gguf_name(name)
             .and_then(|name| self.index.get(&name))
@@ -165,7 +165,7 @@ impl GgufSource {
         Ok((info.kind, raw))
     }
 
-    /// Heads whose rows llama.cpp's converter moved.
+    /// Number of heads whose rows llama.cpp's converter moved; `None` where it moved none.
     fn moved_heads(&self, name: &str) -> Option<usize> {
         if name.contains("q_proj") {
             Some(self.config.heads)
@@ -208,8 +208,8 @@ impl WeightSource for GgufSource {
     }
 }
 
-/// llama.cpp rotates neighbouring rows, Hugging Face rows half a head apart: its converter moves
-/// row `half · h + i` of a head to row `2 · i + h`. This is where a row lies in the file.
+/// Returns the position of a row in the file. llama.cpp rotates neighbouring rows, Hugging Face
+/// rows half a head apart: its converter moves row `half · h + i` of a head to row `2 · i + h`.
 fn moved_row(row: usize, head_dim: usize) -> usize {
     let (head, row) = (row / head_dim, row % head_dim);
     let (side, i) = (row / (head_dim / 2), row % (head_dim / 2));

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Message, Role, TuningError};
 
-/// Which text stands around a prompt.
+/// Kind of text around a prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Template {
-    /// The chat template that the model's files carry; ChatML if they carry none.
+    /// The chat template in the model's files; ChatML if they have none.
     #[default]
     Model,
     /// The instruction template of Stanford Alpaca.
@@ -43,7 +43,7 @@ pub(crate) fn alpaca(messages: &[Message]) -> Result<String, TuningError> {
     ))
 }
 
-/// Turns in ChatML, open for the assistant's answer.
+/// Returns the turns in ChatML, ending at the start of the assistant's answer.
 pub(crate) fn chatml(messages: &[Message]) -> String {
     let mut text = String::new();
     for message in messages {
@@ -54,12 +54,12 @@ pub(crate) fn chatml(messages: &[Message]) -> String {
     text
 }
 
-/// Instructions a template may run before it counts as hostile.
+/// Number of instructions that a template may run before it counts as hostile.
 const FUEL: u64 = 2_000_000;
 /// Longest template text, bytes.
 const MAX_SOURCE: usize = 1 << 18;
 
-/// A compiled Jinja chat template with the special tokens it may name.
+/// A compiled Jinja chat template with the special tokens it may use.
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
@@ -75,7 +75,7 @@ impl ChatTemplate {
             )));
         }
         let mut environment = Environment::new();
-        // The settings of transformers' own renderer.
+        // The settings of transformers' renderer.
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)
@@ -88,7 +88,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |text: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))
         });
-        // A fixed day: a clock would make two runs differ.
+        // A fixed date: with a clock two runs would differ.
         environment.add_function("strftime_now", |_format: String| "26 Jul 2024");
         environment
             .add_template_owned("chat", source)
@@ -100,7 +100,7 @@ impl ChatTemplate {
         })
     }
 
-    /// The messages, open for the assistant's answer.
+    /// Renders the messages up to the start of the assistant's answer.
     pub(crate) fn render(&self, messages: &[Message]) -> Result<String, TuningError> {
         let messages: Vec<Value> = messages
             .iter()
@@ -122,7 +122,7 @@ impl ChatTemplate {
     }
 }
 
-/// The Python string and dictionary methods that chat templates in the wild call.
+/// The Python string and dictionary methods that published chat templates call.
 fn python_method(
     _: &mut State,
     value: &Value,

@@ -1,4 +1,4 @@
-//! Text to token ids and back.
+//! Conversion between text and token ids.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,9 +23,9 @@ fn bad(error: impl std::fmt::Display) -> TuningError {
     TuningError::Tokenizer(error.to_string())
 }
 
-/// The library panics on some broken files and texts (a decoder that is no object, for one). What
-/// comes from outside must end in an error, so its panics end here. Nothing of ours is changed
-/// while it works, and what it built is dropped.
+/// Turns panics of the library into errors. It panics on some broken files and texts (for example a
+/// decoder that is not an object), and input from outside must end in an error. Our state does not
+/// change while the library runs, and everything it built is dropped.
 fn guarded<T>(work: impl FnOnce() -> Result<T, TuningError>) -> Result<T, TuningError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(bad(
@@ -52,9 +52,9 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`TuningError::Tokenizer`] when it is not one, or when an id is not below `vocab`. Special
-    /// tokens may lie beyond (Gemma 3's text models have one for images); a text that uses one is
-    /// an error.
+    /// [`TuningError::Tokenizer`] when the file is not one, or when an id is not below `vocab`.
+    /// Special tokens may be beyond it (Gemma 3's text models have one for images); a text that
+    /// uses one is an error.
     pub fn from_json(bytes: &[u8], vocab: usize) -> Result<Self, TuningError> {
         guarded(|| Self::read(bytes, vocab))
     }
@@ -82,8 +82,8 @@ impl Tokenizer {
         Ok(Self { inner, vocab })
     }
 
-    /// Ids of a text; texts of special tokens become those tokens. `special` adds what the file's
-    /// post-processor adds (usually a first token).
+    /// Returns the ids of a text; texts of special tokens become those tokens. `special` adds the
+    /// tokens of the file's post-processor (usually a first token).
     ///
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
@@ -99,7 +99,7 @@ impl Tokenizer {
         Ok(ids.to_vec())
     }
 
-    /// The text of these ids, without special tokens.
+    /// Returns the text of these ids, without special tokens.
     ///
     /// # Errors
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
@@ -107,23 +107,23 @@ impl Tokenizer {
         guarded(|| self.inner.decode(ids, true).map_err(bad))
     }
 
-    /// The id of a token with exactly this text.
+    /// Returns the id of the token with exactly this text.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         let id = self.inner.token_to_id(token);
         id.filter(|id| (*id as usize) < self.vocab)
     }
 
-    /// The text of a token, in the alphabet of the tokenizer.
+    /// Returns the text of a token, in the alphabet of the tokenizer.
     pub fn token_text(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// Number of ids of the model it belongs to; every id is below it.
+    /// Number of ids of the model that the tokenizer belongs to; every id is below it.
     pub fn vocab(&self) -> usize {
         self.vocab
     }
 
-    /// The `tokenizer.json` of this tokenizer.
+    /// Returns the `tokenizer.json` of this tokenizer.
     ///
     /// # Errors
     /// [`TuningError::Tokenizer`] when it cannot be written as JSON.
@@ -131,8 +131,8 @@ impl Tokenizer {
         Ok(self.inner.to_string(false).map_err(bad)?.into_bytes())
     }
 
-    /// Trains a byte-level BPE tokenizer of at most `vocab` ids on texts; `special` come first, as
-    /// ids 0, 1 and so on. The same texts give the same tokenizer.
+    /// Trains a byte-level BPE tokenizer of at most `vocab` ids on texts; the `special` tokens come
+    /// first, as ids 0, 1 and so on. The same texts give the same tokenizer.
     ///
     /// # Errors
     /// [`TuningError::Tokenizer`] when training fails or `vocab` has no room for all 256 bytes.
@@ -179,24 +179,24 @@ impl Tokenizer {
     }
 }
 
-/// The parts of a byte-level BPE tokenizer, as GGUF files hold them.
+/// The parts of a byte-level BPE tokenizer, as stored in GGUF files.
 pub(crate) struct BpeParts<'a> {
     /// Tokens in id order, in the byte-level alphabet.
     pub tokens: &'a [String],
-    /// `left right`, in order of priority.
+    /// Merges `left right`, in order of priority.
     pub merges: &'a [String],
-    /// Ids of special tokens, matched in the text as they are and left out of decoded text.
+    /// Ids of special tokens, matched in the text unchanged and omitted from decoded text.
     pub special: &'a [u32],
-    /// Ids of ordinary tokens that are matched in the text as they are.
+    /// Ids of ordinary tokens that are matched in the text unchanged.
     pub added: &'a [u32],
     /// Name of the pre-tokenizer, `tokenizer.ggml.pre`.
     pub pre: &'a str,
-    /// Id put before every text when special tokens are asked for.
+    /// Id before every text when special tokens are requested.
     pub first: Option<u32>,
 }
 
 impl BpeParts<'_> {
-    /// The `tokenizer.json` that says the same.
+    /// Returns the equivalent `tokenizer.json`.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, TuningError> {
         let byte_level = |regex: bool| {
             json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
@@ -207,7 +207,7 @@ impl BpeParts<'_> {
                     "behavior": "Isolated", "invert": false })
         };
         let pre_tokenizer = match self.pre {
-            // SmolLM: every digit alone, then GPT-2's pattern.
+            // SmolLM: every digit separately, then GPT-2's pattern.
             "smollm" => json!({ "type": "Sequence", "pretokenizers": [
                 { "type": "Digits", "individual_digits": true }, byte_level(true) ] }),
             "default" | "gpt-2" => byte_level(true),

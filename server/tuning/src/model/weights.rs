@@ -1,5 +1,5 @@
-//! Where a decoder's tensors come from: safetensors files, GGUF files, or memory. All sources
-//! speak Hugging Face names and give f32.
+//! Sources of a decoder's tensors: safetensors files, GGUF files, or memory. All sources use
+//! Hugging Face names and return f32.
 
 use fedseal_adapter::safetensors::SafetensorsSource;
 use safetensors::Dtype;
@@ -11,10 +11,10 @@ use crate::{
 
 /// A set of named tensors.
 pub(crate) trait WeightSource: Sync {
-    /// The values of a tensor of exactly this shape, row-major.
+    /// Returns the values of a tensor of exactly this shape, row-major.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TuningError>;
 
-    /// The same values of a matrix `[out, inner]`, in few bits where the source has them so.
+    /// Returns the values of a matrix `[out, inner]`, in few bits where the source stores them so.
     fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
         self.tensor(name, &[out, inner]).map(Stored::Dense)
     }

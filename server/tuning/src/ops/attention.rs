@@ -26,18 +26,19 @@ pub use kernel::Rule;
 /// Examples may begin with the same tokens: these come first, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segments {
-    /// `starts[i]..starts[i + 1]` are the tokens of example `i` behind the shared ones, which
-    /// are those before `starts[0]`.
+    /// `starts[i]..starts[i + 1]` are the tokens of example `i` after the shared ones, which are
+    /// the tokens before `starts[0]`.
     starts: Vec<usize>,
 }
 
 impl Segments {
-    /// Examples of these lengths, one after the other.
+    /// Returns segments of these lengths, one after the other.
     pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
         Self::sharing(0, lengths)
     }
 
-    /// Examples that begin with the same `shared` tokens, and add so many of their own.
+    /// Returns examples that begin with the same `shared` tokens and add these numbers of own
+    /// tokens.
     pub fn sharing(shared: usize, lengths: impl IntoIterator<Item = usize>) -> Self {
         let mut starts = vec![shared];
         let mut end = shared;
@@ -68,7 +69,7 @@ impl Segments {
         self.starts[self.starts.len() - 1]
     }
 
-    /// The ranges of the examples' own tokens.
+    /// Returns the ranges of the examples' own tokens.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
         self.starts.windows(2).map(|pair| pair[0]..pair[1])
     }
@@ -80,7 +81,7 @@ impl Segments {
         }
     }
 
-    /// The position of every token within its example.
+    /// Returns the position of every token within its example.
     pub fn positions(&self) -> Vec<u32> {
         let shared = self.shared() as u32;
         let own = self.ranges().flat_map(|range| 0..range.len() as u32);
@@ -88,8 +89,8 @@ impl Segments {
     }
 }
 
-/// Causal attention with grouped heads; a token sees the tokens of its own example up to
-/// and including itself.
+/// Computes causal attention with grouped heads; a token attends to the tokens of its own example
+/// up to and including itself.
 ///
 /// `q` is `[tokens, heads, head_dim]`, `k` and `v` are `[tokens, kv_heads, head_dim]` with
 /// `heads` a multiple of `kv_heads`; the result is `[tokens, heads, head_dim]`. The rule says how
@@ -119,7 +120,7 @@ pub fn attention(
     ))
 }
 
-/// The plain expression.
+/// Plain expression in burn tensors.
 pub(super) fn plain(
     q: Tensor<3>,
     k: Tensor<3>,
@@ -132,7 +133,7 @@ pub(super) fn plain(
     let group = heads / kv_heads;
     let shared = 0..segments.shared();
     let mut outputs = Vec::with_capacity(segments.len() + 1);
-    // The shared beginning by itself; then the examples, which see it too.
+    // The shared beginning separately; then the examples, which also attend to it.
     let examples = segments.ranges().map(|range| (shared.len(), range));
     for (before, range) in std::iter::once((0, shared.clone())).chain(examples) {
         let length = range.len();
@@ -167,7 +168,7 @@ pub(super) fn plain(
         let later = Tensor::<2, Bool>::tril_mask(shape, before as i64, &scores.device());
         scores = scores.mask_fill(wide(later), f32::NEG_INFINITY);
         if let Some(window) = rule.window.filter(|window| *window < keys) {
-            // True outside of the upper triangle: what lies before the window.
+            // True outside the upper triangle: the keys before the window.
             let first = before as i64 + 1 - window as i64;
             let before = Tensor::<2, Bool>::triu_mask(shape, first, &scores.device());
             scores = scores.mask_fill(wide(before), f32::NEG_INFINITY);
@@ -191,7 +192,7 @@ pub(crate) trait AttentionOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Inputs of an attention, and its output with the numbers that the way back needs.
+/// Inputs of an attention, and its output with the numbers that the backward pass needs.
 #[derive(Clone, Debug)]
 struct State {
     q: FlexTensor,
@@ -229,7 +230,7 @@ impl State {
         }
     }
 
-    /// The output, and the logarithm of every row's sum.
+    /// Returns the output, and the logarithm of every row's sum.
     fn forward(&self) -> (FlexTensor, Vec<f32>) {
         let examples: Vec<_> = self.segments.ranges().collect();
         let layout = self.segments.layout(&examples);

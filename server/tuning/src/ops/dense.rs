@@ -1,4 +1,4 @@
-//! A frozen matrix on a device that has none of our kernels.
+//! A frozen matrix on a device without kernels of our own.
 
 use burn::{
     backend::{Backend, DTypeUsage, Dispatch},
@@ -8,14 +8,14 @@ use half::bf16;
 
 use crate::{TuningError, adapter::lora::to_host, kernels::Numerics};
 
-/// What a device can do with bf16. Adapters and activations are f32 on every device.
+/// Support of a device for bf16. Adapters and activations are f32 on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
-    /// Nothing: WGSL has no such type.
+    /// No support: WGSL has no such type.
     None,
-    /// It keeps them and widens them: SPIR-V without arithmetic of bf16.
+    /// Storage only, values are widened: SPIR-V without bf16 arithmetic.
     Kept,
-    /// It multiplies them, with sums in f32.
+    /// Products, with sums in f32.
     Multiplied,
 }
 
@@ -33,8 +33,8 @@ impl Half {
     }
 }
 
-/// `[out, inner]`, in bf16 where the device keeps it and either every value is one or the mode is
-/// `fast`; else in f32.
+/// A matrix `[out, inner]`. It is bf16 where the device stores bf16 and either every value is exact
+/// in bf16 or the mode is `fast`; else f32.
 #[derive(Clone, Debug)]
 pub(super) struct Dense {
     values: Tensor<2>,
@@ -73,7 +73,8 @@ impl Dense {
         self.values.dtype() == DType::BF16
     }
 
-    /// `x · Wᵀ`, f32: of bf16 operands where the mode is `fast` and the device multiplies them.
+    /// Computes `x · Wᵀ` in f32; with bf16 operands where the mode is `fast` and the device
+    /// multiplies them.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = self.values.clone().transpose();
         match (self.is_half(), self.numerics, self.half) {
@@ -86,7 +87,7 @@ impl Dense {
         }
     }
 
-    /// Rows, f32.
+    /// Returns rows, f32.
     pub(super) fn rows(&self, rows: &[u32]) -> Tensor<2> {
         let indices: Vec<i64> = rows.iter().map(|&row| i64::from(row)).collect();
         let indices = TensorData::new(indices, [rows.len()]);
@@ -94,7 +95,7 @@ impl Dense {
         self.wide(self.values.clone().select(0, indices))
     }
 
-    /// All values, row-major.
+    /// Returns all values, row-major.
     pub(super) fn values(&self) -> Result<Vec<f32>, TuningError> {
         to_host(self.wide(self.values.clone()))
     }
@@ -119,7 +120,7 @@ mod tests {
         Dense::new(data.to_vec(), SHAPE, &Device::flex(), numerics, half)
     }
 
-    /// Output and the gradient of its sum of squares in `x`.
+    /// Returns the output, and the gradient of its sum of squares in `x`.
     fn run(weight: &Dense) -> [Vec<f32>; 2] {
         let data = TensorData::new(noise(ROWS * SHAPE[1], 2), [ROWS, SHAPE[1]]);
         let device = Device::flex().autodiff();
@@ -132,7 +133,7 @@ mod tests {
         [out.without_autodiff(), gradient].map(|tensor| to_host(tensor).unwrap())
     }
 
-    /// The largest difference as a share of the largest value.
+    /// Returns the largest difference as a share of the largest value.
     fn difference(a: &[f32], b: &[f32]) -> f32 {
         let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
         most(&mut a.iter().zip(b).map(|(a, b)| (a - b).abs()))
@@ -173,7 +174,7 @@ mod tests {
             (Numerics::Fast, Half::Kept),
         ] {
             for (kept, wide) in run(&dense(&data, numerics, half)).iter().zip(&wide) {
-                // The order of sums may be another one.
+                // The order of sums may differ.
                 let difference = difference(kept, wide);
                 assert!(difference < 2e-6, "{numerics:?} {half:?}: {difference}");
             }
@@ -181,7 +182,7 @@ mod tests {
         let fast = run(&dense(&data, Numerics::Fast, Half::Multiplied));
         for (fast, wide) in fast.iter().zip(&wide) {
             let difference = difference(fast, wide);
-            // Operands have 8 bits; that something is lost shows that bf16 was multiplied.
+            // Operands have 8 bits; a nonzero difference shows that bf16 was multiplied.
             assert!(difference > 1e-5 && difference < 0.02, "{difference}");
         }
     }

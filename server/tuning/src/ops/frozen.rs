@@ -29,9 +29,9 @@ use crate::{
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
 ///
-/// On the CPU it lies packed for the kernels, in the storage of its numeric mode: once for the
-/// way forward and, from the first gradient on, once more for the way back. Cloning is cheap: the
-/// values are shared.
+/// On the CPU it is packed for the kernels, in the storage of its numeric mode: once for the
+/// forward pass and, from the first gradient on, once more for the backward pass. Cloning is cheap,
+/// because the values are shared.
 #[derive(Clone, Debug)]
 pub struct FrozenWeight {
     out: usize,
@@ -50,10 +50,10 @@ enum Store {
 /// The packings of a frozen matrix.
 #[derive(Debug)]
 pub struct Panels {
-    /// What holds the values.
+    /// Storage of the values.
     stored: Matrix,
     numerics: Numerics,
-    /// In 16 bits, when the values are held in few bits and are multiplied in fast mode.
+    /// 16-bit packing of values that are stored in few bits and multiplied in fast mode.
     wide: OnceLock<Matrix>,
     back: OnceLock<Matrix>,
 }
@@ -68,12 +68,12 @@ impl Panels {
         }
     }
 
-    /// What holds the values: what generation multiplies with.
+    /// Returns the stored values, which generation multiplies with.
     pub(crate) fn stored(&self) -> &Matrix {
         &self.stored
     }
 
-    /// For `x · Wᵀ` of many rows.
+    /// Returns the packing for `x · Wᵀ` of many rows.
     pub(crate) fn forward(&self) -> &Matrix {
         match (&self.stored, self.numerics) {
             (Matrix::Compact(compact), Numerics::Fast) => {
@@ -89,14 +89,14 @@ impl Panels {
         }
     }
 
-    /// For `grad · W`.
+    /// Returns the packing for `grad · W`.
     pub(crate) fn back(&self) -> &Matrix {
         if let Some(back) = self.back.get() {
             return back;
         }
-        // Not inside `get_or_init`: packing waits for other threads, and a thread of rayon
-        // that waits may begin another training on this matrix, which would then wait for
-        // itself. Two trainings that start together pack twice; one result stays.
+        // Not inside `get_or_init`: packing waits for other threads. A waiting rayon thread may
+        // start another training on this matrix, which would then wait for itself. Two trainings
+        // that start together pack twice, and one result is kept.
         let back = self.forward().transposed();
         self.back.get_or_init(|| back)
     }
@@ -104,7 +104,7 @@ impl Panels {
     /// Copies a row of the matrix.
     pub(crate) fn copy_row(&self, row: usize, target: &mut [f32]) {
         match (self.back.get(), &self.stored) {
-            // Rows lie nearly together in the transpose.
+            // Values of a row are nearly adjacent in the transpose.
             (Some(back), Matrix::F32(_) | Matrix::Pairs(_)) => back.copy_column(row, target),
             _ => self.stored.copy_row(row, target),
         }
@@ -120,8 +120,8 @@ impl FrozenWeight {
         Self::with_numerics(data, out, inner, device, Numerics::Exact)
     }
 
-    /// As [`new`](Self::new), stored and multiplied as a numeric mode says. On other devices than
-    /// the CPU `fast` is bf16 where the device has it, and f32 elsewhere.
+    /// As [`new`](Self::new), stored and multiplied according to a numeric mode. On devices other
+    /// than the CPU `fast` is bf16 where the device has it, and f32 elsewhere.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -167,7 +167,7 @@ impl FrozenWeight {
         }
     }
 
-    /// How it is stored and multiplied.
+    /// Numeric mode of storage and products.
     pub fn numerics(&self) -> Numerics {
         match &self.store {
             Store::Packed(panels) => panels.numerics,
@@ -185,7 +185,7 @@ impl FrozenWeight {
         self.inner
     }
 
-    /// All values, `[out, inner]` row-major.
+    /// Returns all values, `[out, inner]` row-major.
     pub(crate) fn values(&self) -> Result<Vec<f32>, TuningError> {
         match &self.store {
             Store::Packed(panels) => {
@@ -202,7 +202,7 @@ impl FrozenWeight {
         }
     }
 
-    /// The packed matrix, when it lies on the CPU.
+    /// Returns the packed matrix when it is on the CPU.
     pub(crate) fn panels(&self) -> Option<&Arc<Panels>> {
         match &self.store {
             Store::Packed(panels) => Some(panels),
@@ -210,7 +210,7 @@ impl FrozenWeight {
         }
     }
 
-    /// `x · Wᵀ`: `[tokens, inner]` to `[tokens, out]`; differentiable in `x` only.
+    /// Computes `x · Wᵀ`: `[tokens, inner]` to `[tokens, out]`; differentiable in `x` only.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.store {
             Store::Packed(panels) => {
@@ -221,7 +221,7 @@ impl FrozenWeight {
         }
     }
 
-    /// The rows with these indices, `[rows.len(), inner]`: an embedding lookup.
+    /// Returns the rows with these indices, `[rows.len(), inner]`: an embedding lookup.
     ///
     /// # Panics
     /// When an index is not below [`out`](Self::out).
@@ -239,7 +239,7 @@ impl FrozenWeight {
         }
     }
 
-    /// The same matrix as a plain tensor: the oracle of the tests.
+    /// Keeps the matrix as a plain tensor: the oracle of the tests.
     #[cfg(test)]
     pub(super) fn plain(data: Vec<f32>, out: usize, inner: usize) -> Self {
         let (device, numerics) = (Device::flex(), Numerics::Exact);
@@ -249,7 +249,7 @@ impl FrozenWeight {
     }
 }
 
-/// `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`: a frozen matrix with a LoRA pair.
+/// Computes `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`: a frozen matrix with a LoRA pair.
 ///
 /// `x` is `[tokens, inner]`, `a` is `[rank, inner]`, `b` is `[out, rank]`; the result is
 /// `[tokens, out]`. Differentiable in `x`, `a` and `b`.
@@ -278,10 +278,10 @@ pub fn lora_linear(
 /// The products as operations of a backend.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait FrozenOps: Backend {
-    /// `x · Wᵀ`.
+    /// Computes `x · Wᵀ`.
     fn frozen_linear(x: FloatTensor<Self>, weight: Arc<Panels>) -> FloatTensor<Self>;
 
-    /// `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`.
+    /// Computes `x · Wᵀ + scale · (x · Aᵀ) · Bᵀ`.
     fn lora_linear(
         x: FloatTensor<Self>,
         a: FloatTensor<Self>,
@@ -311,7 +311,7 @@ impl FrozenOps for Flex {
     }
 }
 
-/// What the way back through a LoRA product needs.
+/// State for the backward pass through a LoRA product.
 #[derive(Clone, Debug)]
 struct LoraState {
     x: FlexTensor,

@@ -19,7 +19,7 @@ use super::cpu;
 use crate::kernels::gated as kernel;
 pub use kernel::Activation;
 
-/// `activation(gate) · up`, elementwise over `[tokens, width]`. Differentiable in both.
+/// Computes `activation(gate) · up`, elementwise over `[tokens, width]`. Differentiable in both.
 pub fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
     if !cpu::is_cpu(&gate.device()) {
         return plain(gate, up, activation);
@@ -28,7 +28,7 @@ pub fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2
     Tensor::from_dispatch(Dispatch::gated(gate, up, activation))
 }
 
-/// The plain expression.
+/// Plain expression in burn tensors.
 pub(super) fn plain(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
     let active = match activation {
         Activation::Silu => silu(gate),

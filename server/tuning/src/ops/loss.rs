@@ -20,10 +20,10 @@ use burn::{
 use super::{FrozenWeight, cpu, frozen::Panels};
 use crate::kernels::loss as kernel;
 
-/// Mean cross-entropy of `targets` under `softmax(hidden · vocabᵀ)`, shape `[1]`.
+/// Computes the mean cross-entropy of `targets` under `softmax(hidden · vocabᵀ)`, shape `[1]`.
 ///
-/// `hidden` is `[rows, width]`: only the rows whose next token counts. `targets` holds one
-/// token a row. With a cap, logits become `cap · tanh(logit / cap)` first. Differentiable in
+/// `hidden` is `[rows, width]`, with only the rows whose next token counts. `targets` holds one
+/// token per row. With a cap, logits become `cap · tanh(logit / cap)` first. Differentiable in
 /// `hidden`.
 ///
 /// # Panics
@@ -44,7 +44,7 @@ pub fn cross_entropy(
     Tensor::from_dispatch(loss)
 }
 
-/// The plain expression.
+/// Plain expression in burn tensors.
 pub(super) fn plain(
     hidden: Tensor<2>,
     vocab: &FrozenWeight,
@@ -63,7 +63,7 @@ pub(super) fn plain(
     log_probability.mean().neg()
 }
 
-/// `cap · tanh(x / cap)`
+/// Computes `cap · tanh(x / cap)`.
 pub(crate) fn soft_cap(x: Tensor<2>, cap: f32) -> Tensor<2> {
     x.div_scalar(cap).tanh().mul_scalar(cap)
 }
@@ -97,8 +97,8 @@ impl LossOps for Flex {
 struct LossBackward;
 
 impl Backward<Flex, 1> for LossBackward {
-    /// Gradient of the summed loss: made with the loss itself, while the probabilities were
-    /// at hand.
+    /// Gradient of the summed loss, computed together with the loss while the probabilities were in
+    /// memory.
     type State = FlexTensor;
 
     fn backward(

@@ -1,7 +1,7 @@
 //! The operations a decoder is made of, each differentiable.
 //!
-//! Every operation has a plain expression in burn tensors. It is what runs on devices
-//! without kernels of our own, and it is the oracle of the unit tests.
+//! Every operation has a plain expression in burn tensors. It runs on devices without kernels of
+//! our own, and it is the oracle of the unit tests.
 
 mod attention;
 mod cpu;

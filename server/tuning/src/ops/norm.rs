@@ -1,4 +1,4 @@
-//! Root mean square normalisation.
+//! Root mean square normalisation (RMSNorm).
 
 use burn::{
     backend::{
@@ -18,7 +18,7 @@ use burn::{
 use super::cpu;
 use crate::kernels::norm;
 
-/// `x / sqrt(mean(x²) + eps) · weight` over the last dimension of `[tokens, width]`.
+/// Computes `x / sqrt(mean(x²) + eps) · weight` over the last dimension of `[tokens, width]`.
 ///
 /// `weight` is `[width]`. Differentiable in both.
 pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
@@ -29,7 +29,7 @@ pub fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight, eps))
 }
 
-/// The plain expression.
+/// Plain expression in burn tensors.
 pub(super) fn plain(x: Tensor<2>, weight: &Tensor<1>, eps: f32) -> Tensor<2> {
     let square = x.clone().powi_scalar(2).mean_dim(1);
     let scale = square.add_scalar(eps).sqrt().recip();

@@ -20,7 +20,7 @@ use burn::{
 use super::{RopeScaling, cpu};
 use crate::kernels::rope as kernel;
 
-/// Cosines and sines of every position, made once per model.
+/// Cosines and sines of every position, computed once per model.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     half: usize,
@@ -32,9 +32,9 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// Angles `position · theta^(-2i / head_dim)` for positions below `max_positions`.
+    /// Computes angles `position · theta^(-2i / head_dim)` for positions below `max_positions`.
     ///
-    /// Computed in f64 and rounded once, so the table does not depend on the C library.
+    /// They are computed in f64 and rounded once, so the table does not depend on the C library.
     ///
     /// # Panics
     /// When `head_dim` is odd.
@@ -50,13 +50,14 @@ impl RopeTable {
             .into_iter()
             .map(|frequency| f64::from(frequency as f32))
             .collect();
-        // There the cosine is rounded to f32 before it is multiplied.
+        // The reference rounds the cosine to f32 before it is multiplied.
         let magnitude = scaling.attention_factor() as f32;
         let mut cos = Vec::with_capacity(max_positions * half);
         let mut sin = Vec::with_capacity(max_positions * half);
         for position in 0..max_positions {
             for frequency in &frequencies {
-                // The product too is an f32 there; far positions would differ otherwise.
+                // The reference also rounds the product to f32; far positions would differ
+                // otherwise.
                 let angle = f64::from((position as f64 * frequency) as f32);
                 cos.push(angle.cos() as f32 * magnitude);
                 sin.push(angle.sin() as f32 * magnitude);
@@ -80,13 +81,13 @@ impl RopeTable {
         self.positions
     }
 
-    /// The rows of a table for these positions, one after the other.
+    /// Returns the rows of a table for these positions, one after the other.
     fn gather(&self, table: &[f32], positions: &[u32]) -> Vec<f32> {
         let row = |&p: &u32| &table[p as usize * self.half..(p as usize + 1) * self.half];
         positions.iter().flat_map(row).copied().collect()
     }
 
-    /// Cosines and sines of these positions, `[positions, head_dim / 2]` each.
+    /// Returns cosines and sines of these positions, `[positions, head_dim / 2]` each.
     pub(crate) fn angles(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
         (
             self.gather(&self.cos, positions),
@@ -119,7 +120,7 @@ pub fn rope(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::rotate(x.into_dispatch(), turn))
 }
 
-/// The plain expression.
+/// Plain expression in burn tensors.
 pub(super) fn plain(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
     let [tokens, heads, head_dim] = x.dims();
     let device = x.device().without_autodiff();
@@ -139,7 +140,7 @@ pub(super) fn plain(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tenso
     )
 }
 
-/// The angles of these tokens, `[tokens, half]` each.
+/// Angles of these tokens, `[tokens, half]` each.
 #[derive(Debug)]
 pub(crate) struct Turn {
     cos: Vec<f32>,
@@ -164,7 +165,7 @@ impl Turn {
 
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait RopeOps: Backend {
-    /// Turns every head of `[tokens, heads, head_dim]`.
+    /// Rotates every head of `[tokens, heads, head_dim]`.
     fn rotate(x: FloatTensor<Self>, turn: Arc<Turn>) -> FloatTensor<Self>;
 }
 
@@ -189,7 +190,7 @@ impl Backward<Flex, 1> for RopeBackward {
         let [parent] = ops.parents;
         let grad = cpu::contiguous(grads.consume::<Flex>(&ops.node));
         if let Some(parent) = parent {
-            // A rotation's transpose is the rotation back.
+            // A rotation's transpose is the inverse rotation.
             grads.register::<Flex>(parent.id, ops.state.turn(&grad, true));
         }
     }

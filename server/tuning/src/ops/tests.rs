@@ -1,4 +1,4 @@
-//! Every operation against its plain expression: values and gradients.
+//! Every operation compared with its plain expression: values and gradients.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -32,8 +32,8 @@ fn assert_close(a: &[f32], b: &[f32], what: &str) {
     }
 }
 
-/// Compares two functions of the same leaves: output, and gradients under a fixed random
-/// pull.
+/// Compares two functions of the same leaves: the output, and the gradients of a fixed random
+/// weighting of the output.
 fn compare<const D: usize, const N: usize>(
     what: &str,
     leaves: [Tensor<D>; N],
@@ -61,7 +61,7 @@ fn compare<const D: usize, const N: usize>(
 
 #[test]
 fn autodiff_tensors_of_the_cpu_take_the_kernels() {
-    // Else every comparison below would compare the plain expression with itself.
+    // Otherwise every comparison below would compare the plain expression with itself.
     assert!(super::cpu::is_cpu(&leaf([1, 1], 1).device()));
     assert!(super::cpu::is_cpu(&Device::flex()));
 }

@@ -1,4 +1,4 @@
-//! The gradient of a batch: parts of examples without padding, their losses, the way back.
+//! The gradient of a batch: parts of examples without padding, their losses, the backward pass.
 
 mod direct;
 
@@ -17,19 +17,19 @@ use crate::{
 /// Gradients by the names of their tensors.
 pub(crate) type ByName = BTreeMap<String, Vec<f32>>;
 
-/// What one batch gives.
+/// Loss and gradients of one batch.
 pub(crate) struct BatchGradients {
     pub(crate) loss: f32,
     pub(crate) sums: ByName,
-    /// Tokens that were computed.
+    /// Number of tokens that were computed.
     pub(crate) computed: u64,
 }
 
-/// Tokens that one forward and backward pass holds at most, unless a single example is longer.
-/// Batches beyond it are computed in parts whose gradients are added, in order.
+/// Most tokens that one forward and backward pass holds, unless a single example is longer. Larger
+/// batches are computed in parts whose gradients are added, in order.
 const PART_TOKENS: usize = 1024;
 
-/// Loss and gradients of one batch.
+/// Computes loss and gradients of one batch.
 pub(crate) fn gradients(
     model: &Model,
     adapter: &Adapter,
@@ -74,7 +74,7 @@ fn direct_gradients(
     })
 }
 
-/// The parts of a batch, in order.
+/// Cuts a batch into parts, in order.
 fn micro_parts<'a>(
     batch: &'a [Tokens],
     config: &TrainConfig,
@@ -83,7 +83,7 @@ fn micro_parts<'a>(
     micro.flat_map(|micro| parts(micro, PART_TOKENS))
 }
 
-/// As [`gradients`], of any adapter, on any device.
+/// As [`gradients`], for any adapter, on any device.
 fn tensor_gradients(
     model: &Model,
     adapter: &Adapter,
@@ -94,7 +94,7 @@ fn tensor_gradients(
     let decoder = model.decoder();
     let architecture = model.config().family.architecture;
     let mut lora = Lora::upload(adapter, model.config(), model.device(), true)?;
-    // The same without gradients: for the way forward that keeps nothing.
+    // The same tensors without gradients, for the forward pass that keeps no graph.
     let mut untracked = match config.recompute {
         true => Some(Lora::upload(
             adapter,
@@ -116,7 +116,7 @@ fn tensor_gradients(
             part: part as u64,
         });
         lora.dropout = dropout;
-        // Dropout draws for every token of every example: nothing is shared then.
+        // Dropout draws for every token of every example, so nothing is shared then.
         let packed = match dropout {
             None => Packed::sharing(examples),
             Some(_) => Packed::new(examples),
@@ -158,7 +158,7 @@ fn tensor_gradients(
     })
 }
 
-/// The value of a loss.
+/// Returns the value of a loss.
 fn finite(loss: &Tensor<1>, step: u64) -> Result<f64, TuningError> {
     let value = to_host(loss.clone().without_autodiff())?;
     match value.first() {
@@ -170,7 +170,7 @@ fn finite(loss: &Tensor<1>, step: u64) -> Result<f64, TuningError> {
     }
 }
 
-/// The mean over the batch is the parts' means, weighted by their tokens.
+/// Weights a part's mean loss with its share of tokens, so that the sum is the batch's mean.
 fn weighted(loss: Tensor<1>, share: f64) -> Tensor<1> {
     if share < 1.0 {
         loss.mul_scalar(share)
@@ -179,10 +179,9 @@ fn weighted(loss: Tensor<1>, share: f64) -> Tensor<1> {
     }
 }
 
-/// Gradient checkpointing (Chen et al. 2016): the way forward keeps what each block takes and
-/// nothing else; on the way back each block is computed once more, with its graph. A block gives
-/// the same values both times (dropout counts, it does not draw), so the gradients are those of
-/// the usual way, bit for bit.
+/// Gradient checkpointing (Chen et al. 2016): the forward pass keeps only each block's input, and
+/// the backward pass recomputes each block with its graph. A block gives the same values both times
+/// (dropout is counter-based), so the gradients have the same bits as without checkpointing.
 struct Recompute<'a> {
     model: &'a Model,
     packed: &'a Packed,
@@ -191,7 +190,7 @@ struct Recompute<'a> {
 }
 
 impl Recompute<'_> {
-    /// Adds the gradients of one part; returns its mean loss.
+    /// Adds the gradients of one part, and returns its mean loss.
     fn add_gradients(&self, share: f64, step: u64, sums: &mut ByName) -> Result<f64, TuningError> {
         let (decoder, packed) = (self.model.decoder(), self.packed);
         let architecture = self.model.config().family.architecture;
@@ -224,7 +223,7 @@ impl Recompute<'_> {
             if lowest.is_none_or(|lowest| index < lowest) {
                 break;
             }
-            // Nothing below the lowest part of the adapter asks for a gradient.
+            // Below the lowest part of the adapter no gradient is needed.
             let leaf = match Some(index) == lowest {
                 true => x,
                 false => x.autodiff().require_grad(),
@@ -270,19 +269,19 @@ pub(crate) struct Packed {
     pub(crate) targets: Vec<u32>,
 }
 
-/// Fewer tokens than this that examples begin with alike are not worth sharing.
+/// Fewest common first tokens that are worth sharing.
 const WORTH_SHARING: usize = 8;
 
 impl Packed {
-    /// Every example by itself.
+    /// Packs every example separately.
     pub(crate) fn new(examples: &[Tokens]) -> Self {
         Self::behind(0, examples)
     }
 
-    /// With the tokens that all examples begin with (a template's, a system prompt's) held and
-    /// computed once. Causal attention gives them the same values in every example, so each row
-    /// gets the same bits as from [`new`](Self::new); gradients are the same sums in another
-    /// order.
+    /// Packs examples so that the tokens that all begin with (a template's, a system prompt's) are
+    /// held and computed once. Causal attention gives these tokens the same values in every
+    /// example, so each row gets the same bits as from [`new`](Self::new). Gradients are the same
+    /// sums in another order.
     pub(crate) fn sharing(examples: &[Tokens]) -> Self {
         Self::behind(common_beginning(examples), examples)
     }
@@ -313,8 +312,8 @@ impl Packed {
     }
 }
 
-/// How many tokens all examples begin with, as far as sharing them is worth it. A row that the
-/// loss counts is not among them: it has another target in every example.
+/// Returns how many tokens all examples begin with, or 0 where sharing them is not worth it. A row
+/// that the loss counts is not among them: it has another target in every example.
 fn common_beginning(examples: &[Tokens]) -> usize {
     let [first, rest @ ..] = examples else {
         return 0;

@@ -22,7 +22,7 @@ impl AdamW {
         }
     }
 
-    /// Continues after `step` steps with these moments.
+    /// Resumes after `step` steps with these moments.
     pub(crate) fn resume(
         config: AdamConfig,
         step: u32,
@@ -35,19 +35,19 @@ impl AdamW {
         }
     }
 
-    /// First and second moment of a parameter, once it was updated.
+    /// Returns first and second moment of a parameter, once it was updated.
     pub(crate) fn moments(&self, name: &str) -> Option<(&[f32], &[f32])> {
         self.moments
             .get(name)
             .map(|(first, second)| (first.as_slice(), second.as_slice()))
     }
 
-    /// Begins the next step; every parameter is then updated once.
+    /// Starts the next step; every parameter is then updated once.
     pub(crate) fn next_step(&mut self) {
         self.step = self.step.saturating_add(1);
     }
 
-    /// Updates one parameter with its gradient; `decay` tells whether weight decay applies.
+    /// Updates one parameter with its gradient; `decay` means that weight decay applies.
     pub(crate) fn update(
         &mut self,
         name: &str,

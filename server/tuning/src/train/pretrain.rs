@@ -1,4 +1,4 @@
-//! Full-parameter training of a small decoder from nothing: the model that ships with the project.
+//! Full-parameter training of a small decoder from scratch: the model that ships with the project.
 
 mod host;
 mod plain;
@@ -21,17 +21,17 @@ use crate::{
     train::optimizer::{AdamW, clip_norm},
 };
 
-/// How [`pretrain`] trains.
+/// Options of [`pretrain`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PretrainConfig {
     /// Optimiser steps.
     pub steps: usize,
-    /// Tokens a step, at least; whole sequences are taken until there are so many.
+    /// Fewest tokens per step; whole sequences are taken until there are this many.
     pub batch_tokens: usize,
     /// Highest learning rate.
     pub learning_rate: f32,
-    /// The cosine ends at this share of the highest learning rate.
+    /// Share of the highest learning rate at which the cosine ends.
     pub final_share: f32,
     /// Steps over which the learning rate rises linearly from zero.
     pub warmup: usize,
@@ -43,7 +43,7 @@ pub struct PretrainConfig {
     pub beta2: f32,
     /// Largest Euclidean norm of a step's gradient.
     pub clip_norm: Option<f32>,
-    /// Names the initial weights and the order of the data.
+    /// Seed of the initial weights and of the data order.
     pub seed: u64,
 }
 
@@ -86,8 +86,9 @@ pub struct Pretrained {
 }
 
 impl Pretrained {
-    /// The checkpoint as files: `config.json`, `model.safetensors` in bf16, `tokenizer.json`,
-    /// `tokenizer_config.json` with the end token and, when given, a chat template.
+    /// Returns the checkpoint as files: `config.json`, `model.safetensors` in bf16,
+    /// `tokenizer.json`, `tokenizer_config.json` with the end token and, when given, a chat
+    /// template.
     ///
     /// # Errors
     /// [`TuningError::Tokenizer`] when `eos` is no token, [`TuningError::Format`] when a tensor
@@ -162,7 +163,7 @@ impl ModelFiles {
     }
 }
 
-/// Tokens that one forward and backward pass holds at most, unless one sequence is longer.
+/// Most tokens that one forward and backward pass holds, unless one sequence is longer.
 const PART_TOKENS: usize = 2048;
 
 /// Trains a decoder of this shape from random weights, with AdamW, linear warm-up and cosine decay.
@@ -316,7 +317,7 @@ fn check(
     Ok(())
 }
 
-/// The learning rate of a step, counted from 0.
+/// Returns the learning rate of a step, counted from 0.
 fn rate(config: &PretrainConfig, step: usize) -> f32 {
     let top = f64::from(config.learning_rate);
     if step < config.warmup {
@@ -352,7 +353,7 @@ fn initial(model: &ModelConfig, seed: u64) -> Values {
         .collect()
 }
 
-/// Seeded order of the sequences, shuffled anew for every pass.
+/// Seeded order of the sequences, shuffled again for every pass.
 struct Order {
     seed: u64,
     order: Vec<usize>,
@@ -380,7 +381,7 @@ impl Order {
     }
 }
 
-/// What both ways of computing gradients need.
+/// Inputs of both implementations of the gradients.
 struct Network<'a> {
     config: &'a ModelConfig,
     device: Device,
@@ -441,7 +442,7 @@ impl Part {
 mod tests {
     use super::*;
 
-    /// The kernels' gradients against burn's automatic ones.
+    /// The kernels' gradients compared with burn's automatic ones.
     #[test]
     fn both_ways_give_the_same_gradients() {
         for tied_embeddings in [true, false] {

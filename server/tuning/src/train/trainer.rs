@@ -1,4 +1,4 @@
-//! Training step by step: what [`train`](crate::train()) does, with checkpoints between steps.
+//! Step-by-step training: as [`train`](crate::train()), with checkpoints between steps.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// Something to learn from: it becomes tokens, of which the response's count.
+/// Training text: it becomes tokens, of which those of the response count.
 pub trait TrainingText: Serialize {
-    /// Its tokens, cut to the configuration's lengths.
+    /// Returns the text's tokens, cut to the configuration's lengths.
     ///
     /// # Errors
-    /// The template's and the tokenizer's.
+    /// Errors of the template and of the tokenizer.
     fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError>;
 }
 
@@ -42,15 +42,15 @@ impl TrainingText for Conversation {
 
 /// A training in progress.
 ///
-/// Everything that the next step depends on is in [`checkpoint`](Self::checkpoint): a training
-/// that goes on from one gives the same bits as one that was never interrupted.
+/// Everything that the next step depends on is in [`checkpoint`](Self::checkpoint): a training that
+/// resumes from one gives the same bits as one that was never interrupted.
 pub struct Trainer<'a, T> {
     model: &'a Model,
     config: TrainConfig,
     start: Adapter,
     adapter: Adapter,
     adam: AdamW,
-    /// What the proximal term pulls to, when it is not the start.
+    /// Adapter that the proximal term pulls to, when it is not the start.
     anchor: Option<Adapter>,
     control: Option<ControlVariates>,
     data: Batches<'a, T>,
@@ -64,18 +64,18 @@ pub struct Trainer<'a, T> {
 struct Head {
     /// Name and version of the format.
     format: String,
-    /// What the training was made from, see [`Trainer::inputs`].
+    /// Digest of the training's inputs, see [`Trainer::inputs`].
     inputs: String,
     losses: Vec<f32>,
     tokens: u64,
-    /// Bytes of the adapter and of both moments, which follow.
+    /// Number of bytes of the adapter and of both moments, which follow.
     lengths: [usize; 3],
 }
 
 const FORMAT: &str = "fedseal-checkpoint-v1";
 
 impl<'a, T: TrainingText> Trainer<'a, T> {
-    /// Before the first step.
+    /// Returns a training before its first step.
     ///
     /// # Errors
     /// [`TuningError::Config`] for numbers out of range or no examples, [`TuningError::Adapter`]
@@ -105,8 +105,9 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         })
     }
 
-    /// The proximal term pulls to `anchor` instead of to the start: Lisa's, whose start is the
-    /// last iterate of one state and whose anchor may be that of the other (Huang et al. 2024).
+    /// Makes the proximal term pull to `anchor` instead of to the start. Lisa needs this: its start
+    /// is the last iterate of one state and its anchor may be the last iterate of the other (Huang
+    /// et al. 2024).
     ///
     /// # Errors
     /// [`TuningError::Adapter`] when it has another shape than the start.
@@ -120,7 +121,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         Ok(self)
     }
 
-    /// Corrects every step by SCAFFOLD's control variates.
+    /// Corrects every step with SCAFFOLD's control variates.
     ///
     /// # Errors
     /// [`TuningError::Adapter`] when one has another shape than the start.
@@ -130,7 +131,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         Ok(self)
     }
 
-    /// Goes on from a checkpoint that was made with the same model, start, examples and
+    /// Resumes from a checkpoint that was made with the same model, start, examples and
     /// configuration.
     ///
     /// # Errors
@@ -145,7 +146,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         Self::new(model, start, examples, config)?.go_on_from(checkpoint)
     }
 
-    /// Goes on from a checkpoint that was made with the same inputs, anchor and control variates
+    /// Resumes from a checkpoint that was made with the same inputs, anchor and control variates
     /// included.
     ///
     /// # Errors
@@ -219,23 +220,23 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         Ok(self)
     }
 
-    /// Steps that were taken.
+    /// Number of steps that were taken.
     pub fn steps(&self) -> usize {
         self.losses.len()
     }
 
-    /// The adapter as it is now.
+    /// Returns the current adapter.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// Examples that were drawn since this trainer was made and did not fit the configuration's
+    /// Number of examples drawn since this trainer was made that did not fit the configuration's
     /// lengths or the model's positions: a part of each is not learned.
     pub fn cut(&self) -> usize {
         self.data.cut
     }
 
-    /// One optimiser step; `None` after the last.
+    /// Takes one optimiser step; `None` after the last.
     ///
     /// # Errors
     /// [`TuningError::NotFinite`] when the loss or the gradient explodes, [`TuningError::Config`]
@@ -244,8 +245,8 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         self.step_while(&mut || ControlFlow::Continue(()))
     }
 
-    /// As [`step`](Self::step); asks `go_on` before every example of the step, since a long one takes
-    /// long to encode. After a `Break` the training cannot go on.
+    /// As [`step`](Self::step); calls `go_on` before every example of the step, since a long one
+    /// takes long to encode. After a `Break` the training cannot continue.
     ///
     /// # Errors
     /// As [`step`](Self::step); [`TuningError::Stopped`] after `Break`.
@@ -296,7 +297,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         }))
     }
 
-    /// All steps that are left, and the adapter after them; `go_on` as in
+    /// Takes all remaining steps and returns the adapter after them; `go_on` as in
     /// [`step_while`](Self::step_while).
     ///
     /// # Errors
@@ -309,7 +310,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         self.finish()
     }
 
-    /// The adapter, after as many steps as were taken.
+    /// Returns the adapter after the steps that were taken.
     ///
     /// # Errors
     /// [`TuningError::NotFinite`] when a weight is not finite.
@@ -324,12 +325,13 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         })
     }
 
-    /// What the next step depends on, as bytes that [`resume`](Self::resume) reads.
+    /// Returns everything that the next step depends on, as bytes that [`resume`](Self::resume)
+    /// reads.
     ///
     /// # Errors
     /// [`TuningError::Format`] when it cannot be written as JSON.
     pub fn checkpoint(&self) -> Result<Vec<u8>, TuningError> {
-        // Moments have the names and shapes of what they belong to: they are written as adapters.
+        // Moments have the names and shapes of their parameters, so they are written as adapters.
         let (mut first, mut second) = (self.adapter.clone(), self.adapter.clone());
         for (name, tensor) in &mut first.tensors {
             let zero = vec![0.0; tensor.data.len()];
@@ -361,15 +363,17 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         Ok(bytes)
     }
 
-    /// SHA-256 over everything that the result depends on: engine, model, start, configuration,
-    /// examples. Numbers out of range of JSON (infinite learning rates) were refused before.
+    /// Returns the SHA-256 over everything that the result depends on: engine, model, start,
+    /// configuration, examples. Numbers that JSON cannot represent (infinite learning rates) were
+    /// refused before.
     fn inputs(&self) -> Result<String, TuningError> {
         let json = |error: serde_json::Error| TuningError::Format(error.to_string());
         let mut hasher = Sha256::new();
         hasher.update(crate::fingerprint(self.model));
         hasher.update(self.model.digest());
         hasher.update(self.start.digest());
-        // Marks keep an anchor and a control variate apart, and what has neither as it was.
+        // Marks distinguish an anchor from a control variate; a training with neither keeps its
+        // earlier digest.
         let control = self.control.as_ref();
         for (mark, adapter) in [
             (b"anchor", self.anchor.as_ref()),
@@ -390,7 +394,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     }
 }
 
-/// Gradient of the proximal term, `mu · (w - w₀)`.
+/// Adds the gradient of the proximal term, `mu · (w - w₀)`.
 fn add_proximal(
     gradients: &mut BTreeMap<String, Vec<f32>>,
     adapter: &Adapter,
@@ -411,7 +415,7 @@ fn add_proximal(
 struct Batches<'a, T> {
     examples: &'a [T],
     tokens: Vec<Option<Tokens>>,
-    /// How many of those in `tokens` were cut.
+    /// Number of entries in `tokens` that were cut.
     cut: usize,
     order: Vec<usize>,
     next: usize,
@@ -430,7 +434,7 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         }
     }
 
-    /// The order of the pass that begins.
+    /// Shuffles the order for the pass that starts.
     fn shuffle(&mut self, seed: u64) {
         let stream = Stream::new(seed, &[0xda7a, self.pass]);
         self.order = stream.permutation(self.examples.len());
@@ -438,13 +442,13 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         self.pass += 1;
     }
 
-    /// Passes over what was drawn before a checkpoint.
+    /// Skips the examples that were drawn before a checkpoint.
     fn skip(&mut self, config: &TrainConfig, drawn: usize) {
         let length = self.examples.len();
         if drawn == 0 {
             return;
         }
-        // At the end of a pass the order is the old one, all of it used.
+        // At the end of a pass the order is still the old one, fully used.
         self.pass = ((drawn - 1) / length) as u64;
         self.shuffle(config.seed);
         self.next = (drawn - 1) % length + 1;

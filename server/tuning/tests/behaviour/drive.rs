@@ -1,11 +1,11 @@
-//! One model with options that bytes choose: whatever they are, a value or an error that names the
-//! option comes back. The fuzz target `options` and a test with drawn bytes share it.
+//! One model with options from bytes: whatever they are, the result is a value or an error that
+//! names the option. The fuzz target `options` and a test with drawn bytes share it.
 
 use std::ops::ControlFlow;
 
 use fedseal_tuning::*;
 
-/// Names of options, one of which every refusal of a number has in it.
+/// Names of options; every refusal of a number contains one of them.
 const OPTIONS: [&str; 20] = [
     "accumulation",
     "alpha",
@@ -29,8 +29,8 @@ const OPTIONS: [&str; 20] = [
     "weight_decay",
 ];
 
-/// Numbers at the ends of what types and bounds allow. None is large and allowed where the work
-/// would grow with it.
+/// Numbers at the ends of types and bounds. None is large and allowed where the work would grow
+/// with it.
 const SIZES: [usize; 12] = [
     0,
     1,
@@ -84,7 +84,7 @@ const TARGETS: [&str; 7] = [
     "lm_head",
 ];
 
-/// Draws from bytes; zeros behind their end.
+/// Draws values from bytes; zeros after their end.
 struct Draw<'a>(&'a [u8]);
 
 impl Draw<'_> {
@@ -100,7 +100,7 @@ impl Draw<'_> {
         list[usize::from(self.byte()) % list.len()]
     }
 
-    /// Mostly `usual`, so that more than one wrong option is the exception.
+    /// Draws mostly `usual`, so that more than one wrong option is the exception.
     fn size(&mut self, usual: usize) -> usize {
         match self.byte() % 4 {
             0 => self.of(&SIZES),
@@ -116,7 +116,7 @@ impl Draw<'_> {
         }
     }
 
-    /// A text of up to some hundred tokens.
+    /// Draws a text of up to some hundred tokens.
     fn text(&mut self) -> String {
         let word = self.of(&WORDS);
         word.repeat(usize::from(self.byte()) % 40)
@@ -181,7 +181,7 @@ fn generate_config(draw: &mut Draw<'_>) -> GenerateConfig {
     }
 }
 
-/// A refusal says what it refuses.
+/// Checks that a refusal names the refused option.
 fn judge<T>(result: Result<T, TuningError>) -> Option<T> {
     match result {
         Ok(value) => Some(value),

@@ -1,4 +1,4 @@
-//! Work that is told to stop ends where it is; work that is not gives the bits that it always does.
+//! Work that is told to stop ends at once; work that is not has the usual bits.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use fedseal_tuning::*;
 
 use super::{CONFIG, adapter, examples, run, tiny};
 
-/// Says stop when it is asked for the `after`-th time; counts how often it was asked.
+/// Halts at the `after`-th call, and returns how often it was called.
 fn asked(after: usize, work: impl FnOnce(Halt<'_>)) -> usize {
     let count = AtomicUsize::new(0);
     work(&|| count.fetch_add(1, Ordering::SeqCst) + 1 >= after);
@@ -28,7 +28,7 @@ fn generation_stops_between_tokens() {
         let texts = generate_until(&model, None, &prompts, &config, halt).unwrap();
         assert_eq!(texts, whole);
     });
-    // Before every prompt, and before every token of at least one lane.
+    // Called before every prompt, and before every token of at least one lane.
     assert!(all >= 43, "{all}");
     for after in [1, 3, 20] {
         let count = asked(after, |halt| {
@@ -38,7 +38,7 @@ fn generation_stops_between_tokens() {
                 "{ended:?}"
             );
         });
-        // Other lanes may ask once more each.
+        // Each other lane may call once more.
         assert!(count < after + 10, "{count} after {after}");
     }
 }

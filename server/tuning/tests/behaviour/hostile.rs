@@ -1,6 +1,6 @@
-//! Bytes from outside: the seeds of the fuzz targets (`fuzz/seeds`) pass their readers, and what a
-//! few changed bytes make of them is a value or an error, never a panic. `cargo xtask fuzz` looks
-//! further; what it finds becomes a test here.
+//! Bytes from outside: readers accept the seeds of the fuzz targets (`fuzz/seeds`). With a few
+//! changed bytes a seed gives a value or an error, never a panic. `cargo xtask fuzz` looks further,
+//! and its findings become tests here.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ fn seed(name: &str) -> Vec<u8> {
     std::fs::read(path.join(name)).unwrap()
 }
 
-/// Numbers that look drawn and are the same every time.
+/// Pseudo-random numbers that are the same every time.
 struct Draw(u64);
 
 impl Draw {
@@ -36,7 +36,7 @@ impl Draw {
     }
 }
 
-/// Changes a few places: bits, numbers at their ends, pieces moved, left out or doubled.
+/// Changes a few places: bits, numbers at their ends, pieces that are moved, removed or doubled.
 fn mutate(bytes: &[u8], draw: &mut Draw) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..1 + draw.below(3) {
@@ -57,7 +57,7 @@ fn mutate(bytes: &[u8], draw: &mut Draw) -> Vec<u8> {
                 let to = draw.below(bytes.len());
                 bytes.splice(to..to, piece);
             }
-            // A digit, where the file is text.
+            // Changes a digit, where the file is text.
             _ => match bytes[at..].iter().position(u8::is_ascii_digit) {
                 Some(digit) => bytes[at + digit] = b'0' + draw.below(10) as u8,
                 None => bytes[at] = b'9',
@@ -67,7 +67,7 @@ fn mutate(bytes: &[u8], draw: &mut Draw) -> Vec<u8> {
     bytes
 }
 
-/// Reads every seed, then what changes make of it. `FEDSEAL_MUTATIONS` changes each so often.
+/// Reads changed copies of every seed; `FEDSEAL_MUTATIONS` is the number of copies per seed.
 fn hammer(seeds: &[(String, Vec<u8>)], read: &dyn Fn(&[u8])) {
     let count = std::env::var("FEDSEAL_MUTATIONS").ok();
     let count = count.and_then(|count| count.parse().ok()).unwrap_or(60);
@@ -182,8 +182,8 @@ fn tokenizers() {
     });
 }
 
-/// Found by changing seeds: the library panics on a decoder that is no object, and where a file
-/// ends inside of one.
+/// Found by changing seeds: the library panics on a decoder that is not an object, and where a file
+/// ends inside a decoder.
 #[test]
 fn a_broken_decoder_is_an_error() {
     let good = String::from_utf8(seed("tokenizer/bpe.json")).unwrap();

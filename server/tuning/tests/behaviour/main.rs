@@ -1,4 +1,4 @@
-//! What callers rely on: equal bits, independence of batches and threads, and errors instead of
+//! Guarantees to callers: equal bits, independence of batches and threads, and errors instead of
 //! surprises.
 
 mod drive;

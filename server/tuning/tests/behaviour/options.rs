@@ -1,6 +1,6 @@
-//! Options at and beyond their ends: prompt and answer fit the model's positions together, a
-//! refusal names option, value and bound, and nothing of the size that an option names is allocated
-//! before it was checked.
+//! Options at and beyond their bounds: prompt and answer fit the model's positions together, a
+//! refusal names option, value and bound, and nothing of an option's size is allocated before the
+//! option is checked.
 
 use std::{ops::ControlFlow, path::PathBuf};
 
@@ -88,7 +88,7 @@ fn what_does_not_fit_is_refused_with_both_numbers() {
             "{text}"
         );
     }
-    // The place of the bad one is named, from 1.
+    // The error names the index of the bad one, from 1.
     let pair = |prompt: &str, answer: String| (prompt.to_owned(), answer);
     let pairs = [
         pair("a", "b".to_owned()),
@@ -263,7 +263,7 @@ fn refusals_name_option_value_and_bound() {
             "{error}: {names:?}"
         );
     }
-    // A step that makes every weight infinite ends with a word, too.
+    // A step that makes every weight infinite ends with an error, too.
     let config = TrainConfig {
         learning_rate: 1e30,
         clip_norm: None,
@@ -273,8 +273,8 @@ fn refusals_name_option_value_and_bound() {
     assert!(error.contains("not finite"), "{error}");
 }
 
-/// A rank that is allowed on a model that is too wide for it is refused before it is allocated:
-/// this one would take 64 GiB.
+/// A rank that is in range, but too large for a wide model, is refused before allocation: this one
+/// would take 64 GiB.
 #[test]
 fn the_values_of_an_adapter_are_bounded() {
     let wide = ModelConfig {

@@ -1,4 +1,4 @@
-//! What makes a step: batches, schedules, terms, and what they leave unchanged.
+//! Components of a step: batches, schedules, terms, and the results that they must not change.
 
 use std::ops::ControlFlow;
 
@@ -6,12 +6,12 @@ use fedseal_tuning::*;
 
 use super::{CONFIG, adapter, examples, run, tiny};
 
-/// How far two adapters are apart, as a share of how far they went.
+/// Returns the distance of two adapters as a share of `a`'s distance from the start.
 fn apart(start: &Adapter, a: &Adapter, b: &Adapter) -> f64 {
     a.sub(b).unwrap().norm_l2() / a.sub(start).unwrap().norm_l2()
 }
 
-/// A start that both matrices of a pair have gradients in.
+/// Returns a start at which both matrices of a pair have gradients.
 fn warm(model: &Model, dropout: f32) -> Adapter {
     run(model, &adapter(model, dropout), &CONFIG()).adapter
 }
@@ -43,7 +43,7 @@ fn accumulated_batches_are_one_large_batch() {
     assert!(matches!(error, Err(TuningError::Config(_))));
 }
 
-/// Every kind of adapter, also where its lowest part is not in the lowest block.
+/// Every kind of adapter, also with its lowest part above the lowest block.
 #[test]
 fn recomputed_blocks_give_the_same_bits() {
     let model = tiny();
@@ -128,8 +128,8 @@ fn control_variates_move_every_step() {
     let moved = corrected.adapter.sub(&plain.adapter).unwrap();
     let expected = start.scale(-0.75 * config.learning_rate);
     assert!(moved.sub(&expected).unwrap().norm_l2() < 1e-5 * expected.norm_l2());
-    // Option II: cᵢ - c + (x - y) / (K · η) undoes the correction, so what is left is the mean of
-    // the uncorrected directions.
+    // Option II: cᵢ - c + (x - y) / (K · η) undoes the correction, so the rest is the mean of the
+    // uncorrected directions.
     let next = control
         .next_client(&start, &corrected.adapter, config.learning_rate)
         .unwrap();
@@ -175,7 +175,7 @@ fn the_proximal_term_pulls_to_its_anchor() {
     let held = all(trainer());
     let pulled = all(trainer().with_anchor(anchor.clone()).unwrap());
     assert!(away(&pulled) < 0.5 * away(&held));
-    // The start is the anchor that is meant where none is given.
+    // Without an anchor, the start is the anchor.
     assert_eq!(all(trainer().with_anchor(start.clone()).unwrap()), held);
 }
 
@@ -214,8 +214,8 @@ fn a_checkpoint_knows_its_terms() {
     assert!(matches!(without, Err(TuningError::Config(_))));
 }
 
-/// Packed examples do not see each other: a batch's loss is the mean over the tokens of what each
-/// example has alone.
+/// Packed examples do not attend to each other: a batch's loss is the mean over the tokens of the
+/// losses that each example has alone.
 #[test]
 fn packed_examples_do_not_see_each_other() {
     let model = tiny();

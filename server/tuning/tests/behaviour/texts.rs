@@ -106,7 +106,7 @@ fn pieces_are_heard_in_order_and_make_the_text() {
         assert_eq!(heard[index], texts[index]);
         assert_eq!(ended[index], Some(generated.finish));
     }
-    // The first piece is the last one when the listener breaks at once.
+    // When the listener breaks at once, the first piece is the last one.
     let one = messages[..1].to_vec();
     let stopped = generate_stream(&model, None, &one, &config, &mut |_| ControlFlow::Break(()));
     let stopped = stopped.unwrap().remove(0);
@@ -124,8 +124,8 @@ fn pieces_are_heard_in_order_and_make_the_text() {
     }
 }
 
-/// Largest difference of a logit between the modes, as a share of the largest logit of the text:
-/// operands of 8 bits, and a few layers of them.
+/// Largest difference of a logit between the modes, as a share of the text's largest logit:
+/// operands have 8 bits, over a few layers.
 const FAST_LOGITS: f32 = 0.03;
 
 #[test]
@@ -153,7 +153,7 @@ fn fast_logits_of_the_embedded_model_are_near_the_exact_ones() {
         let size = exact.iter().fold(0.0f32, |most, x| most.max(x.abs()));
         let pairs = exact.iter().zip(&fast);
         let most = pairs.fold(0.0f32, |most, (a, b)| most.max((a - b).abs())) / size;
-        // That something is lost shows that the mode is another one.
+        // A nonzero difference shows that the mode is another one.
         assert!(most > 0.0 && most < FAST_LOGITS, "{prompt:?}: {most}");
     }
 }

@@ -113,8 +113,8 @@ fn the_caller_can_stop() {
     assert_eq!(steps, 2);
 }
 
-/// (IA)^3 and norms: they change nothing at first, learn, repeat bit by bit, and read texts as
-/// they train.
+/// (IA)^3 and norms: they change nothing at first, learn, repeat bit by bit, and read texts as in
+/// training.
 #[test]
 fn adapters_without_pairs_learn() {
     let model = tiny();
@@ -181,7 +181,7 @@ fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
     let config = CONFIG();
     let whole = run(&model, &start, &config);
     let examples = examples();
-    // After every step, so that ends of passes over the data are among them.
+    // After every step, so that ends of passes over the data are included.
     for stop in 0..=config.steps {
         let mut trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
         for _ in 0..stop {

@@ -5,18 +5,18 @@ use serde_json::{Map, Value, json};
 use super::{bad, number, object, size, unsupported};
 use crate::{AdapterError, Architecture, RopeScaling, longrope_magnitude, yarn_magnitude};
 
-/// What scalings need to know of the rest of the file.
+/// Lengths from the rest of the file that scalings depend on.
 struct Lengths {
     /// `max_position_embeddings`
     max: usize,
-    /// `original_max_position_embeddings` beside it.
+    /// `original_max_position_embeddings` next to it in `config.json`.
     original: Option<usize>,
     /// Frequencies of a head.
     half: usize,
 }
 
 impl Lengths {
-    /// The length that the model was trained with at first.
+    /// Returns the length that the model was first trained with.
     fn original(&self, rope: &Map<String, Value>) -> Result<usize, AdapterError> {
         let own = size(rope, "original_max_position_embeddings")?;
         match self.original.or(own).unwrap_or(self.max) {
@@ -99,7 +99,7 @@ fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, 
     }
 }
 
-/// A divisor for every frequency.
+/// Reads one divisor for every frequency.
 fn factors(rope: &Map<String, Value>, key: &str, count: usize) -> Result<Vec<f64>, AdapterError> {
     let list = rope.get(key).and_then(Value::as_array);
     let list = list.ok_or_else(|| bad(format!("rope scaling needs {key}, a list")))?;
@@ -118,7 +118,7 @@ fn factors(rope: &Map<String, Value>, key: &str, count: usize) -> Result<Vec<f64
     list.iter().map(number).collect()
 }
 
-/// The `rope_scaling` that [`read`] and transformers read.
+/// Returns the `rope_scaling` object that [`read`] and transformers read.
 pub(super) fn scaling_json(scaling: &RopeScaling) -> Option<Value> {
     Some(match scaling {
         RopeScaling::None => return None,
@@ -165,7 +165,7 @@ pub(super) fn scaling_json(scaling: &RopeScaling) -> Option<Value> {
     })
 }
 
-/// Rotary embeddings: base, scaling, and the base of sliding layers when it is another.
+/// Rotary embeddings: base, scaling, and the base of sliding layers when it differs.
 pub(super) struct Rope {
     pub(super) theta: f64,
     pub(super) scaling: RopeScaling,
@@ -174,8 +174,8 @@ pub(super) struct Rope {
     pub(super) positions: usize,
 }
 
-/// Older files have rope_theta, rope_scaling and rope_local_base_freq, newer ones rope_parameters,
-/// Gemma 3's by kind of layer.
+/// Reads the rotary settings. Older files have rope_theta, rope_scaling and rope_local_base_freq;
+/// newer ones have rope_parameters, which Gemma 3 splits by kind of layer.
 pub(super) fn read(
     map: &Map<String, Value>,
     architecture: Architecture,
@@ -184,7 +184,7 @@ pub(super) fn read(
 ) -> Result<Rope, AdapterError> {
     let lengths = Lengths {
         max: max_positions,
-        // Phi-3's files have it beside the other sizes; there it goes first.
+        // Phi-3's files have it at the top level; there it takes precedence.
         original: size(map, "original_max_position_embeddings")?,
         half,
     };

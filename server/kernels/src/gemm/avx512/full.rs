@@ -1,24 +1,25 @@
-//! The micro-kernels for what nearly all tiles are: 32 columns, and an A whose rows or whose columns lie
-//! one value after the other.
+//! The micro-kernels for nearly all tiles: those with 32 columns, and an A whose rows or columns
+//! are contiguous.
 //!
-//! Beside its 28 multiply-adds, which the two ports for them take 14 cycles for, a k must not cost
-//! much else: a core that two threads share renames three operations a cycle for each. So four k
-//! are one turn of the loop, nothing is masked, and every other row is read by the multiply-adds
-//! themselves, as an address without an index, which is one operation with them. (All rows read so
-//! would be more loads than there are ports for.)
+//! The 28 multiply-adds of a k take 14 cycles on the two ports for them, and the rest of a k must
+//! not cost much: a core that two threads share renames three operations per cycle for each. So one
+//! turn of the loop processes four k, nothing is masked, and the multiply-adds read every other row
+//! themselves. They use an address without an index, so load and multiply-add count as one
+//! operation. (Reading all rows this way would need more loads than there are ports for.)
 
 use std::{arch::asm, mem::offset_of};
 
 use super::super::{Start, Tile};
 
-/// What a kernel reads from memory when it needs it: there are registers for the addresses alone.
+/// Operands that a kernel reads from memory on demand: the registers suffice for the addresses
+/// alone.
 #[repr(C)]
 struct Rest {
     k: usize,
     c: *mut f32,
-    /// Bytes.
+    /// Distance of two rows of C, bytes.
     c_row: usize,
-    /// Bytes that four k fetch ahead.
+    /// Bytes to prefetch per four k.
     fetch: usize,
 }
 
@@ -69,8 +70,8 @@ macro_rules! step {
     };
 }
 
-/// One kernel, for the rows given: how a row is read and from where, its accumulators, and the
-/// register that takes the value where it is spread first.
+/// One kernel, for the rows given: how and from where a row is read, its accumulators, and the
+/// register that takes the value where it is broadcast first.
 macro_rules! full {
     ($op:literal $(($kind:ident $address:literal $low:literal $high:literal $value:literal))+) => {{
         #[target_feature(enable = "avx512f")]
@@ -114,7 +115,7 @@ macro_rules! full {
                     "4:",
                     "prefetcht1 [{p}]",
                     "prefetcht1 [{p} + 64]",
-                    // With few rows, four k fetch more than two lines.
+                    // With few rows, four k prefetch more than two lines.
                     "cmp qword ptr [{rest} + {fetch}], 128",
                     "jbe 5f",
                     "prefetcht1 [{p} + 128]",
@@ -150,7 +151,7 @@ macro_rules! full {
                     "add {a6}, 16",
                     "dec {k}",
                     "jnz 4b",
-                    // What is left of k, one by one.
+                    // The remaining k, one by one.
                     "6:",
                     "mov {k}, [{rest} + {all}]",
                     "and {k}, 3",
@@ -209,8 +210,8 @@ macro_rules! full {
     }};
 }
 
-/// As `full`, for an A whose columns lie one value after the other (a transpose): every row is a
-/// distance from one address. Nothing is fetched ahead: such operands are activations.
+/// As `full`, for an A whose columns are contiguous (a transpose): every row is at a distance from
+/// one address. Nothing is prefetched: such operands are activations.
 macro_rules! across {
     ($op:literal $(($kind:ident $distance:literal $low:literal $high:literal $value:literal))+) => {{
         #[target_feature(enable = "avx512f")]
@@ -293,11 +294,11 @@ macro_rules! kernels {
     };
 }
 
-/// By the number of rows, less one.
+/// Kernels, indexed by the number of rows minus one.
 pub(super) static FLOATS: [unsafe fn(&Tile); 14] = kernels!("vfmadd231ps");
 /// As [`FLOATS`], for pairs of 16-bit integers.
 pub(super) static PAIRS: [unsafe fn(&Tile); 14] = kernels!("vpdpwssd");
-/// As [`FLOATS`], where the columns of A lie one value after the other.
+/// As [`FLOATS`], for an A whose columns are contiguous.
 pub(super) static FLOATS_ACROSS: [unsafe fn(&Tile); 14] = prefixes!(
     across "vfmadd231ps" [] []
     (read "0" "zmm0" "zmm1" "zmm30")

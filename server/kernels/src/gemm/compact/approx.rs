@@ -1,8 +1,9 @@
 //! Products of integers: `fast` mode with matrices of 4 or 8 bits.
 //!
 //! Rows of `x` are rounded to 8 bits with one scale for each block of the matrix, as llama.cpp
-//! does; a block's products are summed exactly as integers, blocks as f32. Where the processor
-//! has no integer dot products (VNNI), [`available`] is false and the exact product serves.
+//! does; the products of a block are summed exactly as integers, blocks are summed as f32. Where
+//! the processor has no integer dot products (VNNI), [`available`] is false and the exact product
+//! is used.
 
 use super::{Bits, Compact, NR};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     parallel,
 };
 
-/// Whether this processor, with the instruction set in use, multiplies integers.
+/// Whether this processor, with the instruction set in use, has integer dot products.
 pub fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     if isa() == Isa::Avx512 {
@@ -20,7 +21,7 @@ pub fn available() -> bool {
     false
 }
 
-/// Whether a matrix can be multiplied so.
+/// Whether a matrix can be multiplied this way.
 pub fn takes(matrix: &Compact) -> bool {
     available() && matrix.format.has_scales()
 }
@@ -30,9 +31,9 @@ pub fn takes(matrix: &Compact) -> bool {
 pub struct ByteRows {
     /// `[rows][inner]` bytes, four a word.
     words: Aligned,
-    /// What a byte stands for, `[rows][blocks]`.
+    /// Scale of each block's bytes, `[rows][blocks]`.
     scales: Vec<f32>,
-    /// Sums of the bytes as integers, and as what they stand for; `[rows][blocks]`.
+    /// Sums of each block's bytes, as integers and multiplied by the scale; `[rows][blocks]`.
     sums: Aligned,
     totals: Vec<f32>,
     rows: usize,
@@ -40,7 +41,7 @@ pub struct ByteRows {
 }
 
 impl ByteRows {
-    /// Rounds a row-major `[rows, inner]`, a scale for each `block` values.
+    /// Rounds a row-major `[rows, inner]`, with one scale per `block` values.
     ///
     /// # Panics
     /// When rows are not whole, or do not consist of whole blocks of words.
@@ -103,7 +104,7 @@ multiversion! {
             for (word, x) in words.iter_mut().zip(x.as_chunks::<4>().0) {
                 let mut bits = 0;
                 for (i, x) in x.iter().enumerate() {
-                    // Adding and taking away 1.5 · 2^23 rounds to the nearest integer.
+                    // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer.
                     let q = (x * inverse + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
                     sum += q;
                     bits |= (q as u32 & 0xff) << (8 * i);
@@ -117,10 +118,11 @@ multiversion! {
     }
 }
 
-/// Products of the same rows with several matrices, `[m, out]` each; every element is written.
+/// Computes products of the same rows with several matrices, `[m, out]` each; every element is
+/// written.
 ///
 /// # Panics
-/// When a matrix [cannot](takes) be multiplied so, and as [`products`](super::products).
+/// When a matrix [cannot](takes) be multiplied this way, and as [`products`](super::products).
 pub(crate) fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
     let Some((first, _)) = parts.first() else {
         return;
@@ -155,7 +157,7 @@ pub(crate) fn products(x: &[f32], m: usize, parts: &[(&Compact, Shared)]) {
 #[cfg(target_arch = "x86_64")]
 use x86::multiply_panel;
 
-/// Without VNNI nobody comes here.
+/// Never called: this product needs VNNI.
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn multiply_panel(_: &Compact, _: &ByteRows, _: usize, _: Shared) {
     unreachable!("no integer products")
@@ -172,7 +174,7 @@ mod x86 {
     /// Rows that share a register full of weights.
     const ROWS: usize = 6;
 
-    /// As the portable one, which it equals bit by bit.
+    /// As the portable version, with the same bits.
     ///
     /// # Safety
     /// The processor must have AVX-512 (F, BW, DQ, VL); `block` is a multiple of 16, and every
@@ -215,7 +217,7 @@ mod x86 {
         }
     }
 
-    /// All rows times a panel.
+    /// Multiplies all rows with a panel.
     ///
     /// # Safety
     /// The processor must have AVX-512 (F, BW, DQ, VL, VNNI); the matrix must have the panel and
@@ -254,7 +256,7 @@ mod x86 {
         }
     }
 
-    /// One word in every lane.
+    /// Broadcasts one word to every lane.
     ///
     /// # Safety
     /// It exists; AVX-512 F.
@@ -293,7 +295,7 @@ mod x86 {
         for _ in 0..blocks {
             let mut dots = [[_mm512_setzero_si512(); 2]; R];
             if zero > 0 {
-                // A power of two: what the bytes are too large by comes off first.
+                // The offset of the bytes is a power of two; it is subtracted first.
                 for row in 0..R {
                     // SAFETY: a sum for every row and block.
                     let sum = unsafe { spread_word(byte_sums.wrapping_add(row * blocks)) };

@@ -5,7 +5,7 @@ use std::{arch::x86_64::*, ops::Range};
 use super::{super::avx512::mask, Bits, Compact, Format, NR};
 use crate::memory::Shared;
 
-/// One kernel call: `ROWS` rows times `PANELS` neighbouring panels.
+/// A kernel call: `ROWS` rows times `PANELS` neighbouring panels.
 #[derive(Clone, Copy)]
 struct Job {
     format: Format,
@@ -17,25 +17,24 @@ struct Job {
     inner: usize,
     c: *mut f32,
     c_row: usize,
-    /// Outputs that exist.
+    /// Number of outputs that exist.
     columns: usize,
     ahead: Ahead,
 }
 
-/// What comes next from memory: the records of the next panel, of which the tiles of this one
-/// fetch a share each. Where all texts of a batch meet a weight, waiting for it costs as much as
-/// multiplying with it.
+/// Prefetch of the records of the next panel, of which each tile of this panel fetches a share.
+/// Where all texts of a batch use a weight, waiting for it costs as much as multiplying with it.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     at: *const u32,
-    /// Words of a record that are fetched, from `at` on, and words of a record.
+    /// Words to fetch per record, from `at` on, and words of a record.
     words: usize,
     record: usize,
 }
 
 impl Ahead {
-    /// The panel after this one, if there is one. A row or two are multiplied so fast that the
-    /// processor's own prefetching is ahead of any hint.
+    /// Returns the prefetch of the panel after this one, if there is one. One or two rows are
+    /// multiplied so fast that the processor's own prefetching is ahead of any hint.
     pub(super) fn of(matrix: &Compact, panel: usize, rows: usize) -> Self {
         let record = matrix.format.record_words();
         let next =
@@ -47,7 +46,7 @@ impl Ahead {
         }
     }
 
-    /// The part of tile `tile` of so many.
+    /// Returns the share of tile `tile` out of `tiles`.
     pub(super) fn share(self, tile: usize, tiles: usize) -> Self {
         let line = |tile: usize| tile * (self.words / 16) / tiles * 16;
         Self {
@@ -57,7 +56,7 @@ impl Ahead {
         }
     }
 
-    /// Asks for this share of the next record.
+    /// Prefetches this share of the next record.
     #[inline(always)]
     pub(super) fn fetch(&mut self) {
         for word in (0..self.words).step_by(16) {
@@ -68,7 +67,7 @@ impl Ahead {
     }
 }
 
-/// Rows of a product in a range of panels.
+/// Computes rows of a product in a range of panels.
 ///
 /// # Safety
 /// The processor must have AVX-512 (F, BW, DQ, VL); `x` is `[m, inner]`, nobody
@@ -84,12 +83,12 @@ pub(super) unsafe fn multiply_panels(
         x.len() == m * matrix.inner && c.len() >= m * matrix.out,
         "shapes"
     );
-    // Sums of so many rows and what they are made of fit the registers.
+    // Most rows whose sums and operands fit the registers.
     let most = if matrix.format.has_scales() { 8 } else { 6 };
     let tiles = m.div_ceil(most);
     let mut panel = panels.start;
     while panel < panels.end {
-        // One row or two have too few chains of multiply-adds to hide their latency.
+        // One or two rows have too few chains of multiply-adds to hide their latency.
         let together = if m <= 2 { 2.min(panels.end - panel) } else { 1 };
         let ahead = Ahead::of(matrix, panel, m);
         for tile in 0..tiles {
@@ -128,9 +127,9 @@ pub(super) unsafe fn multiply_panels(
     }
 }
 
-/// Sixteen words of a record, which starts at a cache line.
+/// Loads sixteen words of a record, which starts at a cache line.
 ///
-/// Not an unaligned load, nor a read of a pointer: where debug assertions are on, those check
+/// Neither an unaligned load nor a read of a pointer: where debug assertions are on, those check
 /// their pointers each time.
 ///
 /// # Safety
@@ -142,7 +141,7 @@ pub(super) unsafe fn words(at: *const u32) -> __m512i {
     unsafe { _mm512_load_si512(at.cast()) }
 }
 
-/// One float in every lane.
+/// Broadcasts one float to every lane.
 ///
 /// # Safety
 /// It exists; AVX-512 F.
@@ -153,7 +152,7 @@ pub(super) unsafe fn spread(at: *const f32) -> __m512 {
     unsafe { _mm512_broadcastss_ps(_mm_load_ss(at)) }
 }
 
-/// Scales, or least values, of 16 outputs.
+/// Loads scales, or least values, of 16 outputs.
 ///
 /// # Safety
 /// `words` points to the scales of a record; AVX-512 F.
@@ -196,7 +195,7 @@ unsafe fn kernel<const ROWS: usize, const PANELS: usize>(job: Job) {
     }
 }
 
-/// Words of values of neighbouring panels.
+/// Loads words of values of neighbouring panels.
 ///
 /// # Safety
 /// They exist; AVX-512 F.
@@ -239,7 +238,7 @@ unsafe fn four<const ROWS: usize, const PANELS: usize>(
     let record_words = job.format.record_words();
     let first = -i32::from(zero);
     let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    // The permutation looks at the lowest four bits of an index alone.
+    // The permutation uses only the lowest four bits of an index.
     let table = _mm512_cvtepi32_ps(_mm512_add_epi32(lanes, _mm512_set1_epi32(first)));
     let mut sums = *acc;
     let mut ahead = job.ahead;
@@ -386,7 +385,7 @@ unsafe fn floats<const ROWS: usize, const PANELS: usize, const BF16: bool>(
     *acc = sums;
 }
 
-/// 16-bit floats as f32.
+/// Widens 16-bit floats to f32.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline]
 pub(super) fn widen(bits: __m256i, bf16: bool) -> __m512 {

@@ -1,13 +1,13 @@
-//! Frozen matrices as few bits as their file gives them, widened in registers.
+//! Frozen matrices in as few bits as their file has, widened in registers.
 //!
-//! A [`Compact`] holds 4 or 8 bits a value with a scale (and a least value) for every block of a
-//! row, or 16-bit floats. What a value stands for is `scale · q + least` with one rounding, which
-//! is what the file's own format says, so products have the bits of the same matrix in f32: the
-//! chain of fused multiply-adds over k is the same, only where its operand comes from differs.
+//! A [`Compact`] holds 4 or 8 bits per value with a scale (and a least value) for every block of a
+//! row, or 16-bit floats. A value is `scale · q + least` with one rounding, as the file's own
+//! format defines it. So products have the same bits as with the matrix in f32: the chain of fused
+//! multiply-adds over k is the same, and only the source of its operand differs.
 //!
-//! With few rows a product is bound by memory and widens as it multiplies; with many, a piece of
-//! a panel is widened into scratch in the first-level cache and multiplied as f32 from there.
-//! [`approx`] computes with the integers themselves: faster, other bits.
+//! With few rows a product is bound by memory and widens as it multiplies. With many rows, a piece
+//! of a panel is widened into scratch in the first-level cache and multiplied as f32 from there.
+//! [`approx`] computes with the integers themselves: faster, but with other bits.
 
 pub mod approx;
 #[cfg(target_arch = "x86_64")]
@@ -28,12 +28,12 @@ use crate::{
 pub use pack::RowParts;
 pub use round::{Rounding, round_rows_to};
 
-/// How values are stored.
+/// Storage of a matrix's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
-    /// Integers of 4 bits, without a sign: `q + zero`.
+    /// Unsigned integers of 4 bits: `q + zero`.
     Four {
-        /// What stands for zero.
+        /// Integer that represents zero.
         zero: u8,
     },
     /// Signed bytes.
@@ -47,7 +47,7 @@ pub enum Bits {
 /// The layout of a compact matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// How values are stored.
+    /// Storage of the values.
     pub bits: Bits,
     /// Neighbouring values of a row that share a scale: a multiple of 8, or 1 without scales.
     pub block: usize,
@@ -58,7 +58,7 @@ pub struct Format {
 }
 
 impl Format {
-    /// 16-bit floats.
+    /// Layout of 16-bit floats.
     pub fn floats(bits: Bits) -> Self {
         Self {
             bits,
@@ -73,7 +73,7 @@ impl Format {
         matches!(self.bits, Bits::Four { .. } | Bits::Eight)
     }
 
-    /// Words of the scales of [`NR`] outputs in one block; as many are the least values.
+    /// Words of the scales of [`NR`] outputs in one block; the least values take as many.
     fn scale_words(self) -> usize {
         match (self.has_scales(), self.half) {
             (false, _) => 0,
@@ -98,12 +98,12 @@ impl Format {
     }
 }
 
-/// A frozen matrix `[out, inner]` of few bits: `[panel][block]` records of [`NR`] outputs, each
-/// the scales, the least values, and words whose lanes are outputs.
+/// A frozen matrix `[out, inner]` of few bits: `[panel][block]` records of [`NR`] outputs. A record
+/// has the scales, the least values, and words whose lanes are outputs.
 ///
 /// A word of nibbles holds 8 neighbouring values of a row, the first four in the lower halves of
-/// its bytes; a word of bytes holds 4. So the integer dot products of the processor find what
-/// they want in one register.
+/// its bytes; a word of bytes holds 4. So each register is a ready operand of the processor's
+/// integer dot products.
 #[derive(Debug)]
 pub struct Compact {
     data: Aligned,
@@ -114,7 +114,7 @@ pub struct Compact {
 
 /// Widened values of one piece of a panel: 128 inner values, half of a first-level cache.
 const PIECE: usize = 128;
-/// Most rows that widen in registers, tile by tile; more share a widened piece. Measured.
+/// Most rows that widen in registers, tile by tile; more rows share a widened piece. Measured.
 const FUSED_ROWS: usize = 32;
 
 impl Compact {
@@ -176,7 +176,7 @@ impl Compact {
         }
     }
 
-    /// Calls `take` with every panel as f32, `[inner][NR]`, on several threads.
+    /// Calls `take` with every panel as f32, `[inner][NR]`, in parallel.
     pub fn for_panels(&self, take: &(impl Fn(usize, &[f32]) + Sync)) {
         parallel::for_ranges(self.panels(), self.inner * NR, &|panels| {
             for panel in panels {
@@ -188,7 +188,7 @@ impl Compact {
         });
     }
 
-    /// All values, `[out, inner]` row-major.
+    /// Returns all values, `[out, inner]` row-major.
     pub fn values(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.out * self.inner];
         let shared = Shared::new(&mut values);
@@ -205,14 +205,14 @@ impl Compact {
         values
     }
 
-    /// `x · Wᵀ` for a row-major `[m, inner]`, a new `[m, out]`.
+    /// Computes `x · Wᵀ` for a row-major `[m, inner]`, as a new `[m, out]`.
     pub fn product(&self, x: &[f32], m: usize) -> Vec<f32> {
         let fill = |c: Shared| products(x, m, &[(self, c)], Start::Zero);
         // SAFETY: `products` writes every element.
         unsafe { memory::filled(m * self.out, fill) }
     }
 
-    /// Rows of a product in a range of panels, on this thread.
+    /// Computes rows of a product in a range of panels, on this thread.
     ///
     /// # Safety
     /// Nobody else may read or write these columns of C during the call; they have to be
@@ -259,8 +259,8 @@ impl Compact {
     }
 }
 
-/// Products of the same rows with several matrices, `[m, out]` each, as one parallel piece of
-/// work. Every element of the outputs is written; they have to be initialised when `start` is
+/// Computes products of the same rows with several matrices, `[m, out]` each, as one parallel piece
+/// of work. Every element of the outputs is written; they must be initialised when `start` is
 /// [`Start::Output`].
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! Making compact matrices.
+//! Packing of compact matrices.
 
 use half::f16;
 
@@ -11,16 +11,16 @@ use crate::{
 /// One row of a matrix of integers.
 #[derive(Debug)]
 pub struct RowParts<'a> {
-    /// `[inner]`, without the offset that the layout adds.
+    /// Integers, `[inner]`, without the offset that the layout adds.
     pub quants: &'a mut [i8],
-    /// A scale for each block.
+    /// One scale per block.
     pub scales: &'a mut [f32],
-    /// What is added, for each block; not read where the format has none.
+    /// Least value of each block, added to its scaled integers; not read where the format has none.
     pub leasts: &'a mut [f32],
 }
 
 impl Compact {
-    /// Packs integers with scales; `row` fills one row after the other, on several threads.
+    /// Packs integers with scales; `row` fills one row after the other, in parallel.
     ///
     /// # Panics
     /// When `inner` is not a multiple of the block, or the format has no scales.
@@ -54,7 +54,7 @@ impl Compact {
         })
     }
 
-    /// Packs 16-bit floats, given as bits; `value` gives one by row and column.
+    /// Packs 16-bit floats, given as bits; `value` returns the bits at a row and column.
     ///
     /// # Panics
     /// When the format has scales.

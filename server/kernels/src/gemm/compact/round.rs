@@ -1,10 +1,10 @@
-//! Rounding f32 matrices to few bits, where the user asks for it.
+//! Rounding of f32 matrices to few bits, where the user asks for it.
 
 use half::{bf16, f16};
 
 use super::{Bits, Compact, Format, RowParts};
 
-/// What a matrix is rounded to.
+/// Target of a rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
     /// The nearest bf16 values.
@@ -19,7 +19,7 @@ pub enum Rounding {
 const BLOCK: usize = 32;
 
 impl Rounding {
-    /// The layout of the result.
+    /// Returns the layout of the result.
     pub fn format(self) -> Format {
         let of = |bits, least| Format {
             bits,
@@ -42,8 +42,8 @@ impl Rounding {
     }
 }
 
-/// Rounds `[out, inner]`, row-major; `None` when the rows are no whole blocks, or a value is too
-/// large for the scales: then the matrix is better left as it is.
+/// Rounds `[out, inner]`, row-major. Returns `None` when a row is not whole blocks, or when a value
+/// is too large for the scales: such a matrix is better left in f32.
 ///
 /// # Panics
 /// When there are not `out * inner` values.

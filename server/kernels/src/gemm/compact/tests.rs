@@ -28,7 +28,7 @@ const fn of(bits: Bits, block: usize, half: bool, least: bool) -> Format {
     }
 }
 
-/// A matrix of arbitrary values that the format holds, and what they are in f32.
+/// A matrix of arbitrary values that the format holds, and its values in f32.
 fn matrix(format: Format, out: usize, inner: usize) -> (Compact, Vec<f32>) {
     let hash = |i: usize| {
         (i as u64)
@@ -108,7 +108,7 @@ fn values_and_products_have_the_bits_of_f32() {
                     let real = gemm::product(&x, m, &packed);
                     let ours = compact.product(&x, m);
                     assert_eq!(bits(&ours), bits(&real), "{isa:?} {format:?} {m} rows");
-                    // The chain goes on from what is there.
+                    // The chain continues from the output's earlier content.
                     let (mut ours, mut goes_on) = (ours, real);
                     products(&x, m, &[(&compact, Shared::new(&mut ours))], Start::Output);
                     let (left, right) = (Left::rows(&x, inner), packed.right());
@@ -223,7 +223,7 @@ fn rounding_stays_within_half_a_step() {
                 assert!((a - b).abs() <= most, "{rounding:?}: {a} {b}");
             }
         }
-        // What is rounded stays where it is when it is rounded once more.
+        // Rounding a rounded matrix again changes nothing.
         if rounding != Rounding::Q4 {
             let again = round_rows_to(&row, 1, inner, rounding).unwrap();
             let mut twice = vec![0.0; inner];

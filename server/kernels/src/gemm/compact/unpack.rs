@@ -1,4 +1,4 @@
-//! From records to f32, for every instruction set.
+//! Conversion of records to f32, for every instruction set.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -6,14 +6,14 @@ mod avx512;
 use super::{Bits, Format, NR};
 use crate::{Isa, isa};
 
-/// Where the eight values of a word of nibbles lie.
+/// Bit positions of the eight values in a word of nibbles.
 pub(super) const SHIFTS: [u32; 8] = [0, 8, 16, 24, 4, 12, 20, 28];
 
-/// An f16 that is neither infinite nor not a number, without a table or a branch.
+/// Widens an f16 that is neither infinite nor NaN, without a table or a branch.
 #[inline(always)]
 pub(super) fn widen(half: u32) -> f32 {
-    // As bits of an f32 whose exponent is 112 too small; the product makes it right, also for
-    // subnormal ones.
+    // These are the bits of an f32 whose exponent is 112 too small. The product corrects it, also
+    // for subnormal numbers.
     let magnitude = f32::from_bits((half & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
     f32::from_bits(magnitude.to_bits() | (half & 0x8000) << 16)
 }
@@ -23,8 +23,8 @@ fn lane(words: &[u32], lane: usize) -> u32 {
     words[lane / 2] >> (16 * (lane % 2)) & 0xffff
 }
 
-/// Scales and least values of a record's outputs; without least values negative zeros, which
-/// change no sum.
+/// Reads the scales and least values of a record's outputs. Without least values it returns
+/// negative zeros, which change no sum.
 #[inline(always)]
 fn heads(format: Format, record: &[u32]) -> ([f32; NR], [f32; NR]) {
     let words = format.scale_words();
@@ -111,7 +111,7 @@ multiversion! {
     }
 }
 
-/// One output's values of one record.
+/// Writes one output's values of one record.
 pub(super) fn row(format: Format, record: &[u32], output: usize, target: &mut [f32]) {
     let (head, words) = record.split_at(format.head_words());
     let (scale, least) = match format.has_scales() {

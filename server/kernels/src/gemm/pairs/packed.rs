@@ -9,10 +9,9 @@ use crate::{
 /// A frozen matrix of 16-bit integers with a scale for each output's pieces.
 #[derive(Debug)]
 pub struct PackedPairs {
-    /// Panels of [`NR`] outputs, `[panel][pairs_of(inner)][NR]` words, zeros behind the last.
+    /// Panels of [`NR`] outputs, `[panel][pairs_of(inner)][NR]` words, with zeros after the last.
     pub(super) panels: Aligned,
-    /// What a unit of each output's pieces is worth, `[panel][pieces_of(inner)][NR]`, zeros behind
-    /// the last.
+    /// Scale of each output's pieces, `[panel][pieces_of(inner)][NR]`, with zeros after the last.
     pub(super) back: Vec<f32>,
     pub(super) out: usize,
     pub(super) inner: usize,
@@ -30,13 +29,13 @@ impl PackedPairs {
         })
     }
 
-    /// The same matrix transposed, `[inner, out]`, for the way back. Its values are rounded once
+    /// Returns the transpose, `[inner, out]`, for the backward pass. Its values are rounded once
     /// more, to the scales of its own rows.
     pub fn transposed(&self) -> Self {
         let (out, inner) = (self.inner, self.out);
         Self::from_rows(out, inner, &|first, rows| {
             let columns = first..first + rows.len() / inner;
-            // Output by output of the original, whose integers of neighbouring k share words.
+            // Reads output by output of the original, whose integers of neighbouring k share words.
             for k in 0..inner {
                 for (row, column) in columns.clone().enumerate() {
                     rows[row * inner + k] = self.value(k, column);
@@ -45,7 +44,7 @@ impl PackedPairs {
         })
     }
 
-    /// `fill` writes as many whole rows as it gets room for, from this one on.
+    /// Packs rows; `fill` writes as many whole rows as it gets room for, starting at the given row.
     fn from_rows(out: usize, inner: usize, fill: &(impl Fn(usize, &mut [f32]) + Sync)) -> Self {
         let (width, panels) = (pairs_of(inner), out.div_ceil(NR));
         let mut data = Aligned::zeros(panels * width * NR);
@@ -122,7 +121,7 @@ impl PackedPairs {
     }
 }
 
-/// Rows of words to a panel of columns.
+/// Interleaves rows of words into a panel of columns.
 fn interleave(words: &[u32], inner: usize, backs: &mut [f32], panel: &mut [u32]) {
     for (column, row) in words.chunks_exact(words_of(inner)).enumerate() {
         let (scales, row) = row.split_at(pieces_of(inner));

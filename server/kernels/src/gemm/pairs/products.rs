@@ -1,4 +1,4 @@
-//! Products of rounded rows with frozen matrices: one, several of the same rows, or a sum.
+//! Products of rounded rows with frozen matrices: one product, several of the same rows, or a sum.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::memory::{self, Shared};
 
-/// `x · Wᵀ` into `c`, rows `c_row` apart; over all threads when it is worth it.
+/// Computes `x · Wᵀ` into `c`, rows `c_row` apart; in parallel when the product is large enough.
 ///
 /// # Panics
 /// When an operand is too short for the shape.
@@ -34,7 +34,7 @@ pub(crate) unsafe fn multiply_pairs(
     over_threads(rows, columns, product.work(), true, &block);
 }
 
-/// As [`multiply_pairs`], a new `[rows, out]`.
+/// As [`multiply_pairs`], into a new `[rows, out]`.
 pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     let fill = |c: Shared| {
         // SAFETY: nobody else knows the memory yet.
@@ -44,7 +44,7 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     unsafe { memory::filled(x.rows() * weight.out, fill) }
 }
 
-/// As [`multiply_pairs`], added to what `c` holds, `[rows, out]`.
+/// As [`multiply_pairs`], added to the content of `c`, `[rows, out]`.
 ///
 /// # Panics
 /// When an operand is too short for the shape.
@@ -53,8 +53,8 @@ pub fn add_product(x: Rows<'_>, weight: &PackedPairs, c: &mut [f32]) {
     unsafe { multiply_pairs(x, weight, Shared::new(c), weight.out, Start::Output) };
 }
 
-/// The same rows times several matrices: new outputs `[rows, out]`, one after the other; one round
-/// of work for all threads.
+/// Multiplies the same rows with several matrices into new outputs `[rows, out]`, one after the
+/// other, in one round of work for all threads.
 ///
 /// # Panics
 /// When there are no rows, or inner dimensions differ.
@@ -74,8 +74,8 @@ pub fn products_together<const N: usize>(x: Rows<'_>, weights: [&PackedPairs; N]
     unsafe { memory::filled(sizes.iter().sum(), fill) }
 }
 
-/// The sum of several products of equal shape, `Σ x · Wᵀ`, a new `[rows, out]`; one round of work for
-/// all threads.
+/// Computes the sum of several products of equal shape, `Σ x · Wᵀ`, as a new `[rows, out]`, in one
+/// round of work for all threads.
 ///
 /// # Panics
 /// When there is no product or no row, or shapes differ.
@@ -87,8 +87,8 @@ pub fn sum_of_products(terms: &[(Rows<'_>, &PackedPairs)]) -> Vec<f32> {
     unsafe { memory::filled(rows * out, fill) }
 }
 
-/// The same rows times several matrices, each to an output of its own that starts as told: one
-/// round of work for all threads.
+/// Multiplies the same rows with several matrices, each into a separate output with its own start,
+/// in one round of work for all threads.
 ///
 /// # Panics
 /// When there are no rows, or an operand is too short for its shape.
@@ -126,8 +126,8 @@ unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)])
     );
 }
 
-/// The sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one after the other; one round
-/// of work for all threads.
+/// Computes the sum of several products of equal shape, `Σ x · Wᵀ`, into `c`, one after the other,
+/// in one round of work for all threads.
 ///
 /// # Panics
 /// When there is no product or no row, shapes differ, or an operand is too short.

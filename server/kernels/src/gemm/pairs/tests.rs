@@ -1,4 +1,4 @@
-//! Products of 16-bit integers against their definition.
+//! Products of 16-bit integers compared with their definition.
 
 use super::{
     super::{Matrix, Packed, Start, product},
@@ -23,7 +23,7 @@ const SHAPES: [(usize, usize, usize); 8] = [
     (5, 40, 9001),
 ];
 
-/// Rows of integers, and what a unit of each value is worth.
+/// Returns rows of integers, and the scale of each value.
 fn rounded(values: &[f32], inner: usize) -> (Vec<i64>, Vec<f32>) {
     let mut words = vec![0; values.len() / inner * words_of(inner)];
     round_rows(values, inner, &mut words);
@@ -36,7 +36,7 @@ fn rounded(values: &[f32], inner: usize) -> (Vec<i64>, Vec<f32>) {
     (integers, units)
 }
 
-/// Values of every size that a row may have, one of them far larger than the others.
+/// Values of every size that a row may have, with one far larger than the others.
 fn rows_of_all_sizes(inner: usize) -> Vec<Vec<f32>> {
     let sizes = [1.0, 1e-3, 3e4, 1e-30, 1e-41, 1e30, 1.7e38];
     let mut rows: Vec<Vec<f32>> = sizes
@@ -67,7 +67,7 @@ fn no_sum_of_products_can_leave_32_bits() {
             assert!(largest <= Some(32767), "{inner}: {largest:?}");
             let squares: i64 = integers.iter().map(|value| value * value).sum();
             assert!(squares < 1 << 31, "{inner}: {squares}");
-            // And the room is used: by the largest value or by the norm.
+            // The range is also used: by the largest value or by the norm.
             let small = piece.iter().all(|value| value.abs() < 1e-25);
             let used = largest >= Some(32765) || squares > (1 << 31) - (1 << 26);
             assert!(used || small, "{inner}: {largest:?} {squares}");
@@ -97,7 +97,7 @@ fn a_value_becomes_the_nearest_integer() {
     });
 }
 
-/// Bit by bit, with sums in 64 bits; so every kernel gives the same bits.
+/// Bit by bit, with sums in 64 bits; so every kernel has the same bits.
 #[test]
 fn every_kernel_gives_what_the_definition_says() {
     each_isa(|isa| {
@@ -153,7 +153,7 @@ fn a_fast_product_is_near_the_exact_one() {
         let mut out = noise(m * n, 5);
         let start = out.clone();
         fast.multiply(&x, m, &mut out, Start::Output);
-        // A unit is a 2600th of a row's root mean square here; errors are independent.
+        // A unit is 1/2600 of a row's root mean square here; errors are independent.
         let scale = (k as f32).sqrt() / 3.0;
         let worst = (0..m * n)
             .map(|i| (out[i] - start[i] - exact[i]).abs() / scale)
@@ -186,7 +186,7 @@ fn new_outputs_are_those_that_are_written_in_place() {
     each_isa(|isa| {
         for (m, n, k) in SHAPES {
             let (x, other) = (noise(m * k, 1), noise(m * k, 2));
-            // What was there before does not show.
+            // Earlier content must not affect the result.
             let mut words = vec![0xffff_ffff; m * words_of(k)];
             round_all(&x, k, &mut words);
             let new = new_rounded(&x, k);

@@ -21,7 +21,7 @@ use crate::{
 #[repr(C, align(64))]
 struct Sums([i32; MR * NR]);
 
-/// A checked product `x · Wᵀ`, of which any block of tiles can be computed by itself.
+/// A checked product `x · Wᵀ`; any block of its tiles can be computed separately.
 pub(super) struct Product<'a> {
     x: Rows<'a>,
     weight: &'a PackedPairs,
@@ -65,7 +65,7 @@ impl<'a> Product<'a> {
         self.weight.out.div_ceil(NR)
     }
 
-    /// Words of A times words of B.
+    /// Number of multiplications of words of A with words of B.
     pub fn work(&self) -> usize {
         self.x.rows() * self.weight.out * pairs_of(self.x.inner)
     }
@@ -88,7 +88,7 @@ impl<'a> Product<'a> {
             let onto = from_k > 0 || self.start == Start::Output;
             for j in columns.clone() {
                 let width = NR.min(self.weight.out - j * NR);
-                // The panels of a tile row share the fetching of the next panel of B.
+                // The panels of a tile row share the prefetching of the next panel of B.
                 let next = b.get(((j + 1) * k + from_k) * NR..);
                 let next = next.filter(|next| !next.is_empty());
                 let (share, step) = match next {
@@ -100,7 +100,7 @@ impl<'a> Product<'a> {
                     let height = first_row(m, i + 1) - from;
                     let tile = Tile {
                         k: piece.min(k - from_k),
-                        // Behind the scales of the row.
+                        // After the scales of the row.
                         a: a[from * a_row + pieces + from_k..].as_ptr(),
                         a_row,
                         a_column: 1,
@@ -133,8 +133,8 @@ impl<'a> Product<'a> {
 }
 
 multiversion! {
-    /// Takes back the scales of a tile of sums and writes it to C, or adds it. `left` has the scale
-    /// of each row at its beginning; nobody else touches these elements of C.
+    /// Converts a tile of sums back with the scales and writes it to C, or adds it. `left` has the
+    /// scale of each row at its beginning; no other thread touches these elements of C.
     fn widen(
         sums: &[i32; MR * NR],
         left: &[f32],
@@ -157,8 +157,8 @@ multiversion! {
     }
 }
 
-/// One row of [`widen`]. In vectors of fixed length: the compiler's own for rows of any length take
-/// twice as long.
+/// One row of [`widen`], in vectors of fixed length: for rows of any length the compiler's own
+/// vectors take twice as long.
 #[inline(always)]
 fn finish<const ONTO: bool>(c: &mut [f32], sums: &[i32], left: f32, right: &[f32]) {
     let finish = |c: &mut f32, sum: i32, right: f32| {
@@ -180,14 +180,14 @@ fn finish<const ONTO: bool>(c: &mut [f32], sums: &[i32], left: f32, right: &[f32
     }
 }
 
-/// What computes a tile of integers: all kernels give the same ones.
+/// Returns the kernel for tiles of integers; all kernels compute the same integers.
 fn kernel() -> unsafe fn(Tile) {
     #[cfg(target_arch = "x86_64")]
     {
         if isa() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
             return avx512::tile_pairs;
         }
-        // AVX-512 without its integer part multiplies with AVX2.
+        // A processor with AVX-512 but without VNNI multiplies with AVX2.
         if isa() != Isa::Portable && Isa::Avx2.available() {
             return avx2::tile_pairs;
         }
@@ -217,7 +217,7 @@ unsafe fn portable(tile: Tile) {
             let &[even, odd] = halves(a) else { return };
             for (sum, b) in sums.iter_mut().zip(halves(b).chunks_exact(2)) {
                 let product = |a: u16, b: u16| i32::from(a as i16) * i32::from(b as i16);
-                // Sums on the way may wrap around: only where they end is bounded.
+                // Intermediate sums may wrap around: only the final sum is bounded.
                 *sum = sum
                     .wrapping_add(product(even, b[0]))
                     .wrapping_add(product(odd, b[1]));

@@ -1,4 +1,4 @@
-//! The product of a LoRA pair alone, for inputs that dropout has thinned.
+//! The product of a LoRA pair alone, for inputs with dropout.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use burn::{
 
 use crate::{DeviceKind, kernels::lora};
 
-/// `scale · (x · Aᵀ) · Bᵀ`: `x` is `[tokens, inner]`, `a` is `[rank, inner]`, `b` is
+/// Computes `scale · (x · Aᵀ) · Bᵀ`: `x` is `[tokens, inner]`, `a` is `[rank, inner]`, `b` is
 /// `[out, rank]`; the result is `[tokens, out]`. Differentiable in all three.
 pub(crate) fn low_rank(x: Tensor<2>, a: Tensor<2>, b: Tensor<2>, scale: f32) -> Tensor<2> {
     if DeviceKind::of(&x.device()) != DeviceKind::Cpu {
@@ -35,7 +35,7 @@ pub(crate) fn low_rank(x: Tensor<2>, a: Tensor<2>, b: Tensor<2>, scale: f32) -> 
 /// The product as an operation of a backend.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait LowRankOps: Backend {
-    /// As the function of this name.
+    /// As the function of the same name.
     fn low_rank(
         x: FloatTensor<Self>,
         a: FloatTensor<Self>,
@@ -50,7 +50,7 @@ impl LowRankOps for Flex {
     }
 }
 
-/// What the way back needs.
+/// State for the backward pass.
 #[derive(Clone, Debug)]
 struct State {
     x: FlexTensor,

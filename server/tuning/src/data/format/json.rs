@@ -1,4 +1,4 @@
-//! One JSON list of objects, read element by element: a file of any size needs the memory of its
+//! One JSON list of objects, read element by element: a file of any size takes the memory of its
 //! longest row.
 
 use std::io::BufRead;
@@ -6,12 +6,12 @@ use std::io::BufRead;
 use super::{BadRow, Numbered, object, too_long, unreadable};
 use crate::data::Fault;
 
-/// Where the reader stands.
+/// Position of the reader.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Behind the opening bracket.
+    /// After the opening bracket.
     First,
-    /// Behind an element.
+    /// After an element.
     Next,
     Ended,
 }
@@ -24,16 +24,16 @@ pub(in super::super) struct Rows<R> {
     state: State,
 }
 
-/// What stands between two commas.
+/// Bytes between two commas.
 struct Element {
     bytes: Vec<u8>,
     cut: bool,
-    /// What ended it: `,`, `]`, or nothing where the file ends.
+    /// Byte that ended the element: `,` or `]`; `None` at the end of the file.
     end: Option<u8>,
 }
 
 impl<R: BufRead> Rows<R> {
-    /// `reader` stands behind the opening bracket.
+    /// Reads rows from a reader that is positioned after the opening bracket.
     pub(super) fn new(reader: R, max_row_bytes: usize) -> Self {
         Self {
             reader,
@@ -43,8 +43,8 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// Reads to the comma or bracket that ends an element. Only strings and brackets are told
-    /// apart here; whether the element is JSON is for the parser.
+    /// Reads to the comma or bracket that ends an element. This function only distinguishes strings
+    /// and brackets; the parser checks whether the element is JSON.
     fn element(&mut self) -> std::io::Result<Element> {
         let mut element = Element {
             bytes: Vec::new(),
@@ -148,7 +148,7 @@ impl<R: BufRead> Rows<R> {
         }
         match object(&element.bytes) {
             Ok(fields) => Some(Ok((row, fields))),
-            // Brackets that do not match: where the next element begins is not known.
+            // Brackets do not match, so the start of the next element is unknown.
             Err(fault) if fault.problem.starts_with("broken") => bad(fault, true),
             Err(fault) => bad(fault, false),
         }

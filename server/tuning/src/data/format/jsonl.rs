@@ -22,7 +22,8 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// The next line, without what is beyond the limit, and whether it was cut; `None` at the end.
+    /// Reads the next line, without the bytes beyond the limit, and returns whether it was cut;
+    /// `None` at the end.
     fn read_line(&mut self) -> std::io::Result<Option<(Vec<u8>, bool)>> {
         let mut line = Vec::new();
         let mut cut = false;

@@ -1,4 +1,4 @@
-//! The formats of files, one each: they yield rows as JSON objects, with the row's number.
+//! The formats of files, one module each: they yield rows as JSON objects, with the row's number.
 
 mod json;
 mod jsonl;
@@ -17,11 +17,11 @@ use crate::TuningError;
 
 /// A row that cannot be used.
 pub(super) struct BadRow {
-    /// Its number, from 1: the line of a JSONL file, the element of a JSON list, the row of a
-    /// Parquet file; 0 for the file as a whole.
+    /// Number of the row, from 1: the line of a JSONL file, the element of a JSON list, the row of
+    /// a Parquet file; 0 for the file as a whole.
     pub(super) row: u64,
     pub(super) fault: Fault,
-    /// Whether nothing can be read behind it.
+    /// Whether nothing can be read after the row.
     pub(super) fatal: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Rows {
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Rows {
-    /// Opens a file; the format is seen from its first bytes. `fields` are the top-level fields
+    /// Opens a file and detects its format from the first bytes. `fields` are the top-level fields
     /// that are needed.
     pub(super) fn open(
         path: &Path,
@@ -79,7 +79,7 @@ impl Rows {
                 reader.consume(length);
                 continue;
             };
-            // Blank lines at the front stay, so that lines are counted as an editor counts them.
+            // Leading blank lines are kept, so that lines are counted as an editor counts them.
             return match buffer.get(first) {
                 Some(b'[') => {
                     reader.consume(first + 1);
@@ -111,7 +111,7 @@ impl Iterator for Rows {
     }
 }
 
-/// The object that these bytes are.
+/// Parses the object in these bytes.
 fn object(bytes: &[u8]) -> Result<Row, Fault> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(row)) => Ok(row),
@@ -120,12 +120,12 @@ fn object(bytes: &[u8]) -> Result<Row, Fault> {
     }
 }
 
-/// A row beyond the limit.
+/// Makes the fault of a row beyond the limit.
 fn too_long(limit: usize) -> Fault {
     Fault::new("row", format!("longer than {limit} bytes"))
 }
 
-/// A file that cannot be read further.
+/// Makes the fault of a file that cannot be read further.
 fn unreadable(error: &std::io::Error) -> Fault {
     Fault::new("file", error.to_string())
 }

@@ -12,7 +12,7 @@ pub(super) fn fits(row: &Row) -> bool {
     row.contains_key("instruction") && row.contains_key("output")
 }
 
-/// The input, where there is one, follows the instruction after an empty line.
+/// Reads a row. Where there is an input, it follows the instruction after an empty line.
 pub(super) fn read(row: &Row) -> Result<Option<Conversation>, Fault> {
     let instruction = filled(row, "instruction")?;
     let input = match row.get("input") {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Row, not_a_text};
 use crate::data::{Conversation, Fault, Message, Role, limits};
 
-/// Reads the list in `field`, whose objects say in `role` who speaks and in `content` what.
+/// Reads the list in `field`, whose objects have the author in `role` and the text in `content`.
 pub(super) fn read(
     row: &Row,
     field: &str,
@@ -61,7 +61,7 @@ pub(super) fn read(
         let text = match item.get(content) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(parts)) => joined(parts, &at(content))?,
-            // A question or an answer that is null is as good as an empty one.
+            // A null question or answer is treated as an empty one.
             None | Some(Value::Null) => String::new(),
             Some(other) => return Err(Fault::new(at(content), not_a_text(other))),
         };
@@ -79,7 +79,7 @@ pub(super) fn read(
     Ok(Conversation::up_to_last_answer(messages))
 }
 
-/// The names that published sets give to the three roles.
+/// Returns the role for a name from published sets.
 fn speaker(name: &str) -> Option<Role> {
     Some(match name {
         "system" | "developer" => Role::System,
@@ -89,7 +89,7 @@ fn speaker(name: &str) -> Option<Role> {
     })
 }
 
-/// Content in parts, as OpenAI's interface takes it: texts alone, one after the other.
+/// Joins content in parts, as in OpenAI's API: texts only, one after the other.
 fn joined(parts: &[Value], at: &str) -> Result<String, Fault> {
     let mut text = String::new();
     for (index, part) in parts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The layouts of rows, one file each: which fields hold what.
+//! The layouts of rows, one module each: the fields that hold the conversation.
 
 mod alpaca;
 mod chat;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{Conversation, Fault};
 
-/// A row: an object of a JSON file, or a row of a Parquet file as one.
+/// A row: an object of a JSON file, or a row of a Parquet file as an object.
 pub(super) type Row = Map<String, Value>;
 
 /// How a row holds a conversation.
@@ -45,7 +45,7 @@ impl Layout {
         Self::Pairs,
     ];
 
-    /// The name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alpaca => "alpaca",
@@ -57,12 +57,12 @@ impl Layout {
         }
     }
 
-    /// The layout of that name.
+    /// Returns the layout with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|layout| layout.name() == name)
     }
 
-    /// The fields that it reads; others need not be decoded.
+    /// Fields that the layout reads; others need not be decoded.
     pub(super) fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Alpaca => alpaca::FIELDS,
@@ -74,7 +74,7 @@ impl Layout {
         }
     }
 
-    /// Whether a row looks like it, by its fields' names.
+    /// Whether the names of a row's fields match the layout.
     fn fits(self, row: &Row) -> bool {
         match self {
             Self::Alpaca => alpaca::fits(row),
@@ -86,7 +86,7 @@ impl Layout {
         }
     }
 
-    /// The layout of a first row.
+    /// Detects the layout from the first row.
     pub(super) fn detect(row: &Row) -> Result<Self, Fault> {
         Self::ALL
             .into_iter()
@@ -107,7 +107,7 @@ impl Layout {
             })
     }
 
-    /// The conversation of a row; `None` for one without an answer to learn.
+    /// Reads the conversation of a row; `None` for a row without an answer to learn.
     pub(super) fn read(self, row: &Row) -> Result<Option<Conversation>, Fault> {
         match self {
             Self::Alpaca => alpaca::read(row),
@@ -120,7 +120,7 @@ impl Layout {
     }
 }
 
-/// The text of a field, which must be there.
+/// Returns the text of a required field.
 fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
     match row.get(field) {
         Some(Value::String(text)) => Ok(text),
@@ -129,7 +129,7 @@ fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
     }
 }
 
-/// The text of a field, which must not be blank.
+/// Returns the text of a field that must not be blank.
 fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
     let text = text(row, field)?.trim();
     if text.is_empty() {

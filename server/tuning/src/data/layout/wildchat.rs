@@ -1,4 +1,4 @@
-//! WildChat (Zhao et al. 2024): `conversation_hash` beside `conversation`.
+//! WildChat (Zhao et al. 2024): `conversation_hash` next to `conversation`.
 
 use super::{Row, chat};
 use crate::data::{Conversation, Fault};

@@ -1,4 +1,4 @@
-//! The decoder on the kernels against whole passes and against itself in other storage.
+//! The decoder on the kernels compared with whole passes, and with itself in other storage.
 
 use super::*;
 use crate::{
@@ -79,7 +79,7 @@ fn grows_to_the_bits_of_the_whole_pass(family: Family) {
     let whole = to_host(whole).unwrap();
     let row = |token: usize| &whole[token * config.d_model..(token + 1) * config.d_model];
 
-    // The first text in three parts, of which the second is read by a copy of the cache.
+    // The first text in three parts; a copy of the cache reads the second part.
     let mut first = cpu.cache(4);
     let hidden = cpu.read(&mut [Text {
         cache: &mut first,
@@ -139,7 +139,7 @@ fn even_config() -> ModelConfig {
     }
 }
 
-/// The same values as its source's, all of them as rows of f32.
+/// A source with the same values as another, all of them as rows of f32.
 struct Wide<'a>(&'a dyn WeightSource);
 
 impl WeightSource for Wide<'_> {
@@ -148,7 +148,7 @@ impl WeightSource for Wide<'_> {
     }
 }
 
-/// Logits after a prompt and after each of some more tokens of two texts.
+/// Returns the logits after a prompt and after each of some more tokens of two texts.
 fn written(source: &dyn WeightSource, numerics: Numerics) -> Vec<f32> {
     let config = even_config();
     let decoder = Decoder::load(source, &config, &Device::flex(), numerics).unwrap();
@@ -184,7 +184,7 @@ fn few_bits_have_the_bits_of_f32_and_integers_are_near() {
         };
         let exact = written(&kept, Numerics::Exact);
         assert_eq!(exact, written(&Wide(&kept), Numerics::Exact), "{base}");
-        // The bound is what rounding rows to 8 bits costs here, times three.
+        // The bound is three times the error of rounding rows to 8 bits here.
         let fast = written(&kept, Numerics::Fast);
         let size = exact.iter().map(|v| v * v).sum::<f32>();
         let off = exact.iter().zip(&fast).map(|(a, b)| (a - b) * (a - b));
@@ -193,7 +193,7 @@ fn few_bits_have_the_bits_of_f32_and_integers_are_near() {
     }
 }
 
-/// The real model, where it was fetched: `$FEDSEAL_MODELS/smollm2` or `models/smollm2`.
+/// Finds the real model, where it was fetched: `$FEDSEAL_MODELS/smollm2` or `models/smollm2`.
 fn smollm2() -> Option<std::path::PathBuf> {
     let root = match std::env::var_os("FEDSEAL_MODELS") {
         Some(root) => root.into(),
@@ -207,7 +207,7 @@ fn smollm2() -> Option<std::path::PathBuf> {
     None
 }
 
-/// The distribution of the token after a prompt.
+/// Returns the distribution of the token after a prompt.
 fn next(model: &Model, prompt: &str) -> Vec<f64> {
     let ids = model.encode_prompt(prompt).unwrap();
     let cpu = CpuDecoder::new(model.decoder(), None).unwrap().unwrap();
@@ -224,9 +224,9 @@ fn next(model: &Model, prompt: &str) -> Vec<f64> {
     weights.iter().map(|weight| weight / total).collect()
 }
 
-/// Integers move the distribution of the next token less than a rounding of the base does that
-/// people run without a thought: the bound is a divergence of 0.03, where a base in 8 bits
-/// measures up to 0.005 and rows in 8 bits up to 0.015.
+/// Integers change the distribution of the next token less than a usual rounding of the base does.
+/// The bound is a divergence of 0.03; a base in 8 bits measures up to 0.005 and rows in 8 bits up
+/// to 0.015.
 #[test]
 fn fast_generation_of_the_real_model_is_near_the_exact_one() {
     let Some(file) = smollm2() else { return };

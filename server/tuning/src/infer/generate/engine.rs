@@ -1,4 +1,4 @@
-//! What reads tokens: the kernels, or tensors where there are none.
+//! Engines that read tokens: the kernels, or tensors on devices without kernels.
 
 use crate::{
     Adapter, Model, TuningError,
@@ -6,23 +6,23 @@ use crate::{
     infer::cpu::{CpuDecoder, Text, TextCache},
 };
 
-/// A prompt's number and its tokens.
+/// Index of a prompt, and its tokens.
 pub(super) type Prompt = (usize, Vec<u32>);
 
-/// What reads tokens.
+/// Engine that reads tokens.
 pub(super) enum Engine<'a> {
     /// The kernels alone.
     Cpu(Box<CpuDecoder<'a>>),
-    /// Tensors: any device, and the oracle of the other one.
+    /// Tensors, on any device; also the oracle of the other variant.
     Burn {
         model: &'a Model,
         lora: Option<Box<Lora>>,
     },
 }
 
-/// A model whose matrices fit the caches of a core, bytes.
+/// Largest model whose matrices fit the caches of a core, bytes.
 const SMALL: usize = 16 << 20;
-/// Shortest beginning that is worth reading once for all prompts.
+/// Shortest beginning that is worth reading once for all prompts, tokens.
 const SHORTEST_PREFIX: usize = 8;
 
 impl<'a> Engine<'a> {
@@ -45,8 +45,8 @@ impl<'a> Engine<'a> {
         matches!(self, Self::Cpu(decoder) if decoder.bytes() <= SMALL)
     }
 
-    /// Reads the beginning that all prompts share (a template's, mostly). What follows gets
-    /// the same bits with and without it.
+    /// Reads the beginning that all prompts share (mostly that of a template). The following tokens
+    /// get the same bits with and without it.
     pub(super) fn read_prefix(&self, prompts: &[Prompt]) -> Option<TextCache> {
         let Self::Cpu(decoder) = self else {
             return None;

@@ -1,30 +1,31 @@
-//! A text that grows token by token: decoded in windows, watched for stop texts, and given away as
-//! soon as later tokens cannot change it.
+//! A text that grows token by token: it is decoded in windows, checked for stop texts, and passed
+//! on as soon as later tokens cannot change it.
 
 use crate::{Tokenizer, TuningError};
 
-/// What a decoder writes for bytes that are no whole character yet.
+/// Character that a decoder writes for the bytes of an incomplete character.
 const UNFINISHED: char = '\u{fffd}';
 
-/// The text of the tokens so far.
+/// Text of the tokens so far.
 ///
 /// A token's text can depend on its neighbours (a character of several tokens, a space at the
-/// front), so a window is decoded with and without the new tokens, and what is longer is new.
+/// front), so a window is decoded with and without the new tokens, and the difference is the new
+/// text.
 #[derive(Debug, Default)]
 pub(super) struct Spelling {
     text: String,
     /// First token of the window, and the first one whose text is not in `text` yet.
     window: usize,
     known: usize,
-    /// Bytes that were given away.
+    /// Number of bytes that were passed on.
     given: usize,
     /// Whether `text` was cut before a stop text.
     stopped: bool,
 }
 
 impl Spelling {
-    /// Takes all tokens so far; whether a stop text has come. `last` says that no more tokens
-    /// follow, so an unfinished character stays as it is.
+    /// Takes all tokens so far, and returns whether a stop text appeared. `last` means that no more
+    /// tokens follow, so an incomplete character is kept.
     pub(super) fn grow(
         &mut self,
         tokenizer: &Tokenizer,
@@ -59,7 +60,7 @@ impl Spelling {
         Ok(self.stopped)
     }
 
-    /// What can be given away and was not yet.
+    /// Returns the text that can be passed on and was not yet.
     pub(super) fn ready(&mut self, stop: &[String], last: bool) -> &str {
         let mut end = self.text.len();
         if !last {
@@ -72,13 +73,13 @@ impl Spelling {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub(super) fn into_text(self) -> String {
         self.text
     }
 }
 
-/// Bytes at the end of `text` that are the beginning of `stop`.
+/// Number of bytes at the end of `text` that are the beginning of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     stop.char_indices()
         .map(|(at, _)| at)
@@ -95,7 +96,7 @@ mod tests {
         Tokenizer::train_bpe(["the cat sat on the mat"].into_iter(), 280, &["<e>"]).unwrap()
     }
 
-    /// Feeds tokens one by one; the pieces that were given away.
+    /// Feeds tokens one by one, and returns the pieces that were passed on.
     fn pieces(text: &str, stop: &[String]) -> (Vec<String>, String, bool) {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode(text, false).unwrap();

@@ -17,7 +17,7 @@ pub(super) struct HostCache {
 }
 
 impl HostCache {
-    /// Of an empty text.
+    /// Returns the cache of an empty text.
     pub(super) fn new(layers: usize) -> Self {
         Self {
             keys: vec![Vec::new(); layers],
@@ -26,8 +26,8 @@ impl HostCache {
     }
 }
 
-/// Reads whole prompts (into empty caches) or one new token a text; final hidden states of the
-/// last token of each, `[texts, d_model]`.
+/// Reads whole prompts (into empty caches) or one new token per text. Returns the final hidden
+/// state of each text's last token, `[texts, d_model]`.
 pub(super) fn read(
     model: &Model,
     lora: Option<&Lora>,
@@ -64,7 +64,7 @@ pub(super) fn read(
     error.map_or(Ok(hidden), Err)
 }
 
-/// Attention over prompts, which fills the caches.
+/// Attention over prompts; it fills the caches.
 struct Prefill<'a, 'b> {
     segments: &'a Segments,
     caches: &'a mut [&'b mut HostCache],
@@ -95,7 +95,7 @@ impl Attend for Prefill<'_, '_> {
     }
 }
 
-/// Attention of one new token a row over its cache, on the host.
+/// Attention of one new token per row over its cache, on the host.
 struct Cached<'a, 'b> {
     caches: &'a mut [&'b mut HostCache],
     error: &'a mut Option<TuningError>,
@@ -138,7 +138,7 @@ impl Attend for Cached<'_, '_> {
     }
 }
 
-/// One token's attention: `q` and `mixed` are `[heads, head_dim]`, `keys` and `values`
+/// Computes one token's attention: `q` and `mixed` are `[heads, head_dim]`, `keys` and `values`
 /// `[positions, kv_heads, head_dim]`.
 fn attend_row(
     q: &[f32],
@@ -183,7 +183,7 @@ fn attend_row(
     }
 }
 
-/// A dot product in eight fixed lanes, so that it vectorises and its bits do not change.
+/// Computes a dot product in eight fixed lanes, so that it vectorises and its bits do not change.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a8, a1) = a.as_chunks::<8>();
     let (b8, b1) = b.as_chunks::<8>();

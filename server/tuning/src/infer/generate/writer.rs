@@ -1,4 +1,4 @@
-//! Texts that are written side by side, token by token; new ones join as others end.
+//! Texts that are written side by side, token by token; new ones start as others end.
 
 use std::{
     collections::VecDeque,
@@ -29,15 +29,15 @@ use crate::{
 /// Most prompt tokens that one pass reads at once, unless a single prompt is longer.
 const PREFILL_TOKENS: usize = 2048;
 
-/// One text in the making.
+/// A text in progress.
 struct Row {
-    /// Which prompt it answers.
+    /// Index of the prompt that the text answers.
     index: usize,
-    /// Tokens that were drawn.
+    /// Tokens that were drawn so far.
     written: Vec<u32>,
-    /// Most tokens of it, and why it ends after so many.
+    /// Most tokens of the text, and the reason to end there.
     budget: (usize, Finish),
-    /// The text so far, where somebody listens or stop texts are watched for.
+    /// The text so far, where there is a listener or a stop text.
     spelling: Option<Spelling>,
     cache: Cache,
 }
@@ -51,12 +51,12 @@ pub(super) struct Writer<'a, 'l> {
     pub(super) model: &'a Model,
     pub(super) engine: &'a Engine<'a>,
     pub(super) prefix: Option<&'a TextCache>,
-    /// Whether it has all threads.
+    /// Whether all threads belong to this writer.
     pub(super) alone: bool,
     pub(super) config: &'a GenerateConfig,
-    /// Who hears pieces, and whether they asked to stop.
+    /// Listener that receives pieces, and whether it asked to stop.
     pub(super) listener: Option<&'a Mutex<(Listener<'l>, bool)>>,
-    /// Asked before every token.
+    /// Called before every token.
     pub(super) halt: Halt<'a>,
 }
 
@@ -73,7 +73,7 @@ impl Writer<'_, '_> {
         loop {
             unless_halted(self.halt)?;
             let free = batch.saturating_sub(rows.len());
-            // New rows join in groups, so that their prompts are read in few large passes.
+            // New rows start in groups, so that their prompts are read in few large passes.
             if !waiting.is_empty() && (rows.is_empty() || free >= batch.div_ceil(4)) {
                 let mut fresh = Vec::new();
                 let mut tokens = 0;
@@ -143,7 +143,7 @@ impl Writer<'_, '_> {
         self.read_and_draw(rows, &fresh)
     }
 
-    /// Reads the new tokens of every row and draws its next one.
+    /// Reads the new tokens of every row and draws its next token.
     fn read_and_draw(&self, rows: &mut [Row], fresh: &[&[u32]]) -> Result<(), TuningError> {
         let logits = match self.engine {
             Engine::Cpu(decoder) => {
@@ -201,7 +201,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Whether and why a text has ended, after its last token; what is new of it is told.
+    /// Returns whether and why a text ended at its last token; passes on the new piece.
     fn finish(&self, row: &mut Row) -> Result<Option<Finish>, TuningError> {
         let ended = row
             .written
@@ -249,7 +249,7 @@ impl Writer<'_, '_> {
         Ok(finish)
     }
 
-    /// The finished text of a row.
+    /// Returns the finished text of a row.
     fn text(&self, row: Row, finish: Finish) -> Result<Generated, TuningError> {
         let tokens = row.written.len();
         let text = match row.spelling {

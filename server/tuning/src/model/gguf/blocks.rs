@@ -24,7 +24,7 @@ pub(crate) enum BlockType {
 }
 
 impl BlockType {
-    /// The type with this number in `enum ggml_type`.
+    /// Returns the type with this number in `enum ggml_type`.
     pub(crate) fn from_id(id: u32) -> Option<Self> {
         Some(match id {
             0 => Self::F32,
@@ -44,7 +44,7 @@ impl BlockType {
         })
     }
 
-    /// Values and bytes of one block.
+    /// Returns the number of values and of bytes in one block.
     pub(crate) fn block(self) -> (usize, usize) {
         match self {
             Self::F32 => (1, 4),
@@ -62,7 +62,7 @@ impl BlockType {
         }
     }
 
-    /// How the engine keeps a matrix of this type; f32 has no shorter form.
+    /// Returns the compact format for a matrix of this type; f32 has none.
     pub(crate) fn format(self) -> Option<Format> {
         let of = |bits, block, half, least| {
             Some(Format {
@@ -90,7 +90,7 @@ impl BlockType {
         }
     }
 
-    /// The values of whole blocks; bytes after the last whole block are left out.
+    /// Returns the values of whole blocks; bytes after the last whole block are ignored.
     pub(crate) fn decode(self, raw: &[u8]) -> Vec<f32> {
         match self {
             Self::F32 => raw
@@ -126,7 +126,7 @@ impl BlockType {
         }
     }
 
-    /// Calls `take` with the integers of every whole block; for types that have some.
+    /// Calls `take` with the integers of every whole block, for types that store integers.
     pub(crate) fn for_blocks(self, raw: &[u8], take: &mut impl FnMut(&Parts)) {
         let mut parts = Parts::default();
         let half = |bytes: &[u8]| match bytes {
@@ -162,18 +162,18 @@ impl BlockType {
     }
 }
 
-/// The integers of one block. A value is `scale * q + least`, the product without rounding; a
-/// negative zero adds nothing.
+/// The integers of one block. A value is `scale * q + least`, the product without rounding. A
+/// negative zero as least value adds nothing.
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) quants: Vec<i8>,
-    /// Scale and least value of every `block` quants.
+    /// Scale and least value for every `block` quants.
     pub(crate) heads: Vec<(f32, f32)>,
     pub(crate) block: usize,
 }
 
 impl Parts {
-    /// Appends values of one scale.
+    /// Appends values with one scale.
     pub(super) fn push(&mut self, scale: f32, least: f32, quants: impl Iterator<Item = i8>) {
         let before = self.quants.len();
         self.quants.extend(quants);
@@ -196,13 +196,13 @@ fn blocks<const N: usize>(
     }
 }
 
-/// Values of four bits; the low halves of all bytes come first.
+/// Reads values of four bits; the low halves of all bytes come first.
 fn four_bits(raw: &[u8]) -> impl Iterator<Item = i8> + '_ {
     let low = raw.iter().map(|q| (q & 15) as i8);
     low.chain(raw.iter().map(|q| (q >> 4) as i8))
 }
 
-/// 32 numbers of five bits: four bytes of high bits, then sixteen bytes whose low halves come
+/// Reads 32 numbers of five bits: four bytes of high bits, then sixteen bytes whose low halves come
 /// first.
 fn five_bits(raw: &[u8]) -> impl Iterator<Item = i8> + '_ {
     let (high, low) = raw.split_at(4);

@@ -1,5 +1,5 @@
-//! GGML's K-quants: blocks of 256 values whose parts have small scales of their own under one or
-//! two f16. The layouts are those of `ggml-common.h`.
+//! GGML's K-quants: blocks of 256 values whose parts have small separate scales under one or two
+//! f16. The layouts are those of `ggml-common.h`.
 
 use half::f16;
 
@@ -12,7 +12,7 @@ fn half(bytes: &[u8]) -> f32 {
     }
 }
 
-/// Two bits a value; a scale and a minimum of four bits for every 16: `scales[16]`, `qs[64]`,
+/// Two bits per value; a scale and a minimum of four bits for every 16: `scales[16]`, `qs[64]`,
 /// `d`, `dmin`.
 pub(super) fn q2k(block: &[u8; 84], out: &mut Parts) {
     let (scales, rest) = block.split_at(16);
@@ -29,8 +29,8 @@ pub(super) fn q2k(block: &[u8; 84], out: &mut Parts) {
     }
 }
 
-/// Three bits a value, the high one apart and inverted; a signed scale of six bits for every 16:
-/// `hmask[32]`, `qs[64]`, `scales[12]`, `d`.
+/// Three bits per value, with the high bit stored separately and inverted; a signed scale of six
+/// bits for every 16: `hmask[32]`, `qs[64]`, `scales[12]`, `d`.
 pub(super) fn q3k(block: &[u8; 110], out: &mut Parts) {
     let (high, rest) = block.split_at(32);
     let (quants, rest) = rest.split_at(64);
@@ -57,7 +57,7 @@ pub(super) fn q3k(block: &[u8; 110], out: &mut Parts) {
     }
 }
 
-/// Scale and minimum `i` of eight, six bits each in twelve bytes.
+/// Reads scale and minimum `i` of eight, six bits each in twelve bytes.
 fn scale_and_min(packed: &[u8], i: usize) -> (f32, f32) {
     let (scale, min) = if i < 4 {
         (packed[i] & 63, packed[i + 4] & 63)
@@ -70,7 +70,7 @@ fn scale_and_min(packed: &[u8], i: usize) -> (f32, f32) {
     (f32::from(scale), f32::from(min))
 }
 
-/// Four bits a value; a scale and a minimum for every 32: `d`, `dmin`, `scales[12]`, `qs[128]`.
+/// Four bits per value; a scale and a minimum for every 32: `d`, `dmin`, `scales[12]`, `qs[128]`.
 pub(super) fn q4k(block: &[u8; 144], out: &mut Parts) {
     let (d, min) = (half(block), half(&block[2..]));
     let (scales, quants) = (&block[4..16], &block[16..]);
@@ -99,7 +99,7 @@ pub(super) fn q5k(block: &[u8; 176], out: &mut Parts) {
     }
 }
 
-/// Six bits a value: four low bits in `ql`, two high bits in `qh`, a scale for every 16.
+/// Six bits per value: four low bits in `ql`, two high bits in `qh`, a scale for every 16.
 pub(super) fn q6k(block: &[u8; 210], out: &mut Parts) {
     let d = half(&block[208..]);
     for part in 0..2 {

@@ -1,4 +1,4 @@
-//! The bytes of a GGUF header, read without trust.
+//! Reader for the untrusted bytes of a GGUF header.
 
 use super::{bad, blocks::BlockType};
 use crate::TuningError;
@@ -14,17 +14,17 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Integers(Vec<i64>),
-    /// An array of something else, which no key that we read has.
+    /// An array of another type; no key that is read here has one.
     Other,
 }
 
-/// Where a tensor lies.
+/// Position of a tensor.
 pub(super) struct TensorInfo {
-    /// Row-major, outermost first (the file has them the other way round).
+    /// Shape, row-major with the outermost dimension first (the file stores the reverse).
     pub(super) shape: Vec<usize>,
     pub(super) kind: BlockType,
     pub(super) offset: usize,
-    /// Bytes of the data.
+    /// Number of bytes of the data.
     pub(super) length: usize,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub(super) fn position(&self) -> usize {
         self.at
     }
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    /// A value that is not an array, by its number in `enum gguf_type`.
+    /// Reads a value that is not an array, by its number in `enum gguf_type`.
     fn scalar(&mut self, kind: u32) -> Result<Value, TuningError> {
         Ok(match kind {
             0 => Value::Integer(i64::from(u8::from_le_bytes(self.array()?))),
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
             3 => Value::Integer(i64::from(i16::from_le_bytes(self.array()?))),
             4 => Value::Integer(i64::from(self.u32()?)),
             5 => Value::Integer(i64::from(i32::from_le_bytes(self.array()?))),
-            // Through its shortest text, so that 1e-5 as f32 is 1e-5 as f64.
+            // Converted through its shortest text, so that 1e-5 as f32 becomes 1e-5 as f64.
             6 => {
                 let value = f32::from_le_bytes(self.array()?);
                 Value::Number(value.to_string().parse().unwrap_or(f64::from(value)))
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         }
         let kind = self.u32()?;
         let count = usize::try_from(self.u64()?).map_err(|_| bad("a length overflows"))?;
-        // An element takes a byte at least, so a longer array cannot be in the file.
+        // An element takes at least one byte, so a longer array cannot be in the file.
         if count > self.bytes.len().saturating_sub(self.at) {
             return Err(bad(format!("an array of {count}")));
         }

@@ -1,9 +1,9 @@
-//! A training step of the mode `fast` on the kernels alone: no tensors, no graph, the way back
-//! written by hand.
+//! A training step of the mode `fast` on the kernels alone: without tensors or a graph, and with a
+//! backward pass written by hand.
 //!
-//! Products that read the same activations run together, activations are rounded to 16 bits
-//! where they are made, residuals are what a product's sums start from, and what the way back needs
-//! is kept in 16 bits where only products read it. Nothing below the lowest adapter is differentiated,
+//! Products that read the same activations run together. Activations are rounded to 16 bits where
+//! they are computed. A product's sums start from the residual. Values that only the backward
+//! pass's products read are kept in 16 bits. Nothing below the lowest adapter is differentiated,
 //! and after the last attention only rows that the loss counts are computed.
 
 mod block;
@@ -33,7 +33,7 @@ struct Layer<'a> {
     index: usize,
     attention_norm: Vec<f32>,
     ffn_norm: Vec<f32>,
-    /// By [`Target`].
+    /// Matrices, indexed by [`Target`].
     linear: [Linear<'a>; 7],
 }
 
@@ -44,18 +44,18 @@ pub(super) struct Direct<'a> {
     vocab: &'a Panels,
     layers: Vec<Layer<'a>>,
     norm: Vec<f32>,
-    /// The first layer with a pair.
+    /// First layer with a pair.
     lowest: usize,
 }
 
-/// What is kept of a block for the way back.
+/// Values of a block that are kept for the backward pass.
 #[allow(clippy::large_enum_variant)]
 enum Kept {
     All(Saved),
     Input(Vec<f32>),
 }
 
-/// What all blocks share.
+/// Values that all blocks share.
 struct Context<'a> {
     eps: f32,
     usual: Angles,
@@ -66,8 +66,8 @@ struct Context<'a> {
 }
 
 impl<'a> Direct<'a> {
-    /// `None` for what this way does not know: other numeric modes and devices, dropout, other
-    /// adapters than LoRA, and architectures with more than two norms a block.
+    /// Returns `None` for cases that this step does not support: other numeric modes and devices,
+    /// dropout, adapters other than LoRA, and architectures with more than two norms per block.
     pub(super) fn new(
         decoder: &'a Decoder,
         adapter: &'a Adapter,
@@ -146,9 +146,9 @@ impl<'a> Direct<'a> {
         }))
     }
 
-    /// Adds the gradient of a part's summed loss, times `factor`, to `sums`; returns the summed
-    /// loss, nats. With `recompute`, blocks keep their input alone and are computed once more on
-    /// the way back: the same bits.
+    /// Adds the gradient of a part's summed loss, times `factor`, to `sums`, and returns the summed
+    /// loss, nats. With `recompute`, blocks keep only their input and are recomputed in the
+    /// backward pass, with the same bits.
     pub(super) fn run(&self, part: &Packed, factor: f32, recompute: bool, sums: &mut Sums) -> f64 {
         let config = &self.decoder.config;
         let width = config.d_model;

@@ -1,4 +1,4 @@
-//! Gradients on the kernels, with the way back written by hand.
+//! Gradients on the kernels, with a backward pass written by hand.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -21,7 +21,7 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 const NORM: &str = "model.norm.weight";
 
-/// A trained matrix `[out, inner]`: packed for the way forward, in place for the way back.
+/// A trained matrix `[out, inner]`: packed for the forward pass, in place for the backward pass.
 struct Matrix<'a> {
     name: String,
     forward: gemm::Matrix,
@@ -37,11 +37,11 @@ struct Scale<'a> {
 struct Layer<'a> {
     attention_norm: Scale<'a>,
     ffn_norm: Scale<'a>,
-    /// By [`Target`].
+    /// Matrices, indexed by [`Target`].
     matrices: [Matrix<'a>; 7],
 }
 
-/// What one block computed on the way forward, all `[tokens, width]`.
+/// Values of one block that the forward pass saves, all `[tokens, width]`.
 struct Saved {
     x: Vec<f32>,
     normed: Vec<f32>,
@@ -151,7 +151,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Adds the gradient of a part's summed loss to `sums` and returns that sum, nats.
+    /// Adds the gradient of a part's summed loss to `sums` and returns the summed loss, nats.
     fn run(&self, part: &Part, sums: &mut Sums) -> f64 {
         let config = self.network.config;
         let (width, eps) = (config.d_model, config.norm_eps as f32);
@@ -202,7 +202,7 @@ impl Pass<'_> {
         loss
     }
 
-    /// Summed loss of the counted rows and its gradient in `hidden`.
+    /// Returns the summed loss of the counted rows and its gradient in `hidden`.
     fn head_gradient(&self, hidden: &[f32], targets: &[u32], sums: &mut Sums) -> (f64, Vec<f32>) {
         let (vocab, width) = (self.head.forward.out(), self.head.forward.inner());
         let mut grad = vec![0.0; hidden.len()];
@@ -233,7 +233,7 @@ impl Pass<'_> {
     }
 }
 
-/// What all blocks share.
+/// Values that all blocks share.
 struct Context<'a> {
     tokens: usize,
     eps: f32,
@@ -288,7 +288,7 @@ impl Layer<'_> {
         (out, saved)
     }
 
-    /// Gradient in the block's input; adds those of its weights to `sums`.
+    /// Returns the gradient in the block's input, and adds the gradients of its weights.
     fn backward(
         &self,
         saved: Saved,
@@ -347,7 +347,7 @@ impl Layer<'_> {
 }
 
 impl Matrix<'_> {
-    /// `grad · W`, `[tokens, out]` to `[tokens, inner]`.
+    /// Computes `grad · W`, `[tokens, out]` to `[tokens, inner]`.
     fn back(&self, grad: &[f32], tokens: usize, out: &mut [f32], start: Start) {
         let (width, inner) = (self.forward.out(), self.forward.inner());
         let (left, right) = (Left::rows(grad, width), Right::rows(self.values, inner));
@@ -384,7 +384,7 @@ impl Scale<'_> {
     }
 }
 
-/// One row of a matrix; empty when there is no such row.
+/// Returns one row of a matrix; empty when there is no such row.
 fn row(matrix: &[f32], index: usize, width: usize) -> &[f32] {
     matrix
         .get(index * width..(index + 1) * width)

@@ -1,4 +1,4 @@
-//! Gradients by burn's automatic differentiation: any device, and the oracle of the other way.
+//! Gradients by burn's automatic differentiation, on any device; also the oracle of the kernels.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Network<'_> {
         leaves
     }
 
-    /// Mean loss over the batch's counted tokens, and its gradient by name.
+    /// Returns the mean loss over the batch's counted tokens, and its gradient by name.
     pub(super) fn gradients(
         &self,
         values: &Values,
@@ -65,7 +65,7 @@ impl Network<'_> {
         Ok((loss_sum as f32, sums))
     }
 
-    /// Mean loss of a packed part that counts something.
+    /// Returns the mean loss of a packed part that has counted tokens.
     fn loss(&self, leaves: &Leaves, part: &Part) -> Tensor<1> {
         let config = self.config;
         let eps = config.norm_eps as f32;

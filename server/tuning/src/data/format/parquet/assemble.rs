@@ -1,5 +1,5 @@
-//! Rows from columns: the definition level of a value says how many of its optional ancestors are
-//! there, its repetition level which list it goes on with.
+//! Rows from columns: the definition level of a value is the number of its optional ancestors that
+//! are present, its repetition level names the list that the value continues.
 
 use std::io::{Read, Seek};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::data::{Fault, layout::Row};
 
-/// Bytes that a value without text counts for.
+/// Bytes charged for a value without text.
 const VALUE: usize = 16;
 
 pub(super) struct Assembler<'a, R> {
@@ -23,7 +23,7 @@ pub(super) struct Assembler<'a, R> {
 }
 
 impl<R: Read + Seek> Assembler<'_, R> {
-    /// The next row.
+    /// Reads the next row.
     pub(super) fn row(&mut self, root: &Node) -> Result<Row, Fault> {
         match self.content(root)? {
             Value::Object(row) => Ok(row),
@@ -31,7 +31,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
         }
     }
 
-    /// A node with its repetition.
+    /// Reads a node with its repetition.
     fn node(&mut self, node: &Node) -> Result<Value, Fault> {
         match node.repetition {
             Repetition::Required => self.content(node),
@@ -46,7 +46,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
                 loop {
                     self.spend(node, VALUE)?;
                     list.push(self.content(node)?);
-                    // Whatever is not this list's next element ends it.
+                    // Any level but that of this list's next element ends the list.
                     match self.levels(node)? {
                         Some((repetition, _)) if repetition == node.repeats => {}
                         _ => return Ok(Value::Array(list)),
@@ -56,7 +56,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
         }
     }
 
-    /// What a node holds, given that it is there.
+    /// Reads the content of a node that is present.
     fn content(&mut self, node: &Node) -> Result<Value, Fault> {
         match &node.kind {
             Kind::Leaf { column, .. } => {
@@ -84,8 +84,8 @@ impl<R: Read + Seek> Assembler<'_, R> {
         }
     }
 
-    /// A list's elements. Its repeated child is a group around the element, or, as old writers
-    /// have it, the element itself (LogicalTypes.md, backward compatibility).
+    /// Reads a list's elements. Its repeated child is a group around the element, or, with old
+    /// writers, the element itself (LogicalTypes.md, backward compatibility).
     fn list(&mut self, repeated: &Node) -> Result<Value, Fault> {
         let list = self.node(repeated)?;
         let wraps = match &repeated.kind {
@@ -109,7 +109,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
         Ok(Value::Array(unwrapped.collect()))
     }
 
-    /// Whether the next value has this node.
+    /// Whether the node is present in the next value.
     fn is_there(&mut self, node: &Node) -> Result<bool, Fault> {
         match self.levels(node)? {
             Some((_, definition)) => Ok(definition >= node.definition),
@@ -117,7 +117,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
         }
     }
 
-    /// Levels of the next value of the first column below a node.
+    /// Returns the levels of the next value in the first column below a node.
     fn levels(&mut self, node: &Node) -> Result<Option<(u16, u16)>, Fault> {
         let mut leaf = node;
         while let Kind::Group { children, .. } = &leaf.kind {
@@ -137,7 +137,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
         }
     }
 
-    /// Takes the one value that every column below has for a node that is not there.
+    /// Takes the one value that every column below stores for an absent node.
     fn pass(&mut self, node: &Node) -> Result<(), Fault> {
         let mut leaves = Vec::new();
         node.leaves(&mut leaves);

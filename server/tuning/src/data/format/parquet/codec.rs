@@ -1,4 +1,5 @@
-//! Decompression of a page. The length is known beforehand, and no more than it is written.
+//! Decompression of a page. The length is known beforehand, and at most that many bytes are
+//! written.
 
 use std::io::Read as _;
 
@@ -7,13 +8,13 @@ const NAMES: [&str; 8] = [
     "none", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw",
 ];
 
-/// `length` bytes from a page, or what is wrong with it.
+/// Decompresses `length` bytes from a page, or returns the problem.
 pub(super) fn decompress(codec: i64, page: &[u8], length: usize) -> Result<Vec<u8>, String> {
     let broken = || "a page that does not decompress".to_owned();
     let plain = match codec {
         0 => page.to_vec(),
         1 => {
-            // snappy's own length stands in front; it must be the page's.
+            // snappy stores the length in front; it must equal the page's.
             if snap::raw::decompress_len(page).map_err(|_| broken())? != length {
                 return Err(broken());
             }

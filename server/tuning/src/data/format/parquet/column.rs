@@ -1,5 +1,5 @@
-//! One column of a row group: its pages, as a stream of levels and values. One page is held at a
-//! time, and the column's dictionary.
+//! One column of a row group: its pages, as a stream of levels and values. Only one page and the
+//! column's dictionary are held at a time.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::data::limits;
 
-/// What is wrong with a column; its name is added further up.
+/// Description of a fault in a column; the caller adds the column's name.
 pub(super) type Problem = String;
 
-/// Where a column's chunk lies, from the file's metadata.
+/// Position of a column's chunk, from the file's metadata.
 #[derive(Clone, Copy)]
 pub(super) struct Chunk {
     pub(super) start: u64,
@@ -32,11 +32,11 @@ pub(super) struct Column {
     chunk: Chunk,
     /// Next byte to read.
     at: u64,
-    /// Values that no page has given yet.
+    /// Number of values in the pages that are not read yet.
     left: u64,
     dictionary: Option<Vec<Value>>,
     page: Option<Page>,
-    /// Levels of the value that comes next.
+    /// Levels of the next value.
     next: Option<(u16, u16)>,
 }
 
@@ -47,13 +47,13 @@ struct Page {
     values: Values,
 }
 
-/// The values of a page that are there (nulls are not stored).
+/// Present values of a page (nulls are not stored).
 enum Values {
     Plain {
         bytes: Vec<u8>,
         at: usize,
     },
-    /// Booleans one bit each.
+    /// Booleans, one bit each.
     Bits {
         bytes: Vec<u8>,
         at: usize,
@@ -62,7 +62,7 @@ enum Values {
     Runs(Hybrid),
     Dictionary(Hybrid),
     Numbers(std::vec::IntoIter<i64>),
-    /// Texts: lengths first, then the bytes; each may begin as the one before it.
+    /// Texts: lengths first, then the bytes; each may share the beginning of the one before it.
     Texts {
         lengths: std::vec::IntoIter<i64>,
         prefixes: Option<std::vec::IntoIter<i64>>,
@@ -86,7 +86,8 @@ impl Column {
         }
     }
 
-    /// Repetition and definition level of the next value, without taking it; `None` at the end.
+    /// Returns repetition and definition level of the next value, without taking it; `None` at the
+    /// end.
     pub(super) fn peek<R: Read + Seek>(
         &mut self,
         file: &mut R,
@@ -115,7 +116,7 @@ impl Column {
                 .filter(|level| *level <= most)
                 .ok_or_else(|| "a level above the schema's".to_owned())
         };
-        // Without repetition every value begins a row.
+        // Without repetition every value starts a row.
         let repetition = match page.repetition {
             None => 0,
             Some(_) => level(&mut page.repetition, most_repeated)?,
@@ -125,7 +126,7 @@ impl Column {
         Ok(self.next)
     }
 
-    /// Takes the next value: `None` where it is null or its parent is not there.
+    /// Takes the next value: `None` where it is null or its parent is absent.
     pub(super) fn take<R: Read + Seek>(&mut self, file: &mut R) -> Result<Option<Value>, Problem> {
         let Some((_, definition)) = self.peek(file)? else {
             return Err("fewer values than rows".to_owned());
@@ -142,7 +143,7 @@ impl Column {
             .map(Some)
     }
 
-    /// Reads pages up to and with the next data page.
+    /// Reads pages up to and including the next data page.
     fn read_page<R: Read + Seek>(&mut self, file: &mut R) -> Result<(), Problem> {
         let header = self.read_header(file)?;
         let size = |field: i16, most: usize, what: &str| {
@@ -179,12 +180,12 @@ impl Column {
                 let data = header.inner(8).ok_or("a data page without a header")?;
                 self.second_version(data, &bytes, length)
             }
-            // Index pages and what may come later carry no values.
+            // Index pages and page types of later format versions carry no values.
             _ => Ok(()),
         }
     }
 
-    /// The header at `at`, whose length is not known beforehand.
+    /// Reads the header at `at`, whose length is not known beforehand.
     fn read_header<R: Read + Seek>(&mut self, file: &mut R) -> Result<Struct, Problem> {
         let mut window = 1 << 10;
         loop {
@@ -219,7 +220,7 @@ impl Column {
         Ok(())
     }
 
-    /// A data page of the first version: levels with their lengths, then values, all compressed.
+    /// Reads a data page of version 1: levels with their lengths, then values, all compressed.
     fn first_version(&mut self, header: &Struct, mut bytes: Vec<u8>) -> Result<(), Problem> {
         let (most_defined, most_repeated) = self.levels;
         let mut at = 0usize;
@@ -245,7 +246,7 @@ impl Column {
         self.set_page(header, 2, repetition, definition, bytes)
     }
 
-    /// A data page of the second version: levels without lengths and uncompressed, then values.
+    /// Reads a data page of version 2: uncompressed levels without lengths, then values.
     fn second_version(
         &mut self,
         header: &Struct,
@@ -301,7 +302,7 @@ impl Column {
     }
 }
 
-/// How many values a page has.
+/// Number of values in a page.
 fn count(header: &Struct) -> Result<usize, Problem> {
     header
         .size(1)
@@ -309,7 +310,7 @@ fn count(header: &Struct) -> Result<usize, Problem> {
         .ok_or_else(|| format!("a page of more than {} values", limits::PAGE_VALUES))
 }
 
-/// Bits of a level.
+/// Number of bits of a level.
 fn width(most: u16) -> u32 {
     u16::BITS - most.leading_zeros()
 }
@@ -328,7 +329,7 @@ impl Values {
             (Some(2 | 8), _) => {
                 let (&width, indices) = match bytes.split_first() {
                     Some(split) => split,
-                    // A page of nulls alone.
+                    // A page with nulls only.
                     None => (&0, &[][..]),
                 };
                 Self::Dictionary(Hybrid::new(indices.to_vec(), u32::from(width))?)

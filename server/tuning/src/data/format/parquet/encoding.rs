@@ -6,15 +6,15 @@ use super::{
 };
 use serde_json::Value;
 
-/// What is wrong with encoded bytes.
+/// Description of encoded bytes that end too early.
 pub(super) const SHORT: &str = "a page that ends too early";
 
-/// Runs of equal and of bit-packed numbers, mixed: levels, dictionary indices, booleans.
+/// Runs of equal numbers mixed with bit-packed numbers: levels, dictionary indices, booleans.
 pub(super) struct Hybrid {
     bytes: Vec<u8>,
     at: usize,
     width: u32,
-    /// Numbers left of the current run.
+    /// Numbers left in the current run.
     left: usize,
     run: Run,
 }
@@ -26,7 +26,7 @@ enum Run {
 }
 
 impl Hybrid {
-    /// Numbers of `width` bits, at most 32.
+    /// Reads numbers of `width` bits, at most 32.
     pub(super) fn new(bytes: Vec<u8>, width: u32) -> Result<Self, &'static str> {
         if width > 32 {
             return Err("a bit width above 32");
@@ -40,7 +40,7 @@ impl Hybrid {
         })
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub(super) fn next(&mut self) -> Result<u64, &'static str> {
         while self.left == 0 {
             self.next_run()?;
@@ -60,7 +60,7 @@ impl Hybrid {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         let before = rest.len();
         if self.width == 0 && rest.is_empty() {
-            // A dictionary of one value may have no runs at all.
+            // A dictionary of one value may have no runs.
             self.left = usize::MAX;
             self.run = Run::Equal(0);
             return Ok(());
@@ -74,7 +74,7 @@ impl Hybrid {
             let length = count.checked_mul(self.width as usize).ok_or(SHORT)?;
             self.run = Run::Packed(self.at.checked_mul(8).ok_or(SHORT)?);
             self.left = count.checked_mul(8).ok_or(SHORT)?;
-            // The last group may be cut where the page ends.
+            // The last group may be cut at the end of the page.
             self.at = self.at.saturating_add(length).min(self.bytes.len());
         } else {
             let mut value = 0u64;
@@ -89,7 +89,7 @@ impl Hybrid {
     }
 }
 
-/// `width` bits from bit `at` on, least significant first; at most 64.
+/// Returns `width` bits from bit `at` on, least significant first; at most 64.
 fn bits(bytes: &[u8], at: usize, width: u32) -> Option<u64> {
     let end = at.checked_add(width as usize)?;
     if end > bytes.len().checked_mul(8)? {
@@ -103,7 +103,7 @@ fn bits(bytes: &[u8], at: usize, width: u32) -> Option<u64> {
     Some(((value >> shift) & ((1u128 << width) - 1)) as u64)
 }
 
-/// DELTA_BINARY_PACKED: `expected` numbers at most, and the bytes behind them.
+/// Decodes DELTA_BINARY_PACKED: at most `expected` numbers, and the bytes after them.
 pub(super) fn deltas(bytes: &[u8], expected: usize) -> Result<(Vec<i64>, &[u8]), &'static str> {
     let mut rest = bytes;
     let number = |rest: &mut &[u8]| {
@@ -149,7 +149,7 @@ pub(super) fn deltas(bytes: &[u8], expected: usize) -> Result<(Vec<i64>, &[u8]),
     Ok((values, rest))
 }
 
-/// The next PLAIN value from the front of `rest`. Booleans are bits and are read elsewhere.
+/// Takes the next PLAIN value from the front of `rest`. Booleans are bits and are read elsewhere.
 pub(super) fn plain(rest: &mut &[u8], physical: Physical) -> Result<Value, String> {
     let mut take = |count: usize| -> Result<&[u8], String> {
         let (taken, tail) = rest.split_at_checked(count).ok_or(SHORT)?;
@@ -164,7 +164,7 @@ pub(super) fn plain(rest: &mut &[u8], physical: Physical) -> Result<Value, Strin
         Physical::Int64 => i64::from_le_bytes(eight(take(8)?)).into(),
         Physical::Float => f32::from_le_bytes(four(take(4)?)).into(),
         Physical::Double => f64::from_le_bytes(eight(take(8)?)).into(),
-        // Times and decimals: no layout reads them.
+        // Times and decimals, which no layout reads.
         Physical::Int96 => take(12).map(|_| Value::Null)?,
         Physical::Fixed(size) => take(size).map(|_| Value::Null)?,
         Physical::ByteArray => {
@@ -174,7 +174,7 @@ pub(super) fn plain(rest: &mut &[u8], physical: Physical) -> Result<Value, Strin
     })
 }
 
-/// A text.
+/// Makes a text value.
 pub(super) fn text(bytes: &[u8]) -> Result<Value, String> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.into()),

@@ -1,9 +1,9 @@
 //! Apache Parquet: the columns that a layout reads, row by row (parquet-format's README.md,
 //! parquet.thrift, Encodings.md and, for nested rows, Dremel: Melnik et al. 2010, section 4).
 //!
-//! Written for data files from outside: whatever a length or a count claims, no more is held than
-//! the limits allow, and every deviation is an error with row and column. Codecs: none, snappy,
-//! zstd. Encodings: plain, dictionary, runs and the three delta encodings.
+//! Written for data files from outside: whatever lengths and counts claim, memory stays within the
+//! limits, and every deviation is an error with row and column. Codecs: none, snappy, zstd.
+//! Encodings: plain, dictionary, runs and the three delta encodings.
 
 mod assemble;
 mod codec;
@@ -24,14 +24,14 @@ use thrift::Struct;
 /// First and last bytes of a file.
 pub(super) const MAGIC: &[u8] = b"PAR1";
 
-/// What the metadata say of a row group.
+/// Metadata of a row group.
 struct Group {
     rows: u64,
-    /// By column, as in the schema.
+    /// Chunks by column, in the order of the schema.
     chunks: Vec<Chunk>,
 }
 
-/// Reads row by row; holds one page a column.
+/// Reads row by row; holds one page per column.
 pub(in super::super) struct Rows<R> {
     file: R,
     root: Node,
@@ -49,7 +49,7 @@ fn bad(problem: impl Into<String>) -> Fault {
 }
 
 impl<R: Read + Seek> Rows<R> {
-    /// Reads the footer. Only top-level fields of these names are read later.
+    /// Reads the footer. Later only top-level fields with these names are read.
     pub(super) fn new(mut file: R, fields: &[&str], max_row_bytes: usize) -> Result<Self, Fault> {
         let io = |error: std::io::Error| Fault::new("file", error.to_string());
         let size = file.seek(SeekFrom::End(0)).map_err(io)?;
@@ -119,7 +119,7 @@ impl<R: Read + Seek> Rows<R> {
     }
 }
 
-/// A row group's columns, in the order of the schema.
+/// Reads the columns of a row group, in the order of the schema.
 fn read_group(group: &Struct, columns: usize, footer: u64) -> Result<Group, Fault> {
     let rows = group
         .size(3)
@@ -188,7 +188,7 @@ impl<R: Read + Seek> Iterator for Rows<R> {
                 .row(&self.root)
                 .map(|fields| (row, fields))
                 .map_err(|fault| {
-                    // Columns are no longer at the same row.
+                    // The columns are no longer at the same row.
                     self.ended = true;
                     BadRow {
                         row,

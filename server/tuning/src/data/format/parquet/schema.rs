@@ -14,7 +14,7 @@ pub(super) enum Physical {
     Float,
     Double,
     ByteArray,
-    /// With the bytes of a value.
+    /// Fixed length of a value, bytes.
     Fixed(usize),
 }
 
@@ -29,26 +29,26 @@ pub(super) enum Repetition {
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) repetition: Repetition,
-    /// Definition level from which on this node is there.
+    /// Lowest definition level at which this node is present.
     pub(super) definition: u16,
-    /// Repetition level of this node's own repetition.
+    /// Repetition level that belongs to this node's repetition.
     pub(super) repeats: u16,
     pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// A column, by its place among all columns.
+    /// A column, with its index among all columns.
     Leaf { column: usize, physical: Physical },
     Group {
         children: Vec<Node>,
-        /// Whether it stands for a list, whose only child is the repeated one.
+        /// Whether the group is a list, whose only child is the repeated one.
         list: bool,
     },
 }
 
 impl Node {
-    /// The columns below, in order.
+    /// Returns the columns below, in order.
     pub(super) fn columns(&self) -> Vec<&Node> {
         match &self.kind {
             Kind::Leaf { .. } => vec![self],
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Every column below.
+    /// Appends every column below to `found`.
     pub(super) fn leaves(&self, found: &mut Vec<usize>) {
         match &self.kind {
             Kind::Leaf { column, .. } => found.push(*column),
@@ -73,7 +73,7 @@ fn bad(problem: impl Into<String>) -> Fault {
     Fault::new("schema", problem)
 }
 
-/// The tree's root from the flat list, which is in depth-first order.
+/// Builds the tree from the flat list, which is in depth-first order, and returns its root.
 pub(super) fn parse(elements: &[&Struct]) -> Result<Node, Fault> {
     let mut parser = Parser {
         rest: elements,

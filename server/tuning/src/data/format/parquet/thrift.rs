@@ -1,6 +1,6 @@
-//! Thrift's compact protocol, as far as Parquet's metadata need it (Apache Thrift,
-//! thrift-compact-protocol.md). Every element takes at least one byte of the input, so what is
-//! parsed is bounded by what was read.
+//! Thrift's compact protocol, as far as Parquet's metadata needs it (Apache Thrift,
+//! thrift-compact-protocol.md). Every element takes at least one byte of the input, so the size of
+//! the parsed result is bounded by the number of bytes read.
 
 /// A parsed value.
 #[derive(Debug)]
@@ -10,20 +10,20 @@ pub(super) enum Item {
     Bytes(Vec<u8>),
     List(Vec<Item>),
     Struct(Struct),
-    /// Maps and floating-point numbers, which no field that is read here has.
+    /// Maps and floating-point numbers; no field that is read here has them.
     Other,
 }
 
-/// Fields by their number.
+/// Fields, with their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Struct(Vec<(i16, Item)>);
 
-/// Why bytes are not a structure.
+/// Reason why bytes are not a structure.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// They end too early; with more of them it may be one.
+    /// The bytes end too early; with more bytes they may be a structure.
     Short,
-    /// They are none.
+    /// The bytes are not a structure.
     Wrong,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Broken {
 const DEPTH: usize = 24;
 
 impl Struct {
-    /// Parses a structure from the front of `bytes`; how many bytes it took.
+    /// Parses a structure from the front of `bytes`, and returns the number of bytes it took.
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), Broken> {
         let mut reader = Reader { rest: bytes };
         let parsed = reader.structure(0)?;
@@ -52,7 +52,7 @@ impl Struct {
         }
     }
 
-    /// A number that counts or measures something.
+    /// Returns a field as a count or a size.
     pub(super) fn size(&self, field: i16) -> Option<usize> {
         self.int(field)
             .and_then(|value| usize::try_from(value).ok())
@@ -79,7 +79,7 @@ impl Struct {
         }
     }
 
-    /// The structures of a list.
+    /// Returns the structures of a list.
     pub(super) fn list(&self, field: i16) -> Option<Vec<&Struct>> {
         let Some(Item::List(items)) = self.get(field) else {
             return None;
@@ -94,7 +94,7 @@ impl Struct {
     }
 }
 
-/// A LEB128 number from the front of `rest`.
+/// Takes a LEB128 number from the front of `rest`.
 pub(super) fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
@@ -108,7 +108,7 @@ pub(super) fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
     Err(Broken::Wrong)
 }
 
-/// A signed number in zig-zag form.
+/// Takes a signed number in zig-zag form from the front of `rest`.
 pub(super) fn zigzag(rest: &mut &[u8]) -> Result<i64, Broken> {
     let value = varint(rest)?;
     Ok((value >> 1) as i64 ^ -((value & 1) as i64))

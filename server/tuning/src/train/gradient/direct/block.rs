@@ -1,4 +1,4 @@
-//! A block of a direct step: the way forward, and the way back through what that one saved.
+//! A block of a direct step: the forward pass, and the backward pass from its saved values.
 
 use super::{
     Context, Direct, Layer, Sums,
@@ -14,25 +14,25 @@ use crate::kernels::{
     rope,
 };
 
-/// What a block computed on the way forward.
+/// Values of a block that the forward pass saves.
 pub(super) struct Saved {
     /// `[tokens, d_model]`
     x: Vec<f32>,
-    /// Words, `[tokens, d_model]`, where a pair reads them again.
+    /// Words, `[tokens, d_model]`, kept where a pair's backward pass reads them.
     normed: Option<Vec<f32>>,
-    /// Queries, keys and values one after the other, turned.
+    /// Queries, keys and values one after the other, rotated.
     qkv: Vec<f32>,
     attention: attention::Output,
-    /// Words of the attention's output, where a pair reads them again.
+    /// Words of the attention's output, kept where a pair's backward pass reads them.
     mixed: Option<Vec<f32>>,
-    /// `[rows, d_model]`, as everything from here on.
+    /// `[rows, d_model]`; all later fields have `rows` rows too.
     middle: Vec<f32>,
     middle_normed: Option<Vec<f32>>,
     /// Words of gate and up.
     gate: Vec<f32>,
     up: Vec<f32>,
     active: Option<Vec<f32>>,
-    /// By [`Target`]: what [`PackedPair::add`] gave.
+    /// Results of [`PackedPair::add`], indexed by [`Target`].
     low: [Vec<f32>; 7],
 }
 
@@ -53,7 +53,8 @@ impl Direct<'_> {
         rope::Angles { cos, sin, half }
     }
 
-    /// The block's output, of the counted rows after the last block, and what the way back needs.
+    /// Returns the block's output (in the last block only the counted rows) and the values that the
+    /// backward pass needs.
     pub(super) fn forward(
         &self,
         layer: &Layer<'_>,
@@ -126,7 +127,8 @@ impl Direct<'_> {
         (next, saved)
     }
 
-    /// Gradient in the block's input, of all tokens; `None` below which nothing is trained.
+    /// Returns the gradient in the block's input, of all tokens; `None` where nothing below is
+    /// trained.
     pub(super) fn backward(
         &self,
         layer: &Layer<'_>,
@@ -175,7 +177,7 @@ impl Direct<'_> {
             return None;
         }
         let mut of_mixed = Vec::new();
-        // The rounded sum is what the next product reads.
+        // The next product reads the rounded sum.
         with_scratch(rows * words_of(width), |scratch| {
             let words = memory::words_mut(scratch);
             let (x, weight) = (&saved.middle, &layer.ffn_norm);
@@ -244,7 +246,7 @@ fn pick_rows(x: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
     rows.iter().flat_map(row).copied().collect()
 }
 
-/// The opposite of [`pick_rows`]: zeros where no row was picked. A row may be picked twice.
+/// Inverse of [`pick_rows`]: zeros where no row was picked. A row may be picked twice.
 fn spread_rows(x: &[f32], width: usize, rows: &[usize], tokens: usize) -> Vec<f32> {
     let mut all = vec![0.0; tokens * width];
     for (&row, x) in rows.iter().zip(x.chunks_exact(width)) {

@@ -1,4 +1,4 @@
-//! Products of a direct step: of words, each with the pair and the bias beside it.
+//! Products of a direct step: products of words, each with its pair and bias.
 
 use super::Sums;
 use fedseal_adapter::{Target, peft_name};
@@ -15,13 +15,13 @@ use crate::{
     ops::Panels,
 };
 
-/// A pair of an adapter, and its matrices packed.
+/// A pair of an adapter, with its packed matrices.
 pub(super) struct LoraPair<'a> {
     pub(super) plain: Pair<'a>,
     pub(super) packed: PackedPair,
 }
 
-/// A frozen matrix with what stands beside it.
+/// A frozen matrix with its bias and LoRA pair.
 pub(super) struct Linear<'a> {
     pub(super) target: Target,
     pub(super) panels: &'a Panels,
@@ -29,7 +29,7 @@ pub(super) struct Linear<'a> {
     pub(super) pair: Option<LoraPair<'a>>,
 }
 
-/// Activations as words, widened to f32 when the first pair asks.
+/// Activations as words, widened to f32 when the first pair needs them.
 pub(super) struct Input<'a> {
     words: &'a [u32],
     inner: usize,
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The packed pairs of a matrix; [`Direct::new`] takes nothing else.
+/// Returns the 16-bit packing of a matrix; [`Direct::new`] accepts no other matrices.
 fn pairs(matrix: &Matrix) -> &PackedPairs {
     match matrix {
         Matrix::Pairs(packed) => packed,
@@ -60,13 +60,13 @@ fn pairs(matrix: &Matrix) -> &PackedPairs {
     }
 }
 
-/// The same rows times several matrices: their outputs one after the other.
+/// Multiplies the same rows with several matrices: the outputs follow one after the other.
 pub(super) fn together<const N: usize>(x: &[u32], linear: [&Linear<'_>; N]) -> Vec<f32> {
     let weights = linear.map(|one| pairs(one.panels.forward()));
     products_together(Rows::new(x, weights[0].inner()), weights)
 }
 
-/// `Σ grad · W`, a new matrix.
+/// Returns `Σ grad · W`, a new matrix.
 pub(super) fn sum_new(terms: &[(Rows<'_>, &Linear<'_>)]) -> Vec<f32> {
     let terms: Vec<(Rows<'_>, &PackedPairs)> = terms
         .iter()
@@ -76,7 +76,7 @@ pub(super) fn sum_new(terms: &[(Rows<'_>, &Linear<'_>)]) -> Vec<f32> {
 }
 
 impl Linear<'_> {
-    /// Adds what stands beside the frozen product; returns what the pair's way back needs.
+    /// Adds the bias and the pair's product; returns what the pair's backward pass needs.
     pub(super) fn add(&self, input: &Input<'_>, rows: usize, out: &mut [f32]) -> Vec<f32> {
         if let Some(bias) = &self.bias {
             norm::add_to_rows(out, bias);
@@ -87,19 +87,20 @@ impl Linear<'_> {
         }
     }
 
-    /// Adds the whole of it to what `out` holds.
+    /// Adds the whole product to the content of `out`.
     pub(super) fn onto(&self, input: &Input<'_>, rows: usize, out: &mut [f32]) -> Vec<f32> {
         let x = Rows::new(input.words, input.inner);
         add_product(x, pairs(self.panels.forward()), out);
         self.add(input, rows, out)
     }
 
-    /// `grad · W`, a new matrix.
+    /// Returns `grad · W`, a new matrix.
     pub(super) fn back_new(&self, grad: Rows<'_>) -> Vec<f32> {
         sum_new(&[(grad, self)])
     }
 
-    /// The way back through the pair: its gradients to `sums`, that of its input onto `of_x`.
+    /// Backward pass of the pair: adds its gradients to `sums`, and the gradient of its input to
+    /// `of_x`.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn pair_back(
         &self,

@@ -1,4 +1,4 @@
-//! The direct step against the same step in tensors, and against exact numbers.
+//! The direct step compared with the same step in tensors, and with exact numbers.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -17,7 +17,7 @@ fn model(name: &str, numerics: Numerics) -> Model {
     Model::load(&folder.join(name), &options).expect("a model")
 }
 
-/// Beginnings alike, answers of unequal length.
+/// Returns examples with equal beginnings and answers of unequal length.
 fn batch() -> Vec<Tokens> {
     let example = |length: u32, seed: u32| Tokens {
         ids: (0..length)
@@ -43,7 +43,7 @@ fn adapter(model: &Model, targets: &[&str]) -> Adapter {
     adapter
 }
 
-/// Largest difference as a share of the real gradient's size, over all tensors.
+/// Returns the largest difference as a share of the real gradient's size, over all tensors.
 fn distance(ours: &BTreeMap<String, Vec<f32>>, real: &BTreeMap<String, Vec<f32>>) -> f32 {
     assert!(ours.keys().eq(real.keys()), "the same tensors");
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
