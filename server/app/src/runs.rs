@@ -38,7 +38,7 @@ struct Candidate {
     dir: PathBuf,
     /// RFC 3339, UTC: the order of the texts is that of the times.
     created: String,
-    /// Of two that were made in one second the one of the larger number is the later one.
+    /// Number of its folder. Of two runs made in one second, the later one has the larger number.
     number: u32,
     experiment: Experiment,
 }

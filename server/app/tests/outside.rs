@@ -1,5 +1,5 @@
-//! What strangers send and hand over may cost memory and time, within bounds: the programs themselves
-//! are started, and their largest resident memory and open sockets are read from the system.
+//! Bounds on the memory and time that input of strangers may cost. The programs themselves are started,
+//! and their largest resident memory and open sockets are read from the system.
 //!
 //! A case is one line of [`CASES`]. The last line of the output sums them up.
 #![cfg(target_os = "linux")]

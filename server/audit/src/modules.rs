@@ -21,7 +21,7 @@ pub const MAX_MODULE: usize = 128 << 20;
 /// The largest detached signature's file, bytes.
 pub const MAX_ENVELOPE: usize = 1 << 20;
 
-/// What was given on the command line.
+/// Place of a module, as given on the command line.
 #[derive(Clone, Debug)]
 pub enum Place {
     /// A component's file.
@@ -64,7 +64,7 @@ pub enum Signer {
     Detached {
         /// The statement's envelope.
         envelope: Envelope,
-        /// What it says.
+        /// The statement in it.
         verified: VerifiedModule,
     },
     /// Whoever embedded a signature (wasmsign2); there is no detached one.
@@ -114,7 +114,7 @@ impl Place {
     /// Puts a signature where [`Place::read`] finds it, and says where.
     ///
     /// # Errors
-    /// What cannot be written.
+    /// A file that cannot be written.
     pub fn attach(&self, envelope: &Envelope) -> Outcome<String> {
         match self {
             Place::File(path) => {
@@ -180,7 +180,7 @@ impl Found {
 /// A detached signature's file.
 ///
 /// # Errors
-/// What cannot be read, or is no envelope.
+/// A file that cannot be read, or is no envelope.
 pub fn envelope(path: &Path) -> Outcome<Envelope> {
     Envelope::from_json(&files::read(path, MAX_ENVELOPE)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))

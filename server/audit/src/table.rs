@@ -126,7 +126,7 @@ fn refusals(report: &Report, arm: &str) -> [(u64, u64); 3] {
     [attackers, benign, failed]
 }
 
-/// What an arm's rounds that changed nothing are called in a line; nothing where all changed it.
+/// Line about an arm's rounds that changed nothing; `None` where every round changed something.
 fn unchanged(report: &Report, arm: &ArmView) -> Option<String> {
     let empty = arm.rounds.iter().filter(|round| round.changed_nothing());
     let empty: Vec<String> = empty.map(|round| round.round.to_string()).collect();

@@ -1,5 +1,5 @@
-//! What the commands that use the engine by itself share: which model, which adapter, how texts
-//! are drawn, which data.
+//! Options shared by the commands that use the engine by itself: model, adapter, data, and how texts
+//! are drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -247,7 +247,7 @@ fn layout(name: &str) -> Result<Layout, String> {
     })
 }
 
-/// What was read of a file.
+/// Counts of a data file that was read.
 #[derive(serde::Serialize)]
 pub struct FileRead {
     /// The file.

@@ -48,7 +48,7 @@ pub enum Evidence {
     Changed {
         /// The first such item.
         first: String,
-        /// What is wrong with it.
+        /// The problem found in it.
         problem: String,
     },
     /// Nobody can say: the run stopped before its end, or a file is not to be read.
@@ -93,7 +93,7 @@ pub enum Fault {
     Changed {
         /// A file of the run's folder, an entry, a blob.
         item: String,
-        /// What is wrong with it.
+        /// The problem found in it.
         problem: String,
     },
     /// It could not be read, or may not be.

@@ -47,7 +47,7 @@ use refusal::Refusal;
 
 pub use listen::{Limits, bind};
 
-/// What the server works on.
+/// Folders, keys and limits that the server works with.
 pub struct Settings {
     /// The folder of runs, or one run.
     pub runs: PathBuf,
@@ -60,11 +60,11 @@ pub struct Settings {
     pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
-    /// What clients may take of the server.
+    /// Limits on what clients may use of the server.
     pub limits: Limits,
 }
 
-/// What handlers share.
+/// State shared by all handlers.
 struct Shared {
     runs: runs::Runs,
     logs: log::Logs,

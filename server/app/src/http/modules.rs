@@ -53,7 +53,7 @@ pub struct Modules {
     bodies: Arc<Shares>,
 }
 
-/// What `GET /api/modules` lists and `POST /api/modules` answers.
+/// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
 #[derive(Debug, Serialize)]
 pub struct Registered {
     digest: Digest,

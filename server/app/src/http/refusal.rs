@@ -18,11 +18,11 @@ pub struct Refusal {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Body {
-    /// What is wrong, as a sentence.
+    /// The problem, as a sentence.
     error: String,
-    /// Which thing.
+    /// The thing that has the problem.
     what: String,
-    /// What to do.
+    /// Advice on what to do.
     hint: String,
 }
 
@@ -81,7 +81,7 @@ impl Refusal {
         )
     }
 
-    /// What is wrong, as text.
+    /// The problem as text, with the thing that has it.
     pub fn text(&self) -> String {
         format!("{} ({})", self.body.error, self.body.what)
     }

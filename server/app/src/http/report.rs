@@ -40,7 +40,7 @@ pub struct Reading {
     pub stamp: Stamp,
     /// The place of its opening brace.
     start: u64,
-    /// What the list shows of it; else why it is no report.
+    /// Part of it that the list shows; else the reason why it is no report.
     pub outline: Result<Outline, String>,
 }
 

@@ -56,7 +56,7 @@ struct Served {
     evidence: Evidence,
 }
 
-/// What the list says about a run.
+/// A run's entry in the list.
 #[derive(Debug, Serialize)]
 struct Summary {
     #[serde(flatten)]
@@ -99,7 +99,7 @@ impl Checked {
         }
     }
 
-    /// What is to be said about the run now.
+    /// Evidence to show about the run now.
     fn evidence(&self, worked_on: bool) -> Evidence {
         let changed = |fault: &Fault| match fault.clone() {
             Fault::Changed { item, problem } => Evidence::Changed {

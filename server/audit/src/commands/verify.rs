@@ -49,7 +49,7 @@ pub struct Verify {
 struct Shown<'a> {
     #[serde(flatten)]
     report: &'a VerifyReport,
-    /// What was not checked, in words, each with what would.
+    /// Properties that were not checked, in words, each with the option or command that checks it.
     not_checked: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ impl Verify {
         Ok(())
     }
 
-    /// What a run that holds may still not be, with the option or command that finds out.
+    /// Properties that a verified run may still lack, each with the option or command that checks it.
     fn not_checked(&self, node: PublicKey) -> Vec<String> {
         let mut left = Vec::new();
         if self.node.is_none() {

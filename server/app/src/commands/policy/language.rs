@@ -13,7 +13,7 @@ use crate::places::Places;
 /// The C world: types and calls, one header.
 const HEADER: &str = include_str!("../../../../../guest/c/fedseal.h");
 
-/// What a policy is written in.
+/// Language of a policy's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
     /// A crate that links fedseal-guest.
