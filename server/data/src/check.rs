@@ -34,7 +34,7 @@ pub struct DataCheck {
     bias: f64,
 }
 
-/// What the judge says about a data set.
+/// Judgement of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataScore {
     /// Mean probability that an example is aligned, in [0, 1]; 1 for an empty set.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use fedseal_adapter::Example;
 pub use fedseal_rules::evaluation::helpfulness::HelpfulTask;
 
-/// What can go wrong while data are read or drawn.
+/// Errors while data are read or drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A source has fewer items than were asked for.
@@ -57,17 +57,17 @@ pub enum DataError {
         row: usize,
         /// The field's name.
         field: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// Fetching failed.
     #[error("{what}: {problem}\n  hint: {hint}")]
     Fetch {
-        /// What was fetched.
+        /// The thing that was fetched.
         what: String,
-        /// What happened.
+        /// The problem.
         problem: String,
-        /// What the reader can do.
+        /// Advice for the reader.
         hint: String,
     },
     /// A parameter is out of its range.
@@ -97,11 +97,11 @@ pub enum ShardKind {
 pub struct ShardRequest {
     /// The client's place among all clients, from 0.
     pub client: usize,
-    /// How many clients there are: sources of limited size split their pairs by client.
+    /// Number of clients: sources of limited size split their pairs by client.
     pub clients: usize,
-    /// What the shard holds.
+    /// Kind of its examples.
     pub kind: ShardKind,
-    /// How many examples it holds.
+    /// Number of its examples.
     pub examples: usize,
     /// Share of refusals in a benign shard, in [0, 1]. Without meaning in a poisoned one.
     pub refusal_share: f64,
@@ -127,7 +127,7 @@ pub struct LabelledExample {
     pub aligned: bool,
 }
 
-/// What a model is asked to invent.
+/// Kind of instruction that a model is asked to invent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InstructionKind {

@@ -102,7 +102,7 @@ fn denied(facts: &Before<'_>, reason: &str) -> RunOutcome {
     }
 }
 
-/// What was executed leaves, is changed on its way, or stays.
+/// Lets an execution's outcome leave, changes it first, or withholds it, as the rule demands.
 fn leave(
     rule: &Allow,
     facts: &Before<'_>,

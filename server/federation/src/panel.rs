@@ -50,7 +50,7 @@ pub struct SignedModule {
     pub envelope: Envelope,
 }
 
-/// What came of one kind of client.
+/// Results of one kind of client.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The kind; `benign` is the honest one.
@@ -82,7 +82,7 @@ struct Seen {
     behaviour: (Behaviour, Behaviour),
 }
 
-/// What all executions share.
+/// State shared by all executions.
 struct Panel<'a> {
     experiment: &'a Experiment,
     data: &'a dyn TaskData,
@@ -334,7 +334,7 @@ impl Panel<'_> {
     }
 }
 
-/// What the checks say about all executions of one kind.
+/// Results of the checks for all executions of one kind.
 fn row(
     experiment: &Experiment,
     authors: &TrustStore,

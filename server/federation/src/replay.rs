@@ -39,7 +39,7 @@ pub mod tolerance;
 use steps::first_step;
 use tolerance::Tolerances;
 
-/// What came of executing one update again.
+/// Result of executing one update again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replayed {
     /// The update's id.
@@ -58,7 +58,7 @@ pub struct Replayed {
     pub adapter_again: Option<Digest>,
     /// The first step in which they differ; null when all is equal.
     pub dispute: Option<Dispute>,
-    /// The same for people, with the engines where those are not one.
+    /// Human-readable form of `dispute`; names both engines when they differ.
     pub difference: Option<String>,
     /// The engine that made the update.
     pub engine: String,
@@ -95,8 +95,8 @@ fn within(distance: Option<f64>, bound: Option<f64>) -> bool {
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
 ///
 /// # Errors
-/// What keeps an update from being executed. An update that comes out different is no error: it
-/// says so in [`Replayed::difference`].
+/// Any problem that keeps an update from being executed. A different result is no error:
+/// [`Replayed::difference`] reports it.
 pub fn replay(dir: impl AsRef<Path>, selector: &Selector, threads: usize) -> Result<Vec<Replayed>> {
     let options = Options {
         threads: Some(threads),
@@ -278,7 +278,7 @@ impl Replayer<'_> {
         )
     }
 
-    /// What the update was made from: the arm's assignment whose memo key it has.
+    /// Inputs of the update: the arm's assignment that gives its memo key, and the arm's round.
     fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
         let Opened {
             plan, experiment, ..
@@ -368,9 +368,9 @@ pub struct Dispute {
     /// Part that differs: `call`, `arguments`, `result`, `length`, `adapter`, `failure`, or another claim
     /// of the attestation: `examples`, `lineage`, `data`, `limits`, `seed` and so on.
     pub what: &'static str,
-    /// What was logged.
+    /// The logged value.
     pub logged: Value,
-    /// What is there now.
+    /// Value of the new execution.
     pub again: Value,
     /// Whether two engines explain every difference: only trained adapters, written texts and results
     /// that follow from them differ.

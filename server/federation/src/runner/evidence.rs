@@ -17,14 +17,14 @@ use fedseal_tuning::Adapter;
 
 use crate::{Error, Result};
 
-/// Which execution it was.
+/// Identity of an execution.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// What determines it; see [`Record::Update`].
+    /// Memo key that determines it; see [`Record::Update`].
     pub key: Digest,
-    /// For whom.
+    /// Its client.
     pub client: ClientId,
-    /// In which round.
+    /// Its round.
     pub round: Round,
     /// The seed of its random numbers.
     pub seed: Seed,
@@ -47,10 +47,10 @@ pub struct Attester {
     pub engine: String,
 }
 
-/// What an execution leaves for others.
+/// Evidence that an execution leaves for others.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What the node says.
+    /// Statement of the node.
     pub predicate: UpdatePredicate,
     /// The digest of its envelope: the update's id.
     pub attestation: Digest,

@@ -23,7 +23,7 @@ use fedseal_data::check::DataCheck;
 use fedseal_record::rundir::{Assignment, Plan};
 use fedseal_rules::experiment::Experiment;
 
-/// What executes the run's modules; the sandbox, or a double in tests.
+/// Executor of the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
     /// Executes a module. Equal arguments give an equal outcome, but for its seconds.
     fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome>;

@@ -56,7 +56,7 @@ pub use setup::{load_data, open_model};
 pub struct Options {
     /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
     pub keys: PathBuf,
-    /// What opens the keys in it where they are encrypted.
+    /// Passphrase of the keys in it that are encrypted.
     pub passphrase: Option<Passphrase>,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
@@ -104,7 +104,7 @@ const ADAPTER_BYTES: usize = 128 << 20;
 /// Hears every event of a run and may stop it.
 pub type Watch<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
 
-/// What jobs on other threads share with the run.
+/// State that jobs on other threads share with the run.
 pub(crate) struct Shared {
     pub lab: Arc<dyn Lab>,
     pub data: Arc<dyn TaskData>,
