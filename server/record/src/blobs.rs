@@ -24,9 +24,9 @@ pub struct EvaluationSet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
-    /// What the model answered.
+    /// The model's answer.
     pub answer: String,
     /// Requests: whether it is a refusal by Rule. Tasks: whether it solves the task.
     pub hit: bool,
@@ -56,7 +56,7 @@ impl Measured {
     }
 }
 
-/// What the defence tunes on; a blob.
+/// Data that the defence tunes on; a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DefenceData {

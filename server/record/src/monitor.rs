@@ -16,11 +16,11 @@ pub struct Mention {
     pub entry: u64,
     /// The client.
     pub client: ClientId,
-    /// What the log says about it, in a line.
+    /// Statement of the log about it, in a line.
     pub says: String,
 }
 
-/// What was new since the pinned checkpoint.
+/// News of the log since the pinned checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Observed {
     /// Entries that the pinned checkpoint covers already.

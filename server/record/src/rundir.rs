@@ -63,7 +63,7 @@ pub struct PlannedModule {
     pub signer: PublicKey,
 }
 
-/// What a client runs, over which data.
+/// A client's module and the data that it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
@@ -87,13 +87,13 @@ pub struct PlannedClient {
     pub key: PublicKey,
     /// `benign`, or the kind of its attack. The experimenter's knowledge, which no check sees.
     pub kind: String,
-    /// What it does in the clean arm.
+    /// Its assignment in the clean arm.
     pub honest: Assignment,
-    /// What it does in the attacked arms; equal to `honest` for a benign one.
+    /// Its assignment in the attacked arms; equal to `honest` for a benign client.
     pub attacked: Assignment,
 }
 
-/// What a run is, fixed when it is created.
+/// Plan of a run, fixed when the run is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -120,7 +120,7 @@ pub struct Plan {
     pub base: Digest,
     /// Its name.
     pub base_name: String,
-    /// What every adapter's bits depend on.
+    /// Fingerprint of the engine, on which every adapter's bits depend.
     pub engine: String,
     /// The first global adapter, a blob.
     pub initial: Digest,
@@ -180,7 +180,7 @@ impl Plan {
             })
     }
 
-    /// What a client does in an arm.
+    /// Assignment of a client in an arm.
     pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
         if attacked {
             &client.attacked
@@ -189,7 +189,7 @@ impl Plan {
         }
     }
 
-    /// What a client is in an arm: its kind, or `benign` where it is honest.
+    /// Kind of a client in an arm, or `benign` where it is honest.
     pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
         if attacked { &client.kind } else { "benign" }
     }

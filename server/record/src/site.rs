@@ -27,12 +27,11 @@ pub fn facts<'a>(
     })
 }
 
-/// What an auditor can decide again about an attested execution: that the rules allowed it, or
-/// that it failed for the reason that they did not, and under which limits it ran. `own` are the
-/// node's limits.
+/// Checks as an auditor that the rules allowed an attested execution, or that it failed because they
+/// did not, and that it ran under the right limits. `own` are the node's limits.
 ///
 /// # Errors
-/// What disagrees.
+/// The part that disagrees.
 pub fn audit(
     rules: &SiteRules,
     plan: &Plan,

@@ -43,7 +43,7 @@ mod site;
 
 pub use authors::authors;
 
-/// What was verified, counted.
+/// Counts of what was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// The run's name.
@@ -402,7 +402,7 @@ fn missing(digest: &Digest, what: &str) -> Error {
     )
 }
 
-/// What a record of a round must say, beyond its place in the log.
+/// Error of a record of a round that is in its place in the log but does not say what it must.
 fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
     Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

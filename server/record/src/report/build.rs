@@ -19,7 +19,7 @@ use crate::state::{RoundState, RunState};
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::experiment::Experiment;
 
-/// What a report is made from.
+/// Sources of a report.
 pub struct Sources<'a> {
     /// `run.json`.
     pub plan: &'a Plan,

@@ -59,7 +59,7 @@ pub struct CheckConfig {
 pub struct BadCheck {
     /// The key of the entry, where one is to blame.
     pub key: Option<&'static str>,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: String,
 }
 

@@ -49,7 +49,7 @@ pub struct Behaviour {
     pub loss: f64,
 }
 
-/// What the server knows about the round on its own, to hold an attestation against.
+/// Values of a round that the server itself knows, to check an attestation against them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The sampled client.
@@ -68,7 +68,7 @@ pub struct Expected {
     pub shard: Digest,
     /// Examples in that shard.
     pub shard_examples: u32,
-    /// What the round asks a client to train: steps times learning rate.
+    /// Training that the round asks of a client: steps times learning rate.
     pub effort: f64,
     /// The node that executed the module.
     pub node: PublicKey,
@@ -83,7 +83,7 @@ pub struct Expected {
 pub struct Facts<'a> {
     /// The attested statement, its signature already verified.
     pub attested: &'a UpdatePredicate,
-    /// What it must agree with.
+    /// Values that the statement must agree with.
     pub expected: &'a Expected,
     /// Norm of the update (local minus global adapter), Euclidean.
     pub norm: f64,
@@ -96,11 +96,11 @@ pub struct Facts<'a> {
     pub authors: &'a TrustStore,
     /// The log entry before the update's at which its module's author was revoked.
     pub revoked: Option<u64>,
-    /// What came of executing the update again, where it was.
+    /// Result of executing the update again; `None` where it was not.
     pub replayed: Option<&'a Replay>,
 }
 
-/// What came of executing an update again on the server.
+/// Result of executing an update again on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     /// Where transcript or adapter first differ; none: all bits are equal.
@@ -128,7 +128,7 @@ impl Replay {
     }
 }
 
-/// What the fact of a check that demanded a replay goes on with.
+/// Words between the fact of a check that demanded a replay and the replay's own fact.
 const AGAIN: &str = "; executed again: ";
 
 /// Fact of a replay on a GPU that came out near. It names no distance, so that an auditor derives it
@@ -139,7 +139,7 @@ const NEAR: &str = "within the bound measured for its engine, which does not gua
 const NEAR_BEFORE: &str =
     "no further apart than 25 % of its length, on a device that owes no equal bits";
 
-/// What one check found.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Whether the update passes.
@@ -176,7 +176,7 @@ pub trait Check: Send + Sync {
     }
 }
 
-/// What admission decided about one update in one arm.
+/// Decision of admission about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The effect.
