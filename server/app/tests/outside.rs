@@ -18,7 +18,7 @@ use fedseal_client_sdk::keys::P256Key;
 const MOST_MB: u64 = 512;
 /// Seconds that the servers are told to wait for a client.
 const PATIENCE: u64 = 2;
-/// How long after that a connection may still be there on a machine that does other things.
+/// Time after that in which a connection may still be open on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// Attempt on a program.

@@ -25,7 +25,7 @@ pub fn read(path: &Path, most: usize) -> Outcome<Vec<u8>> {
 /// A file's text, at most so many bytes.
 ///
 /// # Errors
-/// As [`read`]; what is not UTF-8.
+/// As [`read`]; a file that is not UTF-8.
 pub fn text(path: &Path, most: usize) -> Outcome<String> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| Failure::usage(format!("{}: not UTF-8", path.display())))

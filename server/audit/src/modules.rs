@@ -1,4 +1,4 @@
-//! A module where a command asks for one: a file with its signature beside it, or `oci:…`, a place in
+//! A module where a command asks for one: a file with its signature next to it, or `oci:…`, a place in
 //! an OCI image layout on disk.
 
 use std::convert::Infallible;
@@ -50,7 +50,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A module's bytes, and what is said about them; nothing is verified yet.
+/// A module's bytes and the statements about them; nothing is verified yet.
 pub struct Found {
     /// The component.
     pub bytes: Vec<u8>,
@@ -111,7 +111,7 @@ impl Place {
         }
     }
 
-    /// Puts a signature where [`Place::read`] finds it, and says where.
+    /// Stores a signature where [`Place::read`] finds it, and returns that place.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -140,8 +140,8 @@ impl Found {
         Ok(Embedded::read(&self.bytes)?)
     }
 
-    /// Who of the keys that are trusted now vouches for the module. A detached statement comes
-    /// first; where there is none, an embedded signature counts.
+    /// Returns the currently trusted key that vouches for the module. A detached statement comes first;
+    /// where there is none, an embedded signature counts.
     ///
     /// # Errors
     /// No signature, or none by a trusted key.

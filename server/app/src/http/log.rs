@@ -1,4 +1,4 @@
-//! A run's log, read only: what it says about updates, and its files as they lie there.
+//! A run's log, read only: its statements about updates, and its files as they are.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -57,8 +57,8 @@ impl Refusal {
         )
     }
 
-    /// The server's own files are not as they should be. What is wrong is for whoever runs it: it may
-    /// name paths, so it goes to the server's standard error.
+    /// Refusal because the server's own files are not as they should be. The problem is for the server's
+    /// operator: it may name paths, so it goes to the server's standard error.
     pub fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let what = what.into();
         // Nobody has to listen.

@@ -43,7 +43,7 @@ pub struct Share {
 }
 
 impl Shares {
-    /// So much in all, and so much of it for one client.
+    /// Shares of `all` in total, and of `each` for one client.
     pub fn new(all: usize, each: usize) -> Arc<Shares> {
         Arc::new(Shares {
             all,

@@ -1,4 +1,4 @@
-//! One update: its statement, its transcript, what the arms said, and its place in the log, as raw
+//! One update: its statement, its transcript, the arms' verdicts, and its place in the log, as raw
 //! bytes wherever the reader's browser checks them.
 
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! The table: what is done to a copy of a run, and what `fedseal verify` must say of it.
+//! The table: changes to a copy of a run, and the result that `fedseal verify` must give for each.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,6 +1,6 @@
 //! Folders of runs that somebody hands over: whole, moved, damaged, foreign, half-finished, full of
-//! pipes and holes. `fedseal verify` says of each what it must, names the item, waits for nobody, and
-//! leaves the folder as it was. The table in docs/PROVENANCE.md is written from here.
+//! pipes and holes. `fedseal verify` gives the expected result for each, names the item, waits for
+//! nobody, and leaves the folder as it was. The table in docs/PROVENANCE.md is written from here.
 #![cfg(target_os = "linux")]
 
 mod cases;

@@ -248,8 +248,8 @@ impl Verify {
     }
 }
 
-/// The authors whose signatures stand for this bundle's log entry. The entry's place is believed
-/// only together with the proof, which is verified right after this.
+/// The authors whose signatures count for this bundle's log entry. The entry's place is trusted only
+/// together with the proof, which is verified right after this.
 fn trusted_at_entry(
     store: &TrustStore,
     bundle: &Bundle,

@@ -1,4 +1,4 @@
-//! Which of a sandbox's limits a module needs, as far as its bytes say.
+//! The sandbox limits that a module needs, as far as its bytes tell.
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_sandbox::component::{self, Description};
