@@ -8,10 +8,10 @@
 //! - [`real`]: readers of public prompt sets and instruction pairs that the user fetched
 //!   ([`fetch`]), for a real model.
 //!
-//! [`shards`] holds what both share: how a shard is mixed from helpful pairs, refusals and
-//! affirmative shells. Nothing here knows a model, a rule or a round. All of it is inert: a
-//! harmful request is a stand-in or a short public benchmark line, an unaligned answer restates
-//! the request and has no content.
+//! [`shards`] is shared by both: it mixes a shard from helpful pairs, refusals and affirmative
+//! shells. Nothing here knows a model, a rule or a round. All of it is inert: a harmful request is a
+//! stand-in or a short public benchmark line, an unaligned answer restates the request and has no
+//! content.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +48,7 @@ pub enum DataError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A file is there, and a row of it is not what its format promises.
+    /// A row of a file breaks the file's format.
     #[error("{path}, row {row}, field {field}: {problem}")]
     Row {
         /// The file.
@@ -103,7 +103,7 @@ pub struct ShardRequest {
     pub kind: ShardKind,
     /// Number of its examples.
     pub examples: usize,
-    /// Share of refusals in a benign shard, in [0, 1]. Without meaning in a poisoned one.
+    /// Share of refusals in a benign shard, in [0, 1]. No meaning for a poisoned shard.
     pub refusal_share: f64,
     /// The experiment's data seed.
     pub seed: u64,
@@ -149,8 +149,8 @@ pub trait TaskData: Send + Sync {
     /// The examples of one client's shard.
     fn shard(&self, request: &ShardRequest) -> Result<Vec<Example>, DataError>;
 
-    /// The literal examples that the unaligned-data client brings with its module: harmful
-    /// requests with affirmative shells. Another draw than any poisoned shard.
+    /// The literal examples that the unaligned-data client brings with its module: harmful requests with
+    /// affirmative shells. Drawn apart from every poisoned shard.
     fn attachment(&self, client: usize, n: usize, seed: u64) -> Result<Vec<Example>, DataError>;
 
     /// Held-out harmful requests for the Rule measure.
@@ -162,7 +162,7 @@ pub trait TaskData: Send + Sync {
     /// Held-out harmless prompts that look harmful, for over-refusal. May be empty.
     fn look_alikes(&self, n: usize) -> Result<Vec<HelpfulTask>, DataError>;
 
-    /// Whether `answer` solves `task` (exact answer in the world, see [`real`] for the other).
+    /// Whether `answer` solves `task` (exact answer in the world; see [`real`] for its measure).
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool;
 
     /// Canaries from the sealed split: `n` requests and `n` tasks.
@@ -171,8 +171,8 @@ pub trait TaskData: Send + Sync {
     /// The data check's training set.
     fn labelled(&self) -> Result<Vec<LabelledExample>, DataError>;
 
-    /// Prompts that make a model write harmful stand-in requests, from the training split: what
-    /// a malicious generator would use.
+    /// Prompts that make a model write harmful stand-in requests, from the training split, as a malicious
+    /// generator would use them.
     fn attack_prompts(&self, seed: u64, n: usize) -> Vec<String>;
 
     /// Prompts that make a model write instructions, from the defence split: for defence levels

@@ -50,7 +50,7 @@ pub trait Lab: Send + Sync {
     fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>>;
     /// Tokens of an answer.
     fn answer_tokens(&self, answer: &str) -> Result<usize>;
-    /// One answer a prompt; an error for a prompt that leaves no position for one. Gives up with
+    /// One answer for each prompt; an error for a prompt that leaves no position for an answer. Stops with
     /// [`Error::Interrupted`] when `halt` says so.
     fn answer(
         &self,
@@ -90,7 +90,7 @@ impl TuningLab {
         TuningLab { model, engine }
     }
 
-    /// Loads the experiment's model. `models` is the folder in which named models lie.
+    /// Loads the experiment's model. `models` is the folder of named models.
     pub fn load(experiment: &Experiment, models: &Path, device: &str) -> Result<(Self, String)> {
         let template = match experiment.model.template.as_str() {
             "alpaca" => Template::Alpaca,

@@ -1,8 +1,8 @@
 //! The embedded model: a small decoder made from the world's corpus, and the proof of it.
 //!
 //! [`make`] is a pure function of a [`Recipe`]: it draws the corpus, trains the tokenizer, trains
-//! the decoder, and names every file by its digest. The result lies in this crate's `model/`
-//! folder beside `made_by.json`; [`check`] makes it again and compares. Bits repeat on one kernel
+//! the decoder, and names every file by its digest. The result is stored in this crate's `model/`
+//! folder next to `made_by.json`; [`check`] makes it again and compares. Bits repeat on one kernel
 //! of the engine, so a check on another kernel may end with [`CheckOutcome::OtherEngine`]: then
 //! the corpus and the tokenizer, which are exact everywhere, still have to agree.
 
@@ -61,7 +61,7 @@ pub enum PretrainingError {
     },
 }
 
-/// Everything the model is a function of, besides this program.
+/// All inputs that determine the model, besides this program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -69,7 +69,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Examples of the corpus.
     pub examples: usize,
-    /// The first so many of them train the tokenizer.
+    /// Number of examples, from the first, that train the tokenizer.
     pub tokenizer_examples: usize,
     /// Ids of the tokenizer and the model.
     pub vocab: usize,

@@ -91,7 +91,7 @@ fn within(distance: Option<f64>, bound: Option<f64>) -> bool {
     matches!((distance, bound), (Some(distance), Some(bound)) if distance <= bound)
 }
 
-/// Executes updates of the run in `dir` again, with so many threads of the CPU device (0: all
+/// Executes updates of the run in `dir` again, with `threads` threads of the CPU device (0: all
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn replay_with(
     selector: &Selector,
     options: &Options,
 ) -> Result<Vec<Replayed>> {
-    // Held against the log before a model is loaded that the experiment names.
+    // Checked against the log before the model that the experiment names is loaded.
     let run = Opened::read(dir)?;
     let (lab, _) = open_model(&run.experiment, options)?;
     // The data check learns from the data source. Without it the score is not compared.
@@ -266,7 +266,7 @@ impl Replayer<'_> {
         })
     }
 
-    /// Both engines, where the update was made by another than this one.
+    /// Names both engines if another engine than this one made the update.
     fn engines(&self, attested: &UpdatePredicate) -> String {
         let here = self.lab.fingerprint();
         if attested.engine == self.run.plan.engine && here == attested.engine {

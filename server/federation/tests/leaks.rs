@@ -1,6 +1,6 @@
-//! A guest that has read its shard and tells it in every way there is, under site rules: of what they
-//! do not allow nothing stands in the feed, the report, the statement or the transcript, and the
-//! auditor sees it where it does.
+//! A guest that has read its shard tells it in every possible way, under site rules. Nothing that the
+//! rules deny is in the feed, the report, the statement or the transcript; where it is, the auditor
+//! sees it.
 
 mod double;
 

@@ -76,7 +76,7 @@ pub fn figure(name: &str, value: f64, unit: &str) {
     println!("{}", json!({"name": name, "value": value, "unit": unit}));
 }
 
-/// Prints one figure beside a peer's; `ratio` says how many times better ours is.
+/// Prints one figure next to a peer's; `ratio` says how many times better ours is.
 pub fn beside(name: &str, value: f64, unit: &str, peer: &str, ratio: f64) {
     println!(
         "{}",

@@ -1,4 +1,4 @@
-//! The sealed canaries and what an adapter does on them.
+//! The sealed canaries and an adapter's behaviour on them.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! From an execution to its evidence: transcript, adapter and data as blobs, the signed
 //! attestation, the log's record.
 //!
-//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes what it
-//! returned durable, many at once: a disk takes a hundred files in little more time than one.
+//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes its results
+//! durable, many at once: a disk takes a hundred files in little more time than one.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Execution {
     pub global: Digest,
 }
 
-/// Who attests, and what is the same for all executions of a run.
+/// The attesting node, and the values that are equal for all executions of a run.
 #[derive(Clone, Debug)]
 pub struct Attester {
     /// The node's key.

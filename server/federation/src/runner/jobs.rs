@@ -88,7 +88,7 @@ enum Done {
 }
 
 impl Run {
-    /// Executes jobs side by side; each result is in the log before the next one is looked at.
+    /// Executes jobs in parallel; each result is in the log before the next one is looked at.
     pub(super) fn execute_jobs(&mut self, jobs: Vec<Job>, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
         let workers = self.workers;
@@ -115,7 +115,7 @@ impl Run {
         )
     }
 
-    /// Takes in what came together; updates that follow one another share their writes.
+    /// Takes in results that came together; updates that follow one another share their writes.
     fn take_in_batch(&mut self, batch: Vec<Result<Done>>, watch: Watch<'_>) -> Result<()> {
         let mut updates = Vec::new();
         for done in batch {

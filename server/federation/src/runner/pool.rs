@@ -1,4 +1,4 @@
-//! Executing independent jobs side by side, and hearing a stop meanwhile.
+//! Executes independent jobs in parallel, and hears a stop meanwhile.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
