@@ -35,7 +35,7 @@ pub struct Controls {
 /// The control variates that a round opened with.
 ///
 /// # Errors
-/// Where the blob is missing or no such list.
+/// A blob that is missing or no such list.
 pub fn read(blobs: &Blobs, digest: Option<Digest>) -> Result<Option<Controls>> {
     digest
         .map(|digest| Ok(canonical::from_slice(&blobs.get(&digest)?)?))
@@ -61,9 +61,9 @@ pub fn all(blobs: &Blobs, run: &RunState) -> Result<BTreeMap<Digest, Controls>> 
     Ok(found)
 }
 
-/// The sum of the learning rates of the one controlled training that made the output of the round's
-/// global adapter; none when the output came about in another way. What the node did by its site's
-/// rules comes on top of it.
+/// Sum of the learning rates of the one controlled training that made the output from the round's
+/// global adapter; `None` when the output was made in another way. Steps of the node by its site's
+/// rules may follow the training.
 fn rates(lineage: &Lineage, global: Digest) -> Option<f32> {
     let mut node = lineage.node(lineage.output?)?;
     while node.by_site() {

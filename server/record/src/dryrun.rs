@@ -1,5 +1,6 @@
-//! Admission tried on a run that is over: what would these checks have said about its updates?
-//! Nothing is executed: checks that need the model (canaries) are left out and said to be.
+//! Admission tried on a run that is over: the verdicts that other checks would have given on its
+//! updates. Nothing is executed: checks that need the model (canaries) are skipped, and listed as
+//! skipped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -81,7 +82,7 @@ impl DryRun {
     }
 }
 
-/// Holds checks against the updates of the attacked arms of the run in `dir`, or of one arm.
+/// Applies checks to the updates of the attacked arms of the run in `dir`, or of one arm.
 ///
 /// # Errors
 /// [`Error::RunDir`] when no run is there; an unknown name for an arm that it does not have;

@@ -191,7 +191,7 @@ mod tests {
         assert!(
             matches!(unfit.below(root), Error::Tampered { item, .. } if item == "log/checkpoint")
         );
-        // What this system does not let through is not said of the folder.
+        // A refusal by this system is not a fault of the folder.
         let denied = io("run.json", ErrorKind::PermissionDenied);
         assert!(
             matches!(denied.below(root), Error::Io { path, .. } if path == Path::new("run.json"))

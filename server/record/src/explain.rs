@@ -1,5 +1,5 @@
-//! Where an update came from, in sentences. Everything is read from the attestation and the log;
-//! what rests on whose word is said too.
+//! Where an update came from, in sentences. Everything is read from the attestation and the log. The
+//! sentences also say on whose word each fact rests.
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;

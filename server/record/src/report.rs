@@ -1,7 +1,7 @@
 //! The report: everything a reader of a run wants to see, as one JSON document.
 //!
-//! It is made from the log and the blobs alone, rewritten while the run goes on, and at the end its
-//! bytes are a blob whose digest stands in the log.
+//! It is made from the log and the blobs alone and rewritten while the run goes on. At the end its
+//! bytes are a blob whose digest is in the log.
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;

@@ -1,5 +1,5 @@
-//! A run's folder: what lies in it, how files are written, and `run.json`, the plan that the log's
-//! first entry pins.
+//! A run's folder: its files, how they are written, and `run.json`, the plan that the log's first
+//! entry pins.
 //!
 //! ```text
 //! run.json          the plan (also a blob; its digest is in the first log entry)
@@ -30,9 +30,9 @@ use crate::error::{Error, Result};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
-/// How a run that is made now is counted and named: its report counts failures apart and says what
-/// changed nothing, its log's origin names its node's key. An older run is checked by what held
-/// when it was made.
+/// Version of how a run is counted and named. Since version 1 its report counts failures apart and says
+/// what changed nothing, and its log's origin names its node's key. An older run is checked by the
+/// rules of its time.
 pub const FORMULAS: u32 = 1;
 
 /// Longest name of a run, bytes.
@@ -73,7 +73,7 @@ pub struct Assignment {
     pub shard: Digest,
     /// Examples in the shard.
     pub examples: u32,
-    /// Literal examples handed in beside the module, a blob.
+    /// Literal examples handed in next to the module, a blob.
     pub attachment: Option<Digest>,
 }
 
@@ -294,8 +294,8 @@ impl RunDir {
         }
     }
 
-    /// Locks the folder itself for as long as the file is open, so that nothing has to be written
-    /// before the folder is this process's. Two processes never write one folder.
+    /// Locks the folder itself for as long as the file is open, so that nothing has to be written before
+    /// this process owns the folder. Two processes never write one folder.
     ///
     /// # Errors
     /// [`Error::RunDir`] when another process holds it.
@@ -342,7 +342,7 @@ impl RunDir {
             .collect())
     }
 
-    /// Reads the plan, and sees to it that log and blobs are in the folder, not elsewhere.
+    /// Reads the plan, and checks that log and blobs are in the folder, not elsewhere.
     ///
     /// # Errors
     /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else.

@@ -1,4 +1,4 @@
-//! Site rules asked about a run: by its plan, and of an attested execution again.
+//! Site rules applied to a run: the facts from its plan, and the check of an attested execution.
 
 use fedseal_client_sdk::attestation::{Limits, UpdatePredicate};
 use fedseal_client_sdk::digest::Digest;

@@ -1,7 +1,7 @@
 //! State of a run as its log has it so far: a fold over the log's records.
 //!
-//! The runner resumes from it and the auditor verifies with it, so that both read the log by the
-//! same rules: an entry that may not stand where it stands is an error for either.
+//! The runner resumes from the state and the auditor verifies with it, so that both read the log by
+//! the same rules: an entry in the wrong place is an error for either.
 
 use std::collections::{BTreeMap, BTreeSet};
 

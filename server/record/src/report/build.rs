@@ -1,5 +1,5 @@
-//! Making a report from plan, log state and blobs. A pure function of them, so that an auditor
-//! makes the same tables from the same folder and compares.
+//! Makes a report from plan, log state and blobs. The report is a pure function of them, so that an
+//! auditor makes the same tables from the same folder and compares.
 
 use std::collections::BTreeMap;
 

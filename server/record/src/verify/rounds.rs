@@ -173,7 +173,7 @@ impl Audit {
         Ok(())
     }
 
-    /// That the control variates are what the round before gives.
+    /// Checks that the control variates are those that the round before gives.
     fn controls(
         &mut self,
         arm: &Arm,
@@ -345,8 +345,8 @@ impl Audit {
     }
 }
 
-/// Whether a logged verdict is one that the checks can give. The outcome of a demanded replay is the
-/// server's word; the fact of a rejected one goes on with the difference.
+/// Whether the checks can give a logged verdict. The outcome of a demanded replay is the server's word;
+/// the fact of a rejected update ends with the difference.
 fn follows(verdict: &VerdictRef, possible: &[Verdict]) -> bool {
     let replays = possible.len() > 1;
     possible.iter().any(|again| {

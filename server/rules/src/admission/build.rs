@@ -8,8 +8,8 @@ use super::{
 };
 use crate::error::{Error, nearest};
 
-/// One check as a file says it. Which of the thresholds a check takes stands in its own file; one
-/// that it does not take is refused.
+/// One check as a file gives it. Each check's own file says which thresholds it takes; any other
+/// threshold is refused.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckConfig {

@@ -1,4 +1,4 @@
-//! Admission: what the server demands of an update before it counts.
+//! Admission: the server's demands on an update before it counts.
 //!
 //! Declarative checks (`[[admission.provenance]]`, `[[admission.behaviour]]`, or an admission.toml
 //! of the same form) look at the attestation and at the update it names. Each has an effect; the
@@ -131,8 +131,8 @@ impl Replay {
 /// Words between the fact of a check that demanded a replay and the replay's own fact.
 const AGAIN: &str = "; executed again: ";
 
-/// Fact of a replay on a GPU that came out near. It names no distance, so that an auditor derives it
-/// again also after the engine was measured anew.
+/// Fact of a replay on a GPU whose result is near. The fact names no distance, so that an auditor still
+/// derives it after the engine was measured anew.
 const NEAR: &str = "within the bound measured for its engine, which does not guarantee equal bits";
 
 /// [`NEAR`] in logs of earlier versions, which had one bound for all engines.
@@ -221,7 +221,7 @@ impl Admission {
             .any(|built| built.check.needs_behaviour())
     }
 
-    /// The checks that an auditor without a model cannot decide again.
+    /// The checks that an auditor without a model has to skip.
     pub fn left_out(&self) -> Vec<String> {
         self.checks
             .iter()
@@ -253,8 +253,8 @@ impl Admission {
         self.checks.iter().any(fails) && self.decide_by(&with, which).effect.counts()
     }
 
-    /// Verdicts that an auditor accepts. Where a replay is demanded: those for equal bits, for other
-    /// bits, and on a GPU for near ones. Else the one verdict that follows.
+    /// Verdicts that an auditor accepts. If a replay is demanded: the verdicts for equal bits, for other
+    /// bits, and on a GPU for near ones. Otherwise the one verdict that follows.
     pub fn expected(&self, facts: &Facts<'_>) -> Vec<Verdict> {
         self.expected_by(facts, |_| true)
     }
@@ -292,9 +292,9 @@ impl Admission {
         verdicts
     }
 
-    /// Decides about an update. First what every arm demands ([`binding`]); then the checks in
-    /// their order. The severest failed effect decides, the earlier check among equals; weights of
-    /// several down-weights multiply.
+    /// Decides about an update. The demands of every arm come first ([`binding`]), then the checks in their
+    /// order. The severest failed effect decides, the earlier check among equals; weights of several
+    /// down-weights multiply.
     pub fn decide(&self, facts: &Facts<'_>) -> Verdict {
         self.decide_by(facts, |_| true)
     }

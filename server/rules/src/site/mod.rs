@@ -1,11 +1,11 @@
-//! Site rules: what the holder of the data allows on a node. Everything that no rule allows is
-//! denied.
+//! Site rules: the permissions that the holder of the data gives on a node. Everything that no rule
+//! allows is denied.
 //!
 //! A `site.toml` holds `[[allow]]` entries; an experiment names it (`[site] file = …`) or has them
 //! inline. Rules are asked twice, as functions over facts: before a module runs ([`SiteRules::before`]),
-//! and before an update leaves ([`Allow::leaves`]). Both answers stand in the transcript, which the
-//! attestation binds; the room `federation` does that around the node's executor. What of the record itself leaves,
-//! and what an auditor finds of it, is in `record.rs`.
+//! and before an update leaves ([`Allow::leaves`]). Both answers are in the transcript, which the
+//! attestation binds; the room `federation` does that around the node's executor. `record.rs` decides
+//! which parts of the record itself leave, and checks them for an auditor.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct SiteRules {
     pub allow: Vec<Allow>,
 }
 
-/// One thing that is allowed. What is left out is denied, or not asked for where it says so.
+/// One thing that is allowed. A field that is left out denies, or sets no bound where its text says so.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Allow {
@@ -210,15 +210,15 @@ impl SiteRules {
         Ok(())
     }
 
-    /// The rules with every key written out whose absence denies: as a run keeps them.
+    /// Returns the rules as a run keeps them: with every key written out whose absence denies.
     #[must_use]
     pub fn written_out(mut self) -> Self {
         self.allow.iter_mut().for_each(|rule| rule.answer(false));
         self
     }
 
-    /// The rules of a run: a key that is absent there was not known when it was made, and nothing was
-    /// withheld.
+    /// Returns the rules as a run kept them: a key that is absent there was not known when the run was
+    /// made, so nothing was withheld by it.
     #[must_use]
     pub fn as_kept(mut self) -> Self {
         self.allow.iter_mut().for_each(|rule| rule.answer(true));
@@ -228,7 +228,7 @@ impl SiteRules {
     /// The rule that allows an execution.
     ///
     /// # Errors
-    /// Why each rule does not, for people.
+    /// The reason of each rule that denies, for people.
     pub fn before(&self, facts: &Before<'_>) -> Result<&Allow, String> {
         let mut reasons = Vec::new();
         for rule in &self.allow {
@@ -265,7 +265,7 @@ impl Allow {
         self.error_text == Some(true)
     }
 
-    /// How much is written down of what a module chooses.
+    /// The parts of a module's own choices that are recorded.
     #[must_use]
     pub fn recording(&self) -> Recording {
         Recording {
@@ -312,7 +312,7 @@ impl Allow {
         Ok(())
     }
 
-    /// The limits under which a module runs on a node whose own are these: never looser.
+    /// The limits under which a module runs on a node with the limits `own`: never looser than those.
     #[must_use]
     pub fn limits(&self, own: &Limits) -> Limits {
         own.within(&self.limits)
@@ -333,7 +333,7 @@ impl Allow {
     /// # Errors
     /// Why not.
     pub fn leaves(&self, lineage: &Lineage, used: &Usage) -> Result<(), Denial> {
-        // Whether it went into the update or not: what was read may be in the log lines.
+        // Also where the read did not go into the update: its data may be in the log lines.
         for (kind, allowed, what) in [
             (Kind::RawRead, self.raw_read, "reads"),
             (Kind::RawWrite, self.raw_write, "writes"),

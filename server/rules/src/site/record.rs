@@ -41,7 +41,7 @@ const NUMBERS: [&str; 8] = [
     "temperature",
 ];
 
-/// Leaves of a run without an update how many calls there were and the class of its failure.
+/// Keeps only the number of calls and the class of the failure of a run without an update.
 pub fn withhold(
     transcript: &mut Transcript,
     lineage: &mut Lineage,
@@ -101,7 +101,7 @@ pub fn audit_record(
         let left = |what: &str| Err(format!("entry {} ({}): {what}", entry.seq, entry.call));
         let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
         let lines = LINES.contains(&entry.call.as_str());
-        // What ended the run in the middle of it says so in the result.
+        // The call in which the run ended says so in its result.
         if lines && !recording.log_lines && !(empty(&entry.args) && told(entry, &empty)) {
             return left("it says more of a log line than that there was one");
         }
@@ -145,7 +145,7 @@ fn by_the_site(entry: &Entry) -> bool {
     entry.call.starts_with("site-")
 }
 
-/// Whether an entry's result is nothing, or why the run ended there.
+/// Whether an entry's result is empty, or gives the reason why the run ended there.
 fn told(entry: &Entry, empty: &dyn Fn(&Value) -> bool) -> bool {
     empty(&entry.result) || entry.result.get("stop").is_some()
 }
