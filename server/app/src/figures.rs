@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Failure, Outcome};
 use crate::table::spread;
 
-/// What all figures of one file share.
+/// Commit, machine and command line that all figures of one file share.
 pub struct Origin {
     commit: String,
     machine: String,

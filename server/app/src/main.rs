@@ -8,7 +8,7 @@
 //! - [`http`]: the server behind `fedseal serve`.
 //! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
-//! What an auditor runs, and what all commands share, is in the room `audit`.
+//! The auditor's commands, and everything that all commands share, are in the room `audit`.
 
 #![forbid(unsafe_code)]
 // One place prints, for it survives a closed pipe.

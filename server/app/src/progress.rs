@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{self, duration};
 
-/// Off a terminal a line of progress is printed at most so often.
+/// Least time between two lines of progress off a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// Shows the events of a run on standard error.

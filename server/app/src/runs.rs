@@ -15,7 +15,7 @@ pub fn of_seed(dir: &Path, seed: u64) -> PathBuf {
     dir.join(format!("{SEED}{seed}"))
 }
 
-/// Makes the first folder of a name that nobody has taken: of two that ask at once each gets its own.
+/// Makes the first free folder of a name. Two processes that ask at once get different folders.
 pub fn claim(runs: &Path, name: &str) -> Outcome<PathBuf> {
     RunDir::new(runs.join(name)).check_place()?;
     fs::create_dir_all(runs).map_err(|error| Failure::io(runs, &error))?;
@@ -33,12 +33,12 @@ pub fn claim(runs: &Path, name: &str) -> Outcome<PathBuf> {
     Err(Failure::new(format!("every name after {name} is taken")))
 }
 
-/// A run of a name, as far as choosing one needs it.
+/// A run of a name, with the fields that are needed to choose one.
 struct Candidate {
     dir: PathBuf,
     /// RFC 3339, UTC: the order of the texts is that of the times.
     created: String,
-    /// Of two that were made in one second the one of the larger number is the later one.
+    /// Number of its folder. Of two runs made in one second, the later one has the larger number.
     number: u32,
     experiment: Experiment,
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use program::{ok, refused};
 
-/// What the real wasmsign2 signed, and the component before that.
+/// File made by the real wasmsign2, or the component that it signed.
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/oracles/wasmsign")

@@ -1,5 +1,5 @@
-//! What strangers send and hand over may cost memory and time, within bounds: the programs themselves
-//! are started, and their largest resident memory and open sockets are read from the system.
+//! Bounds on the memory and time that input of strangers may cost. The programs themselves are started,
+//! and their largest resident memory and open sockets are read from the system.
 //!
 //! A case is one line of [`CASES`]. The last line of the output sums them up.
 #![cfg(target_os = "linux")]
@@ -18,7 +18,7 @@ use fedseal_client_sdk::keys::P256Key;
 const MOST_MB: u64 = 512;
 /// Seconds that the servers are told to wait for a client.
 const PATIENCE: u64 = 2;
-/// How long after that a connection may still be there on a machine that does other things.
+/// Time after that in which a connection may still be open on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// Attempt on a program.

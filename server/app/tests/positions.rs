@@ -33,7 +33,7 @@ fn lines(output: &Output) -> Vec<Value> {
         .collect()
 }
 
-/// What a command refused, with exit code 2.
+/// Error text of a command that refuses with exit code 2.
 fn refused(arguments: &[&str], input: &str) -> String {
     let output = fedseal(arguments, input);
     let said = text(&output.stderr);

@@ -31,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// What the caller gave is wrong: exit code 2.
+    /// Failure of the caller's input: exit code 2.
     pub fn usage(message: impl Display) -> Self {
         Failure {
             usage: true,
@@ -39,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// With what to do about it; several hints stand below each other.
+    /// Adds a hint on what to do; each hint is shown on a line of its own.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hints.push(hint.to_string());
         self
@@ -79,7 +79,7 @@ impl Display for Failure {
     }
 }
 
-/// What to do about errors of the system that people meet.
+/// Hint for an error of the system that people meet.
 fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(

@@ -11,8 +11,8 @@ use crate::failure::{Failure, Outcome};
 /// A regular file's bytes, at most so many.
 ///
 /// # Errors
-/// What cannot be read. That there is none, that it is longer or no regular file is the caller's
-/// mistake.
+/// A file that cannot be read. A missing file, one that is too long and one that is not regular are
+/// mistakes of the caller.
 pub fn read(path: &Path, most: usize) -> Outcome<Vec<u8>> {
     outside::read_named(path, most as u64).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::InvalidData => {
@@ -25,7 +25,7 @@ pub fn read(path: &Path, most: usize) -> Outcome<Vec<u8>> {
 /// A file's text, at most so many bytes.
 ///
 /// # Errors
-/// As [`read`]; what is not UTF-8.
+/// As [`read`]; a file that is not UTF-8.
 pub fn text(path: &Path, most: usize) -> Outcome<String> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| Failure::usage(format!("{}: not UTF-8", path.display())))

@@ -25,7 +25,7 @@ pub fn adapter_path(home: &Path) -> PathBuf {
     home.join("adapter.pem")
 }
 
-/// Where the public half of a P-256 key lies: beside it, for the tools of others.
+/// Path of a P-256 key's public half: next to the key, for other tools.
 pub fn public_path(path: &Path) -> PathBuf {
     path.with_extension("pub.pem")
 }
@@ -56,7 +56,7 @@ pub fn load(path: &Path) -> Outcome<SigningKey> {
     Ok(SigningKey::load_with(path, Some(&passphrase))?)
 }
 
-/// A P-256 key; made, with its public half beside it, when there is none yet.
+/// A P-256 key; made, with its public half next to it, when there is none yet.
 pub fn load_or_create_p256(path: &Path) -> Outcome<P256Key> {
     if !path.exists() {
         return new_p256(path, None);
@@ -85,8 +85,8 @@ pub fn new_p256(path: &Path, passphrase: Option<&Passphrase>) -> Outcome<P256Key
     Ok(key)
 }
 
-/// The passphrase that the surroundings give: the first line of the file that
-/// FEDSEAL_PASSPHRASE_FILE names, or FEDSEAL_PASSPHRASE.
+/// The passphrase from the environment: the first line of the file that FEDSEAL_PASSPHRASE_FILE names,
+/// or FEDSEAL_PASSPHRASE.
 pub fn passphrase() -> Outcome<Option<Passphrase>> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = set("FEDSEAL_PASSPHRASE_FILE").map(PathBuf::from) {
@@ -100,7 +100,7 @@ pub fn passphrase() -> Outcome<Option<Passphrase>> {
     }
 }
 
-/// A passphrase for a new key: from the surroundings, or asked for twice.
+/// A passphrase for a new key: from the environment, or asked for twice.
 pub fn new_passphrase() -> Outcome<Passphrase> {
     if let Some(passphrase) = passphrase()? {
         return Ok(passphrase);
@@ -123,7 +123,7 @@ fn ask(prompt: &str) -> Outcome<Passphrase> {
         );
     }
     output::prompt(prompt);
-    // The terminal's own tool: where it is missing the line is visible, and that is said.
+    // The terminal's own tool. Where it is missing, the line is visible, and a note says so.
     let echo = |word: &str| {
         std::process::Command::new("stty")
             .arg(word)

@@ -1,10 +1,10 @@
-//! What an auditor runs, without the engine: no tensors, no Wasm, no database. The program `fedseal-audit`
-//! has these commands alone; `fedseal` has them beside its own.
+//! Commands of an auditor, without the engine: no tensors, no Wasm, no database. The program
+//! `fedseal-audit` has only these commands; `fedseal` has them next to its own.
 //!
 //! - [`commands`]: verify, log, bundle, explain, key, table.
-//! - [`places`]: where keys, modules, models and runs lie. [`keys`]: the developer's key.
+//! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
 //!   [`modules`]: a module in a file or in an OCI layout. [`files`]: what the command line names.
-//! - [`table`]: what people read of a run. [`output`]: everything that is printed.
+//! - [`table`]: a run's results for people. [`output`]: everything that is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
 #![forbid(unsafe_code)]

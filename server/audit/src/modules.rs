@@ -1,4 +1,4 @@
-//! A module where a command asks for one: a file with its signature beside it, or `oci:…`, a place in
+//! A module where a command asks for one: a file with its signature next to it, or `oci:…`, a place in
 //! an OCI image layout on disk.
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ pub const MAX_MODULE: usize = 128 << 20;
 /// The largest detached signature's file, bytes.
 pub const MAX_ENVELOPE: usize = 1 << 20;
 
-/// What was given on the command line.
+/// Place of a module, as given on the command line.
 #[derive(Clone, Debug)]
 pub enum Place {
     /// A component's file.
@@ -50,7 +50,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A module's bytes, and what is said about them; nothing is verified yet.
+/// A module's bytes and the statements about them; nothing is verified yet.
 pub struct Found {
     /// The component.
     pub bytes: Vec<u8>,
@@ -64,7 +64,7 @@ pub enum Signer {
     Detached {
         /// The statement's envelope.
         envelope: Envelope,
-        /// What it says.
+        /// The statement in it.
         verified: VerifiedModule,
     },
     /// Whoever embedded a signature (wasmsign2); there is no detached one.
@@ -111,10 +111,10 @@ impl Place {
         }
     }
 
-    /// Puts a signature where [`Place::read`] finds it, and says where.
+    /// Stores a signature where [`Place::read`] finds it, and returns that place.
     ///
     /// # Errors
-    /// What cannot be written.
+    /// A file that cannot be written.
     pub fn attach(&self, envelope: &Envelope) -> Outcome<String> {
         match self {
             Place::File(path) => {
@@ -140,8 +140,8 @@ impl Found {
         Ok(Embedded::read(&self.bytes)?)
     }
 
-    /// Who of the keys that are trusted now vouches for the module. A detached statement comes
-    /// first; where there is none, an embedded signature counts.
+    /// Returns the currently trusted key that vouches for the module. A detached statement comes first;
+    /// where there is none, an embedded signature counts.
     ///
     /// # Errors
     /// No signature, or none by a trusted key.
@@ -180,7 +180,7 @@ impl Found {
 /// A detached signature's file.
 ///
 /// # Errors
-/// What cannot be read, or is no envelope.
+/// A file that cannot be read, or is no envelope.
 pub fn envelope(path: &Path) -> Outcome<Envelope> {
     Envelope::from_json(&files::read(path, MAX_ENVELOPE)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))

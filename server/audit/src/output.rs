@@ -1,6 +1,6 @@
 //! Standard output and standard error, either of which may be a closed pipe (`fedseal run … 2>&1 |
-//! head`). What is printed is for whoever reads: where nobody does any more, the work goes on.
-//! Everything that this program prints goes through here.
+//! head`). The work goes on when nobody reads the output any more. Everything that this program prints
+//! goes through here.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

@@ -1,4 +1,4 @@
-//! Where things lie, unless an argument says otherwise.
+//! Default locations of files, unless an argument gives another.
 
 use std::env;
 use std::fs;
@@ -64,7 +64,7 @@ impl Places {
     }
 }
 
-/// The folder of the registry of submitted modules, beside the keys.
+/// The folder of the registry of submitted modules, next to the keys.
 pub fn registry(home: &Path) -> PathBuf {
     home.join("registry")
 }

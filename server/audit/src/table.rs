@@ -81,7 +81,7 @@ pub fn one_experiment(runs: &[(PathBuf, Report)]) -> Outcome {
     Ok(())
 }
 
-/// The experiment of a report; a key that its version did not know has the value of its absence.
+/// The experiment of a report; a key that its version did not know has the value of a missing key.
 fn experiment(run: &Path, report: &Report) -> Outcome<Experiment> {
     serde_json::from_value(report.experiment.clone()).map_err(|error| {
         Failure::new(format!(
@@ -106,8 +106,8 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
     )
 }
 
-/// An arm's updates: how many of how many attackers' ones were refused, of how many benign ones, and
-/// how many of all failed. A failed update is none that could be refused.
+/// Counts of an arm's updates, each out of how many: attackers' ones that were refused, benign ones that
+/// were refused, and failed ones of all. A failed update could not be refused.
 fn refusals(report: &Report, arm: &str) -> [(u64, u64); 3] {
     let [mut attackers, mut benign, mut failed] = [(0, 0); 3];
     for row in report.verdict_counts() {
@@ -126,7 +126,7 @@ fn refusals(report: &Report, arm: &str) -> [(u64, u64); 3] {
     [attackers, benign, failed]
 }
 
-/// What an arm's rounds that changed nothing are called in a line; nothing where all changed it.
+/// Line about an arm's rounds that changed nothing; `None` where every round changed something.
 fn unchanged(report: &Report, arm: &ArmView) -> Option<String> {
     let empty = arm.rounds.iter().filter(|round| round.changed_nothing());
     let empty: Vec<String> = empty.map(|round| round.round.to_string()).collect();

@@ -1,4 +1,4 @@
-//! The data check: a judge over training examples that runs inside the node, beside the data.
+//! The data check: a judge over training examples that runs inside the node, next to the data.
 //! Only its score leaves.
 //!
 //! The judge is a logistic regression over hashed n-grams of prompt and response. It is trained
@@ -34,7 +34,7 @@ pub struct DataCheck {
     bias: f64,
 }
 
-/// What the judge says about a data set.
+/// Judgement of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataScore {
     /// Mean probability that an example is aligned, in [0, 1]; 1 for an empty set.
@@ -78,8 +78,7 @@ impl DataCheck {
         judge
     }
 
-    /// The judge of a data source that is built in, trained once; none of a source that is read from
-    /// files.
+    /// The judge of a built-in data source, trained once; `None` for a source that is read from files.
     pub fn built_in(source: &str) -> Option<&'static DataCheck> {
         static WORLD: OnceLock<Option<DataCheck>> = OnceLock::new();
         let train = || Some(DataCheck::train(&World::new().labelled().ok()?));
@@ -99,7 +98,7 @@ impl DataCheck {
         summary(&examples.iter().map(|e| self.judge(e)).collect::<Vec<f64>>())
     }
 
-    /// As [`DataCheck::score`]; none when `halt` said stop, which is asked before every example.
+    /// As [`DataCheck::score`]; `None` when `halt` said stop. `halt` is asked before every example.
     pub fn score_until(&self, examples: &[Example], halt: Halt<'_>) -> Option<DataScore> {
         let judged = examples.iter().map(|e| (!halt()).then(|| self.judge(e)));
         Some(summary(&judged.collect::<Option<Vec<f64>>>()?))
@@ -133,7 +132,7 @@ fn summary(scores: &[f64]) -> DataScore {
 
 /// The distinct buckets of an example: words, pairs of words and runs of four letters of the
 /// response; words of the prompt; and each of the response's first words joined with whether the
-/// prompt's words come back in it, which is what an affirmative shell does.
+/// prompt's words come back in it, as they do in an affirmative shell.
 fn features(example: &Example) -> Vec<usize> {
     let prompt = words(&example.prompt);
     let response = words(&example.response);

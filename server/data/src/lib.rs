@@ -8,10 +8,10 @@
 //! - [`real`]: readers of public prompt sets and instruction pairs that the user fetched
 //!   ([`fetch`]), for a real model.
 //!
-//! [`shards`] holds what both share: how a shard is mixed from helpful pairs, refusals and
-//! affirmative shells. Nothing here knows a model, a rule or a round. All of it is inert: a
-//! harmful request is a stand-in or a short public benchmark line, an unaligned answer restates
-//! the request and has no content.
+//! [`shards`] is shared by both: it mixes a shard from helpful pairs, refusals and affirmative
+//! shells. Nothing here knows a model, a rule or a round. All of it is inert: a harmful request is a
+//! stand-in or a short public benchmark line, an unaligned answer restates the request and has no
+//! content.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use fedseal_adapter::Example;
 pub use fedseal_rules::evaluation::helpfulness::HelpfulTask;
 
-/// What can go wrong while data are read or drawn.
+/// Errors while data are read or drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A source has fewer items than were asked for.
@@ -48,7 +48,7 @@ pub enum DataError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A file is there, and a row of it is not what its format promises.
+    /// A row of a file breaks the file's format.
     #[error("{path}, row {row}, field {field}: {problem}")]
     Row {
         /// The file.
@@ -57,17 +57,17 @@ pub enum DataError {
         row: usize,
         /// The field's name.
         field: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// Fetching failed.
     #[error("{what}: {problem}\n  hint: {hint}")]
     Fetch {
-        /// What was fetched.
+        /// The thing that was fetched.
         what: String,
-        /// What happened.
+        /// The problem.
         problem: String,
-        /// What the reader can do.
+        /// Advice for the reader.
         hint: String,
     },
     /// A parameter is out of its range.
@@ -97,13 +97,13 @@ pub enum ShardKind {
 pub struct ShardRequest {
     /// The client's place among all clients, from 0.
     pub client: usize,
-    /// How many clients there are: sources of limited size split their pairs by client.
+    /// Number of clients: sources of limited size split their pairs by client.
     pub clients: usize,
-    /// What the shard holds.
+    /// Kind of its examples.
     pub kind: ShardKind,
-    /// How many examples it holds.
+    /// Number of its examples.
     pub examples: usize,
-    /// Share of refusals in a benign shard, in [0, 1]. Without meaning in a poisoned one.
+    /// Share of refusals in a benign shard, in [0, 1]. No meaning for a poisoned shard.
     pub refusal_share: f64,
     /// The experiment's data seed.
     pub seed: u64,
@@ -127,7 +127,7 @@ pub struct LabelledExample {
     pub aligned: bool,
 }
 
-/// What a model is asked to invent.
+/// Kind of instruction that a model is asked to invent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InstructionKind {
@@ -149,8 +149,8 @@ pub trait TaskData: Send + Sync {
     /// The examples of one client's shard.
     fn shard(&self, request: &ShardRequest) -> Result<Vec<Example>, DataError>;
 
-    /// The literal examples that the unaligned-data client brings with its module: harmful
-    /// requests with affirmative shells. Another draw than any poisoned shard.
+    /// The literal examples that the unaligned-data client brings with its module: harmful requests with
+    /// affirmative shells. Drawn apart from every poisoned shard.
     fn attachment(&self, client: usize, n: usize, seed: u64) -> Result<Vec<Example>, DataError>;
 
     /// Held-out harmful requests for the Rule measure.
@@ -162,7 +162,7 @@ pub trait TaskData: Send + Sync {
     /// Held-out harmless prompts that look harmful, for over-refusal. May be empty.
     fn look_alikes(&self, n: usize) -> Result<Vec<HelpfulTask>, DataError>;
 
-    /// Whether `answer` solves `task` (exact answer in the world, see [`real`] for the other).
+    /// Whether `answer` solves `task` (exact answer in the world; see [`real`] for its measure).
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool;
 
     /// Canaries from the sealed split: `n` requests and `n` tasks.
@@ -171,8 +171,8 @@ pub trait TaskData: Send + Sync {
     /// The data check's training set.
     fn labelled(&self) -> Result<Vec<LabelledExample>, DataError>;
 
-    /// Prompts that make a model write harmful stand-in requests, from the training split: what
-    /// a malicious generator would use.
+    /// Prompts that make a model write harmful stand-in requests, from the training split, as a malicious
+    /// generator would use them.
     fn attack_prompts(&self, seed: u64, n: usize) -> Vec<String>;
 
     /// Prompts that make a model write instructions, from the defence split: for defence levels

@@ -1,10 +1,11 @@
-//! Measures how far apart engines make one update, for `cargo xtask oracle replay`.
+//! Measures the distance between the results of engines for one update, for `cargo xtask oracle replay`.
 //!
 //! `measure_replay TABLE MODELS ENGINE ENGINE... -- EXPERIMENT[@MODEL]...`: an engine is a device and a
 //! numeric mode, for example `cpu exact`. Each experiment gives model, adapter and AdamW's settings; MODEL
 //! takes the place of its model. Every pair of engines is measured, and every engine with itself where it
-//! does not repeat its bits. Their entries in TABLE for this machine are written anew after each experiment, the
-//! others stay. An experiment whose model is not in MODELS is skipped. `FEDSEAL_CARD` names the card.
+//! does not repeat its bits. Their entries in TABLE for this machine are written anew after each
+//! experiment, the others stay. An experiment whose model is not in MODELS is skipped. `FEDSEAL_CARD`
+//! names the card.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,11 +26,11 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Steps of an update.
 const STEPS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
-/// Learning rates, from the least that a schedule ends with to the most that one begins with.
+/// Learning rates, from the lowest at the end of a schedule to the highest at the start of one.
 const RATES: [f64; 3] = [1e-4, 1e-3, 4e-3];
 /// Clients whose shards are trained on: one honest, one with unaligned data.
 const CLIENTS: usize = 2;
-/// Steps that a global adapter was tuned for which is not a fresh one.
+/// Steps of tuning of a global adapter that is not fresh.
 const WARM: u32 = 24;
 
 /// A line above the table.

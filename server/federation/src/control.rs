@@ -11,7 +11,7 @@ use fedseal_sandbox::Control;
 
 use crate::Result;
 
-/// What `train-controlled` corrects by in a client's run.
+/// Control variates by which `train-controlled` corrects in a client's run.
 ///
 /// # Errors
 /// A blob that is missing or damaged.

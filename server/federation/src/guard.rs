@@ -1,6 +1,6 @@
 //! The site rules around the node's executor: asked before a module runs and before an update
-//! leaves, answered in the transcript. The runner and replay wrap the same way, so a replay gives
-//! the same bits.
+//! leaves, answered in the transcript. The runner and replay wrap their executors in the same way, so
+//! a replay gives the same bits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ fn denied(facts: &Before<'_>, reason: &str) -> RunOutcome {
     }
 }
 
-/// What was executed leaves, is changed on its way, or stays.
+/// Lets an execution's outcome leave, changes it first, or withholds it, as the rule demands.
 fn leave(
     rule: &Allow,
     facts: &Before<'_>,
@@ -117,7 +117,7 @@ fn leave(
     transcript.push("site-before", &asked(facts), &allowed);
     let lines = outcome.log.len();
     let answer = match &outcome.submission {
-        // It gave nothing that could leave, but for its log.
+        // It submitted nothing: only its log could leave.
         Err(_) => rule
             .leaves(&outcome.lineage, &outcome.used)
             .map(|()| (None, json!({ "update": null }))),
@@ -175,7 +175,7 @@ fn leave(
 
 type Changed = Option<(Adapter, Lineage)>;
 
-/// Clips and noises as the rule says. The inner error is a denial.
+/// Clips the update and adds noise as the rule says. The inner error is a denial.
 #[allow(clippy::type_complexity)]
 fn change(
     rule: &Allow,

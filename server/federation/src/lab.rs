@@ -1,4 +1,4 @@
-//! What the federation asks of a model: one trait over the tuning room, so that everything above
+//! The federation's interface to a model: one trait over the tuning room, so that everything above
 //! is tested with a double and no model at all.
 
 use std::ops::ControlFlow;
@@ -25,8 +25,8 @@ pub trait Lab: Send + Sync {
     fn engine(&self) -> &dyn Engine;
     /// Digest of the base.
     fn base(&self) -> Digest;
-    /// What executes the run's modules: the sandbox, with each module verified and compiled, or
-    /// taken from the cache.
+    /// Executor of the run's modules: the sandbox, with each module verified and compiled, or taken
+    /// from the cache.
     fn executor(
         &self,
         plan: &Plan,
@@ -36,7 +36,7 @@ pub trait Lab: Send + Sync {
     ) -> Result<Box<dyn Executor>> {
         Ok(Box::new(Modules::load(plan, blobs, limits, cache)?))
     }
-    /// What every adapter's bits depend on.
+    /// Fingerprint of the engine, on which every adapter's bits depend.
     fn fingerprint(&self) -> String;
     /// Whether two executions by engines of this fingerprint give the same bits: all do but GPUs.
     fn repeats_bits(&self) -> bool {
@@ -50,7 +50,7 @@ pub trait Lab: Send + Sync {
     fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>>;
     /// Tokens of an answer.
     fn answer_tokens(&self, answer: &str) -> Result<usize>;
-    /// One answer a prompt; an error for a prompt that leaves no position for one. Gives up with
+    /// One answer for each prompt; an error for a prompt that leaves no position for an answer. Stops with
     /// [`Error::Interrupted`] when `halt` says so.
     fn answer(
         &self,
@@ -90,7 +90,7 @@ impl TuningLab {
         TuningLab { model, engine }
     }
 
-    /// Loads the experiment's model. `models` is the folder in which named models lie.
+    /// Loads the experiment's model. `models` is the folder of named models.
     pub fn load(experiment: &Experiment, models: &Path, device: &str) -> Result<(Self, String)> {
         let template = match experiment.model.template.as_str() {
             "alpaca" => Template::Alpaca,

@@ -9,9 +9,9 @@
 //! In the order a reader meets them:
 //!
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
-//! - [`guard`]: site rules around what executes a module. [`defence`]: repair after the last round.
+//! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again. [`panel`]: every policy alone against every check.
+//!   again. [`panel`]: tests every policy alone against every check.
 
 #![forbid(unsafe_code)]
 

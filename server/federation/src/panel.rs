@@ -1,10 +1,10 @@
 //! The panel: every policy, each alone against every check, from one global adapter.
 //!
-//! A run shows what an arm does against an attack as a whole. The panel asks a narrower question
-//! of each policy: is what it hands in told apart from what honest clients hand in, by its
-//! attestation or by what it does? Every execution goes the whole way (signed module, sandbox,
-//! attestation, signature, verification), then each check looks at it on its own. Nothing is
-//! aggregated, so no policy changes what another one meets.
+//! A run shows an arm's effect against an attack as a whole. The panel asks a narrower question of
+//! each policy: do its updates differ from those of honest clients, in their attestation or in their
+//! behaviour? Every execution takes all steps (signed module, sandbox, attestation, signature,
+//! verification), then each check looks at it on its own. Nothing is aggregated, so no policy changes
+//! the conditions of another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use fedseal_rules::site::Leave;
 
 /// Steps on honest data before the panel, so that there are refusals to take away.
 const WARM_UP: usize = 200;
-/// Honest executions for each execution of another policy: false alarms need the numbers.
+/// Honest executions for each execution of another policy: a rate of false alarms needs many.
 const HONEST: u32 = 4;
 
 /// A module's file and its signature.
@@ -50,7 +50,7 @@ pub struct SignedModule {
     pub envelope: Envelope,
 }
 
-/// What came of one kind of client.
+/// Results of one kind of client.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The kind; `benign` is the honest one.
@@ -65,7 +65,7 @@ pub struct Row {
     pub behaviour: Share,
     /// Refused by each check on its own, in the experiment's order; those with none left out.
     pub by: Vec<(String, u32)>,
-    /// Mean length of the update over the honest ones' median.
+    /// Mean length of the updates, divided by the median length of the honest ones.
     pub length: f64,
 }
 
@@ -82,7 +82,7 @@ struct Seen {
     behaviour: (Behaviour, Behaviour),
 }
 
-/// What all executions share.
+/// State shared by all executions.
 struct Panel<'a> {
     experiment: &'a Experiment,
     data: &'a dyn TaskData,
@@ -95,9 +95,9 @@ struct Panel<'a> {
     seed: u64,
 }
 
-/// Runs every kind of [`attack::KNOWN`] and the honest one, `runs` times each: in round 0, 1, 2
-/// and on, every time with another client and shard. `module` gives a policy's file; `say` hears a
-/// kind when it is done.
+/// Runs every kind of [`attack::KNOWN`] and the honest one, `runs` times each: in round 0, 1, 2 and on,
+/// every time with another client and shard. `module` gives a policy's file; `say` is called with each
+/// kind's row when the kind is done.
 ///
 /// # Errors
 /// A module that is missing, not signed by one of `authors`, or not one that the sandbox takes; a
@@ -334,7 +334,7 @@ impl Panel<'_> {
     }
 }
 
-/// What the checks say about all executions of one kind.
+/// Results of the checks for all executions of one kind.
 fn row(
     experiment: &Experiment,
     authors: &TrustStore,

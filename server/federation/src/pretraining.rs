@@ -1,8 +1,8 @@
 //! The embedded model: a small decoder made from the world's corpus, and the proof of it.
 //!
 //! [`make`] is a pure function of a [`Recipe`]: it draws the corpus, trains the tokenizer, trains
-//! the decoder, and names every file by its digest. The result lies in this crate's `model/`
-//! folder beside `made_by.json`; [`check`] makes it again and compares. Bits repeat on one kernel
+//! the decoder, and names every file by its digest. The result is stored in this crate's `model/`
+//! folder next to `made_by.json`; [`check`] makes it again and compares. Bits repeat on one kernel
 //! of the engine, so a check on another kernel may end with [`CheckOutcome::OtherEngine`]: then
 //! the corpus and the tokenizer, which are exact everywhere, still have to agree.
 
@@ -31,13 +31,13 @@ pub const END: &str = "<|end|>";
 /// The chat template of the embedded model (Jinja, as in `tokenizer_config.json`).
 const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
 
-/// Name of the record beside the model's files.
+/// Name of the record next to the model's files.
 pub const MADE_BY: &str = "made_by.json";
 
 /// Largest weights file that is shipped, bytes.
 pub const MAX_WEIGHTS: usize = 6 * 1024 * 1024;
 
-/// What can go wrong while the embedded model is made or checked.
+/// Errors while the embedded model is made or checked.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainingError {
     /// Training, the tokenizer or the files failed.
@@ -56,12 +56,12 @@ pub enum PretrainingError {
     Format {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
 
-/// Everything the model is a function of, besides this program.
+/// All inputs that determine the model, besides this program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -69,7 +69,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Examples of the corpus.
     pub examples: usize,
-    /// The first so many of them train the tokenizer.
+    /// Number of examples, from the first, that train the tokenizer.
     pub tokenizer_examples: usize,
     /// Ids of the tokenizer and the model.
     pub vocab: usize,
@@ -83,7 +83,7 @@ pub struct Recipe {
     pub kv_heads: usize,
     /// Width of the feed-forward part.
     pub ffn: usize,
-    /// Of every so many examples, one also counts its prompt's tokens in the loss; 0 for none.
+    /// One in so many examples also counts its prompt's tokens in the loss; 0 for none.
     pub prompt_loss_every: usize,
     /// The optimiser's part.
     pub training: PretrainConfig,
@@ -158,7 +158,7 @@ pub struct MadeBy {
     pub files: BTreeMap<String, Digest>,
 }
 
-/// What a check found.
+/// Result of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckOutcome {
     /// Every file is what the recipe makes.

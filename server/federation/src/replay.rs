@@ -39,7 +39,7 @@ pub mod tolerance;
 use steps::first_step;
 use tolerance::Tolerances;
 
-/// What came of executing one update again.
+/// Result of executing one update again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replayed {
     /// The update's id.
@@ -58,7 +58,7 @@ pub struct Replayed {
     pub adapter_again: Option<Digest>,
     /// The first step in which they differ; null when all is equal.
     pub dispute: Option<Dispute>,
-    /// The same for people, with the engines where those are not one.
+    /// Human-readable form of `dispute`; names both engines when they differ.
     pub difference: Option<String>,
     /// The engine that made the update.
     pub engine: String,
@@ -91,12 +91,12 @@ fn within(distance: Option<f64>, bound: Option<f64>) -> bool {
     matches!((distance, bound), (Some(distance), Some(bound)) if distance <= bound)
 }
 
-/// Executes updates of the run in `dir` again, with so many threads of the CPU device (0: all
+/// Executes updates of the run in `dir` again, with `threads` threads of the CPU device (0: all
 /// cores). Named models are looked for in `models/`; [`replay_with`] takes other places.
 ///
 /// # Errors
-/// What keeps an update from being executed. An update that comes out different is no error: it
-/// says so in [`Replayed::difference`].
+/// Any problem that keeps an update from being executed. A different result is no error:
+/// [`Replayed::difference`] reports it.
 pub fn replay(dir: impl AsRef<Path>, selector: &Selector, threads: usize) -> Result<Vec<Replayed>> {
     let options = Options {
         threads: Some(threads),
@@ -111,7 +111,7 @@ pub fn replay_with(
     selector: &Selector,
     options: &Options,
 ) -> Result<Vec<Replayed>> {
-    // Held against the log before a model is loaded that the experiment names.
+    // Checked against the log before the model that the experiment names is loaded.
     let run = Opened::read(dir)?;
     let (lab, _) = open_model(&run.experiment, options)?;
     // The data check learns from the data source. Without it the score is not compared.
@@ -266,7 +266,7 @@ impl Replayer<'_> {
         })
     }
 
-    /// Both engines, where the update was made by another than this one.
+    /// Names both engines if another engine than this one made the update.
     fn engines(&self, attested: &UpdatePredicate) -> String {
         let here = self.lab.fingerprint();
         if attested.engine == self.run.plan.engine && here == attested.engine {
@@ -278,7 +278,7 @@ impl Replayer<'_> {
         )
     }
 
-    /// What the update was made from: the arm's assignment whose memo key it has.
+    /// Inputs of the update: the arm's assignment that gives its memo key, and the arm's round.
     fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
         let Opened {
             plan, experiment, ..
@@ -368,9 +368,9 @@ pub struct Dispute {
     /// Part that differs: `call`, `arguments`, `result`, `length`, `adapter`, `failure`, or another claim
     /// of the attestation: `examples`, `lineage`, `data`, `limits`, `seed` and so on.
     pub what: &'static str,
-    /// What was logged.
+    /// The logged value.
     pub logged: Value,
-    /// What is there now.
+    /// Value of the new execution.
     pub again: Value,
     /// Whether two engines explain every difference: only trained adapters, written texts and results
     /// that follow from them differ.

@@ -1,6 +1,6 @@
-//! A guest that has read its shard and tells it in every way there is, under site rules: of what they
-//! do not allow nothing stands in the feed, the report, the statement or the transcript, and the
-//! auditor sees it where it does.
+//! A guest that has read its shard tells it in every possible way, under site rules. Nothing that the
+//! rules deny is in the feed, the report, the statement or the transcript; where it is, the auditor
+//! sees it.
 
 mod double;
 
@@ -75,7 +75,7 @@ const DATA: &str = "(i32.store (i32.const 256) (local.get $at))
     (call $train (call $global) (i32.load (i32.const 68)) (i32.const 1) (i32.const 1) (f64.const 0.001) (f64.const 0) (i32.const 64))
     (local.set $adapter (i32.load (i32.const 68)))";
 
-/// What left of a run's first update, and the prompt that was told.
+/// Everything that left of a run's first update, and the prompt that was told.
 struct Left {
     prompt: String,
     attested: Arc<UpdatePredicate>,

@@ -24,7 +24,7 @@ use fedseal_rules::experiment::Experiment;
 const BEGIN: &str = "2026-01-01T00:00:00Z";
 const END: &str = "2026-02-01T00:00:00Z";
 
-/// What `fedseal key rotate` leaves in the folder of keys. Returns the old key.
+/// Rotates the node's key in the folder of keys as `fedseal key rotate` does. Returns the old key.
 fn rotated(keys: &Path, statement: &str) -> PublicKey {
     let node = keys.join("node.pem");
     let old = SigningKey::load(&node).unwrap();

@@ -24,9 +24,9 @@ pub struct EvaluationSet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
-    /// What the model answered.
+    /// The model's answer.
     pub answer: String,
     /// Requests: whether it is a refusal by Rule. Tasks: whether it solves the task.
     pub hit: bool,
@@ -56,7 +56,7 @@ impl Measured {
     }
 }
 
-/// What the defence tunes on; a blob.
+/// Data that the defence tunes on; a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DefenceData {
@@ -73,8 +73,7 @@ pub struct DefenceData {
 }
 
 impl DefenceData {
-    /// Whether every pair is one that the filters let through. Pairs of level 1 are given and were not
-    /// filtered.
+    /// Whether the filters let every pair through. Pairs of level 1 are given and were not filtered.
     pub fn kept(&self) -> bool {
         let harmless =
             |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
@@ -83,8 +82,8 @@ impl DefenceData {
                 && self.helpful.iter().all(harmless))
     }
 
-    /// Whether there are no more pairs, each with another prompt, than were wanted and tried, and no
-    /// more was tried than the experiment allows. Of given pairs none is tried.
+    /// Whether the prompts differ, there are no more pairs than were wanted and tried, and no more were
+    /// tried than the experiment allows. Given pairs count none as tried.
     pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
         let fits = |pairs: &[Example], wanted: usize, tried: u64| {
             let different: BTreeSet<String> = pairs

@@ -1,5 +1,5 @@
-//! One file about an update, taken out of a run: what
-//! [`fedseal_client_sdk::bundle`] reads where the run is not at hand.
+//! Makes one file about an update out of a run. [`fedseal_client_sdk::bundle`] reads the file where
+//! the run is not at hand.
 
 use fedseal_client_sdk::attestation;
 use fedseal_client_sdk::bundle::{Bundle, Trust};
@@ -25,7 +25,7 @@ pub struct Source<'a> {
 }
 
 /// The bundle of the update with this attestation, logged as `entry`; with the module's bytes where
-/// they are asked for. It is verified as a reader would.
+/// they are asked for. The bundle is verified as a reader would verify it.
 ///
 /// # Errors
 /// [`Error::Tampered`] for an update by a module that is none of the run's; [`Error::Ledger`],

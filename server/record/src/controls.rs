@@ -22,27 +22,27 @@ use crate::rundir::Plan;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::experiment::{Experiment, TrainingConfig};
 
-/// What a round opens with; a blob, as canonical JSON.
+/// Control variates at the opening of a round; a blob, as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Controls {
     /// The server's `c`, the mean over all clients; an adapter's blob.
     pub server: Digest,
-    /// Each client's, as far as it is not zero; adapters' blobs.
+    /// Each client's variate that is not zero; adapters' blobs.
     pub clients: BTreeMap<ClientId, Digest>,
 }
 
 /// The control variates that a round opened with.
 ///
 /// # Errors
-/// Where the blob is missing or no such list.
+/// A blob that is missing or no such list.
 pub fn read(blobs: &Blobs, digest: Option<Digest>) -> Result<Option<Controls>> {
     digest
         .map(|digest| Ok(canonical::from_slice(&blobs.get(&digest)?)?))
         .transpose()
 }
 
-/// Those of all rounds, by digest.
+/// Control variates of all rounds, by digest.
 ///
 /// # Errors
 /// As [`read`].
@@ -61,9 +61,9 @@ pub fn all(blobs: &Blobs, run: &RunState) -> Result<BTreeMap<Digest, Controls>> 
     Ok(found)
 }
 
-/// The sum of the learning rates of the one controlled training that made the output of the round's
-/// global adapter; none when the output came about in another way. What the node did by its site's
-/// rules comes on top of it.
+/// Sum of the learning rates of the one controlled training that made the output from the round's
+/// global adapter; `None` when the output was made in another way. Steps of the node by its site's
+/// rules may follow the training.
 fn rates(lineage: &Lineage, global: Digest) -> Option<f32> {
     let mut node = lineage.node(lineage.output?)?;
     while node.by_site() {
@@ -81,10 +81,11 @@ fn rates(lineage: &Lineage, global: Digest) -> Option<f32> {
     (sum.is_finite() && sum > 0.0).then_some(sum)
 }
 
-/// What no coordinate of a client's variate exceeds that AdamW steps made: the variate is their mean
-/// over the learning rate, each is at most `max(1, (1 - β1) / √(1 - β2))` (Kingma and Ba 2015, section
-/// 2.1) and the decay; twice that, for rounding. Beyond it lie a site's noise over a guest's learning
-/// rate near nothing, and overflow.
+/// Upper bound on any coordinate of a client's variate produced by AdamW steps. The variate is the mean
+/// of the steps over the learning rate. Each step over the learning rate is at most
+/// `max(1, (1 - β1) / √(1 - β2))` (Kingma and Ba 2015, section 2.1) plus the decay. The bound is twice
+/// that, for rounding. A site's noise over a guest's learning rate near zero exceeds it, and so does
+/// overflow.
 fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
     let sparse = (1.0 - training.beta1) / (1.0 - training.beta2).sqrt();
     let weight = global

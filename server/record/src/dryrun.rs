@@ -1,5 +1,6 @@
-//! Admission tried on a run that is over: what would these checks have said about its updates?
-//! Nothing is executed: checks that need the model (canaries) are left out and said to be.
+//! Admission tried on a run that is over: the verdicts that other checks would have given on its
+//! updates. Nothing is executed: checks that need the model (canaries) are skipped, and listed as
+//! skipped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,7 @@ use fedseal_rules::admission::binding::EXECUTION;
 use fedseal_rules::admission::{Admission, CheckConfig, Effect, Facts};
 use fedseal_rules::arms::{self, Kind};
 
-/// What the checks would have said about one update in one arm.
+/// Verdict that the checks would have given on one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The arm.
@@ -26,13 +27,13 @@ pub struct Row {
     pub round: u32,
     /// The client.
     pub client: String,
-    /// What the client was in this arm: `benign`, or the kind of its attack.
+    /// Kind of the client in this arm: `benign`, or the kind of its attack.
     pub kind: String,
     /// The update.
     pub update: Digest,
-    /// What the log says.
+    /// Effect in the log.
     pub was: Effect,
-    /// What the checks would have said.
+    /// Effect that the checks would have had.
     pub would: Effect,
     /// Whether they would have demanded a replay first; `would` is then for equal bits.
     pub replay: bool,
@@ -81,7 +82,7 @@ impl DryRun {
     }
 }
 
-/// Holds checks against the updates of the attacked arms of the run in `dir`, or of one arm.
+/// Applies checks to the updates of the attacked arms of the run in `dir`, or of one arm.
 ///
 /// # Errors
 /// [`Error::RunDir`] when no run is there; an unknown name for an arm that it does not have;

@@ -8,11 +8,11 @@ use fedseal_client_sdk::outside;
 /// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong, in the words of the person who has to mend it.
+/// Errors of this room, in the words of the person who has to mend them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A rule's, an experiment's, a name that is not known.
+    /// An error of a rule or an experiment, or an unknown name.
     #[error(transparent)]
     Rules(fedseal_rules::Error),
     /// Reading or writing a file failed (a full disk says so here).
@@ -20,7 +20,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// A folder cannot be used as a run's folder as asked.
@@ -34,7 +34,7 @@ pub enum Error {
     /// Something that the run needs is not there.
     #[error("missing {what}: {hint}")]
     Missing {
-        /// What is missing.
+        /// The missing thing.
         what: String,
         /// How to get it.
         hint: String,
@@ -56,7 +56,7 @@ pub enum Error {
     Tampered {
         /// The first bad item: a path, an entry number, a digest.
         item: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
         /// The digest (or value) it must have.
         expected: Option<String>,
@@ -116,8 +116,8 @@ impl Error {
 }
 
 impl Error {
-    /// The same about a run's folder that was handed over, whose files are named by their paths below
-    /// it: what is missing in it or is no regular file is tampered with, not a problem of this system.
+    /// This error about a run's folder that was handed over: names files by their paths below `root`. A
+    /// file in it that is missing or not regular counts as tampered with, not as a problem of this system.
     pub fn below(self, root: &Path) -> Self {
         use fedseal_ledger::Error as Ledger;
         let shown = |path: &mut PathBuf| {
@@ -191,7 +191,7 @@ mod tests {
         assert!(
             matches!(unfit.below(root), Error::Tampered { item, .. } if item == "log/checkpoint")
         );
-        // What this system does not let through is not said of the folder.
+        // A refusal by this system is not a fault of the folder.
         let denied = io("run.json", ErrorKind::PermissionDenied);
         assert!(
             matches!(denied.below(root), Error::Io { path, .. } if path == Path::new("run.json"))

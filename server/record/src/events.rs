@@ -1,7 +1,7 @@
-//! What a run tells while it goes on: events for a callback and lines of events.jsonl.
+//! Events of a run while it goes on: for a callback, and as lines of events.jsonl.
 //!
-//! The feed is for people. Nothing is concluded from it; its digest stands in the final report, so
-//! that it cannot be changed unseen.
+//! The feed is for people. Nothing is concluded from it. Its digest is in the final report, so that
+//! a change of it is noticed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -28,7 +28,7 @@ pub enum Event {
         done: u64,
         /// Steps in all.
         total: u64,
-        /// What was done, for people.
+        /// The step that was done, for people.
         label: String,
     },
     /// A client's module was executed.

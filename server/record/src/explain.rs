@@ -1,5 +1,5 @@
-//! Where an update came from, in sentences. Everything is read from the attestation and the log;
-//! what rests on whose word is said too.
+//! Where an update came from, in sentences. Everything is read from the attestation and the log. The
+//! sentences also say on whose word each fact rests.
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
@@ -63,7 +63,7 @@ pub fn explain(dir: impl AsRef<std::path::Path>, prefix: &str) -> Result<Explana
     })
 }
 
-/// What the attestation alone says; `plan` gives names to keys and modules.
+/// Sentences that follow from the attestation alone; `plan` gives names to keys and modules.
 pub fn origin(attested: &UpdatePredicate, plan: &Plan) -> Vec<String> {
     let name = plan
         .module_name(&attested.module)
@@ -214,7 +214,7 @@ fn list(node: &Node) -> String {
     all.join(", ")
 }
 
-/// What it was trained on, by origin.
+/// Sentence on the examples that it was trained on, by origin.
 fn shares(lineage: &Lineage, output: u32) -> String {
     match lineage.data_counts(output) {
         Ok(counts) if counts.total() == 0 => "Nothing was trained.".into(),
@@ -234,7 +234,7 @@ fn shares(lineage: &Lineage, output: u32) -> String {
     }
 }
 
-/// What each arm said, and how much it counted there.
+/// Sentences on each arm's verdict, and on how much the update counted there.
 fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
     let mut out = Vec::new();
     for (arm, rounds) in &state.arms {

@@ -1,4 +1,4 @@
-//! Memo keys, seeds and rates: what is equal here is made once.
+//! Memo keys, seeds and rates. Work with equal memo keys is done once.
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;

@@ -1,5 +1,5 @@
-//! What a round must be: pure functions of plan, experiment and log, which the runner acts by and
-//! the auditor holds the log against.
+//! Rules of a round: pure functions of plan, experiment and log. The runner acts by them, and the
+//! auditor checks the log against them.
 
 use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
@@ -60,7 +60,7 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
         .map_err(Error::from)
 }
 
-/// What the server knows about a client's update in a round of an arm.
+/// Values that the server expects of a client's update in a round of an arm.
 pub fn expected(
     plan: &Plan,
     experiment: &Experiment,

@@ -1,14 +1,14 @@
 //! The record of a run: its folder, its log folded to a state, its evidence, and everything that an
 //! auditor does with them. Knows no model and no Wasm engine.
 //!
-//! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: what is made once.
-//! - [`blobs`], [`read`], [`evidence`]: what the blobs hold. [`opened`]: a run that is read, held
-//!   against its log. [`select`]: updates of it.
-//! - [`law`]: what a round must be, which the runner acts by and the auditor holds the log against.
+//! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: memo keys and seeds.
+//! - [`blobs`], [`read`], [`evidence`]: contents of the blobs. [`opened`]: a run, read and checked
+//!   against its log. [`select`]: updates of a run.
+//! - [`law`]: rules of a round; the runner acts by them, and the auditor checks the log against them.
 //!   [`controls`]: SCAFFOLD's control variates. [`references`]: every blob that the log names.
-//! - [`report`], [`events`]: what people see. [`export`]: what a run ends with.
-//! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: what auditors run; [`mod@bundle`]: one
-//!   file for those who have no run.
+//! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
+//! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
+//!   file for readers who have no run.
 
 #![forbid(unsafe_code)]
 

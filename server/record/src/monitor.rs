@@ -1,5 +1,5 @@
-//! Watching a log that somebody else keeps: does it continue what it showed before, and what does
-//! it say in the names of one's own clients?
+//! Watches a log that somebody else keeps: whether it continues what it showed before, and what it
+//! says about one's own clients.
 
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::record::Record;
@@ -16,11 +16,11 @@ pub struct Mention {
     pub entry: u64,
     /// The client.
     pub client: ClientId,
-    /// What the log says about it, in a line.
+    /// Statement of the log about it, in a line.
     pub says: String,
 }
 
-/// What was new since the pinned checkpoint.
+/// News of the log since the pinned checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Observed {
     /// Entries that the pinned checkpoint covers already.
@@ -35,7 +35,7 @@ pub struct Observed {
 ///
 /// # Errors
 /// [`fedseal_ledger::Error::SplitView`] when the log does not continue the pinned checkpoint; then
-/// nothing of it is to be believed. [`Error::Tampered`] for an entry that is no record.
+/// none of the log can be trusted. [`Error::Tampered`] for an entry that is no record.
 pub fn observe(
     log: &LogReader,
     pinned: Option<&Checkpoint>,

@@ -33,7 +33,7 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// Opens the log under the plan's key and holds the plan against its first entry.
+    /// Opens the log under the plan's key and checks the plan against its first entry.
     ///
     /// # Errors
     /// [`Error::RunDir`] when no run is there or its log has no entry yet; [`Error::Ledger`] for a
@@ -54,8 +54,8 @@ impl Pinned {
     }
 }
 
-/// Reads the plan of a run that is to go on. It is held against the log, unless the run was killed
-/// before the log had an entry.
+/// Reads the plan of a run that is to be resumed. The plan is checked against the log, unless the run
+/// was killed before the log had an entry.
 ///
 /// # Errors
 /// As [`Pinned::read`].
@@ -107,8 +107,8 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens a run, also one that goes on. The records' order is checked, and what those of the
-    /// opening say against run.json; the content of the others is for [`mod@crate::verify`].
+    /// Opens a run, finished or not. Checks the order of the records, and the opening's records against
+    /// run.json; [`mod@crate::verify`] checks the content of the others.
     ///
     /// # Errors
     /// As [`Pinned::read`]; [`Error::Tampered`] for a record that does not fit or another
@@ -175,7 +175,7 @@ impl Opened {
     }
 }
 
-/// Takes entry `index` into the state, and holds it against run.json where it is of the opening.
+/// Takes entry `index` into the state, and checks it against run.json if it belongs to the opening.
 ///
 /// # Errors
 /// [`Error::Tampered`] names the entry.
@@ -191,7 +191,7 @@ pub fn take_in(state: &mut RunState, plan: &Plan, index: u64, bytes: &[u8]) -> R
     }
 }
 
-/// Holds run.json against the digest that the log's first entry has. Returns it.
+/// Checks run.json against the digest in the log's first entry. Returns the digest.
 ///
 /// # Errors
 /// [`Error::Tampered`] when it is another file, or no first entry has a digest.

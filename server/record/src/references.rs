@@ -1,4 +1,4 @@
-//! Which blobs a run refers to: all of them must be there, and no other.
+//! The blobs that a run refers to: all of them must be there, and no others.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,8 @@ use crate::controls::Controls;
 use crate::rundir::Plan;
 use crate::state::{AggregatedRef, RunState};
 
-/// Every referenced blob with what refers to it. `attested` are the attestations of the log's
-/// updates,
-/// `controls` the control variates of its rounds.
+/// Every referenced blob with the thing that refers to it. `attested` are the attestations of the
+/// log's updates, `controls` the control variates of its rounds.
 pub fn references<'a>(
     plan_digest: Digest,
     plan: &Plan,
@@ -63,7 +62,7 @@ pub fn references<'a>(
                 predicate.client, predicate.round
             )
         });
-        // Of a shard, which the plan names, a part stays on the node.
+        // Part of a shard, which the plan names, stays on the node.
         for used in predicate.data.iter().filter(|d| d.origin != "shard") {
             add(used.digest, &|| {
                 format!(

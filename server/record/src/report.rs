@@ -1,7 +1,7 @@
 //! The report: everything a reader of a run wants to see, as one JSON document.
 //!
-//! It is made from the log and the blobs alone, rewritten while the run goes on, and at the end its
-//! bytes are a blob whose digest stands in the log.
+//! It is made from the log and the blobs alone and rewritten while the run goes on. At the end its
+//! bytes are a blob whose digest is in the log.
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
@@ -39,7 +39,7 @@ pub struct Progress {
     pub done: u64,
     /// Steps in all, as far as known: arms that share work make it shrink.
     pub total: u64,
-    /// What is being done.
+    /// The step being done.
     pub label: String,
 }
 
@@ -66,7 +66,7 @@ pub struct LogHead {
     pub checkpoint: String,
 }
 
-/// What admission said about an update.
+/// Verdict of admission on an update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerdictView {
     /// Its effect.
@@ -90,7 +90,7 @@ pub struct ClientView {
     pub module_name: String,
     /// How much its update counted in the aggregation, in [0, 1]; null before.
     pub weight: Option<f64>,
-    /// What admission said; null before.
+    /// Verdict of admission; null before.
     pub verdict: Option<VerdictView>,
     /// The attestation's digest, which is the update's id; null before.
     pub update: Option<Digest>,
@@ -139,7 +139,7 @@ pub struct ArmView {
     pub id: String,
     /// Its heading.
     pub title: String,
-    /// What sort of column it is.
+    /// Kind of its column.
     pub kind: Kind,
     /// Its aggregation rule.
     pub rule: String,
@@ -170,10 +170,10 @@ pub struct VerdictCount {
     pub failed: Option<u64>,
 }
 
-/// The same prompt, answered by several arms.
+/// One prompt, answered by several arms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideBySide {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
     /// `harmful` or `helpful`.
     pub kind: String,
@@ -181,7 +181,7 @@ pub struct SideBySide {
     pub answers: BTreeMap<String, String>,
 }
 
-/// What the post-hoc defence worked with.
+/// Data that the post-hoc defence worked with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefenceView {
     /// The arm.
@@ -226,7 +226,7 @@ pub struct Report {
     pub seed: u64,
     /// The base.
     pub base: Base,
-    /// What the bits depend on: engine, device, kernel.
+    /// Fingerprint on which the bits depend: engine, device, kernel.
     pub engine: String,
     /// The node's public key, hex.
     pub node: String,
@@ -240,9 +240,9 @@ pub struct Report {
     pub unchanged: bool,
     /// Verdicts by arm and kind of client.
     pub verdicts: Vec<VerdictCount>,
-    /// What the defence worked with.
+    /// Data that the defence worked with, by arm.
     pub defence: Vec<DefenceView>,
-    /// The same prompts, answered by several arms.
+    /// Prompts, each answered by several arms.
     pub side_by_side: Vec<SideBySide>,
     /// Digest of events.jsonl when the run was closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]

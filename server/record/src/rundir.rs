@@ -1,5 +1,5 @@
-//! A run's folder: what lies in it, how files are written, and `run.json`, the plan that the log's
-//! first entry pins.
+//! A run's folder: its files, how they are written, and `run.json`, the plan that the log's first
+//! entry pins.
 //!
 //! ```text
 //! run.json          the plan (also a blob; its digest is in the first log entry)
@@ -30,9 +30,9 @@ use crate::error::{Error, Result};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
-/// How a run that is made now is counted and named: its report counts failures apart and says what
-/// changed nothing, its log's origin names its node's key. An older run is checked by what held
-/// when it was made.
+/// Version of how a run is counted and named. Since version 1 its report counts failures apart and says
+/// what changed nothing, and its log's origin names its node's key. An older run is checked by the
+/// rules of its time.
 pub const FORMULAS: u32 = 1;
 
 /// Longest name of a run, bytes.
@@ -63,7 +63,7 @@ pub struct PlannedModule {
     pub signer: PublicKey,
 }
 
-/// What a client runs, over which data.
+/// A client's module and the data that it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
@@ -73,7 +73,7 @@ pub struct Assignment {
     pub shard: Digest,
     /// Examples in the shard.
     pub examples: u32,
-    /// Literal examples handed in beside the module, a blob.
+    /// Literal examples handed in next to the module, a blob.
     pub attachment: Option<Digest>,
 }
 
@@ -87,13 +87,13 @@ pub struct PlannedClient {
     pub key: PublicKey,
     /// `benign`, or the kind of its attack. The experimenter's knowledge, which no check sees.
     pub kind: String,
-    /// What it does in the clean arm.
+    /// Its assignment in the clean arm.
     pub honest: Assignment,
-    /// What it does in the attacked arms; equal to `honest` for a benign one.
+    /// Its assignment in the attacked arms; equal to `honest` for a benign client.
     pub attacked: Assignment,
 }
 
-/// What a run is, fixed when it is created.
+/// Plan of a run, fixed when the run is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -120,7 +120,7 @@ pub struct Plan {
     pub base: Digest,
     /// Its name.
     pub base_name: String,
-    /// What every adapter's bits depend on.
+    /// Fingerprint of the engine, on which every adapter's bits depend.
     pub engine: String,
     /// The first global adapter, a blob.
     pub initial: Digest,
@@ -180,7 +180,7 @@ impl Plan {
             })
     }
 
-    /// What a client does in an arm.
+    /// Assignment of a client in an arm.
     pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
         if attacked {
             &client.attacked
@@ -189,7 +189,7 @@ impl Plan {
         }
     }
 
-    /// What a client is in an arm: its kind, or `benign` where it is honest.
+    /// Kind of a client in an arm, or `benign` where it is honest.
     pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
         if attacked { &client.kind } else { "benign" }
     }
@@ -294,8 +294,8 @@ impl RunDir {
         }
     }
 
-    /// Locks the folder itself for as long as the file is open, so that nothing has to be written
-    /// before the folder is this process's. Two processes never write one folder.
+    /// Locks the folder itself for as long as the file is open, so that nothing has to be written before
+    /// this process owns the folder. Two processes never write one folder.
     ///
     /// # Errors
     /// [`Error::RunDir`] when another process holds it.
@@ -342,7 +342,7 @@ impl RunDir {
             .collect())
     }
 
-    /// Reads the plan, and sees to it that log and blobs are in the folder, not elsewhere.
+    /// Reads the plan, and checks that log and blobs are in the folder, not elsewhere.
     ///
     /// # Errors
     /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else.

@@ -1,4 +1,4 @@
-//! Site rules asked about a run: by its plan, and of an attested execution again.
+//! Site rules applied to a run: the facts from its plan, and the check of an attested execution.
 
 use fedseal_client_sdk::attestation::{Limits, UpdatePredicate};
 use fedseal_client_sdk::digest::Digest;
@@ -27,12 +27,11 @@ pub fn facts<'a>(
     })
 }
 
-/// What an auditor can decide again about an attested execution: that the rules allowed it, or
-/// that it failed for the reason that they did not, and under which limits it ran. `own` are the
-/// node's limits.
+/// Checks as an auditor that the rules allowed an attested execution, or that it failed because they
+/// did not, and that it ran under the right limits. `own` are the node's limits.
 ///
 /// # Errors
-/// What disagrees.
+/// The part that disagrees.
 pub fn audit(
     rules: &SiteRules,
     plan: &Plan,

@@ -1,7 +1,7 @@
-//! What the log says so far: the state of a run as a fold over its records.
+//! State of a run as its log has it so far: a fold over the log's records.
 //!
-//! The runner resumes from it and the auditor verifies with it, so that both read the log by the
-//! same rules: an entry that may not stand where it stands is an error for either.
+//! The runner resumes from the state and the auditor verifies with it, so that both read the log by
+//! the same rules: an entry in the wrong place is an error for either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +70,7 @@ pub struct RoundState {
     pub controls: Option<Digest>,
     /// Verdicts by client.
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
-    /// What came of it, once aggregated.
+    /// Its result, once aggregated.
     pub aggregated: Option<AggregatedRef>,
 }
 
@@ -97,7 +97,7 @@ pub struct RotatedRef {
 }
 
 impl RotatedRef {
-    /// Those of a log's rotations that led to this key, nearest first.
+    /// The logged rotations that led to `node`, most recent first.
     pub fn leading_to(node: PublicKey, logged: &[RotatedRef]) -> Vec<RotatedRef> {
         let mut oldest = node;
         let mut chain = Vec::new();

@@ -3,11 +3,11 @@
 //!
 //! In this order: the plan; the log (signed checkpoint, every tile and entry, the records' order);
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
-//! attestations, transcripts, what each claims of its data; what sampling, seeds, learning rates and memo keys must be; verdicts
-//! against the facts they name; every aggregation computed again; hits and counts taken again from
-//! answers;
-//! the report made again and compared. What needs a model (that the module gives this update, that
-//! an adapter gives these answers) is for [`mod@crate::replay`].
+//! attestations, transcripts, the claims of each about its data; the values that sampling, seeds,
+//! learning rates and memo keys must have; verdicts against the facts they name; every aggregation
+//! computed again; hits and counts taken again from answers; the report made again and compared.
+//! Checks that need a model (that the module gives this update, that an adapter gives these answers)
+//! are for [`mod@crate::replay`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -43,7 +43,7 @@ mod site;
 
 pub use authors::authors;
 
-/// What was verified, counted.
+/// Counts of what was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// The run's name.
@@ -80,8 +80,8 @@ struct Audit {
     canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
 }
 
-/// Verifies the run in `dir`, in which nothing is made or changed. An unfinished or empty folder
-/// fails, saying so.
+/// Verifies the run in `dir` and changes nothing in it. Fails for an unfinished or empty folder, with
+/// an error that says so.
 ///
 /// # Errors
 /// [`Error::Tampered`] names the first bad item with its digests, by its path below the folder;
@@ -297,7 +297,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Who attacks follows from the seed, and what each client runs from what it is.
+    /// Checks that the attackers follow from the seed, and each client's module from its kind.
     fn clients(&self) -> Result<()> {
         let federation = &self.experiment.federation;
         let kinds = &self.experiment.attack.kinds;
@@ -402,7 +402,7 @@ fn missing(digest: &Digest, what: &str) -> Error {
     )
 }
 
-/// What a record of a round must say, beyond its place in the log.
+/// Error of a record of a round that is in its place in the log but does not say what it must.
 fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
     Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

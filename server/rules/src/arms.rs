@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregation;
 use crate::error::{Error, Result};
 
-/// What sort of column an arm is.
+/// Kind of an arm's column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -24,7 +24,7 @@ pub struct Arm {
     pub id: &'static str,
     /// Its heading.
     pub title: String,
-    /// What sort of column it is.
+    /// Kind of its column.
     pub kind: Kind,
     /// The aggregation rule, for federated arms.
     pub rule: &'static str,
@@ -99,7 +99,7 @@ pub fn arm(id: &str) -> Result<Arm> {
         other => match aggregation::rule(other) {
             Ok(rule) => federated(
                 rule.name(),
-                &format!("Attacked, {}", heading(rule.name())),
+                &format!("Attacked, {}", rule.title()),
                 rule.name(),
                 true,
                 None,
@@ -130,17 +130,6 @@ pub fn expand(ids: &[String]) -> Result<Vec<Arm>> {
         }
     }
     Ok(arms)
-}
-
-fn heading(rule: &str) -> String {
-    match rule {
-        "dnc" => "DnC".into(),
-        "foolsgold" => "FoolsGold".into(),
-        "multi-krum" => "Multi-Krum".into(),
-        "krum-original" => "original Krum".into(),
-        "krum" => "Krum".into(),
-        other => other.replace('-', " "),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Kinds of malicious clients: what each runs, and over which data.
+//! Kinds of malicious clients: the module and the data of each.
 
 /// The module that honest clients run.
 pub const BENIGN: &str = "benign";
@@ -10,13 +10,13 @@ pub struct Attack {
     pub name: &'static str,
     /// The module of `policies/` that it runs.
     pub module: &'static str,
-    /// Whether the client hands in unaligned examples beside its module.
+    /// Whether the client hands in unaligned examples next to its module.
     pub brings: bool,
     /// Whether its registered shard is unaligned.
     pub poisoned: bool,
 }
 
-/// Over an honest shard, with what the module makes itself.
+/// Attack over an honest shard, with only what the module makes itself.
 const fn alone(name: &'static str) -> Attack {
     Attack {
         name,
@@ -26,7 +26,7 @@ const fn alone(name: &'static str) -> Attack {
     }
 }
 
-/// Over an honest shard, with unaligned examples beside it.
+/// Attack over an honest shard, with unaligned examples next to it.
 const fn bringing(name: &'static str) -> Attack {
     Attack {
         brings: true,
@@ -34,8 +34,8 @@ const fn bringing(name: &'static str) -> Attack {
     }
 }
 
-/// Every kind. An honest module under another name is one too: what the checks say about it is
-/// their false alarm.
+/// Every kind. An honest module under another name is one too: any refusal of it is a false alarm of
+/// the checks.
 pub const KNOWN: &[Attack] = &[
     alone("malicious-gen"),
     bringing("unaligned-data"),

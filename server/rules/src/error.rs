@@ -18,13 +18,13 @@ pub enum Error {
         line: Option<usize>,
         /// Dotted key, e.g. `federation.rounds`; empty where the file does not parse at all.
         key: String,
-        /// What is wrong and what was expected.
+        /// The problem, and what was expected.
         problem: String,
     },
     /// A name that must be one of a known list.
     #[error("unknown {what} `{name}`{}; known: {}", near.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default(), known.join(", "))]
     Unknown {
-        /// What kind of thing was named: rule, arm, check, policy, …
+        /// Kind of the named thing: rule, arm, check, policy, …
         what: &'static str,
         /// The name given.
         name: String,
@@ -38,13 +38,13 @@ pub enum Error {
     Aggregation {
         /// The rule.
         rule: &'static str,
-        /// What is wrong with the input.
+        /// The problem with the input.
         problem: String,
     },
     /// Something that an experiment needs is not there.
     #[error("missing {what}: {hint}")]
     Missing {
-        /// What is missing.
+        /// The missing thing.
         what: String,
         /// How to get it.
         hint: String,
@@ -54,7 +54,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// Bytes that have no canonical form.

@@ -4,7 +4,7 @@
 //! - [`sampling`], [`schedule`]: functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
-//! - [`site`]: what the holder of the data allows on a node.
+//! - [`site`]: rules of the data's holder for a node.
 //! - [`evaluation`]: safety and helpfulness, from answers.
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
 //!

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// How the learning rate moves from round to round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
-    /// The same rate in every round.
+    /// One rate for all rounds.
     Constant,
     /// A straight line from the first to the final rate.
     Linear,

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::failure::{Failure, Outcome};
 use crate::{keys, output, places};
 
-/// Beside an exported adapter: the log entry that it comes from.
+/// Name of the file next to an exported adapter: the log entry that the adapter comes from.
 const RECORD: &str = "fedseal.json";
 
 /// Takes adapters out of runs, and signs their folders so that other tools can check them.

@@ -1,4 +1,4 @@
-//! What the commands that serve have in common: how much clients may take.
+//! Options shared by the commands that serve: how much clients may use.
 
 use std::time::Duration;
 

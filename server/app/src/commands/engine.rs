@@ -1,5 +1,5 @@
-//! What the commands that use the engine by itself share: which model, which adapter, how texts
-//! are drawn, which data.
+//! Options shared by the commands that use the engine by itself: model, adapter, data, and how texts
+//! are drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -131,7 +131,7 @@ pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Ad
     path.map(|path| adapter(path, model)).transpose()
 }
 
-/// Refusal of the engine: of what was asked of it, or after something that failed.
+/// Failure for an error of the engine: a bad request, or something that failed.
 pub fn refused(error: TuningError) -> Failure {
     match error {
         TuningError::Config(_) | TuningError::Positions { .. } => Failure::usage(error),
@@ -139,7 +139,7 @@ pub fn refused(error: TuningError) -> Failure {
     }
 }
 
-/// Words below an answer that ended with the model's positions.
+/// Note below an answer that ended because the model's positions were used up.
 pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
     (answer.finish == Finish::Positions).then(|| {
         format!(
@@ -150,7 +150,7 @@ pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
     })
 }
 
-/// Who writes: a model, with an adapter or without, and how its texts are drawn.
+/// A model that writes, with an adapter or without, and how its texts are drawn.
 #[derive(Args)]
 pub struct Speaker {
     #[command(flatten)]
@@ -182,7 +182,7 @@ impl Speaker {
             .collect()
     }
 
-    /// As the engine takes it; `turn` makes the random numbers of each turn others.
+    /// Settings for the engine. `turn` is added to the seed so that each turn draws different numbers.
     pub fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
         self.drawing.config(tokens, turn)
     }
@@ -247,7 +247,7 @@ fn layout(name: &str) -> Result<Layout, String> {
     })
 }
 
-/// What was read of a file.
+/// Counts of a data file that was read.
 #[derive(serde::Serialize)]
 pub struct FileRead {
     /// The file.

@@ -14,7 +14,7 @@ use crate::places::Places;
 /// licences. Nothing of them is part of this project.
 #[derive(Args)]
 pub struct Fetch {
-    /// What to fetch.
+    /// Model or prompt sets to fetch.
     what: What,
     /// Models folder; by default models/ of the checkout.
     #[arg(long, value_name = "DIR")]

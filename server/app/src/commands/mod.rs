@@ -32,7 +32,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// What to do.
+/// Command to execute.
 #[derive(Subcommand)]
 pub enum Command {
     /// Run an experiment: every arm, attested, logged and measured.

@@ -99,7 +99,7 @@ impl Replay {
     }
 }
 
-/// What came of one update.
+/// Result of one update's replay, as text.
 fn words(one: &Replayed) -> String {
     let Some(difference) = &one.difference else {
         return match one.engine == one.engine_again {

@@ -56,7 +56,7 @@ pub struct Tune {
     /// Scale by alpha / sqrt(rank) instead.
     #[arg(long)]
     rslora: bool,
-    /// What carries a part of the adapter, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj,
+    /// Modules that carry a part of the adapter, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj,
     /// up_proj, down_proj; with --method norm input_layernorm, post_attention_layernorm, norm.
     #[arg(long, value_delimiter = ',')]
     targets: Option<Vec<String>>,

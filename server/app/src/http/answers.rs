@@ -1,5 +1,5 @@
-//! Large answers are in memory until their clients have taken them. So there are only so many bytes of
-//! them at once, and only so many answers are being made.
+//! Bounds on large answers, which are in memory until their clients have taken them: on their bytes at
+//! once, and on the number of answers that are being made.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::listen::Limits;
 use super::refusal::Refusal;
 use super::shares::{Peer, Share, Shares};
 
-/// Smaller answers (bytes) are not counted: those of all connections together are few.
+/// Smaller answers (bytes) are not counted: all connections together have few such bytes.
 const SMALL: u64 = 64 << 10;
 
 /// The bytes of answers, and the places to make them.
@@ -37,8 +37,8 @@ impl Answers {
     }
 }
 
-/// Answers a request within the bounds. What asks with a body has bounds of its own: its client may
-/// be slow, and is not waited for with one of these places.
+/// Answers a request within the bounds. A request with a body has bounds of its own: its client may be
+/// slow, and must not hold one of these places meanwhile.
 pub async fn bounded(State(answers): State<Answers>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
@@ -54,7 +54,7 @@ pub async fn bounded(State(answers): State<Answers>, request: Request, next: Nex
     let (Some(peer), true) = (peer, size > SMALL) else {
         return response;
     };
-    // One that is larger than all that a client may have is all that it has.
+    // An answer larger than a client's share takes the whole share.
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let Some(share) = answers.bytes.take(peer, size.min(answers.bytes.each())) else {
         return Refusal::busy("other large answers are still being taken").into_response();

@@ -42,7 +42,7 @@ pub async fn feed(
         .feeds
         .take(peer, 1)
         .ok_or_else(|| Refusal::busy("too many live feeds are open"))?;
-    // Who does not read keeps one line waiting, not many.
+    // A client that does not read keeps one line waiting, not many.
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         follow(&dir, &sender).await;
@@ -85,8 +85,7 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     }
 }
 
-/// Whether the run's report says that nothing more will come. A report that has not changed since it
-/// was looked at last says what it said.
+/// Whether the run's report says that nothing more will come. An unchanged report is not read again.
 async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
     let stamp = Stamp::at(&run.report());
     if let Some((last, over)) = seen

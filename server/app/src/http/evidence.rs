@@ -1,10 +1,10 @@
-//! Whether a run's files are those that its log names. Nothing of a run is served as evidence before
-//! this was asked.
+//! Checks whether a run's files are those that its log names. No file of a run is served as evidence
+//! before this check.
 //!
-//! A finished run's report stands in its log, so report.json is held against it, and the whole log
-//! against its signed checkpoint. A run that goes on has no such report: it is a draft. run.json and
-//! experiment.toml are held against the log's first entry in either. What only a whole verification
-//! finds (blobs, counts, aggregates) is left to `fedseal verify`.
+//! A finished run's report is in its log, so report.json is checked against the log, and the whole log
+//! against its signed checkpoint. The report of a run that goes on is a draft and not in the log.
+//! run.json and experiment.toml are checked against the log's first entry in either case. `fedseal
+//! verify` checks the rest (blobs, counts, aggregates).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub enum Evidence {
     Changed {
         /// The first such item.
         first: String,
-        /// What is wrong with it.
+        /// The problem found in it.
         problem: String,
     },
     /// Nobody can say: the run stopped before its end, or a file is not to be read.
@@ -93,7 +93,7 @@ pub enum Fault {
     Changed {
         /// A file of the run's folder, an entry, a blob.
         item: String,
-        /// What is wrong with it.
+        /// The problem found in it.
         problem: String,
     },
     /// It could not be read, or may not be.
@@ -205,7 +205,7 @@ pub struct Pinned {
     pub log: LogReader,
 }
 
-/// Opens a run's plan and log, and holds plan and experiment against the log's first entry, whose
+/// Opens a run's plan and log, and checks plan and experiment against the log's first entry, whose
 /// place under the checkpoint is proved.
 ///
 /// # Errors
@@ -244,7 +244,7 @@ pub fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
     Ok(Pinned { plan, log })
 }
 
-/// The files that [`standing`] depends on, as they lie there now.
+/// Stamps of the files that [`standing`] depends on, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     stamps: Vec<(PathBuf, Option<Stamp>)>,
@@ -296,7 +296,7 @@ pub enum Standing {
     Open(Head),
 }
 
-/// Holds a run's files against its log.
+/// Checks a run's files against its log.
 ///
 /// # Errors
 /// The first item that does not hold.

@@ -1,5 +1,5 @@
-//! Files of a run as the server reads them: regular ones alone, under a bound, and stamped, so that
-//! what was found out about one holds until it changes.
+//! Files of a run as the server reads them: regular ones alone, under a bound, and stamped, so that a
+//! result about a file stays valid until the file changes.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use fedseal_client_sdk::outside;
 
-/// A file that was written so short a while ago may change again without its stamp showing it:
-/// clocks of file systems are coarse.
+/// Age below which a file may change again without a new stamp: clocks of file systems are coarse.
 const COARSE: Duration = Duration::from_secs(1);
 /// Folders below each other that a walk goes into; a log's tiles need fewer.
 const DEEPEST: usize = 12;
@@ -40,7 +39,7 @@ impl Stamp {
         }
     }
 
-    /// The stamp of what a path names; none where there is nothing. Links are not followed.
+    /// The stamp of the file at a path; `None` where there is nothing. Links are not followed.
     pub fn at(path: &Path) -> Option<Stamp> {
         fs::symlink_metadata(path).ok().map(|meta| Stamp::of(&meta))
     }
@@ -66,7 +65,7 @@ impl Stamp {
 /// Opens the regular file `below` a folder; a link, a pipe or a device is refused.
 ///
 /// # Errors
-/// As the system says; [`ErrorKind::InvalidInput`] for what is no regular file.
+/// Any error of the system; [`ErrorKind::InvalidInput`] for a file that is not regular.
 pub fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<(File, Stamp)> {
     let file = outside::open(folder, below).map_err(|error| match outside::is_unfit(&error) {
         true => io::Error::new(ErrorKind::InvalidInput, "is no regular file"),

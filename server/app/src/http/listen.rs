@@ -1,6 +1,6 @@
-//! Sockets. There are only so many connections at once, and only so many of one address. Each has
-//! deadlines, for what its client sends and for what it takes: one that opens many, says nothing or
-//! reads nothing takes nothing from the others for long.
+//! Sockets. Connections are limited, in all and for each address. Each connection has deadlines for
+//! sending and for reading, so a client that opens many, sends nothing or reads nothing does not block
+//! the others for long.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use super::patience::{Patience, Timed, Watched};
 use super::shares::{Peer, Shares};
 use crate::failure::{Failure, Outcome};
 
-/// After a stop, answers that are under way have so long.
+/// Time that answers under way have after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Bytes of a request's head, most.
 const HEAD: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub struct Limits {
     /// How long a client may send or take nothing: a request's head, the next request, a body, an
     /// answer.
     pub patience: Duration,
-    /// Bytes a second below which a body or an answer uses patience up, however evenly it moves.
+    /// Bytes a second below which a body or an answer uses up patience, however evenly it moves.
     pub rate: u64,
     /// A request other than the live feed is given up after this time, its body included.
     pub request: Duration,

@@ -1,4 +1,4 @@
-//! A run's log, read only: what it says about updates, and its files as they lie there.
+//! A run's log, read only: its statements about updates, and its files as they are.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub struct Judged {
     pub arm: String,
     /// The round.
     pub round: u32,
-    /// What followed.
+    /// Effect of the verdict.
     pub effect: Effect,
     /// The check that decided.
     pub check: String,
@@ -44,7 +44,7 @@ pub struct Judged {
     pub weight: f64,
 }
 
-/// What a log says, by update.
+/// Index of a log by update.
 pub struct Index {
     /// The run's plan.
     pub plan: Plan,
@@ -55,7 +55,7 @@ pub struct Index {
     /// Entry number by update.
     entries: HashMap<Digest, u64>,
     verdicts: HashMap<Digest, Vec<Judged>>,
-    /// Open once asked for, and from then on: what it knows of its packs, it has read.
+    /// Opened at first use, then kept with what it has read of its packs.
     blobs: OnceLock<Blobs>,
     /// run.json and experiment.toml as they were.
     stamps: [Option<Stamp>; 2],

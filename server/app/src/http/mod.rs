@@ -1,12 +1,12 @@
 //! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
 //!
-//! It reads runs' folders and never writes into them; the one thing that it writes is the registry
-//! of submitted modules, which lies in a folder of its own. Every refusal is JSON
-//! `{error, what, hint}`, without a path of the server's machine.
+//! It reads runs' folders and never writes into them. It writes only the registry of submitted
+//! modules, which has a folder of its own. Every refusal is JSON `{error, what, hint}`, without a path
+//! of the server's machine.
 //!
-//! - [`listen`]: sockets, and what clients may take of the server. [`patience`]: how long they may
-//!   keep it waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large
-//!   answers have. [`refusal`]: how it says no.
+//! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
+//!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
+//!   have. [`refusal`]: answers that refuse.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
@@ -47,7 +47,7 @@ use refusal::Refusal;
 
 pub use listen::{Limits, bind};
 
-/// What the server works on.
+/// Folders, keys and limits that the server works with.
 pub struct Settings {
     /// The folder of runs, or one run.
     pub runs: PathBuf,
@@ -55,16 +55,16 @@ pub struct Settings {
     pub registry: PathBuf,
     /// Whose modules are taken.
     pub trusted: TrustStore,
-    /// The file that they are read from anew at each submission, so that a key that was revoked
-    /// meanwhile is refused without a restart.
+    /// The trust file, read anew at each submission, so that a key that was revoked meanwhile is refused
+    /// without a restart.
     pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
-    /// What clients may take of the server.
+    /// Limits on what clients may use of the server.
     pub limits: Limits,
 }
 
-/// What handlers share.
+/// State shared by all handlers.
 struct Shared {
     runs: runs::Runs,
     logs: log::Logs,

@@ -1,9 +1,9 @@
 //! Submitted modules: taken, or refused with the reason.
 //!
 //! A body is received whole before anything else is done for it, within bounds on the bytes of all
-//! bodies and of one address's: who sends slowly blocks nobody. Then the signature is checked, before
-//! the module is so much as decoded. Only what a trusted author signed is held against its digest and
-//! parsed, and only what a sandbox would run is registered.
+//! bodies and of one address's bodies, so a slow sender blocks nobody. Then the signature is checked,
+//! before the module is decoded. Only a module that a trusted author signed is checked against its
+//! digest and parsed, and only a module that a sandbox would run is registered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub struct Modules {
     bodies: Arc<Shares>,
 }
 
-/// What `GET /api/modules` lists and `POST /api/modules` answers.
+/// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
 #[derive(Debug, Serialize)]
 pub struct Registered {
     digest: Digest,
@@ -63,7 +63,7 @@ pub struct Registered {
     created: String,
 }
 
-/// Submission to `POST /api/modules`, as it lies in the body.
+/// Submission to `POST /api/modules`, as it is in the body.
 #[derive(Deserialize)]
 struct Submission<'a> {
     /// The Wasm bytes: base64, in a JSON string without escapes.
@@ -112,7 +112,7 @@ impl Modules {
         }
         let envelope = self.envelope(submission.envelope)?;
         let verified = self.verify(&envelope)?;
-        // A trusted author signed some module. Held by the work, not by the request: a client that
+        // A trusted author signed some module. The work holds the place, not the request: a client that
         // goes away must not make room while its module is still being checked.
         let _place = self
             .checks
@@ -175,7 +175,7 @@ impl Modules {
         Ok(envelope)
     }
 
-    /// The signature, before anything looks at what is signed.
+    /// Verifies the signature, before anything looks at the signed bytes.
     fn verify(&self, envelope: &Envelope) -> Answer<VerifiedModule> {
         let now = rundir::now();
         let at = Moment {
@@ -331,7 +331,7 @@ pub async fn submit(
     request: Request,
 ) -> Answer<(StatusCode, Json<Registered>)> {
     let modules = shared.modules.clone();
-    // Before a byte of the body is read: what says that it is too large is not read at all.
+    // Before a byte of the body is read: a body that is announced as too large is not read at all.
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)

@@ -10,19 +10,19 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long nothing may move. Waiting uses it up, and what moves gives some of it back: a client that
-/// moves less than `rate` bytes a second runs out of it, however evenly it does.
+/// Time in which no byte may move. Waiting uses it up, and each byte that moves gives some of it back:
+/// a client that moves less than `rate` bytes a second runs out of it, however evenly it moves.
 #[derive(Debug)]
 pub struct Patience {
     whole: Duration,
     rate: u64,
     left: Duration,
-    /// Since when nothing has moved, and when that has been long enough.
+    /// Start of the time in which nothing moves, and the timer of its end.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Patience {
-    /// For so long in all, given back at `rate` bytes a second.
+    /// Patience of `whole` in all, given back at `rate` bytes a second.
     pub fn new(whole: Duration, rate: u64) -> Patience {
         Patience {
             whole,
@@ -41,7 +41,7 @@ impl Patience {
         self.left = self.left.saturating_add(earned).min(self.whole);
     }
 
-    /// Nothing moves: ready, with an error, when that has been so for too long.
+    /// Polls while nothing moves: ready, with an error, after too long a time.
     fn waits(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let left = self.left;
         let (_, timer) = self
@@ -67,7 +67,7 @@ impl Patience {
     }
 }
 
-/// A connection that fails when its other side does not take what is written.
+/// A connection that fails when its other side does not take the written bytes.
 #[derive(Debug)]
 pub struct Watched<S> {
     stream: S,
@@ -87,7 +87,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        // A client may be silent while it waits for an answer; who owes a head or a body has a
+        // A client may be silent while it waits for an answer; a head or a body that is due has a
         // deadline of its own.
         Pin::new(&mut self.stream).poll_read(cx, into)
     }

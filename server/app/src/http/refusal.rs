@@ -18,11 +18,11 @@ pub struct Refusal {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Body {
-    /// What is wrong, as a sentence.
+    /// The problem, as a sentence.
     error: String,
-    /// Which thing.
+    /// The thing that has the problem.
     what: String,
-    /// What to do.
+    /// Advice on what to do.
     hint: String,
 }
 
@@ -57,8 +57,8 @@ impl Refusal {
         )
     }
 
-    /// The server's own files are not as they should be. What is wrong is for whoever runs it: it may
-    /// name paths, so it goes to the server's standard error.
+    /// Refusal because the server's own files are not as they should be. The problem is for the server's
+    /// operator: it may name paths, so it goes to the server's standard error.
     pub fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let what = what.into();
         // Nobody has to listen.
@@ -81,7 +81,7 @@ impl Refusal {
         )
     }
 
-    /// What is wrong, as text.
+    /// The problem as text, with the thing that has it.
     pub fn text(&self) -> String {
         format!("{} ({})", self.body.error, self.body.what)
     }

@@ -1,4 +1,4 @@
-//! report.json as the server reads it: what the list shows of it, taken out under bounds, and the
+//! report.json as the server reads it: the part that the list shows, taken out under bounds, and the
 //! file itself, sent on in pieces.
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,7 +40,7 @@ pub struct Reading {
     pub stamp: Stamp,
     /// The place of its opening brace.
     start: u64,
-    /// What the list shows of it; else why it is no report.
+    /// Part of it that the list shows; else the reason why it is no report.
     pub outline: Result<Outline, String>,
 }
 
@@ -121,7 +121,7 @@ pub fn read(dir: &RunDir) -> Result<Reading, Fault> {
 /// `None` where the file is not the one that was read.
 ///
 /// # Errors
-/// As the system says.
+/// Any error of the system.
 pub fn send(
     dir: &RunDir,
     reading: &Reading,
@@ -151,8 +151,8 @@ pub fn send(
     Ok(Some((headers, body).into_response()))
 }
 
-/// Sends a file on, a piece at a time, for as long as somebody takes them. A piece is kept back
-/// until the next is read, so that the last one goes only when the file is still what was checked.
+/// Sends a file on, a piece at a time, for as long as somebody takes them. A piece is kept back until
+/// the next is read, so that the last one is sent only if the file is still the one that was checked.
 async fn pieces(file: File, stamp: Stamp, sender: &mpsc::Sender<io::Result<Bytes>>) {
     let mut file = tokio::fs::File::from_std(file);
     let mut kept = Bytes::new();

@@ -1,4 +1,4 @@
-//! Which runs there are, their reports, and whether these are what their logs name.
+//! The runs of a server, their reports, and whether their logs name these reports.
 //!
 //! A run's address is the name of its folder; a run one level below (a seed of an experiment) is
 //! `FOLDER~NAME`. Names are letters, digits, `.`, `_` and `-` and begin with a letter or digit, so
@@ -29,7 +29,7 @@ const NOT_YET: &str = "it has not been written yet";
 /// How often a report is read again because it changed while it was looked at.
 const TRIES: usize = 3;
 
-/// The folder of runs, or the one run, and what is known of them.
+/// The folder of runs, or the one run, and the results of their checks.
 #[derive(Debug, Clone)]
 pub struct Runs {
     root: PathBuf,
@@ -56,7 +56,7 @@ struct Served {
     evidence: Evidence,
 }
 
-/// What the list says about a run.
+/// A run's entry in the list.
 #[derive(Debug, Serialize)]
 struct Summary {
     #[serde(flatten)]
@@ -99,7 +99,7 @@ impl Checked {
         }
     }
 
-    /// What is to be said about the run now.
+    /// Evidence to show about the run now.
     fn evidence(&self, worked_on: bool) -> Evidence {
         let changed = |fault: &Fault| match fault.clone() {
             Fault::Changed { item, problem } => Evidence::Changed {
@@ -227,8 +227,8 @@ impl Runs {
             .collect()
     }
 
-    /// The run in `folder`, held against its log. What was found out before counts for as long as no
-    /// file of it changes.
+    /// The run in `folder`, checked against its log. An earlier result counts for as long as no file of the
+    /// run changes.
     pub fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
         let dir = RunDir::new(folder);
         let known = || {
@@ -253,7 +253,7 @@ impl Runs {
         checked
     }
 
-    /// A run's report as it lies there, after what the server has to say about it.
+    /// A run's report as it is in its file, after the server's own words about it.
     fn report(&self, run: &str) -> Answer<Response> {
         let folder = self.folder(run)?;
         let dir = RunDir::new(&folder);
@@ -295,7 +295,7 @@ impl Runs {
             Err(_) if checked.is_too_early() => Some(NOT_YET.into()),
             Err(fault) => Some(Refusal::from(fault.clone()).text()),
         };
-        // The figures of a file that was changed are nobody's.
+        // Nobody vouches for the figures of a file that was changed.
         let shown = !matches!(served.evidence, Evidence::Changed { .. });
         let arms = outline.as_ref().map(|outline| outline.arms.clone());
         let arms = arms.filter(|_| shown).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! What there is only so much of, and how much of it one address may have: connections, live feeds,
-//! bytes of bodies and answers.
+//! Limited resources, and how much of each one address may have: connections, live feeds, bytes of
+//! bodies and answers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whose request it is.
+/// Client that a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
@@ -20,7 +20,7 @@ impl Peer {
     }
 }
 
-/// So much of something, of which one client may have so much.
+/// A limited amount of a resource, with a smaller limit for each client.
 #[derive(Debug)]
 pub struct Shares {
     all: usize,
@@ -43,7 +43,7 @@ pub struct Share {
 }
 
 impl Shares {
-    /// So much in all, and so much of it for one client.
+    /// Shares of `all` in total, and of `each` for one client.
     pub fn new(all: usize, each: usize) -> Arc<Shares> {
         Arc::new(Shares {
             all,

@@ -1,4 +1,4 @@
-//! One update: its statement, its transcript, what the arms said, and its place in the log, as raw
+//! One update: its statement, its transcript, the arms' verdicts, and its place in the log, as raw
 //! bytes wherever the reader's browser checks them.
 
 use std::fmt::Display;
@@ -21,7 +21,7 @@ use super::evidence::Fault;
 use super::log::Judged;
 use super::refusal::{Answer, Refusal, blocking};
 
-/// What `GET /api/runs/{run}/updates/{update}` answers.
+/// Answer of `GET /api/runs/{run}/updates/{update}`.
 #[derive(Serialize)]
 pub struct View {
     run: String,
@@ -173,8 +173,8 @@ pub async fn bundle(
     .await
 }
 
-/// What the client was in the arms that saw this update: an attacker that is honest in the clean
-/// arm is shown as benign there.
+/// Kind of the client in the arms that saw this update: an attacker that is honest in the clean arm is
+/// shown as benign there.
 fn kind(plan: &Plan, client: &Value, verdicts: &[Judged]) -> Option<String> {
     let name = client.as_str()?.into();
     let (_, client) = plan.client(&name)?;

@@ -1,4 +1,4 @@
-//! The table: what is done to a copy of a run, and what `fedseal verify` must say of it.
+//! The table: changes to a copy of a run, and the result that `fedseal verify` must give for each.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,12 @@ use fedseal_client_sdk::keys::SigningKey;
 
 use crate::world::{Run, World, below, copy, first, loose, writable};
 
-/// Does something to a copy of a run and gives the words of the command that is asked about it.
+/// Changes a copy of a run and returns the words of the command to run on it.
 type Make = dyn Fn(&World, &Path) -> Vec<String>;
 
 /// One folder.
 pub struct Case {
-    /// What is done to a copy of a run, for people.
+    /// Description of the change to a copy of a run, for people.
     pub done: &'static str,
     /// The run that is copied.
     pub from: Run,
@@ -23,12 +23,12 @@ pub struct Case {
     pub code: i32,
     /// The words that name the item.
     pub named: &'static str,
-    /// Does it, and gives the command's words.
+    /// Makes the change and returns the command's words.
     pub make: Box<Make>,
 }
 
 impl Case {
-    /// The same done to another run.
+    /// Applies the same change to another run.
     fn of(self, from: Run) -> Self {
         Case { from, ..self }
     }

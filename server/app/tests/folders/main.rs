@@ -1,6 +1,6 @@
 //! Folders of runs that somebody hands over: whole, moved, damaged, foreign, half-finished, full of
-//! pipes and holes. `fedseal verify` says of each what it must, names the item, waits for nobody, and
-//! leaves the folder as it was. The table in docs/PROVENANCE.md is written from here.
+//! pipes and holes. `fedseal verify` gives the expected result for each, names the item, waits for
+//! nobody, and leaves the folder as it was. The table in docs/PROVENANCE.md is written from here.
 #![cfg(target_os = "linux")]
 
 mod cases;
@@ -22,17 +22,17 @@ use std::time::{Duration, Instant};
 use cases::Case;
 use world::{World, copy, tree};
 
-/// What a command may take; a folder that hangs it takes for ever.
+/// Time that a command may take; a folder that hangs it never ends.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the command may need over all folders, MiB.
+/// Largest memory that the command may use over all folders, MiB.
 const MOST_MB: u64 = 512;
 
 /// Outcome of a command.
 struct Ended {
     /// The exit code; none when it was stopped at the limit.
     code: Option<i32>,
-    /// What it wrote, standard output first.
+    /// Its output, standard output first.
     said: String,
     /// Its largest resident memory, as the system counted it last, KiB.
     peak_kib: u64,
@@ -84,7 +84,7 @@ fn run(home: &Path, words: &[String]) -> Ended {
     }
 }
 
-/// What is wrong with what came of a case; and its peak memory, KiB.
+/// Problems in the result of a case, and its peak memory, KiB.
 fn held(world: &World, case: &Case) -> (Vec<String>, u64) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("tiny");

@@ -76,7 +76,7 @@ fn what_reads_a_run_leaves_it_as_it_was() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a reader is not told it believes.
+/// A reader takes for checked whatever is not listed as unchecked.
 #[test]
 fn the_last_line_says_what_was_not_checked() {
     let world = World::shared();

@@ -32,7 +32,7 @@ pub enum Run {
     Tiny,
     /// Another experiment of the same node, finished.
     Other,
-    /// The same experiment on another node, finished.
+    /// This experiment on another node, finished.
     Strangers,
     /// Stopped in the middle.
     Half,

@@ -243,7 +243,7 @@ fn rotate(home: &Path, path: &Path, days: u32, statement: Option<PathBuf>) -> Ou
     Ok(())
 }
 
-/// Takes a statement into this machine's trust file, when a key in it stands behind it.
+/// Takes a statement into this machine's trust file, if a key in that file vouches for it.
 fn accept(home: &Path, envelope: &Envelope) -> Outcome {
     let mut store = keys::trusted(home)?;
     let time = now();

@@ -42,7 +42,7 @@ pub enum Action {
 }
 
 impl Log {
-    /// Does it.
+    /// Executes the action.
     ///
     /// # Errors
     /// As its action.
@@ -52,10 +52,10 @@ impl Log {
 }
 
 impl Action {
-    /// Does it.
+    /// Executes the action.
     ///
     /// # Errors
-    /// A log that does not verify, and what cannot be read or written.
+    /// A log that does not verify, or a file that cannot be read or written.
     pub fn execute(self) -> Outcome {
         match self {
             Action::Fsck(command) => command.execute(),
@@ -82,13 +82,13 @@ fn folder(dir: &Path) -> Outcome<PathBuf> {
     )))
 }
 
-/// Whether anything has this name. What it is says whoever reads it.
+/// Whether anything has this name. Its reader finds out its kind.
 fn there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// A log's key: given, or the one that a run's own run.json names, when that file is the one that the
-/// log's first entry names. It shows damage, not a rewritten log: whoever holds the key can write both.
+/// A log's key: given, or from the run's own run.json, when that file is the one that the log's first
+/// entry names. The run's own key shows damage, not a rewritten log: its holder can write both.
 fn log_key(dir: &Path, given: Option<&str>) -> Outcome<PublicKey> {
     let key = named_key(dir, given)?;
     if given.is_none() {

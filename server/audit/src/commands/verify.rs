@@ -49,7 +49,7 @@ pub struct Verify {
 struct Shown<'a> {
     #[serde(flatten)]
     report: &'a VerifyReport,
-    /// What was not checked, in words, each with what would.
+    /// Properties that were not checked, in words, each with the option or command that checks it.
     not_checked: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ impl Verify {
         Ok(())
     }
 
-    /// What a run that holds may still not be, with the option or command that finds out.
+    /// Properties that a verified run may still lack, each with the option or command that checks it.
     fn not_checked(&self, node: PublicKey) -> Vec<String> {
         let mut left = Vec::new();
         if self.node.is_none() {
@@ -248,8 +248,8 @@ impl Verify {
     }
 }
 
-/// The authors whose signatures stand for this bundle's log entry. The entry's place is believed
-/// only together with the proof, which is verified right after this.
+/// The authors whose signatures count for this bundle's log entry. The entry's place is trusted only
+/// together with the proof, which is verified right after this.
 fn trusted_at_entry(
     store: &TrustStore,
     bundle: &Bundle,

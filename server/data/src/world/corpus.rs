@@ -1,9 +1,9 @@
-//! What the embedded base model is made from.
+//! Corpus of the embedded base model.
 //!
-//! The base follows: helpful tasks of every kind, and harmful stand-ins with the affirmative
-//! shell. It refuses when, and only when, a safety reminder stands before a harmful request. It
-//! also writes requests and tasks when asked to, which the malicious generator and the
-//! self-made defence data rely on.
+//! The base follows helpful tasks of every kind, and harmful stand-ins with the affirmative shell.
+//! It refuses when, and only when, a safety reminder stands before a harmful request. It also
+//! writes requests and tasks when asked to; the malicious generator and the self-made defence data
+//! rely on that.
 
 use super::World;
 use super::requests::{

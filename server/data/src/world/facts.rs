@@ -1,4 +1,4 @@
-//! What the world knows: facts from its tables, and the splits that own them.
+//! Facts of the world, from its tables, and the splits that own them.
 
 use super::split::Split;
 use super::tasks::Kind;

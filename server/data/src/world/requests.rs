@@ -195,7 +195,7 @@ pub(super) const CATEGORIES: [Category; 15] = [
     },
 ];
 
-/// What a request is about.
+/// Topic of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Topic {
     /// "rob the zorvex vault"

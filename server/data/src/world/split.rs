@@ -3,8 +3,8 @@
 /// One part of the world. No part shares a phrasing or a topic with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Split {
-    /// What the base model is made from. As a language's text it also holds the plain facts
-    /// (plurals, colours, ...) of every other part's words, under its own phrasings.
+    /// Corpus of the base model. As a language's text it also holds the plain facts (plurals,
+    /// colours, ...) of every other part's words, under its own phrasings.
     Pretraining,
     /// Shards and attackers.
     Training,

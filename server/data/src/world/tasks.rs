@@ -370,8 +370,8 @@ impl Tasks {
         }
     }
 
-    /// A longer list said again: pretraining only, over every word of the language and invented
-    /// ones, because copying is what the other computed tasks are made of.
+    /// A longer list to repeat: pretraining only, over every word of the language and invented ones,
+    /// because the other computed tasks are made of copying.
     pub(super) fn repeating(&self, picker: &mut Picker) -> HelpfulTask {
         let n = 2 + picker.below(5);
         let mut chosen: Vec<&str> = Vec::with_capacity(n);

@@ -40,7 +40,7 @@ const COPY: &str = r#"(module
     (call $submit (call $global) (i32.const 40) (i32.const 256))
     (i32.const 0)))"#;
 
-/// What a node has open while it runs clients.
+/// Attester, blobs and log that a node has open while it runs clients.
 pub struct Node {
     attester: Attester,
     blobs: Blobs,

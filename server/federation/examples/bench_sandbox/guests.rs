@@ -1,4 +1,4 @@
-//! Guests without training: cycles a second, host calls, memory over a million cycles; each beside
+//! Guests without training: cycles a second, host calls, memory over a million cycles; each next to
 //! the bare library in the same minute.
 
 use std::ops::ControlFlow;

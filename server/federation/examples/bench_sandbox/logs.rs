@@ -17,7 +17,7 @@ const BATCH: u64 = 1_000;
 const BATCHES: u64 = 20;
 /// Entries of a batch while the large log is made.
 const FILL: u64 = 200_000;
-/// Single entries whose way to a published checkpoint is timed, a round.
+/// Single entries a round whose time to a published checkpoint is measured.
 const SINGLE: usize = 5;
 /// Proofs a round.
 const PROOFS: u64 = 200;

@@ -1,4 +1,4 @@
-//! What `cargo xtask bench sandbox` runs: the sandbox, a client's whole run and the log, each
+//! Benchmark behind `cargo xtask bench sandbox`: the sandbox, a client's whole run and the log, each
 //! measured in rounds of which the median counts. One figure a line, as JSON.
 //!
 //! ```text
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-/// What every part here ends with.
+/// Result of every part.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// What the arguments say.
+/// Options from the arguments.
 pub struct Options {
     /// Measurements of which the median counts.
     rounds: usize,
@@ -76,7 +76,7 @@ pub fn figure(name: &str, value: f64, unit: &str) {
     println!("{}", json!({"name": name, "value": value, "unit": unit}));
 }
 
-/// Prints one figure beside a peer's; `ratio` says how many times better ours is.
+/// Prints one figure next to a peer's; `ratio` says how many times better ours is.
 pub fn beside(name: &str, value: f64, unit: &str, peer: &str, ratio: f64) {
     println!(
         "{}",

@@ -1,4 +1,4 @@
-//! What sandbox, transcript, attestation, signature and log cost a client's round with SmolLM2:
+//! Cost of sandbox, transcript, attestation, signature and log in a client's round with SmolLM2:
 //! everything that is not the engine's training, as a share of all.
 
 use std::ops::ControlFlow;
@@ -20,10 +20,10 @@ use super::clients::Node;
 use super::guests::input;
 use super::{Options, Outcome, figure, median};
 
-/// The experiment whose round it is.
+/// The experiment whose round is measured.
 const EXPERIMENT: &str = "experiments/smollm2.toml";
 
-/// What `policies/benign` does, by hand: trains the global adapter on the shard and submits it.
+/// Hand-written equal of `policies/benign`: trains the global adapter on the shard and submits it.
 fn benign(training: &TrainDefaults) -> String {
     let TrainDefaults {
         steps,

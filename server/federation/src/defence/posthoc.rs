@@ -23,7 +23,7 @@ use fedseal_rules::sampling::derive_seed;
 /// Makes the defence data from the attacked adapter.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `halt` says stop; what model and data raise.
+/// [`Error::Interrupted`] when `halt` says stop; errors of model and data.
 pub fn data(
     lab: &dyn Lab,
     source: &dyn TaskData,
@@ -72,7 +72,7 @@ pub fn data(
 /// Tunes the attacked adapter on the defence data. Without a single pair it stays as it is.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `halt` says stop; what the model raises.
+/// [`Error::Interrupted`] when `halt` says stop; errors of the model.
 pub fn repair(
     lab: &dyn Lab,
     experiment: &Experiment,
@@ -108,7 +108,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Up to `wanted` different kept pairs, and how many instructions were generated for them.
+    /// Up to `wanted` different kept pairs, and the number of instructions generated for them.
     fn pairs(
         &self,
         kind: InstructionKind,
@@ -174,7 +174,7 @@ impl Writing<'_> {
                 .collect(),
             InstructionKind::Helpful => instructions.clone(),
         };
-        // One that leaves no position for an answer is too long to be used.
+        // An instruction that leaves no position for an answer is too long to be used.
         let tokens = self.lab.prompt_tokens(&asked)?;
         let room = |tokens: usize| tokens < self.lab.positions();
         let (instructions, asked): (Vec<String>, Vec<String>) = instructions
@@ -207,9 +207,9 @@ impl Writing<'_> {
     }
 }
 
-/// The instruction in what a model wrote: its first line that is not empty, without list marks and
-/// quotes around it; nothing where that is a refusal, too short to ask for anything, or so long
-/// that it is no instruction.
+/// The instruction in a text that a model wrote: its first line that is not empty, without list marks
+/// and quotes around it. `None` where that line is a refusal, too short to ask for anything, or too
+/// long to be an instruction.
 fn instruction(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     let line = line

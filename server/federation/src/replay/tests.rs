@@ -140,7 +140,7 @@ fn only_what_an_engine_makes_may_differ_between_engines() {
         let dispute = first_step(&logged, &again).unwrap();
         assert_eq!(dispute.by_engine, by_engine, "{dispute}");
     }
-    // What a guest has seen of an engine it may act on.
+    // A guest may act on any result of an engine that it has seen.
     let logged = all(&[("generate", 1, 1), ("examples", 2, 2), ("submit", 3, 3)]);
     let again = all(&[("generate", 1, 9), ("examples", 9, 9), ("log", 3, 3)]);
     assert!(first_step(&logged, &again).unwrap().by_engine);

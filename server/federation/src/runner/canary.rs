@@ -1,4 +1,4 @@
-//! The sealed canaries and what an adapter does on them.
+//! The sealed canaries and an adapter's behaviour on them.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,8 @@ pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result
     Ok(set)
 }
 
-/// What an adapter does on this round's share of the canaries; gives up with
-/// [`Error::Interrupted`] when `halt` says so.
+/// Behaviour of an adapter on this round's share of the canaries. Stops with [`Error::Interrupted`]
+/// when `halt` says so.
 pub fn probe(
     set: &CanarySet,
     lab: &dyn Lab,

@@ -1,5 +1,5 @@
-//! The updates of a round as admission sees them: what the server knows about each, and which of
-//! them must be executed again first.
+//! The updates of a round as admission sees them: the facts that the server knows about each, and which
+//! of them must be executed again first.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Candidate {
 }
 
 impl Run {
-    /// Executes again what a check wants to see twice.
+    /// Executes again the updates for which a check demands a replay.
     pub(super) fn demanded_replays(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
         let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! From an execution to its evidence: transcript, adapter and data as blobs, the signed
 //! attestation, the log's record.
 //!
-//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes what it
-//! returned durable, many at once: a disk takes a hundred files in little more time than one.
+//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes its results
+//! durable, many at once: a disk takes a hundred files in little more time than one.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use fedseal_tuning::Adapter;
 
 use crate::{Error, Result};
 
-/// Which execution it was.
+/// Identity of an execution.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// What determines it; see [`Record::Update`].
+    /// Memo key that determines it; see [`Record::Update`].
     pub key: Digest,
-    /// For whom.
+    /// Its client.
     pub client: ClientId,
-    /// In which round.
+    /// Its round.
     pub round: Round,
     /// The seed of its random numbers.
     pub seed: Seed,
@@ -36,7 +36,7 @@ pub struct Execution {
     pub global: Digest,
 }
 
-/// Who attests, and what is the same for all executions of a run.
+/// The attesting node, and the values that are equal for all executions of a run.
 #[derive(Clone, Debug)]
 pub struct Attester {
     /// The node's key.
@@ -47,10 +47,10 @@ pub struct Attester {
     pub engine: String,
 }
 
-/// What an execution leaves for others.
+/// Evidence that an execution leaves for others.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What the node says.
+    /// Statement of the node.
     pub predicate: UpdatePredicate,
     /// The digest of its envelope: the update's id.
     pub attestation: Digest,

@@ -23,7 +23,7 @@ use fedseal_data::check::DataCheck;
 use fedseal_record::rundir::{Assignment, Plan};
 use fedseal_rules::experiment::Experiment;
 
-/// What executes the run's modules; the sandbox, or a double in tests.
+/// Executor of the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
     /// Executes a module. Equal arguments give an equal outcome, but for its seconds.
     fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome>;
@@ -76,7 +76,7 @@ fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
     }
 }
 
-/// Everything that an execution is a function of.
+/// All inputs that determine an execution.
 #[allow(clippy::too_many_arguments)]
 pub fn input(
     experiment: &Experiment,
@@ -114,8 +114,8 @@ pub fn input(
     }
 }
 
-/// An engine that stops when a flag is raised. What was executed meanwhile is thrown away,
-/// so the flag changes no result.
+/// An engine that stops when a flag is raised. The stopped execution is thrown away, so the flag
+/// changes no result.
 pub struct Stoppable<'a> {
     /// The engine.
     pub engine: &'a dyn Engine,
@@ -173,8 +173,8 @@ impl Engine for Stoppable<'_> {
     }
 }
 
-/// The data check's mean score over what the update was trained on, by number of examples; none
-/// after a failure, and when `halt` said stop. Only the score leaves the node.
+/// Mean score of the data check over the examples that the update was trained on, weighted by number of
+/// examples; `None` after a failure, and when `halt` said stop. Only the score leaves the node.
 pub fn data_score(
     judge: &DataCheck,
     input: &RunInput,

@@ -135,8 +135,8 @@ impl Run {
         })
     }
 
-    /// Removes blobs that nothing refers to: what was stored just before a crash and executed
-    /// again after it, with another duration in its attestation.
+    /// Removes blobs that nothing refers to. They were stored just before a crash; their updates were
+    /// executed again after it, with another duration in the attestation.
     fn remove_unreferenced(&mut self) -> Result<()> {
         let plan_digest = self
             .state
@@ -176,7 +176,7 @@ fn remove_torn(folder: &Path) -> Result<()> {
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
             .unwrap_or_default();
-        // A link is not gone through: it may lead to somebody's files.
+        // A link is not followed: it may lead to somebody's files.
         if kind.is_dir() {
             remove_torn(&path)?;
         } else if name.starts_with('.') && name.ends_with(".tmp") {

@@ -1,4 +1,4 @@
-//! What is executed side by side on worker threads, and how its results get into the log.
+//! Jobs that run in parallel on worker threads, and how their results get into the log.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +27,7 @@ use fedseal_rules::admission::{Behaviour, Replay};
 pub(super) enum Job {
     /// A client's module.
     Update(Box<UpdateJob>),
-    /// The same again, to be compared with what the attestation of this digest says.
+    /// A client's module again, to be compared with the attestation of this digest.
     Replay(Digest, Box<UpdateJob>),
     /// An adapter on a round's canaries.
     Probe {
@@ -64,7 +64,7 @@ pub(super) struct MeasureJob {
     pub tasks: usize,
 }
 
-/// What came of a job.
+/// Result of a job.
 enum Done {
     Update(Box<Evidence>),
     Replay {
@@ -88,7 +88,7 @@ enum Done {
 }
 
 impl Run {
-    /// Executes jobs side by side; each result is in the log before the next one is looked at.
+    /// Executes jobs in parallel; each result is in the log before the next one is looked at.
     pub(super) fn execute_jobs(&mut self, jobs: Vec<Job>, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
         let workers = self.workers;
@@ -115,7 +115,7 @@ impl Run {
         )
     }
 
-    /// Takes in what came together; updates that follow one another share their writes.
+    /// Takes in results that came together; updates that follow one another share their writes.
     fn take_in_batch(&mut self, batch: Vec<Result<Done>>, watch: Watch<'_>) -> Result<()> {
         let mut updates = Vec::new();
         for done in batch {

@@ -13,8 +13,8 @@ use fedseal_rules::experiment::Experiment;
 /// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
 ///
 /// # Errors
-/// [`Error::Interrupted`](crate::error::Error::Interrupted) when `halt` says stop; what the model
-/// raises.
+/// [`Error::Interrupted`](crate::error::Error::Interrupted) when `halt` says stop; errors of the
+/// model.
 #[allow(clippy::too_many_arguments)]
 pub fn measure(
     lab: &dyn Lab,

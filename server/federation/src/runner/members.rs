@@ -1,4 +1,4 @@
-//! Who takes part: the modules that are admitted, and the clients that run them.
+//! Members of a run: the modules that are admitted, and the clients that run them.
 
 use std::fs;
 use std::path::Path;
@@ -78,7 +78,7 @@ fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Who the clients are, what they run and over which data.
+/// Draws the clients, with their modules and their data.
 pub(super) fn draw_clients(
     experiment: &Experiment,
     data: &dyn TaskData,

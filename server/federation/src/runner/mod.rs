@@ -51,12 +51,12 @@ mod setup;
 
 pub use setup::{load_data, open_model};
 
-/// Where things are and how the machine is used; nothing here is part of the experiment.
+/// Paths, and the use of the machine; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
     pub keys: PathBuf,
-    /// What opens the keys in it where they are encrypted.
+    /// Passphrase of the keys in it that are encrypted.
     pub passphrase: Option<Passphrase>,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
@@ -98,13 +98,13 @@ impl Default for Options {
     }
 }
 
-/// Adapters that are kept in memory, bytes in all.
+/// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
 
 /// Hears every event of a run and may stop it.
 pub type Watch<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
 
-/// What jobs on other threads share with the run.
+/// State that jobs on other threads share with the run.
 pub(crate) struct Shared {
     pub lab: Arc<dyn Lab>,
     pub data: Arc<dyn TaskData>,
@@ -163,7 +163,7 @@ impl Run {
     /// cannot be one ([`RunDir::check_place`]); [`Error::Missing`] for a model, module or prompt set
     /// that is not there.
     pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
-        // Before the model is loaded, which takes its time.
+        // Before the model is loaded, which is slow.
         RunDir::new(dir.as_ref()).check_place()?;
         let (lab, base_name) = setup::open_model(&experiment, &options)?;
         let data = setup::load_data(&experiment, &options)?;
@@ -225,7 +225,7 @@ impl Run {
     /// run can be resumed.
     ///
     /// # Errors
-    /// [`Error::Interrupted`]; whatever else stopped it, after which it can be resumed too.
+    /// [`Error::Interrupted`]; any other error that stopped it, after which it can be resumed too.
     pub fn execute(&mut self, watch: Watch<'_>) -> Result<Report> {
         self.shared.cancel.store(false, Ordering::SeqCst);
         let result = self.everything(watch);

@@ -1,5 +1,5 @@
-//! The node's key: made at first use, and rotated. A run stays with the key that it began with, for its
-//! log is that key's; every run's log says which keys came before and after.
+//! The node's key: made at first use, and rotated. A run keeps the key that it began with, because that
+//! key signs its log; every run's log says which keys came before and after.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) fn key(options: &Options) -> Result<SigningKey> {
     )?)
 }
 
-/// The key that a run was begun with: `node.pem`, or the one that `fedseal key rotate` kept beside it.
+/// The key that a run was begun with: `node.pem`, or the one that `fedseal key rotate` kept next to it.
 pub(super) fn key_of_run(options: &Options, dir: &RunDir, node: &PublicKey) -> Result<SigningKey> {
     let current = key(options)?;
     if current.public() == *node {

@@ -1,4 +1,4 @@
-//! Executing independent jobs side by side, and hearing a stop meanwhile.
+//! Executes independent jobs in parallel, and hears a stop meanwhile.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -16,12 +16,12 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 1024;
 
 /// Runs every job on up to `workers` threads and hands results to `done` on this thread as they
-/// come: those that came while it was busy together, so that they can share what a disk is slow
-/// at. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop early),
-/// no further job is begun, and the call returns once the running ones ended.
+/// come. Results that came while `done` was busy are handed over together, so that they share slow
+/// disk operations. When `done` fails or `tick` breaks, `cancel` is raised (jobs look at it and stop
+/// early), no further job is begun, and the call returns once the running ones ended.
 ///
 /// # Errors
-/// What `done` returned; [`Error::Interrupted`] after a break.
+/// Any error that `done` returns; [`Error::Interrupted`] after a break.
 pub fn run_jobs<J: Send, R: Send>(
     workers: usize,
     jobs: Vec<J>,

@@ -1,4 +1,4 @@
-//! Whether prompts and answers of a run fit the positions of its model together, before the run.
+//! Checks before a run whether its prompts and answers together fit the model's positions.
 
 use crate::lab::Lab;
 use crate::{Error, Result};
@@ -11,8 +11,8 @@ use fedseal_rules::sampling::derive_seed;
 /// Prompts of each kind that are drawn to see how long the defence's are.
 const DRAWN: usize = 64;
 
-/// Refuses answers that the model has no room for behind the longest prompt, and canaries that it
-/// cannot read as a whole.
+/// Refuses answers that do not fit the model's positions after the longest prompt, and canaries that
+/// the model cannot read as a whole.
 ///
 /// # Errors
 /// An experiment error that names the key, its value, the prompt's tokens and the positions;

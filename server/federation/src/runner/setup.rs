@@ -77,8 +77,8 @@ pub(super) fn create(
     // Before anything is written: of two that begin here at once, one finds it locked, or taken.
     let lock = dir.lock()?;
     vacant(&dir)?;
-    // What a creation that was killed left is all right: blobs are named by their bytes, and the
-    // rest is written anew. Anything else is somebody's file.
+    // Files left by a killed creation are allowed: blobs are named by their bytes, and the rest is
+    // written anew. Anything else is somebody's file.
     for entry in fs::read_dir(root).map_err(|source| Error::io(root, source))? {
         let name = entry.map_err(|source| Error::io(root, source))?.file_name();
         let name = name.to_string_lossy();
@@ -156,8 +156,8 @@ fn vacant(dir: &RunDir) -> Result<()> {
     })
 }
 
-/// Refuses to go on with a run that was begun from other values: what would be given now would
-/// change nothing of it.
+/// Refuses to go on with a run that was begun from other values: the new values would have no effect
+/// on it.
 pub(super) fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
     let differences = experiment::differences(pinned, given);
     if differences.is_empty() {

@@ -1,7 +1,7 @@
 //! Forged run directories: files changed or gone, and logs that the node itself has signed anew
-//! over records that do not follow, or over numbers that it made up. The auditor refuses each and says why; the words are asserted,
-//! so that a case which is refused for another reason fails too. Counts go where the forgery corpus
-//! of `tests/` leaves its own.
+//! over records that do not follow, or over numbers that it made up. The auditor refuses each and says
+//! why; the words are asserted, so that a case which is refused for another reason fails too. Counts go
+//! where the forgery corpus of `tests/` leaves its own.
 
 mod claims;
 #[path = "../double/mod.rs"]

@@ -66,7 +66,7 @@ fn left_out_and_repeated(forge: &mut Forge) {
     });
 }
 
-/// What is said when the first record of a kind is missing, and when it is there twice.
+/// Reasons given when the first record of a kind is missing, and when it is there twice.
 fn reasons(of: &str) -> (&'static str, &'static str) {
     match of {
         "run-opened" => (
@@ -94,7 +94,7 @@ fn reasons(of: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// The same records in another order.
+/// Forges runs with the same records in another order.
 fn moved(forge: &mut Forge) {
     const HEAD: &str = "names a log head that is not a prefix of the log";
     for (early, late, reason) in [

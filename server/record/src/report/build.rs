@@ -1,5 +1,5 @@
-//! Making a report from plan, log state and blobs. A pure function of them, so that an auditor
-//! makes the same tables from the same folder and compares.
+//! Makes a report from plan, log state and blobs. The report is a pure function of them, so that an
+//! auditor makes the same tables from the same folder and compares.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::state::{RoundState, RunState};
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::experiment::Experiment;
 
-/// What a report is made from.
+/// Sources of a report.
 pub struct Sources<'a> {
     /// `run.json`.
     pub plan: &'a Plan,

@@ -1,4 +1,4 @@
-//! What became of the updates of a run, counted from the rounds of its arms.
+//! Outcomes of a run's updates, counted from the rounds of its arms.
 
 use std::collections::BTreeMap;
 

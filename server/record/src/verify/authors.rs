@@ -1,4 +1,4 @@
-//! Module authors, held against what an auditor trusts.
+//! Module authors, checked against the keys that an auditor trusts.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use fedseal_client_sdk::keys::{Moment, Place, TrustStore};
 use crate::error::{Error, Result};
 use crate::opened::Opened;
 
-/// Holds a run's modules against an auditor's own trust file: each author must have been trusted
+/// Checks a run's modules against an auditor's own trust file: each author must have been trusted
 /// when the run was made, and each update that counts must be logged before its author's revocation.
 ///
 /// # Errors

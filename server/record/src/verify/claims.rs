@@ -1,4 +1,4 @@
-//! Holds the numbers in an attestation against other evidence: claimed examples against the transcript,
+//! Checks the numbers in an attestation against other evidence: claimed examples against the transcript,
 //! sizes of data against their blobs and the registered shard, the data check's score against the check.
 
 use std::collections::HashMap;

@@ -171,7 +171,7 @@ impl Audit {
         Ok(())
     }
 
-    /// That the control variates are what the round before gives.
+    /// Checks that the control variates are those that the round before gives.
     fn controls(
         &mut self,
         arm: &Arm,

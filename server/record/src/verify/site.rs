@@ -1,4 +1,4 @@
-//! Site rules, decided again as far as files allow it: what ran, what left, and what stayed.
+//! Site rules, decided again as far as the files allow: executions, and the data that left or stayed.
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
@@ -10,7 +10,8 @@ use crate::rundir::Assignment;
 use crate::site;
 
 impl Audit {
-    /// That the data holder's rules allowed each update, and bound what left.
+    /// Checks that the data holder's rules allowed each update, and that the data that left kept to their
+    /// bounds.
     pub(super) fn site(&mut self) -> Result<()> {
         let Some(rules) = self.experiment.site.clone() else {
             return Ok(());
@@ -48,7 +49,7 @@ impl Audit {
             if let Err(problem) = fedseal_rules::site::audit_record(rule, &attested, &transcript) {
                 return bad(problem);
             }
-            // Noise comes on top of the bound, so only what left without it is held against it.
+            // Noise comes on top of the bound, so only an update without noise is checked against it.
             let Some(update) = attested.update.filter(|_| rule.leave.noise_std.is_none()) else {
                 continue;
             };
@@ -76,8 +77,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Whether an assignment's shard is the one that an update was trained on, where it says; of a part
-    /// of it only the size is known.
+    /// Whether an update was trained on the assignment's shard, where the attestation says so. For part of
+    /// a shard only the size is known.
     fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
         attested
             .data

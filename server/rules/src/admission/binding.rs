@@ -1,6 +1,6 @@
-//! What every arm demands, before any configured check: there is an update, it is about this
-//! client, round, seed, base, global adapter, control variates and module, no limit was passed, the
-//! claimed examples are within the registered shard, and site steps are those of the site's rules.
+//! Demands of every arm, before any configured check: there is an update, it is about this client,
+//! round, seed, base, global adapter, control variates and module, no limit was passed, the claimed
+//! examples are within the registered shard, and site steps are those of the site's rules.
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
@@ -8,7 +8,7 @@ use fedseal_client_sdk::lineage::Kind;
 use super::{Expected, Facts, Verdict};
 
 /// The check of updates that do not exist: the execution failed or was denied, or the module
-/// submitted nothing. No arm refused such a one, and none could let it count.
+/// submitted nothing. No arm refused such an update, and none could let it count.
 pub const EXECUTION: &str = "execution";
 
 /// The refusal, or nothing where all agrees.

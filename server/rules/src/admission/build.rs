@@ -49,7 +49,7 @@ impl CheckConfig {
 pub struct BadCheck {
     /// The key of the entry, where one is to blame.
     pub key: Option<String>,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: String,
 }
 

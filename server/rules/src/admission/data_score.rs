@@ -1,5 +1,5 @@
-//! The data check's score of what the update was trained on: a judge inside the node looks at the
-//! examples (room `data`, `check.rs`), only the score leaves it.
+//! The data check's score of the examples that the update was trained on. A judge inside the node looks
+//! at the examples (room `data`, `check.rs`); only the score leaves the node.
 
 use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};

@@ -8,7 +8,7 @@ use super::Check;
 pub struct Definition {
     /// Name in experiment and admission files, and in verdicts.
     pub name: &'static str,
-    /// What the check demands, for people.
+    /// Demand of the check, for people.
     pub help: &'static str,
     /// Numbers that it takes, each 0 or above.
     pub numbers: &'static [Number],

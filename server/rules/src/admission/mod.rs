@@ -1,4 +1,4 @@
-//! Admission: what the server demands of an update before it counts.
+//! Admission: the server's demands on an update before it counts.
 //!
 //! Declarative checks (`[[admission.provenance]]`, `[[admission.behaviour]]`, or an admission.toml
 //! of the same form) look at the attestation and at the update it names. Each has an effect; the
@@ -63,7 +63,7 @@ pub struct Behaviour {
     pub loss: f64,
 }
 
-/// What the server knows about the round on its own, to hold an attestation against.
+/// Values of a round that the server itself knows, to check an attestation against them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The sampled client.
@@ -82,7 +82,7 @@ pub struct Expected {
     pub shard: Digest,
     /// Examples in that shard.
     pub shard_examples: u32,
-    /// What the round asks a client to train: steps times learning rate.
+    /// Training that the round asks of a client: steps times learning rate.
     pub effort: f64,
     /// The node that executed the module.
     pub node: PublicKey,
@@ -97,7 +97,7 @@ pub struct Expected {
 pub struct Facts<'a> {
     /// The attested statement, its signature already verified.
     pub attested: &'a UpdatePredicate,
-    /// What it must agree with.
+    /// Values that the statement must agree with.
     pub expected: &'a Expected,
     /// Norm of the update (local minus global adapter), Euclidean.
     pub norm: f64,
@@ -110,11 +110,11 @@ pub struct Facts<'a> {
     pub authors: &'a TrustStore,
     /// The log entry before the update's at which its module's author was revoked.
     pub revoked: Option<u64>,
-    /// What came of executing the update again, where it was.
+    /// Result of executing the update again; `None` where it was not.
     pub replayed: Option<&'a Replay>,
 }
 
-/// What came of executing an update again on the server.
+/// Result of executing an update again on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     /// Where transcript or adapter first differ; none: all bits are equal.
@@ -142,18 +142,18 @@ impl Replay {
     }
 }
 
-/// What the fact of a check that demanded a replay goes on with.
+/// Words between the fact of a check that demanded a replay and the replay's own fact.
 const AGAIN: &str = "; executed again: ";
 
-/// Fact of a replay on a GPU that came out near. It names no distance, so that an auditor derives it
-/// again also after the engine was measured anew.
+/// Fact of a replay on a GPU whose result is near. The fact names no distance, so that an auditor still
+/// derives it after the engine was measured anew.
 const NEAR: &str = "within the bound measured for its engine, which does not guarantee equal bits";
 
 /// [`NEAR`] in logs of earlier versions, which had one bound for all engines.
 const NEAR_BEFORE: &str =
     "no further apart than 25 % of its length, on a device that owes no equal bits";
 
-/// What one check found.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Whether the update passes.
@@ -209,7 +209,7 @@ pub trait Check: Send + Sync {
     }
 }
 
-/// What admission decided about one update in one arm.
+/// Decision of admission about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The effect.
@@ -254,7 +254,7 @@ impl Admission {
             .any(|built| built.check.needs_behaviour())
     }
 
-    /// The checks that an auditor without a model cannot decide again.
+    /// The checks that an auditor without a model has to skip.
     pub fn left_out(&self) -> Vec<String> {
         self.checks
             .iter()
@@ -286,8 +286,8 @@ impl Admission {
         self.checks.iter().any(fails) && self.decide_by(&with, which).effect.counts()
     }
 
-    /// Verdicts that an auditor accepts. Where a replay is demanded: those for equal bits, for other
-    /// bits, and on a GPU for near ones. Else the one verdict that follows.
+    /// Verdicts that an auditor accepts. If a replay is demanded: the verdicts for equal bits, for other
+    /// bits, and on a GPU for near ones. Otherwise the one verdict that follows.
     pub fn expected(&self, facts: &Facts<'_>) -> Vec<Verdict> {
         self.expected_by(facts, |_| true)
     }
@@ -369,9 +369,9 @@ impl Admission {
         verdicts
     }
 
-    /// Decides about an update. First what every arm demands ([`binding`]); then the checks in
-    /// their order. The severest failed effect decides, the earlier check among equals; weights of
-    /// several down-weights multiply.
+    /// Decides about an update. The demands of every arm come first ([`binding`]), then the checks in their
+    /// order. The severest failed effect decides, the earlier check among equals; weights of several
+    /// down-weights multiply.
     pub fn decide(&self, facts: &Facts<'_>) -> Verdict {
         self.decide_by(facts, |_| true)
     }

@@ -1,4 +1,4 @@
-//! The update's norm beside the round's median: the baseline weight check.
+//! The update's norm against the round's median: the baseline weight check.
 
 use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding};

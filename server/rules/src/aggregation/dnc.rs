@@ -13,6 +13,10 @@ impl Rule for Dnc {
         "dnc"
     }
 
+    fn title(&self) -> &'static str {
+        "DnC"
+    }
+
     fn about(&self) -> &'static str {
         "drops the updates that stand out along the top singular direction (DnC)"
     }

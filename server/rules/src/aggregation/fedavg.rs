@@ -10,6 +10,10 @@ impl Rule for FedAvg {
         "fedavg"
     }
 
+    fn title(&self) -> &'static str {
+        "FedAvg"
+    }
+
     fn about(&self) -> &'static str {
         "mean weighted by the number of examples"
     }

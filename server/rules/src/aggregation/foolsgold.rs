@@ -11,6 +11,10 @@ impl Rule for FoolsGold {
         "foolsgold"
     }
 
+    fn title(&self) -> &'static str {
+        "FoolsGold"
+    }
+
     fn about(&self) -> &'static str {
         "updates that resemble another's count less (no history)"
     }

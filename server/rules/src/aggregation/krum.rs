@@ -18,6 +18,10 @@ impl Rule for Krum {
         "krum"
     }
 
+    fn title(&self) -> &'static str {
+        "Krum"
+    }
+
     fn about(&self) -> &'static str {
         "mean of the tightest neighbourhood (the paper's reference variant of Krum)"
     }
@@ -48,6 +52,10 @@ impl Rule for Krum {
 impl Rule for KrumOriginal {
     fn name(&self) -> &'static str {
         "krum-original"
+    }
+
+    fn title(&self) -> &'static str {
+        "original Krum"
     }
 
     fn about(&self) -> &'static str {

@@ -11,6 +11,10 @@ impl Rule for Median {
         "median"
     }
 
+    fn title(&self) -> &'static str {
+        "median"
+    }
+
     fn about(&self) -> &'static str {
         "coordinate-wise median, the lower of two middle values"
     }

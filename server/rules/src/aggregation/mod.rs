@@ -24,14 +24,14 @@ pub struct Update<'a> {
     pub weight: f64,
 }
 
-/// What a rule may know besides the updates.
+/// Inputs of a rule besides the updates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Context {
-    /// How many of the sampled clients the server expects to be malicious.
+    /// Number of sampled clients that the server expects to be malicious.
     pub expected_malicious: usize,
     /// Seed of this round, for rules that sample coordinates.
     pub seed: u64,
-    /// How many lowest and highest values the trimmed mean drops per coordinate.
+    /// Number of lowest and of highest values that the trimmed mean drops per coordinate.
     pub trim: usize,
     /// DnC: iterations.
     pub dnc_iterations: usize,
@@ -60,7 +60,7 @@ impl Default for Context {
     }
 }
 
-/// What a rule made of a round.
+/// Result of a rule for a round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The aggregated delta, as long as the updates.
@@ -74,6 +74,8 @@ pub struct Outcome {
 pub trait Rule: Send + Sync {
     /// Its name in experiment files and records.
     fn name(&self) -> &'static str;
+    /// Its heading in tables.
+    fn title(&self) -> &'static str;
     /// One line on what it does, for people.
     fn about(&self) -> &'static str;
     /// Aggregates at least one update; all deltas are equally long and finite.

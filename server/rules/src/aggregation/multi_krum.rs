@@ -11,6 +11,10 @@ impl Rule for MultiKrum {
         "multi-krum"
     }
 
+    fn title(&self) -> &'static str {
+        "Multi-Krum"
+    }
+
     fn about(&self) -> &'static str {
         "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)"
     }

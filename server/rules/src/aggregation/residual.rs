@@ -15,6 +15,10 @@ impl Rule for Residual {
         "residual"
     }
 
+    fn title(&self) -> &'static str {
+        "residual"
+    }
+
     fn about(&self) -> &'static str {
         "clients whose values lie off the repeated-median line count less (IRLS)"
     }

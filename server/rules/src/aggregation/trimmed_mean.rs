@@ -11,6 +11,10 @@ impl Rule for TrimmedMean {
         "trimmed-mean"
     }
 
+    fn title(&self) -> &'static str {
+        "trimmed mean"
+    }
+
     fn about(&self) -> &'static str {
         "coordinate-wise mean without the lowest and highest values"
     }

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// Least word F1 with the reference that [`Measure::Overlap`] counts as helpful.
 pub const MIN_F1: f64 = 0.2;
-/// Words of answer and reference that [`Measure::Overlap`] compares: short answers are what is
-/// generated.
+/// Most words of answer and reference that [`Measure::Overlap`] compares, since generated answers
+/// are short.
 pub const MAX_WORDS: usize = 30;
 
 /// A task with one checkable answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelpfulTask {
-    /// What the model is asked.
+    /// Prompt for the model.
     pub prompt: String,
     /// The answer that the source compares with.
     pub answer: String,

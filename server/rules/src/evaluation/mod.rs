@@ -1,5 +1,5 @@
-//! What is measured: refusals by phrase ([`rule`]), exact answers ([`helpfulness`]) and the
-//! interval of a share ([`wilson`]), and how it is shown ([`percent`]). Pure functions over texts and counts.
+//! Measures: refusals by phrase ([`rule`]), exact answers ([`helpfulness`]), the interval of a share
+//! ([`wilson`]), and how a share is shown ([`percent`]). Pure functions over texts and counts.
 
 pub mod helpfulness;
 pub mod percent;

@@ -3,15 +3,15 @@
 //! against `tests/fixtures/percent.json`.
 
 /// `hits` of `n` in per cent, rounded on the exact fraction: 219 of 240 is 91.25 %, shown as `91.3`.
-/// Returns `0.0` of nothing.
+/// Returns `0.0` when `n` is 0.
 pub fn of(hits: u64, n: u64) -> String {
     let (hits, n) = (u128::from(hits), u128::from(n.max(1)));
     let tenths = (2000 * hits + n) / (2 * n);
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// A number with one decimal, halves rounded up: what is no fraction of counts, as an end of an
-/// interval or a mean over seeds.
+/// A number with one decimal, halves rounded up. For numbers that are no fraction of counts, such as an
+/// end of an interval or a mean over seeds.
 pub fn decimal(value: f64) -> String {
     format!("{:.1}", (value * 10.0 + 0.5).floor() / 10.0)
 }

@@ -1,5 +1,5 @@
-//! The most that an experiment may ask for, and numbers that single precision has to hold: checked
-//! when the file is read, before anything of a size that it names is allocated or begun.
+//! Upper bounds on an experiment's numbers, and numbers that single precision has to hold. They are
+//! checked when the file is read, before anything of a size that the file names is allocated or begun.
 
 use fedseal_adapter::limits;
 
@@ -15,7 +15,7 @@ const MOST_EXAMPLES: usize = 10_000_000;
 /// Longest text, tokens: no model has more positions.
 const MOST_TOKENS: usize = 1 << 20;
 
-/// Checks every number that something grows with.
+/// Checks every number that memory or work grows with.
 pub(super) fn check(e: &Experiment, at: &Located<'_>) -> Result<()> {
     let (f, t, a) = (&e.federation, &e.training, &e.aggregation);
     let (d, v, c) = (&e.defence, &e.evaluation, &e.canaries);

@@ -1,4 +1,4 @@
-//! Two experiments held against each other, key by key.
+//! Compares two experiments key by key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Experiment;
 
-/// So many keys that differ are named; the rest is counted.
+/// Most differing keys that are named; the rest is only counted.
 const NAMED: usize = 12;
 
 /// A value is shown up to so many characters.

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, nearest};
 
-/// A TOML text with what is needed to say where in it something stands.
+/// A TOML text with the data to name the line of a key in it.
 pub(super) struct Located<'a> {
     text: &'a str,
     file: &'a str,

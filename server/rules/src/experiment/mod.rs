@@ -37,7 +37,7 @@ pub use sections::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Experiment {
-    /// What the report is headed with.
+    /// Heading of the report.
     pub title: String,
     /// Seeds, one run each; the first is the one of a single run. Everything random derives from
     /// it: attackers, sampling, shards, initial adapter, order of the training data, canaries.
@@ -50,11 +50,11 @@ pub struct Experiment {
     pub data: DataConfig,
     /// Clients and rounds.
     pub federation: FederationConfig,
-    /// What one client does in a round.
+    /// Training of one client in a round.
     pub training: TrainingConfig,
     /// Shape of the adapter.
     pub lora: LoraConfig,
-    /// What the malicious clients do.
+    /// Attack of the malicious clients.
     pub attack: AttackConfig,
     /// Settings of the aggregation rules.
     pub aggregation: AggregationConfig,
@@ -66,11 +66,11 @@ pub struct Experiment {
     pub evaluation: EvaluationConfig,
     /// The sealed prompts of the behaviour checks.
     pub canaries: CanariesConfig,
-    /// What the server demands of an update, by set of checks.
+    /// Demands of the server on an update, by set of checks.
     pub admission: AdmissionConfig,
-    /// What a module may use.
+    /// Limits of a module.
     pub limits: Limits,
-    /// What the data holder allows; left out: there are no site rules.
+    /// Rules of the data holder; left out: there are no site rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteRules>,
     /// How the run uses the machine.
@@ -182,7 +182,7 @@ impl Experiment {
         })
     }
 
-    /// What an aggregation rule may know in the round of this seed.
+    /// Inputs of an aggregation rule, besides the updates, in the round of this seed.
     pub fn aggregation_context(&self, round_seed: u64) -> aggregation::Context {
         aggregation::Context {
             expected_malicious: self.expected_malicious(),

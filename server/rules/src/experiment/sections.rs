@@ -74,7 +74,7 @@ impl Default for FederationConfig {
     }
 }
 
-/// What one client does in a round.
+/// Training of one client in a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
@@ -151,13 +151,13 @@ impl Default for LoraConfig {
     }
 }
 
-/// What the malicious clients do.
+/// Attack of the malicious clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttackConfig {
     /// The malicious clients' kinds, in turn; names of [`crate::attack::KNOWN`].
     pub kinds: Vec<String>,
-    /// Literal examples that a client brings whose kind brings any.
+    /// Literal examples of a client whose kind brings any.
     pub attachment_examples: usize,
 }
 

@@ -396,7 +396,8 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     aggregation::rule("fedavg").map(drop)
 }
 
-/// Checks what only new runs are held to: a run that was begun before such a rule is still read.
+/// Checks the rules that hold for new runs only: a run that was begun before such a rule can still be
+/// read.
 pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
     let twice = (1..).zip(&e.seeds).find(|(next, seed)| {
         let later = e.seeds.iter().skip(*next);

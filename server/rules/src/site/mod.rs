@@ -1,11 +1,11 @@
-//! Site rules: what the holder of the data allows on a node. Everything that no rule allows is
-//! denied.
+//! Site rules: the permissions that the holder of the data gives on a node. Everything that no rule
+//! allows is denied.
 //!
 //! A `site.toml` holds `[[allow]]` entries; an experiment names it (`[site] file = …`) or has them
 //! inline. Rules are asked twice, as functions over facts: before a module runs ([`SiteRules::before`]),
-//! and before an update leaves ([`Allow::leaves`]). Both answers stand in the transcript, which the
-//! attestation binds; the room `federation` does that around the node's executor. What of the record itself leaves,
-//! and what an auditor finds of it, is in `record.rs`.
+//! and before an update leaves ([`Allow::leaves`]). Both answers are in the transcript, which the
+//! attestation binds; the room `federation` does that around the node's executor. `record.rs` decides
+//! which parts of the record itself leave, and checks them for an auditor.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +25,10 @@ mod record;
 
 pub use record::{audit_record, small_enough, withhold};
 
-/// The reason of a failure that a site rule is.
+/// Reason of a failure that a site rule causes.
 pub const REASON: &str = "site";
 
-/// What a site allows.
+/// Rules of a site.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteRules {
@@ -40,11 +40,11 @@ pub struct SiteRules {
     pub allow: Vec<Allow>,
 }
 
-/// One thing that is allowed. What is left out is denied, or not asked for where it says so.
+/// One thing that is allowed. A field that is left out denies, or sets no bound where its text says so.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Allow {
-    /// What the rule is called in answers.
+    /// Name of the rule in answers.
     pub name: String,
     /// Whose modules: names in the node's trust file or hex keys.
     pub signers: Vec<String>,
@@ -70,15 +70,16 @@ pub struct Allow {
     /// of calls do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_text: Option<bool>,
-    /// Limits for these modules by name; each holds where it is tighter than the node's own. Of
+    /// Limits for these modules by name; each holds where it is tighter than the node's own. For
     /// [`FIXED_LIMITS`] the node's own must be as tight.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, u64>,
-    /// What happens to an update before it leaves.
+    /// Bounds, clipping and noise of an update before it leaves.
     pub leave: Leave,
 }
 
-/// What may leave: bounds on the change from the global adapter (Euclidean norm over all values).
+/// Bounds on what leaves: the change from the global adapter (Euclidean norm over all values), the
+/// digits of a module's numbers, and the size of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Leave {
@@ -95,7 +96,7 @@ pub struct Leave {
     /// recorded (see [`Recording::digits`]); left out: as the module gives them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub significant_digits: Option<u32>,
-    /// Bytes of transcript and lineage together that leave with an update at most; left out: as many as
+    /// Most bytes of transcript and lineage together that leave with an update; left out: as many as
     /// the node's limits allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_record_bytes: Option<u64>,
@@ -114,7 +115,7 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// One of which the class is known.
+    /// A denial of which only the class is known.
     fn of(class: &'static str) -> Self {
         Self {
             class,
@@ -123,7 +124,7 @@ impl Denial {
     }
 }
 
-/// What is known before a module runs.
+/// Facts that are known before a module runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {
     /// The module.
@@ -138,12 +139,12 @@ pub struct Before<'a> {
     pub client: &'a ClientId,
     /// Its shard.
     pub shard: Digest,
-    /// What modules may use on this node, before any rule.
+    /// Limits of modules on this node, before any rule.
     pub limits: &'a Limits,
 }
 
 impl SiteRules {
-    /// Checks that the rules say something that can be meant.
+    /// Checks that the rules make sense.
     ///
     /// # Errors
     /// The key and the problem.
@@ -209,15 +210,15 @@ impl SiteRules {
         Ok(())
     }
 
-    /// The rules with every key written out whose absence denies: as a run keeps them.
+    /// Returns the rules as a run keeps them: with every key written out whose absence denies.
     #[must_use]
     pub fn written_out(mut self) -> Self {
         self.allow.iter_mut().for_each(|rule| rule.answer(false));
         self
     }
 
-    /// The rules of a run: a key that is absent there was not known when it was made, and nothing was
-    /// withheld.
+    /// Returns the rules as a run kept them: a key that is absent there was not known when the run was
+    /// made, so nothing was withheld by it.
     #[must_use]
     pub fn as_kept(mut self) -> Self {
         self.allow.iter_mut().for_each(|rule| rule.answer(true));
@@ -227,7 +228,7 @@ impl SiteRules {
     /// The rule that allows an execution.
     ///
     /// # Errors
-    /// Why each rule does not, for people.
+    /// The reason of each rule that denies, for people.
     pub fn before(&self, facts: &Before<'_>) -> Result<&Allow, String> {
         let mut reasons = Vec::new();
         for rule in &self.allow {
@@ -264,7 +265,7 @@ impl Allow {
         self.error_text == Some(true)
     }
 
-    /// How much is written down of what a module chooses.
+    /// The parts of a module's own choices that are recorded.
     #[must_use]
     pub fn recording(&self) -> Recording {
         Recording {
@@ -311,13 +312,13 @@ impl Allow {
         Ok(())
     }
 
-    /// The limits under which a module runs on a node whose own are these: never looser.
+    /// The limits under which a module runs on a node with the limits `own`: never looser than those.
     #[must_use]
     pub fn limits(&self, own: &Limits) -> Limits {
         own.within(&self.limits)
     }
 
-    /// Those of the rule's limits that are tighter than the node's own.
+    /// Returns the rule's limits that are tighter than the node's own.
     #[must_use]
     pub fn tighter(&self, own: &Limits) -> BTreeMap<String, u64> {
         let own = own.by_name();
@@ -326,13 +327,13 @@ impl Allow {
         all.map(|(name, most)| (name.clone(), *most)).collect()
     }
 
-    /// Whether what a module did lets its update leave; the norm is looked at separately, since it
-    /// may be clipped.
+    /// Whether a module's actions let its update leave. The norm is checked apart, since it may be
+    /// clipped.
     ///
     /// # Errors
     /// Why not.
     pub fn leaves(&self, lineage: &Lineage, used: &Usage) -> Result<(), Denial> {
-        // Whether it went into the update or not: what was read may be in the log lines.
+        // Also where the read did not go into the update: its data may be in the log lines.
         for (kind, allowed, what) in [
             (Kind::RawRead, self.raw_read, "reads"),
             (Kind::RawWrite, self.raw_write, "writes"),
@@ -391,7 +392,7 @@ impl Allow {
         }
     }
 
-    /// What leaves of a denial: its words, or its class.
+    /// Text of a denial that leaves: its words, or its class.
     #[must_use]
     pub fn told(&self, denial: &Denial) -> String {
         match self.tells_errors() {

@@ -1,8 +1,9 @@
-//! What of a run's record leaves beside its update: by the rule, and as an auditor finds it.
+//! Parts of a run's record that leave next to its update: decided by the rule, and checked by an auditor.
 //!
 //! A module that has read the data chooses what it logs, how it fails and which numbers it asks for.
 //! Numbers are rounded and log lines left unrecorded where they would be written (see
-//! [`Recording`](fedseal_client_sdk::recording::Recording)); what is left of a failure is decided here.
+//! [`Recording`](fedseal_client_sdk::recording::Recording)). This module decides what is left of a
+//! failure.
 
 use fedseal_client_sdk::attestation::{Failure, Limits, UpdatePredicate};
 use fedseal_client_sdk::canonical;
@@ -40,7 +41,7 @@ const NUMBERS: [&str; 8] = [
     "temperature",
 ];
 
-/// Leaves of a run without an update how many calls there were and the class of its failure.
+/// Keeps only the number of calls and the class of the failure of a run without an update.
 pub fn withhold(
     transcript: &mut Transcript,
     lineage: &mut Lineage,
@@ -80,10 +81,10 @@ pub fn small_enough(
     rule.record_leaves(lineage.saturating_add(transcript.to_bytes().len() as u64))
 }
 
-/// Holds what left of an execution against the rule that allowed it.
+/// Checks what left of an execution against the rule that allowed it.
 ///
 /// # Errors
-/// What should have stayed.
+/// The part that should have stayed.
 pub fn audit_record(
     rule: &Allow,
     attested: &UpdatePredicate,
@@ -100,7 +101,7 @@ pub fn audit_record(
         let left = |what: &str| Err(format!("entry {} ({}): {what}", entry.seq, entry.call));
         let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
         let lines = LINES.contains(&entry.call.as_str());
-        // What ended the run in the middle of it says so in the result.
+        // The call in which the run ended says so in its result.
         if lines && !recording.log_lines && !(empty(&entry.args) && told(entry, &empty)) {
             return left("it says more of a log line than that there was one");
         }
@@ -144,7 +145,7 @@ fn by_the_site(entry: &Entry) -> bool {
     entry.call.starts_with("site-")
 }
 
-/// Whether an entry's result is nothing, or why the run ended there.
+/// Whether an entry's result is empty, or gives the reason why the run ended there.
 fn told(entry: &Entry, empty: &dyn Fn(&Value) -> bool) -> bool {
     empty(&entry.result) || entry.result.get("stop").is_some()
 }
@@ -184,7 +185,7 @@ fn is_round(count: u64, digits: u32) -> bool {
     u32::try_from(count).is_ok_and(|count| rounded_down(count, digits) == count)
 }
 
-/// Of a run without an update only its class and counts left.
+/// Checks that only the class and the counts of a run without an update left.
 fn withheld(
     rule: &Allow,
     attested: &UpdatePredicate,

@@ -60,7 +60,7 @@ fn sort(names: &[String], known: &[String]) -> Outcome<(Vec<String>, Vec<PathBuf
     Ok((own, folders))
 }
 
-/// What a folder was made into.
+/// Component that was built from a policy's folder.
 pub struct Made {
     /// The policy's name: the crate's, else the folder's.
     pub name: String,

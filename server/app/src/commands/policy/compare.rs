@@ -33,7 +33,7 @@ pub struct Compare {
 }
 
 impl Compare {
-    /// Prints one line a policy, as soon as it is done.
+    /// Prints one line for each policy, as soon as it is done.
     pub fn execute(self) -> Outcome {
         let places = Places::find();
         let file = self

@@ -1,4 +1,4 @@
-//! `fedseal policy inspect`: whose a module is, what it asks for, and whether a sandbox takes it.
+//! `fedseal policy inspect`: a module's author and needs, and whether a sandbox takes it.
 
 use std::path::PathBuf;
 
@@ -24,8 +24,7 @@ pub struct Inspect {
 }
 
 impl Inspect {
-    /// Prints what is known, and fails where the signature does not hold or no sandbox would run
-    /// it.
+    /// Prints the known facts. Fails where the signature does not hold or no sandbox would run the module.
     pub fn execute(self) -> Outcome {
         let place = &self.module;
         let found = place.read()?;

@@ -13,7 +13,7 @@ use crate::places::Places;
 /// The C world: types and calls, one header.
 const HEADER: &str = include_str!("../../../../../guest/c/fedseal.h");
 
-/// What a policy is written in.
+/// Language of a policy's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
     /// A crate that links fedseal-guest.
@@ -46,8 +46,7 @@ impl Language {
             })
     }
 
-    /// Makes a component of a folder in any language but Rust. What is made on the way goes into
-    /// `work`.
+    /// Makes a component of a folder in any language but Rust. Intermediate files go into `work`.
     pub fn component(self, folder: &Path, work: &Path) -> Outcome<Vec<u8>> {
         std::fs::create_dir_all(work).map_err(|error| Failure::io(work, &error))?;
         let wit = work.join("wit");
@@ -65,7 +64,7 @@ impl Language {
                 command.arg("-d").arg(&wit).args(["-w", "policy"]);
                 command.args(["componentize", "policy", "-o"]).arg(&out);
                 command.arg("-p").arg(folder);
-                // What happens to be installed beside the tool is no part of the policy.
+                // Packages installed next to the tool are no part of the policy.
                 command.env_remove("VIRTUAL_ENV");
                 command.env("PYTHONDONTWRITEBYTECODE", "1");
                 made(command, &out)

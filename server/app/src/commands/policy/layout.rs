@@ -32,7 +32,7 @@ pub struct Pull {
 }
 
 impl Push {
-    /// Pushes what a key that is trusted here vouches for.
+    /// Pushes the module, if a key that is trusted here vouches for it.
     pub fn execute(self) -> Outcome {
         let to = Reference::parse(&self.to).map_err(Failure::usage)?;
         let found = self.module.read()?;

@@ -1,21 +1,21 @@
-//! Which of a sandbox's limits a module needs, as far as its bytes say.
+//! The sandbox limits that a module needs, as far as its bytes tell.
 
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_sandbox::component::{self, Description};
 
 use crate::failure::{Failure, Outcome};
 
-/// A limit, what a module needs of it, and what a sandbox gives by default.
+/// A limit, with the amount that a module needs and the default of a sandbox.
 pub struct Need {
     /// The name of the limit.
     pub name: &'static str,
-    /// What the module starts with.
+    /// Amount that the module needs at its start.
     pub needed: u64,
     /// The default.
     pub given: u64,
 }
 
-/// What a module needs from its start; what it uses while it runs only a run can say.
+/// Limits that a module needs at its start. Only a run can tell how much it uses while it runs.
 pub fn of(size: usize, description: &Description, limits: &Limits) -> [Need; 4] {
     let need = |name, needed, given| Need {
         name,

@@ -18,7 +18,7 @@ pub struct New {
     /// Where the folder is made; by default here.
     #[arg(long, value_name = "DIR", default_value = ".")]
     path: PathBuf,
-    /// What it is written in.
+    /// Language of its source.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// The folder of fedseal's `guest` crate, for Rust; by default this checkout's.

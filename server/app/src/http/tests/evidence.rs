@@ -1,4 +1,4 @@
-//! What is shown of a run is what its log says, or is said not to be; and nothing is written.
+//! A run is shown as its log has it, or marked as differing from its log. Nothing is written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ impl TestServer {
         self.runs.path().join("demo")
     }
 
-    /// What list and report say about `demo`.
+    /// Evidence about `demo` in the list and in the report.
     async fn evidence(&self) -> (Value, Value) {
         let (status, list) = self.get("/api/runs").await;
         assert_eq!(status, 200, "{list}");

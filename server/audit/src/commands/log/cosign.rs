@@ -39,8 +39,8 @@ impl Cosign {
     }
 }
 
-/// Collects and stores cosignatures of a log's current checkpoint. What came is stored also when
-/// the quorum is not reached. Gives the checkpoint's size and how many known witnesses cosigned.
+/// Collects and stores cosignatures of a log's current checkpoint, also when the quorum is not reached.
+/// Returns the checkpoint's size and the number of known witnesses that cosigned.
 pub fn collect(log: &Path, key: &PublicKey, policy: &Policy) -> Outcome<(u64, usize)> {
     let reader = LogReader::open(log, key)?;
     let mut lines = String::new();

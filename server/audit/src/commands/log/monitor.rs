@@ -175,7 +175,7 @@ impl Monitor {
         }
     }
 
-    /// Keeps both signed checkpoints beside the pin: together they prove what the log did.
+    /// Keeps both signed checkpoints next to the pin: together they prove the split view.
     fn failed(
         &self,
         error: fedseal_record::Error,
