@@ -62,7 +62,7 @@ pub(crate) fn workspace() -> Outcome {
 }
 
 /// The features of every build here, so that nothing is built twice.
-pub fn features() -> &'static [&'static str] {
+pub(crate) fn features() -> &'static [&'static str] {
     match gpu() {
         true => &["--features", "fedseal/wgpu"],
         false => &[],
@@ -71,7 +71,7 @@ pub fn features() -> &'static [&'static str] {
 
 /// Whether builds have the GPU device, whose crates are half of a first build: where there is a card,
 /// or as `FEDSEAL_GPU` says (1 or 0).
-pub fn gpu() -> bool {
+pub(crate) fn gpu() -> bool {
     why_gpu().0
 }
 

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::table::spread;
 
 /// Commit, machine and command line that all figures of one file share.
-pub struct Origin {
+pub(crate) struct Origin {
     commit: String,
     machine: String,
     command: String,
@@ -22,7 +22,7 @@ pub struct Origin {
 
 impl Origin {
     /// This commit, this machine, this command line. `root` is the checkout.
-    pub fn here(root: &Path) -> Self {
+    pub(crate) fn here(root: &Path) -> Self {
         let words: Vec<String> = std::env::args().skip(1).collect();
         Origin {
             commit: commit(root),
@@ -32,7 +32,7 @@ impl Origin {
     }
 
     /// One figure without an interval.
-    pub fn figure(&self, name: &str, value: f64, unit: &str) -> Map<String, Value> {
+    pub(crate) fn figure(&self, name: &str, value: f64, unit: &str) -> Map<String, Value> {
         let value = json!({
             "name": name, "value": rounded(value), "unit": unit, "peer": null, "ratio": null,
             "commit": self.commit, "machine": self.machine, "command": self.command,
@@ -44,7 +44,7 @@ impl Origin {
     }
 
     /// A share in per cent, with the ends of its interval.
-    pub fn wilson(&self, name: &str, share: &Share) -> Map<String, Value> {
+    pub(crate) fn wilson(&self, name: &str, share: &Share) -> Map<String, Value> {
         let mut figure = self.share(name, share);
         figure.insert("low".into(), json!(rounded(share.low * 100.0)));
         figure.insert("high".into(), json!(rounded(share.high * 100.0)));
@@ -61,7 +61,7 @@ impl Origin {
 }
 
 /// The figures of a run; with several seeds those of the first.
-pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
+pub(crate) fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
     let Some(first) = reports.first() else {
         return Vec::new();
     };
@@ -81,7 +81,11 @@ pub fn of(reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
 }
 
 /// Mean, spread and each seed's value of every arm's measures.
-pub fn of_seeds(seeds: &[u64], reports: &[Report], origin: &Origin) -> Vec<Map<String, Value>> {
+pub(crate) fn of_seeds(
+    seeds: &[u64],
+    reports: &[Report],
+    origin: &Origin,
+) -> Vec<Map<String, Value>> {
     let mut figures = vec![origin.figure("seeds", reports.len() as f64, "seeds")];
     for arm in reports.first().map_or(&[][..], |first| &first.arms) {
         for what in ["safety", "helpfulness"] {
@@ -109,7 +113,7 @@ pub fn of_seeds(seeds: &[u64], reports: &[Report], origin: &Origin) -> Vec<Map<S
 }
 
 /// Writes `FOLDER/NAME.json`.
-pub fn write(folder: &Path, name: &str, figures: &[Map<String, Value>]) -> Outcome {
+pub(crate) fn write(folder: &Path, name: &str, figures: &[Map<String, Value>]) -> Outcome {
     let path = folder.join(format!("{name}.json"));
     let text = serde_json::to_string_pretty(&json!({ "figures": figures }))
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;

@@ -13,7 +13,7 @@ use crate::output::{self, duration};
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// Shows the events of a run on standard error.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
     printed: Instant,
@@ -21,7 +21,7 @@ pub struct Progress {
 
 impl Progress {
     /// With `quiet` nothing is shown.
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             let style =
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Shows one event.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Progress {
                 seconds,
@@ -100,7 +100,7 @@ impl Progress {
     }
 
     /// Ends the bar, so that what is printed next stands on a clean line.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

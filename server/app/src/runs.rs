@@ -11,12 +11,12 @@ use fedseal_rules::experiment::{Experiment, differences, in_words};
 use crate::failure::{Failure, Outcome};
 
 /// The folder of a seed's run.
-pub fn of_seed(dir: &Path, seed: u64) -> PathBuf {
+pub(crate) fn of_seed(dir: &Path, seed: u64) -> PathBuf {
     dir.join(format!("{SEED}{seed}"))
 }
 
 /// Makes the first free folder of a name. Two processes that ask at once get different folders.
-pub fn claim(runs: &Path, name: &str) -> Outcome<PathBuf> {
+pub(crate) fn claim(runs: &Path, name: &str) -> Outcome<PathBuf> {
     RunDir::new(runs.join(name)).check_place()?;
     fs::create_dir_all(runs).map_err(|error| Failure::io(runs, &error))?;
     for number in 1_u32.. {
@@ -49,7 +49,12 @@ struct Candidate {
 /// # Errors
 /// No run of that name; none that was begun with this experiment, with what differs; one whose
 /// run.json or experiment.toml is damaged.
-pub fn latest(runs: &Path, name: &str, experiment: &Experiment, seeds: bool) -> Outcome<PathBuf> {
+pub(crate) fn latest(
+    runs: &Path,
+    name: &str,
+    experiment: &Experiment,
+    seeds: bool,
+) -> Outcome<PathBuf> {
     let mut found: Vec<Candidate> = Vec::new();
     for (folder, number) in numbered(runs, name) {
         let mut all = match seeds {
@@ -115,7 +120,7 @@ fn numbered(runs: &Path, name: &str) -> Vec<(PathBuf, u32)> {
 }
 
 /// The folders of seeds in a folder.
-pub fn seeds_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn seeds_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(SEED))
@@ -125,7 +130,7 @@ pub fn seeds_below(folder: &Path) -> Vec<PathBuf> {
 
 /// The command that goes on with a run: the words that were given, so that no option is lost, with
 /// the run's folder. Ready for a shell.
-pub fn resuming(words: impl IntoIterator<Item = String>, dir: &Path) -> String {
+pub(crate) fn resuming(words: impl IntoIterator<Item = String>, dir: &Path) -> String {
     let mut given = words.into_iter();
     let mut all = vec!["fedseal".to_owned()];
     all.extend(given.next());

@@ -15,7 +15,7 @@ use crate::Result;
 ///
 /// # Errors
 /// A blob that is missing or damaged.
-pub fn of(blobs: &Blobs, digest: Option<Digest>, client: &ClientId) -> Result<Control> {
+pub(crate) fn of(blobs: &Blobs, digest: Option<Digest>, client: &ClientId) -> Result<Control> {
     let Some(controls) = read(blobs, digest)? else {
         return Ok(Control::default());
     };

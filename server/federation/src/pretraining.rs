@@ -321,7 +321,7 @@ fn tokenizer(recipe: &Recipe, corpus: &[Example]) -> Result<Tokenizer, Pretraini
     map.insert(
         "pre_tokenizer".to_owned(),
         json!({ "type": "Sequence", "pretokenizers": [
-            byte_level.clone(), { "type": "Digits", "individual_digits": true } ] }),
+            byte_level, { "type": "Digits", "individual_digits": true } ] }),
     );
     map.insert(
         "decoder".to_owned(),

@@ -187,7 +187,7 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     /// Returns all of a slice.
-    pub fn new(slice: &mut [f32]) -> Self {
+    pub(crate) fn new(slice: &mut [f32]) -> Self {
         Self {
             pointer: slice.as_mut_ptr(),
             len: slice.len(),
@@ -195,7 +195,7 @@ impl Shared {
     }
 
     /// Returns the capacity of a vector, which may be uninitialised.
-    pub fn uninit(vector: &mut Vec<f32>) -> Self {
+    pub(crate) fn uninit(vector: &mut Vec<f32>) -> Self {
         Self {
             pointer: vector.as_mut_ptr(),
             len: vector.capacity(),
@@ -203,7 +203,7 @@ impl Shared {
     }
 
     /// Returns all of a slice of words.
-    pub fn of_words(slice: &mut [u32]) -> Self {
+    pub(crate) fn of_words(slice: &mut [u32]) -> Self {
         Self {
             pointer: slice.as_mut_ptr().cast(),
             len: slice.len(),
@@ -211,7 +211,7 @@ impl Shared {
     }
 
     /// Number of floats.
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.len
     }
 
@@ -219,7 +219,7 @@ impl Shared {
     ///
     /// # Panics
     /// When `offset` lies beyond the end.
-    pub fn at(self, offset: usize) -> *mut f32 {
+    pub(crate) fn at(self, offset: usize) -> *mut f32 {
         assert!(offset <= self.len, "offset beyond the output");
         // SAFETY: within the allocation or one past its end.
         unsafe { self.pointer.add(offset) }
@@ -229,7 +229,7 @@ impl Shared {
     ///
     /// # Panics
     /// When it does not lie within this one.
-    pub fn part(self, offset: usize, len: usize) -> Self {
+    pub(crate) fn part(self, offset: usize, len: usize) -> Self {
         assert!(
             offset.checked_add(len).is_some_and(|end| end <= self.len),
             "part beyond the output"
@@ -245,7 +245,7 @@ impl Shared {
     /// # Safety
     /// No other slice of these floats may exist at the same time, and the memory must still
     /// be there. It may be uninitialised only if the user writes before reading.
-    pub unsafe fn slice<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
         let part = self.part(offset, len);
         // SAFETY: in bounds; uniqueness and lifetime are the caller's.
         unsafe { std::slice::from_raw_parts_mut(part.pointer, len) }

@@ -95,7 +95,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
 fn whole(dir: RunDir) -> Result<VerifyReport> {
     if !dir.root.is_dir() {
         return Err(Error::RunDir {
-            dir: dir.root.clone(),
+            dir: dir.root,
             problem: "no such folder".into(),
         });
     }

@@ -16,7 +16,7 @@ const RECORD: &str = "fedseal.json";
 
 /// Takes adapters out of runs, and signs their folders so that other tools can check them.
 #[derive(Args)]
-pub struct AdapterCommand {
+pub(crate) struct AdapterCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -46,7 +46,7 @@ enum Action {
 
 impl AdapterCommand {
     /// Does it.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         match self.action {
             Action::Export { run, arm, out } => export(&run, &arm, &out),
             Action::Sign { folder, key } => sign(&folder, key),

@@ -12,7 +12,7 @@ use crate::output;
 
 /// Admission: what the server demands of an update before it counts.
 #[derive(Args)]
-pub struct Admission {
+pub(crate) struct Admission {
     #[command(subcommand)]
     action: Action,
 }
@@ -39,7 +39,7 @@ enum Action {
 
 impl Admission {
     /// Tries it.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let Action::Check {
             file,
             run,

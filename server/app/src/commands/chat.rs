@@ -16,7 +16,7 @@ use crate::{output, stop};
 /// that outgrows the model's positions loses its oldest questions with their answers, and that is
 /// said.
 #[derive(Args)]
-pub struct Chat {
+pub(crate) struct Chat {
     #[command(flatten)]
     speaker: Speaker,
     /// Most tokens of an answer; it ends where the model's positions are used up.
@@ -36,7 +36,7 @@ const ROOM: usize = 4;
 
 impl Chat {
     /// Reads, answers, until the input ends.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let (model, adapter) = self.speaker.load()?;
         let terminal = std::io::stdin().is_terminal() && !self.json;
         stop::watch("stopping");

@@ -8,7 +8,7 @@ use crate::http::Limits;
 
 /// Bounds on clients.
 #[derive(Args)]
-pub struct Clients {
+pub(super) struct Clients {
     /// Seconds for which a client may send or take nothing before its connection is closed.
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience: u64,
@@ -19,7 +19,7 @@ pub struct Clients {
 
 impl Clients {
     /// The limits of a server.
-    pub fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             patience: Duration::from_secs(self.patience),
             connections_of_address: self.per_address.into(),

@@ -17,7 +17,7 @@ use crate::places::Places;
 
 /// Which model, and where it runs.
 #[derive(Args)]
-pub struct ModelChoice {
+pub(super) struct ModelChoice {
     /// `embedded`, a name below the models folder, a Hugging Face folder or a .gguf file.
     #[arg(long, default_value = "embedded")]
     model: String,
@@ -62,12 +62,12 @@ enum TemplateName {
 
 impl ModelChoice {
     /// The name that was asked for.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.model
     }
 
     /// Loads the model.
-    pub fn load(&self) -> Outcome<Model> {
+    pub(super) fn load(&self) -> Outcome<Model> {
         fedseal_tuning::set_threads(self.threads);
         let options = ModelOptions {
             device: fedseal_tuning::device(&self.device).map_err(Failure::usage)?,
@@ -106,7 +106,7 @@ impl ModelChoice {
 const MOST_NAMES: usize = 1000;
 
 /// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
-pub fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
+pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
     let failure = |error| Failure::new(format!("{}: {error}", path.display()));
     if path.is_dir() {
         // A folder that was handed over: no file in it is waited for, none is longer than memory.
@@ -127,12 +127,12 @@ pub fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
 }
 
 /// The adapter of an option.
-pub fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
+pub(super) fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
     path.map(|path| adapter(path, model)).transpose()
 }
 
 /// Failure for an error of the engine: a bad request, or something that failed.
-pub fn refused(error: TuningError) -> Failure {
+pub(super) fn refused(error: TuningError) -> Failure {
     match error {
         TuningError::Config(_) | TuningError::Positions { .. } => Failure::usage(error),
         error => Failure::new(error),
@@ -140,7 +140,7 @@ pub fn refused(error: TuningError) -> Failure {
 }
 
 /// Note below an answer that ended because the model's positions were used up.
-pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
+pub(super) fn used_up(model: &Model, answer: &Generated) -> Option<String> {
     (answer.finish == Finish::Positions).then(|| {
         format!(
             "the answer ends after {} tokens, where the model's {} positions are used up",
@@ -152,7 +152,7 @@ pub fn used_up(model: &Model, answer: &Generated) -> Option<String> {
 
 /// A model that writes, with an adapter or without, and how its texts are drawn.
 #[derive(Args)]
-pub struct Speaker {
+pub(super) struct Speaker {
     #[command(flatten)]
     model: ModelChoice,
     /// An adapter: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
@@ -168,14 +168,14 @@ pub struct Speaker {
 
 impl Speaker {
     /// Loads the model and the adapter.
-    pub fn load(&self) -> Outcome<(Model, Option<Adapter>)> {
+    pub(super) fn load(&self) -> Outcome<(Model, Option<Adapter>)> {
         let model = self.model.load()?;
         let adapter = optional_adapter(self.adapter.as_deref(), &model)?;
         Ok((model, adapter))
     }
 
     /// A conversation in which nobody has spoken yet.
-    pub fn begin(&self) -> Vec<Message> {
+    pub(super) fn begin(&self) -> Vec<Message> {
         let system = self.system.iter();
         system
             .map(|text| Message::new(Role::System, text))
@@ -183,7 +183,7 @@ impl Speaker {
     }
 
     /// Settings for the engine. `turn` is added to the seed so that each turn draws different numbers.
-    pub fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
+    pub(super) fn config(&self, tokens: usize, turn: u64) -> GenerateConfig {
         self.drawing.config(tokens, turn)
     }
 }
@@ -224,7 +224,7 @@ impl Drawing {
 
 /// How data files are read.
 #[derive(Args)]
-pub struct DataChoice {
+pub(super) struct DataChoice {
     /// Layout of the rows: alpaca, sharegpt, messages, lmsys, wildchat or pairs; by default seen
     /// from the first row of each file.
     #[arg(long, value_parser = layout)]
@@ -249,7 +249,7 @@ fn layout(name: &str) -> Result<Layout, String> {
 
 /// Counts of a data file that was read.
 #[derive(serde::Serialize)]
-pub struct FileRead {
+pub(super) struct FileRead {
     /// The file.
     pub file: String,
     /// JSON, JSONL or Parquet.
@@ -266,7 +266,7 @@ pub struct FileRead {
 
 impl DataChoice {
     /// Reads every file, in order.
-    pub fn read(&self, files: &[PathBuf]) -> Outcome<(Vec<Conversation>, Vec<FileRead>)> {
+    pub(super) fn read(&self, files: &[PathBuf]) -> Outcome<(Vec<Conversation>, Vec<FileRead>)> {
         let options = DataOptions {
             layout: self.layout,
             max_row_bytes: self.max_row_bytes,

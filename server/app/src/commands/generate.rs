@@ -12,7 +12,7 @@ use crate::output;
 
 /// Answers prompts by a model, with an adapter or without, all at once.
 #[derive(Args)]
-pub struct Generate {
+pub(crate) struct Generate {
     /// The prompts.
     #[arg(required = true)]
     prompts: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Generate {
 
 impl Generate {
     /// Prints one answer a prompt.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let (model, adapter) = self.speaker.load()?;
         let messages: Vec<Vec<Message>> = self
             .prompts

@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 
 /// Checks, watches, witnesses and proves entries of a log.
 #[derive(Args)]
-pub struct Log {
+pub(crate) struct Log {
     #[command(subcommand)]
     action: Action,
 }
@@ -24,7 +24,7 @@ enum Action {
 
 impl Log {
     /// Does it.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         match self.action {
             Action::Audit(action) => action.execute(),
             Action::Witness(command) => command.execute(),

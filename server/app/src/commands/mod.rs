@@ -27,14 +27,14 @@ use crate::failure::Outcome;
 /// Federated instruction tuning in which every client update carries proof of how it was made.
 #[derive(Parser)]
 #[command(name = "fedseal", version)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// Command to execute.
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
     /// Serve the report pages and the HTTP interface.
@@ -79,7 +79,7 @@ pub enum Command {
 
 impl Command {
     /// Does it.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         match self {
             Command::Run(command) => command.execute(),
             Command::Serve(command) => command.execute(),

@@ -22,7 +22,7 @@ use crate::{keys, output, places};
 
 /// Makes, builds, tests, signs, looks into and submits policy modules.
 #[derive(Args)]
-pub struct Policy {
+pub(crate) struct Policy {
     #[command(subcommand)]
     action: Action,
 }
@@ -75,7 +75,7 @@ enum Action {
 
 impl Policy {
     /// Does it.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         match self.action {
             Action::Build { names, out } => build::build(&names, out),
             Action::Sign {

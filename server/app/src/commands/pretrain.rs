@@ -14,7 +14,7 @@ use crate::{output, stop};
 
 /// Makes the embedded model from the corpus that its recipe generates.
 #[derive(Args)]
-pub struct Pretrain {
+pub(crate) struct Pretrain {
     /// Folder of the model's files; by default the one that is built into this program.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub struct Pretrain {
 
 impl Pretrain {
     /// Makes or checks; minutes either way.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let dir = self
             .out
             .unwrap_or_else(|| Places::find().root().join("server/federation/model"));

@@ -18,7 +18,7 @@ use crate::places::Places;
 /// bound.
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["update", "sample"])))]
-pub struct Replay {
+pub(crate) struct Replay {
     /// The run's folder.
     run: PathBuf,
     /// The update whose id begins so.
@@ -43,7 +43,7 @@ pub struct Replay {
 
 impl Replay {
     /// Replays; fails when any update comes out neither equal nor near.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let selector = match (self.update, self.sample) {
             (Some(prefix), _) => Selector::Prefix(prefix),
             (None, count) => Selector::Sample {

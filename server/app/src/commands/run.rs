@@ -18,7 +18,7 @@ use crate::{figures, keys, output, runs, stop, table};
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
 #[derive(Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// The experiment file.
     experiment: PathBuf,
     /// Folder of the run; by default runs/NAME, numbered where that is taken.
@@ -68,7 +68,7 @@ pub struct Run {
 
 impl Run {
     /// Runs every seed, prints the table, writes the figures.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let places = Places::find();
         let experiment = Experiment::load(&self.experiment)?;
         let name = self.experiment.file_stem().map_or_else(

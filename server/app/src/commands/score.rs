@@ -13,7 +13,7 @@ use crate::output;
 /// Says how likely a model finds given answers: the sum of the log-probabilities of an answer's
 /// tokens after its prompt, in nats.
 #[derive(Args)]
-pub struct Score {
+pub(crate) struct Score {
     /// Answers to score after --prompt.
     #[arg(requires = "prompt", required_unless_present = "data")]
     answers: Vec<String>,
@@ -58,7 +58,7 @@ fn among_all(error: TuningError, before: usize) -> TuningError {
 
 impl Score {
     /// Prints one line an answer, and the mean of all.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let conversations: Vec<Conversation> = match &self.prompt {
             Some(prompt) => self
                 .answers

@@ -18,7 +18,7 @@ const EARLIER: &str = ".registry";
 /// Serves the report pages and the HTTP interface over a folder of runs, or over one run. Nothing is
 /// written into either.
 #[derive(Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Folder of runs, or of one run; by default runs/ of the checkout.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Serve {
 
 impl Serve {
     /// Serves until Ctrl-C.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let runs = match &self.runs {
             Some(given) => existing(given)?,
             // Runs appear there when the first one is made.

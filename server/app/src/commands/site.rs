@@ -15,7 +15,7 @@ use crate::output;
 
 /// Site rules: what the holder of the data allows on a node.
 #[derive(Args)]
-pub struct Site {
+pub(crate) struct Site {
     #[command(subcommand)]
     action: Action,
 }
@@ -34,7 +34,7 @@ enum Action {
 
 impl Site {
     /// Checks it; fails when it allows nothing at all.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let Action::Check { file, run } = self.action;
         let rules = read_site(&file)?;
         if rules.allow.is_empty() {

@@ -11,7 +11,7 @@ use crate::{modules, output};
 
 /// Submits a module and its signature to a running server.
 #[derive(Args)]
-pub struct Submit {
+pub(crate) struct Submit {
     /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
     module: Place,
     /// The server.
@@ -24,7 +24,7 @@ pub struct Submit {
 
 impl Submit {
     /// Sends both and prints what was registered.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let found = self.module.read()?;
         let envelope = match (self.envelope, found.envelopes.as_slice()) {
             (Some(path), _) => modules::envelope(&path)?,

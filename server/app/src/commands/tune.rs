@@ -18,7 +18,7 @@ use crate::{output, stop};
 /// Trains an adapter on data files and writes it as PEFT reads it. A training that was stopped or
 /// killed goes on with --resume and ends with the same digest.
 #[derive(Args)]
-pub struct Tune {
+pub(crate) struct Tune {
     /// Data files: JSON, JSONL or Parquet.
     #[arg(required = true)]
     data: Vec<PathBuf>,
@@ -132,7 +132,7 @@ const RECORD: &str = "tune.json";
 
 impl Tune {
     /// Reads, trains, writes.
-    pub fn execute(self) -> Outcome {
+    pub(crate) fn execute(self) -> Outcome {
         let checkpoint = self.out.join(CHECKPOINT);
         self.check_folder(&checkpoint)?;
         let (conversations, files) = self.reading.read(&self.data)?;

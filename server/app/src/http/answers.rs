@@ -22,14 +22,14 @@ const SMALL: u64 = 64 << 10;
 
 /// The bytes of answers, and the places to make them.
 #[derive(Clone)]
-pub struct Answers {
+pub(super) struct Answers {
     bytes: Arc<Shares>,
     making: Arc<Semaphore>,
 }
 
 impl Answers {
     /// Within a server's limits.
-    pub fn new(limits: &Limits) -> Answers {
+    pub(super) fn new(limits: &Limits) -> Answers {
         Answers {
             bytes: Shares::new(limits.answer_bytes, limits.answer_bytes_of_address),
             making: Arc::new(Semaphore::new(limits.making)),
@@ -39,7 +39,11 @@ impl Answers {
 
 /// Answers a request within the bounds. A request with a body has bounds of its own: its client may be
 /// slow, and must not hold one of these places meanwhile.
-pub async fn bounded(State(answers): State<Answers>, request: Request, next: Next) -> Response {
+pub(super) async fn bounded(
+    State(answers): State<Answers>,
+    request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
     let response = {

@@ -31,7 +31,7 @@ const PAST: u64 = 2048;
 const MOST_BYTES: u64 = 256 << 10;
 
 /// `GET /api/runs/{run}/events`
-pub async fn feed(
+pub(super) async fn feed(
     State(shared): Server,
     Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,

@@ -24,7 +24,7 @@ use super::report::Reading;
 /// The largest run.json, bytes.
 const MAX_PLAN: u64 = 16 << 20;
 /// The largest log that is read, bytes of its files in all.
-pub const MAX_LOG: u64 = 64 << 20;
+pub(super) const MAX_LOG: u64 = 64 << 20;
 /// The most files of such a log.
 const MOST_LOG_FILES: usize = 1 << 14;
 /// The most entries of such a log: their hashes are in memory at once.
@@ -33,7 +33,7 @@ const MOST_ENTRIES: u64 = 1 << 20;
 /// State of a run's files, sent with every answer that shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Evidence {
+pub(super) enum Evidence {
     /// Plan, experiment and report are those that the log names, and the log holds.
     Verified {
         /// The log's head.
@@ -63,7 +63,7 @@ pub enum Evidence {
 
 /// A log's signed head: what `fedseal verify`, `explain` and `log fsck` name too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Head {
+pub(super) struct Head {
     /// The log's name.
     pub origin: String,
     /// Its entries.
@@ -88,7 +88,7 @@ impl Head {
 
 /// Why something of a run is not served, without a path of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// It is not what the log says.
     Changed {
         /// A file of the run's folder, an entry, a blob.
@@ -107,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// Another item or problem than the log's.
-    pub fn changed(item: impl Into<String>, problem: impl Into<String>) -> Fault {
+    pub(super) fn changed(item: impl Into<String>, problem: impl Into<String>) -> Fault {
         Fault::Changed {
             item: item.into(),
             problem: problem.into(),
@@ -122,7 +122,7 @@ impl Fault {
     }
 
     /// A file of the run that could not be read.
-    pub fn io(item: impl Into<String>, error: &std::io::Error) -> Fault {
+    pub(super) fn io(item: impl Into<String>, error: &std::io::Error) -> Fault {
         match error.kind() {
             ErrorKind::NotFound => Fault::changed(item, "is missing"),
             ErrorKind::InvalidInput => Fault::changed(item, "is no regular file"),
@@ -132,7 +132,7 @@ impl Fault {
     }
 
     /// Turns an error of the log or the blobs of the run in `root` into a fault.
-    pub fn ledger(root: &Path, error: &fedseal_ledger::Error) -> Fault {
+    pub(super) fn ledger(root: &Path, error: &fedseal_ledger::Error) -> Fault {
         use fedseal_ledger::Error as E;
         match error {
             E::Io { path, source } => Fault::io(within(root, path), source),
@@ -157,7 +157,7 @@ impl Fault {
     }
 
     /// Turns an error of the rooms below about the run in `root` into a fault.
-    pub fn run(root: &Path, error: &fedseal_federation::Error) -> Fault {
+    pub(super) fn run(root: &Path, error: &fedseal_federation::Error) -> Fault {
         use fedseal_federation::Error as E;
         match error {
             E::Ledger(error) => Fault::ledger(root, error),
@@ -170,7 +170,7 @@ impl Fault {
     }
 
     /// The fault of what the item is part of.
-    pub fn of(self, whole: &str) -> Fault {
+    pub(super) fn of(self, whole: &str) -> Fault {
         match self {
             Fault::Changed { item, problem } => Fault::changed(format!("{whole}: {item}"), problem),
             Fault::Unread { item, problem } => Fault::unread(format!("{whole}: {item}"), problem),
@@ -198,7 +198,7 @@ fn differs(logged: &Digest, found: &Digest) -> String {
 }
 
 /// A run whose plan and experiment are those that its log names.
-pub struct Pinned {
+pub(super) struct Pinned {
     /// The plan.
     pub plan: Plan,
     /// The log at its checkpoint, which is signed by the plan's node.
@@ -210,7 +210,7 @@ pub struct Pinned {
 ///
 /// # Errors
 /// The first item that does not hold.
-pub fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
+pub(super) fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
     let bytes = read(dir, "run.json", MAX_PLAN)?;
     let plan: Plan = canonical::from_slice(&bytes)
         .map_err(|error| Fault::changed("run.json", error.to_string()))?;
@@ -246,7 +246,7 @@ pub fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
 
 /// Stamps of the files that [`standing`] depends on, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub(super) struct Look {
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     /// Bytes of the log's files in all.
     pub log_bytes: u64,
@@ -257,7 +257,7 @@ impl Look {
     ///
     /// # Errors
     /// [`Fault::Unread`] for a log that is too large for this server.
-    pub fn at(dir: &RunDir) -> Result<Look, Fault> {
+    pub(super) fn at(dir: &RunDir) -> Result<Look, Fault> {
         let log = files::stamps(&dir.log(), MOST_LOG_FILES);
         let bytes = |(_, stamp): &(PathBuf, Stamp)| stamp.length();
         let log_bytes = log.iter().flatten().map(bytes).fold(0, u64::saturating_add);
@@ -278,7 +278,7 @@ impl Look {
     }
 
     /// Whether an equal look later means equal bytes in all files.
-    pub fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let mut stamps = self.stamps.iter().flat_map(|(_, stamp)| stamp);
         stamps.all(Stamp::is_settled)
     }
@@ -286,7 +286,7 @@ impl Look {
 
 /// How a run's files stand to its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     /// The log is closed, whole, and names this report.
     Closed(Head),
     /// The log is closed and whole, but the report is a draft: its last version comes in a moment, or
@@ -300,7 +300,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// The first item that does not hold.
-pub fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standing, Fault> {
+pub(super) fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standing, Fault> {
     let Pinned { plan, log } = pinned(dir)?;
     let head = Head::of(&log);
     let state = report.as_ref().ok().and_then(|reading| {

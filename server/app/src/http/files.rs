@@ -15,7 +15,7 @@ const DEEPEST: usize = 12;
 
 /// Size, times and identity of a file: they tell it from what it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub(super) struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
     /// Inode, and when it changed (seconds, nanoseconds), where the system has such.
@@ -24,7 +24,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a file with this metadata.
-    pub fn of(meta: &Metadata) -> Stamp {
+    pub(super) fn of(meta: &Metadata) -> Stamp {
         #[cfg(unix)]
         let identity = {
             use std::os::unix::fs::MetadataExt as _;
@@ -40,23 +40,23 @@ impl Stamp {
     }
 
     /// The stamp of the file at a path; `None` where there is nothing. Links are not followed.
-    pub fn at(path: &Path) -> Option<Stamp> {
+    pub(super) fn at(path: &Path) -> Option<Stamp> {
         fs::symlink_metadata(path).ok().map(|meta| Stamp::of(&meta))
     }
 
     /// The file's size, bytes.
-    pub fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         self.length
     }
 
     /// Whether a file that is still open has the bytes that it had: another name, or none any more,
     /// is no change of them.
-    pub fn is_of_the_bytes_of(&self, earlier: &Stamp) -> bool {
+    pub(super) fn is_of_the_bytes_of(&self, earlier: &Stamp) -> bool {
         (self.length, self.modified) == (earlier.length, earlier.modified)
     }
 
     /// Whether an equal stamp later means equal bytes.
-    pub fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.modified
             .is_some_and(|time| time.elapsed().is_ok_and(|age| age > COARSE))
     }
@@ -66,7 +66,7 @@ impl Stamp {
 ///
 /// # Errors
 /// Any error of the system; [`ErrorKind::InvalidInput`] for a file that is not regular.
-pub fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<(File, Stamp)> {
+pub(super) fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<(File, Stamp)> {
     let file = outside::open(folder, below).map_err(|error| match outside::is_unfit(&error) {
         true => io::Error::new(ErrorKind::InvalidInput, "is no regular file"),
         false => error,
@@ -79,7 +79,11 @@ pub fn open(folder: &Path, below: impl AsRef<Path>) -> io::Result<(File, Stamp)>
 ///
 /// # Errors
 /// As [`open`]; [`ErrorKind::FileTooLarge`] for a larger one.
-pub fn read(folder: &Path, below: impl AsRef<Path>, most: u64) -> io::Result<(Vec<u8>, Stamp)> {
+pub(super) fn read(
+    folder: &Path,
+    below: impl AsRef<Path>,
+    most: u64,
+) -> io::Result<(Vec<u8>, Stamp)> {
     let (file, stamp) = open(folder, below)?;
     let large = || {
         let text = format!("is larger than {most} bytes, the most that is read of it");
@@ -99,7 +103,7 @@ pub fn read(folder: &Path, below: impl AsRef<Path>, most: u64) -> io::Result<(Ve
 
 /// The stamps of all files below a folder in the order of their paths; none where there are more
 /// than `most` or where they lie too deep.
-pub fn stamps(root: &Path, most: usize) -> Option<Vec<(PathBuf, Stamp)>> {
+pub(super) fn stamps(root: &Path, most: usize) -> Option<Vec<(PathBuf, Stamp)>> {
     let mut found = Vec::new();
     let mut open = vec![(root.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {

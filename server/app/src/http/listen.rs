@@ -30,7 +30,7 @@ const HEAD: usize = 64 << 10;
 
 /// Limits on what clients may take of a server.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
     /// Connections at once of one address; more are closed.
@@ -91,7 +91,7 @@ impl Limits {
 }
 
 /// Listens on an address.
-pub async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+pub(crate) async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {address}: {error}"));
         match error.kind() {
@@ -112,7 +112,7 @@ pub async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 }
 
 /// Serves until `stop` is ready.
-pub async fn serve(
+pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: &Limits,

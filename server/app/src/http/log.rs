@@ -29,7 +29,7 @@ const MAX_CHECKPOINT: u64 = 64 << 10;
 
 /// One arm's verdict about an update.
 #[derive(Debug, Clone, Serialize)]
-pub struct Judged {
+pub(super) struct Judged {
     /// The arm.
     pub arm: String,
     /// The round.
@@ -45,7 +45,7 @@ pub struct Judged {
 }
 
 /// Index of a log by update.
-pub struct Index {
+pub(super) struct Index {
     /// The run's plan.
     pub plan: Plan,
     /// The log at the checkpoint that this was made at.
@@ -65,7 +65,7 @@ pub struct Index {
 
 impl Index {
     /// The blobs of the run in `dir`, whose index this is.
-    pub fn blobs(&self, dir: &Path) -> Answer<&Blobs> {
+    pub(super) fn blobs(&self, dir: &Path) -> Answer<&Blobs> {
         if let Some(blobs) = self.blobs.get() {
             return Ok(blobs);
         }
@@ -158,19 +158,19 @@ impl Index {
     }
 
     /// The entry number of an update.
-    pub fn entry(&self, update: &Digest) -> Option<u64> {
+    pub(super) fn entry(&self, update: &Digest) -> Option<u64> {
         self.entries.get(update).copied()
     }
 
     /// Every arm's verdict about an update.
-    pub fn verdicts(&self, update: &Digest) -> &[Judged] {
+    pub(super) fn verdicts(&self, update: &Digest) -> &[Judged] {
         self.verdicts.get(update).map_or(&[], Vec::as_slice)
     }
 }
 
 /// The indexes of the runs that were asked for last.
 #[derive(Clone, Default)]
-pub struct Logs {
+pub(super) struct Logs {
     kept: Arc<Mutex<HashMap<String, Arc<Index>>>>,
     /// Held while an index is made: one log's entries are in memory at a time.
     making: Arc<Mutex<()>>,
@@ -178,7 +178,7 @@ pub struct Logs {
 
 impl Logs {
     /// A run's index at its current checkpoint.
-    pub fn index(&self, run: &str, folder: &Path) -> Answer<Arc<Index>> {
+    pub(super) fn index(&self, run: &str, folder: &Path) -> Answer<Arc<Index>> {
         let dir = RunDir::new(folder);
         let known = || -> Result<Option<Arc<Index>>, Fault> {
             let (note, _) = files::read(&dir.root, "log/checkpoint", MAX_CHECKPOINT)
@@ -216,7 +216,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// `GET /api/runs/{run}/log/checkpoint` and `/log/tile/…`: the files of the C2SP tlog-tiles layout.
-pub async fn file(
+pub(super) async fn file(
     State(shared): Server,
     Parameters((run, path)): Parameters<(String, String)>,
 ) -> Answer<Response> {

@@ -27,7 +27,7 @@ mod report;
 mod runs;
 mod shares;
 mod updates;
-pub mod witness;
+pub(crate) mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,10 +45,10 @@ use tokio::net::TcpListener;
 use crate::failure::Outcome;
 use refusal::Refusal;
 
-pub use listen::{Limits, bind};
+pub(crate) use listen::{Limits, bind};
 
 /// Folders, keys and limits that the server works with.
-pub struct Settings {
+pub(crate) struct Settings {
     /// The folder of runs, or one run.
     pub runs: PathBuf,
     /// The folder of the registry of submitted modules, in no run; made where there is none.
@@ -76,12 +76,12 @@ struct Shared {
 type Server = State<Arc<Shared>>;
 
 /// Whether there are pages to serve.
-pub fn pages(settings: &Settings) -> bool {
+pub(crate) fn pages(settings: &Settings) -> bool {
     pages::Pages::new(settings.web.clone()).exist()
 }
 
 /// Serves until `stop` is ready.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     settings: Settings,
     stop: impl Future<Output = ()>,

@@ -33,17 +33,17 @@ use super::{Limits as Clients, Server};
 use crate::failure::{Failure, Outcome};
 
 /// The largest module, bytes.
-pub const MODULE_LIMIT: usize = 24 << 20;
+pub(super) const MODULE_LIMIT: usize = 24 << 20;
 /// The largest body: the module in base64, its envelope, and room to spare.
-pub const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
+pub(super) const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
 /// The largest envelope, bytes of JSON: its payload is a module's statement.
-pub const ENVELOPE_LIMIT: usize = module::MAX_PAYLOAD + (16 << 10);
+pub(super) const ENVELOPE_LIMIT: usize = module::MAX_PAYLOAD + (16 << 10);
 /// Modules that are being checked at once; only a trusted author's are.
-pub const MOST_CHECKS: usize = 2;
+pub(super) const MOST_CHECKS: usize = 2;
 
 /// The registered modules, and whose are taken.
 #[derive(Clone)]
-pub struct Modules {
+pub(super) struct Modules {
     folder: PathBuf,
     registry: Arc<Registry>,
     trusted: Arc<TrustStore>,
@@ -55,7 +55,7 @@ pub struct Modules {
 
 /// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
 #[derive(Debug, Serialize)]
-pub struct Registered {
+pub(super) struct Registered {
     digest: Digest,
     name: String,
     signer: PublicKey,
@@ -75,7 +75,7 @@ struct Submission<'a> {
 
 impl Modules {
     /// Opens the registry in its folder, which is made where there is none.
-    pub fn open(
+    pub(super) fn open(
         folder: PathBuf,
         trusted: TrustStore,
         file: Option<PathBuf>,
@@ -308,7 +308,7 @@ fn given_up(store: &TrustStore, envelope: &Envelope, at: &Moment<'_>) -> Option<
 }
 
 /// `GET /api/modules`
-pub async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
+pub(super) async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
     let modules = shared.modules.clone();
     blocking(move || {
         let all = modules
@@ -325,7 +325,7 @@ pub async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
 }
 
 /// `POST /api/modules`
-pub async fn submit(
+pub(super) async fn submit(
     State(shared): Server,
     Extension(peer): Extension<Peer>,
     request: Request,

@@ -25,13 +25,13 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>fedseal</titl
 <p>The same data is JSON under <a href=/api/runs>/api/runs</a>.";
 
 /// Where pages come from.
-pub struct Pages {
+pub(super) struct Pages {
     folder: Option<PathBuf>,
 }
 
 impl Pages {
     /// From the given folder, else from the program, else from the checkout.
-    pub fn new(folder: Option<PathBuf>) -> Self {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
         let bundled = BUNDLE.get_file("index.html").is_some();
         let checkout =
             || Some(PathBuf::from(CHECKOUT)).filter(|dir| dir.join("index.html").exists());
@@ -41,7 +41,7 @@ impl Pages {
     }
 
     /// Whether there are any.
-    pub fn exist(&self) -> bool {
+    pub(super) fn exist(&self) -> bool {
         self.read(Path::new("index.html")).is_some()
     }
 
@@ -54,7 +54,7 @@ impl Pages {
 }
 
 /// A file of the bundle; any other path is a page's address and gets index.html.
-pub async fn serve(State(shared): Server, request: Request) -> Response {
+pub(super) async fn serve(State(shared): Server, request: Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Refusal::missing("interface", request.uri().path()).into_response();
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Time in which no byte may move. Waiting uses it up, and each byte that moves gives some of it back:
 /// a client that moves less than `rate` bytes a second runs out of it, however evenly it moves.
 #[derive(Debug)]
-pub struct Patience {
+pub(super) struct Patience {
     whole: Duration,
     rate: u64,
     left: Duration,
@@ -23,7 +23,7 @@ pub struct Patience {
 
 impl Patience {
     /// Patience of `whole` in all, given back at `rate` bytes a second.
-    pub fn new(whole: Duration, rate: u64) -> Patience {
+    pub(super) fn new(whole: Duration, rate: u64) -> Patience {
         Patience {
             whole,
             rate: rate.max(1),
@@ -69,14 +69,14 @@ impl Patience {
 
 /// A connection that fails when its other side does not take the written bytes.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub(super) struct Watched<S> {
     stream: S,
     patience: Patience,
 }
 
 impl<S> Watched<S> {
     /// Watches a connection.
-    pub fn new(stream: S, patience: Patience) -> Self {
+    pub(super) fn new(stream: S, patience: Patience) -> Self {
         Watched { stream, patience }
     }
 }
@@ -128,14 +128,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 /// A request's body that fails when the client does not send it. Its error is [`Error`] of the kind
 /// [`ErrorKind::TimedOut`].
 #[derive(Debug)]
-pub struct Timed<B> {
+pub(super) struct Timed<B> {
     body: B,
     patience: Patience,
 }
 
 impl<B> Timed<B> {
     /// Watches a body.
-    pub fn new(body: B, patience: Patience) -> Self {
+    pub(super) fn new(body: B, patience: Patience) -> Self {
         Timed { body, patience }
     }
 }

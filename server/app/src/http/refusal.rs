@@ -11,7 +11,7 @@ use super::evidence::Fault;
 
 /// An answer other than the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     body: Body,
 }
@@ -27,11 +27,11 @@ struct Body {
 }
 
 /// The result of every handler.
-pub type Answer<T> = Result<T, Refusal>;
+pub(super) type Answer<T> = Result<T, Refusal>;
 
 impl Refusal {
     /// A refusal.
-    pub fn new(
+    pub(super) fn new(
         status: StatusCode,
         error: impl Into<String>,
         what: impl Into<String>,
@@ -48,7 +48,7 @@ impl Refusal {
     }
 
     /// There is no such thing.
-    pub fn missing(kind: &str, name: impl Into<String>) -> Self {
+    pub(super) fn missing(kind: &str, name: impl Into<String>) -> Self {
         Refusal::new(
             StatusCode::NOT_FOUND,
             format!("There is no such {kind}."),
@@ -59,7 +59,7 @@ impl Refusal {
 
     /// Refusal because the server's own files are not as they should be. The problem is for the server's
     /// operator: it may name paths, so it goes to the server's standard error.
-    pub fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+    pub(super) fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let what = what.into();
         // Nobody has to listen.
         let _ = writeln!(std::io::stderr(), "fedseal: {what}: {problem}");
@@ -72,7 +72,7 @@ impl Refusal {
     }
 
     /// Too much is going on at once.
-    pub fn busy(what: impl Into<String>) -> Self {
+    pub(super) fn busy(what: impl Into<String>) -> Self {
         Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The server is busy.",
@@ -82,7 +82,7 @@ impl Refusal {
     }
 
     /// The problem as text, with the thing that has it.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{} ({})", self.body.error, self.body.what)
     }
 }
@@ -113,7 +113,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Runs a closure that reads files or computes on a thread where it may block.
-pub async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
     tokio::task::spawn_blocking(work)

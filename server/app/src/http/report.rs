@@ -23,7 +23,7 @@ use super::evidence::Fault;
 use super::files::{self, Stamp};
 
 /// The largest report that is read, bytes.
-pub const MAX_REPORT: u64 = 64 << 20;
+pub(super) const MAX_REPORT: u64 = 64 << 20;
 /// The most columns of a report.
 const MOST_ARMS: usize = 256;
 /// Characters of a title, a name or a label that the list shows.
@@ -33,7 +33,7 @@ const PIECE: usize = 64 << 10;
 
 /// A report that was read.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub(super) struct Reading {
     /// The digest of its bytes.
     pub digest: Digest,
     /// The file that they were in.
@@ -46,7 +46,7 @@ pub struct Reading {
 
 /// Part of a report that the list shows. Everything else in it is skipped without being kept.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Outline {
+pub(super) struct Outline {
     /// The experiment's title.
     pub title: Text,
     /// How far the run is.
@@ -69,7 +69,7 @@ pub struct Outline {
 
 /// Steps done of steps in all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub(super) struct Progress {
     done: u64,
     total: u64,
     label: Text,
@@ -77,14 +77,14 @@ pub struct Progress {
 
 /// The base model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Base {
+pub(super) struct Base {
     /// Its name.
     pub name: Text,
 }
 
 /// The columns of a report, summed up.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Arms {
+pub(super) struct Arms {
     /// Final safety by arm, for the arms that have one.
     pub safety: BTreeMap<String, Rate>,
     /// Different updates in all of them.
@@ -93,13 +93,13 @@ pub struct Arms {
 
 /// A text, cut where it is longer than a list shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Text(String);
+pub(super) struct Text(String);
 
 /// Reads report.json.
 ///
 /// # Errors
 /// [`Fault`] for a file that is missing, irregular or too large.
-pub fn read(dir: &RunDir) -> Result<Reading, Fault> {
+pub(super) fn read(dir: &RunDir) -> Result<Reading, Fault> {
     let (bytes, stamp) = files::read(&dir.root, "report.json", MAX_REPORT)
         .map_err(|error| Fault::io("report.json", &error))?;
     let outline = match serde_json::from_slice::<Outline>(&bytes) {
@@ -122,7 +122,7 @@ pub fn read(dir: &RunDir) -> Result<Reading, Fault> {
 ///
 /// # Errors
 /// Any error of the system.
-pub fn send(
+pub(super) fn send(
     dir: &RunDir,
     reading: &Reading,
     served: &impl Serialize,

@@ -31,7 +31,7 @@ const TRIES: usize = 3;
 
 /// The folder of runs, or the one run, and the results of their checks.
 #[derive(Debug, Clone)]
-pub struct Runs {
+pub(super) struct Runs {
     root: PathBuf,
     /// The address of the run that `root` itself is.
     single: Option<String>,
@@ -42,7 +42,7 @@ pub struct Runs {
 
 /// A run that was read and held against its log.
 #[derive(Debug)]
-pub struct Checked {
+pub(super) struct Checked {
     look: Option<Look>,
     report: Result<Reading, Fault>,
     standing: Result<Standing, Fault>,
@@ -125,12 +125,12 @@ impl Checked {
     }
 
     /// The first item that is not as logged.
-    pub fn fault(&self) -> Option<&Fault> {
+    pub(super) fn fault(&self) -> Option<&Fault> {
         self.standing.as_ref().err()
     }
 
     /// The first item of the log that is not as it was signed.
-    pub fn fault_of_the_log(&self) -> Option<&Fault> {
+    pub(super) fn fault_of_the_log(&self) -> Option<&Fault> {
         self.fault()
             .filter(|fault| matches!(fault, Fault::Changed { item, .. } if item.starts_with("log")))
     }
@@ -163,7 +163,7 @@ impl Checked {
 
 impl Runs {
     /// Runs below `root`, or the run that `root` is.
-    pub fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf) -> Self {
         let single = root.join("run.json").is_file().then(|| {
             let name = RunDir::new(&root).name();
             if is_name(&name) { name } else { "run".into() }
@@ -177,7 +177,7 @@ impl Runs {
     }
 
     /// The folder of a run.
-    pub fn folder(&self, run: &str) -> Answer<PathBuf> {
+    pub(super) fn folder(&self, run: &str) -> Answer<PathBuf> {
         if let Some(single) = &self.single {
             return match single == run {
                 true => Ok(self.root.clone()),
@@ -229,7 +229,7 @@ impl Runs {
 
     /// The run in `folder`, checked against its log. An earlier result counts for as long as no file of the
     /// run changes.
-    pub fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
+    pub(super) fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
         let dir = RunDir::new(folder);
         let known = || {
             let now = Look::at(&dir).ok();
@@ -314,7 +314,7 @@ impl Runs {
 }
 
 /// `GET /api/runs`
-pub async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResponse> {
+pub(super) async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResponse> {
     let runs = shared.runs.clone();
     blocking(move || {
         let names = runs.names().into_iter();
@@ -326,7 +326,7 @@ pub async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResp
 }
 
 /// `GET /api/runs/{run}`
-pub async fn of_run(
+pub(super) async fn of_run(
     State(shared): Server,
     Parameters(run): Parameters<String>,
 ) -> Answer<Response> {

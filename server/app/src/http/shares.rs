@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Client that a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Peer(IpAddr);
+pub(super) struct Peer(IpAddr);
 
 impl Peer {
     /// The client of a connection. An IPv6 network of 64 bits is one client: it is what a household
     /// gets, and it has more addresses than can be counted.
-    pub fn new(address: IpAddr) -> Peer {
+    pub(super) fn new(address: IpAddr) -> Peer {
         Peer(match address.to_canonical() {
             IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
             four @ IpAddr::V4(_) => four,
@@ -22,7 +22,7 @@ impl Peer {
 
 /// A limited amount of a resource, with a smaller limit for each client.
 #[derive(Debug)]
-pub struct Shares {
+pub(super) struct Shares {
     all: usize,
     each: usize,
     taken: Mutex<Taken>,
@@ -36,7 +36,7 @@ struct Taken {
 
 /// A client's share, given back when dropped.
 #[derive(Debug)]
-pub struct Share {
+pub(super) struct Share {
     of: Arc<Shares>,
     peer: Peer,
     amount: usize,
@@ -44,7 +44,7 @@ pub struct Share {
 
 impl Shares {
     /// Shares of `all` in total, and of `each` for one client.
-    pub fn new(all: usize, each: usize) -> Arc<Shares> {
+    pub(super) fn new(all: usize, each: usize) -> Arc<Shares> {
         Arc::new(Shares {
             all,
             each,
@@ -53,7 +53,7 @@ impl Shares {
     }
 
     /// Takes a share, if there is as much left in all and for this client.
-    pub fn take(self: &Arc<Self>, peer: Peer, amount: usize) -> Option<Share> {
+    pub(super) fn take(self: &Arc<Self>, peer: Peer, amount: usize) -> Option<Share> {
         let mut share = Share {
             of: self.clone(),
             peer,
@@ -63,7 +63,7 @@ impl Shares {
     }
 
     /// The most that one client can have.
-    pub fn each(&self) -> usize {
+    pub(super) fn each(&self) -> usize {
         self.each.min(self.all)
     }
 
@@ -74,7 +74,7 @@ impl Shares {
 
 impl Share {
     /// Takes more; whether there was as much.
-    pub fn grow(&mut self, by: usize) -> bool {
+    pub(super) fn grow(&mut self, by: usize) -> bool {
         let taken = self.of.change(|taken| {
             let own = taken.by.get(&self.peer).copied().unwrap_or(0);
             let (all, own) = (taken.all.saturating_add(by), own.saturating_add(by));

@@ -23,7 +23,7 @@ use super::refusal::{Answer, Refusal, blocking};
 
 /// Answer of `GET /api/runs/{run}/updates/{update}`.
 #[derive(Serialize)]
-pub struct View {
+pub(super) struct View {
     run: String,
     update: Digest,
     /// The envelope's bytes: their SHA-256 is the update's id.
@@ -50,7 +50,7 @@ struct Place {
 }
 
 /// `GET /api/runs/{run}/updates/{update}`
-pub async fn view(
+pub(super) async fn view(
     State(shared): Server,
     Parameters((run, update)): Parameters<(String, String)>,
 ) -> Answer<Json<View>> {
@@ -114,7 +114,7 @@ pub async fn view(
 }
 
 /// `GET /api/runs/{run}/updates/{update}/envelope`: the signed envelope, byte for byte.
-pub async fn envelope(
+pub(super) async fn envelope(
     State(shared): Server,
     Parameters((run, update)): Parameters<(String, String)>,
 ) -> Answer<Response> {
@@ -140,7 +140,7 @@ pub async fn envelope(
 }
 
 /// `GET /api/runs/{run}/updates/{update}/bundle`: one file that `fedseal verify` checks offline.
-pub async fn bundle(
+pub(super) async fn bundle(
     State(shared): Server,
     Parameters((run, update)): Parameters<(String, String)>,
 ) -> Answer<Response> {

@@ -19,7 +19,7 @@ use super::Limits;
 const MAX_BODY: usize = 64 << 10;
 
 /// Serves until `stop` is ready.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     witness: Witness,
     limits: &Limits,

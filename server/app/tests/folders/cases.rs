@@ -14,7 +14,7 @@ use crate::world::{Run, World, below, copy, first, loose, writable};
 type Make = dyn Fn(&World, &Path) -> Vec<String>;
 
 /// One folder.
-pub struct Case {
+pub(crate) struct Case {
     /// Description of the change to a copy of a run, for people.
     pub done: &'static str,
     /// The run that is copied.
@@ -72,7 +72,7 @@ fn called(
 }
 
 /// Every case.
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let mut all = whole();
     all.extend(files());
     all.extend(log());

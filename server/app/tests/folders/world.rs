@@ -17,7 +17,7 @@ use fedseal_rules::experiment::Experiment;
 use super::double::{Double, create_from, experiment, options, resume};
 
 /// Small runs of two nodes; each is made once and only ever copied.
-pub struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
     /// The key of the node that made all but the stranger's run.
     pub node: SigningKey,
@@ -27,7 +27,7 @@ pub struct World {
 
 /// Which run a case begins with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Run {
+pub(crate) enum Run {
     /// Finished.
     Tiny,
     /// Another experiment of the same node, finished.
@@ -68,7 +68,7 @@ static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
 
 impl World {
     /// The runs, made by the first test that asks.
-    pub fn shared() -> Arc<World> {
+    pub(crate) fn shared() -> Arc<World> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
             let made = Arc::new(World::new());
@@ -120,12 +120,12 @@ impl World {
         }
     }
 
-    pub fn folder(&self, run: Run) -> PathBuf {
+    pub(crate) fn folder(&self, run: Run) -> PathBuf {
         self.dir.path().join(run.name())
     }
 
     /// Writes a log of the finished run's first records anew, signed by its node.
-    pub fn log_of(&self, records: &[Record], at: &Path) {
+    pub(crate) fn log_of(&self, records: &[Record], at: &Path) {
         let reader = LogReader::open(self.folder(Run::Tiny).join("log"), &self.node.public());
         let origin = reader.unwrap().checkpoint().origin.clone();
         let mut log = Log::create(at, &origin, self.node.clone()).unwrap();
@@ -154,7 +154,7 @@ fn store_anew(folder: &Path) {
 }
 
 /// Every path below a folder, in order; links are not followed.
-pub fn below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -168,13 +168,13 @@ pub fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The first file below a part of a folder.
-pub fn first(folder: &Path, part: &str) -> PathBuf {
+pub(crate) fn first(folder: &Path, part: &str) -> PathBuf {
     let all = below(&folder.join(part));
     all.into_iter().find(|path| path.is_file()).unwrap()
 }
 
 /// A blob with a file of its own.
-pub fn loose(run: &Path) -> PathBuf {
+pub(crate) fn loose(run: &Path) -> PathBuf {
     let packs = run.join("blobs/packs");
     let blobs = below(&run.join("blobs"));
     let mut alone = blobs
@@ -183,7 +183,7 @@ pub fn loose(run: &Path) -> PathBuf {
     alone.next().unwrap()
 }
 
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for path in below(from) {
         let to = to.join(path.strip_prefix(from).unwrap());
@@ -195,7 +195,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// Takes the right to write from a folder and all in it, or gives it back.
-pub fn writable(folder: &Path, yes: bool) {
+pub(crate) fn writable(folder: &Path, yes: bool) {
     let set = |path: &Path| {
         let mut mode = fs::metadata(path).unwrap().permissions();
         let bits = if yes {
@@ -214,7 +214,7 @@ pub fn writable(folder: &Path, yes: bool) {
 const LOOKED_AT: u64 = 1 << 20;
 
 /// A folder's digest: names, kinds, modes, sizes, times, bytes, and where links lead.
-pub fn tree(folder: &Path) -> Digest {
+pub(crate) fn tree(folder: &Path) -> Digest {
     let mut all = below(folder);
     all.push(folder.to_owned());
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-pub fn command(home: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(home: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fedseal"));
     command
         .args(words)
@@ -21,14 +21,14 @@ fn fedseal(home: &Path, words: &[&str]) -> Output {
     command(home, words).output().unwrap()
 }
 
-pub fn ok(home: &Path, words: &[&str]) -> String {
+pub(crate) fn ok(home: &Path, words: &[&str]) -> String {
     let out = fedseal(home, words);
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{words:?}: {said}");
     String::from_utf8(out.stdout).unwrap()
 }
 
-pub fn refused(home: &Path, words: &[&str]) -> String {
+pub(crate) fn refused(home: &Path, words: &[&str]) -> String {
     let out = fedseal(home, words);
     assert!(!out.status.success(), "{words:?}");
     String::from_utf8(out.stderr).unwrap()

@@ -41,7 +41,7 @@ const COPY: &str = r#"(module
     (i32.const 0)))"#;
 
 /// Attester, blobs and log that a node has open while it runs clients.
-pub struct Node {
+pub(crate) struct Node {
     attester: Attester,
     blobs: Blobs,
     log: Log,
@@ -49,7 +49,7 @@ pub struct Node {
 
 impl Node {
     /// A new one in an empty folder.
-    pub fn new(folder: &Path) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn new(folder: &Path) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
@@ -66,12 +66,17 @@ impl Node {
     }
 
     /// See [`evidence::attest`].
-    pub fn attest(&self, input: &RunInput, outcome: RunOutcome, seconds: f64) -> Result<Evidence> {
+    pub(crate) fn attest(
+        &self,
+        input: &RunInput,
+        outcome: RunOutcome,
+        seconds: f64,
+    ) -> Result<Evidence> {
         attest(&self.attester, input, outcome, seconds)
     }
 
     /// As the runner does it: blobs, then records, then the checkpoint.
-    pub fn take_in(&mut self, all: &[Evidence]) -> Result<()> {
+    pub(crate) fn take_in(&mut self, all: &[Evidence]) -> Result<()> {
         evidence::store(&self.blobs, all)?;
         for evidence in all {
             self.log.append(&evidence.record.to_bytes()?)?;
@@ -102,7 +107,7 @@ fn attest(
     evidence::attest(attester, execution, outcome, None, seconds)
 }
 
-pub fn bench(options: &Options) -> Outcome {
+pub(crate) fn bench(options: &Options) -> Outcome {
     let limits = Limits::default();
     let sandbox = Sandbox::new(limits)?;
     let policy = sandbox.compile(&component::componentize(&wat::parse_str(COPY)?)?)?;

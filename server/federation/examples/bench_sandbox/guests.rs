@@ -71,7 +71,7 @@ const BARE: &str = r#"(component
   (func (export "run") (param "left" u32) (canon lift (core func $instance "run"))))"#;
 
 /// Guests here ask for no training.
-pub struct NoEngine;
+pub(crate) struct NoEngine;
 
 impl Engine for NoEngine {
     fn train(
@@ -119,7 +119,7 @@ fn shapes() -> ModelConfig {
 }
 
 /// A client with 40 examples and a small adapter.
-pub fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
+pub(crate) fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
     let shard: Vec<Example> = (0..40)
         .map(|i| Example::new(format!("question {i}"), format!("answer {i}")))
         .collect();
@@ -151,7 +151,7 @@ pub fn input() -> Result<RunInput, Box<dyn std::error::Error>> {
     })
 }
 
-pub fn bench(options: &Options) -> Outcome {
+pub(crate) fn bench(options: &Options) -> Outcome {
     let sandbox = Sandbox::new(Limits::default())?;
     let compile = |text: &str| -> Result<Policy, Box<dyn std::error::Error>> {
         let component = component::componentize(&wat::parse_str(text)?)?;

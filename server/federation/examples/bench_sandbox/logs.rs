@@ -37,7 +37,7 @@ fn append(log: &mut Log, count: u64) -> Outcome {
     Ok(())
 }
 
-pub fn bench(options: &Options) -> Outcome {
+pub(crate) fn bench(options: &Options) -> Outcome {
     let folder = options.folder.join("log");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

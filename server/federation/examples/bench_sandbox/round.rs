@@ -84,7 +84,7 @@ impl Engine for Timed<'_> {
     }
 }
 
-pub fn bench(options: &Options) -> Outcome {
+pub(crate) fn bench(options: &Options) -> Outcome {
     let experiment = Experiment::parse(&std::fs::read_to_string(EXPERIMENT)?, EXPERIMENT)?;
     let (lab, _) = TuningLab::load(&experiment, &options.models, "cpu")?;
     let global = lab.initial(&adapter_config(&experiment), 1)?;

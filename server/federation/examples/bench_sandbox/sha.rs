@@ -10,7 +10,7 @@ use super::{Options, Outcome, beside, median};
 /// Bytes of a message: openssl's longest.
 const BYTES: usize = 16_384;
 
-pub fn bench(options: &Options) -> Outcome {
+pub(crate) fn bench(options: &Options) -> Outcome {
     let message = vec![7_u8; BYTES];
     let [mut ours, mut theirs] = [Vec::new(), Vec::new()];
     for _ in 0..options.rounds {

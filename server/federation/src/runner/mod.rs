@@ -120,7 +120,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For loops that ask whether to go on.
-    pub fn go_on(&self) -> ControlFlow<()> {
+    pub(crate) fn go_on(&self) -> ControlFlow<()> {
         if self.cancel.load(Ordering::SeqCst) {
             ControlFlow::Break(())
         } else {

@@ -222,7 +222,7 @@ fn open_locked(
     }
     if lab.fingerprint() != plan.engine {
         return Err(Error::RunDir {
-            dir: dir.root.clone(),
+            dir: dir.root,
             problem: format!(
                 "made by engine `{}`, this one is `{}`; its bits would differ",
                 plan.engine,

@@ -40,7 +40,7 @@ use serde_json::json;
 const TENSOR: &str = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
 
 /// The double of a model.
-pub struct Double {
+pub(crate) struct Double {
     /// Answers by prompt.
     pub answers: HashMap<String, String>,
     /// Part of the fingerprint and of every trained value: another one is another engine.
@@ -61,7 +61,7 @@ pub struct Double {
 
 /// A call of the lab or the engine that goes on until it is told to stop, for a minute at most.
 #[derive(Clone, Default)]
-pub struct Endless {
+pub(crate) struct Endless {
     /// Its name.
     pub call: &'static str,
     /// Whether it was begun.
@@ -71,7 +71,7 @@ pub struct Endless {
 }
 
 impl Double {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let tasks = world.eval_tasks(200).unwrap();
         Double {
@@ -331,7 +331,7 @@ impl Lab for Double {
 }
 
 /// A model whose modules are the double's Rust functions.
-pub struct Doubled<L> {
+pub(crate) struct Doubled<L> {
     lab: L,
     double: Double,
     /// Whether anybody has asked for an executor, which is when modules are compiled.
@@ -339,7 +339,7 @@ pub struct Doubled<L> {
 }
 
 impl<L: Lab> Doubled<L> {
-    pub fn new(lab: L) -> Self {
+    pub(crate) fn new(lab: L) -> Self {
         Doubled {
             lab,
             double: Double::new(),
@@ -568,7 +568,7 @@ fn sign(modules: &Path, author: &SigningKey, name: &str, bytes: &[u8]) {
 }
 
 /// As [`options`], with one guest, a core module in text form, under every module's name.
-pub fn options_with_guest(dir: &Path, guest: &str) -> Options {
+pub(crate) fn options_with_guest(dir: &Path, guest: &str) -> Options {
     let options = options(dir);
     let author = SigningKey::load(options.keys.join("author.pem")).unwrap();
     let bytes = component::componentize(&wat::parse_str(guest).unwrap()).unwrap();
@@ -579,7 +579,7 @@ pub fn options_with_guest(dir: &Path, guest: &str) -> Options {
 }
 
 /// Keys and signed stand-ins of modules in `dir`, and options that point there.
-pub fn options(dir: &Path) -> Options {
+pub(crate) fn options(dir: &Path) -> Options {
     let keys = dir.join("keys");
     let modules = dir.join("modules");
     std::fs::create_dir_all(&keys).unwrap();
@@ -600,7 +600,7 @@ pub fn options(dir: &Path) -> Options {
 }
 
 /// A small experiment over the world with every arm.
-pub fn experiment() -> Experiment {
+pub(crate) fn experiment() -> Experiment {
     let text = r#"
         title = "double"
         seeds = [3]
@@ -641,11 +641,11 @@ pub fn experiment() -> Experiment {
     Experiment::parse(text, "double.toml").unwrap()
 }
 
-pub fn create(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
+pub(crate) fn create(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
     create_from(dir, options, lab, experiment())
 }
 
-pub fn create_from(
+pub(crate) fn create_from(
     dir: &Path,
     options: &Options,
     lab: Double,
@@ -661,6 +661,6 @@ pub fn create_from(
     )
 }
 
-pub fn resume(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
+pub(crate) fn resume(dir: &Path, options: &Options, lab: Double) -> Result<Run> {
     Run::resume_with(dir, options, Arc::new(lab), Arc::new(World::new()))
 }

@@ -13,7 +13,7 @@ use fedseal_record::rundir::RunDir;
 
 /// Changes what the node says about an update and signs that and the log up to its entry anew.
 /// Returns the update's new id.
-pub fn reattest(
+pub(crate) fn reattest(
     run: &Path,
     key: &SigningKey,
     id: Digest,

@@ -20,7 +20,7 @@ use fedseal_record::rundir::RunDir;
 use crate::Forge;
 
 /// Every case.
-pub fn forge(forge: &mut Forge) {
+pub(crate) fn forge(forge: &mut Forge) {
     the_forger_forges_well(forge);
     measures(forge);
     attestations(forge);

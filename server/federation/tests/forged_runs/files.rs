@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::{Forge, below};
 
 /// Files of each sort: flipped, cut, gone. The refusal names the file.
-pub fn forge(forge: &mut Forge) {
+pub(crate) fn forge(forge: &mut Forge) {
     let root = forge.run.clone();
     let all: Vec<PathBuf> = below(&root)
         .into_iter()

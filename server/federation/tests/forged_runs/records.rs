@@ -37,7 +37,7 @@ const KINDS: [&str; 13] = [
 ];
 
 /// Every case.
-pub fn forge(forge: &mut Forge) {
+pub(crate) fn forge(forge: &mut Forge) {
     left_out_and_repeated(forge);
     moved(forge);
     bent(forge);

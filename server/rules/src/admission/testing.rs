@@ -12,7 +12,7 @@ use super::{Behaviour, Expected, Facts};
 use crate::site::Leave;
 
 /// A lineage of the global adapter and the shard, whose output is `build`'s.
-pub fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
+pub(crate) fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
     let mut lineage = Lineage::default();
     let mut source = |kind, name: &[u8], count| {
         let digest = Some(Digest::of(name));
@@ -26,7 +26,7 @@ pub fn lineage(build: impl FnOnce(&mut Lineage, u32, u32) -> u32) -> Lineage {
 }
 
 /// Everything that [`Facts`] borrow.
-pub struct Case {
+pub(crate) struct Case {
     pub attested: UpdatePredicate,
     pub expected: Expected,
     pub authors: TrustStore,
@@ -36,7 +36,7 @@ pub struct Case {
 
 impl Case {
     /// Trained from the global adapter on the shard, by a known author's module.
-    pub fn honest() -> Case {
+    pub(crate) fn honest() -> Case {
         let node = SigningKey::from_seed([1; 32]).public();
         let author = SigningKey::from_seed([2; 32]).public();
         let lineage = lineage(|lineage, global, shard| {
@@ -98,7 +98,7 @@ impl Case {
     }
 
     /// The facts; the round's median norm is 1.
-    pub fn facts(&self) -> Facts<'_> {
+    pub(crate) fn facts(&self) -> Facts<'_> {
         Facts {
             attested: &self.attested,
             expected: &self.expected,

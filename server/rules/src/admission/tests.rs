@@ -340,7 +340,7 @@ fn the_severest_effect_decides_and_weights_multiply() {
     };
     let score = down("data-score", 0.5).with("min_score", 0.5);
     let norm = down("norm", 0.4).with("max_ratio", 2.0);
-    let verdict = Admission::new(&[score.clone(), norm.clone()])
+    let verdict = Admission::new(&[score.clone(), norm])
         .unwrap()
         .decide(&case.facts());
     assert_eq!(

@@ -199,7 +199,7 @@ pub(crate) mod testing {
     use super::*;
 
     /// Updates of equal weight over the given rows.
-    pub fn updates<'a>(rows: &'a [Vec<f32>]) -> Vec<Update<'a>> {
+    pub(crate) fn updates<'a>(rows: &'a [Vec<f32>]) -> Vec<Update<'a>> {
         rows.iter()
             .map(|row| Update {
                 delta: row,
@@ -209,7 +209,7 @@ pub(crate) mod testing {
     }
 
     /// Pseudo-random rows around a common centre.
-    pub fn cloud(n: usize, d: usize, seed: u64) -> Vec<Vec<f32>> {
+    pub(crate) fn cloud(n: usize, d: usize, seed: u64) -> Vec<Vec<f32>> {
         let mut state = seed.wrapping_mul(2).wrapping_add(1);
         (0..n)
             .map(|_| {

@@ -12,12 +12,12 @@ pub(super) struct Located<'a> {
 
 impl<'a> Located<'a> {
     /// The text of `file`.
-    pub fn new(text: &'a str, file: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
         Located { text, file }
     }
 
     /// An error about a dotted key, with its line where the text has it.
-    pub fn error(&self, key: &str, problem: impl Into<String>) -> Error {
+    pub(super) fn error(&self, key: &str, problem: impl Into<String>) -> Error {
         Error::Experiment {
             file: self.file.to_owned(),
             line: self.line_of(key),

@@ -49,7 +49,7 @@ enum Store {
 
 /// The packings of a frozen matrix.
 #[derive(Debug)]
-pub struct Panels {
+pub(crate) struct Panels {
     /// Storage of the values.
     stored: Matrix,
     numerics: Numerics,

@@ -201,7 +201,7 @@ fn judge<T>(result: Result<T, TuningError>) -> Option<T> {
 ///
 /// # Panics
 /// When the engine panics or does not keep to the model's positions.
-pub fn drive(model: &Model, bytes: &[u8]) {
+pub(crate) fn drive(model: &Model, bytes: &[u8]) {
     let draw = &mut Draw(bytes);
     let positions = model.config().max_positions;
     let adapter = judge(model.new_adapter(&adapter_config(draw), 1));

@@ -15,7 +15,7 @@ use crate::{keys, output, stop};
 /// Serves a witness (C2SP tlog-witness): it cosigns a checkpoint of a known log when that continues
 /// the one it cosigned last, and remembers it before it answers.
 #[derive(Args)]
-pub struct Witness {
+pub(super) struct Witness {
     /// Folder of what it remembers. Never take a copy or an older state of it into use.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
@@ -40,7 +40,7 @@ pub struct Witness {
 
 impl Witness {
     /// Serves until Ctrl-C.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let path = self.key.unwrap_or_else(|| self.state.join("witness.pem"));
         if self.init {
             fedseal_ledger::Witness::init(&self.state)?;

@@ -16,7 +16,7 @@ use crate::places::Places;
 use crate::{keys, output, places};
 
 /// Builds and signs. Cargo's own messages go to standard error.
-pub fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
+pub(super) fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
     let places = Places::find();
     let known = super::known(&places);
     let (own, folders) = sort(names, &known)?;
@@ -61,7 +61,7 @@ fn sort(names: &[String], known: &[String]) -> Outcome<(Vec<String>, Vec<PathBuf
 }
 
 /// Component that was built from a policy's folder.
-pub struct Made {
+pub(super) struct Made {
     /// The policy's name: the crate's, else the folder's.
     pub name: String,
     /// The crate's version.
@@ -71,7 +71,7 @@ pub struct Made {
 }
 
 /// Builds the policy of a folder that may lie anywhere.
-pub fn of_folder(folder: &Path) -> Outcome<Made> {
+pub(super) fn of_folder(folder: &Path) -> Outcome<Made> {
     let language = Language::of(folder)?;
     if language == Language::Rust {
         return of_crate(folder);
@@ -149,7 +149,7 @@ fn of_crate(folder: &Path) -> Outcome<Made> {
 }
 
 /// Builds policies of this checkout, all with one call of cargo.
-pub fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<(String, Vec<u8>)>> {
+pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<(String, Vec<u8>)>> {
     // A folder of its own, so that this does not wait for a cargo that builds the host's crates.
     let target = places.target().join("guest");
     let mut cargo = toolchain::find()?.cargo();

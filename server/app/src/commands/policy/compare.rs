@@ -17,7 +17,7 @@ use crate::{figures, files, keys, output};
 
 /// Runs every policy alone against every check, and prints who is told apart by what.
 #[derive(Args)]
-pub struct Compare {
+pub(super) struct Compare {
     /// The experiment: model, data, training, checks. By default experiments/policies.toml.
     #[arg(long, value_name = "FILE")]
     experiment: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub struct Compare {
 
 impl Compare {
     /// Prints one line for each policy, as soon as it is done.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let places = Places::find();
         let file = self
             .experiment

@@ -15,7 +15,7 @@ use crate::{keys, output, places};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
-pub struct Inspect {
+pub(super) struct Inspect {
     /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
     module: Place,
     /// The trust file; by default trusted.toml in the folder of keys.
@@ -25,7 +25,7 @@ pub struct Inspect {
 
 impl Inspect {
     /// Prints the known facts. Fails where the signature does not hold or no sandbox would run the module.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let place = &self.module;
         let found = place.read()?;
         let bytes = found.bytes.as_slice();

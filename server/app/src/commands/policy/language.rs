@@ -15,7 +15,7 @@ const HEADER: &str = include_str!("../../../../../guest/c/fedseal.h");
 
 /// Language of a policy's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Language {
+pub(super) enum Language {
     /// A crate that links fedseal-guest.
     Rust,
     /// `policy.py`, made into a component by componentize-py.
@@ -28,7 +28,7 @@ pub enum Language {
 
 impl Language {
     /// The language of a policy's folder, by the file that it must have.
-    pub fn of(folder: &Path) -> Outcome<Self> {
+    pub(super) fn of(folder: &Path) -> Outcome<Self> {
         let all = [
             (Self::Rust, "Cargo.toml"),
             (Self::Python, "policy.py"),
@@ -47,7 +47,7 @@ impl Language {
     }
 
     /// Makes a component of a folder in any language but Rust. Intermediate files go into `work`.
-    pub fn component(self, folder: &Path, work: &Path) -> Outcome<Vec<u8>> {
+    pub(super) fn component(self, folder: &Path, work: &Path) -> Outcome<Vec<u8>> {
         std::fs::create_dir_all(work).map_err(|error| Failure::io(work, &error))?;
         let wit = work.join("wit");
         std::fs::create_dir_all(&wit).map_err(|error| Failure::io(&wit, &error))?;

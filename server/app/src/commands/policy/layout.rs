@@ -14,7 +14,7 @@ use crate::{keys, output, places};
 
 /// Puts a signed module into an OCI image layout on disk.
 #[derive(Args)]
-pub struct Push {
+pub(super) struct Push {
     /// The module: a file with its signature beside it, or oci:PATH[:TAG|@DIGEST].
     module: Place,
     /// Where: oci:PATH[:TAG]; the layout is made when there is none, the tag is `latest`.
@@ -23,7 +23,7 @@ pub struct Push {
 
 /// Takes a module and its signature out of an OCI image layout on disk.
 #[derive(Args)]
-pub struct Pull {
+pub(super) struct Pull {
     /// Which: oci:PATH[:TAG|@DIGEST].
     from: String,
     /// The module's file; by default NAME.wasm here, by the name that it was signed under.
@@ -33,7 +33,7 @@ pub struct Pull {
 
 impl Push {
     /// Pushes the module, if a key that is trusted here vouches for it.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let to = Reference::parse(&self.to).map_err(Failure::usage)?;
         let found = self.module.read()?;
         let store = keys::trusted(&places::home()?)?;
@@ -57,7 +57,7 @@ impl Push {
 
 impl Pull {
     /// Writes the module and its signature, when a key that is trusted here made one.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let place = Place::Layout(self.from);
         let found = place.read()?;
         let store = keys::trusted(&places::home()?)?;

@@ -6,7 +6,7 @@ use fedseal_sandbox::component::{self, Description};
 use crate::failure::{Failure, Outcome};
 
 /// A limit, with the amount that a module needs and the default of a sandbox.
-pub struct Need {
+pub(super) struct Need {
     /// The name of the limit.
     pub name: &'static str,
     /// Amount that the module needs at its start.
@@ -16,7 +16,7 @@ pub struct Need {
 }
 
 /// Limits that a module needs at its start. Only a run can tell how much it uses while it runs.
-pub fn of(size: usize, description: &Description, limits: &Limits) -> [Need; 4] {
+pub(super) fn of(size: usize, description: &Description, limits: &Limits) -> [Need; 4] {
     let need = |name, needed, given| Need {
         name,
         needed,
@@ -35,7 +35,7 @@ pub fn of(size: usize, description: &Description, limits: &Limits) -> [Need; 4] 
 }
 
 /// Limits under which a module at least starts.
-pub fn raised(bytes: &[u8], limits: &Limits) -> Outcome<Limits> {
+pub(super) fn raised(bytes: &[u8], limits: &Limits) -> Outcome<Limits> {
     let description = component::describe(bytes).map_err(Failure::new)?;
     let [size, memory, tables, instances] = of(bytes.len(), &description, limits);
     let most = |need: &Need| need.needed.max(need.given);

@@ -12,7 +12,7 @@ use crate::places::Places;
 
 /// Makes the folder of a new policy: an honest one, to be changed.
 #[derive(Args)]
-pub struct New {
+pub(super) struct New {
     /// Its name: a-z, 0-9 and `-`, beginning with a letter.
     name: String,
     /// Where the folder is made; by default here.
@@ -28,7 +28,7 @@ pub struct New {
 
 impl New {
     /// Writes the files; never over a folder that is there.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         check(&self.name)?;
         let folder = self.path.join(&self.name);
         if folder.exists() {

@@ -22,7 +22,7 @@ use crate::places::Places;
 
 /// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
 #[derive(Args)]
-pub struct Test {
+pub(super) struct Test {
     /// A policy's folder, a name below policies/, a component, or oci:PATH[:TAG|@DIGEST].
     policy: String,
     /// Leave the native tests out.
@@ -46,7 +46,7 @@ const ROUNDS: u32 = 3;
 
 impl Test {
     /// Native tests, build, two runs that must agree.
-    pub fn execute(self) -> Outcome {
+    pub(super) fn execute(self) -> Outcome {
         let bytes = self.component()?;
         let limits = Limits {
             compile_seconds: self.compile_seconds,

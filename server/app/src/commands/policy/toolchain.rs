@@ -7,11 +7,11 @@ use std::process::Command;
 use crate::failure::{Failure, Outcome};
 
 /// The guests' target: no WASI, so that a component imports only what its world names.
-pub const TARGET: &str = "wasm32-unknown-unknown";
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A way to build guests.
 #[derive(Debug)]
-pub enum Toolchain {
+pub(super) enum Toolchain {
     /// The current compiler has the target.
     Target,
     /// Debian's compiler, the sources of its standard library, and rustup's linker.
@@ -22,7 +22,7 @@ pub enum Toolchain {
 }
 
 /// Looks for a way, and says what to install when there is none.
-pub fn find() -> Outcome<Toolchain> {
+pub(super) fn find() -> Outcome<Toolchain> {
     let own = output(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]));
     if own.is_some_and(|folder| Path::new(&folder).is_dir()) {
         return Ok(Toolchain::Target);
@@ -47,7 +47,7 @@ pub fn find() -> Outcome<Toolchain> {
 
 impl Toolchain {
     /// Cargo, set up for this way.
-    pub fn cargo(&self) -> Command {
+    pub(super) fn cargo(&self) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if let Toolchain::Debian { rustc, linker } = self {
             cargo

@@ -34,7 +34,7 @@ pub(super) struct Product<'a> {
 impl<'a> Product<'a> {
     /// # Panics
     /// When C is too short, there are no rows, or inner dimensions differ.
-    pub fn new(
+    pub(super) fn new(
         x: Rows<'a>,
         weight: &'a PackedPairs,
         c: Shared,
@@ -57,16 +57,16 @@ impl<'a> Product<'a> {
         }
     }
 
-    pub fn row_panels(&self) -> usize {
+    pub(super) fn row_panels(&self) -> usize {
         row_panels(self.x.rows())
     }
 
-    pub fn column_panels(&self) -> usize {
+    pub(super) fn column_panels(&self) -> usize {
         self.weight.out.div_ceil(NR)
     }
 
     /// Number of multiplications of words of A with words of B.
-    pub fn work(&self) -> usize {
+    pub(super) fn work(&self) -> usize {
         self.x.rows() * self.weight.out * pairs_of(self.x.inner)
     }
 
@@ -75,7 +75,7 @@ impl<'a> Product<'a> {
     /// # Safety
     /// Nobody else may touch these elements of C; they are initialised where the sums go on from
     /// them.
-    pub unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
+    pub(super) unsafe fn run(&self, rows: Range<usize>, columns: Range<usize>) {
         let (m, k, a_row) = (
             self.x.rows(),
             pairs_of(self.x.inner),
