@@ -65,6 +65,8 @@ cargo xtask COMMAND
   bench sandbox [--rounds N] [--entries N] [sandbox|sha256|clients|round|log]
                     guests a second, host calls, whole client runs, the log; fewer than 5 rounds
                     or 10,000,000 entries change no figure
+  bench sandbox --against REV|FILE [PAIRS]
+                    guests and client runs of a revision, or of its bench_sandbox, in turn
   bench build [--against REV] [audit|incremental|cold|pair]
                     what a newcomer, an auditor and a contributor wait for; cold and pair build
                     a revision beside this one

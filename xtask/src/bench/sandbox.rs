@@ -1,7 +1,8 @@
 //! `cargo xtask bench sandbox`: the example `bench_sandbox` measures, here its lines become figures.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -40,6 +41,11 @@ fn read(arguments: &[String]) -> Outcome<(Vec<String>, bool)> {
 }
 
 pub(super) fn bench(arguments: &[String]) -> Outcome {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "--against"
+    {
+        return against(rest);
+    }
     let (words, counts) = read(arguments)?;
     say("Building the bench");
     cargo(
@@ -82,6 +88,138 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         return Ok(());
     }
     write("sandbox", &figures)
+}
+
+/// `--against REV|FILE [PAIRS]`: today's guests and client runs beside those of a revision, or of a
+/// bench_sandbox that was built before, in turn. A ratio is today's speed over the other's, the median over
+/// the pairs.
+fn against(words: &[String]) -> Outcome {
+    let Some((other, rest)) = words.split_first() else {
+        return fail("--against needs a revision, or a bench_sandbox that was built before");
+    };
+    let pairs: usize = match rest {
+        [] => 20,
+        [pairs] => pairs
+            .parse()
+            .ok()
+            .filter(|pairs| *pairs > 0)
+            .ok_or_else(|| crate::Failure("the number of pairs is above 0".to_owned()))?,
+        _ => return fail("after --against: a revision or file, and a number of pairs"),
+    };
+    let before = match PathBuf::from(other) {
+        path if path.is_file() => path,
+        _ => revision(other)?,
+    };
+    say("Building the bench");
+    let mut build = vec![
+        "build",
+        "--workspace",
+        "--bins",
+        "--example",
+        "bench_sandbox",
+    ];
+    build.extend(build::features());
+    cargo(&build, &[])?;
+    let now = example()?;
+    say("Measuring in turn");
+    let mut ratios: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for pair in 0..pairs {
+        let mut sides = [&before, &now];
+        if pair % 2 == 1 {
+            sides.reverse();
+        }
+        let mut both = [measured(sides[0])?, measured(sides[1])?];
+        if pair % 2 == 1 {
+            both.reverse();
+        }
+        let [before, now] = both;
+        for (name, (unit, value)) in &now {
+            if let Some((_, earlier)) = before.get(name) {
+                let ratio = if unit == "1/s" {
+                    value / earlier
+                } else {
+                    earlier / value
+                };
+                ratios.entry(name.clone()).or_default().push(ratio);
+            }
+        }
+    }
+    let figures: Vec<Figure> = ratios
+        .into_iter()
+        .map(|(name, mut all)| {
+            all.sort_by(f64::total_cmp);
+            let ratio = all.get(all.len() / 2).copied().unwrap_or_default();
+            Figure {
+                name: format!("kept.{name}"),
+                value: ratio,
+                unit: "x".to_owned(),
+                peer: Some(format!("{other}, {pairs} pairs")),
+                ratio: Some(ratio),
+            }
+        })
+        .collect();
+    for figure in &figures {
+        eprintln!("    {figure}");
+    }
+    write("sandbox", &figures)
+}
+
+/// Builds a revision's bench in a clone below target.
+fn revision(name: &str) -> Outcome<PathBuf> {
+    let clone = root().join("target/bench-against").join(name);
+    let built = clone.join("target/debug/examples/bench_sandbox");
+    if built.is_file() {
+        return Ok(built);
+    }
+    say(&format!("Building the bench of {name}"));
+    if !clone.exists() {
+        run(Command::new("git")
+            .args(["clone", "--quiet"])
+            .arg(root())
+            .arg(&clone))?;
+    }
+    run(Command::new("git")
+        .args(["checkout", "--quiet", "--detach", name])
+        .current_dir(&clone))?;
+    run(Command::new("cargo")
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bins",
+            "--example",
+            "bench_sandbox",
+        ])
+        .env_remove("CARGO_TARGET_DIR")
+        .current_dir(&clone))?;
+    Ok(built)
+}
+
+/// Unit and value of each figure of a bench's guests and client runs.
+fn measured(program: &Path) -> Outcome<BTreeMap<String, (String, f64)>> {
+    let mut figures = BTreeMap::new();
+    for part in ["sandbox", "clients"] {
+        // Memory over a million guests comes last and is not compared.
+        let mut child = Command::new(program)
+            .args(["--rounds", "3", part])
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let Some(stdout) = child.stdout.take() else {
+            return fail("the bench has no output");
+        };
+        for line in BufReader::new(stdout).lines() {
+            let figure = figure(&line?)?;
+            let last = figure.name == "hostcall.handle_ns";
+            figures.insert(figure.name, (figure.unit, figure.value));
+            if last {
+                let _ = child.kill();
+                break;
+            }
+        }
+        let _ = child.wait();
+    }
+    Ok(figures)
 }
 
 /// `{"name":...,"value":...,"unit":...}`, where there is one with `peer` and `ratio`.
