@@ -31,7 +31,6 @@ use fedseal_record::read::{read_adapter, read_examples};
 use fedseal_record::rundir::{Assignment, Plan};
 pub use fedseal_record::select::{Selector, select};
 use fedseal_record::state::{RoundState, UpdateRef};
-use fedseal_rules::arms;
 
 mod steps;
 pub mod tolerance;
@@ -283,8 +282,8 @@ impl Replayer<'_> {
         let Opened {
             plan, experiment, ..
         } = self.run;
-        for arm in arms::expand(&experiment.arms)? {
-            let Some(state) = self.run.state.round(arm.id, update.round.0) else {
+        for arm in experiment.all_arms()? {
+            let Some(state) = self.run.state.round(&arm.id, update.round.0) else {
                 continue;
             };
             if !state.clients.contains(&update.client)

@@ -15,6 +15,8 @@ use fedseal_record::export::final_adapter;
 use fedseal_record::report::{Report, State};
 use fedseal_record::verify::verify;
 use fedseal_rules::admission::Effect;
+use fedseal_rules::arms::ArmConfig;
+use fedseal_rules::experiment::Experiment;
 
 fn go_on(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -165,6 +167,45 @@ fn arms_share_what_is_equal() {
     assert_eq!(checked.updates, distinct.len() as u64);
     assert_eq!(checked.verdicts, all as u64);
     assert_eq!(checked.aggregations, 6 * 4);
+}
+
+/// An arm of the experiment's own that is a built-in one by another name ends with its bits, and what
+/// is new in a composition is run, repaired and verified.
+#[test]
+fn own_arms_are_compositions() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = experiment();
+    own.arms = ["median", "mine", "checked", "mended"]
+        .map(String::from)
+        .to_vec();
+    let arm = |rule: &str, admission: Option<&str>, repairs: Option<&str>| ArmConfig {
+        rule: rule.into(),
+        admission: admission.map(String::from),
+        repairs: repairs.map(String::from),
+        ..ArmConfig::default()
+    };
+    own.arm = BTreeMap::from([
+        ("mine".to_owned(), arm("median", None, None)),
+        ("checked".to_owned(), arm("krum", Some("provenance"), None)),
+        ("mended".to_owned(), arm("fedavg", None, Some("mine"))),
+    ]);
+    // As it is kept in the run's folder.
+    let text = own.to_toml().unwrap();
+    assert_eq!(Experiment::parse(&text, "kept").unwrap().arm, own.arm);
+    let run = dir.path().join("run");
+    let report = create_from(&run, &options(dir.path()), Double::new(), own)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    let last = final_adapters(&report);
+    assert_eq!(last["mine"], last["median"]);
+    assert_ne!(last["mended"], last["mine"]);
+    let safety = |id: &str| {
+        let arm = report.arms.iter().find(|arm| arm.id == id);
+        arm.and_then(|arm| arm.safety).unwrap().rate
+    };
+    assert_eq!((safety("checked"), safety("mended")), (1.0, 1.0));
+    assert!(verify(&run).unwrap().updates > 0);
 }
 
 #[test]

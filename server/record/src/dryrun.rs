@@ -96,14 +96,15 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
         key: bad.key.unwrap_or_default(),
         problem: bad.problem,
     })?;
-    let arms: Vec<arms::Arm> = arms::expand(&experiment.arms)?
+    let arms: Vec<arms::Arm> = experiment
+        .all_arms()?
         .into_iter()
         .filter(|arm| arm.kind == Kind::Federated)
         .collect();
     if let Some(name) = only
         && !arms.iter().any(|arm| arm.id == name)
     {
-        return Err(Error::unknown("arm", name, arms.iter().map(|arm| arm.id)));
+        return Err(Error::unknown("arm", name, arms.iter().map(|arm| &arm.id)));
     }
     let plan = run.plan.clone();
     let mut rows = Vec::new();
@@ -111,7 +112,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
         if only.map_or(!arm.attacked, |name| name != arm.id) {
             continue;
         }
-        let rounds = run.state.arms.get(arm.id).cloned().unwrap_or_default();
+        let rounds = run.state.arms.get(&arm.id).cloned().unwrap_or_default();
         for (round, state) in (0u32..).zip(&rounds) {
             let global = read_adapter(&run.blobs, &state.global)?;
             let mut norms = Vec::new();
@@ -156,7 +157,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                     continue;
                 };
                 rows.push(Row {
-                    arm: arm.id.to_owned(),
+                    arm: arm.id.clone(),
                     round,
                     client: client.to_string(),
                     kind: plan

@@ -1,5 +1,7 @@
 //! The arms of an experiment: what each column does with the same clients, shards and seeds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation;
@@ -21,7 +23,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arm {
     /// Its name in experiment files, records and figures.
-    pub id: &'static str,
+    pub id: String,
     /// Its heading.
     pub title: String,
     /// Kind of its column.
@@ -33,7 +35,7 @@ pub struct Arm {
     /// The set of admission checks, where it applies one.
     pub admission: Option<Admission>,
     /// The arm whose last adapter a defended arm repairs.
-    pub repairs: Option<&'static str>,
+    pub repairs: Option<String>,
 }
 
 /// Which set of checks an arm applies.
@@ -45,7 +47,82 @@ pub enum Admission {
     Behaviour,
 }
 
-/// Ids of all arms, in the order in which reports show them.
+/// An arm of the experiment's own, `[arm.NAME]`: a composition of what there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArmConfig {
+    /// Heading; left out: the name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Whether the malicious clients attack.
+    pub attacked: bool,
+    /// The aggregation rule.
+    pub rule: String,
+    /// Set of checks: `provenance` or `behaviour`; left out: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<String>,
+    /// The arm whose last adapter is repaired by the post-hoc defence, instead of rounds of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<String>,
+}
+
+impl Default for ArmConfig {
+    fn default() -> Self {
+        ArmConfig {
+            title: String::new(),
+            attacked: true,
+            rule: "fedavg".into(),
+            admission: None,
+            repairs: None,
+        }
+    }
+}
+
+/// Names of the sets of checks.
+const SETS: [(&str, Admission); 2] = [
+    ("provenance", Admission::Provenance),
+    ("behaviour", Admission::Behaviour),
+];
+
+impl ArmConfig {
+    /// The arm of this name.
+    ///
+    /// # Errors
+    /// A rule or a set of checks that is not known; a repaired arm with rounds of its own.
+    fn arm(&self, name: &str) -> Result<Arm> {
+        let set = |word: &String| {
+            SETS.iter()
+                .find(|(name, _)| name == word)
+                .map(|(_, set)| *set)
+                .ok_or_else(|| Error::unknown("set of checks", word, SETS.map(|(name, _)| name)))
+        };
+        let arm = Arm {
+            id: name.to_owned(),
+            title: match self.title.is_empty() {
+                true => name.to_owned(),
+                false => self.title.clone(),
+            },
+            kind: match self.repairs {
+                Some(_) => Kind::Defended,
+                None => Kind::Federated,
+            },
+            rule: aggregation::rule(&self.rule)?.name(),
+            attacked: self.attacked,
+            admission: self.admission.as_ref().map(set).transpose()?,
+            repairs: self.repairs.clone(),
+        };
+        let own = self.admission.is_some() || self.rule != ArmConfig::default().rule;
+        match own && self.repairs.is_some() {
+            true => Err(Error::Missing {
+                what: format!("rounds of arm `{name}`"),
+                hint: "it repairs another arm's adapter, so it takes no rule and no checks".into(),
+            }),
+            false => Ok(arm),
+        }
+    }
+}
+
+/// Ids of all built-in arms, in the order in which reports show them.
 pub fn known() -> Vec<&'static str> {
     let mut ids = vec!["base", "clean"];
     ids.extend(aggregation::rules().iter().map(|rule| rule.name()));
@@ -53,80 +130,98 @@ pub fn known() -> Vec<&'static str> {
     ids
 }
 
-/// The arm of that id; the error lists the known ones.
-pub fn arm(id: &str) -> Result<Arm> {
-    let federated = |id, title: &str, rule, attacked, admission| Arm {
-        id,
+/// The built-in arm of that id.
+fn built_in(id: &str) -> Option<Arm> {
+    let federated = |title: &str, attacked, admission| Arm {
+        id: id.to_owned(),
         title: title.to_owned(),
         kind: Kind::Federated,
-        rule,
+        rule: "fedavg",
         attacked,
         admission,
         repairs: None,
     };
-    Ok(match id {
+    Some(match id {
         "base" => Arm {
             kind: Kind::Base,
-            ..federated("base", "Base", "fedavg", false, None)
+            ..federated("Base", false, None)
         },
-        "clean" => federated("clean", "Clean", "fedavg", false, None),
-        "fedavg" => federated("fedavg", "Attacked, FedAvg", "fedavg", true, None),
+        "clean" => federated("Clean", false, None),
+        "fedavg" => federated("Attacked, FedAvg", true, None),
         "provenance" => federated(
-            "provenance",
             "Attacked, provenance checks",
-            "fedavg",
             true,
             Some(Admission::Provenance),
         ),
         "behaviour" => federated(
-            "behaviour",
             "Attacked, behaviour checks",
-            "fedavg",
             true,
             Some(Admission::Behaviour),
         ),
         "defended" => Arm {
             kind: Kind::Defended,
-            repairs: Some("fedavg"),
-            ..federated(
-                "defended",
-                "Attacked, post-hoc defence",
-                "fedavg",
-                true,
-                None,
-            )
+            repairs: Some("fedavg".into()),
+            ..federated("Attacked, post-hoc defence", true, None)
         },
-        other => match aggregation::rule(other) {
-            Ok(rule) => federated(
-                rule.name(),
-                &format!("Attacked, {}", rule.title()),
-                rule.name(),
-                true,
-                None,
-            ),
-            Err(_) => return Err(Error::unknown("arm", id, known())),
-        },
+        other => {
+            let rule = aggregation::rule(other).ok()?;
+            Arm {
+                rule: rule.name(),
+                ..federated(&format!("Attacked, {}", rule.title()), true, None)
+            }
+        }
     })
 }
 
-/// The arms of a run in the order of [`known`]: `base` is always evaluated, and an arm that another
-/// one repairs must be there too.
-pub fn expand(ids: &[String]) -> Result<Vec<Arm>> {
+/// The arm of that id; the error lists the known ones.
+///
+/// # Errors
+/// An id that is neither built in nor among the experiment's own, and whatever is wrong with an own one.
+pub fn arm(id: &str, own: &BTreeMap<String, ArmConfig>) -> Result<Arm> {
+    match (built_in(id), own.get(id)) {
+        (Some(arm), _) => Ok(arm),
+        (None, Some(config)) => config.arm(id),
+        (None, None) => {
+            let names = known().into_iter().map(str::to_owned);
+            Err(Error::unknown("arm", id, names.chain(own.keys().cloned())))
+        }
+    }
+}
+
+/// The arms of a run in the order of [`known`], then the experiment's own in the order in which it names
+/// them: `base` is always evaluated, and an arm that another one repairs must be there too.
+///
+/// # Errors
+/// As [`arm`]; an arm whose source is not there or is itself repaired.
+pub fn expand(ids: &[String], own: &BTreeMap<String, ArmConfig>) -> Result<Vec<Arm>> {
     let mut arms = Vec::new();
     for id in known() {
         if id == "base" || ids.iter().any(|wanted| wanted == id) {
-            arms.push(arm(id)?);
+            arms.push(arm(id, own)?);
         }
     }
     for id in ids {
-        let one = arm(id)?;
-        if let Some(source) = one.repairs
-            && !arms.iter().any(|other| other.id == source)
-        {
-            return Err(Error::Missing {
-                what: format!("arm `{source}`"),
-                hint: format!("arm `{id}` repairs its adapter; add it to `arms`"),
-            });
+        if !arms.iter().any(|known: &Arm| known.id == *id) {
+            arms.push(arm(id, own)?);
+        }
+    }
+    for one in &arms {
+        let Some(source) = &one.repairs else { continue };
+        let id = &one.id;
+        match arms.iter().find(|other| other.id == *source) {
+            Some(other) if other.kind == Kind::Federated => {}
+            Some(_) => {
+                return Err(Error::Missing {
+                    what: format!("rounds of arm `{source}`"),
+                    hint: format!("arm `{id}` repairs its adapter, which no round makes"),
+                });
+            }
+            None => {
+                return Err(Error::Missing {
+                    what: format!("arm `{source}`"),
+                    hint: format!("arm `{id}` repairs its adapter; add it to `arms`"),
+                });
+            }
         }
     }
     Ok(arms)
@@ -136,23 +231,59 @@ pub fn expand(ids: &[String]) -> Result<Vec<Arm>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_known_arm_exists_and_unknown_ones_list_them() {
-        for id in known() {
-            assert_eq!(arm(id).unwrap().id, id);
-        }
-        let text = arm("defnded").unwrap_err().to_string();
-        assert!(text.contains("did you mean `defended`"), "{text}");
-        assert!(text.contains("krum-original"), "{text}");
+    fn none() -> BTreeMap<String, ArmConfig> {
+        BTreeMap::new()
     }
 
     #[test]
-    fn base_comes_first_and_a_repaired_arm_must_be_there() {
-        let arms = expand(&["fedavg".into(), "clean".into()]).unwrap();
-        assert_eq!(
-            arms.iter().map(|arm| arm.id).collect::<Vec<_>>(),
-            ["base", "clean", "fedavg"]
+    fn every_known_arm_exists_and_unknown_ones_list_them() {
+        for id in known() {
+            assert_eq!(arm(id, &none()).unwrap().id, id);
+        }
+        let own = BTreeMap::from([("mine".to_owned(), ArmConfig::default())]);
+        let text = arm("defnded", &own).unwrap_err().to_string();
+        assert!(text.contains("did you mean `defended`"), "{text}");
+        assert!(
+            text.contains("krum-original") && text.contains("mine"),
+            "{text}"
         );
-        assert!(expand(&["defended".into()]).is_err());
+    }
+
+    #[test]
+    fn base_is_always_there_and_the_order_is_fixed() {
+        let ids = |names: &[&str]| -> Vec<String> {
+            let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+            let arms = expand(&names, &none()).unwrap();
+            arms.into_iter().map(|arm| arm.id).collect()
+        };
+        assert_eq!(ids(&["defended", "fedavg"]), ["base", "fedavg", "defended"]);
+    }
+
+    #[test]
+    fn a_repair_needs_rounds_to_repair() {
+        let expand = |ids: &[&str], own: &BTreeMap<String, ArmConfig>| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            expand(&ids, own).map_err(|error| error.to_string())
+        };
+        let text = expand(&["defended"], &none()).unwrap_err();
+        assert!(text.contains("arm `fedavg`"), "{text}");
+        let repairs = |source: &str| ArmConfig {
+            repairs: Some(source.into()),
+            ..ArmConfig::default()
+        };
+        let chain = BTreeMap::from([("again".to_owned(), repairs("defended"))]);
+        let text = expand(&["fedavg", "defended", "again"], &chain).unwrap_err();
+        assert!(text.contains("which no round makes"), "{text}");
+        let ruled = ArmConfig {
+            rule: "krum".into(),
+            ..repairs("fedavg")
+        };
+        let ruled = BTreeMap::from([("ruled".to_owned(), ruled)]);
+        assert!(expand(&["fedavg", "ruled"], &ruled).is_err());
+        let good = BTreeMap::from([("mended".to_owned(), repairs("krum"))]);
+        let arms = expand(&["mended", "krum"], &good).unwrap();
+        let ids: Vec<&str> = arms.iter().map(|arm| arm.id.as_str()).collect();
+        assert_eq!(ids, ["base", "krum", "mended"]);
+        assert_eq!(arms[2].kind, Kind::Defended);
     }
 }

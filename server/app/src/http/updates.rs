@@ -1,6 +1,7 @@
 //! One update: its statement, its transcript, the arms' verdicts, and its place in the log, as raw
 //! bytes wherever the reader's browser checks them.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use axum::Json;
@@ -11,8 +12,9 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_record::bundle::{Source, bundle as bundle_of};
-use fedseal_record::rundir::Plan;
-use fedseal_rules::arms;
+use fedseal_record::read::read_experiment;
+use fedseal_record::rundir::{Plan, RunDir};
+use fedseal_rules::arms::{self, ArmConfig};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -86,13 +88,17 @@ pub(super) async fn view(
             .ok_or_else(|| bad(&"it names no transcript"))?;
         let transcript = text(blob("transcript", &named)?).map_err(|error| bad(&error))?;
         let verdicts = index.verdicts(&id).to_vec();
+        // A changed experiment.toml is another page's to tell.
+        let own = read_experiment(&RunDir::new(&dir), &index.plan)
+            .map(|experiment| experiment.arm)
+            .unwrap_or_default();
         let module_name = predicate["module"]
             .as_str()
             .and_then(|digest| digest.parse().ok())
             .and_then(|digest| index.plan.module_name(&digest))
             .map(str::to_owned);
         Ok(Json(View {
-            client_kind: kind(&index.plan, &predicate["client"], &verdicts),
+            client_kind: kind(&index.plan, &predicate["client"], &verdicts, &own),
             module_name,
             verdicts,
             transcript,
@@ -175,12 +181,17 @@ pub(super) async fn bundle(
 
 /// Kind of the client in the arms that saw this update: an attacker that is honest in the clean arm is
 /// shown as benign there.
-fn kind(plan: &Plan, client: &Value, verdicts: &[Judged]) -> Option<String> {
+fn kind(
+    plan: &Plan,
+    client: &Value,
+    verdicts: &[Judged],
+    own: &BTreeMap<String, ArmConfig>,
+) -> Option<String> {
     let name = client.as_str()?.into();
     let (_, client) = plan.client(&name)?;
     let attacked = verdicts
         .iter()
-        .any(|judged| arms::arm(&judged.arm).is_ok_and(|arm| arm.attacked));
+        .any(|judged| arms::arm(&judged.arm, own).is_ok_and(|arm| arm.attacked));
     Some(Plan::kind(client, attacked).to_owned())
 }
 

@@ -37,9 +37,9 @@ impl Run {
             .filter(|arm| arm.kind == Kind::Federated)
             .map(|arm| {
                 (
-                    arm.id.to_owned(),
+                    arm.id.clone(),
                     last,
-                    self.state.global(arm.id, self.shared.plan.initial),
+                    self.state.global(&arm.id, self.shared.plan.initial),
                 )
             })
             .collect();
@@ -50,13 +50,15 @@ impl Run {
     pub(super) fn defend(&mut self, watch: Watch<'_>) -> Result<()> {
         let mut jobs = Vec::new();
         for arm in self.arms.clone() {
-            let Some(source) = arm.repairs else { continue };
-            if self.state.defended.contains_key(arm.id) {
+            let Some(source) = &arm.repairs else {
+                continue;
+            };
+            if self.state.defended.contains_key(&arm.id) {
                 continue;
             }
             let attacked = self.state.global(source, self.shared.plan.initial);
             jobs.push(Job::Defend {
-                arm: arm.id.to_owned(),
+                arm: arm.id.clone(),
                 attacked: self.adapter(&attacked)?,
             });
         }

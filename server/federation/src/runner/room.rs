@@ -4,7 +4,7 @@ use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::{InstructionKind, TaskData};
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
-use fedseal_rules::arms::{self, Kind};
+use fedseal_rules::arms::Kind;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::derive_seed;
 
@@ -49,7 +49,7 @@ pub(super) fn check(
 
 /// Whether a defence of this experiment has its data written by a model.
 fn writes(experiment: &Experiment) -> Result<bool> {
-    let arms = arms::expand(&experiment.arms)?;
+    let arms = experiment.all_arms()?;
     Ok(experiment.defence.level > 1 && arms.iter().any(|arm| arm.kind == Kind::Defended))
 }
 

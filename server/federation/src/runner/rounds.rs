@@ -48,13 +48,13 @@ impl Run {
     fn open_round(&mut self, round: u32) -> Result<()> {
         let shared = self.shared.clone();
         for arm in self.federated() {
-            if self.state.round(arm.id, round).is_some() {
+            if self.state.round(&arm.id, round).is_some() {
                 continue;
             }
-            let global = self.state.global(arm.id, shared.plan.initial);
+            let global = self.state.global(&arm.id, shared.plan.initial);
             let before = round
                 .checked_sub(1)
-                .and_then(|before| self.state.round(arm.id, before));
+                .and_then(|before| self.state.round(&arm.id, before));
             let controls = match before {
                 None => None,
                 Some(before) => controls::after(
@@ -68,7 +68,7 @@ impl Run {
                 )?,
             };
             self.append(&Record::RoundOpened {
-                arm: arm.id.to_owned(),
+                arm: arm.id.clone(),
                 round: Round(round),
                 clients: round_clients(&shared.plan, &shared.experiment, round),
                 global,
@@ -85,7 +85,7 @@ impl Run {
         self.federated()
             .into_iter()
             .filter_map(|arm| {
-                let state = self.state.round(arm.id, round)?.clone();
+                let state = self.state.round(&arm.id, round)?.clone();
                 state.aggregated.is_none().then_some((arm, state))
             })
             .collect()
@@ -207,7 +207,7 @@ impl Run {
     fn admit_and_aggregate(&mut self, arm: &Arm, round: u32, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
         let number = Round(round);
-        let Some(state) = self.state.round(arm.id, round).cloned() else {
+        let Some(state) = self.state.round(&arm.id, round).cloned() else {
             return Ok(());
         };
         if state.aggregated.is_some() {
@@ -241,7 +241,7 @@ impl Run {
         watch: Watch<'_>,
     ) -> Result<()> {
         self.append(&Record::Verdict {
-            arm: arm.id.to_owned(),
+            arm: arm.id.clone(),
             round,
             client: client.clone(),
             attestation,
@@ -251,7 +251,7 @@ impl Run {
             fact: verdict.fact.clone(),
         })?;
         let event = Event::Verdict {
-            arm: arm.id.to_owned(),
+            arm: arm.id.clone(),
             round: round.0,
             client: client.to_string(),
             effect: verdict.effect,
@@ -270,7 +270,7 @@ impl Run {
         watch: Watch<'_>,
     ) -> Result<()> {
         let shared = self.shared.clone();
-        let Some(rounds) = self.state.arms.get(arm.id).cloned() else {
+        let Some(rounds) = self.state.arms.get(&arm.id).cloned() else {
             return Ok(());
         };
         // The optimiser's state is a function of the deltas so far: it is rebuilt from the log, so
@@ -325,7 +325,7 @@ impl Run {
         };
         let counted = weights.iter().filter(|(_, weight)| *weight > 0.0).count();
         self.append(&Record::Aggregated {
-            arm: arm.id.to_owned(),
+            arm: arm.id.clone(),
             round: Round(round),
             rule: arm.rule.to_owned(),
             weights,
@@ -333,7 +333,7 @@ impl Run {
         })?;
         self.publish()?;
         let event = Event::Round {
-            arm: arm.id.to_owned(),
+            arm: arm.id.clone(),
             round,
             global: next.to_string(),
             counted,
@@ -373,8 +373,8 @@ impl Run {
             .federated()
             .iter()
             .map(|arm| {
-                let global = self.state.global(arm.id, self.shared.plan.initial);
-                (arm.id.to_owned(), round, global)
+                let global = self.state.global(&arm.id, self.shared.plan.initial);
+                (arm.id.clone(), round, global)
             })
             .collect();
         self.measure(
@@ -443,7 +443,7 @@ impl Run {
             arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
         let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
         for arm in &federated {
-            for state in self.state.arms.get(arm.id).into_iter().flatten() {
+            for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {
                     done += sampled + 1;
                 }

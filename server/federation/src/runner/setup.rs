@@ -29,7 +29,6 @@ use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
 use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
 use fedseal_record::state::RunState;
-use fedseal_rules::arms;
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
@@ -211,7 +210,7 @@ fn open_locked(
     let locks = [folder, dir.lock_plan()?];
     let experiment = read_experiment(&dir, &plan)?;
     same_seed(&dir, &plan, options)?;
-    let arms = arms::expand(&experiment.arms)?;
+    let arms = experiment.all_arms()?;
     if lab.base() != plan.base {
         return Err(Error::mismatch(
             "base model",

@@ -140,7 +140,7 @@ impl Forge {
             }
             let head = log.publish().unwrap();
             let experiment = Experiment::load(dir.experiment()).unwrap();
-            let arms = arms::expand(&experiment.arms).unwrap();
+            let arms = experiment.all_arms().unwrap();
             let report = remake(
                 &plan,
                 &experiment,

@@ -103,12 +103,12 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
         ..
     } = *sources;
     let last = experiment.federation.rounds;
-    let measured = state.evaluated.get(&(arm.id.to_owned(), last));
+    let measured = state.evaluated.get(&(arm.id.clone(), last));
     let rates = measured
         .map(|m| cache.rates(blobs, &m.result))
         .transpose()?;
     let mut rounds = Vec::new();
-    for (number, round) in state.arms.get(arm.id).into_iter().flatten().enumerate() {
+    for (number, round) in state.arms.get(&arm.id).into_iter().flatten().enumerate() {
         rounds.push(round_view(
             sources,
             cache,
@@ -126,17 +126,17 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
     }
     let final_adapter = match arm.kind {
         Kind::Base => Some(plan.initial),
-        Kind::Defended => state.defended.get(arm.id).map(|(adapter, _)| *adapter),
+        Kind::Defended => state.defended.get(&arm.id).map(|(adapter, _)| *adapter),
         Kind::Federated => {
             let done = rounds.len() as u64 == u64::from(last)
                 && state
-                    .round(arm.id, last - 1)
+                    .round(&arm.id, last - 1)
                     .is_some_and(|r| r.aggregated.is_some());
-            done.then(|| state.global(arm.id, plan.initial))
+            done.then(|| state.global(&arm.id, plan.initial))
         }
     };
     Ok(ArmView {
-        id: arm.id.to_owned(),
+        id: arm.id.clone(),
         title: arm.title.clone(),
         kind: arm.kind,
         rule: arm.rule.to_owned(),
@@ -159,7 +159,7 @@ fn round_view(
     } = *sources;
     let rates = state
         .evaluated
-        .get(&(arm.id.to_owned(), number))
+        .get(&(arm.id.clone(), number))
         .map(|m| cache.rates(blobs, &m.result))
         .transpose()?;
     let mut clients = Vec::new();
@@ -242,7 +242,7 @@ fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySi
     let last = experiment.federation.rounds;
     let mut rows: Vec<SideBySide> = Vec::new();
     for arm in arms {
-        let Some(evaluated) = state.evaluated.get(&(arm.id.to_owned(), last)) else {
+        let Some(evaluated) = state.evaluated.get(&(arm.id.clone(), last)) else {
             continue;
         };
         let measured = cache.measured(blobs, &evaluated.result)?;
@@ -256,12 +256,12 @@ fn side_by_side(sources: &Sources<'_>, cache: &mut Cache) -> Result<Vec<SideBySi
                     .find(|row| row.kind == kind && row.prompt == answer.prompt);
                 match row {
                     Some(row) => {
-                        row.answers.insert(arm.id.to_owned(), answer.answer.clone());
+                        row.answers.insert(arm.id.clone(), answer.answer.clone());
                     }
                     None => rows.push(SideBySide {
                         prompt: answer.prompt.clone(),
                         kind: kind.to_owned(),
-                        answers: BTreeMap::from([(arm.id.to_owned(), answer.answer.clone())]),
+                        answers: BTreeMap::from([(arm.id.clone(), answer.answer.clone())]),
                     }),
                 }
             }

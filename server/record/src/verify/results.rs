@@ -31,7 +31,7 @@ impl Audit {
             );
             let bad = |problem: &str| Err(Error::tampered(&item, problem));
             let measured = self.cache.measured(&self.blobs, &evaluated.result)?;
-            let known = arms::arm(arm)?;
+            let known = arms::arm(arm, &self.experiment.arm)?;
             let adapter = match known.kind {
                 Kind::Base => Some(self.plan.initial),
                 Kind::Defended => self.state.defended.get(arm).map(|(adapter, _)| *adapter),
@@ -160,7 +160,7 @@ impl Audit {
         let bytes = self.blobs.get(&expected)?;
         let written = Report::from_bytes(&bytes)
             .map_err(|error| Error::tampered("report.json", error.to_string()))?;
-        let arms = arms::expand(&self.experiment.arms)?;
+        let arms = self.experiment.all_arms()?;
         let mut made = report::build(
             &Sources {
                 plan: &self.plan,

@@ -14,17 +14,17 @@ use crate::law::{
 use crate::read::read_adapter;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
-use fedseal_rules::arms::{self, Arm, Kind};
+use fedseal_rules::arms::{Arm, Kind};
 
 impl Audit {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
     pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
-        let arms = arms::expand(&self.experiment.arms)?;
+        let arms = self.experiment.all_arms()?;
         let (mut verdicts, mut aggregations) = (0, 0);
         if let Some(arm) = self.state.arms.keys().find(|id| {
             !arms
                 .iter()
-                .any(|arm| arm.id == id.as_str() && arm.kind == Kind::Federated)
+                .any(|arm| arm.id == **id && arm.kind == Kind::Federated)
         }) {
             return Err(Error::tampered(
                 format!("arm {arm}"),
@@ -33,11 +33,7 @@ impl Audit {
         }
         for arm in &arms {
             let last = self.experiment.federation.rounds;
-            if !self
-                .state
-                .evaluated
-                .contains_key(&(arm.id.to_owned(), last))
-            {
+            if !self.state.evaluated.contains_key(&(arm.id.clone(), last)) {
                 return Err(Error::tampered(
                     format!("arm {}", arm.id),
                     "has no final measure",
@@ -46,7 +42,7 @@ impl Audit {
             match arm.kind {
                 Kind::Base => {}
                 Kind::Defended => {
-                    if !self.state.defended.contains_key(arm.id) {
+                    if !self.state.defended.contains_key(&arm.id) {
                         return Err(Error::tampered(
                             format!("arm {}", arm.id),
                             "was not defended",
@@ -64,7 +60,7 @@ impl Audit {
     }
 
     fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
-        let rounds = self.state.arms.get(arm.id).cloned().unwrap_or_default();
+        let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
                 format!("arm {}", arm.id),
@@ -100,11 +96,11 @@ impl Audit {
                 global: next,
             }) = &state.aggregated
             else {
-                return Err(disagrees(arm.id, number, "was not aggregated"));
+                return Err(disagrees(&arm.id, number, "was not aggregated"));
             };
             if rule != arm.rule {
                 return Err(disagrees(
-                    arm.id,
+                    &arm.id,
                     number,
                     format!(
                         "was aggregated by `{rule}`, the arm's rule is `{}`",
@@ -138,7 +134,7 @@ impl Audit {
             };
             if *weights != again {
                 return Err(disagrees(
-                    arm.id,
+                    &arm.id,
                     number,
                     "has other weights than its updates and verdicts give",
                 ));
@@ -156,7 +152,7 @@ impl Audit {
     }
 
     fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
-        let bad = |problem: &str| Err(disagrees(arm.id, number, problem));
+        let bad = |problem: &str| Err(disagrees(&arm.id, number, problem));
         if state.clients != round_clients(&self.plan, &self.experiment, number) {
             return bad("has other clients than the seed gives");
         }
@@ -193,7 +189,7 @@ impl Audit {
         };
         if expected != state.controls {
             let problem = "has other control variates than the round before gives";
-            return Err(disagrees(arm.id, number, problem));
+            return Err(disagrees(&arm.id, number, problem));
         }
         Ok(())
     }
@@ -219,7 +215,7 @@ impl Audit {
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
-                    arm.id,
+                    &arm.id,
                     number,
                     format!("has no verdict about {client}"),
                 ));

@@ -11,6 +11,7 @@ use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
+use crate::arms::{self, Arm, ArmConfig};
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
@@ -44,6 +45,9 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// The columns, see [`crate::arms`].
     pub arms: Vec<String>,
+    /// Columns of the experiment's own, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub arm: BTreeMap<String, ArmConfig>,
     /// The frozen base.
     pub model: ModelConfig,
     /// Where prompts and examples come from.
@@ -93,6 +97,7 @@ impl Default for Experiment {
             ]
             .map(String::from)
             .to_vec(),
+            arm: BTreeMap::new(),
             model: ModelConfig::default(),
             data: DataConfig::default(),
             federation: FederationConfig::default(),
@@ -194,6 +199,14 @@ impl Experiment {
             residual_lambda: self.aggregation.residual_lambda,
             residual_threshold: self.aggregation.residual_threshold,
         }
+    }
+
+    /// The arms, in the order in which reports show them.
+    ///
+    /// # Errors
+    /// As [`arms::expand`].
+    pub fn all_arms(&self) -> Result<Vec<Arm>> {
+        arms::expand(&self.arms, &self.arm)
     }
 
     /// A fresh server optimiser.

@@ -118,6 +118,15 @@ fn ranges_are_checked() {
         ("arms = [\"clean\", \"clean\"]\n", "once"),
         ("[evaluation]\nprompts = 5\nround_prompts = 6\n", "x.toml:3"),
         (
+            "arms = [\"mine\"]\n[arm.mine]\nrule = \"medain\"\n",
+            "did you mean `median`",
+        ),
+        (
+            "arms = [\"clean\"]\n[arm.clean]\nrule = \"median\"\n",
+            "no built-in arm",
+        ),
+        ("[arm.mine]\nrule = \"median\"\n", "`arms` has"),
+        (
             "[[admission.behaviour]]\ncheck = \"canaries\"\n",
             "max_refusal_drop",
         ),

@@ -29,10 +29,27 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     )?;
     need(!e.arms.is_empty(), "arms", "at least one arm", &"none")?;
     for (index, arm) in e.arms.iter().enumerate() {
-        named("arms", arms::arm(arm).map(drop))?;
+        named("arms", arms::arm(arm, &e.arm).map(drop))?;
         need(!e.arms[..index].contains(arm), "arms", "each arm once", arm)?;
     }
-    named("arms", arms::expand(&e.arms).map(drop))?;
+    for (name, own) in &e.arm {
+        let key = format!("arm.{name}");
+        let taken = arms::known().contains(&name.as_str());
+        need(!taken, &key, "a name that no built-in arm has", name)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        need(
+            !name.is_empty() && name.len() <= 64 && name.chars().all(plain),
+            &key,
+            "letters, digits, `.`, `_` and `-`, 64 at most",
+            name,
+        )?;
+        let used = e.arms.contains(name);
+        need(used, &key, "a name that `arms` has", name)?;
+        if let Some(source) = &own.repairs {
+            need(source != name, &key, "another arm to repair", source)?;
+        }
+    }
+    named("arms", e.all_arms().map(drop))?;
 
     one_of(
         at,
