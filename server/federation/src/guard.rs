@@ -13,7 +13,7 @@ use fedseal_sandbox::{Engine, RunInput, RunOutcome, noisy};
 use fedseal_tuning::Adapter;
 use serde_json::{Value, json};
 
-use crate::runner::execute::Executor;
+use crate::execute::Executor;
 use crate::{Error, Result};
 use fedseal_record::rundir::Plan;
 use fedseal_record::site::facts;

@@ -13,7 +13,7 @@ use fedseal_tuning::{
     Template, TrainConfig, Trainer,
 };
 
-use crate::runner::execute::{Executor, Modules};
+use crate::execute::{Executor, Modules};
 use crate::{Error, Result};
 use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;

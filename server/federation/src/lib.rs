@@ -17,8 +17,10 @@
 
 mod control;
 pub mod defence;
+pub mod execute;
 pub mod guard;
 pub mod lab;
+pub mod options;
 pub mod panel;
 pub mod pretraining;
 pub mod replay;

@@ -20,9 +20,9 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::Adapter;
 
+use crate::execute::data_score;
 use crate::lab::Lab;
 use crate::runner::canary;
-use crate::runner::execute::data_score;
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_data::{ShardKind, ShardRequest, TaskData};

@@ -17,9 +17,9 @@ use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::execute::{Executor, data_score, input};
 use crate::lab::Lab;
-use crate::runner::execute::{Executor, data_score, input};
-use crate::runner::{Options, load_data, open_model};
+use crate::options::{Options, load_data, open_model};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::evidence::Cache;

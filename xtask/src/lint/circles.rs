@@ -19,38 +19,9 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "server/tuning",
         &[
-            "adapter",
-            "adapter_config",
-            "config",
-            "decoder",
-            "device",
-            "family",
-            "gguf",
-            "lora",
-            "model",
-            "ops",
+            "adapter", "data", "device", "infer", "model", "ops", "train",
         ],
     ),
-    ("server/tuning", &["gradient", "train", "trainer"]),
-    (
-        "server/federation",
-        &[
-            "admission",
-            "attack",
-            "controls",
-            "defence",
-            "events",
-            "experiment",
-            "lab",
-            "memo",
-            "opened",
-            "replay",
-            "report",
-            "runner",
-            "site",
-        ],
-    ),
-    ("server/federation", &["data", "evaluation"]),
 ];
 
 /// Paths into `error.rs`: every module's functions return them.

@@ -12,11 +12,11 @@ use fedseal_tuning::Adapter;
 
 use super::canary;
 use super::evidence::{self, Attester, Evidence, Execution};
-use super::execute::{Stoppable, data_score};
 use super::measure::measure;
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
 use crate::defence::posthoc;
+use crate::execute::{Stoppable, data_score};
 use crate::replay;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};

@@ -10,17 +10,18 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::keys::{Passphrase, SigningKey};
+use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_tuning::{Adapter, Example};
 
+use crate::execute::Executor;
 use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
@@ -38,7 +39,6 @@ use fedseal_rules::experiment::Experiment;
 pub mod canary;
 mod candidates;
 pub mod evidence;
-pub mod execute;
 mod finish;
 mod jobs;
 pub mod measure;
@@ -49,54 +49,7 @@ mod room;
 mod rounds;
 mod setup;
 
-pub use setup::{load_data, open_model};
-
-/// Paths, and the use of the machine; nothing here is part of the experiment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
-    pub keys: PathBuf,
-    /// Passphrase of the keys in it that are encrypted.
-    pub passphrase: Option<Passphrase>,
-    /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
-    pub modules: PathBuf,
-    /// Folder in which compiled modules are kept; see [`CompiledCache`](fedseal_sandbox::CompiledCache).
-    /// None: they are compiled at every start.
-    pub compiled: Option<PathBuf>,
-    /// Bytes of all of them together; 0 keeps none.
-    pub compiled_bytes: u64,
-    /// Folder of models: `smollm2/…`.
-    pub models: PathBuf,
-    /// Folder of fetched prompt sets.
-    pub prompts: PathBuf,
-    /// Seed instead of the experiment's first.
-    pub seed: Option<u64>,
-    /// Device instead of the experiment's.
-    pub device: Option<String>,
-    /// Threads of the CPU device instead of the experiment's; 0: all cores.
-    pub threads: Option<usize>,
-    /// Updates and evaluations executed side by side instead of the experiment's; 0: as many as
-    /// there are cores.
-    pub workers: Option<usize>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            keys: "keys".into(),
-            passphrase: None,
-            modules: "target/policies".into(),
-            compiled: None,
-            compiled_bytes: fedseal_sandbox::CACHE_BYTES,
-            models: "models".into(),
-            prompts: "models/prompts".into(),
-            seed: None,
-            device: None,
-            threads: None,
-            workers: None,
-        }
-    }
-}
+pub use crate::options::{Options, load_data, open_model};
 
 /// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
@@ -110,7 +63,7 @@ pub(crate) struct Shared {
     pub data: Arc<dyn TaskData>,
     pub experiment: Experiment,
     pub plan: Plan,
-    pub executor: Box<dyn execute::Executor>,
+    pub executor: Box<dyn Executor>,
     pub judge: fedseal_data::check::DataCheck,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
@@ -165,8 +118,8 @@ impl Run {
     pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
         // Before the model is loaded, which is slow.
         RunDir::new(dir.as_ref()).check_place()?;
-        let (lab, base_name) = setup::open_model(&experiment, &options)?;
-        let data = setup::load_data(&experiment, &options)?;
+        let (lab, base_name) = open_model(&experiment, &options)?;
+        let data = load_data(&experiment, &options)?;
         Self::create_with(dir, experiment, &options, Arc::new(lab), &base_name, data)
     }
 
@@ -205,8 +158,8 @@ impl Run {
         if let Some(given) = given {
             setup::same_experiment(&run_dir, &experiment, given)?;
         }
-        let (lab, _) = setup::open_model(&experiment, &options)?;
-        let data = setup::load_data(&experiment, &options)?;
+        let (lab, _) = open_model(&experiment, &options)?;
+        let data = load_data(&experiment, &options)?;
         Self::resume_with(dir, &options, Arc::new(lab), data)
     }
 

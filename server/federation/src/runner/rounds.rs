@@ -8,9 +8,9 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
 
-use super::execute;
 use super::jobs::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
+use crate::execute;
 use crate::{Error, Result};
 use fedseal_record::controls;
 use fedseal_record::events::Event;

@@ -17,7 +17,7 @@ use fedseal_sandbox::CompiledCache;
 use super::canary;
 use super::members::{draw_clients, register_modules};
 use super::{Options, Run, Shared, nodes, room};
-use crate::lab::{Lab, TuningLab};
+use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_data::{DataError, TaskData};
@@ -33,28 +33,6 @@ use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::site::SiteRules;
-
-/// Loads the experiment's model; sets the device's threads.
-pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
-    fedseal_tuning::set_threads(options.threads.unwrap_or(experiment.run.threads));
-    let device = options.device.as_deref().unwrap_or(&experiment.run.device);
-    TuningLab::load(experiment, &options.models, device)
-}
-
-/// Opens the experiment's data.
-pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn TaskData>> {
-    if experiment.data.source == "world" {
-        return Ok(Arc::new(fedseal_data::world::World::new()));
-    }
-    let dir = if experiment.data.dir.is_empty() {
-        options.prompts.clone()
-    } else {
-        experiment.data.dir.clone().into()
-    };
-    let real =
-        fedseal_data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
-    Ok(Arc::new(real))
-}
 
 pub(super) fn data_error(error: DataError) -> Error {
     Error::Data(error.to_string())

@@ -1,0 +1,80 @@
+//! Where a run's things are: keys, modules, model, data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fedseal_client_sdk::keys::Passphrase;
+use fedseal_data::TaskData;
+use fedseal_rules::experiment::Experiment;
+
+use crate::lab::TuningLab;
+use crate::{Error, Result};
+
+/// Paths, and the use of the machine; nothing here is part of the experiment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Folder of keys: `node.pem`, `author.pem`, `trusted.toml`; made at first use.
+    pub keys: PathBuf,
+    /// Passphrase of the keys in it that are encrypted.
+    pub passphrase: Option<Passphrase>,
+    /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
+    pub modules: PathBuf,
+    /// Folder in which compiled modules are kept; see [`CompiledCache`](fedseal_sandbox::CompiledCache).
+    /// None: they are compiled at every start.
+    pub compiled: Option<PathBuf>,
+    /// Bytes of all of them together; 0 keeps none.
+    pub compiled_bytes: u64,
+    /// Folder of models: `smollm2/…`.
+    pub models: PathBuf,
+    /// Folder of fetched prompt sets.
+    pub prompts: PathBuf,
+    /// Seed instead of the experiment's first.
+    pub seed: Option<u64>,
+    /// Device instead of the experiment's.
+    pub device: Option<String>,
+    /// Threads of the CPU device instead of the experiment's; 0: all cores.
+    pub threads: Option<usize>,
+    /// Updates and evaluations executed side by side instead of the experiment's; 0: as many as
+    /// there are cores.
+    pub workers: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            keys: "keys".into(),
+            passphrase: None,
+            modules: "target/policies".into(),
+            compiled: None,
+            compiled_bytes: fedseal_sandbox::CACHE_BYTES,
+            models: "models".into(),
+            prompts: "models/prompts".into(),
+            seed: None,
+            device: None,
+            threads: None,
+            workers: None,
+        }
+    }
+}
+
+/// Loads the experiment's model; sets the device's threads.
+pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
+    fedseal_tuning::set_threads(options.threads.unwrap_or(experiment.run.threads));
+    let device = options.device.as_deref().unwrap_or(&experiment.run.device);
+    TuningLab::load(experiment, &options.models, device)
+}
+
+/// Opens the experiment's data.
+pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn TaskData>> {
+    if experiment.data.source == "world" {
+        return Ok(Arc::new(fedseal_data::world::World::new()));
+    }
+    let dir = if experiment.data.dir.is_empty() {
+        options.prompts.clone()
+    } else {
+        experiment.data.dir.clone().into()
+    };
+    let real =
+        fedseal_data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
+    Ok(Arc::new(real))
+}
