@@ -63,11 +63,19 @@ fn an_old_run_is_verified_told_and_tabled() {
     let bundle = bundle.to_str().unwrap();
     let written = audit(&["bundle", run, "--update", id, "--out", bundle]);
     assert!(written.status.success(), "{}", said(&written));
-    let node = report.pointer("/node").and_then(serde_json::Value::as_str);
-    if let Some(node) = node {
-        let held = audit(&["verify", bundle, "--node", node]);
-        assert!(held.status.success(), "{}", said(&held));
-    }
+    let plan = fs::read_to_string(Path::new(run).join("run.json")).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let key = |path: &str| {
+        plan.pointer(path)
+            .and_then(serde_json::Value::as_str)
+            .unwrap()
+    };
+    let (node, author) = (key("/node"), key("/modules/0/signer"));
+    let held = audit(&["verify", bundle, "--node", node, "--author", author]);
+    assert!(held.status.success(), "{}", said(&held));
+    // The author's key in the node's place vouches for nothing.
+    let forged = audit(&["verify", bundle, "--node", author, "--author", author]);
+    assert_eq!(forged.status.code(), Some(1), "{}", said(&forged));
 }
 
 #[test]
