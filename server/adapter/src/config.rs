@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdapterError, ModelConfig, Norm,
+    AdapterError, ModelConfig, Norm, Target,
     limits::{MAX_ADAPTER_VALUES, MAX_RANK},
 };
 
@@ -240,83 +240,6 @@ pub enum Part {
 const LAST_NORM: &str = "norm";
 /// PEFT's name of the trained weights of the norm after the last block.
 pub const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
-
-/// A matrix of a decoder block that can carry a LoRA pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// Queries.
-    Q,
-    /// Keys.
-    K,
-    /// Values.
-    V,
-    /// The attention's output.
-    O,
-    /// The gate of the feed-forward block.
-    Gate,
-    /// The matrix whose output is multiplied by the activated gate.
-    Up,
-    /// The feed-forward block's output.
-    Down,
-}
-
-impl Target {
-    /// All targets, in the order of a block.
-    pub const ALL: [Self; 7] = [
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::O,
-        Self::Gate,
-        Self::Up,
-        Self::Down,
-    ];
-
-    /// The matrix of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| target.name() == name)
-    }
-
-    /// The name of the projection, without its block.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
-    }
-
-    /// The path inside a layer, as in `model.layers.0.self_attn.q_proj`.
-    pub fn path(self) -> String {
-        let block = match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        };
-        format!("{block}.{}", self.name())
-    }
-
-    /// Whether (IA)^3 scales the matrix's input.
-    pub fn scales_input(self) -> bool {
-        self == Self::Down
-    }
-
-    /// `[out, in]` of the frozen matrix.
-    pub fn shape(self, config: &ModelConfig) -> [usize; 2] {
-        let q = config.heads * config.head_dim;
-        let kv = config.kv_heads * config.head_dim;
-        match self {
-            Self::Q => [q, config.d_model],
-            Self::K | Self::V => [kv, config.d_model],
-            Self::O => [config.d_model, q],
-            Self::Gate | Self::Up => [config.ffn, config.d_model],
-            Self::Down => [config.d_model, config.ffn],
-        }
-    }
-}
 
 /// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
 pub fn peft_name(layer: usize, target: Target, side: char) -> String {

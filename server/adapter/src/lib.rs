@@ -42,14 +42,14 @@ mod training;
 
 pub use adapter::{Adapter, AdapterTensor};
 pub use config::{
-    AdapterConfig, LAST_NORM_NAME, Method, Part, Slot, Target, ia3_name, norm_name, peft_name,
+    AdapterConfig, LAST_NORM_NAME, Method, Part, Slot, ia3_name, norm_name, peft_name,
 };
 pub use control::ControlVariates;
 pub use engine::{DEVICES, Halt, repeats_bits};
 pub use error::AdapterError;
 pub use example::Example;
 pub use model::{
-    Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, longrope_magnitude,
+    Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, Target, longrope_magnitude,
     yarn_magnitude,
 };
 pub use schedule::Schedule;

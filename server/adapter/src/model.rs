@@ -3,13 +3,15 @@
 mod family;
 mod json;
 mod rope_scaling;
+mod target;
 
 use serde::{Deserialize, Serialize};
 
 pub use family::{Architecture, Family, Norm};
 pub use rope_scaling::{RopeScaling, longrope_magnitude, yarn_magnitude};
+pub use target::Target;
 
-use crate::{AdapterError, Target};
+use crate::AdapterError;
 
 /// Shape and constants of a decoder. Field names are those of this project; `config.json` is read
 /// and written with the names of Hugging Face's Llama configuration.
