@@ -34,12 +34,5 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = commands::Arguments::parse();
-    match arguments.command.execute() {
-        Ok(()) if output::failed() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.code()
-        }
-    }
+    failure::finish(arguments.command.execute())
 }

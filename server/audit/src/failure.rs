@@ -13,6 +13,18 @@ use crate::output;
 /// The result of every command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
+/// Ends a program: exit code 0, or the failure's after printing it. Output that was lost is a failure.
+pub fn finish(done: Outcome) -> ExitCode {
+    match done {
+        Ok(()) if output::failed() => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.code()
+        }
+    }
+}
+
 /// A failure, ready to be printed.
 #[derive(Debug)]
 pub struct Failure {

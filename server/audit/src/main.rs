@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fedseal_audit::commands::{bundle, explain, key, log, table, verify};
-use fedseal_audit::output;
+use fedseal_audit::failure;
 
 /// Audits federated tuning: checks evidence from its files alone, without a network and without a model.
 ///
@@ -46,12 +46,5 @@ fn main() -> ExitCode {
         Command::Key(command) => command.execute(),
         Command::Table(command) => command.execute(),
     };
-    match done {
-        Ok(()) if output::failed() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.code()
-        }
-    }
+    failure::finish(done)
 }
