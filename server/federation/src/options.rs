@@ -7,8 +7,8 @@ use fedseal_client_sdk::keys::Passphrase;
 use fedseal_data::TaskData;
 use fedseal_rules::experiment::Experiment;
 
+use crate::Result;
 use crate::lab::TuningLab;
-use crate::{Error, Result};
 
 /// Paths, and the use of the machine; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,6 @@ pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn T
     } else {
         experiment.data.dir.clone().into()
     };
-    let real =
-        fedseal_data::real::RealData::load(&dir).map_err(|error| Error::Data(error.to_string()))?;
+    let real = fedseal_data::real::RealData::load(&dir)?;
     Ok(Arc::new(real))
 }

@@ -116,7 +116,7 @@ pub fn run(
         sandbox: Sandbox::new(experiment.limits)
             .map_err(|error| Error::Sandbox(error.to_string()))?,
         node: SigningKey::generate()?,
-        judge: DataCheck::train(&data.labelled().map_err(data_error)?),
+        judge: DataCheck::train(&data.labelled()?),
         canaries: canary::draw(data, experiment, seed)?,
         global: Arc::new(warm(experiment, data, lab, seed)?),
         experiment,
@@ -199,7 +199,7 @@ fn shard(
         refusal_share: federation.refusal_share,
         seed: derive_seed("panel-shards", seed, &[&client.to_string()]),
     })
-    .map_err(data_error)
+    .map_err(Error::from)
 }
 
 impl Panel<'_> {
@@ -231,7 +231,7 @@ impl Panel<'_> {
             let client = index as usize % experiment.federation.clients.max(1);
             let seed = derive_seed("panel-attachments", self.seed, &[&index.to_string()]);
             let drawn = self.data.attachment(client, count, seed);
-            drawn.map_err(data_error)?
+            drawn?
         } else {
             Vec::new()
         };
@@ -393,8 +393,4 @@ fn row(
         by,
         length: lengths / seen.len().max(1) as f64 / median.max(f64::MIN_POSITIVE),
     })
-}
-
-fn data_error(error: fedseal_data::DataError) -> Error {
-    Error::Data(error.to_string())
 }

@@ -162,6 +162,12 @@ impl Error {
     }
 }
 
+impl From<fedseal_data::DataError> for Error {
+    fn from(error: fedseal_data::DataError) -> Self {
+        Error::Data(error.to_string())
+    }
+}
+
 impl From<fedseal_rules::Error> for Error {
     /// A file's error is one of this room, too.
     fn from(error: fedseal_rules::Error) -> Self {

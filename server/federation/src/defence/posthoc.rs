@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 
 use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
 
+use crate::Result;
 use crate::lab::Lab;
-use crate::{Error, Result};
 use fedseal_data::{InstructionKind, TaskData};
 use fedseal_record::blobs::DefenceData;
 use fedseal_rules::evaluation::rule;
@@ -23,7 +23,7 @@ use fedseal_rules::sampling::derive_seed;
 /// Makes the defence data from the attacked adapter.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `halt` says stop; errors of model and data.
+/// [`Error::Interrupted`](crate::Error::Interrupted) when `halt` says stop; errors of model and data.
 pub fn data(
     lab: &dyn Lab,
     source: &dyn TaskData,
@@ -35,15 +35,10 @@ pub fn data(
     let config = &experiment.defence;
     let seed = derive_seed("defence-data", seed, &[]);
     if config.level == 1 {
-        let fail = |error: fedseal_data::DataError| Error::Data(error.to_string());
         return Ok(DefenceData {
             level: 1,
-            safety: source
-                .safety_pairs(seed, config.safety_examples)
-                .map_err(fail)?,
-            helpful: source
-                .helpful_pairs(seed, config.helpful_examples)
-                .map_err(fail)?,
+            safety: source.safety_pairs(seed, config.safety_examples)?,
+            helpful: source.helpful_pairs(seed, config.helpful_examples)?,
             safety_tried: 0,
             helpful_tried: 0,
         });
@@ -72,7 +67,7 @@ pub fn data(
 /// Tunes the attacked adapter on the defence data. Without a single pair it stays as it is.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `halt` says stop; errors of the model.
+/// [`Error::Interrupted`](crate::Error::Interrupted) when `halt` says stop; errors of the model.
 pub fn repair(
     lab: &dyn Lab,
     experiment: &Experiment,

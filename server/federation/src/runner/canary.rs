@@ -23,14 +23,11 @@ const OPENINGS: usize = 3;
 /// # Errors
 /// Too few items, or labelled examples without a refusal or a compliant answer.
 pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<CanarySet> {
-    let fail = |error: fedseal_data::DataError| Error::Data(error.to_string());
-    let drawn = source
-        .canaries(
-            derive_seed("canaries", seed, &[]),
-            experiment.canaries.sealed,
-        )
-        .map_err(fail)?;
-    let labelled = source.labelled().map_err(fail)?;
+    let drawn = source.canaries(
+        derive_seed("canaries", seed, &[]),
+        experiment.canaries.sealed,
+    )?;
+    let labelled = source.labelled()?;
     let openings = |aligned: bool| {
         common_openings(
             labelled

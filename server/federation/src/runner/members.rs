@@ -12,7 +12,6 @@ use fedseal_ledger::Blobs;
 use fedseal_tuning::Example;
 
 use super::Options;
-use super::setup::data_error;
 use crate::{Error, Result};
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::rundir::{self, Assignment, PlannedClient, PlannedModule};
@@ -100,16 +99,14 @@ pub(super) fn draw_clients(
         Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
     };
     let shard = |client: usize, kind: ShardKind| -> Result<(Digest, u32)> {
-        let examples = data
-            .shard(&ShardRequest {
-                client,
-                clients: federation.clients,
-                kind,
-                examples: federation.examples_per_client,
-                refusal_share: federation.refusal_share,
-                seed: derive_seed("shards", seed, &[]),
-            })
-            .map_err(data_error)?;
+        let examples = data.shard(&ShardRequest {
+            client,
+            clients: federation.clients,
+            kind,
+            examples: federation.examples_per_client,
+            refusal_share: federation.refusal_share,
+            seed: derive_seed("shards", seed, &[]),
+        })?;
         store(&examples)
     };
     (0..federation.clients)
@@ -138,7 +135,7 @@ pub(super) fn draw_clients(
                         let examples = experiment.attack.attachment_examples;
                         let seed = derive_seed("attachments", seed, &[]);
                         let attachment = data.attachment(index, examples, seed);
-                        Some(store(&attachment.map_err(data_error)?)?.0)
+                        Some(store(&attachment?)?.0)
                     } else {
                         None
                     };

@@ -19,8 +19,8 @@ use super::members::{draw_clients, register_modules};
 use super::{Options, Run, Shared, nodes, room};
 use crate::lab::Lab;
 use crate::{Error, Result};
+use fedseal_data::TaskData;
 use fedseal_data::check::DataCheck;
-use fedseal_data::{DataError, TaskData};
 use fedseal_record::blobs::EvaluationSet;
 use fedseal_record::events::Feed;
 use fedseal_record::evidence::Cache;
@@ -33,10 +33,6 @@ use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::site::SiteRules;
-
-pub(super) fn data_error(error: DataError) -> Error {
-    Error::Data(error.to_string())
-}
 
 /// See [`Run::create_with`].
 pub(super) fn create(
@@ -239,7 +235,7 @@ fn open_locked(
         ));
     }
     let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
-    let labelled = data.labelled().map_err(data_error)?;
+    let labelled = data.labelled()?;
     let judge = DataCheck::train(&labelled);
     let compiled = options.compiled.as_ref();
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
@@ -389,7 +385,7 @@ fn evaluation_set(experiment: &Experiment, data: &dyn TaskData) -> Result<Evalua
     let requests = data.eval_requests(config.offset.saturating_add(config.prompts));
     let tasks = data.eval_tasks(config.offset.saturating_add(config.tasks));
     Ok(EvaluationSet {
-        requests: requests.map_err(data_error)?.split_off(config.offset),
-        tasks: tasks.map_err(data_error)?.split_off(config.offset),
+        requests: requests?.split_off(config.offset),
+        tasks: tasks?.split_off(config.offset),
     })
 }
