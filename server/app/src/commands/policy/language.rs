@@ -13,6 +13,9 @@ use crate::places::Places;
 /// The C world: types and calls, one header.
 const HEADER: &str = include_str!("../../../../../guest/c/fedseal.h");
 
+/// Random numbers of the run and a console, for policies in JavaScript.
+const PRELUDE: &str = include_str!("../../../../../guest/javascript/prelude.js");
+
 /// Language of a policy's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
@@ -76,7 +79,8 @@ impl Language {
                     "npm install componentize-qjs@0.4.5",
                 )?;
                 command.arg("--sync").arg("--wit").arg(&wit);
-                command.arg("--js").arg(folder.join("policy.js"));
+                command.arg("--module-root").arg(folder);
+                command.arg("--js").arg(entry(folder, work)?);
                 command.arg("--output").arg(&out);
                 made(command, &out)
             }
@@ -100,6 +104,24 @@ impl Language {
             }
         }
     }
+}
+
+/// Writes the module that runs the prelude before a folder's `policy.js`, and returns its path. Modules
+/// are looked up below the folder, so `work` lies there.
+fn entry(folder: &Path, work: &Path) -> Outcome<PathBuf> {
+    let below = work.strip_prefix(folder).map_err(|_| {
+        Failure::new(format!(
+            "{}: not below {}",
+            work.display(),
+            folder.display()
+        ))
+    })?;
+    let up = "../".repeat(below.components().count());
+    write_atomically(&work.join("prelude.js"), PRELUDE.as_bytes())?;
+    let path = work.join("entry.js");
+    let text = format!("import \"./prelude.js\";\nexport * from \"{up}policy.js\";\n");
+    write_atomically(&path, text.as_bytes())?;
+    Ok(path)
 }
 
 /// A tool: below target/guest-tools, where `cargo xtask test` puts it, or on the path.
