@@ -1,6 +1,6 @@
 //! PEFT's adapter folders, read and written.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::Write as _, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -333,14 +333,13 @@ impl File {
 
 impl Adapter {
     /// Writes a folder that PEFT loads: `adapter_model.safetensors` (the canonical bytes) and
-    /// `adapter_config.json`.
+    /// `adapter_config.json`. Each file is there as a whole or not at all.
     ///
     /// # Errors
     /// [`AdapterError::Io`] when the folder or a file cannot be written.
     pub fn save_peft(&self, dir: &Path) -> Result<(), AdapterError> {
         std::fs::create_dir_all(dir).map_err(AdapterError::io(dir))?;
-        let path = dir.join(WEIGHTS);
-        std::fs::write(&path, self.to_bytes()).map_err(AdapterError::io(&path))?;
+        write_whole(&dir.join(WEIGHTS), &self.to_bytes())?;
         let config = &self.config;
         let mut value = json!({
             "peft_type": config.method,
@@ -373,7 +372,7 @@ impl Adapter {
             map.extend(more);
         }
         let path = dir.join(CONFIG);
-        std::fs::write(&path, format!("{value:#}\n")).map_err(AdapterError::io(&path))
+        write_whole(&path, format!("{value:#}\n").as_bytes())
     }
 
     /// Reads a folder that PEFT wrote for this model: LoRA, rsLoRA, (IA)^3 or LN tuning, in f32,
@@ -415,6 +414,26 @@ impl Adapter {
         let tensors = tensors.collect::<Result<BTreeMap<_, _>, AdapterError>>()?;
         Ok(Self { tensors, config })
     }
+}
+
+/// Writes a file that is there as a whole or not at all, also after a power cut.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
+    let new = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent().filter(|folder| folder.is_dir()) {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|source| {
+        // A file that a full disk cut short is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+        AdapterError::io(path)(source)
+    })
 }
 
 #[cfg(test)]
