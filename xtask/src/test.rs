@@ -1,11 +1,11 @@
-//! Every test: Rust first, the GPU device on Vulkan with it, then the pages in a real browser. What
-//! was not run is named at the end, with the reason.
+//! Every test: Rust first, the GPU device on Vulkan with it, then the pages in a real browser, then the
+//! packages of this build, installed and used. What was not run is named at the end, with the reason.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, languages, python, setup};
+use crate::{Outcome, build, dist, languages, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
@@ -38,8 +38,10 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     cargo(&words, &python.chain(gpu).collect::<Vec<_>>())?;
     if arguments.is_empty() {
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
+        left_out.extend(dist::packages(true)?);
     } else {
-        left_out.push(("the pages in a browser", "a filter names Rust tests alone"));
+        let why = "a filter names Rust tests alone";
+        left_out.extend([("the pages in a browser", why), ("the packages", why)]);
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));
     for (what, why) in left_out {
