@@ -10,6 +10,7 @@
 //! - [`mod@bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
+//! - [`examples`]: the rooms' examples, run to their ends.
 //! - [`dist`]: packages of the build that is there, and their use in an empty prefix.
 //! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
@@ -21,6 +22,7 @@ mod bench;
 mod build;
 mod demo;
 mod dist;
+mod examples;
 mod fuzz;
 mod languages;
 mod lint;
