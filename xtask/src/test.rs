@@ -1,5 +1,6 @@
 //! Every test: Rust first, the GPU device on Vulkan with it, then the examples, the pages in a real
-//! browser, and the packages of this build, installed and used. What was not run is named at the end, with the reason.
+//! browser, and the packages of this build, installed and used. What was not run is named at the end,
+//! with the reason.
 
 use std::process::Command;
 use std::time::Instant;
