@@ -358,11 +358,14 @@ impl Run {
     }
 }
 
-/// Module authors that the node trusts: `trusted.toml`, or else the local author's own key.
+/// Module authors that the node trusts: `trusted.toml`, or else the local author's own key; and who
+/// built what was installed.
 fn authors(options: &Options) -> Result<TrustStore> {
     let file = options.keys.join("trusted.toml");
     if file.exists() {
-        return Ok(TrustStore::load(&file)?);
+        let mut store = TrustStore::load(&file)?;
+        store.take_in(&options.installed);
+        return Ok(store);
     }
     let author = options.keys.join("author.pem");
     let mut store = TrustStore::default();
@@ -370,6 +373,7 @@ fn authors(options: &Options) -> Result<TrustStore> {
         let key = SigningKey::load_with(&author, options.passphrase.as_ref())?;
         store.add("local author", key.public());
     }
+    store.take_in(&options.installed);
     if store.keys.is_empty() {
         return Err(Error::Missing {
             what: format!("trusted module authors in {}", file.display()),

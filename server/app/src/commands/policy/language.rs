@@ -127,7 +127,9 @@ fn entry(folder: &Path, work: &Path) -> Outcome<PathBuf> {
 /// A tool: below target/guest-tools, where `cargo xtask test` puts it, or on the path.
 fn tool(own: &[&str], name: &str, install: &str) -> Outcome<Command> {
     let folder = Places::find().guest_tools();
-    let found = own.iter().map(|path| folder.join(path));
+    let found = own
+        .iter()
+        .filter_map(|path| Some(folder.as_ref()?.join(path)));
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&on_path).map(|folder| folder.join(name));
     found
@@ -142,9 +144,10 @@ fn tool(own: &[&str], name: &str, install: &str) -> Outcome<Command> {
 
 /// Zig as pip installs it: a module that starts the compiler.
 fn python_zig() -> Option<Command> {
-    let own = Places::find().guest_tools().join("python/bin/python");
-    [own, PathBuf::from("python3")]
+    let own = Places::find().guest_tools();
+    own.map(|folder| folder.join("python/bin/python"))
         .into_iter()
+        .chain([PathBuf::from("python3")])
         .find_map(|python| {
             let has = Command::new(&python)
                 .args(["-c", "import ziglang"])
