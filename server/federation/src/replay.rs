@@ -26,7 +26,7 @@ use fedseal_record::evidence::Cache;
 use fedseal_record::keys::update_seed;
 use fedseal_record::law::key_of;
 use fedseal_record::law::same_score;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::read::{read_adapter, read_examples};
 use fedseal_record::rundir::{Assignment, Plan};
 pub use fedseal_record::select::{Selector, select};
@@ -111,7 +111,7 @@ pub fn replay_with(
     options: &Options,
 ) -> Result<Vec<Replayed>> {
     // Checked against the log before the model that the experiment names is loaded.
-    let run = Opened::read(dir)?;
+    let run = OpenRun::read(dir)?;
     let (lab, _) = open_model(&run.experiment, options)?;
     // The data check learns from the data source. Without it the score is not compared.
     let read = match DataCheck::built_in(&run.experiment.data.source) {
@@ -131,12 +131,12 @@ pub fn replay_in(
     selector: &Selector,
     lab: &dyn Lab,
 ) -> Result<Vec<Replayed>> {
-    replay_opened(Opened::read(dir)?, selector, lab, None)
+    replay_opened(OpenRun::read(dir)?, selector, lab, None)
 }
 
 /// Executes updates of an opened run. `read` is the data check of a source that is not built in.
 fn replay_opened(
-    run: Opened,
+    run: OpenRun,
     selector: &Selector,
     lab: &dyn Lab,
     read: Option<DataCheck>,
@@ -165,7 +165,7 @@ fn replay_opened(
 }
 
 struct Replayer<'a> {
-    run: &'a Opened,
+    run: &'a OpenRun,
     executor: &'a dyn Executor,
     lab: &'a dyn Lab,
     judge: Option<&'a DataCheck>,
@@ -173,7 +173,7 @@ struct Replayer<'a> {
 
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
-        let Opened {
+        let OpenRun {
             plan,
             experiment,
             blobs,
@@ -279,7 +279,7 @@ impl Replayer<'_> {
 
     /// Inputs of the update: the arm's assignment that gives its memo key, and the arm's round.
     fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
-        let Opened {
+        let OpenRun {
             plan, experiment, ..
         } = self.run;
         for arm in experiment.all_arms()? {

@@ -17,7 +17,7 @@ use fedseal_record::dryrun::dry_run;
 use fedseal_record::events::Event;
 use fedseal_record::explain::explain;
 use fedseal_record::export::final_adapter;
-use fedseal_record::opened::{Opened, Pinned};
+use fedseal_record::opened::{OpenRun, Pinned};
 use fedseal_record::rundir::{Plan, RunDir};
 use fedseal_record::verify;
 
@@ -40,7 +40,7 @@ fn refused(run: &Path, update: &str, file: &str) {
             "replay",
             replay_in(run, &which, &lab).err().map(|e| e.to_string()),
         ),
-        ("bundle", Opened::read(run).err().map(|e| e.to_string())),
+        ("bundle", OpenRun::read(run).err().map(|e| e.to_string())),
         (
             "export",
             final_adapter(run, "clean").err().map(|e| e.to_string()),
@@ -126,7 +126,7 @@ fn a_report_that_was_changed_after_the_run_is_not_shown() {
         .unwrap()
         .execute(&mut |_: &Event| ControlFlow::Continue(()))
         .unwrap();
-    let opened = Opened::read(&run).unwrap();
+    let opened = OpenRun::read(&run).unwrap();
     let mut report = opened.report().unwrap();
     report.seconds += 1.0;
     fs::write(opened.dir.report(), report.to_bytes().unwrap()).unwrap();

@@ -117,10 +117,7 @@ pub fn after(
             continue;
         };
         let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
-        let update = run
-            .attestations
-            .get(&verdict.attestation)
-            .and_then(|key| run.updates.get(key)?.update);
+        let update = run.update(&verdict.attestation).and_then(|u| u.update);
         if let (Some(update), Some(rates)) = (update, rates(&attested.lineage, state.global)) {
             trained.push((client, update, rates, verdict.weight));
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::law::{delta, expected, median, norm, update_digests};
-use crate::opened::Opened;
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::rundir::Plan;
 use fedseal_rules::admission::binding::EXECUTION;
@@ -88,7 +88,7 @@ impl DryRun {
 /// [`Error::RunDir`] when no run is there; an unknown name for an arm that it does not have;
 /// an experiment error for a check that cannot be built.
 pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result<DryRun> {
-    let mut run = Opened::read(dir)?;
+    let mut run = OpenRun::read(dir)?;
     let experiment = run.experiment.clone();
     let admission = Admission::new(checks).map_err(|bad| fedseal_rules::Error::Experiment {
         file: "admission file".into(),

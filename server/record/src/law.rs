@@ -142,9 +142,7 @@ pub fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>>
         .iter()
         .map(|client| {
             let verdict = state.verdicts.get(client)?;
-            run.updates
-                .get(run.attestations.get(&verdict.attestation)?)?
-                .update
+            run.update(&verdict.attestation)?.update
         })
         .collect()
 }

@@ -345,7 +345,8 @@ impl RunDir {
     /// Reads the plan, and checks that log and blobs are in the folder, not elsewhere.
     ///
     /// # Errors
-    /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else.
+    /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else;
+    /// [`Error::Tampered`] for a run.json that is no plan.
     pub fn read_plan(&self) -> Result<Plan> {
         let bytes = match self.read("run.json", MAX_PLAN) {
             Ok(bytes) => bytes,
@@ -364,7 +365,8 @@ impl RunDir {
                 return Err(Error::io(self.root.join(name), source));
             }
         }
-        let plan: Plan = canonical::from_slice(&bytes)?;
+        let plan: Plan = canonical::from_slice(&bytes)
+            .map_err(|error| Error::tampered("run.json", error.to_string()))?;
         if plan.format != FORMAT {
             return Err(Error::RunDir {
                 dir: self.root.clone(),

@@ -76,6 +76,15 @@ pub struct RoundState {
     pub aggregated: Option<AggregatedRef>,
 }
 
+impl RoundState {
+    /// The weight of a client's update in the aggregate; none before there is one.
+    pub fn weight(&self, client: &ClientId) -> Option<f64> {
+        let weights = &self.aggregated.as_ref()?.weights;
+        let (_, weight) = weights.iter().find(|(name, _)| name == client)?;
+        Some(*weight)
+    }
+}
+
 /// A logged evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluatedRef {
@@ -188,6 +197,18 @@ impl RunState {
     /// The update with this attestation.
     pub fn update(&self, attestation: &Digest) -> Option<&UpdateRef> {
         self.updates.get(self.attestations.get(attestation)?)
+    }
+
+    /// Every arm's verdict about an update, with the round it is in, by the names of the arms.
+    pub fn verdicts(
+        &self,
+        update: &UpdateRef,
+    ) -> impl Iterator<Item = (&str, &RoundState, &VerdictRef)> {
+        self.arms.iter().filter_map(move |(arm, rounds)| {
+            let round = rounds.get(update.round.0 as usize)?;
+            let verdict = round.verdicts.get(&update.client)?;
+            (verdict.attestation == update.attestation).then_some((arm.as_str(), round, verdict))
+        })
     }
 
     /// The round of an arm, where it was opened.

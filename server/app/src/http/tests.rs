@@ -89,7 +89,10 @@ async fn an_update_comes_with_a_proof_that_holds() {
     assert_eq!(verified.update.digest, server.update);
     let (status, note_file) = server.get("/api/runs/demo/log/checkpoint").await;
     assert_eq!((status, note_file.as_str().unwrap()), (200, note));
-    assert_eq!(server.get("/api/runs/demo/log/tile/0/000.p/8").await.0, 200);
+    assert_eq!(
+        server.get("/api/runs/demo/log/tile/0/000.p/11").await.0,
+        200
+    );
 }
 
 #[tokio::test]

@@ -28,7 +28,6 @@ use fedseal_record::opened;
 use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
 use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
-use fedseal_record::state::RunState;
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
@@ -216,10 +215,7 @@ fn open_locked(
         }
         Log::create(&log_dir, &plan.origin, node.clone())?
     };
-    let mut state = RunState::default();
-    for index in 0..log.size() {
-        opened::take_in(&mut state, &plan, index, &log.entry(index)?)?;
-    }
+    let state = opened::fold(&plan, (0..log.size()).map(|index| Ok(log.entry(index)?)))?;
     if state.entries > 0 {
         opened::hold(&plan, state.plan)?;
     }

@@ -1,9 +1,11 @@
 //! Rounds: what sampling and seeds give, verdicts against their facts, aggregations again.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 
-use super::{Audit, disagrees};
+use super::disagrees;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::keys::learning_rate;
@@ -11,16 +13,18 @@ use crate::law::{
     admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
     update_digests,
 };
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
 
-impl Audit {
+impl OpenRun {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
     pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
         let arms = self.experiment.all_arms()?;
         let (mut verdicts, mut aggregations) = (0, 0);
+        let mut numbers = CanaryNumbers::default();
         if let Some(arm) = self.state.arms.keys().find(|id| {
             !arms
                 .iter()
@@ -50,7 +54,7 @@ impl Audit {
                     }
                 }
                 Kind::Federated => {
-                    let (v, a) = self.arm(arm)?;
+                    let (v, a) = self.arm(arm, &mut numbers)?;
                     verdicts += v;
                     aggregations += a;
                 }
@@ -59,7 +63,7 @@ impl Audit {
         Ok((verdicts, aggregations))
     }
 
-    fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
+    fn arm(&mut self, arm: &Arm, numbers: &mut CanaryNumbers) -> Result<(u64, u64)> {
         let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
@@ -87,7 +91,7 @@ impl Audit {
                     None => None,
                 });
             }
-            self.verdicts(arm, &checks, number, state, &deltas)?;
+            self.verdicts(arm, &checks, number, state, &deltas, numbers)?;
             verdicts += state.verdicts.len() as u64;
 
             let Some(AggregatedRef {
@@ -115,7 +119,7 @@ impl Audit {
                 number,
                 state,
                 &deltas,
-                &mut self.cache,
+                &mut self.evidence,
                 &self.blobs,
             )?;
             let (again, next_again) = match combined {
@@ -182,7 +186,7 @@ impl Audit {
                 &self.experiment,
                 &self.state,
                 before,
-                &mut self.cache,
+                &mut self.evidence,
                 &self.blobs,
                 &mut |bytes| Ok(Digest::of(bytes)),
             )?,
@@ -204,6 +208,7 @@ impl Audit {
         number: u32,
         state: &RoundState,
         deltas: &[Option<Vec<f32>>],
+        numbers: &mut CanaryNumbers,
     ) -> Result<()> {
         let round = Round(number);
         let median_norm = median(
@@ -237,7 +242,7 @@ impl Audit {
                 ));
             }
             let attested =
-                self.cache
+                self.evidence
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
             let expected = expected(
                 &self.plan,
@@ -282,15 +287,22 @@ impl Audit {
                         verdict.effect, verdict.check, verdict.fact
                     )),
                 })?;
-            self.same_canaries(attested.update, state.global, round, &said)
+            numbers
+                .agree(attested.update, state.global, round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())
     }
+}
 
+/// Canary numbers of an adapter in a round by measure, as verdicts name them.
+#[derive(Default)]
+struct CanaryNumbers(BTreeMap<(Digest, Round, &'static str), f64>);
+
+impl CanaryNumbers {
     /// Checks that a verdict names the same canary numbers for its update and its global adapter as
     /// every earlier verdict of the round.
-    fn same_canaries(
+    fn agree(
         &mut self,
         update: Option<Digest>,
         global: Digest,
@@ -307,10 +319,7 @@ impl Audit {
         } in said.iter().copied()
         {
             for (adapter, number) in [(update, of_update), (global, of_global)] {
-                let earlier = *self
-                    .canary_numbers
-                    .entry((adapter, round, what))
-                    .or_insert(number);
+                let earlier = *self.0.entry((adapter, round, what)).or_insert(number);
                 if earlier.to_bits() != number.to_bits() {
                     return Err(format!(
                         "gives adapter {} {what} of {number:.2}, another verdict of the round {earlier:.2}",
