@@ -95,6 +95,26 @@ async fn an_update_comes_with_a_proof_that_holds() {
     );
 }
 
+/// What an update's page needs of run.json and experiment.toml is read once, and again when they change.
+#[test]
+fn an_update_is_shown_without_reading_the_experiment_again() {
+    let root = tempfile::tempdir().unwrap();
+    let id = make_run(root.path(), "finished");
+    let logs = log::Logs::default();
+    let first = logs.index("demo", root.path()).unwrap();
+    let second = logs.index("demo", root.path()).unwrap();
+    assert!(Arc::ptr_eq(&first, &second), "nothing has changed");
+
+    std::fs::remove_file(root.path().join("experiment.toml")).unwrap();
+    let update = second.run.state.update(&id).unwrap();
+    let view = updates::shown("demo".into(), &second.run, update).unwrap();
+    let view = serde_json::to_value(&view).unwrap();
+    // Both arms are the experiment's own: it alone says that clients attack there.
+    assert_eq!(view["client_kind"], "unaligned-data");
+    assert_eq!(view["verdicts"][0]["arm"], "mine");
+    assert!(logs.index("demo", root.path()).is_err(), "a file is gone");
+}
+
 #[tokio::test]
 async fn no_path_leads_out_of_the_runs() {
     let server = TestServer::start().await;
