@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::read::read_adapter;
-use crate::rundir::Plan;
-use crate::state::{RoundState, RunState};
-use fedseal_rules::experiment::{Experiment, TrainingConfig};
+use crate::round::RoundOf;
+use crate::state::RunState;
+use fedseal_rules::experiment::TrainingConfig;
 
 /// Control variates at the opening of a round; a blob, as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,14 +103,18 @@ fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
 /// # Errors
 /// Blobs that are missing or damaged.
 pub fn after(
-    plan: &Plan,
-    experiment: &Experiment,
+    round: RoundOf<'_>,
     run: &RunState,
-    state: &RoundState,
     cache: &mut Cache,
     blobs: &Blobs,
     put: &mut dyn FnMut(&[u8]) -> Result<Digest>,
 ) -> Result<Option<Digest>> {
+    let RoundOf {
+        plan,
+        experiment,
+        state,
+        ..
+    } = round;
     let mut trained = Vec::new();
     for client in &state.clients {
         let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {

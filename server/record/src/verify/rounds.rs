@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 
@@ -9,15 +10,14 @@ use super::disagrees;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::keys::learning_rate;
-use crate::law::{
-    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
-    update_digests,
-};
+use crate::law::{admission, advance, deltas, median, norm, round_clients, round_seed};
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
-use crate::state::{AggregatedRef, RoundState};
+use crate::round::RoundOf;
+use crate::state::RoundState;
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::optimiser::Optimiser;
 
 impl OpenRun {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
@@ -78,79 +78,15 @@ impl OpenRun {
         let checks = admission(&self.experiment, arm)?;
         let mut optimiser = self.experiment.server_optimiser()?;
         let mut verdicts = 0;
-        for (number, state) in rounds.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
+        for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;
             let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
             self.controls(arm, number, before, state)?;
             let global = read_adapter(&self.blobs, &state.global)?;
-            let mut deltas = Vec::new();
-            for digest in update_digests(&self.state, state) {
-                deltas.push(match digest {
-                    Some(digest) => Some(delta(&read_adapter(&self.blobs, &digest)?, &global)?),
-                    None => None,
-                });
-            }
+            let deltas = deltas(&self.state, state, &global, &self.blobs)?;
             self.verdicts(arm, &checks, number, state, &deltas, numbers)?;
             verdicts += state.verdicts.len() as u64;
-
-            let Some(AggregatedRef {
-                rule,
-                weights,
-                global: next,
-            }) = &state.aggregated
-            else {
-                return Err(disagrees(&arm.id, number, "was not aggregated"));
-            };
-            if rule != arm.rule {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    format!(
-                        "was aggregated by `{rule}`, the arm's rule is `{}`",
-                        arm.rule
-                    ),
-                ));
-            }
-            let combined = combine(
-                &self.plan,
-                &self.experiment,
-                arm,
-                number,
-                state,
-                &deltas,
-                &mut self.evidence,
-                &self.blobs,
-            )?;
-            let (again, next_again) = match combined {
-                None => (
-                    state
-                        .clients
-                        .iter()
-                        .map(|client| (client.clone(), 0.0))
-                        .collect(),
-                    state.global,
-                ),
-                Some((weights, outcome)) => {
-                    let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
-                    (weights, Digest::of(&next.to_bytes()))
-                }
-            };
-            if *weights != again {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    "has other weights than its updates and verdicts give",
-                ));
-            }
-            if *next != next_again {
-                return Err(Error::mismatch(
-                    format!("global adapter of arm {} after round {number}", arm.id),
-                    "is not what its updates and weights give",
-                    &next_again,
-                    next,
-                ));
-            }
+            self.aggregation(arm, number, state, &global, &deltas, optimiser.as_mut())?;
         }
         Ok((verdicts, rounds.len() as u64))
     }
@@ -182,10 +118,14 @@ impl OpenRun {
         let expected = match before {
             None => None,
             Some(before) => controls::after(
-                &self.plan,
-                &self.experiment,
+                RoundOf {
+                    plan: &self.plan,
+                    experiment: &self.experiment,
+                    arm,
+                    round: Round(number.saturating_sub(1)),
+                    state: before,
+                },
                 &self.state,
-                before,
                 &mut self.evidence,
                 &self.blobs,
                 &mut |bytes| Ok(Digest::of(bytes)),
@@ -210,7 +150,13 @@ impl OpenRun {
         deltas: &[Option<Vec<f32>>],
         numbers: &mut CanaryNumbers,
     ) -> Result<()> {
-        let round = Round(number);
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
         let median_norm = median(
             deltas
                 .iter()
@@ -231,7 +177,7 @@ impl OpenRun {
                     verdict.entry, arm.id
                 )
             };
-            let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
+            let key = of.update_key(client)?;
             if self.state.attestations.get(&verdict.attestation) != Some(&key) {
                 return Err(Error::tampered(
                     item(),
@@ -244,15 +190,7 @@ impl OpenRun {
             let attested =
                 self.evidence
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
-            let expected = expected(
-                &self.plan,
-                &self.experiment,
-                arm,
-                client,
-                round,
-                state,
-                &self.blobs,
-            )?;
+            let expected = of.expected(client, &self.blobs)?;
             let facts = Facts {
                 attested: &attested,
                 expected: &expected,
@@ -288,8 +226,54 @@ impl OpenRun {
                     )),
                 })?;
             numbers
-                .agree(attested.update, state.global, round, &said)
+                .agree(attested.update, state.global, of.round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the arm's rule, applied again, gives the logged weights and the next global adapter.
+    fn aggregation(
+        &mut self,
+        arm: &Arm,
+        number: u32,
+        state: &RoundState,
+        global: &Adapter,
+        deltas: &[Option<Vec<f32>>],
+        optimiser: &mut dyn Optimiser,
+    ) -> Result<()> {
+        let bad = |problem: String| Err(disagrees(&arm.id, number, problem));
+        let Some(logged) = &state.aggregated else {
+            return bad("was not aggregated".into());
+        };
+        if logged.rule != arm.rule {
+            return bad(format!(
+                "was aggregated by `{}`, the arm's rule is `{}`",
+                logged.rule, arm.rule
+            ));
+        }
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
+        let again = of.combine(deltas, &mut self.evidence, &self.blobs)?;
+        let next = match again.outcome {
+            None => state.global,
+            Some(outcome) => Digest::of(&advance(global, &outcome.delta, optimiser)?.to_bytes()),
+        };
+        if logged.weights != again.weights {
+            return bad("has other weights than its updates and verdicts give".into());
+        }
+        if logged.global != next {
+            return Err(Error::mismatch(
+                format!("global adapter of arm {} after round {number}", arm.id),
+                "is not what its updates and weights give",
+                &next,
+                &logged.global,
+            ));
         }
         Ok(())
     }
