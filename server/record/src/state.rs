@@ -9,6 +9,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::record::Effect;
+use fedseal_rules::admission::Verdict;
 
 mod apply;
 
@@ -44,6 +45,18 @@ pub struct VerdictRef {
     pub fact: String,
     /// Its log entry.
     pub entry: u64,
+}
+
+impl VerdictRef {
+    /// The verdict itself.
+    pub fn verdict(&self) -> Verdict {
+        Verdict {
+            effect: self.effect,
+            weight: self.weight,
+            check: self.check.clone(),
+            fact: self.fact.clone(),
+        }
+    }
 }
 
 /// A logged aggregation.

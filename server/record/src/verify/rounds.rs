@@ -157,12 +157,8 @@ impl OpenRun {
             round: Round(number),
             state,
         };
-        let median_norm = median(
-            deltas
-                .iter()
-                .filter_map(|d| d.as_deref().map(norm))
-                .collect(),
-        );
+        let norms = deltas.iter().filter_map(|d| d.as_deref().map(norm));
+        let median_norm = median(norms.collect());
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
@@ -205,25 +201,14 @@ impl OpenRun {
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
                 replayed: None,
             };
-            let logged = Verdict {
-                effect: verdict.effect,
-                weight: verdict.weight,
-                check: verdict.check.clone(),
-                fact: verdict.fact.clone(),
-            };
+            let logged = verdict.verdict();
             let said = checks
                 .agrees(&facts, &logged)
                 .map_err(|again| Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
-                    expected: Some(format!(
-                        "{} by {}: {}",
-                        again.effect, again.check, again.fact
-                    )),
-                    found: Some(format!(
-                        "{} by {}: {}",
-                        verdict.effect, verdict.check, verdict.fact
-                    )),
+                    expected: Some(in_words(&again)),
+                    found: Some(in_words(&logged)),
                 })?;
             numbers
                 .agree(attested.update, state.global, of.round, &said)
@@ -277,6 +262,16 @@ impl OpenRun {
         }
         Ok(())
     }
+}
+
+fn in_words(verdict: &Verdict) -> String {
+    let Verdict {
+        effect,
+        check,
+        fact,
+        ..
+    } = verdict;
+    format!("{effect} by {check}: {fact}")
 }
 
 /// Canary numbers of an adapter in a round by measure, as verdicts name them.
