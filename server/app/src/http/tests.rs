@@ -95,7 +95,7 @@ async fn an_update_comes_with_a_proof_that_holds() {
     );
 }
 
-/// What an update's page needs of run.json and experiment.toml is read once, and again when they change.
+/// The files that an update's page needs beside the log are read once, and again when they change.
 #[test]
 fn an_update_is_shown_without_reading_the_experiment_again() {
     let root = tempfile::tempdir().unwrap();
@@ -113,6 +113,25 @@ fn an_update_is_shown_without_reading_the_experiment_again() {
     assert_eq!(view["client_kind"], "unaligned-data");
     assert_eq!(view["verdicts"][0]["arm"], "mine");
     assert!(logs.index("demo", root.path()).is_err(), "a file is gone");
+}
+
+/// A log that its node signed may still be no run's.
+#[test]
+fn a_log_with_a_record_out_of_place_shows_no_update() {
+    use fedseal_client_sdk::record::Record;
+    let root = tempfile::tempdir().unwrap();
+    make_run(root.path(), "running");
+    let folder = root.path().join("log");
+    let mut signed = fedseal_ledger::Log::open(folder, "fedseal.example/demo", node()).unwrap();
+    let digest = Digest::of(b"some");
+    let again = Record::CanariesSealed { digest }.to_bytes().unwrap();
+    signed.append_publish(&again).unwrap();
+    let refusal = log::Logs::default().index("demo", root.path());
+    let text = refusal.err().unwrap().text();
+    assert!(
+        text.contains("log entry 8: canaries are sealed twice"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
