@@ -78,6 +78,8 @@ fn a_changed_plan_or_experiment_is_believed_by_nobody() {
     let clean = report.arms.iter().find(|arm| arm.id == "clean").unwrap();
     let update = clean.rounds[0].clients[0].update.unwrap().to_string();
     assert!(explain(&run, &update).is_ok() && Pinned::read(&run).is_ok());
+    let longer = Pinned::read_within(&run, 3).err().unwrap().to_string();
+    assert!(longer.contains("more than 3 entries"), "{longer}");
     let files = RunDir::new(&run);
     let (plan_bytes, toml) = (
         fs::read(files.plan()).unwrap(),
@@ -107,6 +109,8 @@ fn a_changed_plan_or_experiment_is_believed_by_nobody() {
         let text = Pinned::read(&run).err().unwrap().to_string();
         assert!(text.contains("run.json"), "{text}");
     }
+    fs::write(files.plan(), "{}").unwrap();
+    refused(&run, &update, "run.json: ");
     // Another experiment.toml, also with a run.json that names it.
     let other = String::from_utf8(toml).unwrap() + "\n# changed\n";
     fs::write(files.experiment(), &other).unwrap();
