@@ -5,6 +5,7 @@ use std::io::Write as _;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::evidence::Fault;
@@ -13,11 +14,12 @@ use super::evidence::Fault;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     status: StatusCode,
-    body: Body,
+    body: Problem,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Body {
+/// A refusal as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Problem {
     /// The problem, as a sentence.
     error: String,
     /// The thing that has the problem.
@@ -39,7 +41,7 @@ impl Refusal {
     ) -> Self {
         Refusal {
             status,
-            body: Body {
+            body: Problem {
                 error: error.into(),
                 what: what.into(),
                 hint: hint.into(),

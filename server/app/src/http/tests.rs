@@ -1,6 +1,7 @@
 //! The server over real sockets: what it answers, what it refuses, and that its limits hold.
 
 mod clients;
+mod described;
 mod evidence;
 mod place;
 
