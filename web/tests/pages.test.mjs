@@ -291,8 +291,36 @@ test('a missing run, a missing update and a wrong address say so', async () => {
     await page.getByRole('alert').waitFor();
     await page.context().close();
   }
+  assert.equal((await fetch(`${base}/nowhere/at/all`)).status, 404);
+  assert.equal((await fetch(`${base}/runs/${run}/answers`)).status, 200);
   const page = await open('/nowhere/at/all');
   await page.getByText('No such page').waitFor();
+  assert.equal(await page.title(), 'No such page · fedseal');
+  await page.context().close();
+});
+
+test('an address with an anchor leads there, and Back to where one was', async () => {
+  const page = await open(`/runs/${run}#rounds`);
+  const top = (selector) => page.locator(selector).evaluate((element) => Math.round(element.getBoundingClientRect().top));
+  await page.waitForSelector('#rounds');
+  await page.waitForFunction(() => Math.abs(document.querySelector('#rounds').getBoundingClientRect().top) < 40);
+  await page.evaluate(() => scrollBy(0, 120));
+  const before = await top('#rounds');
+  const update = page.locator('[data-testid=rounds] tbody a').first();
+  await update.evaluate((link) => link.click());
+  await page.waitForSelector('[data-testid=statement]');
+  assert.equal(await page.evaluate(() => scrollY), 0, 'another page begins at its top');
+  await page.goBack();
+  await page.waitForSelector('#rounds');
+  await page.waitForFunction((was) => Math.abs(document.querySelector('#rounds').getBoundingClientRect().top - was) < 3, before);
+  // A jump on the page is an entry of the history, and no new page.
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.locator('.jump a[href="#evidence"]').click();
+  await page.waitForFunction(() => scrollY > 100);
+  await page.goBack();
+  await page.waitForFunction(() => scrollY === 0);
+  await page.reload();
+  await page.waitForSelector('#rounds');
   await page.context().close();
 });
 

@@ -15,12 +15,24 @@ export class LiveReport {
   problem = $state.raw<unknown>(null);
   connected = $state(false);
   lines = $state.raw<string[]>([]);
+  /** Somebody wants to see files that were changed. */
+  asked = $state(false);
   #source: EventSource | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(readonly run: string) {
     void this.#load();
+  }
+
+  /** Whether the report is shown: files that were changed are shown to those who ask for them. */
+  get shown(): boolean {
+    return this.asked || this.report?.served.evidence.state !== 'changed';
+  }
+
+  /** The run's title, or its address while there is none to believe. */
+  get title(): string {
+    return (this.shown && this.report?.title) || this.run;
   }
 
   close(): void {

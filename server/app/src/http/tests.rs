@@ -327,6 +327,23 @@ async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
 }
 
 #[tokio::test]
+async fn pages_have_addresses_and_nothing_else_has() {
+    let server = TestServer::start().await;
+    for (path, status) in [
+        ("/", 200),
+        ("/runs/demo.1", 200),
+        ("/runs/demo/", 200),
+        ("/nowhere", 404),
+        ("/runs/demo/nowhere", 404),
+        ("/favicon.ico", 404),
+    ] {
+        assert_eq!(server.get(path).await, (status, json!("a page")), "{path}");
+    }
+    let (status, refusal) = server.get("/assets/missing.js").await;
+    assert_eq!((status, refusal["hint"].is_string()), (404, true));
+}
+
+#[tokio::test]
 async fn a_busy_port_says_what_to_do() {
     let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let failure = bind(first.local_addr().unwrap()).await.unwrap_err();
