@@ -41,7 +41,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use fedseal_client_sdk::keys::TrustStore;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -113,9 +112,12 @@ fn timed() -> Interface {
         .with(&DESCRIPTION, description)
 }
 
-/// Operations that last as long as they last: a feed goes on with its run.
+/// Operations without a deadline: a feed goes on with its run, and whether the server is there is
+/// answered while others wait for a place.
 fn untimed() -> Interface {
-    Interface::default().with(&events::FEED, events::feed)
+    Interface::default()
+        .with(&events::FEED, events::feed)
+        .with(&HEALTH, health)
 }
 
 fn router(settings: Settings) -> Outcome<Router> {
@@ -138,7 +140,6 @@ fn router(settings: Settings) -> Outcome<Router> {
         description: described.to_string().into(),
     });
     let timed = timed
-        .route("/api/{*path}", get(no_such_interface))
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(
@@ -169,8 +170,25 @@ async fn description(State(shared): Server) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], shared.description.clone())
 }
 
-async fn no_such_interface(request: Request) -> Refusal {
-    Refusal::missing("interface", request.uri().path())
+/// [`health`], described.
+static HEALTH: Operation = Operation {
+    id: "health",
+    method: Method::GET,
+    path: "/healthz",
+    summary: "Whether the server is there. No run is looked at.",
+    body: None,
+    answer: openapi::Answer {
+        status: StatusCode::OK,
+        what: "`ok`.",
+        media: &["text/plain"],
+        schema: schema::<String>,
+    },
+    refusals: &[],
+};
+
+/// `GET /healthz`
+async fn health() -> &'static str {
+    "ok\n"
 }
 
 async fn wrong_method(request: Request) -> Refusal {

@@ -323,7 +323,31 @@ async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
         .await;
     assert_eq!(status, 405);
     assert!(answer.contains("\"hint\""));
-    assert_eq!(server.get("/api/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn programs_get_no_page() {
+    let server = TestServer::start().await;
+    assert_eq!(server.get("/healthz").await, (200, json!("ok\n")));
+    for path in [
+        "/api",
+        "/api/",
+        "/api/nothing",
+        "/api/runs/demo/nothing",
+        "/api//runs",
+        "/healthz/more",
+        "/metrics",
+    ] {
+        let (status, refusal) = server.get(path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(refusal["hint"].is_string(), "{path}: {refusal}");
+    }
+    let post =
+        b"POST /api/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.raw(post).await.0, 404);
+    let post =
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.raw(post).await.0, 405);
 }
 
 #[tokio::test]
