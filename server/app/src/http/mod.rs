@@ -1,8 +1,8 @@
 //! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
 //!
 //! It reads runs' folders and never writes into them. It writes only the registry of submitted
-//! modules, which has a folder of its own. Every refusal is JSON `{error, what, hint}`, without a path
-//! of the server's machine.
+//! modules, which has a folder of its own. Every refusal is a problem document (RFC 9457)
+//! with `error`, `what` and `hint`, without a path of the server's machine.
 //!
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
@@ -148,7 +148,9 @@ fn router(settings: Settings) -> Outcome<Router> {
         ))
         .layer(middleware::from_fn_with_state(limits.request, deadline));
     Ok(untimed
+        .method_not_allowed_fallback(wrong_method)
         .merge(timed)
+        .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .with_state(shared))
 }

@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::refusal::Problem;
+use super::refusal::{PROBLEM, Problem};
 
 /// Makes a type's schema, and puts what it refers to among the generator's definitions.
 pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
@@ -166,7 +166,7 @@ pub(super) fn description(operations: &[&Operation]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT", "identifier": "MIT"},
             "description": "Runs with their reports and evidence, and submitted modules. Every refusal is \
-                            JSON with `error`, `what` and `hint`.",
+                            problem details (RFC 9457).",
         },
         "paths": paths,
         "components": {"schemas": schemas},
@@ -191,7 +191,7 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator, problem: &S
             status.to_string(),
             json!({
                 "description": reason.map_or("It is refused.", |(_, reason)| reason),
-                "content": {"application/json": {"schema": problem}},
+                "content": {PROBLEM: {"schema": problem}},
             }),
         );
     }

@@ -326,6 +326,39 @@ async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
 }
 
 #[tokio::test]
+async fn refusals_are_problem_details() {
+    let server = TestServer::start().await;
+    let (status, answer) = server
+        .raw(b"GET /api/runs/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status, 404);
+    assert!(
+        answer.contains("content-type: application/problem+json\r\n"),
+        "{answer}"
+    );
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(
+        serde_json::from_str::<Value>(body).unwrap(),
+        json!({
+            "title": "Not Found",
+            "status": 404,
+            "detail": "There is no such run. (none)",
+            "error": "There is no such run.",
+            "what": "none",
+            "hint": "GET /api/runs lists the runs, a run's report its updates.",
+        }),
+    );
+    // A library's refusal, too: this is no UTF-8.
+    let (status, refusal) = server.get("/api/runs/%ff").await;
+    assert_eq!(
+        (status, &refusal["status"]),
+        (400, &json!(400)),
+        "{refusal}"
+    );
+    assert!(refusal["hint"].is_string());
+}
+
+#[tokio::test]
 async fn programs_get_no_page() {
     let server = TestServer::start().await;
     assert_eq!(server.get("/healthz").await, (200, json!("ok\n")));
