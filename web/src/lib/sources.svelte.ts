@@ -1,5 +1,5 @@
 import { getUpdate, listModules, listRuns } from './api';
-import type { RegisteredModule, RunSummary, UpdateView } from './types';
+import type { RegisteredModule, RunSummary, UpdateView } from './names';
 import { verifyUpdate, type Check } from './verify';
 
 /** How often the list of runs is asked for: new runs and progress appear without a reload. */
