@@ -473,6 +473,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Bytes that cross the boundary in one host call. Default 16 MiB.
+             * @default 16777216
              */
             call_bytes: number;
             /**
@@ -484,100 +485,119 @@ export interface components {
              * Format: uint64
              * @description Processor time for compiling it, seconds for each of the compiler's four threads. Default 30,
              *     120 in all: Python's interpreter takes 20 to 40, by how busy the machine is.
+             * @default 30
              */
             compile_seconds: number;
             /**
              * Format: uint64
              * @description Wasm instructions, in the runtime's fuel units. Default 20e9.
+             * @default 20000000000
              */
             fuel: number;
             /**
              * Format: uint64
              * @description Tokens written by `generate`, all calls together. Default 1e6.
+             * @default 1000000
              */
             generated_tokens: number;
             /**
              * Format: uint64
              * @description Wall-clock time inside the guest's own code, host calls not included, seconds.
              *     Default 10.
+             * @default 10
              */
             guest_seconds: number;
             /**
              * Format: uint64
              * @description Resource handles alive at once. Default 1,024.
+             * @default 1024
              */
             handles: number;
             /**
              * Format: uint64
              * @description Memory that the host holds for the guest: datasets, adapters, generated text; bytes.
              *     Default 1 GiB.
+             * @default 1073741824
              */
             host_bytes: number;
             /**
              * Format: uint64
              * @description Host calls. Default 100,000.
+             * @default 100000
              */
             host_calls: number;
             /**
              * Format: uint64
              * @description Bytes that the host copies, hashes and compares for the guest, all calls together.
              *     Default 16 GiB.
+             * @default 17179869184
              */
             host_work_bytes: number;
             /**
              * Format: uint64
              * @description Core module instances inside the component. Default 32.
+             * @default 32
              */
             instances: number;
             /**
              * Format: uint64
              * @description One log line, bytes. Default 4,096.
+             * @default 4096
              */
             log_record_bytes: number;
             /**
              * Format: uint64
              * @description Log lines within any second of the machine's clock, bytes. Default 128 KiB: half of the default
              *     of `log_total_bytes`.
+             * @default 131072
              */
             log_second_bytes: number;
             /**
              * Format: uint64
              * @description All log lines together, bytes. Default 256 KiB.
+             * @default 262144
              */
             log_total_bytes: number;
             /**
              * Format: uint64
              * @description Linear memory, all memories together, bytes. Default 64 MiB.
+             * @default 67108864
              */
             memory_bytes: number;
             /**
              * Format: uint64
              * @description Size of the Wasm component, bytes. Default 24 MiB: a Python policy has 18.
+             * @default 25165824
              */
             module_bytes: number;
             /**
              * Format: uint64
              * @description Wasm stack, bytes. Default 512 KiB.
+             * @default 524288
              */
             stack_bytes: number;
             /**
              * Format: uint64
              * @description Table elements, all tables together. Default 10,000.
+             * @default 10000
              */
             tables: number;
             /**
              * Format: uint64
              * @description Optimiser steps, all `train` calls together. Default 10,000.
+             * @default 10000
              */
             train_steps: number;
             /**
              * Format: uint64
              * @description Training tokens, all `train` calls together. Default 50e6.
+             * @default 50000000
              */
             train_tokens: number;
             /**
              * Format: uint64
              * @description Wall-clock time of the whole execution, host calls included, seconds. Default 3,600.
+             * @default 3600
              */
             wall_seconds: number;
         };
@@ -936,7 +956,10 @@ export interface components {
         };
         /** @description Submission to `POST /api/modules`, as it is in the body. */
         Submission: {
-            /** @description The signature; null or left out where there is none. */
+            /**
+             * @description The signature; null or left out where there is none.
+             * @default null
+             */
             envelope: components["schemas"]["Envelope"] | null;
             /** @description The Wasm bytes: base64, in a JSON string without escapes. */
             module: string;

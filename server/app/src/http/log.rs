@@ -218,7 +218,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// [`file`], described.
+/// [`file()`], described.
 pub(super) static FILE: Operation = Operation {
     id: "readLogFile",
     method: Method::GET,
