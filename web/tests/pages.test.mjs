@@ -336,6 +336,22 @@ test('a missing run, a missing update and a wrong address say so', async () => {
   await page.context().close();
 });
 
+test('each page has its title and its entry in the navigation', async () => {
+  const { update } = someUpdate();
+  for (const [path, title, entry] of [
+    ['/', 'Runs', 'Runs'],
+    [`/runs/${run}`, report.title, 'Runs'],
+    [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
+    [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
+    ['/modules', 'Modules', 'Modules'],
+  ]) {
+    const page = await open(path);
+    await page.waitForFunction((wanted) => document.title === wanted, `${title} · fedseal`);
+    assert.equal(await page.locator('nav[aria-label=Pages] [aria-current]').innerText(), entry);
+    await page.context().close();
+  }
+});
+
 test('an address with an anchor leads there, and Back to where one was', async () => {
   const page = await open(`/runs/${run}#rounds`);
   const top = (selector) => page.locator(selector).evaluate((element) => Math.round(element.getBoundingClientRect().top));
