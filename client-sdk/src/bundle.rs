@@ -32,6 +32,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// Content of a bundle file. A field that is not known here is refused: it may matter.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
@@ -51,6 +52,7 @@ pub struct Bundle {
 }
 
 /// A module by its signature, with or without its bytes.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundledModule {

@@ -63,6 +63,8 @@ pub mod record;
 pub mod recording;
 #[cfg(feature = "http")]
 pub mod remote;
+#[cfg(any(test, feature = "schema"))]
+mod schema;
 pub mod statement;
 #[cfg(feature = "http")]
 pub mod submit;

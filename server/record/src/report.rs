@@ -21,6 +21,8 @@ use count::{counted, verdict_counts};
 pub use build::{Sources, build};
 
 /// How far a run is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "ReportState"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -33,6 +35,7 @@ pub enum State {
 }
 
 /// Steps done of steps in all.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps done.
@@ -47,6 +50,7 @@ pub struct Progress {
 pub use fedseal_rules::evaluation::wilson::Share as Rate;
 
 /// The base model.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     /// Digest of weights and configuration.
@@ -56,6 +60,7 @@ pub struct Base {
 }
 
 /// The log at the time the report was written.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHead {
     /// Entries.
@@ -67,8 +72,9 @@ pub struct LogHead {
 }
 
 /// Verdict of admission on an update.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VerdictView {
+pub struct Verdict {
     /// Its effect.
     pub effect: Effect,
     /// The deciding check.
@@ -78,6 +84,8 @@ pub struct VerdictView {
 }
 
 /// One client in one round of one arm.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RoundClient"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientView {
     /// Its name.
@@ -91,7 +99,7 @@ pub struct ClientView {
     /// How much its update counted in the aggregation, in [0, 1]; null before.
     pub weight: Option<f64>,
     /// Verdict of admission; null before.
-    pub verdict: Option<VerdictView>,
+    pub verdict: Option<Verdict>,
     /// The attestation's digest, which is the update's id; null before.
     pub update: Option<Digest>,
     /// Examples it claims to have trained on.
@@ -99,6 +107,8 @@ pub struct ClientView {
 }
 
 /// One round of one arm.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RoundReport"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundView {
     /// Its number, from 0.
@@ -133,6 +143,8 @@ impl RoundView {
 }
 
 /// One column.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Arm"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmView {
     /// Its id.
@@ -154,6 +166,7 @@ pub struct ArmView {
 }
 
 /// Verdicts of one arm about one kind of client.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictCount {
     /// The arm.
@@ -171,6 +184,7 @@ pub struct VerdictCount {
 }
 
 /// One prompt, answered by several arms.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideBySide {
     /// The prompt.
@@ -182,6 +196,8 @@ pub struct SideBySide {
 }
 
 /// Data that the post-hoc defence worked with.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Defence"))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefenceView {
     /// The arm.
@@ -201,6 +217,7 @@ pub struct DefenceView {
 }
 
 /// The report of a run.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the run: its folder's.
@@ -221,8 +238,10 @@ pub struct Report {
     /// Largest resident memory of the process so far, MiB.
     pub peak_mb: f64,
     /// The experiment, every key.
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Map<String, Value>"))]
     pub experiment: Value,
     /// The seed of this run.
+    #[cfg_attr(feature = "schema", schemars(with = "fedseal_client_sdk::ids::Seed"))]
     pub seed: u64,
     /// The base.
     pub base: Base,

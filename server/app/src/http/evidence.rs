@@ -17,6 +17,7 @@ use fedseal_record::opened::Pinned;
 use fedseal_record::read::experiment_text;
 use fedseal_record::report::State;
 use fedseal_record::rundir::{Plan, RunDir};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::files::{self, Stamp};
@@ -32,7 +33,7 @@ const MOST_LOG_FILES: usize = 1 << 14;
 const MOST_ENTRIES: u64 = 1 << 20;
 
 /// State of a run's files, sent with every answer that shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub(super) enum Evidence {
     /// Plan, experiment and report are those that the log names, and the log holds.
@@ -63,7 +64,8 @@ pub(super) enum Evidence {
 }
 
 /// A log's signed head: what `fedseal verify`, `explain` and `log fsck` name too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SignedHead")]
 pub(super) struct Head {
     /// The log's name.
     pub origin: String,

@@ -10,7 +10,7 @@ use fedseal_ledger::Blobs;
 use super::count::{counted, failures_refused, verdict_counts};
 use super::{
     ArmView, Base, ClientView, DefenceView, LogHead, Progress, Report, RoundView, SideBySide,
-    State, VerdictView,
+    State, Verdict,
 };
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
@@ -219,7 +219,7 @@ fn client_view(
             .unwrap_or_default()
             .to_owned(),
         weight,
-        verdict: verdict.map(|verdict| VerdictView {
+        verdict: verdict.map(|verdict| Verdict {
             effect: verdict.effect,
             check: verdict.check.clone(),
             fact: verdict.fact.clone(),

@@ -241,6 +241,7 @@ impl TestServer {
         let web = home.path().join("web");
         std::fs::create_dir(&web).unwrap();
         std::fs::write(web.join("index.html"), "a page").unwrap();
+        std::fs::write(web.join("pages.json"), r#"["/", "/runs/:run"]"#).unwrap();
         let large = std::fs::File::create(web.join("large.bin")).unwrap();
         large.set_len(LARGE).unwrap();
         let settings = Settings {
