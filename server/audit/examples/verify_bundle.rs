@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::bundle::{Bundle, Trust};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_record::bundle::{Source, bundle};
-use fedseal_record::opened::Opened;
+use fedseal_record::bundle::bundle;
+use fedseal_record::opened::OpenRun;
 
 const KEPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -60,18 +60,12 @@ fn write(
     update: Option<String>,
     file: &Path,
 ) -> Result<(PublicKey, PublicKey), Box<dyn Error>> {
-    let mut run = Opened::read(run)?;
+    let mut run = OpenRun::read(run)?;
     let first = run.state.updates.values().min_by_key(|update| update.entry);
     let first = first.ok_or("the run has no update")?.attestation;
     let id = update.unwrap_or_else(|| first.to_string());
     let (update, attested) = run.update(&id)?;
-    let source = Source {
-        plan: &run.plan,
-        log: &run.log,
-        blobs: &run.blobs,
-        rotations: &run.state.rotations,
-    };
-    let made = bundle(source, &update.attestation, update.entry, false)?;
+    let made = bundle(&run, &update, false)?;
     std::fs::write(file, made.to_bytes()?)?;
     Ok((run.plan.node, attested.module_signer))
 }
