@@ -14,7 +14,7 @@ use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::admission::{Admission, Expected};
-use fedseal_rules::aggregation::{self, Outcome, Update};
+use fedseal_rules::aggregation::{Outcome, Update};
 use fedseal_rules::arms::{self, Arm};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::optimiser::Optimiser;
@@ -223,9 +223,8 @@ pub fn combine(
     if updates.is_empty() {
         return Ok(None);
     }
-    let rule = aggregation::rule(arm.rule)?;
-    let context = experiment.aggregation_context(state.seed.0);
-    let outcome = aggregation::aggregate(rule, &updates, &context)?;
+    let rule = experiment.aggregation.rule(arm.rule)?;
+    let outcome = rule.aggregate(&updates, &experiment.aggregation_inputs(state.seed.0))?;
     let mut weights: Vec<(ClientId, f64)> = state
         .clients
         .iter()

@@ -17,7 +17,7 @@ const MOST_TOKENS: usize = 1 << 20;
 
 /// Checks every number that memory or work grows with.
 pub(super) fn check(e: &Experiment, at: &Located<'_>) -> Result<()> {
-    let (f, t, a) = (&e.federation, &e.training, &e.aggregation);
+    let (f, t) = (&e.federation, &e.training);
     let (d, v, c) = (&e.defence, &e.evaluation, &e.canaries);
     for (key, value, most) in [
         ("federation.rounds", f.rounds as usize, MOST),
@@ -44,7 +44,6 @@ pub(super) fn check(e: &Experiment, at: &Located<'_>) -> Result<()> {
             e.attack.attachment_examples,
             MOST,
         ),
-        ("aggregation.dnc_iterations", a.dnc_iterations, MOST),
         ("defence.steps", d.steps as usize, MOST),
         (
             "defence.batch_size",

@@ -167,7 +167,7 @@ impl Experiment {
 
     /// The experiment as TOML with every key written out: what a run's folder keeps.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::Experiment {
+        toml::to_string(&self.written_out()).map_err(|error| Error::Experiment {
             file: self.title.clone(),
             line: None,
             key: String::new(),
@@ -187,17 +187,11 @@ impl Experiment {
         })
     }
 
-    /// Inputs of an aggregation rule, besides the updates, in the round of this seed.
-    pub fn aggregation_context(&self, round_seed: u64) -> aggregation::Context {
-        aggregation::Context {
+    /// Inputs of an aggregation rule, besides updates and parameters, in the round of this seed.
+    pub fn aggregation_inputs(&self, round_seed: u64) -> aggregation::Inputs {
+        aggregation::Inputs {
             expected_malicious: self.expected_malicious(),
             seed: round_seed,
-            trim: self.aggregation.trim,
-            dnc_iterations: self.aggregation.dnc_iterations,
-            dnc_filter: self.aggregation.dnc_filter,
-            dnc_coordinates: self.aggregation.dnc_coordinates,
-            residual_lambda: self.aggregation.residual_lambda,
-            residual_threshold: self.aggregation.residual_threshold,
         }
     }
 
@@ -211,23 +205,14 @@ impl Experiment {
 
     /// A fresh server optimiser.
     pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
-        optimiser::optimiser(
-            &self.server.optimiser,
-            &optimiser::Settings {
-                learning_rate: self.server.learning_rate,
-                momentum: self.server.momentum,
-                beta1: self.server.beta1,
-                beta2: self.server.beta2,
-                tau: self.server.tau,
-            },
-        )
+        self.server.build()
     }
 
-    /// Parameters that an observer of the report wants to see, as plain JSON.
-    pub fn summary(&self) -> BTreeMap<String, serde_json::Value> {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
-            _ => BTreeMap::new(),
+    /// The experiment with every parameter of every rule in its section.
+    fn written_out(&self) -> Experiment {
+        Experiment {
+            aggregation: self.aggregation.written_out(),
+            ..self.clone()
         }
     }
 }

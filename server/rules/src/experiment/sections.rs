@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admission::CheckConfig;
-use crate::{aggregation, optimiser};
+pub use crate::aggregation::AggregationConfig;
+pub use crate::optimiser::ServerConfig;
 
 /// The frozen base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,75 +169,6 @@ impl Default for AttackConfig {
                 .map(String::from)
                 .to_vec(),
             attachment_examples: 500,
-        }
-    }
-}
-
-/// Settings of the aggregation rules.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AggregationConfig {
-    /// Attackers that the rules expect among the sampled clients; left out: the expected number,
-    /// rounded (`sampled * malicious / clients`), at least 1 where there are any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected_malicious: Option<usize>,
-    /// Trimmed mean: values dropped at either end.
-    pub trim: usize,
-    /// DnC: iterations.
-    pub dnc_iterations: usize,
-    /// DnC: drops this times the expected attackers.
-    pub dnc_filter: f64,
-    /// DnC: sampled coordinates.
-    pub dnc_coordinates: usize,
-    /// Residual reweighting: lambda.
-    pub residual_lambda: f64,
-    /// Residual reweighting: confidence threshold.
-    pub residual_threshold: f64,
-}
-
-impl Default for AggregationConfig {
-    fn default() -> Self {
-        let context = aggregation::Context::default();
-        AggregationConfig {
-            expected_malicious: None,
-            trim: context.trim,
-            dnc_iterations: context.dnc_iterations,
-            dnc_filter: context.dnc_filter,
-            dnc_coordinates: context.dnc_coordinates,
-            residual_lambda: context.residual_lambda,
-            residual_threshold: context.residual_threshold,
-        }
-    }
-}
-
-/// The server optimiser.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServerConfig {
-    /// `plain`, `fedavgm`, `fedadagrad`, `fedyogi` or `fedadam`.
-    pub optimiser: String,
-    /// eta of the adaptive ones.
-    pub learning_rate: f64,
-    /// beta of FedAvgM.
-    pub momentum: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// tau of the adaptive ones.
-    pub tau: f64,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        let settings = optimiser::Settings::default();
-        ServerConfig {
-            optimiser: "plain".into(),
-            learning_rate: settings.learning_rate,
-            momentum: settings.momentum,
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            tau: settings.tau,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{AdmissionConfig, Experiment, bounds};
 use crate::error::{Error, Result};
 use crate::schedule::Schedule;
 use crate::site::SiteRules;
-use crate::{admission, aggregation, arms, attack, optimiser};
+use crate::{admission, arms, attack, optimiser};
 
 /// Checks every value against its range and every name against the known ones.
 pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
@@ -216,45 +216,14 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         &e.attack.attachment_examples,
     )?;
 
-    let a = &e.aggregation;
-    need(
-        a.dnc_coordinates > 0,
-        "aggregation.dnc_coordinates",
-        "at least 1",
-        &a.dnc_coordinates,
-    )?;
-    need(
-        a.dnc_iterations > 0,
-        "aggregation.dnc_iterations",
-        "at least 1",
-        &a.dnc_iterations,
-    )?;
-    need(
-        not_negative(a.dnc_filter),
-        "aggregation.dnc_filter",
-        "0 or a number above",
-        &a.dnc_filter,
-    )?;
-    need(
-        positive(a.residual_lambda),
-        "aggregation.residual_lambda",
-        "a number above 0",
-        &a.residual_lambda,
-    )?;
-    need(
-        share(a.residual_threshold),
-        "aggregation.residual_threshold",
-        "a number from 0 to 1",
-        &a.residual_threshold,
-    )?;
+    e.aggregation
+        .validate()
+        .map_err(|bad| at.error(&format!("aggregation.{}", bad.key), bad.problem))?;
 
     let s = &e.server;
-    one_of(
-        at,
+    named(
         "server.optimiser",
-        "server optimiser",
-        &s.optimiser,
-        &optimiser::KNOWN,
+        optimiser::definition(&s.optimiser).map(drop),
     )?;
     need(
         positive(s.learning_rate),
@@ -410,7 +379,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     if let Some(rules) = &e.site {
         site(rules, at, "site.")?;
     }
-    aggregation::rule("fedavg").map(drop)
+    Ok(())
 }
 
 /// Checks the rules that hold for new runs only: a run that was begun before such a rule can still be

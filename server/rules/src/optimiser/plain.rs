@@ -1,6 +1,13 @@
 //! No optimiser: the global adapter moves by the aggregated delta.
 
-use super::Optimiser;
+use super::{Definition, Optimiser};
+
+/// Definition of the optimiser.
+pub const DEFINITION: Definition = Definition {
+    name: "plain",
+    help: "the global adapter moves by the aggregated delta",
+    make: |_| Box::new(Plain),
+};
 
 /// Adds the delta as it is.
 pub struct Plain;
