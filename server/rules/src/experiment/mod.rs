@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fedseal_adapter::{AdapterConfig, TrainConfig};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,7 @@ use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
 
-mod bounds;
 mod compare;
-mod engine;
 mod locate;
 mod sections;
 mod validate;
@@ -27,12 +26,13 @@ mod validate;
 pub const MAX_EXPERIMENT: u64 = 1 << 20;
 
 pub use compare::{Difference, differences, in_words};
-pub use engine::{adapter_config, train_config};
 pub use sections::{
-    AdmissionConfig, AggregationConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig,
-    EvaluationConfig, FederationConfig, LoraConfig, ModelConfig, RunConfig, ServerConfig,
-    TrainingConfig,
+    AdmissionConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig, EvaluationConfig,
+    FederationConfig, LoraConfig, ModelConfig, RunConfig, TrainingConfig,
 };
+
+pub use crate::aggregation::AggregationConfig;
+pub use crate::optimiser::ServerConfig;
 
 /// One experiment, as its file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,6 +217,16 @@ impl Experiment {
     }
 }
 
+/// Local training as the experiment says; steps, rate and seed are set per call.
+pub fn train_config(experiment: &Experiment) -> TrainConfig {
+    experiment.training.for_engine()
+}
+
+/// The adapter as the experiment says.
+pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
+    experiment.lora.for_engine()
+}
+
 /// The text of a file that somebody names: an experiment, or rules.
 fn text_of(path: &Path) -> Result<String> {
     let bytes =
@@ -235,7 +245,7 @@ pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
     let text = text_of(path)?;
     let name = path.display().to_string();
     let config: AdmissionConfig = locate::parse(&text, &name)?;
-    validate::admission(&config, &locate::Located::new(&text, &name), "")?;
+    config.check(&locate::Located::new(&text, &name), "")?;
     Ok(config)
 }
 
