@@ -23,6 +23,7 @@ use crate::options::{Options, load_data, open_model};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::evidence::Cache;
+use fedseal_record::formulas;
 use fedseal_record::keys::update_seed;
 use fedseal_record::law::key_of;
 use fedseal_record::law::same_score;
@@ -31,6 +32,7 @@ use fedseal_record::read::{read_adapter, read_examples};
 use fedseal_record::rundir::{Assignment, Plan};
 pub use fedseal_record::select::{Selector, select};
 use fedseal_record::state::{RoundState, UpdateRef};
+use fedseal_rules::formulas::Versions;
 
 mod steps;
 pub mod tolerance;
@@ -141,6 +143,7 @@ fn replay_opened(
     lab: &dyn Lab,
     read: Option<DataCheck>,
 ) -> Result<Vec<Replayed>> {
+    formulas::same_text(&run.dir.root, &run.plan, &run.experiment, &Versions::here())?;
     if lab.base() != run.plan.base {
         return Err(Error::mismatch(
             "base model",

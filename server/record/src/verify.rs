@@ -5,7 +5,8 @@
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
 //! attestations, transcripts, the claims of each about its data; the values that sampling, seeds,
 //! learning rates and memo keys must have; verdicts against the facts they name; every aggregation
-//! computed again; hits and counts taken again from answers; the report made again and compared.
+//! computed again; hits and counts taken again from answers; the report made again and compared. Nothing
+//! is computed again by a formula that this program has in another version than the run.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
 //! are for [`mod@crate::replay`].
 
@@ -25,6 +26,7 @@ use serde::Serialize;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
+use crate::formulas;
 use crate::opened;
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
@@ -32,6 +34,7 @@ use crate::rundir::{Assignment, Plan, RunDir};
 use crate::state::RunState;
 use fedseal_rules::attack::{self, BENIGN};
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas::{Others, Versions};
 use fedseal_rules::sampling::{attackers, client_name};
 
 mod authors;
@@ -66,6 +69,9 @@ pub struct VerifyReport {
     pub evaluations: u64,
     /// Blobs, each re-hashed and referenced.
     pub blobs: u64,
+    /// Formulas of which this program has another version: nothing was computed again by them.
+    #[serde(skip_serializing_if = "Others::is_empty")]
+    pub not_computed: Others,
 }
 
 /// Everything that was read and found to hold so far.
@@ -76,6 +82,8 @@ struct Audit {
     state: RunState,
     blobs: Blobs,
     cache: Cache,
+    /// Formulas of which this program has another version.
+    others: Others,
     /// Canary numbers of an adapter in a round by measure, as verdicts name them.
     canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
 }
@@ -87,12 +95,21 @@ struct Audit {
 /// [`Error::Tampered`] names the first bad item with its digests, by its path below the folder;
 /// [`Error::RunDir`] where there is no finished run.
 pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-    let dir = RunDir::new(dir.as_ref());
-    let root = dir.root.clone();
-    whole(dir).map_err(|error| error.below(&root))
+    verify_by(dir, &Versions::here())
 }
 
-fn whole(dir: RunDir) -> Result<VerifyReport> {
+/// As [`verify()`], by a program that has its formulas in these versions. By a formula of another version
+/// than the run's nothing is computed again; [`VerifyReport::not_computed`] lists it.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_by(dir: impl AsRef<Path>, here: &Versions) -> Result<VerifyReport> {
+    let dir = RunDir::new(dir.as_ref());
+    let root = dir.root.clone();
+    whole(dir, here).map_err(|error| error.below(&root))
+}
+
+fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     if !dir.root.is_dir() {
         return Err(Error::RunDir {
             dir: dir.root,
@@ -107,6 +124,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
     let plan_digest = opened::hold(&plan, state.plan)?;
     let blobs = Blobs::existing(dir.blobs())?;
     let experiment = read_experiment(&dir, &plan)?;
+    let others = formulas::others(&plan, &experiment, here)?;
     let mut audit = Audit {
         dir,
         plan,
@@ -114,6 +132,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
         state,
         blobs,
         cache: Cache::default(),
+        others: others.without_texts(),
         canary_numbers: BTreeMap::new(),
     };
     let blob_count = audit.blobs(plan_digest)?;
@@ -140,6 +159,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
         aggregations,
         evaluations,
         blobs: blob_count,
+        not_computed: audit.others,
     })
 }
 

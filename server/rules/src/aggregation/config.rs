@@ -124,7 +124,7 @@ impl AggregationConfig {
             let found = self.section_value(definition, parameter);
             let found = found.or_else(|| self.flat_value(parameter));
             found.map_or_else(
-                || parameter.takes.default(),
+                || parameter.takes.fallback(),
                 |value| parameter.takes.written(value),
             )
         };
@@ -168,7 +168,7 @@ impl AggregationConfig {
                 }
                 (Some(value), _) => (key, value.clone()),
                 (None, Some(value)) => (old.to_owned(), value.clone()),
-                (None, None) => (key, parameter.takes.default()),
+                (None, None) => (key, parameter.takes.fallback()),
             };
             let fits = parameters.insert(parameter, &value);
             fits.map_err(|problem| BadParameter::new(key, problem))?;

@@ -14,6 +14,8 @@ pub struct Definition {
     pub title: &'static str,
     /// One line on the rule, for people.
     pub help: &'static str,
+    /// Version of its formula, see [`crate::formulas`].
+    pub version: u32,
     /// Numbers that it takes.
     pub parameters: &'static [Parameter],
     /// Makes the rule from parameters that fit.
@@ -107,7 +109,7 @@ enum Fit {
 
 impl Takes {
     /// The default, as a file would have it.
-    pub(super) fn default(self) -> Value {
+    pub(super) fn fallback(self) -> Value {
         match self {
             Takes::Whole { default, .. } => default.into(),
             Takes::Number { default, .. } => default.into(),

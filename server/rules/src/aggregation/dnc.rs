@@ -11,6 +11,7 @@ pub const DEFINITION: Definition = Definition {
     name: "dnc",
     title: "DnC",
     help: "drops the updates that stand out along the top singular direction (DnC)",
+    version: 1,
     parameters: &[
         Parameter {
             key: "iterations",

@@ -8,6 +8,7 @@ pub const DEFINITION: Definition = Definition {
     name: "fedavg",
     title: "FedAvg",
     help: "mean weighted by the number of examples",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(FedAvg),
 };
@@ -28,6 +29,7 @@ impl Rule for FedAvg {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::ONE;
     use super::*;
 
     #[test]

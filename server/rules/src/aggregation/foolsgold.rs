@@ -9,6 +9,7 @@ pub const DEFINITION: Definition = Definition {
     name: "foolsgold",
     title: "FoolsGold",
     help: "updates that resemble another's count less (no history)",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(FoolsGold),
 };

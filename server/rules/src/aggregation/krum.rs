@@ -13,6 +13,7 @@ pub const DEFINITION: Definition = Definition {
     name: "krum",
     title: "Krum",
     help: "mean of the tightest neighbourhood (the paper's reference variant of Krum)",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(Krum),
 };
@@ -22,6 +23,7 @@ pub const ORIGINAL: Definition = Definition {
     name: "krum-original",
     title: "original Krum",
     help: "the update nearest to its n - m - 2 nearest others (Blanchard et al. 2017)",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(KrumOriginal),
 };

@@ -9,6 +9,7 @@ pub const DEFINITION: Definition = Definition {
     name: "median",
     title: "median",
     help: "coordinate-wise median, the lower of two middle values",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(Median),
 };

@@ -9,6 +9,7 @@ pub const DEFINITION: Definition = Definition {
     name: "multi-krum",
     title: "Multi-Krum",
     help: "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)",
+    version: 1,
     parameters: &[],
     make: |_| Box::new(MultiKrum),
 };

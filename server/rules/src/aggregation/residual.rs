@@ -13,6 +13,7 @@ pub const DEFINITION: Definition = Definition {
     name: "residual",
     title: "residual",
     help: "clients whose values lie off the repeated-median line count less (IRLS)",
+    version: 1,
     parameters: &[
         Parameter {
             key: "lambda",

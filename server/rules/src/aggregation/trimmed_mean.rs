@@ -9,6 +9,7 @@ pub const DEFINITION: Definition = Definition {
     name: "trimmed-mean",
     title: "trimmed mean",
     help: "coordinate-wise mean without the lowest and highest values",
+    version: 1,
     parameters: &[Parameter {
         key: "trim",
         help: "values that are dropped at either end of each coordinate",

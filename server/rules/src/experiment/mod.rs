@@ -12,10 +12,11 @@ use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::CheckConfig;
 use crate::arms::{self, Arm, ArmConfig};
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
-use crate::{aggregation, optimiser};
+use crate::{admission, aggregation, optimiser};
 
 mod compare;
 mod locate;
@@ -201,6 +202,22 @@ impl Experiment {
     /// As [`arms::expand`].
     pub fn all_arms(&self) -> Result<Vec<Arm>> {
         arms::expand(&self.arms, &self.arm)
+    }
+
+    /// The checks that an arm applies.
+    pub fn checks(&self, arm: &Arm) -> Vec<CheckConfig> {
+        let own = &self.admission;
+        match arm.admission {
+            None => Vec::new(),
+            Some(arms::Admission::Provenance) => own
+                .provenance
+                .clone()
+                .unwrap_or_else(admission::default_provenance),
+            Some(arms::Admission::Behaviour) => own
+                .behaviour
+                .clone()
+                .unwrap_or_else(admission::default_behaviour),
+        }
     }
 
     /// A fresh server optimiser.

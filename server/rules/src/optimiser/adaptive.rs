@@ -7,6 +7,7 @@ use super::{Definition, Optimiser, ServerConfig};
 pub const FEDADAGRAD: Definition = Definition {
     name: "fedadagrad",
     help: "adaptive steps, the second moment a sum (Reddi et al. 2021)",
+    version: 1,
     make: |config| Box::new(Adaptive::new(Kind::Adagrad, config)),
 };
 
@@ -14,6 +15,7 @@ pub const FEDADAGRAD: Definition = Definition {
 pub const FEDYOGI: Definition = Definition {
     name: "fedyogi",
     help: "adaptive steps, the second moment by sign (Reddi et al. 2021)",
+    version: 1,
     make: |config| Box::new(Adaptive::new(Kind::Yogi, config)),
 };
 
@@ -21,6 +23,7 @@ pub const FEDYOGI: Definition = Definition {
 pub const FEDADAM: Definition = Definition {
     name: "fedadam",
     help: "adaptive steps, the second moment a mean (Reddi et al. 2021)",
+    version: 1,
     make: |config| Box::new(Adaptive::new(Kind::Adam, config)),
 };
 

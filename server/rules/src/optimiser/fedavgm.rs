@@ -6,6 +6,7 @@ use super::{Definition, Optimiser};
 pub const DEFINITION: Definition = Definition {
     name: "fedavgm",
     help: "server momentum (Hsu et al. 2019)",
+    version: 1,
     make: |config| Box::new(FedAvgM::new(config.momentum)),
 };
 

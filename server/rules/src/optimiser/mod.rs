@@ -65,6 +65,8 @@ pub struct Definition {
     pub name: &'static str,
     /// One line on the optimiser, for people.
     pub help: &'static str,
+    /// Version of its formula, see [`crate::formulas`].
+    pub version: u32,
     /// Makes a fresh one.
     pub make: fn(&ServerConfig) -> Box<dyn Optimiser>,
 }

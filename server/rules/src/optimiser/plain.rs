@@ -6,6 +6,7 @@ use super::{Definition, Optimiser};
 pub const DEFINITION: Definition = Definition {
     name: "plain",
     help: "the global adapter moves by the aggregated delta",
+    version: 1,
     make: |_| Box::new(Plain),
 };
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::locate::Located;
 use super::Section;
 use crate::error::Result;
+use crate::text;
 
 /// The frozen base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,11 +30,6 @@ impl ModelConfig {
     /// Checks the names.
     pub(in crate::experiment) fn check(&self, at: &Located<'_>) -> Result<()> {
         let section = Section::new("model", at);
-        section.one_of(
-            "template",
-            "template",
-            &self.template,
-            &["model", "alpaca", "chatml"],
-        )
+        section.one_of("template", "template", &self.template, &text::names())
     }
 }
