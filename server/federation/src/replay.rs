@@ -143,7 +143,8 @@ fn replay_opened(
     lab: &dyn Lab,
     read: Option<DataCheck>,
 ) -> Result<Vec<Replayed>> {
-    formulas::same_text(&run.dir.root, &run.plan, &run.experiment, &Versions::here())?;
+    let others = formulas::others(&run.plan, &run.experiment, &Versions::here())?;
+    formulas::same_text(&run.dir.root, &run.experiment, &others)?;
     if lab.base() != run.plan.base {
         return Err(Error::mismatch(
             "base model",
@@ -158,7 +159,9 @@ fn replay_opened(
         run: &run,
         executor: executor.as_ref(),
         lab,
-        judge: DataCheck::built_in(&run.experiment.data.source).or(read.as_ref()),
+        judge: DataCheck::built_in(&run.experiment.data.source)
+            .or(read.as_ref())
+            .filter(|_| !others.score()),
     };
     let mut cache = Cache::default();
     select(&run.state, selector)?

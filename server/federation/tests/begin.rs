@@ -445,6 +445,8 @@ fn nothing_is_computed_again_by_a_formula_of_another_version() {
         assert_eq!(left(&other), (all.0, all.1, 0));
         assert_eq!(other.not_computed.iter().count(), 1, "{measure}");
     }
+    let score = by_another(&run, "check data-score");
+    assert!(score.not_computed.score());
     // A formula that it does not use, and one that takes a model, are of no account here.
     for other in ["rule dnc", "measure overlap", "text model"] {
         assert_eq!(by_another(&run, other), plain, "{other}");
@@ -473,9 +475,12 @@ fn nobody_goes_on_with_a_run_under_other_formulas() {
     let experiment = read_experiment(&folder, &plan).unwrap();
     let here = Versions::here();
     formulas::same(&run, &plan, &experiment, &here).unwrap();
-    formulas::same_text(&run, &plan, &experiment, &here).unwrap();
-    let other = here.with("text model", 2);
-    let said = text(formulas::same_text(&run, &plan, &experiment, &other));
+    let text_of = |here: &Versions| {
+        let others = formulas::others(&plan, &experiment, here).unwrap();
+        formulas::same_text(&run, &experiment, &others)
+    };
+    text_of(&here).unwrap();
+    let said = text(text_of(&here.with("text model", 2)));
     assert!(
         said.contains("version 1 of text model") && said.contains("executed again"),
         "{said}"

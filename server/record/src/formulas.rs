@@ -38,8 +38,7 @@ pub fn same(dir: &Path, plan: &Plan, experiment: &Experiment, here: &Versions) -
 ///
 /// # Errors
 /// [`Error::RunDir`] names it.
-pub fn same_text(dir: &Path, plan: &Plan, experiment: &Experiment, here: &Versions) -> Result<()> {
-    let others = others(plan, experiment, here)?;
+pub fn same_text(dir: &Path, experiment: &Experiment, others: &Others) -> Result<()> {
     match others.get(&text(&experiment.model.template)) {
         None => Ok(()),
         Some(other) => Err(Error::RunDir {

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::binding;
+use crate::admission::{binding, data_score};
 use crate::arms::Kind;
 use crate::error::Result;
 use crate::evaluation::helpfulness::Measure;
@@ -125,6 +125,8 @@ impl Versions {
 /// Formulas that an experiment's results follow from.
 fn used(experiment: &Experiment) -> Result<BTreeSet<String>> {
     let mut used = BTreeSet::from([text(&experiment.model.template), measure(refusals::NAME)]);
+    // Every attestation has a score of the data check.
+    used.insert(check(data_score::DEFINITION.name));
     if let Some(of) = Measure::of(&experiment.data.source) {
         used.insert(measure(of.formula().0));
     }
@@ -185,6 +187,11 @@ impl Others {
         self.0.iter().find(|other| other.formula == formula)
     }
 
+    /// Whether the data check's scores are of another version.
+    pub fn score(&self) -> bool {
+        self.get(&check(data_score::DEFINITION.name)).is_some()
+    }
+
     /// Whether one of them decides about updates in an arm with these checks.
     pub fn decide(&self, checks: &[admission::CheckConfig]) -> bool {
         let names = checks.iter().map(|config| config.check.as_str());
@@ -234,6 +241,7 @@ mod tests {
             [
                 "check binding",
                 "check canaries",
+                "check data-score",
                 "measure exact",
                 "measure refusal",
                 "optimiser plain",

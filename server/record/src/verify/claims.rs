@@ -24,6 +24,7 @@ impl Audit {
     pub(super) fn claims(&mut self) -> Result<()> {
         // The data check learns from the data source, which is at hand only where it is built in.
         let judge = DataCheck::built_in(&self.experiment.data.source);
+        let judge = judge.filter(|_| !self.others.score());
         let mut scores = Scores::new();
         for id in self.state.attestations.keys() {
             let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;

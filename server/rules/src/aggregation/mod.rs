@@ -248,6 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_have_every_parameter() {
+        let docs = include_str!("../../../../docs/METHODS.md");
+        for parameter in ALL.iter().flat_map(|definition| definition.parameters) {
+            let default = match parameter.takes {
+                definition::Takes::Whole { default, .. } => default.to_string(),
+                definition::Takes::Number { default, .. } => format!("{default:?}"),
+            };
+            let row = format!("`{}` | {default} |", parameter.key);
+            let row = docs.lines().find(|line| line.contains(&row));
+            let row = row.unwrap_or_else(|| panic!("no row for {}", parameter.key));
+            assert!(
+                row.contains(parameter.flat.unwrap_or_default()),
+                "{row} lacks the key of before"
+            );
+        }
+    }
+
+    #[test]
     fn every_rule_leaves_identical_updates_alone_and_its_weights_sum_to_one() {
         let row: Vec<f32> = (0..50).map(|i| (i as f32 - 20.0) * 0.01).collect();
         for n in 1..6 {
