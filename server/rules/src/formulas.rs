@@ -201,7 +201,7 @@ impl Others {
             .any(|name| self.get(&check(name)).is_some())
     }
 
-    /// Those that are computed again without a model.
+    /// The formulas that are computed again without a model.
     #[must_use]
     pub fn without_texts(&self) -> Others {
         let texts: Vec<String> = text::names().into_iter().map(text).collect();
