@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
@@ -20,8 +20,8 @@ use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
 
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
-use fedseal_record::rundir::{Assignment, Plan};
-use fedseal_rules::experiment::Experiment;
+use fedseal_record::round::RoundOf;
+use fedseal_record::rundir::Plan;
 
 /// Executor of the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
@@ -76,42 +76,45 @@ fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
     }
 }
 
-/// All inputs that determine an execution.
-#[allow(clippy::too_many_arguments)]
-pub fn input(
-    experiment: &Experiment,
-    plan: &Plan,
-    client: &ClientId,
-    round: Round,
-    seed: Seed,
-    learning_rate: f64,
-    assignment: &Assignment,
-    shard: Arc<Vec<Example>>,
-    attachment: Arc<Vec<Example>>,
-    (global, global_digest): (Arc<Adapter>, Digest),
-    control: Control,
-) -> RunInput {
-    RunInput {
+/// Contents of the blobs that an execution takes.
+pub struct Contents {
+    /// The registered shard.
+    pub shard: Arc<Vec<Example>>,
+    /// Examples handed in next to the module.
+    pub attachment: Arc<Vec<Example>>,
+    /// The round's global adapter.
+    pub global: Arc<Adapter>,
+    /// SCAFFOLD's control variates.
+    pub control: Control,
+}
+
+/// All inputs that determine a client's execution in a round.
+///
+/// # Errors
+/// As [`RoundOf::assignment`].
+pub fn input(of: RoundOf<'_>, client: &ClientId, contents: Contents) -> Result<RunInput> {
+    let training = &of.experiment.training;
+    Ok(RunInput {
         client: client.clone(),
-        round,
-        rounds: experiment.federation.rounds,
-        seed,
-        shard,
-        shard_digest: assignment.shard,
-        attachment,
-        global,
-        global_digest,
-        base: plan.base,
+        round: of.round,
+        rounds: of.experiment.federation.rounds,
+        seed: of.update_seed(client),
+        shard: contents.shard,
+        shard_digest: of.assignment(client)?.shard,
+        attachment: contents.attachment,
+        global: contents.global,
+        global_digest: of.state.global,
+        base: of.plan.base,
         training: TrainDefaults {
-            steps: experiment.training.local_steps,
-            batch_size: experiment.training.batch_size,
-            learning_rate,
-            proximal_mu: experiment.training.proximal_mu,
+            steps: training.local_steps,
+            batch_size: training.batch_size,
+            learning_rate: of.state.learning_rate,
+            proximal_mu: training.proximal_mu,
         },
-        control,
+        control: contents.control,
         limits: None,
         recording: Recording::default(),
-    }
+    })
 }
 
 /// An engine that stops when a flag is raised. The stopped execution is thrown away, so the flag

@@ -4,29 +4,29 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
-use super::Audit;
 use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
 use crate::error::{Error, Result};
 use crate::keys::evaluation_key;
+use crate::opened::OpenRun;
 use crate::report::{self, Report, Sources, State};
 use crate::rundir::{MAX_EVENTS, MAX_REPORT};
 use fedseal_data::HelpfulTask;
 use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::evaluation::rule;
-use fedseal_rules::formulas;
+use fedseal_rules::formulas::{self, Others};
 
-impl Audit {
+impl OpenRun {
     /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
     /// answers say, its key as it must be.
-    pub(super) fn evaluations(&mut self) -> Result<u64> {
+    pub(super) fn evaluations(&mut self, others: &Others) -> Result<u64> {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
         let source = &self.experiment.data.source;
         let measure = Measure::of(source)
             .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
         // Nothing is counted again by a measure of another version.
-        let other = |name| self.others.get(&formulas::measure(name)).is_some();
+        let other = |name| others.get(&formulas::measure(name)).is_some();
         let other_refusal = other(rule::NAME);
         let other_measure = other(measure.formula().0);
         for ((arm, round), evaluated) in &self.state.evaluated {
@@ -35,7 +35,7 @@ impl Audit {
                 evaluated.result
             );
             let bad = |problem: &str| Err(Error::tampered(&item, problem));
-            let measured = self.cache.measured(&self.blobs, &evaluated.result)?;
+            let measured = self.evidence.measured(&self.blobs, &evaluated.result)?;
             let known = arms::arm(arm, &self.experiment.arm)?;
             let adapter = match known.kind {
                 Kind::Base => Some(self.plan.initial),
@@ -128,10 +128,10 @@ impl Audit {
 
     /// Defence data are of the experiment's level, kept what the filters keep, and are no more than
     /// the experiment lets be tried.
-    pub(super) fn defences(&self) -> Result<()> {
+    pub(super) fn defences(&self, others: &Others) -> Result<()> {
         let config = &self.experiment.defence;
         let refusal = formulas::measure(rule::NAME);
-        let other_refusal = self.others.get(&refusal).is_some();
+        let other_refusal = others.get(&refusal).is_some();
         for (arm, (_, digest)) in &self.state.defended {
             let item = format!("defence data {digest} of arm {arm}");
             let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
@@ -154,7 +154,7 @@ impl Audit {
 
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
     /// head is a prefix of the log.
-    pub(super) fn report(&mut self, entries: u64) -> Result<()> {
+    pub(super) fn reported(&mut self, entries: u64) -> Result<()> {
         let found = self.dir.digest("report.json", MAX_REPORT)?;
         let expected = self
             .state
@@ -180,7 +180,7 @@ impl Audit {
                 arms: &arms,
                 blobs: &self.blobs,
             },
-            &mut self.cache,
+            &mut self.evidence,
         )?;
         // What does not follow from the folder is taken as written; the state must be what it is.
         if written.progress.done != written.progress.total

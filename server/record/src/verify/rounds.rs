@@ -1,27 +1,31 @@
 //! Rounds: what sampling and seeds give, verdicts against their facts, aggregations again.
 
+use std::collections::BTreeMap;
+
+use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 
-use super::{Audit, disagrees};
+use super::disagrees;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::keys::learning_rate;
-use crate::law::{
-    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
-    update_digests,
-};
+use crate::law::{admission, advance, deltas, median, norm, round_clients, round_seed};
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
+use crate::round::RoundOf;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
-use fedseal_rules::formulas;
+use fedseal_rules::formulas::{self, Others};
+use fedseal_rules::optimiser::Optimiser;
 
-impl Audit {
+impl OpenRun {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
-    pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
+    pub(super) fn rounds(&mut self, others: &Others) -> Result<(u64, u64)> {
         let arms = self.experiment.all_arms()?;
         let (mut verdicts, mut aggregations) = (0, 0);
+        let mut numbers = CanaryNumbers::default();
         if let Some(arm) = self.state.arms.keys().find(|id| {
             !arms
                 .iter()
@@ -51,7 +55,7 @@ impl Audit {
                     }
                 }
                 Kind::Federated => {
-                    let (v, a) = self.arm(arm)?;
+                    let (v, a) = self.arm(arm, others, &mut numbers)?;
                     verdicts += v;
                     aggregations += a;
                 }
@@ -60,7 +64,12 @@ impl Audit {
         Ok((verdicts, aggregations))
     }
 
-    fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
+    fn arm(
+        &mut self,
+        arm: &Arm,
+        others: &Others,
+        numbers: &mut CanaryNumbers,
+    ) -> Result<(u64, u64)> {
         let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
@@ -72,103 +81,44 @@ impl Audit {
                 ),
             ));
         }
-        let checks = admission(&self.experiment, arm)?;
-        let mut optimiser = self.experiment.server_optimiser()?;
         // Nothing is computed again by a formula of another version.
-        let decided = self.others.decide(&self.experiment.checks(arm));
-        let ruled = self.others.get(&formulas::rule(arm.rule)).is_some();
-        let moved = self.moved_otherwise();
-        let mut verdicts = 0;
-        for (number, state) in rounds.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let checks = match others.decide(&self.experiment.checks(arm)) {
+            true => None,
+            false => Some(admission(&self.experiment, arm)?),
+        };
+        let ruled = others.get(&formulas::rule(arm.rule)).is_some();
+        let optimiser = formulas::optimiser(&self.experiment.server.optimiser);
+        let moved = others.get(&optimiser).is_some();
+        let mut optimiser = self.experiment.server_optimiser()?;
+        let (mut verdicts, mut aggregations) = (0, 0);
+        for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;
             let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
             self.controls(arm, number, before, state)?;
             let global = read_adapter(&self.blobs, &state.global)?;
-            let mut deltas = Vec::new();
-            for digest in update_digests(&self.state, state) {
-                deltas.push(match digest {
-                    Some(digest) => Some(delta(&read_adapter(&self.blobs, &digest)?, &global)?),
-                    None => None,
-                });
-            }
-            self.verdicts(arm, &checks, number, state, &deltas)?;
-            if !decided {
-                verdicts += state.verdicts.len() as u64;
-            }
-
-            let Some(AggregatedRef {
-                rule,
-                weights,
-                global: next,
-            }) = &state.aggregated
-            else {
-                return Err(disagrees(&arm.id, number, "was not aggregated"));
-            };
-            if rule != arm.rule {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    format!(
-                        "was aggregated by `{rule}`, the arm's rule is `{}`",
-                        arm.rule
-                    ),
-                ));
-            }
+            let deltas = deltas(&self.state, state, &global, &self.blobs)?;
+            self.verdicts(arm, checks.as_ref(), number, state, &deltas, numbers)?;
+            verdicts += checks.as_ref().map_or(0, |_| state.verdicts.len() as u64);
+            let logged = logged(arm, number, state)?;
             if ruled {
                 continue;
             }
-            let combined = combine(
-                &self.plan,
-                &self.experiment,
-                arm,
-                number,
-                state,
-                &deltas,
-                &mut self.cache,
-                &self.blobs,
-            )?;
-            let (again, next_again) = match combined {
-                None => (
-                    state
-                        .clients
-                        .iter()
-                        .map(|client| (client.clone(), 0.0))
-                        .collect(),
-                    state.global,
-                ),
-                Some((weights, outcome)) => {
-                    let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
-                    (weights, Digest::of(&next.to_bytes()))
-                }
-            };
-            if *weights != again {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    "has other weights than its updates and verdicts give",
-                ));
+            let next =
+                self.aggregation(arm, number, state, &global, &deltas, optimiser.as_mut())?;
+            if moved {
+                continue;
             }
-            if !moved && *next != next_again {
+            if logged.global != next {
                 return Err(Error::mismatch(
                     format!("global adapter of arm {} after round {number}", arm.id),
                     "is not what its updates and weights give",
-                    &next_again,
-                    next,
+                    &next,
+                    &logged.global,
                 ));
             }
+            aggregations += 1;
         }
-        let aggregations = match ruled || moved {
-            true => 0,
-            false => rounds.len() as u64,
-        };
         Ok((verdicts, aggregations))
-    }
-
-    /// Whether another version of the server optimiser moved the global adapters.
-    fn moved_otherwise(&self) -> bool {
-        let name = formulas::optimiser(&self.experiment.server.optimiser);
-        self.others.get(&name).is_some()
     }
 
     fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
@@ -198,11 +148,15 @@ impl Audit {
         let expected = match before {
             None => None,
             Some(before) => controls::after(
-                &self.plan,
-                &self.experiment,
+                RoundOf {
+                    plan: &self.plan,
+                    experiment: &self.experiment,
+                    arm,
+                    round: Round(number.saturating_sub(1)),
+                    state: before,
+                },
                 &self.state,
-                before,
-                &mut self.cache,
+                &mut self.evidence,
                 &self.blobs,
                 &mut |bytes| Ok(Digest::of(bytes)),
             )?,
@@ -217,22 +171,25 @@ impl Audit {
     /// Checks that each verdict is about the update that this round's inputs determine, and is what the
     /// checks say. Canaries cannot be measured without the model: the verdict must follow from the
     /// numbers that it names, and every verdict of the round must name the same ones for an adapter.
+    /// Without `checks` the first is all that is checked.
     fn verdicts(
         &mut self,
         arm: &Arm,
-        checks: &Admission,
+        checks: Option<&Admission>,
         number: u32,
         state: &RoundState,
         deltas: &[Option<Vec<f32>>],
+        numbers: &mut CanaryNumbers,
     ) -> Result<()> {
-        let round = Round(number);
-        let decided = self.others.decide(&self.experiment.checks(arm));
-        let median_norm = median(
-            deltas
-                .iter()
-                .filter_map(|d| d.as_deref().map(norm))
-                .collect(),
-        );
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
+        let norms = deltas.iter().filter_map(|d| d.as_deref().map(norm));
+        let median_norm = median(norms.collect());
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
@@ -247,7 +204,7 @@ impl Audit {
                     verdict.entry, arm.id
                 )
             };
-            let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
+            let key = of.update_key(client)?;
             if self.state.attestations.get(&verdict.attestation) != Some(&key) {
                 return Err(Error::tampered(
                     item(),
@@ -257,21 +214,13 @@ impl Audit {
                     ),
                 ));
             }
-            if decided {
+            let Some(checks) = checks else {
                 continue;
-            }
+            };
             let attested =
-                self.cache
+                self.evidence
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
-            let expected = expected(
-                &self.plan,
-                &self.experiment,
-                arm,
-                client,
-                round,
-                state,
-                &self.blobs,
-            )?;
+            let expected = of.expected(client, &self.blobs)?;
             let facts = Facts {
                 attested: &attested,
                 expected: &expected,
@@ -286,35 +235,84 @@ impl Audit {
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
                 replayed: None,
             };
-            let logged = Verdict {
-                effect: verdict.effect,
-                weight: verdict.weight,
-                check: verdict.check.clone(),
-                fact: verdict.fact.clone(),
-            };
+            let logged = verdict.verdict();
             let said = checks
                 .agrees(&facts, &logged)
                 .map_err(|again| Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
-                    expected: Some(format!(
-                        "{} by {}: {}",
-                        again.effect, again.check, again.fact
-                    )),
-                    found: Some(format!(
-                        "{} by {}: {}",
-                        verdict.effect, verdict.check, verdict.fact
-                    )),
+                    expected: Some(in_words(&again)),
+                    found: Some(in_words(&logged)),
                 })?;
-            self.same_canaries(attested.update, state.global, round, &said)
+            numbers
+                .agree(attested.update, state.global, of.round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())
     }
 
+    /// Checks that the arm's rule, applied again, gives the logged weights. Returns the next global
+    /// adapter.
+    fn aggregation(
+        &mut self,
+        arm: &Arm,
+        number: u32,
+        state: &RoundState,
+        global: &Adapter,
+        deltas: &[Option<Vec<f32>>],
+        optimiser: &mut dyn Optimiser,
+    ) -> Result<Digest> {
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
+        let again = of.combine(deltas, &mut self.evidence, &self.blobs)?;
+        let next = match again.outcome {
+            None => state.global,
+            Some(outcome) => Digest::of(&advance(global, &outcome.delta, optimiser)?.to_bytes()),
+        };
+        if logged(arm, number, state)?.weights != again.weights {
+            let problem = "has other weights than its updates and verdicts give";
+            return Err(disagrees(&arm.id, number, problem));
+        }
+        Ok(next)
+    }
+}
+
+/// The logged aggregation of a round, by the arm's rule.
+fn logged<'a>(arm: &Arm, number: u32, state: &'a RoundState) -> Result<&'a AggregatedRef> {
+    let bad = |problem: String| Err(disagrees(&arm.id, number, problem));
+    match &state.aggregated {
+        None => bad("was not aggregated".into()),
+        Some(logged) if logged.rule != arm.rule => bad(format!(
+            "was aggregated by `{}`, the arm's rule is `{}`",
+            logged.rule, arm.rule
+        )),
+        Some(logged) => Ok(logged),
+    }
+}
+
+fn in_words(verdict: &Verdict) -> String {
+    let Verdict {
+        effect,
+        check,
+        fact,
+        ..
+    } = verdict;
+    format!("{effect} by {check}: {fact}")
+}
+
+/// Canary numbers of an adapter in a round by measure, as verdicts name them.
+#[derive(Default)]
+struct CanaryNumbers(BTreeMap<(Digest, Round, &'static str), f64>);
+
+impl CanaryNumbers {
     /// Checks that a verdict names the same canary numbers for its update and its global adapter as
     /// every earlier verdict of the round.
-    fn same_canaries(
+    fn agree(
         &mut self,
         update: Option<Digest>,
         global: Digest,
@@ -331,10 +329,7 @@ impl Audit {
         } in said.iter().copied()
         {
             for (adapter, number) in [(update, of_update), (global, of_global)] {
-                let earlier = *self
-                    .canary_numbers
-                    .entry((adapter, round, what))
-                    .or_insert(number);
+                let earlier = *self.0.entry((adapter, round, what)).or_insert(number);
                 if earlier.to_bits() != number.to_bits() {
                     return Err(format!(
                         "gives adapter {} {what} of {number:.2}, another verdict of the round {earlier:.2}",
