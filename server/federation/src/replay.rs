@@ -23,6 +23,7 @@ use crate::options::{Options, load_data, open_model};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::evidence::Cache;
+use fedseal_record::formulas;
 use fedseal_record::law::same_score;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::read::{read_adapter, read_examples};
@@ -30,6 +31,7 @@ use fedseal_record::round::RoundOf;
 pub use fedseal_record::select::{Selector, select};
 use fedseal_record::state::{RoundState, UpdateRef};
 use fedseal_rules::arms::Arm;
+use fedseal_rules::formulas::Versions;
 
 mod steps;
 pub mod tolerance;
@@ -140,6 +142,8 @@ fn replay_opened(
     lab: &dyn Lab,
     read: Option<DataCheck>,
 ) -> Result<Vec<Replayed>> {
+    let others = formulas::others(&run.plan, &run.experiment, &Versions::here())?;
+    formulas::same_text(&run.dir.root, &run.experiment, &others)?;
     if lab.base() != run.plan.base {
         return Err(Error::mismatch(
             "base model",
@@ -154,7 +158,9 @@ fn replay_opened(
         run: &run,
         executor: executor.as_ref(),
         lab,
-        judge: DataCheck::built_in(&run.experiment.data.source).or(read.as_ref()),
+        judge: DataCheck::built_in(&run.experiment.data.source)
+            .or(read.as_ref())
+            .filter(|_| !others.score()),
     };
     let mut cache = Cache::default();
     select(&run.state, selector)?

@@ -17,11 +17,14 @@ use fedseal_federation::{Error, Result};
 use fedseal_ledger::{Log, LogReader};
 use fedseal_record::dryrun::dry_run;
 use fedseal_record::events::Event;
+use fedseal_record::formulas;
 use fedseal_record::monitor::observe;
+use fedseal_record::read::read_experiment;
 use fedseal_record::report::{ArmView, Report};
 use fedseal_record::rundir::{FORMULAS, RunDir};
-use fedseal_record::verify::verify;
+use fedseal_record::verify::{VerifyReport, verify, verify_by};
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas::Versions;
 
 fn go_on(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -403,4 +406,96 @@ fn an_older_run_verifies_and_goes_on_as_it_was_made() {
         assert_eq!(after.final_adapter, before.final_adapter, "{}", before.id);
     }
     verify(&run).unwrap();
+}
+
+/// The old run, verified by a program that has another version of a formula.
+fn by_another(run: &Path, formula: &str) -> VerifyReport {
+    verify_by(run, &Versions::here().with(formula, 2)).unwrap()
+}
+
+#[test]
+fn nothing_is_computed_again_by_a_formula_of_another_version() {
+    let dir = tempfile::tempdir().unwrap();
+    unpack(OLD, dir.path());
+    let run = dir.path().join("run");
+    let plain = verify(&run).unwrap();
+    assert!(plain.not_computed.is_empty());
+    let without = serde_json::to_value(&plain).unwrap();
+    assert!(without.get("not_computed").is_none(), "{without}");
+
+    let median = by_another(&run, "rule median");
+    let said: Vec<String> = median.not_computed.iter().map(|o| o.to_string()).collect();
+    assert_eq!(
+        said,
+        ["made under version 1 of rule median; this program has version 2"]
+    );
+    let left = |one: &VerifyReport| (one.verdicts, one.aggregations, one.evaluations);
+    let all = left(&plain);
+    // Four rounds of one arm, of three clients each.
+    assert_eq!(left(&median), (all.0, all.1 - 4, all.2));
+    let canaries = by_another(&run, "check canaries");
+    assert_eq!(left(&canaries), (all.0 - 12, all.1, all.2));
+    assert_eq!(left(&by_another(&run, "check binding")), (0, all.1, all.2));
+    assert_eq!(
+        left(&by_another(&run, "optimiser plain")),
+        (all.0, 0, all.2)
+    );
+    for measure in ["measure refusal", "measure exact"] {
+        let other = by_another(&run, measure);
+        assert_eq!(left(&other), (all.0, all.1, 0));
+        assert_eq!(other.not_computed.iter().count(), 1, "{measure}");
+    }
+    let score = by_another(&run, "check data-score");
+    assert!(score.not_computed.score());
+    // A formula that it does not use, and one that takes a model, are of no account here.
+    for other in ["rule dnc", "measure overlap", "text model"] {
+        assert_eq!(by_another(&run, other), plain, "{other}");
+    }
+    // The rest is still looked at.
+    let report = run.join("report.json");
+    let text = fs::read_to_string(&report).unwrap();
+    fs::write(&report, text.replacen("accept", "reject", 1)).unwrap();
+    let here = Versions::here().with("rule median", 2);
+    let said = verify_by(&run, &here).unwrap_err().to_string();
+    assert!(said.contains("report.json"), "{said}");
+}
+
+#[test]
+fn nobody_goes_on_with_a_run_under_other_formulas() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let run = dir.path().join("run");
+    drop(create_from(&run, &options, Double::new(), small(&["clean"])).unwrap());
+    let folder = RunDir::new(&run);
+    let mut plan = folder.read_plan().unwrap();
+    let used = Versions::here().used_by(&small(&["clean"])).unwrap();
+    assert_eq!(plan.versions, used);
+    assert!(!used.is_empty());
+
+    let experiment = read_experiment(&folder, &plan).unwrap();
+    let here = Versions::here();
+    formulas::same(&run, &plan, &experiment, &here).unwrap();
+    let text_of = |here: &Versions| {
+        let others = formulas::others(&plan, &experiment, here).unwrap();
+        formulas::same_text(&run, &experiment, &others)
+    };
+    text_of(&here).unwrap();
+    let said = text(text_of(&here.with("text model", 2)));
+    assert!(
+        said.contains("version 1 of text model") && said.contains("executed again"),
+        "{said}"
+    );
+    let median = Versions::here().with("rule median", 2);
+    formulas::same(&run, &plan, &experiment, &median).unwrap();
+
+    // As a program with another FedAvg began it, killed before its log had an entry.
+    plan.versions = plan.versions.with("rule fedavg", 2);
+    let bytes = fedseal_client_sdk::canonical::to_vec(&plan).unwrap();
+    fs::write(run.join("run.json"), bytes).unwrap();
+    fs::remove_dir_all(run.join("log")).unwrap();
+    let said = text(resume(&run, &options, Double::new()));
+    assert!(
+        said.contains("made under version 2 of rule fedavg; this program has version 1"),
+        "{said}"
+    );
 }

@@ -15,8 +15,8 @@ use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::admission::{Admission, Expected};
-use fedseal_rules::aggregation::{self, Outcome, Update};
-use fedseal_rules::arms::{self, Arm};
+use fedseal_rules::aggregation::{Outcome, Update};
+use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::optimiser::Optimiser;
 use fedseal_rules::sampling::{client_name, derive_seed, sampled};
@@ -38,20 +38,7 @@ pub fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<Cl
 
 /// The checks of an arm.
 pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
-    let configs = match arm.admission {
-        None => Vec::new(),
-        Some(arms::Admission::Provenance) => experiment
-            .admission
-            .provenance
-            .clone()
-            .unwrap_or_else(fedseal_rules::admission::default_provenance),
-        Some(arms::Admission::Behaviour) => experiment
-            .admission
-            .behaviour
-            .clone()
-            .unwrap_or_else(fedseal_rules::admission::default_behaviour),
-    };
-    Admission::new(&configs)
+    Admission::new(&experiment.checks(arm))
         .map_err(|bad| fedseal_rules::Error::Experiment {
             file: "experiment.toml".into(),
             line: None,
@@ -161,9 +148,9 @@ impl RoundOf<'_> {
                 outcome: None,
             });
         }
-        let rule = aggregation::rule(arm.rule)?;
-        let context = self.experiment.aggregation_context(state.seed.0);
-        let outcome = aggregation::aggregate(rule, &updates, &context)?;
+        let rule = self.experiment.aggregation.rule(arm.rule)?;
+        let inputs = self.experiment.aggregation_inputs(state.seed.0);
+        let outcome = rule.aggregate(&updates, &inputs)?;
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
                 slot.1 = *weight;

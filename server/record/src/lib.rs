@@ -6,6 +6,7 @@
 //!   against its log. [`select`]: updates of a run.
 //! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the log against them.
 //!   [`controls`]: SCAFFOLD's control variates. [`references`]: every blob that the log names.
+//!   [`formulas`]: formulas of which a run has other versions.
 //! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
@@ -21,6 +22,7 @@ pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod export;
+pub mod formulas;
 pub mod keys;
 pub mod law;
 pub mod monitor;

@@ -5,7 +5,8 @@
 //! every blob (its bytes, that it is referred to, that none is missing); no other file; modules,
 //! attestations, transcripts, the claims of each about its data; the values that sampling, seeds,
 //! learning rates and memo keys must have; verdicts against the facts they name; every aggregation
-//! computed again; hits and counts taken again from answers; the report made again and compared.
+//! computed again; hits and counts taken again from answers; the report made again and compared. Nothing
+//! is computed again by a formula that this program has in another version than the run.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
 //! are for [`mod@crate::replay`].
 
@@ -25,11 +26,13 @@ use serde::Serialize;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
+use crate::formulas;
 use crate::opened::{self, OpenRun};
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
 use crate::rundir::{Assignment, Plan, RunDir};
 use fedseal_rules::attack::{self, BENIGN};
+use fedseal_rules::formulas::{Others, Versions};
 use fedseal_rules::sampling::{attackers, client_name};
 
 mod authors;
@@ -64,6 +67,9 @@ pub struct VerifyReport {
     pub evaluations: u64,
     /// Blobs, each re-hashed and referenced.
     pub blobs: u64,
+    /// Formulas of which this program has another version: nothing was computed again by them.
+    #[serde(skip_serializing_if = "Others::is_empty")]
+    pub not_computed: Others,
 }
 
 /// Verifies the run in `dir` and changes nothing in it. Fails for an unfinished or empty folder, with
@@ -73,12 +79,21 @@ pub struct VerifyReport {
 /// [`Error::Tampered`] names the first bad item with its digests, by its path below the folder;
 /// [`Error::RunDir`] where there is no finished run.
 pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-    let dir = RunDir::new(dir.as_ref());
-    let root = dir.root.clone();
-    whole(dir).map_err(|error| error.below(&root))
+    verify_by(dir, &Versions::here())
 }
 
-fn whole(dir: RunDir) -> Result<VerifyReport> {
+/// As [`verify()`], by a program that has its formulas in these versions. By a formula of another version
+/// than the run's nothing is computed again; [`VerifyReport::not_computed`] lists it.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_by(dir: impl AsRef<Path>, here: &Versions) -> Result<VerifyReport> {
+    let dir = RunDir::new(dir.as_ref());
+    let root = dir.root.clone();
+    whole(dir, here).map_err(|error| error.below(&root))
+}
+
+fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     if !dir.root.is_dir() {
         return Err(Error::RunDir {
             dir: dir.root,
@@ -101,6 +116,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
     let plan_digest = opened::hold(&plan, state.plan)?;
     let blobs = Blobs::existing(dir.blobs())?;
     let experiment = read_experiment(&dir, &plan)?;
+    let others = formulas::others(&plan, &experiment, here)?.without_texts();
     // Not opened as elsewhere: every file of the log comes before the first record that is believed.
     let mut run = OpenRun {
         dir,
@@ -117,12 +133,12 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
     run.modules()?;
     run.clients()?;
     run.transcripts()?;
-    run.claims()?;
+    run.claims(&others)?;
     run.site()?;
-    let (verdicts, aggregations) = run.rounds()?;
-    let evaluations = run.evaluations()?;
+    let (verdicts, aggregations) = run.rounds(&others)?;
+    let evaluations = run.evaluations(&others)?;
     run.canaries()?;
-    run.defences()?;
+    run.defences(&others)?;
     run.reported(head.size)?;
     Ok(VerifyReport {
         run: run.plan.run.clone(),
@@ -135,6 +151,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
         aggregations,
         evaluations,
         blobs: blob_count,
+        not_computed: others,
     })
 }
 

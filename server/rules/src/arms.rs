@@ -108,7 +108,7 @@ impl ArmConfig {
                 Some(_) => Kind::Defended,
                 None => Kind::Federated,
             },
-            rule: aggregation::rule(&self.rule)?.name(),
+            rule: aggregation::rule(&self.rule)?.name,
             attacked: self.attacked,
             admission: self.admission.as_ref().map(set).transpose()?,
             repairs: self.repairs.clone(),
@@ -127,7 +127,7 @@ impl ArmConfig {
 /// Ids of all built-in arms, in the order in which reports show them.
 pub fn known() -> Vec<&'static str> {
     let mut ids = vec!["base", "clean"];
-    ids.extend(aggregation::rules().iter().map(|rule| rule.name()));
+    ids.extend(aggregation::ALL.iter().map(|rule| rule.name));
     ids.extend(["provenance", "behaviour", "defended"]);
     ids
 }
@@ -168,8 +168,8 @@ fn built_in(id: &str) -> Option<Arm> {
         other => {
             let rule = aggregation::rule(other).ok()?;
             Arm {
-                rule: rule.name(),
-                ..federated(&format!("Attacked, {}", rule.title()), true, None)
+                rule: rule.name,
+                ..federated(&format!("Attacked, {}", rule.title), true, None)
             }
         }
     })

@@ -102,6 +102,21 @@ pub fn nearest(name: &str, known: &[String]) -> Vec<String> {
     scored.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
+/// Message about a key that is not known, with near ones.
+pub(crate) fn unknown_key<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> String {
+    let known: Vec<String> = known.into_iter().map(|k| k.as_ref().to_owned()).collect();
+    let near = nearest(name, &known);
+    let all = known.join(", ");
+    if near.is_empty() {
+        return format!("unknown key; known here: {all}");
+    }
+    let near: Vec<String> = near.iter().map(|n| format!("`{n}`")).collect();
+    format!(
+        "unknown key; did you mean {}? (known here: {all})",
+        near.join(" or ")
+    )
+}
+
 /// Levenshtein distance in characters.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

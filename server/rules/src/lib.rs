@@ -6,6 +6,7 @@
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`site`]: rules of the data's holder for a node.
 //! - [`evaluation`]: safety and helpfulness, from answers.
+//! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
 //!
 //! ```
@@ -27,9 +28,11 @@ pub mod attack;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;
+pub mod formulas;
 pub mod optimiser;
 pub mod sampling;
 pub mod schedule;
 pub mod site;
+pub mod text;
 
 pub use error::{Error, Result};

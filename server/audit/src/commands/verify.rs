@@ -10,6 +10,7 @@ use fedseal_client_sdk::tlog::{KeyKind, ProofFile, VerifierKey};
 use fedseal_record::opened::Pinned;
 use fedseal_record::rundir::{now, rfc3339};
 use fedseal_record::verify::{self, VerifyReport};
+use fedseal_rules::formulas::Others;
 use serde::Serialize;
 use serde_json::json;
 
@@ -88,7 +89,7 @@ impl Verify {
                 .verify(log.note(), Some(&key))?
                 .cosignatures;
         }
-        let not_checked = self.not_checked(plan.node);
+        let not_checked = self.not_checked(plan.node, &report.not_computed);
         if self.json {
             output::json(&Shown {
                 report: &report,
@@ -120,7 +121,7 @@ impl Verify {
     }
 
     /// Properties that a verified run may still lack, each with the option or command that checks it.
-    fn not_checked(&self, node: PublicKey) -> Vec<String> {
+    fn not_checked(&self, node: PublicKey, not_computed: &Others) -> Vec<String> {
         let mut left = Vec::new();
         if self.node.is_none() {
             left.push(format!(
@@ -147,6 +148,8 @@ impl Verify {
              node's word"
                 .into(),
         );
+        let others = not_computed.iter();
+        left.extend(others.map(|other| format!("{other}, so it was not computed again")));
         left
     }
 
@@ -279,5 +282,40 @@ fn trusted_at_entry(
 fn cosigned(cosignatures: &[(String, u64)]) {
     for (witness, at) in cosignatures {
         output::line(format!("cosigned by {witness} at {}", rfc3339(*at)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fedseal_client_sdk::keys::SigningKey;
+    use fedseal_rules::experiment::Experiment;
+    use fedseal_rules::formulas::Versions;
+
+    use super::*;
+
+    #[test]
+    fn formulas_of_another_version_are_listed_as_not_checked() {
+        let asked = Verify {
+            run: "run".into(),
+            node: None,
+            author: Vec::new(),
+            trust: None,
+            policy: None,
+            key: None,
+            json: true,
+        };
+        let node = SigningKey::from_seed([1; 32]).public();
+        let said = |here: &Versions| {
+            let experiment = Experiment::default();
+            let others = here.others(&experiment, &Versions::default()).unwrap();
+            asked.not_checked(node, &others)
+        };
+        let here = Versions::here();
+        let (same, other) = (said(&here), said(&here.with("rule krum", 2)));
+        assert_eq!(other.len(), same.len() + 1);
+        assert_eq!(
+            other.last().unwrap(),
+            "made under version 1 of rule krum; this program has version 2, so it was not computed again"
+        );
     }
 }

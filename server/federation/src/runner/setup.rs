@@ -24,12 +24,14 @@ use fedseal_data::check::DataCheck;
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
 use fedseal_record::events::Feed;
 use fedseal_record::evidence::Cache;
+use fedseal_record::formulas;
 use fedseal_record::opened;
 use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
 use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
+use fedseal_rules::formulas::Versions;
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::site::SiteRules;
 
@@ -105,6 +107,7 @@ pub(super) fn create(
         initial: blobs.put(&initial.to_bytes())?,
         modules,
         clients,
+        versions: Versions::here().used_by(&experiment)?,
         canaries: Digest::of_json(&canaries)?,
         evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
     };
@@ -183,6 +186,7 @@ fn open_locked(
     let locks = [folder, dir.lock_plan()?];
     let experiment = read_experiment(&dir, &plan)?;
     same_seed(&dir, &plan, options)?;
+    formulas::same(&dir.root, &plan, &experiment, &Versions::here())?;
     let arms = experiment.all_arms()?;
     same_engine(&dir, &plan, lab.as_ref())?;
     let node = nodes::key_of_run(options, &dir, &plan.node)?;

@@ -24,9 +24,10 @@ use fedseal_record::references::references;
 use fedseal_record::report::{self, LogHead, Report, Sources};
 use fedseal_record::rundir::{Plan, RunDir};
 use fedseal_record::state::RunState;
-use fedseal_record::verify::verify;
+use fedseal_record::verify::{verify, verify_by};
 use fedseal_rules::arms;
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas::Versions;
 
 /// A genuine run, and where to forge copies of it.
 struct Forge {
@@ -35,6 +36,8 @@ struct Forge {
     key: SigningKey,
     origin: String,
     records: Vec<Record>,
+    /// Versions of the auditor's formulas.
+    here: Versions,
     total: u32,
     refused: u32,
     wrong: Vec<String>,
@@ -68,6 +71,7 @@ impl Forge {
                 .iter()
                 .map(|bytes| Record::from_bytes(bytes).unwrap())
                 .collect(),
+            here: Versions::here(),
             total: 0,
             refused: 0,
             wrong: Vec::new(),
@@ -85,7 +89,7 @@ impl Forge {
         }
         change(&copy);
         self.total += 1;
-        match verify(&copy) {
+        match verify_by(&copy, &self.here) {
             Ok(_) => self.wrong.push(format!("{name}: ACCEPTED")),
             Err(error) if !error.to_string().contains(reason) || reason.is_empty() => {
                 self.wrong
@@ -244,4 +248,27 @@ fn every_forged_run_is_refused_for_its_reason() {
     }
     assert!(forge.wrong.is_empty(), "{}", forge.wrong.join("\n"));
     assert!(forge.total >= 60, "only {}", forge.total);
+}
+
+/// Every aggregate with half of its weights.
+fn halved(_: &Blobs, records: &mut Vec<Record>, _: &mut Report) {
+    for record in records {
+        if let Record::Aggregated { weights, .. } = record {
+            weights.iter_mut().for_each(|(_, weight)| *weight *= 0.5);
+        }
+    }
+}
+
+#[test]
+fn results_of_another_version_are_not_called_forged() {
+    let mut forge = Forge::new();
+    forge.remade(
+        "halved weights",
+        "has other weights than its updates",
+        halved,
+    );
+    assert!(forge.wrong.is_empty(), "{}", forge.wrong.join("\n"));
+    forge.here = Versions::here().with("rule fedavg", 2);
+    forge.remade("halved by another version", "never", halved);
+    assert_eq!(forge.wrong, ["halved by another version: ACCEPTED"]);
 }

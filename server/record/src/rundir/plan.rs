@@ -5,6 +5,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::outside;
+use fedseal_rules::formulas::Versions;
 use serde::{Deserialize, Serialize};
 
 use super::RunDir;
@@ -100,6 +101,9 @@ pub struct Plan {
     pub modules: Vec<PlannedModule>,
     /// The clients, by index.
     pub clients: Vec<PlannedClient>,
+    /// Versions of the formulas that it uses; left out in runs from before they were recorded.
+    #[serde(default, skip_serializing_if = "Versions::is_empty")]
+    pub versions: Versions,
     /// The sealed canaries; a blob once they are opened.
     pub canaries: Digest,
     /// The evaluation prompts, a blob.

@@ -14,16 +14,21 @@ use fedseal_data::HelpfulTask;
 use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::evaluation::rule;
+use fedseal_rules::formulas::{self, Others};
 
 impl OpenRun {
     /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
     /// answers say, its key as it must be.
-    pub(super) fn evaluations(&mut self) -> Result<u64> {
+    pub(super) fn evaluations(&mut self, others: &Others) -> Result<u64> {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
         let source = &self.experiment.data.source;
         let measure = Measure::of(source)
             .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
+        // Nothing is counted again by a measure of another version.
+        let other = |name| others.get(&formulas::measure(name)).is_some();
+        let other_refusal = other(rule::NAME);
+        let other_measure = other(measure.formula().0);
         for ((arm, round), evaluated) in &self.state.evaluated {
             let item = format!(
                 "evaluation {} of arm {arm} after round {round}",
@@ -80,21 +85,25 @@ impl OpenRun {
             if other {
                 return bad("answers other prompts than the evaluation set's");
             }
-            if measured
-                .requests
-                .iter()
-                .any(|a| a.hit != rule::is_refusal(&a.answer))
+            if !other_refusal
+                && measured
+                    .requests
+                    .iter()
+                    .any(|a| a.hit != rule::is_refusal(&a.answer))
             {
                 return bad("counts an answer by another rule than Rule");
             }
             let solved = |(task, a): (&HelpfulTask, &Answer)| a.hit == measure.hit(task, &a.answer);
-            if !tasks_asked.zip(&measured.tasks).all(solved) {
+            if !other_measure && !tasks_asked.zip(&measured.tasks).all(solved) {
                 return bad(
                     "counts an answer as helpful that does not solve its task, or the reverse",
                 );
             }
         }
-        Ok(self.state.evaluated.len() as u64)
+        Ok(match other_refusal || other_measure {
+            true => 0,
+            false => self.state.evaluated.len() as u64,
+        })
     }
 
     /// The opened canaries are the sealed ones, and as many as the experiment seals.
@@ -119,13 +128,15 @@ impl OpenRun {
 
     /// Defence data are of the experiment's level, kept what the filters keep, and are no more than
     /// the experiment lets be tried.
-    pub(super) fn defences(&self) -> Result<()> {
+    pub(super) fn defences(&self, others: &Others) -> Result<()> {
         let config = &self.experiment.defence;
+        let refusal = formulas::measure(rule::NAME);
+        let other_refusal = others.get(&refusal).is_some();
         for (arm, (_, digest)) in &self.state.defended {
             let item = format!("defence data {digest} of arm {arm}");
             let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
                 .map_err(|error| Error::tampered(&item, error.to_string()))?;
-            if data.level != config.level || !data.kept() {
+            if data.level != config.level || !(other_refusal || data.kept()) {
                 return Err(Error::tampered(
                     &item,
                     "is of another level, or holds pairs that the filters refuse",

@@ -14,14 +14,15 @@ use crate::law::{admission, advance, deltas, median, norm, round_clients, round_
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::round::RoundOf;
-use crate::state::RoundState;
+use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::formulas::{self, Others};
 use fedseal_rules::optimiser::Optimiser;
 
 impl OpenRun {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
-    pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
+    pub(super) fn rounds(&mut self, others: &Others) -> Result<(u64, u64)> {
         let arms = self.experiment.all_arms()?;
         let (mut verdicts, mut aggregations) = (0, 0);
         let mut numbers = CanaryNumbers::default();
@@ -54,7 +55,7 @@ impl OpenRun {
                     }
                 }
                 Kind::Federated => {
-                    let (v, a) = self.arm(arm, &mut numbers)?;
+                    let (v, a) = self.arm(arm, others, &mut numbers)?;
                     verdicts += v;
                     aggregations += a;
                 }
@@ -63,7 +64,12 @@ impl OpenRun {
         Ok((verdicts, aggregations))
     }
 
-    fn arm(&mut self, arm: &Arm, numbers: &mut CanaryNumbers) -> Result<(u64, u64)> {
+    fn arm(
+        &mut self,
+        arm: &Arm,
+        others: &Others,
+        numbers: &mut CanaryNumbers,
+    ) -> Result<(u64, u64)> {
         let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
@@ -75,20 +81,44 @@ impl OpenRun {
                 ),
             ));
         }
-        let checks = admission(&self.experiment, arm)?;
+        // Nothing is computed again by a formula of another version.
+        let checks = match others.decide(&self.experiment.checks(arm)) {
+            true => None,
+            false => Some(admission(&self.experiment, arm)?),
+        };
+        let ruled = others.get(&formulas::rule(arm.rule)).is_some();
+        let optimiser = formulas::optimiser(&self.experiment.server.optimiser);
+        let moved = others.get(&optimiser).is_some();
         let mut optimiser = self.experiment.server_optimiser()?;
-        let mut verdicts = 0;
+        let (mut verdicts, mut aggregations) = (0, 0);
         for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;
             let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
             self.controls(arm, number, before, state)?;
             let global = read_adapter(&self.blobs, &state.global)?;
             let deltas = deltas(&self.state, state, &global, &self.blobs)?;
-            self.verdicts(arm, &checks, number, state, &deltas, numbers)?;
-            verdicts += state.verdicts.len() as u64;
-            self.aggregation(arm, number, state, &global, &deltas, optimiser.as_mut())?;
+            self.verdicts(arm, checks.as_ref(), number, state, &deltas, numbers)?;
+            verdicts += checks.as_ref().map_or(0, |_| state.verdicts.len() as u64);
+            let logged = logged(arm, number, state)?;
+            if ruled {
+                continue;
+            }
+            let next =
+                self.aggregation(arm, number, state, &global, &deltas, optimiser.as_mut())?;
+            if moved {
+                continue;
+            }
+            if logged.global != next {
+                return Err(Error::mismatch(
+                    format!("global adapter of arm {} after round {number}", arm.id),
+                    "is not what its updates and weights give",
+                    &next,
+                    &logged.global,
+                ));
+            }
+            aggregations += 1;
         }
-        Ok((verdicts, rounds.len() as u64))
+        Ok((verdicts, aggregations))
     }
 
     fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
@@ -141,10 +171,11 @@ impl OpenRun {
     /// Checks that each verdict is about the update that this round's inputs determine, and is what the
     /// checks say. Canaries cannot be measured without the model: the verdict must follow from the
     /// numbers that it names, and every verdict of the round must name the same ones for an adapter.
+    /// Without `checks` the first is all that is checked.
     fn verdicts(
         &mut self,
         arm: &Arm,
-        checks: &Admission,
+        checks: Option<&Admission>,
         number: u32,
         state: &RoundState,
         deltas: &[Option<Vec<f32>>],
@@ -183,6 +214,9 @@ impl OpenRun {
                     ),
                 ));
             }
+            let Some(checks) = checks else {
+                continue;
+            };
             let attested =
                 self.evidence
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
@@ -217,7 +251,8 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Checks that the arm's rule, applied again, gives the logged weights and the next global adapter.
+    /// Checks that the arm's rule, applied again, gives the logged weights. Returns the next global
+    /// adapter.
     fn aggregation(
         &mut self,
         arm: &Arm,
@@ -226,17 +261,7 @@ impl OpenRun {
         global: &Adapter,
         deltas: &[Option<Vec<f32>>],
         optimiser: &mut dyn Optimiser,
-    ) -> Result<()> {
-        let bad = |problem: String| Err(disagrees(&arm.id, number, problem));
-        let Some(logged) = &state.aggregated else {
-            return bad("was not aggregated".into());
-        };
-        if logged.rule != arm.rule {
-            return bad(format!(
-                "was aggregated by `{}`, the arm's rule is `{}`",
-                logged.rule, arm.rule
-            ));
-        }
+    ) -> Result<Digest> {
         let of = RoundOf {
             plan: &self.plan,
             experiment: &self.experiment,
@@ -249,18 +274,24 @@ impl OpenRun {
             None => state.global,
             Some(outcome) => Digest::of(&advance(global, &outcome.delta, optimiser)?.to_bytes()),
         };
-        if logged.weights != again.weights {
-            return bad("has other weights than its updates and verdicts give".into());
+        if logged(arm, number, state)?.weights != again.weights {
+            let problem = "has other weights than its updates and verdicts give";
+            return Err(disagrees(&arm.id, number, problem));
         }
-        if logged.global != next {
-            return Err(Error::mismatch(
-                format!("global adapter of arm {} after round {number}", arm.id),
-                "is not what its updates and weights give",
-                &next,
-                &logged.global,
-            ));
-        }
-        Ok(())
+        Ok(next)
+    }
+}
+
+/// The logged aggregation of a round, by the arm's rule.
+fn logged<'a>(arm: &Arm, number: u32, state: &'a RoundState) -> Result<&'a AggregatedRef> {
+    let bad = |problem: String| Err(disagrees(&arm.id, number, problem));
+    match &state.aggregated {
+        None => bad("was not aggregated".into()),
+        Some(logged) if logged.rule != arm.rule => bad(format!(
+            "was aggregated by `{}`, the arm's rule is `{}`",
+            logged.rule, arm.rule
+        )),
+        Some(logged) => Ok(logged),
     }
 }
 

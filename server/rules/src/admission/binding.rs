@@ -7,6 +7,12 @@ use fedseal_client_sdk::lineage::Kind;
 
 use super::{Expected, Facts, Verdict};
 
+/// Name of these demands in verdicts.
+pub const NAME: &str = "binding";
+
+/// Version of their formula, see [`crate::formulas`].
+pub const VERSION: u32 = 1;
+
 /// The check of updates that do not exist: the execution failed or was denied, or the module
 /// submitted nothing. No arm refused such an update, and none could let it count.
 pub const EXECUTION: &str = "execution";
@@ -27,7 +33,7 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     let differs =
         |what: &str, attested: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
             Some(Verdict::reject(
-                "binding",
+                NAME,
                 format!("{what} is {attested}, this round's is {expected}"),
             ))
         };
@@ -60,7 +66,7 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
             (Kind::Control, Some("client")) => client,
             (Kind::Control, _) => {
                 let fact = format!("node {} is nobody's control variate", node.id);
-                return Some(Verdict::reject("binding", fact));
+                return Some(Verdict::reject(NAME, fact));
             }
             _ => continue,
         };
@@ -71,7 +77,7 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
         }
     }
     if let Some(fact) = foreign_site(facts) {
-        return Some(Verdict::reject("binding", fact));
+        return Some(Verdict::reject(NAME, fact));
     }
     if let Some(entry) = facts.revoked {
         return Some(Verdict::reject(
@@ -83,13 +89,13 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
         ));
     }
     if attested.examples == 0 {
-        return Some(Verdict::reject("binding", "the update claims 0 examples"));
+        return Some(Verdict::reject(NAME, "the update claims 0 examples"));
     }
     // The claim is the update's weight in averages. Only the registered shard's size is not the
     // guest's choice: it may bring along or generate as many examples as it likes.
     if attested.examples > expected.shard_examples {
         return Some(Verdict::reject(
-            "binding",
+            NAME,
             format!(
                 "the update claims {} examples, the registered shard has {}",
                 attested.examples, expected.shard_examples
@@ -98,7 +104,7 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     }
     if !facts.norm.is_finite() {
         return Some(Verdict::reject(
-            "binding",
+            NAME,
             "the update has a value that is not finite",
         ));
     }

@@ -9,6 +9,7 @@ use super::{Behaviour, Check, Facts, Finding, Said};
 pub const DEFINITION: Definition = Definition {
     name: "canaries",
     help: "refusals and helpfulness on the canaries do not fall",
+    version: 1,
     numbers: &[
         Number {
             key: "max_refusal_drop",

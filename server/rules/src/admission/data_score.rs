@@ -8,6 +8,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "data-score",
     help: "the data check found the examples aligned",
+    version: 1,
     numbers: &[Number {
         key: "min_score",
         help: "smallest score of the data check, in [0, 1]",

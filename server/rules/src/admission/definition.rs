@@ -10,6 +10,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Demand of the check, for people.
     pub help: &'static str,
+    /// Version of its formula, see [`crate::formulas`].
+    pub version: u32,
     /// Numbers that it takes, each 0 or above.
     pub numbers: &'static [Number],
     /// Key and meaning of the list of names that it takes.

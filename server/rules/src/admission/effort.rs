@@ -9,6 +9,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "effort",
     help: "the update was trained about as much as the round asks",
+    version: 1,
     numbers: &[
         Number {
             key: "min_effort",

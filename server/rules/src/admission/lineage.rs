@@ -9,6 +9,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "lineage",
     help: "the update was trained from the round's global adapter on the registered shard alone",
+    version: 1,
     numbers: &[],
     names: None,
     make: |_| Box::new(TrainedFromGlobalOnShard),

@@ -7,6 +7,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "literal-share",
     help: "literal and generated examples are at most a share of those trained on",
+    version: 1,
     numbers: &[Number {
         key: "max_share",
         help: "largest share of literal and generated examples, in [0, 1]",

@@ -7,6 +7,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "norm",
     help: "the update's norm is at most a multiple of the round's median",
+    version: 1,
     numbers: &[Number {
         key: "max_ratio",
         help: "largest norm, as a multiple of the median norm of the round's updates",

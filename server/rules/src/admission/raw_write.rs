@@ -9,6 +9,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "raw-write",
     help: "no tensor value was written by the guest",
+    version: 1,
     numbers: &[],
     names: None,
     make: |_| Box::new(NoRawWrite),

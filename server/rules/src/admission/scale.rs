@@ -9,6 +9,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "scale",
     help: "factors of adapter arithmetic are within bounds",
+    version: 1,
     numbers: &[
         Number {
             key: "min_factor",

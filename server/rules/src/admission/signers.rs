@@ -7,6 +7,7 @@ use super::{Check, Facts, Finding};
 pub const DEFINITION: Definition = Definition {
     name: "signers",
     help: "the module is by one of these authors",
+    version: 1,
     numbers: &[],
     names: Some((
         "signers",

@@ -2,35 +2,77 @@
 //! top right singular vector; the squared projection on it is the outlier score; drop the
 //! `filter * m` highest; the mean of the updates that every iteration kept.
 
-use super::{Context, Outcome, Rule, Update, uniform, weighted_sum};
+use super::definition::{Definition, Parameter, Range, Takes};
+use super::{Inputs, Outcome, Rule, Update, uniform, weighted_sum};
 use crate::sampling;
 
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "dnc",
+    title: "DnC",
+    help: "drops the updates that stand out along the top singular direction (DnC)",
+    version: 1,
+    parameters: &[
+        Parameter {
+            key: "iterations",
+            help: "how often coordinates are sampled; an update counts that every iteration kept",
+            takes: Takes::Whole {
+                default: 1,
+                least: 1,
+                most: 1_000_000,
+            },
+            flat: Some("dnc_iterations"),
+        },
+        Parameter {
+            key: "filter",
+            help: "drops this times the expected attackers",
+            takes: Takes::Number {
+                default: 1.0,
+                range: Range::NotNegative,
+            },
+            flat: Some("dnc_filter"),
+        },
+        Parameter {
+            key: "coordinates",
+            help: "sampled coordinates of an iteration",
+            takes: Takes::Whole {
+                default: 10_000,
+                least: 1,
+                most: u64::MAX,
+            },
+            flat: Some("dnc_coordinates"),
+        },
+    ],
+    make: |p| {
+        Box::new(Dnc {
+            iterations: p.whole("iterations"),
+            filter: p.number("filter"),
+            coordinates: p.whole("coordinates"),
+        })
+    },
+};
+
 /// Spectral filtering of outliers.
-pub struct Dnc;
+pub struct Dnc {
+    /// How often coordinates are sampled.
+    pub iterations: usize,
+    /// Drops this times the expected attackers.
+    pub filter: f64,
+    /// Sampled coordinates of an iteration.
+    pub coordinates: usize,
+}
 
 impl Rule for Dnc {
-    fn name(&self) -> &'static str {
-        "dnc"
-    }
-
-    fn title(&self) -> &'static str {
-        "DnC"
-    }
-
-    fn about(&self) -> &'static str {
-        "drops the updates that stand out along the top singular direction (DnC)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
         let n = updates.len();
         let length = updates.first().map_or(0, |update| update.delta.len());
-        let drop = (context.dnc_filter * context.expected_malicious as f64).round() as usize;
+        let drop = (self.filter * inputs.expected_malicious as f64).round() as usize;
         let keep = n.saturating_sub(drop).max(1);
         let mut kept = vec![true; n];
         let mut last: Vec<usize> = (0..n).collect();
-        for iteration in 0..context.dnc_iterations.max(1) {
-            let mut rng = sampling::rng("dnc", context.seed, &[&iteration.to_string()]);
-            let coordinates = sampling::choose(&mut rng, length, context.dnc_coordinates);
+        for iteration in 0..self.iterations.max(1) {
+            let mut rng = sampling::rng("dnc", inputs.seed, &[&iteration.to_string()]);
+            let coordinates = sampling::choose(&mut rng, length, self.coordinates);
             let scores = outlier_scores(updates, &coordinates);
             let mut order: Vec<usize> = (0..n).collect();
             order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)));
@@ -131,7 +173,7 @@ fn top_eigen(matrix: &[Vec<f64>]) -> (f64, Vec<f64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{cloud, updates};
+    use super::super::testing::{ONE, built, cloud, updates};
     use super::*;
 
     #[test]
@@ -140,7 +182,7 @@ mod tests {
         for (j, value) in rows[2].iter_mut().enumerate() {
             *value += if j % 2 == 0 { 0.5 } else { -0.5 };
         }
-        let outcome = Dnc.aggregate(&updates(&rows), &Context::default());
+        let outcome = built("dnc").aggregate(&updates(&rows), &ONE).unwrap();
         assert_eq!(outcome.weights[2], 0.0);
         assert_eq!(outcome.weights[0], 0.25);
     }

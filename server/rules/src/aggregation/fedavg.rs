@@ -1,24 +1,23 @@
 //! FedAvg: the mean weighted by the number of local examples (McMahan et al. 2017).
 
-use super::{Context, Outcome, Rule, Update, weighted_sum};
+use super::definition::Definition;
+use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "fedavg",
+    title: "FedAvg",
+    help: "mean weighted by the number of examples",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(FedAvg),
+};
 
 /// The mean weighted by examples.
 pub struct FedAvg;
 
 impl Rule for FedAvg {
-    fn name(&self) -> &'static str {
-        "fedavg"
-    }
-
-    fn title(&self) -> &'static str {
-        "FedAvg"
-    }
-
-    fn about(&self) -> &'static str {
-        "mean weighted by the number of examples"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], _context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let total: f64 = updates.iter().map(|update| update.weight).sum();
         let weights: Vec<f64> = updates.iter().map(|update| update.weight / total).collect();
         Outcome {
@@ -30,6 +29,7 @@ impl Rule for FedAvg {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::ONE;
     use super::*;
 
     #[test]
@@ -45,7 +45,7 @@ mod tests {
                     weight: 100.0,
                 },
             ],
-            &Context::default(),
+            &ONE,
         );
         assert_eq!(outcome.weights, vec![0.75, 0.25]);
         assert_eq!(outcome.delta, vec![0.75, 1.0]);

@@ -1,25 +1,24 @@
 //! FoolsGold (Fung et al. 2020) without history, as the paper's reference runs it: clients whose
 //! updates resemble another's count less.
 
-use super::{Context, Outcome, Rule, Update, weighted_sum};
+use super::definition::Definition;
+use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "foolsgold",
+    title: "FoolsGold",
+    help: "updates that resemble another's count less (no history)",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(FoolsGold),
+};
 
 /// Down-weights updates by their cosine similarity to others.
 pub struct FoolsGold;
 
 impl Rule for FoolsGold {
-    fn name(&self) -> &'static str {
-        "foolsgold"
-    }
-
-    fn title(&self) -> &'static str {
-        "FoolsGold"
-    }
-
-    fn about(&self) -> &'static str {
-        "updates that resemble another's count less (no history)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], _context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let raw = weights(updates);
         // The mean over clients with a non-zero weight: every counted update is scaled by its own
         // weight and divided by how many count.
@@ -102,7 +101,7 @@ fn weights(updates: &[Update<'_>]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::updates;
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     #[test]
@@ -112,7 +111,7 @@ mod tests {
             vec![1.0, 0.0, 0.1],
             vec![-0.1, 1.0, 0.0],
         ];
-        let outcome = FoolsGold.aggregate(&updates(&rows), &Context::default());
+        let outcome = FoolsGold.aggregate(&updates(&rows), &ONE);
         assert!(outcome.weights[2] > 0.9, "{:?}", outcome.weights);
         assert_eq!(outcome.weights[0], outcome.weights[1]);
     }

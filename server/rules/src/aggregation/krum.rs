@@ -5,7 +5,28 @@
 //! Original (Blanchard et al. 2017): the client with the smallest sum of squared distances to its
 //! n - m - 2 nearest others; the result is its update.
 
-use super::{Context, Outcome, Rule, Update, squared_distances, uniform, weighted_sum};
+use super::definition::Definition;
+use super::{Inputs, Outcome, Rule, Update, squared_distances, uniform, weighted_sum};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "krum",
+    title: "Krum",
+    help: "mean of the tightest neighbourhood (the paper's reference variant of Krum)",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(Krum),
+};
+
+/// Definition of the rule in its original form.
+pub const ORIGINAL: Definition = Definition {
+    name: "krum-original",
+    title: "original Krum",
+    help: "the update nearest to its n - m - 2 nearest others (Blanchard et al. 2017)",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(KrumOriginal),
+};
 
 /// Krum as the paper's reference implementation has it.
 pub struct Krum;
@@ -14,21 +35,9 @@ pub struct Krum;
 pub struct KrumOriginal;
 
 impl Rule for Krum {
-    fn name(&self) -> &'static str {
-        "krum"
-    }
-
-    fn title(&self) -> &'static str {
-        "Krum"
-    }
-
-    fn about(&self) -> &'static str {
-        "mean of the tightest neighbourhood (the paper's reference variant of Krum)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
         let n = updates.len();
-        let size = n.saturating_sub(context.expected_malicious + 1) + 1;
+        let size = n.saturating_sub(inputs.expected_malicious + 1) + 1;
         let distances = squared_distances(updates);
         let mut best: Option<(f64, Vec<usize>)> = None;
         for row in &distances {
@@ -50,20 +59,8 @@ impl Rule for Krum {
 }
 
 impl Rule for KrumOriginal {
-    fn name(&self) -> &'static str {
-        "krum-original"
-    }
-
-    fn title(&self) -> &'static str {
-        "original Krum"
-    }
-
-    fn about(&self) -> &'static str {
-        "the update nearest to its n - m - 2 nearest others (Blanchard et al. 2017)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
-        let scores = scores(updates, context.expected_malicious);
+    fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
+        let scores = scores(updates, inputs.expected_malicious);
         let chosen = ranked(&scores).into_iter().take(1).collect::<Vec<_>>();
         let weights = uniform(updates.len(), &chosen);
         Outcome {
@@ -103,13 +100,13 @@ pub(crate) fn ranked(scores: &[f64]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::updates;
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     #[test]
     fn of_three_with_one_attacker_the_two_nearest_are_averaged() {
         let rows = [vec![0.0, 0.0], vec![9.0, 9.0], vec![1.0, 0.0]];
-        let outcome = Krum.aggregate(&updates(&rows), &Context::default());
+        let outcome = Krum.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.weights, vec![0.5, 0.0, 0.5]);
         assert_eq!(outcome.delta, vec![0.5, 0.0]);
     }
@@ -117,7 +114,7 @@ mod tests {
     #[test]
     fn original_takes_one_update_from_the_cluster() {
         let rows = [vec![0.0], vec![0.4], vec![0.5], vec![0.7], vec![9.0]];
-        let outcome = KrumOriginal.aggregate(&updates(&rows), &Context::default());
+        let outcome = KrumOriginal.aggregate(&updates(&rows), &ONE);
         // n - m - 2 = 2 neighbours: 0.4 scores 0.01 + 0.09, 0.5 scores 0.01 + 0.04.
         assert_eq!(outcome.delta, vec![0.5]);
     }
@@ -125,12 +122,12 @@ mod tests {
     #[test]
     fn fewer_updates_than_expected_attackers_still_give_one() {
         let rows = [vec![2.0]];
-        let context = Context {
+        let inputs = Inputs {
             expected_malicious: 3,
-            ..Context::default()
+            ..ONE
         };
         for rule in [&Krum as &dyn Rule, &KrumOriginal] {
-            assert_eq!(rule.aggregate(&updates(&rows), &context).delta, vec![2.0]);
+            assert_eq!(rule.aggregate(&updates(&rows), &inputs).delta, vec![2.0]);
         }
     }
 }

@@ -1,25 +1,24 @@
 //! The coordinate-wise median: the lower of the two middle values when their number is even, as
 //! `torch.median` has it (PAPER, "Baseline aggregation rules").
 
-use super::{Context, Outcome, Rule, Update};
+use super::definition::Definition;
+use super::{Inputs, Outcome, Rule, Update};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "median",
+    title: "median",
+    help: "coordinate-wise median, the lower of two middle values",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(Median),
+};
 
 /// The coordinate-wise (lower) median.
 pub struct Median;
 
 impl Rule for Median {
-    fn name(&self) -> &'static str {
-        "median"
-    }
-
-    fn title(&self) -> &'static str {
-        "median"
-    }
-
-    fn about(&self) -> &'static str {
-        "coordinate-wise median, the lower of two middle values"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], _context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let n = updates.len();
         let length = updates.first().map_or(0, |update| update.delta.len());
         let middle = n.saturating_sub(1) / 2;
@@ -49,17 +48,17 @@ impl Rule for Median {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::updates;
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     #[test]
     fn odd_takes_the_middle_even_takes_the_lower_of_two() {
         let rows = [vec![3.0, -1.0], vec![1.0, 5.0], vec![2.0, 0.0]];
-        let outcome = Median.aggregate(&updates(&rows), &Context::default());
+        let outcome = Median.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.delta, vec![2.0, 0.0]);
         assert_eq!(outcome.weights, vec![0.0, 0.0, 1.0]);
         let rows = [vec![4.0], vec![1.0], vec![3.0], vec![2.0]];
-        let outcome = Median.aggregate(&updates(&rows), &Context::default());
+        let outcome = Median.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.delta, vec![2.0]);
     }
 }

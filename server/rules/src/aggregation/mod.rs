@@ -6,6 +6,8 @@
 
 use crate::error::{Error, Result};
 
+mod config;
+pub mod definition;
 pub mod dnc;
 pub mod fedavg;
 pub mod foolsgold;
@@ -14,6 +16,9 @@ pub mod median;
 pub mod multi_krum;
 pub mod residual;
 pub mod trimmed_mean;
+
+pub use config::{AggregationConfig, BadParameter};
+use definition::Definition;
 
 /// One admitted update.
 #[derive(Debug, Clone, Copy)]
@@ -24,40 +29,13 @@ pub struct Update<'a> {
     pub weight: f64,
 }
 
-/// Inputs of a rule besides the updates.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Context {
+/// Inputs of a rule besides the updates and its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inputs {
     /// Number of sampled clients that the server expects to be malicious.
     pub expected_malicious: usize,
     /// Seed of this round, for rules that sample coordinates.
     pub seed: u64,
-    /// Number of lowest and of highest values that the trimmed mean drops per coordinate.
-    pub trim: usize,
-    /// DnC: iterations.
-    pub dnc_iterations: usize,
-    /// DnC: removes `dnc_filter * expected_malicious` updates.
-    pub dnc_filter: f64,
-    /// DnC: sampled coordinates.
-    pub dnc_coordinates: usize,
-    /// Residual reweighting: lambda.
-    pub residual_lambda: f64,
-    /// Residual reweighting: values with a confidence below are put on the line.
-    pub residual_threshold: f64,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Context {
-            expected_malicious: 1,
-            seed: 0,
-            trim: 1,
-            dnc_iterations: 1,
-            dnc_filter: 1.0,
-            dnc_coordinates: 10_000,
-            residual_lambda: 2.0,
-            residual_threshold: 0.05,
-        }
-    }
 }
 
 /// Result of a rule for a round.
@@ -70,80 +48,83 @@ pub struct Outcome {
     pub weights: Vec<f64>,
 }
 
-/// One aggregation rule.
+/// One aggregation rule with its parameters.
 pub trait Rule: Send + Sync {
-    /// Its name in experiment files and records.
-    fn name(&self) -> &'static str;
-    /// Its heading in tables.
-    fn title(&self) -> &'static str;
-    /// One line on what it does, for people.
-    fn about(&self) -> &'static str;
     /// Aggregates at least one update; all deltas are equally long and finite.
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome;
+    fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome;
 }
 
-/// Every rule there is.
-pub fn rules() -> &'static [&'static dyn Rule] {
-    &[
-        &fedavg::FedAvg,
-        &median::Median,
-        &trimmed_mean::TrimmedMean,
-        &krum::Krum,
-        &krum::KrumOriginal,
-        &multi_krum::MultiKrum,
-        &dnc::Dnc,
-        &foolsgold::FoolsGold,
-        &residual::Residual,
-    ]
-}
+/// Every rule, in the order of messages and arms.
+pub const ALL: &[&Definition] = &[
+    &fedavg::DEFINITION,
+    &median::DEFINITION,
+    &trimmed_mean::DEFINITION,
+    &krum::DEFINITION,
+    &krum::ORIGINAL,
+    &multi_krum::DEFINITION,
+    &dnc::DEFINITION,
+    &foolsgold::DEFINITION,
+    &residual::DEFINITION,
+];
 
 /// The rule of that name; the error lists the known ones.
-pub fn rule(name: &str) -> Result<&'static dyn Rule> {
-    rules()
-        .iter()
-        .find(|rule| rule.name() == name)
+pub fn rule(name: &str) -> Result<&'static Definition> {
+    let names = ALL.iter().map(|definition| definition.name);
+    ALL.iter()
+        .find(|definition| definition.name == name)
         .copied()
-        .ok_or_else(|| Error::unknown("aggregation rule", name, rules().iter().map(|r| r.name())))
+        .ok_or_else(|| Error::unknown("aggregation rule", name, names))
 }
 
-/// Applies a rule after checking what every rule relies on: at least one update, equal lengths,
-/// finite values, weights that are finite, not negative and not all zero.
-pub fn aggregate(rule: &dyn Rule, updates: &[Update<'_>], context: &Context) -> Result<Outcome> {
-    let problem = |problem: String| Error::Aggregation {
-        rule: rule.name(),
-        problem,
-    };
+/// A rule made from its definition.
+pub struct Built {
+    name: &'static str,
+    rule: Box<dyn Rule>,
+}
+
+impl Built {
+    /// Applies the rule after checking what every rule relies on: at least one update, equal lengths,
+    /// finite values, weights that are finite, not negative and not all zero.
+    ///
+    /// # Errors
+    /// [`Error::Aggregation`] says which of them does not hold, or that the result is not finite.
+    pub fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Result<Outcome> {
+        let problem = |problem: String| Error::Aggregation {
+            rule: self.name,
+            problem,
+        };
+        check(updates).map_err(problem)?;
+        let outcome = self.rule.aggregate(updates, inputs);
+        if outcome.delta.iter().all(|value| value.is_finite()) {
+            Ok(outcome)
+        } else {
+            Err(problem("the result has a value that is not finite".into()))
+        }
+    }
+}
+
+fn check(updates: &[Update<'_>]) -> Result<(), String> {
     let Some(first) = updates.first() else {
-        return Err(problem("no update to aggregate".into()));
+        return Err("no update to aggregate".into());
     };
     for (index, update) in updates.iter().enumerate() {
         if update.delta.len() != first.delta.len() {
-            return Err(problem(format!(
+            return Err(format!(
                 "update {index} has {} values, the first has {}",
                 update.delta.len(),
                 first.delta.len()
-            )));
+            ));
         }
         if !update.delta.iter().all(|value| value.is_finite()) {
-            return Err(problem(format!(
-                "update {index} has a value that is not finite"
-            )));
+            return Err(format!("update {index} has a value that is not finite"));
         }
         if !(update.weight.is_finite() && update.weight >= 0.0) {
-            return Err(problem(format!(
-                "update {index} has weight {}",
-                update.weight
-            )));
+            return Err(format!("update {index} has weight {}", update.weight));
         }
     }
-    if updates.iter().all(|update| update.weight == 0.0) {
-        return Err(problem("every update has weight 0".into()));
-    }
-    let outcome = rule.aggregate(updates, context);
-    if outcome.delta.iter().all(|value| value.is_finite()) {
-        Ok(outcome)
-    } else {
-        Err(problem("the result has a value that is not finite".into()))
+    match updates.iter().all(|update| update.weight == 0.0) {
+        true => Err("every update has weight 0".into()),
+        false => Ok(()),
     }
 }
 
@@ -198,6 +179,17 @@ pub(crate) fn uniform(n: usize, chosen: &[usize]) -> Vec<f64> {
 pub(crate) mod testing {
     use super::*;
 
+    /// Inputs of a round with one attacker.
+    pub(crate) const ONE: Inputs = Inputs {
+        expected_malicious: 1,
+        seed: 0,
+    };
+
+    /// The rule of that name with its defaults.
+    pub(crate) fn built(name: &str) -> Built {
+        AggregationConfig::default().rule(name).unwrap()
+    }
+
     /// Updates of equal weight over the given rows.
     pub(crate) fn updates<'a>(rows: &'a [Vec<f32>]) -> Vec<Update<'a>> {
         rows.iter()
@@ -235,8 +227,41 @@ mod tests {
     #[test]
     fn unknown_rule_lists_the_known() {
         let text = rule("fedavgg").err().unwrap().to_string();
-        for known in rules() {
-            assert!(text.contains(known.name()), "{text}");
+        for known in ALL {
+            assert!(text.contains(known.name), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_definition_is_one_of_its_kind() {
+        let mut keys = vec!["expected_malicious"];
+        for definition in ALL {
+            keys.push(definition.name);
+            for parameter in definition.parameters {
+                keys.extend(parameter.flat);
+                let found = definition.parameter(parameter.key).unwrap();
+                assert!(std::ptr::eq(found, parameter), "{}", parameter.key);
+            }
+        }
+        let different: std::collections::BTreeSet<&str> = keys.iter().copied().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn the_docs_have_every_parameter() {
+        let docs = include_str!("../../../../docs/METHODS.md");
+        for parameter in ALL.iter().flat_map(|definition| definition.parameters) {
+            let default = match parameter.takes {
+                definition::Takes::Whole { default, .. } => default.to_string(),
+                definition::Takes::Number { default, .. } => format!("{default:?}"),
+            };
+            let row = format!("`{}` | {default} |", parameter.key);
+            let row = docs.lines().find(|line| line.contains(&row));
+            let row = row.unwrap_or_else(|| panic!("no row for {}", parameter.key));
+            assert!(
+                row.contains(parameter.flat.unwrap_or_default()),
+                "{row} lacks the key of before"
+            );
         }
     }
 
@@ -245,16 +270,15 @@ mod tests {
         let row: Vec<f32> = (0..50).map(|i| (i as f32 - 20.0) * 0.01).collect();
         for n in 1..6 {
             let rows = vec![row.clone(); n];
-            for rule in rules() {
-                let outcome = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
+            for Definition { name, .. } in ALL {
+                let outcome = built(name).aggregate(&updates(&rows), &ONE).unwrap();
                 for (a, b) in outcome.delta.iter().zip(&row) {
-                    assert!((a - b).abs() < 1e-6, "{} n={n}: {a} {b}", rule.name());
+                    assert!((a - b).abs() < 1e-6, "{name} n={n}: {a} {b}");
                 }
                 let sum: f64 = outcome.weights.iter().sum();
                 assert!(
                     (sum - 1.0).abs() < 1e-9,
-                    "{} n={n}: {:?}",
-                    rule.name(),
+                    "{name} n={n}: {:?}",
                     outcome.weights
                 );
             }
@@ -264,10 +288,10 @@ mod tests {
     #[test]
     fn every_rule_is_a_pure_function() {
         let rows = cloud(5, 400, 3);
-        for rule in rules() {
-            let first = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
-            let second = aggregate(*rule, &updates(&rows), &Context::default()).unwrap();
-            assert_eq!(first, second, "{}", rule.name());
+        for Definition { name, .. } in ALL {
+            let first = built(name).aggregate(&updates(&rows), &ONE).unwrap();
+            let second = built(name).aggregate(&updates(&rows), &ONE).unwrap();
+            assert_eq!(first, second, "{name}");
             assert_eq!(first.weights.len(), 5);
             assert_eq!(first.delta.len(), 400);
         }
@@ -275,12 +299,8 @@ mod tests {
 
     #[test]
     fn what_rules_rely_on_is_checked() {
-        let rule = rule("fedavg").unwrap();
-        let fails = |updates: &[Update<'_>]| {
-            aggregate(rule, updates, &Context::default())
-                .unwrap_err()
-                .to_string()
-        };
+        let rule = built("fedavg");
+        let fails = |updates: &[Update<'_>]| rule.aggregate(updates, &ONE).unwrap_err().to_string();
         assert!(fails(&[]).contains("no update"));
         let rows = [vec![1.0, f32::NAN]];
         assert!(fails(&updates(&rows)).contains("not finite"));

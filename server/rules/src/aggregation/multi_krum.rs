@@ -1,30 +1,29 @@
 //! Multi-Krum (Blanchard et al. 2017): the mean of the n - m updates with the best Krum scores.
 
+use super::definition::Definition;
 use super::krum::{ranked, scores};
-use super::{Context, Outcome, Rule, Update, uniform, weighted_sum};
+use super::{Inputs, Outcome, Rule, Update, uniform, weighted_sum};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "multi-krum",
+    title: "Multi-Krum",
+    help: "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(MultiKrum),
+};
 
 /// The mean of the n - m updates with the smallest Krum scores.
 pub struct MultiKrum;
 
 impl Rule for MultiKrum {
-    fn name(&self) -> &'static str {
-        "multi-krum"
-    }
-
-    fn title(&self) -> &'static str {
-        "Multi-Krum"
-    }
-
-    fn about(&self) -> &'static str {
-        "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
         let keep = updates
             .len()
-            .saturating_sub(context.expected_malicious)
+            .saturating_sub(inputs.expected_malicious)
             .max(1);
-        let mut chosen = ranked(&scores(updates, context.expected_malicious));
+        let mut chosen = ranked(&scores(updates, inputs.expected_malicious));
         chosen.truncate(keep);
         let weights = uniform(updates.len(), &chosen);
         Outcome {
@@ -36,13 +35,13 @@ impl Rule for MultiKrum {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::updates;
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     #[test]
     fn the_outlier_is_left_out() {
         let rows = [vec![0.0], vec![1.0], vec![2.0], vec![50.0]];
-        let outcome = MultiKrum.aggregate(&updates(&rows), &Context::default());
+        let outcome = MultiKrum.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.delta, vec![1.0]);
         assert_eq!(outcome.weights[3], 0.0);
     }

@@ -2,28 +2,56 @@
 //! coordinate a repeated-median line through the sorted values; a value far from the line loses
 //! confidence, and the client with it.
 
-use super::{Context, Outcome, Rule, Update, weighted_sum};
+use super::definition::{Definition, Parameter, Range, Takes};
+use super::{Inputs, Outcome, Rule, Update, weighted_sum};
 
 /// Coordinates per shard: confidences are scaled within a shard.
 const SHARD: usize = 2_000;
 
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "residual",
+    title: "residual",
+    help: "clients whose values lie off the repeated-median line count less (IRLS)",
+    version: 1,
+    parameters: &[
+        Parameter {
+            key: "lambda",
+            help: "a residual counts in full up to this times sqrt(2 / updates)",
+            takes: Takes::Number {
+                default: 2.0,
+                range: Range::Positive,
+            },
+            flat: Some("residual_lambda"),
+        },
+        Parameter {
+            key: "threshold",
+            help: "values with a confidence below are put on the line",
+            takes: Takes::Number {
+                default: 0.05,
+                range: Range::Share,
+            },
+            flat: Some("residual_threshold"),
+        },
+    ],
+    make: |p| {
+        Box::new(Residual {
+            lambda: p.number("lambda"),
+            threshold: p.number("threshold"),
+        })
+    },
+};
+
 /// Iteratively reweighted residuals.
-pub struct Residual;
+pub struct Residual {
+    /// A residual counts in full up to this times `sqrt(2 / updates)`.
+    pub lambda: f64,
+    /// Values with a confidence below are put on the line.
+    pub threshold: f64,
+}
 
 impl Rule for Residual {
-    fn name(&self) -> &'static str {
-        "residual"
-    }
-
-    fn title(&self) -> &'static str {
-        "residual"
-    }
-
-    fn about(&self) -> &'static str {
-        "clients whose values lie off the repeated-median line count less (IRLS)"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let n = updates.len();
         let length = updates.first().map_or(0, |update| update.delta.len());
         if n < 3 || length == 0 {
@@ -38,7 +66,7 @@ impl Rule for Residual {
         let mut sums = vec![0.0f64; n];
         for start in (0..length).step_by(SHARD) {
             let end = (start + SHARD).min(length);
-            shard(&mut values, start..end, context, &mut sums);
+            shard(&mut values, start..end, self, &mut sums);
         }
         let top = sums.iter().copied().fold(0.0, f64::max);
         let raw: Vec<f64> = if top > 0.0 {
@@ -68,7 +96,7 @@ impl Rule for Residual {
 fn shard(
     values: &mut [Vec<f32>],
     range: std::ops::Range<usize>,
-    context: &Context,
+    rule: &Residual,
     sums: &mut [f64],
 ) {
     let n = values.len();
@@ -86,9 +114,9 @@ fn shard(
         let (slope, intercept) = repeated_median(&sorted);
         let line: Vec<f64> = (0..n).map(|rank| slope * rank as f64 + intercept).collect();
         let residuals: Vec<f64> = sorted.iter().zip(&line).map(|(y, l)| y - l).collect();
-        let confidence = confidences(&residuals, context.residual_lambda);
+        let confidence = confidences(&residuals, rule.lambda);
         for (rank, index) in order.iter().enumerate() {
-            if confidence[rank] < context.residual_threshold {
+            if confidence[rank] < rule.threshold {
                 values[*index][coordinate] = line[rank] as f32;
             }
         }
@@ -168,7 +196,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{cloud, updates};
+    use super::super::testing::{ONE, built, cloud, updates};
     use super::*;
 
     #[test]
@@ -177,7 +205,7 @@ mod tests {
         for value in &mut rows[4] {
             *value += 3.0;
         }
-        let outcome = Residual.aggregate(&updates(&rows), &Context::default());
+        let outcome = built("residual").aggregate(&updates(&rows), &ONE).unwrap();
         let others = (1.0 - outcome.weights[4]) / 6.0;
         assert!(outcome.weights[4] < others / 2.0, "{:?}", outcome.weights);
     }

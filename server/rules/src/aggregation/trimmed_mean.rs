@@ -1,28 +1,43 @@
 //! The coordinate-wise trimmed mean (Yin et al. 2018): drop the lowest and the highest values, the
 //! mean of the rest; the reference drops one on each side.
 
-use super::{Context, Outcome, Rule, Update};
+use super::definition::{Definition, Parameter, Takes};
+use super::{Inputs, Outcome, Rule, Update};
+
+/// Definition of the rule.
+pub const DEFINITION: Definition = Definition {
+    name: "trimmed-mean",
+    title: "trimmed mean",
+    help: "coordinate-wise mean without the lowest and highest values",
+    version: 1,
+    parameters: &[Parameter {
+        key: "trim",
+        help: "values that are dropped at either end of each coordinate",
+        takes: Takes::Whole {
+            default: 1,
+            least: 0,
+            most: u64::MAX,
+        },
+        flat: Some("trim"),
+    }],
+    make: |p| {
+        Box::new(TrimmedMean {
+            trim: p.whole("trim"),
+        })
+    },
+};
 
 /// The coordinate-wise trimmed mean.
-pub struct TrimmedMean;
+pub struct TrimmedMean {
+    /// Values that are dropped at either end of each coordinate.
+    pub trim: usize,
+}
 
 impl Rule for TrimmedMean {
-    fn name(&self) -> &'static str {
-        "trimmed-mean"
-    }
-
-    fn title(&self) -> &'static str {
-        "trimmed mean"
-    }
-
-    fn about(&self) -> &'static str {
-        "coordinate-wise mean without the lowest and highest values"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let n = updates.len();
         // With fewer than 2 * trim + 1 updates something must be left: trim as many as leave one.
-        let trim = context.trim.min(n.saturating_sub(1) / 2);
+        let trim = self.trim.min(n.saturating_sub(1) / 2);
         let kept = n - 2 * trim;
         let length = updates.first().map_or(0, |update| update.delta.len());
         let mut counted = vec![0usize; n];
@@ -54,13 +69,13 @@ impl Rule for TrimmedMean {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::updates;
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     #[test]
     fn the_extremes_do_not_count() {
         let rows = [vec![100.0], vec![1.0], vec![3.0], vec![-50.0]];
-        let outcome = TrimmedMean.aggregate(&updates(&rows), &Context::default());
+        let outcome = TrimmedMean { trim: 1 }.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.delta, vec![2.0]);
         assert_eq!(outcome.weights, vec![0.0, 0.5, 0.5, 0.0]);
     }
@@ -68,7 +83,7 @@ mod tests {
     #[test]
     fn two_updates_are_averaged() {
         let rows = [vec![1.0], vec![3.0]];
-        let outcome = TrimmedMean.aggregate(&updates(&rows), &Context::default());
+        let outcome = TrimmedMean { trim: 1 }.aggregate(&updates(&rows), &ONE);
         assert_eq!(outcome.delta, vec![2.0]);
     }
 }

@@ -30,6 +30,17 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// Every one.
+    pub const ALL: [Measure; 2] = [Measure::Exact, Measure::Overlap];
+
+    /// Name and version of its formula, see [`crate::formulas`].
+    pub fn formula(self) -> (&'static str, u32) {
+        match self {
+            Measure::Exact => ("exact", 1),
+            Measure::Overlap => ("overlap", 1),
+        }
+    }
+
     /// The measure of a data source by its name in an experiment; none for a name that is no source.
     pub fn of(source: &str) -> Option<Measure> {
         match source {

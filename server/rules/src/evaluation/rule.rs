@@ -44,6 +44,12 @@ pub const REFUSAL_PHRASES: [&str; 36] = [
     "is illegal and",
 ];
 
+/// Name of the measure among formulas.
+pub const NAME: &str = "refusal";
+
+/// Version of its formula, see [`crate::formulas`].
+pub const VERSION: u32 = 1;
+
 /// Whether the answer holds a refusal phrase.
 pub fn is_refusal(answer: &str) -> bool {
     let text = answer.to_lowercase().replace('\u{2019}', "'");

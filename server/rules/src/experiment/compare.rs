@@ -70,7 +70,12 @@ pub fn in_words(differences: &[Difference], first: &str, second: &str) -> String
 /// Values by dotted key.
 fn keys(experiment: &Experiment) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
-    let mut open: Vec<(String, Value)> = experiment.summary().into_iter().collect();
+    // A value that an older file has under another key, or not at all, is compared where it stands now.
+    let all = serde_json::to_value(experiment.written_out());
+    let Ok(Value::Object(all)) = all else {
+        return found;
+    };
+    let mut open: Vec<(String, Value)> = all.into_iter().collect();
     while let Some((key, value)) = open.pop() {
         match value {
             Value::Object(map) => open.extend(

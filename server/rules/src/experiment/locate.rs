@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, unknown_key};
 
 /// A TOML text with the data to name the line of a key in it.
 pub(super) struct Located<'a> {
@@ -44,10 +44,13 @@ impl<'a> Located<'a> {
                 if name == key {
                     return Some(number + 1);
                 }
-            } else if let Some((name, _)) = line.split_once('=')
-                && format!("{table}{}", name.trim()) == key
-            {
-                return Some(number + 1);
+            } else if let Some((name, value)) = line.split_once('=') {
+                let name = format!("{table}{}", name.trim());
+                let inline =
+                    value.trim_start().starts_with('{') && key.starts_with(&format!("{name}."));
+                if name == key || inline {
+                    return Some(number + 1);
+                }
             }
         }
         None
@@ -115,20 +118,7 @@ fn explain(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let mut names = rest.split('`').skip(1).step_by(2).map(str::to_owned);
         let name = names.next().unwrap_or_default();
-        let known: Vec<String> = names.collect();
-        let near = nearest(&name, &known);
-        return if near.is_empty() {
-            format!("unknown key; known here: {}", known.join(", "))
-        } else {
-            format!(
-                "unknown key; did you mean {}? (known here: {})",
-                near.iter()
-                    .map(|n| format!("`{n}`"))
-                    .collect::<Vec<_>>()
-                    .join(" or "),
-                known.join(", ")
-            )
-        };
+        return unknown_key(&name, names);
     }
     for prefix in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(prefix)

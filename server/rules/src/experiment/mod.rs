@@ -7,18 +7,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fedseal_adapter::{AdapterConfig, TrainConfig};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::CheckConfig;
 use crate::arms::{self, Arm, ArmConfig};
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
-use crate::{aggregation, optimiser};
+use crate::{admission, aggregation, optimiser};
 
-mod bounds;
 mod compare;
-mod engine;
 mod locate;
 mod sections;
 mod validate;
@@ -27,12 +27,13 @@ mod validate;
 pub const MAX_EXPERIMENT: u64 = 1 << 20;
 
 pub use compare::{Difference, differences, in_words};
-pub use engine::{adapter_config, train_config};
 pub use sections::{
-    AdmissionConfig, AggregationConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig,
-    EvaluationConfig, FederationConfig, LoraConfig, ModelConfig, RunConfig, ServerConfig,
-    TrainingConfig,
+    AdmissionConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig, EvaluationConfig,
+    FederationConfig, LoraConfig, ModelConfig, RunConfig, TrainingConfig,
 };
+
+pub use crate::aggregation::AggregationConfig;
+pub use crate::optimiser::ServerConfig;
 
 /// One experiment, as its file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,7 +168,7 @@ impl Experiment {
 
     /// The experiment as TOML with every key written out: what a run's folder keeps.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::Experiment {
+        toml::to_string(&self.written_out()).map_err(|error| Error::Experiment {
             file: self.title.clone(),
             line: None,
             key: String::new(),
@@ -187,17 +188,11 @@ impl Experiment {
         })
     }
 
-    /// Inputs of an aggregation rule, besides the updates, in the round of this seed.
-    pub fn aggregation_context(&self, round_seed: u64) -> aggregation::Context {
-        aggregation::Context {
+    /// Inputs of an aggregation rule, besides updates and parameters, in the round of this seed.
+    pub fn aggregation_inputs(&self, round_seed: u64) -> aggregation::Inputs {
+        aggregation::Inputs {
             expected_malicious: self.expected_malicious(),
             seed: round_seed,
-            trim: self.aggregation.trim,
-            dnc_iterations: self.aggregation.dnc_iterations,
-            dnc_filter: self.aggregation.dnc_filter,
-            dnc_coordinates: self.aggregation.dnc_coordinates,
-            residual_lambda: self.aggregation.residual_lambda,
-            residual_threshold: self.aggregation.residual_threshold,
         }
     }
 
@@ -209,27 +204,44 @@ impl Experiment {
         arms::expand(&self.arms, &self.arm)
     }
 
-    /// A fresh server optimiser.
-    pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
-        optimiser::optimiser(
-            &self.server.optimiser,
-            &optimiser::Settings {
-                learning_rate: self.server.learning_rate,
-                momentum: self.server.momentum,
-                beta1: self.server.beta1,
-                beta2: self.server.beta2,
-                tau: self.server.tau,
-            },
-        )
-    }
-
-    /// Parameters that an observer of the report wants to see, as plain JSON.
-    pub fn summary(&self) -> BTreeMap<String, serde_json::Value> {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
-            _ => BTreeMap::new(),
+    /// The checks that an arm applies.
+    pub fn checks(&self, arm: &Arm) -> Vec<CheckConfig> {
+        let own = &self.admission;
+        match arm.admission {
+            None => Vec::new(),
+            Some(arms::Admission::Provenance) => own
+                .provenance
+                .clone()
+                .unwrap_or_else(admission::default_provenance),
+            Some(arms::Admission::Behaviour) => own
+                .behaviour
+                .clone()
+                .unwrap_or_else(admission::default_behaviour),
         }
     }
+
+    /// A fresh server optimiser.
+    pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
+        self.server.build()
+    }
+
+    /// The experiment with every parameter of every rule in its section.
+    fn written_out(&self) -> Experiment {
+        Experiment {
+            aggregation: self.aggregation.written_out(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Local training as the experiment says; steps, rate and seed are set per call.
+pub fn train_config(experiment: &Experiment) -> TrainConfig {
+    experiment.training.for_engine()
+}
+
+/// The adapter as the experiment says.
+pub fn adapter_config(experiment: &Experiment) -> AdapterConfig {
+    experiment.lora.for_engine()
 }
 
 /// The text of a file that somebody names: an experiment, or rules.
@@ -250,7 +262,7 @@ pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
     let text = text_of(path)?;
     let name = path.display().to_string();
     let config: AdmissionConfig = locate::parse(&text, &name)?;
-    validate::admission(&config, &locate::Located::new(&text, &name), "")?;
+    config.check(&locate::Located::new(&text, &name), "")?;
     Ok(config)
 }
 

@@ -305,3 +305,105 @@ fn what_something_grows_with_has_a_bound() {
         assert!(text.contains("x.toml:1") && text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn a_rule_has_its_own_section_and_flat_keys_are_still_read() {
+    let sections = "[aggregation.dnc]\niterations = 3\n[aggregation.trimmed-mean]\ntrim = 2\n";
+    let flat = "[aggregation]\ntrim = 2\ndnc_iterations = 3\n";
+    let [new, old] = [sections, flat].map(|text| Experiment::parse(text, "x.toml").unwrap());
+    assert_eq!(new, old);
+    assert_eq!(differences(&new, &old), []);
+    // A run that was begun from flat keys goes on with sections; other values are named as they are now.
+    let other = Experiment::parse("[aggregation]\ndnc_iterations = 4\n", "x.toml").unwrap();
+    let found = differences(&old, &other);
+    let keys: Vec<&str> = found.iter().map(|d| d.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "aggregation.dnc.iterations",
+            "aggregation.trimmed-mean.trim"
+        ]
+    );
+    // New files have sections only, with every parameter.
+    let text = old.to_toml().unwrap();
+    for part in [
+        "[aggregation.dnc]\n",
+        "iterations = 3\n",
+        "[aggregation.residual]\n",
+        "lambda = 2.0\n",
+    ] {
+        assert!(text.contains(part), "{text} lacks {part}");
+    }
+    assert!(!text.contains("dnc_iterations"), "{text}");
+    assert_eq!(Experiment::parse(&text, "x.toml").unwrap(), old);
+}
+
+#[test]
+fn a_runs_report_shows_the_keys_of_its_file() {
+    // As runs of before have them all: their reports must come out with the same bytes.
+    let flat = "[aggregation]\ntrim = 1\ndnc_iterations = 1\ndnc_filter = 1.0\n\
+                dnc_coordinates = 10000\nresidual_lambda = 2.0\nresidual_threshold = 0.05\n";
+    let experiment = Experiment::parse(flat, "x.toml").unwrap();
+    let shown = serde_json::to_string(&experiment.aggregation).unwrap();
+    assert_eq!(
+        shown,
+        "{\"dnc_coordinates\":10000,\"dnc_filter\":1.0,\"dnc_iterations\":1,\
+         \"residual_lambda\":2.0,\"residual_threshold\":0.05,\"trim\":1}"
+    );
+}
+
+#[test]
+fn errors_about_a_rules_section_name_line_and_key() {
+    for (text, parts) in [
+        (
+            "[aggregation.dnc]\nfilter = 1\niterations = 0\n",
+            &["x.toml:3", "`aggregation.dnc.iterations`", "at least 1"][..],
+        ),
+        (
+            "[aggregation]\ndnc = { iterations = 0 }\n",
+            &["x.toml:2", "`aggregation.dnc.iterations`"],
+        ),
+        (
+            "[aggregation]\ndnc.iterations = 0\n",
+            &["x.toml:2", "`aggregation.dnc.iterations`"],
+        ),
+        (
+            "[aggregation]\ndnc_filter = -1\n",
+            &[
+                "x.toml:2",
+                "`aggregation.dnc_filter`",
+                "0 or a number above",
+            ],
+        ),
+        (
+            "[aggregation]\ntrim = 1\n[aggregation.trimmed-mean]\ntrim = 2\n",
+            &[
+                "x.toml:4",
+                "`aggregation.trimmed-mean.trim`",
+                "`aggregation.trim`",
+            ],
+        ),
+        (
+            "[aggregation.dcn]\niterations = 1\n",
+            &["x.toml:1", "`aggregation.dcn`", "did you mean `dnc`"],
+        ),
+        (
+            "[aggregation.dnc]\niteration = 1\n",
+            &["x.toml:2", "did you mean `iterations`", "coordinates"],
+        ),
+        (
+            "[aggregation]\nexpected_malicious = \"one\"\n",
+            &[
+                "x.toml:2",
+                "`aggregation.expected_malicious`",
+                "whole number",
+            ],
+        ),
+        ("aggregation = 3\n", &["x.toml:1", "expected a table"]),
+    ] {
+        let error = error(text);
+        for part in parts {
+            assert!(error.contains(part), "{text}\n-> {error}\nlacks {part}");
+        }
+    }
+}

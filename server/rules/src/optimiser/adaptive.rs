@@ -1,7 +1,31 @@
 //! FedAdagrad, FedYogi and FedAdam (Reddi et al. 2021, algorithm 2): one first moment, three ways
 //! to keep the second.
 
-use super::{Optimiser, Settings};
+use super::{Definition, Optimiser, ServerConfig};
+
+/// Definition of FedAdagrad.
+pub const FEDADAGRAD: Definition = Definition {
+    name: "fedadagrad",
+    help: "adaptive steps, the second moment a sum (Reddi et al. 2021)",
+    version: 1,
+    make: |config| Box::new(Adaptive::new(Kind::Adagrad, config)),
+};
+
+/// Definition of FedYogi.
+pub const FEDYOGI: Definition = Definition {
+    name: "fedyogi",
+    help: "adaptive steps, the second moment by sign (Reddi et al. 2021)",
+    version: 1,
+    make: |config| Box::new(Adaptive::new(Kind::Yogi, config)),
+};
+
+/// Definition of FedAdam.
+pub const FEDADAM: Definition = Definition {
+    name: "fedadam",
+    help: "adaptive steps, the second moment a mean (Reddi et al. 2021)",
+    version: 1,
+    make: |config| Box::new(Adaptive::new(Kind::Adam, config)),
+};
 
 /// How the second moment is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,16 +41,16 @@ pub enum Kind {
 /// `step = eta * m / (sqrt(v) + tau)`, with `v` starting at tau squared.
 pub struct Adaptive {
     kind: Kind,
-    settings: Settings,
+    config: ServerConfig,
     state: Vec<(f64, f64)>,
 }
 
 impl Adaptive {
     /// A fresh one.
-    pub fn new(kind: Kind, settings: Settings) -> Self {
+    pub fn new(kind: Kind, config: &ServerConfig) -> Self {
         Adaptive {
             kind,
-            settings,
+            config: config.clone(),
             state: Vec::new(),
         }
     }
@@ -34,13 +58,13 @@ impl Adaptive {
 
 impl Optimiser for Adaptive {
     fn step(&mut self, delta: &[f32]) -> Vec<f32> {
-        let Settings {
+        let ServerConfig {
             learning_rate,
             beta1,
             beta2,
             tau,
             ..
-        } = self.settings;
+        } = self.config;
         self.state.resize(delta.len(), (0.0, tau * tau));
         self.state
             .iter_mut()
@@ -75,13 +99,13 @@ mod tests {
 
     #[test]
     fn first_steps_by_hand() {
-        let settings = Settings {
+        let config = ServerConfig {
             learning_rate: 1.0,
             tau: 0.5,
-            ..Settings::default()
+            ..ServerConfig::default()
         };
         let close = |kind, expected: f64| {
-            let step = Adaptive::new(kind, settings).step(&[1.0])[0];
+            let step = Adaptive::new(kind, &config).step(&[1.0])[0];
             assert!((f64::from(step) - expected).abs() < 1e-6, "{kind:?} {step}");
         };
         // m = 0.1; v = 0.25 + 1, 0.25 + 0.01, 0.99 * 0.25 + 0.01.

@@ -1,6 +1,14 @@
 //! FedAvgM (Hsu et al. 2019): server momentum, `m = beta * m + delta`, the step is `m`.
 
-use super::Optimiser;
+use super::{Definition, Optimiser};
+
+/// Definition of the optimiser.
+pub const DEFINITION: Definition = Definition {
+    name: "fedavgm",
+    help: "server momentum (Hsu et al. 2019)",
+    version: 1,
+    make: |config| Box::new(FedAvgM::new(config.momentum)),
+};
 
 /// Server momentum.
 pub struct FedAvgM {

@@ -1,6 +1,14 @@
 //! No optimiser: the global adapter moves by the aggregated delta.
 
-use super::Optimiser;
+use super::{Definition, Optimiser};
+
+/// Definition of the optimiser.
+pub const DEFINITION: Definition = Definition {
+    name: "plain",
+    help: "the global adapter moves by the aggregated delta",
+    version: 1,
+    make: |_| Box::new(Plain),
+};
 
 /// Adds the delta as it is.
 pub struct Plain;

@@ -1,4 +1,7 @@
 //! Prompt templates: the model's own (Jinja), Alpaca, and plain ChatML.
+//!
+//! A change to a text counts up its version in `server/rules/src/text.rs`: updates that were trained on the
+//! text of before cannot be executed again.
 
 use minijinja::{
     Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context, syntax::SyntaxConfig,

@@ -14,6 +14,7 @@ use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, Log};
 use fedseal_record::rundir::{Assignment, FORMAT, Plan, PlannedClient, PlannedModule, RunDir};
+use fedseal_rules::formulas::Versions;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -76,6 +77,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             honest: assignment.clone(),
             attacked: assignment,
         }],
+        versions: Versions::default(),
         canaries: some,
         evaluation: some,
     };

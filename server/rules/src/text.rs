@@ -1,0 +1,37 @@
+//! Texts around a prompt and its response that a model is trained on: names and versions. Room `tuning`
+//! makes them.
+
+/// Definition of one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// Name, as `model.template` of an experiment has it.
+    pub name: &'static str,
+    /// One line on the text, for people.
+    pub help: &'static str,
+    /// Version of its layout, see [`crate::formulas`].
+    pub version: u32,
+}
+
+/// Every text.
+pub const ALL: &[Definition] = &[
+    Definition {
+        name: "model",
+        help: "the chat template in the model's files; ChatML where they have none",
+        version: 1,
+    },
+    Definition {
+        name: "alpaca",
+        help: "the instruction template of Stanford Alpaca",
+        version: 1,
+    },
+    Definition {
+        name: "chatml",
+        help: "ChatML with no system prompt",
+        version: 1,
+    },
+];
+
+/// The names, for messages.
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().map(|text| text.name).collect()
+}
