@@ -132,7 +132,8 @@ fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64
 }
 
 fn config(text: &[u8]) -> Result<AdapterConfig, AdapterError> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(text).map_err(AdapterError::broken_adapter(CONFIG))?;
     let map = value.as_object().ok_or_else(|| bad("not an object"))?;
     check_keys(map)?;
     let targets = names(map, "target_modules")?;
@@ -174,7 +175,9 @@ fn config(text: &[u8]) -> Result<AdapterConfig, AdapterError> {
         }
         other => return Err(unsupported(format!("peft_type {other:?}"))),
     };
-    config.validate().map_err(|error| bad(error.to_string()))?;
+    config
+        .validate()
+        .map_err(AdapterError::broken_adapter(CONFIG))?;
     Ok(config)
 }
 
@@ -228,8 +231,8 @@ impl Adapter {
     ///
     /// # Errors
     /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Unsupported`] with the
-    /// key for a setting that this engine does not implement, [`AdapterError::Adapter`] for a
-    /// surplus tensor, [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for a tensor
+    /// key for a setting that this engine does not implement, [`AdapterError::BrokenAdapter`] for
+    /// broken JSON or values out of range, [`AdapterError::Adapter`] for a surplus tensor, [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for a tensor
     /// that does not fit.
     pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, AdapterError> {
         let read = |name: &str, most: u64| {

@@ -128,7 +128,7 @@ pub fn after(
     if trained.is_empty() {
         return Ok(state.controls);
     }
-    let model = |error: AdapterError| Error::Model(error.to_string());
+    let model = Error::model::<AdapterError>;
     let global = read_adapter(blobs, &state.global)?;
     let zero = global.from_flat(&vec![0.0; global.len()]).map_err(model)?;
     let before = read(blobs, state.controls)?;

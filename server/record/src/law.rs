@@ -55,7 +55,7 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
             file: "experiment.toml".into(),
             line: None,
             key: format!("admission.{}", arm.id),
-            problem: bad.problem,
+            problem: bad.problem.into(),
         })
         .map_err(Error::from)
 }
@@ -154,7 +154,7 @@ pub fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
     local
         .sub(global)
         .map(|difference| difference.flat())
-        .map_err(|error| Error::Model(error.to_string()))
+        .map_err(Error::model)
 }
 
 /// Euclidean norm.
@@ -183,9 +183,7 @@ pub fn advance(global: &Adapter, delta: &[f32], optimiser: &mut dyn Optimiser) -
         .zip(&step)
         .map(|(g, s)| g + s)
         .collect();
-    global
-        .from_flat(&flat)
-        .map_err(|error| Error::Model(error.to_string()))
+    global.from_flat(&flat).map_err(Error::model)
 }
 
 /// Applies the arm's rule to the updates that count, in client order. `None` when none counts.

@@ -81,7 +81,7 @@ fn open_log(dir: &RunDir, plan: &Plan) -> Result<LogReader> {
 /// Returns the digest of run.json in the log's first entry, which is proved.
 fn first(log: &LogReader) -> Result<Option<Digest>> {
     let record = Record::from_bytes(&log.proved_entry(0)?)
-        .map_err(|error| Error::tampered("log entry 0", error.to_string()))?;
+        .map_err(|error| Error::tampered("log entry 0", error))?;
     Ok(match record {
         Record::RunOpened { run_config, .. } => Some(run_config),
         _ => None,
@@ -170,8 +170,7 @@ impl Opened {
                 return Err(Error::mismatch("report.json", problem, &expected, &found));
             }
         }
-        Report::from_bytes(&bytes)
-            .map_err(|error| Error::tampered("report.json", error.to_string()))
+        Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error))
     }
 }
 
@@ -180,11 +179,13 @@ impl Opened {
 /// # Errors
 /// [`Error::Tampered`] names the entry.
 pub fn take_in(state: &mut RunState, plan: &Plan, index: u64, bytes: &[u8]) -> Result<()> {
-    let bad = |problem: String| Error::tampered(format!("log entry {index}"), problem);
-    let record = Record::from_bytes(bytes).map_err(|error| bad(error.to_string()))?;
+    let bad = |problem: fedseal_client_sdk::Source| {
+        Error::tampered(format!("log entry {index}"), problem)
+    };
+    let record = Record::from_bytes(bytes).map_err(|error| bad(error.into()))?;
     state
         .apply(&record, plan.initial)
-        .map_err(|problem| bad(problem.0))?;
+        .map_err(|problem| bad(problem.0.into()))?;
     match opening_agrees(plan, &record) {
         true => Ok(()),
         false => Err(bad("differs from run.json".into())),

@@ -36,7 +36,7 @@ pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
 /// Reads an adapter blob.
 pub fn read_adapter(blobs: &Blobs, digest: &Digest) -> Result<Adapter> {
     Adapter::from_bytes(&blobs.get(digest)?)
-        .map_err(|error| Error::tampered(format!("adapter {digest}"), error.to_string()))
+        .map_err(|error| Error::tampered(format!("adapter {digest}"), error))
 }
 
 /// Reads a list of examples.

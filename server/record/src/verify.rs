@@ -100,7 +100,7 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
         });
     }
     let plan = dir.read_plan().map_err(|error| match error {
-        Error::Sdk(problem) => Error::tampered("run.json", problem.to_string()),
+        Error::Sdk(problem) => Error::tampered("run.json", problem),
         other => other,
     })?;
     let (entries, root, state) = log(&dir, &plan)?;
@@ -185,7 +185,7 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
         let item = format!("log entry {index}");
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
-            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            .map_err(|error| Error::tampered(&item, error))?;
         opened::take_in(&mut state, plan, index, &bytes)?;
     }
     if !state.closed {
@@ -278,9 +278,9 @@ impl Audit {
             let bytes = self.blobs.get(&planned.digest)?;
             let item = || format!("signature {} of module {}", planned.envelope, planned.name);
             let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             let verified = module::verify(&bytes, &envelope, &self.plan.trusted_authors())
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             if verified.signer != planned.signer || verified.predicate.name != planned.name {
                 return Err(Error::tampered(
                     item(),
@@ -360,7 +360,7 @@ impl Audit {
             let reference = &predicate.transcript;
             let item = format!("transcript {}", reference.blob);
             let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+                .map_err(|error| Error::tampered(&item, error))?;
             let root = transcript.root();
             if root != reference.root {
                 return Err(Error::mismatch(
@@ -403,6 +403,6 @@ fn missing(digest: &Digest, what: &str) -> Error {
 }
 
 /// Error of a record of a round that is in its place in the log but does not say what it must.
-fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
+fn disagrees(arm: &str, round: u32, problem: impl Into<fedseal_client_sdk::Source>) -> Error {
     Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

@@ -143,9 +143,10 @@ fn start(order: &Order) -> Result<Child, SandboxError> {
             command.env(name, value);
         }
     }
-    command.spawn().map_err(|error| {
-        SandboxError::Runtime(format!("the compiler {}: {error}", program.display()))
-    })
+    command.spawn().map_err(SandboxError::system(format!(
+        "the compiler {}",
+        program.display()
+    )))
 }
 
 /// A compiler at work; killed and waited for when dropped.
@@ -194,7 +195,7 @@ impl Process {
             // status.
             let _ = child.kill();
             let said = begun
-                .map_err(|error| SandboxError::Runtime(format!("compile thread: {error}")))?
+                .map_err(SandboxError::system("compile thread"))?
                 .join()
                 .unwrap_or_default();
             Ok((end, said))
@@ -203,9 +204,8 @@ impl Process {
 
     /// Waits for its end.
     fn end(mut self) -> Result<ExitStatus, SandboxError> {
-        let gone =
-            |error| SandboxError::Runtime(format!("the compiler cannot be waited for: {error}"));
-        self.0.wait().map_err(gone)
+        let wait = SandboxError::system("the compiler cannot be waited for");
+        self.0.wait().map_err(wait)
     }
 }
 

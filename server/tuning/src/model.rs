@@ -106,8 +106,8 @@ impl Model {
     /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file.
     ///
     /// # Errors
-    /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Format`],
-    /// [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
+    /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Broken`],
+    /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
     /// [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
         if path
@@ -151,8 +151,7 @@ impl Model {
         let jinja = optional("chat_template.jinja")?;
         if !jinja.is_empty() {
             parts.chat_template = Some(
-                String::from_utf8(jinja)
-                    .map_err(|_| TuningError::Template("not UTF-8".to_owned()))?,
+                String::from_utf8(jinja).map_err(|_| TuningError::Template("not UTF-8".into()))?,
             );
         }
         Self::new(&SafetensorsSource::open(path)?, parts, options)

@@ -139,10 +139,11 @@ impl ModelConfig {
     /// ([`Architecture`]).
     ///
     /// # Errors
-    /// [`AdapterError::Format`] for broken JSON or numbers, [`AdapterError::Unsupported`] with the
+    /// [`AdapterError::Broken`] for broken JSON, [`AdapterError::Format`] for wrong numbers, [`AdapterError::Unsupported`] with the
     /// key for another architecture, another activation or an unknown kind of rope scaling.
     pub fn from_json(text: &[u8]) -> Result<Self, AdapterError> {
-        let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(text).map_err(AdapterError::broken("config.json"))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
         let kind = map.get("model_type").and_then(Value::as_str);
         let architecture = Architecture::ALL

@@ -162,9 +162,10 @@ impl Fault {
         match error {
             E::Ledger(error) => Fault::ledger(root, error),
             E::Io { path, source } => Fault::io(within(root, path), source),
-            E::Tampered { item, problem, .. } => {
-                Fault::changed(without_path(root, item), without_path(root, problem))
-            }
+            E::Tampered { item, problem, .. } => Fault::changed(
+                without_path(root, item),
+                without_path(root, &problem.to_string()),
+            ),
             other => Fault::changed("the run", without_path(root, &other.to_string())),
         }
     }

@@ -255,7 +255,7 @@ impl LogReader {
     /// another root for the same size, or no consistency proof that leads from one root to the other.
     pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
         let now = &self.checkpoint;
-        let split = |detail: String| Error::SplitView {
+        let split = |detail: fedseal_client_sdk::Source| Error::SplitView {
             path: self.tiles.tiles.place().to_owned(),
             detail,
         };
@@ -267,14 +267,15 @@ impl LogReader {
             });
         }
         if now.size < earlier.size {
-            return Err(split(format!(
+            let both = format!(
                 "{} entries were seen before (root {}), now it shows {} (root {})",
                 earlier.size, earlier.root, now.size, now.root
-            )));
+            );
+            return Err(split(both.into()));
         }
         let proof = self.prove_consistency(earlier.size, now.size)?;
         tlog::verify_consistency(earlier.size, earlier.root, now.size, now.root, &proof)
-            .map_err(|e| split(e.to_string()))
+            .map_err(|e| split(e.into()))
     }
 
     /// The checkpoint.

@@ -90,8 +90,8 @@ pub(super) fn check(e: &Experiment, at: &Located<'_>) -> Result<()> {
     // The engine's own rules, over the values as it gets them.
     train_config(e)
         .validate()
-        .map_err(|error| at.error("training", error.to_string()))?;
+        .map_err(|error| at.error("training", error))?;
     adapter_config(e)
         .validate()
-        .map_err(|error| at.error("lora", error.to_string()))
+        .map_err(|error| at.error("lora", error))
 }

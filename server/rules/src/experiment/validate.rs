@@ -17,7 +17,7 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         }
     };
     let named = |key: &str, result: std::result::Result<(), Error>| {
-        result.map_err(|error| at.error(key, error.to_string()))
+        result.map_err(|error| at.error(key, error))
     };
 
     need(!e.seeds.is_empty(), "seeds", "at least one seed", &"none")?;
@@ -465,7 +465,7 @@ fn one_of(
     if known.contains(&name) {
         Ok(())
     } else {
-        Err(at.error(key, Error::unknown(what, name, known).to_string()))
+        Err(at.error(key, Error::unknown(what, name, known)))
     }
 }
 

@@ -6,6 +6,8 @@
 //! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
 //! `format`, each layout one in `layout`.
 
+use fedseal_adapter::Source;
+
 mod conversation;
 mod file;
 mod format;
@@ -36,14 +38,14 @@ impl Tokens {
 
 /// A fault in one row: the field and the problem. The caller knows the file and the row and adds
 /// them.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Fault {
     field: String,
-    problem: String,
+    problem: Source,
 }
 
 impl Fault {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    fn new(field: impl Into<String>, problem: impl Into<Source>) -> Self {
         Self {
             field: field.into(),
             problem: problem.into(),

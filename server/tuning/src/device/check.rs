@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use fedseal_adapter::Source;
 
 use super::DeviceKind;
 use crate::{
@@ -32,7 +33,7 @@ struct Answer {
 /// Compares a device's results with the CPU's.
 ///
 /// # Errors
-/// [`TuningError::Device`] with the operation and the difference when they do not agree.
+/// [`TuningError::SelfCheck`] with the operation and the difference when they do not agree.
 pub(super) fn compare(kind: DeviceKind, device: &Device) -> Result<(), TuningError> {
     judge(kind, &answers(&super::cpu())?, || answers(device))
 }
@@ -46,7 +47,7 @@ fn judge(
     // Where drivers fail, burn panics.
     let found = catch_unwind(AssertUnwindSafe(ask))
         .map_err(|_| refused(kind, "the driver failed during the self-check"))?
-        .map_err(|error| refused(kind, &error.to_string()))?;
+        .map_err(|error| refused(kind, error))?;
     if found.len() != expected.len() {
         return Err(refused(kind, "answers are missing"));
     }
@@ -58,7 +59,7 @@ fn judge(
         if difference.is_nan() || difference > *tolerance {
             return Err(refused(
                 kind,
-                &format!(
+                format!(
                     "{name} differs by {difference:e} of its size, allowed are {tolerance:e}; the \
                      driver or its shader compiler computes wrongly"
                 ),
@@ -68,11 +69,11 @@ fn judge(
     Ok(())
 }
 
-fn refused(kind: DeviceKind, why: &str) -> TuningError {
-    TuningError::Device(format!(
-        "{} failed the self-check against the CPU: {why}. Use --device cpu, or update the driver",
-        kind.name()
-    ))
+fn refused(kind: DeviceKind, why: impl Into<Source>) -> TuningError {
+    TuningError::SelfCheck {
+        device: kind.name(),
+        source: why.into(),
+    }
 }
 
 /// Returns the largest difference as a share of the largest expected value; NaN where a value is

@@ -10,8 +10,8 @@ use crate::TuningError;
 /// Opens a device and runs the self-check on it.
 ///
 /// # Errors
-/// [`TuningError::Device`] when this build or this machine does not have it, or when its results
-/// are wrong.
+/// [`TuningError::Device`] when this build or this machine does not have it,
+/// [`TuningError::SelfCheck`] when its results are wrong.
 pub(super) fn open(kind: DeviceKind) -> Result<Device, TuningError> {
     let device = match kind {
         DeviceKind::Cpu => return Ok(super::cpu()),

@@ -227,9 +227,7 @@ fn generate_all(
         unless_halted(halt)?;
         let ids = model.encode_messages(prompt)?;
         if ids.is_empty() {
-            return Err(TuningError::Tokenizer(
-                "a prompt without a token".to_owned(),
-            ));
+            return Err(TuningError::Tokenizer("a prompt without a token".into()));
         }
         if ids.len() >= positions {
             return Err(TuningError::Positions {

@@ -11,8 +11,7 @@ pub(super) fn parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Part
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(bytes)
-            .map_err(|error| TuningError::Format(format!("{name}: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| TuningError::broken(name, error))
     };
     let config = ModelConfig::from_json(&files.config)?;
     let tokenizer = Tokenizer::from_json(&files.tokenizer, config.vocab)?;

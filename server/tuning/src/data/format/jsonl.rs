@@ -58,7 +58,7 @@ impl<R: BufRead> Iterator for Rows<R> {
             return Some(match self.read_line() {
                 Err(error) => {
                     self.ended = true;
-                    Err(bad(unreadable(&error), true))
+                    Err(bad(unreadable(error), true))
                 }
                 Ok(None) => break,
                 Ok(Some((_, true))) => Err(bad(too_long(self.max_row_bytes), false)),

@@ -111,12 +111,17 @@ impl Iterator for Rows {
     }
 }
 
+/// Error of a row that is no JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("broken JSON: {0}")]
+struct BrokenJson(#[source] serde_json::Error);
+
 /// Parses the object in these bytes.
 fn object(bytes: &[u8]) -> Result<Row, Fault> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(row)) => Ok(row),
         Ok(_) => Err(Fault::new("row", "not an object")),
-        Err(error) => Err(Fault::new("row", format!("broken JSON: {error}"))),
+        Err(error) => Err(Fault::new("row", BrokenJson(error))),
     }
 }
 
@@ -126,6 +131,6 @@ fn too_long(limit: usize) -> Fault {
 }
 
 /// Makes the fault of a file that cannot be read further.
-fn unreadable(error: &std::io::Error) -> Fault {
-    Fault::new("file", error.to_string())
+fn unreadable(error: std::io::Error) -> Fault {
+    Fault::new("file", error)
 }
