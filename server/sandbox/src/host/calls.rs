@@ -9,10 +9,11 @@ use serde_json::json;
 use wasmtime::component::Resource;
 
 use super::adapters::adapter_bytes;
-use super::data::{ITEM_BYTES, Item, example_bytes, items};
-use super::{AdapterHandle, CallError, Dataset, Ended, HostState, invalid};
+use super::state::{HostState, number};
 use crate::bindings::fedseal::policy::host as wit;
+use crate::objects::{AdapterHandle, Dataset, ITEM_BYTES, Item, example_bytes, items};
 use crate::reason::{Reason, Stop, printable};
+use crate::refusal::{CallError, Ended, invalid};
 use crate::run::examples_digest;
 
 /// Cost of a part of a `concat` besides its examples: its handle is looked up and written down.
@@ -74,8 +75,8 @@ impl wit::Host for HostState {
                 "seed": context.seed,
                 "steps": context.steps,
                 "batch-size": context.batch_size,
-                "learning-rate": super::number(context.learning_rate),
-                "proximal-mu": super::number(context.proximal_mu),
+                "learning-rate": number(context.learning_rate),
+                "proximal-mu": number(context.proximal_mu),
                 "shard-examples": context.shard_examples,
             });
             Ok((context, written))
