@@ -17,7 +17,7 @@ use fedseal_client_sdk::attestation::{COMPILE_BYTES, Limits};
 use wasmtime::Engine;
 
 use crate::code::Code;
-use crate::error::SandboxError;
+use crate::error::{SandboxError, bad_component as bad};
 use crate::reason::printable;
 use crate::runtime::{Slots, fingerprint};
 
@@ -71,7 +71,7 @@ pub(crate) fn compile(
     // The fuzzer's process has limits itself, and sees what the compiler does only in there.
     #[allow(unexpected_cfgs, reason = "cargo-fuzz sets it")]
     if cfg!(fuzzing) {
-        return Code::here(engine, bytes).map_err(|error| bad(&format!("{error:#}")));
+        return Code::here(engine, bytes).map_err(|error| bad(format!("{error:#}")));
     }
     within(bytes, engine, &Bounds::of(limits))
 }
@@ -252,7 +252,7 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
     match end {
         End::Said(Answer { kind, body }) => match kind {
             Kind::Code => Ok(Code::trusted(body)),
-            Kind::Refused => Err(bad(&text(&body))),
+            Kind::Refused => Err(bad(text(&body))),
             Kind::Memory => Err(memory()),
             Kind::Failed => Err(SandboxError::Runtime(text(&body))),
         },
@@ -266,7 +266,7 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
         End::Cut => Err(match died(status) {
             Death::Processor => bounds.too_long(),
             Death::Crash(_) if said.contains(NO_MEMORY) => memory(),
-            Death::Crash(signal) => bad(&format!("the compiler crashed on it, signal {signal}")),
+            Death::Crash(signal) => bad(format!("the compiler crashed on it, signal {signal}")),
             Death::Interrupted => SandboxError::Interrupted,
             Death::Killed => SandboxError::Runtime(
                 "the compiler was killed; the system does that to programs when it has no memory \
@@ -278,12 +278,6 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
                 text(said.as_bytes())
             )),
         }),
-    }
-}
-
-fn bad(detail: &str) -> SandboxError {
-    SandboxError::BadComponent {
-        detail: printable(detail, 400),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Errors that end an attempt before a guest runs.
 
-use crate::reason::Reason;
+use crate::reason::{Reason, printable};
 
 /// A module that cannot be run, or a sandbox that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +127,13 @@ pub enum SandboxError {
         /// Error of the system.
         source: std::io::Error,
     },
+}
+
+/// An error in a component, in words that came from outside.
+pub(crate) fn bad_component(error: impl std::fmt::Display) -> SandboxError {
+    SandboxError::BadComponent {
+        detail: printable(&error.to_string(), 400),
+    }
 }
 
 impl SandboxError {

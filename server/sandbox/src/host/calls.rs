@@ -13,7 +13,7 @@ use super::state::{HostState, number};
 use crate::bindings::fedseal::policy::host as wit;
 use crate::objects::{AdapterHandle, Dataset, ITEM_BYTES, Item, example_bytes, items};
 use crate::reason::{Reason, Stop, printable};
-use crate::refusal::{CallError, Ended, invalid};
+use crate::refusal::{CallError, Ended, Refusal, invalid};
 use crate::run::examples_digest;
 
 /// Cost of a part of a `concat` besides its examples: its handle is looked up and written down.
@@ -23,7 +23,7 @@ const PART_BYTES: u64 = 64;
 fn or_stop<T>(result: Result<T, CallError>) -> wasmtime::Result<T> {
     result.map_err(|error| match *error.0 {
         Ended::Stop(stop) => stop.into(),
-        Ended::Refused(error) => Stop::new(Reason::Host, error).into(),
+        Ended::Refused(refusal) => Stop::new(Reason::Host, format_args!("{refusal:?}")).into(),
     })
 }
 
@@ -49,7 +49,8 @@ impl HostState {
 impl wit::Host for HostState {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<wit::Error> {
         match *error.0 {
-            Ended::Refused(error) => Ok(error),
+            Ended::Refused(Refusal::Invalid(text)) => Ok(wit::Error::Invalid(text)),
+            Ended::Refused(Refusal::NotFinite(text)) => Ok(wit::Error::NotFinite(text)),
             Ended::Stop(stop) => Err(stop.into()),
         }
     }

@@ -15,10 +15,9 @@ use super::budget::{Budget, Clock, Memory};
 use super::random::Numbers;
 use super::service::{Ask, Service};
 use super::wasi::Wasi;
-use crate::bindings::fedseal::policy::host as wit;
 use crate::objects::{Corpus, Item};
 use crate::reason::{Reason, Stop};
-use crate::refusal::{CallError, Ended};
+use crate::refusal::{CallError, Ended, Refusal};
 use crate::run::{RunInput, Submission};
 
 /// Both variates and the lineage's nodes of them.
@@ -310,8 +309,8 @@ pub(super) fn number(value: f64) -> Value {
 
 fn describe(error: &CallError) -> Value {
     match &*error.0 {
-        Ended::Refused(wit::Error::Invalid(text)) => json!({"error": {"invalid": text}}),
-        Ended::Refused(wit::Error::NotFinite(text)) => json!({"error": {"not-finite": text}}),
+        Ended::Refused(Refusal::Invalid(text)) => json!({"error": {"invalid": text}}),
+        Ended::Refused(Refusal::NotFinite(text)) => json!({"error": {"not-finite": text}}),
         Ended::Stop(stop) => {
             json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}})
         }
