@@ -4,8 +4,10 @@ pub(crate) mod base;
 mod contents;
 pub(crate) mod decoder;
 mod encode;
+mod files;
 mod folder;
 mod gguf;
+pub(crate) mod merge;
 pub(crate) mod template;
 pub(crate) mod tokenizer;
 pub(crate) mod weights;
@@ -18,7 +20,6 @@ use fedseal_adapter::{Part, safetensors::SafetensorsSource};
 
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
-    adapter::lora::to_host,
     kernels::{Numerics, pool},
     model::{
         base::{Base, Kept},
@@ -26,10 +27,13 @@ use crate::{
         template::ChatTemplate,
         weights::WeightSource,
     },
+    ops::to_host,
 };
 
 use contents::digest;
 pub(crate) use contents::expected_tensors;
+pub use files::ModelFiles;
+use files::Parts;
 
 /// Options of [`Model::load`].
 #[derive(Clone, Debug)]
@@ -54,28 +58,6 @@ impl Default for ModelOptions {
             base: Base::Auto,
         }
     }
-}
-
-/// A checkpoint as bytes: the files of a model folder, for a model that is embedded in a program.
-#[derive(Clone, Debug, Default)]
-pub struct ModelFiles {
-    /// `config.json`
-    pub config: Vec<u8>,
-    /// `model.safetensors`
-    pub weights: Vec<u8>,
-    /// `tokenizer.json`
-    pub tokenizer: Vec<u8>,
-    /// `tokenizer_config.json`; may be empty.
-    pub tokenizer_config: Vec<u8>,
-}
-
-/// Parts of a checkpoint besides the tensors.
-pub(crate) struct Parts {
-    pub(crate) config: ModelConfig,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) chat_template: Option<String>,
-    pub(crate) bos: Option<String>,
-    pub(crate) eos: Vec<u32>,
 }
 
 /// A frozen base model, ready for training adapters and generating texts.

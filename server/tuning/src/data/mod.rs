@@ -6,7 +6,11 @@
 //! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
 //! `format`, each layout one in `layout`.
 
+use std::path::Path;
+
 use fedseal_adapter::Source;
+
+use crate::TuningError;
 
 mod conversation;
 mod file;
@@ -15,7 +19,8 @@ mod layout;
 mod limits;
 
 pub use conversation::{Conversation, Message, Role};
-pub use file::{DataFile, DataFormat, DataOptions};
+pub use file::{DataFile, DataOptions};
+pub use format::DataFormat;
 pub use layout::Layout;
 
 /// An example in the model's form: the templated prompt, the response, the end token.
@@ -50,6 +55,16 @@ impl Fault {
             field: field.into(),
             problem: problem.into(),
         }
+    }
+}
+
+/// Makes an error from a fault, its file and row.
+fn error(path: &Path, row: u64, fault: Fault) -> TuningError {
+    TuningError::Data {
+        path: path.to_owned(),
+        row,
+        field: fault.field,
+        problem: fault.problem,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ModelFiles, Parts};
+use super::files::{ModelFiles, Parts};
 use crate::{ModelConfig, Tokenizer, TuningError};
 
 /// Reads the JSON files of a folder.

@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use super::{BadRow, BrokenJson, Numbered, object, too_long, unreadable};
+use super::row::{BadRow, BrokenJson, Numbered, object, too_long, unreadable};
 use crate::data::Fault;
 
 /// Position of the reader.

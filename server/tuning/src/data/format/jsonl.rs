@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{BadRow, Numbered, object, too_long, unreadable};
+use super::row::{BadRow, Numbered, object, too_long, unreadable};
 
 /// Reads line by line; holds one line at a time.
 pub(in super::super) struct Rows<R> {

@@ -16,7 +16,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use fedseal_adapter::Source;
 
-use super::{BadRow, Numbered};
+use super::row::{BadRow, Numbered};
 use crate::data::{Fault, limits};
 use assemble::Assembler;
 use column::{Chunk, Column};

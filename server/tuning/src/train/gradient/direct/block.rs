@@ -1,7 +1,8 @@
 //! A block of a direct step: the forward pass, and the backward pass from its saved values.
 
 use super::{
-    Context, Direct, Layer, Sums,
+    super::packed::ByName as Sums,
+    parts::{Context, Direct, Layer, Saved},
     product::{Input, Linear, sum_new, together},
 };
 use fedseal_adapter::Target;
@@ -13,28 +14,6 @@ use crate::kernels::{
     memory::{self, with_scratch},
     rope,
 };
-
-/// Values of a block that the forward pass saves.
-pub(super) struct Saved {
-    /// `[tokens, d_model]`
-    x: Vec<f32>,
-    /// Words, `[tokens, d_model]`, kept where a pair's backward pass reads them.
-    normed: Option<Vec<f32>>,
-    /// Queries, keys and values one after the other, rotated.
-    qkv: Vec<f32>,
-    attention: attention::Output,
-    /// Words of the attention's output, kept where a pair's backward pass reads them.
-    mixed: Option<Vec<f32>>,
-    /// `[rows, d_model]`; all later fields have `rows` rows too.
-    middle: Vec<f32>,
-    middle_normed: Option<Vec<f32>>,
-    /// Words of gate and up.
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    active: Option<Vec<f32>>,
-    /// Results of [`PackedPair::add`], indexed by [`Target`].
-    low: [Vec<f32>; 7],
-}
 
 impl Direct<'_> {
     fn heads(&self, layer: usize) -> Heads {

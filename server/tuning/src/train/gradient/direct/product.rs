@@ -1,6 +1,6 @@
 //! Products of a direct step: products of words, each with its pair and bias.
 
-use super::Sums;
+use super::super::packed::ByName as Sums;
 use fedseal_adapter::{Target, peft_name};
 
 use crate::{
