@@ -20,7 +20,7 @@ use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
 
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
-use fedseal_record::rundir::{Assignment, Plan};
+use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 
 /// Executor of the run's modules; the sandbox, or a double in tests.
@@ -76,39 +76,54 @@ fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
     }
 }
 
+/// A client's turn in a round.
+pub struct Turn<'a> {
+    /// The client.
+    pub client: &'a ClientId,
+    /// The round.
+    pub round: Round,
+    /// Seed of its update.
+    pub seed: Seed,
+    /// Learning rate of the round.
+    pub learning_rate: f64,
+}
+
+/// Data and adapters that an execution starts from.
+pub struct Given {
+    /// Examples of the shard.
+    pub shard: Arc<Vec<Example>>,
+    /// Their digest.
+    pub shard_digest: Digest,
+    /// Examples that the module brings.
+    pub attachment: Arc<Vec<Example>>,
+    /// The global adapter.
+    pub global: Arc<Adapter>,
+    /// Its digest.
+    pub global_digest: Digest,
+    /// Control variates.
+    pub control: Control,
+}
+
 /// All inputs that determine an execution.
-#[allow(clippy::too_many_arguments)]
-pub fn input(
-    experiment: &Experiment,
-    plan: &Plan,
-    client: &ClientId,
-    round: Round,
-    seed: Seed,
-    learning_rate: f64,
-    assignment: &Assignment,
-    shard: Arc<Vec<Example>>,
-    attachment: Arc<Vec<Example>>,
-    (global, global_digest): (Arc<Adapter>, Digest),
-    control: Control,
-) -> RunInput {
+pub fn input(experiment: &Experiment, plan: &Plan, turn: Turn<'_>, given: Given) -> RunInput {
     RunInput {
-        client: client.clone(),
-        round,
+        client: turn.client.clone(),
+        round: turn.round,
         rounds: experiment.federation.rounds,
-        seed,
-        shard,
-        shard_digest: assignment.shard,
-        attachment,
-        global,
-        global_digest,
+        seed: turn.seed,
+        shard: given.shard,
+        shard_digest: given.shard_digest,
+        attachment: given.attachment,
+        global: given.global,
+        global_digest: given.global_digest,
         base: plan.base,
         training: TrainDefaults {
             steps: experiment.training.local_steps,
             batch_size: experiment.training.batch_size,
-            learning_rate,
+            learning_rate: turn.learning_rate,
             proximal_mu: experiment.training.proximal_mu,
         },
-        control,
+        control: given.control,
         limits: None,
         recording: Recording::default(),
     }

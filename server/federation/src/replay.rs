@@ -17,7 +17,7 @@ use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::execute::{Executor, data_score, input};
+use crate::execute::{Executor, Given, Turn, data_score, input};
 use crate::lab::Lab;
 use crate::options::{Options, load_data, open_model};
 use crate::{Error, Result};
@@ -189,19 +189,21 @@ impl Replayer<'_> {
         let global = Arc::new(read_adapter(blobs, &state.global)?);
         let begun = Instant::now();
         // The log determines the inputs; the attestation must name the same ones (below).
-        let input = input(
-            experiment,
-            plan,
-            &update.client,
-            update.round,
-            update_seed(plan.seed, &update.client, update.round),
-            state.learning_rate,
-            assignment,
+        let turn = Turn {
+            client: &update.client,
+            round: update.round,
+            seed: update_seed(plan.seed, &update.client, update.round),
+            learning_rate: state.learning_rate,
+        };
+        let given = Given {
             shard,
+            shard_digest: assignment.shard,
             attachment,
-            (global, state.global),
-            crate::control::of(blobs, state.controls, &update.client)?,
-        );
+            global,
+            global_digest: state.global,
+            control: crate::control::of(blobs, state.controls, &update.client)?,
+        };
+        let input = input(experiment, plan, turn, given);
         let outcome = self
             .executor
             .run(&assignment.module, &input, self.lab.engine())?;

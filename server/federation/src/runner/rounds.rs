@@ -154,15 +154,20 @@ impl Run {
             input: execute::input(
                 &shared.experiment,
                 &shared.plan,
-                client,
-                round,
-                seed,
-                state.learning_rate,
-                assignment,
-                shard,
-                attachment,
-                (global, state.global),
-                control,
+                execute::Turn {
+                    client,
+                    round,
+                    seed,
+                    learning_rate: state.learning_rate,
+                },
+                execute::Given {
+                    shard,
+                    shard_digest: assignment.shard,
+                    attachment,
+                    global,
+                    global_digest: state.global,
+                    control,
+                },
             ),
         })
     }

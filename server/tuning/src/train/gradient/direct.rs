@@ -80,6 +80,7 @@ impl<'a> Direct<'a> {
                     return Ok(None);
                 };
                 linear.push(Linear {
+                    layer: index,
                     target,
                     panels,
                     bias: layer.biases[target as usize]

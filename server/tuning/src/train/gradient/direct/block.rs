@@ -129,7 +129,7 @@ impl Direct<'_> {
         if let Some(active) = &saved.active {
             let input = Input::new(memory::words(active), ffn);
             let of_x = Some(&mut of_active[..]);
-            wdown.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+            wdown.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
         }
         let Saved {
             gate: mut of_gate,
@@ -149,7 +149,7 @@ impl Direct<'_> {
             for (linear, words) in [(wgate, &of_gate), (wup, &of_up)] {
                 let grad = Input::new(memory::words(words), ffn).widened();
                 let of_x = Some(&mut of_normed[..]);
-                linear.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+                linear.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
             }
         }
         if !below && !has(&[wq, wk, wv, wo]) {
@@ -168,7 +168,7 @@ impl Direct<'_> {
         if let Some(mixed) = &saved.mixed {
             let input = Input::new(memory::words(mixed), heads.query_width());
             let of_x = Some(&mut of_mixed[..]);
-            wo.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+            wo.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
         }
         if !below && !has(&[wq, wk, wv]) {
             return None;
@@ -203,7 +203,7 @@ impl Direct<'_> {
             let input = Input::new(memory::words(normed), width);
             for (linear, grad) in each {
                 let of_x = of_normed.as_deref_mut();
-                linear.pair_back(layer.index, &input, tokens, &saved.low, grad, of_x, sums);
+                linear.pair_back(&input, tokens, &saved.low, grad, of_x, sums);
             }
         }
         let of_normed = of_normed?;
