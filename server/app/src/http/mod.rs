@@ -16,6 +16,7 @@
 mod answers;
 mod events;
 mod evidence;
+mod fault;
 mod files;
 mod listen;
 mod log;
