@@ -28,8 +28,8 @@ pub struct Source<'a> {
 /// they are asked for. The bundle is verified as a reader would verify it.
 ///
 /// # Errors
-/// [`Error::Tampered`] for an update by a module that is none of the run's; [`Error::Ledger`],
-/// [`Error::Record`] for a part that is missing or does not hold.
+/// [`Error::Tampered`] for an update by a module that is none of the run's; [`Error::Ledger`]
+/// and [`Error::Sdk`] for a part that is missing or does not hold.
 pub fn bundle(
     source: Source<'_>,
     attestation: &Digest,

@@ -98,7 +98,7 @@ fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
 /// The control variates after a round: each client whose controlled update counts has
 /// `c_i - c + (x - y) / (K eta)`, and the server's moves by the sum of those changes, each with its
 /// verdict's weight, over the number of all clients. A variate that no training makes
-/// ([`longest_step`]) stays as it is. `put` stores a blob or only names it.
+/// (`longest_step`) stays as it is. `put` stores a blob or only names it.
 ///
 /// # Errors
 /// Blobs that are missing or damaged.

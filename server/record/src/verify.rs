@@ -7,7 +7,7 @@
 //! learning rates and memo keys must have; verdicts against the facts they name; every aggregation
 //! computed again; hits and counts taken again from answers; the report made again and compared.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
-//! are for [`mod@crate::replay`].
+//! are for the replay in federation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -7,7 +7,7 @@
 //!
 //! A reader meets, in this order: [`Model`] (a frozen base with its tokenizer and template),
 //! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`DataFile`]
-//! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
+//! (conversations streamed from files), [`fn@train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
 //!
 //! In folders: `model` (loading and computing it), `adapter` (next to its matrices, or merged into

@@ -89,8 +89,8 @@ impl Model {
     ///
     /// # Errors
     /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Broken`],
-    /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
-    /// [`TuningError::NotFinite`] for faults in the files.
+    /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`],
+    /// [`TuningError::Shape`] and [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
         if path
             .extension()

@@ -53,7 +53,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Returns the 16-bit packing of a matrix; [`Direct::new`] accepts no other matrices.
+/// Returns the 16-bit packing of a matrix; [`Direct::new`](super::parts::Direct::new) accepts no other matrices.
 fn pairs(matrix: &Matrix) -> &PackedPairs {
     match matrix {
         Matrix::Pairs(packed) => packed,
