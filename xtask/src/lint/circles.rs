@@ -18,6 +18,7 @@ use crate::{Failure, Outcome, fail};
 /// beside them fails the lint.
 const KNOWN: &[(&str, &[&str])] = &[
     // A module with its helpers, which use what it defines.
+    ("server/adapter", &["model"]),
     ("server/app", &["commands/policy"]),
     ("server/audit", &["commands/log"]),
     ("server/federation", &["runner"]),
@@ -126,8 +127,16 @@ impl Crate {
                 continue;
             }
             for used in &found.paths {
-                let Some(to) = outward(used).and_then(|words| self.target(from, words, MOST_STEPS))
-                else {
+                let to = match used.words.as_slice() {
+                    // A name alone may be of anything; what was imported is known.
+                    [name] if used.depth == 0 => {
+                        let imported = self.imported(from, name);
+                        imported.and_then(|it| self.target(from, &it.words, MOST_STEPS))
+                    }
+                    [_] => None,
+                    _ => outward(used).and_then(|words| self.target(from, words, MOST_STEPS)),
+                };
+                let Some(to) = to else {
                     continue;
                 };
                 let hands_on_its_own = used.handed_on && to.starts_with(from);
@@ -161,9 +170,7 @@ impl Crate {
             }
             _ if self.is_own(from, words) => {}
             name => {
-                let (_, found) = self.0.get(from)?;
-                let is_it = |it: &&Import| it.name == name && self.is_own(from, &it.words);
-                let import = found.imports.iter().find(is_it)?;
+                let import = self.imported(from, name)?;
                 let words = [import.words.as_slice(), &words[1..]].concat();
                 return self.target(from, &words, steps);
             }
@@ -199,6 +206,13 @@ impl Crate {
             }
         }
         Some(at)
+    }
+
+    /// Import of a name of this crate.
+    fn imported(&self, from: &[String], name: &str) -> Option<&Import> {
+        let (_, found) = self.0.get(from)?;
+        let is_it = |it: &&Import| it.name == name && self.is_own(from, &it.words);
+        found.imports.iter().find(is_it)
     }
 
     /// Whether the words of a path in `from` begin in this crate.
@@ -427,6 +441,8 @@ mod tests {
         assert_eq!(of("used", &[lib, below, used]), [["a", "a/b"]]);
         let imported = ("a.rs", "mod b; use b::B; pub struct A;");
         assert_eq!(of("imported", &[lib, below, imported]), [["a", "a/b"]]);
+        let both = ("a.rs", "mod b; pub use b::B; pub struct A(B);");
+        assert_eq!(of("both", &[lib, below, both]), [["a", "a/b"]]);
     }
 
     #[test]

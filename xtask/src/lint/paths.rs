@@ -39,7 +39,7 @@ pub(super) struct Import {
 /// Contents of a source outside of tests.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Every path of more than one word, those of `use` groups one by one.
+    /// Every path, those of `use` groups one by one; in macros those of more than one word.
     pub(super) paths: Vec<Used>,
     /// Imports at the top of the file.
     pub(super) imports: Vec<Import>,
@@ -66,14 +66,12 @@ pub(super) fn read(text: &str) -> Outcome<Found> {
 
 impl Found {
     fn keep(&mut self, words: Vec<String>, line: usize, handed_on: bool) {
-        if words.len() > 1 {
-            self.paths.push(Used {
-                words,
-                depth: self.depth,
-                line,
-                handed_on,
-            });
-        }
+        self.paths.push(Used {
+            words,
+            depth: self.depth,
+            line,
+            handed_on,
+        });
     }
 
     /// Takes in the paths of a `use`, of which `before` were its first words.
@@ -119,7 +117,9 @@ impl Found {
                 handed_on,
             });
         }
-        self.keep(words, line, handed_on);
+        if words.len() > 1 {
+            self.keep(words, line, handed_on);
+        }
     }
 }
 
@@ -230,11 +230,17 @@ impl<'ast> Visit<'ast> for Found {
 /// Keeps the paths in a macro's words: names with `::` between them.
 fn in_tokens(tokens: TokenStream, found: &mut Found) {
     let (mut words, mut line, mut colons) = (Vec::new(), 0, 0);
+    let keep = |words: &mut Vec<String>, line, found: &mut Found| {
+        let words = std::mem::take(words);
+        if words.len() > 1 {
+            found.keep(words, line, false);
+        }
+    };
     for token in tokens {
         match token {
             TokenTree::Ident(word) => {
                 if colons != 2 {
-                    found.keep(std::mem::take(&mut words), line, false);
+                    keep(&mut words, line, found);
                     line = word.span().start().line;
                 }
                 words.push(word.to_string());
@@ -242,7 +248,7 @@ fn in_tokens(tokens: TokenStream, found: &mut Found) {
             }
             TokenTree::Punct(sign) if sign.as_char() == ':' => colons += 1,
             other => {
-                found.keep(std::mem::take(&mut words), line, false);
+                keep(&mut words, line, found);
                 colons = 0;
                 if let TokenTree::Group(group) = other {
                     in_tokens(group.stream(), found);
@@ -250,7 +256,7 @@ fn in_tokens(tokens: TokenStream, found: &mut Found) {
             }
         }
     }
-    found.keep(words, line, false);
+    keep(&mut words, line, found);
 }
 
 /// Whether attributes leave what they are at to tests: `cfg(test)`, or `cfg(all(test, …))`.
