@@ -129,8 +129,7 @@ impl Bundle {
     /// # Errors
     /// [`Error::Encode`], which does not occur for strings and digests.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes =
-            serde_json::to_vec_pretty(self).map_err(|e| Error::Encode(e.to_string()))?;
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::Encode(e.into()))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -255,7 +254,7 @@ impl Bundle {
             Some(last) if keys.contains(&known) => Ok(*last),
             Some(last) => Err(Error::Key {
                 what: "bundle".into(),
-                detail: format!("no rotation in it leads from node key {known} to {last}"),
+                detail: format!("no rotation in it leads from node key {known} to {last}").into(),
             }),
         }
     }

@@ -71,4 +71,4 @@ pub mod submit;
 pub mod tlog;
 pub mod transcript;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Source};

@@ -96,7 +96,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
         file: "admission file".into(),
         line: None,
         key: bad.key.unwrap_or_default(),
-        problem: bad.problem,
+        problem: bad.problem.into(),
     })?;
     let mut rows = Vec::new();
     for arm in chosen(&run.experiment, only)? {

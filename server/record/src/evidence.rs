@@ -35,7 +35,7 @@ impl Cache {
         }
         let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
         let verified = attestation::verify(&envelope, &[node])
-            .map_err(|error| Error::tampered(format!("attestation {id}"), error.to_string()))?;
+            .map_err(|error| Error::tampered(format!("attestation {id}"), error))?;
         let predicate = Arc::new(verified.predicate);
         self.attested.insert(*id, predicate.clone());
         Ok(predicate)

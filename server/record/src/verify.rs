@@ -8,7 +8,7 @@
 //! computed again; hits and counts taken again from answers; the report made again and compared. Nothing
 //! is computed again by a formula that this program has in another version than the run.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
-//! are for [`mod@crate::replay`].
+//! are for the replay in federation.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -199,7 +199,7 @@ fn proved_entries(log: &LogReader, head: &Checkpoint) -> impl Iterator<Item = Re
         let bytes = log.entry(index)?;
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
-            .map_err(|error| Error::tampered(format!("log entry {index}"), error.to_string()))?;
+            .map_err(|error| Error::tampered(format!("log entry {index}"), error))?;
         Ok(bytes)
     })
 }
@@ -283,9 +283,9 @@ impl OpenRun {
             let bytes = self.blobs.get(&planned.digest)?;
             let item = || format!("signature {} of module {}", planned.envelope, planned.name);
             let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             let verified = module::verify(&bytes, &envelope, &self.plan.trusted_authors())
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             if verified.signer != planned.signer || verified.predicate.name != planned.name {
                 return Err(Error::tampered(
                     item(),
@@ -365,7 +365,7 @@ impl OpenRun {
             let reference = &predicate.transcript;
             let item = format!("transcript {}", reference.blob);
             let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+                .map_err(|error| Error::tampered(&item, error))?;
             let root = transcript.root();
             if root != reference.root {
                 return Err(Error::mismatch(
@@ -408,6 +408,6 @@ fn missing(digest: &Digest, what: &str) -> Error {
 }
 
 /// Error of a record of a round that is in its place in the log but does not say what it must.
-fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
+fn disagrees(arm: &str, round: u32, problem: impl Into<fedseal_client_sdk::Source>) -> Error {
     Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

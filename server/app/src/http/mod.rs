@@ -11,12 +11,13 @@
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
-//! - [`modules`]: submitted modules. [`pages`]: the web bundle.
+//! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
 mod answers;
 mod events;
 mod evidence;
+mod fault;
 mod files;
 mod listen;
 mod log;

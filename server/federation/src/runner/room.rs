@@ -73,7 +73,7 @@ fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Resul
         file: "experiment".into(),
         line: None,
         key: key.into(),
-        problem,
+        problem: problem.into(),
     }
     .into())
 }
@@ -93,8 +93,9 @@ fn scored(lab: &dyn Lab, canaries: &CanarySet) -> Result<()> {
     if longest <= positions {
         return Ok(());
     }
-    Err(Error::Data(format!(
+    let problem = format!(
         "a canary has {longest} tokens with its answer, but the model has {positions} positions; \
          take other data or a model with more"
-    )))
+    );
+    Err(Error::Data(problem.into()))
 }

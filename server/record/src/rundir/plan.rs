@@ -195,8 +195,8 @@ impl RunDir {
                 return Err(Error::io(self.root.join(name), source));
             }
         }
-        let plan: Plan = canonical::from_slice(&bytes)
-            .map_err(|error| Error::tampered("run.json", error.to_string()))?;
+        let plan: Plan =
+            canonical::from_slice(&bytes).map_err(|error| Error::tampered("run.json", error))?;
         if plan.format != FORMAT {
             return Err(Error::RunDir {
                 dir: self.root.clone(),

@@ -111,7 +111,7 @@ impl OpenRun {
         let bytes = self.blobs.get(&self.plan.canaries)?;
         let item = format!("canaries {}", self.plan.canaries);
         let set = canonical::from_slice::<CanarySet>(&bytes)
-            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            .map_err(|error| Error::tampered(&item, error))?;
         let sealed = self.experiment.canaries.sealed;
         if set.requests.len() != sealed || set.tasks.len() != sealed {
             return Err(Error::tampered(
@@ -135,7 +135,7 @@ impl OpenRun {
         for (arm, (_, digest)) in &self.state.defended {
             let item = format!("defence data {digest} of arm {arm}");
             let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+                .map_err(|error| Error::tampered(&item, error))?;
             if data.level != config.level || !(other_refusal || data.kept()) {
                 return Err(Error::tampered(
                     &item,
@@ -169,8 +169,8 @@ impl OpenRun {
             ));
         }
         let bytes = self.blobs.get(&expected)?;
-        let written = Report::from_bytes(&bytes)
-            .map_err(|error| Error::tampered("report.json", error.to_string()))?;
+        let written =
+            Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error))?;
         let arms = self.experiment.all_arms()?;
         let mut made = report::build(
             &Sources {

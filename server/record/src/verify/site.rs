@@ -45,7 +45,7 @@ impl OpenRun {
                 continue;
             };
             let transcript = Transcript::from_bytes(&self.blobs.get(&attested.transcript.blob)?)
-                .map_err(|error| Error::tampered(format!("update {id}"), error.to_string()))?;
+                .map_err(|error| Error::tampered(format!("update {id}"), error))?;
             if let Err(problem) = fedseal_rules::site::audit_record(rule, &attested, &transcript) {
                 return bad(problem);
             }
@@ -55,10 +55,7 @@ impl OpenRun {
             };
             let local = read_adapter(&self.blobs, &update)?;
             let global = read_adapter(&self.blobs, &attested.global)?;
-            let norm = local
-                .sub(&global)
-                .map_err(|error| Error::Model(error.to_string()))?
-                .norm_l2();
+            let norm = local.sub(&global).map_err(Error::model)?.norm_l2();
             let within = rule
                 .norm_leaves(norm)
                 .map_err(|denial| denial.words)

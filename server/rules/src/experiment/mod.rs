@@ -153,7 +153,7 @@ impl Experiment {
                     file: path.display().to_string(),
                     line: None,
                     key: format!("site.{key}"),
-                    problem,
+                    problem: problem.into(),
                 })?;
         }
         Ok(experiment)
@@ -172,7 +172,7 @@ impl Experiment {
             file: self.title.clone(),
             line: None,
             key: String::new(),
-            problem: error.to_string(),
+            problem: error.into(),
         })
     }
 

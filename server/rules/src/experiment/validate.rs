@@ -50,7 +50,7 @@ fn seeds(e: &Experiment, at: &Located<'_>) -> Result<()> {
 }
 
 fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
-    let named = |error: crate::Error| at.error("arms", error.to_string());
+    let named = |error: crate::Error| at.error("arms", error);
     need(!e.arms.is_empty(), at, "arms", "at least one arm", "none")?;
     for (index, arm) in e.arms.iter().enumerate() {
         arms::arm(arm, &e.arm).map_err(named)?;
