@@ -123,7 +123,20 @@ fn a_run_attacks_admits_repairs_and_reports() {
     }
     assert_eq!(report.side_by_side.len(), 4);
     assert_eq!(report.side_by_side[0].answers.len(), 8);
-    assert_eq!(report.defence[0].level, 3);
+    assert_eq!(report.defence[0].counts["level"], 3);
+    // The post-hoc defence stands in the report as it always has.
+    let view = serde_json::to_value(&report.defence[0]).unwrap();
+    let keys: Vec<&String> = view.as_object().unwrap().keys().collect();
+    let before = [
+        "arm",
+        "data",
+        "helpful",
+        "helpful_tried",
+        "level",
+        "safety",
+        "safety_tried",
+    ];
+    assert_eq!(keys, before);
     // Each arm's adapter can be taken out of the log alone.
     for arm in report.arms.iter().filter(|arm| arm.id != "base") {
         let last = final_adapter(dir.path().join("run"), &arm.id).unwrap();
@@ -206,6 +219,80 @@ fn own_arms_are_compositions() {
     };
     assert_eq!((safety("checked"), safety("mended")), (1.0, 1.0));
     assert!(verify(&run).unwrap().updates > 0);
+}
+
+/// A repair of a repair, two defences side by side, and one defence with two sets of numbers: run,
+/// reported under their names, and verified.
+#[test]
+fn repairs_are_by_the_defence_of_their_arm_and_may_follow_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = experiment();
+    own.arms = ["fedavg", "defended", "given", "shaken", "again"]
+        .map(String::from)
+        .to_vec();
+    let repairs = |source: &str, defence: Option<&str>, numbers: &[(&str, f64)]| ArmConfig {
+        repairs: Some(source.into()),
+        defence: defence.map(String::from),
+        parameters: numbers
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), *value))
+            .collect(),
+        ..ArmConfig::default()
+    };
+    own.arm = BTreeMap::from([
+        (
+            "given".to_owned(),
+            repairs("fedavg", None, &[("level", 1.0), ("steps", 3.0)]),
+        ),
+        (
+            "shaken".to_owned(),
+            repairs("again", Some("noise"), &[("norm", 1e-4)]),
+        ),
+        ("again".to_owned(), repairs("defended", None, &[])),
+    ]);
+    let run = dir.path().join("run");
+    let mut notes = Vec::new();
+    let report = create_from(&run, &options(dir.path()), Double::new(), own)
+        .unwrap()
+        .execute(&mut |event: &Event| {
+            if let Event::Note { text } = event {
+                notes.push(text.clone());
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(report.progress.done, report.progress.total);
+    let last = final_adapters(&report);
+    let different: std::collections::BTreeSet<&String> = last.values().collect();
+    assert_eq!(different.len(), last.len(), "{last:?}");
+    let view = |arm: &str| report.defence.iter().find(|view| view.arm == arm).unwrap();
+    assert_eq!(
+        (view("given").counts["level"], view("again").counts["level"]),
+        (1, 3)
+    );
+    assert_eq!(view("shaken").defence, "noise");
+    assert_eq!(
+        view("shaken").counts,
+        BTreeMap::from([("values".to_owned(), 16)])
+    );
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("shaken: defence noise, step of norm 0.0001")),
+        "{notes:?}"
+    );
+    // So little noise changes no answer.
+    let safety = |id: &str| {
+        report
+            .arms
+            .iter()
+            .find(|arm| arm.id == id)
+            .and_then(|arm| arm.safety)
+    };
+    assert_eq!(safety("shaken"), safety("again"));
+    let bytes = fs::read(run.join("report.json")).unwrap();
+    assert_eq!(Report::from_bytes(&bytes).unwrap(), report);
+    verify(&run).unwrap();
 }
 
 #[test]

@@ -1,14 +1,11 @@
 //! Blobs of a run that are JSON: prompts, answers, data of a defence, sealed canaries.
 
-use std::collections::BTreeSet;
-
-use fedseal_adapter::Example;
 use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+pub use fedseal_rules::defence::DefenceData;
 use fedseal_rules::evaluation::helpfulness::HelpfulTask;
-use fedseal_rules::evaluation::{rule, wilson::Share};
-use fedseal_rules::experiment::DefenceConfig;
+use fedseal_rules::evaluation::wilson::Share;
 
 /// The evaluation prompts of a run, a blob; measures between rounds take the first so many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,56 +50,6 @@ impl Measured {
     /// Share of solved tasks.
     pub fn helpfulness(&self) -> Share {
         Share::of(self.tasks.iter().map(|answer| answer.hit))
-    }
-}
-
-/// Data that the defence tunes on; a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DefenceData {
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Harmful requests with refusals.
-    pub safety: Vec<Example>,
-    /// Ordinary requests with answers.
-    pub helpful: Vec<Example>,
-    /// Instructions generated for `safety`; 0 at level 1.
-    pub safety_tried: u64,
-    /// Instructions generated for `helpful`; 0 at level 1.
-    pub helpful_tried: u64,
-}
-
-impl DefenceData {
-    /// Whether the filters let every pair through. Pairs of level 1 are given and were not filtered.
-    pub fn kept(&self) -> bool {
-        let harmless =
-            |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
-        self.level == 1
-            || (self.safety.iter().all(|p| rule::is_refusal(&p.response))
-                && self.helpful.iter().all(harmless))
-    }
-
-    /// Whether the prompts differ, there are no more pairs than were wanted and tried, and no more were
-    /// tried than the experiment allows. Given pairs count none as tried.
-    pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
-        let fits = |pairs: &[Example], wanted: usize, tried: u64| {
-            let different: BTreeSet<String> = pairs
-                .iter()
-                .map(|pair| pair.prompt.to_lowercase())
-                .collect();
-            match self.level {
-                1 => pairs.len() <= wanted && tried == 0,
-                _ => {
-                    let most = wanted.saturating_mul(config.attempts) as u64;
-                    different.len() == pairs.len()
-                        && pairs.len() <= wanted
-                        && pairs.len() as u64 <= tried
-                        && tried <= most
-                }
-            }
-        };
-        fits(&self.safety, config.safety_examples, self.safety_tried)
-            && fits(&self.helpful, config.helpful_examples, self.helpful_tried)
     }
 }
 

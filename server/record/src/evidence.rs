@@ -1,6 +1,6 @@
 //! Evidence that was read before, parsed: attestations, answers, counts of defences.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{self, UpdatePredicate};
@@ -65,32 +65,23 @@ impl Cache {
     /// The counts of a defence's data.
     pub fn defence(&mut self, blobs: &Blobs, digest: &Digest) -> Result<DefenceCounts> {
         if let Some(counts) = self.defences.get(digest) {
-            return Ok(*counts);
+            return Ok(counts.clone());
         }
-        let data: DefenceData = canonical::from_slice(&blobs.get(digest)?)?;
+        let data = DefenceData::from_bytes(&blobs.get(digest)?)?;
         let counts = DefenceCounts {
-            level: data.level,
-            safety: data.safety.len() as u64,
-            helpful: data.helpful.len() as u64,
-            safety_tried: data.safety_tried,
-            helpful_tried: data.helpful_tried,
+            counts: data.shown(),
+            defence: data.defence,
         };
-        self.defences.insert(*digest, counts);
+        self.defences.insert(*digest, counts.clone());
         Ok(counts)
     }
 }
 
-/// How many pairs a defence tuned on, and how many it tried for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A defence, and the numbers that its data count.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefenceCounts {
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Harmful requests with refusals.
-    pub safety: u64,
-    /// Ordinary requests with answers.
-    pub helpful: u64,
-    /// Instructions generated for `safety`.
-    pub safety_tried: u64,
-    /// Instructions generated for `helpful`.
-    pub helpful_tried: u64,
+    /// Name of the defence.
+    pub defence: String,
+    /// Its counts, and the lengths of its lists of examples.
+    pub counts: BTreeMap<String, u64>,
 }

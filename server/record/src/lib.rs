@@ -4,8 +4,9 @@
 //! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: memo keys and seeds.
 //! - [`blobs`], [`read`], [`evidence`]: contents of the blobs. [`opened`]: a run, read and checked
 //!   against its log. [`select`]: updates of a run.
-//! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the log against them.
-//!   [`controls`]: SCAFFOLD's control variates. [`references`]: every blob that the log names.
+//! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the
+//!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
+//!   one's adapter. [`references`]: every blob that the log names.
 //! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
@@ -27,6 +28,7 @@ pub mod monitor;
 pub mod opened;
 pub mod read;
 pub mod references;
+pub mod repairs;
 pub mod report;
 pub mod round;
 pub mod rundir;

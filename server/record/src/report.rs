@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::Kind;
+use fedseal_rules::defence;
 
 mod build;
 mod count;
@@ -181,23 +182,28 @@ pub struct SideBySide {
     pub answers: BTreeMap<String, String>,
 }
 
-/// Data that the post-hoc defence worked with.
+/// Data that a defence worked with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefenceView {
     /// The arm.
     pub arm: String,
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Safety pairs kept.
-    pub safety: u64,
-    /// Helpful pairs kept.
-    pub helpful: u64,
-    /// Instructions that were generated for the safety pairs.
-    pub safety_tried: u64,
-    /// Instructions that were generated for the helpful pairs.
-    pub helpful_tried: u64,
+    /// Name of the defence; left out for the post-hoc one.
+    #[serde(default = "posthoc", skip_serializing_if = "is_posthoc")]
+    pub defence: String,
+    /// Counts of the defence by name, beside the other keys. The post-hoc one has its level, the `safety`
+    /// and `helpful` pairs that it kept, and with `_tried` the instructions that were generated for each.
+    #[serde(flatten)]
+    pub counts: BTreeMap<String, u64>,
     /// The data's digest.
     pub data: Digest,
+}
+
+fn posthoc() -> String {
+    defence::posthoc::NAME.to_owned()
+}
+
+fn is_posthoc(name: &str) -> bool {
+    name == defence::posthoc::NAME
 }
 
 /// The report of a run.

@@ -132,15 +132,13 @@ export interface Report {
   side_by_side: SideBySide[];
 }
 
-/** What the post-hoc defence of an arm was trained on, and how much was generated for it. */
+/** What the defence of an arm worked with. Its counts stand beside the other keys. */
 export interface DefenceData {
   arm: string;
-  level: number;
-  safety: number;
-  helpful: number;
-  safety_tried: number;
-  helpful_tried: number;
+  /** Left out for the post-hoc one. */
+  defence?: string;
   data: string;
+  [count: string]: string | number | undefined;
 }
 
 /** A run in the list; null where its report does not say. */

@@ -13,7 +13,7 @@ use super::{
     State, VerdictView,
 };
 use crate::error::{Error, Result};
-use crate::evidence::Cache;
+use crate::evidence::{Cache, DefenceCounts};
 use crate::rundir::Plan;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::arms::{Arm, Kind};
@@ -49,14 +49,14 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
     }
     let mut defence = Vec::new();
     for (arm, (_, data)) in &state.defended {
-        let counts = cache.defence(blobs, data)?;
+        let DefenceCounts {
+            defence: name,
+            counts,
+        } = cache.defence(blobs, data)?;
         defence.push(DefenceView {
             arm: arm.clone(),
-            level: counts.level,
-            safety: counts.safety,
-            helpful: counts.helpful,
-            safety_tried: counts.safety_tried,
-            helpful_tried: counts.helpful_tried,
+            defence: name,
+            counts,
             data: *data,
         });
     }
