@@ -12,7 +12,7 @@ use fedseal_tuning::Adapter;
 
 use super::canary;
 use super::evidence::{self, Attester, Evidence, Execution};
-use super::measure::measure;
+use super::measure::Meter;
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
 use crate::defence::{Tools, mend};
@@ -365,16 +365,15 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
             })
         }
         Job::Measure(job) => {
-            let measured = measure(
-                shared.lab.as_ref(),
-                shared.data.as_ref(),
-                &shared.experiment,
-                &shared.evaluation,
-                job.adapter.as_deref(),
-                job.digest,
-                (job.requests, job.tasks),
-                &halt,
-            )?;
+            let meter = Meter {
+                lab: shared.lab.as_ref(),
+                source: shared.data.as_ref(),
+                experiment: &shared.experiment,
+                set: &shared.evaluation,
+                halt: &halt,
+            };
+            let adapter = job.adapter.as_deref();
+            let measured = meter.measure(adapter, job.digest, job.requests, job.tasks)?;
             Ok(Done::Measure { job, measured })
         }
         Job::Defend(job) => {
