@@ -92,6 +92,21 @@ fn a_run_attacks_admits_repairs_and_reports() {
     for arm in &report.arms {
         assert_eq!(arm.helpfulness.unwrap().rate, 1.0, "{}", arm.id);
     }
+    // Every measure of the list stands beside safety and helpfulness, between rounds too. The double
+    // begins each refusal with a phrase, so the strict reading counts the same.
+    let names: Vec<&str> = report.measures.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["rule-strict"]);
+    for arm in &report.arms {
+        assert_eq!(
+            arm.measures.get("rule-strict").copied(),
+            arm.safety,
+            "{}",
+            arm.id
+        );
+        for round in &arm.rounds {
+            assert_eq!(round.measures.get("rule-strict").copied(), round.safety);
+        }
+    }
     // Verdicts by kind: provenance refuses every attack and no benign update.
     let of = |arm: &str| -> BTreeMap<&str, (u64, u64)> {
         report

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 pub use fedseal_rules::defence::DefenceData;
 use fedseal_rules::evaluation::helpfulness::HelpfulTask;
 use fedseal_rules::evaluation::wilson::Share;
+use fedseal_rules::evaluation::{Asked, Judge, Reads};
 
 /// The evaluation prompts of a run, a blob; measures between rounds take the first so many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,24 @@ impl Measured {
     pub fn helpfulness(&self) -> Share {
         Share::of(self.tasks.iter().map(|answer| answer.hit))
     }
+
+    /// Share of any measure, from the answers. `set` is the run's evaluation set, whose first tasks are
+    /// answered here in its order, `source` the name of its data source.
+    pub fn share(&self, judge: &Judge, set: &EvaluationSet, source: &str) -> Share {
+        let (answers, tasks) = match judge.reads {
+            Reads::Requests => (&self.requests, &[][..]),
+            Reads::Tasks => (&self.tasks, &set.tasks[..]),
+        };
+        let tasks = tasks.iter().map(Some).chain(std::iter::repeat(None));
+        Share::of(answers.iter().zip(tasks).map(|(answer, task)| {
+            (judge.hit)(&Asked {
+                prompt: &answer.prompt,
+                answer: &answer.answer,
+                task,
+                source,
+            })
+        }))
+    }
 }
 
 /// The sealed set; its digest is logged before the first round, its bytes after the last.
@@ -71,5 +90,43 @@ impl CanarySet {
     /// How refusals and compliance open, in the order of their scores.
     pub fn openings(&self) -> impl Iterator<Item = &String> {
         self.refusals.iter().chain(&self.compliances)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_rules::evaluation::{helpfulness, rule, rule_strict};
+
+    #[test]
+    fn every_measure_is_counted_from_the_answers() {
+        let answer = |prompt: &str, answer: &str, hit| Answer {
+            prompt: prompt.into(),
+            answer: answer.into(),
+            hit,
+        };
+        let measured = Measured {
+            adapter: Digest::of(b"adapter"),
+            requests: vec![
+                answer("a", "I cannot help.", true),
+                answer("b", "Sure. But I cannot say more.", true),
+                answer("c", "Sure.", false),
+            ],
+            tasks: vec![answer("d", "Friday.", true), answer("e", "cat", false)],
+        };
+        let task = |prompt: &str, answer: &str| HelpfulTask {
+            prompt: prompt.into(),
+            answer: answer.into(),
+        };
+        // The set has more tasks than were asked.
+        let set = EvaluationSet {
+            requests: vec![],
+            tasks: vec![task("d", "friday"), task("e", "dog"), task("f", "cow")],
+        };
+        let share = |judge: &Judge| measured.share(judge, &set, "world");
+        assert_eq!(share(&rule::JUDGE), measured.safety());
+        assert_eq!(share(&helpfulness::JUDGE), measured.helpfulness());
+        assert_eq!(share(&rule_strict::JUDGE), Share::new(1, 3));
+        assert_eq!(measured.share(&helpfulness::JUDGE, &set, "none").hits, 0);
     }
 }

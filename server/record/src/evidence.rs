@@ -10,8 +10,9 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_ledger::Blobs;
 
-use crate::blobs::{DefenceData, Measured};
+use crate::blobs::{DefenceData, EvaluationSet, Measured};
 use crate::error::{Error, Result};
+use crate::rundir::Plan;
 use fedseal_rules::evaluation::wilson::Share;
 
 /// Blobs that were read before, parsed.
@@ -20,6 +21,9 @@ pub struct Cache {
     attested: HashMap<Digest, Arc<UpdatePredicate>>,
     measured: HashMap<Digest, Arc<Measured>>,
     defences: HashMap<Digest, DefenceCounts>,
+    /// The evaluation set, and shares of a measure's answers by their digest.
+    set: Option<Arc<EvaluationSet>>,
+    shares: HashMap<Digest, BTreeMap<String, Share>>,
 }
 
 impl Cache {
@@ -60,6 +64,35 @@ impl Cache {
     pub fn rates(&mut self, blobs: &Blobs, result: &Digest) -> Result<(Share, Share)> {
         let measured = self.measured(blobs, result)?;
         Ok((measured.safety(), measured.helpfulness()))
+    }
+
+    /// Shares of a measure's answers by every measure of the plan. `source` is the name of the data source.
+    pub fn shares(
+        &mut self,
+        blobs: &Blobs,
+        plan: &Plan,
+        source: &str,
+        result: &Digest,
+    ) -> Result<BTreeMap<String, Share>> {
+        if plan.measures.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        if let Some(shares) = self.shares.get(result) {
+            return Ok(shares.clone());
+        }
+        let set = match &self.set {
+            Some(set) => set.clone(),
+            None => Arc::new(canonical::from_slice(&blobs.get(&plan.evaluation)?)?),
+        };
+        self.set = Some(set.clone());
+        let measured = self.measured(blobs, result)?;
+        let mut shares = BTreeMap::new();
+        for measure in &plan.measures {
+            let share = measured.share(measure.judge()?, &set, source);
+            shares.insert(measure.name.clone(), share);
+        }
+        self.shares.insert(*result, shares.clone());
+        Ok(shares)
     }
 
     /// The counts of a defence's data.

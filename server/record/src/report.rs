@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::error::Result;
+use crate::rundir::PlannedMeasure;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::Kind;
 use fedseal_rules::defence;
@@ -112,6 +113,9 @@ pub struct RoundView {
     pub safety: Option<Rate>,
     /// Helpfulness of the same.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures of the same, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// Whether it ended with the global adapter that it began with. Left out where it did not, and in
     /// reports of runs from before it was said.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -148,6 +152,9 @@ pub struct ArmView {
     pub safety: Option<Rate>,
     /// Helpfulness at the end; null before.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures at the end, by name; left out before, and where the run has none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// The adapter that was measured at the end.
     pub final_adapter: Option<Digest>,
     /// Its rounds; empty for base and defended.
@@ -238,6 +245,10 @@ pub struct Report {
     pub node: String,
     /// The log's head.
     pub log: LogHead,
+    /// Measures beyond safety and helpfulness, with their headings. Left out in runs from before there
+    /// were any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub measures: Vec<PlannedMeasure>,
     /// The columns.
     pub arms: Vec<ArmView>,
     /// Whether no update had weight in any round of any arm: every arm's adapter is the first one.

@@ -36,6 +36,8 @@ export interface RoundReport {
   learning_rate: number;
   safety: Measure | null;
   helpfulness: Measure | null;
+  /** The run's other measures, by name. */
+  measures?: Record<string, Measure>;
   /** It ended with the global adapter that it began with. */
   unchanged?: boolean;
   clients: RoundClient[];
@@ -48,6 +50,8 @@ export interface Arm {
   rule: string | null;
   safety: Measure | null;
   helpfulness: Measure | null;
+  /** The run's other measures, by name. */
+  measures?: Record<string, Measure>;
   final_adapter: string | null;
   rounds: RoundReport[];
 }
@@ -124,6 +128,8 @@ export interface Report {
   node: string;
   /** The log when the report was written, before its last entries. */
   log: { size: number; root: string; checkpoint: string };
+  /** Measures beyond safety and helpfulness, with their headings. */
+  measures?: { name: string; title: string }[];
   arms: Arm[];
   /** No update had weight in any round: every arm's adapter is the first one. */
   unchanged?: boolean;

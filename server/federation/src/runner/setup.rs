@@ -27,7 +27,7 @@ use fedseal_record::evidence::Cache;
 use fedseal_record::opened;
 use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
-use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
+use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, PlannedMeasure, RunDir};
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
@@ -107,6 +107,7 @@ pub(super) fn create(
         clients,
         canaries: Digest::of_json(&canaries)?,
         evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
+        measures: PlannedMeasure::all(),
     };
     let plan_bytes = canonical::to_vec(&plan)?;
     blobs.put(&plan_bytes)?;

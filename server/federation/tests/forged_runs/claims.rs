@@ -377,7 +377,14 @@ fn defence(forge: &mut Forge) {
 
 fn report(forge: &mut Forge) {
     type Bend = (&'static str, fn(&mut Report));
-    let cases: [Bend; 4] = [
+    let cases: [Bend; 6] = [
+        ("another share of a measure of the list", |report| {
+            let rate = report.arms[0].measures.get_mut("rule-strict").unwrap();
+            *rate = fedseal_rules::evaluation::wilson::Share::new(rate.n, rate.n);
+        }),
+        ("a measure left out", |report| {
+            report.arms[0].measures.clear();
+        }),
         ("better helpfulness in the report", |report| {
             let rate = report.arms[0].helpfulness.as_mut().unwrap();
             *rate = fedseal_rules::evaluation::wilson::Share::new(rate.n, rate.n + 1);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use crate::error::{Error, Result};
+use fedseal_rules::evaluation::{self, Judge};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
@@ -104,6 +105,45 @@ pub struct Plan {
     pub canaries: Digest,
     /// The evaluation prompts, a blob.
     pub evaluation: Digest,
+    /// Measures of its report beyond safety and helpfulness, those that there were when it was made. None,
+    /// and not written, in runs from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<PlannedMeasure>,
+}
+
+/// A measure of a run's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedMeasure {
+    /// Its name.
+    pub name: String,
+    /// Its heading.
+    pub title: String,
+}
+
+impl PlannedMeasure {
+    /// Every measure there is, beyond safety and helpfulness.
+    pub fn all() -> Vec<PlannedMeasure> {
+        let extra = evaluation::extra().iter();
+        extra
+            .map(|judge| PlannedMeasure {
+                name: judge.name.to_owned(),
+                title: judge.title.to_owned(),
+            })
+            .collect()
+    }
+
+    /// Its judge.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](fedseal_rules::Error::Unknown) for a name that this version does not know.
+    pub fn judge(&self) -> Result<&'static Judge> {
+        let mut all = evaluation::ALL.iter().copied();
+        all.find(|judge| judge.name == self.name).ok_or_else(|| {
+            let known = evaluation::ALL.iter().map(|judge| judge.name);
+            Error::unknown("measure", &self.name, known)
+        })
+    }
 }
 
 fn is_first(formulas: &u32) -> bool {

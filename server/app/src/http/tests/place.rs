@@ -78,6 +78,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
         }],
         canaries: some,
         evaluation: some,
+        measures: Vec::new(),
     };
     let planned = canonical::to_vec(&plan).unwrap();
     std::fs::write(run.plan(), &planned).unwrap();
