@@ -8,11 +8,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use double::{Double, create, create_from, experiment, options, resume};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::record::Record;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::{Error, Result};
+use fedseal_ledger::{Blobs, Log, LogReader};
 use fedseal_record::events::Event;
 use fedseal_record::export::final_adapter;
 use fedseal_record::report::{Report, State};
+use fedseal_record::rundir::RunDir;
 use fedseal_record::verify::verify;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::ArmConfig;
@@ -308,6 +314,92 @@ fn repairs_are_by_the_defence_of_their_arm_and_may_follow_each_other() {
     let bytes = fs::read(run.join("report.json")).unwrap();
     assert_eq!(Report::from_bytes(&bytes).unwrap(), report);
     verify(&run).unwrap();
+}
+
+/// Arms with attackers and an optimiser of their own: those that come to the same share what is made, and
+/// an auditor takes each client's part in each arm from the seed.
+#[test]
+fn arms_may_have_their_own_attackers_and_optimiser() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = experiment();
+    own.arms = ["clean", "fedavg", "same", "none", "only", "adam"]
+        .map(String::from)
+        .to_vec();
+    let arm = |malicious: Option<usize>, kinds: Option<&[&str]>| ArmConfig {
+        malicious,
+        kinds: kinds.map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect()),
+        ..ArmConfig::default()
+    };
+    let kinds: Vec<&str> = own.attack.kinds.iter().map(String::as_str).collect();
+    let adam = ArmConfig {
+        optimiser: Some("fedadam".into()),
+        ..ArmConfig::default()
+    };
+    own.arm = BTreeMap::from([
+        ("same".to_owned(), arm(None, Some(&kinds))),
+        ("none".to_owned(), arm(Some(0), None)),
+        ("only".to_owned(), arm(None, Some(&["unaligned-data"]))),
+        ("adam".to_owned(), adam),
+    ]);
+    let run = dir.path().join("run");
+    let options = options(dir.path());
+    let report = create_from(&run, &options, Double::new(), own)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    let last = final_adapters(&report);
+    assert_eq!(last["same"], last["fedavg"]);
+    assert_eq!(last["none"], last["clean"]);
+    assert_ne!(last["adam"], last["fedavg"]);
+    let drawn = |id: &str| -> std::collections::BTreeSet<&str> {
+        let arm = report.arms.iter().find(|arm| arm.id == id).unwrap();
+        let clients = arm.rounds.iter().flat_map(|round| &round.clients);
+        clients.map(|client| client.kind.as_str()).collect()
+    };
+    assert_eq!(drawn("none"), ["benign"].into());
+    assert_eq!(drawn("only"), ["benign", "unaligned-data"].into());
+    assert!(drawn("same").len() > 1 && drawn("same") == drawn("fedavg"));
+    verify(&run).unwrap();
+    let all = Selector::Sample { count: 99, seed: 1 };
+    let replayed = replay_in(&run, &all, &Double::new()).unwrap();
+    assert!(replayed.iter().all(|again| again.equal()));
+
+    // A plan without a client's part in an arm, signed anew by its node.
+    let folder = RunDir::new(&run);
+    let mut plan = folder.read_plan().unwrap();
+    let node = SigningKey::load(options.keys.join("node.pem")).unwrap();
+    let entries = LogReader::open(folder.log(), &node.public())
+        .unwrap()
+        .entries()
+        .unwrap();
+    let old = Digest::of(&fs::read(folder.plan()).unwrap());
+    let client = plan
+        .clients
+        .iter_mut()
+        .find(|client| !client.arms.is_empty());
+    let part = client.unwrap().arms.remove("none").unwrap();
+    assert_eq!(part.kind, "benign");
+    let bytes = canonical::to_vec(&plan).unwrap();
+    let blobs = Blobs::open(folder.blobs()).unwrap();
+    let new = blobs.put(&bytes).unwrap();
+    blobs.retain(|digest| *digest != old).unwrap();
+    fs::write(folder.plan(), bytes).unwrap();
+    fs::remove_dir_all(folder.log()).unwrap();
+    let mut log = Log::create(folder.log(), &plan.origin, node).unwrap();
+    for bytes in entries {
+        let mut record = Record::from_bytes(&bytes).unwrap();
+        if let Record::RunOpened { run_config, .. } = &mut record {
+            *run_config = new;
+        }
+        log.append(&record.to_bytes().unwrap()).unwrap();
+    }
+    log.publish().unwrap();
+    drop(log);
+    let said = text(verify(&run));
+    assert!(
+        said.contains("is not what the seed and the experiment give"),
+        "{said}"
+    );
 }
 
 #[test]

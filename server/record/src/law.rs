@@ -162,7 +162,7 @@ impl RoundOf<'_> {
             });
         }
         let rule = aggregation::rule(arm.rule)?;
-        let context = self.experiment.aggregation_context(state.seed.0);
+        let context = self.experiment.aggregation_context(arm, state.seed.0);
         let outcome = aggregation::aggregate(rule, &updates, &context)?;
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {

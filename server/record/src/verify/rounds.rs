@@ -76,7 +76,7 @@ impl OpenRun {
             ));
         }
         let checks = admission(&self.experiment, arm)?;
-        let mut optimiser = self.experiment.server_optimiser()?;
+        let mut optimiser = self.experiment.server_optimiser(arm)?;
         let mut verdicts = 0;
         for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;

@@ -12,6 +12,7 @@ use fedseal_client_sdk::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::arms::{self, Arm, ArmConfig};
+use crate::attack::Attackers;
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{aggregation, optimiser};
@@ -175,22 +176,31 @@ impl Experiment {
         })
     }
 
-    /// Attackers that the rules expect among the sampled clients.
-    pub fn expected_malicious(&self) -> usize {
+    /// Malicious clients of the attacked arms that have none of their own.
+    pub fn attackers(&self) -> Attackers<'_> {
+        Attackers {
+            malicious: self.federation.malicious,
+            kinds: &self.attack.kinds,
+        }
+    }
+
+    /// Attackers that the rules expect among the sampled clients of an arm.
+    pub fn expected_malicious(&self, arm: &Arm) -> usize {
         let federation = &self.federation;
+        let malicious = arm.malicious.unwrap_or(federation.malicious);
         self.aggregation.expected_malicious.unwrap_or_else(|| {
-            if federation.malicious == 0 {
+            if malicious == 0 {
                 return 0;
             }
-            let share = federation.malicious as f64 / federation.clients.max(1) as f64;
+            let share = malicious as f64 / federation.clients.max(1) as f64;
             ((federation.sampled as f64 * share).round() as usize).max(1)
         })
     }
 
-    /// Inputs of an aggregation rule, besides the updates, in the round of this seed.
-    pub fn aggregation_context(&self, round_seed: u64) -> aggregation::Context {
+    /// Inputs of an arm's aggregation rule, besides the updates, in the round of this seed.
+    pub fn aggregation_context(&self, arm: &Arm, round_seed: u64) -> aggregation::Context {
         aggregation::Context {
-            expected_malicious: self.expected_malicious(),
+            expected_malicious: self.expected_malicious(arm),
             seed: round_seed,
             trim: self.aggregation.trim,
             dnc_iterations: self.aggregation.dnc_iterations,
@@ -209,10 +219,15 @@ impl Experiment {
         arms::expand(&self.arms, &self.arm)
     }
 
-    /// A fresh server optimiser.
-    pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
+    /// Name of an arm's server optimiser.
+    pub fn optimiser<'a>(&'a self, arm: &'a Arm) -> &'a str {
+        arm.optimiser.as_deref().unwrap_or(&self.server.optimiser)
+    }
+
+    /// A fresh server optimiser of an arm.
+    pub fn server_optimiser(&self, arm: &Arm) -> Result<Box<dyn optimiser::Optimiser>> {
         optimiser::optimiser(
-            &self.server.optimiser,
+            self.optimiser(arm),
             &optimiser::Settings {
                 learning_rate: self.server.learning_rate,
                 momentum: self.server.momentum,

@@ -45,6 +45,19 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
         )?;
         let used = e.arms.contains(name);
         need(used, &key, "a name that `arms` has", name)?;
+        if let Some(malicious) = own.malicious {
+            let most = e.federation.clients;
+            let expected = format!("at most federation.clients = {most}");
+            need(malicious <= most, &key, &expected, &malicious)?;
+        }
+        let some = own.malicious.is_none_or(|malicious| malicious == 0);
+        let kinds = own.kinds.is_some() || !e.attack.kinds.is_empty();
+        need(
+            some || kinds,
+            &key,
+            "at least one kind of its attackers",
+            &"none",
+        )?;
         if let Some(source) = &own.repairs {
             need(source != name, &key, "another arm to repair", source)?;
         }

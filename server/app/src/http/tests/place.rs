@@ -75,6 +75,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             kind: "unaligned-data".into(),
             honest: assignment.clone(),
             attacked: assignment,
+            arms: Default::default(),
         }],
         canaries: some,
         evaluation: some,
