@@ -149,7 +149,7 @@ impl RoundOf<'_> {
             });
         }
         let rule = self.experiment.aggregation.rule(arm.rule)?;
-        let inputs = self.experiment.aggregation_inputs(state.seed.0);
+        let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
         let outcome = rule.aggregate(&updates, &inputs)?;
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {

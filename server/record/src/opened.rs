@@ -280,8 +280,8 @@ fn opening_agrees(plan: &Plan, record: &Record) -> bool {
             kind.is_none()
                 && plan.client(client).is_some_and(|(_, planned)| {
                     planned.key == *key
-                        && [&planned.honest, &planned.attacked]
-                            .iter()
+                        && planned
+                            .assignments()
                             .any(|a| a.shard == *shard && a.examples == *examples)
                 })
         }

@@ -10,8 +10,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::error::Result;
+use crate::rundir::PlannedMeasure;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::Kind;
+use fedseal_rules::defence;
 
 mod build;
 mod count;
@@ -121,6 +123,9 @@ pub struct RoundView {
     pub safety: Option<Rate>,
     /// Helpfulness of the same.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures of the same, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// Whether it ended with the global adapter that it began with. Left out where it did not, and in
     /// reports of runs from before it was said.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -159,6 +164,9 @@ pub struct ArmView {
     pub safety: Option<Rate>,
     /// Helpfulness at the end; null before.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures at the end, by name; left out before, and where the run has none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// The adapter that was measured at the end.
     pub final_adapter: Option<Digest>,
     /// Its rounds; empty for base and defended.
@@ -195,25 +203,30 @@ pub struct SideBySide {
     pub answers: BTreeMap<String, String>,
 }
 
-/// Data that the post-hoc defence worked with.
+/// Data that a defence worked with.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Defence"))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefenceView {
     /// The arm.
     pub arm: String,
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Safety pairs kept.
-    pub safety: u64,
-    /// Helpful pairs kept.
-    pub helpful: u64,
-    /// Instructions that were generated for the safety pairs.
-    pub safety_tried: u64,
-    /// Instructions that were generated for the helpful pairs.
-    pub helpful_tried: u64,
+    /// Name of the defence; left out for the post-hoc one.
+    #[serde(default = "posthoc", skip_serializing_if = "is_posthoc")]
+    pub defence: String,
+    /// Counts of the defence by name, beside the other keys. The post-hoc one has its level, the `safety`
+    /// and `helpful` pairs that it kept, and with `_tried` the instructions that were generated for each.
+    #[serde(flatten)]
+    pub counts: BTreeMap<String, u64>,
     /// The data's digest.
     pub data: Digest,
+}
+
+fn posthoc() -> String {
+    defence::posthoc::NAME.to_owned()
+}
+
+fn is_posthoc(name: &str) -> bool {
+    name == defence::posthoc::NAME
 }
 
 /// The report of a run.
@@ -251,6 +264,10 @@ pub struct Report {
     pub node: String,
     /// The log's head.
     pub log: LogHead,
+    /// Measures beyond safety and helpfulness, with their headings. Left out in runs from before there
+    /// were any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub measures: Vec<PlannedMeasure>,
     /// The columns.
     pub arms: Vec<ArmView>,
     /// Whether no update had weight in any round of any arm: every arm's adapter is the first one.

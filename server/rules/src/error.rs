@@ -36,6 +36,14 @@ pub enum Error {
         /// The known name nearest to it, where one is near.
         near: Option<String>,
     },
+    /// An arm of an experiment does not fit together.
+    #[error("arm `{arm}`: {problem}")]
+    Arm {
+        /// The arm.
+        arm: String,
+        /// The problem with it.
+        problem: String,
+    },
     /// An aggregation rule or server optimiser cannot work on its input.
     #[error("{rule}: {problem}")]
     Aggregation {

@@ -16,9 +16,9 @@ use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::statement::Statement;
 use fedseal_record::bundle::bundle as bundle_of;
 use fedseal_record::opened::OpenRun;
-use fedseal_record::rundir::Plan;
 use fedseal_record::state::UpdateRef;
 use fedseal_rules::arms;
+use fedseal_rules::attack::BENIGN;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -249,10 +249,12 @@ fn kind(run: &OpenRun, client: &Value, verdicts: &[Judged]) -> Option<String> {
     let name = client.as_str()?.into();
     let (_, client) = run.plan.client(&name)?;
     let own = &run.experiment.arm;
-    let attacked = verdicts
+    let arms = verdicts
         .iter()
-        .any(|judged| arms::arm(&judged.arm, own).is_ok_and(|arm| arm.attacked));
-    Some(Plan::kind(client, attacked).to_owned())
+        .filter_map(|judged| arms::arm(&judged.arm, own).ok());
+    let mut kinds = arms.map(|arm| client.kind_in(&arm).to_owned());
+    let attack = kinds.find(|kind| kind != BENIGN);
+    Some(attack.unwrap_or_else(|| BENIGN.to_owned()))
 }
 
 fn unknown(update: &str) -> Refusal {

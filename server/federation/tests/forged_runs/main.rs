@@ -50,9 +50,23 @@ impl Forge {
         let mut small = experiment();
         small.federation.rounds = 2;
         small.evaluation.every = 1;
-        small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"]
-            .map(String::from)
-            .to_vec();
+        small.arms = [
+            "clean",
+            "fedavg",
+            "provenance",
+            "behaviour",
+            "defended",
+            "shaken",
+        ]
+        .map(String::from)
+        .to_vec();
+        let shaken = arms::ArmConfig {
+            repairs: Some("fedavg".into()),
+            defence: Some("noise".into()),
+            parameters: [("norm".to_owned(), 0.5)].into(),
+            ..arms::ArmConfig::default()
+        };
+        small.arm.insert("shaken".into(), shaken);
         create_from(&run, &options, Double::new(), small)
             .unwrap()
             .execute(&mut |_: &Event| ControlFlow::Continue(()))

@@ -20,10 +20,12 @@ impl OpenRun {
         for id in self.state.attestations.keys() {
             let attested = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
-            // One module has one shard for a client in this plan, honest or attacking.
+            // One module has one shard for a client in this plan, honest or attacking. The honest one is
+            // asked last.
             let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {
-                [&planned.attacked, &planned.honest]
-                    .into_iter()
+                let assignments: Vec<_> = planned.assignments().collect();
+                let mut attacking_first = assignments.into_iter().rev();
+                attacking_first
                     .find(|a| a.module == attested.module && self.used_shard(a, &attested))
             }) else {
                 return bad("was made by a module that its client does not have".into());

@@ -76,10 +76,12 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             kind: "unaligned-data".into(),
             honest: assignment.clone(),
             attacked: assignment,
+            arms: Default::default(),
         }],
         versions: Versions::default(),
         canaries: some,
         evaluation: some,
+        measures: Vec::new(),
     };
     let planned = canonical::to_vec(&plan).unwrap();
     std::fs::write(run.plan(), &planned).unwrap();

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use super::super::locate::Located;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result};
+use fedseal_client_sdk::Source;
 
 /// A section of a file while its values are checked.
 pub(super) struct Section<'a> {
