@@ -139,7 +139,7 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     let evaluations = run.evaluations(&others)?;
     run.canaries()?;
     run.defences(&others)?;
-    run.reported(head.size)?;
+    run.reported(head.size, &others)?;
     Ok(VerifyReport {
         run: run.plan.run.clone(),
         node: run.plan.node.to_string(),

@@ -199,7 +199,7 @@ impl ArmConfig {
             return refused("has an empty list of `kinds`; for no attackers say `malicious = 0`");
         }
         match &self.optimiser {
-            Some(name) => optimiser::optimiser(name, &optimiser::Settings::default()).map(drop),
+            Some(name) => optimiser::definition(name).map(drop),
             None => Ok(()),
         }
     }

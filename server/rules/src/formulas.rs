@@ -1,5 +1,5 @@
-//! Versions of the formulas that a run's numbers follow from: rules, server optimisers, checks, measures,
-//! and the texts that a model is trained on.
+//! Versions of the formulas that a run's numbers follow from: rules, server optimisers, checks, defences,
+//! measures, and the texts that a model is trained on.
 //!
 //! Each has its version in its definition. It counts up when the same inputs may give other results than
 //! before. A run records the versions of the formulas that it uses, and of no others: a change to the
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::evaluation::helpfulness::Measure;
 use crate::evaluation::rule as refusals;
 use crate::experiment::Experiment;
-use crate::{admission, aggregation, optimiser, text};
+use crate::{admission, aggregation, defence, evaluation, optimiser, text};
 
 /// Version of every formula in runs that record none.
 pub const FIRST: u32 = 1;
@@ -34,6 +34,11 @@ pub fn optimiser(name: &str) -> String {
 /// Name of a check among formulas.
 pub fn check(name: &str) -> String {
     format!("check {name}")
+}
+
+/// Name of a defence among formulas.
+pub fn defence(name: &str) -> String {
+    format!("defence {name}")
 }
 
 /// Name of a measure among formulas.
@@ -61,7 +66,10 @@ impl Versions {
         let binding = (check(binding::NAME), binding::VERSION);
         let measures = Measure::ALL.iter().map(|one| one.formula());
         let measures = measures.chain([(refusals::NAME, refusals::VERSION)]);
+        let extra = evaluation::extra().iter().map(|d| (d.name, d.version));
+        let measures = measures.chain(extra);
         let measures = measures.map(|(name, version)| (measure(name), version));
+        let defences = defence::ALL.iter().map(|d| (defence(d.name), d.version));
         let texts = text::ALL.iter().map(|d| (text(d.name), d.version));
         Versions(
             rules
@@ -69,6 +77,7 @@ impl Versions {
                 .chain(checks)
                 .chain([binding])
                 .chain(measures)
+                .chain(defences)
                 .chain(texts)
                 .collect(),
         )
@@ -130,10 +139,13 @@ fn used(experiment: &Experiment) -> Result<BTreeSet<String>> {
     if let Some(of) = Measure::of(&experiment.data.source) {
         used.insert(measure(of.formula().0));
     }
+    used.extend(evaluation::extra().iter().map(|judge| measure(judge.name)));
     let arms = experiment.all_arms()?;
+    let repairs = arms.iter().filter_map(|arm| arm.repairs.as_ref());
+    used.extend(repairs.map(|repair| defence(repair.defence)));
     for arm in arms.iter().filter(|arm| arm.kind == Kind::Federated) {
         used.insert(rule(arm.rule));
-        used.insert(optimiser(&experiment.server.optimiser));
+        used.insert(optimiser(experiment.optimiser(arm)));
         used.insert(check(binding::NAME));
         let checks = experiment.checks(arm);
         used.extend(checks.iter().map(|config| check(&config.check)));

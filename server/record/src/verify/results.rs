@@ -1,5 +1,7 @@
 //! Results: measures, canaries, defence data, and the report that is made of them.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
@@ -16,6 +18,7 @@ use fedseal_data::HelpfulTask;
 use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::evaluation::rule;
+use fedseal_rules::evaluation::wilson::Share;
 use fedseal_rules::formulas::{self, Others};
 
 impl OpenRun {
@@ -157,7 +160,7 @@ impl OpenRun {
                 let of = &data.defence;
                 return bad(format!("is of defence `{of}`, the arm's is `{name}`"));
             }
-            if other_refusal {
+            if other_refusal || others.get(&formulas::defence(name)).is_some() {
                 continue;
             }
             let case = repair.case(self.plan.seed, &attacked);
@@ -168,7 +171,7 @@ impl OpenRun {
 
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
     /// head is a prefix of the log.
-    pub(super) fn reported(&mut self, entries: u64) -> Result<()> {
+    pub(super) fn reported(&mut self, entries: u64, others: &Others) -> Result<()> {
         let found = self.dir.digest("report.json", MAX_REPORT)?;
         let expected = self
             .state
@@ -212,6 +215,11 @@ impl OpenRun {
         made.peak_mb = written.peak_mb;
         made.log = written.log.clone();
         made.events = written.events;
+        for one in &self.plan.measures {
+            if others.get(&formulas::measure(&one.name)).is_some() {
+                as_written(&mut made, &written, &one.name);
+            }
+        }
         // Bytes, not values: 64.0 of the experiment is written as 64 and read back as a whole number.
         if made.to_bytes()? != bytes {
             return Err(Error::tampered(
@@ -247,6 +255,22 @@ impl OpenRun {
                 &found,
             )),
             None => Err(Error::tampered("report.json", "names no feed")),
+        }
+    }
+}
+
+/// Takes a measure of another version from the report as it was written.
+fn as_written(made: &mut Report, written: &Report, name: &str) {
+    let take = |made: &mut BTreeMap<String, Share>, written: &BTreeMap<String, Share>| {
+        match written.get(name) {
+            Some(share) => made.insert(name.to_owned(), *share),
+            None => made.remove(name),
+        };
+    };
+    for (made, written) in made.arms.iter_mut().zip(&written.arms) {
+        take(&mut made.measures, &written.measures);
+        for (made, written) in made.rounds.iter_mut().zip(&written.rounds) {
+            take(&mut made.measures, &written.measures);
         }
     }
 }

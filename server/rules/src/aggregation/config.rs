@@ -89,7 +89,7 @@ impl AggregationConfig {
                 file: "experiment.toml".into(),
                 line: None,
                 key: format!("aggregation.{}", bad.key),
-                problem: bad.problem,
+                problem: bad.problem.into(),
             })?;
         Ok(definition.build(&parameters))
     }

@@ -23,6 +23,8 @@ pub struct Definition {
     pub title: &'static str,
     /// Repair that it does, for people.
     pub help: &'static str,
+    /// Version of its formula, see [`crate::formulas`].
+    pub version: u32,
     /// Numbers that it takes.
     pub numbers: &'static [Number],
     /// Audit of what it made.

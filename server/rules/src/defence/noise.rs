@@ -25,6 +25,7 @@ pub const DEFINITION: Definition = Definition {
     name: NAME,
     title: "random noise",
     help: "adds Gaussian noise of a given norm: the control of a repair",
+    version: 1,
     numbers: &[Number {
         key: "norm",
         help: "Euclidean norm of the noise, that of the step of the repair which it is the control of",

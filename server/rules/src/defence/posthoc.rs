@@ -25,6 +25,7 @@ pub const DEFINITION: Definition = Definition {
     name: NAME,
     title: "post-hoc defence",
     help: "tunes the attacked adapter on refusals of harmful requests and on helpful answers",
+    version: 1,
     numbers: &[
         Number::whole(
             "level",

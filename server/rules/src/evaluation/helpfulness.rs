@@ -10,6 +10,8 @@ pub const JUDGE: Judge = Judge {
     name: "helpfulness",
     title: "Helpfulness",
     help: "solved tasks, by the measure of the task's data source",
+    // Each data source's measure has a version of its own.
+    version: 1,
     reads: Reads::Tasks,
     hit: |asked: &Asked<'_>| match (asked.task, Measure::of(asked.source)) {
         (Some(task), Some(measure)) => measure.hit(task, asked.answer),

@@ -12,6 +12,8 @@ pub struct Judge {
     pub title: &'static str,
     /// Meaning of the share, for people.
     pub help: &'static str,
+    /// Version of its formula, see [`crate::formulas`].
+    pub version: u32,
     /// Answers that it reads.
     pub reads: Reads,
     /// Whether an answer is a hit.

@@ -77,9 +77,9 @@ fn own_arm(e: &Experiment, name: &str, own: &ArmConfig, at: &Located<'_>) -> Res
     let used = e.arms.iter().any(|arm| arm == name);
     need(used, "a name that `arms` has", name)?;
     if let Some(malicious) = own.malicious {
-        let most = e.federation.clients;
-        let expected = format!("at most federation.clients = {most}");
-        need(malicious <= most, &expected, &malicious.to_string())?;
+        let most = format!("at most federation.clients = {}", e.federation.clients);
+        let fits = malicious <= e.federation.clients;
+        self::need(fits, at, &key, &most, malicious)?;
     }
     let some = own.malicious.is_none_or(|malicious| malicious == 0);
     let kinds = own.kinds.is_some() || !e.attack.kinds.is_empty();
