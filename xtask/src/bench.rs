@@ -7,6 +7,7 @@
 //! trial, and the peer its best dtype. Medians are compared.
 
 mod building;
+mod places;
 mod plan;
 mod sandbox;
 mod worker;

@@ -10,6 +10,8 @@
 //! - [`mod@bench`]: the engine beside what people would use instead; the sandbox and the log. [`python`]:
 //!   their interpreter, and the one of the outside checkers.
 //! - [`fuzz`]: hostile bytes into every reader.
+//! - [`examples`]: the rooms' examples, run to their ends.
+//! - [`dist`]: packages of the build that is there, and their use in an empty prefix.
 //! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
 //!   are held against. [`percent`]: how shares are rounded, the server's own file.
@@ -19,6 +21,8 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
+mod examples;
 mod fuzz;
 mod languages;
 mod lint;
@@ -58,6 +62,8 @@ cargo xtask COMMAND
   policies [--runs N]
                     run every policy alone against every check
   build             set up and build everything, run nothing
+  dist [check]      a tarball, a Debian package and a wheel of the build that is there, in
+                    target/dist; check installs each into an empty prefix and uses it
   bench tuning [--rounds N] [train|generate]
                     the engine beside torch + peft, transformers and llama.cpp, in turn;
                     FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
@@ -67,9 +73,9 @@ cargo xtask COMMAND
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
-  bench build [--against REV] [audit|incremental|cold|pair]
-                    what a newcomer, an auditor and a contributor wait for; cold and pair build
-                    a revision beside this one
+  bench build [--against REV] [audit|incremental|places|cold|pair]
+                    what a newcomer, an auditor and a contributor wait for, and how many places an
+                    extension touches; cold and pair build a revision beside this one
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs
@@ -114,6 +120,7 @@ fn main() -> ExitCode {
         "policies" => build::compare(rest),
         "build" => build::everything(),
         "bench" => bench::bench(rest),
+        "dist" => dist::dist(rest),
         "fuzz" => fuzz::fuzz(rest),
         "lint" => lint::lint(rest),
         "readme" => readme::readme(rest),

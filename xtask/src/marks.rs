@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 25] = [
+const MARKS: [(&str, Mark); 33] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -38,6 +38,15 @@ const MARKS: [(&str, Mark); 25] = [
     ("log.publish_ms", AtMost(500.0)),
     ("log.proof_us", AtMost(100.0)),
     ("log.fsck_seconds", AtMost(120.0)),
+    // Files that somebody edits for an extension of this kind.
+    ("places.rule", AtMost(2.0)),
+    ("places.check", AtMost(2.0)),
+    ("places.defence", AtMost(2.0)),
+    ("places.measure", AtMost(2.0)),
+    ("places.policy", AtMost(2.0)),
+    ("places.page", AtMost(2.0)),
+    ("places.arm", AtMost(1.0)),
+    ("places.family", AtMost(1.0)),
 ];
 
 fn mark(name: &str) -> Option<Mark> {

@@ -1,11 +1,12 @@
-//! Every test: Rust first, the GPU device on Vulkan with it, then the pages in a real browser. What
-//! was not run is named at the end, with the reason.
+//! Every test: Rust first, the GPU device on Vulkan with it, then the examples, the pages in a real
+//! browser, and the packages of this build, installed and used. What was not run is named at the end,
+//! with the reason.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, languages, python, setup};
+use crate::{Outcome, build, dist, examples, languages, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
@@ -37,9 +38,12 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     let gpu = no_gpu.is_none().then_some(("FEDSEAL_GPU_TEST", "1"));
     cargo(&words, &python.chain(gpu).collect::<Vec<_>>())?;
     if arguments.is_empty() {
+        examples::examples()?;
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
+        left_out.extend(dist::packages(true)?);
     } else {
-        left_out.push(("the pages in a browser", "a filter names Rust tests alone"));
+        let why = "a filter names Rust tests alone";
+        left_out.extend([("the pages in a browser", why), ("the packages", why)]);
     }
     eprintln!("    all tests: {}", seconds(started.elapsed()));
     for (what, why) in left_out {

@@ -177,6 +177,16 @@ impl TrustStore {
         self.keys.push(entry);
     }
 
+    /// Takes in the keys of another store, but for those that stand here already. What is revoked here
+    /// stays revoked.
+    pub fn take_in(&mut self, other: &TrustStore) {
+        for entry in &other.keys {
+            if !self.contains(&entry.key) {
+                self.keys.push(entry.clone());
+            }
+        }
+    }
+
     /// Adds a revocation, in place of an earlier one of this key. A position can only move
     /// forwards to an earlier entry, and a log cannot be named later on (but the key of one that was
     /// named by its origin alone): a revocation is not undone by a weaker one.
@@ -319,6 +329,26 @@ mod tests {
             store.keys[0].expires = Some(bad.into());
             assert!(store.problem().is_some(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_store_that_is_taken_in_changes_no_entry_and_revives_no_key() {
+        let mut store = TrustStore::default();
+        store.add("mine", key(1));
+        store.revoke(RevokedKey {
+            key: key(2),
+            reason: "lost".into(),
+            logs: BTreeMap::new(),
+        });
+        let mut other = TrustStore::default();
+        for (name, seed) in [("theirs", 1), ("revoked", 2), ("new", 3)] {
+            other.add(name, key(seed));
+        }
+        store.take_in(&other);
+        let now = outside("2026-01-01T00:00:00Z");
+        assert_eq!(store.check(&key(1), &now), Ok("mine"));
+        assert_eq!(store.check(&key(3), &now), Ok("new"));
+        assert!(store.check(&key(2), &now).is_err());
     }
 
     #[test]

@@ -237,7 +237,7 @@ pub enum Part {
 }
 
 /// PEFT's target for the norm after the last block.
-const LAST_NORM: &str = "norm";
+pub(crate) const LAST_NORM: &str = "norm";
 /// PEFT's name of the trained weights of the norm after the last block.
 pub const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
 
@@ -260,4 +260,18 @@ pub fn ia3_name(layer: usize, target: Target) -> String {
 /// PEFT's name of a norm's trained weights; `path` is its path inside a layer.
 pub fn norm_name(layer: usize, path: &str) -> String {
     format!("base_model.model.model.layers.{layer}.{path}.ln_tuning_layers.weight")
+}
+
+/// Path in the model of the module that a tensor belongs to, as in `model.layers.0.self_attn.q_proj`.
+pub(crate) fn module_path(tensor: &str) -> &str {
+    let path = tensor.strip_prefix("base_model.model.").unwrap_or(tensor);
+    [
+        ".lora_A.weight",
+        ".lora_B.weight",
+        ".ia3_l",
+        ".ln_tuning_layers.weight",
+    ]
+    .iter()
+    .find_map(|end| path.strip_suffix(end))
+    .unwrap_or(path)
 }

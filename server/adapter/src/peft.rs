@@ -1,14 +1,20 @@
 //! PEFT's adapter folders, read and written.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::Write as _, path::Path};
 
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, ModelConfig, Target,
-    limits::{MAX_ADAPTER_CONFIG, MAX_ADAPTER_FILE},
-    safetensors::SafetensorsSource,
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, ModelConfig, Part, Target,
+    config::{LAST_NORM, Slot, module_path},
+    limits::{MAX_ADAPTER_CONFIG, MAX_ADAPTER_FILE, MAX_RANK},
+    model::Norm,
+    safetensors::{SafetensorsSource, check_shape},
 };
+
+mod selection;
+
+use selection::Selection;
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -16,17 +22,20 @@ const WEIGHTS: &str = "adapter_model.safetensors";
 /// Keys of `adapter_config.json` that are accepted: keys that are read, and keys that do not change
 /// an adapter's results once `init_lora_weights` is one of [`HARMLESS_STARTS`] (names of the base
 /// and of the task, and settings of methods that are not used). Every other key must be off.
-const TAKEN: [&str; 23] = [
+const TAKEN: [&str; 27] = [
+    "alpha_pattern",
     "auto_mapping",
     "base_model_name_or_path",
     "bias",
     "corda_config",
     "eva_config",
+    "exclude_modules",
     "feedforward_modules",
     "inference_mode",
     "init_ia3_weights",
     "init_lora_weights",
     "layers_pattern",
+    "layers_to_transform",
     "lora_alpha",
     "lora_dropout",
     "lora_ga_config",
@@ -35,6 +44,7 @@ const TAKEN: [&str; 23] = [
     "peft_version",
     "qalora_group_size",
     "r",
+    "rank_pattern",
     "revision",
     "runtime_config",
     "target_modules",
@@ -44,14 +54,10 @@ const TAKEN: [&str; 23] = [
 
 /// Keys that are off when they are empty. For other keys an empty object selects a method with its
 /// default settings.
-const OFF_WHEN_EMPTY: [&str; 9] = [
-    "alpha_pattern",
-    "exclude_modules",
+const OFF_WHEN_EMPTY: [&str; 5] = [
     "layer_replication",
-    "layers_to_transform",
     "loftq_config",
     "modules_to_save",
-    "rank_pattern",
     "target_parameters",
     "trainable_token_indices",
 ];
@@ -108,20 +114,6 @@ fn check_keys(map: &Map<String, Value>) -> Result<(), AdapterError> {
     Ok(())
 }
 
-/// Reads a list of names. PEFT writes sets, whose order has no meaning.
-fn names(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AdapterError> {
-    let list = map.get(key).and_then(Value::as_array);
-    let list = list.ok_or_else(|| unsupported(format!("{key} is no list of names")))?;
-    let name = |value: &Value| value.as_str().map(str::to_owned);
-    let mut names: Vec<String> = list
-        .iter()
-        .map(|value| name(value).ok_or_else(|| bad(format!("{key} holds {value}"))))
-        .collect::<Result<_, _>>()?;
-    let place = |name: &String| Target::ALL.iter().position(|target| target.name() == name);
-    names.sort_by_key(|name| (place(name), name.clone()));
-    Ok(names)
-}
-
 /// Reads a number; `usual` where the key is absent or null.
 fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64, AdapterError> {
     let value = match map.get(key) {
@@ -131,66 +123,226 @@ fn number(map: &Map<String, Value>, key: &str, usual: Option<f64>) -> Result<f64
     value.ok_or_else(|| bad(format!("{key} is missing or no number")))
 }
 
-fn config(text: &[u8]) -> Result<AdapterConfig, AdapterError> {
-    let value: Value =
-        serde_json::from_slice(text).map_err(AdapterError::broken_adapter(CONFIG))?;
-    let map = value.as_object().ok_or_else(|| bad("not an object"))?;
-    check_keys(map)?;
-    let targets = names(map, "target_modules")?;
-    let config = match map.get("peft_type").and_then(Value::as_str) {
-        Some("LORA") => {
-            let rank = map.get("r").and_then(Value::as_u64);
-            let rank = rank.and_then(|rank| usize::try_from(rank).ok());
-            let rslora = match map.get("use_rslora") {
-                None | Some(Value::Null) => false,
-                Some(value) => value
-                    .as_bool()
-                    .ok_or_else(|| bad(format!("use_rslora is {value}, neither true nor false")))?,
-            };
-            AdapterConfig {
-                rank: rank.ok_or_else(|| bad("r is missing or no whole number"))?,
-                alpha: number(map, "lora_alpha", None)? as f32,
-                dropout: number(map, "lora_dropout", Some(0.0))? as f32,
-                targets,
+/// An adapter_config.json: its values for a module that no pattern names, and which modules it picks.
+struct File {
+    method: Method,
+    rank: usize,
+    alpha: f32,
+    dropout: f32,
+    rslora: bool,
+    selection: Selection,
+}
+
+impl File {
+    fn read(text: &[u8]) -> Result<Self, AdapterError> {
+        let value: Value =
+            serde_json::from_slice(text).map_err(AdapterError::broken_adapter(CONFIG))?;
+        let map = value.as_object().ok_or_else(|| bad("not an object"))?;
+        check_keys(map)?;
+        let method = match map.get("peft_type").and_then(Value::as_str) {
+            Some("LORA") => Method::Lora,
+            Some("IA3") => Method::Ia3,
+            Some("LN_TUNING") => Method::LayerNorm,
+            other => return Err(unsupported(format!("peft_type {other:?}"))),
+        };
+        let selection = Selection::read(map)?;
+        if !method.is_lora() {
+            let (rank, alpha, dropout, rslora) = (1, 1.0, 0.0, false);
+            return Ok(File {
+                method,
+                rank,
+                alpha,
+                dropout,
                 rslora,
-                method: Method::Lora,
+                selection,
+            });
+        }
+        let rank = map.get("r").and_then(Value::as_u64);
+        let rank = rank.and_then(|rank| usize::try_from(rank).ok());
+        let rslora = match map.get("use_rslora") {
+            None | Some(Value::Null) => false,
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| bad(format!("use_rslora is {value}, neither true nor false")))?,
+        };
+        let file = File {
+            method,
+            rank: rank.ok_or_else(|| bad("r is missing or no whole number"))?,
+            alpha: number(map, "lora_alpha", None)? as f32,
+            dropout: number(map, "lora_dropout", Some(0.0))? as f32,
+            rslora,
+            selection,
+        };
+        file.with(file.rank, vec!["q_proj".to_owned()])
+            .validate()
+            .map_err(AdapterError::broken_adapter(CONFIG))?;
+        Ok(file)
+    }
+
+    /// This file's configuration with a rank and targets.
+    fn with(&self, rank: usize, targets: Vec<String>) -> AdapterConfig {
+        AdapterConfig {
+            rank,
+            alpha: self.alpha,
+            dropout: self.dropout,
+            targets,
+            rslora: self.rslora,
+            method: self.method,
+        }
+    }
+
+    /// Rank and alpha of the module of this path.
+    fn values(&self, path: &str) -> Result<(usize, f32), AdapterError> {
+        let rank = match self.selection.rank(path) {
+            None => self.rank,
+            Some(rank) if rank.fract() == 0.0 && (1.0..=MAX_RANK as f64).contains(&rank) => {
+                rank as usize
+            }
+            Some(rank) => {
+                return Err(bad(format!(
+                    "rank_pattern gives {path} rank {rank}, not 1 to {MAX_RANK}"
+                )));
+            }
+        };
+        let alpha = self
+            .selection
+            .alpha(path)
+            .map_or(self.alpha, |alpha| alpha as f32);
+        match alpha.is_finite() {
+            true => Ok((rank, alpha)),
+            false => Err(bad(format!(
+                "alpha_pattern gives {path} an alpha that is not finite"
+            ))),
+        }
+    }
+
+    /// The configuration of the whole adapter on a model. Its targets are the modules that are picked in
+    /// some layer, its rank is the largest one; its scale is that of the file's own values, or of a
+    /// module that is picked where no module has those.
+    fn config(&self, model: &ModelConfig) -> Result<AdapterConfig, AdapterError> {
+        let names: Vec<String> = match self.method {
+            Method::LayerNorm => {
+                let norms = Norm::ALL.into_iter();
+                let paths = norms.filter_map(|norm| norm.path(model.family.architecture));
+                let names = paths.filter_map(|path| path.rsplit('.').next().map(str::to_owned));
+                names.chain([LAST_NORM.to_owned()]).collect()
+            }
+            Method::Lora | Method::Ia3 => {
+                Target::ALL.map(|target| target.name().to_owned()).to_vec()
+            }
+        };
+        let (mut targets, mut ranks) = (Vec::new(), Vec::new());
+        for name in self.with(1, names.clone()).checked_slots(model)?.keys() {
+            let path = module_path(name);
+            if !self.selection.picks(path) {
+                continue;
+            }
+            ranks.push(self.values(path)?);
+            let last = path.rsplit('.').next().unwrap_or(path);
+            if !targets.iter().any(|target| target == last) {
+                targets.push(last.to_owned());
             }
         }
-        Some("IA3") => {
-            let inputs = names(map, "feedforward_modules")?;
-            for target in &targets {
-                let on_input = Target::parse(target).is_some_and(Target::scales_input);
-                if on_input != inputs.contains(target) {
+        let Some(most) = ranks.iter().map(|(rank, _)| *rank).max() else {
+            return Err(unsupported("target_modules picks no module of this model"));
+        };
+        targets.sort_by_key(|name| names.iter().position(|known| known == name));
+        let mut config = self.with(most, targets);
+        let usual = (self.rank, self.alpha);
+        let scaled = |pair: &&(usize, f32)| pair.1 != 0.0;
+        let own = ranks.iter().filter(scaled).find(|pair| **pair == usual);
+        let (rank, alpha) = *own.or(ranks.iter().find(scaled)).unwrap_or(&usual);
+        if self.method.is_lora() && (most, rank, alpha) != (self.rank, self.rank, self.alpha) {
+            let scale = AdapterConfig {
+                rank,
+                alpha,
+                ..config.clone()
+            }
+            .scale();
+            config.alpha = scale * most as f32;
+            if config.rslora {
+                config.alpha = scale * (most as f32).sqrt();
+            }
+        }
+        config
+            .validate()
+            .map_err(AdapterError::broken_adapter(CONFIG))?;
+        Ok(config)
+    }
+
+    /// The tensor of a place: from the file where its module is picked, else one that changes nothing.
+    /// A pair of a lower rank gets rows and columns of zeros, and its own scale goes into B.
+    fn tensor(
+        &self,
+        name: &str,
+        slot: &Slot,
+        config: &AdapterConfig,
+        source: &SafetensorsSource,
+    ) -> Result<AdapterTensor, AdapterError> {
+        let path = module_path(name);
+        let [rows, columns] = slot.shape;
+        let picked = self.selection.picks(path);
+        let data = match slot.part {
+            Part::A(_) | Part::B(_) if !picked => vec![0.0; rows * columns],
+            Part::Factor(_) if !picked => vec![1.0; rows * columns],
+            Part::Norm(_) | Part::LastNorm if !picked => {
+                return Err(unsupported(format!(
+                    "target_modules leaves {path} out: norms are taken in every layer or in none"
+                )));
+            }
+            Part::A(_) => {
+                let (rank, _) = self.values(path)?;
+                let mut data = source.tensor(name, &[rank, columns])?;
+                data.resize(rows * columns, 0.0);
+                data
+            }
+            Part::B(_) => {
+                let (rank, alpha) = self.values(path)?;
+                let data = source.tensor(name, &[rows, rank])?;
+                let own = AdapterConfig {
+                    rank,
+                    alpha,
+                    ..config.clone()
+                }
+                .scale();
+                // Exactly 1 where they are one, so that the bits stay.
+                let factor = if own == config.scale() {
+                    1.0
+                } else {
+                    own / config.scale()
+                };
+                let padded = data.chunks_exact(rank).flat_map(|row| {
+                    let zeros = std::iter::repeat_n(0.0, columns - rank);
+                    row.iter().map(move |value| value * factor).chain(zeros)
+                });
+                padded.collect()
+            }
+            Part::Factor(target) => {
+                if target.scales_input() != self.selection.scales_input(path) {
                     return Err(unsupported(format!(
-                        "feedforward_modules with regard to {target}; only down_proj is one here"
+                        "feedforward_modules with regard to {path}; only down_proj is one here"
                     )));
                 }
+                source.tensor(name, &slot.shape)?
             }
-            let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-            AdapterConfig::ia3(&targets)
-        }
-        Some("LN_TUNING") => {
-            let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-            AdapterConfig::layer_norm(&targets)
-        }
-        other => return Err(unsupported(format!("peft_type {other:?}"))),
-    };
-    config
-        .validate()
-        .map_err(AdapterError::broken_adapter(CONFIG))?;
-    Ok(config)
+            // PEFT keeps a norm as a vector.
+            Part::Norm(_) | Part::LastNorm => source.tensor(name, &[columns])?,
+        };
+        check_shape(name, &[data.len()], &[rows * columns])?;
+        let shape = slot.shape;
+        Ok(AdapterTensor { shape, data })
+    }
 }
 
 impl Adapter {
     /// Writes a folder that PEFT loads: `adapter_model.safetensors` (the canonical bytes) and
-    /// `adapter_config.json`.
+    /// `adapter_config.json`. Each file is there as a whole or not at all.
     ///
     /// # Errors
     /// [`AdapterError::Io`] when the folder or a file cannot be written.
     pub fn save_peft(&self, dir: &Path) -> Result<(), AdapterError> {
         std::fs::create_dir_all(dir).map_err(AdapterError::io(dir))?;
-        let path = dir.join(WEIGHTS);
-        std::fs::write(&path, self.to_bytes()).map_err(AdapterError::io(&path))?;
+        write_whole(&dir.join(WEIGHTS), &self.to_bytes())?;
         let config = &self.config;
         let mut value = json!({
             "peft_type": config.method,
@@ -223,16 +375,17 @@ impl Adapter {
             map.extend(more);
         }
         let path = dir.join(CONFIG);
-        std::fs::write(&path, format!("{value:#}\n")).map_err(AdapterError::io(&path))
+        write_whole(&path, format!("{value:#}\n").as_bytes())
     }
 
     /// Reads a folder that PEFT wrote for this model: LoRA, rsLoRA, (IA)^3 or LN tuning, in f32,
-    /// f16 or bf16.
+    /// f16 or bf16. Which modules have a part, and of which rank, may differ by layer: a module that is
+    /// not picked gets a part that changes nothing, a lower rank is filled up with zeros.
     ///
     /// # Errors
     /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Unsupported`] with the
-    /// key for a setting that this engine does not implement, [`AdapterError::BrokenAdapter`] for
-    /// broken JSON or values out of range, [`AdapterError::Adapter`] for a surplus tensor, [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for a tensor
+    /// key for a setting that this engine does not implement, [`AdapterError::Adapter`] for a
+    /// surplus tensor, [`AdapterError::MissingTensor`] and [`AdapterError::Shape`] for a tensor
     /// that does not fit.
     pub fn load_peft(dir: &Path, model: &ModelConfig) -> Result<Self, AdapterError> {
         let read = |name: &str, most: u64| {
@@ -247,23 +400,43 @@ impl Adapter {
             }
             std::fs::read(&path).map_err(AdapterError::io(path))
         };
-        let config = config(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
+        let file = File::read(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
+        let config = file.config(model)?;
         let slots = config.checked_slots(model)?;
         let source = SafetensorsSource::from_files(vec![read(WEIGHTS, MAX_ADAPTER_FILE)?])?;
-        if let Some(name) = source.names().find(|name| !slots.contains_key(*name)) {
+        let placed =
+            |name: &str| slots.contains_key(name) && file.selection.picks(module_path(name));
+        if let Some(name) = source.names().find(|name| !placed(name)) {
             return Err(AdapterError::Adapter(format!(
-                "{WEIGHTS}: tensor {name} has no place in this model"
+                "{WEIGHTS}: tensor {name} has no place in this model, or {CONFIG} does not pick it"
             )));
         }
-        let mut tensors = BTreeMap::new();
-        for (name, slot) in slots {
-            let flat = name.ends_with("ln_tuning_layers.weight");
-            let data = source.tensor(&name, if flat { &slot.shape[1..] } else { &slot.shape })?;
-            let shape = slot.shape;
-            tensors.insert(name, AdapterTensor { shape, data });
-        }
+        let tensors = slots
+            .iter()
+            .map(|(name, slot)| Ok((name.clone(), file.tensor(name, slot, &config, &source)?)));
+        let tensors = tensors.collect::<Result<BTreeMap<_, _>, AdapterError>>()?;
         Ok(Self { tensors, config })
     }
+}
+
+/// Writes a file that is there as a whole or not at all, also after a power cut.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
+    let new = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent().filter(|folder| folder.is_dir()) {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|source| {
+        // A file that a full disk cut short is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+        AdapterError::io(path)(source)
+    })
 }
 
 #[cfg(test)]
@@ -319,6 +492,128 @@ mod tests {
         }
     }
 
+    /// Writes a folder with pairs of these ranks; the values count up through the file.
+    fn folder(config: &Value, pairs: &[(&str, usize)]) -> tempfile::TempDir {
+        let model = ModelConfig::tiny();
+        let mut next = 0.0_f32;
+        let mut tensors = BTreeMap::new();
+        for (path, rank) in pairs {
+            let target = Target::parse(path.rsplit('.').next().unwrap()).unwrap();
+            let [out, inner] = target.shape(&model);
+            for (side, shape) in [("A", [*rank, inner]), ("B", [out, *rank])] {
+                let values: Vec<f32> = (0..shape[0] * shape[1])
+                    .map(|_| {
+                        next += 0.25;
+                        next
+                    })
+                    .collect();
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                let name = format!("base_model.model.model.{path}.lora_{side}.weight");
+                tensors.insert(name, (shape, bytes));
+            }
+        }
+        let views = tensors.iter().map(|(name, (shape, bytes))| {
+            let view = ::safetensors::tensor::TensorView::new(
+                ::safetensors::Dtype::F32,
+                shape.to_vec(),
+                bytes,
+            );
+            (name.as_str(), view.unwrap())
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = ::safetensors::serialize(views, None).unwrap();
+        std::fs::write(dir.path().join(WEIGHTS), bytes).unwrap();
+        std::fs::write(dir.path().join(CONFIG), config.to_string()).unwrap();
+        dir
+    }
+
+    /// The pair's product times its scale: what the adapter adds to a matrix.
+    fn product(adapter: &Adapter, path: &str) -> Vec<f32> {
+        let tensor = |side: &str| {
+            let name = format!("base_model.model.model.{path}.lora_{side}.weight");
+            adapter.tensors.get(&name).unwrap()
+        };
+        let (a, b) = (tensor("A"), tensor("B"));
+        let [rank, inner] = a.shape;
+        let mut sum = Vec::new();
+        for row in b.data.chunks_exact(rank) {
+            for column in 0..inner {
+                let terms = row.iter().enumerate();
+                let value: f32 = terms
+                    .map(|(k, left)| left * a.data[k * inner + column])
+                    .sum();
+                sum.push(value * adapter.config.scale());
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn ranks_and_scales_by_module_give_the_same_products() {
+        let model = ModelConfig::tiny();
+        let (q0, q1) = ("layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj");
+        let plain = |rank: usize, alpha: f32| json!({"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": ["q_proj"]});
+        let mut own = plain(2, 4.0);
+        let more = json!({
+            "rank_pattern": {"layers.1.self_attn.q_proj": 4},
+            "alpha_pattern": {"layers.1.self_attn.q_proj": 32},
+        });
+        own.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let adapter = Adapter::load_peft(folder(&own, &[(q0, 2), (q1, 4)]).path(), &model).unwrap();
+        adapter.check_fits(&model).unwrap();
+        assert_eq!((adapter.config.rank, adapter.config.scale()), (4, 2.0));
+        // The values of the second pair go on from the first one's, so both are written in either file.
+        let first = folder(&plain(2, 4.0), &[(q0, 2), (q1, 2)]);
+        let first = Adapter::load_peft(first.path(), &model).unwrap();
+        assert_eq!(product(&adapter, q0), product(&first, q0));
+        let mut second = plain(4, 32.0);
+        second["rank_pattern"] = json!({"layers.0.self_attn.q_proj": 2});
+        let second = folder(&second, &[(q0, 2), (q1, 4)]);
+        let second = Adapter::load_peft(second.path(), &model).unwrap();
+        assert_eq!(product(&adapter, q1), product(&second, q1));
+        assert!(product(&adapter, q1).iter().any(|value| *value != 0.0));
+    }
+
+    #[test]
+    fn a_layer_that_is_left_out_gets_a_part_that_changes_nothing() {
+        let model = ModelConfig::tiny();
+        let (q0, q1) = ("layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj");
+        let config = |key: &str, value: Value| {
+            let mut config =
+                json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]});
+            config[key] = value;
+            config
+        };
+        for config in [
+            config("layers_to_transform", json!([1])),
+            config("exclude_modules", json!(r".*\.0\..*")),
+            config("target_modules", json!([format!("model.{q1}")])),
+            config("target_modules", json!(r".*\.1\.self_attn\.q_proj")),
+        ] {
+            let dir = folder(&config, &[(q1, 2)]);
+            let adapter = Adapter::load_peft(dir.path(), &model).unwrap();
+            adapter.check_fits(&model).unwrap();
+            assert!(
+                product(&adapter, q0).iter().all(|value| *value == 0.0),
+                "{config}"
+            );
+            assert!(
+                product(&adapter, q1).iter().any(|value| *value != 0.0),
+                "{config}"
+            );
+            // What is picked must be there, and nothing else may be.
+            let missing = Adapter::load_peft(folder(&config, &[(q0, 2)]).path(), &model);
+            assert!(missing.is_err(), "{config}");
+            let surplus = folder(&config, &[(q0, 2), (q1, 2)]);
+            let error = Adapter::load_peft(surplus.path(), &model)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(q0), "{error}");
+        }
+    }
+
     #[test]
     fn what_is_not_done_names_its_key() {
         let text = |extra: &str| {
@@ -326,16 +621,20 @@ mod tests {
                 r#"{{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["v_proj", "q_proj"]{extra}}}"#
             )
         };
+        let config = |text: &[u8]| File::read(text)?.config(&ModelConfig::tiny());
         let good = config(text("").as_bytes()).unwrap();
         assert_eq!(good.targets, ["q_proj", "v_proj"]);
         for (extra, key) in [
             (r#", "use_dora": true"#, "use_dora"),
-            (r#", "rank_pattern": {"q_proj": 4}"#, "rank_pattern"),
+            (r#", "rank_pattern": {"q_proj": 0.5}"#, "rank_pattern"),
+            (r#", "rank_pattern": {"q_proj": 5000}"#, "rank_pattern"),
+            (r#", "alpha_pattern": {"q_proj": 1e300}"#, "alpha_pattern"),
             (r#", "bias": "all""#, "bias"),
             (r#", "target_modules": "all-linear""#, "target_modules"),
+            (r#", "target_modules": ["c_attn"]"#, "target_modules"),
             (r#", "peft_type": "PREFIX_TUNING""#, "peft_type"),
             // Off means null or false; an empty value is off only where PEFT treats it so.
-            (r#", "layers_to_transform": 0"#, "layers_to_transform"),
+            (r#", "layers_to_transform": "0""#, "layers_to_transform"),
             (
                 r#", "alora_invocation_tokens": []"#,
                 "alora_invocation_tokens",
@@ -387,7 +686,7 @@ mod tests {
                 r#"{{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"],
                     "init_lora_weights": {start}}}"#
             );
-            config(text.as_bytes())
+            File::read(text.as_bytes())
         };
         for start in ["true", "false", "null", "\"gaussian\"", "\"orthogonal\""] {
             assert_eq!(read(start).unwrap().rank, 2, "{start}");
@@ -404,7 +703,7 @@ mod tests {
             "mica",
             "next",
         ] {
-            let error = read(&format!("{start:?}")).unwrap_err().to_string();
+            let error = read(&format!("{start:?}")).err().unwrap().to_string();
             let names = [CONFIG, "init_lora_weights", start];
             assert!(names.iter().all(|name| error.contains(name)), "{error}");
         }
@@ -430,7 +729,10 @@ mod tests {
             "task_type": "CAUSAL_LM", "trainable_token_indices": null, "use_bdlora": null,
             "use_dora": false, "use_qalora": false, "use_rslora": false, "velora_config": null
         }"#;
-        let read = config(text).unwrap();
+        let read = File::read(text)
+            .unwrap()
+            .config(&ModelConfig::tiny())
+            .unwrap();
         assert_eq!((read.rank, read.alpha, read.rslora), (4, 8.0, false));
         assert_eq!(read.targets, ["q_proj", "v_proj"]);
     }

@@ -39,6 +39,83 @@ fn data(dir: &Path) -> String {
     path.display().to_string()
 }
 
+/// A short training into a folder.
+fn short(data: &str, out: &Path) -> Vec<String> {
+    let words = [
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--rank",
+        "64",
+        "--quiet",
+    ];
+    let out = out.display().to_string();
+    let first = ["tune", data, "--out", &out].map(str::to_owned);
+    first.into_iter().chain(words.map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_folder_that_holds_something_else_is_not_written_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("notes"));
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("thesis.txt"), "mine").unwrap();
+    let words = short(&data, &out);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let refused = fedseal(&words);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("thesis.txt"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let there: Vec<_> = std::fs::read_dir(&out).unwrap().flatten().collect();
+    assert_eq!(there.len(), 1);
+}
+
+#[test]
+fn two_trainings_do_not_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("adapter"));
+    std::fs::create_dir(&out).unwrap();
+    let held = std::fs::File::open(&out).unwrap();
+    held.try_lock().unwrap();
+    let words = short(&data, &out);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let refused = fedseal(&words);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("another training is writing into it"),
+        "{said}"
+    );
+    assert!(std::fs::read_dir(&out).unwrap().next().is_none());
+    drop(held);
+    assert!(fedseal(&words).status.success());
+}
+
+/// A limit on the size of files stands for a full disk: the write of the adapter fails half-way.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_no_half_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("adapter"));
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_fedseal"))
+        .args(short(&data, &out))
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("adapter_model.safetensors") && said.contains("run it again"),
+        "{said}"
+    );
+    assert!(!out.exists(), "an empty folder goes, too");
+}
+
 #[test]
 fn tune_writes_an_adapter_that_generate_and_score_use() {
     let dir = tempfile::tempdir().unwrap();

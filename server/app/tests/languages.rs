@@ -103,6 +103,30 @@ fn javascript_counts_its_own_time() {
 }
 
 #[test]
+fn javascript_draws_the_numbers_of_the_run_and_has_a_console() {
+    let policy = r#"
+        import * as host from "fedseal:policy/host@0.1.0";
+        export function run() {
+          console.log("drew", Math.random(), Math.random(), { whole: [1] });
+          console.warn("unit", [1, 2, 3, 4].every(() => { const r = Math.random(); return r >= 0 && r < 1; }));
+          host.submit(host.global(), 1);
+        }"#;
+    // The engine's own generator would be seeded anew by each build.
+    let drew = |shown: String| {
+        assert!(shown.contains("log      unit true"), "{shown}");
+        let line = shown.lines().find(|line| line.contains("log      drew"));
+        line.map(str::to_owned).unwrap_or_else(|| panic!("{shown}"))
+    };
+    let (Some(first), Some(second)) = (curious("policy.js", policy), curious("policy.js", policy))
+    else {
+        return;
+    };
+    let first = drew(first);
+    assert!(first.ends_with(r#"{"whole":[1]}"#), "{first}");
+    assert_eq!(first, drew(second));
+}
+
+#[test]
 fn every_call_of_the_c_header_is_the_worlds() {
     let Some(shown) = curious("policy.c", include_str!("guests/every_call.c")) else {
         return;

@@ -198,12 +198,86 @@ fn what_cannot_be_a_run_is_refused_before_the_set_up() {
         let (code, text) = run(words);
         assert!(code == 2 && text.contains(part), "{words:?}: {code} {text}");
     }
-    let left = fs::read_dir(home.join("runs")).map_or(0, Iterator::count);
+    let left = fs::read_dir(home.join("data/fedseal/runs")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "a folder was left");
     // The set-up that fails leaves no folder that the next run would have to pass.
     let (code, text) = run(&["run", "my small.toml", "--out", "x"]);
     assert!(code != 0 && code != 101, "{text}");
     fs::rename(home.join("my small.toml"), home.join("small.toml")).unwrap();
     let (code, text) = run(&["run", "small.toml"]);
-    assert!(code != 0 && !home.join("runs/small").exists(), "{text}");
+    let folder = home.join("data/fedseal/runs/small");
+    assert!(code != 0 && !folder.exists(), "{text}");
+}
+
+/// Names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn outside_a_checkout_only_the_users_own_folders_are_written() {
+    let dir = home();
+    let home = dir.path();
+    // Installed: modules by somebody whose key this user has never seen, and that key.
+    let share = home.join("prefix/share/fedseal");
+    fs::create_dir_all(&share).unwrap();
+    fs::rename(home.join("modules"), share.join("policies")).unwrap();
+    fs::rename(home.join("keys/trusted.toml"), share.join("trusted.toml")).unwrap();
+    let work = home.join("work");
+    fs::create_dir_all(&work).unwrap();
+    fs::rename(home.join("small.toml"), work.join("small.toml")).unwrap();
+    let fedseal = |words: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fedseal"));
+        command
+            .args(words.split(' '))
+            .current_dir(&work)
+            .env_remove("FEDSEAL_HOME")
+            .env("FEDSEAL_SHARE", &share)
+            .env("HOME", home.join("user"));
+        for name in ["CONFIG", "DATA", "CACHE", "STATE"] {
+            command.env_remove(format!("XDG_{name}_HOME"));
+        }
+        command.output().unwrap()
+    };
+    let run = fedseal("run small.toml");
+    assert!(run.status.success(), "{}", said(&run).1);
+    assert_eq!(names(&work), ["small.toml"]);
+    assert_eq!(names(&share), ["policies", "trusted.toml"]);
+    let user = home.join("user");
+    assert_eq!(names(&user), [".cache", ".config", ".local"]);
+    let made = user.join(".local/share/fedseal/runs/small");
+    assert!(made.join("report.json").is_file());
+    assert!(said(&run).1.contains(&made.display().to_string()));
+    assert_eq!(names(&user.join(".cache/fedseal")), ["compiled"]);
+    // The key of what was installed is not written among this user's, who may revoke it.
+    assert_eq!(names(&user.join(".config/fedseal")), ["node.pem"]);
+    let key = TrustStore::load(share.join("trusted.toml")).unwrap().keys[0].key;
+    let revoked = fedseal(&format!("key revoke --public {key} --reason lost"));
+    assert!(revoked.status.success(), "{}", said(&revoked).1);
+    let (code, text) = said(&fedseal("run small.toml --out other"));
+    assert!(code == 1 && text.contains("revoked"), "{code} {text}");
+}
+
+#[test]
+fn a_shipped_experiment_is_run_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path();
+    let (code, text) = said(&fedseal(home, "run demoo"));
+    for part in ["unknown experiment", "demoo", "demo", "smollm2"] {
+        assert!(code == 2 && text.contains(part), "{part}: {code} {text}");
+    }
+    // It is read and found good: what is missing are modules.
+    let (code, text) = said(&fedseal(home, "run tiny --out run"));
+    assert!(code != 0 && !text.contains("tiny.toml"), "{text}");
+    assert!(text.contains("module"), "{text}");
+    // A file comes first, whatever it is called.
+    fs::write(home.join("tiny"), "seeds = 1").unwrap();
+    let (code, text) = said(&fedseal(home, "run tiny --out run"));
+    assert!(code == 2 && text.contains("seeds"), "{code} {text}");
+    assert!(!home.join("runs").exists());
 }

@@ -1,67 +1,175 @@
 //! Default locations of files, unless an argument gives another.
+//!
+//! Inside a checkout they are the checkout's own folders. Elsewhere they are the platform's: data for
+//! runs and models, cache for compiled modules, configuration for keys. What was installed with the
+//! program is read from `share/fedseal` beside the program's folder, and never written.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use etcetera::BaseStrategy;
+use fedseal_client_sdk::keys::TrustStore;
+
 use crate::failure::{Failure, Outcome};
 
-/// The folders of this machine and this checkout.
+/// The name of our folder in each of the platform's.
+const NAME: &str = "fedseal";
+
+/// Folders that together tell a checkout from somebody's project.
+const CHECKOUT: [&str; 3] = ["experiments", "policies", "guest"];
+
+/// The folders of this machine, and of this checkout where the program was started in one.
 #[derive(Debug, Clone)]
 pub struct Places {
-    root: PathBuf,
+    checkout: Option<PathBuf>,
+    share: Option<PathBuf>,
 }
 
 impl Places {
-    /// Looks upwards from the current folder for a checkout (a folder that holds `experiments`
-    /// and `policies`); without one the current folder itself is used.
+    /// Looks upwards from the current folder for a checkout; for what was installed at
+    /// `FEDSEAL_SHARE`, else beside this program.
     pub fn find() -> Self {
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let root = here
-            .ancestors()
-            .find(|folder| folder.join("experiments").is_dir() && folder.join("policies").is_dir())
-            .unwrap_or(&here);
+        let program = env::current_exe().ok();
         Places {
-            root: root.to_owned(),
+            checkout: checkout(&here).map(Path::to_owned),
+            share: set("FEDSEAL_SHARE").or_else(|| beside(program.as_deref()?)),
         }
     }
 
-    /// The checkout.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// The checkout, where this is one.
+    pub fn checkout(&self) -> Option<&Path> {
+        self.checkout.as_deref()
+    }
+
+    /// The checkout, for what is done in one only.
+    ///
+    /// # Errors
+    /// The current folder is in no checkout.
+    pub fn needed_checkout(&self) -> Outcome<&Path> {
+        self.checkout().ok_or_else(|| {
+            Failure::usage("the current folder is in no checkout of fedseal")
+                .hint("Change into one, or name the folder.")
+        })
     }
 
     /// Runs, one folder each.
-    pub fn runs(&self) -> PathBuf {
-        self.root.join("runs")
+    ///
+    /// # Errors
+    /// There is no folder of the user's.
+    pub fn runs(&self) -> Outcome<PathBuf> {
+        self.data("runs")
     }
 
     /// Fetched models.
-    pub fn models(&self) -> PathBuf {
-        self.root.join("models")
+    ///
+    /// # Errors
+    /// There is no folder of the user's.
+    pub fn models(&self) -> Outcome<PathBuf> {
+        self.data("models")
     }
 
-    /// Cargo's target folder.
-    pub fn target(&self) -> PathBuf {
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
+    /// A folder of the checkout's, else of the user's data.
+    fn data(&self, name: &str) -> Outcome<PathBuf> {
+        match &self.checkout {
+            Some(root) => Ok(root.join(name)),
+            None => Ok(platform()?.data_dir().join(NAME).join(name)),
+        }
     }
 
-    /// Built and signed modules.
-    pub fn policies(&self) -> PathBuf {
-        self.target().join("policies")
+    /// Cargo's target folder, in a checkout.
+    pub fn target(&self) -> Option<PathBuf> {
+        let root = self.checkout.as_ref()?;
+        let given = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        Some(given.unwrap_or_else(|| root.join("target")))
+    }
+
+    /// Signed modules: those that the checkout built, else those that were installed.
+    ///
+    /// # Errors
+    /// There is no folder of the user's, and nothing was installed.
+    pub fn policies(&self) -> Outcome<PathBuf> {
+        match (self.target(), &self.share) {
+            (Some(target), _) => Ok(target.join("policies")),
+            (None, Some(share)) => Ok(share.join("policies")),
+            (None, None) => self.data("policies"),
+        }
+    }
+
+    /// Keys that signed the installed modules, in `trusted.toml` beside them. Whoever can write that
+    /// file can write the program, so they are trusted as it is, unless this machine's own trust file
+    /// revokes them. None in a checkout, whose modules its developer signs.
+    ///
+    /// # Errors
+    /// A file that is no trust file.
+    pub fn installed_keys(&self) -> Outcome<TrustStore> {
+        let file = match (&self.checkout, &self.share) {
+            (None, Some(share)) => share.join("trusted.toml"),
+            _ => return Ok(TrustStore::default()),
+        };
+        match file.exists() {
+            true => Ok(TrustStore::load(&file)?),
+            false => Ok(TrustStore::default()),
+        }
+    }
+
+    /// Shipped experiments as files: the checkout's, else the installed ones.
+    pub fn experiments(&self) -> Option<PathBuf> {
+        let folder = self.checkout.as_ref().or(self.share.as_ref())?;
+        Some(folder.join("experiments"))
+    }
+
+    /// Compiled modules: beside the keys in a checkout and where `FEDSEAL_HOME` names their folder,
+    /// else in the user's cache.
+    ///
+    /// # Errors
+    /// There is no folder of the user's.
+    pub fn compiled(&self) -> Outcome<PathBuf> {
+        let folder = match self.checkout.is_some() || set("FEDSEAL_HOME").is_some() {
+            true => home()?,
+            false => platform()?.cache_dir().join(NAME),
+        };
+        Ok(folder.join("compiled"))
     }
 
     /// Tools for guests in other languages: `FEDSEAL_GUEST_TOOLS`, else below target, where
     /// `cargo xtask` installs them.
-    pub fn guest_tools(&self) -> PathBuf {
-        env::var_os("FEDSEAL_GUEST_TOOLS")
-            .map_or_else(|| self.target().join("guest-tools"), PathBuf::from)
+    pub fn guest_tools(&self) -> Option<PathBuf> {
+        set("FEDSEAL_GUEST_TOOLS").or_else(|| Some(self.target()?.join("guest-tools")))
     }
 
-    /// Measured figures.
-    pub fn figures(&self) -> PathBuf {
-        self.target().join("figures")
+    /// Measured figures, which a checkout keeps.
+    pub fn figures(&self) -> Option<PathBuf> {
+        Some(self.target()?.join("figures"))
     }
+}
+
+/// The checkout around a folder.
+fn checkout(here: &Path) -> Option<&Path> {
+    here.ancestors()
+        .find(|folder| CHECKOUT.iter().all(|name| folder.join(name).is_dir()))
+}
+
+/// Folder that was installed with a program: `PREFIX/share/fedseal` of `PREFIX/bin/PROGRAM`.
+fn beside(program: &Path) -> Option<PathBuf> {
+    let prefix = program.parent()?.parent()?;
+    Some(prefix.join("share").join(NAME)).filter(|folder| folder.is_dir())
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The platform's folders of this user.
+fn platform() -> Outcome<impl BaseStrategy> {
+    etcetera::choose_base_strategy().map_err(|_| {
+        Failure::usage("this user has no home folder")
+            .hint("Set HOME, or name the folder by an option.")
+    })
 }
 
 /// The folder of the registry of submitted modules, next to the keys.
@@ -81,17 +189,10 @@ pub fn run_around(path: &Path) -> Option<PathBuf> {
 /// The folder of keys: `FEDSEAL_HOME`, else `fedseal` in the user's configuration folder. It is
 /// made at first use, for its owner alone.
 pub fn home() -> Outcome<PathBuf> {
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+    let home = match set("FEDSEAL_HOME") {
+        Some(home) => home,
+        None => platform()?.config_dir().join(NAME),
     };
-    let home = set("FEDSEAL_HOME")
-        .or_else(|| set("XDG_CONFIG_HOME").map(|folder| folder.join("fedseal")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".config/fedseal")))
-        .ok_or_else(|| {
-            Failure::usage("there is no folder for keys: neither FEDSEAL_HOME nor HOME is set")
-        })?;
     if !home.is_dir() {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -102,4 +203,70 @@ pub fn home() -> Outcome<PathBuf> {
         })?;
     }
     Ok(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_client_sdk::keys::SigningKey;
+
+    fn folders(root: &Path, names: &[&str]) {
+        for name in names {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_checkout_is_found_from_below_and_keeps_its_own_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("fedseal");
+        folders(&root, &["experiments", "policies", "guest", "docs/figures"]);
+        assert_eq!(checkout(&root.join("docs/figures")), Some(root.as_path()));
+        assert_eq!(checkout(dir.path()), None);
+        // Somebody's project may have folders of such names.
+        folders(dir.path(), &["mine/experiments", "mine/policies"]);
+        assert_eq!(checkout(&dir.path().join("mine")), None);
+        let places = Places {
+            checkout: Some(root.clone()),
+            share: Some(dir.path().join("share")),
+        };
+        assert_eq!(places.runs().unwrap(), root.join("runs"));
+        assert_eq!(places.models().unwrap(), root.join("models"));
+        assert_eq!(places.experiments(), Some(root.join("experiments")));
+        assert!(places.policies().unwrap().ends_with("policies"));
+        assert!(
+            !places
+                .policies()
+                .unwrap()
+                .starts_with(dir.path().join("share"))
+        );
+        assert!(places.installed_keys().unwrap().keys.is_empty());
+        assert!(places.figures().is_some());
+    }
+
+    #[test]
+    fn what_was_installed_lies_beside_the_program() {
+        let prefix = tempfile::tempdir().unwrap();
+        let (prefix, program) = (prefix.path(), prefix.path().join("bin/fedseal"));
+        assert_eq!(beside(&program), None);
+        folders(prefix, &["share/fedseal/policies"]);
+        let share = prefix.join("share/fedseal");
+        assert_eq!(beside(&program), Some(share.clone()));
+        let places = Places {
+            checkout: None,
+            share: Some(share.clone()),
+        };
+        assert_eq!(places.policies().unwrap(), share.join("policies"));
+        assert!(places.figures().is_none() && places.target().is_none());
+        assert!(places.needed_checkout().is_err());
+        // Runs and models are the user's, and never lie in what was installed.
+        for folder in [places.runs().unwrap(), places.models().unwrap()] {
+            assert!(!folder.starts_with(prefix), "{}", folder.display());
+        }
+        assert!(places.installed_keys().unwrap().keys.is_empty());
+        let mut builder = TrustStore::default();
+        builder.add("builder", SigningKey::from_seed([6; 32]).public());
+        builder.save(share.join("trusted.toml")).unwrap();
+        assert_eq!(places.installed_keys().unwrap(), builder);
+    }
 }

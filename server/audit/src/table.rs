@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::report::{ArmView, Rate, Report};
 use fedseal_rules::evaluation::percent;
 use fedseal_rules::experiment::{Experiment, differences, in_words};
@@ -36,7 +36,7 @@ pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
 
 /// Reads a run's report, which is the logged one where the run is over.
 pub fn read(run: &Path) -> Outcome<Report> {
-    Ok(Opened::read(run)?.report()?)
+    Ok(OpenRun::read(run)?.report()?)
 }
 
 /// Refuses to make one table of runs that are not one experiment under different seeds.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
@@ -20,8 +20,8 @@ use fedseal_tuning::{Adapter, ControlVariates, Example, Halt};
 
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
+use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::Plan;
-use fedseal_rules::experiment::Experiment;
 
 /// Executor of the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
@@ -76,57 +76,45 @@ fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
     }
 }
 
-/// A client's turn in a round.
-pub struct Turn<'a> {
-    /// The client.
-    pub client: &'a ClientId,
-    /// The round.
-    pub round: Round,
-    /// Seed of its update.
-    pub seed: Seed,
-    /// Learning rate of the round.
-    pub learning_rate: f64,
-}
-
-/// Data and adapters that an execution starts from.
-pub struct Given {
-    /// Examples of the shard.
+/// Contents of the blobs that an execution takes.
+pub struct Contents {
+    /// The registered shard.
     pub shard: Arc<Vec<Example>>,
-    /// Their digest.
-    pub shard_digest: Digest,
-    /// Examples that the module brings.
+    /// Examples handed in next to the module.
     pub attachment: Arc<Vec<Example>>,
-    /// The global adapter.
+    /// The round's global adapter.
     pub global: Arc<Adapter>,
-    /// Its digest.
-    pub global_digest: Digest,
-    /// Control variates.
+    /// SCAFFOLD's control variates.
     pub control: Control,
 }
 
-/// All inputs that determine an execution.
-pub fn input(experiment: &Experiment, plan: &Plan, turn: Turn<'_>, given: Given) -> RunInput {
-    RunInput {
-        client: turn.client.clone(),
-        round: turn.round,
-        rounds: experiment.federation.rounds,
-        seed: turn.seed,
-        shard: given.shard,
-        shard_digest: given.shard_digest,
-        attachment: given.attachment,
-        global: given.global,
-        global_digest: given.global_digest,
-        base: plan.base,
+/// All inputs that determine a client's execution in a round.
+///
+/// # Errors
+/// As [`RoundOf::assignment`].
+pub fn input(of: RoundOf<'_>, client: &ClientId, contents: Contents) -> Result<RunInput> {
+    let training = &of.experiment.training;
+    Ok(RunInput {
+        client: client.clone(),
+        round: of.round,
+        rounds: of.experiment.federation.rounds,
+        seed: of.update_seed(client),
+        shard: contents.shard,
+        shard_digest: of.assignment(client)?.shard,
+        attachment: contents.attachment,
+        global: contents.global,
+        global_digest: of.state.global,
+        base: of.plan.base,
         training: TrainDefaults {
-            steps: experiment.training.local_steps,
-            batch_size: experiment.training.batch_size,
-            learning_rate: turn.learning_rate,
-            proximal_mu: experiment.training.proximal_mu,
+            steps: training.local_steps,
+            batch_size: training.batch_size,
+            learning_rate: of.state.learning_rate,
+            proximal_mu: training.proximal_mu,
         },
-        control: given.control,
+        control: contents.control,
         limits: None,
         recording: Recording::default(),
-    }
+    })
 }
 
 /// An engine that stops when a flag is raised. The stopped execution is thrown away, so the flag

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedseal_client_sdk::keys::Passphrase;
+use fedseal_client_sdk::keys::{Passphrase, TrustStore};
 use fedseal_data::TaskData;
 use fedseal_rules::experiment::Experiment;
 
@@ -19,6 +19,9 @@ pub struct Options {
     pub passphrase: Option<Passphrase>,
     /// Folder of signed modules: `NAME.wasm` with `NAME.wasm.dsse.json`.
     pub modules: PathBuf,
+    /// Keys whose modules count beside those of `trusted.toml`, which may revoke them: who built what
+    /// was installed with this program.
+    pub installed: TrustStore,
     /// Folder in which compiled modules are kept; see [`CompiledCache`](fedseal_sandbox::CompiledCache).
     /// None: they are compiled at every start.
     pub compiled: Option<PathBuf>,
@@ -45,6 +48,7 @@ impl Default for Options {
             keys: "keys".into(),
             passphrase: None,
             modules: "target/policies".into(),
+            installed: TrustStore::default(),
             compiled: None,
             compiled_bytes: fedseal_sandbox::CACHE_BYTES,
             models: "models".into(),

@@ -16,20 +16,19 @@ use fedseal_tuning::Adapter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::execute::{Executor, Given, Turn, data_score, input};
+use crate::execute::{Contents, Executor, data_score, input};
 use crate::lab::Lab;
 use crate::options::{Options, load_data, open_model};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::evidence::Cache;
-use fedseal_record::keys::update_seed;
-use fedseal_record::law::key_of;
 use fedseal_record::law::same_score;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::read::{read_adapter, read_examples};
-use fedseal_record::rundir::{Assignment, Plan};
+use fedseal_record::round::RoundOf;
 pub use fedseal_record::select::{Selector, select};
 use fedseal_record::state::{RoundState, UpdateRef};
+use fedseal_rules::arms::Arm;
 
 mod dispute;
 mod steps;
@@ -113,7 +112,7 @@ pub fn replay_with(
     options: &Options,
 ) -> Result<Vec<Replayed>> {
     // Checked against the log before the model that the experiment names is loaded.
-    let run = Opened::read(dir)?;
+    let run = OpenRun::read(dir)?;
     let (lab, _) = open_model(&run.experiment, options)?;
     // The data check learns from the data source. Without it the score is not compared.
     let read = match DataCheck::built_in(&run.experiment.data.source) {
@@ -133,12 +132,12 @@ pub fn replay_in(
     selector: &Selector,
     lab: &dyn Lab,
 ) -> Result<Vec<Replayed>> {
-    replay_opened(Opened::read(dir)?, selector, lab, None)
+    replay_opened(OpenRun::read(dir)?, selector, lab, None)
 }
 
 /// Executes updates of an opened run. `read` is the data check of a source that is not built in.
 fn replay_opened(
-    run: Opened,
+    run: OpenRun,
     selector: &Selector,
     lab: &dyn Lab,
     read: Option<DataCheck>,
@@ -167,7 +166,7 @@ fn replay_opened(
 }
 
 struct Replayer<'a> {
-    run: &'a Opened,
+    run: &'a OpenRun,
     executor: &'a dyn Executor,
     lab: &'a dyn Lab,
     judge: Option<&'a DataCheck>,
@@ -175,37 +174,23 @@ struct Replayer<'a> {
 
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
-        let Opened {
-            plan,
-            experiment,
-            blobs,
-            ..
-        } = self.run;
+        let OpenRun { plan, blobs, .. } = self.run;
         let attested = cache.attested(blobs, &update.attestation, plan.node)?;
-        let (assignment, state) = self.inputs(update)?;
-        let shard = Arc::new(read_examples(blobs, &assignment.shard)?);
-        let attachment = Arc::new(match &assignment.attachment {
-            Some(digest) => read_examples(blobs, digest)?,
-            None => Vec::new(),
-        });
-        let global = Arc::new(read_adapter(blobs, &state.global)?);
-        let begun = Instant::now();
-        // The log determines the inputs; the attestation must name the same ones (below).
-        let turn = Turn {
-            client: &update.client,
-            round: update.round,
-            seed: update_seed(plan.seed, &update.client, update.round),
-            learning_rate: state.learning_rate,
-        };
-        let given = Given {
-            shard,
-            shard_digest: assignment.shard,
-            attachment,
-            global,
-            global_digest: state.global,
+        let (arm, state) = self.inputs(update)?;
+        let of = self.round_of(&arm, update, state);
+        let assignment = of.assignment(&update.client)?;
+        let contents = Contents {
+            shard: Arc::new(read_examples(blobs, &assignment.shard)?),
+            attachment: Arc::new(match &assignment.attachment {
+                Some(digest) => read_examples(blobs, digest)?,
+                None => Vec::new(),
+            }),
+            global: Arc::new(read_adapter(blobs, &state.global)?),
             control: crate::control::of(blobs, state.controls, &update.client)?,
         };
-        let input = input(experiment, plan, turn, given);
+        let begun = Instant::now();
+        // The log determines the inputs; the attestation must name the same ones (below).
+        let input = input(of, &update.client, contents)?;
         let outcome = self
             .executor
             .run(&assignment.module, &input, self.lab.engine())?;
@@ -281,23 +266,32 @@ impl Replayer<'_> {
         )
     }
 
-    /// Inputs of the update: the arm's assignment that gives its memo key, and the arm's round.
-    fn inputs(&self, update: &UpdateRef) -> Result<(&Assignment, &RoundState)> {
-        let Opened {
-            plan, experiment, ..
-        } = self.run;
-        for arm in experiment.all_arms()? {
+    fn round_of<'b>(
+        &'b self,
+        arm: &'b Arm,
+        update: &UpdateRef,
+        state: &'b RoundState,
+    ) -> RoundOf<'b> {
+        RoundOf {
+            plan: &self.run.plan,
+            experiment: &self.run.experiment,
+            arm,
+            round: update.round,
+            state,
+        }
+    }
+
+    /// Inputs of the update: the first arm, with its round, that gives its memo key.
+    fn inputs(&self, update: &UpdateRef) -> Result<(Arm, &RoundState)> {
+        for arm in self.run.experiment.all_arms()? {
             let Some(state) = self.run.state.round(&arm.id, update.round.0) else {
                 continue;
             };
-            if !state.clients.contains(&update.client)
-                || key_of(plan, experiment, &arm, &update.client, update.round, state)?
-                    != update.key
+            let of = self.round_of(&arm, update, state);
+            if state.clients.contains(&update.client)
+                && of.update_key(&update.client)? == update.key
             {
-                continue;
-            }
-            if let Some((_, client)) = plan.client(&update.client) {
-                return Ok((Plan::assignment(client, arm.attacked), state));
+                return Ok((arm, state));
             }
         }
         Err(Error::tampered(

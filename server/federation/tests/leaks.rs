@@ -13,7 +13,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::verify::verify;
 use fedseal_rules::site::{SiteRules, audit_record};
 use fedseal_tuning::Example;
@@ -147,7 +147,7 @@ fn run(what: &str, more: &str) -> Left {
     assert_eq!(replayed.len(), 2);
     assert!(replayed.iter().all(|one| one.equal()), "{replayed:?}");
 
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let id = *opened.state.attestations.keys().next().unwrap();
     let (_, attested) = opened.update(&id.to_string()).unwrap();
     let (_, planned) = opened.plan.client(&attested.client).unwrap();

@@ -17,7 +17,7 @@ use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_ledger::{Log, LogReader};
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::verify::verify;
 use forge::reattest;
 
@@ -193,7 +193,7 @@ fn a_replay_compares_everything_that_an_attestation_claims() {
         .execute(&mut |_: &Event| ControlFlow::Continue(()))
         .unwrap();
     let key = SigningKey::load(options.keys.join("node.pem")).unwrap();
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let ids: Vec<Digest> = opened.state.attestations.keys().copied().collect();
     // An update that was trained on data that its module brought along.
     let (mut id, honest) = ids

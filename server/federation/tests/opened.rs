@@ -17,7 +17,7 @@ use fedseal_record::dryrun::dry_run;
 use fedseal_record::events::Event;
 use fedseal_record::explain::explain;
 use fedseal_record::export::final_adapter;
-use fedseal_record::opened::{Opened, Pinned};
+use fedseal_record::opened::{OpenRun, Pinned};
 use fedseal_record::rundir::{Plan, RunDir};
 use fedseal_record::verify;
 
@@ -40,7 +40,7 @@ fn refused(run: &Path, update: &str, file: &str) {
             "replay",
             replay_in(run, &which, &lab).err().map(|e| e.to_string()),
         ),
-        ("bundle", Opened::read(run).err().map(|e| e.to_string())),
+        ("bundle", OpenRun::read(run).err().map(|e| e.to_string())),
         (
             "export",
             final_adapter(run, "clean").err().map(|e| e.to_string()),
@@ -78,6 +78,8 @@ fn a_changed_plan_or_experiment_is_believed_by_nobody() {
     let clean = report.arms.iter().find(|arm| arm.id == "clean").unwrap();
     let update = clean.rounds[0].clients[0].update.unwrap().to_string();
     assert!(explain(&run, &update).is_ok() && Pinned::read(&run).is_ok());
+    let longer = Pinned::read_within(&run, 3).err().unwrap().to_string();
+    assert!(longer.contains("more than 3 entries"), "{longer}");
     let files = RunDir::new(&run);
     let (plan_bytes, toml) = (
         fs::read(files.plan()).unwrap(),
@@ -107,6 +109,8 @@ fn a_changed_plan_or_experiment_is_believed_by_nobody() {
         let text = Pinned::read(&run).err().unwrap().to_string();
         assert!(text.contains("run.json"), "{text}");
     }
+    fs::write(files.plan(), "{}").unwrap();
+    refused(&run, &update, "run.json: ");
     // Another experiment.toml, also with a run.json that names it.
     let other = String::from_utf8(toml).unwrap() + "\n# changed\n";
     fs::write(files.experiment(), &other).unwrap();
@@ -126,7 +130,7 @@ fn a_report_that_was_changed_after_the_run_is_not_shown() {
         .unwrap()
         .execute(&mut |_: &Event| ControlFlow::Continue(()))
         .unwrap();
-    let opened = Opened::read(&run).unwrap();
+    let opened = OpenRun::read(&run).unwrap();
     let mut report = opened.report().unwrap();
     report.seconds += 1.0;
     fs::write(opened.dir.report(), report.to_bytes().unwrap()).unwrap();

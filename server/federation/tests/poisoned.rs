@@ -19,7 +19,7 @@ use fedseal_federation::lab::{Lab, TuningLab};
 use fedseal_federation::replay::{Selector, distance, replay_in};
 use fedseal_federation::runner::Run;
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_sandbox::TrainOptions;
 use fedseal_tuning::Adapter;
 use forge::reattest;
@@ -52,7 +52,7 @@ fn a_poisoned_share_above_the_measured_bound_is_told_apart_by_another_engine() {
         replay_in(&run, &which, &fast).unwrap().remove(0)
     };
 
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let first = opened
         .state
         .updates

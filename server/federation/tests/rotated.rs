@@ -15,9 +15,9 @@ use fedseal_client_sdk::record::Record;
 use fedseal_federation::Error;
 use fedseal_federation::runner::Options;
 use fedseal_ledger::LogReader;
-use fedseal_record::bundle::{Source, bundle};
+use fedseal_record::bundle::bundle;
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::verify::verify;
 use fedseal_rules::experiment::Experiment;
 
@@ -105,15 +105,9 @@ fn old_runs_go_on_and_new_ones_have_the_new_key() {
 
     // So does a bundle out of it; one out of the old run has nothing to lead back from.
     let bundled = |run: &Path| {
-        let opened = Opened::read(run).unwrap();
+        let opened = OpenRun::read(run).unwrap();
         let update = opened.state.updates.values().next().unwrap();
-        let source = Source {
-            plan: &opened.plan,
-            log: &opened.log,
-            blobs: &opened.blobs,
-            rotations: &opened.state.rotations,
-        };
-        let bundle = bundle(source, &update.attestation, update.entry, true).unwrap();
+        let bundle = bundle(&opened, update, true).unwrap();
         (bundle, opened.plan.trusted_authors())
     };
     for (run, signed, known) in [

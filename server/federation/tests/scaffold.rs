@@ -15,7 +15,7 @@ use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::record::Record;
 use fedseal_record::controls::Controls;
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_rules::experiment::Experiment;
 
 use fedseal_federation::replay::{Selector, replay_in};
@@ -121,7 +121,7 @@ fn variates_are_the_papers() {
         }
     }
     assert_eq!(rounds[&0].0, None, "all are zero before the first round");
-    let run_of = Opened::read(&run).unwrap();
+    let run_of = OpenRun::read(&run).unwrap();
     let read = |digest: &Digest| -> Controls {
         canonical::from_slice(&blobs.get(digest).unwrap()).unwrap()
     };
@@ -206,7 +206,7 @@ fn a_run_verifies_replays_resumes_and_explains() {
     }
     assert!(seen > 0);
 
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let ids: Vec<Digest> = opened.state.attestations.keys().copied().collect();
     let mut named = 0;
     for id in ids {

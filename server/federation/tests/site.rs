@@ -11,7 +11,7 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::verify::verify;
 use fedseal_rules::experiment::Experiment;
@@ -138,7 +138,7 @@ fn clipped_and_noised_updates_replay_and_are_no_foreign_step() {
     .unwrap();
     assert!(replayed.len() > 3 && replayed.iter().all(|one| one.equal()));
 
-    let mut opened = Opened::read(&folder).unwrap();
+    let mut opened = OpenRun::read(&folder).unwrap();
     let ids: Vec<String> = opened
         .state
         .updates
@@ -191,7 +191,7 @@ fn a_rules_limits_hold_in_the_run_and_are_attested_verified_and_replayed() {
         replays.iter().all(|replayed| replayed.equal()),
         "{replays:?}"
     );
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let own = with_rules(&tight).limits;
     let benign = opened
         .plan

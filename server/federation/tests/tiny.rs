@@ -16,7 +16,7 @@ use fedseal_federation::lab::TuningLab;
 use fedseal_federation::replay::{Selector, replay, replay_in};
 use fedseal_federation::runner::{Options, Run};
 use fedseal_record::events::Event;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::verify::verify;
 use fedseal_rules::experiment::Experiment;
@@ -152,7 +152,7 @@ fn a_module_that_trains_on_a_part_of_its_shard_verifies() {
         .unwrap()
         .execute(&mut go_on)
         .unwrap();
-    let mut opened = Opened::read(&run).unwrap();
+    let mut opened = OpenRun::read(&run).unwrap();
     let ids: Vec<Digest> = opened.state.attestations.keys().copied().collect();
     for id in ids {
         let (_, attested) = opened.update(&id.to_string()).unwrap();

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::read::read_adapter;
-use crate::rundir::Plan;
-use crate::state::{RoundState, RunState};
-use fedseal_rules::experiment::{Experiment, TrainingConfig};
+use crate::round::RoundOf;
+use crate::state::RunState;
+use fedseal_rules::experiment::TrainingConfig;
 
 /// Control variates at the opening of a round; a blob, as canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,24 +103,25 @@ fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
 /// # Errors
 /// Blobs that are missing or damaged.
 pub fn after(
-    plan: &Plan,
-    experiment: &Experiment,
+    round: RoundOf<'_>,
     run: &RunState,
-    state: &RoundState,
     cache: &mut Cache,
     blobs: &Blobs,
     put: &mut dyn FnMut(&[u8]) -> Result<Digest>,
 ) -> Result<Option<Digest>> {
+    let RoundOf {
+        plan,
+        experiment,
+        state,
+        ..
+    } = round;
     let mut trained = Vec::new();
     for client in &state.clients {
         let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
             continue;
         };
         let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
-        let update = run
-            .attestations
-            .get(&verdict.attestation)
-            .and_then(|key| run.updates.get(key)?.update);
+        let update = run.update(&verdict.attestation).and_then(|u| u.update);
         if let (Some(update), Some(rates)) = (update, rates(&attested.lineage, state.global)) {
             trained.push((client, update, rates, verdict.weight));
         }

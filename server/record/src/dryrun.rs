@@ -6,17 +6,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::ids::{ClientId, Round};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::law::{delta, expected, median, norm, update_digests};
-use crate::opened::Opened;
+use crate::law::{deltas, median, norm};
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
+use crate::round::RoundOf;
 use crate::rundir::Plan;
+use crate::state::VerdictRef;
 use fedseal_rules::admission::binding::EXECUTION;
 use fedseal_rules::admission::{Admission, CheckConfig, Effect, Facts};
-use fedseal_rules::arms::{self, Kind};
+use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::experiment::Experiment;
 
 /// Verdict that the checks would have given on one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,95 +91,97 @@ impl DryRun {
 /// [`Error::RunDir`] when no run is there; an unknown name for an arm that it does not have;
 /// an experiment error for a check that cannot be built.
 pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result<DryRun> {
-    let mut run = Opened::read(dir)?;
-    let experiment = run.experiment.clone();
+    let mut run = OpenRun::read(dir)?;
     let admission = Admission::new(checks).map_err(|bad| fedseal_rules::Error::Experiment {
         file: "admission file".into(),
         line: None,
         key: bad.key.unwrap_or_default(),
         problem: bad.problem.into(),
     })?;
-    let arms: Vec<arms::Arm> = experiment
-        .all_arms()?
-        .into_iter()
-        .filter(|arm| arm.kind == Kind::Federated)
-        .collect();
-    if let Some(name) = only
-        && !arms.iter().any(|arm| arm.id == name)
-    {
-        return Err(Error::unknown("arm", name, arms.iter().map(|arm| &arm.id)));
-    }
-    let plan = run.plan.clone();
     let mut rows = Vec::new();
-    for arm in arms {
-        if only.map_or(!arm.attacked, |name| name != arm.id) {
-            continue;
-        }
-        let rounds = run.state.arms.get(&arm.id).cloned().unwrap_or_default();
-        for (round, state) in (0u32..).zip(&rounds) {
+    for arm in chosen(&run.experiment, only)? {
+        let rounds = run.state.arms.get(&arm.id).into_iter().flatten();
+        for (round, state) in (0u32..).zip(rounds) {
+            let of = RoundOf {
+                plan: &run.plan,
+                experiment: &run.experiment,
+                arm: &arm,
+                round: Round(round),
+                state,
+            };
             let global = read_adapter(&run.blobs, &state.global)?;
-            let mut norms = Vec::new();
-            for digest in update_digests(&run.state, state) {
-                norms.push(match digest {
-                    Some(digest) => {
-                        Some(norm(&delta(&read_adapter(&run.blobs, &digest)?, &global)?))
-                    }
-                    None => None,
-                });
-            }
+            let deltas = deltas(&run.state, state, &global, &run.blobs)?;
+            let norms: Vec<Option<f64>> = deltas.iter().map(|d| d.as_deref().map(norm)).collect();
             let median_norm = median(norms.iter().copied().flatten().collect());
             for (client, norm) in state.clients.iter().zip(norms) {
                 let Some(verdict) = state.verdicts.get(client) else {
                     continue;
                 };
-                let (update, attested) = run.update(&verdict.attestation.to_string())?;
-                let expected = expected(
-                    &plan,
-                    &experiment,
-                    &arm,
-                    client,
-                    Round(round),
-                    state,
-                    &run.blobs,
-                )?;
+                let update = run.state.update(&verdict.attestation).ok_or_else(|| {
+                    Error::tampered(format!("update {}", verdict.attestation), "is not logged")
+                })?;
+                let attested =
+                    run.evidence
+                        .attested(&run.blobs, &verdict.attestation, run.plan.node)?;
+                let expected = of.expected(client, &run.blobs)?;
                 let facts = Facts {
                     attested: &attested,
                     expected: &expected,
                     norm: norm.unwrap_or_default(),
                     median_norm,
                     behaviour: None,
-                    authors: &plan.authors,
+                    authors: &run.plan.authors,
                     revoked: run
                         .state
                         .revoked_before(&attested.module_signer, update.entry),
                     replayed: None,
                 };
-                let possible = admission.expected_without_behaviour(&facts);
-                let replay = possible.len() > 1;
-                let Some(would) = possible.into_iter().next() else {
-                    continue;
-                };
-                rows.push(Row {
-                    arm: arm.id.clone(),
-                    round,
-                    client: client.to_string(),
-                    kind: plan
-                        .client(client)
-                        .map_or_else(String::new, |(_, planned)| {
-                            Plan::kind(planned, arm.attacked).to_owned()
-                        }),
-                    update: verdict.attestation,
-                    was: verdict.effect,
-                    would: would.effect,
-                    replay,
-                    check: would.check,
-                    fact: would.fact,
-                });
+                rows.extend(row(of, client, verdict, &admission, &facts));
             }
         }
     }
     Ok(DryRun {
         left_out: admission.left_out(),
         rows,
+    })
+}
+
+/// The federated arm of this name, or all attacked ones.
+fn chosen(experiment: &Experiment, only: Option<&str>) -> Result<Vec<Arm>> {
+    let mut arms = experiment.all_arms()?;
+    arms.retain(|arm| arm.kind == Kind::Federated);
+    if let Some(name) = only
+        && !arms.iter().any(|arm| arm.id == name)
+    {
+        return Err(Error::unknown("arm", name, arms.iter().map(|arm| &arm.id)));
+    }
+    arms.retain(|arm| only.map_or(arm.attacked, |name| arm.id == name));
+    Ok(arms)
+}
+
+/// The row of one update; none where no check of these decides.
+fn row(
+    of: RoundOf<'_>,
+    client: &ClientId,
+    was: &VerdictRef,
+    admission: &Admission,
+    facts: &Facts<'_>,
+) -> Option<Row> {
+    let possible = admission.expected_without_behaviour(facts);
+    let replay = possible.len() > 1;
+    let would = possible.into_iter().next()?;
+    let planned = of.plan.client(client);
+    let kind = planned.map(|(_, planned)| Plan::kind(planned, of.arm.attacked));
+    Some(Row {
+        arm: of.arm.id.clone(),
+        round: of.round.0,
+        client: client.to_string(),
+        kind: kind.unwrap_or_default().to_owned(),
+        update: was.attestation,
+        was: was.effect,
+        would: would.effect,
+        replay,
+        check: would.check,
+        fact: would.fact,
     })
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::opened::Opened;
+use crate::opened::OpenRun;
 use crate::rundir::Plan;
 use crate::state::{RunState, UpdateRef};
 use fedseal_rules::admission::binding::EXECUTION;
@@ -30,9 +30,9 @@ pub struct Explanation {
 /// Explains the update of a run whose id begins so.
 ///
 /// # Errors
-/// As [`Opened::read`] and [`Opened::update`]; the update's place in the log is proved on the way.
+/// As [`OpenRun::read`] and [`OpenRun::update`]; the update's place in the log is proved on the way.
 pub fn explain(dir: impl AsRef<std::path::Path>, prefix: &str) -> Result<Explanation> {
-    let mut run = Opened::read(dir)?;
+    let mut run = OpenRun::read(dir)?;
     let (update, attested) = run.update(prefix)?;
     let mut sentences = Vec::new();
     let head = run.log.checkpoint();
@@ -237,17 +237,7 @@ fn shares(lineage: &Lineage, output: u32) -> String {
 /// Sentences on each arm's verdict, and on how much the update counted there.
 fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
     let mut out = Vec::new();
-    for (arm, rounds) in &state.arms {
-        let Some(round) = rounds.get(update.round.0 as usize) else {
-            continue;
-        };
-        let Some(verdict) = round
-            .verdicts
-            .get(&update.client)
-            .filter(|verdict| verdict.attestation == update.attestation)
-        else {
-            continue;
-        };
+    for (arm, round, verdict) in state.verdicts(update) {
         let word = match verdict.effect {
             Effect::Accept => "accepted it",
             Effect::DownWeight => "gave it a smaller weight",
@@ -258,11 +248,7 @@ fn verdicts(state: &RunState, update: &UpdateRef) -> Vec<String> {
         let weight = round.aggregated.as_ref().map_or_else(
             || "; the round is not aggregated yet".to_owned(),
             |aggregated| {
-                let weight = aggregated
-                    .weights
-                    .iter()
-                    .find(|(client, _)| *client == update.client)
-                    .map_or(0.0, |(_, weight)| *weight);
+                let weight = round.weight(&update.client).unwrap_or_default();
                 format!(
                     "; its weight in the aggregate by {} is {weight:.4}",
                     aggregated.rule

@@ -10,7 +10,7 @@ use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::Checkpoint;
 
 use crate::error::{Error, Result};
-use crate::opened::Opened;
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
 
 /// An arm's last adapter and the log entry that names it.
@@ -34,7 +34,7 @@ pub struct FinalAdapter {
 /// [`Error::Rules`] with the arms that have one; [`Error::RunDir`] when no run is there;
 /// [`Error::Ledger`] and [`Error::Tampered`] for a damaged log or blob.
 pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
-    let run = Opened::read(dir)?;
+    let run = OpenRun::read(dir)?;
     let (mut found, mut arms) = (None, BTreeSet::new());
     for (entry, bytes) in (0u64..).zip(run.log.entries()?) {
         let (name, adapter) = match Record::from_bytes(&bytes)? {

@@ -6,7 +6,8 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::rundir::{Assignment, Plan};
+use crate::round::RoundOf;
+use crate::rundir::Plan;
 use fedseal_rules::experiment::{Experiment, TrainingConfig};
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::schedule::Schedule;
@@ -32,36 +33,44 @@ struct UpdateKey<'a> {
     controls: Option<Digest>,
 }
 
-/// The memo key of an update: arms in which everything that determines it is equal share it.
-#[allow(clippy::too_many_arguments)]
-pub fn update_key(
-    plan: &Plan,
-    experiment: &Experiment,
-    client: &ClientId,
-    round: Round,
-    seed: Seed,
-    assignment: &Assignment,
-    global: Digest,
-    learning_rate: f64,
-    controls: Option<Digest>,
-) -> Result<Digest> {
-    Ok(Digest::of_json(&UpdateKey {
-        kind: "update",
-        client,
-        round,
-        rounds: experiment.federation.rounds,
-        seed,
-        module: assignment.module,
-        shard: assignment.shard,
-        attachment: assignment.attachment,
-        base: plan.base,
-        global,
-        learning_rate,
-        training: &experiment.training,
-        limits: &experiment.limits,
-        engine: &plan.engine,
-        controls,
-    })?)
+impl RoundOf<'_> {
+    /// The seed of a client's execution, the same in every arm.
+    pub fn update_seed(&self, client: &ClientId) -> Seed {
+        update_seed(self.plan.seed, client, self.round)
+    }
+
+    /// The memo key of a client's update: arms in which everything that determines it is equal share
+    /// it.
+    ///
+    /// # Errors
+    /// As [`RoundOf::assignment`].
+    pub fn update_key(&self, client: &ClientId) -> Result<Digest> {
+        let RoundOf {
+            plan,
+            experiment,
+            state,
+            round,
+            ..
+        } = *self;
+        let assignment = self.assignment(client)?;
+        Ok(Digest::of_json(&UpdateKey {
+            kind: "update",
+            client,
+            round,
+            rounds: experiment.federation.rounds,
+            seed: self.update_seed(client),
+            module: assignment.module,
+            shard: assignment.shard,
+            attachment: assignment.attachment,
+            base: plan.base,
+            global: state.global,
+            learning_rate: state.learning_rate,
+            training: &experiment.training,
+            limits: &experiment.limits,
+            engine: &plan.engine,
+            controls: state.controls,
+        })?)
+    }
 }
 
 /// Everything that determines a measure.

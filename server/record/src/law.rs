@@ -3,13 +3,14 @@
 
 use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::ids::{ClientId, Seed};
 use fedseal_ledger::Blobs;
 
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
-use crate::keys::{update_key, update_seed};
+use crate::read::read_adapter;
+use crate::round::RoundOf;
 use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
@@ -60,79 +61,119 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
         .map_err(Error::from)
 }
 
-/// Values that the server expects of a client's update in a round of an arm.
-pub fn expected(
-    plan: &Plan,
-    experiment: &Experiment,
-    arm: &Arm,
-    client: &ClientId,
-    round: Round,
-    state: &RoundState,
-    blobs: &Blobs,
-) -> Result<Expected> {
-    let (_, planned) = plan
-        .client(client)
-        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    let assignment = Plan::assignment(planned, arm.attacked);
-    let controls = controls::read(blobs, state.controls)?;
-    Ok(Expected {
-        client: client.clone(),
-        round,
-        seed: update_seed(plan.seed, client, round),
-        base: plan.base,
-        global: state.global,
-        module: assignment.module,
-        shard: assignment.shard,
-        shard_examples: assignment.examples,
-        effort: f64::from(experiment.training.local_steps) * state.learning_rate,
-        node: plan.node,
-        control: [
-            controls.as_ref().map(|controls| controls.server),
-            controls.and_then(|controls| controls.clients.get(client).copied()),
-        ],
-        leave: leave(plan, experiment, client, assignment),
-    })
+/// Result of a round's aggregation.
+pub struct Combined {
+    /// The weight of each sampled client, in order; 0 where its update does not count.
+    pub weights: Vec<(ClientId, f64)>,
+    /// Result of the arm's rule. None where no update counts: the global adapter stays.
+    pub outcome: Option<Outcome>,
 }
 
-/// Clipping and noise that the rules of a client's site apply to an update.
-fn leave(
-    plan: &Plan,
-    experiment: &Experiment,
-    client: &ClientId,
-    assignment: &Assignment,
-) -> Leave {
-    let Assignment { module, shard, .. } = assignment;
-    let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
-    let rules = experiment.site.as_ref();
-    let rule = rules
-        .zip(facts)
-        .and_then(|(rules, facts)| rules.before(&facts).ok());
-    rule.map(|rule| rule.leave).unwrap_or_default()
-}
+impl RoundOf<'_> {
+    /// Values that the server expects of a client's update.
+    ///
+    /// # Errors
+    /// As [`RoundOf::assignment`]; control variates that are missing or damaged.
+    pub fn expected(&self, client: &ClientId, blobs: &Blobs) -> Result<Expected> {
+        let RoundOf {
+            plan,
+            experiment,
+            state,
+            round,
+            ..
+        } = *self;
+        let assignment = self.assignment(client)?;
+        let controls = controls::read(blobs, state.controls)?;
+        Ok(Expected {
+            client: client.clone(),
+            round,
+            seed: self.update_seed(client),
+            base: plan.base,
+            global: state.global,
+            module: assignment.module,
+            shard: assignment.shard,
+            shard_examples: assignment.examples,
+            effort: f64::from(experiment.training.local_steps) * state.learning_rate,
+            node: plan.node,
+            control: [
+                controls.as_ref().map(|controls| controls.server),
+                controls.and_then(|controls| controls.clients.get(client).copied()),
+            ],
+            leave: self.leave(client, assignment),
+        })
+    }
 
-/// The memo key of a client's update in a round of an arm.
-pub fn key_of(
-    plan: &Plan,
-    experiment: &Experiment,
-    arm: &Arm,
-    client: &ClientId,
-    round: Round,
-    state: &RoundState,
-) -> Result<Digest> {
-    let (_, planned) = plan
-        .client(client)
-        .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    update_key(
-        plan,
-        experiment,
-        client,
-        round,
-        update_seed(plan.seed, client, round),
-        Plan::assignment(planned, arm.attacked),
-        state.global,
-        state.learning_rate,
-        state.controls,
-    )
+    /// Clipping and noise that the rules of a client's site apply to an update.
+    fn leave(&self, client: &ClientId, assignment: &Assignment) -> Leave {
+        let RoundOf {
+            plan, experiment, ..
+        } = *self;
+        let Assignment { module, shard, .. } = assignment;
+        let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
+        let rules = experiment.site.as_ref();
+        let rule = rules
+            .zip(facts)
+            .and_then(|(rules, facts)| rules.before(&facts).ok());
+        rule.map(|rule| rule.leave).unwrap_or_default()
+    }
+
+    /// Applies the arm's rule to the updates that count, in client order. Runner and auditor both call
+    /// it, so that they cannot differ.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] for a verdict that lets an update count which does not exist.
+    pub fn combine(
+        &self,
+        deltas: &[Option<Vec<f32>>],
+        cache: &mut Cache,
+        blobs: &Blobs,
+    ) -> Result<Combined> {
+        let RoundOf {
+            plan, arm, state, ..
+        } = *self;
+        let mut counted = Vec::new();
+        let mut updates = Vec::new();
+        for (index, (client, delta)) in state.clients.iter().zip(deltas).enumerate() {
+            let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
+                continue;
+            };
+            let Some(delta) = delta else {
+                return Err(Error::tampered(
+                    format!(
+                        "verdict of {client} in round {} of arm {}",
+                        self.round, arm.id
+                    ),
+                    "lets an update count that does not exist",
+                ));
+            };
+            let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+            counted.push(index);
+            updates.push(Update {
+                delta,
+                weight: f64::from(attested.examples) * verdict.weight,
+            });
+        }
+        let none = |client: &ClientId| (client.clone(), 0.0);
+        let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
+        if updates.is_empty() {
+            return Ok(Combined {
+                weights,
+                outcome: None,
+            });
+        }
+        let rule = aggregation::rule(arm.rule)?;
+        let context = self.experiment.aggregation_context(state.seed.0);
+        let outcome = aggregation::aggregate(rule, &updates, &context)?;
+        for (index, weight) in counted.iter().zip(&outcome.weights) {
+            if let Some(slot) = weights.get_mut(*index) {
+                slot.1 = *weight;
+            }
+        }
+        Ok(Combined {
+            weights,
+            outcome: Some(outcome),
+        })
+    }
 }
 
 /// The adapters of a round's updates by its verdicts, in client order.
@@ -142,9 +183,7 @@ pub fn update_digests(run: &RunState, state: &RoundState) -> Vec<Option<Digest>>
         .iter()
         .map(|client| {
             let verdict = state.verdicts.get(client)?;
-            run.updates
-                .get(run.attestations.get(&verdict.attestation)?)?
-                .update
+            run.update(&verdict.attestation)?.update
         })
         .collect()
 }
@@ -155,6 +194,23 @@ pub fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
         .sub(global)
         .map(|difference| difference.flat())
         .map_err(Error::model)
+}
+
+/// The deltas of a round's updates, in client order; none for an update that does not exist.
+///
+/// # Errors
+/// Adapters that are missing or damaged.
+pub fn deltas(
+    run: &RunState,
+    state: &RoundState,
+    global: &Adapter,
+    blobs: &Blobs,
+) -> Result<Vec<Option<Vec<f32>>>> {
+    let from_global = |digest: Digest| delta(&read_adapter(blobs, &digest)?, global);
+    let updates = update_digests(run, state).into_iter();
+    updates
+        .map(|digest| digest.map(from_global).transpose())
+        .collect()
 }
 
 /// Euclidean norm.
@@ -184,57 +240,6 @@ pub fn advance(global: &Adapter, delta: &[f32], optimiser: &mut dyn Optimiser) -
         .map(|(g, s)| g + s)
         .collect();
     global.from_flat(&flat).map_err(Error::model)
-}
-
-/// Applies the arm's rule to the updates that count, in client order. `None` when none counts.
-/// Shared by runner and auditor.
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-pub fn combine(
-    plan: &Plan,
-    experiment: &Experiment,
-    arm: &Arm,
-    round: u32,
-    state: &RoundState,
-    deltas: &[Option<Vec<f32>>],
-    cache: &mut Cache,
-    blobs: &Blobs,
-) -> Result<Option<(Vec<(ClientId, f64)>, Outcome)>> {
-    let mut counted = Vec::new();
-    let mut updates = Vec::new();
-    for (index, (client, delta)) in state.clients.iter().zip(deltas).enumerate() {
-        let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
-            continue;
-        };
-        let Some(delta) = delta else {
-            return Err(Error::tampered(
-                format!("verdict of {client} in round {round} of arm {}", arm.id),
-                "lets an update count that does not exist",
-            ));
-        };
-        let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
-        counted.push(index);
-        updates.push(Update {
-            delta,
-            weight: f64::from(attested.examples) * verdict.weight,
-        });
-    }
-    if updates.is_empty() {
-        return Ok(None);
-    }
-    let rule = aggregation::rule(arm.rule)?;
-    let context = experiment.aggregation_context(state.seed.0);
-    let outcome = aggregation::aggregate(rule, &updates, &context)?;
-    let mut weights: Vec<(ClientId, f64)> = state
-        .clients
-        .iter()
-        .map(|client| (client.clone(), 0.0))
-        .collect();
-    for (index, weight) in counted.iter().zip(&outcome.weights) {
-        if let Some(slot) = weights.get_mut(*index) {
-            slot.1 = *weight;
-        }
-    }
-    Ok(Some((weights, outcome)))
 }
 
 /// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.

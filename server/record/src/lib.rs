@@ -4,7 +4,7 @@
 //! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: memo keys and seeds.
 //! - [`blobs`], [`read`], [`evidence`]: contents of the blobs. [`opened`]: a run, read and checked
 //!   against its log. [`select`]: updates of a run.
-//! - [`law`]: rules of a round; the runner acts by them, and the auditor checks the log against them.
+//! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the log against them.
 //!   [`controls`]: SCAFFOLD's control variates. [`references`]: every blob that the log names.
 //! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
@@ -28,6 +28,7 @@ pub mod opened;
 pub mod read;
 pub mod references;
 pub mod report;
+pub mod round;
 pub mod rundir;
 pub mod select;
 pub mod site;

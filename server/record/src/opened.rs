@@ -22,7 +22,9 @@ use crate::select::{Selector, select};
 use crate::state::{RunState, UpdateRef};
 use fedseal_rules::experiment::Experiment;
 
-/// A run's plan and log. The log's first entry names the plan.
+/// First stage of opening a run: its plan, and its log, whose first entry names the plan. No other
+/// entry is read. Readers stop here who need no record and must not pay for all of them: a server that
+/// lists hundreds of runs, a revocation that notes where each log ends, a check of one log's key.
 pub struct Pinned {
     /// The folder.
     pub dir: RunDir,
@@ -40,17 +42,59 @@ impl Pinned {
     /// log that is damaged or by another key; [`Error::Tampered`] when run.json is another file
     /// than the log names.
     pub fn read(dir: impl AsRef<Path>) -> Result<Pinned> {
+        Pinned::read_within(dir, u64::MAX)
+    }
+
+    /// As [`Pinned::read`], of a log with at most so many entries: nothing of a longer one is read.
+    ///
+    /// # Errors
+    /// As [`Pinned::read`]; [`Error::RunDir`] for a longer log.
+    pub fn read_within(dir: impl AsRef<Path>, entries: u64) -> Result<Pinned> {
         let dir = RunDir::new(dir.as_ref());
         let plan = dir.read_plan()?;
         let log = open_log(&dir, &plan)?;
+        let unfit = |problem: String| Error::RunDir {
+            dir: dir.root.clone(),
+            problem,
+        };
         if log.size() == 0 {
-            return Err(Error::RunDir {
-                dir: dir.root,
-                problem: "its log has no entry yet, so nothing vouches for run.json".into(),
-            });
+            return Err(unfit(
+                "its log has no entry yet, so nothing vouches for run.json".into(),
+            ));
+        }
+        if log.size() > entries {
+            return Err(unfit(format!(
+                "its log has more than {entries} entries, the most that are read here"
+            )));
         }
         hold(&plan, first(&log)?)?;
         Ok(Pinned { dir, plan, log })
+    }
+
+    /// Reads the rest. Checks the order of the records, and the opening's records against run.json;
+    /// [`mod@crate::verify`] checks the content of the others.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] for a record that does not fit or another experiment.toml;
+    /// [`Error::RunDir`] when the run has no blobs.
+    pub fn open(self) -> Result<OpenRun> {
+        let Pinned { dir, plan, log } = self;
+        // Opening the blobs would make their folder.
+        if !dir.blobs().is_dir() {
+            return Err(Error::RunDir {
+                dir: dir.root,
+                problem: "the run has no blobs".into(),
+            });
+        }
+        Ok(OpenRun {
+            state: fold(&plan, log.entries()?.into_iter().map(Ok))?,
+            experiment: read_experiment(&dir, &plan)?,
+            blobs: Blobs::existing(dir.blobs())?,
+            evidence: Cache::default(),
+            dir,
+            plan,
+            log,
+        })
     }
 }
 
@@ -88,13 +132,14 @@ fn first(log: &LogReader) -> Result<Option<Digest>> {
     })
 }
 
-/// A run that was read as far as single updates need it: plan, experiment, log, records, blobs.
-pub struct Opened {
+/// A run open for reading. The runner has the like of its own ([`fold`] makes its state, too): its log
+/// is open for writing, and other threads share its plan and experiment.
+pub struct OpenRun {
     /// The folder.
     pub dir: RunDir,
-    /// The plan.
+    /// `run.json`.
     pub plan: Plan,
-    /// The experiment.
+    /// `experiment.toml`.
     pub experiment: Experiment,
     /// The log at its checkpoint.
     pub log: LogReader,
@@ -102,39 +147,17 @@ pub struct Opened {
     pub state: RunState,
     /// The blobs.
     pub blobs: Blobs,
-    /// Attestations that were read before.
-    pub cache: Cache,
+    /// Blobs that were read before, parsed.
+    pub evidence: Cache,
 }
 
-impl Opened {
-    /// Opens a run, finished or not. Checks the order of the records, and the opening's records against
-    /// run.json; [`mod@crate::verify`] checks the content of the others.
+impl OpenRun {
+    /// Opens a run, finished or not.
     ///
     /// # Errors
-    /// As [`Pinned::read`]; [`Error::Tampered`] for a record that does not fit or another
-    /// experiment.toml; [`Error::RunDir`] when the run has no blobs.
-    pub fn read(dir: impl AsRef<Path>) -> Result<Opened> {
-        let Pinned { dir, plan, log } = Pinned::read(dir)?;
-        // Opening the blobs would make their folder.
-        if !dir.blobs().is_dir() {
-            return Err(Error::RunDir {
-                dir: dir.root,
-                problem: "the run has no blobs".into(),
-            });
-        }
-        let mut state = RunState::default();
-        for (index, bytes) in (0u64..).zip(log.entries()?) {
-            take_in(&mut state, &plan, index, &bytes)?;
-        }
-        Ok(Opened {
-            experiment: read_experiment(&dir, &plan)?,
-            blobs: Blobs::existing(dir.blobs())?,
-            dir,
-            plan,
-            log,
-            state,
-            cache: Cache::default(),
-        })
+    /// As [`Pinned::read`] and [`Pinned::open`].
+    pub fn read(dir: impl AsRef<Path>) -> Result<OpenRun> {
+        Pinned::read(dir)?.open()
     }
 
     /// Returns the one update whose id begins so, with its attestation.
@@ -151,7 +174,7 @@ impl Opened {
                 hint: "the report lists the ids".into(),
             })?;
         let attested = self
-            .cache
+            .evidence
             .attested(&self.blobs, &update.attestation, self.plan.node)?;
         Ok((update, attested))
     }
@@ -174,22 +197,26 @@ impl Opened {
     }
 }
 
-/// Takes entry `index` into the state, and checks it against run.json if it belongs to the opening.
+/// The state that a log's entries give, from the first on. Each record must be in its place, and each
+/// of the opening must say what run.json says.
 ///
 /// # Errors
-/// [`Error::Tampered`] names the entry.
-pub fn take_in(state: &mut RunState, plan: &Plan, index: u64, bytes: &[u8]) -> Result<()> {
-    let bad = |problem: fedseal_client_sdk::Source| {
-        Error::tampered(format!("log entry {index}"), problem)
-    };
-    let record = Record::from_bytes(bytes).map_err(|error| bad(error.into()))?;
-    state
-        .apply(&record, plan.initial)
-        .map_err(|problem| bad(problem.0.into()))?;
-    match opening_agrees(plan, &record) {
-        true => Ok(()),
-        false => Err(bad("differs from run.json".into())),
+/// [`Error::Tampered`] names the entry; an entry that cannot be read ends it.
+pub fn fold(plan: &Plan, entries: impl IntoIterator<Item = Result<Vec<u8>>>) -> Result<RunState> {
+    let mut state = RunState::default();
+    for (index, bytes) in (0u64..).zip(entries) {
+        let bad = |problem: fedseal_client_sdk::Source| {
+            Error::tampered(format!("log entry {index}"), problem)
+        };
+        let record = Record::from_bytes(&bytes?).map_err(|error| bad(error.into()))?;
+        state
+            .apply(&record, plan.initial)
+            .map_err(|problem| bad(problem.0.into()))?;
+        if !opening_agrees(plan, &record) {
+            return Err(bad("differs from run.json".into()));
+        }
     }
+    Ok(state)
 }
 
 /// Checks run.json against the digest in the log's first entry. Returns the digest.

@@ -13,9 +13,19 @@ use fedseal_rules::site::SiteRules;
 /// Reads the experiment of a run, by its pinned bytes.
 ///
 /// # Errors
-/// [`Error::Tampered`] for a file that is not the one the plan names; [`Error::Io`].
+/// As [`experiment_text`]; [`Error::Rules`] for a text that is no experiment.
 pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
-    let path = dir.experiment();
+    let text = experiment_text(dir, plan)?;
+    let mut experiment = Experiment::parse(&text, &dir.experiment().display().to_string())?;
+    experiment.site = experiment.site.map(SiteRules::as_kept);
+    Ok(experiment)
+}
+
+/// Reads experiment.toml, which must be the file that the plan names.
+///
+/// # Errors
+/// [`Error::Tampered`] for another file; [`Error::Io`].
+pub fn experiment_text(dir: &RunDir, plan: &Plan) -> Result<String> {
     let bytes = dir.read("experiment.toml", MAX_EXPERIMENT)?;
     let found = Digest::of(&bytes);
     if found != plan.experiment {
@@ -26,11 +36,7 @@ pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
             &found,
         ));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
-    let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
-    experiment.site = experiment.site.map(SiteRules::as_kept);
-    Ok(experiment)
+    String::from_utf8(bytes).map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))
 }
 
 /// Reads an adapter blob.

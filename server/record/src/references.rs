@@ -18,92 +18,109 @@ pub fn references<'a>(
     attested: impl IntoIterator<Item = &'a UpdatePredicate>,
     controls: &BTreeMap<Digest, Controls>,
 ) -> BTreeMap<Digest, String> {
-    let mut all = BTreeMap::new();
-    let mut add = |digest: Digest, what: &dyn Fn() -> String| {
-        all.entry(digest).or_insert_with(what);
-    };
-    add(plan_digest, &|| "run.json".into());
-    add(plan.experiment, &|| "experiment.toml".into());
-    add(plan.initial, &|| "the first global adapter".into());
-    add(plan.evaluation, &|| "the evaluation prompts".into());
-    for module in &plan.modules {
-        add(module.digest, &|| format!("module {}", module.name));
-        add(module.envelope, &|| {
-            format!("signature of module {}", module.name)
-        });
-    }
-    for client in &plan.clients {
-        for assignment in [&client.honest, &client.attacked] {
-            add(assignment.shard, &|| format!("shard of {}", client.client));
-            if let Some(attachment) = assignment.attachment {
-                add(attachment, &|| format!("attachment of {}", client.client));
-            }
-        }
-    }
+    let mut all = References::default();
+    all.add(plan_digest, || "run.json".into());
+    all.of_plan(plan);
     for rotation in &state.rotations {
-        add(rotation.statement, &|| {
+        all.add(rotation.statement, || {
             format!("rotation of node key {}", rotation.old)
         });
     }
-    for update in state.updates.values() {
-        add(update.attestation, &|| {
-            format!("attestation of {} in round {}", update.client, update.round)
-        });
-        if let Some(adapter) = update.update {
-            add(adapter, &|| {
-                format!("update of {} in round {}", update.client, update.round)
-            });
-        }
-    }
+    all.of_updates(state);
     for predicate in attested {
-        add(predicate.transcript.blob, &|| {
-            format!(
-                "transcript of {} in round {}",
-                predicate.client, predicate.round
-            )
-        });
-        // Part of a shard, which the plan names, stays on the node.
-        for used in predicate.data.iter().filter(|d| d.origin != "shard") {
-            add(used.digest, &|| {
-                format!(
-                    "{} data of {} in round {}",
-                    used.origin, predicate.client, predicate.round
-                )
+        all.of_attestation(predicate);
+    }
+    all.of_rounds(state);
+    for (digest, controls) in controls {
+        all.of_controls(*digest, controls);
+    }
+    all.of_results(state);
+    all.0
+}
+
+/// Blobs, each with the first thing that refers to it.
+#[derive(Default)]
+struct References(BTreeMap<Digest, String>);
+
+impl References {
+    fn add(&mut self, digest: Digest, what: impl FnOnce() -> String) {
+        self.0.entry(digest).or_insert_with(what);
+    }
+
+    fn of_plan(&mut self, plan: &Plan) {
+        self.add(plan.experiment, || "experiment.toml".into());
+        self.add(plan.initial, || "the first global adapter".into());
+        self.add(plan.evaluation, || "the evaluation prompts".into());
+        for module in &plan.modules {
+            self.add(module.digest, || format!("module {}", module.name));
+            self.add(module.envelope, || {
+                format!("signature of module {}", module.name)
             });
         }
-    }
-    for (arm, rounds) in &state.arms {
-        for (round, state) in rounds.iter().enumerate() {
-            if let Some(AggregatedRef { global, .. }) = &state.aggregated {
-                add(*global, &|| {
-                    format!("global adapter of arm {arm} after round {round}")
-                });
+        for client in &plan.clients {
+            for assignment in [&client.honest, &client.attacked] {
+                self.add(assignment.shard, || format!("shard of {}", client.client));
+                if let Some(attachment) = assignment.attachment {
+                    self.add(attachment, || format!("attachment of {}", client.client));
+                }
             }
         }
     }
-    for (digest, controls) in controls {
-        add(*digest, &|| "control variates of a round".into());
-        add(controls.server, &|| "the server's control variate".into());
-        for (client, digest) in &controls.clients {
-            add(*digest, &|| format!("the control variate of {client}"));
+
+    fn of_updates(&mut self, state: &RunState) {
+        for update in state.updates.values() {
+            let of = || format!("of {} in round {}", update.client, update.round);
+            self.add(update.attestation, || format!("attestation {}", of()));
+            if let Some(adapter) = update.update {
+                self.add(adapter, || format!("update {}", of()));
+            }
         }
     }
-    for ((arm, round), evaluated) in &state.evaluated {
-        add(evaluated.result, &|| {
-            format!("answers of arm {arm} after round {round}")
-        });
+
+    fn of_attestation(&mut self, predicate: &UpdatePredicate) {
+        let of = || format!("of {} in round {}", predicate.client, predicate.round);
+        self.add(predicate.transcript.blob, || format!("transcript {}", of()));
+        // Part of a shard, which the plan names, stays on the node.
+        for used in predicate.data.iter().filter(|d| d.origin != "shard") {
+            self.add(used.digest, || format!("{} data {}", used.origin, of()));
+        }
     }
-    for (arm, (adapter, data)) in &state.defended {
-        add(*adapter, &|| format!("adapter of arm {arm}"));
-        add(*data, &|| format!("defence data of arm {arm}"));
+
+    fn of_rounds(&mut self, state: &RunState) {
+        for (arm, rounds) in &state.arms {
+            for (round, state) in rounds.iter().enumerate() {
+                if let Some(AggregatedRef { global, .. }) = &state.aggregated {
+                    self.add(*global, || {
+                        format!("global adapter of arm {arm} after round {round}")
+                    });
+                }
+            }
+        }
     }
-    if state.canaries_open
-        && let Some(canaries) = state.canaries
-    {
-        add(canaries, &|| "the opened canaries".into());
+
+    fn of_controls(&mut self, digest: Digest, controls: &Controls) {
+        self.add(digest, || "control variates of a round".into());
+        self.add(controls.server, || "the server's control variate".into());
+        for (client, digest) in &controls.clients {
+            self.add(*digest, || format!("the control variate of {client}"));
+        }
     }
-    if let Some(report) = state.report {
-        add(report, &|| "the report".into());
+
+    fn of_results(&mut self, state: &RunState) {
+        for ((arm, round), evaluated) in &state.evaluated {
+            self.add(evaluated.result, || {
+                format!("answers of arm {arm} after round {round}")
+            });
+        }
+        for (arm, (adapter, data)) in &state.defended {
+            self.add(*adapter, || format!("adapter of arm {arm}"));
+            self.add(*data, || format!("defence data of arm {arm}"));
+        }
+        if let Some(canaries) = state.canaries.filter(|_| state.canaries_open) {
+            self.add(canaries, || "the opened canaries".into());
+        }
+        if let Some(report) = state.report {
+            self.add(report, || "the report".into());
+        }
     }
-    all
 }

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::record::{Effect, Record};
+use fedseal_client_sdk::record::Effect;
+use fedseal_rules::admission::Verdict;
+
+mod apply;
 
 /// An executed update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,18 @@ pub struct VerdictRef {
     pub entry: u64,
 }
 
+impl VerdictRef {
+    /// The verdict itself.
+    pub fn verdict(&self) -> Verdict {
+        Verdict {
+            effect: self.effect,
+            weight: self.weight,
+            check: self.check.clone(),
+            fact: self.fact.clone(),
+        }
+    }
+}
+
 /// A logged aggregation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AggregatedRef {
@@ -72,6 +87,15 @@ pub struct RoundState {
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
     /// Its result, once aggregated.
     pub aggregated: Option<AggregatedRef>,
+}
+
+impl RoundState {
+    /// The weight of a client's update in the aggregate; none before there is one.
+    pub fn weight(&self, client: &ClientId) -> Option<f64> {
+        let weights = &self.aggregated.as_ref()?.weights;
+        let (_, weight) = weights.iter().find(|(name, _)| name == client)?;
+        Some(*weight)
+    }
 }
 
 /// A logged evaluation.
@@ -183,293 +207,25 @@ impl RunState {
             .map_or(initial, |aggregated| aggregated.global)
     }
 
+    /// The update with this attestation.
+    pub fn update(&self, attestation: &Digest) -> Option<&UpdateRef> {
+        self.updates.get(self.attestations.get(attestation)?)
+    }
+
+    /// Every arm's verdict about an update, with the round it is in, by the names of the arms.
+    pub fn verdicts(
+        &self,
+        update: &UpdateRef,
+    ) -> impl Iterator<Item = (&str, &RoundState, &VerdictRef)> {
+        self.arms.iter().filter_map(move |(arm, rounds)| {
+            let round = rounds.get(update.round.0 as usize)?;
+            let verdict = round.verdicts.get(&update.client)?;
+            (verdict.attestation == update.attestation).then_some((arm.as_str(), round, verdict))
+        })
+    }
+
     /// The round of an arm, where it was opened.
     pub fn round(&self, arm: &str, round: u32) -> Option<&RoundState> {
         self.arms.get(arm)?.get(round as usize)
-    }
-
-    /// Takes the next record in. `initial` is the first global adapter.
-    pub fn apply(&mut self, record: &Record, initial: Digest) -> Result<(), OutOfPlace> {
-        let entry = self.entries;
-        let bad = |text: String| Err(OutOfPlace(text));
-        if self.closed {
-            return bad("follows `closed`".into());
-        }
-        if (entry == 0) != matches!(record, Record::RunOpened { .. }) {
-            return bad("`run-opened` is the first entry and only the first".into());
-        }
-        if self.report.is_some() && !matches!(record, Record::Closed) {
-            return bad("follows the report, after which only `closed` may come".into());
-        }
-        match record {
-            Record::RunOpened {
-                run_config, node, ..
-            } => {
-                self.plan = Some(*run_config);
-                self.node = Some(*node);
-            }
-            Record::ModuleRegistered {
-                module, envelope, ..
-            } => {
-                if self.modules.insert(*module, *envelope).is_some() {
-                    return bad(format!("module {module} is registered twice"));
-                }
-            }
-            Record::ClientRegistered { client, shard, .. } => {
-                if !self.clients.insert((client.clone(), *shard)) {
-                    return bad(format!("{client} with shard {shard} is registered twice"));
-                }
-            }
-            Record::CanariesSealed { digest } => {
-                if self.canaries.replace(*digest).is_some() {
-                    return bad("canaries are sealed twice".into());
-                }
-            }
-            Record::RoundOpened {
-                arm,
-                round,
-                clients,
-                global,
-                seed,
-                learning_rate,
-                controls,
-            } => {
-                if self.canaries.is_none() {
-                    return bad("a round opens before the canaries are sealed".into());
-                }
-                let expected = self.global(arm, initial);
-                let rounds = self.arms.entry(arm.clone()).or_default();
-                if rounds.len() as u64 != u64::from(round.0) {
-                    return bad(format!(
-                        "round {round} of arm {arm} opens, {} is next",
-                        rounds.len()
-                    ));
-                }
-                if rounds.last().is_some_and(|last| last.aggregated.is_none()) {
-                    return bad(format!(
-                        "round {round} of arm {arm} opens before the last one ended"
-                    ));
-                }
-                if *global != expected {
-                    return bad(format!(
-                        "round {round} of arm {arm} starts from {global}, the global adapter is {expected}"
-                    ));
-                }
-                let different: BTreeSet<_> = clients.iter().collect();
-                if different.len() != clients.len() {
-                    return bad(format!("round {round} of arm {arm} samples a client twice"));
-                }
-                rounds.push(RoundState {
-                    clients: clients.clone(),
-                    global: *global,
-                    seed: *seed,
-                    learning_rate: *learning_rate,
-                    controls: *controls,
-                    verdicts: BTreeMap::new(),
-                    aggregated: None,
-                });
-            }
-            Record::Update {
-                key,
-                client,
-                round,
-                attestation,
-                update,
-            } => {
-                let reference = UpdateRef {
-                    key: *key,
-                    client: client.clone(),
-                    round: *round,
-                    attestation: *attestation,
-                    update: *update,
-                    entry,
-                };
-                if self.updates.insert(*key, reference).is_some() {
-                    return bad(format!("update {key} is executed twice"));
-                }
-                if self.attestations.insert(*attestation, *key).is_some() {
-                    return bad(format!("attestation {attestation} is used twice"));
-                }
-            }
-            Record::Verdict {
-                arm,
-                round,
-                client,
-                attestation,
-                effect,
-                weight,
-                check,
-                fact,
-            } => {
-                let Some(update) = self
-                    .attestations
-                    .get(attestation)
-                    .and_then(|key| self.updates.get(key))
-                else {
-                    return bad(format!(
-                        "a verdict about update {attestation}, which is not logged"
-                    ));
-                };
-                if update.client != *client || update.round != *round {
-                    return bad(format!(
-                        "a verdict about {client} in round {round}; update {attestation} is {} in round {}",
-                        update.client, update.round
-                    ));
-                }
-                let counts = *weight > 0.0 && *weight <= 1.0;
-                if counts != effect.counts() {
-                    return bad(format!("effect {effect} with weight {weight}"));
-                }
-                let open = self
-                    .arms
-                    .get_mut(arm)
-                    .and_then(|rounds| rounds.get_mut(round.0 as usize))
-                    .filter(|state| state.aggregated.is_none());
-                let Some(state) = open else {
-                    return bad(format!(
-                        "a verdict in round {round} of arm {arm}, which is not open"
-                    ));
-                };
-                if !state.clients.contains(client) {
-                    return bad(format!(
-                        "{client} is not sampled in round {round} of arm {arm}"
-                    ));
-                }
-                let verdict = VerdictRef {
-                    attestation: *attestation,
-                    effect: *effect,
-                    weight: *weight,
-                    check: check.clone(),
-                    fact: fact.clone(),
-                    entry,
-                };
-                if state.verdicts.insert(client.clone(), verdict).is_some() {
-                    return bad(format!(
-                        "two verdicts about {client} in round {round} of arm {arm}"
-                    ));
-                }
-            }
-            Record::Aggregated {
-                arm,
-                round,
-                rule,
-                weights,
-                global,
-            } => {
-                let open = self
-                    .arms
-                    .get_mut(arm)
-                    .and_then(|rounds| rounds.get_mut(round.0 as usize))
-                    .filter(|state| state.aggregated.is_none());
-                let Some(state) = open else {
-                    return bad(format!(
-                        "round {round} of arm {arm} is aggregated, which is not open"
-                    ));
-                };
-                if state.verdicts.len() != state.clients.len() {
-                    return bad(format!(
-                        "round {round} of arm {arm} is aggregated with {} verdicts for {} clients",
-                        state.verdicts.len(),
-                        state.clients.len()
-                    ));
-                }
-                let named: Vec<_> = weights.iter().map(|(client, _)| client.clone()).collect();
-                if named != state.clients {
-                    return bad(format!(
-                        "round {round} of arm {arm}: weights are not of the sampled clients"
-                    ));
-                }
-                state.aggregated = Some(AggregatedRef {
-                    rule: rule.clone(),
-                    weights: weights.clone(),
-                    global: *global,
-                });
-            }
-            Record::Evaluated {
-                key,
-                arm,
-                round,
-                adapter,
-                result,
-            } => {
-                if let Some(earlier) = self.evaluations.insert(*key, *result)
-                    && earlier != *result
-                {
-                    return bad(format!("evaluation {key} has two results"));
-                }
-                let reference = EvaluatedRef {
-                    key: *key,
-                    adapter: *adapter,
-                    result: *result,
-                };
-                if self
-                    .evaluated
-                    .insert((arm.clone(), round.0), reference)
-                    .is_some()
-                {
-                    return bad(format!("arm {arm} is evaluated twice after round {round}"));
-                }
-            }
-            Record::Defended { arm, adapter, data } => {
-                if self
-                    .defended
-                    .insert(arm.clone(), (*adapter, *data))
-                    .is_some()
-                {
-                    return bad(format!("arm {arm} is defended twice"));
-                }
-            }
-            Record::KeyRevoked { key, .. } => {
-                if self.revoked.insert(*key, entry).is_some() {
-                    return bad(format!("key {key} is revoked twice"));
-                }
-            }
-            Record::NodeRotated {
-                old,
-                new,
-                statement,
-            } => {
-                let rotation = RotatedRef {
-                    old: *old,
-                    new: *new,
-                    statement: *statement,
-                };
-                let joins = self
-                    .node_ends()
-                    .is_some_and(|(oldest, newest)| *new == oldest || *old == newest);
-                let again = self
-                    .rotations
-                    .iter()
-                    .any(|r| (r.old, r.new) == (*old, *new));
-                if !joins || again {
-                    return bad(format!(
-                        "the rotation of {old} to {new} is not one of the node's key"
-                    ));
-                }
-                self.rotations.push(rotation);
-            }
-            Record::CanariesOpened { digest } => {
-                if self.canaries != Some(*digest) || self.canaries_open {
-                    return bad(format!(
-                        "canaries {digest} are opened, which are not the sealed ones"
-                    ));
-                }
-                self.canaries_open = true;
-            }
-            Record::Report { digest } => {
-                if !self.canaries_open {
-                    return bad("the report comes before the canaries are opened".into());
-                }
-                self.report = Some(*digest);
-            }
-            Record::Closed => {
-                if self.report.is_none() {
-                    return bad("closed without a report".into());
-                }
-                self.closed = true;
-            }
-        }
-        self.entries += 1;
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
 //! are for the replay in federation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
@@ -17,7 +17,7 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
-use fedseal_client_sdk::tlog::{leaf_hash, origin_names, verify_inclusion};
+use fedseal_client_sdk::tlog::{Checkpoint, leaf_hash, origin_names, verify_inclusion};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
@@ -25,13 +25,11 @@ use serde::Serialize;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
-use crate::opened;
+use crate::opened::{self, OpenRun};
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
 use crate::rundir::{Assignment, Plan, RunDir};
-use crate::state::RunState;
 use fedseal_rules::attack::{self, BENIGN};
-use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{attackers, client_name};
 
 mod authors;
@@ -68,18 +66,6 @@ pub struct VerifyReport {
     pub blobs: u64,
 }
 
-/// Everything that was read and found to hold so far.
-struct Audit {
-    dir: RunDir,
-    plan: Plan,
-    experiment: Experiment,
-    state: RunState,
-    blobs: Blobs,
-    cache: Cache,
-    /// Canary numbers of an adapter in a round by measure, as verdicts name them.
-    canary_numbers: BTreeMap<(Digest, Round, &'static str), f64>,
-}
-
 /// Verifies the run in `dir` and changes nothing in it. Fails for an unfinished or empty folder, with
 /// an error that says so.
 ///
@@ -99,43 +85,52 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
             problem: "no such folder".into(),
         });
     }
-    let plan = dir.read_plan().map_err(|error| match error {
-        Error::Sdk(problem) => Error::tampered("run.json", problem),
-        other => other,
-    })?;
-    let (entries, root, state) = log(&dir, &plan)?;
+    let plan = dir.read_plan()?;
+    let head = files_of_log(&dir, &plan)?;
+    let log = LogReader::open(dir.log(), &plan.node)?;
+    let state = opened::fold(&plan, proved_entries(&log, &head))?;
+    if !state.closed {
+        return Err(Error::RunDir {
+            dir: dir.root,
+            problem: format!(
+                "the run is not finished ({} log entries, none closes it); go on with --resume",
+                head.size
+            ),
+        });
+    }
     let plan_digest = opened::hold(&plan, state.plan)?;
     let blobs = Blobs::existing(dir.blobs())?;
     let experiment = read_experiment(&dir, &plan)?;
-    let mut audit = Audit {
+    // Not opened as elsewhere: every file of the log comes before the first record that is believed.
+    let mut run = OpenRun {
         dir,
         plan,
         experiment,
+        log,
         state,
         blobs,
-        cache: Cache::default(),
-        canary_numbers: BTreeMap::new(),
+        evidence: Cache::default(),
     };
-    let blob_count = audit.blobs(plan_digest)?;
-    audit.files()?;
-    let node_before = audit.rotations()?;
-    audit.modules()?;
-    audit.clients()?;
-    audit.transcripts()?;
-    audit.claims()?;
-    audit.site()?;
-    let (verdicts, aggregations) = audit.rounds()?;
-    let evaluations = audit.evaluations()?;
-    audit.canaries()?;
-    audit.defences()?;
-    audit.report(entries)?;
+    let blob_count = run.blobs(plan_digest)?;
+    run.files()?;
+    let node_before = run.rotations()?;
+    run.modules()?;
+    run.clients()?;
+    run.transcripts()?;
+    run.claims()?;
+    run.site()?;
+    let (verdicts, aggregations) = run.rounds()?;
+    let evaluations = run.evaluations()?;
+    run.canaries()?;
+    run.defences()?;
+    run.reported(head.size)?;
     Ok(VerifyReport {
-        run: audit.plan.run.clone(),
-        node: audit.plan.node.to_string(),
+        run: run.plan.run.clone(),
+        node: run.plan.node.to_string(),
         node_before,
-        entries,
-        root,
-        updates: audit.state.updates.len() as u64,
+        entries: head.size,
+        root: head.root,
+        updates: run.state.updates.len() as u64,
         verdicts,
         aggregations,
         evaluations,
@@ -143,8 +138,8 @@ fn whole(dir: RunDir) -> Result<VerifyReport> {
     })
 }
 
-/// The log: its files, its signed head, the inclusion and the place of every record.
-fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
+/// Every file of the log, and its signed head, which is returned.
+fn files_of_log(dir: &RunDir, plan: &Plan) -> Result<Checkpoint> {
     let folder = dir.log();
     if folder.join("checkpoint").symlink_metadata().is_err() {
         return Err(Error::RunDir {
@@ -178,29 +173,22 @@ fn log(dir: &RunDir, plan: &Plan) -> Result<(u64, Digest, RunState)> {
     {
         return Err(Error::tampered("log/lock", "is not an empty file"));
     }
-    let log = LogReader::open(&folder, &plan.node)?;
-    let mut state = RunState::default();
-    for index in 0..head.size {
-        let bytes = log.entry(index)?;
-        let item = format!("log entry {index}");
-        let proof = log.prove_inclusion(index, head.size)?;
-        verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
-            .map_err(|error| Error::tampered(&item, error))?;
-        opened::take_in(&mut state, plan, index, &bytes)?;
-    }
-    if !state.closed {
-        return Err(Error::RunDir {
-            dir: dir.root.clone(),
-            problem: format!(
-                "the run is not finished ({} log entries, none closes it); go on with --resume",
-                head.size
-            ),
-        });
-    }
-    Ok((head.size, head.root, state))
+    Ok(checked.checkpoint)
 }
 
-impl Audit {
+/// The log's entries one after another, each proved to be under the head.
+fn proved_entries(log: &LogReader, head: &Checkpoint) -> impl Iterator<Item = Result<Vec<u8>>> {
+    (0..head.size).map(move |index| {
+        let bytes = log.entry(index)?;
+        let proof = log.prove_inclusion(index, head.size)?;
+        verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
+            .map_err(|error| Error::tampered(format!("log entry {index}"), error))?;
+        Ok(bytes)
+    })
+}
+
+/// Steps of the verification. Each assumes that those before it held.
+impl OpenRun {
     /// Every blob: its bytes, that something refers to it, that none is missing.
     fn blobs(&mut self, plan_digest: Digest) -> Result<u64> {
         let present: BTreeSet<Digest> = self.blobs.verified()?.into_keys().collect();
@@ -214,7 +202,7 @@ impl Audit {
             if !present.contains(&id) {
                 return Err(missing(&id, "an attestation"));
             }
-            let predicate = self.cache.attested(&self.blobs, &id, self.plan.node)?;
+            let predicate = self.evidence.attested(&self.blobs, &id, self.plan.node)?;
             if let Some(update) = update
                 && (update.client != predicate.client
                     || update.round != predicate.round
@@ -356,7 +344,7 @@ impl Audit {
     /// Every transcript hashes to the root that its attestation binds.
     fn transcripts(&mut self) -> Result<()> {
         for id in self.state.attestations.keys() {
-            let predicate = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let predicate = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let reference = &predicate.transcript;
             let item = format!("transcript {}", reference.blob);
             let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)

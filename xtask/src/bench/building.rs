@@ -4,6 +4,7 @@
 //! - `audit`: `fedseal-audit` from cold, and its size stripped.
 //! - `incremental`: the workspace's programs after a changed line in a rule.
 //! - `cold`: `cargo xtask build` in a fresh clone, today's and the revision's, one after the other.
+//! - `places`: how many files an extension of each kind touches ([`places`](super::places)).
 //! - `pair`: the same, then the tests' build on top of it.
 //!
 //! Packages are downloaded before the clock starts.
@@ -18,7 +19,7 @@ use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, build, fail};
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 4] = ["audit", "incremental", "cold", "pair"];
+const PARTS: [&str; 5] = ["audit", "incremental", "places", "cold", "pair"];
 /// The revision that `cold` and `pair` build beside today's.
 const REVISION: &str = "35be59b";
 /// The rule that a contributor changes.
@@ -51,6 +52,7 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         let figures = match part {
             "audit" => audit(&folder)?,
             "incremental" => incremental()?,
+            "places" => super::places::bench(&folder)?,
             "cold" => against(&folder, &revision, false)?,
             _ => against(&folder, &revision, true)?,
         };

@@ -19,6 +19,7 @@ use crate::{Failure, Outcome, fail};
 const KNOWN: &[(&str, &[&str])] = &[
     // A module with its helpers, which use what it defines.
     ("server/adapter", &["model"]),
+    ("server/adapter", &["peft"]),
     ("server/app", &["commands/policy"]),
     ("server/audit", &["commands/log"]),
     ("server/federation", &["runner"]),

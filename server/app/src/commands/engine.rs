@@ -85,7 +85,7 @@ impl ModelChoice {
         if self.model == "embedded" {
             return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
         }
-        let named = Places::find().models().join(&self.model);
+        let named = Places::find().models()?.join(&self.model);
         let path = if named.exists() {
             named
         } else {

@@ -16,7 +16,8 @@ use crate::places::Places;
 pub(crate) struct Fetch {
     /// Model or prompt sets to fetch.
     what: What,
-    /// Models folder; by default models/ of the checkout.
+    /// Models folder; by default models/ of the checkout, elsewhere fedseal/models in the user's
+    /// data folder.
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
@@ -32,7 +33,10 @@ enum What {
 impl Fetch {
     /// Fetches what is not there yet.
     pub(crate) fn execute(self) -> Outcome {
-        let into = self.into.unwrap_or_else(|| Places::find().models());
+        let into = match self.into {
+            Some(given) => given,
+            None => Places::find().models()?,
+        };
         let mut say = |line: &str| output::note(format_args!("    {line}"));
         let fetched = match self.what {
             What::Smollm2 => fetch::fetch_smollm2(&into.join("smollm2"), &mut say),

@@ -14,6 +14,7 @@ mod replay;
 mod run;
 mod score;
 mod serve;
+mod shipped;
 mod site;
 mod submit;
 mod tune;

@@ -120,7 +120,8 @@ impl Policy {
 
 /// Names of the policies of a checkout: the folders below `policies/` with a manifest.
 fn known(places: &Places) -> Vec<String> {
-    let entries = std::fs::read_dir(places.root().join("policies"));
+    let folder = places.checkout().map(|root| root.join("policies"));
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
     let mut names: Vec<String> = entries
         .into_iter()
         .flatten()

@@ -26,9 +26,12 @@ pub(crate) struct Pretrain {
 impl Pretrain {
     /// Makes or checks; minutes either way.
     pub(crate) fn execute(self) -> Outcome {
-        let dir = self
-            .out
-            .unwrap_or_else(|| Places::find().root().join("server/federation/model"));
+        let dir = match self.out {
+            Some(given) => given,
+            None => Places::find()
+                .needed_checkout()?
+                .join("server/federation/model"),
+        };
         stop::watch("stopping; nothing is written");
         let bar = ProgressBar::new(0);
         if let Ok(style) =

@@ -51,7 +51,10 @@ impl Replay {
                 seed: self.seed,
             },
         };
-        let models = self.models.unwrap_or_else(|| Places::find().models());
+        let models = match self.models {
+            Some(given) => given,
+            None => Places::find().models()?,
+        };
         let options = Options {
             models,
             threads: Some(self.threads),

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fedseal_audit::commands::log;
+use fedseal_client_sdk::keys::TrustStore;
 use fedseal_federation::runner::{self, Options};
 use fedseal_record::report::Report;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
+use super::shipped;
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
@@ -19,9 +21,10 @@ use crate::{figures, keys, output, runs, stop, table};
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The experiment file.
+    /// The experiment file, or the name of a shipped one: demo, tiny, smollm2, paper, policies.
     experiment: PathBuf,
-    /// Folder of the run; by default runs/NAME, numbered where that is taken.
+    /// Folder of the run; by default runs/NAME of the checkout, elsewhere fedseal/runs/NAME in the
+    /// user's data folder ($XDG_DATA_HOME, else ~/.local/share), numbered where that is taken.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in DIR (by default the newest of this experiment), which must have been
@@ -41,14 +44,16 @@ pub(crate) struct Run {
     /// Updates and evaluations executed side by side; 0: as many as there are cores.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Folder of signed modules.
+    /// Folder of signed modules; by default those that the checkout built, elsewhere those that were
+    /// installed with this program.
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
-    /// Bytes of compiled modules kept beside the keys, in `compiled`; the oldest go first, 0 keeps
-    /// none.
+    /// Bytes of compiled modules kept: beside the keys in a checkout, elsewhere in the user's cache
+    /// folder. The oldest go first, 0 keeps none.
     #[arg(long, value_name = "N", default_value_t = fedseal_sandbox::CACHE_BYTES)]
     compiled_bytes: u64,
-    /// Folder of fetched models and prompts.
+    /// Folder of fetched models and prompts; by default models/ of the checkout, elsewhere
+    /// fedseal/models in the user's data folder.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// When the run is finished, ask the witnesses of this policy (C2SP tlog-policy) to cosign its
@@ -58,7 +63,8 @@ pub(crate) struct Run {
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
-    /// Leave the files of figures below target/figures as they are.
+    /// Leave the files of figures below target/figures as they are; outside a checkout none are
+    /// written.
     #[arg(long)]
     no_figures: bool,
     /// Print the report as JSON instead of the table.
@@ -70,7 +76,7 @@ impl Run {
     /// Runs every seed, prints the table, writes the figures.
     pub(crate) fn execute(self) -> Outcome {
         let places = Places::find();
-        let experiment = Experiment::load(&self.experiment)?;
+        let experiment = shipped::load(&self.experiment, &places)?;
         let name = self.experiment.file_stem().map_or_else(
             || "run".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
@@ -117,8 +123,11 @@ impl Run {
         }
         let nothing = nothing_counted(&reports);
         // Figures of a run that changed nothing would say something about the base model alone.
-        if !self.no_figures && nothing.is_none() {
-            let (folder, origin) = (places.figures(), figures::Origin::here(places.root()));
+        if !self.no_figures
+            && nothing.is_none()
+            && let (Some(folder), Some(root)) = (places.figures(), places.checkout())
+        {
+            let origin = figures::Origin::here(root);
             figures::write(&folder, &name, &figures::of(&reports, &origin))?;
             if reports.len() > 1 {
                 let figures = figures::of_seeds(&seeds, &reports, &origin);
@@ -146,8 +155,8 @@ impl Run {
     ) -> Outcome<PathBuf> {
         let Some(dir) = &self.out else {
             return match self.resume {
-                true => runs::latest(&places.runs(), name, experiment, several),
-                false => runs::claim(&places.runs(), name),
+                true => runs::latest(&places.runs()?, name, experiment, several),
+                false => runs::claim(&places.runs()?, name),
             };
         };
         if several && is_run(dir) {
@@ -185,15 +194,23 @@ impl Run {
         seed: u64,
         places: &Places,
     ) -> Outcome<Report> {
-        let models = self.models.clone().unwrap_or_else(|| places.models());
+        let models = match &self.models {
+            Some(given) => given.clone(),
+            None => places.models()?,
+        };
+        let (modules, installed) = match &self.modules {
+            Some(given) => (given.clone(), TrustStore::default()),
+            None => (places.policies()?, places.installed_keys()?),
+        };
         // With several seeds some may not have begun when the first was stopped.
         let resumed = self.resume && is_run(dir);
         let options = Options {
-            compiled: Some(places::home()?.join("compiled")),
+            compiled: Some(places.compiled()?),
             compiled_bytes: self.compiled_bytes,
             keys: places::home()?,
             passphrase: keys::passphrase()?,
-            modules: self.modules.clone().unwrap_or_else(|| places.policies()),
+            modules,
+            installed,
             prompts: models.join("prompts"),
             models,
             // A run of its own goes on with its seed, also one of the several of its file.

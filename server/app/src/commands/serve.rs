@@ -19,7 +19,8 @@ const EARLIER: &str = ".registry";
 /// written into either.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Folder of runs, or of one run; by default runs/ of the checkout.
+    /// Folder of runs, or of one run; by default runs/ of the checkout, elsewhere fedseal/runs in the
+    /// user's data folder.
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
     /// Folder of the submitted modules; by default registry in the folder of keys. Where an earlier
@@ -46,7 +47,7 @@ impl Serve {
         let runs = match &self.runs {
             Some(given) => existing(given)?,
             // Runs appear there when the first one is made.
-            None => Places::find().runs(),
+            None => Places::find().runs()?,
         };
         let registry = self.registry(&runs)?;
         let (trusted, file) = match self.module_key {

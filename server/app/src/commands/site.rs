@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_record::opened::Opened;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::rundir::Plan;
 use fedseal_record::site::facts;
 use fedseal_rules::experiment::read_site;
@@ -49,9 +49,9 @@ impl Site {
         }
         output::line("Everything else is denied.");
         let Some(run) = run else { return Ok(()) };
-        let Opened {
+        let OpenRun {
             plan, experiment, ..
-        } = Opened::read(run)?;
+        } = OpenRun::read(run)?;
         for client in &plan.clients {
             for assignment in [&client.honest, &client.attacked] {
                 let name = plan.module_name(&assignment.module).unwrap_or("?");

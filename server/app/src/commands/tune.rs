@@ -129,11 +129,37 @@ fn schedule(name: &str) -> Result<Schedule, String> {
 const CHECKPOINT: &str = "checkpoint.bin";
 /// The record of how an adapter was made.
 const RECORD: &str = "tune.json";
+/// Files that a training which did not end leaves.
+const OWN: [&str; 7] = [
+    CHECKPOINT,
+    "checkpoint.new",
+    "tune.new",
+    "adapter_model.safetensors",
+    "adapter_model.new",
+    "adapter_config.json",
+    "adapter_config.new",
+];
+
+/// The folder of an adapter while it is made.
+struct Locked<'a> {
+    _folder: std::fs::File,
+    path: &'a Path,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // It goes only while it is empty.
+        let _ = std::fs::remove_dir(self.path);
+    }
+}
 
 impl Tune {
     /// Reads, trains, writes.
     pub(crate) fn execute(self) -> Outcome {
         let checkpoint = self.out.join(CHECKPOINT);
+        self.check_folder(&checkpoint)?;
+        let _lock = self.lock()?;
+        // Another training may have ended in it before the lock was free.
         self.check_folder(&checkpoint)?;
         let (conversations, files) = self.reading.read(&self.data)?;
         let examples: Vec<Conversation> = match self.answers {
@@ -158,7 +184,6 @@ impl Tune {
                 ),
             );
         }
-        std::fs::create_dir_all(&self.out).map_err(|error| Failure::io(&self.out, &error))?;
         let mut trainer = match self.resume && checkpoint.exists() {
             false => Trainer::new(&model, &start, &examples, &config).map_err(Failure::usage)?,
             true => {
@@ -218,7 +243,11 @@ impl Tune {
         let cut = trainer.cut();
         let trained = trainer.finish().map_err(Failure::new)?;
         let loss = trained.losses.last().copied();
-        self.write(&model, &start, &config, &trained, &files)?;
+        self.write(&model, &start, &config, &trained, &files)
+            .map_err(|failure| match checkpoint.exists() {
+                true => failure.hint("Make room, then --resume goes on from the last checkpoint."),
+                false => failure.hint("Make room, then run it again; there is no checkpoint yet."),
+            })?;
         let _ = std::fs::remove_file(&checkpoint);
         let digest = hex(&trained.adapter.digest());
         let name = self.out.display();
@@ -243,7 +272,28 @@ impl Tune {
         Ok(())
     }
 
-    /// A folder with an adapter or a checkpoint in it is nothing to write over by accident.
+    /// Makes the folder and keeps other trainings out of it. A folder that was made for nothing goes when
+    /// the lock does.
+    fn lock(&self) -> Outcome<Locked<'_>> {
+        let io = |error: std::io::Error| Failure::io(&self.out, &error);
+        std::fs::create_dir_all(&self.out).map_err(io)?;
+        let folder = std::fs::File::open(&self.out).map_err(io)?;
+        match folder.try_lock() {
+            Ok(()) => Ok(Locked {
+                _folder: folder,
+                path: &self.out,
+            }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let name = self.out.display();
+                let failure = Failure::new(format!("{name}: another training is writing into it"));
+                Err(failure.hint("Wait for it, or name another folder with --out."))
+            }
+            Err(std::fs::TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+
+    /// A folder with an adapter or a checkpoint in it is nothing to write over by accident, nor is one that
+    /// holds anything else.
     fn check_folder(&self, checkpoint: &Path) -> Outcome {
         let name = self.out.display();
         if self.out.join(RECORD).exists() {
@@ -255,6 +305,22 @@ impl Tune {
             return Err(
                 failure.hint("--resume goes on with it; or name another folder with --out.")
             );
+        }
+        let io = |error: std::io::Error| Failure::io(&self.out, &error);
+        let entries = match std::fs::read_dir(&self.out) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io(error)),
+        };
+        for entry in entries {
+            let other = entry.map_err(io)?.file_name();
+            let own = OWN.iter().any(|own| other == *own);
+            if !own {
+                let other = other.to_string_lossy();
+                let failure =
+                    Failure::usage(format!("{name}: holds {other}, which no training wrote"));
+                return Err(failure.hint("Name a new or an empty folder with --out."));
+            }
         }
         Ok(())
     }
@@ -363,7 +429,11 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Outcome {
             None => Ok(()),
         }
     };
-    write().map_err(|error| Failure::io(path, &error))
+    write().map_err(|error| {
+        // A file that a full disk cut short is of no use to anybody.
+        let _ = std::fs::remove_file(&new);
+        Failure::io(path, &error)
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

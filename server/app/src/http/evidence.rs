@@ -8,13 +8,14 @@
 
 use std::path::PathBuf;
 
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{LogReader, fsck};
+use fedseal_record::Error;
+use fedseal_record::opened::Pinned;
+use fedseal_record::read::experiment_text;
 use fedseal_record::report::State;
-use fedseal_record::rundir::{FORMAT, Plan, RunDir};
-use fedseal_rules::experiment::MAX_EXPERIMENT;
+use fedseal_record::rundir::{Plan, RunDir};
 use serde::Serialize;
 
 use super::fault::differs;
@@ -88,51 +89,28 @@ impl Head {
     }
 }
 
-/// A run whose plan and experiment are those that its log names.
-pub(super) struct Pinned {
-    /// The plan.
-    pub plan: Plan,
-    /// The log at its checkpoint, which is signed by the plan's node.
-    pub log: LogReader,
-}
-
 /// Opens a run's plan and log, and checks plan and experiment against the log's first entry, whose
-/// place under the checkpoint is proved.
+/// place under the checkpoint is proved. No other record is read.
 ///
 /// # Errors
-/// The first item that does not hold.
+/// The first item that does not hold; a file that is larger than this server reads.
 pub(super) fn pinned(dir: &RunDir) -> Result<Pinned, Fault> {
-    let bytes = read(dir, "run.json", MAX_PLAN)?;
-    let plan: Plan = canonical::from_slice(&bytes)
-        .map_err(|error| Fault::changed("run.json", error.to_string()))?;
-    if plan.format != FORMAT {
-        let problem = format!("has format {}, this program knows {FORMAT}", plan.format);
+    if Stamp::at(&dir.plan()).is_some_and(|stamp| stamp.length() > MAX_PLAN) {
+        let problem = format!("is larger than {MAX_PLAN} bytes, the most that is read of it");
         return Err(Fault::unread("run.json", problem));
     }
-    let log =
-        LogReader::open(dir.log(), &plan.node).map_err(|error| Fault::ledger(&dir.root, &error))?;
-    if log.checkpoint().origin != plan.origin {
-        let problem = format!(
-            "is of log `{}`, the run's is `{}`",
-            log.checkpoint().origin,
-            plan.origin
-        );
-        return Err(Fault::changed("log/checkpoint", problem));
-    }
-    if log.size() == 0 {
-        return Err(Fault::unread("log", "has no entry yet"));
-    }
-    if log.size() > MOST_ENTRIES {
-        let problem = format!("has more than {MOST_ENTRIES} entries, the most that are read here");
-        return Err(Fault::unread("log", problem));
-    }
-    let Record::RunOpened { run_config, .. } = record(dir, &plan, &log, 0)? else {
-        return Err(Fault::changed("log entry 0", "is not `run-opened`"));
+    let fault = |error: &Error| match error {
+        Error::Ledger(error) => {
+            let key = dir.read_plan().ok().map(|plan| plan.node);
+            let named = key.and_then(|key| fsck(dir.log(), &key).err());
+            Fault::ledger(&dir.root, named.as_ref().unwrap_or(error))
+        }
+        other => Fault::run(&dir.root, other),
     };
-    same("run.json", &run_config, &bytes)?;
-    let experiment = read(dir, "experiment.toml", MAX_EXPERIMENT)?;
-    same("experiment.toml", &plan.experiment, &experiment)?;
-    Ok(Pinned { plan, log })
+    // An error of the log comes after the bound, so the check that names the file keeps to it, too.
+    let pinned = Pinned::read_within(&dir.root, MOST_ENTRIES).map_err(|error| fault(&error))?;
+    experiment_text(dir, &pinned.plan).map_err(|error| fault(&error))?;
+    Ok(pinned)
 }
 
 /// Stamps of the files that [`standing`] depends on, as they are now.
@@ -192,7 +170,7 @@ pub(super) enum Standing {
 /// # Errors
 /// The first item that does not hold.
 pub(super) fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<Standing, Fault> {
-    let Pinned { plan, log } = pinned(dir)?;
+    let Pinned { plan, log, .. } = pinned(dir)?;
     let head = Head::of(&log);
     let state = report.as_ref().ok().and_then(|reading| {
         let outline = reading.outline.as_ref().ok()?;
@@ -238,17 +216,4 @@ fn record(dir: &RunDir, plan: &Plan, log: &LogReader, place: u64) -> Result<Reco
     })?;
     Record::from_bytes(&bytes)
         .map_err(|error| Fault::changed(format!("log entry {place}"), error.to_string()))
-}
-
-fn read(dir: &RunDir, name: &str, most: u64) -> Result<Vec<u8>, Fault> {
-    files::read(&dir.root, name, most)
-        .map(|(bytes, _)| bytes)
-        .map_err(|error| Fault::io(name, &error))
-}
-
-fn same(item: &str, logged: &Digest, bytes: &[u8]) -> Result<(), Fault> {
-    match Digest::of(bytes) {
-        found if found == *logged => Ok(()),
-        found => Err(Fault::changed(item, differs(logged, &found))),
-    }
 }

@@ -81,10 +81,24 @@ impl Fault {
         match error {
             E::Ledger(error) => Fault::ledger(root, error),
             E::Io { path, source } => Fault::io(within(root, path), source),
-            E::Tampered { item, problem, .. } => Fault::changed(
-                without_path(root, item),
-                without_path(root, &problem.to_string()),
-            ),
+            E::Tampered {
+                item,
+                problem,
+                expected,
+                found,
+            } => {
+                let digests = expected.as_ref().zip(found.as_ref());
+                let digests = digests.map_or_else(String::new, |(expected, found)| {
+                    format!(" (expected {expected}, found {found})")
+                });
+                let problem = without_path(root, &problem.to_string()) + &digests;
+                Fault::changed(without_path(root, item), problem)
+            }
+            E::RunDir { problem, .. } => Fault::unread("the run", without_path(root, problem)),
+            // Its bytes are the logged ones: it is this program that does not know the file.
+            E::Rules(error) => {
+                Fault::unread("experiment.toml", without_path(root, &error.to_string()))
+            }
             other => Fault::changed("the run", without_path(root, &other.to_string())),
         }
     }

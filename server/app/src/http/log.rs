@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{Path as Parameters, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::record::{Effect, Record};
-use fedseal_ledger::{Blobs, LogReader};
-use fedseal_record::rundir::{Plan, RunDir};
-use fedseal_record::state::RotatedRef;
+use fedseal_client_sdk::record::Effect;
+use fedseal_record::opened::OpenRun;
+use fedseal_record::rundir::RunDir;
+use fedseal_record::state::{RoundState, UpdateRef, VerdictRef};
 use serde::Serialize;
 
 use super::Server;
-use super::evidence::{self, Fault, Look, MAX_LOG, Pinned};
+use super::evidence::{self, Fault, Look, MAX_LOG};
 use super::files::{self, Stamp};
 use super::refusal::{Answer, Refusal, blocking};
 
@@ -44,19 +43,10 @@ pub(super) struct Judged {
     pub weight: f64,
 }
 
-/// Index of a log by update.
+/// A run at a checkpoint of its log, and how its files were then.
 pub(super) struct Index {
-    /// The run's plan.
-    pub plan: Plan,
-    /// The log at the checkpoint that this was made at.
-    pub log: LogReader,
-    /// The rotations of the node's key, in the log's order.
-    pub rotations: Vec<RotatedRef>,
-    /// Entry number by update.
-    entries: HashMap<Digest, u64>,
-    verdicts: HashMap<Digest, Vec<Judged>>,
-    /// Opened at first use, then kept with what it has read of its packs.
-    blobs: OnceLock<Blobs>,
+    /// The run.
+    pub run: OpenRun,
     /// run.json and experiment.toml as they were.
     stamps: [Option<Stamp>; 2],
     /// Bytes of the log's files.
@@ -64,108 +54,35 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// The blobs of the run in `dir`, whose index this is.
-    pub(super) fn blobs(&self, dir: &Path) -> Answer<&Blobs> {
-        if let Some(blobs) = self.blobs.get() {
-            return Ok(blobs);
-        }
-        let folder = RunDir::new(dir).blobs();
-        let blobs = Blobs::existing(&folder).map_err(|error| Fault::ledger(dir, &error))?;
-        Ok(self.blobs.get_or_init(|| blobs))
+    fn read(dir: &RunDir) -> Result<Index, Fault> {
+        let bytes = Look::at(dir)?.log_bytes;
+        let stamps = pinned_files(dir);
+        let run = evidence::pinned(dir)?
+            .open()
+            .map_err(|error| Fault::run(&dir.root, &error))?;
+        Ok(Index { run, stamps, bytes })
     }
 
-    fn read(run: &RunDir) -> Result<Index, Fault> {
-        let bytes = Look::at(run)?.log_bytes;
-        let stamps = pinned_files(run);
-        let Pinned { plan, log } = evidence::pinned(run)?;
-        let entries = log
-            .entries()
-            .map_err(|error| Fault::ledger(&run.root, &error))?;
-        let mut index = Index {
-            plan,
-            rotations: Vec::new(),
-            entries: HashMap::new(),
-            verdicts: HashMap::new(),
-            blobs: OnceLock::new(),
-            log,
-            stamps,
-            bytes,
-        };
-        // Which update a client's verdict in a round of an arm is about, for its weight later.
-        let mut open: HashMap<(String, u32, String), Digest> = HashMap::new();
-        for (number, entry) in (0..).zip(entries) {
-            let record = Record::from_bytes(&entry).map_err(|error| {
-                Fault::changed(format!("log entry {number}"), error.to_string())
-            })?;
-            match record {
-                Record::Update { attestation, .. } => {
-                    index.entries.entry(attestation).or_insert(number);
-                }
-                Record::Verdict {
-                    arm,
-                    round,
-                    client,
-                    attestation,
-                    effect,
-                    weight,
-                    check,
-                    fact,
-                } => {
-                    let key = (arm.clone(), round.0, client.to_string());
-                    open.insert(key, attestation);
-                    let judged = Judged {
-                        arm,
-                        round: round.0,
-                        effect,
-                        check,
-                        fact,
-                        weight,
-                    };
-                    index.verdicts.entry(attestation).or_default().push(judged);
-                }
-                Record::Aggregated {
-                    arm,
-                    round,
-                    weights,
-                    ..
-                } => {
-                    for (client, weight) in weights {
-                        let key = (arm.clone(), round.0, client.to_string());
-                        let judged = open
-                            .get(&key)
-                            .and_then(|attestation| index.verdicts.get_mut(attestation))
-                            .and_then(|list| {
-                                list.iter_mut().find(|j| j.arm == arm && j.round == round.0)
-                            });
-                        if let Some(judged) = judged {
-                            judged.weight = weight;
-                        }
-                    }
-                }
-                Record::NodeRotated {
-                    old,
-                    new,
-                    statement,
-                } => index.rotations.push(RotatedRef {
-                    old,
-                    new,
-                    statement,
-                }),
-                _ => (),
-            }
-        }
-        Ok(index)
+    /// Whether this is the run as it is now: the log's checkpoint is the same, and so are the files that
+    /// the log pins.
+    fn is_current(&self, note: &[u8], stamps: &[Option<Stamp>; 2]) -> bool {
+        self.run.log.note().as_bytes() == note && self.stamps == *stamps
     }
+}
 
-    /// The entry number of an update.
-    pub(super) fn entry(&self, update: &Digest) -> Option<u64> {
-        self.entries.get(update).copied()
-    }
-
-    /// Every arm's verdict about an update.
-    pub(super) fn verdicts(&self, update: &Digest) -> &[Judged] {
-        self.verdicts.get(update).map_or(&[], Vec::as_slice)
-    }
+/// Every arm's verdict about an update, in the log's order.
+pub(super) fn judged(run: &OpenRun, update: &UpdateRef) -> Vec<Judged> {
+    let mut verdicts: Vec<_> = run.state.verdicts(update).collect();
+    verdicts.sort_by_key(|(_, _, verdict)| verdict.entry);
+    let view = |(arm, round, verdict): (&str, &RoundState, &VerdictRef)| Judged {
+        arm: arm.to_owned(),
+        round: update.round.0,
+        effect: verdict.effect,
+        check: verdict.check.clone(),
+        fact: verdict.fact.clone(),
+        weight: round.weight(&update.client).unwrap_or(verdict.weight),
+    };
+    verdicts.into_iter().map(view).collect()
 }
 
 /// The indexes of the runs that were asked for last.
@@ -185,7 +102,7 @@ impl Logs {
                 .map_err(|error| Fault::io("log/checkpoint", &error))?;
             let stamps = pinned_files(&dir);
             let index = lock(&self.kept).get(run).cloned();
-            Ok(index.filter(|index| index.log.note().as_bytes() == note && index.stamps == stamps))
+            Ok(index.filter(|index| index.is_current(&note, &stamps)))
         };
         if let Some(index) = known()? {
             return Ok(index);

@@ -107,7 +107,7 @@ impl Checked {
                 problem,
             },
             Fault::Unread { item, problem } => Evidence::Unchecked {
-                problem: format!("{item} {problem}"),
+                problem: format!("{item}: {problem}"),
                 log: None,
             },
         };

@@ -89,7 +89,49 @@ async fn an_update_comes_with_a_proof_that_holds() {
     assert_eq!(verified.update.digest, server.update);
     let (status, note_file) = server.get("/api/runs/demo/log/checkpoint").await;
     assert_eq!((status, note_file.as_str().unwrap()), (200, note));
-    assert_eq!(server.get("/api/runs/demo/log/tile/0/000.p/8").await.0, 200);
+    assert_eq!(
+        server.get("/api/runs/demo/log/tile/0/000.p/11").await.0,
+        200
+    );
+}
+
+/// The files that an update's page needs beside the log are read once, and again when they change.
+#[test]
+fn an_update_is_shown_without_reading_the_experiment_again() {
+    let root = tempfile::tempdir().unwrap();
+    let id = make_run(root.path(), "finished");
+    let logs = log::Logs::default();
+    let first = logs.index("demo", root.path()).unwrap();
+    let second = logs.index("demo", root.path()).unwrap();
+    assert!(Arc::ptr_eq(&first, &second), "nothing has changed");
+
+    std::fs::remove_file(root.path().join("experiment.toml")).unwrap();
+    let update = second.run.state.update(&id).unwrap();
+    let view = updates::shown("demo".into(), &second.run, update).unwrap();
+    let view = serde_json::to_value(&view).unwrap();
+    // Both arms are the experiment's own: it alone says that clients attack there.
+    assert_eq!(view["client_kind"], "unaligned-data");
+    assert_eq!(view["verdicts"][0]["arm"], "mine");
+    assert!(logs.index("demo", root.path()).is_err(), "a file is gone");
+}
+
+/// A log that its node signed may still be no run's.
+#[test]
+fn a_log_with_a_record_out_of_place_shows_no_update() {
+    use fedseal_client_sdk::record::Record;
+    let root = tempfile::tempdir().unwrap();
+    make_run(root.path(), "running");
+    let folder = root.path().join("log");
+    let mut signed = fedseal_ledger::Log::open(folder, "fedseal.example/demo", node()).unwrap();
+    let digest = Digest::of(b"some");
+    let again = Record::CanariesSealed { digest }.to_bytes().unwrap();
+    signed.append_publish(&again).unwrap();
+    let refusal = log::Logs::default().index("demo", root.path());
+    let text = refusal.err().unwrap().text();
+    assert!(
+        text.contains("log entry 8: canaries are sealed twice"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

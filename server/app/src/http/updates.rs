@@ -1,8 +1,8 @@
 //! One update: its statement, its transcript, the arms' verdicts, and its place in the log, as raw
 //! bytes wherever the reader's browser checks them.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
@@ -11,17 +11,18 @@ use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_record::bundle::{Source, bundle as bundle_of};
-use fedseal_record::read::read_experiment;
-use fedseal_record::rundir::{Plan, RunDir};
-use fedseal_rules::arms::{self, ArmConfig};
+use fedseal_record::bundle::bundle as bundle_of;
+use fedseal_record::opened::OpenRun;
+use fedseal_record::rundir::Plan;
+use fedseal_record::state::UpdateRef;
+use fedseal_rules::arms;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Server;
 use super::evidence::Fault;
-use super::log::Judged;
+use super::log::{Index, Judged, judged};
 use super::refusal::{Answer, Refusal, blocking};
+use super::{Server, Shared};
 
 /// Answer of `GET /api/runs/{run}/updates/{update}`.
 #[derive(Serialize)]
@@ -54,93 +55,101 @@ struct Place {
 /// `GET /api/runs/{run}/updates/{update}`
 pub(super) async fn view(
     State(shared): Server,
-    Parameters((run, update)): Parameters<(String, String)>,
+    Parameters((address, update)): Parameters<(String, String)>,
 ) -> Answer<Json<View>> {
     blocking(move || {
-        let dir = shared.runs.folder(&run)?;
-        let id = parse(&update)?;
-        let index = shared.logs.index(&run, &dir)?;
-        let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
-        let ledger = |error: fedseal_ledger::Error| Fault::ledger(&dir, &error);
-        let entry = index.log.entry(number).map_err(ledger)?;
-        let size = index.log.size();
-        let proof = index.log.prove_inclusion(number, size).map_err(ledger)?;
-
-        let blobs = index.blobs(&dir)?;
-        let blob = |what: &str, digest: &Digest| {
-            let bytes = blobs.get(digest);
-            bytes.map_err(|error| ledger(error).of(&format!("{what} of update {id}")))
-        };
-        let envelope = blob("envelope", &id)?;
-        // As logged, so what is wrong with it is the node's doing, and no change.
-        let bad = |error: &dyn Display| Fault::Unread {
-            item: format!("envelope of update {id}"),
-            problem: error.to_string(),
-        };
-        let payload = Envelope::from_json(&envelope)
-            .and_then(|envelope| envelope.unverified_payload())
-            .map_err(|error| bad(&error))?;
-        let statement: Value = serde_json::from_slice(&payload).map_err(|error| bad(&error))?;
-        let predicate = &statement["predicate"];
-        let named: Digest = predicate["transcript"]["blob"]
-            .as_str()
-            .and_then(|digest| digest.parse().ok())
-            .ok_or_else(|| bad(&"it names no transcript"))?;
-        let transcript = text(blob("transcript", &named)?).map_err(|error| bad(&error))?;
-        let verdicts = index.verdicts(&id).to_vec();
-        // A changed experiment.toml is another page's to tell.
-        let own = read_experiment(&RunDir::new(&dir), &index.plan)
-            .map(|experiment| experiment.arm)
-            .unwrap_or_default();
-        let module_name = predicate["module"]
-            .as_str()
-            .and_then(|digest| digest.parse().ok())
-            .and_then(|digest| index.plan.module_name(&digest))
-            .map(str::to_owned);
-        Ok(Json(View {
-            client_kind: kind(&index.plan, &predicate["client"], &verdicts, &own),
-            module_name,
-            verdicts,
-            transcript,
-            log: Place {
-                index: number,
-                entry: text(entry).map_err(|error| bad(&error))?,
-                size,
-                proof,
-                checkpoint: index.log.note().to_owned(),
-                key: index.plan.node,
-            },
-            envelope: text(envelope).map_err(|error| bad(&error))?,
-            statement,
-            run,
-            update: id,
-        }))
+        let found = Found::of(&shared, &address, &update)?;
+        shown(address, &found.index.run, &found.update).map(Json)
     })
     .await
+}
+
+/// An update of a run that is read already.
+struct Found {
+    index: Arc<Index>,
+    update: UpdateRef,
+}
+
+impl Found {
+    fn of(shared: &Shared, address: &str, update: &str) -> Answer<Found> {
+        let dir = shared.runs.folder(address)?;
+        let id: Digest = update.parse().map_err(|_| unknown(update))?;
+        let index = shared.logs.index(address, &dir)?;
+        let found = index.run.state.update(&id).cloned();
+        let update = found.ok_or_else(|| unknown(update))?;
+        Ok(Found { index, update })
+    }
+}
+
+/// A blob that an update names.
+fn blob(run: &OpenRun, digest: &Digest, what: &str, update: &Digest) -> Result<Vec<u8>, Fault> {
+    let bytes = run.blobs.get(digest);
+    bytes.map_err(|error| {
+        Fault::ledger(&run.dir.root, &error).of(&format!("{what} of update {update}"))
+    })
+}
+
+/// Makes the answer from an opened run: beside tiles and blobs no file of it is read again.
+pub(super) fn shown(address: String, run: &OpenRun, update: &UpdateRef) -> Answer<View> {
+    let id = update.attestation;
+    let ledger = |error: fedseal_ledger::Error| Fault::ledger(&run.dir.root, &error);
+    let entry = run.log.entry(update.entry).map_err(ledger)?;
+    let size = run.log.size();
+    let proof = run.log.prove_inclusion(update.entry, size);
+    let proof = proof.map_err(ledger)?;
+
+    let envelope = blob(run, &id, "envelope", &id)?;
+    // As logged, so what is wrong with it is the node's doing, and no change.
+    let bad = |error: &dyn Display| Fault::Unread {
+        item: format!("envelope of update {id}"),
+        problem: error.to_string(),
+    };
+    let payload = Envelope::from_json(&envelope)
+        .and_then(|envelope| envelope.unverified_payload())
+        .map_err(|error| bad(&error))?;
+    let statement: Value = serde_json::from_slice(&payload).map_err(|error| bad(&error))?;
+    let predicate = &statement["predicate"];
+    let named: Digest = predicate["transcript"]["blob"]
+        .as_str()
+        .and_then(|digest| digest.parse().ok())
+        .ok_or_else(|| bad(&"it names no transcript"))?;
+    let transcript = text(blob(run, &named, "transcript", &id)?).map_err(|error| bad(&error))?;
+    let verdicts = judged(run, update);
+    let module_name = predicate["module"]
+        .as_str()
+        .and_then(|digest| digest.parse().ok())
+        .and_then(|digest| run.plan.module_name(&digest))
+        .map(str::to_owned);
+    Ok(View {
+        client_kind: kind(run, &predicate["client"], &verdicts),
+        module_name,
+        verdicts,
+        transcript,
+        log: Place {
+            index: update.entry,
+            entry: text(entry).map_err(|error| bad(&error))?,
+            size,
+            proof,
+            checkpoint: run.log.note().to_owned(),
+            key: run.plan.node,
+        },
+        envelope: text(envelope).map_err(|error| bad(&error))?,
+        statement,
+        run: address,
+        update: id,
+    })
 }
 
 /// `GET /api/runs/{run}/updates/{update}/envelope`: the signed envelope, byte for byte.
 pub(super) async fn envelope(
     State(shared): Server,
-    Parameters((run, update)): Parameters<(String, String)>,
+    Parameters((address, update)): Parameters<(String, String)>,
 ) -> Answer<Response> {
     blocking(move || {
-        let dir = shared.runs.folder(&run)?;
-        let id = parse(&update)?;
-        let index = shared.logs.index(&run, &dir)?;
-        if index.entry(&id).is_none() {
-            return Err(unknown(&update));
-        }
-        let bytes = index
-            .blobs(&dir)?
-            .get(&id)
-            .map_err(|error| Fault::ledger(&dir, &error).of(&format!("envelope of update {id}")))?;
-        let name = format!("attachment; filename=\"{id}.dsse.json\"");
-        let headers = [
-            (header::CONTENT_TYPE, "application/json".to_owned()),
-            (header::CONTENT_DISPOSITION, name),
-        ];
-        Ok((headers, bytes).into_response())
+        let found = Found::of(&shared, &address, &update)?;
+        let id = found.update.attestation;
+        let bytes = blob(&found.index.run, &id, "envelope", &id)?;
+        Ok(file(format!("{id}.dsse.json"), bytes))
     })
     .await
 }
@@ -148,55 +157,43 @@ pub(super) async fn envelope(
 /// `GET /api/runs/{run}/updates/{update}/bundle`: one file that `fedseal verify` checks offline.
 pub(super) async fn bundle(
     State(shared): Server,
-    Parameters((run, update)): Parameters<(String, String)>,
+    Parameters((address, update)): Parameters<(String, String)>,
 ) -> Answer<Response> {
     blocking(move || {
-        let dir = shared.runs.folder(&run)?;
-        let id = parse(&update)?;
-        let index = shared.logs.index(&run, &dir)?;
-        let number = index.entry(&id).ok_or_else(|| unknown(&update))?;
-        let blobs = index.blobs(&dir)?;
-        let source = Source {
-            plan: &index.plan,
-            log: &index.log,
-            blobs,
-            rotations: &index.rotations,
-        };
+        let Found { index, update } = Found::of(&shared, &address, &update)?;
+        let id = update.attestation;
         let fault = |error: fedseal_federation::Error| {
-            Fault::run(&dir, &error).of(&format!("bundle of update {id}"))
+            Fault::run(&index.run.dir.root, &error).of(&format!("bundle of update {id}"))
         };
-        let bundle = bundle_of(source, &id, number, false).map_err(fault)?;
-        let headers = [
-            (header::CONTENT_TYPE, "application/json".to_owned()),
-            (
-                header::CONTENT_DISPOSITION,
-                format!("attachment; filename=\"{id}.bundle.json\""),
-            ),
-        ];
+        let bundle = bundle_of(&index.run, &update, false).map_err(fault)?;
         let bytes = bundle.to_bytes().map_err(|error| fault(error.into()))?;
-        Ok((headers, bytes).into_response())
+        Ok(file(format!("{id}.bundle.json"), bytes))
     })
     .await
 }
 
+/// JSON that a browser keeps as a file of this name.
+fn file(name: String, bytes: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    (headers, bytes).into_response()
+}
+
 /// Kind of the client in the arms that saw this update: an attacker that is honest in the clean arm is
 /// shown as benign there.
-fn kind(
-    plan: &Plan,
-    client: &Value,
-    verdicts: &[Judged],
-    own: &BTreeMap<String, ArmConfig>,
-) -> Option<String> {
+fn kind(run: &OpenRun, client: &Value, verdicts: &[Judged]) -> Option<String> {
     let name = client.as_str()?.into();
-    let (_, client) = plan.client(&name)?;
+    let (_, client) = run.plan.client(&name)?;
+    let own = &run.experiment.arm;
     let attacked = verdicts
         .iter()
         .any(|judged| arms::arm(&judged.arm, own).is_ok_and(|arm| arm.attacked));
     Some(Plan::kind(client, attacked).to_owned())
-}
-
-fn parse(update: &str) -> Answer<Digest> {
-    update.parse().map_err(|_| unknown(update))
 }
 
 fn unknown(update: &str) -> Refusal {

@@ -8,6 +8,8 @@ pub(crate) fn command(home: &Path, words: &[&str]) -> Command {
     command
         .args(words)
         .env("FEDSEAL_HOME", home.join("keys"))
+        .env("XDG_DATA_HOME", home.join("data"))
+        .env("XDG_CACHE_HOME", home.join("cache"))
         // What the new policy depends on is built once for all tests and kept.
         .env(
             "CARGO_TARGET_DIR",

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_record::bundle::{Source, bundle};
-use fedseal_record::opened::Opened;
+use fedseal_record::bundle::bundle;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::rundir::write_atomically;
 
 use crate::failure::Outcome;
@@ -30,15 +30,9 @@ pub struct BundleCommand {
 impl BundleCommand {
     /// Writes it, after it has been verified as a reader would.
     pub fn execute(self) -> Outcome {
-        let mut run = Opened::read(&self.run)?;
+        let mut run = OpenRun::read(&self.run)?;
         let (update, attested) = run.update(&self.update)?;
-        let source = Source {
-            plan: &run.plan,
-            log: &run.log,
-            blobs: &run.blobs,
-            rotations: &run.state.rotations,
-        };
-        let bundle = bundle(source, &update.attestation, update.entry, self.with_module)?;
+        let bundle = bundle(&run, &update, self.with_module)?;
         write_atomically(&self.out, &bundle.to_bytes()?)?;
         output::line(format!(
             "{}: update {} of {} in round {}",

@@ -9,10 +9,10 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use super::jobs::Job;
 use super::{Run, Watch};
 use crate::{Error, Result};
-use fedseal_record::law::{admission, delta, expected, key_of, median, norm};
-use fedseal_record::state::{RoundState, UpdateRef};
+use fedseal_record::law::{admission, delta, median, norm};
+use fedseal_record::round::RoundOf;
+use fedseal_record::state::UpdateRef;
 use fedseal_rules::admission::Facts;
-use fedseal_rules::arms::Arm;
 
 /// An executed update that is to be decided about.
 pub(super) struct Candidate {
@@ -32,7 +32,8 @@ impl Run {
             if !checks.may_replay() {
                 continue;
             }
-            let (candidates, median_norm) = self.candidates(&arm, Round(round), &state)?;
+            let of = shared.round_of(&arm, Round(round), &state);
+            let (candidates, median_norm) = self.candidates(of)?;
             for candidate in &candidates {
                 let id = candidate.update.attestation;
                 if state.verdicts.contains_key(&candidate.client)
@@ -41,13 +42,12 @@ impl Run {
                 {
                     continue;
                 }
-                let demanded = self.with_facts(&arm, &state, candidate, median_norm, |facts| {
+                let demanded = self.with_facts(of, candidate, median_norm, |facts| {
                     checks.demands_replay(facts)
                 })?;
                 if demanded {
                     let key = candidate.update.key;
-                    let job =
-                        self.update_job(&arm, &candidate.client, Round(round), &state, key)?;
+                    let job = self.update_job(of, &candidate.client, key)?;
                     jobs.insert(id, Job::Replay(id, Box::new(job)));
                 }
             }
@@ -56,17 +56,11 @@ impl Run {
     }
 
     /// The executed updates of a round of an arm, in client order, and the median of their norms.
-    pub(super) fn candidates(
-        &mut self,
-        arm: &Arm,
-        round: Round,
-        state: &RoundState,
-    ) -> Result<(Vec<Candidate>, f64)> {
-        let shared = self.shared.clone();
-        let global = self.adapter(&state.global)?;
+    pub(super) fn candidates(&mut self, of: RoundOf<'_>) -> Result<(Vec<Candidate>, f64)> {
+        let global = self.adapter(&of.state.global)?;
         let mut candidates = Vec::new();
-        for client in &state.clients {
-            let key = key_of(&shared.plan, &shared.experiment, arm, client, round, state)?;
+        for client in &of.state.clients {
+            let key = of.update_key(client)?;
             let update = self.state.updates.get(&key).cloned().ok_or_else(|| {
                 Error::tampered(
                     format!("update {key}"),
@@ -96,30 +90,20 @@ impl Run {
     /// Everything that the server knows about an update in a round of an arm.
     pub(super) fn with_facts<T>(
         &mut self,
-        arm: &Arm,
-        state: &RoundState,
+        of: RoundOf<'_>,
         candidate: &Candidate,
         median_norm: f64,
         look: impl FnOnce(&Facts<'_>) -> T,
     ) -> Result<T> {
-        let shared = self.shared.clone();
         let update = &candidate.update;
         let attested = self
             .cache
-            .attested(&self.blobs, &update.attestation, shared.plan.node)?;
-        let round = update.round;
-        let expected = expected(
-            &shared.plan,
-            &shared.experiment,
-            arm,
-            &candidate.client,
-            round,
-            state,
-            &self.blobs,
-        )?;
+            .attested(&self.blobs, &update.attestation, of.plan.node)?;
+        let round = of.round;
+        let expected = of.expected(&candidate.client, &self.blobs)?;
         let behaviour = update.update.and_then(|digest| {
             let own = self.behaviours.get(&(digest, round.0))?;
-            let before = self.behaviours.get(&(state.global, round.0))?;
+            let before = self.behaviours.get(&(of.state.global, round.0))?;
             Some((*own, *before))
         });
         Ok(look(&Facts {
@@ -128,7 +112,7 @@ impl Run {
             norm: candidate.delta.as_deref().map_or(0.0, norm),
             median_norm,
             behaviour,
-            authors: &shared.plan.authors,
+            authors: &of.plan.authors,
             revoked: self
                 .state
                 .revoked_before(&attested.module_signer, update.entry),

@@ -274,40 +274,47 @@ impl Run {
     }
 }
 
+/// Executes a client's module. When the run was stopped meanwhile, the outcome is of no use.
+fn execute(shared: &Shared, job: &UpdateJob) -> Result<RunOutcome> {
+    let engine = Stoppable {
+        engine: shared.lab.engine(),
+        stop: &shared.cancel,
+    };
+    shared.executor.run(&job.module, &job.input, &engine)
+}
+
+/// Executes a client's module, and signs what it did.
+fn execute_and_attest(shared: &Shared, attester: &Attester, job: UpdateJob) -> Result<Evidence> {
+    let halt = || shared.go_on().is_break();
+    let begun = Instant::now();
+    let outcome = execute(shared, &job)?;
+    let score = data_score(&shared.judge, &job.input, &outcome, &halt);
+    if halt() {
+        return Err(Error::Interrupted);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let execution = Execution {
+        key: job.key,
+        client: job.client,
+        round: job.round,
+        seed: job.seed,
+        module: job.module,
+        signer: shared.plan.signer(&job.module)?,
+        global: job.global,
+    };
+    evidence::attest(attester, execution, outcome, score, seconds)
+}
+
 /// Executes one job on a worker thread.
 fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
     let halt = || shared.go_on().is_break();
     match job {
         Job::Update(job) => {
-            let begun = Instant::now();
-            let engine = Stoppable {
-                engine: shared.lab.engine(),
-                stop: &shared.cancel,
-            };
-            let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
-            let score = data_score(&shared.judge, &job.input, &outcome, &halt);
-            if halt() {
-                return Err(Error::Interrupted);
-            }
-            let seconds = begun.elapsed().as_secs_f64();
-            let execution = Execution {
-                key: job.key,
-                client: job.client,
-                round: job.round,
-                seed: job.seed,
-                module: job.module,
-                signer: shared.plan.signer(&job.module)?,
-                global: job.global,
-            };
-            let evidence = evidence::attest(attester, execution, outcome, score, seconds)?;
+            let evidence = execute_and_attest(shared, attester, *job)?;
             Ok(Done::Update(Box::new(evidence)))
         }
         Job::Replay(attestation, job) => {
-            let engine = Stoppable {
-                engine: shared.lab.engine(),
-                stop: &shared.cancel,
-            };
-            let outcome = shared.executor.run(&job.module, &job.input, &engine)?;
+            let outcome = execute(shared, &job)?;
             if halt() {
                 return Err(Error::Interrupted);
             }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_ledger::{Blobs, Log};
@@ -30,8 +31,9 @@ use fedseal_record::events::{Event, Feed};
 use fedseal_record::opened;
 use fedseal_record::read::{read_adapter, read_examples, read_experiment};
 use fedseal_record::report::{self, Progress, Report, State};
+use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::{self, Plan, RunDir};
-use fedseal_record::state::RunState;
+use fedseal_record::state::{RoundState, RunState};
 use fedseal_rules::admission::{Behaviour, Replay};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
@@ -72,6 +74,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A round of an arm of this run.
+    pub(crate) fn round_of<'a>(
+        &'a self,
+        arm: &'a Arm,
+        round: Round,
+        state: &'a RoundState,
+    ) -> RoundOf<'a> {
+        RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round,
+            state,
+        }
+    }
+
     /// For loops that ask whether to go on.
     pub(crate) fn go_on(&self) -> ControlFlow<()> {
         if self.cancel.load(Ordering::SeqCst) {

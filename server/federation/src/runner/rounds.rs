@@ -10,16 +10,16 @@ use fedseal_tuning::Adapter;
 
 use super::jobs::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
+use crate::Result;
 use crate::execute;
-use crate::{Error, Result};
 use fedseal_record::controls;
 use fedseal_record::events::Event;
-use fedseal_record::keys::{evaluation_key, learning_rate, update_seed};
+use fedseal_record::keys::{evaluation_key, learning_rate};
 use fedseal_record::law::{
-    admission, advance, combine, delta, key_of, round_clients, round_seed, update_digests,
+    Combined, admission, advance, delta, round_clients, round_seed, update_digests,
 };
 use fedseal_record::report::Progress;
-use fedseal_record::rundir::Plan;
+use fedseal_record::round::RoundOf;
 use fedseal_record::state::RoundState;
 use fedseal_rules::admission::Verdict;
 use fedseal_rules::arms::{Arm, Kind};
@@ -58,10 +58,8 @@ impl Run {
             let controls = match before {
                 None => None,
                 Some(before) => controls::after(
-                    &shared.plan,
-                    &shared.experiment,
+                    shared.round_of(&arm, Round(round.saturating_sub(1)), before),
                     &self.state,
-                    before,
                     &mut self.cache,
                     &self.blobs,
                     &mut |bytes| Ok(self.blobs.put(bytes)?),
@@ -93,25 +91,18 @@ impl Run {
 
     fn execute_updates(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
-        let number = Round(round);
         let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
         let mut order = Vec::new();
         let mut already = 0;
         for (arm, state) in self.open_arms(round) {
+            let of = shared.round_of(&arm, Round(round), &state);
             for client in &state.clients {
-                let key = key_of(
-                    &shared.plan,
-                    &shared.experiment,
-                    &arm,
-                    client,
-                    number,
-                    &state,
-                )?;
+                let key = of.update_key(client)?;
                 if self.state.updates.contains_key(&key) || jobs.contains_key(&key) {
                     already += 1;
                     continue;
                 }
-                let job = self.update_job(&arm, client, number, &state, key)?;
+                let job = self.update_job(of, client, key)?;
                 jobs.insert(key, Job::Update(Box::new(job)));
                 order.push(key);
             }
@@ -124,51 +115,28 @@ impl Run {
 
     pub(super) fn update_job(
         &mut self,
-        arm: &Arm,
+        of: RoundOf<'_>,
         client: &ClientId,
-        round: Round,
-        state: &RoundState,
         key: Digest,
     ) -> Result<UpdateJob> {
-        let shared = self.shared.clone();
-        let (_, planned) = shared
-            .plan
-            .client(client)
-            .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-        let assignment = Plan::assignment(planned, arm.attacked);
-        let seed = update_seed(shared.plan.seed, client, round);
-        let shard = self.examples(&assignment.shard)?;
-        let attachment = match &assignment.attachment {
-            Some(digest) => self.examples(digest)?,
-            None => Arc::default(),
+        let assignment = of.assignment(client)?;
+        let contents = execute::Contents {
+            shard: self.examples(&assignment.shard)?,
+            attachment: match &assignment.attachment {
+                Some(digest) => self.examples(digest)?,
+                None => Arc::default(),
+            },
+            global: self.adapter(&of.state.global)?,
+            control: crate::control::of(&self.blobs, of.state.controls, client)?,
         };
-        let global = self.adapter(&state.global)?;
-        let control = crate::control::of(&self.blobs, state.controls, client)?;
         Ok(UpdateJob {
             key,
             client: client.clone(),
-            round,
-            seed,
+            round: of.round,
+            seed: of.update_seed(client),
             module: assignment.module,
-            global: state.global,
-            input: execute::input(
-                &shared.experiment,
-                &shared.plan,
-                execute::Turn {
-                    client,
-                    round,
-                    seed,
-                    learning_rate: state.learning_rate,
-                },
-                execute::Given {
-                    shard,
-                    shard_digest: assignment.shard,
-                    attachment,
-                    global,
-                    global_digest: state.global,
-                    control,
-                },
-            ),
+            global: of.state.global,
+            input: execute::input(of, client, contents)?,
         })
     }
 
@@ -181,15 +149,9 @@ impl Run {
                 continue;
             }
             wanted.push(state.global);
+            let of = shared.round_of(&arm, Round(round), &state);
             for client in &state.clients {
-                let key = key_of(
-                    &shared.plan,
-                    &shared.experiment,
-                    &arm,
-                    client,
-                    Round(round),
-                    &state,
-                )?;
+                let key = of.update_key(client)?;
                 wanted.extend(self.state.updates.get(&key).and_then(|u| u.update));
             }
         }
@@ -211,7 +173,6 @@ impl Run {
     /// Verdicts about every sampled client's update, then the next global adapter.
     fn admit_and_aggregate(&mut self, arm: &Arm, round: u32, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
-        let number = Round(round);
         let Some(state) = self.state.round(&arm.id, round).cloned() else {
             return Ok(());
         };
@@ -220,16 +181,16 @@ impl Run {
         }
         let checks = admission(&shared.experiment, arm)?;
         let global = self.adapter(&state.global)?;
-        let (candidates, median_norm) = self.candidates(arm, number, &state)?;
+        let of = shared.round_of(arm, Round(round), &state);
+        let (candidates, median_norm) = self.candidates(of)?;
         for candidate in &candidates {
             if state.verdicts.contains_key(&candidate.client) {
                 continue;
             }
-            let verdict = self.with_facts(arm, &state, candidate, median_norm, |facts| {
-                checks.decide(facts)
-            })?;
+            let verdict =
+                self.with_facts(of, candidate, median_norm, |facts| checks.decide(facts))?;
             let id = candidate.update.attestation;
-            self.log_verdict(arm, number, &candidate.client, id, &verdict, watch)?;
+            self.log_verdict(arm, of.round, &candidate.client, id, &verdict, watch)?;
         }
         // One checkpoint for the round's verdicts and what follows from them.
         let deltas: Vec<Option<Vec<f32>>> = candidates.into_iter().map(|c| c.delta).collect();
@@ -282,20 +243,12 @@ impl Run {
         // that a resumed run has the same one. A plain one has no state to rebuild.
         let mut optimiser = shared.experiment.server_optimiser()?;
         if shared.experiment.server.optimiser != "plain" {
-            for (number, state) in rounds.iter().enumerate().take(round as usize) {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
+            for (number, state) in (0..round).zip(&rounds) {
                 let global = self.adapter(&state.global)?;
                 let deltas = self.deltas(state, &global)?;
-                if let Some((_, outcome)) = combine(
-                    &shared.plan,
-                    &shared.experiment,
-                    arm,
-                    number,
-                    state,
-                    &deltas,
-                    &mut self.cache,
-                    &self.blobs,
-                )? {
+                let of = shared.round_of(arm, Round(number), state);
+                let combined = of.combine(&deltas, &mut self.cache, &self.blobs)?;
+                if let Some(outcome) = combined.outcome {
                     optimiser.step(&outcome.delta);
                 }
             }
@@ -303,29 +256,14 @@ impl Run {
         let Some(state) = rounds.get(round as usize) else {
             return Ok(());
         };
-        let combined = combine(
-            &shared.plan,
-            &shared.experiment,
-            arm,
-            round,
-            state,
-            deltas,
-            &mut self.cache,
-            &self.blobs,
-        )?;
-        let (weights, next) = match combined {
+        let of = shared.round_of(arm, Round(round), state);
+        let Combined { weights, outcome } = of.combine(deltas, &mut self.cache, &self.blobs)?;
+        let next = match outcome {
             // Everything was refused: the global adapter stays.
-            None => (
-                state
-                    .clients
-                    .iter()
-                    .map(|client| (client.clone(), 0.0))
-                    .collect(),
-                state.global,
-            ),
-            Some((weights, outcome)) => {
+            None => state.global,
+            Some(outcome) => {
                 let next = advance(global, &outcome.delta, optimiser.as_mut())?;
-                (weights, self.put_adapter(next)?)
+                self.put_adapter(next)?
             }
         };
         let counted = weights.iter().filter(|(_, weight)| *weight > 0.0).count();

@@ -21,14 +21,13 @@ use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_data::check::DataCheck;
-use fedseal_record::blobs::EvaluationSet;
+use fedseal_record::blobs::{CanarySet, EvaluationSet};
 use fedseal_record::events::Feed;
 use fedseal_record::evidence::Cache;
 use fedseal_record::opened;
 use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
 use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
-use fedseal_record::state::RunState;
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::sampling::derive_seed;
@@ -185,55 +184,17 @@ fn open_locked(
     let experiment = read_experiment(&dir, &plan)?;
     same_seed(&dir, &plan, options)?;
     let arms = experiment.all_arms()?;
-    if lab.base() != plan.base {
-        return Err(Error::mismatch(
-            "base model",
-            "is not the one the run was made with",
-            &plan.base,
-            &lab.base(),
-        ));
-    }
-    if lab.fingerprint() != plan.engine {
-        return Err(Error::RunDir {
-            dir: dir.root,
-            problem: format!(
-                "made by engine `{}`, this one is `{}`; its bits would differ",
-                plan.engine,
-                lab.fingerprint()
-            ),
-        });
-    }
+    same_engine(&dir, &plan, lab.as_ref())?;
     let node = nodes::key_of_run(options, &dir, &plan.node)?;
     rundir::remove_temporaries(&dir.root)?;
     let blobs = Blobs::open(dir.blobs())?;
-    let log_dir = dir.log();
-    let log = if log_dir.join("checkpoint").exists() {
-        Log::open(&log_dir, &plan.origin, node.clone())?
-    } else {
-        // Killed before the first checkpoint: nothing of the log counts yet.
-        if log_dir.exists() {
-            fs::remove_dir_all(&log_dir).map_err(|source| Error::io(&log_dir, source))?;
-        }
-        Log::create(&log_dir, &plan.origin, node.clone())?
-    };
-    let mut state = RunState::default();
-    for index in 0..log.size() {
-        opened::take_in(&mut state, &plan, index, &log.entry(index)?)?;
-    }
+    let log = open_log(&dir, &plan, &node)?;
+    let state = opened::fold(&plan, (0..log.size()).map(|index| Ok(log.entry(index)?)))?;
     if state.entries > 0 {
         opened::hold(&plan, state.plan)?;
     }
 
-    let canaries = canary::draw(data.as_ref(), &experiment, plan.seed.0)?;
-    let sealed = Digest::of_json(&canaries)?;
-    if sealed != plan.canaries {
-        return Err(Error::mismatch(
-            "canaries",
-            "the data give others than were sealed",
-            &plan.canaries,
-            &sealed,
-        ));
-    }
+    let canaries = sealed_canaries(data.as_ref(), &experiment, &plan)?;
     let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
     let labelled = data.labelled()?;
     let judge = DataCheck::train(&labelled);
@@ -241,11 +202,6 @@ fn open_locked(
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
     let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
     let executor = crate::guard::guard(executor, &experiment, &plan);
-    let seconds_before = dir
-        .read("report.json", MAX_REPORT)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
-        .map_or(0.0, |report| report.seconds);
     let feed = Feed::open(&dir.events())?;
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = match options.workers.unwrap_or(experiment.run.workers) {
@@ -278,7 +234,7 @@ fn open_locked(
         replays: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),
-        seconds_before,
+        seconds_before: seconds_so_far(&dir),
         report_written: None,
         _locks: locks,
         dir,
@@ -287,6 +243,65 @@ fn open_locked(
     run.log_revocations(options)?;
     run.log_rotations(options)?;
     Ok(run)
+}
+
+/// Refuses another base or engine than the run was begun with.
+fn same_engine(dir: &RunDir, plan: &Plan, lab: &dyn Lab) -> Result<()> {
+    if lab.base() != plan.base {
+        return Err(Error::mismatch(
+            "base model",
+            "is not the one the run was made with",
+            &plan.base,
+            &lab.base(),
+        ));
+    }
+    if lab.fingerprint() != plan.engine {
+        return Err(Error::RunDir {
+            dir: dir.root.clone(),
+            problem: format!(
+                "made by engine `{}`, this one is `{}`; its bits would differ",
+                plan.engine,
+                lab.fingerprint()
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Opens a run's log for writing; makes it where there is none.
+fn open_log(dir: &RunDir, plan: &Plan, node: &SigningKey) -> Result<Log> {
+    let folder = dir.log();
+    if folder.join("checkpoint").exists() {
+        return Ok(Log::open(&folder, &plan.origin, node.clone())?);
+    }
+    // Killed before the first checkpoint: nothing of the log counts yet.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
+    }
+    Ok(Log::create(&folder, &plan.origin, node.clone())?)
+}
+
+/// The canaries, drawn again, which must be those that were sealed.
+fn sealed_canaries(data: &dyn TaskData, experiment: &Experiment, plan: &Plan) -> Result<CanarySet> {
+    let canaries = canary::draw(data, experiment, plan.seed.0)?;
+    let drawn = Digest::of_json(&canaries)?;
+    if drawn != plan.canaries {
+        return Err(Error::mismatch(
+            "canaries",
+            "the data give others than were sealed",
+            &plan.canaries,
+            &drawn,
+        ));
+    }
+    Ok(canaries)
+}
+
+/// Seconds of work before, by the last report; 0 where none can be read.
+fn seconds_so_far(dir: &RunDir) -> f64 {
+    dir.read("report.json", MAX_REPORT)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
+        .map_or(0.0, |report| report.seconds)
 }
 
 impl Run {
@@ -358,11 +373,14 @@ impl Run {
     }
 }
 
-/// Module authors that the node trusts: `trusted.toml`, or else the local author's own key.
+/// Module authors that the node trusts: `trusted.toml`, or else the local author's own key; and who
+/// built what was installed.
 fn authors(options: &Options) -> Result<TrustStore> {
     let file = options.keys.join("trusted.toml");
     if file.exists() {
-        return Ok(TrustStore::load(&file)?);
+        let mut store = TrustStore::load(&file)?;
+        store.take_in(&options.installed);
+        return Ok(store);
     }
     let author = options.keys.join("author.pem");
     let mut store = TrustStore::default();
@@ -370,6 +388,7 @@ fn authors(options: &Options) -> Result<TrustStore> {
         let key = SigningKey::load_with(&author, options.passphrase.as_ref())?;
         store.add("local author", key.public());
     }
+    store.take_in(&options.installed);
     if store.keys.is_empty() {
         return Err(Error::Missing {
             what: format!("trusted module authors in {}", file.display()),

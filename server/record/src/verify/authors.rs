@@ -5,7 +5,7 @@ use std::path::Path;
 use fedseal_client_sdk::keys::{Moment, Place, TrustStore};
 
 use crate::error::{Error, Result};
-use crate::opened::Opened;
+use crate::opened::OpenRun;
 
 /// Checks a run's modules against an auditor's own trust file: each author must have been trusted
 /// when the run was made, and each update that counts must be logged before its author's revocation.
@@ -13,24 +13,19 @@ use crate::opened::Opened;
 /// # Errors
 /// [`Error::Tampered`] names the module or update and the reason. Verify the run first.
 pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
-    let Opened {
+    let OpenRun {
         plan,
         state,
         blobs,
-        mut cache,
+        mut evidence,
         ..
-    } = Opened::read(dir)?;
+    } = OpenRun::read(dir)?;
     for update in state.updates.values() {
-        let counts = state
-            .arms
-            .values()
-            .flatten()
-            .flat_map(|round| round.verdicts.values())
-            .any(|v| v.attestation == update.attestation && v.effect.counts());
-        if !counts {
+        let mut verdicts = state.verdicts(update);
+        if !verdicts.any(|(_, _, verdict)| verdict.effect.counts()) {
             continue;
         }
-        let attested = cache.attested(&blobs, &update.attestation, plan.node)?;
+        let attested = evidence.attested(&blobs, &update.attestation, plan.node)?;
         let at = Moment {
             time: &plan.created,
             entry: Some(Place {

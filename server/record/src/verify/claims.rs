@@ -9,9 +9,9 @@ use fedseal_client_sdk::lineage::Kind;
 use fedseal_client_sdk::transcript::Transcript;
 use serde_json::Value;
 
-use super::Audit;
 use crate::error::{Error, Result};
 use crate::law::same_score;
+use crate::opened::OpenRun;
 use crate::read::read_examples;
 use crate::rundir::Assignment;
 use fedseal_data::check::DataCheck;
@@ -19,14 +19,14 @@ use fedseal_data::check::DataCheck;
 /// Scores of data sets by digest: mean, number of examples.
 type Scores = HashMap<Digest, (f64, usize)>;
 
-impl Audit {
+impl OpenRun {
     /// Checks every attestation's claims.
     pub(super) fn claims(&mut self) -> Result<()> {
         // The data check learns from the data source, which is at hand only where it is built in.
         let judge = DataCheck::built_in(&self.experiment.data.source);
         let mut scores = Scores::new();
         for id in self.state.attestations.keys() {
-            let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let attested = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let problem = match self.data_claims(&attested)? {
                 None => self.weight_claim(&attested)?,
                 problem => problem,

@@ -3,11 +3,11 @@
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{PublicKey, verify_rotation};
 
-use super::Audit;
 use crate::error::{Error, Result};
+use crate::opened::OpenRun;
 use crate::state::RotatedRef;
 
-impl Audit {
+impl OpenRun {
     /// Every rotation's statement, signed by both keys. Returns the keys that led to the run's own,
     /// nearest first.
     pub(super) fn rotations(&self) -> Result<Vec<PublicKey>> {

@@ -4,10 +4,10 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
-use super::Audit;
 use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
 use crate::error::{Error, Result};
 use crate::keys::evaluation_key;
+use crate::opened::OpenRun;
 use crate::report::{self, Report, Sources, State};
 use crate::rundir::{MAX_EVENTS, MAX_REPORT};
 use fedseal_data::HelpfulTask;
@@ -15,7 +15,7 @@ use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::evaluation::rule;
 
-impl Audit {
+impl OpenRun {
     /// Every measure: of the right adapter, on the evaluation set's prompts, its counts as its
     /// answers say, its key as it must be.
     pub(super) fn evaluations(&mut self) -> Result<u64> {
@@ -30,7 +30,7 @@ impl Audit {
                 evaluated.result
             );
             let bad = |problem: &str| Err(Error::tampered(&item, problem));
-            let measured = self.cache.measured(&self.blobs, &evaluated.result)?;
+            let measured = self.evidence.measured(&self.blobs, &evaluated.result)?;
             let known = arms::arm(arm, &self.experiment.arm)?;
             let adapter = match known.kind {
                 Kind::Base => Some(self.plan.initial),
@@ -143,7 +143,7 @@ impl Audit {
 
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log
     /// head is a prefix of the log.
-    pub(super) fn report(&mut self, entries: u64) -> Result<()> {
+    pub(super) fn reported(&mut self, entries: u64) -> Result<()> {
         let found = self.dir.digest("report.json", MAX_REPORT)?;
         let expected = self
             .state
@@ -169,7 +169,7 @@ impl Audit {
                 arms: &arms,
                 blobs: &self.blobs,
             },
-            &mut self.cache,
+            &mut self.evidence,
         )?;
         // What does not follow from the folder is taken as written; the state must be what it is.
         if written.progress.done != written.progress.total

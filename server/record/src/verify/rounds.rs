@@ -1,26 +1,30 @@
 //! Rounds: what sampling and seeds give, verdicts against their facts, aggregations again.
 
+use std::collections::BTreeMap;
+
+use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 
-use super::{Audit, disagrees};
+use super::disagrees;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::keys::learning_rate;
-use crate::law::{
-    admission, advance, combine, delta, expected, key_of, median, norm, round_clients, round_seed,
-    update_digests,
-};
+use crate::law::{admission, advance, deltas, median, norm, round_clients, round_seed};
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
-use crate::state::{AggregatedRef, RoundState};
+use crate::round::RoundOf;
+use crate::state::RoundState;
 use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::optimiser::Optimiser;
 
-impl Audit {
+impl OpenRun {
     /// Every round of every arm; gives the numbers of verdicts and aggregations.
     pub(super) fn rounds(&mut self) -> Result<(u64, u64)> {
         let arms = self.experiment.all_arms()?;
         let (mut verdicts, mut aggregations) = (0, 0);
+        let mut numbers = CanaryNumbers::default();
         if let Some(arm) = self.state.arms.keys().find(|id| {
             !arms
                 .iter()
@@ -50,7 +54,7 @@ impl Audit {
                     }
                 }
                 Kind::Federated => {
-                    let (v, a) = self.arm(arm)?;
+                    let (v, a) = self.arm(arm, &mut numbers)?;
                     verdicts += v;
                     aggregations += a;
                 }
@@ -59,7 +63,7 @@ impl Audit {
         Ok((verdicts, aggregations))
     }
 
-    fn arm(&mut self, arm: &Arm) -> Result<(u64, u64)> {
+    fn arm(&mut self, arm: &Arm, numbers: &mut CanaryNumbers) -> Result<(u64, u64)> {
         let rounds = self.state.arms.get(&arm.id).cloned().unwrap_or_default();
         if rounds.len() as u64 != u64::from(self.experiment.federation.rounds) {
             return Err(Error::tampered(
@@ -74,79 +78,15 @@ impl Audit {
         let checks = admission(&self.experiment, arm)?;
         let mut optimiser = self.experiment.server_optimiser()?;
         let mut verdicts = 0;
-        for (number, state) in rounds.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
+        for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;
             let before = number.checked_sub(1).and_then(|n| rounds.get(n as usize));
             self.controls(arm, number, before, state)?;
             let global = read_adapter(&self.blobs, &state.global)?;
-            let mut deltas = Vec::new();
-            for digest in update_digests(&self.state, state) {
-                deltas.push(match digest {
-                    Some(digest) => Some(delta(&read_adapter(&self.blobs, &digest)?, &global)?),
-                    None => None,
-                });
-            }
-            self.verdicts(arm, &checks, number, state, &deltas)?;
+            let deltas = deltas(&self.state, state, &global, &self.blobs)?;
+            self.verdicts(arm, &checks, number, state, &deltas, numbers)?;
             verdicts += state.verdicts.len() as u64;
-
-            let Some(AggregatedRef {
-                rule,
-                weights,
-                global: next,
-            }) = &state.aggregated
-            else {
-                return Err(disagrees(&arm.id, number, "was not aggregated"));
-            };
-            if rule != arm.rule {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    format!(
-                        "was aggregated by `{rule}`, the arm's rule is `{}`",
-                        arm.rule
-                    ),
-                ));
-            }
-            let combined = combine(
-                &self.plan,
-                &self.experiment,
-                arm,
-                number,
-                state,
-                &deltas,
-                &mut self.cache,
-                &self.blobs,
-            )?;
-            let (again, next_again) = match combined {
-                None => (
-                    state
-                        .clients
-                        .iter()
-                        .map(|client| (client.clone(), 0.0))
-                        .collect(),
-                    state.global,
-                ),
-                Some((weights, outcome)) => {
-                    let next = advance(&global, &outcome.delta, optimiser.as_mut())?;
-                    (weights, Digest::of(&next.to_bytes()))
-                }
-            };
-            if *weights != again {
-                return Err(disagrees(
-                    &arm.id,
-                    number,
-                    "has other weights than its updates and verdicts give",
-                ));
-            }
-            if *next != next_again {
-                return Err(Error::mismatch(
-                    format!("global adapter of arm {} after round {number}", arm.id),
-                    "is not what its updates and weights give",
-                    &next_again,
-                    next,
-                ));
-            }
+            self.aggregation(arm, number, state, &global, &deltas, optimiser.as_mut())?;
         }
         Ok((verdicts, rounds.len() as u64))
     }
@@ -178,11 +118,15 @@ impl Audit {
         let expected = match before {
             None => None,
             Some(before) => controls::after(
-                &self.plan,
-                &self.experiment,
+                RoundOf {
+                    plan: &self.plan,
+                    experiment: &self.experiment,
+                    arm,
+                    round: Round(number.saturating_sub(1)),
+                    state: before,
+                },
                 &self.state,
-                before,
-                &mut self.cache,
+                &mut self.evidence,
                 &self.blobs,
                 &mut |bytes| Ok(Digest::of(bytes)),
             )?,
@@ -204,14 +148,17 @@ impl Audit {
         number: u32,
         state: &RoundState,
         deltas: &[Option<Vec<f32>>],
+        numbers: &mut CanaryNumbers,
     ) -> Result<()> {
-        let round = Round(number);
-        let median_norm = median(
-            deltas
-                .iter()
-                .filter_map(|d| d.as_deref().map(norm))
-                .collect(),
-        );
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
+        let norms = deltas.iter().filter_map(|d| d.as_deref().map(norm));
+        let median_norm = median(norms.collect());
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
@@ -226,7 +173,7 @@ impl Audit {
                     verdict.entry, arm.id
                 )
             };
-            let key = key_of(&self.plan, &self.experiment, arm, client, round, state)?;
+            let key = of.update_key(client)?;
             if self.state.attestations.get(&verdict.attestation) != Some(&key) {
                 return Err(Error::tampered(
                     item(),
@@ -237,17 +184,9 @@ impl Audit {
                 ));
             }
             let attested =
-                self.cache
+                self.evidence
                     .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
-            let expected = expected(
-                &self.plan,
-                &self.experiment,
-                arm,
-                client,
-                round,
-                state,
-                &self.blobs,
-            )?;
+            let expected = of.expected(client, &self.blobs)?;
             let facts = Facts {
                 attested: &attested,
                 expected: &expected,
@@ -262,35 +201,87 @@ impl Audit {
                     .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
                 replayed: None,
             };
-            let logged = Verdict {
-                effect: verdict.effect,
-                weight: verdict.weight,
-                check: verdict.check.clone(),
-                fact: verdict.fact.clone(),
-            };
+            let logged = verdict.verdict();
             let said = checks
                 .agrees(&facts, &logged)
                 .map_err(|again| Error::Tampered {
                     item: item(),
                     problem: "is not what the checks say".into(),
-                    expected: Some(format!(
-                        "{} by {}: {}",
-                        again.effect, again.check, again.fact
-                    )),
-                    found: Some(format!(
-                        "{} by {}: {}",
-                        verdict.effect, verdict.check, verdict.fact
-                    )),
+                    expected: Some(in_words(&again)),
+                    found: Some(in_words(&logged)),
                 })?;
-            self.same_canaries(attested.update, state.global, round, &said)
+            numbers
+                .agree(attested.update, state.global, of.round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())
     }
 
+    /// Checks that the arm's rule, applied again, gives the logged weights and the next global adapter.
+    fn aggregation(
+        &mut self,
+        arm: &Arm,
+        number: u32,
+        state: &RoundState,
+        global: &Adapter,
+        deltas: &[Option<Vec<f32>>],
+        optimiser: &mut dyn Optimiser,
+    ) -> Result<()> {
+        let bad = |problem: String| Err(disagrees(&arm.id, number, problem));
+        let Some(logged) = &state.aggregated else {
+            return bad("was not aggregated".into());
+        };
+        if logged.rule != arm.rule {
+            return bad(format!(
+                "was aggregated by `{}`, the arm's rule is `{}`",
+                logged.rule, arm.rule
+            ));
+        }
+        let of = RoundOf {
+            plan: &self.plan,
+            experiment: &self.experiment,
+            arm,
+            round: Round(number),
+            state,
+        };
+        let again = of.combine(deltas, &mut self.evidence, &self.blobs)?;
+        let next = match again.outcome {
+            None => state.global,
+            Some(outcome) => Digest::of(&advance(global, &outcome.delta, optimiser)?.to_bytes()),
+        };
+        if logged.weights != again.weights {
+            return bad("has other weights than its updates and verdicts give".into());
+        }
+        if logged.global != next {
+            return Err(Error::mismatch(
+                format!("global adapter of arm {} after round {number}", arm.id),
+                "is not what its updates and weights give",
+                &next,
+                &logged.global,
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn in_words(verdict: &Verdict) -> String {
+    let Verdict {
+        effect,
+        check,
+        fact,
+        ..
+    } = verdict;
+    format!("{effect} by {check}: {fact}")
+}
+
+/// Canary numbers of an adapter in a round by measure, as verdicts name them.
+#[derive(Default)]
+struct CanaryNumbers(BTreeMap<(Digest, Round, &'static str), f64>);
+
+impl CanaryNumbers {
     /// Checks that a verdict names the same canary numbers for its update and its global adapter as
     /// every earlier verdict of the round.
-    fn same_canaries(
+    fn agree(
         &mut self,
         update: Option<Digest>,
         global: Digest,
@@ -307,10 +298,7 @@ impl Audit {
         } in said.iter().copied()
         {
             for (adapter, number) in [(update, of_update), (global, of_global)] {
-                let earlier = *self
-                    .canary_numbers
-                    .entry((adapter, round, what))
-                    .or_insert(number);
+                let earlier = *self.0.entry((adapter, round, what)).or_insert(number);
                 if earlier.to_bits() != number.to_bits() {
                     return Err(format!(
                         "gives adapter {} {what} of {number:.2}, another verdict of the round {earlier:.2}",

@@ -3,13 +3,13 @@
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 
-use super::Audit;
 use crate::error::{Error, Result};
+use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::rundir::Assignment;
 use crate::site;
 
-impl Audit {
+impl OpenRun {
     /// Checks that the data holder's rules allowed each update, and that the data that left kept to their
     /// bounds.
     pub(super) fn site(&mut self) -> Result<()> {
@@ -18,7 +18,7 @@ impl Audit {
         };
         let own = &self.experiment.limits;
         for id in self.state.attestations.keys() {
-            let attested = self.cache.attested(&self.blobs, id, self.plan.node)?;
+            let attested = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
             // One module has one shard for a client in this plan, honest or attacking.
             let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {

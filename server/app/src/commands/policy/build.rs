@@ -25,7 +25,10 @@ pub(super) fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
     keys::trusted(&home)?;
 
     if !own.is_empty() {
-        let to = out.clone().unwrap_or_else(|| places.policies());
+        let to = match &out {
+            Some(given) => given.clone(),
+            None => places.policies()?,
+        };
         for (name, bytes) in of_checkout(&places, &own)? {
             keep(&to, &name, env!("CARGO_PKG_VERSION"), &bytes, &author)?;
         }
@@ -151,13 +154,17 @@ fn of_crate(folder: &Path) -> Outcome<Made> {
 /// Builds policies of this checkout, all with one call of cargo.
 pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<(String, Vec<u8>)>> {
     // A folder of its own, so that this does not wait for a cargo that builds the host's crates.
-    let target = places.target().join("guest");
+    let root = places.needed_checkout()?;
+    let target = places
+        .target()
+        .unwrap_or_else(|| root.join("target"))
+        .join("guest");
     let mut cargo = toolchain::find()?.cargo();
     cargo
         .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target)
-        .current_dir(places.root());
+        .current_dir(root);
     for name in names {
         cargo.arg("-p").arg(format!("fedseal-policy-{name}"));
     }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::keys::TrustStore;
 use fedseal_client_sdk::module;
 use fedseal_federation::panel::{self, Row, SignedModule};
 use fedseal_federation::runner::{self, Options};
-use fedseal_rules::experiment::Experiment;
 use serde_json::json;
 
+use crate::commands::shipped;
 use crate::failure::Outcome;
 use crate::modules::{MAX_ENVELOPE, MAX_MODULE};
 use crate::places::{self, Places};
@@ -18,16 +19,18 @@ use crate::{figures, files, keys, output};
 /// Runs every policy alone against every check, and prints who is told apart by what.
 #[derive(Args)]
 pub(super) struct Compare {
-    /// The experiment: model, data, training, checks. By default experiments/policies.toml.
+    /// The experiment: model, data, training, checks; a file, or the name of a shipped one. By default
+    /// policies.
     #[arg(long, value_name = "FILE")]
     experiment: Option<PathBuf>,
     /// Executions of each policy; the honest one gets four times as many.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
-    /// Folder of signed modules.
+    /// Folder of signed modules; by default those that the checkout built, elsewhere those that were
+    /// installed with this program.
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
-    /// Leave target/figures/policies.json as it is.
+    /// Leave target/figures/policies.json as it is; outside a checkout it is not written.
     #[arg(long)]
     no_figures: bool,
 }
@@ -36,19 +39,22 @@ impl Compare {
     /// Prints one line for each policy, as soon as it is done.
     pub(super) fn execute(self) -> Outcome {
         let places = Places::find();
-        let file = self
-            .experiment
-            .unwrap_or_else(|| places.root().join("experiments/policies.toml"));
-        let experiment = Experiment::load(&file)?;
-        let modules = self.modules.unwrap_or_else(|| places.policies());
+        let named = self.experiment.unwrap_or_else(|| "policies".into());
+        let experiment = shipped::load(&named, &places)?;
+        let (modules, installed) = match self.modules {
+            Some(given) => (given, TrustStore::default()),
+            None => (places.policies()?, places.installed_keys()?),
+        };
+        let models = places.models()?;
         let options = Options {
-            models: places.models(),
-            prompts: places.models().join("prompts"),
+            prompts: models.join("prompts"),
+            models,
             ..Options::default()
         };
         let (lab, _) = runner::open_model(&experiment, &options)?;
         let data = runner::load_data(&experiment, &options)?;
-        let authors = keys::trusted(&places::home()?)?;
+        let mut authors = keys::trusted(&places::home()?)?;
+        authors.take_in(&installed);
         let mut read = |name: &str| {
             let path = modules.join(format!("{name}.wasm"));
             let missing = |path: &std::path::Path| {
@@ -80,15 +86,17 @@ impl Compare {
             &mut read,
             &mut say,
         )?;
-        if self.no_figures {
+        let (Some(folder), Some(root), false) =
+            (places.figures(), places.checkout(), self.no_figures)
+        else {
             return Ok(());
-        }
-        let origin = figures::Origin::here(places.root());
+        };
+        let origin = figures::Origin::here(root);
         let figures: Vec<_> = rows
             .iter()
             .flat_map(|row| figures_of(row, &origin))
             .collect();
-        figures::write(&places.target().join("figures"), "policies", &figures)
+        figures::write(&folder, "policies", &figures)
     }
 }
 

@@ -11,7 +11,8 @@ use fedseal_sandbox::{Sandbox, component};
 use super::needed;
 use crate::failure::{Failure, Outcome};
 use crate::modules::{Found, Place, Signer};
-use crate::{keys, output, places};
+use crate::places::{self, Places};
+use crate::{keys, output};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
@@ -33,7 +34,11 @@ impl Inspect {
         output::line(format!("digest     {}", Digest::of(bytes)));
         let store = match self.trusted {
             Some(file) => TrustStore::load(file)?,
-            None => keys::trusted(&places::home()?)?,
+            None => {
+                let mut store = keys::trusted(&places::home()?)?;
+                store.take_in(&Places::find().installed_keys()?);
+                store
+            }
         };
         signed(place, &found, &store)?;
         // Only now, as everywhere: nothing parses a module whose signature does not hold.

@@ -13,6 +13,9 @@ use crate::places::Places;
 /// The C world: types and calls, one header.
 const HEADER: &str = include_str!("../../../../../guest/c/fedseal.h");
 
+/// Random numbers of the run and a console, for policies in JavaScript.
+const PRELUDE: &str = include_str!("../../../../../guest/javascript/prelude.js");
+
 /// Language of a policy's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
@@ -76,7 +79,8 @@ impl Language {
                     "npm install componentize-qjs@0.4.5",
                 )?;
                 command.arg("--sync").arg("--wit").arg(&wit);
-                command.arg("--js").arg(folder.join("policy.js"));
+                command.arg("--module-root").arg(folder);
+                command.arg("--js").arg(entry(folder, work)?);
                 command.arg("--output").arg(&out);
                 made(command, &out)
             }
@@ -102,10 +106,30 @@ impl Language {
     }
 }
 
+/// Writes the module that runs the prelude before a folder's `policy.js`, and returns its path. Modules
+/// are looked up below the folder, so `work` lies there.
+fn entry(folder: &Path, work: &Path) -> Outcome<PathBuf> {
+    let below = work.strip_prefix(folder).map_err(|_| {
+        Failure::new(format!(
+            "{}: not below {}",
+            work.display(),
+            folder.display()
+        ))
+    })?;
+    let up = "../".repeat(below.components().count());
+    write_atomically(&work.join("prelude.js"), PRELUDE.as_bytes())?;
+    let path = work.join("entry.js");
+    let text = format!("import \"./prelude.js\";\nexport * from \"{up}policy.js\";\n");
+    write_atomically(&path, text.as_bytes())?;
+    Ok(path)
+}
+
 /// A tool: below target/guest-tools, where `cargo xtask test` puts it, or on the path.
 fn tool(own: &[&str], name: &str, install: &str) -> Outcome<Command> {
     let folder = Places::find().guest_tools();
-    let found = own.iter().map(|path| folder.join(path));
+    let found = own
+        .iter()
+        .filter_map(|path| Some(folder.as_ref()?.join(path)));
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&on_path).map(|folder| folder.join(name));
     found
@@ -120,9 +144,10 @@ fn tool(own: &[&str], name: &str, install: &str) -> Outcome<Command> {
 
 /// Zig as pip installs it: a module that starts the compiler.
 fn python_zig() -> Option<Command> {
-    let own = Places::find().guest_tools().join("python/bin/python");
-    [own, PathBuf::from("python3")]
+    let own = Places::find().guest_tools();
+    own.map(|folder| folder.join("python/bin/python"))
         .into_iter()
+        .chain([PathBuf::from("python3")])
         .find_map(|python| {
             let has = Command::new(&python)
                 .args(["-c", "import ziglang"])

@@ -79,14 +79,11 @@ impl New {
     }
 
     fn rust(&self) -> Outcome<Vec<(String, String)>> {
-        let checkout = Places::find();
-        let guest = match &self.guest {
-            Some(folder) => folder.clone(),
-            None => checkout.root().join("guest"),
-        };
+        let places = Places::find();
+        let own = || Some(places.checkout()?.join("guest"));
+        let guest = self.guest.clone().or_else(own);
         let guest = guest
-            .canonicalize()
-            .ok()
+            .and_then(|folder| folder.canonicalize().ok())
             .filter(|folder| folder.join("Cargo.toml").is_file());
         let Some(guest) = guest else {
             return Err(Failure::usage("fedseal's guest crate was not found").hint(

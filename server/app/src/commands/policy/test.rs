@@ -107,7 +107,7 @@ impl Test {
         self.native(
             Command::new(cargo())
                 .args(["test", "-p", &package])
-                .current_dir(places.root()),
+                .current_dir(places.needed_checkout()?),
         )?;
         let mut made = build::of_checkout(&places, std::slice::from_ref(&self.policy))?;
         made.pop()

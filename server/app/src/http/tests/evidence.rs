@@ -191,7 +191,7 @@ async fn damage_is_named_where_it_is_met() {
     }
     assert_eq!(server.get(&update).await.0, 200);
 
-    for end in ["tile/entries/000.p/8", "tile/0/000.p/8"] {
+    for end in ["tile/entries/000.p/11", "tile/0/000.p/11"] {
         let path = file_below(&server.demo().join("log"), end);
         let good = damaged(&path);
         let (list, own) = server.evidence().await;
@@ -206,9 +206,9 @@ async fn damage_is_named_where_it_is_met() {
     // An index that was made before would not see it.
     let fresh = TestServer::start().await;
     let update = format!("/api/runs/demo/updates/{}", fresh.update);
-    let path = file_below(&fresh.demo().join("log"), "tile/entries/000.p/8");
+    let path = file_below(&fresh.demo().join("log"), "tile/entries/000.p/11");
     damaged(&path);
-    fresh.changed(&update, "log/tile/entries/000.p/8").await;
+    fresh.changed(&update, "log/tile/entries/000.p/11").await;
     fs::write(fresh.demo().join("log/checkpoint"), "no note").unwrap();
     fresh.changed(&update, "log/checkpoint").await;
 }
@@ -229,7 +229,7 @@ async fn a_run_that_is_not_over_is_shown_as_a_draft() {
     let (list, _) = server.evidence().await;
     assert_eq!(
         (&list["state"], &list["log"]["size"]),
-        (&json!("live"), &json!(6))
+        (&json!("live"), &json!(8))
     );
     let (_, listed) = server.get("/api/runs").await;
     assert_eq!(listed[0]["state"], "running");
@@ -288,8 +288,8 @@ async fn one_run_is_served_by_itself_and_nothing_is_written_into_it() {
         "",
         "/events",
         "/log/checkpoint",
-        "/log/tile/0/000.p/8",
-        "/log/tile/entries/000.p/8",
+        "/log/tile/0/000.p/11",
+        "/log/tile/entries/000.p/11",
         &format!("/updates/{update}"),
         &format!("/updates/{update}/envelope"),
         &format!("/updates/{update}/bundle"),

@@ -28,11 +28,12 @@ pub(super) fn author() -> SigningKey {
     SigningKey::from_seed([2; 32])
 }
 
-/// A run with one update in two arms: with a closed log when its state is `finished`. Returns the
-/// update's id.
+/// A run with one update in two arms of its experiment's own: with a closed log when its state is
+/// `finished`. Returns the update's id.
 pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     let run = RunDir::new(dir);
-    let toml = "name = \"demo\"\n";
+    let toml = "title = \"demo\"\narms = [\"mine\", \"checked\"]\n\
+                [arm.mine]\n[arm.checked]\nadmission = \"provenance\"\n";
     std::fs::write(run.experiment(), toml).unwrap();
     let blobs = Blobs::open(run.blobs()).unwrap();
     let key = node().public();
@@ -85,7 +86,7 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     transcript.push("shard", &json!({}), &json!({"examples": 8}));
     let predicate = UpdatePredicate {
         client: "client-03".into(),
-        round: Round(4),
+        round: Round(0),
         seed: Seed(u64::MAX),
         module: wasm,
         module_signer: author().public(),
@@ -114,13 +115,22 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
     let id = blobs
         .put(&attestation::sign(&predicate, &node()).unwrap().to_bytes())
         .unwrap();
-    let verdict = |arm: &str, effect, check: &str| Record::Verdict {
+    let opened = |arm: &str| Record::RoundOpened {
         arm: arm.into(),
-        round: Round(4),
+        round: Round(0),
+        clients: vec!["client-03".into()],
+        global: some,
+        seed: Seed(1),
+        learning_rate: 0.1,
+        controls: None,
+    };
+    let verdict = |arm: &str, effect: Effect, check: &str| Record::Verdict {
+        arm: arm.into(),
+        round: Round(0),
         client: "client-03".into(),
         attestation: id,
         effect,
-        weight: 1.0,
+        weight: if effect.counts() { 1.0 } else { 0.0 },
         check: check.into(),
         fact: "a fact".into(),
     };
@@ -135,24 +145,27 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             created: plan.created.clone(),
         },
         Record::CanariesSealed { digest: some },
+        opened("mine"),
+        opened("checked"),
         Record::Update {
             key: some,
             client: "client-03".into(),
-            round: Round(4),
+            round: Round(0),
             attestation: id,
             update: None,
         },
-        verdict("fedavg", Effect::Accept, "all"),
-        verdict("provenance", Effect::Reject, "literal-share"),
+        verdict("mine", Effect::Accept, "all"),
+        verdict("checked", Effect::Reject, "literal-share"),
         Record::Aggregated {
-            arm: "fedavg".into(),
-            round: Round(4),
+            arm: "mine".into(),
+            round: Round(0),
             rule: "fedavg".into(),
             weights: vec![("client-03".into(), 0.25)],
             global: some,
         },
     ];
     if state == "finished" {
+        records.push(Record::CanariesOpened { digest: some });
         records.push(Record::Report {
             digest: Digest::of(report.as_bytes()),
         });

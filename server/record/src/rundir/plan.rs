@@ -1,0 +1,213 @@
+//! `run.json`: the plan of a run, fixed when the run is created.
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::{ClientId, Seed};
+use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
+use fedseal_client_sdk::outside;
+use serde::{Deserialize, Serialize};
+
+use super::RunDir;
+use crate::error::{Error, Result};
+
+/// Version of the folder's layout.
+pub const FORMAT: u32 = 1;
+
+/// Version of how a run is counted and named. Since version 1 its report counts failures apart and says
+/// what changed nothing, and its log's origin names its node's key. An older run is checked by the
+/// rules of its time.
+pub const FORMULAS: u32 = 1;
+
+/// Longest run.json that is read, bytes: 50,000 clients.
+pub const MAX_PLAN: u64 = 32 << 20;
+
+/// A registered module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedModule {
+    /// Its name.
+    pub name: String,
+    /// Its Wasm bytes, a blob.
+    pub digest: Digest,
+    /// Its signature, a blob.
+    pub envelope: Digest,
+    /// Its author.
+    pub signer: PublicKey,
+}
+
+/// A client's module and the data that it runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// The module.
+    pub module: Digest,
+    /// The registered shard, a blob.
+    pub shard: Digest,
+    /// Examples in the shard.
+    pub examples: u32,
+    /// Literal examples handed in next to the module, a blob.
+    pub attachment: Option<Digest>,
+}
+
+/// One client of the experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedClient {
+    /// Its name.
+    pub client: ClientId,
+    /// Its key.
+    pub key: PublicKey,
+    /// `benign`, or the kind of its attack. The experimenter's knowledge, which no check sees.
+    pub kind: String,
+    /// Its assignment in the clean arm.
+    pub honest: Assignment,
+    /// Its assignment in the attacked arms; equal to `honest` for a benign client.
+    pub attacked: Assignment,
+}
+
+/// Plan of a run, fixed when the run is created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// [`FORMULAS`] when it was made; 0, and not written, before there was more than one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub formulas: u32,
+    /// The name of the folder it was made in.
+    pub run: String,
+    /// When, RFC 3339, UTC.
+    pub created: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The log's origin line.
+    pub origin: String,
+    /// The node's key: signs attestations and checkpoints.
+    pub node: PublicKey,
+    /// Module authors that the node trusts.
+    pub authors: TrustStore,
+    /// experiment.toml.
+    pub experiment: Digest,
+    /// The base.
+    pub base: Digest,
+    /// Its name.
+    pub base_name: String,
+    /// Fingerprint of the engine, on which every adapter's bits depend.
+    pub engine: String,
+    /// The first global adapter, a blob.
+    pub initial: Digest,
+    /// The modules.
+    pub modules: Vec<PlannedModule>,
+    /// The clients, by index.
+    pub clients: Vec<PlannedClient>,
+    /// The sealed canaries; a blob once they are opened.
+    pub canaries: Digest,
+    /// The evaluation prompts, a blob.
+    pub evaluation: Digest,
+}
+
+fn is_first(formulas: &u32) -> bool {
+    *formulas == 0
+}
+
+impl Plan {
+    /// Whether its report counts failures apart and says what changed nothing, and its log's origin
+    /// names its key.
+    pub fn counts_failures(&self) -> bool {
+        self.formulas > 0
+    }
+
+    /// The client of that name, with its index.
+    pub fn client(&self, name: &ClientId) -> Option<(usize, &PlannedClient)> {
+        self.clients
+            .iter()
+            .enumerate()
+            .find(|(_, client)| client.client == *name)
+    }
+
+    /// The name of a module.
+    pub fn module_name(&self, digest: &Digest) -> Option<&str> {
+        self.modules
+            .iter()
+            .find(|module| module.digest == *digest)
+            .map(|module| module.name.as_str())
+    }
+
+    /// The authors whose modules could be registered when the run was made.
+    pub fn trusted_authors(&self) -> Vec<PublicKey> {
+        self.authors.keys_at(&Moment {
+            time: &self.created,
+            entry: None,
+        })
+    }
+
+    /// Who signed a module.
+    pub fn signer(&self, digest: &Digest) -> Result<PublicKey> {
+        self.modules
+            .iter()
+            .find(|module| module.digest == *digest)
+            .map(|module| module.signer)
+            .ok_or_else(|| {
+                Error::tampered(format!("module {digest}"), "is not registered in this run")
+            })
+    }
+
+    /// Assignment of a client in an arm.
+    pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
+        if attacked {
+            &client.attacked
+        } else {
+            &client.honest
+        }
+    }
+
+    /// Kind of a client in an arm, or `benign` where it is honest.
+    pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
+        if attacked { &client.kind } else { "benign" }
+    }
+}
+
+impl RunDir {
+    /// Reads the plan, and checks that log and blobs are in the folder, not elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] where no run is; [`Error::Io`] for a file or folder that is something else;
+    /// [`Error::Tampered`] for a run.json that is no plan.
+    pub fn read_plan(&self) -> Result<Plan> {
+        let bytes = match self.read("run.json", MAX_PLAN) {
+            Ok(bytes) => bytes,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::RunDir {
+                    dir: self.root.clone(),
+                    problem: "no run is here (run.json is missing)".into(),
+                });
+            }
+            Err(other) => return Err(other),
+        };
+        for name in ["log", "blobs"] {
+            if let Err(source) = outside::folder(&self.root, name)
+                && outside::is_unfit(&source)
+            {
+                return Err(Error::io(self.root.join(name), source));
+            }
+        }
+        let plan: Plan =
+            canonical::from_slice(&bytes).map_err(|error| Error::tampered("run.json", error))?;
+        if plan.format != FORMAT {
+            return Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!("format {} of run.json is not {FORMAT}", plan.format),
+            });
+        }
+        if plan.formulas > FORMULAS {
+            return Err(Error::RunDir {
+                dir: self.root.clone(),
+                problem: format!(
+                    "made by a newer fedseal (formulas {} of run.json, known here up to {FORMULAS})",
+                    plan.formulas
+                ),
+            });
+        }
+        Ok(plan)
+    }
+}
