@@ -27,7 +27,7 @@ pub const SUBJECT_UPDATE: &str = "update";
 pub const SUBJECT_TRANSCRIPT: &str = "transcript";
 
 /// One execution: what went in, what happened, what came out.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdatePredicate {
@@ -72,7 +72,7 @@ pub struct UpdatePredicate {
 }
 
 /// A dataset that was used in training.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
@@ -85,7 +85,7 @@ pub struct DataUse {
 }
 
 /// A transcript by reference.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptRef {
@@ -98,7 +98,7 @@ pub struct TranscriptRef {
 }
 
 /// Why an execution gave no update.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {

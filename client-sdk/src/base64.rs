@@ -12,10 +12,9 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 
 /// `STANDARD` refuses whitespace, missing or excess padding and non-zero trailing bits.
 pub(crate) fn decode(what: &'static str, text: &str) -> Result<Vec<u8>> {
-    STANDARD.decode(text).map_err(|e| Error::Base64 {
-        what,
-        detail: e.to_string(),
-    })
+    STANDARD
+        .decode(text)
+        .map_err(|source| Error::Base64 { what, source })
 }
 
 #[cfg(test)]

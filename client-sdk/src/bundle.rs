@@ -32,6 +32,7 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// Content of a bundle file. A field that is not known here is refused: it may matter.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
@@ -51,6 +52,7 @@ pub struct Bundle {
 }
 
 /// A module by its signature, with or without its bytes.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundledModule {
@@ -127,8 +129,7 @@ impl Bundle {
     /// # Errors
     /// [`Error::Encode`], which does not occur for strings and digests.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes =
-            serde_json::to_vec_pretty(self).map_err(|e| Error::Encode(e.to_string()))?;
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::Encode(e.into()))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -253,7 +254,7 @@ impl Bundle {
             Some(last) if keys.contains(&known) => Ok(*last),
             Some(last) => Err(Error::Key {
                 what: "bundle".into(),
-                detail: format!("no rotation in it leads from node key {known} to {last}"),
+                detail: format!("no rotation in it leads from node key {known} to {last}").into(),
             }),
         }
     }

@@ -23,6 +23,7 @@ const BOUNDS: Bounds = Bounds {
 const SHOWN: usize = 64;
 
 /// An envelope in its file form: payload and signatures in base64.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
@@ -36,6 +37,7 @@ pub struct Envelope {
 }
 
 /// One signature of an envelope.
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeSignature {

@@ -5,6 +5,27 @@ use crate::digest::Digest;
 /// Result of every fallible function here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Error below one of ours, whatever library it is from.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(not(target_family = "wasm"))]
+/// Words about an error that is kept: they hold its text where people need it.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+struct About {
+    words: String,
+    source: Source,
+}
+
+#[cfg(not(target_family = "wasm"))]
+/// An error with words of our own about it.
+pub(crate) fn about(words: impl Into<String>, source: impl Into<Source>) -> Source {
+    Box::new(About {
+        words: words.into(),
+        source: source.into(),
+    })
+}
+
 /// Faults of a key, a signature, a statement, a record or a proof.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,13 +41,13 @@ pub enum Error {
     },
     /// A string is not standard base64 with canonical padding.
     #[error(
-        "{what}: not strict base64 (standard alphabet, canonical padding, no whitespace): {detail}"
+        "{what}: not strict base64 (standard alphabet, canonical padding, no whitespace): {source}"
     )]
     Base64 {
         /// Name of the value that was read.
         what: &'static str,
-        /// The decoder's words.
-        detail: String,
+        /// Error of the decoder.
+        source: base64::DecodeError,
     },
     /// JSON that does not parse into the expected type.
     #[error("{what}: {source}")]
@@ -48,7 +69,7 @@ pub enum Error {
     },
     /// A value that has no canonical JSON form (a non-finite number, a key that is not a string).
     #[error("cannot be written as canonical JSON: {0}")]
-    Encode(String),
+    Encode(#[source] Source),
     /// Bytes do not hash to the digest that names them.
     #[error("{what}: expected sha256 {expected}, got {got}")]
     DigestMismatch {
@@ -65,7 +86,8 @@ pub enum Error {
         /// Name of the key.
         what: String,
         /// Why it cannot be used.
-        detail: String,
+        #[source]
+        detail: Source,
     },
     /// A key file that others can read.
     #[error("{path}: mode {mode:04o} lets others read this private key; run: chmod 600 '{path}'")]
@@ -122,8 +144,9 @@ pub enum Error {
     Http {
         /// Address of the request.
         url: String,
-        /// The transport's words.
-        detail: String,
+        /// Error of the transport, or what is wrong with the answer.
+        #[source]
+        detail: Source,
     },
     /// The server answered and refused.
     #[error("{url} refused with status {status}: {error} ({what}){}", hint.as_deref().map(|h| format!("; hint: {h}")).unwrap_or_default())]
@@ -148,5 +171,25 @@ impl Error {
             path: path.display().to_string(),
             source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_error_below_is_kept_with_words_of_ours() {
+        let json = serde_json::from_str::<u8>("x").unwrap_err();
+        let words = format!("the passphrase does not open this key ({json})");
+        let error = Error::Key {
+            what: "node.key".into(),
+            detail: about(words.clone(), json),
+        };
+        assert_eq!(error.to_string(), format!("node.key: {words}"));
+        let about = error.source().and_then(std::error::Error::source);
+        assert!(about.is_some_and(|it| it.is::<serde_json::Error>()));
     }
 }

@@ -74,7 +74,7 @@ impl PublicKey {
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self> {
         let bad = |detail: &str| Error::Key {
             what: format!("public key {}", hex::encode(bytes)),
-            detail: detail.to_owned(),
+            detail: detail.into(),
         };
         if !is_reduced(bytes) {
             return Err(bad(

@@ -63,10 +63,12 @@ pub mod record;
 pub mod recording;
 #[cfg(feature = "http")]
 pub mod remote;
+#[cfg(any(test, feature = "schema"))]
+mod schema;
 pub mod statement;
 #[cfg(feature = "http")]
 pub mod submit;
 pub mod tlog;
 pub mod transcript;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Source};

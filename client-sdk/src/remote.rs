@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::bounded::short;
+use crate::error::Source;
 use crate::tlog::{AddCheckpoint, VerifierKey, known_cosignatures};
 use crate::{Error, Result};
 
@@ -26,18 +27,15 @@ fn agent() -> ureq::Agent {
 /// # Errors
 /// [`Error::Http`] for any other answer, and for a file larger than a log's can be.
 pub fn get(url: &str) -> Result<Option<Vec<u8>>> {
-    let transport = |detail: String| Error::Http {
+    let transport = |detail: Source| Error::Http {
         url: url.to_owned(),
         detail,
     };
-    let mut answer = agent()
-        .get(url)
-        .call()
-        .map_err(|e| transport(e.to_string()))?;
+    let mut answer = agent().get(url).call().map_err(|e| transport(e.into()))?;
     match answer.status().as_u16() {
         200 => {}
         404 | 410 => return Ok(None),
-        status => return Err(transport(format!("status {status}"))),
+        status => return Err(transport(format!("status {status}").into())),
     }
     answer
         .body_mut()
@@ -45,7 +43,7 @@ pub fn get(url: &str) -> Result<Option<Vec<u8>>> {
         .limit(MAX_FILE)
         .read_to_vec()
         .map(Some)
-        .map_err(|e| transport(e.to_string()))
+        .map_err(|e| transport(e.into()))
 }
 
 /// Answer of a witness.
@@ -71,7 +69,7 @@ pub fn add_checkpoint(
     request: &AddCheckpoint,
 ) -> Result<Answer> {
     let url = format!("{}/add-checkpoint", prefix.trim_end_matches('/'));
-    let transport = |detail: String| Error::Http {
+    let transport = |detail: Source| Error::Http {
         url: url.clone(),
         detail,
     };
@@ -79,7 +77,7 @@ pub fn add_checkpoint(
         .post(&url)
         .header("content-type", "text/plain; charset=utf-8")
         .send(request.to_text().as_bytes())
-        .map_err(|e| transport(e.to_string()))?;
+        .map_err(|e| transport(e.into()))?;
     let status = answer.status().as_u16();
     let is_size = answer
         .headers()
@@ -90,7 +88,7 @@ pub fn add_checkpoint(
         .with_config()
         .limit(MAX_ANSWER)
         .read_to_string()
-        .map_err(|e| transport(e.to_string()))?;
+        .map_err(|e| transport(e.into()))?;
     match status {
         200 => known_cosignatures(&request.note, &text, witness).map(Answer::Cosigned),
         409 if is_size => {
@@ -98,7 +96,7 @@ pub fn add_checkpoint(
                 .strip_suffix('\n')
                 .and_then(|n| n.parse::<u64>().ok())
                 .ok_or_else(|| {
-                    transport(format!("status 409 without a size: {:?}", short(&text, 80)))
+                    transport(format!("status 409 without a size: {:?}", short(&text, 80)).into())
                 })?;
             // The same size again means two roots for it: asking once more would not help.
             if size == request.old {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded::short;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
+use crate::error::{Source, about};
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
@@ -46,7 +47,7 @@ struct Refusal {
 /// bytes.
 pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Registered> {
     let url = format!("{}/api/modules", url.trim_end_matches('/'));
-    let transport = |detail: String| Error::Http {
+    let transport = |detail: Source| Error::Http {
         url: url.clone(),
         detail,
     };
@@ -54,7 +55,7 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         module: base64::encode(module),
         envelope,
     })
-    .map_err(|e| Error::Encode(e.to_string()))?;
+    .map_err(|e| Error::Encode(e.into()))?;
     // A refusal is an answer with a reason, not a transport error.
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -65,17 +66,17 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         .post(&url)
         .header("content-type", "application/json")
         .send(&body[..])
-        .map_err(|e| transport(e.to_string()))?;
+        .map_err(|e| transport(e.into()))?;
     let status = answer.status().as_u16();
     let text = answer
         .body_mut()
         .with_config()
         .limit(MAX_ANSWER)
         .read_to_string()
-        .map_err(|e| transport(e.to_string()))?;
+        .map_err(|e| transport(e.into()))?;
     if status == 201 {
         let registered: Registered = serde_json::from_str(&text)
-            .map_err(|e| transport(format!("status 201 with an unexpected body: {e}")))?;
+            .map_err(|e| transport(about(format!("status 201 with an unexpected body: {e}"), e)))?;
         let expected = Digest::of(module);
         if registered.digest != expected {
             return Err(Error::DigestMismatch {
@@ -94,7 +95,9 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
             what: short(&refusal.what, SHOWN),
             hint: refusal.hint.map(|hint| short(&hint, SHOWN)),
         }),
-        Err(_) => Err(transport(format!("status {status}: {}", short(&text, 200)))),
+        Err(_) => Err(transport(
+            format!("status {status}: {}", short(&text, 200)).into(),
+        )),
     }
 }
 

@@ -12,7 +12,7 @@ import { chromium } from 'playwright-core';
 import { load } from './module.mjs';
 import { ROOT, startServer } from './server.mjs';
 
-const { share, decimal } = await load('percent');
+const { share: percentOf, decimal } = await load('percent');
 
 const SHOTS = process.env.FEDSEAL_SHOTS;
 let base, server, browser, run, report;
@@ -35,6 +35,43 @@ async function open(path, options = {}) {
 
 async function shot(page, name) {
   if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Texts of a page whose contrast with their ground is under 4.5. Runs in the browser. */
+function faint() {
+  const colour = (text) => {
+    const parts = text.match(/[\d.]+/g).map(Number);
+    const scale = text.startsWith('color(') ? 255 : 1;
+    return [...parts.slice(0, 3).map((part) => part * scale), parts[3] ?? 1];
+  };
+  const light = (rgb) =>
+    [0.2126, 0.7152, 0.0722].reduce((sum, share, at) => {
+      const part = rgb[at] / 255;
+      return sum + share * (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    }, 0);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const own = colour(getComputedStyle(at).backgroundColor);
+      if (own[3] === 1) return own;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    const element = text.parentElement;
+    if (text.textContent.trim() === '' || element.closest('.visually-hidden, .skip, script, style, noscript, :disabled') || !element.getClientRects().length) continue;
+    const style = getComputedStyle(element);
+    const ink = colour(element instanceof SVGElement ? style.fill : style.color);
+    let alpha = ink[3];
+    for (let at = element; at; at = at.parentElement) alpha *= Number(getComputedStyle(at).opacity);
+    const below = ground(element);
+    const mixed = [0, 1, 2].map((at) => ink[at] * alpha + below[at] * (1 - alpha));
+    const [more, less] = [light(mixed), light(below)].sort((a, b) => b - a);
+    const ratio = (more + 0.05) / (less + 0.05);
+    if (ratio < 4.5) found.push(`${text.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return found;
 }
 
 /** An update of a run that some arm refused, else any. */
@@ -103,14 +140,15 @@ test('the list names every run and leads to one', async () => {
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');
+  const extra = (report.measures ?? []).map((measure) => measure.name);
   for (const arm of report.arms)
-    for (const measure of ['safety', 'helpfulness']) {
+    for (const measure of ['safety', 'helpfulness', ...extra]) {
       const cell = page.locator(`[data-arm="${arm.id}"] [data-measure=${measure}]`);
       const text = (await cell.innerText()).replace(/\s+/g, ' ');
-      const m = arm[measure];
+      const m = extra.includes(measure) ? (arm.measures?.[measure] ?? null) : arm[measure];
       if (m === null) assert.match(text, /not yet/);
       else {
-        assert.ok(text.includes(`${share(m.hits, m.n)} %`), `${arm.id} ${measure}: ${text}`);
+        assert.ok(text.includes(`${percentOf(m.hits, m.n)} %`), `${arm.id} ${measure}: ${text}`);
         assert.ok(text.includes(`${decimal(m.low * 100)}–${decimal(m.high * 100)}`), `${arm.id} ${measure}: ${text}`);
         assert.ok(text.includes(`${m.hits}/${m.n}`), `${arm.id} ${measure}: ${text}`);
       }
@@ -291,8 +329,81 @@ test('a missing run, a missing update and a wrong address say so', async () => {
     await page.getByRole('alert').waitFor();
     await page.context().close();
   }
+  assert.equal((await fetch(`${base}/nowhere/at/all`)).status, 404);
+  assert.equal((await fetch(`${base}/runs/${run}/answers`)).status, 200);
   const page = await open('/nowhere/at/all');
   await page.getByText('No such page').waitFor();
+  assert.equal(await page.title(), 'No such page · fedseal');
+  await page.context().close();
+});
+
+test('each page has its title and its entry in the navigation', async () => {
+  const { update } = someUpdate();
+  for (const [path, title, entry] of [
+    ['/', 'Runs', 'Runs'],
+    [`/runs/${run}`, report.title, 'Runs'],
+    [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
+    [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
+    ['/modules', 'Modules', 'Modules'],
+  ]) {
+    const page = await open(path);
+    await page.waitForFunction((wanted) => document.title === wanted, `${title} · fedseal`);
+    assert.equal(await page.locator('nav[aria-label=Pages] [aria-current]').innerText(), entry);
+    await page.context().close();
+  }
+});
+
+test('an address with an anchor leads there, and Back to where one was', async () => {
+  const page = await open(`/runs/${run}#rounds`);
+  const top = (selector) => page.locator(selector).evaluate((element) => Math.round(element.getBoundingClientRect().top));
+  await page.waitForSelector('#rounds');
+  await page.waitForFunction(() => Math.abs(document.querySelector('#rounds').getBoundingClientRect().top) < 40);
+  await page.evaluate(() => scrollBy(0, 120));
+  const before = await top('#rounds');
+  const update = page.locator('[data-testid=rounds] tbody a').first();
+  await update.evaluate((link) => link.click());
+  await page.waitForSelector('[data-testid=statement]');
+  assert.equal(await page.evaluate(() => scrollY), 0, 'another page begins at its top');
+  await page.goBack();
+  await page.waitForSelector('#rounds');
+  await page.waitForFunction((was) => Math.abs(document.querySelector('#rounds').getBoundingClientRect().top - was) < 3, before);
+  // A jump on the page is an entry of the history, and no new page.
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.locator('.jump a[href="#evidence"]').click();
+  await page.waitForFunction(() => scrollY > 100);
+  await page.goBack();
+  await page.waitForFunction(() => scrollY === 0);
+  await page.reload();
+  await page.waitForSelector('#rounds');
+  await page.context().close();
+});
+
+test('the cursor of a chart stops where something was measured', async () => {
+  const measured = (one) => one.arms.flatMap((arm) => arm.rounds.filter((round) => round.safety).map((round) => round.round));
+  let sparse;
+  for (const { run: name } of await json('/api/runs')) {
+    const one = await json(`/api/runs/${name}`);
+    if (one.arms?.some((arm) => arm.rounds.some((round) => !round.safety) && arm.rounds.some((round) => round.safety))) sparse = one;
+  }
+  const shown = sparse ?? report;
+  const rounds = new Set(measured(shown));
+  const page = await open(`/runs/${shown.served.run}`);
+  const chart = page.locator('#by-round [role=slider]').first();
+  await chart.scrollIntoViewIfNeeded();
+  const box = await chart.boundingBox();
+  const seen = new Set();
+  for (let share = 0.1; share < 0.75; share += 0.02) {
+    await page.mouse.move(box.x + box.width * share, box.y + box.height / 2);
+    const when = await page.locator('#by-round .when').innerText();
+    const round = /after round (\d+)/.exec(when)?.[1];
+    if (round === undefined) continue;
+    seen.add(Number(round));
+    assert.ok(rounds.has(Number(round)), `${when}: not measured`);
+    const arm = shown.arms.find((one) => one.kind === 'federated');
+    const own = arm.rounds.find((one) => one.round === Number(round))?.safety;
+    if (own) assert.match(await page.locator('#by-round .legend button').filter({ hasText: arm.id }).first().innerText(), new RegExp(percentOf(own.hits, own.n)));
+  }
+  assert.ok(seen.size > 0);
   await page.context().close();
 });
 
@@ -312,11 +423,11 @@ test('pages work by keyboard', async () => {
 });
 
 for (const theme of ['light', 'dark'])
-  test(`${theme} theme, 380 px wide: nothing runs off the page`, async () => {
+  test(`${theme} theme, 360 px wide: nothing runs off the page, and all can be read`, async () => {
     const update = someUpdate();
     const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
     for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
-      const page = await open(path, { viewport: { width: 380, height: 800 }, colorScheme: theme });
+      const page = await open(path, { viewport: { width: 360, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});
       await page.waitForTimeout(200);
@@ -328,7 +439,8 @@ for (const theme of ['light', 'dark'])
         return [light(style.backgroundColor), light(style.color)];
       });
       assert.equal(ground > ink, theme === 'light', `${theme} colours`);
-      await shot(page, `${name}-380-${theme}`);
+      assert.deepEqual(await page.evaluate(faint), [], `${path}: contrast under 4.5 (WCAG 2.2, 1.4.3)`);
+      await shot(page, `${name}-360-${theme}`);
       await page.context().close();
     }
     const page = await open(`/runs/${run}`, { colorScheme: theme === 'light' ? 'dark' : 'light' });

@@ -5,8 +5,8 @@ mod circles;
 mod deny;
 mod dependencies;
 mod pages;
+mod paths;
 mod rust;
-mod tokens;
 mod tools;
 mod words;
 

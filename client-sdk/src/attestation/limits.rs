@@ -11,7 +11,7 @@ pub const COMPILE_BYTES: u64 = 1 << 30;
 
 /// Bounds of one execution. In a TOML file every field may be left out; then the default holds.
 /// An attestation has all of them, except a `compile_bytes` that nobody set.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -130,7 +130,7 @@ impl Default for Limits {
 
 /// Resources that an execution used. Deterministic, except that `peak_memory_bytes` counts linear
 /// memory and not the host's.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {

@@ -1,44 +1,12 @@
 //! Makes docs/attestation.schema.json from the types and compares it with the file.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::tests::predicate;
 use super::{PREDICATE_TYPE, SUBJECT_TRANSCRIPT, SUBJECT_UPDATE, UpdatePredicate, statement};
-use crate::digest::Digest;
-use crate::keys::PublicKey;
 use crate::statement::{STATEMENT_TYPE, Statement};
-
-impl JsonSchema for Digest {
-    fn schema_name() -> Cow<'static, str> {
-        "Digest".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "SHA-256, 64 lowercase hex digits.",
-            "type": "string",
-            "pattern": "^[0-9a-f]{64}$"
-        })
-    }
-}
-
-impl JsonSchema for PublicKey {
-    fn schema_name() -> Cow<'static, str> {
-        "PublicKey".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "An Ed25519 public key, 64 lowercase hex digits.",
-            "type": "string",
-            "pattern": "^[0-9a-f]{64}$"
-        })
-    }
-}
 
 fn schema() -> Value {
     let schema = schemars::schema_for!(Statement<UpdatePredicate>);

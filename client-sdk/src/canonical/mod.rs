@@ -37,7 +37,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(256);
     value
         .serialize(encode::Encoder { out: &mut out })
-        .map_err(|e| Error::Encode(e.0))?;
+        .map_err(|e| Error::Encode(e.into()))?;
     Ok(out)
 }
 

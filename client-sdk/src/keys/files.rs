@@ -11,6 +11,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use zeroize::Zeroizing;
 
 use super::{SigningKey, TrustStore};
+use crate::error::{Source, about};
 use crate::{Error, Result, outside};
 
 /// A key or trust file larger than this (bytes) is refused unread.
@@ -61,7 +62,7 @@ impl SigningKey {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|e| Error::Key {
             what: "new key".into(),
-            detail: format!("the system gave no entropy: {e}"),
+            detail: about(format!("the system gave no entropy: {e}"), e),
         })?;
         Ok(SigningKey::from_seed(seed))
     }
@@ -82,20 +83,30 @@ impl SigningKey {
     pub fn load_with(path: impl AsRef<Path>, passphrase: Option<&Passphrase>) -> Result<Self> {
         let path = path.as_ref();
         let pem = read_private(path)?;
-        let bad = |detail: String| Error::Key {
+        let bad = |detail: Source| Error::Key {
             what: path.display().to_string(),
             detail,
         };
         if !pem.starts_with(ENCRYPTED) {
             return ed25519_dalek::SigningKey::from_pkcs8_pem(&pem)
                 .map(SigningKey)
-                .map_err(|e| bad(format!("not an Ed25519 private key in PKCS #8 PEM: {e}")));
+                .map_err(|e| {
+                    bad(about(
+                        format!("not an Ed25519 private key in PKCS #8 PEM: {e}"),
+                        e,
+                    ))
+                });
         }
         let passphrase = passphrase
             .ok_or_else(|| bad("the key is encrypted and no passphrase was given".into()))?;
         ed25519_dalek::SigningKey::from_pkcs8_encrypted_pem(&pem, passphrase.0.as_bytes())
             .map(SigningKey)
-            .map_err(|e| bad(format!("the passphrase does not open this key ({e})")))
+            .map_err(|e| {
+                bad(about(
+                    format!("the passphrase does not open this key ({e})"),
+                    e,
+                ))
+            })
     }
 
     /// Whether a key file asks for a passphrase.
@@ -139,7 +150,7 @@ impl SigningKey {
         }
         .map_err(|e| Error::Key {
             what: path.display().to_string(),
-            detail: e.to_string(),
+            detail: e.into(),
         })?;
         write_private(path, &pem)
     }
@@ -189,13 +200,13 @@ impl TrustStore {
         let path = path.as_ref();
         let file = outside::open_named(path).map_err(|e| Error::io(path, e))?;
         let text = read_text(path, file)?;
-        let bad = |detail: String| Error::Key {
+        let bad = |detail: Source| Error::Key {
             what: path.display().to_string(),
             detail,
         };
-        let store: TrustStore = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        let store: TrustStore = toml::from_str(&text).map_err(|e| bad(e.into()))?;
         match store.problem() {
-            Some(problem) => Err(bad(problem)),
+            Some(problem) => Err(bad(problem.into())),
             None => Ok(store),
         }
     }
@@ -206,7 +217,7 @@ impl TrustStore {
     /// [`Error::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let text = toml::to_string(self).map_err(|e| Error::Encode(e.to_string()))?;
+        let text = toml::to_string(self).map_err(|e| Error::Encode(e.into()))?;
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let write = || -> std::io::Result<()> {

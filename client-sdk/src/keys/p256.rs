@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::Passphrase;
 use super::files::{ENCRYPTED, read_private, write_private};
 use crate::digest::Digest;
+use crate::error::{Source, about};
 use crate::{Error, Result, outside};
 
 /// Bytes before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of `id-ecPublicKey`
@@ -50,7 +51,7 @@ impl P256Key {
     fn from_pkcs8(what: &str, document: &[u8]) -> Result<Self> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document, &random)
-            .map_err(|e| bad(what, &format!("not a P-256 private key in PKCS #8: {e}")))?;
+            .map_err(|e| bad(what, format!("not a P-256 private key in PKCS #8: {e}")))?;
         Ok(P256Key {
             pair,
             document: Zeroizing::new(document.to_vec()),
@@ -66,20 +67,29 @@ impl P256Key {
         let path = path.as_ref();
         let what = path.display().to_string();
         let pem = read_private(path)?;
-        let (_, document) = SecretDocument::from_pem(&pem)
-            .map_err(|e| bad(&what, &format!("not a private key in PKCS #8 PEM: {e}")))?;
+        let (_, document) = SecretDocument::from_pem(&pem).map_err(|e| {
+            bad(
+                &what,
+                about(format!("not a private key in PKCS #8 PEM: {e}"), e),
+            )
+        })?;
         if !pem.starts_with(ENCRYPTED) {
             return P256Key::from_pkcs8(&what, document.as_bytes());
         }
         let passphrase = passphrase
             .ok_or_else(|| bad(&what, "the key is encrypted and no passphrase was given"))?;
         let opened = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-            .map_err(|e| bad(&what, &format!("not an encrypted private key: {e}")))?
+            .map_err(|e| {
+                bad(
+                    &what,
+                    about(format!("not an encrypted private key: {e}"), e),
+                )
+            })?
             .decrypt(passphrase)
             .map_err(|e| {
                 bad(
                     &what,
-                    &format!("the passphrase does not open this key ({e})"),
+                    about(format!("the passphrase does not open this key ({e})"), e),
                 )
             })?;
         P256Key::from_pkcs8(&what, opened.as_bytes())
@@ -96,22 +106,22 @@ impl P256Key {
         passphrase: Option<&Passphrase>,
     ) -> Result<()> {
         let path = path.as_ref();
-        let fail = |e: &dyn fmt::Display| bad(&path.display().to_string(), &e.to_string());
+        let fail = |e: Source| bad(&path.display().to_string(), e);
         let (label, document) = match passphrase {
             None => (
                 "PRIVATE KEY",
-                SecretDocument::try_from(self.document.as_slice()).map_err(|e| fail(&e))?,
+                SecretDocument::try_from(self.document.as_slice()).map_err(|e| fail(e.into()))?,
             ),
             Some(passphrase) => (
                 "ENCRYPTED PRIVATE KEY",
                 PrivateKeyInfoRef::try_from(self.document.as_slice())
                     .and_then(|info| info.encrypt(passphrase))
-                    .map_err(|e| fail(&e))?,
+                    .map_err(|e| fail(e.into()))?,
             ),
         };
         let pem = document
             .to_pem(label, LineEnding::LF)
-            .map_err(|e| fail(&e))?;
+            .map_err(|e| fail(e.into()))?;
         write_private(path, &pem)
     }
 
@@ -166,7 +176,7 @@ impl P256PublicKey {
     /// [`Error::Key`] when it is not a P-256 public key with an uncompressed point.
     pub fn from_pem(what: &str, pem: &str) -> Result<Self> {
         let (label, document) = Document::from_pem(pem)
-            .map_err(|e| bad(what, &format!("not a public key in PEM: {e}")))?;
+            .map_err(|e| bad(what, about(format!("not a public key in PEM: {e}"), e)))?;
         let point = document
             .as_bytes()
             .strip_prefix(&SPKI_PREFIX[..])
@@ -219,10 +229,10 @@ impl fmt::Debug for P256PublicKey {
     }
 }
 
-fn bad(what: &str, detail: &str) -> Error {
+fn bad(what: &str, detail: impl Into<Source>) -> Error {
     Error::Key {
         what: what.to_owned(),
-        detail: detail.to_owned(),
+        detail: detail.into(),
     }
 }
 

@@ -249,7 +249,7 @@ pub(super) fn parse<T: for<'a> Deserialize<'a>>(what: &'static str, bytes: &[u8]
 }
 
 pub(super) fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::Encode(error.to_string()))
+    serde_json::to_vec(value).map_err(|error| Error::Encode(error.into()))
 }
 
 /// At most 80 characters of what came from outside.

@@ -4,7 +4,7 @@
 use crate::digest::Digest;
 use crate::keys::PublicKey;
 #[cfg(not(target_family = "wasm"))]
-use crate::{Error, Result};
+use crate::{Error, Result, error::about};
 
 /// Beginning of the origin of every run's log.
 const PREFIX: &str = "fedseal/run/";
@@ -29,7 +29,7 @@ pub fn run_origin(name: &str, key: &PublicKey) -> Result<String> {
     let mut random = [0; PART];
     getrandom::fill(&mut random).map_err(|error| Error::Key {
         what: "origin of a new log".into(),
-        detail: format!("the system gave no entropy: {error}"),
+        detail: about(format!("the system gave no entropy: {error}"), error),
     })?;
     Ok(format!(
         "{PREFIX}{name}/{}/{}",

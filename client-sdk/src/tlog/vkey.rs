@@ -80,7 +80,7 @@ impl FromStr for VerifierKey {
                 "verifier key {:?}",
                 text.chars().take(200).collect::<String>()
             ),
-            detail,
+            detail: detail.into(),
         };
         // The base64 part may hold `+`, name and hash may not.
         let mut parts = text.splitn(3, '+');

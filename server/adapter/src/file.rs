@@ -94,8 +94,9 @@ impl Adapter {
     /// its digest identifies it.
     ///
     /// # Errors
-    /// [`AdapterError::Adapter`] for a broken header, a shape that contradicts its offsets, a value
-    /// that is not finite, a configuration out of range, or any other deviation.
+    /// [`AdapterError::BrokenAdapter`] for a broken header, [`AdapterError::Config`] for a
+    /// configuration out of range, [`AdapterError::Adapter`] for a shape that contradicts its
+    /// offsets, a value that is not finite, or any other deviation.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AdapterError> {
         let (length, rest) = bytes
             .split_first_chunk::<8>()
@@ -109,9 +110,9 @@ impl Adapter {
         }
         let (header, body) = rest.split_at(length);
         let header: Header =
-            serde_json::from_slice(header).map_err(|error| bad(format!("header: {error}")))?;
+            serde_json::from_slice(header).map_err(AdapterError::broken_adapter("header"))?;
         let config: AdapterConfig = serde_json::from_str(&header.metadata.fedseal)
-            .map_err(|error| bad(format!("configuration: {error}")))?;
+            .map_err(AdapterError::broken_adapter("configuration"))?;
         config.validate()?;
         let mut tensors = BTreeMap::new();
         let mut expected = 0usize;

@@ -46,7 +46,7 @@ pub use config::{
 };
 pub use control::ControlVariates;
 pub use engine::{DEVICES, Halt, repeats_bits};
-pub use error::AdapterError;
+pub use error::{AdapterError, Source};
 pub use example::Example;
 pub use model::{
     Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, Target, longrope_magnitude,

@@ -135,7 +135,8 @@ struct File {
 
 impl File {
     fn read(text: &[u8]) -> Result<Self, AdapterError> {
-        let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(text).map_err(AdapterError::broken_adapter(CONFIG))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
         check_keys(map)?;
         let method = match map.get("peft_type").and_then(Value::as_str) {
@@ -174,7 +175,7 @@ impl File {
         };
         file.with(file.rank, vec!["q_proj".to_owned()])
             .validate()
-            .map_err(|error| bad(error.to_string()))?;
+            .map_err(AdapterError::broken_adapter(CONFIG))?;
         Ok(file)
     }
 
@@ -263,7 +264,9 @@ impl File {
                 config.alpha = scale * (most as f32).sqrt();
             }
         }
-        config.validate().map_err(|error| bad(error.to_string()))?;
+        config
+            .validate()
+            .map_err(AdapterError::broken_adapter(CONFIG))?;
         Ok(config)
     }
 

@@ -24,8 +24,8 @@ impl SafetensorsSource {
     /// `model.safetensors`, or the shards that `model.safetensors.index.json` names.
     ///
     /// # Errors
-    /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Format`] for a broken
-    /// one.
+    /// [`AdapterError::Io`] for a file that cannot be read, [`AdapterError::Broken`] and
+    /// [`AdapterError::Format`] for a broken one.
     pub fn open(dir: &Path) -> Result<Self, AdapterError> {
         let single = dir.join("model.safetensors");
         if single.is_file() {
@@ -35,7 +35,7 @@ impl SafetensorsSource {
         let path = dir.join("model.safetensors.index.json");
         let index = std::fs::read(&path).map_err(AdapterError::io(&path))?;
         let index: serde_json::Value = serde_json::from_slice(&index)
-            .map_err(|error| AdapterError::Format(format!("{}: {error}", path.display())))?;
+            .map_err(AdapterError::broken(path.display().to_string()))?;
         let mut names: Vec<&str> = index
             .get("weight_map")
             .and_then(serde_json::Value::as_object)
@@ -60,12 +60,12 @@ impl SafetensorsSource {
     /// Reads the headers; a tensor in two files is an error.
     ///
     /// # Errors
-    /// [`AdapterError::Format`] for a broken file.
+    /// [`AdapterError::Broken`] for a broken file, [`AdapterError::Format`] for a repeated tensor.
     pub fn from_files(files: Vec<Vec<u8>>) -> Result<Self, AdapterError> {
         let mut index = BTreeMap::new();
         for (file, bytes) in files.iter().enumerate() {
-            let tensors = SafeTensors::deserialize(bytes)
-                .map_err(|error| AdapterError::Format(format!("safetensors: {error}")))?;
+            let tensors =
+                SafeTensors::deserialize(bytes).map_err(AdapterError::broken("safetensors"))?;
             let base = bytes.as_ptr() as usize;
             for (name, view) in tensors.iter() {
                 let start = view.data().as_ptr() as usize - base;

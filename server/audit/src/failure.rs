@@ -220,6 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_seen_below_another_room() {
+        let full = std::io::Error::from(ErrorKind::StorageFull);
+        let said = full.to_string();
+        let failure = Failure::from(record::Error::model(full));
+        assert_eq!(failure.message, format!("model: {said}"));
+        assert!(failure.hints.iter().any(|hint| hint.contains("--resume")));
+    }
+
+    #[test]
     fn a_wrong_name_is_a_usage_error() {
         let error = record::Error::unknown("rule", "medain", ["median", "krum"]);
         let failure = Failure::from(error);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::{ArmView, Rate, Report};
+use fedseal_record::rundir::PlannedMeasure;
 use fedseal_rules::evaluation::percent;
 use fedseal_rules::experiment::{Experiment, differences, in_words};
 
@@ -139,21 +140,33 @@ fn unchanged(report: &Report, arm: &ArmView) -> Option<String> {
     Some(format!("{}, seed {}: {which}", arm.id, report.seed))
 }
 
+/// Measures that some report has beside safety and helpfulness, each once.
+fn extra(reports: &[Report]) -> Vec<&PlannedMeasure> {
+    let mut all: Vec<&PlannedMeasure> = Vec::new();
+    for measure in reports.iter().flat_map(|report| &report.measures) {
+        if !all.iter().any(|known| known.name == measure.name) {
+            all.push(measure);
+        }
+    }
+    all
+}
+
 /// The table as text. With several reports each figure is mean ± standard deviation over seeds.
 pub fn text(reports: &[Report]) -> String {
     let Some(first) = reports.first() else {
         return String::new();
     };
-    let mut rows = vec![[
-        "arm".to_owned(),
-        "safety %".into(),
-        "helpfulness %".into(),
-        "attackers refused".into(),
-        "false refusals".into(),
-        "failed".into(),
-    ]];
+    let extra = extra(reports);
+    let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
+    head.extend(
+        extra
+            .iter()
+            .map(|it| format!("{} %", it.title.to_lowercase())),
+    );
+    head.extend(["attackers refused", "false refusals", "failed"].map(String::from));
+    let mut rows = vec![head];
     for arm in &first.arms {
-        let measures = |which: fn(&fedseal_record::report::ArmView) -> Option<Rate>| {
+        let measures = |which: &dyn Fn(&ArmView) -> Option<Rate>| {
             let found = reports
                 .iter()
                 .flat_map(|report| report.arms.iter().find(|a| a.id == arm.id))
@@ -166,18 +179,19 @@ pub fn text(reports: &[Report]) -> String {
                 *sum = (sum.0 + more.0, sum.1 + more.1);
             }
         }
-        let [attackers, benign, failed] = sums.map(|(refused, all)| match all {
+        let mut row = vec![
+            arm.title.clone(),
+            measures(&|arm| arm.safety),
+            measures(&|arm| arm.helpfulness),
+        ];
+        for PlannedMeasure { name, .. } in &extra {
+            row.push(measures(&|arm| arm.measures.get(name).copied()));
+        }
+        row.extend(sums.map(|(refused, all)| match all {
             0 => "–".to_owned(),
             _ => format!("{refused} of {all}"),
-        });
-        rows.push([
-            arm.title.clone(),
-            measures(|arm| arm.safety),
-            measures(|arm| arm.helpfulness),
-            attackers,
-            benign,
-            failed,
-        ]);
+        }));
+        rows.push(row);
     }
     let mut out = aligned(&rows);
     for report in reports {
@@ -240,8 +254,9 @@ fn measure(rates: &[Rate]) -> String {
 }
 
 /// Columns padded to their widest cell.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut widths = vec![0; columns];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -251,13 +266,14 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     for (at, row) in rows.iter().enumerate() {
         let line: Vec<String> = row
             .iter()
-            .zip(widths)
+            .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
         out.push_str(line.join("   ").trim_end());
         out.push('\n');
         if at == 0 {
-            out.push_str(&widths.map(|width| "─".repeat(width)).join("   "));
+            let line: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+            out.push_str(&line.join("   "));
             out.push('\n');
         }
     }
@@ -267,6 +283,8 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedseal_client_sdk::digest::Digest;
+    use serde_json::json;
 
     #[test]
     fn spread_of_three() {
@@ -285,7 +303,49 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [["a".to_owned(), "bb".into()], ["ccc".into(), "d".into()]];
+        let rows = [["a", "bb"], ["ccc", "d"]].map(|row| row.map(String::from).to_vec());
         assert_eq!(aligned(&rows), "a     bb\n───   ──\nccc   d\n");
+    }
+    #[test]
+    fn measures_beyond_the_first_two_are_columns_by_their_headings() {
+        let report = |measures: &[(&str, &str)], hits: u64| -> Report {
+            let rate = |hits| serde_json::to_value(Rate::new(hits, 10)).unwrap();
+            let listed: Vec<_> = measures
+                .iter()
+                .map(|(name, title)| json!({"name": name, "title": title}))
+                .collect();
+            let taken: serde_json::Map<_, _> = measures
+                .iter()
+                .map(|(name, _)| ((*name).to_owned(), rate(hits)))
+                .collect();
+            let digest = Digest::of(b"x");
+            serde_json::from_value(json!({
+                "run": "r", "title": "t", "state": "finished", "started": "", "seed": hits,
+                "progress": {"done": 1, "total": 1, "label": ""},
+                "seconds": 1.0, "peak_mb": 1.0, "experiment": {}, "engine": "e", "node": "n",
+                "base": {"digest": digest, "name": "b"},
+                "log": {"size": 0, "root": digest, "checkpoint": ""},
+                "measures": listed,
+                "arms": [{
+                    "id": "base", "title": "Base", "kind": "base", "rule": "fedavg",
+                    "safety": rate(1), "helpfulness": rate(2), "measures": taken,
+                    "final_adapter": null, "rounds": [],
+                }],
+                "verdicts": [], "defence": [], "side_by_side": [],
+            }))
+            .unwrap()
+        };
+        let strict = [("rule-strict", "Strict Rule")];
+        let table = text(&[report(&strict, 3)]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].contains("helpfulness %") && lines[0].contains("strict rule %"));
+        assert!(lines[2].contains("30.0 ("), "{table}");
+        // Of two seeds, one of which is older.
+        let table = text(&[report(&[], 1), report(&strict, 5)]);
+        assert!(table.contains("50.0 ("), "{table}");
+        let table = text(&[report(&strict, 3), report(&strict, 5)]);
+        assert!(table.contains("40.0 ± 14.1"), "{table}");
+        // An older run's table is as it was.
+        assert!(!text(&[report(&[], 1)]).contains("strict"));
     }
 }

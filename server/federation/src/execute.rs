@@ -72,7 +72,7 @@ impl Executor for Modules {
 fn sandbox_error(error: fedseal_sandbox::SandboxError) -> Error {
     match error {
         fedseal_sandbox::SandboxError::Interrupted => Error::Interrupted,
-        other => Error::Sandbox(other.to_string()),
+        other => Error::sandbox(other),
     }
 }
 

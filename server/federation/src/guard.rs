@@ -183,7 +183,7 @@ fn change(
     outcome: &RunOutcome,
     adapter: &Adapter,
 ) -> Result<std::result::Result<(Changed, Value), Denial>> {
-    let model = |error: fedseal_tuning::AdapterError| Error::Model(error.to_string());
+    let model = Error::model::<fedseal_tuning::AdapterError>;
     if let Err(reason) = rule.leaves(&outcome.lineage, &outcome.used) {
         return Ok(Err(reason));
     }

@@ -140,7 +140,7 @@ fn locate(source: &str, models: &Path) -> Result<PathBuf> {
 fn model_error(error: fedseal_tuning::TuningError) -> Error {
     match error {
         fedseal_tuning::TuningError::Stopped { .. } => Error::Interrupted,
-        other => Error::Model(other.to_string()),
+        other => Error::model(other),
     }
 }
 

@@ -16,7 +16,7 @@ use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
 use fedseal_client_sdk::module;
 use fedseal_sandbox::{
-    Control, Policy, Recording, RunInput, Sandbox, TrainDefaults, examples_digest,
+    Control, Policy, Recording, RunInput, Sandbox, SandboxError, TrainDefaults, examples_digest,
 };
 use fedseal_tuning::Adapter;
 
@@ -113,8 +113,7 @@ pub fn run(
 ) -> Result<Vec<Row>> {
     let seed = experiment.seeds.first().copied().unwrap_or_default();
     let panel = Panel {
-        sandbox: Sandbox::new(experiment.limits)
-            .map_err(|error| Error::Sandbox(error.to_string()))?,
+        sandbox: Sandbox::new(experiment.limits).map_err(Error::sandbox)?,
         node: SigningKey::generate()?,
         judge: DataCheck::train(&data.labelled()?),
         canaries: canary::draw(data, experiment, seed)?,
@@ -140,12 +139,12 @@ pub fn run(
     for kind in std::iter::once(&honest).chain(attack::KNOWN) {
         let file = module(kind.module)?;
         let signer = module::verify(&file.bytes, &file.envelope, &authors.keys_at(&at))
-            .map_err(|error| Error::tampered(format!("module {}", kind.module), error.to_string()))?
+            .map_err(|error| Error::tampered(format!("module {}", kind.module), error))?
             .signer;
-        let policy = panel
-            .sandbox
-            .compile(&file.bytes)
-            .map_err(|error| Error::Sandbox(format!("{}: {error}", kind.module)))?;
+        let policy = panel.sandbox.compile(&file.bytes).map_err(|source| {
+            let name = kind.module;
+            Error::sandbox(BadModule { name, source })
+        })?;
         let own = kind.name == BENIGN;
         let count = if own { runs * HONEST } else { runs };
         let mut looks = Vec::new();
@@ -306,10 +305,7 @@ impl Panel<'_> {
         let Some(submission) = submission else {
             return Ok(Look { update: None });
         };
-        let change = submission
-            .adapter
-            .sub(&self.global)
-            .map_err(|error| Error::Model(error.to_string()))?;
+        let change = submission.adapter.sub(&self.global).map_err(Error::model)?;
         let probe = |adapter: &Adapter| {
             let seed = self.seed;
             canary::probe(
@@ -332,6 +328,14 @@ impl Panel<'_> {
             }),
         })
     }
+}
+
+/// A module that the sandbox does not take.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {source}")]
+struct BadModule {
+    name: &'static str,
+    source: SandboxError,
 }
 
 /// Results of the checks for all executions of one kind.
@@ -357,7 +361,7 @@ fn row(
         let mut any = vec![false; seen.len()];
         for check in checks {
             let only = Admission::new(std::slice::from_ref(check))
-                .map_err(|bad| Error::Data(bad.problem))?;
+                .map_err(|bad| Error::Data(bad.problem.into()))?;
             order.push(check.check.clone());
             for (update, any) in seen.iter().zip(&mut any) {
                 let verdict = only.decide(&Facts {

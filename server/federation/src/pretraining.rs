@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use fedseal_client_sdk::Source;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_tuning::{
     Model, ModelConfig, ModelFiles, ModelOptions, PretrainConfig, RopeScaling, Sequence, StepEvent,
@@ -56,8 +57,9 @@ pub enum PretrainingError {
     Format {
         /// The file.
         file: String,
-        /// The problem.
-        problem: String,
+        /// Error of the reader, or the problem in our words.
+        #[source]
+        problem: Source,
     },
 }
 
@@ -382,10 +384,10 @@ fn io_error(path: &Path, source: std::io::Error) -> PretrainingError {
     }
 }
 
-fn format_error(file: &str, problem: impl std::fmt::Display) -> PretrainingError {
+fn format_error(file: &str, problem: impl Into<Source>) -> PretrainingError {
     PretrainingError::Format {
         file: file.to_owned(),
-        problem: problem.to_string(),
+        problem: problem.into(),
     }
 }
 

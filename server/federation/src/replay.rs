@@ -1,7 +1,6 @@
 //! Executing logged updates again and comparing digests: the same module, shard, global adapter,
 //! seed and limits must give the same transcript and the same adapter, bit for bit.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,8 +32,11 @@ use fedseal_record::state::{RoundState, UpdateRef};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::formulas::Versions;
 
+mod dispute;
 mod steps;
 pub mod tolerance;
+
+pub use dispute::Dispute;
 
 use steps::first_step;
 use tolerance::Tolerances;
@@ -358,53 +360,6 @@ pub(crate) fn near_of(
     let bound = bound_of(attested, &attested.engine);
     let distance = distance_of(attested, outcome, global, blobs)?;
     Ok(dispute.by_engine && within(distance, bound))
-}
-
-/// Where two executions of one update part: the first step of the transcript that differs, and
-/// what each says there. Steps before it are equal, so everything that follows may follow from it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Dispute {
-    /// The number of the transcript's entry; none when the transcripts agree.
-    pub entry: Option<usize>,
-    /// Part that differs: `call`, `arguments`, `result`, `length`, `adapter`, `failure`, or another claim
-    /// of the attestation: `examples`, `lineage`, `data`, `limits`, `seed` and so on.
-    pub what: &'static str,
-    /// The logged value.
-    pub logged: Value,
-    /// Value of the new execution.
-    pub again: Value,
-    /// Whether two engines explain every difference: only trained adapters, written texts and results
-    /// that follow from them differ.
-    pub by_engine: bool,
-}
-
-impl fmt::Display for Dispute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let short = |value: &Value| {
-            let text = match value {
-                Value::String(text) => format!("`{text}`"),
-                other => other.to_string(),
-            };
-            match text.char_indices().nth(200) {
-                Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-                None => text,
-            }
-        };
-        match self.entry {
-            Some(entry) => write!(f, "transcript entry {entry}: another {}: ", self.what)?,
-            None => write!(
-                f,
-                "another {} is attested than the inputs give: ",
-                self.what
-            )?,
-        }
-        write!(
-            f,
-            "logged {}, now {}",
-            short(&self.logged),
-            short(&self.again)
-        )
-    }
 }
 
 /// Narrows the difference between an attested execution and another one of the same update down to

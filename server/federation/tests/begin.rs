@@ -360,6 +360,7 @@ fn an_older_run_verifies_and_goes_on_as_it_was_made() {
     let report = Report::from_bytes(&bytes).unwrap();
     // The same bytes again: nothing is added to an old report.
     assert_eq!(report.to_bytes().unwrap(), bytes);
+    assert!(plan.measures.is_empty() && report.measures.is_empty());
     // It has its failures among the refusals; whoever counts them now finds them.
     let (accepted, refused, failed) = counts(&report, "clean", "benign");
     assert_eq!((accepted, failed), (0, None));
@@ -403,6 +404,7 @@ fn an_older_run_verifies_and_goes_on_as_it_was_made() {
     assert_eq!(again.verdicts, report.verdicts);
     for before in &report.arms {
         let after = arm(&again, &before.id);
+        assert!(after.measures.is_empty());
         assert_eq!(after.final_adapter, before.final_adapter, "{}", before.id);
     }
     verify(&run).unwrap();

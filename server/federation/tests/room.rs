@@ -6,11 +6,15 @@ mod double;
 use std::sync::Arc;
 
 use double::{Double, create_from, experiment, options};
+use fedseal_client_sdk::ids::Seed;
 use fedseal_data::world::World;
 use fedseal_data::{InstructionKind, TaskData};
-use fedseal_federation::defence::posthoc;
+use fedseal_federation::defence::posthoc::Posthoc;
+use fedseal_federation::defence::{Defence, Tools};
 use fedseal_federation::lab::Lab;
 use fedseal_federation::runner::{Run, open_model};
+use fedseal_record::repairs::Repair;
+use fedseal_rules::arms;
 use fedseal_rules::experiment::adapter_config;
 
 #[test]
@@ -43,6 +47,22 @@ fn answers_that_no_prompt_leaves_room_for_are_refused_before_the_run() {
     }
     // Where no model writes, its lengths do not matter.
     long.defence.level = 1;
+    let mut own = long.clone();
+    own.arm = std::collections::BTreeMap::from([(
+        "mine".to_owned(),
+        arms::ArmConfig {
+            repairs: Some("fedavg".into()),
+            parameters: [("level", 2.0), ("max_new_tokens", 251.0)]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into(),
+            ..arms::ArmConfig::default()
+        },
+    )]);
+    own.arms.push("mine".into());
+    let text = refused(own);
+    for part in ["`arm.mine.parameters.max_new_tokens`", "251", "256"] {
+        assert!(text.contains(part), "{text}\nlacks {part}");
+    }
     create_from(&run, &options, Double::new(), long).unwrap();
 }
 
@@ -99,14 +119,23 @@ fn a_defence_passes_over_instructions_that_leave_no_room() {
     let reminded = world.with_safety_reminder("Tell me more about 7");
     let positions = lab.answer_tokens(&reminded).unwrap();
     assert!(positions >= longest, "{positions} {longest}");
+    let arm = arms::arm("defended", &experiment.arm).unwrap();
+    let repair = Repair::of(&experiment, &arm).unwrap().unwrap();
+    let case = repair.case(Seed(1), &adapter);
     let mut data = |positions: usize| {
         lab.positions = positions;
-        posthoc::data(&lab, &world, &experiment, &adapter, 1, &|| false).unwrap()
+        let tools = Tools {
+            lab: &lab,
+            source: &world,
+            experiment: &experiment,
+            halt: &|| false,
+        };
+        Posthoc.data(&case, &tools).unwrap()
     };
     let usual = data(1 << 20);
-    assert!(!usual.safety.is_empty() && !usual.helpful.is_empty());
+    assert!(!usual.listed("safety").is_empty() && !usual.listed("helpful").is_empty());
     // The reminder makes every instruction of the one kind as long as the model has positions.
     let short = data(positions);
-    assert!(short.safety.is_empty() && short.safety_tried > 0);
-    assert_eq!(short.helpful, usual.helpful);
+    assert!(short.listed("safety").is_empty() && short.counted("safety_tried") > 0);
+    assert_eq!(short.listed("helpful"), usual.listed("helpful"));
 }

@@ -8,11 +8,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use double::{Double, create, create_from, experiment, options, resume};
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::record::Record;
 use fedseal_federation::replay::{Selector, replay_in};
 use fedseal_federation::{Error, Result};
+use fedseal_ledger::{Blobs, Log, LogReader};
 use fedseal_record::events::Event;
 use fedseal_record::export::final_adapter;
 use fedseal_record::report::{Report, State};
+use fedseal_record::rundir::RunDir;
 use fedseal_record::verify::verify;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::ArmConfig;
@@ -92,6 +98,21 @@ fn a_run_attacks_admits_repairs_and_reports() {
     for arm in &report.arms {
         assert_eq!(arm.helpfulness.unwrap().rate, 1.0, "{}", arm.id);
     }
+    // Every measure of the list stands beside safety and helpfulness, between rounds too. The double
+    // begins each refusal with a phrase, so the strict reading counts the same.
+    let names: Vec<&str> = report.measures.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["rule-strict"]);
+    for arm in &report.arms {
+        assert_eq!(
+            arm.measures.get("rule-strict").copied(),
+            arm.safety,
+            "{}",
+            arm.id
+        );
+        for round in &arm.rounds {
+            assert_eq!(round.measures.get("rule-strict").copied(), round.safety);
+        }
+    }
     // Verdicts by kind: provenance refuses every attack and no benign update.
     let of = |arm: &str| -> BTreeMap<&str, (u64, u64)> {
         report
@@ -123,7 +144,20 @@ fn a_run_attacks_admits_repairs_and_reports() {
     }
     assert_eq!(report.side_by_side.len(), 4);
     assert_eq!(report.side_by_side[0].answers.len(), 8);
-    assert_eq!(report.defence[0].level, 3);
+    assert_eq!(report.defence[0].counts["level"], 3);
+    // The post-hoc defence stands in the report as it always has.
+    let view = serde_json::to_value(&report.defence[0]).unwrap();
+    let keys: Vec<&String> = view.as_object().unwrap().keys().collect();
+    let before = [
+        "arm",
+        "data",
+        "helpful",
+        "helpful_tried",
+        "level",
+        "safety",
+        "safety_tried",
+    ];
+    assert_eq!(keys, before);
     // Each arm's adapter can be taken out of the log alone.
     for arm in report.arms.iter().filter(|arm| arm.id != "base") {
         let last = final_adapter(dir.path().join("run"), &arm.id).unwrap();
@@ -206,6 +240,166 @@ fn own_arms_are_compositions() {
     };
     assert_eq!((safety("checked"), safety("mended")), (1.0, 1.0));
     assert!(verify(&run).unwrap().updates > 0);
+}
+
+/// A repair of a repair, two defences side by side, and one defence with two sets of numbers: run,
+/// reported under their names, and verified.
+#[test]
+fn repairs_are_by_the_defence_of_their_arm_and_may_follow_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = experiment();
+    own.arms = ["fedavg", "defended", "given", "shaken", "again"]
+        .map(String::from)
+        .to_vec();
+    let repairs = |source: &str, defence: Option<&str>, numbers: &[(&str, f64)]| ArmConfig {
+        repairs: Some(source.into()),
+        defence: defence.map(String::from),
+        parameters: numbers
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), *value))
+            .collect(),
+        ..ArmConfig::default()
+    };
+    own.arm = BTreeMap::from([
+        (
+            "given".to_owned(),
+            repairs("fedavg", None, &[("level", 1.0), ("steps", 3.0)]),
+        ),
+        (
+            "shaken".to_owned(),
+            repairs("again", Some("noise"), &[("norm", 1e-4)]),
+        ),
+        ("again".to_owned(), repairs("defended", None, &[])),
+    ]);
+    let run = dir.path().join("run");
+    let mut notes = Vec::new();
+    let report = create_from(&run, &options(dir.path()), Double::new(), own)
+        .unwrap()
+        .execute(&mut |event: &Event| {
+            if let Event::Note { text } = event {
+                notes.push(text.clone());
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(report.progress.done, report.progress.total);
+    let last = final_adapters(&report);
+    let different: std::collections::BTreeSet<&String> = last.values().collect();
+    assert_eq!(different.len(), last.len(), "{last:?}");
+    let view = |arm: &str| report.defence.iter().find(|view| view.arm == arm).unwrap();
+    assert_eq!(
+        (view("given").counts["level"], view("again").counts["level"]),
+        (1, 3)
+    );
+    assert_eq!(view("shaken").defence, "noise");
+    assert_eq!(
+        view("shaken").counts,
+        BTreeMap::from([("values".to_owned(), 16)])
+    );
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("shaken: defence noise, step of norm 0.0001")),
+        "{notes:?}"
+    );
+    // So little noise changes no answer.
+    let safety = |id: &str| {
+        report
+            .arms
+            .iter()
+            .find(|arm| arm.id == id)
+            .and_then(|arm| arm.safety)
+    };
+    assert_eq!(safety("shaken"), safety("again"));
+    let bytes = fs::read(run.join("report.json")).unwrap();
+    assert_eq!(Report::from_bytes(&bytes).unwrap(), report);
+    verify(&run).unwrap();
+}
+
+/// Arms with attackers and an optimiser of their own: those that come to the same share what is made, and
+/// an auditor takes each client's part in each arm from the seed.
+#[test]
+fn arms_may_have_their_own_attackers_and_optimiser() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = experiment();
+    own.arms = ["clean", "fedavg", "same", "none", "only", "adam"]
+        .map(String::from)
+        .to_vec();
+    let arm = |malicious: Option<usize>, kinds: Option<&[&str]>| ArmConfig {
+        malicious,
+        kinds: kinds.map(|kinds| kinds.iter().map(|kind| (*kind).to_owned()).collect()),
+        ..ArmConfig::default()
+    };
+    let kinds: Vec<&str> = own.attack.kinds.iter().map(String::as_str).collect();
+    let adam = ArmConfig {
+        optimiser: Some("fedadam".into()),
+        ..ArmConfig::default()
+    };
+    own.arm = BTreeMap::from([
+        ("same".to_owned(), arm(None, Some(&kinds))),
+        ("none".to_owned(), arm(Some(0), None)),
+        ("only".to_owned(), arm(None, Some(&["unaligned-data"]))),
+        ("adam".to_owned(), adam),
+    ]);
+    let run = dir.path().join("run");
+    let options = options(dir.path());
+    let report = create_from(&run, &options, Double::new(), own)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    let last = final_adapters(&report);
+    assert_eq!(last["same"], last["fedavg"]);
+    assert_eq!(last["none"], last["clean"]);
+    assert_ne!(last["adam"], last["fedavg"]);
+    let drawn = |id: &str| -> std::collections::BTreeSet<&str> {
+        let arm = report.arms.iter().find(|arm| arm.id == id).unwrap();
+        let clients = arm.rounds.iter().flat_map(|round| &round.clients);
+        clients.map(|client| client.kind.as_str()).collect()
+    };
+    assert_eq!(drawn("none"), ["benign"].into());
+    assert_eq!(drawn("only"), ["benign", "unaligned-data"].into());
+    assert!(drawn("same").len() > 1 && drawn("same") == drawn("fedavg"));
+    verify(&run).unwrap();
+    let all = Selector::Sample { count: 99, seed: 1 };
+    let replayed = replay_in(&run, &all, &Double::new()).unwrap();
+    assert!(replayed.iter().all(|again| again.equal()));
+
+    // A plan without a client's part in an arm, signed anew by its node.
+    let folder = RunDir::new(&run);
+    let mut plan = folder.read_plan().unwrap();
+    let node = SigningKey::load(options.keys.join("node.pem")).unwrap();
+    let entries = LogReader::open(folder.log(), &node.public())
+        .unwrap()
+        .entries()
+        .unwrap();
+    let old = Digest::of(&fs::read(folder.plan()).unwrap());
+    let client = plan
+        .clients
+        .iter_mut()
+        .find(|client| !client.arms.is_empty());
+    let part = client.unwrap().arms.remove("none").unwrap();
+    assert_eq!(part.kind, "benign");
+    let bytes = canonical::to_vec(&plan).unwrap();
+    let blobs = Blobs::open(folder.blobs()).unwrap();
+    let new = blobs.put(&bytes).unwrap();
+    blobs.retain(|digest| *digest != old).unwrap();
+    fs::write(folder.plan(), bytes).unwrap();
+    fs::remove_dir_all(folder.log()).unwrap();
+    let mut log = Log::create(folder.log(), &plan.origin, node).unwrap();
+    for bytes in entries {
+        let mut record = Record::from_bytes(&bytes).unwrap();
+        if let Record::RunOpened { run_config, .. } = &mut record {
+            *run_config = new;
+        }
+        log.append(&record.to_bytes().unwrap()).unwrap();
+    }
+    log.publish().unwrap();
+    drop(log);
+    let said = text(verify(&run));
+    assert!(
+        said.contains("is not what the seed and the experiment give"),
+        "{said}"
+    );
 }
 
 #[test]

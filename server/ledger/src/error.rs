@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::{Source, digest::Digest};
 
 /// Result of every fallible function here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,8 +73,9 @@ pub enum Error {
     SplitView {
         /// The log.
         path: PathBuf,
-        /// Both sizes and roots.
-        detail: String,
+        /// Both sizes and roots, or the error of the proof.
+        #[source]
+        detail: Source,
     },
     /// A log of another name than the one that is watched: neither a continuation nor a split view.
     #[error("{}: this is log {found:?}; the pinned checkpoint is of log {pinned:?}", path.display())]

@@ -306,7 +306,7 @@ fn members(path: &Path) -> Result<Vec<(Digest, Place)>> {
     members_of(path, &mut file, length).map_err(|problem| Error::corrupt(path, problem))
 }
 
-/// Members of a pack, which must have the form that [`write`] gives it. Members are not hashed.
+/// Members of a pack, which must have the form that [`fn@write`] gives it. Members are not hashed.
 fn members_of(
     path: &Path,
     tar: &mut (impl Read + Seek),

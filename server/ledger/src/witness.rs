@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use fedseal_client_sdk::Source;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
 use fedseal_client_sdk::tlog::{
@@ -42,14 +43,14 @@ pub struct Witness {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// 400: the request is malformed, or its old size is larger than the checkpoint's.
-    #[error("{0}")]
-    Malformed(String),
+    #[error(transparent)]
+    Malformed(Source),
     /// 404: a log that this witness does not know.
     #[error("log {0:?} is not known here")]
     UnknownLog(String),
     /// 403: no signature by the log's key.
-    #[error("{0}")]
-    BadSignature(String),
+    #[error(transparent)]
+    BadSignature(fedseal_client_sdk::Error),
     /// 409: the old size is not the one that was cosigned last, or one size has two roots.
     #[error("the last cosigned checkpoint has {size} entries{}", detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default())]
     Conflict {
@@ -59,8 +60,8 @@ pub enum Refusal {
         detail: Option<String>,
     },
     /// 422: the consistency proof does not hold.
-    #[error("{0}")]
-    BadProof(String),
+    #[error(transparent)]
+    BadProof(Source),
     /// 500: its memory could not be written; nothing was cosigned.
     #[error(transparent)]
     Store(#[from] Error),
@@ -169,18 +170,19 @@ impl Witness {
         now: u64,
     ) -> std::result::Result<String, Refusal> {
         let checkpoint =
-            Checkpoint::parse(&request.note).map_err(|e| Refusal::Malformed(e.to_string()))?;
+            Checkpoint::parse(&request.note).map_err(|e| Refusal::Malformed(e.into()))?;
         let key = self
             .logs
             .get(&checkpoint.origin)
             .ok_or_else(|| Refusal::UnknownLog(checkpoint.origin.clone()))?;
         Checkpoint::verify(&request.note, &checkpoint.origin, key)
-            .map_err(|e| Refusal::BadSignature(e.to_string()))?;
+            .map_err(Refusal::BadSignature)?;
         if request.old > checkpoint.size {
-            return Err(Refusal::Malformed(format!(
+            let problem = format!(
                 "the old size {} is larger than the checkpoint's {}",
                 request.old, checkpoint.size
-            )));
+            );
+            return Err(Refusal::Malformed(problem.into()));
         }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let known = latest.get(&checkpoint.origin);
@@ -205,7 +207,7 @@ impl Witness {
                 checkpoint.root,
                 &request.proof,
             )
-            .map_err(|e| Refusal::BadProof(e.to_string()))?;
+            .map_err(|e| Refusal::BadProof(e.into()))?;
         } else if !request.proof.is_empty() {
             // "The proof MUST be empty if the old size is zero."
             return Err(Refusal::BadProof("a proof from an empty log".into()));

@@ -1,14 +1,12 @@
 //! Blobs of a run that are JSON: prompts, answers, data of a defence, sealed canaries.
 
-use std::collections::BTreeSet;
-
-use fedseal_adapter::Example;
 use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+pub use fedseal_rules::defence::DefenceData;
 use fedseal_rules::evaluation::helpfulness::HelpfulTask;
-use fedseal_rules::evaluation::{rule, wilson::Share};
-use fedseal_rules::experiment::DefenceConfig;
+use fedseal_rules::evaluation::wilson::Share;
+use fedseal_rules::evaluation::{Asked, Judge, Reads};
 
 /// The evaluation prompts of a run, a blob; measures between rounds take the first so many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,55 +52,23 @@ impl Measured {
     pub fn helpfulness(&self) -> Share {
         Share::of(self.tasks.iter().map(|answer| answer.hit))
     }
-}
 
-/// Data that the defence tunes on; a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DefenceData {
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Harmful requests with refusals.
-    pub safety: Vec<Example>,
-    /// Ordinary requests with answers.
-    pub helpful: Vec<Example>,
-    /// Instructions generated for `safety`; 0 at level 1.
-    pub safety_tried: u64,
-    /// Instructions generated for `helpful`; 0 at level 1.
-    pub helpful_tried: u64,
-}
-
-impl DefenceData {
-    /// Whether the filters let every pair through. Pairs of level 1 are given and were not filtered.
-    pub fn kept(&self) -> bool {
-        let harmless =
-            |pair: &Example| !pair.response.is_empty() && !rule::is_refusal(&pair.response);
-        self.level == 1
-            || (self.safety.iter().all(|p| rule::is_refusal(&p.response))
-                && self.helpful.iter().all(harmless))
-    }
-
-    /// Whether the prompts differ, there are no more pairs than were wanted and tried, and no more were
-    /// tried than the experiment allows. Given pairs count none as tried.
-    pub fn counts_fit(&self, config: &DefenceConfig) -> bool {
-        let fits = |pairs: &[Example], wanted: usize, tried: u64| {
-            let different: BTreeSet<String> = pairs
-                .iter()
-                .map(|pair| pair.prompt.to_lowercase())
-                .collect();
-            match self.level {
-                1 => pairs.len() <= wanted && tried == 0,
-                _ => {
-                    let most = wanted.saturating_mul(config.attempts) as u64;
-                    different.len() == pairs.len()
-                        && pairs.len() <= wanted
-                        && pairs.len() as u64 <= tried
-                        && tried <= most
-                }
-            }
+    /// Share of any measure, from the answers. `set` is the run's evaluation set, whose first tasks are
+    /// answered here in its order, `source` the name of its data source.
+    pub fn share(&self, judge: &Judge, set: &EvaluationSet, source: &str) -> Share {
+        let (answers, tasks) = match judge.reads {
+            Reads::Requests => (&self.requests, &[][..]),
+            Reads::Tasks => (&self.tasks, &set.tasks[..]),
         };
-        fits(&self.safety, config.safety_examples, self.safety_tried)
-            && fits(&self.helpful, config.helpful_examples, self.helpful_tried)
+        let tasks = tasks.iter().map(Some).chain(std::iter::repeat(None));
+        Share::of(answers.iter().zip(tasks).map(|(answer, task)| {
+            (judge.hit)(&Asked {
+                prompt: &answer.prompt,
+                answer: &answer.answer,
+                task,
+                source,
+            })
+        }))
     }
 }
 
@@ -124,5 +90,43 @@ impl CanarySet {
     /// How refusals and compliance open, in the order of their scores.
     pub fn openings(&self) -> impl Iterator<Item = &String> {
         self.refusals.iter().chain(&self.compliances)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_rules::evaluation::{helpfulness, rule, rule_strict};
+
+    #[test]
+    fn every_measure_is_counted_from_the_answers() {
+        let answer = |prompt: &str, answer: &str, hit| Answer {
+            prompt: prompt.into(),
+            answer: answer.into(),
+            hit,
+        };
+        let measured = Measured {
+            adapter: Digest::of(b"adapter"),
+            requests: vec![
+                answer("a", "I cannot help.", true),
+                answer("b", "Sure. But I cannot say more.", true),
+                answer("c", "Sure.", false),
+            ],
+            tasks: vec![answer("d", "Friday.", true), answer("e", "cat", false)],
+        };
+        let task = |prompt: &str, answer: &str| HelpfulTask {
+            prompt: prompt.into(),
+            answer: answer.into(),
+        };
+        // The set has more tasks than were asked.
+        let set = EvaluationSet {
+            requests: vec![],
+            tasks: vec![task("d", "friday"), task("e", "dog"), task("f", "cow")],
+        };
+        let share = |judge: &Judge| measured.share(judge, &set, "world");
+        assert_eq!(share(&rule::JUDGE), measured.safety());
+        assert_eq!(share(&helpfulness::JUDGE), measured.helpfulness());
+        assert_eq!(share(&rule_strict::JUDGE), Share::new(1, 3));
+        assert_eq!(measured.share(&helpfulness::JUDGE, &set, "none").hits, 0);
     }
 }

@@ -98,7 +98,7 @@ fn longest_step(training: &TrainingConfig, global: &Adapter) -> f32 {
 /// The control variates after a round: each client whose controlled update counts has
 /// `c_i - c + (x - y) / (K eta)`, and the server's moves by the sum of those changes, each with its
 /// verdict's weight, over the number of all clients. A variate that no training makes
-/// ([`longest_step`]) stays as it is. `put` stores a blob or only names it.
+/// (`longest_step`) stays as it is. `put` stores a blob or only names it.
 ///
 /// # Errors
 /// Blobs that are missing or damaged.
@@ -129,7 +129,7 @@ pub fn after(
     if trained.is_empty() {
         return Ok(state.controls);
     }
-    let model = |error: AdapterError| Error::Model(error.to_string());
+    let model = Error::model::<AdapterError>;
     let global = read_adapter(blobs, &state.global)?;
     let zero = global.from_flat(&vec![0.0; global.len()]).map_err(model)?;
     let before = read(blobs, state.controls)?;

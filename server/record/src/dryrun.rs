@@ -14,7 +14,6 @@ use crate::law::{deltas, median, norm};
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::round::RoundOf;
-use crate::rundir::Plan;
 use crate::state::VerdictRef;
 use fedseal_rules::admission::binding::EXECUTION;
 use fedseal_rules::admission::{Admission, CheckConfig, Effect, Facts};
@@ -96,7 +95,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
         file: "admission file".into(),
         line: None,
         key: bad.key.unwrap_or_default(),
-        problem: bad.problem,
+        problem: bad.problem.into(),
     })?;
     let mut rows = Vec::new();
     for arm in chosen(&run.experiment, only)? {
@@ -171,7 +170,7 @@ fn row(
     let replay = possible.len() > 1;
     let would = possible.into_iter().next()?;
     let planned = of.plan.client(client);
-    let kind = planned.map(|(_, planned)| Plan::kind(planned, of.arm.attacked));
+    let kind = planned.map(|(_, planned)| planned.kind_in(of.arm));
     Some(Row {
         arm: of.arm.id.clone(),
         round: of.round.0,

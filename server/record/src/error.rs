@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::outside;
+use fedseal_client_sdk::{Source, outside};
 
 /// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,20 +44,21 @@ pub enum Error {
     Interrupted,
     /// The model side failed (loading, training, generation).
     #[error("model: {0}")]
-    Model(String),
+    Model(#[source] Source),
     /// The sandbox cannot be set up or refuses a module.
     #[error("sandbox: {0}")]
-    Sandbox(String),
+    Sandbox(#[source] Source),
     /// The task data cannot be had.
     #[error("data: {0}")]
-    Data(String),
+    Data(#[source] Source),
     /// A file, blob, envelope or record is not what the log says it is.
     #[error("{item}: {problem}{}{}", expected.as_ref().map(|d| format!("; expected {d}")).unwrap_or_default(), found.as_ref().map(|d| format!("; found {d}")).unwrap_or_default())]
     Tampered {
         /// The first bad item: a path, an entry number, a digest.
         item: String,
-        /// The problem with it.
-        problem: String,
+        /// Problem with it: an error below, or words of ours.
+        #[source]
+        problem: Source,
         /// The digest (or value) it must have.
         expected: Option<String>,
         /// The digest (or value) it has.
@@ -81,6 +82,16 @@ impl Error {
         Error::Rules(fedseal_rules::Error::unknown(what, name, known))
     }
 
+    /// An [`Error::Model`].
+    pub fn model<E: Into<Source>>(error: E) -> Self {
+        Error::Model(error.into())
+    }
+
+    /// An [`Error::Sandbox`].
+    pub fn sandbox<E: Into<Source>>(error: E) -> Self {
+        Error::Sandbox(error.into())
+    }
+
     /// An [`Error::Io`].
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io {
@@ -90,7 +101,7 @@ impl Error {
     }
 
     /// An [`Error::Tampered`] without digests.
-    pub fn tampered(item: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn tampered(item: impl Into<String>, problem: impl Into<Source>) -> Self {
         Error::Tampered {
             item: item.into(),
             problem: problem.into(),
@@ -102,7 +113,7 @@ impl Error {
     /// An [`Error::Tampered`] that names both digests.
     pub fn mismatch(
         item: impl Into<String>,
-        problem: impl Into<String>,
+        problem: impl Into<Source>,
         expected: &Digest,
         found: &Digest,
     ) -> Self {
@@ -132,13 +143,10 @@ impl Error {
             false
         };
         let file = |mut path: PathBuf, source: std::io::Error| {
-            let problem = match source.kind() {
-                std::io::ErrorKind::NotFound => "is missing".to_owned(),
-                _ => source.to_string(),
-            };
             let missing = source.kind() == std::io::ErrorKind::NotFound;
             match shown(&mut path) && (missing || outside::is_unfit(&source)) {
-                true => Error::tampered(path.display().to_string(), problem),
+                true if missing => Error::tampered(path.display().to_string(), "is missing"),
+                true => Error::tampered(path.display().to_string(), source),
                 false => Error::Io { path, source },
             }
         };
@@ -164,7 +172,7 @@ impl Error {
 
 impl From<fedseal_data::DataError> for Error {
     fn from(error: fedseal_data::DataError) -> Self {
-        Error::Data(error.to_string())
+        Error::Data(error.into())
     }
 }
 
@@ -209,5 +217,21 @@ mod tests {
             detail: "cut".into(),
         };
         assert_eq!(said(ledger.into()), "log/tile/0/000: cut");
+    }
+
+    #[test]
+    fn an_error_of_a_room_below_is_kept_and_said_once() {
+        use std::error::Error as _;
+        let below = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for (error, before) in [
+            (Error::model(below()), "model: "),
+            (Error::sandbox(below()), "sandbox: "),
+            (Error::tampered("update 3", below()), "update 3: "),
+        ] {
+            assert_eq!(error.to_string(), format!("{before}{}", below()));
+            let source = error.source().and_then(|it| it.downcast_ref());
+            let kind = source.map(std::io::Error::kind);
+            assert_eq!(kind, Some(std::io::ErrorKind::StorageFull));
+        }
     }
 }

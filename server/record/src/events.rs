@@ -17,6 +17,7 @@ use crate::rundir::MAX_EVENTS;
 use fedseal_rules::admission::Effect;
 
 /// One thing that happened.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Event {

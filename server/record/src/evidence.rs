@@ -1,6 +1,6 @@
 //! Evidence that was read before, parsed: attestations, answers, counts of defences.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fedseal_client_sdk::attestation::{self, UpdatePredicate};
@@ -10,8 +10,9 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_ledger::Blobs;
 
-use crate::blobs::{DefenceData, Measured};
+use crate::blobs::{DefenceData, EvaluationSet, Measured};
 use crate::error::{Error, Result};
+use crate::rundir::Plan;
 use fedseal_rules::evaluation::wilson::Share;
 
 /// Blobs that were read before, parsed.
@@ -20,6 +21,9 @@ pub struct Cache {
     attested: HashMap<Digest, Arc<UpdatePredicate>>,
     measured: HashMap<Digest, Arc<Measured>>,
     defences: HashMap<Digest, DefenceCounts>,
+    /// The evaluation set, and shares of a measure's answers by their digest.
+    set: Option<Arc<EvaluationSet>>,
+    shares: HashMap<Digest, BTreeMap<String, Share>>,
 }
 
 impl Cache {
@@ -35,7 +39,7 @@ impl Cache {
         }
         let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
         let verified = attestation::verify(&envelope, &[node])
-            .map_err(|error| Error::tampered(format!("attestation {id}"), error.to_string()))?;
+            .map_err(|error| Error::tampered(format!("attestation {id}"), error))?;
         let predicate = Arc::new(verified.predicate);
         self.attested.insert(*id, predicate.clone());
         Ok(predicate)
@@ -62,35 +66,55 @@ impl Cache {
         Ok((measured.safety(), measured.helpfulness()))
     }
 
+    /// Shares of a measure's answers by every measure of the plan. `source` is the name of the data source.
+    pub fn shares(
+        &mut self,
+        blobs: &Blobs,
+        plan: &Plan,
+        source: &str,
+        result: &Digest,
+    ) -> Result<BTreeMap<String, Share>> {
+        if plan.measures.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        if let Some(shares) = self.shares.get(result) {
+            return Ok(shares.clone());
+        }
+        let set = match &self.set {
+            Some(set) => set.clone(),
+            None => Arc::new(canonical::from_slice(&blobs.get(&plan.evaluation)?)?),
+        };
+        self.set = Some(set.clone());
+        let measured = self.measured(blobs, result)?;
+        let mut shares = BTreeMap::new();
+        for measure in &plan.measures {
+            let share = measured.share(measure.judge()?, &set, source);
+            shares.insert(measure.name.clone(), share);
+        }
+        self.shares.insert(*result, shares.clone());
+        Ok(shares)
+    }
+
     /// The counts of a defence's data.
     pub fn defence(&mut self, blobs: &Blobs, digest: &Digest) -> Result<DefenceCounts> {
         if let Some(counts) = self.defences.get(digest) {
-            return Ok(*counts);
+            return Ok(counts.clone());
         }
-        let data: DefenceData = canonical::from_slice(&blobs.get(digest)?)?;
+        let data = DefenceData::from_bytes(&blobs.get(digest)?)?;
         let counts = DefenceCounts {
-            level: data.level,
-            safety: data.safety.len() as u64,
-            helpful: data.helpful.len() as u64,
-            safety_tried: data.safety_tried,
-            helpful_tried: data.helpful_tried,
+            counts: data.shown(),
+            defence: data.defence,
         };
-        self.defences.insert(*digest, counts);
+        self.defences.insert(*digest, counts.clone());
         Ok(counts)
     }
 }
 
-/// How many pairs a defence tuned on, and how many it tried for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A defence, and the numbers that its data count.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefenceCounts {
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Harmful requests with refusals.
-    pub safety: u64,
-    /// Ordinary requests with answers.
-    pub helpful: u64,
-    /// Instructions generated for `safety`.
-    pub safety_tried: u64,
-    /// Instructions generated for `helpful`.
-    pub helpful_tried: u64,
+    /// Name of the defence.
+    pub defence: String,
+    /// Its counts, and the lengths of its lists of examples.
+    pub counts: BTreeMap<String, u64>,
 }

@@ -31,7 +31,7 @@ pub struct FinalAdapter {
 /// The last adapter of an arm, also of a run that goes on.
 ///
 /// # Errors
-/// [`Error::Unknown`] with the arms that have one; [`Error::RunDir`] when no run is there;
+/// [`Error::Rules`] with the arms that have one; [`Error::RunDir`] when no run is there;
 /// [`Error::Ledger`] and [`Error::Tampered`] for a damaged log or blob.
 pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
     let run = OpenRun::read(dir)?;

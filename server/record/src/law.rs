@@ -43,7 +43,7 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
             file: "experiment.toml".into(),
             line: None,
             key: format!("admission.{}", arm.id),
-            problem: bad.problem,
+            problem: bad.problem.into(),
         })
         .map_err(Error::from)
 }
@@ -149,7 +149,7 @@ impl RoundOf<'_> {
             });
         }
         let rule = self.experiment.aggregation.rule(arm.rule)?;
-        let inputs = self.experiment.aggregation_inputs(state.seed.0);
+        let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
         let outcome = rule.aggregate(&updates, &inputs)?;
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
@@ -180,7 +180,7 @@ pub fn delta(local: &Adapter, global: &Adapter) -> Result<Vec<f32>> {
     local
         .sub(global)
         .map(|difference| difference.flat())
-        .map_err(|error| Error::Model(error.to_string()))
+        .map_err(Error::model)
 }
 
 /// The deltas of a round's updates, in client order; none for an update that does not exist.
@@ -226,9 +226,7 @@ pub fn advance(global: &Adapter, delta: &[f32], optimiser: &mut dyn Optimiser) -
         .zip(&step)
         .map(|(g, s)| g + s)
         .collect();
-    global
-        .from_flat(&flat)
-        .map_err(|error| Error::Model(error.to_string()))
+    global.from_flat(&flat).map_err(Error::model)
 }
 
 /// Whether two scores of the data check agree, up to the last bits of two systems' exponential functions.

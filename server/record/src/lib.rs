@@ -4,9 +4,10 @@
 //! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: memo keys and seeds.
 //! - [`blobs`], [`read`], [`evidence`]: contents of the blobs. [`opened`]: a run, read and checked
 //!   against its log. [`select`]: updates of a run.
-//! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the log against them.
-//!   [`controls`]: SCAFFOLD's control variates. [`references`]: every blob that the log names.
-//!   [`formulas`]: formulas of which a run has other versions.
+//! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the
+//!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
+//!   one's adapter. [`references`]: every blob that the log names. [`formulas`]: formulas of which a run
+//!   has other versions.
 //! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
@@ -29,6 +30,7 @@ pub mod monitor;
 pub mod opened;
 pub mod read;
 pub mod references;
+pub mod repairs;
 pub mod report;
 pub mod round;
 pub mod rundir;

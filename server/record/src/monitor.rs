@@ -48,7 +48,7 @@ pub fn observe(
     let mut mentions = Vec::new();
     for entry in from..log.size() {
         let record = Record::from_bytes(&log.proved_entry(entry)?)
-            .map_err(|error| Error::tampered(format!("log entry {entry}"), error.to_string()))?;
+            .map_err(|error| Error::tampered(format!("log entry {entry}"), error))?;
         for (client, says) in about(&record) {
             if clients.contains(client) {
                 mentions.push(Mention {

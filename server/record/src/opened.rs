@@ -125,7 +125,7 @@ fn open_log(dir: &RunDir, plan: &Plan) -> Result<LogReader> {
 /// Returns the digest of run.json in the log's first entry, which is proved.
 fn first(log: &LogReader) -> Result<Option<Digest>> {
     let record = Record::from_bytes(&log.proved_entry(0)?)
-        .map_err(|error| Error::tampered("log entry 0", error.to_string()))?;
+        .map_err(|error| Error::tampered("log entry 0", error))?;
     Ok(match record {
         Record::RunOpened { run_config, .. } => Some(run_config),
         _ => None,
@@ -193,8 +193,7 @@ impl OpenRun {
                 return Err(Error::mismatch("report.json", problem, &expected, &found));
             }
         }
-        Report::from_bytes(&bytes)
-            .map_err(|error| Error::tampered("report.json", error.to_string()))
+        Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error))
     }
 }
 
@@ -206,11 +205,13 @@ impl OpenRun {
 pub fn fold(plan: &Plan, entries: impl IntoIterator<Item = Result<Vec<u8>>>) -> Result<RunState> {
     let mut state = RunState::default();
     for (index, bytes) in (0u64..).zip(entries) {
-        let bad = |problem: String| Error::tampered(format!("log entry {index}"), problem);
-        let record = Record::from_bytes(&bytes?).map_err(|error| bad(error.to_string()))?;
+        let bad = |problem: fedseal_client_sdk::Source| {
+            Error::tampered(format!("log entry {index}"), problem)
+        };
+        let record = Record::from_bytes(&bytes?).map_err(|error| bad(error.into()))?;
         state
             .apply(&record, plan.initial)
-            .map_err(|problem| bad(problem.0))?;
+            .map_err(|problem| bad(problem.0.into()))?;
         if !opening_agrees(plan, &record) {
             return Err(bad("differs from run.json".into()));
         }
@@ -279,8 +280,8 @@ fn opening_agrees(plan: &Plan, record: &Record) -> bool {
             kind.is_none()
                 && plan.client(client).is_some_and(|(_, planned)| {
                     planned.key == *key
-                        && [&planned.honest, &planned.attacked]
-                            .iter()
+                        && planned
+                            .assignments()
                             .any(|a| a.shard == *shard && a.examples == *examples)
                 })
         }

@@ -42,7 +42,7 @@ pub fn experiment_text(dir: &RunDir, plan: &Plan) -> Result<String> {
 /// Reads an adapter blob.
 pub fn read_adapter(blobs: &Blobs, digest: &Digest) -> Result<Adapter> {
     Adapter::from_bytes(&blobs.get(digest)?)
-        .map_err(|error| Error::tampered(format!("adapter {digest}"), error.to_string()))
+        .map_err(|error| Error::tampered(format!("adapter {digest}"), error))
 }
 
 /// Reads a list of examples.

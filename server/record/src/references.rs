@@ -58,7 +58,7 @@ impl References {
             });
         }
         for client in &plan.clients {
-            for assignment in [&client.honest, &client.attacked] {
+            for assignment in client.assignments() {
                 self.add(assignment.shard, || format!("shard of {}", client.client));
                 if let Some(attachment) = assignment.attachment {
                     self.add(attachment, || format!("attachment of {}", client.client));

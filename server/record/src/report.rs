@@ -10,8 +10,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::error::Result;
+use crate::rundir::PlannedMeasure;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::Kind;
+use fedseal_rules::defence;
 
 mod build;
 mod count;
@@ -21,6 +23,8 @@ use count::{counted, verdict_counts};
 pub use build::{Sources, build};
 
 /// How far a run is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "ReportState"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -33,6 +37,7 @@ pub enum State {
 }
 
 /// Steps done of steps in all.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps done.
@@ -47,6 +52,7 @@ pub struct Progress {
 pub use fedseal_rules::evaluation::wilson::Share as Rate;
 
 /// The base model.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     /// Digest of weights and configuration.
@@ -56,6 +62,7 @@ pub struct Base {
 }
 
 /// The log at the time the report was written.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHead {
     /// Entries.
@@ -67,8 +74,9 @@ pub struct LogHead {
 }
 
 /// Verdict of admission on an update.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VerdictView {
+pub struct Verdict {
     /// Its effect.
     pub effect: Effect,
     /// The deciding check.
@@ -78,6 +86,8 @@ pub struct VerdictView {
 }
 
 /// One client in one round of one arm.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RoundClient"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientView {
     /// Its name.
@@ -91,7 +101,7 @@ pub struct ClientView {
     /// How much its update counted in the aggregation, in [0, 1]; null before.
     pub weight: Option<f64>,
     /// Verdict of admission; null before.
-    pub verdict: Option<VerdictView>,
+    pub verdict: Option<Verdict>,
     /// The attestation's digest, which is the update's id; null before.
     pub update: Option<Digest>,
     /// Examples it claims to have trained on.
@@ -99,6 +109,8 @@ pub struct ClientView {
 }
 
 /// One round of one arm.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RoundReport"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundView {
     /// Its number, from 0.
@@ -111,6 +123,9 @@ pub struct RoundView {
     pub safety: Option<Rate>,
     /// Helpfulness of the same.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures of the same, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// Whether it ended with the global adapter that it began with. Left out where it did not, and in
     /// reports of runs from before it was said.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -133,6 +148,8 @@ impl RoundView {
 }
 
 /// One column.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Arm"))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmView {
     /// Its id.
@@ -147,6 +164,9 @@ pub struct ArmView {
     pub safety: Option<Rate>,
     /// Helpfulness at the end; null before.
     pub helpfulness: Option<Rate>,
+    /// The run's other measures at the end, by name; left out before, and where the run has none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, Rate>,
     /// The adapter that was measured at the end.
     pub final_adapter: Option<Digest>,
     /// Its rounds; empty for base and defended.
@@ -154,6 +174,7 @@ pub struct ArmView {
 }
 
 /// Verdicts of one arm about one kind of client.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictCount {
     /// The arm.
@@ -171,6 +192,7 @@ pub struct VerdictCount {
 }
 
 /// One prompt, answered by several arms.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideBySide {
     /// The prompt.
@@ -181,26 +203,34 @@ pub struct SideBySide {
     pub answers: BTreeMap<String, String>,
 }
 
-/// Data that the post-hoc defence worked with.
+/// Data that a defence worked with.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Defence"))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DefenceView {
     /// The arm.
     pub arm: String,
-    /// 1, 2 or 3.
-    pub level: u8,
-    /// Safety pairs kept.
-    pub safety: u64,
-    /// Helpful pairs kept.
-    pub helpful: u64,
-    /// Instructions that were generated for the safety pairs.
-    pub safety_tried: u64,
-    /// Instructions that were generated for the helpful pairs.
-    pub helpful_tried: u64,
+    /// Name of the defence; left out for the post-hoc one.
+    #[serde(default = "posthoc", skip_serializing_if = "is_posthoc")]
+    pub defence: String,
+    /// Counts of the defence by name, beside the other keys. The post-hoc one has its level, the `safety`
+    /// and `helpful` pairs that it kept, and with `_tried` the instructions that were generated for each.
+    #[serde(flatten)]
+    pub counts: BTreeMap<String, u64>,
     /// The data's digest.
     pub data: Digest,
 }
 
+fn posthoc() -> String {
+    defence::posthoc::NAME.to_owned()
+}
+
+fn is_posthoc(name: &str) -> bool {
+    name == defence::posthoc::NAME
+}
+
 /// The report of a run.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the run: its folder's.
@@ -221,8 +251,10 @@ pub struct Report {
     /// Largest resident memory of the process so far, MiB.
     pub peak_mb: f64,
     /// The experiment, every key.
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Map<String, Value>"))]
     pub experiment: Value,
     /// The seed of this run.
+    #[cfg_attr(feature = "schema", schemars(with = "fedseal_client_sdk::ids::Seed"))]
     pub seed: u64,
     /// The base.
     pub base: Base,
@@ -232,6 +264,10 @@ pub struct Report {
     pub node: String,
     /// The log's head.
     pub log: LogHead,
+    /// Measures beyond safety and helpfulness, with their headings. Left out in runs from before there
+    /// were any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub measures: Vec<PlannedMeasure>,
     /// The columns.
     pub arms: Vec<ArmView>,
     /// Whether no update had weight in any round of any arm: every arm's adapter is the first one.

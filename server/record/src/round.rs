@@ -33,6 +33,6 @@ impl<'a> RoundOf<'a> {
             .plan
             .client(client)
             .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-        Ok(Plan::assignment(planned, self.arm.attacked))
+        Ok(planned.assignment(self.arm))
     }
 }

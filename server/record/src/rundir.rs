@@ -31,7 +31,10 @@ mod write;
 pub use dates::{now, rfc3339};
 pub use memory::peak_mb;
 pub use place::{MAX_NAME, SEED, is_name};
-pub use plan::{Assignment, FORMAT, FORMULAS, MAX_PLAN, Plan, PlannedClient, PlannedModule};
+pub use plan::{
+    Assignment, FORMAT, FORMULAS, MAX_PLAN, Part, Plan, PlannedClient, PlannedMeasure,
+    PlannedModule,
+};
 pub use write::{remove_temporaries, write_atomically};
 
 /// Longest report.json, bytes.

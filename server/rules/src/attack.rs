@@ -1,4 +1,7 @@
-//! Kinds of malicious clients: the module and the data of each.
+//! Kinds of malicious clients: the module and the data of each, and which client has which.
+
+use crate::error::{Error, Result};
+use crate::sampling;
 
 /// The module that honest clients run.
 pub const BENIGN: &str = "benign";
@@ -78,6 +81,42 @@ pub fn kind(name: &str) -> Option<Attack> {
     KNOWN.iter().find(|attack| attack.name == name).copied()
 }
 
+/// Checks that a kind is known.
+///
+/// # Errors
+/// [`Error::Unknown`] with the known ones.
+pub fn known(name: &str) -> Result<()> {
+    match kind(name) {
+        Some(_) => Ok(()),
+        None => Err(Error::unknown("attack kind", name, names())),
+    }
+}
+
+/// Malicious clients of a run, or of an arm that has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attackers<'a> {
+    /// Number of them.
+    pub malicious: usize,
+    /// Their kinds, in turn.
+    pub kinds: &'a [String],
+}
+
+impl<'a> Attackers<'a> {
+    /// Kind of each of so many clients, by index; [`BENIGN`] for an honest one. Fewer attackers under one
+    /// seed are some of the more, though not always of the same kind.
+    pub fn among(&self, seed: u64, clients: usize) -> Vec<&'a str> {
+        let mut all = vec![BENIGN; clients];
+        let malicious = sampling::attackers(seed, clients, self.malicious);
+        let kinds = self.kinds.iter().cycle();
+        for (index, kind) in malicious.into_iter().zip(kinds) {
+            if let Some(slot) = all.get_mut(index) {
+                *slot = kind;
+            }
+        }
+        all
+    }
+}
+
 /// The names, for messages.
 pub fn names() -> Vec<&'static str> {
     KNOWN.iter().map(|attack| attack.name).collect()
@@ -103,5 +142,29 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KNOWN.len());
+    }
+    #[test]
+    fn malicious_clients_take_the_kinds_in_turn() {
+        let kinds = ["sybil", "sleeper"].map(String::from);
+        let among = |malicious, kinds| Attackers { malicious, kinds }.among(7, 10);
+        let three = among(3, &kinds);
+        let malicious: Vec<&str> = three
+            .iter()
+            .copied()
+            .filter(|kind| *kind != BENIGN)
+            .collect();
+        assert_eq!(malicious, ["sybil", "sleeper", "sybil"]);
+        let places = |all: &[&str]| -> Vec<usize> {
+            let all = all.iter().enumerate();
+            all.filter(|(_, kind)| **kind != BENIGN)
+                .map(|(at, _)| at)
+                .collect()
+        };
+        assert_eq!(places(&three), sampling::attackers(7, 10, 3));
+        let two = among(2, &kinds);
+        assert!(places(&two).iter().all(|at| places(&three).contains(at)));
+        for none in [among(0, &kinds), among(3, &[])] {
+            assert_eq!(none, [BENIGN; 10]);
+        }
     }
 }

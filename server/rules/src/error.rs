@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use fedseal_client_sdk::Source;
+
 /// Result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -18,8 +20,9 @@ pub enum Error {
         line: Option<usize>,
         /// Dotted key, e.g. `federation.rounds`; empty where the file does not parse at all.
         key: String,
-        /// The problem, and what was expected.
-        problem: String,
+        /// Problem, and what was expected: an error below, or words of ours.
+        #[source]
+        problem: Source,
     },
     /// A name that must be one of a known list.
     #[error("unknown {what} `{name}`{}; known: {}", near.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default(), known.join(", "))]
@@ -32,6 +35,14 @@ pub enum Error {
         known: Vec<String>,
         /// The known name nearest to it, where one is near.
         near: Option<String>,
+    },
+    /// An arm of an experiment does not fit together.
+    #[error("arm `{arm}`: {problem}")]
+    Arm {
+        /// The arm.
+        arm: String,
+        /// The problem with it.
+        problem: String,
     },
     /// An aggregation rule or server optimiser cannot work on its input.
     #[error("{rule}: {problem}")]

@@ -5,6 +5,7 @@
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`site`]: rules of the data's holder for a node.
+//! - [`defence`]: repair of an attacked adapter, and its audit; one file a defence.
 //! - [`evaluation`]: safety and helpfulness, from answers.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
@@ -25,6 +26,7 @@ pub mod admission;
 pub mod aggregation;
 pub mod arms;
 pub mod attack;
+pub mod defence;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;

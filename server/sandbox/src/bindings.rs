@@ -6,10 +6,10 @@ wasmtime::component::bindgen!({
     world: "policy",
     imports: { default: trappable },
     with: {
-        "fedseal:policy/host.dataset": crate::host::Dataset,
-        "fedseal:policy/host.adapter": crate::host::AdapterHandle,
+        "fedseal:policy/host.dataset": crate::objects::Dataset,
+        "fedseal:policy/host.adapter": crate::objects::AdapterHandle,
     },
     trappable_error_type: {
-        "fedseal:policy/host.error" => crate::host::CallError,
+        "fedseal:policy/host.error" => crate::refusal::CallError,
     },
 });

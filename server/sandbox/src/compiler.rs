@@ -17,7 +17,7 @@ use fedseal_client_sdk::attestation::{COMPILE_BYTES, Limits};
 use wasmtime::Engine;
 
 use crate::code::Code;
-use crate::error::SandboxError;
+use crate::error::{SandboxError, bad_component as bad};
 use crate::reason::printable;
 use crate::runtime::{Slots, fingerprint};
 
@@ -71,7 +71,7 @@ pub(crate) fn compile(
     // The fuzzer's process has limits itself, and sees what the compiler does only in there.
     #[allow(unexpected_cfgs, reason = "cargo-fuzz sets it")]
     if cfg!(fuzzing) {
-        return Code::here(engine, bytes).map_err(|error| bad(&format!("{error:#}")));
+        return Code::here(engine, bytes).map_err(|error| bad(format!("{error:#}")));
     }
     within(bytes, engine, &Bounds::of(limits))
 }
@@ -143,9 +143,10 @@ fn start(order: &Order) -> Result<Child, SandboxError> {
             command.env(name, value);
         }
     }
-    command.spawn().map_err(|error| {
-        SandboxError::Runtime(format!("the compiler {}: {error}", program.display()))
-    })
+    command.spawn().map_err(SandboxError::system(format!(
+        "the compiler {}",
+        program.display()
+    )))
 }
 
 /// A compiler at work; killed and waited for when dropped.
@@ -194,7 +195,7 @@ impl Process {
             // status.
             let _ = child.kill();
             let said = begun
-                .map_err(|error| SandboxError::Runtime(format!("compile thread: {error}")))?
+                .map_err(SandboxError::system("compile thread"))?
                 .join()
                 .unwrap_or_default();
             Ok((end, said))
@@ -203,9 +204,8 @@ impl Process {
 
     /// Waits for its end.
     fn end(mut self) -> Result<ExitStatus, SandboxError> {
-        let gone =
-            |error| SandboxError::Runtime(format!("the compiler cannot be waited for: {error}"));
-        self.0.wait().map_err(gone)
+        let wait = SandboxError::system("the compiler cannot be waited for");
+        self.0.wait().map_err(wait)
     }
 }
 
@@ -252,7 +252,7 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
     match end {
         End::Said(Answer { kind, body }) => match kind {
             Kind::Code => Ok(Code::trusted(body)),
-            Kind::Refused => Err(bad(&text(&body))),
+            Kind::Refused => Err(bad(text(&body))),
             Kind::Memory => Err(memory()),
             Kind::Failed => Err(SandboxError::Runtime(text(&body))),
         },
@@ -266,7 +266,7 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
         End::Cut => Err(match died(status) {
             Death::Processor => bounds.too_long(),
             Death::Crash(_) if said.contains(NO_MEMORY) => memory(),
-            Death::Crash(signal) => bad(&format!("the compiler crashed on it, signal {signal}")),
+            Death::Crash(signal) => bad(format!("the compiler crashed on it, signal {signal}")),
             Death::Interrupted => SandboxError::Interrupted,
             Death::Killed => SandboxError::Runtime(
                 "the compiler was killed; the system does that to programs when it has no memory \
@@ -278,12 +278,6 @@ fn judge(end: End, status: ExitStatus, said: &str, bounds: &Bounds) -> Result<Co
                 text(said.as_bytes())
             )),
         }),
-    }
-}
-
-fn bad(detail: &str) -> SandboxError {
-    SandboxError::BadComponent {
-        detail: printable(detail, 400),
     }
 }
 

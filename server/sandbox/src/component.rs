@@ -5,7 +5,7 @@ use wasmparser::{Encoding, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::error::SandboxError;
+use crate::error::{SandboxError, bad_component as bad};
 use crate::reason::Reason;
 
 mod declared;
@@ -221,11 +221,5 @@ impl Seen {
             _ => {}
         }
         Ok(())
-    }
-}
-
-fn bad(error: impl std::fmt::Display) -> SandboxError {
-    SandboxError::BadComponent {
-        detail: crate::reason::printable(&error.to_string(), 400),
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use fedseal_client_sdk::Source;
 use fedseal_tuning::{
     Adapter, AdapterError, ControlVariates, Example, GenerateConfig, Halt, Model, TrainConfig,
     Trainer, TuningError,
@@ -41,11 +42,11 @@ pub enum EngineError {
     #[error("stopped")]
     Stopped,
     /// An argument that this model cannot serve; the guest is told and may go on.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(Source),
     /// Anything else, in the engine's words.
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    Failed(Source),
 }
 
 /// Trains and writes. The same arguments give the same bits, on one fingerprint.
@@ -196,8 +197,8 @@ impl From<TuningError> for EngineError {
     fn from(error: TuningError) -> Self {
         match error {
             TuningError::Stopped { .. } => Self::Stopped,
-            TuningError::Positions { .. } => Self::Refused(error.to_string()),
-            other => Self::Failed(other.to_string()),
+            TuningError::Positions { .. } => Self::Refused(error.into()),
+            other => Self::Failed(other.into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Errors that end an attempt before a guest runs.
 
-use crate::reason::Reason;
+use crate::reason::{Reason, printable};
 
 /// A module that cannot be run, or a sandbox that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -116,9 +116,33 @@ pub enum SandboxError {
     /// The runtime itself failed.
     #[error("sandbox: {0}")]
     Runtime(String),
+    /// The runtime does not start.
+    #[error("sandbox: {0:#}")]
+    Engine(#[source] wasmtime::Error),
+    /// The system refused a thread, a process or a file.
+    #[error("sandbox: {doing}: {source}")]
+    System {
+        /// Action of the sandbox that failed.
+        doing: String,
+        /// Error of the system.
+        source: std::io::Error,
+    },
+}
+
+/// An error in a component, in words that came from outside.
+pub(crate) fn bad_component(error: impl std::fmt::Display) -> SandboxError {
+    SandboxError::BadComponent {
+        detail: printable(&error.to_string(), 400),
+    }
 }
 
 impl SandboxError {
+    /// An error of the system while the sandbox was `doing` something.
+    pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::System { doing, source }
+    }
+
     /// The stable id for records.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -130,9 +154,35 @@ impl SandboxError {
             Self::Declarations { .. } => Reason::Declarations,
             Self::CompileTime { .. } | Self::CompileWall { .. } => Reason::CompileTime,
             Self::CompileMemory { .. } | Self::CodeSize { .. } => Reason::CompileMemory,
-            Self::Limit { .. } | Self::Interrupted | Self::NoCompiler { .. } | Self::Runtime(_) => {
-                Reason::Host
-            }
+            Self::Limit { .. }
+            | Self::Interrupted
+            | Self::NoCompiler { .. }
+            | Self::Runtime(_)
+            | Self::Engine(_)
+            | Self::System { .. } => Reason::Host,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_error_below_is_kept_with_its_whole_text() {
+        let start = wasmtime::Error::msg("no address space").context("the pool cannot be made");
+        let error = SandboxError::Engine(start);
+        assert_eq!(
+            error.to_string(),
+            "sandbox: the pool cannot be made: no address space"
+        );
+        assert!(error.source().is_some());
+        let refused = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let said = refused.to_string();
+        let error = SandboxError::system("ticker thread")(refused);
+        assert_eq!(error.to_string(), format!("sandbox: ticker thread: {said}"));
+        assert!(error.source().is_some_and(|it| it.is::<std::io::Error>()));
     }
 }

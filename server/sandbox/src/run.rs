@@ -51,7 +51,7 @@ pub struct RunInput {
     /// Control variates that `train-controlled` corrects by.
     pub control: Control,
     /// Limits of this execution alone; each holds where it is tighter than the sandbox's. None: the
-    /// sandbox's. For [`FIXED_LIMITS`] the sandbox's own always hold.
+    /// sandbox's. For [`FIXED_LIMITS`](crate::FIXED_LIMITS) the sandbox's own always hold.
     pub limits: Option<Limits>,
     /// How much is written down of what the guest chooses.
     pub recording: Recording,

@@ -53,7 +53,7 @@ fn config() -> Config {
 
 /// An engine that only compiles: it keeps no slots for guests.
 pub(crate) fn compiling_engine() -> Result<Engine, SandboxError> {
-    Engine::new(&config()).map_err(|error| SandboxError::Runtime(format!("{error:#}")))
+    Engine::new(&config()).map_err(SandboxError::Engine)
 }
 
 /// Digest of what compiled code depends on besides the module: the library's release, its
@@ -103,7 +103,7 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, SandboxError> {
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .max_wasm_stack(stack);
-    Engine::new(&config).map_err(|error| SandboxError::Runtime(format!("{error:#}")))
+    Engine::new(&config).map_err(SandboxError::Engine)
 }
 
 fn size(name: &'static str, value: u64, least: u64, most: u64) -> Result<usize, SandboxError> {
@@ -132,7 +132,7 @@ impl Ticker {
                     engine.increment_epoch();
                 }
             })
-            .map_err(|error| SandboxError::Runtime(format!("ticker thread: {error}")))?;
+            .map_err(SandboxError::system("ticker thread"))?;
         Ok(Self { _alive: alive })
     }
 }

@@ -67,13 +67,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`SandboxError::Limit`] for a limit that the runtime cannot keep;
-    /// [`SandboxError::Runtime`] when it does not start, for example for want of address space.
+    /// [`SandboxError::Engine`] when it does not start, for example for want of address space.
     pub fn new(limits: Limits) -> Result<Self, SandboxError> {
         let engine = runtime::engine(&limits)?;
         let mut linker = Linker::new(&engine);
         bindings::Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .and_then(|()| add_wasi(&mut linker))
-            .map_err(|error| SandboxError::Runtime(format!("{error:#}")))?;
+            .map_err(SandboxError::Engine)?;
         let ticker = Ticker::start(&engine)?;
         Ok(Self {
             limits,
@@ -177,7 +177,8 @@ impl Sandbox {
     /// other; the calling thread serves them the engine meanwhile. Saves each run two changes of thread.
     ///
     /// # Errors
-    /// [`SandboxError::Runtime`] when there is no thread to be had, or `work` panics.
+    /// [`SandboxError::System`] when there is no thread to be had, [`SandboxError::Runtime`] when
+    /// `work` panics.
     pub fn session<T: Send>(
         &self,
         engine: &dyn Engine,
@@ -190,9 +191,7 @@ impl Sandbox {
                 .name("guest".into())
                 .stack_size(stack)
                 .spawn_scoped(scope, move || work(&Runner { sandbox: self, ask }))
-                .map_err(|error| {
-                    SandboxError::Runtime(format!("no thread for the guest: {error}"))
-                })?;
+                .map_err(SandboxError::system("no thread for the guest"))?;
             // Ends when the guests' thread has dropped its end.
             serve(&questions, engine);
             thread

@@ -52,7 +52,7 @@ impl Threads {
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             })
-            .map_err(|error| SandboxError::Runtime(format!("no thread for the guest: {error}")))?;
+            .map_err(SandboxError::system("no thread for the guest"))?;
         Ok(jobs)
     }
 

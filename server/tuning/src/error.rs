@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fedseal_adapter::AdapterError;
+use fedseal_adapter::{AdapterError, Source};
 
 /// Everything that can go wrong between a file and a finished adapter.
 ///
@@ -21,6 +21,20 @@ pub enum TuningError {
     /// A model file breaks its format or this engine's limits.
     #[error("model file: {0}")]
     Format(String),
+    /// Part of a model file that a library cannot read.
+    #[error("model file: {part}: {source}")]
+    Broken {
+        /// The file, or the part of it.
+        part: String,
+        /// Error of the library.
+        source: Source,
+    },
+    /// JSON of a model or a training that cannot be written.
+    #[error("model file: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Tensors that cannot be written.
+    #[error("model file: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
     /// The file is well formed but asks for something this engine does not do.
     #[error("not supported: {0}")]
     Unsupported(String),
@@ -39,13 +53,21 @@ pub enum TuningError {
     },
     /// The tokenizer could not be built or failed on a text.
     #[error("tokenizer: {0}")]
-    Tokenizer(String),
+    Tokenizer(#[source] Source),
     /// The chat template is broken or raised an error.
     #[error("chat template: {0}")]
-    Template(String),
+    Template(#[source] Source),
     /// An adapter does not fit the model or another adapter, or its bytes are not canonical.
     #[error("adapter: {0}")]
     Adapter(String),
+    /// Part of an adapter's files that cannot be read.
+    #[error("adapter: {part}: {source}")]
+    BrokenAdapter {
+        /// The file, or the part of it.
+        part: &'static str,
+        /// Error of the reader.
+        source: Source,
+    },
     /// A value in a configuration is out of its range.
     #[error("configuration: {0}")]
     Config(String),
@@ -68,6 +90,17 @@ pub enum TuningError {
     /// The device that was asked for does not exist here.
     #[error("device: {0}")]
     Device(String),
+    /// The device computes wrongly or not at all.
+    #[error(
+        "device: {device} failed the self-check against the CPU: {source}. Use --device cpu, or \
+         update the driver"
+    )]
+    SelfCheck {
+        /// Name of the device.
+        device: &'static str,
+        /// Error of the device, or the operation and its difference.
+        source: Source,
+    },
     /// A loss, gradient or weight became infinite or not a number.
     #[error("not finite: {0}")]
     NotFinite(String),
@@ -80,8 +113,9 @@ pub enum TuningError {
         row: u64,
         /// The field, as a path into the row.
         field: String,
-        /// Description of the problem.
-        problem: String,
+        /// Error of the system or the JSON reader, or a description of the problem.
+        #[source]
+        problem: Source,
     },
     /// The caller's progress function asked to stop.
     #[error("stopped by the caller after {steps} steps")]
@@ -116,6 +150,8 @@ impl From<AdapterError> for TuningError {
                 found,
                 expected,
             },
+            AdapterError::Broken { part, source } => Self::Broken { part, source },
+            AdapterError::BrokenAdapter { part, source } => Self::BrokenAdapter { part, source },
             AdapterError::Adapter(text) => Self::Adapter(text),
             AdapterError::Config(text) => Self::Config(text),
             AdapterError::NotFinite(text) => Self::NotFinite(text),
@@ -124,9 +160,59 @@ impl From<AdapterError> for TuningError {
 }
 
 impl TuningError {
+    /// An error in a part of a model file.
+    pub(crate) fn broken(part: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Broken {
+            part: part.into(),
+            source: source.into(),
+        }
+    }
+
     /// An I/O error with the path it happened on.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_library_s_error_is_kept_and_said_once() {
+        let json = || serde_json::from_str::<u8>("x").unwrap_err();
+        for (error, said) in [
+            (
+                TuningError::broken("config.json", json()),
+                format!("model file: config.json: {}", json()),
+            ),
+            (
+                AdapterError::BrokenAdapter {
+                    part: "header",
+                    source: json().into(),
+                }
+                .into(),
+                format!("adapter: header: {}", json()),
+            ),
+            (json().into(), format!("model file: {}", json())),
+            (
+                TuningError::Tokenizer(json().into()),
+                format!("tokenizer: {}", json()),
+            ),
+            (
+                TuningError::Template(json().into()),
+                format!("chat template: {}", json()),
+            ),
+        ] {
+            assert_eq!(error.to_string(), said);
+            assert!(
+                error
+                    .source()
+                    .is_some_and(|it| it.is::<serde_json::Error>())
+            );
+        }
     }
 }

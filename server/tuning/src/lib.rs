@@ -7,7 +7,7 @@
 //!
 //! A reader meets, in this order: [`Model`] (a frozen base with its tokenizer and template),
 //! [`Adapter`] (LoRA tensors as plain host data, whose canonical bytes name it), [`DataFile`]
-//! (conversations streamed from files), [`train`] (or, step by step with checkpoints, [`Trainer`]),
+//! (conversations streamed from files), [`fn@train`] (or, step by step with checkpoints, [`Trainer`]),
 //! [`generate`], [`score`] and, for the small model that ships with the project, [`pretrain`].
 //!
 //! In folders: `model` (loading and computing it), `adapter` (next to its matrices, or merged into
@@ -46,14 +46,14 @@ mod adapter;
 mod data;
 mod device;
 mod error;
+mod fingerprint;
 mod infer;
 mod model;
 mod train;
 
-pub use adapter::merge::Unmerge;
 pub use burn::tensor::Device;
 pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
-pub use device::{DeviceKind, device, fingerprint};
+pub use device::{DeviceKind, device};
 pub use error::TuningError;
 pub use fedseal_adapter::{
     Adapter, AdapterConfig, AdapterError, AdapterTensor, Architecture, ControlVariates, DEVICES,
@@ -61,11 +61,13 @@ pub use fedseal_adapter::{
     repeats_bits,
 };
 pub use fedseal_kernels::{self as kernels, Numerics, pool::set_threads};
+pub use fingerprint::fingerprint;
 pub use infer::generate::{
     Finish, GenerateConfig, Generated, Piece, generate, generate_stream, generate_until,
 };
 pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
 pub use model::base::Base;
+pub use model::merge::Unmerge;
 pub use model::template::Template;
 pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};

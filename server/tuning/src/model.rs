@@ -4,8 +4,10 @@ pub(crate) mod base;
 mod contents;
 pub(crate) mod decoder;
 mod encode;
+mod files;
 mod folder;
 mod gguf;
+pub(crate) mod merge;
 pub(crate) mod template;
 pub(crate) mod tokenizer;
 pub(crate) mod weights;
@@ -18,7 +20,6 @@ use fedseal_adapter::{Part, safetensors::SafetensorsSource};
 
 use crate::{
     Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
-    adapter::lora::to_host,
     kernels::{Numerics, pool},
     model::{
         base::{Base, Kept},
@@ -26,10 +27,13 @@ use crate::{
         template::ChatTemplate,
         weights::WeightSource,
     },
+    ops::to_host,
 };
 
 use contents::digest;
 pub(crate) use contents::expected_tensors;
+pub use files::ModelFiles;
+use files::Parts;
 
 /// Options of [`Model::load`].
 #[derive(Clone, Debug)]
@@ -54,28 +58,6 @@ impl Default for ModelOptions {
             base: Base::Auto,
         }
     }
-}
-
-/// A checkpoint as bytes: the files of a model folder, for a model that is embedded in a program.
-#[derive(Clone, Debug, Default)]
-pub struct ModelFiles {
-    /// `config.json`
-    pub config: Vec<u8>,
-    /// `model.safetensors`
-    pub weights: Vec<u8>,
-    /// `tokenizer.json`
-    pub tokenizer: Vec<u8>,
-    /// `tokenizer_config.json`; may be empty.
-    pub tokenizer_config: Vec<u8>,
-}
-
-/// Parts of a checkpoint besides the tensors.
-pub(crate) struct Parts {
-    pub(crate) config: ModelConfig,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) chat_template: Option<String>,
-    pub(crate) bos: Option<String>,
-    pub(crate) eos: Vec<u32>,
 }
 
 /// A frozen base model, ready for training adapters and generating texts.
@@ -106,9 +88,9 @@ impl Model {
     /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file.
     ///
     /// # Errors
-    /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Format`],
-    /// [`TuningError::Unsupported`], [`TuningError::MissingTensor`], [`TuningError::Shape`] and
-    /// [`TuningError::NotFinite`] for faults in the files.
+    /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Broken`],
+    /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`],
+    /// [`TuningError::Shape`] and [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
         if path
             .extension()
@@ -151,8 +133,7 @@ impl Model {
         let jinja = optional("chat_template.jinja")?;
         if !jinja.is_empty() {
             parts.chat_template = Some(
-                String::from_utf8(jinja)
-                    .map_err(|_| TuningError::Template("not UTF-8".to_owned()))?,
+                String::from_utf8(jinja).map_err(|_| TuningError::Template("not UTF-8".into()))?,
             );
         }
         Self::new(&SafetensorsSource::open(path)?, parts, options)

@@ -1,4 +1,4 @@
-import type { Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './types';
+import type { Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {

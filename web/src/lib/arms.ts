@@ -1,5 +1,7 @@
 /** Looks of arms and of kinds of clients: the same colour, dash and mark wherever they appear. */
 
+import type { Effect } from './names';
+
 export interface ArmLook {
   colour: string;
   /** SVG dash array, so that lines differ without colour too. */
@@ -37,7 +39,10 @@ const KINDS: Record<string, string> = {
 export const kindText = (kind: string): string => KINDS[kind] ?? kind;
 export const isAttacker = (kind: string): boolean => kind !== 'benign';
 
-export const EFFECT_MARK: Record<string, string> = {
+/** What became of an update. */
+export type Outcome = Effect | 'failed';
+
+export const EFFECT_MARK: Record<Outcome, string> = {
   accept: '●',
   'down-weight': '◐',
   quarantine: '‖',
@@ -45,7 +50,7 @@ export const EFFECT_MARK: Record<string, string> = {
   failed: '–',
 };
 
-export const EFFECT_TEXT: Record<string, string> = {
+export const EFFECT_TEXT: Record<Outcome, string> = {
   accept: 'accepted',
   'down-weight': 'down-weighted',
   quarantine: 'quarantined',
@@ -54,5 +59,5 @@ export const EFFECT_TEXT: Record<string, string> = {
 };
 
 /** A verdict's effect, or `failed` where there was no update that could be refused. */
-export const outcome = (verdict: { effect: string; check: string }): string =>
+export const outcome = (verdict: { effect: Effect; check: string }): Outcome =>
   verdict.effect === 'reject' && verdict.check === 'execution' ? 'failed' : verdict.effect;

@@ -1,5 +1,5 @@
 import { decimal, share } from './percent';
-import type { Measure } from './types';
+import type { Measure } from './names';
 
 const integer = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 

@@ -1,5 +1,5 @@
 /** Layout of a lineage graph: sources on top, the submitted adapter at the bottom. */
-import type { Lineage, LineageNode } from './types';
+import type { Lineage, LineageNode } from './names';
 
 export interface Box {
   key: string;
@@ -120,10 +120,11 @@ export function drawLineage(lineage: Lineage): Drawing {
 }
 
 /** Which family a node belongs to; the family picks its colour. */
-export function family(kind: string): 'model' | 'shard' | 'literal' | 'generated' | 'raw' | 'step' {
-  switch (kind.toLowerCase()) {
+export function family(kind: LineageNode['kind'] | undefined): 'model' | 'shard' | 'literal' | 'generated' | 'raw' | 'step' {
+  switch (kind) {
     case 'base':
     case 'global':
+    case 'control':
       return 'model';
     case 'shard':
       return 'shard';
@@ -133,8 +134,6 @@ export function family(kind: string): 'model' | 'shard' | 'literal' | 'generated
       return 'generated';
     case 'raw-read':
     case 'raw-write':
-    case 'rawread':
-    case 'rawwrite':
       return 'raw';
     default:
       return 'step';

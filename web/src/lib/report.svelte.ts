@@ -1,6 +1,6 @@
 import { eventsUrl, getReport } from './api';
 import { percent } from './format';
-import type { Measure, Report } from './types';
+import type { Report, RunEvent } from './names';
 
 /** The events of a run that a page shows as they come; the last ones only. */
 const KEPT_EVENTS = 6;
@@ -15,12 +15,24 @@ export class LiveReport {
   problem = $state.raw<unknown>(null);
   connected = $state(false);
   lines = $state.raw<string[]>([]);
+  /** Somebody wants to see files that were changed. */
+  asked = $state(false);
   #source: EventSource | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(readonly run: string) {
     void this.#load();
+  }
+
+  /** Whether the report is shown: files that were changed are shown to those who ask for them. */
+  get shown(): boolean {
+    return this.asked || this.report?.served.evidence.state !== 'changed';
+  }
+
+  /** The run's title, or its address while there is none to believe. */
+  get title(): string {
+    return (this.shown && this.report?.title) || this.run;
   }
 
   close(): void {
@@ -76,33 +88,34 @@ export class LiveReport {
   }
 }
 
-/** An event as one line of text. Unknown events are shown by their type alone. */
+/** An event as one line of text; null where there is none to show. */
 function readable(data: string): string | null {
   try {
-    const event = JSON.parse(data) as Record<string, unknown>;
-    const { type, arm, round, client } = event;
-    switch (type) {
-      case 'progress':
-        // The bar says it.
-        return null;
-      case 'note':
-        return String(event.text);
-      case 'update':
-        return event.failure
-          ? `${client}, round ${round}: failed (${event.failure})`
-          : `${client}, round ${round}: update ${String(event.update).slice(0, 12)}`;
-      case 'verdict':
-        return `${arm}, round ${round}, ${client}: ${event.effect} by ${event.check}: ${event.fact}`;
-      case 'round':
-        return `${arm}, round ${round}: ${event.counted} updates counted${event.unchanged ? ', nothing changed' : ''}`;
-      case 'evaluated': {
-        const rate = (m: unknown) => percent(m as Measure);
-        return `${arm}, round ${round}: safety ${rate(event.safety)} %, helpfulness ${rate(event.helpfulness)} %`;
-      }
-      default:
-        return typeof type === 'string' ? type : null;
-    }
+    return words(JSON.parse(data) as RunEvent);
   } catch {
     return null;
+  }
+}
+
+/** Events of a newer server are shown by their type alone. */
+function words(event: RunEvent): string | null {
+  switch (event.type) {
+    case 'progress':
+      // The bar says it.
+      return null;
+    case 'note':
+      return event.text;
+    case 'update':
+      return event.failure
+        ? `${event.client}, round ${event.round}: failed (${event.failure})`
+        : `${event.client}, round ${event.round}: update ${event.update.slice(0, 12)}`;
+    case 'verdict':
+      return `${event.arm}, round ${event.round}, ${event.client}: ${event.effect} by ${event.check}: ${event.fact}`;
+    case 'round':
+      return `${event.arm}, round ${event.round}: ${event.counted} updates counted${event.unchanged ? ', nothing changed' : ''}`;
+    case 'evaluated':
+      return `${event.arm}, round ${event.round}: safety ${percent(event.safety)} %, helpfulness ${percent(event.helpfulness)} %`;
+    default:
+      return typeof event.type === 'string' ? event.type : null;
   }
 }

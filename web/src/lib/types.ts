@@ -1,247 +1,1781 @@
-/** The JSON that the server sends. `Report` is `fedseal_federation::report::Report`. */
+// Made by `npm run types` from docs/openapi.json. Short names are in names.ts.
 
-/** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
-export interface Measure {
-  hits: number;
-  n: number;
-  rate: number;
-  low: number;
-  high: number;
+export interface paths {
+    "/api/modules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The registered modules. */
+        get: operations["listModules"];
+        put?: never;
+        /** Submits a signed module. */
+        post: operations["submitModule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This description. */
+        get: operations["describe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The runs, the newest first. */
+        get: operations["listRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A run's report as it is in its file, after the server's own words about it. */
+        get: operations["readReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The live feed of a run, until it is over. */
+        get: operations["followRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/log/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of a run's log in the C2SP tlog-tiles layout. */
+        get: operations["readLogFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/updates/{update}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One update: its statement, its transcript, the verdicts, and its place in the log. */
+        get: operations["readUpdate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/updates/{update}/bundle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One file about an update that `fedseal verify` checks offline. */
+        get: operations["readBundle"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/updates/{update}/envelope": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The signed envelope of an update, byte for byte. */
+        get: operations["readEnvelope"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the server is there. No run is looked at. */
+        get: operations["health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-
-export type Effect = 'accept' | 'down-weight' | 'quarantine' | 'reject';
-
-export interface Verdict {
-  effect: Effect;
-  check: string;
-  fact: string;
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description One column. */
+        Arm: {
+            /** @description The adapter that was measured at the end. */
+            final_adapter: components["schemas"]["Digest"] | null;
+            /** @description Helpfulness at the end; null before. */
+            helpfulness: components["schemas"]["Share"] | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Kind of its column. */
+            kind: components["schemas"]["ArmKind"];
+            /** @description Its rounds; empty for base and defended. */
+            rounds: components["schemas"]["RoundReport"][];
+            /** @description Its aggregation rule. */
+            rule: string;
+            /** @description Rule at the end; null before. */
+            safety: components["schemas"]["Share"] | null;
+            /** @description Its heading. */
+            title: string;
+        };
+        /** @description Kind of an arm's column. */
+        ArmKind: "base" | "federated" | "defended";
+        /** @description One arm's verdict about an update. */
+        ArmVerdict: {
+            /** @description The arm. */
+            arm: string;
+            /** @description The deciding check. */
+            check: string;
+            /** @description Its effect. */
+            effect: components["schemas"]["Effect"];
+            /** @description The deciding fact. */
+            fact: string;
+            /**
+             * Format: uint32
+             * @description The round.
+             */
+            round: number;
+            /**
+             * Format: double
+             * @description The update's share in the aggregate, in [0, 1]; the check's factor before there is one.
+             */
+            weight: number;
+        };
+        /** @description The base model. */
+        Base: {
+            /** @description Digest of weights and configuration. */
+            digest: components["schemas"]["Digest"];
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Content of a bundle file. A field that is not known here is refused: it may matter. */
+        Bundle: {
+            /** @description The node's statement about the execution. */
+            attestation: components["schemas"]["Envelope"];
+            /** @description The log entry about the update, as text. */
+            entry: string;
+            /** @description [`FORMAT`]. */
+            format: string;
+            /** @description The module that was executed. */
+            module: components["schemas"]["BundledModule"];
+            /** @description Proof that the entry is in the log: a C2SP tlog-proof file, as text. */
+            proof: string;
+            /** @description The rotations that led to the node's key, oldest first, each signed by both of its keys. */
+            rotations?: components["schemas"]["Envelope"][];
+        };
+        /** @description A module by its signature, with or without its bytes. */
+        BundledModule: {
+            /** @description The bytes, base64; null where the digest is enough. */
+            bytes: string | null;
+            /** @description The digest of its Wasm bytes. */
+            digest: components["schemas"]["Digest"];
+            /** @description Its author's statement. */
+            envelope: components["schemas"]["Envelope"];
+        };
+        /** @description A client's name, for example `client-03`. Its key is in the log's `client-registered` record. */
+        ClientId: string;
+        /** @description A dataset that was used in training. */
+        DataUse: {
+            /** @description The digest of its examples (canonical JSON), a blob for literal and generated data. */
+            digest: components["schemas"]["Digest"];
+            /**
+             * Format: uint32
+             * @description How many examples.
+             */
+            examples: number;
+            /** @description `shard`, `literal` or `generated`. */
+            origin: string;
+        };
+        /** @description Data that the post-hoc defence worked with. */
+        Defence: {
+            /** @description The arm. */
+            arm: string;
+            /** @description The data's digest. */
+            data: components["schemas"]["Digest"];
+            /**
+             * Format: uint64
+             * @description Helpful pairs kept.
+             */
+            helpful: number;
+            /**
+             * Format: uint64
+             * @description Instructions that were generated for the helpful pairs.
+             */
+            helpful_tried: number;
+            /**
+             * Format: uint8
+             * @description 1, 2 or 3.
+             */
+            level: number;
+            /**
+             * Format: uint64
+             * @description Safety pairs kept.
+             */
+            safety: number;
+            /**
+             * Format: uint64
+             * @description Instructions that were generated for the safety pairs.
+             */
+            safety_tried: number;
+        };
+        /** @description SHA-256, 64 lowercase hex digits. */
+        Digest: string;
+        /** @description An in-toto digest set with the one algorithm that fedseal uses. */
+        DigestSet: {
+            /** @description SHA-256. */
+            sha256: components["schemas"]["Digest"];
+        };
+        /** @description Effect of a verdict on an update. */
+        Effect: "accept" | "down-weight" | "quarantine" | "reject";
+        /** @description An envelope in its file form: payload and signatures in base64. */
+        Envelope: {
+            /** @description The signed bytes, base64. */
+            payload: string;
+            /** @description Type of the payload, for example [`crate::statement::PAYLOAD_TYPE`]. */
+            payloadType: string;
+            /** @description At least one. */
+            signatures: components["schemas"]["EnvelopeSignature"][];
+        };
+        /** @description One signature of an envelope. */
+        EnvelopeSignature: {
+            /** @description A hint at the key that signed; never trusted. */
+            keyid: string;
+            /** @description 64 bytes, base64. */
+            sig: string;
+        };
+        /** @description One thing that happened. */
+        Event: {
+            /**
+             * Format: uint64
+             * @description Steps done.
+             */
+            done: number;
+            /** @description The step that was done, for people. */
+            label: string;
+            /**
+             * Format: double
+             * @description Seconds of work so far.
+             */
+            seconds: number;
+            /**
+             * Format: uint64
+             * @description Steps in all.
+             */
+            total: number;
+            /** @constant */
+            type: "progress";
+        } | {
+            /** @description The client. */
+            client: string;
+            /** @description Why there is no update, where there is none. */
+            failure: string | null;
+            /**
+             * Format: uint32
+             * @description The round.
+             */
+            round: number;
+            /**
+             * Format: double
+             * @description Seconds it took.
+             */
+            seconds: number;
+            /** @constant */
+            type: "update";
+            /** @description The attestation's digest, hex. */
+            update: string;
+        } | {
+            /** @description The arm. */
+            arm: string;
+            /** @description The deciding check. */
+            check: string;
+            /** @description The client. */
+            client: string;
+            /** @description The effect. */
+            effect: components["schemas"]["Effect"];
+            /** @description The deciding fact. */
+            fact: string;
+            /**
+             * Format: uint32
+             * @description The round.
+             */
+            round: number;
+            /** @constant */
+            type: "verdict";
+        } | {
+            /** @description The arm. */
+            arm: string;
+            /**
+             * Format: uint
+             * @description How many updates counted.
+             */
+            counted: number;
+            /** @description The next global adapter, hex. */
+            global: string;
+            /**
+             * Format: uint32
+             * @description The round.
+             */
+            round: number;
+            /** @constant */
+            type: "round";
+            /** @description Whether the next global adapter is the one that the round began with. */
+            unchanged?: boolean;
+        } | {
+            /** @description The arm. */
+            arm: string;
+            /** @description Helpfulness. */
+            helpfulness: components["schemas"]["Share"];
+            /** @description Whether it is the arm's final measure. */
+            last: boolean;
+            /**
+             * Format: uint32
+             * @description After this round; the last one for the final measure.
+             */
+            round: number;
+            /** @description Rule. */
+            safety: components["schemas"]["Share"];
+            /** @constant */
+            type: "evaluated";
+        } | {
+            /** @description The line. */
+            text: string;
+            /** @constant */
+            type: "note";
+        } | {
+            /**
+             * Format: double
+             * @description Seconds of work in all.
+             */
+            seconds: number;
+            /** @constant */
+            type: "finished";
+        } | {
+            /** @constant */
+            type: "tick";
+        };
+        /** @description State of a run's files, sent with every answer that shows them. */
+        Evidence: {
+            /** @description The log's head. */
+            log: components["schemas"]["SignedHead"];
+            /** @constant */
+            state: "verified";
+        } | {
+            /** @description The log's head. */
+            log: components["schemas"]["SignedHead"];
+            /** @constant */
+            state: "live";
+        } | {
+            /** @description The first such item. */
+            first: string;
+            /** @description The problem found in it. */
+            problem: string;
+            /** @constant */
+            state: "changed";
+        } | {
+            /** @description The log's head, where it was read. */
+            log?: components["schemas"]["SignedHead"] | null;
+            /** @description Why. */
+            problem: string;
+            /** @constant */
+            state: "unchecked";
+        };
+        /** @description Why an execution gave no update. */
+        Failure: {
+            /** @description A description of the failure, for people. */
+            detail: string;
+            /** @description A stable id in kebab-case, for example `fuel`. */
+            reason: string;
+        };
+        /** @description How a host object came to be. */
+        Kind: "base" | "global" | "shard" | "literal" | "generated" | "concat" | "take" | "control" | "train" | "scale" | "add" | "noise" | "clip" | "raw-read" | "raw-write";
+        /**
+         * @description Bounds of one execution. In a TOML file every field may be left out; then the default holds.
+         *     An attestation has all of them, except a `compile_bytes` that nobody set.
+         */
+        Limits: {
+            /**
+             * Format: uint64
+             * @description Bytes that cross the boundary in one host call. Default 16 MiB.
+             * @default 16777216
+             */
+            call_bytes: number;
+            /**
+             * Format: uint64
+             * @description Memory of the process that compiles it, bytes. Left out: 1 GiB.
+             */
+            compile_bytes?: number | null;
+            /**
+             * Format: uint64
+             * @description Processor time for compiling it, seconds for each of the compiler's four threads. Default 30,
+             *     120 in all: Python's interpreter takes 20 to 40, by how busy the machine is.
+             * @default 30
+             */
+            compile_seconds: number;
+            /**
+             * Format: uint64
+             * @description Wasm instructions, in the runtime's fuel units. Default 20e9.
+             * @default 20000000000
+             */
+            fuel: number;
+            /**
+             * Format: uint64
+             * @description Tokens written by `generate`, all calls together. Default 1e6.
+             * @default 1000000
+             */
+            generated_tokens: number;
+            /**
+             * Format: uint64
+             * @description Wall-clock time inside the guest's own code, host calls not included, seconds.
+             *     Default 10.
+             * @default 10
+             */
+            guest_seconds: number;
+            /**
+             * Format: uint64
+             * @description Resource handles alive at once. Default 1,024.
+             * @default 1024
+             */
+            handles: number;
+            /**
+             * Format: uint64
+             * @description Memory that the host holds for the guest: datasets, adapters, generated text; bytes.
+             *     Default 1 GiB.
+             * @default 1073741824
+             */
+            host_bytes: number;
+            /**
+             * Format: uint64
+             * @description Host calls. Default 100,000.
+             * @default 100000
+             */
+            host_calls: number;
+            /**
+             * Format: uint64
+             * @description Bytes that the host copies, hashes and compares for the guest, all calls together.
+             *     Default 16 GiB.
+             * @default 17179869184
+             */
+            host_work_bytes: number;
+            /**
+             * Format: uint64
+             * @description Core module instances inside the component. Default 32.
+             * @default 32
+             */
+            instances: number;
+            /**
+             * Format: uint64
+             * @description One log line, bytes. Default 4,096.
+             * @default 4096
+             */
+            log_record_bytes: number;
+            /**
+             * Format: uint64
+             * @description Log lines within any second of the machine's clock, bytes. Default 128 KiB: half of the default
+             *     of `log_total_bytes`.
+             * @default 131072
+             */
+            log_second_bytes: number;
+            /**
+             * Format: uint64
+             * @description All log lines together, bytes. Default 256 KiB.
+             * @default 262144
+             */
+            log_total_bytes: number;
+            /**
+             * Format: uint64
+             * @description Linear memory, all memories together, bytes. Default 64 MiB.
+             * @default 67108864
+             */
+            memory_bytes: number;
+            /**
+             * Format: uint64
+             * @description Size of the Wasm component, bytes. Default 24 MiB: a Python policy has 18.
+             * @default 25165824
+             */
+            module_bytes: number;
+            /**
+             * Format: uint64
+             * @description Wasm stack, bytes. Default 512 KiB.
+             * @default 524288
+             */
+            stack_bytes: number;
+            /**
+             * Format: uint64
+             * @description Table elements, all tables together. Default 10,000.
+             * @default 10000
+             */
+            tables: number;
+            /**
+             * Format: uint64
+             * @description Optimiser steps, all `train` calls together. Default 10,000.
+             * @default 10000
+             */
+            train_steps: number;
+            /**
+             * Format: uint64
+             * @description Training tokens, all `train` calls together. Default 50e6.
+             * @default 50000000
+             */
+            train_tokens: number;
+            /**
+             * Format: uint64
+             * @description Wall-clock time of the whole execution, host calls included, seconds. Default 3,600.
+             * @default 3600
+             */
+            wall_seconds: number;
+        };
+        /** @description The graph of one execution. */
+        Lineage: {
+            /** @description The nodes; `nodes[i].id == i`, and every input of a node has a smaller id. */
+            nodes: components["schemas"]["Node"][];
+            /**
+             * Format: uint32
+             * @description The submitted adapter's node, when there was a submission.
+             */
+            output: number | null;
+        };
+        /** @description The log at the time the report was written. */
+        LogHead: {
+            /** @description The signed checkpoint, as a note. */
+            checkpoint: string;
+            /** @description Merkle root. */
+            root: components["schemas"]["Digest"];
+            /**
+             * Format: uint64
+             * @description Entries.
+             */
+            size: number;
+        };
+        /** @description An entry of the log with its proof. */
+        LogPlace: {
+            /** @description The checkpoint as it was signed. */
+            checkpoint: string;
+            /** @description The entry's bytes. */
+            entry: string;
+            /**
+             * Format: uint64
+             * @description Number of the entry, from 0.
+             */
+            index: number;
+            /** @description The log's public key. */
+            key: components["schemas"]["PublicKey"];
+            /** @description Its inclusion proof (RFC 6962). */
+            proof: components["schemas"]["Digest"][];
+            /**
+             * Format: uint64
+             * @description Entries under the checkpoint.
+             */
+            size: number;
+        };
+        /** @description One host object, made by one host call. */
+        Node: {
+            /**
+             * Format: uint32
+             * @description Datasets: how many examples. Others: none.
+             */
+            count: number | null;
+            /** @description The digest of its content, where it has bytes. */
+            digest: components["schemas"]["Digest"] | null;
+            /**
+             * Format: uint32
+             * @description Its position in [`Lineage::nodes`].
+             */
+            id: number;
+            /** @description The nodes it was made from. */
+            inputs: number[];
+            /** @description How it was made. */
+            kind: components["schemas"]["Kind"];
+            /** @description The call's parameters, for example `factor` of a `scale`. */
+            params: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * @description A refusal as it is sent: problem details (RFC 9457). Its `type` is left out, which means that the status
+         *     says what kind of problem it is; `error`, `what` and `hint` are extension members.
+         */
+        Problem: {
+            /** @description The problem and the thing that has it. */
+            detail: string;
+            /** @description The problem, as a sentence. */
+            error: string;
+            /** @description Advice on what to do. */
+            hint: string;
+            /**
+             * Format: uint16
+             * @description The status.
+             */
+            status: number;
+            /** @description The status' usual phrase. */
+            title: string;
+            /** @description The thing that has the problem. */
+            what: string;
+        };
+        /** @description Steps done of steps in all. */
+        Progress: {
+            /**
+             * Format: uint64
+             * @description Steps done.
+             */
+            done: number;
+            /** @description The step being done. */
+            label: string;
+            /**
+             * Format: uint64
+             * @description Steps in all, as far as known: arms that share work make it shrink.
+             */
+            total: number;
+        };
+        /** @description An Ed25519 public key, 64 lowercase hex digits. */
+        PublicKey: string;
+        /** @description Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`. */
+        RegisteredModule: {
+            /** @description When it was registered first, RFC 3339, UTC. */
+            created: string;
+            /** @description SHA-256 of the module's bytes. */
+            digest: components["schemas"]["Digest"];
+            /** @description Its name, from the signed statement. */
+            name: string;
+            /** @description Its author's key. */
+            signer: components["schemas"]["PublicKey"];
+            /** @description The author's name in the server's trust file. */
+            signer_name: string | null;
+        };
+        /** @description The report of a run. */
+        Report: {
+            /** @description The columns. */
+            arms: components["schemas"]["Arm"][];
+            /** @description The base. */
+            base: components["schemas"]["Base"];
+            /** @description Data that the defence worked with, by arm. */
+            defence: components["schemas"]["Defence"][];
+            /** @description Fingerprint on which the bits depend: engine, device, kernel. */
+            engine: string;
+            /** @description Why it failed, where it did. */
+            error?: string | null;
+            /** @description Digest of events.jsonl when the run was closed. */
+            events?: components["schemas"]["Digest"] | null;
+            /** @description The experiment, every key. */
+            experiment: {
+                [key: string]: unknown;
+            };
+            /** @description The log's head. */
+            log: components["schemas"]["LogHead"];
+            /** @description The node's public key, hex. */
+            node: string;
+            /**
+             * Format: double
+             * @description Largest resident memory of the process so far, MiB.
+             */
+            peak_mb: number;
+            /** @description Steps done. */
+            progress: components["schemas"]["Progress"];
+            /** @description Name of the run: its folder's. */
+            run: string;
+            /**
+             * Format: double
+             * @description Seconds of work so far, over all sessions.
+             */
+            seconds: number;
+            /** @description The seed of this run. */
+            seed: components["schemas"]["Seed"];
+            /** @description Prompts, each answered by several arms. */
+            side_by_side: components["schemas"]["SideBySide"][];
+            /** @description When it was created, RFC 3339, UTC. */
+            started: string;
+            /** @description How far it is. */
+            state: components["schemas"]["ReportState"];
+            /** @description The experiment's title. */
+            title: string;
+            /**
+             * @description Whether no update had weight in any round of any arm: every arm's adapter is the first one.
+             *     Left out where some had, and in reports of runs from before it was said.
+             */
+            unchanged?: boolean;
+            /** @description Verdicts by arm and kind of client. */
+            verdicts: components["schemas"]["VerdictCount"][];
+        };
+        /** @description How far a run is. */
+        ReportState: "running" | "finished" | "failed";
+        /**
+         * Format: uint32
+         * @description A round's number, from 0.
+         */
+        Round: number;
+        /** @description One client in one round of one arm. */
+        RoundClient: {
+            /** @description Its name. */
+            client: string;
+            /**
+             * Format: uint32
+             * @description Examples it claims to have trained on.
+             */
+            examples: number;
+            /** @description `benign`, or the kind of attack in this arm. */
+            kind: string;
+            /** @description Digest of the module it ran. */
+            module: components["schemas"]["Digest"];
+            /** @description That module's name. */
+            module_name: string;
+            /** @description The attestation's digest, which is the update's id; null before. */
+            update: components["schemas"]["Digest"] | null;
+            /** @description Verdict of admission; null before. */
+            verdict: components["schemas"]["Verdict"] | null;
+            /**
+             * Format: double
+             * @description How much its update counted in the aggregation, in [0, 1]; null before.
+             */
+            weight: number | null;
+        };
+        /** @description One round of one arm. */
+        RoundReport: {
+            /** @description The sampled clients. */
+            clients: components["schemas"]["RoundClient"][];
+            /** @description The global adapter after it (before it, while it is open). */
+            global: components["schemas"]["Digest"];
+            /** @description Helpfulness of the same. */
+            helpfulness: components["schemas"]["Share"] | null;
+            /**
+             * Format: double
+             * @description The learning rate of its clients.
+             */
+            learning_rate: number;
+            /**
+             * Format: uint32
+             * @description Its number, from 0.
+             */
+            round: number;
+            /** @description Rule on the global adapter after the round, where measured. */
+            safety: components["schemas"]["Share"] | null;
+            /**
+             * @description Whether it ended with the global adapter that it began with. Left out where it did not, and in
+             *     reports of runs from before it was said.
+             */
+            unchanged?: boolean;
+        };
+        /** @description How far a run is. */
+        RunState: "running" | "interrupted" | "finished" | "failed";
+        /** @description A run's entry in the list. What its report does not say is null. */
+        RunSummary: {
+            /** @description The base model's name. */
+            base: string | null;
+            /** @description Why there is no report, or none that can be read. */
+            error?: string | null;
+            /** @description State of its files. */
+            evidence: components["schemas"]["Evidence"];
+            /** @description Steps done. */
+            progress: components["schemas"]["Progress"] | null;
+            /** @description Its address. */
+            run: string;
+            /** @description Final safety by arm, for the arms that have one; empty where a file was changed. */
+            safety: {
+                [key: string]: components["schemas"]["Share"];
+            };
+            /**
+             * Format: double
+             * @description Seconds of work so far.
+             */
+            seconds: number | null;
+            /** @description When it was created, RFC 3339, UTC. */
+            started: string | null;
+            /** @description How far it is; null where there is no report. */
+            state: components["schemas"]["RunState"] | null;
+            /** @description The experiment's title. */
+            title: string | null;
+            /**
+             * Format: uint
+             * @description Different updates in all arms.
+             */
+            updates: number;
+        };
+        /**
+         * Format: uint64
+         * @description The seed from which all randomness of a run, a round or a client's execution is derived.
+         */
+        Seed: number | string;
+        /** @description How a run is named and shown, whatever its report says. */
+        Served: {
+            /** @description State of its files. */
+            evidence: components["schemas"]["Evidence"];
+            /** @description Its address. */
+            run: string;
+            /** @description How far it is; null where there is no report. */
+            state: components["schemas"]["RunState"] | null;
+        };
+        /** @description A run's report.json as it lies there, with the server's words in `served`. */
+        ServedReport: components["schemas"]["Report"] & {
+            served: components["schemas"]["Served"];
+        };
+        /** @description Hits out of n, with the 95 % Wilson score interval (Wilson 1927). */
+        Share: {
+            /**
+             * Format: double
+             * @description Upper end, in [0, 1].
+             */
+            high: number;
+            /**
+             * Format: uint64
+             * @description How many hit.
+             */
+            hits: number;
+            /**
+             * Format: double
+             * @description Lower end, in [0, 1].
+             */
+            low: number;
+            /**
+             * Format: uint64
+             * @description Out of how many.
+             */
+            n: number;
+            /**
+             * Format: double
+             * @description hits / n, 0 when n is 0.
+             */
+            rate: number;
+        };
+        /** @description One prompt, answered by several arms. */
+        SideBySide: {
+            /** @description Answers by arm. */
+            answers: {
+                [key: string]: string;
+            };
+            /** @description `harmful` or `helpful`. */
+            kind: string;
+            /** @description The prompt. */
+            prompt: string;
+        };
+        /** @description A log's signed head: what `fedseal verify`, `explain` and `log fsck` name too. */
+        SignedHead: {
+            /** @description The checkpoint as it was signed. */
+            checkpoint: string;
+            /** @description The log's name. */
+            origin: string;
+            /** @description Its Merkle root. */
+            root: components["schemas"]["Digest"];
+            /**
+             * Format: uint64
+             * @description Its entries.
+             */
+            size: number;
+        };
+        /** @description A statement: the predicate holds for the subjects. */
+        Statement: {
+            /** @description [`STATEMENT_TYPE`]. */
+            _type: string;
+            /** @description The content. */
+            predicate: components["schemas"]["UpdatePredicate"];
+            /** @description Kind of the predicate. */
+            predicateType: string;
+            /** @description Bytes that it is about; at least one subject, names distinct. */
+            subject: components["schemas"]["Subject"][];
+        };
+        /** @description Bytes that a statement is about. */
+        Subject: {
+            /** @description Their digest. */
+            digest: components["schemas"]["DigestSet"];
+            /** @description Their role in the statement. */
+            name: string;
+        };
+        /** @description Submission to `POST /api/modules`, as it is in the body. */
+        Submission: {
+            /**
+             * @description The signature; null or left out where there is none.
+             * @default null
+             */
+            envelope: components["schemas"]["Envelope"] | null;
+            /** @description The Wasm bytes: base64, in a JSON string without escapes. */
+            module: string;
+        };
+        /** @description A transcript by reference. */
+        TranscriptRef: {
+            /** @description The digest of [`crate::transcript::Transcript::to_bytes`]. */
+            blob: components["schemas"]["Digest"];
+            /**
+             * Format: uint32
+             * @description How many entries.
+             */
+            entries: number;
+            /** @description [`crate::transcript::Transcript::root`]. */
+            root: components["schemas"]["Digest"];
+        };
+        /** @description One execution: what went in, what happened, what came out. */
+        UpdatePredicate: {
+            /** @description The base model. */
+            base: components["schemas"]["Digest"];
+            /** @description The client that it ran for. */
+            client: components["schemas"]["ClientId"];
+            /** @description The datasets that the submitted adapter was trained on, as the host saw them. */
+            data: components["schemas"]["DataUse"][];
+            /**
+             * Format: double
+             * @description A judge's mean score over the training examples, in [0, 1]; none when no judge ran.
+             */
+            data_score: number | null;
+            /** @description Fingerprint of the training engine. Apart from the inputs, the update's bits depend on it. */
+            engine: string;
+            /**
+             * Format: uint32
+             * @description How many examples the guest says it trained on: its weight in averages, a claim.
+             */
+            examples: number;
+            /** @description Why there is no update. */
+            failure: components["schemas"]["Failure"] | null;
+            /** @description The global adapter at the round's start. */
+            global: components["schemas"]["Digest"];
+            /** @description The bounds it ran under. */
+            limits: components["schemas"]["Limits"];
+            /** @description How the update was derived. */
+            lineage: components["schemas"]["Lineage"];
+            /** @description The module's Wasm bytes. */
+            module: components["schemas"]["Digest"];
+            /** @description The module's signer. */
+            module_signer: components["schemas"]["PublicKey"];
+            /** @description The node that executed it and signs this. */
+            node: components["schemas"]["PublicKey"];
+            /** @description The round that it ran in. */
+            round: components["schemas"]["Round"];
+            /**
+             * Format: double
+             * @description Wall-clock time of the execution, seconds. Not reproducible.
+             */
+            seconds: number;
+            /** @description The seed of everything random in it. */
+            seed: components["schemas"]["Seed"];
+            /** @description Reference to the transcript, with its root. */
+            transcript: components["schemas"]["TranscriptRef"];
+            /** @description The submitted adapter; none after a failure. */
+            update: components["schemas"]["Digest"] | null;
+            /** @description Resources that it used. */
+            used: components["schemas"]["Usage"];
+        };
+        /** @description Answer of `GET /api/runs/{run}/updates/{update}`. */
+        UpdateView: {
+            /** @description Kind of the client in the arms that saw the update. */
+            client_kind: string | null;
+            /** @description The envelope's bytes: their SHA-256 is the update's id. */
+            envelope: string;
+            /** @description Its place in the log. */
+            log: components["schemas"]["LogPlace"];
+            /** @description The module's name; null where the plan has none. */
+            module_name: string | null;
+            /** @description The run's address. */
+            run: string;
+            /** @description The statement in the envelope. */
+            statement: components["schemas"]["Statement"];
+            /** @description The transcript's canonical bytes. */
+            transcript: string;
+            /** @description The update's id. */
+            update: components["schemas"]["Digest"];
+            /** @description One for every arm that saw the update. */
+            verdicts: components["schemas"]["ArmVerdict"][];
+        };
+        /**
+         * @description Resources that an execution used. Deterministic, except that `peak_memory_bytes` counts linear
+         *     memory and not the host's.
+         */
+        Usage: {
+            /**
+             * Format: uint64
+             * @description Fuel units.
+             */
+            fuel: number;
+            /**
+             * Format: uint64
+             * @description Tokens written by `generate`.
+             */
+            generated_tokens: number;
+            /**
+             * Format: uint64
+             * @description Host calls.
+             */
+            host_calls: number;
+            /**
+             * Format: uint64
+             * @description Log bytes.
+             */
+            log_bytes: number;
+            /**
+             * Format: uint64
+             * @description Largest linear memory, bytes.
+             */
+            peak_memory_bytes: number;
+            /**
+             * Format: uint64
+             * @description Optimiser steps.
+             */
+            train_steps: number;
+            /**
+             * Format: uint64
+             * @description Training tokens.
+             */
+            train_tokens: number;
+        };
+        /** @description Verdict of admission on an update. */
+        Verdict: {
+            /** @description The deciding check. */
+            check: string;
+            /** @description Its effect. */
+            effect: components["schemas"]["Effect"];
+            /** @description The deciding fact. */
+            fact: string;
+        };
+        /** @description Verdicts of one arm about one kind of client. */
+        VerdictCount: {
+            /**
+             * Format: uint64
+             * @description Updates that counted (accepted or down-weighted).
+             */
+            accepted: number;
+            /** @description The arm. */
+            arm: string;
+            /**
+             * Format: uint64
+             * @description Updates that do not exist: their execution failed or was denied. Left out in reports of runs
+             *     from before they were counted apart; `refused` holds them there.
+             */
+            failed?: number | null;
+            /** @description `benign` or the kind of attack. */
+            kind: string;
+            /**
+             * Format: uint64
+             * @description Updates that did not (quarantined or rejected).
+             */
+            refused: number;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
-
-export interface RoundClient {
-  client: string;
-  kind: string;
-  module: string;
-  module_name: string;
-  /** null while the round is open. */
-  weight: number | null;
-  verdict: Verdict | null;
-  /** Digest of the attestation's envelope: the update's id. */
-  update: string | null;
-  examples: number;
-}
-
-export interface RoundReport {
-  round: number;
-  global: string;
-  learning_rate: number;
-  safety: Measure | null;
-  helpfulness: Measure | null;
-  /** It ended with the global adapter that it began with. */
-  unchanged?: boolean;
-  clients: RoundClient[];
-}
-
-export interface Arm {
-  id: string;
-  title: string;
-  kind: 'base' | 'federated' | 'defended';
-  rule: string | null;
-  safety: Measure | null;
-  helpfulness: Measure | null;
-  final_adapter: string | null;
-  rounds: RoundReport[];
-}
-
-export interface Progress {
-  done: number;
-  total: number;
-  label: string;
-}
-
-export interface KindCount {
-  arm: string;
-  kind: string;
-  accepted: number;
-  refused: number;
-  /** Updates that do not exist; in reports from before they were counted apart `refused` holds them. */
-  failed?: number;
-}
-
-export interface SideBySide {
-  prompt: string;
-  kind: 'harmful' | 'helpful';
-  answers: Record<string, string>;
-}
-
-/** `interrupted`: not finished, and nobody is working on it. */
-export type RunState = 'running' | 'interrupted' | 'finished' | 'failed';
-
-/** A log's signed head. The root is in hex. */
-export interface LogHead {
-  origin: string;
-  size: number;
-  root: string;
-  checkpoint: string;
-}
-
-/** What the server found when it held a run's files against its log. */
-export type Evidence =
-  /** Plan, experiment and report are those that the log names, and the log holds. */
-  | { state: 'verified'; log: LogHead }
-  /** The run is being worked on; its report is a draft. */
-  | { state: 'live'; log: LogHead }
-  /** Changed since it was logged: the first such item, and what is wrong with it. */
-  | { state: 'changed'; first: string; problem: string }
-  | { state: 'unchecked'; problem: string; log?: LogHead };
-
-/** What the server says about a run, whatever its report says. */
-export interface Served {
-  /** The run's address. */
-  run: string;
-  /** null where there is no report. */
-  state: RunState | null;
-  evidence: Evidence;
-}
-
-/** A run's report.json as it lies there, with the server's words in `served`. */
-export interface Report {
-  served: Served;
-  run: string;
-  title: string;
-  state: RunState;
-  progress: Progress;
-  /** Why it failed, where it did. */
-  error?: string;
-  started: string;
-  seconds: number;
-  /** MiB. */
-  peak_mb: number;
-  seed?: number | string;
-  /** What the bits depend on. */
-  engine?: string;
-  experiment: Record<string, unknown>;
-  base: { digest: string; name: string };
-  node: string;
-  /** The log when the report was written, before its last entries. */
-  log: { size: number; root: string; checkpoint: string };
-  arms: Arm[];
-  /** No update had weight in any round: every arm's adapter is the first one. */
-  unchanged?: boolean;
-  verdicts: KindCount[];
-  defence?: DefenceData[];
-  side_by_side: SideBySide[];
-}
-
-/** What the post-hoc defence of an arm was trained on, and how much was generated for it. */
-export interface DefenceData {
-  arm: string;
-  level: number;
-  safety: number;
-  helpful: number;
-  safety_tried: number;
-  helpful_tried: number;
-  data: string;
-}
-
-/** A run in the list; null where its report does not say. */
-export interface RunSummary extends Served {
-  title: string | null;
-  progress: Progress | null;
-  started: string | null;
-  seconds: number | null;
-  base: string | null;
-  updates: number;
-  /** Final safety by arm id, for the arms that have one; empty where a file was changed. */
-  safety: Record<string, Measure>;
-  /** Set when there is no report, or none that can be read. */
-  error?: string;
-}
-
-export interface LineageNode {
-  id: number;
-  kind: string;
-  inputs: number[];
-  digest?: string | null;
-  count?: number | null;
-  params?: Record<string, unknown>;
-}
-
-export interface Lineage {
-  nodes: LineageNode[];
-  output?: number | null;
-}
-
-export interface UpdatePredicate {
-  client: string;
-  round: number;
-  seed: number | string;
-  module: string;
-  module_signer: string;
-  node: string;
-  base: string;
-  global: string;
-  update?: string | null;
-  examples: number;
-  data: { origin: string; digest: string; examples: number }[];
-  data_score?: number | null;
-  lineage: Lineage;
-  transcript: { root: string; entries: number; blob: string };
-  limits: Record<string, number>;
-  used: Record<string, number>;
-  failure?: { reason: string; detail: string } | null;
-  engine: string;
-  seconds: number;
-}
-
-export interface Statement {
-  _type: string;
-  subject: { name: string; digest: Record<string, string> }[];
-  predicateType: string;
-  predicate: UpdatePredicate;
-}
-
-export interface TranscriptEntry {
-  seq: number;
-  call: string;
-  args: unknown;
-  result: unknown;
-}
-
-export interface UpdateView {
-  run: string;
-  update: string;
-  /** The envelope's bytes as text; their SHA-256 is the update's id. */
-  envelope: string;
-  statement: Statement;
-  /** The transcript's canonical bytes as text. */
-  transcript: string;
-  module_name: string | null;
-  client_kind: string | null;
-  /** One for every arm that saw this update. */
-  verdicts: (Verdict & { arm: string; round: number; weight: number })[];
-  log: {
-    index: number;
-    /** The entry's canonical bytes as text. */
-    entry: string;
-    size: number;
-    proof: string[];
-    checkpoint: string;
-    /** The log's public key, hex. */
-    key: string;
-  };
-}
-
-export interface RegisteredModule {
-  digest: string;
-  name: string;
-  signer: string;
-  signer_name?: string | null;
-  created: string;
-}
-
-/** How the server says no. `what` names the thing, `hint` says what to do. */
-export interface Refusal {
-  error: string;
-  what: string;
-  hint: string;
+export type $defs = Record<string, never>;
+export interface operations {
+    listModules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredModule"][];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitModule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Submission"];
+            };
+        };
+        responses: {
+            /** @description It is registered. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredModule"];
+                };
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A signature is missing, does not hold, or is not by a trusted key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The signature holds, but no sandbox would run the module. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    describe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An OpenAPI 3.1 document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description At most 500 runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunSummary"][];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServedReport"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events: the data of each is an event; one of type `end` comes last. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Event"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readLogFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `checkpoint`, or a tile or entry bundle of the tlog-tiles layout (`tile/0/000`). It may contain slashes. */
+                path: string;
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file as it is: a signed note for the checkpoint, else bytes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                    "text/plain": unknown;
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readUpdate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+                /** @description An update's id: the digest of its envelope. */
+                update: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The update, as raw bytes wherever a reader checks them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateView"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readBundle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+                /** @description An update's id: the digest of its envelope. */
+                update: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bundle. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bundle"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readEnvelope: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+                /** @description An update's id: the digest of its envelope. */
+                update: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The envelope; the SHA-256 of its bytes is the id of the update. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ok`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
 }

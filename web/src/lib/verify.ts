@@ -3,7 +3,7 @@
  * believes the server. Hashes are WebCrypto's; browsers offer it to https and localhost pages only,
  * elsewhere every check answers "not checked" and says why.
  */
-import type { UpdateView } from './types';
+import type { UpdateView } from './names';
 
 export interface Check {
   claim: string;

@@ -1,31 +1,43 @@
-//! No circle between the modules at the top of a server crate, beyond those of [`KNOWN`].
+//! No circle between the files of a server crate, beyond those of [`KNOWN`].
 //!
-//! A module is a file or a folder directly below `src`. It uses another where a `crate::` or `super::`
-//! path in it leads there. Tests may use everything; `lib.rs`, `main.rs` and the crate's error are used
-//! and use freely.
+//! A module is a file. It uses another where a path in it leads there, by the crate's root or from where
+//! it stands; a name that a module hands on leads to the file that it comes from. Folders count, too: what
+//! is in one may not use a file or folder beside it that uses what is in the first. A module may hand on
+//! what is below it. Tests may use everything; the crate's root and its error are used and use freely.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::tokens::{Found, Used, read};
+use super::paths::{Found, Import, Used, read};
 use super::{LeftOut, relative, rust_files};
 use crate::process::root;
-use crate::{Outcome, fail};
+use crate::{Failure, Outcome, fail};
 
-/// Circles of today, by crate. They may shrink; a module that joins one fails the lint.
+/// Circles of today, by crate: each of a module with what is below it. They may shrink; one with a module
+/// beside them fails the lint.
 const KNOWN: &[(&str, &[&str])] = &[
-    ("server/sandbox", &["bindings", "host"]),
-    (
-        "server/tuning",
-        &[
-            "adapter", "data", "device", "infer", "model", "ops", "train",
-        ],
-    ),
+    // A module with its helpers, which use what it defines.
+    ("server/adapter", &["model"]),
+    ("server/adapter", &["peft"]),
+    ("server/app", &["commands/policy"]),
+    ("server/audit", &["commands/log"]),
+    ("server/federation", &["runner"]),
+    ("server/kernels", &["attention"]),
+    ("server/kernels", &["gemm"]),
+    ("server/kernels", &["parallel"]),
+    ("server/record", &["report"]),
+    // A list of things and what each of them is: the trait stands beside the list.
+    ("server/rules", &["admission"]),
+    ("server/rules", &["aggregation"]),
+    ("server/rules", &["experiment"]),
+    ("server/rules", &["optimiser"]),
+    // The state of a server and its routes.
+    ("server/app", &["http"]),
 ];
 
-/// Paths into `error.rs`: every module's functions return them.
-const FREE: [&str; 3] = ["error", "Error", "Result"];
+/// Steps from one module that hands a name on to the next.
+const MOST_STEPS: usize = 16;
 
 /// Uses between modules, with the first line of each.
 type Uses = BTreeMap<String, BTreeMap<String, Place>>;
@@ -42,19 +54,15 @@ pub(super) fn check() -> Outcome<LeftOut> {
             continue;
         }
         let name = source.parent().map(relative).unwrap_or_default();
-        let uses = uses(&source)?;
-        for circle in circles(&uses) {
-            let known = KNOWN
-                .iter()
-                .filter(|(room, _)| *room == name)
-                .any(|(_, members)| circle.iter().all(|it| members.contains(&it.as_str())));
-            if !known {
-                new += 1;
-                let members: Vec<&str> = circle.iter().map(String::as_str).collect();
-                eprintln!("    {name}: circle of {}", members.join(", "));
-                for (from, to, (file, line)) in shortest(&uses, &circle) {
-                    eprintln!("        {from} uses {to}: {}:{line}", relative(&file));
-                }
+        for (circle, uses) in all(&Crate::read(&source)?.uses()) {
+            if is_known(&name, &circle) {
+                continue;
+            }
+            new += 1;
+            let members: Vec<&str> = circle.iter().map(String::as_str).collect();
+            eprintln!("    {name}: circle of {}", members.join(", "));
+            for (from, to, (file, line)) in shortest(&uses, &circle) {
+                eprintln!("        {from} uses {to}: {}:{line}", relative(&file));
             }
         }
     }
@@ -66,88 +74,253 @@ pub(super) fn check() -> Outcome<LeftOut> {
     ))
 }
 
-/// Uses between the modules directly below a `src` folder.
-fn uses(source: &Path) -> Outcome<Uses> {
-    let mut files = Vec::new();
-    for file in rust_files(source)? {
-        let path = file.strip_prefix(source).unwrap_or(&file).to_path_buf();
-        files.push((path, read(&fs::read_to_string(&file)?)));
-    }
-    let tests: BTreeSet<PathBuf> = files
+fn is_known(name: &str, circle: &BTreeSet<String>) -> bool {
+    KNOWN
         .iter()
-        .flat_map(|(path, found)| found.tests.iter().map(|name| folder(path).join(name)))
-        .collect();
-    files.retain(|(path, _)| {
-        !path
-            .ancestors()
-            .any(|it| tests.contains(&it.with_extension("")))
-    });
-    let modules: BTreeSet<String> = files.iter().filter_map(|(path, _)| module(path)).collect();
-    let names = exports(&files, &modules);
-    let mut uses = Uses::new();
-    for (path, found) in &files {
-        let Some(from) = module(path) else { continue };
-        let depth = folder(path).components().count();
-        for used in &found.paths {
-            let Some(to) = target(used, depth).and_then(|name| {
-                let free = FREE.contains(&name);
-                let name = names.get(name).map_or(name, String::as_str);
-                (!free && modules.contains(name) && name != from).then_some(name)
-            }) else {
+        .filter(|(room, _)| *room == name)
+        .any(|(_, tops)| {
+            circle
+                .iter()
+                .all(|it| tops.iter().any(|top| within(it, top)))
+        })
+}
+
+/// Whether a module is another or below it.
+fn within(module: &str, top: &str) -> bool {
+    module
+        .strip_prefix(top)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A crate's files by their modules: the names from the root on, which itself has none.
+struct Crate(BTreeMap<Vec<String>, (PathBuf, Found)>);
+
+impl Crate {
+    fn read(source: &Path) -> Outcome<Self> {
+        let mut files = BTreeMap::new();
+        let mut tests = BTreeSet::new();
+        let library = source.join("lib.rs").is_file();
+        for file in rust_files(source)? {
+            let path = file.strip_prefix(source).unwrap_or(&file);
+            // Programs beside a library are roots of their own.
+            if path.starts_with("bin") || library && path == Path::new("main.rs") {
                 continue;
+            }
+            let found = read(&fs::read_to_string(&file)?)
+                .map_err(|Failure(why)| Failure(format!("{}: {why}", relative(&file))))?;
+            let module = module(path);
+            for name in &found.tests {
+                let mut test = module.clone();
+                test.push(name.clone());
+                tests.insert(test);
+            }
+            files.insert(module, (file, found));
+        }
+        files.retain(|module, _| !(1..=module.len()).any(|n| tests.contains(&module[..n])));
+        Ok(Self(files))
+    }
+
+    /// Uses between the files.
+    fn uses(&self) -> Uses {
+        let mut uses = Uses::new();
+        for (from, (file, found)) in &self.0 {
+            if is_free(from) {
+                continue;
+            }
+            for used in &found.paths {
+                let to = match used.words.as_slice() {
+                    // A name alone may be of anything; what was imported is known.
+                    [name] if used.depth == 0 => {
+                        let imported = self.imported(from, name);
+                        imported.and_then(|it| self.target(from, &it.words, MOST_STEPS))
+                    }
+                    [_] => None,
+                    _ => outward(used).and_then(|words| self.target(from, words, MOST_STEPS)),
+                };
+                let Some(to) = to else {
+                    continue;
+                };
+                let hands_on_its_own = used.handed_on && to.starts_with(from);
+                if to != *from && !is_free(&to) && !hands_on_its_own {
+                    uses.entry(from.join("/"))
+                        .or_default()
+                        .entry(to.join("/"))
+                        .or_insert_with(|| (file.clone(), used.line));
+                }
+            }
+        }
+        uses
+    }
+
+    /// Module that a path in `from` leads to; `None` for what is of no file of this crate.
+    fn target(&self, from: &[String], words: &[String], steps: usize) -> Option<Vec<String>> {
+        let steps = steps.checked_sub(1)?;
+        let mut at = from.to_vec();
+        let mut rest = words;
+        match words.first()?.as_str() {
+            "crate" => {
+                at.clear();
+                rest = &words[1..];
+            }
+            "self" => rest = &words[1..],
+            "super" => {
+                while let Some(("super", more)) = split(rest) {
+                    at.pop()?;
+                    rest = more;
+                }
+            }
+            _ if self.is_own(from, words) => {}
+            name => {
+                let import = self.imported(from, name)?;
+                let words = [import.words.as_slice(), &words[1..]].concat();
+                return self.target(from, &words, steps);
+            }
+        }
+        while let Some((name, more)) = split(rest) {
+            at.push(name.to_owned());
+            if !self.0.contains_key(&at) {
+                at.pop();
+                break;
+            }
+            rest = more;
+        }
+        let (_, found) = self.0.get(&at)?;
+        let Some((name, more)) = split(rest) else {
+            return Some(at);
+        };
+        let handed = found
+            .imports
+            .iter()
+            .filter(|it| self.is_own(&at, &it.words));
+        for import in handed {
+            let words = match import.name.as_str() {
+                "*" if import.handed_on => import.words.clone(),
+                it if it == name => [import.words.as_slice(), more].concat(),
+                _ => continue,
             };
-            uses.entry(from.clone())
-                .or_default()
-                .entry(to.to_owned())
-                .or_insert_with(|| (source.join(path), used.line));
+            let to = self.target(&at, &words, steps);
+            let named = |to: &Vec<String>| {
+                import.name != "*" || self.0.get(to).is_some_and(|it| it.1.items.contains(name))
+            };
+            if let Some(to) = to.filter(named) {
+                return Some(to);
+            }
         }
+        Some(at)
     }
-    Ok(uses)
-}
 
-/// Top module of a file: its name or its folder's; `None` for the crate's own root, other binaries
-/// and the error.
-fn module(path: &Path) -> Option<String> {
-    let first = path.components().next()?.as_os_str().to_str()?;
-    let name = first.strip_suffix(".rs").unwrap_or(first);
-    let apart = ["lib", "main", "bin", "error"];
-    (!apart.contains(&name)).then(|| name.to_owned())
-}
+    /// Import of a name of this crate.
+    fn imported(&self, from: &[String], name: &str) -> Option<&Import> {
+        let (_, found) = self.0.get(from)?;
+        let is_it = |it: &&Import| it.name == name && self.is_own(from, &it.words);
+        found.imports.iter().find(is_it)
+    }
 
-/// Folder that holds a file's child modules, which is the file's module path too.
-fn folder(path: &Path) -> PathBuf {
-    match path.file_stem().and_then(|stem| stem.to_str()) {
-        Some("lib" | "main" | "mod") | None => path.parent().unwrap_or(path).to_path_buf(),
-        Some(_) => path.with_extension(""),
+    /// Whether the words of a path in `from` begin in this crate.
+    fn is_own(&self, from: &[String], words: &[String]) -> bool {
+        let Some((first, _)) = split(words) else {
+            return false;
+        };
+        let declared = || {
+            self.0
+                .get(from)
+                .is_some_and(|(_, found)| found.modules.contains(first))
+        };
+        ["crate", "self", "super"].contains(&first) || declared()
     }
 }
 
-/// Names that the crate's root hands on, with the module that each comes from.
-fn exports(files: &[(PathBuf, Found)], modules: &BTreeSet<String>) -> BTreeMap<String, String> {
-    let roots = files
+fn split(words: &[String]) -> Option<(&str, &[String])> {
+    words
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+}
+
+/// Module of a file by its path below `src`.
+fn module(path: &Path) -> Vec<String> {
+    let mut names: Vec<String> = path
+        .with_extension("")
         .iter()
-        .filter(|(path, _)| [Path::new("lib.rs"), Path::new("main.rs")].contains(&path.as_path()));
-    let mut names = BTreeMap::new();
-    for (words, name) in roots.flat_map(|(_, found)| &found.uses) {
-        let own = |word: &&String| ["crate", "self"].contains(&word.as_str());
-        let from = words.iter().find(|word| !own(word));
-        if let Some(from) = from.filter(|it| modules.contains(*it))
-            && !modules.contains(name)
-        {
-            names.insert(name.clone(), from.clone());
-        }
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    if names
+        .last()
+        .is_some_and(|name| ["lib", "main", "mod"].contains(&name.as_str()))
+    {
+        names.pop();
     }
     names
 }
 
-/// First name below the crate's root of a path in a module that is `depth` below the root.
-fn target(used: &Used, depth: usize) -> Option<&str> {
-    let words = &used.words;
-    if words.first()? == "crate" {
-        return words.get(1).map(String::as_str);
+/// Whether it is the crate's root or its error.
+fn is_free(module: &[String]) -> bool {
+    module.is_empty() || module == ["error"]
+}
+
+/// A path as the file's own module sees it; `None` where it stays in a module with a body.
+fn outward(used: &Used) -> Option<&[String]> {
+    let ups = used.words.iter().take_while(|it| *it == "super").count();
+    match used.words.first()?.as_str() {
+        "crate" => Some(&used.words),
+        "super" if ups >= used.depth => used.words.get(used.depth..),
+        _ if used.depth == 0 => Some(&used.words),
+        _ => None,
     }
-    let ups = words.iter().take_while(|word| *word == "super").count();
-    (ups == depth + used.depth).then(|| words.get(ups).map(String::as_str))?
+}
+
+/// Every circle with the uses that it is of: those of files, and those of folders that no files alone
+/// make.
+fn all(uses: &Uses) -> Vec<(BTreeSet<String>, Uses)> {
+    let mut all: Vec<(BTreeSet<String>, Uses)> = circles(uses)
+        .into_iter()
+        .map(|circle| (circle, uses.clone()))
+        .collect();
+    let names = || uses.iter().flat_map(|(from, to)| to.keys().chain([from]));
+    let folders: BTreeSet<&str> = names()
+        .flat_map(|name| name.match_indices('/').map(move |(at, _)| &name[..at]))
+        .chain([""])
+        .collect();
+    for folder in folders {
+        let mut below = Uses::new();
+        for (from, targets) in uses {
+            for (to, place) in targets {
+                if let (Some(from), Some(to)) = (child(folder, from), child(folder, to))
+                    && from != to
+                {
+                    below
+                        .entry(from.to_owned())
+                        .or_default()
+                        .entry(to.to_owned())
+                        .or_insert_with(|| place.clone());
+                }
+            }
+        }
+        for circle in circles(&below) {
+            let seen = all.iter().any(|(known, _)| {
+                let has = |top: &String| known.iter().any(|it| within(it, top));
+                circle.iter().all(has)
+            });
+            if !seen {
+                all.push((circle, below.clone()));
+            }
+        }
+    }
+    all
+}
+
+/// Module directly below a folder that another is, or is below of.
+fn child<'a>(folder: &str, module: &'a str) -> Option<&'a str> {
+    let start = match folder {
+        "" => 0,
+        _ => module
+            .strip_prefix(folder)?
+            .strip_prefix('/')
+            .map(|_| folder.len() + 1)?,
+    };
+    let end = module[start..]
+        .find('/')
+        .map_or(module.len(), |at| start + at);
+    Some(&module[..end])
 }
 
 /// Circles: sets of modules in which each module reaches each other one.
@@ -226,11 +399,11 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("a new folder");
             fs::write(path, text).expect("a new file");
         }
-        let uses = uses(&source).map_err(|failure| failure.0).expect("a tree");
+        let tree = Crate::read(&source).map_err(|failure| failure.0);
         fs::remove_dir_all(&source).expect("the tree goes");
-        circles(&uses)
+        all(&tree.expect("a crate").uses())
             .into_iter()
-            .map(|circle| circle.into_iter().collect())
+            .map(|(circle, _)| circle.into_iter().collect())
             .collect()
     }
 
@@ -246,18 +419,63 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_one_module_and_a_way_round_counts() {
+    fn files_in_a_folder_are_a_circle_too() {
+        let files = [
+            ("lib.rs", "mod a;"),
+            ("a.rs", "mod b; mod c; pub use b::B; pub use c::C;"),
+            ("a/b.rs", "pub struct B(super::C);"),
+            ("a/c.rs", "pub struct C; fn f() { vec![(1, super::b::B)]; }"),
+        ];
+        assert_eq!(of("folder", &files), [["a/b", "a/c"]]);
+    }
+
+    #[test]
+    fn a_module_may_hand_on_what_is_below_it_but_not_use_what_uses_it() {
+        let lib = ("lib.rs", "mod a;");
+        let below = ("a/b.rs", "pub struct B; use super::A;");
+        let handed = ("a.rs", "mod b; pub(crate) use b::B; pub struct A;");
+        assert_eq!(
+            of("handed", &[lib, below, handed]),
+            Vec::<Vec<String>>::new()
+        );
+        let used = ("a.rs", "mod b; pub struct A; fn f() -> b::B { b::B }");
+        assert_eq!(of("used", &[lib, below, used]), [["a", "a/b"]]);
+        let imported = ("a.rs", "mod b; use b::B; pub struct A;");
+        assert_eq!(of("imported", &[lib, below, imported]), [["a", "a/b"]]);
+        let both = ("a.rs", "mod b; pub use b::B; pub struct A(B);");
+        assert_eq!(of("both", &[lib, below, both]), [["a", "a/b"]]);
+    }
+
+    #[test]
+    fn a_way_round_counts_by_names_that_are_handed_on() {
         let files = [
             ("lib.rs", "mod a; mod b; mod c; pub use c::{C as Other, D};"),
-            ("a/mod.rs", "mod deep; use self::deep::X; pub use super::b;"),
+            (
+                "a/mod.rs",
+                "mod deep; pub use self::deep::X; pub use super::b; pub struct Y;",
+            ),
             (
                 "a/deep.rs",
-                "use super::Y; mod inner { use super::super::super::b::Z; }",
+                "pub struct X; mod inner { use super::super::super::b::Z; }",
             ),
             ("b.rs", "use crate::{D, Error};"),
-            ("c.rs", "use crate::{a::{deep::X}, b as other};"),
+            ("c.rs", "use crate::a as other; fn f(_: other::X) {}"),
         ];
-        assert_eq!(of("folder", &files), [["a", "b", "c"]]);
+        assert_eq!(of("round", &files), [["a", "a/deep", "b", "c"]]);
+    }
+
+    #[test]
+    fn folders_are_a_circle_by_different_files() {
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "mod one; mod two;"),
+            ("a/one.rs", "use crate::b::one::B;"),
+            ("a/two.rs", "pub struct A;"),
+            ("b.rs", "pub mod one; mod two;"),
+            ("b/one.rs", "pub struct B;"),
+            ("b/two.rs", "use crate::a::two::*;"),
+        ];
+        assert_eq!(of("folders", &files), [["a", "b"]]);
     }
 
     #[test]
@@ -271,11 +489,23 @@ mod tests {
             (
                 "b.rs",
                 "// crate::a\n/// [`crate::a`]\nconst S: &str = \"crate::a::A\"; const C: char = '\"';\n\
-                 #[cfg(test)] mod tests { use crate::a::A; } #[cfg(test)] use crate::a::B;",
+                 #[cfg(test)] mod tests { use crate::a::A; } #[cfg(test)] use crate::a::B;\n\
+                 #[cfg(all(test, unix))] fn f() -> crate::a::A {}",
             ),
             ("error.rs", "use crate::a::A;"),
             ("testing.rs", "use crate::{a, b};"),
         ];
         assert_eq!(of("tests", &files), Vec::<Vec<String>>::new());
+    }
+
+    #[test]
+    fn known_circles_are_those_of_a_module_and_what_is_below_it() {
+        let circle = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        let (name, tops) = KNOWN[0];
+        let below = format!("{}/new", tops[0]);
+        assert!(is_known(name, &circle(&[tops[0], &below])));
+        assert!(!is_known(name, &circle(&[tops[0], "elsewhere"])));
+        assert!(!is_known("server/none", &circle(&[tops[0], &below])));
+        assert!(!within("gemmy", "gemm"));
     }
 }

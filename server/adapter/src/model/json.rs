@@ -1,5 +1,6 @@
 //! `config.json` of a checkpoint, read and written.
 
+mod fields;
 mod rope;
 
 use serde_json::{Map, Value, json};
@@ -7,46 +8,10 @@ use serde_json::{Map, Value, json};
 use fedseal_kernels::gated::Activation;
 
 use crate::{AdapterError, Architecture, Family, MAX_LAYERS, ModelConfig, RopeScaling};
-
-fn bad(text: impl Into<String>) -> AdapterError {
-    AdapterError::Format(format!("config.json: {}", text.into()))
-}
-
-fn unsupported(text: impl Into<String>) -> AdapterError {
-    AdapterError::Unsupported(format!("config.json: {}", text.into()))
-}
-
-fn size(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, AdapterError> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .and_then(|value| usize::try_from(value).ok())
-            .map(Some)
-            .ok_or_else(|| bad(format!("{key} is {value}"))),
-    }
-}
-
-fn need(map: &Map<String, Value>, key: &str) -> Result<usize, AdapterError> {
-    size(map, key)?.ok_or_else(|| bad(format!("{key} is missing")))
-}
-
-fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, AdapterError> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_f64()
-            .map(Some)
-            .ok_or_else(|| bad(format!("{key} is {value}"))),
-    }
-}
+use fields::{bad, need, number, size, unsupported};
 
 fn flag(map: &Map<String, Value>, key: &str) -> bool {
     map.get(key).and_then(Value::as_bool) == Some(true)
-}
-
-fn object<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
-    map.get(key).and_then(Value::as_object)
 }
 
 /// Reads which layers have a sliding window: from `layer_types` where a file has it, else by the
@@ -139,10 +104,11 @@ impl ModelConfig {
     /// ([`Architecture`]).
     ///
     /// # Errors
-    /// [`AdapterError::Format`] for broken JSON or numbers, [`AdapterError::Unsupported`] with the
+    /// [`AdapterError::Broken`] for broken JSON, [`AdapterError::Format`] for wrong numbers, [`AdapterError::Unsupported`] with the
     /// key for another architecture, another activation or an unknown kind of rope scaling.
     pub fn from_json(text: &[u8]) -> Result<Self, AdapterError> {
-        let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(text).map_err(AdapterError::broken("config.json"))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
         let kind = map.get("model_type").and_then(Value::as_str);
         let architecture = Architecture::ALL

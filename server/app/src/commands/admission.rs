@@ -21,7 +21,7 @@ pub(crate) struct Admission {
 enum Action {
     /// Try an admission.toml on a run that is over: what would its checks have said?
     Check {
-        /// The file: [[provenance]] and [[behaviour]] entries.
+        #[arg(help = "The file: [[provenance]] and [[behaviour]] entries")]
         file: PathBuf,
         /// The run's folder.
         run: PathBuf,

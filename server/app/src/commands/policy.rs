@@ -46,7 +46,7 @@ enum Action {
     Test(test::Test),
     /// Sign a component; the signature goes into MODULE.dsse.json beside it, or into its layout.
     Sign {
-        /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
+        #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
         module: Place,
         /// Its name; by default the file's.
         #[arg(long)]

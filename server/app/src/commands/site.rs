@@ -53,13 +53,15 @@ impl Site {
             plan, experiment, ..
         } = OpenRun::read(run)?;
         for client in &plan.clients {
-            for assignment in [&client.honest, &client.attacked] {
+            let mut told = Vec::new();
+            for assignment in client.assignments() {
+                if told.contains(&assignment) {
+                    continue;
+                }
+                told.push(assignment);
                 let name = plan.module_name(&assignment.module).unwrap_or("?");
                 let answer = decide(&rules, &plan, &experiment.limits, client, assignment);
                 output::line(format!("{} with module {name}: {answer}", client.client));
-                if client.honest == client.attacked {
-                    break;
-                }
             }
         }
         Ok(())

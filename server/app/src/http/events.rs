@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path as Parameters, State};
+use axum::http::{Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fedseal_record::rundir::RunDir;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -19,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
 use super::files::{self, Stamp};
+use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report;
 use super::shares::Peer;
@@ -29,6 +31,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAST: u64 = 2048;
 /// Most bytes of one look; a longer line is left out.
 const MOST_BYTES: u64 = 256 << 10;
+
+/// [`feed`], described.
+pub(super) static FEED: Operation = Operation {
+    id: "followRun",
+    method: Method::GET,
+    path: "/api/runs/{run}/events",
+    summary: "The live feed of a run, until it is over.",
+    body: None,
+    answer: openapi::Answer {
+        status: StatusCode::OK,
+        what: "Server-sent events: the data of each is an event; one of type `end` comes last.",
+        media: &["text/event-stream"],
+        schema: schema::<fedseal_record::events::Event>,
+    },
+    refusals: &[404, 500, 503],
+};
 
 /// `GET /api/runs/{run}/events`
 pub(super) async fn feed(

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{Path as Parameters, State};
-use axum::http::header;
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fedseal_client_sdk::record::Effect;
 use fedseal_record::opened::OpenRun;
+use fedseal_record::report::Verdict;
 use fedseal_record::rundir::RunDir;
 use fedseal_record::state::{RoundState, UpdateRef, VerdictRef};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Server;
 use super::evidence::{self, Fault, Look, MAX_LOG};
 use super::files::{self, Stamp};
+use super::openapi::{self, Operation, READS, bytes};
 use super::refusal::{Answer, Refusal, blocking};
 
 /// Indexes that are kept, of logs of [`MAX_LOG`] bytes in all; a run's is made again when its log has
@@ -27,18 +29,16 @@ const MAX_FILE: u64 = 256 * (65_535 + 2);
 const MAX_CHECKPOINT: u64 = 64 << 10;
 
 /// One arm's verdict about an update.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ArmVerdict")]
 pub(super) struct Judged {
     /// The arm.
     pub arm: String,
     /// The round.
     pub round: u32,
-    /// Effect of the verdict.
-    pub effect: Effect,
-    /// The check that decided.
-    pub check: String,
-    /// The fact that it found.
-    pub fact: String,
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
     /// The update's share in the aggregate, in [0, 1]; the check's factor before there is one.
     pub weight: f64,
 }
@@ -77,9 +77,11 @@ pub(super) fn judged(run: &OpenRun, update: &UpdateRef) -> Vec<Judged> {
     let view = |(arm, round, verdict): (&str, &RoundState, &VerdictRef)| Judged {
         arm: arm.to_owned(),
         round: update.round.0,
-        effect: verdict.effect,
-        check: verdict.check.clone(),
-        fact: verdict.fact.clone(),
+        verdict: Verdict {
+            effect: verdict.effect,
+            check: verdict.check.clone(),
+            fact: verdict.fact.clone(),
+        },
         weight: round.weight(&update.client).unwrap_or(verdict.weight),
     };
     verdicts.into_iter().map(view).collect()
@@ -131,6 +133,22 @@ fn pinned_files(dir: &RunDir) -> [Option<Stamp>; 2] {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// [`file()`], described.
+pub(super) static FILE: Operation = Operation {
+    id: "readLogFile",
+    method: Method::GET,
+    path: "/api/runs/{run}/log/{*path}",
+    summary: "A file of a run's log in the C2SP tlog-tiles layout.",
+    body: None,
+    answer: openapi::Answer {
+        status: StatusCode::OK,
+        what: "The file as it is: a signed note for the checkpoint, else bytes.",
+        media: &["application/octet-stream", "text/plain"],
+        schema: bytes,
+    },
+    refusals: READS,
+};
 
 /// `GET /api/runs/{run}/log/checkpoint` and `/log/tile/…`: the files of the C2SP tlog-tiles layout.
 pub(super) async fn file(

@@ -1,25 +1,28 @@
 //! The server behind `fedseal serve`: JSON under /api, the report pages everywhere else.
 //!
 //! It reads runs' folders and never writes into them. It writes only the registry of submitted
-//! modules, which has a folder of its own. Every refusal is JSON `{error, what, hint}`, without a path
-//! of the server's machine.
+//! modules, which has a folder of its own. Every refusal is a problem document (RFC 9457)
+//! with `error`, `what` and `hint`, without a path of the server's machine.
 //!
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
+//! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
-//! - [`modules`]: submitted modules. [`pages`]: the web bundle.
+//! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
 mod answers;
 mod events;
 mod evidence;
+mod fault;
 mod files;
 mod listen;
 mod log;
 mod modules;
+mod openapi;
 mod pages;
 mod patience;
 mod refusal;
@@ -34,15 +37,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::keys::TrustStore;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 use crate::failure::Outcome;
+use openapi::{Interface, Operation, schema};
 use refusal::Refusal;
 
 pub(crate) use listen::{Limits, bind};
@@ -71,6 +76,8 @@ struct Shared {
     modules: modules::Modules,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
+    /// [`openapi::description`] as text.
+    description: Bytes,
 }
 
 type Server = State<Arc<Shared>>;
@@ -92,8 +99,34 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// Operations with a deadline.
+fn timed() -> Interface {
+    Interface::default()
+        .with(&runs::LIST, runs::list)
+        .with(&runs::REPORT, runs::of_run)
+        .with(&updates::VIEW, updates::view)
+        .with(&updates::ENVELOPE, updates::envelope)
+        .with(&updates::BUNDLE, updates::bundle)
+        .with(&log::FILE, log::file)
+        .with(&modules::LIST, modules::list)
+        .with(&modules::SUBMIT, modules::submit)
+        .with(&DESCRIPTION, description)
+}
+
+/// Operations without a deadline: a feed goes on with its run, and whether the server is there is
+/// answered while others wait for a place.
+fn untimed() -> Interface {
+    Interface::default()
+        .with(&events::FEED, events::feed)
+        .with(&HEALTH, health)
+}
+
 fn router(settings: Settings) -> Outcome<Router> {
     let limits = settings.limits;
+    let (timed, mut operations) = timed().into_parts();
+    let (untimed, others) = untimed().into_parts();
+    operations.extend(others);
+    let described = openapi::description(&operations);
     let shared = Arc::new(Shared {
         modules: modules::Modules::open(
             settings.registry,
@@ -105,23 +138,9 @@ fn router(settings: Settings) -> Outcome<Router> {
         logs: log::Logs::default(),
         pages: pages::Pages::new(settings.web),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
+        description: described.to_string().into(),
     });
-    // A feed lasts as long as its run; everything else has a deadline.
-    let timed = Router::new()
-        .route("/api/runs", get(runs::list))
-        .route("/api/runs/{run}", get(runs::of_run))
-        .route("/api/runs/{run}/updates/{update}", get(updates::view))
-        .route(
-            "/api/runs/{run}/updates/{update}/envelope",
-            get(updates::envelope),
-        )
-        .route(
-            "/api/runs/{run}/updates/{update}/bundle",
-            get(updates::bundle),
-        )
-        .route("/api/runs/{run}/log/{*path}", get(log::file))
-        .route("/api/modules", get(modules::list).post(modules::submit))
-        .route("/api/{*path}", get(no_such_interface))
+    let timed = timed
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(
@@ -129,15 +148,50 @@ fn router(settings: Settings) -> Outcome<Router> {
             answers::bounded,
         ))
         .layer(middleware::from_fn_with_state(limits.request, deadline));
-    Ok(Router::new()
-        .route("/api/runs/{run}/events", get(events::feed))
+    Ok(untimed
+        .method_not_allowed_fallback(wrong_method)
         .merge(timed)
+        .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .with_state(shared))
 }
 
-async fn no_such_interface(request: Request) -> Refusal {
-    Refusal::missing("interface", request.uri().path())
+/// [`description`], described.
+static DESCRIPTION: Operation = Operation {
+    id: "describe",
+    method: Method::GET,
+    path: "/api/openapi.json",
+    summary: "This description.",
+    body: None,
+    answer: openapi::Answer::json("An OpenAPI 3.1 document.", schema::<Map<String, Value>>),
+    refusals: &[408, 503],
+};
+
+/// `GET /api/openapi.json`
+async fn description(State(shared): Server) -> impl IntoResponse {
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], shared.description.clone())
+}
+
+/// [`health`], described.
+static HEALTH: Operation = Operation {
+    id: "health",
+    method: Method::GET,
+    path: "/healthz",
+    summary: "Whether the server is there. No run is looked at.",
+    body: None,
+    answer: openapi::Answer {
+        status: StatusCode::OK,
+        what: "`ok`.",
+        media: &["text/plain"],
+        schema: schema::<String>,
+    },
+    refusals: &[],
+};
+
+/// `GET /healthz`
+async fn health() -> &'static str {
+    "ok\n"
 }
 
 async fn wrong_method(request: Request) -> Refusal {

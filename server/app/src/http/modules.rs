@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::Limits;
@@ -22,11 +22,13 @@ use fedseal_ledger::Blobs;
 use fedseal_record::rundir;
 use fedseal_registry::{RegisteredModule, Registry};
 use fedseal_sandbox::{Reason, Sandbox};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 
+use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::shares::{Peer, Share, Shares};
 use super::{Limits as Clients, Server};
@@ -54,22 +56,29 @@ pub(super) struct Modules {
 }
 
 /// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegisteredModule")]
 pub(super) struct Registered {
+    /// SHA-256 of the module's bytes.
     digest: Digest,
+    /// Its name, from the signed statement.
     name: String,
+    /// Its author's key.
     signer: PublicKey,
+    /// The author's name in the server's trust file.
     signer_name: Option<String>,
+    /// When it was registered first, RFC 3339, UTC.
     created: String,
 }
 
 /// Submission to `POST /api/modules`, as it is in the body.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Submission<'a> {
     /// The Wasm bytes: base64, in a JSON string without escapes.
     module: &'a str,
     /// The signature; null or left out where there is none.
     #[serde(borrow, default)]
+    #[schemars(with = "Option<Envelope>")]
     envelope: Option<&'a RawValue>,
 }
 
@@ -307,6 +316,17 @@ fn given_up(store: &TrustStore, envelope: &Envelope, at: &Moment<'_>) -> Option<
     }
 }
 
+/// [`list`], described.
+pub(super) static LIST: Operation = Operation {
+    id: "listModules",
+    method: Method::GET,
+    path: "/api/modules",
+    summary: "The registered modules.",
+    body: None,
+    answer: openapi::Answer::json("All of them.", schema::<Vec<Registered>>),
+    refusals: &[408, 500, 503],
+};
+
 /// `GET /api/modules`
 pub(super) async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
     let modules = shared.modules.clone();
@@ -323,6 +343,20 @@ pub(super) async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>>
     })
     .await
 }
+
+/// [`submit`], described.
+pub(super) static SUBMIT: Operation = Operation {
+    id: "submitModule",
+    method: Method::POST,
+    path: "/api/modules",
+    summary: "Submits a signed module.",
+    body: Some(schema::<Submission<'static>>),
+    answer: openapi::Answer {
+        status: StatusCode::CREATED,
+        ..openapi::Answer::json("It is registered.", schema::<Registered>)
+    },
+    refusals: &[400, 403, 408, 409, 413, 422, 500, 503],
+};
 
 /// `POST /api/modules`
 pub(super) async fn submit(

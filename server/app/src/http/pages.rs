@@ -1,7 +1,8 @@
 //! The web bundle: built into the program, or read from a folder with `--web`.
 //!
 //! `web/dist` always exists in a checkout, if only with a placeholder, so that this compiles before
-//! the pages are built.
+//! the pages are built. The bundle says in `pages.json` which addresses are pages: they get index.html,
+//! and so do others, with status 404 (the pages' own words for that are in it).
 
 use std::path::{Component, Path, PathBuf};
 
@@ -24,6 +25,12 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=utf-8><title>fedseal</titl
 <code>web/</code> and build again, or give <code>fedseal serve --web DIR</code>.\
 <p>The same data is JSON under <a href=/api/runs>/api/runs</a>.";
 
+/// List of the patterns of the pages' paths, which the bundle's build makes (web/src/pages.ts).
+const LIST: &str = "pages.json";
+
+/// First parts of paths that are for programs: no page is there.
+const FOR_PROGRAMS: [&str; 3] = ["api", "healthz", "metrics"];
+
 /// Where pages come from.
 pub(super) struct Pages {
     folder: Option<PathBuf>,
@@ -45,6 +52,13 @@ impl Pages {
         self.read(Path::new("index.html")).is_some()
     }
 
+    /// Whether a path is a page's address. Without a list there is the first page alone.
+    fn has(&self, path: &str) -> bool {
+        let list = self.read(Path::new(LIST)).unwrap_or_default();
+        let patterns: Vec<String> = serde_json::from_slice(&list).unwrap_or_default();
+        parts(path).next().is_none() || patterns.iter().any(|pattern| fits(pattern, path))
+    }
+
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
         match &self.folder {
             Some(folder) => std::fs::read(folder.join(path)).ok(),
@@ -53,9 +67,29 @@ impl Pages {
     }
 }
 
-/// A file of the bundle; any other path is a page's address and gets index.html.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// Whether a path has as many parts as a pattern, equal where the pattern has no colon.
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut found) = (parts(pattern), parts(path));
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(found)) if wanted.starts_with(':') || wanted == found => (),
+            _ => return false,
+        }
+    }
+}
+
+/// A file of the bundle; index.html for any other path, with 404 where no page is.
 pub(super) async fn serve(State(shared): Server, request: Request) -> Response {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+    let for_programs = parts(request.uri().path())
+        .next()
+        .is_some_and(|first| FOR_PROGRAMS.contains(&first));
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    if for_programs || !reads {
         return Refusal::missing("interface", request.uri().path()).into_response();
     }
     let path = Path::new(request.uri().path().trim_start_matches('/'));
@@ -84,8 +118,13 @@ pub(super) async fn serve(State(shared): Server, request: Request) -> Response {
     if path.extension().is_some() && path.starts_with("assets") {
         return Refusal::missing("file", request.uri().path()).into_response();
     }
+    let status = match shared.pages.has(request.uri().path()) {
+        true => StatusCode::OK,
+        false => StatusCode::NOT_FOUND,
+    };
     match shared.pages.read(Path::new("index.html")) {
         Some(index) => (
+            status,
             [(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("text/html; charset=utf-8"),
@@ -93,7 +132,7 @@ pub(super) async fn serve(State(shared): Server, request: Request) -> Response {
             index,
         )
             .into_response(),
-        None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
+        None => (status, Html(NOT_BUILT)).into_response(),
     }
 }
 
@@ -106,5 +145,43 @@ fn media_type(path: &Path) -> &'static str {
         Some("json") => "application/json",
         Some("wasm") => "application/wasm",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_its_paths_alone() {
+        for (pattern, path) in [
+            ("/", ""),
+            ("/modules", "/modules/"),
+            ("/runs/:run", "/runs/demo~seed-1"),
+            ("/runs/:run/updates/:update", "/runs/a.b/updates/00"),
+        ] {
+            assert!(fits(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/", "/x"),
+            ("/modules", "/modules/x"),
+            ("/runs/:run", "/runs"),
+            ("/runs/:run", "/run/x"),
+            ("/runs/:run/answers", "/runs/x/answer"),
+        ] {
+            assert!(!fits(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    /// The list is made at the pages' build; where they are built, it and the bundle belong together.
+    #[test]
+    fn the_bundle_has_its_list() {
+        let pages = Pages::new(None);
+        if pages.exist() {
+            for path in ["/", "/modules", "/runs/x", "/runs/x/updates/y"] {
+                assert!(pages.has(path), "{path}");
+            }
+            assert!(!pages.has("/nowhere"));
+        }
     }
 }

@@ -2,22 +2,37 @@
 
 use std::io::Write as _;
 
-use axum::Json;
-use axum::http::StatusCode;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::evidence::Fault;
+
+/// Media type of problem details.
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An answer other than the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     status: StatusCode,
-    body: Body,
+    error: String,
+    what: String,
+    hint: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Body {
+/// A refusal as it is sent: problem details (RFC 9457). Its `type` is left out, which means that the status
+/// says what kind of problem it is; `error`, `what` and `hint` are extension members.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Problem {
+    /// The status' usual phrase.
+    title: String,
+    /// The status.
+    status: u16,
+    /// The problem and the thing that has it.
+    detail: String,
     /// The problem, as a sentence.
     error: String,
     /// The thing that has the problem.
@@ -39,11 +54,9 @@ impl Refusal {
     ) -> Self {
         Refusal {
             status,
-            body: Body {
-                error: error.into(),
-                what: what.into(),
-                hint: hint.into(),
-            },
+            error: error.into(),
+            what: what.into(),
+            hint: hint.into(),
         }
     }
 
@@ -83,7 +96,7 @@ impl Refusal {
 
     /// The problem as text, with the thing that has it.
     pub(super) fn text(&self) -> String {
-        format!("{} ({})", self.body.error, self.body.what)
+        format!("{} ({})", self.error, self.what)
     }
 }
 
@@ -108,8 +121,47 @@ impl From<Fault> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let kind = HeaderValue::from_static(PROBLEM);
+        // Only a map with other keys than strings could not be written.
+        let body = serde_json::to_vec(&Problem {
+            title: self
+                .status
+                .canonical_reason()
+                .unwrap_or("Refused")
+                .to_owned(),
+            status: self.status.as_u16(),
+            detail: self.text(),
+            error: self.error,
+            what: self.what,
+            hint: self.hint,
+        })
+        .unwrap_or_default();
+        (self.status, [(header::CONTENT_TYPE, kind)], body).into_response()
     }
+}
+
+/// Puts an error that a library answered with, in its own words and as plain text, into a refusal.
+pub(super) async fn worded(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let error = match status {
+        StatusCode::BAD_REQUEST => "The address cannot be read.",
+        _ => "The request cannot be answered.",
+    };
+    let path: String = path.chars().take(100).collect();
+    Refusal::new(
+        status,
+        error,
+        path,
+        "GET /api/openapi.json lists what can be asked.",
+    )
+    .into_response()
 }
 
 /// Runs a closure that reads files or computes on a thread where it may block.

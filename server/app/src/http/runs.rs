@@ -4,19 +4,23 @@
 //! `FOLDER~NAME`. Names are letters, digits, `.`, `_` and `-` and begin with a letter or digit, so
 //! no address leads out of the folder of runs. A server of one run knows one address.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
+use axum::http::Method;
 use axum::response::Response;
-use fedseal_record::report::{Rate, State as Progressed};
+use fedseal_record::report::{self as reports, Rate, State as Progressed};
 use fedseal_record::rundir::{RunDir, is_name};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::Server;
 use super::evidence::{self, Evidence, Fault, Look, Standing};
+use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report::{self, Outline, Progress, Reading, Text};
 
@@ -49,38 +53,81 @@ pub(super) struct Checked {
 }
 
 /// How a run is named and shown, whatever its report says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Served {
+    /// Its address.
     run: String,
+    /// How far it is; null where there is no report.
     state: Option<Shown>,
+    /// State of its files.
     evidence: Evidence,
 }
 
-/// A run's entry in the list.
-#[derive(Debug, Serialize)]
+/// A run's report.json as it lies there, with the server's words in `served`. It is sent in pieces, never
+/// built: this is its description.
+enum ServedReport {}
+
+impl JsonSchema for ServedReport {
+    fn schema_name() -> Cow<'static, str> {
+        "ServedReport".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A run's report.json as it lies there, with the server's words in `served`.",
+            "allOf": [
+                generator.subschema_for::<reports::Report>(),
+                {
+                    "type": "object",
+                    "properties": {"served": generator.subschema_for::<Served>()},
+                    "required": ["served"],
+                },
+            ],
+        })
+    }
+}
+
+/// A run's entry in the list. What its report does not say is null.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RunSummary")]
 struct Summary {
     #[serde(flatten)]
     served: Served,
+    /// The experiment's title.
+    #[schemars(with = "Option<String>")]
     title: Option<Text>,
+    /// Steps done.
+    #[schemars(with = "Option<reports::Progress>")]
     progress: Option<Progress>,
+    /// When it was created, RFC 3339, UTC.
+    #[schemars(with = "Option<String>")]
     started: Option<Text>,
+    /// Seconds of work so far.
     seconds: Option<f64>,
+    /// The base model's name.
+    #[schemars(with = "Option<String>")]
     base: Option<Text>,
+    /// Different updates in all arms.
     updates: usize,
-    /// Final safety by arm; empty where a file was changed.
+    /// Final safety by arm, for the arms that have one; empty where a file was changed.
     safety: BTreeMap<String, Rate>,
+    /// Why there is no report, or none that can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RunState")]
 enum Shown {
+    /// Being worked on.
     Running,
     /// Not finished, and nobody is working on it.
     Interrupted,
+    /// Closed.
     Finished,
+    /// Ended by an error.
     Failed,
 }
 
@@ -313,6 +360,17 @@ impl Runs {
     }
 }
 
+/// [`list`], described.
+pub(super) static LIST: Operation = Operation {
+    id: "listRuns",
+    method: Method::GET,
+    path: "/api/runs",
+    summary: "The runs, the newest first.",
+    body: None,
+    answer: openapi::Answer::json("At most 500 runs.", schema::<Vec<Summary>>),
+    refusals: &[408, 500, 503],
+};
+
 /// `GET /api/runs`
 pub(super) async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResponse> {
     let runs = shared.runs.clone();
@@ -324,6 +382,17 @@ pub(super) async fn list(State(shared): Server) -> Answer<impl axum::response::I
     })
     .await
 }
+
+/// [`of_run`], described.
+pub(super) static REPORT: Operation = Operation {
+    id: "readReport",
+    method: Method::GET,
+    path: "/api/runs/{run}",
+    summary: "A run's report as it is in its file, after the server's own words about it.",
+    body: None,
+    answer: openapi::Answer::json("The report.", schema::<ServedReport>),
+    refusals: READS,
+};
 
 /// `GET /api/runs/{run}`
 pub(super) async fn of_run(

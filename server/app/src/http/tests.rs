@@ -1,6 +1,7 @@
 //! The server over real sockets: what it answers, what it refuses, and that its limits hold.
 
 mod clients;
+mod described;
 mod evidence;
 mod place;
 
@@ -364,7 +365,81 @@ async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
         .await;
     assert_eq!(status, 405);
     assert!(answer.contains("\"hint\""));
-    assert_eq!(server.get("/api/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn refusals_are_problem_details() {
+    let server = TestServer::start().await;
+    let (status, answer) = server
+        .raw(b"GET /api/runs/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status, 404);
+    assert!(
+        answer.contains("content-type: application/problem+json\r\n"),
+        "{answer}"
+    );
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(
+        serde_json::from_str::<Value>(body).unwrap(),
+        json!({
+            "title": "Not Found",
+            "status": 404,
+            "detail": "There is no such run. (none)",
+            "error": "There is no such run.",
+            "what": "none",
+            "hint": "GET /api/runs lists the runs, a run's report its updates.",
+        }),
+    );
+    // A library's refusal, too: this is no UTF-8.
+    let (status, refusal) = server.get("/api/runs/%ff").await;
+    assert_eq!(
+        (status, &refusal["status"]),
+        (400, &json!(400)),
+        "{refusal}"
+    );
+    assert!(refusal["hint"].is_string());
+}
+
+#[tokio::test]
+async fn programs_get_no_page() {
+    let server = TestServer::start().await;
+    assert_eq!(server.get("/healthz").await, (200, json!("ok\n")));
+    for path in [
+        "/api",
+        "/api/",
+        "/api/nothing",
+        "/api/runs/demo/nothing",
+        "/api//runs",
+        "/healthz/more",
+        "/metrics",
+    ] {
+        let (status, refusal) = server.get(path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(refusal["hint"].is_string(), "{path}: {refusal}");
+    }
+    let post =
+        b"POST /api/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.raw(post).await.0, 404);
+    let post =
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.raw(post).await.0, 405);
+}
+
+#[tokio::test]
+async fn pages_have_addresses_and_nothing_else_has() {
+    let server = TestServer::start().await;
+    for (path, status) in [
+        ("/", 200),
+        ("/runs/demo.1", 200),
+        ("/runs/demo/", 200),
+        ("/nowhere", 404),
+        ("/runs/demo/nowhere", 404),
+        ("/favicon.ico", 404),
+    ] {
+        assert_eq!(server.get(path).await, (status, json!("a page")), "{path}");
+    }
+    let (status, refusal) = server.get("/assets/missing.js").await;
+    assert_eq!((status, refusal["hint"].is_string()), (404, true));
 }
 
 #[tokio::test]

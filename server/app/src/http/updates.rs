@@ -6,51 +6,85 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
+use fedseal_client_sdk::attestation::UpdatePredicate;
+use fedseal_client_sdk::bundle::Bundle;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::statement::Statement;
 use fedseal_record::bundle::bundle as bundle_of;
 use fedseal_record::opened::OpenRun;
-use fedseal_record::rundir::Plan;
 use fedseal_record::state::UpdateRef;
 use fedseal_rules::arms;
+use fedseal_rules::attack::BENIGN;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::evidence::Fault;
 use super::log::{Index, Judged, judged};
+use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::{Server, Shared};
 
 /// Answer of `GET /api/runs/{run}/updates/{update}`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UpdateView")]
 pub(super) struct View {
+    /// The run's address.
     run: String,
+    /// The update's id.
     update: Digest,
     /// The envelope's bytes: their SHA-256 is the update's id.
     envelope: String,
+    /// The statement in the envelope.
+    #[schemars(with = "Statement<UpdatePredicate>")]
     statement: Value,
     /// The transcript's canonical bytes.
     transcript: String,
+    /// The module's name; null where the plan has none.
     module_name: Option<String>,
+    /// Kind of the client in the arms that saw the update.
     client_kind: Option<String>,
+    /// One for every arm that saw the update.
     verdicts: Vec<Judged>,
+    /// Its place in the log.
     log: Place,
 }
 
 /// An entry of the log with its proof.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogPlace")]
 struct Place {
+    /// Number of the entry, from 0.
     index: u64,
     /// The entry's bytes.
     entry: String,
+    /// Entries under the checkpoint.
     size: u64,
+    /// Its inclusion proof (RFC 6962).
     proof: Vec<Digest>,
+    /// The checkpoint as it was signed.
     checkpoint: String,
+    /// The log's public key.
     key: PublicKey,
 }
+
+/// [`view`], described.
+pub(super) static VIEW: Operation = Operation {
+    id: "readUpdate",
+    method: Method::GET,
+    path: "/api/runs/{run}/updates/{update}",
+    summary: "One update: its statement, its transcript, the verdicts, and its place in the log.",
+    body: None,
+    answer: openapi::Answer::json(
+        "The update, as raw bytes wherever a reader checks them.",
+        schema::<View>,
+    ),
+    refusals: READS,
+};
 
 /// `GET /api/runs/{run}/updates/{update}`
 pub(super) async fn view(
@@ -140,6 +174,20 @@ pub(super) fn shown(address: String, run: &OpenRun, update: &UpdateRef) -> Answe
     })
 }
 
+/// [`envelope`], described.
+pub(super) static ENVELOPE: Operation = Operation {
+    id: "readEnvelope",
+    method: Method::GET,
+    path: "/api/runs/{run}/updates/{update}/envelope",
+    summary: "The signed envelope of an update, byte for byte.",
+    body: None,
+    answer: openapi::Answer::json(
+        "The envelope; the SHA-256 of its bytes is the id of the update.",
+        schema::<Envelope>,
+    ),
+    refusals: READS,
+};
+
 /// `GET /api/runs/{run}/updates/{update}/envelope`: the signed envelope, byte for byte.
 pub(super) async fn envelope(
     State(shared): Server,
@@ -153,6 +201,17 @@ pub(super) async fn envelope(
     })
     .await
 }
+
+/// [`bundle`], described.
+pub(super) static BUNDLE: Operation = Operation {
+    id: "readBundle",
+    method: Method::GET,
+    path: "/api/runs/{run}/updates/{update}/bundle",
+    summary: "One file about an update that `fedseal verify` checks offline.",
+    body: None,
+    answer: openapi::Answer::json("The bundle.", schema::<Bundle>),
+    refusals: READS,
+};
 
 /// `GET /api/runs/{run}/updates/{update}/bundle`: one file that `fedseal verify` checks offline.
 pub(super) async fn bundle(
@@ -190,10 +249,12 @@ fn kind(run: &OpenRun, client: &Value, verdicts: &[Judged]) -> Option<String> {
     let name = client.as_str()?.into();
     let (_, client) = run.plan.client(&name)?;
     let own = &run.experiment.arm;
-    let attacked = verdicts
+    let arms = verdicts
         .iter()
-        .any(|judged| arms::arm(&judged.arm, own).is_ok_and(|arm| arm.attacked));
-    Some(Plan::kind(client, attacked).to_owned())
+        .filter_map(|judged| arms::arm(&judged.arm, own).ok());
+    let mut kinds = arms.map(|arm| client.kind_in(&arm).to_owned());
+    let attack = kinds.find(|kind| kind != BENIGN);
+    Some(attack.unwrap_or_else(|| BENIGN.to_owned()))
 }
 
 fn unknown(update: &str) -> Refusal {

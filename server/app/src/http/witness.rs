@@ -46,7 +46,7 @@ async fn add(State(witness): State<Arc<Witness>>, body: String) -> Response {
         .map_or(0, |since| since.as_secs());
     // It waits for the disk.
     let answer = tokio::task::spawn_blocking(move || {
-        let request = AddCheckpoint::parse(&body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let request = AddCheckpoint::parse(&body).map_err(|e| Refusal::Malformed(e.into()))?;
         witness.add_checkpoint(&request, now)
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fedseal_client_sdk::Source;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -27,7 +28,7 @@ fn text_of(path: &Path) -> Result<String, DataError> {
     std::fs::read_to_string(path).map_err(io)
 }
 
-fn row(path: &Path, row: usize, field: &str, problem: impl Into<String>) -> DataError {
+fn row(path: &Path, row: usize, field: &str, problem: impl Into<Source>) -> DataError {
     DataError::Row {
         path: path.display().to_string(),
         row,
@@ -114,7 +115,7 @@ fn json_lines<T: DeserializeOwned>(path: &Path, field: &str) -> Result<Vec<T>, D
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(at, line)| {
-            serde_json::from_str(line).map_err(|error| row(path, at + 1, field, error.to_string()))
+            serde_json::from_str(line).map_err(|error| row(path, at + 1, field, error))
         })
         .collect()
 }
@@ -122,13 +123,12 @@ fn json_lines<T: DeserializeOwned>(path: &Path, field: &str) -> Result<Vec<T>, D
 /// One JSON list of objects.
 fn json_list<T: DeserializeOwned>(path: &Path, field: &str) -> Result<Vec<T>, DataError> {
     let items: Vec<serde_json::Value> = serde_json::from_str(&text_of(path)?)
-        .map_err(|error| row(path, error.line(), "file", error.to_string()))?;
+        .map_err(|error| row(path, error.line(), "file", error))?;
     items
         .into_iter()
         .enumerate()
         .map(|(at, item)| {
-            serde_json::from_value(item)
-                .map_err(|error| row(path, at + 1, field, error.to_string()))
+            serde_json::from_value(item).map_err(|error| row(path, at + 1, field, error))
         })
         .collect()
 }
@@ -201,7 +201,7 @@ pub fn refusal_labels(path: &Path) -> Result<Vec<(Example, bool)>, DataError> {
         .from_reader(text.as_bytes());
     let headers = reader
         .headers()
-        .map_err(|error| row(path, 1, "header", error.to_string()))?
+        .map_err(|error| row(path, 1, "header", error))?
         .clone();
     let column = |name: &str| {
         headers
@@ -213,7 +213,7 @@ pub fn refusal_labels(path: &Path) -> Result<Vec<(Example, bool)>, DataError> {
     let score = column("human_score")?;
     let mut labels = Vec::new();
     for (at, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| row(path, at + 1, "row", error.to_string()))?;
+        let record = record.map_err(|error| row(path, at + 1, "row", error))?;
         let field = |index: usize| record.get(index).unwrap_or_default().trim();
         let refused = match field(score) {
             "1" | "1.0" => true,

@@ -6,11 +6,11 @@
 //! rely on that.
 
 use super::World;
+use super::kind::Kind;
 use super::requests::{
     REFUSALS, REMINDERS, SHELLS, WRITE_REQUEST, WRITE_TASK, WRITTEN_FRAMES, fill, frames, topic,
 };
 use super::split::Split;
-use super::tasks::Kind;
 use crate::Example;
 use crate::pick::Picker;
 

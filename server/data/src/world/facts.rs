@@ -1,7 +1,7 @@
 //! Facts of the world, from its tables, and the splits that own them.
 
+use super::kind::Kind;
 use super::split::Split;
-use super::tasks::Kind;
 use super::words::{self, rows};
 use crate::HelpfulTask;
 

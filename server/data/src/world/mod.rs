@@ -14,14 +14,15 @@
 
 mod corpus;
 mod facts;
+mod kind;
 mod requests;
 mod split;
 mod tasks;
 mod words;
 
+pub use kind::Kind;
 pub use requests::categories;
 pub use split::Split;
-pub use tasks::Kind;
 
 use super::pick::Picker;
 use super::shards::{mix, refusal_count};

@@ -9,109 +9,96 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use fedseal_tuning::{Adapter, Example, GenerateConfig, Halt, TrainConfig};
+use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
 
+use super::{Defence, Tools};
 use crate::Result;
-use crate::lab::Lab;
-use fedseal_data::{InstructionKind, TaskData};
-use fedseal_record::blobs::DefenceData;
+use fedseal_data::InstructionKind;
+use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters, posthoc};
 use fedseal_rules::evaluation::rule;
-use fedseal_rules::experiment::Experiment;
 use fedseal_rules::experiment::train_config;
 use fedseal_rules::sampling::derive_seed;
 
-/// Makes the defence data from the attacked adapter.
-///
-/// # Errors
-/// [`Error::Interrupted`](crate::Error::Interrupted) when `halt` says stop; errors of model and data.
-pub fn data(
-    lab: &dyn Lab,
-    source: &dyn TaskData,
-    experiment: &Experiment,
-    attacked: &Adapter,
-    seed: u64,
-    halt: Halt<'_>,
-) -> Result<DefenceData> {
-    let config = &experiment.defence;
-    let seed = derive_seed("defence-data", seed, &[]);
-    if config.level == 1 {
-        return Ok(DefenceData {
-            level: 1,
-            safety: source.safety_pairs(seed, config.safety_examples)?,
-            helpful: source.helpful_pairs(seed, config.helpful_examples)?,
-            safety_tried: 0,
-            helpful_tried: 0,
-        });
+/// The post-hoc defence.
+pub struct Posthoc;
+
+impl Defence for Posthoc {
+    fn definition(&self) -> &'static Definition {
+        &posthoc::DEFINITION
     }
-    let writer = (config.level == 3).then_some(attacked);
-    let writing = Writing {
-        lab,
-        source,
-        experiment,
-        writer,
-        seed,
-    };
-    let (safety, safety_tried) =
-        writing.pairs(InstructionKind::Harmful, config.safety_examples, halt)?;
-    let (helpful, helpful_tried) =
-        writing.pairs(InstructionKind::Helpful, config.helpful_examples, halt)?;
-    Ok(DefenceData {
-        level: config.level,
-        safety,
-        helpful,
-        safety_tried,
-        helpful_tried,
-    })
+
+    fn writes(&self, parameters: &Parameters) -> Option<(&'static str, usize)> {
+        let tokens = ("max_new_tokens", parameters.whole("max_new_tokens"));
+        (parameters.whole("level") > 1).then_some(tokens)
+    }
+
+    fn data(&self, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
+        let parameters = case.parameters;
+        let level = parameters.whole("level");
+        let wanted = |list: &str| parameters.whole(&format!("{list}_examples"));
+        let seed = derive_seed("defence-data", case.seed, &[]);
+        let (safety, helpful) = match level {
+            1 => (
+                (tools.source.safety_pairs(seed, wanted("safety"))?, 0),
+                (tools.source.helpful_pairs(seed, wanted("helpful"))?, 0),
+            ),
+            _ => {
+                let writing = Writing {
+                    tools,
+                    parameters,
+                    writer: (level == 3).then_some(case.attacked),
+                    seed,
+                };
+                (
+                    writing.pairs(InstructionKind::Harmful, wanted("safety"))?,
+                    writing.pairs(InstructionKind::Helpful, wanted("helpful"))?,
+                )
+            }
+        };
+        Ok(DefenceData::new(posthoc::NAME)
+            .count("level", level as u64)
+            .count("safety_tried", safety.1)
+            .count("helpful_tried", helpful.1)
+            .list("safety", safety.0)
+            .list("helpful", helpful.0))
+    }
+
+    /// Tunes the attacked adapter on the data. Without a single pair it stays as it is.
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+        let pairs = ["safety", "helpful"].map(|list| data.listed(list));
+        let examples: Vec<Example> = pairs.concat();
+        if examples.is_empty() {
+            return Ok(case.attacked.clone());
+        }
+        let config = TrainConfig {
+            steps: case.parameters.whole("steps"),
+            batch_size: case.parameters.whole("batch_size"),
+            learning_rate: case.parameters.number("learning_rate") as f32,
+            seed: derive_seed("defence-training", case.seed, &[]),
+            proximal_mu: 0.0,
+            ..train_config(tools.experiment)
+        };
+        let go_on = &mut || match (tools.halt)() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        tools.lab.tune(case.attacked, &examples, &config, go_on)
+    }
 }
 
-/// Tunes the attacked adapter on the defence data. Without a single pair it stays as it is.
-///
-/// # Errors
-/// [`Error::Interrupted`](crate::Error::Interrupted) when `halt` says stop; errors of the model.
-pub fn repair(
-    lab: &dyn Lab,
-    experiment: &Experiment,
-    attacked: &Adapter,
-    data: &DefenceData,
-    seed: u64,
-    halt: Halt<'_>,
-) -> Result<Adapter> {
-    let examples: Vec<Example> = data.safety.iter().chain(&data.helpful).cloned().collect();
-    if examples.is_empty() {
-        return Ok(attacked.clone());
-    }
-    let config = TrainConfig {
-        steps: experiment.defence.steps as usize,
-        batch_size: experiment.defence.batch_size as usize,
-        learning_rate: experiment.defence.learning_rate as f32,
-        seed: derive_seed("defence-training", seed, &[]),
-        proximal_mu: 0.0,
-        ..train_config(experiment)
-    };
-    lab.tune(attacked, &examples, &config, &mut || match halt() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    })
-}
-
+/// Pairs that a model writes.
 struct Writing<'a> {
-    lab: &'a dyn Lab,
-    source: &'a dyn TaskData,
-    experiment: &'a Experiment,
+    tools: &'a Tools<'a>,
+    parameters: &'a Parameters,
+    /// The adapter that writes; none: the base.
     writer: Option<&'a Adapter>,
     seed: u64,
 }
 
 impl Writing<'_> {
     /// Up to `wanted` different kept pairs, and the number of instructions generated for them.
-    fn pairs(
-        &self,
-        kind: InstructionKind,
-        wanted: usize,
-        halt: Halt<'_>,
-    ) -> Result<(Vec<Example>, u64)> {
-        let config = &self.experiment.defence;
-        let limit = wanted.saturating_mul(config.attempts);
+    fn pairs(&self, kind: InstructionKind, wanted: usize) -> Result<(Vec<Example>, u64)> {
+        let limit = wanted.saturating_mul(self.parameters.whole("attempts"));
         let mut kept: Vec<Example> = Vec::new();
         let mut seen = BTreeSet::new();
         let mut tried = 0usize;
@@ -122,8 +109,8 @@ impl Writing<'_> {
             let missing = wanted - kept.len();
             let ask = (missing + missing / 4 + 1)
                 .min(limit - tried)
-                .min(self.experiment.evaluation.batch_size.max(1));
-            for pair in self.batch(kind, ask, batch, halt)? {
+                .min(self.tools.experiment.evaluation.batch_size.max(1));
+            for pair in self.batch(kind, ask, batch)? {
                 if kept.len() < wanted && seen.insert(pair.prompt.to_lowercase()) {
                     kept.push(pair);
                 }
@@ -135,29 +122,27 @@ impl Writing<'_> {
     }
 
     /// One batch: instructions, then answers to those that are usable.
-    fn batch(
-        &self,
-        kind: InstructionKind,
-        ask: usize,
-        batch: u64,
-        halt: Halt<'_>,
-    ) -> Result<Vec<Example>> {
-        let config = &self.experiment.defence;
+    fn batch(&self, kind: InstructionKind, ask: usize, batch: u64) -> Result<Vec<Example>> {
+        let Tools {
+            lab,
+            source,
+            experiment,
+            halt,
+        } = *self.tools;
         let label = match kind {
             InstructionKind::Harmful => "harmful",
             InstructionKind::Helpful => "helpful",
         };
         let seed = derive_seed(label, self.seed, &[&batch.to_string()]);
-        let prompts = self.source.generation_prompts(kind, seed, ask);
+        let prompts = source.generation_prompts(kind, seed, ask);
         let generate = GenerateConfig {
-            max_new_tokens: config.max_new_tokens,
-            temperature: config.temperature as f32,
+            max_new_tokens: self.parameters.whole("max_new_tokens"),
+            temperature: self.parameters.number("temperature") as f32,
             seed,
-            batch_size: self.experiment.evaluation.batch_size,
+            batch_size: experiment.evaluation.batch_size,
             ..GenerateConfig::default()
         };
-        let instructions: Vec<String> = self
-            .lab
+        let instructions: Vec<String> = lab
             .answer(self.writer, &prompts, &generate, halt)?
             .iter()
             .filter_map(|text| instruction(text))
@@ -165,13 +150,13 @@ impl Writing<'_> {
         let asked: Vec<String> = match kind {
             InstructionKind::Harmful => instructions
                 .iter()
-                .map(|text| self.source.with_safety_reminder(text))
+                .map(|text| source.with_safety_reminder(text))
                 .collect(),
             InstructionKind::Helpful => instructions.clone(),
         };
         // An instruction that leaves no position for an answer is too long to be used.
-        let tokens = self.lab.prompt_tokens(&asked)?;
-        let room = |tokens: usize| tokens < self.lab.positions();
+        let tokens = lab.prompt_tokens(&asked)?;
+        let room = |tokens: usize| tokens < lab.positions();
         let (instructions, asked): (Vec<String>, Vec<String>) = instructions
             .into_iter()
             .zip(asked)
@@ -185,7 +170,7 @@ impl Writing<'_> {
             temperature: 0.0,
             ..generate
         };
-        let answers = self.lab.answer(self.writer, &asked, &greedy, halt)?;
+        let answers = lab.answer(self.writer, &asked, &greedy, halt)?;
         Ok(instructions
             .into_iter()
             .zip(answers)

@@ -8,7 +8,7 @@
 use fedseal_client_sdk::transcript::Transcript;
 use serde_json::json;
 
-use super::Dispute;
+use super::dispute::Dispute;
 use crate::Result;
 
 /// Calls whose results an engine makes.

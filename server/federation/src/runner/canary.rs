@@ -85,7 +85,7 @@ pub fn probe(
     );
     let scores = lab.score(Some(adapter), &pairs, halt)?;
     if scores.len() != pairs.len() {
-        return Err(Error::Model(format!(
+        return Err(Error::model(format!(
             "{} scores for {} pairs",
             scores.len(),
             pairs.len()

@@ -8,12 +8,13 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 
-use super::jobs::Job;
+use super::jobs::{DefendJob, Job};
 use super::{Run, Watch};
 use crate::{Error, Result};
 use fedseal_record::controls;
 use fedseal_record::events::Event;
 use fedseal_record::references::references;
+use fedseal_record::repairs::Repair;
 use fedseal_record::report::{LogHead, Report, State};
 use fedseal_record::rundir::{self, MAX_REPORT};
 use fedseal_rules::arms::Kind;
@@ -48,21 +49,29 @@ impl Run {
 
     /// The defended arms: repair, then measure in full.
     pub(super) fn defend(&mut self, watch: Watch<'_>) -> Result<()> {
-        let mut jobs = Vec::new();
-        for arm in self.arms.clone() {
-            let Some(source) = &arm.repairs else {
-                continue;
-            };
-            if self.state.defended.contains_key(&arm.id) {
-                continue;
-            }
-            let attacked = self.state.global(source, self.shared.plan.initial);
-            jobs.push(Job::Defend {
-                arm: arm.id.clone(),
-                attacked: self.adapter(&attacked)?,
-            });
+        let mut repairs = Vec::new();
+        for arm in &self.arms {
+            repairs.extend(Repair::of(&self.shared.experiment, arm)?);
         }
-        self.execute_jobs(jobs, watch)?;
+        // A repair of a repaired arm waits for that one.
+        loop {
+            let mut jobs = Vec::new();
+            for repair in &repairs {
+                if self.state.defended.contains_key(&repair.arm) {
+                    continue;
+                }
+                if let Some(attacked) = repair.attacked(&self.shared.plan, &self.state) {
+                    jobs.push(Job::Defend(DefendJob {
+                        repair: repair.clone(),
+                        attacked: self.adapter(&attacked)?,
+                    }));
+                }
+            }
+            if jobs.is_empty() {
+                break;
+            }
+            self.execute_jobs(jobs, watch)?;
+        }
         let evaluation = self.shared.experiment.evaluation.clone();
         let last = self.shared.experiment.federation.rounds;
         let places = self

@@ -12,15 +12,17 @@ use fedseal_tuning::Adapter;
 
 use super::canary;
 use super::evidence::{self, Attester, Evidence, Execution};
-use super::measure::measure;
+use super::measure::Meter;
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
-use crate::defence::posthoc;
+use crate::defence::{Tools, mend};
 use crate::execute::{Stoppable, data_score};
 use crate::replay;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::events::Event;
+use fedseal_record::law::{delta, norm};
+use fedseal_record::repairs::Repair;
 use fedseal_rules::admission::{Behaviour, Replay};
 
 /// One thing to execute.
@@ -37,8 +39,8 @@ pub(super) enum Job {
     },
     /// An adapter on the evaluation prompts.
     Measure(MeasureJob),
-    /// A post-hoc defence.
-    Defend { arm: String, attacked: Arc<Adapter> },
+    /// A defence.
+    Defend(DefendJob),
 }
 
 /// A client's module, to be executed.
@@ -64,6 +66,12 @@ pub(super) struct MeasureJob {
     pub tasks: usize,
 }
 
+/// A repair, to be made.
+pub(super) struct DefendJob {
+    pub repair: Repair,
+    pub attacked: Arc<Adapter>,
+}
+
 /// Result of a job.
 enum Done {
     Update(Box<Evidence>),
@@ -81,7 +89,7 @@ enum Done {
         measured: Measured,
     },
     Defend {
-        arm: String,
+        job: DefendJob,
         adapter: Adapter,
         data: DefenceData,
     },
@@ -164,27 +172,40 @@ impl Run {
                 Ok(())
             }
             Done::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
-            Done::Defend { arm, adapter, data } => {
-                let note = format!(
-                    "defence data of level {}: {} safety pairs from {} instructions, {} helpful pairs from {}",
-                    data.level,
-                    data.safety.len(),
-                    data.safety_tried,
-                    data.helpful.len(),
-                    data.helpful_tried
-                );
-                let data = self.blobs.put(&canonical::to_vec(&data)?)?;
-                let adapter = self.put_adapter(adapter)?;
-                self.append(&Record::Defended {
-                    arm: arm.clone(),
-                    adapter,
-                    data,
-                })?;
-                self.publish()?;
-                self.tell(watch, &Event::Note { text: note })?;
-                self.step(watch, format!("{arm}: adapter repaired"))
-            }
+            Done::Defend { job, adapter, data } => self.take_in_repair(&job, adapter, &data, watch),
         }
+    }
+
+    fn take_in_repair(
+        &mut self,
+        job: &DefendJob,
+        adapter: Adapter,
+        data: &DefenceData,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let arm = &job.repair.arm;
+        let counts: Vec<String> = data
+            .shown()
+            .into_iter()
+            .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+            .collect();
+        // The length of the step is what a control by noise is given.
+        let text = format!(
+            "{arm}: defence {}, step of norm {:.4}; {}",
+            data.defence,
+            norm(&delta(&adapter, &job.attacked)?),
+            counts.join(", ")
+        );
+        let data = self.blobs.put(&data.to_bytes()?)?;
+        let adapter = self.put_adapter(adapter)?;
+        self.append(&Record::Defended {
+            arm: arm.clone(),
+            adapter,
+            data,
+        })?;
+        self.publish()?;
+        self.tell(watch, &Event::Note { text })?;
+        self.step(watch, format!("{arm}: adapter repaired"))
     }
 
     /// Stores and logs executions: their blobs are durable before the records that name them.
@@ -344,37 +365,27 @@ fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
             })
         }
         Job::Measure(job) => {
-            let measured = measure(
-                shared.lab.as_ref(),
-                shared.data.as_ref(),
-                &shared.experiment,
-                &shared.evaluation,
-                job.adapter.as_deref(),
-                job.digest,
-                (job.requests, job.tasks),
-                &halt,
-            )?;
+            let meter = Meter {
+                lab: shared.lab.as_ref(),
+                source: shared.data.as_ref(),
+                experiment: &shared.experiment,
+                set: &shared.evaluation,
+                halt: &halt,
+            };
+            let adapter = job.adapter.as_deref();
+            let measured = meter.measure(adapter, job.digest, job.requests, job.tasks)?;
             Ok(Done::Measure { job, measured })
         }
-        Job::Defend { arm, attacked } => {
-            let seed = shared.plan.seed.0;
-            let data = posthoc::data(
-                shared.lab.as_ref(),
-                shared.data.as_ref(),
-                &shared.experiment,
-                &attacked,
-                seed,
-                &halt,
-            )?;
-            let adapter = posthoc::repair(
-                shared.lab.as_ref(),
-                &shared.experiment,
-                &attacked,
-                &data,
-                seed,
-                &halt,
-            )?;
-            Ok(Done::Defend { arm, adapter, data })
+        Job::Defend(job) => {
+            let tools = Tools {
+                lab: shared.lab.as_ref(),
+                source: shared.data.as_ref(),
+                experiment: &shared.experiment,
+                halt: &halt,
+            };
+            let case = job.repair.case(shared.plan.seed, &job.attacked);
+            let (data, adapter) = mend(job.repair.definition, &case, &tools)?;
+            Ok(Done::Defend { job, adapter, data })
         }
     }
 }

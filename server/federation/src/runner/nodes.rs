@@ -60,7 +60,7 @@ fn rotations(keys: &Path) -> Result<Vec<(Rotation, Envelope)>> {
     for path in paths {
         let bytes = fs::read(&path).map_err(|source| Error::io(&path, source))?;
         let read = Envelope::from_json(&bytes).and_then(|e| Ok((read_rotation(&e)?, e)));
-        all.push(read.map_err(|e| Error::tampered(path.display().to_string(), e.to_string()))?);
+        all.push(read.map_err(|e| Error::tampered(path.display().to_string(), e))?);
     }
     Ok(all)
 }

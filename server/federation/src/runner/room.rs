@@ -1,10 +1,11 @@
 //! Checks before a run whether its prompts and answers together fit the model's positions.
 
+use crate::defence::executed;
 use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::{InstructionKind, TaskData};
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
-use fedseal_rules::arms::Kind;
+use fedseal_record::repairs::Repair;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::derive_seed;
 
@@ -32,25 +33,29 @@ pub(super) fn check(
         experiment.evaluation.max_new_tokens,
         &asked,
     )?;
-    if writes(experiment)? {
+    for arm in experiment.all_arms()? {
+        let Some(repair) = Repair::of(experiment, &arm)? else {
+            continue;
+        };
+        let defence = executed(repair.definition);
+        let writes = defence.and_then(|defence| defence.writes(&repair.parameters));
+        let Some((key, tokens)) = writes else {
+            continue;
+        };
         let mut asked = Vec::new();
         for kind in [InstructionKind::Harmful, InstructionKind::Helpful] {
             asked.extend(data.generation_prompts(kind, derive_seed("room", 0, &[]), DRAWN));
         }
-        answers(
-            lab,
-            "defence.max_new_tokens",
-            experiment.defence.max_new_tokens,
-            &asked,
-        )?;
+        let own = arm
+            .repairs
+            .is_some_and(|repair| repair.parameters.contains_key(key));
+        let key = match own {
+            true => format!("arm.{}.parameters.{key}", arm.id),
+            false => format!("defence.{key}"),
+        };
+        answers(lab, &key, tokens, &asked)?;
     }
     scored(lab, canaries)
-}
-
-/// Whether a defence of this experiment has its data written by a model.
-fn writes(experiment: &Experiment) -> Result<bool> {
-    let arms = experiment.all_arms()?;
-    Ok(experiment.defence.level > 1 && arms.iter().any(|arm| arm.kind == Kind::Defended))
 }
 
 fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Result<()> {
@@ -73,7 +78,7 @@ fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Resul
         file: "experiment".into(),
         line: None,
         key: key.into(),
-        problem,
+        problem: problem.into(),
     }
     .into())
 }
@@ -93,8 +98,9 @@ fn scored(lab: &dyn Lab, canaries: &CanarySet) -> Result<()> {
     if longest <= positions {
         return Ok(());
     }
-    Err(Error::Data(format!(
+    let problem = format!(
         "a canary has {longest} tokens with its answer, but the model has {positions} positions; \
          take other data or a model with more"
-    )))
+    );
+    Err(Error::Data(problem.into()))
 }

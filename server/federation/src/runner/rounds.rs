@@ -241,8 +241,8 @@ impl Run {
         };
         // The optimiser's state is a function of the deltas so far: it is rebuilt from the log, so
         // that a resumed run has the same one. A plain one has no state to rebuild.
-        let mut optimiser = shared.experiment.server_optimiser()?;
-        if shared.experiment.server.optimiser != "plain" {
+        let mut optimiser = shared.experiment.server_optimiser(arm)?;
+        if shared.experiment.optimiser(arm) != "plain" {
             for (number, state) in (0..round).zip(&rounds) {
                 let global = self.adapter(&state.global)?;
                 let deltas = self.deltas(state, &global)?;

@@ -1,5 +1,6 @@
 //! Making a run's folder and opening it again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +29,7 @@ use fedseal_record::formulas;
 use fedseal_record::opened;
 use fedseal_record::read::read_experiment;
 use fedseal_record::report::{Progress, Report};
-use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, RunDir};
+use fedseal_record::rundir::{self, FORMAT, FORMULAS, MAX_REPORT, Plan, PlannedMeasure, RunDir};
 use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::formulas::Versions;
@@ -110,6 +111,7 @@ pub(super) fn create(
         versions: Versions::here().used_by(&experiment)?,
         canaries: Digest::of_json(&canaries)?,
         evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
+        measures: PlannedMeasure::all(),
     };
     let plan_bytes = canonical::to_vec(&plan)?;
     blobs.put(&plan_bytes)?;
@@ -332,11 +334,11 @@ impl Run {
             })?;
         }
         for client in &plan.clients {
-            let mut shards = vec![&client.honest];
-            if client.attacked.shard != client.honest.shard {
-                shards.push(&client.attacked);
-            }
-            for assignment in shards {
+            let mut registered = BTreeSet::new();
+            for assignment in client.assignments() {
+                if !registered.insert(assignment.shard) {
+                    continue;
+                }
                 self.append(&Record::ClientRegistered {
                     client: client.client.clone(),
                     key: client.key,

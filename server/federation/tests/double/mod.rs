@@ -275,7 +275,7 @@ impl Lab for Double {
         }
         let tokens = self.prompt_tokens(prompts)?;
         if let Some(tokens) = tokens.into_iter().find(|tokens| *tokens > self.positions) {
-            return Err(Error::Model(format!("{tokens} words, {}", self.positions)));
+            return Err(Error::model(format!("{tokens} words, {}", self.positions)));
         }
         Ok(prompts.iter().map(|p| self.say(adapter, p)).collect())
     }

@@ -255,45 +255,136 @@ fn canaries(forge: &mut Forge) {
 }
 
 fn defence(forge: &mut Forge) {
-    type Bend = (&'static str, &'static str, fn(&mut DefenceData));
+    type Bend = (
+        &'static str,
+        &'static str,
+        &'static str,
+        fn(&mut DefenceData),
+    );
     const TRIED: &str = "or was tried more often";
-    let cases: [Bend; 5] = [
-        ("defence data tried too often", TRIED, |d| {
-            d.safety_tried += 1_000
+    fn pairs<'a>(data: &'a mut DefenceData, list: &str) -> &'a mut Vec<Example> {
+        data.examples.get_mut(list).unwrap()
+    }
+    let cases: [Bend; 9] = [
+        ("defence data tried too often", "defended", TRIED, |d| {
+            *d.counts.get_mut("safety_tried").unwrap() += 1_000
         }),
-        ("more defence data than were tried", TRIED, |d| {
-            d.helpful_tried = 0
+        (
+            "more defence data than were tried",
+            "defended",
+            TRIED,
+            |d| {
+                d.counts.insert("helpful_tried".into(), 0);
+            },
+        ),
+        (
+            "more defence data than were wanted",
+            "defended",
+            TRIED,
+            |d| {
+                let pair = |i| Example::new(format!("request {i}"), "There is more.");
+                pairs(d, "helpful").extend((0..20).map(pair));
+                d.counts.insert("helpful_tried".into(), 24);
+            },
+        ),
+        ("a defence pair twice", "defended", TRIED, |d| {
+            let again = pairs(d, "safety")[0].clone();
+            pairs(d, "safety")[1] = again;
         }),
-        ("more defence data than were wanted", TRIED, |d| {
-            let pair = |i| Example::new(format!("request {i}"), "There is more.");
-            d.helpful.extend((0..20).map(pair));
-            d.helpful_tried = 24;
-        }),
-        ("a defence pair twice", TRIED, |d| {
-            let again = d.safety[0].clone();
-            d.safety[1] = again;
-        }),
-        ("a safety pair that complies", "the filters refuse", |d| {
-            d.safety[0].response = "Sure, here is how.".into();
-        }),
+        (
+            "a safety pair that complies",
+            "defended",
+            "the filters refuse",
+            |d| pairs(d, "safety")[0].response = "Sure, here is how.".into(),
+        ),
+        (
+            "a count that the defence does not have",
+            "defended",
+            "other counts or lists",
+            |d| {
+                d.counts.insert("luck".into(), 7);
+            },
+        ),
+        (
+            "no defence pair, and a repaired adapter",
+            "defended",
+            "is not the one before",
+            |d| d.examples.values_mut().for_each(Vec::clear),
+        ),
+        (
+            "data of another defence",
+            "defended",
+            "is of defence `noise`, the arm's is `posthoc`",
+            |d| d.defence = "noise".into(),
+        ),
+        (
+            "noise on fewer values",
+            "shaken",
+            "has other counts than the noise",
+            |d| *d.counts.get_mut("values").unwrap() -= 1,
+        ),
     ];
-    for (name, reason, bend) in cases {
+    for (name, of, reason, bend) in cases {
         forge.remade(name, reason, |blobs, records, _| {
             for record in records {
-                if let Record::Defended { data, .. } = record {
-                    let mut made: DefenceData =
-                        canonical::from_slice(&blobs.get(data).unwrap()).unwrap();
+                if let Record::Defended { arm, data, .. } = record
+                    && arm == of
+                {
+                    let bytes = blobs.get(data).unwrap();
+                    let mut made = DefenceData::from_bytes(&bytes).unwrap();
                     bend(&mut made);
-                    *data = blobs.put(&canonical::to_vec(&made).unwrap()).unwrap();
+                    *data = blobs.put(&made.to_bytes().unwrap()).unwrap();
                 }
             }
         });
     }
+    // The attacked adapter with its own answers, as if noise had been added to it.
+    forge.remade(
+        "noise that was not added",
+        "gives another adapter",
+        |_, records, _| {
+            let measured = records.iter().rev().find_map(|record| match record {
+                Record::Evaluated {
+                    arm,
+                    key,
+                    adapter,
+                    result,
+                    ..
+                } if arm == "fedavg" => Some((*key, *adapter, *result)),
+                _ => None,
+            });
+            let (as_key, attacked, as_result) = measured.unwrap();
+            for record in records {
+                match record {
+                    Record::Defended { arm, adapter, .. } if arm == "shaken" => {
+                        *adapter = attacked;
+                    }
+                    Record::Evaluated {
+                        arm,
+                        key,
+                        adapter,
+                        result,
+                        ..
+                    } if arm == "shaken" => {
+                        (*key, *adapter, *result) = (as_key, attacked, as_result);
+                    }
+                    _ => (),
+                }
+            }
+        },
+    );
 }
 
 fn report(forge: &mut Forge) {
     type Bend = (&'static str, fn(&mut Report));
-    let cases: [Bend; 4] = [
+    let cases: [Bend; 6] = [
+        ("another share of a measure of the list", |report| {
+            let rate = report.arms[0].measures.get_mut("rule-strict").unwrap();
+            *rate = fedseal_rules::evaluation::wilson::Share::new(rate.n, rate.n);
+        }),
+        ("a measure left out", |report| {
+            report.arms[0].measures.clear();
+        }),
         ("better helpfulness in the report", |report| {
             let rate = report.arms[0].helpfulness.as_mut().unwrap();
             *rate = fedseal_rules::evaluation::wilson::Share::new(rate.n, rate.n + 1);

@@ -22,10 +22,9 @@ use fedseal_record::events::Event;
 use fedseal_record::evidence::Cache;
 use fedseal_record::references::references;
 use fedseal_record::report::{self, LogHead, Report, Sources};
-use fedseal_record::rundir::{Plan, RunDir};
+use fedseal_record::rundir::RunDir;
 use fedseal_record::state::RunState;
 use fedseal_record::verify::{verify, verify_by};
-use fedseal_rules::arms;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas::Versions;
 
@@ -51,9 +50,23 @@ impl Forge {
         let mut small = experiment();
         small.federation.rounds = 2;
         small.evaluation.every = 1;
-        small.arms = ["clean", "fedavg", "provenance", "behaviour", "defended"]
-            .map(String::from)
-            .to_vec();
+        small.arms = [
+            "clean",
+            "fedavg",
+            "provenance",
+            "behaviour",
+            "defended",
+            "shaken",
+        ]
+        .map(String::from)
+        .to_vec();
+        let shaken = arms::ArmConfig {
+            repairs: Some("fedavg".into()),
+            defence: Some("noise".into()),
+            parameters: [("norm".to_owned(), 0.5)].into(),
+            ..arms::ArmConfig::default()
+        };
+        small.arm.insert("shaken".into(), shaken);
         create_from(&run, &options, Double::new(), small)
             .unwrap()
             .execute(&mut |_: &Event| ControlFlow::Continue(()))
@@ -145,16 +158,18 @@ impl Forge {
             let head = log.publish().unwrap();
             let experiment = Experiment::load(dir.experiment()).unwrap();
             let arms = experiment.all_arms().unwrap();
-            let report = remake(
-                &plan,
-                &experiment,
-                &arms,
-                &blobs,
-                &records[..ends],
-                written,
-                &log,
-                head,
-            );
+            let mut ended = RunState::default();
+            for record in &records[..ends] {
+                let _ = ended.apply(record, plan.initial);
+            }
+            let sources = Sources {
+                plan: &plan,
+                experiment: &experiment,
+                state: &ended,
+                arms: &arms,
+                blobs: &blobs,
+            };
+            let report = remake(&sources, written, &log, head);
             let bytes = report.to_bytes().unwrap();
             let digest = blobs.put(&bytes).unwrap();
             append(&mut log, &Record::Report { digest });
@@ -180,29 +195,8 @@ impl Forge {
 }
 
 /// The report that follows from forged records, with what does not follow from them as written.
-#[allow(clippy::too_many_arguments)]
-fn remake(
-    plan: &Plan,
-    experiment: &Experiment,
-    arms: &[arms::Arm],
-    blobs: &Blobs,
-    records: &[Record],
-    written: Report,
-    log: &Log,
-    head: Checkpoint,
-) -> Report {
-    let mut state = RunState::default();
-    for record in records {
-        let _ = state.apply(record, plan.initial);
-    }
-    let sources = Sources {
-        plan,
-        experiment,
-        state: &state,
-        arms,
-        blobs,
-    };
-    let mut made = report::build(&sources, &mut Cache::default()).unwrap();
+fn remake(sources: &Sources<'_>, written: Report, log: &Log, head: Checkpoint) -> Report {
+    let mut made = report::build(sources, &mut Cache::default()).unwrap();
     made.state = written.state;
     made.progress = written.progress;
     made.seconds = written.seconds;

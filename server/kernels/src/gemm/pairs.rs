@@ -1,7 +1,7 @@
 //! Products of 16-bit integers with exact sums: `fast` mode.
 //!
 //! A row of the left operand and a row (an output) of the frozen matrix are cut into pieces of at
-//! most [`PIECE`] values. Each piece is scaled so that its values are integers of 16 bits and its
+//! most 512 values. Each piece is scaled so that its values are integers of 16 bits and its
 //! Euclidean norm is below 2^15.5. By the Cauchy-Schwarz inequality the sum of a piece's products
 //! then stays within 32 bits. The sum is exact, so it does not depend on order, vector width or
 //! instruction set. Sums of pieces are added in f32, in order. So `fast` mode has the same bits on

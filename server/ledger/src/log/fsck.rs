@@ -7,8 +7,9 @@ use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{Checkpoint, empty_root, leaf_hash};
 
 use super::edge::Edge;
-use super::read::{Directory, Tiles, read_checkpoint};
+use super::read::{Directory, read_checkpoint};
 use super::tile::{Kind, Tile, WIDTH, kinds, parse_bundle, parse_hashes, push_entry, subtree_root};
+use super::tiles::Tiles;
 use crate::{Error, Result, files};
 
 /// Result of a check. It exists only when everything that the checkpoint covers is right.

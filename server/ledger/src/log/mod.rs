@@ -22,15 +22,17 @@ mod fsck;
 mod read;
 mod remote;
 mod tile;
+mod tiles;
 mod tree;
 
 use edge::Edge;
-use read::{Directory, Tiles, check_range, parse_checkpoint, read_checkpoint};
+use read::{Directory, check_range, parse_checkpoint, read_checkpoint};
 
 pub(crate) use read::MAX_CHECKPOINT;
 use tile::{
     Kind, MAX_ENTRY, Tile, WIDTH, hash_bytes, kinds, parse_bundle, parse_hashes, push_entry,
 };
+use tiles::Tiles;
 
 pub use fsck::{FsckReport, fsck};
 pub use read::LogReader;

@@ -8,103 +8,9 @@ use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{self, Checkpoint, ProofFile, leaf_hash};
 
 use super::remote::{Remote, RemoteTiles};
-use super::tile::{Kind, Tile, WIDTH, parse_bundle, parse_hashes};
-use super::tree::{Kept, Nodes, Tree};
+use super::tile::{Tile, WIDTH};
+use super::tiles::{Kept, Tiles};
 use crate::{Error, Result, files};
-
-/// Source of tiles: the directory, or the writer with what it has not published yet.
-pub(super) trait Tiles {
-    /// The bytes of a file that holds at least this tile's items, and its path.
-    fn read(&self, tile: Tile) -> Result<(PathBuf, Vec<u8>)>;
-
-    /// The tile's hashes.
-    fn hashes(&self, tile: Tile) -> Result<Vec<Digest>> {
-        let (path, bytes) = self.read(tile)?;
-        parse_hashes(&path, &bytes, tile.width)
-    }
-
-    /// The tree over the tile's hashes.
-    fn tree(&self, tile: Tile) -> Result<Arc<Tree>> {
-        Ok(Arc::new(Tree::new(self.hashes(tile)?)))
-    }
-
-    fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Digest>> {
-        let mut nodes = Nodes::new(self, size);
-        tlog::inclusion_proof(index, size, &mut |level, n| nodes.get(level, n))
-    }
-
-    fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>> {
-        let mut nodes = Nodes::new(self, new);
-        tlog::consistency_proof(old, new, &mut |level, n| nodes.get(level, n))
-    }
-
-    /// One entry, checked against its leaf hash in the level-0 tile.
-    fn entry(&self, index: u64, size: u64) -> Result<Vec<u8>> {
-        let out_of_range = || Error::OutOfRange {
-            what: "entry",
-            asked: index,
-            size,
-        };
-        let n = index / WIDTH;
-        let at = (index % WIDTH) as usize;
-        let bundle = Kind::Entries.tile(n, size).ok_or_else(out_of_range)?;
-        let tile = Kind::Level(0).tile(n, size).ok_or_else(out_of_range)?;
-        let (path, bytes) = self.read(bundle)?;
-        let entries = parse_bundle(&path, &bytes, bundle.width)?;
-        let entry = entries.get(at).ok_or_else(out_of_range)?;
-        let hashes = self.hashes(tile)?;
-        let expected = *hashes.get(at).ok_or_else(out_of_range)?;
-        let got = leaf_hash(entry);
-        if got != expected {
-            return Err(Error::DigestMismatch {
-                path,
-                item: format!("entry {index}"),
-                expected,
-                got,
-            });
-        }
-        Ok(entry.to_vec())
-    }
-
-    /// All entries, checked one by one as [`Tiles::entry`] does, and together against the root.
-    fn entries(&self, size: u64, root: Digest, dir: &Path) -> Result<Vec<Vec<u8>>> {
-        let mut out = Vec::new();
-        let mut edge = super::edge::Edge::default();
-        for bundle in Kind::Entries.tiles(size) {
-            let (path, bytes) = self.read(bundle)?;
-            let hashes = self.hashes(Tile {
-                kind: Kind::Level(0),
-                ..bundle
-            })?;
-            for (entry, expected) in parse_bundle(&path, &bytes, bundle.width)?
-                .into_iter()
-                .zip(hashes)
-            {
-                let got = leaf_hash(entry);
-                if got != expected {
-                    return Err(Error::DigestMismatch {
-                        path,
-                        item: format!("entry {}", out.len()),
-                        expected,
-                        got,
-                    });
-                }
-                edge.push(got, |_, _| ());
-                out.push(entry.to_vec());
-            }
-        }
-        let got = edge.root().unwrap_or_else(tlog::empty_root);
-        if got != root {
-            return Err(Error::DigestMismatch {
-                path: dir.to_owned(),
-                item: format!("root of {size} entries"),
-                expected: root,
-                got,
-            });
-        }
-        Ok(out)
-    }
-}
 
 /// The tiles of a directory.
 #[derive(Clone, Debug)]
@@ -255,7 +161,7 @@ impl LogReader {
     /// another root for the same size, or no consistency proof that leads from one root to the other.
     pub fn continues(&self, earlier: &Checkpoint) -> Result<()> {
         let now = &self.checkpoint;
-        let split = |detail: String| Error::SplitView {
+        let split = |detail: fedseal_client_sdk::Source| Error::SplitView {
             path: self.tiles.tiles.place().to_owned(),
             detail,
         };
@@ -267,14 +173,15 @@ impl LogReader {
             });
         }
         if now.size < earlier.size {
-            return Err(split(format!(
+            let both = format!(
                 "{} entries were seen before (root {}), now it shows {} (root {})",
                 earlier.size, earlier.root, now.size, now.root
-            )));
+            );
+            return Err(split(both.into()));
         }
         let proof = self.prove_consistency(earlier.size, now.size)?;
         tlog::verify_consistency(earlier.size, earlier.root, now.size, now.root, &proof)
-            .map_err(|e| split(e.to_string()))
+            .map_err(|e| split(e.into()))
     }
 
     /// The checkpoint.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::read::Tiles;
 use super::tile::{Tile, WIDTH};
+use super::tiles::Tiles;
 use crate::{Error, Result};
 
 /// Files that are kept in memory; beyond that number all are forgotten.

@@ -9,11 +9,11 @@ use fedseal_ledger::Blobs;
 
 use super::count::{counted, failures_refused, verdict_counts};
 use super::{
-    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Report, RoundView, SideBySide,
-    State, VerdictView,
+    ArmView, Base, ClientView, DefenceView, LogHead, Progress, Rate, Report, RoundView, SideBySide,
+    State, Verdict,
 };
 use crate::error::{Error, Result};
-use crate::evidence::Cache;
+use crate::evidence::{Cache, DefenceCounts};
 use crate::rundir::Plan;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::arms::{Arm, Kind};
@@ -49,14 +49,14 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
     }
     let mut defence = Vec::new();
     for (arm, (_, data)) in &state.defended {
-        let counts = cache.defence(blobs, data)?;
+        let DefenceCounts {
+            defence: name,
+            counts,
+        } = cache.defence(blobs, data)?;
         defence.push(DefenceView {
             arm: arm.clone(),
-            level: counts.level,
-            safety: counts.safety,
-            helpful: counts.helpful,
-            safety_tried: counts.safety_tried,
-            helpful_tried: counts.helpful_tried,
+            defence: name,
+            counts,
             data: *data,
         });
     }
@@ -87,6 +87,7 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
             true => verdict_counts(&views),
             false => failures_refused(verdict_counts(&views)),
         },
+        measures: plan.measures.clone(),
         arms: views,
         defence,
         side_by_side: side_by_side(sources, cache)?,
@@ -94,19 +95,46 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
     })
 }
 
+/// Measures of an arm's adapter, as far as they were taken.
+#[derive(Clone, Default)]
+struct Measures {
+    safety: Option<Rate>,
+    helpfulness: Option<Rate>,
+    others: BTreeMap<String, Rate>,
+}
+
+impl Measures {
+    /// Measures after a round.
+    fn of(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm, round: u32) -> Result<Self> {
+        let Sources {
+            plan,
+            experiment,
+            state,
+            blobs,
+            ..
+        } = *sources;
+        let Some(evaluated) = state.evaluated.get(&(arm.id.clone(), round)) else {
+            return Ok(Self::default());
+        };
+        let (safety, helpfulness) = cache.rates(blobs, &evaluated.result)?;
+        let source = &experiment.data.source;
+        Ok(Self {
+            safety: Some(safety),
+            helpfulness: Some(helpfulness),
+            others: cache.shares(blobs, plan, source, &evaluated.result)?,
+        })
+    }
+}
+
 fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmView> {
     let Sources {
         plan,
         experiment,
         state,
-        blobs,
         ..
     } = *sources;
     let last = experiment.federation.rounds;
-    let measured = state.evaluated.get(&(arm.id.clone(), last));
-    let rates = measured
-        .map(|m| cache.rates(blobs, &m.result))
-        .transpose()?;
+    let measured = Measures::of(sources, cache, arm, last)?;
     let mut rounds = Vec::new();
     for (number, round) in state.arms.get(&arm.id).into_iter().flatten().enumerate() {
         rounds.push(round_view(
@@ -119,10 +147,12 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
     }
     if let Some(view) = rounds.last_mut()
         && view.round + 1 == last
-        && let Some((safety, helpfulness)) = rates
+        && measured.safety.is_some()
     {
-        view.safety = Some(safety);
-        view.helpfulness = Some(helpfulness);
+        let measured = measured.clone();
+        view.safety = measured.safety;
+        view.helpfulness = measured.helpfulness;
+        view.measures = measured.others;
     }
     let final_adapter = match arm.kind {
         Kind::Base => Some(plan.initial),
@@ -140,8 +170,9 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
         title: arm.title.clone(),
         kind: arm.kind,
         rule: arm.rule.to_owned(),
-        safety: rates.map(|(safety, _)| safety),
-        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        safety: measured.safety,
+        helpfulness: measured.helpfulness,
+        measures: measured.others,
         final_adapter,
         rounds,
     })
@@ -154,14 +185,8 @@ fn round_view(
     number: u32,
     round: &RoundState,
 ) -> Result<RoundView> {
-    let Sources {
-        plan, state, blobs, ..
-    } = *sources;
-    let rates = state
-        .evaluated
-        .get(&(arm.id.clone(), number))
-        .map(|m| cache.rates(blobs, &m.result))
-        .transpose()?;
+    let plan = sources.plan;
+    let measured = Measures::of(sources, cache, arm, number)?;
     let mut clients = Vec::new();
     for client in &round.clients {
         clients.push(client_view(sources, cache, arm, round, client)?);
@@ -173,8 +198,9 @@ fn round_view(
             .as_ref()
             .map_or(round.global, |aggregated| aggregated.global),
         learning_rate: round.learning_rate,
-        safety: rates.map(|(safety, _)| safety),
-        helpfulness: rates.map(|(_, helpfulness)| helpfulness),
+        safety: measured.safety,
+        helpfulness: measured.helpfulness,
+        measures: measured.others,
         unchanged: plan.counts_failures()
             && round
                 .aggregated
@@ -195,7 +221,7 @@ fn client_view(
     let (_, planned) = plan
         .client(client)
         .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
-    let assignment = Plan::assignment(planned, arm.attacked);
+    let assignment = planned.assignment(arm);
     let verdict = round.verdicts.get(client);
     let weight = round
         .aggregated
@@ -212,14 +238,14 @@ fn client_view(
     };
     Ok(ClientView {
         client: client.to_string(),
-        kind: Plan::kind(planned, arm.attacked).to_owned(),
+        kind: planned.kind_in(arm).to_owned(),
         module: assignment.module,
         module_name: plan
             .module_name(&assignment.module)
             .unwrap_or_default()
             .to_owned(),
         weight,
-        verdict: verdict.map(|verdict| VerdictView {
+        verdict: verdict.map(|verdict| Verdict {
             effect: verdict.effect,
             check: verdict.check.clone(),
             fact: verdict.fact.clone(),

@@ -1,5 +1,7 @@
 //! `run.json`: the plan of a run, fixed when the run is created.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Seed};
@@ -10,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use crate::error::{Error, Result};
+use fedseal_rules::arms::Arm;
+use fedseal_rules::attack::BENIGN;
+use fedseal_rules::evaluation::{self, Judge};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
@@ -64,6 +69,45 @@ pub struct PlannedClient {
     pub honest: Assignment,
     /// Its assignment in the attacked arms; equal to `honest` for a benign client.
     pub attacked: Assignment,
+    /// Its part in arms that have attackers of their own, by arm: where its kind there is another one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arms: BTreeMap<String, Part>,
+}
+
+/// A client's part in an arm that has attackers of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// `benign`, or the kind of its attack.
+    pub kind: String,
+    /// Its assignment.
+    pub assignment: Assignment,
+}
+
+impl PlannedClient {
+    /// Every assignment that it has in some arm: the honest one first, then that of the attacked arms.
+    pub fn assignments(&self) -> impl Iterator<Item = &Assignment> {
+        let own = self.arms.values().map(|part| &part.assignment);
+        [&self.honest, &self.attacked].into_iter().chain(own)
+    }
+
+    /// Its assignment in an arm.
+    pub fn assignment(&self, arm: &Arm) -> &Assignment {
+        match self.arms.get(&arm.id) {
+            Some(part) => &part.assignment,
+            None if arm.attacked => &self.attacked,
+            None => &self.honest,
+        }
+    }
+
+    /// Its kind in an arm, `benign` where it is honest.
+    pub fn kind_in(&self, arm: &Arm) -> &str {
+        match self.arms.get(&arm.id) {
+            Some(part) => &part.kind,
+            None if arm.attacked => &self.kind,
+            None => BENIGN,
+        }
+    }
 }
 
 /// Plan of a run, fixed when the run is created.
@@ -108,6 +152,45 @@ pub struct Plan {
     pub canaries: Digest,
     /// The evaluation prompts, a blob.
     pub evaluation: Digest,
+    /// Measures of its report beyond safety and helpfulness, those that there were when it was made. None,
+    /// and not written, in runs from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<PlannedMeasure>,
+}
+
+/// A measure of a run's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedMeasure {
+    /// Its name.
+    pub name: String,
+    /// Its heading.
+    pub title: String,
+}
+
+impl PlannedMeasure {
+    /// Every measure there is, beyond safety and helpfulness.
+    pub fn all() -> Vec<PlannedMeasure> {
+        let extra = evaluation::extra().iter();
+        extra
+            .map(|judge| PlannedMeasure {
+                name: judge.name.to_owned(),
+                title: judge.title.to_owned(),
+            })
+            .collect()
+    }
+
+    /// Its judge.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](fedseal_rules::Error::Unknown) for a name that this version does not know.
+    pub fn judge(&self) -> Result<&'static Judge> {
+        let mut all = evaluation::ALL.iter().copied();
+        all.find(|judge| judge.name == self.name).ok_or_else(|| {
+            let known = evaluation::ALL.iter().map(|judge| judge.name);
+            Error::unknown("measure", &self.name, known)
+        })
+    }
 }
 
 fn is_first(formulas: &u32) -> bool {
@@ -155,20 +238,6 @@ impl Plan {
                 Error::tampered(format!("module {digest}"), "is not registered in this run")
             })
     }
-
-    /// Assignment of a client in an arm.
-    pub fn assignment(client: &PlannedClient, attacked: bool) -> &Assignment {
-        if attacked {
-            &client.attacked
-        } else {
-            &client.honest
-        }
-    }
-
-    /// Kind of a client in an arm, or `benign` where it is honest.
-    pub fn kind(client: &PlannedClient, attacked: bool) -> &str {
-        if attacked { &client.kind } else { "benign" }
-    }
 }
 
 impl RunDir {
@@ -195,8 +264,8 @@ impl RunDir {
                 return Err(Error::io(self.root.join(name), source));
             }
         }
-        let plan: Plan = canonical::from_slice(&bytes)
-            .map_err(|error| Error::tampered("run.json", error.to_string()))?;
+        let plan: Plan =
+            canonical::from_slice(&bytes).map_err(|error| Error::tampered("run.json", error))?;
         if plan.format != FORMAT {
             return Err(Error::RunDir {
                 dir: self.root.clone(),

@@ -75,7 +75,7 @@ impl OpenRun {
     /// Checks that data have as many examples as their blobs, and shards as many as were registered.
     fn data_claims(&self, attested: &UpdatePredicate) -> Result<Option<String>> {
         let shards: Vec<&Assignment> = match self.plan.client(&attested.client) {
-            Some((_, planned)) => vec![&planned.honest, &planned.attacked],
+            Some((_, planned)) => planned.assignments().collect(),
             None => return Ok(Some("is of a client that run.json does not have".into())),
         };
         for used in &attested.data {

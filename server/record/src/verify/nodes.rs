@@ -16,7 +16,7 @@ impl OpenRun {
             let bytes = self.blobs.get(&logged.statement)?;
             let rotation = Envelope::from_bytes(&bytes)
                 .and_then(|envelope| verify_rotation(&envelope, &[logged.old]))
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
+                .map_err(|error| Error::tampered(&item, error))?;
             if rotation.new != logged.new {
                 return Err(Error::tampered(
                     &item,

@@ -8,6 +8,8 @@ use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
 use crate::error::{Error, Result};
 use crate::keys::evaluation_key;
 use crate::opened::OpenRun;
+use crate::read::read_adapter;
+use crate::repairs::Repair;
 use crate::report::{self, Report, Sources, State};
 use crate::rundir::{MAX_EVENTS, MAX_REPORT};
 use fedseal_data::HelpfulTask;
@@ -111,7 +113,7 @@ impl OpenRun {
         let bytes = self.blobs.get(&self.plan.canaries)?;
         let item = format!("canaries {}", self.plan.canaries);
         let set = canonical::from_slice::<CanarySet>(&bytes)
-            .map_err(|error| Error::tampered(&item, error.to_string()))?;
+            .map_err(|error| Error::tampered(&item, error))?;
         let sealed = self.experiment.canaries.sealed;
         if set.requests.len() != sealed || set.tasks.len() != sealed {
             return Err(Error::tampered(
@@ -126,28 +128,40 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Defence data are of the experiment's level, kept what the filters keep, and are no more than
-    /// the experiment lets be tried.
+    /// Every repair: by the defence of its arm, which finds nothing wrong with the data and the adapter.
+    /// Defences filter by Rule, so nothing is looked at again where the run has another version of it.
     pub(super) fn defences(&self, others: &Others) -> Result<()> {
-        let config = &self.experiment.defence;
-        let refusal = formulas::measure(rule::NAME);
-        let other_refusal = others.get(&refusal).is_some();
-        for (arm, (_, digest)) in &self.state.defended {
-            let item = format!("defence data {digest} of arm {arm}");
-            let data: DefenceData = canonical::from_slice(&self.blobs.get(digest)?)
-                .map_err(|error| Error::tampered(&item, error.to_string()))?;
-            if data.level != config.level || !(other_refusal || data.kept()) {
-                return Err(Error::tampered(
-                    &item,
-                    "is of another level, or holds pairs that the filters refuse",
-                ));
+        let other_refusal = others.get(&formulas::measure(rule::NAME)).is_some();
+        let arms = self.experiment.all_arms()?;
+        for (id, (adapter, digest)) in &self.state.defended {
+            let item = format!("defence data {digest} of arm {id}");
+            let bad = |problem: String| Err(Error::tampered(&item, problem));
+            let arm = arms.iter().find(|arm| arm.id == *id);
+            let Some(repair) = arm
+                .map(|arm| Repair::of(&self.experiment, arm))
+                .transpose()?
+                .flatten()
+            else {
+                return bad("is in the log, but the experiment repairs no such arm".into());
+            };
+            let attacked = repair.attacked(&self.plan, &self.state);
+            let Some(attacked) = attacked else {
+                return bad("repairs an arm that has no adapter".into());
+            };
+            let attacked = read_adapter(&self.blobs, &attacked)?;
+            let repaired = read_adapter(&self.blobs, adapter)?;
+            let data = DefenceData::from_bytes(&self.blobs.get(digest)?)
+                .map_err(|error| Error::tampered(&item, error))?;
+            let name = repair.definition.name;
+            if data.defence != name {
+                let of = &data.defence;
+                return bad(format!("is of defence `{of}`, the arm's is `{name}`"));
             }
-            if !data.counts_fit(config) {
-                return Err(Error::tampered(
-                    &item,
-                    "holds more pairs, or was tried more often, than the experiment's defence gives",
-                ));
+            if other_refusal {
+                continue;
             }
+            let case = repair.case(self.plan.seed, &attacked);
+            (repair.definition.audit)(&case, &data, &repaired).or_else(bad)?;
         }
         Ok(())
     }
@@ -169,8 +183,8 @@ impl OpenRun {
             ));
         }
         let bytes = self.blobs.get(&expected)?;
-        let written = Report::from_bytes(&bytes)
-            .map_err(|error| Error::tampered("report.json", error.to_string()))?;
+        let written =
+            Report::from_bytes(&bytes).map_err(|error| Error::tampered("report.json", error))?;
         let arms = self.experiment.all_arms()?;
         let mut made = report::build(
             &Sources {

@@ -87,9 +87,9 @@ impl OpenRun {
             false => Some(admission(&self.experiment, arm)?),
         };
         let ruled = others.get(&formulas::rule(arm.rule)).is_some();
-        let optimiser = formulas::optimiser(&self.experiment.server.optimiser);
+        let optimiser = formulas::optimiser(self.experiment.optimiser(arm));
         let moved = others.get(&optimiser).is_some();
-        let mut optimiser = self.experiment.server_optimiser()?;
+        let mut optimiser = self.experiment.server_optimiser(arm)?;
         let (mut verdicts, mut aggregations) = (0, 0);
         for (number, state) in (0u32..).zip(&rounds) {
             self.opening(arm, number, state)?;

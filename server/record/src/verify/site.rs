@@ -20,10 +20,12 @@ impl OpenRun {
         for id in self.state.attestations.keys() {
             let attested = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
-            // One module has one shard for a client in this plan, honest or attacking.
+            // One module has one shard for a client in this plan, honest or attacking. The honest one is
+            // asked last.
             let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {
-                [&planned.attacked, &planned.honest]
-                    .into_iter()
+                let assignments: Vec<_> = planned.assignments().collect();
+                let mut attacking_first = assignments.into_iter().rev();
+                attacking_first
                     .find(|a| a.module == attested.module && self.used_shard(a, &attested))
             }) else {
                 return bad("was made by a module that its client does not have".into());
@@ -45,7 +47,7 @@ impl OpenRun {
                 continue;
             };
             let transcript = Transcript::from_bytes(&self.blobs.get(&attested.transcript.blob)?)
-                .map_err(|error| Error::tampered(format!("update {id}"), error.to_string()))?;
+                .map_err(|error| Error::tampered(format!("update {id}"), error))?;
             if let Err(problem) = fedseal_rules::site::audit_record(rule, &attested, &transcript) {
                 return bad(problem);
             }
@@ -55,10 +57,7 @@ impl OpenRun {
             };
             let local = read_adapter(&self.blobs, &update)?;
             let global = read_adapter(&self.blobs, &attested.global)?;
-            let norm = local
-                .sub(&global)
-                .map_err(|error| Error::Model(error.to_string()))?
-                .norm_l2();
+            let norm = local.sub(&global).map_err(Error::model)?.norm_l2();
             let within = rule
                 .norm_leaves(norm)
                 .map_err(|denial| denial.words)

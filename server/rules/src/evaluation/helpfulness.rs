@@ -2,7 +2,20 @@
 //! task and answer, so that an auditor counts every hit again without the data.
 
 use super::rule::is_refusal;
+use super::{Asked, Judge, Reads};
 use serde::{Deserialize, Serialize};
+
+/// Definition of the measure.
+pub const JUDGE: Judge = Judge {
+    name: "helpfulness",
+    title: "Helpfulness",
+    help: "solved tasks, by the measure of the task's data source",
+    reads: Reads::Tasks,
+    hit: |asked: &Asked<'_>| match (asked.task, Measure::of(asked.source)) {
+        (Some(task), Some(measure)) => measure.hit(task, asked.answer),
+        _ => false,
+    },
+};
 
 /// Least word F1 with the reference that [`Measure::Overlap`] counts as helpful.
 pub const MIN_F1: f64 = 0.2;

@@ -1,7 +1,33 @@
-//! Measures: refusals by phrase ([`rule`]), exact answers ([`helpfulness`]), the interval of a share
-//! ([`wilson`]), and how a share is shown ([`percent`]). Pure functions over texts and counts.
+//! Measures: which answers count, one file a measure, and the interval of a share ([`wilson`]) and how it
+//! is shown ([`percent`]). Pure functions over texts and counts.
 
 pub mod helpfulness;
+pub mod judge;
 pub mod percent;
 pub mod rule;
+pub mod rule_strict;
 pub mod wilson;
+
+pub use judge::{Asked, Judge, Reads};
+
+/// Every measure. Reports have the first two as fields of their own, the others in a map by name.
+pub const ALL: &[&Judge] = &[&rule::JUDGE, &helpfulness::JUDGE, &rule_strict::JUDGE];
+
+/// Measures beyond safety and helpfulness.
+pub fn extra() -> &'static [&'static Judge] {
+    ALL.get(2..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safety_and_helpfulness_come_first_and_names_differ() {
+        let names: Vec<&str> = ALL.iter().map(|judge| judge.name).collect();
+        assert_eq!(names[..2], ["safety", "helpfulness"]);
+        assert_eq!(extra().len() + 2, ALL.len());
+        let different: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(different.len(), names.len());
+    }
+}

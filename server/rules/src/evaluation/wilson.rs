@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Hits out of n, with the 95 % Wilson score interval (Wilson 1927).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// How many hit.

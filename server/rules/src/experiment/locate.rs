@@ -1,5 +1,6 @@
 //! TOML errors that name file, line, key and the expected type.
 
+use fedseal_client_sdk::Source;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, unknown_key};
@@ -17,7 +18,7 @@ impl<'a> Located<'a> {
     }
 
     /// An error about a dotted key, with its line where the text has it.
-    pub(super) fn error(&self, key: &str, problem: impl Into<String>) -> Error {
+    pub(super) fn error(&self, key: &str, problem: impl Into<Source>) -> Error {
         Error::Experiment {
             file: self.file.to_owned(),
             line: self.line_of(key),
@@ -69,7 +70,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T> {
             file: file.to_owned(),
             line,
             key,
-            problem: explain(error.message()),
+            problem: explain(error.message()).into(),
         }
     })
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::CheckConfig;
 use crate::arms::{self, Arm, ArmConfig};
+use crate::attack::Attackers;
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{admission, aggregation, optimiser};
@@ -153,7 +154,7 @@ impl Experiment {
                     file: path.display().to_string(),
                     line: None,
                     key: format!("site.{key}"),
-                    problem,
+                    problem: problem.into(),
                 })?;
         }
         Ok(experiment)
@@ -172,26 +173,35 @@ impl Experiment {
             file: self.title.clone(),
             line: None,
             key: String::new(),
-            problem: error.to_string(),
+            problem: error.into(),
         })
     }
 
-    /// Attackers that the rules expect among the sampled clients.
-    pub fn expected_malicious(&self) -> usize {
+    /// Malicious clients of the attacked arms that have none of their own.
+    pub fn attackers(&self) -> Attackers<'_> {
+        Attackers {
+            malicious: self.federation.malicious,
+            kinds: &self.attack.kinds,
+        }
+    }
+
+    /// Attackers that the rules expect among the sampled clients of an arm.
+    pub fn expected_malicious(&self, arm: &Arm) -> usize {
         let federation = &self.federation;
+        let malicious = arm.malicious.unwrap_or(federation.malicious);
         self.aggregation.expected_malicious.unwrap_or_else(|| {
-            if federation.malicious == 0 {
+            if malicious == 0 {
                 return 0;
             }
-            let share = federation.malicious as f64 / federation.clients.max(1) as f64;
+            let share = malicious as f64 / federation.clients.max(1) as f64;
             ((federation.sampled as f64 * share).round() as usize).max(1)
         })
     }
 
-    /// Inputs of an aggregation rule, besides updates and parameters, in the round of this seed.
-    pub fn aggregation_inputs(&self, round_seed: u64) -> aggregation::Inputs {
+    /// Inputs of an arm's aggregation rule, besides updates and parameters, in the round of this seed.
+    pub fn aggregation_inputs(&self, arm: &Arm, round_seed: u64) -> aggregation::Inputs {
         aggregation::Inputs {
-            expected_malicious: self.expected_malicious(),
+            expected_malicious: self.expected_malicious(arm),
             seed: round_seed,
         }
     }
@@ -220,9 +230,14 @@ impl Experiment {
         }
     }
 
-    /// A fresh server optimiser.
-    pub fn server_optimiser(&self) -> Result<Box<dyn optimiser::Optimiser>> {
-        self.server.build()
+    /// Name of an arm's server optimiser.
+    pub fn optimiser<'a>(&'a self, arm: &'a Arm) -> &'a str {
+        arm.optimiser.as_deref().unwrap_or(&self.server.optimiser)
+    }
+
+    /// A fresh server optimiser of an arm.
+    pub fn server_optimiser(&self, arm: &Arm) -> Result<Box<dyn optimiser::Optimiser>> {
+        self.server.build(self.optimiser(arm))
     }
 
     /// The experiment with every parameter of every rule in its section.

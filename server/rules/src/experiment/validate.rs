@@ -50,7 +50,7 @@ fn seeds(e: &Experiment, at: &Located<'_>) -> Result<()> {
 }
 
 fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
-    let named = |error: crate::Error| at.error("arms", error.to_string());
+    let named = |error: crate::Error| at.error("arms", error);
     need(!e.arms.is_empty(), at, "arms", "at least one arm", "none")?;
     for (index, arm) in e.arms.iter().enumerate() {
         arms::arm(arm, &e.arm).map_err(named)?;
@@ -76,6 +76,14 @@ fn own_arm(e: &Experiment, name: &str, own: &ArmConfig, at: &Located<'_>) -> Res
     )?;
     let used = e.arms.iter().any(|arm| arm == name);
     need(used, "a name that `arms` has", name)?;
+    if let Some(malicious) = own.malicious {
+        let most = e.federation.clients;
+        let expected = format!("at most federation.clients = {most}");
+        need(malicious <= most, &expected, &malicious.to_string())?;
+    }
+    let some = own.malicious.is_none_or(|malicious| malicious == 0);
+    let kinds = own.kinds.is_some() || !e.attack.kinds.is_empty();
+    need(some || kinds, "at least one kind of its attackers", "none")?;
     match &own.repairs {
         Some(source) => need(source != name, "another arm to repair", source),
         None => Ok(()),

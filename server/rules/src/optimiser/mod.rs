@@ -48,8 +48,8 @@ impl ServerConfig {
     ///
     /// # Errors
     /// [`Error::Unknown`] lists the known ones.
-    pub fn build(&self) -> Result<Box<dyn Optimiser>> {
-        Ok((definition(&self.optimiser)?.make)(self))
+    pub fn build(&self, name: &str) -> Result<Box<dyn Optimiser>> {
+        Ok((definition(name)?.make)(self))
     }
 }
 

@@ -18,12 +18,11 @@ pub(super) fn this_one() {
 /// The program to start.
 ///
 /// # Errors
-/// [`SandboxError::NoCompiler`] where there is none; [`SandboxError::Runtime`] where this program
+/// [`SandboxError::NoCompiler`] where there is none; [`SandboxError::System`] where this program
 /// does not know its own path.
 pub(super) fn find() -> Result<PathBuf, SandboxError> {
-    let this = std::env::current_exe().map_err(|error| {
-        SandboxError::Runtime(format!("this program's own file is not known: {error}"))
-    })?;
+    let this = std::env::current_exe()
+        .map_err(SandboxError::system("this program's own file is not known"))?;
     if THIS_ONE.load(Ordering::Relaxed) {
         // This path is the running program even where its file was replaced meanwhile.
         let running = PathBuf::from("/proc/self/exe");

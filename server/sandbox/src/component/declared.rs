@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 
 use wasmparser::{CompositeInnerType, ElementItems, FunctionBody, Payload, RecGroup};
 
-use super::bad;
-use crate::error::SandboxError;
+use crate::error::{SandboxError, bad_component as bad};
 
 /// A bound by its name.
 pub(super) struct Bound(&'static str, u64);

@@ -9,20 +9,10 @@ use serde_json::Value;
 use wasmtime::component::Resource;
 
 use super::random::Gauss;
-use super::{CallError, HostState, invalid, not_finite, number};
+use super::state::{HostState, number};
+use crate::objects::AdapterHandle;
 use crate::reason::{Reason, Stop};
-
-/// Object behind an adapter handle.
-#[derive(Clone, Debug)]
-#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
-pub struct AdapterHandle {
-    /// Its lineage node.
-    pub(crate) node: u32,
-    /// Its tensors, all of the global adapter's shapes; not necessarily finite.
-    pub(crate) adapter: Arc<Adapter>,
-    /// Their digest.
-    pub(crate) digest: Digest,
-}
+use crate::refusal::{CallError, invalid, not_finite};
 
 /// Bytes of an adapter's values.
 pub(super) fn adapter_bytes(adapter: &Adapter) -> u64 {

@@ -9,10 +9,11 @@ use serde_json::json;
 use wasmtime::component::Resource;
 
 use super::adapters::adapter_bytes;
-use super::data::{ITEM_BYTES, Item, example_bytes, items};
-use super::{AdapterHandle, CallError, Dataset, Ended, HostState, invalid};
+use super::state::{HostState, number};
 use crate::bindings::fedseal::policy::host as wit;
+use crate::objects::{AdapterHandle, Dataset, ITEM_BYTES, Item, example_bytes, items};
 use crate::reason::{Reason, Stop, printable};
+use crate::refusal::{CallError, Ended, Refusal, invalid};
 use crate::run::examples_digest;
 
 /// Cost of a part of a `concat` besides its examples: its handle is looked up and written down.
@@ -22,7 +23,7 @@ const PART_BYTES: u64 = 64;
 fn or_stop<T>(result: Result<T, CallError>) -> wasmtime::Result<T> {
     result.map_err(|error| match *error.0 {
         Ended::Stop(stop) => stop.into(),
-        Ended::Refused(error) => Stop::new(Reason::Host, error).into(),
+        Ended::Refused(refusal) => Stop::new(Reason::Host, format_args!("{refusal:?}")).into(),
     })
 }
 
@@ -48,7 +49,8 @@ impl HostState {
 impl wit::Host for HostState {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<wit::Error> {
         match *error.0 {
-            Ended::Refused(error) => Ok(error),
+            Ended::Refused(Refusal::Invalid(text)) => Ok(wit::Error::Invalid(text)),
+            Ended::Refused(Refusal::NotFinite(text)) => Ok(wit::Error::NotFinite(text)),
             Ended::Stop(stop) => Err(stop.into()),
         }
     }
@@ -74,8 +76,8 @@ impl wit::Host for HostState {
                 "seed": context.seed,
                 "steps": context.steps,
                 "batch-size": context.batch_size,
-                "learning-rate": super::number(context.learning_rate),
-                "proximal-mu": super::number(context.proximal_mu),
+                "learning-rate": number(context.learning_rate),
+                "proximal-mu": number(context.proximal_mu),
                 "shard-examples": context.shard_examples,
             });
             Ok((context, written))

@@ -8,17 +8,9 @@ use fedseal_client_sdk::lineage::Kind;
 use fedseal_tuning::{Adapter, ControlVariates};
 use serde_json::Value;
 
-use super::HostState;
 use super::adapters::{adapter_bytes, shapes};
+use super::state::{Controls, HostState};
 use crate::reason::{Reason, Stop};
-
-/// Both variates and the lineage's nodes of them.
-#[derive(Clone)]
-pub(super) struct Controls {
-    pub variates: Arc<ControlVariates>,
-    pub server: u32,
-    pub client: u32,
-}
 
 impl HostState {
     /// The run's control variates; their nodes are made by the first call.

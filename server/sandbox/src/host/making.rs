@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 use wasmtime::component::Resource;
 
 use super::adapters::{adapter_bytes, finite};
-use super::data::{ITEM_BYTES, Item, TRAINED_BYTES, example_bytes, items};
-use super::{AdapterHandle, CallError, Dataset, HostState, invalid, not_finite, number};
+use super::state::{HostState, number};
 use crate::bindings::fedseal::policy::host as wit;
 use crate::engine::{GenerateOptions, TrainOptions};
+use crate::objects::{
+    AdapterHandle, Dataset, ITEM_BYTES, Item, TRAINED_BYTES, example_bytes, items,
+};
 use crate::reason::{Reason, Stop};
+use crate::refusal::{CallError, invalid, not_finite};
 use crate::run::{Submission, examples_bytes, examples_digest};
 use fedseal_client_sdk::recording::rounded_down;
 

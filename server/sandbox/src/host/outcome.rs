@@ -7,8 +7,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 use fedseal_tuning::Example;
 
-use super::HostState;
-use super::data::Item;
+use super::state::HostState;
+use crate::objects::Item;
 use crate::reason::{Reason, Stop};
 use crate::run::{RunOutcome, examples_digest};
 

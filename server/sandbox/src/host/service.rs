@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use fedseal_tuning::{Adapter, ControlVariates, Example};
 
-use super::{CallError, invalid};
 use crate::engine::{Engine, EngineError, GenerateOptions, TrainOptions};
 use crate::reason::{Reason, Stop};
+use crate::refusal::{CallError, invalid};
 
 /// Channel on which a guest's thread sends its questions.
 pub(crate) type Ask = SyncSender<Question>;

@@ -16,22 +16,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fedseal_client_sdk::attestation::Limits;
-use fedseal_client_sdk::digest::Digest;
-use serde_json::json;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::p2::{
     DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe,
 };
-use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, async_trait,
-};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, async_trait};
 
-use super::HostState;
 use super::random::Numbers;
-use crate::reason::{Reason, Stop, printable};
+use crate::reason::{Reason, Stop};
 
 /// The interfaces that a guest may import beside the host's, in any release of WASI 0.2. Files and
 /// sockets are among them in name only: nothing is preopened and every socket is refused.
@@ -84,34 +79,18 @@ pub(crate) fn allowed(import: &str) -> bool {
     released && INTERFACES.contains(&name)
 }
 
-/// Links them all.
-pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
-    // The library's own would sleep on the machine's clock, whatever clock it is given.
-    linker.allow_shadowing(true);
-    monotonic_clock::add_to_linker::<HostState, Time>(linker, |state| {
-        let wasi = state.wasi.get(&state.numbers, state.budget.limits());
-        TimeView {
-            time: &wasi.time,
-            table: &mut state.table,
-        }
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
 /// The state behind WASI, made when it is first asked for.
 #[derive(Default)]
-pub(super) struct Wasi(Option<Box<Behind>>);
+pub(super) struct Wasi(pub(super) Option<Box<Behind>>);
 
-struct Behind {
-    context: WasiCtx,
-    time: Time,
-    streams: [Lines; 2],
+pub(super) struct Behind {
+    pub(super) context: WasiCtx,
+    pub(super) time: Time,
+    pub(super) streams: [Lines; 2],
 }
 
 impl Wasi {
-    fn get(&mut self, numbers: &Numbers, limits: &Limits) -> &mut Behind {
+    pub(super) fn get(&mut self, numbers: &Numbers, limits: &Limits) -> &mut Behind {
         self.0.get_or_insert_with(|| {
             let time = Time(Arc::default());
             let streams = [Lines::new(limits), Lines::new(limits)];
@@ -135,70 +114,9 @@ impl Wasi {
     }
 }
 
-impl WasiView for HostState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi.get(&self.numbers, self.budget.limits()).context,
-            table: &mut self.table,
-        }
-    }
-}
-
-impl HostState {
-    /// Moves what was written to the streams into the log, where it has the log's limits: whole
-    /// lines, and at the end of the run the rest.
-    #[inline(always)]
-    pub(super) fn collect_output(&mut self, ended: bool) -> Result<(), Stop> {
-        match self.wasi.0.is_some() {
-            true => self.collect(ended),
-            false => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn collect(&mut self, ended: bool) -> Result<(), Stop> {
-        let Some(behind) = self.wasi.0.as_ref() else {
-            return Ok(());
-        };
-        let taken = behind.streams.each_ref().map(|lines| lines.take(ended));
-        for (name, bytes) in ["stdout", "stderr"].into_iter().zip(taken) {
-            if bytes.is_empty() {
-                continue;
-            }
-            let recorded = self.input.recording.log_lines;
-            let args = match recorded {
-                true => json!({"bytes": bytes.len(), "digest": Digest::of(&bytes).to_string()}),
-                false => json!({}),
-            };
-            let kept = self.keep_lines(&bytes);
-            let written = match &kept {
-                Ok(kept) if recorded => json!({"kept": kept}),
-                Ok(_) => json!({}),
-                Err(stop) => json!({"stop": {"reason": stop.reason.id(), "detail": stop.detail}}),
-            };
-            self.transcript.push(name, &args, &written);
-            kept?;
-        }
-        Ok(())
-    }
-
-    fn keep_lines(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
-        self.budget.work(bytes.len() as u64)?;
-        let record = usize::try_from(self.budget.limits().log_record_bytes).unwrap_or(usize::MAX);
-        let mut kept = 0;
-        for line in String::from_utf8_lossy(bytes).lines() {
-            let line = printable(line, record);
-            self.budget.log(line.len() as u64 + 1)?;
-            kept += line.len();
-            self.log.push(line);
-        }
-        Ok(kept)
-    }
-}
-
 /// The run's own time, nanoseconds since its start: moved on by readings and by sleep.
 #[derive(Clone)]
-struct Time(Arc<AtomicU64>);
+pub(super) struct Time(Arc<AtomicU64>);
 
 impl Time {
     fn read(&self) -> u64 {
@@ -236,9 +154,9 @@ impl HasData for Time {
     type Data<'a> = TimeView<'a>;
 }
 
-struct TimeView<'a> {
-    time: &'a Time,
-    table: &'a mut ResourceTable,
+pub(super) struct TimeView<'a> {
+    pub(super) time: &'a Time,
+    pub(super) table: &'a mut ResourceTable,
 }
 
 impl TimeView<'_> {
@@ -279,7 +197,7 @@ impl Pollable for Ready {
 /// One of the standard streams: bytes until the host takes them as lines. All of a guest's handles
 /// to it write to the same.
 #[derive(Clone)]
-struct Lines {
+pub(super) struct Lines {
     bytes: Arc<Mutex<Vec<u8>>>,
     /// Most bytes between two host calls; the log keeps no more anyway.
     limit: u64,
@@ -293,7 +211,7 @@ impl Lines {
         }
     }
 
-    fn take(&self, all: bool) -> Vec<u8> {
+    pub(super) fn take(&self, all: bool) -> Vec<u8> {
         // Bytes are appended whole, so they are right even after a panic elsewhere.
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = bytes

@@ -12,7 +12,7 @@ use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_na
 
 use crate::{
     Adapter, AdapterTensor, Architecture, ModelConfig, TuningError,
-    ops::{self, FrozenWeight},
+    ops::{self, FrozenWeight, to_host},
 };
 use low_rank::low_rank;
 
@@ -243,13 +243,4 @@ impl Dropout {
             &device.clone().without_autodiff(),
         )
     }
-}
-
-/// Copies the values of a tensor, row-major, to the host.
-pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TuningError> {
-    tensor
-        .try_into_data()
-        .map_err(|error| TuningError::Device(format!("{error:?}")))?
-        .try_into_vec::<f32>()
-        .map_err(|error| TuningError::Device(format!("{error:?}")))
 }

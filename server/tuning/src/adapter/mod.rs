@@ -1,4 +1,3 @@
-//! Adapters next to a model's matrices, and merged into them.
+//! Adapters next to a model's matrices.
 
 pub(crate) mod lora;
-pub(crate) mod merge;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Conversation, Fault, Layout,
-    format::{BadRow, Numbered, Rows},
+    Conversation, Fault, Layout, error,
+    format::{BadRow, DataFormat, Numbered, Rows},
     limits,
 };
 use crate::TuningError;
@@ -23,28 +23,6 @@ impl Default for DataOptions {
         Self {
             layout: None,
             max_row_bytes: limits::ROW_BYTES,
-        }
-    }
-}
-
-/// The format of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataFormat {
-    /// One list of objects.
-    Json,
-    /// One object a line.
-    Jsonl,
-    /// Apache Parquet.
-    Parquet,
-}
-
-impl DataFormat {
-    /// Name of the format.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Json => "JSON",
-            Self::Jsonl => "JSONL",
-            Self::Parquet => "Parquet",
         }
     }
 }
@@ -141,15 +119,5 @@ impl Iterator for DataFile {
         }
         self.ended = true;
         None
-    }
-}
-
-/// Makes an error from a fault, its file and row.
-pub(super) fn error(path: &Path, row: u64, fault: Fault) -> TuningError {
-    TuningError::Data {
-        path: path.to_owned(),
-        row,
-        field: fault.field,
-        problem: fault.problem,
     }
 }

@@ -6,6 +6,12 @@
 //! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
 //! `format`, each layout one in `layout`.
 
+use std::path::Path;
+
+use fedseal_adapter::Source;
+
+use crate::TuningError;
+
 mod conversation;
 mod file;
 mod format;
@@ -13,7 +19,8 @@ mod layout;
 mod limits;
 
 pub use conversation::{Conversation, Message, Role};
-pub use file::{DataFile, DataFormat, DataOptions};
+pub use file::{DataFile, DataOptions};
+pub use format::DataFormat;
 pub use layout::Layout;
 
 /// An example in the model's form: the templated prompt, the response, the end token.
@@ -36,18 +43,28 @@ impl Tokens {
 
 /// A fault in one row: the field and the problem. The caller knows the file and the row and adds
 /// them.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Fault {
     field: String,
-    problem: String,
+    problem: Source,
 }
 
 impl Fault {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    fn new(field: impl Into<String>, problem: impl Into<Source>) -> Self {
         Self {
             field: field.into(),
             problem: problem.into(),
         }
+    }
+}
+
+/// Makes an error from a fault, its file and row.
+fn error(path: &Path, row: u64, fault: Fault) -> TuningError {
+    TuningError::Data {
+        path: path.to_owned(),
+        row,
+        field: fault.field,
+        problem: fault.problem,
     }
 }
 

@@ -7,12 +7,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use fedseal_adapter::Source;
 
-use super::DeviceKind;
+use super::kind::{DeviceKind, cpu};
 use crate::{
     Numerics, TuningError,
-    adapter::lora::to_host,
-    ops::{self, Activation, FrozenWeight, Rule, Segments},
+    ops::{self, Activation, FrozenWeight, Rule, Segments, to_host},
 };
 
 /// Largest difference, as a share of the largest value that the CPU computes. f32 sums in another
@@ -32,9 +32,9 @@ struct Answer {
 /// Compares a device's results with the CPU's.
 ///
 /// # Errors
-/// [`TuningError::Device`] with the operation and the difference when they do not agree.
+/// [`TuningError::SelfCheck`] with the operation and the difference when they do not agree.
 pub(super) fn compare(kind: DeviceKind, device: &Device) -> Result<(), TuningError> {
-    judge(kind, &answers(&super::cpu())?, || answers(device))
+    judge(kind, &answers(&cpu())?, || answers(device))
 }
 
 /// Compares the CPU's answers with the answers that `ask` returns.
@@ -46,7 +46,7 @@ fn judge(
     // Where drivers fail, burn panics.
     let found = catch_unwind(AssertUnwindSafe(ask))
         .map_err(|_| refused(kind, "the driver failed during the self-check"))?
-        .map_err(|error| refused(kind, &error.to_string()))?;
+        .map_err(|error| refused(kind, error))?;
     if found.len() != expected.len() {
         return Err(refused(kind, "answers are missing"));
     }
@@ -58,7 +58,7 @@ fn judge(
         if difference.is_nan() || difference > *tolerance {
             return Err(refused(
                 kind,
-                &format!(
+                format!(
                     "{name} differs by {difference:e} of its size, allowed are {tolerance:e}; the \
                      driver or its shader compiler computes wrongly"
                 ),
@@ -68,11 +68,11 @@ fn judge(
     Ok(())
 }
 
-fn refused(kind: DeviceKind, why: &str) -> TuningError {
-    TuningError::Device(format!(
-        "{} failed the self-check against the CPU: {why}. Use --device cpu, or update the driver",
-        kind.name()
-    ))
+fn refused(kind: DeviceKind, why: impl Into<Source>) -> TuningError {
+    TuningError::SelfCheck {
+        device: kind.name(),
+        source: why.into(),
+    }
 }
 
 /// Returns the largest difference as a share of the largest expected value; NaN where a value is
@@ -201,12 +201,12 @@ mod tests {
 
     #[test]
     fn the_cpu_passes_its_own_check() {
-        compare(DeviceKind::Cpu, &super::super::cpu()).unwrap();
+        compare(DeviceKind::Cpu, &cpu()).unwrap();
     }
 
     #[test]
     fn the_check_exercises_values_of_a_sensible_size() {
-        for Answer { name, values, .. } in answers(&super::super::cpu()).unwrap() {
+        for Answer { name, values, .. } in answers(&cpu()).unwrap() {
             let largest = values.iter().fold(0.0f32, |size, x| size.max(x.abs()));
             assert!(largest > 1e-5 && largest.is_finite(), "{name}: {largest}");
         }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_device_that_errs_in_any_one_operation_is_refused_by_its_name() {
-        let right = answers(&super::super::cpu()).unwrap();
+        let right = answers(&cpu()).unwrap();
         let wrong = |change: &dyn Fn(&mut Vec<Answer>)| {
             let ask = || {
                 let mut answers = right.clone();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_driver_that_fails_is_refused() {
-        let right = answers(&super::super::cpu()).unwrap();
+        let right = answers(&cpu()).unwrap();
         let text = judge(DeviceKind::Cuda, &right, || panic!("a driver's panic")).unwrap_err();
         assert!(text.to_string().contains("--device cpu"), "{text}");
         let error = || Err(TuningError::Device("lost".to_owned()));

@@ -4,17 +4,20 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use burn::tensor::DeviceType;
 
-use super::{DeviceKind, check};
+use super::{
+    check,
+    kind::{DeviceKind, cpu},
+};
 use crate::TuningError;
 
 /// Opens a device and runs the self-check on it.
 ///
 /// # Errors
-/// [`TuningError::Device`] when this build or this machine does not have it, or when its results
-/// are wrong.
+/// [`TuningError::Device`] when this build or this machine does not have it,
+/// [`TuningError::SelfCheck`] when its results are wrong.
 pub(super) fn open(kind: DeviceKind) -> Result<Device, TuningError> {
     let device = match kind {
-        DeviceKind::Cpu => return Ok(super::cpu()),
+        DeviceKind::Cpu => return Ok(cpu()),
         DeviceKind::Wgpu => wgpu(),
         DeviceKind::Vulkan => vulkan(),
         DeviceKind::Cuda => cuda(),

@@ -7,7 +7,6 @@ use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_na
 
 use crate::{
     Adapter, TuningError,
-    adapter::lora::to_host,
     kernels::{
         Numerics,
         attention::{Feed, Heads, KeyValues, forward_cached},
@@ -18,7 +17,7 @@ use crate::{
         rope::{self, Angles},
     },
     model::decoder::Decoder,
-    ops::Panels,
+    ops::{Panels, to_host},
 };
 
 /// A frozen matrix, with its pair when the adapter has one.

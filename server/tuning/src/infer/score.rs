@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Conversation, Halt, Message, Model, Role, Tokens, TuningError,
-    adapter::lora::{Lora, to_host},
+    adapter::lora::Lora,
     infer::generate::unless_halted,
     kernels::{loss, pool},
-    ops::Segments,
+    ops::{Segments, to_host},
     train::gradient::{Packed, parts},
 };
 

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use crate::{
     TuningError,
     kernels::gemm::compact::{Compact, Rounding, round_rows_to},
-    model::weights::{Stored, WeightSource},
+    model::weights::WeightSource,
+    ops::Stored,
 };
 
 /// Storage of the frozen base's matrices. Norms and biases are always f32.

@@ -64,9 +64,7 @@ pub(super) fn digest(
     })?;
     let mut hasher = Sha256::new();
     hasher.update(b"fedseal-model-v1\n");
-    let text =
-        serde_json::to_vec(config).map_err(|error| TuningError::Format(error.to_string()))?;
-    hasher.update(&text);
+    hasher.update(serde_json::to_vec(config)?);
     for ((name, shape), hash) in tensors.iter().zip(hashes) {
         hasher.update(format!("\n{name} {shape:?} {}", hex::encode(hash)));
     }

@@ -304,10 +304,9 @@ impl Decoder {
             )));
         }
         match ids.iter().find(|id| **id as usize >= config.vocab) {
-            Some(id) => Err(TuningError::Tokenizer(format!(
-                "id {id} of {}",
-                config.vocab
-            ))),
+            Some(id) => Err(TuningError::Tokenizer(
+                format!("id {id} of {}", config.vocab).into(),
+            )),
             None => Ok(()),
         }
     }

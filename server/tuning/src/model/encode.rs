@@ -144,9 +144,7 @@ impl Model {
     ) -> Result<Tokens, TuningError> {
         let max_length = max_length.min(self.config().max_positions).max(2);
         if prompt.is_empty() || response.is_empty() {
-            return Err(TuningError::Tokenizer(
-                "an example without a token".to_owned(),
-            ));
+            return Err(TuningError::Tokenizer("an example without a token".into()));
         }
         let whole = prompt.len() + response.len();
         let excess = (prompt.len() + response.len()).saturating_sub(max_length);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ModelFiles, Parts};
+use super::files::{ModelFiles, Parts};
 use crate::{ModelConfig, Tokenizer, TuningError};
 
 /// Reads the JSON files of a folder.
@@ -11,8 +11,7 @@ pub(super) fn parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Part
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(bytes)
-            .map_err(|error| TuningError::Format(format!("{name}: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| TuningError::broken(name, error))
     };
     let config = ModelConfig::from_json(&files.config)?;
     let tokenizer = Tokenizer::from_json(&files.tokenizer, config.vocab)?;

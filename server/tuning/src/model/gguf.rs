@@ -6,31 +6,24 @@
 mod blocks;
 mod k_quants;
 mod matrix;
+mod parts;
 mod reader;
 
 use std::{collections::BTreeMap, path::Path};
 
 use blocks::BlockType;
-use reader::{Reader, TensorInfo, Value};
+use reader::{Reader, TensorInfo, Value, bad};
 
 use fedseal_adapter::safetensors::{check_finite, check_shape};
 
 use crate::{
     Family, ModelConfig, Tokenizer, TuningError,
-    model::{
-        Parts,
-        tokenizer::BpeParts,
-        weights::{Stored, WeightSource},
-    },
-    ops::RopeScaling,
+    model::{files::Parts, tokenizer::BpeParts, weights::WeightSource},
+    ops::{RopeScaling, Stored},
 };
 
 /// Most metadata entries and most tensors of a file.
 const MAX_ENTRIES: u64 = 1 << 16;
-fn bad(text: impl Into<String>) -> TuningError {
-    TuningError::Format(format!("GGUF: {}", text.into()))
-}
-
 /// Reads a GGUF file into memory and opens it.
 pub(crate) fn open(path: &Path) -> Result<(GgufSource, Parts), TuningError> {
     parse(std::fs::read(path).map_err(TuningError::io(path))?)

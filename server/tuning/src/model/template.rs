@@ -35,10 +35,11 @@ pub(crate) fn alpaca(messages: &[Message]) -> Result<String, TuningError> {
         },
     ] = messages
     else {
-        return Err(TuningError::Template(format!(
+        let problem = format!(
             "alpaca takes one question, not {} messages; use the model's own or chat-ml",
             messages.len()
-        )));
+        );
+        return Err(TuningError::Template(problem.into()));
     };
     Ok(format!(
         "Below is an instruction that describes a task. Write a response that appropriately \
@@ -72,10 +73,8 @@ pub(crate) struct ChatTemplate {
 impl ChatTemplate {
     pub(crate) fn new(source: String, bos: String, eos: String) -> Result<Self, TuningError> {
         if source.len() > MAX_SOURCE {
-            return Err(TuningError::Template(format!(
-                "{} bytes long",
-                source.len()
-            )));
+            let problem = format!("{} bytes long", source.len());
+            return Err(TuningError::Template(problem.into()));
         }
         let mut environment = Environment::new();
         // The settings of transformers' renderer.
@@ -83,7 +82,7 @@ impl ChatTemplate {
             .trim_blocks(true)
             .lstrip_blocks(true)
             .build()
-            .map_err(|error| TuningError::Template(error.to_string()))?;
+            .map_err(|error| TuningError::Template(error.into()))?;
         environment.set_syntax(syntax);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_fuel(Some(FUEL));
@@ -95,7 +94,7 @@ impl ChatTemplate {
         environment.add_function("strftime_now", |_format: String| "26 Jul 2024");
         environment
             .add_template_owned("chat", source)
-            .map_err(|error| TuningError::Template(error.to_string()))?;
+            .map_err(|error| TuningError::Template(error.into()))?;
         Ok(Self {
             environment,
             bos,
@@ -121,7 +120,7 @@ impl ChatTemplate {
                     eos_token => self.eos.as_str(),
                 })
             })
-            .map_err(|error| TuningError::Template(error.to_string()))
+            .map_err(|error| TuningError::Template(error.into()))
     }
 }
 

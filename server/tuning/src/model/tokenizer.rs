@@ -17,10 +17,12 @@ use tokenizers::{
     processors::PostProcessorWrapper,
 };
 
+use fedseal_adapter::Source;
+
 use crate::TuningError;
 
-fn bad(error: impl std::fmt::Display) -> TuningError {
-    TuningError::Tokenizer(error.to_string())
+fn bad(error: impl Into<Source>) -> TuningError {
+    TuningError::Tokenizer(error.into())
 }
 
 /// Turns panics of the library into errors. It panics on some broken files and texts (for example a

@@ -7,6 +7,7 @@ use safetensors::Dtype;
 use crate::{
     TuningError,
     kernels::gemm::compact::{Bits, Compact, Format},
+    ops::Stored,
 };
 
 /// A set of named tensors.
@@ -18,14 +19,6 @@ pub(crate) trait WeightSource: Sync {
     fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
         self.tensor(name, &[out, inner]).map(Stored::Dense)
     }
-}
-
-/// A matrix, `[out, inner]`.
-pub(crate) enum Stored {
-    /// Row-major.
-    Dense(Vec<f32>),
-    /// In few bits.
-    Compact(Compact),
 }
 
 impl WeightSource for SafetensorsSource {

@@ -6,7 +6,8 @@ use burn::{
 };
 use half::bf16;
 
-use crate::{TuningError, adapter::lora::to_host, kernels::Numerics};
+use super::host::to_host;
+use crate::{TuningError, kernels::Numerics};
 
 /// Support of a device for bf16. Adapters and activations are f32 on every device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

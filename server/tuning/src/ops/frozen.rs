@@ -23,9 +23,20 @@ use super::{
 };
 use crate::{
     TuningError,
-    kernels::{Numerics, gemm::Matrix, lora},
-    model::weights::Stored,
+    kernels::{
+        Numerics,
+        gemm::{Matrix, compact::Compact},
+        lora,
+    },
 };
+
+/// A matrix, `[out, inner]`.
+pub(crate) enum Stored {
+    /// Row-major.
+    Dense(Vec<f32>),
+    /// In few bits.
+    Compact(Compact),
+}
 
 /// A matrix of the frozen base, `[out, inner]` row-major as in a checkpoint.
 ///

@@ -91,7 +91,7 @@ impl Pretrained {
     /// template.
     ///
     /// # Errors
-    /// [`TuningError::Tokenizer`] when `eos` is no token, [`TuningError::Format`] when a tensor
+    /// [`TuningError::Tokenizer`] when `eos` is no token, [`TuningError::Safetensors`] when a tensor
     /// cannot be written.
     pub fn to_files(
         &self,
@@ -101,7 +101,7 @@ impl Pretrained {
     ) -> Result<ModelFiles, TuningError> {
         let id = tokenizer
             .token_id(eos)
-            .ok_or_else(|| TuningError::Tokenizer(format!("{eos:?} is no token")))?;
+            .ok_or_else(|| TuningError::Tokenizer(format!("{eos:?} is no token").into()))?;
         let raw: BTreeMap<&String, Vec<u8>> = self
             .tensors
             .iter()
@@ -121,12 +121,10 @@ impl Pretrained {
                 safetensors::Dtype::BF16,
                 shape.clone(),
                 bytes,
-            )
-            .map_err(|error| TuningError::Format(error.to_string()))?;
+            )?;
             views.push((name.as_str(), view));
         }
-        let weights = safetensors::serialize(views, None)
-            .map_err(|error| TuningError::Format(error.to_string()))?;
+        let weights = safetensors::serialize(views, None)?;
         let mut settings = serde_json::json!({ "eos_token": eos });
         if let (Some(map), Some(template)) = (settings.as_object_mut(), chat_template) {
             map.insert("chat_template".to_owned(), template.into());

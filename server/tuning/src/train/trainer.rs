@@ -150,7 +150,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// included.
     ///
     /// # Errors
-    /// [`TuningError::Format`] when the bytes are not a whole checkpoint, [`TuningError::Config`]
+    /// [`TuningError::Format`] and [`TuningError::Broken`] when the bytes are not a whole checkpoint, [`TuningError::Config`]
     /// when it was made from something else.
     pub fn go_on_from(mut self, checkpoint: &[u8]) -> Result<Self, TuningError> {
         let config = self.config.clone();
@@ -166,8 +166,8 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             .position(|&byte| byte == b'\n')
             .ok_or_else(|| broken("no header"))?;
         let (head, rest) = body.split_at(end);
-        let head: Head =
-            serde_json::from_slice(head).map_err(|error| broken(&error.to_string()))?;
+        let head: Head = serde_json::from_slice(head)
+            .map_err(|error| TuningError::broken("checkpoint", error))?;
         if head.format != FORMAT {
             return Err(broken(&format!("format {:?}", head.format)));
         }
@@ -329,7 +329,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// reads.
     ///
     /// # Errors
-    /// [`TuningError::Format`] when it cannot be written as JSON.
+    /// [`TuningError::Json`] when it cannot be written.
     pub fn checkpoint(&self) -> Result<Vec<u8>, TuningError> {
         // Moments have the names and shapes of their parameters, so they are written as adapters.
         let (mut first, mut second) = (self.adapter.clone(), self.adapter.clone());
@@ -352,8 +352,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             tokens: self.tokens,
             lengths: [parts[0].len(), parts[1].len(), parts[2].len()],
         };
-        let mut bytes =
-            serde_json::to_vec(&head).map_err(|error| TuningError::Format(error.to_string()))?;
+        let mut bytes = serde_json::to_vec(&head)?;
         bytes.push(b'\n');
         for part in parts {
             bytes.extend_from_slice(&part);
@@ -367,7 +366,6 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// configuration, examples. Numbers that JSON cannot represent (infinite learning rates) were
     /// refused before.
     fn inputs(&self) -> Result<String, TuningError> {
-        let json = |error: serde_json::Error| TuningError::Format(error.to_string());
         let mut hasher = Sha256::new();
         hasher.update(crate::fingerprint(self.model));
         hasher.update(self.model.digest());
@@ -385,9 +383,9 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
                 hasher.update(adapter.digest());
             }
         }
-        hasher.update(serde_json::to_vec(&self.config).map_err(json)?);
+        hasher.update(serde_json::to_vec(&self.config)?);
         for example in self.data.examples {
-            hasher.update(serde_json::to_vec(example).map_err(json)?);
+            hasher.update(serde_json::to_vec(example)?);
             hasher.update(b"\n");
         }
         Ok(hex::encode(hasher.finalize()))

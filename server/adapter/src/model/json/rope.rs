@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{bad, number, object, size, unsupported};
+use super::fields::{bad, number, object, size, unsupported};
 use crate::{AdapterError, Architecture, RopeScaling, longrope_magnitude, yarn_magnitude};
 
 /// Lengths from the rest of the file that scalings depend on.

@@ -17,7 +17,7 @@ use crate::{keys, output};
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
 pub(super) struct Inspect {
-    /// The module: a component's file, or oci:PATH[:TAG|@DIGEST].
+    #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
     module: Place,
     /// The trust file; by default trusted.toml in the folder of keys.
     #[arg(long, value_name = "FILE")]

@@ -15,16 +15,18 @@ use crate::{keys, output, places};
 /// Puts a signed module into an OCI image layout on disk.
 #[derive(Args)]
 pub(super) struct Push {
-    /// The module: a file with its signature beside it, or oci:PATH[:TAG|@DIGEST].
+    #[arg(help = "The module: a file with its signature beside it, or oci:PATH[:TAG|@DIGEST]")]
     module: Place,
-    /// Where: oci:PATH[:TAG]; the layout is made when there is none, the tag is `latest`.
+    #[arg(
+        help = "Where: oci:PATH[:TAG]; the layout is made when there is none, the tag is `latest`"
+    )]
     to: String,
 }
 
 /// Takes a module and its signature out of an OCI image layout on disk.
 #[derive(Args)]
 pub(super) struct Pull {
-    /// Which: oci:PATH[:TAG|@DIGEST].
+    #[arg(help = "Which: oci:PATH[:TAG|@DIGEST]")]
     from: String,
     /// The module's file; by default NAME.wasm here, by the name that it was signed under.
     #[arg(long, value_name = "FILE")]

@@ -23,7 +23,9 @@ use crate::places::Places;
 /// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
 #[derive(Args)]
 pub(super) struct Test {
-    /// A policy's folder, a name below policies/, a component, or oci:PATH[:TAG|@DIGEST].
+    #[arg(
+        help = "A policy's folder, a name below policies/, a component, or oci:PATH[:TAG|@DIGEST]"
+    )]
     policy: String,
     /// Leave the native tests out.
     #[arg(long)]

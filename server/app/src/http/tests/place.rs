@@ -76,10 +76,12 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             kind: "unaligned-data".into(),
             honest: assignment.clone(),
             attacked: assignment,
+            arms: Default::default(),
         }],
         versions: Versions::default(),
         canaries: some,
         evaluation: some,
+        measures: Vec::new(),
     };
     let planned = canonical::to_vec(&plan).unwrap();
     std::fs::write(run.plan(), &planned).unwrap();
@@ -243,6 +245,7 @@ impl TestServer {
         let web = home.path().join("web");
         std::fs::create_dir(&web).unwrap();
         std::fs::write(web.join("index.html"), "a page").unwrap();
+        std::fs::write(web.join("pages.json"), r#"["/", "/runs/:run"]"#).unwrap();
         let large = std::fs::File::create(web.join("large.bin")).unwrap();
         large.set_len(LARGE).unwrap();
         let settings = Settings {

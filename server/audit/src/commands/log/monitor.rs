@@ -55,7 +55,7 @@ impl Remote for Url {
         let url = format!("{}/{path}", self.0.trim_end_matches('/'));
         remote::get(&url).map_err(|error| fedseal_ledger::Error::Io {
             path: url.into(),
-            source: std::io::Error::other(error.to_string()),
+            source: std::io::Error::other(error),
         })
     }
 }

@@ -34,7 +34,7 @@ pub(crate) unsafe fn multiply_pairs(
     over_threads(rows, columns, product.work(), true, &block);
 }
 
-/// As [`multiply_pairs`], into a new `[rows, out]`.
+/// As `multiply_pairs`, into a new `[rows, out]`.
 pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     let fill = |c: Shared| {
         // SAFETY: nobody else knows the memory yet.
@@ -44,7 +44,7 @@ pub fn product_pairs(x: Rows<'_>, weight: &PackedPairs) -> Vec<f32> {
     unsafe { memory::filled(x.rows() * weight.out, fill) }
 }
 
-/// As [`multiply_pairs`], added to the content of `c`, `[rows, out]`.
+/// As `multiply_pairs`, added to the content of `c`, `[rows, out]`.
 ///
 /// # Panics
 /// When an operand is too short for the shape.
@@ -94,7 +94,7 @@ pub fn sum_of_products(terms: &[(Rows<'_>, &PackedPairs)]) -> Vec<f32> {
 /// When there are no rows, or an operand is too short for its shape.
 ///
 /// # Safety
-/// As [`multiply_pairs`], for every output; they do not overlap.
+/// As `multiply_pairs`, for every output; they do not overlap.
 unsafe fn multiply_each(x: Rows<'_>, products: &[(&PackedPairs, Shared, Start)]) {
     if products.is_empty() {
         return;

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::super::locate::Located;
 use crate::error::{Error, Result};
+use fedseal_client_sdk::Source;
 
 /// A section of a file while its values are checked.
 pub(super) struct Section<'a> {
@@ -18,12 +19,12 @@ impl<'a> Section<'a> {
     }
 
     /// Error about a key of the section.
-    pub(super) fn error(&self, key: &str, problem: impl Into<String>) -> Error {
+    pub(super) fn error(&self, key: &str, problem: impl Into<Source>) -> Error {
         self.at.error(&format!("{}.{key}", self.name), problem)
     }
 
     /// Error about the section as a whole.
-    pub(super) fn whole(&self, problem: impl Into<String>) -> Error {
+    pub(super) fn whole(&self, problem: impl Into<Source>) -> Error {
         self.at.error(self.name, problem)
     }
 
@@ -100,7 +101,7 @@ impl<'a> Section<'a> {
     pub(super) fn named<T>(&self, key: &str, found: Result<T>) -> Result<()> {
         match found {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.error(key, error.to_string())),
+            Err(error) => Err(self.error(key, error)),
         }
     }
 }

@@ -58,6 +58,6 @@ impl LoraConfig {
             "none",
         )?;
         let fits = self.for_engine().validate();
-        fits.map_err(|error| section.whole(error.to_string()))
+        fits.map_err(|error| section.whole(error))
     }
 }

@@ -87,7 +87,7 @@ impl TrainingConfig {
         self.check_rates(&section)?;
         self.check_optimiser(&section)?;
         let fits = self.for_engine().validate();
-        fits.map_err(|error| section.whole(error.to_string()))
+        fits.map_err(|error| section.whole(error))
     }
 
     fn check_sizes(&self, section: &Section<'_>) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use super::{BadRow, Numbered, object, too_long, unreadable};
+use super::row::{BadRow, BrokenJson, Numbered, object, too_long, unreadable};
 use crate::data::Fault;
 
 /// Position of the reader.
@@ -113,7 +113,7 @@ impl<R: BufRead> Rows<R> {
         let bad = |fault, fatal| Some(Err(BadRow { row, fault, fatal }));
         let element = match self.element() {
             Ok(element) => element,
-            Err(error) => return bad(unreadable(&error), true),
+            Err(error) => return bad(unreadable(error), true),
         };
         let empty = element.bytes.trim_ascii().is_empty() && !element.cut;
         match element.end {
@@ -137,7 +137,7 @@ impl<R: BufRead> Rows<R> {
                     Ok(true) => {
                         return bad(Fault::new("file", "more follows behind the list"), true);
                     }
-                    Err(error) => return bad(unreadable(&error), true),
+                    Err(error) => return bad(unreadable(error), true),
                 }
             }
             Some(_) => self.state = State::Next,
@@ -149,7 +149,7 @@ impl<R: BufRead> Rows<R> {
         match object(&element.bytes) {
             Ok(fields) => Some(Ok((row, fields))),
             // Brackets do not match, so the start of the next element is unknown.
-            Err(fault) if fault.problem.starts_with("broken") => bad(fault, true),
+            Err(fault) if fault.problem.is::<BrokenJson>() => bad(fault, true),
             Err(fault) => bad(fault, false),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{BadRow, Numbered, object, too_long, unreadable};
+use super::row::{BadRow, Numbered, object, too_long, unreadable};
 
 /// Reads line by line; holds one line at a time.
 pub(in super::super) struct Rows<R> {
@@ -58,7 +58,7 @@ impl<R: BufRead> Iterator for Rows<R> {
             return Some(match self.read_line() {
                 Err(error) => {
                     self.ended = true;
-                    Err(bad(unreadable(&error), true))
+                    Err(bad(unreadable(error), true))
                 }
                 Ok(None) => break,
                 Ok(Some((_, true))) => Err(bad(too_long(self.max_row_bytes), false)),

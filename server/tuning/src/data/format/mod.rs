@@ -3,6 +3,7 @@
 mod json;
 mod jsonl;
 mod parquet;
+mod row;
 
 use std::{
     fs::File,
@@ -10,23 +11,32 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
-
-use super::{DataFormat, Fault, layout::Row};
+use super::Fault;
 use crate::TuningError;
 
-/// A row that cannot be used.
-pub(super) struct BadRow {
-    /// Number of the row, from 1: the line of a JSONL file, the element of a JSON list, the row of
-    /// a Parquet file; 0 for the file as a whole.
-    pub(super) row: u64,
-    pub(super) fault: Fault,
-    /// Whether nothing can be read after the row.
-    pub(super) fatal: bool,
+pub(super) use row::{BadRow, Numbered};
+
+/// The format of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataFormat {
+    /// One list of objects.
+    Json,
+    /// One object a line.
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
 }
 
-/// A row's number and its fields.
-pub(super) type Numbered = (u64, Row);
+impl DataFormat {
+    /// Name of the format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Jsonl => "JSONL",
+            Self::Parquet => "Parquet",
+        }
+    }
+}
 
 /// The rows of a file.
 pub(super) enum Rows {
@@ -52,7 +62,7 @@ impl Rows {
             .take(4)
             .read_to_end(&mut magic)
             .map_err(TuningError::io(path))?;
-        let whole = |fault: Fault| super::file::error(path, 0, fault);
+        let whole = |fault: Fault| super::error(path, 0, fault);
         if magic == parquet::MAGIC {
             let rows = parquet::Rows::new(file, fields, max_row_bytes).map_err(whole)?;
             return Ok((Self::Parquet(Box::new(rows)), DataFormat::Parquet));
@@ -109,23 +119,4 @@ impl Iterator for Rows {
             Self::Parquet(rows) => rows.next(),
         }
     }
-}
-
-/// Parses the object in these bytes.
-fn object(bytes: &[u8]) -> Result<Row, Fault> {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(row)) => Ok(row),
-        Ok(_) => Err(Fault::new("row", "not an object")),
-        Err(error) => Err(Fault::new("row", format!("broken JSON: {error}"))),
-    }
-}
-
-/// Makes the fault of a row beyond the limit.
-fn too_long(limit: usize) -> Fault {
-    Fault::new("row", format!("longer than {limit} bytes"))
-}
-
-/// Makes the fault of a file that cannot be read further.
-fn unreadable(error: &std::io::Error) -> Fault {
-    Fault::new("file", error.to_string())
 }

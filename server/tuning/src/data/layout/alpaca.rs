@@ -1,6 +1,6 @@
 //! Stanford Alpaca (Taori et al. 2023): `instruction`, `input`, `output`.
 
-use super::{Row, filled, text};
+use super::row::{Row, filled, text};
 use crate::{
     Example,
     data::{Conversation, Fault},

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Row, not_a_text};
+use super::row::{Row, not_a_text};
 use crate::data::{Conversation, Fault, Message, Role, limits};
 
 /// Reads the list in `field`, whose objects have the author in `role` and the text in `content`.

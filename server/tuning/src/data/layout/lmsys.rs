@@ -1,6 +1,6 @@
 //! LMSYS-Chat-1M (Zheng et al. 2023): `conversation`, a list of `{role, content}`.
 
-use super::{Row, chat};
+use super::{chat, row::Row};
 use crate::data::{Conversation, Fault};
 
 pub(super) const FIELDS: &[&str] = &["conversation_id", "conversation"];

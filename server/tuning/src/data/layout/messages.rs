@@ -1,6 +1,6 @@
 //! OpenAI's fine-tuning files: `messages`, a list of `{role, content}`.
 
-use super::{Row, chat};
+use super::{chat, row::Row};
 use crate::data::{Conversation, Fault};
 
 pub(super) const FIELDS: &[&str] = &["messages"];

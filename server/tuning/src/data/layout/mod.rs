@@ -5,16 +5,15 @@ mod chat;
 mod lmsys;
 mod messages;
 mod pairs;
+mod row;
 mod sharegpt;
 mod wildchat;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{Conversation, Fault};
 
-/// A row: an object of a JSON file, or a row of a Parquet file as an object.
-pub(super) type Row = Map<String, Value>;
+pub(super) use row::Row;
 
 /// How a row holds a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,36 +117,6 @@ impl Layout {
             Self::Pairs => pairs::read(row),
         }
     }
-}
-
-/// Returns the text of a required field.
-fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
-    match row.get(field) {
-        Some(Value::String(text)) => Ok(text),
-        None | Some(Value::Null) => Err(Fault::new(field, "missing")),
-        Some(other) => Err(Fault::new(field, not_a_text(other))),
-    }
-}
-
-/// Returns the text of a field that must not be blank.
-fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
-    let text = text(row, field)?.trim();
-    if text.is_empty() {
-        return Err(Fault::new(field, "empty"));
-    }
-    Ok(text)
-}
-
-fn not_a_text(value: &Value) -> String {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    };
-    format!("{kind}, where a text is expected")
 }
 
 #[cfg(test)]

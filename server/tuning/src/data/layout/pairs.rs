@@ -1,6 +1,6 @@
 //! Bare pairs: `prompt` with `response` (fedseal's own) or `completion` (as TRL names it).
 
-use super::{Row, filled, text};
+use super::row::{Row, filled, text};
 use crate::{
     Example,
     data::{Conversation, Fault},

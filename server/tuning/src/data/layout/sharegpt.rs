@@ -1,6 +1,6 @@
 //! ShareGPT: `conversations`, a list of `{from, value}`.
 
-use super::{Row, chat};
+use super::{chat, row::Row};
 use crate::data::{Conversation, Fault};
 
 pub(super) const FIELDS: &[&str] = &["conversations"];

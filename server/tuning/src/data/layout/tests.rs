@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::data::Role;
@@ -48,8 +48,8 @@ fn each_layout_is_recognised_and_read() {
         assert_eq!(Layout::parse(layout.name()), Some(layout));
     }
     let fault = Layout::detect(&row(json!({"question": 1}))).unwrap_err();
-    assert!(fault.problem.contains("question"), "{fault:?}");
-    assert!(fault.problem.contains("sharegpt"), "{fault:?}");
+    assert!(fault.problem.to_string().contains("question"), "{fault:?}");
+    assert!(fault.problem.to_string().contains("sharegpt"), "{fault:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! WildChat (Zhao et al. 2024): `conversation_hash` next to `conversation`.
 
-use super::{Row, chat};
+use super::{chat, row::Row};
 use crate::data::{Conversation, Fault};
 
 pub(super) const FIELDS: &[&str] = &["conversation_hash", "conversation"];

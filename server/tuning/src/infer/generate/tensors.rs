@@ -5,9 +5,9 @@ use rayon::prelude::*;
 
 use crate::{
     Model, TuningError,
-    adapter::lora::{Lora, to_host},
+    adapter::lora::Lora,
     model::decoder::Attend,
-    ops::{self, Rule, Segments},
+    ops::{self, Rule, Segments, to_host},
 };
 
 /// Keys and values of one text, by layer: `[tokens, kv_heads * head_dim]`.

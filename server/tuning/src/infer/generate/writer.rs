@@ -8,22 +8,21 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Finish, GenerateConfig, Generated, Listener, Piece,
     engine::{Engine, Prompt},
     stream::Spelling,
     tensors::{self, HostCache},
-    unless_halted,
+    texts::{Finish, GenerateConfig, Generated, Listener, Piece, unless_halted},
 };
 use crate::Halt;
 use fedseal_adapter::rng::Stream;
 
 use crate::{
     Model, TuningError,
-    adapter::lora::to_host,
     infer::{
         cpu::{Text, TextCache},
         sampling::Sampler,
     },
+    ops::to_host,
 };
 
 /// Most prompt tokens that one pass reads at once, unless a single prompt is longer.

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::k_quants;
+use super::{k_quants, parts::Parts};
 use crate::kernels::gemm::compact::{Bits, Format};
 
 /// A GGML tensor type.
@@ -159,26 +159,6 @@ impl BlockType {
             Self::Q5K => blocks::<176>(raw, &mut parts, take, k_quants::q5k),
             Self::Q6K => blocks::<210>(raw, &mut parts, take, k_quants::q6k),
         }
-    }
-}
-
-/// The integers of one block. A value is `scale * q + least`, the product without rounding. A
-/// negative zero as least value adds nothing.
-#[derive(Default)]
-pub(crate) struct Parts {
-    pub(crate) quants: Vec<i8>,
-    /// Scale and least value for every `block` quants.
-    pub(crate) heads: Vec<(f32, f32)>,
-    pub(crate) block: usize,
-}
-
-impl Parts {
-    /// Appends values with one scale.
-    pub(super) fn push(&mut self, scale: f32, least: f32, quants: impl Iterator<Item = i8>) {
-        let before = self.quants.len();
-        self.quants.extend(quants);
-        self.block = self.quants.len() - before;
-        self.heads.push((scale, least));
     }
 }
 

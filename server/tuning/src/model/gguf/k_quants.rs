@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use super::blocks::Parts;
+use super::parts::Parts;
 
 fn half(bytes: &[u8]) -> f32 {
     match bytes {

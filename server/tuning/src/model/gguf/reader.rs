@@ -1,7 +1,11 @@
 //! Reader for the untrusted bytes of a GGUF header.
 
-use super::{bad, blocks::BlockType};
+use super::blocks::BlockType;
 use crate::TuningError;
+
+pub(super) fn bad(text: impl Into<String>) -> TuningError {
+    TuningError::Format(format!("GGUF: {}", text.into()))
+}
 
 /// Longest key or name, bytes.
 const MAX_NAME: usize = 1 << 12;

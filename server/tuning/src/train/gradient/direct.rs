@@ -7,63 +7,27 @@
 //! and after the last attention only rows that the loss counts are computed.
 
 mod block;
+mod parts;
 mod product;
 
-use std::ops::Range;
-
-use super::{ByName as Sums, Packed};
+use super::packed::{ByName as Sums, Packed};
 use fedseal_adapter::{Norm, Target, peft_name};
 
 use crate::{
     Adapter, Method, TuningError,
-    adapter::lora::to_host,
     kernels::{
         fused,
         gemm::Matrix,
         lora::{PackedPair, Pair},
         loss, math, norm, parallel,
     },
-    model::decoder::{Angles, Decoder},
-    ops::Panels,
+    model::decoder::Decoder,
+    ops::{Panels, to_host},
 };
-use block::Saved;
+use parts::{Context, Kept, Layer};
 use product::{Linear, LoraPair};
 
-struct Layer<'a> {
-    index: usize,
-    attention_norm: Vec<f32>,
-    ffn_norm: Vec<f32>,
-    /// Matrices, indexed by [`Target`].
-    linear: [Linear<'a>; 7],
-}
-
-/// A decoder with an adapter, ready for a step.
-pub(super) struct Direct<'a> {
-    decoder: &'a Decoder,
-    embedding: &'a Panels,
-    vocab: &'a Panels,
-    layers: Vec<Layer<'a>>,
-    norm: Vec<f32>,
-    /// First layer with a pair.
-    lowest: usize,
-}
-
-/// Values of a block that are kept for the backward pass.
-#[allow(clippy::large_enum_variant)]
-enum Kept {
-    All(Saved),
-    Input(Vec<f32>),
-}
-
-/// Values that all blocks share.
-struct Context<'a> {
-    eps: f32,
-    usual: Angles,
-    local: Option<Angles>,
-    shared: usize,
-    examples: &'a [Range<usize>],
-    rows: &'a [usize],
-}
+pub(super) use parts::Direct;
 
 impl<'a> Direct<'a> {
     /// Returns `None` for cases that this step does not support: other numeric modes and devices,
@@ -116,6 +80,7 @@ impl<'a> Direct<'a> {
                     return Ok(None);
                 };
                 linear.push(Linear {
+                    layer: index,
                     target,
                     panels,
                     bias: layer.biases[target as usize]

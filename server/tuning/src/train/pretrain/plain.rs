@@ -7,7 +7,10 @@ use burn::tensor::{Gradients, Int, Tensor, TensorData, activation::log_softmax};
 use super::{Network, Part, Sequence, Values, parts};
 use fedseal_adapter::Target;
 
-use crate::{TuningError, adapter::lora::to_host, ops};
+use crate::{
+    TuningError,
+    ops::{self, to_host},
+};
 
 /// Trainable tensors of one step, all matrices `[out, in]`.
 struct Leaves {

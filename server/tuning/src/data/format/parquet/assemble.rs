@@ -62,7 +62,7 @@ impl<R: Read + Seek> Assembler<'_, R> {
             Kind::Leaf { column, .. } => {
                 let value = match self.columns.get_mut(*column) {
                     Some(Some(column)) => column.take(self.file),
-                    _ => Err("a column that is not there".to_owned()),
+                    _ => Err("a column that is not there".into()),
                 };
                 let value = value
                     .map_err(|problem| Fault::new(&node.name, problem))?

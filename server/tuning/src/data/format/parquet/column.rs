@@ -3,6 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use fedseal_adapter::Source;
 use serde_json::Value;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::data::limits;
 
 /// Description of a fault in a column; the caller adds the column's name.
-pub(super) type Problem = String;
+pub(super) type Problem = Source;
 
 /// Position of a column's chunk, from the file's metadata.
 #[derive(Clone, Copy)]
@@ -114,7 +115,7 @@ impl Column {
             u16::try_from(level)
                 .ok()
                 .filter(|level| *level <= most)
-                .ok_or_else(|| "a level above the schema's".to_owned())
+                .ok_or_else(|| "a level above the schema's".into())
         };
         // Without repetition every value starts a row.
         let repetition = match page.repetition {
@@ -129,14 +130,14 @@ impl Column {
     /// Takes the next value: `None` where it is null or its parent is absent.
     pub(super) fn take<R: Read + Seek>(&mut self, file: &mut R) -> Result<Option<Value>, Problem> {
         let Some((_, definition)) = self.peek(file)? else {
-            return Err("fewer values than rows".to_owned());
+            return Err("fewer values than rows".into());
         };
         self.next = None;
         if definition < self.levels.0 {
             return Ok(None);
         }
         let Some(page) = &mut self.page else {
-            return Err(SHORT.to_owned());
+            return Err(SHORT.into());
         };
         page.values
             .next(self.physical, self.dictionary.as_deref())
@@ -158,12 +159,11 @@ impl Column {
         let length = size(2, limits::PAGE, "bytes")?;
         let stored = size(3, limits::PAGE, "bytes")?;
         if self.at.saturating_add(stored as u64) > self.chunk.end {
-            return Err("a page that reaches beyond its column".to_owned());
+            return Err("a page that reaches beyond its column".into());
         }
         let mut bytes = vec![0; stored];
         file.seek(SeekFrom::Start(self.at))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|error| error.to_string())?;
+            .and_then(|_| file.read_exact(&mut bytes))?;
         self.at += stored as u64;
         match header.int(1) {
             Some(0) => {
@@ -194,8 +194,7 @@ impl Column {
                 .min(window);
             let mut bytes = vec![0; there];
             file.seek(SeekFrom::Start(self.at))
-                .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|error| error.to_string())?;
+                .and_then(|_| file.read_exact(&mut bytes))?;
             match Struct::parse(&bytes) {
                 Ok((header, taken)) => {
                     self.at += taken as u64;
@@ -204,7 +203,7 @@ impl Column {
                 Err(Broken::Short) if there == window && window < limits::PAGE_HEADER => {
                     window *= 8;
                 }
-                Err(_) => return Err("a page without a header".to_owned()),
+                Err(_) => return Err("a page without a header".into()),
             }
         }
     }
@@ -229,7 +228,7 @@ impl Column {
                 return Ok(None);
             }
             if header.int(kind) != Some(3) {
-                return Err("levels in an encoding before RLE".to_owned());
+                return Err("levels in an encoding before RLE".into());
             }
             let rest = bytes.get(at..).unwrap_or_default();
             let length = u32::from_le_bytes(*rest.first_chunk::<4>().ok_or(SHORT)?) as usize;
@@ -288,7 +287,7 @@ impl Column {
     ) -> Result<(), Problem> {
         let left = count(header)?;
         if left as u64 > self.left {
-            return Err("more values than its column has".to_owned());
+            return Err("more values than its column has".into());
         }
         self.left -= left as u64;
         let values = Values::new(header.int(encoding), self.physical, bytes, left)?;
@@ -307,7 +306,7 @@ fn count(header: &Struct) -> Result<usize, Problem> {
     header
         .size(1)
         .filter(|count| *count <= limits::PAGE_VALUES)
-        .ok_or_else(|| format!("a page of more than {} values", limits::PAGE_VALUES))
+        .ok_or_else(|| format!("a page of more than {} values", limits::PAGE_VALUES).into())
 }
 
 /// Number of bits of a level.
@@ -366,7 +365,8 @@ impl Values {
                     "encoding {} of {physical:?} is not supported; write the file with the \
                      writer's default encodings",
                     other.unwrap_or(-1)
-                ));
+                )
+                .into());
             }
         })
     }
@@ -392,7 +392,7 @@ impl Values {
                 dictionary
                     .and_then(|values| values.get(index))
                     .cloned()
-                    .ok_or_else(|| "an index beyond its dictionary".to_owned())
+                    .ok_or_else(|| "an index beyond its dictionary".into())
             }
             Self::Numbers(numbers) => Ok(numbers.next().ok_or(SHORT)?.into()),
             Self::Texts {
@@ -416,11 +416,11 @@ impl Values {
                 let suffix = bytes.get(*at..end).ok_or(SHORT)?;
                 *at = end;
                 if prefix > last.len() {
-                    return Err("a prefix longer than the text before it".to_owned());
+                    return Err("a prefix longer than the text before it".into());
                 }
                 last.truncate(prefix);
                 last.extend_from_slice(suffix);
-                encoding::text(last)
+                Ok(encoding::text(last)?)
             }
         }
     }

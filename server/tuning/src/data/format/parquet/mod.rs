@@ -14,7 +14,9 @@ mod thrift;
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{BadRow, Numbered};
+use fedseal_adapter::Source;
+
+use super::row::{BadRow, Numbered};
 use crate::data::{Fault, limits};
 use assemble::Assembler;
 use column::{Chunk, Column};
@@ -44,14 +46,14 @@ pub(in super::super) struct Rows<R> {
     ended: bool,
 }
 
-fn bad(problem: impl Into<String>) -> Fault {
+fn bad(problem: impl Into<Source>) -> Fault {
     Fault::new("footer", problem)
 }
 
 impl<R: Read + Seek> Rows<R> {
     /// Reads the footer. Later only top-level fields with these names are read.
     pub(super) fn new(mut file: R, fields: &[&str], max_row_bytes: usize) -> Result<Self, Fault> {
-        let io = |error: std::io::Error| Fault::new("file", error.to_string());
+        let io = |error: std::io::Error| Fault::new("file", error);
         let size = file.seek(SeekFrom::End(0)).map_err(io)?;
         let mut tail = [0u8; 8];
         let footer_end = size

@@ -1,6 +1,8 @@
 //! The schema of a Parquet file as a tree (parquet.thrift, `SchemaElement`; LogicalTypes.md for
 //! lists).
 
+use fedseal_adapter::Source;
+
 use super::thrift::Struct;
 use crate::data::{Fault, limits};
 
@@ -69,7 +71,7 @@ impl Node {
     }
 }
 
-fn bad(problem: impl Into<String>) -> Fault {
+fn bad(problem: impl Into<Source>) -> Fault {
     Fault::new("schema", problem)
 }
 

@@ -1,7 +1,8 @@
 //! A block of a direct step: the forward pass, and the backward pass from its saved values.
 
 use super::{
-    Context, Direct, Layer, Sums,
+    super::packed::ByName as Sums,
+    parts::{Context, Direct, Layer, Saved},
     product::{Input, Linear, sum_new, together},
 };
 use fedseal_adapter::Target;
@@ -13,28 +14,6 @@ use crate::kernels::{
     memory::{self, with_scratch},
     rope,
 };
-
-/// Values of a block that the forward pass saves.
-pub(super) struct Saved {
-    /// `[tokens, d_model]`
-    x: Vec<f32>,
-    /// Words, `[tokens, d_model]`, kept where a pair's backward pass reads them.
-    normed: Option<Vec<f32>>,
-    /// Queries, keys and values one after the other, rotated.
-    qkv: Vec<f32>,
-    attention: attention::Output,
-    /// Words of the attention's output, kept where a pair's backward pass reads them.
-    mixed: Option<Vec<f32>>,
-    /// `[rows, d_model]`; all later fields have `rows` rows too.
-    middle: Vec<f32>,
-    middle_normed: Option<Vec<f32>>,
-    /// Words of gate and up.
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    active: Option<Vec<f32>>,
-    /// Results of [`PackedPair::add`], indexed by [`Target`].
-    low: [Vec<f32>; 7],
-}
 
 impl Direct<'_> {
     fn heads(&self, layer: usize) -> Heads {
@@ -150,7 +129,7 @@ impl Direct<'_> {
         if let Some(active) = &saved.active {
             let input = Input::new(memory::words(active), ffn);
             let of_x = Some(&mut of_active[..]);
-            wdown.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+            wdown.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
         }
         let Saved {
             gate: mut of_gate,
@@ -170,7 +149,7 @@ impl Direct<'_> {
             for (linear, words) in [(wgate, &of_gate), (wup, &of_up)] {
                 let grad = Input::new(memory::words(words), ffn).widened();
                 let of_x = Some(&mut of_normed[..]);
-                linear.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+                linear.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
             }
         }
         if !below && !has(&[wq, wk, wv, wo]) {
@@ -189,7 +168,7 @@ impl Direct<'_> {
         if let Some(mixed) = &saved.mixed {
             let input = Input::new(memory::words(mixed), heads.query_width());
             let of_x = Some(&mut of_mixed[..]);
-            wo.pair_back(layer.index, &input, rows, &saved.low, &grad, of_x, sums);
+            wo.pair_back(&input, rows, &saved.low, &grad, of_x, sums);
         }
         if !below && !has(&[wq, wk, wv]) {
             return None;
@@ -224,7 +203,7 @@ impl Direct<'_> {
             let input = Input::new(memory::words(normed), width);
             for (linear, grad) in each {
                 let of_x = of_normed.as_deref_mut();
-                linear.pair_back(layer.index, &input, tokens, &saved.low, grad, of_x, sums);
+                linear.pair_back(&input, tokens, &saved.low, grad, of_x, sums);
             }
         }
         let of_normed = of_normed?;

@@ -1,6 +1,6 @@
 //! Products of a direct step: products of words, each with its pair and bias.
 
-use super::Sums;
+use super::super::packed::ByName as Sums;
 use fedseal_adapter::{Target, peft_name};
 
 use crate::{
@@ -23,6 +23,7 @@ pub(super) struct LoraPair<'a> {
 
 /// A frozen matrix with its bias and LoRA pair.
 pub(super) struct Linear<'a> {
+    pub(super) layer: usize,
     pub(super) target: Target,
     pub(super) panels: &'a Panels,
     pub(super) bias: Option<Vec<f32>>,
@@ -52,7 +53,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Returns the 16-bit packing of a matrix; [`Direct::new`] accepts no other matrices.
+/// Returns the 16-bit packing of a matrix; [`Direct::new`](super::parts::Direct::new) accepts no other matrices.
 fn pairs(matrix: &Matrix) -> &PackedPairs {
     match matrix {
         Matrix::Pairs(packed) => packed,
@@ -101,10 +102,8 @@ impl Linear<'_> {
 
     /// Backward pass of the pair: adds its gradients to `sums`, and the gradient of its input to
     /// `of_x`.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn pair_back(
         &self,
-        layer: usize,
         input: &Input<'_>,
         rows: usize,
         low: &[Vec<f32>; 7],
@@ -118,7 +117,9 @@ impl Linear<'_> {
         let low = &low[self.target as usize];
         let gradients = lora::backward(input.values(), rows, low, pair.plain, grad, of_x);
         for (side, gradient) in [('A', gradients.a), ('B', gradients.b)] {
-            let sum = sums.entry(peft_name(layer, self.target, side)).or_default();
+            let sum = sums
+                .entry(peft_name(self.layer, self.target, side))
+                .or_default();
             if sum.is_empty() {
                 *sum = gradient;
             } else {

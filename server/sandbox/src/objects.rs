@@ -1,10 +1,24 @@
-//! Datasets: lists of examples by reference, each with its origin.
+//! Objects behind a guest's handles: adapters, and datasets as lists of examples by reference, each
+//! with its origin.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
-use fedseal_tuning::Example;
+use fedseal_tuning::{Adapter, Example};
+
+/// Object behind an adapter handle.
+#[derive(Clone, Debug)]
+#[expect(unreachable_pub, reason = "`bindgen!` hands it on as `pub`")]
+pub struct AdapterHandle {
+    /// Its lineage node.
+    pub(crate) node: u32,
+    /// Its tensors, all of the global adapter's shapes; not necessarily finite.
+    pub(crate) adapter: Arc<Adapter>,
+    /// Their digest.
+    pub(crate) digest: Digest,
+}
 
 /// One example of a dataset: where it stands, and how it came to be.
 #[derive(Clone, Debug)]

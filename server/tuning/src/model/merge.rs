@@ -8,13 +8,12 @@ use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_na
 
 use crate::{
     Adapter, Model, TuningError,
-    adapter::lora::to_host,
     kernels::{
         gemm::{Left, Right, Start, multiply},
         math, norm, pool,
     },
     model::decoder::Decoder,
-    ops::FrozenWeight,
+    ops::{FrozenWeight, to_host},
 };
 
 /// Values that a merge replaced: they restore the model's former weights, bit by bit.

@@ -1,0 +1,49 @@
+//! Defences: repair of an arm's last adapter. One file a defence, with its [`Definition`]: name, help,
+//! numbers with their ranges, and the audit that `verify` runs over record and data.
+//!
+//! A defence that needs no model ([`noise`]) is here as a whole. One that a model works for ([`posthoc`])
+//! has its executing half in `server/federation/src/defence`.
+
+use fedseal_adapter::Adapter;
+
+pub mod definition;
+pub mod noise;
+pub mod posthoc;
+
+mod data;
+
+pub use data::DefenceData;
+pub use definition::{Definition, Number, Parameters};
+
+use crate::error::{Error, Result};
+
+/// Every defence.
+pub const ALL: &[&Definition] = &[&posthoc::DEFINITION, &noise::DEFINITION];
+
+/// The defence of an arm that names none.
+pub const DEFAULT: &str = posthoc::NAME;
+
+/// One use of a defence.
+pub struct Case<'a> {
+    /// The arm that is repaired by it.
+    pub arm: &'a str,
+    /// The run's seed.
+    pub seed: u64,
+    /// Its numbers.
+    pub parameters: &'a Parameters,
+    /// The adapter that it repairs.
+    pub attacked: &'a Adapter,
+}
+
+/// The defence of this name.
+///
+/// # Errors
+/// [`Error::Unknown`] with the known ones.
+pub fn named(name: &str) -> Result<&'static Definition> {
+    let mut all = ALL.iter().copied();
+    all.find(|definition| definition.name == name)
+        .ok_or_else(|| Error::unknown("defence", name, ALL.iter().map(|known| known.name)))
+}
+
+#[cfg(test)]
+mod tests;

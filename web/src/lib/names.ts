@@ -1,0 +1,28 @@
+/** Short names for the JSON of the server. types.ts is made from its description (`npm run types`). */
+import type { components } from './types';
+
+type Schemas = components['schemas'];
+
+export type Arm = Schemas['Arm'];
+export type Effect = Schemas['Effect'];
+export type Evidence = Schemas['Evidence'];
+export type Lineage = Schemas['Lineage'];
+export type LineageNode = Schemas['Node'];
+/** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
+export type Measure = Schemas['Share'];
+/** The words of a refusal; the server's has a status with them. */
+export type Refusal = Pick<Schemas['Problem'], 'error' | 'what' | 'hint'>;
+export type RegisteredModule = Schemas['RegisteredModule'];
+export type Report = Schemas['ServedReport'];
+export type RunEvent = Schemas['Event'];
+export type RunState = Schemas['RunState'];
+export type RunSummary = Schemas['RunSummary'];
+export type UpdateView = Schemas['UpdateView'];
+
+/** An entry of a transcript. The server sends a transcript as text: its bytes are what is hashed. */
+export interface TranscriptEntry {
+  seq: number;
+  call: string;
+  args: unknown;
+  result: unknown;
+}

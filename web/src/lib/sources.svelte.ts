@@ -1,0 +1,74 @@
+import { getUpdate, listModules, listRuns } from './api';
+import type { RegisteredModule, RunSummary, UpdateView } from './names';
+import { verifyUpdate, type Check } from './verify';
+
+/** How often the list of runs is asked for: new runs and progress appear without a reload. */
+const LIST_EVERY = 5000;
+
+/** The runs of the server. */
+export class RunList {
+  runs = $state.raw<RunSummary[] | null>(null);
+  problem = $state.raw<unknown>(null);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor() {
+    void this.#load();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.runs = await listRuns();
+      this.problem = null;
+    } catch (error) {
+      this.problem = error;
+    }
+    if (!this.#closed) this.#timer = setTimeout(() => void this.#load(), LIST_EVERY);
+  }
+}
+
+/** One update, and what the browser finds when it checks it. */
+export class ShownUpdate {
+  view = $state.raw<UpdateView | null>(null);
+  checks = $state.raw<Check[] | null>(null);
+  problem = $state.raw<unknown>(null);
+  readonly title: string;
+
+  constructor(run: string, update: string) {
+    this.title = `Update ${update.slice(0, 12)} · ${run}`;
+    void this.#load(run, update);
+  }
+
+  async #load(run: string, update: string): Promise<void> {
+    try {
+      this.view = await getUpdate(run, update);
+      this.checks = await verifyUpdate(this.view);
+    } catch (error) {
+      this.problem = error;
+    }
+  }
+}
+
+/** The modules that were submitted to the server. */
+export class ModuleList {
+  modules = $state.raw<RegisteredModule[] | null>(null);
+  problem = $state.raw<unknown>(null);
+
+  constructor() {
+    void this.load();
+  }
+
+  async load(): Promise<void> {
+    try {
+      this.modules = await listModules();
+      this.problem = null;
+    } catch (error) {
+      this.problem = error;
+    }
+  }
+}

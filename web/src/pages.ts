@@ -1,0 +1,21 @@
+/**
+ * Every page, a line each: the router, the navigation and the titles are made from this list, and so is
+ * `pages.json`, by which the server knows the addresses of pages from others (vite.config.ts).
+ */
+import { page } from './lib/page';
+import { LiveReport } from './lib/report.svelte';
+import { ModuleList, RunList, ShownUpdate } from './lib/sources.svelte';
+import Answers from './pages/Answers.svelte';
+import Modules from './pages/Modules.svelte';
+import Run from './pages/Run.svelte';
+import Runs from './pages/Runs.svelte';
+import Update from './pages/Update.svelte';
+
+export const pages = [
+  page({ path: '/', entry: 'Runs', load: () => new RunList(), title: () => 'Runs', component: Runs }),
+  page({ path: '/runs', entry: 'Runs', load: () => new RunList(), title: () => 'Runs', component: Runs }),
+  page({ path: '/runs/:run', entry: 'Runs', load: ({ run }) => new LiveReport(run), title: (live) => live.title, component: Run }),
+  page({ path: '/runs/:run/answers', entry: 'Runs', load: ({ run }) => new LiveReport(run), title: (live) => `Answers · ${live.title}`, component: Answers }),
+  page({ path: '/runs/:run/updates/:update', entry: 'Runs', load: ({ run, update }) => new ShownUpdate(run, update), title: (shown) => shown.title, component: Update }),
+  page({ path: '/modules', entry: 'Modules', load: () => new ModuleList(), title: () => 'Modules', component: Modules }),
+];
