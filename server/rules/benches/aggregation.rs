@@ -4,7 +4,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use fedseal_rules::aggregation::{Context, Update, aggregate, rule, rules};
+use fedseal_rules::aggregation::{ALL, AggregationConfig, Inputs, Update};
 
 const CLIENTS: usize = 10;
 const VALUES: usize = 100_000;
@@ -24,7 +24,7 @@ fn round() -> Vec<Vec<f32>> {
         .collect()
 }
 
-#[divan::bench(args = rules().iter().map(|rule| rule.name()), sample_count = 10, sample_size = 1)]
+#[divan::bench(args = ALL.iter().map(|rule| rule.name), sample_count = 10, sample_size = 1)]
 fn rule_of_a_round(bencher: Bencher<'_, '_>, name: &str) {
     let round = round();
     let updates: Vec<Update<'_>> = round
@@ -34,8 +34,13 @@ fn rule_of_a_round(bencher: Bencher<'_, '_>, name: &str) {
             weight: 20.0,
         })
         .collect();
-    let rule = rule(name).expect("a name of the list");
+    let rule = AggregationConfig::default();
+    let rule = rule.rule(name).expect("a name of the list");
+    let inputs = Inputs {
+        expected_malicious: 1,
+        seed: 0,
+    };
     bencher
         .counter(ItemsCount::new(CLIENTS * VALUES))
-        .bench_local(|| aggregate(rule, black_box(&updates), &Context::default()));
+        .bench_local(|| rule.aggregate(black_box(&updates), &inputs));
 }

@@ -8,26 +8,25 @@
 
 use std::error::Error;
 
-use fedseal_rules::aggregation::{Context, Outcome, Rule, Update, aggregate, rule};
+use fedseal_rules::aggregation::definition::{Definition, Parameters};
+use fedseal_rules::aggregation::{Inputs, Outcome, Rule, Update, rule};
+
+/// Definition of the rule: all that experiment files and tables have to know.
+const DEFINITION: Definition = Definition {
+    name: "shortest-norm",
+    title: "shortest norm",
+    help: "mean of the updates, each scaled to the norm of the shortest",
+    version: 1,
+    parameters: &[],
+    make: |_| Box::new(ShortestNorm),
+};
 
 /// Every update shortened to the length of the shortest, then their mean: none can pull further than the
 /// most modest one.
 struct ShortestNorm;
 
 impl Rule for ShortestNorm {
-    fn name(&self) -> &'static str {
-        "shortest-norm"
-    }
-
-    fn title(&self) -> &'static str {
-        "shortest norm"
-    }
-
-    fn about(&self) -> &'static str {
-        "mean of the updates, each scaled to the norm of the shortest"
-    }
-
-    fn aggregate(&self, updates: &[Update<'_>], _context: &Context) -> Outcome {
+    fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let norms: Vec<f64> = updates.iter().map(|update| norm(update.delta)).collect();
         let shortest = norms.iter().copied().fold(f64::INFINITY, f64::min);
         let share = 1.0 / updates.len() as f64;
@@ -60,9 +59,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         delta,
         weight: 20.0,
     });
-    for rule in [&ShortestNorm as &dyn Rule, rule("fedavg")?, rule("median")?] {
+    let inputs = Inputs {
+        expected_malicious: 1,
+        seed: 0,
+    };
+    for rule in [&DEFINITION, rule("fedavg")?, rule("median")?] {
         // Checks what rules rely on, as a run does.
-        let outcome = aggregate(rule, &updates, &Context::default())?;
+        let built = rule.build(&Parameters::default());
+        let outcome = built.aggregate(&updates, &inputs)?;
         let off: Vec<f32> = outcome
             .delta
             .iter()
@@ -71,11 +75,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect();
         println!(
             "{:<14} {:?}, {:.3} off",
-            rule.title(),
+            rule.title,
             outcome.delta,
             norm(&off)
         );
-        if rule.name() == "shortest-norm" && norm(&off) > norm(&honest) {
+        if rule.name == "shortest-norm" && norm(&off) > norm(&honest) {
             return Err("one client pulled further than all others".into());
         }
     }
