@@ -65,7 +65,7 @@ fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
 
 fn own_arm(e: &Experiment, name: &str, own: &ArmConfig, at: &Located<'_>) -> Result<()> {
     let key = format!("arm.{name}");
-    let need = |ok, expected, found: &str| need(ok, at, &key, expected, found);
+    let need = |ok, expected: &str, found: &str| need(ok, at, &key, expected, found);
     let taken = arms::known().contains(&name);
     need(!taken, "a name that no built-in arm has", name)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
