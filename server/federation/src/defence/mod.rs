@@ -67,7 +67,7 @@ pub fn mend(
     tools: &Tools<'_>,
 ) -> Result<(DefenceData, Adapter)> {
     let name = definition.name;
-    let failed = |problem| Error::Model(format!("defence `{name}`: {problem}"));
+    let failed = |problem: String| Error::model(format!("defence `{name}`: {problem}"));
     if let Some(compute) = definition.compute {
         return compute(case).map_err(failed);
     }

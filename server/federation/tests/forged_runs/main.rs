@@ -25,6 +25,7 @@ use fedseal_record::report::{self, LogHead, Report, Sources};
 use fedseal_record::rundir::RunDir;
 use fedseal_record::state::RunState;
 use fedseal_record::verify::{verify, verify_by};
+use fedseal_rules::arms;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas::Versions;
 

@@ -159,6 +159,7 @@ pub struct Plan {
 }
 
 /// A measure of a run's report.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedMeasure {

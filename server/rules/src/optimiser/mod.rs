@@ -44,7 +44,7 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// A fresh optimiser.
+    /// A fresh optimiser of that name with these numbers.
     ///
     /// # Errors
     /// [`Error::Unknown`] lists the known ones.
@@ -94,11 +94,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Result<Box<dyn Optimiser>> {
-        let config = ServerConfig {
-            optimiser: name.into(),
-            ..ServerConfig::default()
-        };
-        config.build()
+        ServerConfig::default().build(name)
     }
 
     #[test]
