@@ -29,16 +29,43 @@ struct Extension {
     tables: &'static str,
     /// Makes what it needs besides the programs.
     make: fn(&Extension, &Place) -> Outcome,
+    /// Shows that it is there and named.
+    shows: fn(&Extension, &Place) -> Outcome,
 }
 
 /// Every kind whose example is kept.
 const EXTENSIONS: &[Extension] = &[
+    Extension {
+        kind: "rule",
+        name: "clipped-mean",
+        lines: &["arms = [\"clipped-mean\"]"],
+        tables: "",
+        make: nothing,
+        shows: used,
+    },
     Extension {
         kind: "check",
         name: "own-data",
         lines: &["arms = [\"clean\", \"provenance\"]"],
         tables: "[[admission.provenance]]\ncheck = \"own-data\"\n",
         make: nothing,
+        shows: used,
+    },
+    Extension {
+        kind: "defence",
+        name: "shrink",
+        lines: &["arms = [\"fedavg\", \"mended\"]"],
+        tables: "[arm.mended]\nrepairs = \"fedavg\"\ndefence = \"shrink\"\n",
+        make: nothing,
+        shows: used,
+    },
+    Extension {
+        kind: "measure",
+        name: "answered",
+        lines: &[],
+        tables: "",
+        make: nothing,
+        shows: measured,
     },
     Extension {
         kind: "policy",
@@ -46,6 +73,7 @@ const EXTENSIONS: &[Extension] = &[
         lines: &["arms = [\"fedavg\"]", "kinds = [\"half-step\"]"],
         tables: "",
         make: policy,
+        shows: used,
     },
     Extension {
         kind: "arm",
@@ -53,6 +81,7 @@ const EXTENSIONS: &[Extension] = &[
         lines: &[],
         tables: "",
         make: nothing,
+        shows: used,
     },
     Extension {
         kind: "family",
@@ -60,6 +89,15 @@ const EXTENSIONS: &[Extension] = &[
         lines: &[],
         tables: "[model]\nsource = \"xverse\"\n",
         make: family,
+        shows: used,
+    },
+    Extension {
+        kind: "page",
+        name: "/glossary",
+        lines: &[],
+        tables: "",
+        make: pages,
+        shows: bundled,
     },
 ];
 
@@ -109,6 +147,19 @@ impl Extension {
         }
         place.build()?;
         (self.make)(self, place)?;
+        (self.shows)(self, place)?;
+        let places = places(&files);
+        Ok(Figure {
+            name: format!("places.{}", self.kind),
+            value: places.len() as f64,
+            unit: "places".to_owned(),
+            peer: Some(places.into_iter().collect::<Vec<_>>().join(", ")),
+            ratio: None,
+        })
+    }
+
+    /// Runs the experiment that uses it, verifies the run, and looks for the name in its report.
+    fn runs(&self, place: &Place) -> Outcome {
         let made = place.run(&self.experiment(place)?, "made")?;
         if !made.status.success() {
             let said = String::from_utf8_lossy(&made.stderr).into_owned();
@@ -119,25 +170,7 @@ impl Extension {
             .args(["verify", "made"])
             .stdout(Stdio::null()))?;
         let report = fs::read_to_string(place.clone.join("made/report.json"))?;
-        self.found("report.json", &report)?;
-        // A name that is nearly right: the message tells the names that there are.
-        let (short, _) = self.name.split_at(self.name.len() - 1);
-        let wrong = self.experiment(place)?;
-        let wrong = wrong.replacen(&format!("\"{}\"", self.name), &format!("\"{short}\""), 1);
-        let said = place.run(&wrong, "wrong")?;
-        let told = String::from_utf8_lossy(&said.stderr).into_owned();
-        if said.status.success() {
-            return fail(format!("{short:?} was taken for a known {}", self.kind));
-        }
-        self.found("the list of known names", &told)?;
-        let places = places(&files);
-        Ok(Figure {
-            name: format!("places.{}", self.kind),
-            value: places.len() as f64,
-            unit: "places".to_owned(),
-            peer: Some(places.into_iter().collect::<Vec<_>>().join(", ")),
-            ratio: None,
-        })
+        self.found("report.json", &report)
     }
 
     /// The small experiment of the clone, with this extension in it.
@@ -202,6 +235,50 @@ impl Place {
         let folders = ["--modules", "modules", "--models", "models", "--out", out];
         Ok(self.fedseal().args(words).args(folders).output()?)
     }
+}
+
+/// A run that uses it; and one with a name that is nearly right, which is told the names that there are.
+fn used(extension: &Extension, place: &Place) -> Outcome {
+    extension.runs(place)?;
+    let name = extension.name;
+    let (short, _) = name.split_at(name.len() - 1);
+    let wrong = extension.experiment(place)?;
+    let wrong = wrong.replacen(&format!("\"{name}\""), &format!("\"{short}\""), 1);
+    let said = place.run(&wrong, "wrong")?;
+    if said.status.success() {
+        return fail(format!(
+            "{short:?} was taken for a known {}",
+            extension.kind
+        ));
+    }
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    extension.found("the list of known names", &told)
+}
+
+/// A run, which has every measure in its report.
+fn measured(extension: &Extension, place: &Place) -> Outcome {
+    extension.runs(place)
+}
+
+/// The bundle of the pages: its list of addresses, which the server answers.
+fn bundled(extension: &Extension, place: &Place) -> Outcome {
+    let list = fs::read_to_string(place.clone.join("web/dist/pages.json"))?;
+    extension.found("the bundle's pages.json", &list)
+}
+
+/// The pages, checked and bundled with this checkout's packages.
+fn pages(_: &Extension, place: &Place) -> Outcome {
+    let (packages, web) = (root().join("web/node_modules"), place.clone.join("web"));
+    if !packages.is_dir() {
+        return fail("web/node_modules is missing; `cargo xtask build` installs it");
+    }
+    run(Command::new("cp")
+        .args(["-r", "--"])
+        .arg(packages)
+        .arg(web.join("node_modules")))?;
+    run(Command::new("npm")
+        .args(["run", "--silent", "build"])
+        .current_dir(web))
 }
 
 fn nothing(_: &Extension, _: &Place) -> Outcome {
