@@ -40,6 +40,10 @@ pub struct Verify {
     /// The public key (P-256, PEM) of whoever signed the adapter folder.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["node", "author", "trust", "policy"])]
     key: Option<PathBuf>,
+    /// Take the node's word for results of formulas of which this program has another version than the
+    /// run; without it they are listed, and the run does not count as verified.
+    #[arg(long, conflicts_with = "key")]
+    other_versions: bool,
     /// Print what was verified as JSON.
     #[arg(long)]
     json: bool,
@@ -95,7 +99,7 @@ impl Verify {
                 report: &report,
                 not_checked,
             });
-            return Ok(());
+            return taken(&report.not_computed, self.other_versions);
         }
         output::line(format!(
             "{} holds: {} log entries under root {}\n\
@@ -117,7 +121,7 @@ impl Verify {
             ));
         }
         output::line(format!("not checked: {}", not_checked.join("; ")));
-        Ok(())
+        taken(&report.not_computed, self.other_versions)
     }
 
     /// Properties that a verified run may still lack, each with the option or command that checks it.
@@ -285,6 +289,21 @@ fn cosigned(cosignatures: &[(String, u64)]) {
     }
 }
 
+/// Fails where results were not computed again, unless the node's word for them is taken: a node that
+/// names a version of its own would get past every check by it.
+fn taken(not_computed: &Others, taken: bool) -> Outcome {
+    let Some(other) = not_computed.iter().next().filter(|_| !taken) else {
+        return Ok(());
+    };
+    let count = not_computed.iter().count();
+    let failure = Failure::new(format!(
+        "{count} formulas have another version here, so their results were not computed again: {other}"
+    ));
+    Err(failure.hint(
+        "Verify with the program that has these versions; --other-versions takes the node's word.",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use fedseal_client_sdk::keys::SigningKey;
@@ -302,6 +321,7 @@ mod tests {
             trust: None,
             policy: None,
             key: None,
+            other_versions: false,
             json: true,
         };
         let node = SigningKey::from_seed([1; 32]).public();
@@ -317,5 +337,18 @@ mod tests {
             other.last().unwrap(),
             "made under version 1 of rule krum; this program has version 2, so it was not computed again"
         );
+    }
+
+    #[test]
+    fn a_run_of_another_version_is_verified_only_on_the_node_s_word() {
+        let here = Versions::here();
+        let experiment = Experiment::default();
+        let of = |here: &Versions| here.others(&experiment, &Versions::default()).unwrap();
+        assert!(taken(&of(&here), false).is_ok());
+        let others = of(&here.with("rule krum", 2));
+        assert!(taken(&others, true).is_ok());
+        let failure = taken(&others, false).unwrap_err().to_string();
+        assert!(failure.contains("version 1 of rule krum"), "{failure}");
+        assert!(!failure.contains("tampered"), "{failure}");
     }
 }

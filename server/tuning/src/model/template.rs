@@ -68,6 +68,8 @@ pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    /// Whether a message's content is a list of parts, as templates of models that see images want it.
+    parts: bool,
 }
 
 impl ChatTemplate {
@@ -95,19 +97,46 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source)
             .map_err(|error| TuningError::Template(error.into()))?;
-        Ok(Self {
+        let mut template = Self {
             environment,
             bos,
             eos,
-        })
+            parts: false,
+        };
+        template.parts = match (template.heeds(false), template.heeds(true)) {
+            (Some(true), _) => false,
+            (_, Some(true)) => true,
+            (Some(false), _) => {
+                let problem = "writes the same text whatever a user says; use another template";
+                return Err(TuningError::Template(problem.into()));
+            }
+            // It asks for more than one message, and says so when it is used.
+            _ => false,
+        };
+        Ok(template)
+    }
+
+    /// Whether what a user says is in the text; none where the template refuses it. Some templates write
+    /// an empty turn for content in another form than theirs.
+    fn heeds(&self, parts: bool) -> Option<bool> {
+        let write = |text: &str| self.write(&[Message::new(Role::User, text)], parts);
+        Some(write("one").ok()? != write("two").ok()?)
     }
 
     /// Renders the messages up to the start of the assistant's answer.
     pub(crate) fn render(&self, messages: &[Message]) -> Result<String, TuningError> {
+        self.write(messages, self.parts)
+    }
+
+    fn write(&self, messages: &[Message], parts: bool) -> Result<String, TuningError> {
         let messages: Vec<Value> = messages
             .iter()
-            .map(|message| {
-                context! { role => message.role.name(), content => message.content.as_str() }
+            .map(|Message { role, content }| match parts {
+                false => context! { role => role.name(), content => content.as_str() },
+                true => {
+                    let part = context! { type => "text", text => content.as_str() };
+                    context! { role => role.name(), content => vec![part] }
+                }
             })
             .collect();
         self.environment
@@ -214,6 +243,25 @@ mod tests {
                 .unwrap()
                 .contains("### Instruction:\nq\n")
         );
+    }
+
+    #[test]
+    fn content_in_parts_is_given_to_templates_that_want_it() {
+        // As SmolVLM's: of a string it writes nothing.
+        let silent = "{% for m in messages %}{{ m.role }}:{% for part in m['content'] %}\
+             {% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %};{% endfor %}";
+        assert_eq!(render(silent, "hi").unwrap(), "user:hi;");
+        // As Llava's: a string is an error.
+        let strict = "{% for m in messages %}{% for p in m.content if p.type == 'text' %}\
+             {{ p.text.strip() }}{% else %}{{ raise_exception('parts') }}{% endfor %}{% endfor %}";
+        assert_eq!(render(strict, "hi").unwrap(), "hi");
+        let deaf = render("{% for m in messages %}{{ m.role }};{% endfor %}", "hi");
+        let text = deaf.unwrap_err().to_string();
+        assert!(text.contains("whatever a user says"), "{text}");
+        // A template that wants a system message first is not judged by one without.
+        let wants = "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}";
+        let template = ChatTemplate::new(wants.to_owned(), String::new(), String::new());
+        assert!(template.is_ok());
     }
 
     #[test]
