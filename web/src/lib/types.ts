@@ -186,6 +186,10 @@ export interface components {
             id: string;
             /** @description Kind of its column. */
             kind: components["schemas"]["ArmKind"];
+            /** @description The run's other measures at the end, by name; left out before, and where the run has none. */
+            measures?: {
+                [key: string]: components["schemas"]["Share"];
+            };
             /** @description Its rounds; empty for base and defended. */
             rounds: components["schemas"]["RoundReport"][];
             /** @description Its aggregation rule. */
@@ -263,37 +267,16 @@ export interface components {
             /** @description `shard`, `literal` or `generated`. */
             origin: string;
         };
-        /** @description Data that the post-hoc defence worked with. */
+        /** @description Data that a defence worked with. */
         Defence: {
             /** @description The arm. */
             arm: string;
             /** @description The data's digest. */
             data: components["schemas"]["Digest"];
-            /**
-             * Format: uint64
-             * @description Helpful pairs kept.
-             */
-            helpful: number;
-            /**
-             * Format: uint64
-             * @description Instructions that were generated for the helpful pairs.
-             */
-            helpful_tried: number;
-            /**
-             * Format: uint8
-             * @description 1, 2 or 3.
-             */
-            level: number;
-            /**
-             * Format: uint64
-             * @description Safety pairs kept.
-             */
-            safety: number;
-            /**
-             * Format: uint64
-             * @description Instructions that were generated for the safety pairs.
-             */
-            safety_tried: number;
+            /** @description Name of the defence; left out for the post-hoc one. */
+            defence?: string;
+        } & {
+            [key: string]: number;
         };
         /** @description SHA-256, 64 lowercase hex digits. */
         Digest: string;
@@ -667,6 +650,13 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description A measure of a run's report. */
+        PlannedMeasure: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its heading. */
+            title: string;
+        };
         /**
          * @description A refusal as it is sent: problem details (RFC 9457). Its `type` is left out, which means that the status
          *     says what kind of problem it is; `error`, `what` and `hint` are extension members.
@@ -738,6 +728,11 @@ export interface components {
             };
             /** @description The log's head. */
             log: components["schemas"]["LogHead"];
+            /**
+             * @description Measures beyond safety and helpfulness, with their headings. Left out in runs from before there
+             *     were any.
+             */
+            measures?: components["schemas"]["PlannedMeasure"][];
             /** @description The node's public key, hex. */
             node: string;
             /**
@@ -817,6 +812,10 @@ export interface components {
              * @description The learning rate of its clients.
              */
             learning_rate: number;
+            /** @description The run's other measures of the same, by name. */
+            measures?: {
+                [key: string]: components["schemas"]["Share"];
+            };
             /**
              * Format: uint32
              * @description Its number, from 0.
