@@ -1,13 +1,11 @@
 //! A node's key that is rotated while a run goes on: the run stays with its key, a new one has the new
 //! key, both logs say so, and who knows the old key can follow.
 
-mod double;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options, resume};
+use crate::double::{Double, create_from, experiment, options, resume};
 use fedseal_client_sdk::bundle::Trust;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, rotate};

@@ -1,14 +1,12 @@
 //! Beginning a run and going on with it: one process a folder, one experiment a run, a log of its own;
 //! and what a run says in which updates fail.
 
-mod double;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
-use double::{Double, create, create_from, experiment, options, resume};
+use crate::double::{Double, create, create_from, experiment, options, resume};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::origin_names;
@@ -320,7 +318,7 @@ fn each_run_has_a_log_of_its_own_which_names_its_node() {
 
 /// A run that was made before failures were counted apart and before origins named their keys, as a
 /// ustar file: the double's seven arms, in which module `benign` fails.
-const OLD: &[u8] = include_bytes!("old_run.tar");
+const OLD: &[u8] = include_bytes!("../old_run.tar");
 
 /// The key of its node, made for it alone.
 const OLD_NODE: &str = "d430981b65b852001acce6d3b3ade8b2c8c2ddb83a5105b5c05167d5d2ef1047";

@@ -1,14 +1,12 @@
 //! A node that lies: its log is signed with its own key and hashes to its root, but says something
 //! that does not follow. The auditor must see it all the same.
 
-mod double;
-mod forge;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options};
+use crate::double::{Double, create_from, experiment, options};
+use crate::forge::reattest;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
@@ -19,7 +17,6 @@ use fedseal_ledger::{Log, LogReader};
 use fedseal_record::events::Event;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::verify::verify;
-use forge::reattest;
 
 /// Makes a small run, hands every record to `bend`, and writes the log anew, signed by the node.
 fn lie(bend: impl Fn(&mut Record)) -> String {

@@ -1,13 +1,11 @@
 //! SCAFFOLD over whole runs: variates follow from the log by the paper's formulas, go into the runs
 //! of the next round, are verified and replayed, and cannot be others.
 
-mod double;
-
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options, resume};
+use crate::double::{Double, create_from, experiment, options, resume};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;

@@ -1,12 +1,10 @@
 //! Site rules in whole runs: what a data holder denies is not executed or does not leave, what it
 //! clips and noises is replayed bit for bit, and the auditor decides all of it again.
 
-mod double;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options};
+use crate::double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_federation::replay::{Selector, replay_in};

@@ -1,14 +1,12 @@
 //! A run whose run.json or experiment.toml is another file than its log vouches for: no reader
 //! believes a name of it, and none compiles or executes a module.
 
-mod double;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use double::{Double, Doubled, create_from, experiment, options, resume};
+use crate::double::{Double, Doubled, create_from, experiment, options, resume};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};

@@ -1,15 +1,13 @@
 //! A node that executes an honest module on a real model and hands in something a little worse: how
 //! much of it another engine tells apart.
 
-mod double;
-mod forge;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use double::{Doubled, experiment, options};
+use crate::double::{Doubled, experiment, options};
+use crate::forge::reattest;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::transcript::Transcript;
@@ -22,7 +20,6 @@ use fedseal_record::events::Event;
 use fedseal_record::opened::OpenRun;
 use fedseal_sandbox::TrainOptions;
 use fedseal_tuning::Adapter;
-use forge::reattest;
 
 /// A node executes the module honestly and mixes a share of a poisoned update in. Transcript,
 /// attestation and log say the mixed one, all signed by the node.

@@ -1,12 +1,10 @@
 //! A stop is heard in the middle of whatever a run computes: a guest's training and generation, the
 //! evaluation, the canaries, the defence.
 
-mod double;
-
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use double::{Double, Endless, create_from, experiment, options, options_with_guest};
+use crate::double::{Double, Endless, create_from, experiment, options, options_with_guest};
 use fedseal_federation::Error;
 use fedseal_record::events::Event;
 use fedseal_rules::experiment::Experiment;

@@ -2,12 +2,10 @@
 //! rules deny is in the feed, the report, the statement or the transcript; where it is, the auditor
 //! sees it.
 
-mod double;
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use double::{Double, create_from, experiment, options_with_guest};
+use crate::double::{Double, create_from, experiment, options_with_guest};
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::transcript::Transcript;

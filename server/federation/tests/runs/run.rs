@@ -1,13 +1,11 @@
 //! Whole runs over a double of the model: arms, resuming, verification, replay.
 
-mod double;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use double::{Double, create, create_from, experiment, options, resume};
+use crate::double::{Double, create, create_from, experiment, options, resume};
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;

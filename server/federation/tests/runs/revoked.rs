@@ -1,13 +1,11 @@
 //! An author's key that is revoked while a run goes on: what was logged before stands, what comes
 //! after does not count in any arm, and the auditor sees both.
 
-mod double;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options, resume};
+use crate::double::{Double, create_from, experiment, options, resume};
 use fedseal_client_sdk::keys::{RevokedKey, SigningKey, TrustStore};
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_client_sdk::tlog::verifier_key;

@@ -1,11 +1,9 @@
 //! Prompts and answers that do not fit the model's positions together: refused before a run begins,
 //! passed over where a model wrote them itself.
 
-mod double;
-
 use std::sync::Arc;
 
-use double::{Double, create_from, experiment, options};
+use crate::double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::ids::Seed;
 use fedseal_data::world::World;
 use fedseal_data::{InstructionKind, TaskData};

@@ -1,13 +1,11 @@
 //! The effect `replay`: an update that fails such a check is executed again by the server and
 //! counts only with equal bits.
 
-mod double;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use double::{Double, create_from, experiment, options};
+use crate::double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::{Effect, Record};
 use fedseal_ledger::{Log, LogReader};

@@ -1,0 +1,21 @@
+//! Whole runs with the double of an engine, in one program: what each file would compile alone is most of
+//! it the same.
+
+#[path = "../double/mod.rs"]
+mod double;
+#[path = "../forge/mod.rs"]
+mod forge;
+
+mod begin;
+mod demand;
+mod leaks;
+mod lies;
+mod opened;
+mod poisoned;
+mod revoked;
+mod room;
+mod rotated;
+mod run;
+mod scaffold;
+mod site;
+mod stops;
