@@ -232,7 +232,7 @@ impl File {
             }
         };
         let (mut targets, mut ranks) = (Vec::new(), Vec::new());
-        for name in self.with(1, names.clone()).checked_slots(model)?.keys() {
+        for name in self.with(1, names).checked_slots(model)?.keys() {
             let path = module_path(name);
             if !self.selection.picks(path) {
                 continue;
@@ -246,7 +246,9 @@ impl File {
         let Some(most) = ranks.iter().map(|(rank, _)| *rank).max() else {
             return Err(unsupported("target_modules picks no module of this model"));
         };
-        targets.sort_by_key(|name| names.iter().position(|known| known == name));
+        // Matrices in the order of a block, norms by name: adapters are compared with their targets.
+        let place = |name: &String| Target::ALL.iter().position(|target| target.name() == name);
+        targets.sort_by_key(|name| (place(name), name.clone()));
         let mut config = self.with(most, targets);
         let usual = (self.rank, self.alpha);
         let scaled = |pair: &&(usize, f32)| pair.1 != 0.0;

@@ -111,7 +111,7 @@ async fn a_verdict_is_flat_in_the_answer() {
     let (_, view) = server.get(&update).await;
     assert_eq!(
         view["verdicts"][1],
-        json!({"arm": "provenance", "round": 4, "effect": "reject", "check": "literal-share",
-               "fact": "a fact", "weight": 1.0}),
+        json!({"arm": "checked", "round": 0, "effect": "reject", "check": "literal-share",
+               "fact": "a fact", "weight": 0.0}),
     );
 }
