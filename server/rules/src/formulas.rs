@@ -256,6 +256,7 @@ mod tests {
                 "check data-score",
                 "measure exact",
                 "measure refusal",
+                "measure rule-strict",
                 "optimiser plain",
                 "rule fedavg",
                 "rule krum",
@@ -269,6 +270,23 @@ mod tests {
                 .keys()
                 .all(|name| Versions::here().0.contains_key(name))
         );
+    }
+
+    #[test]
+    fn repairs_and_optimisers_of_arms_are_used_too() {
+        let text = "arms = [\"fedavg\", \"defended\", \"shaken\", \"own\"]\n\
+             [arm.shaken]\nrepairs = \"fedavg\"\ndefence = \"noise\"\nparameters = { norm = 1.0 }\n\
+             [arm.own]\noptimiser = \"fedyogi\"\n";
+        let used = Versions::here().used_by(&experiment(text)).unwrap();
+        for formula in [
+            "defence posthoc",
+            "defence noise",
+            "optimiser fedyogi",
+            "optimiser plain",
+        ] {
+            assert!(used.0.contains_key(formula), "{formula}");
+            assert!(Versions::here().0.contains_key(formula), "{formula}");
+        }
     }
 
     #[test]
