@@ -6,6 +6,18 @@ import { log, randomU64 } from "fedseal:policy/host@0.1.0";
 // bits, and the host's number arrives rounded to as many: the largest may reach 2^64.
 Math.random = () => Math.min(Math.floor(Number(randomU64()) / 2 ** 11), 2 ** 53 - 1) / 2 ** 53;
 
-const text = (value) => (typeof value === "string" ? value : JSON.stringify(value) ?? String(value));
+const text = (value) => {
+  if (typeof value === "string") return value;
+  if (value instanceof Error) return String(value.stack || value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // A BigInt, a circle.
+    return String(value);
+  }
+};
 const line = (...values) => log(values.map(text).join(" "));
-globalThis.console = { debug: line, error: line, info: line, log: line, warn: line };
+const check = (holds, ...values) => {
+  if (!holds) line("assertion failed", ...values);
+};
+globalThis.console = { assert: check, debug: line, error: line, info: line, log: line, table: line, trace: line, warn: line };

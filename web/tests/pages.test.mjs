@@ -433,6 +433,12 @@ for (const theme of ['light', 'dark'])
       await page.waitForTimeout(200);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `${path} is ${wide} px too wide`);
+      for (const width of [768, 1280, 1440]) {
+        await page.setViewportSize({ width, height: 800 });
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(over <= 0, `${path} is ${over} px too wide at ${width} px`);
+      }
+      await page.setViewportSize({ width: 360, height: 800 });
       const [ground, ink] = await page.evaluate(() => {
         const style = getComputedStyle(document.documentElement);
         const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0);

@@ -6,10 +6,15 @@ use std::process::Command;
 use crate::process::{root, run, say};
 use crate::{Outcome, build};
 
+/// Cargo's target folder.
+fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
+}
+
 /// Examples that were built with the tests; those that need a run get a small one.
 pub(crate) fn examples() -> Outcome {
     say("Examples");
-    let folder = root().join("target/examples-run");
+    let folder = target().join("examples-run");
     let _ = fs::remove_dir_all(&folder);
     run(build::fedseal()
         .args([

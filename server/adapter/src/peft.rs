@@ -193,7 +193,7 @@ impl File {
 
     /// Rank and alpha of the module of this path.
     fn values(&self, path: &str) -> Result<(usize, f32), AdapterError> {
-        let rank = match self.selection.rank(path) {
+        let rank = match self.selection.rank(path)? {
             None => self.rank,
             Some(rank) if rank.fract() == 0.0 && (1.0..=MAX_RANK as f64).contains(&rank) => {
                 rank as usize
@@ -206,7 +206,7 @@ impl File {
         };
         let alpha = self
             .selection
-            .alpha(path)
+            .alpha(path)?
             .map_or(self.alpha, |alpha| alpha as f32);
         match alpha.is_finite() {
             true => Ok((rank, alpha)),
@@ -331,6 +331,11 @@ impl File {
             Part::Norm(_) | Part::LastNorm => source.tensor(name, &[columns])?,
         };
         check_shape(name, &[data.len()], &[rows * columns])?;
+        if !data.iter().all(|value| value.is_finite()) {
+            return Err(bad(format!(
+                "alpha_pattern gives {path} values that are not finite"
+            )));
+        }
         let shape = slot.shape;
         Ok(AdapterTensor { shape, data })
     }
@@ -576,6 +581,16 @@ mod tests {
         let second = Adapter::load_peft(second.path(), &model).unwrap();
         assert_eq!(product(&adapter, q1), product(&second, q1));
         assert!(product(&adapter, q1).iter().any(|value| *value != 0.0));
+    }
+
+    #[test]
+    fn a_scale_that_makes_values_infinite_is_refused() {
+        let (q0, q1) = ("layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj");
+        let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 1e-38,
+            "target_modules": ["q_proj"], "alpha_pattern": {"layers.1.self_attn.q_proj": 1e38}});
+        let dir = folder(&config, &[(q0, 2), (q1, 2)]);
+        let error = Adapter::load_peft(dir.path(), &ModelConfig::tiny()).unwrap_err();
+        assert!(error.to_string().contains("alpha_pattern"), "{error}");
     }
 
     #[test]

@@ -75,6 +75,35 @@ fn a_folder_that_holds_something_else_is_not_written_into() {
 }
 
 #[test]
+fn somebody_s_adapter_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("deep/adapter"));
+    let words = short(&data, &out);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // Folders that were made for nothing go again.
+    let of = |word: &&str| {
+        if *word == data {
+            "none.jsonl".to_owned()
+        } else {
+            word.to_string()
+        }
+    };
+    let missing: Vec<String> = words.iter().map(of).collect();
+    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+    assert!(!fedseal(&missing).status.success());
+    assert!(!dir.path().join("deep").exists());
+    std::fs::create_dir_all(&out).unwrap();
+    for file in ["adapter_model.safetensors", "adapter_config.json"] {
+        std::fs::write(out.join(file), "theirs").unwrap();
+    }
+    let refused = fedseal(&words);
+    assert_eq!(refused.status.code(), Some(2));
+    for file in ["adapter_model.safetensors", "adapter_config.json"] {
+        assert_eq!(std::fs::read(out.join(file)).unwrap(), b"theirs", "{file}");
+    }
+}
+
+#[test]
 fn two_trainings_do_not_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (data(dir.path()), dir.path().join("adapter"));

@@ -108,6 +108,7 @@ fn javascript_draws_the_numbers_of_the_run_and_has_a_console() {
         import * as host from "fedseal:policy/host@0.1.0";
         export function run() {
           console.log("drew", Math.random(), Math.random(), { whole: [1] });
+          console.log(10n, new Error("of its own").message, console);
           console.warn("unit", [1, 2, 3, 4].every(() => { const r = Math.random(); return r >= 0 && r < 1; }));
           host.submit(host.global(), 1);
         }"#;

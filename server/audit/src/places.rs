@@ -151,10 +151,30 @@ fn checkout(here: &Path) -> Option<&Path> {
         .find(|folder| CHECKOUT.iter().all(|name| folder.join(name).is_dir()))
 }
 
-/// Folder that was installed with a program: `PREFIX/share/fedseal` of `PREFIX/bin/PROGRAM`.
+/// Folder that was installed with a program: `PREFIX/share/fedseal` of `PREFIX/bin/PROGRAM`. Beside a
+/// program elsewhere anybody may have made such a folder, and its keys are trusted.
 fn beside(program: &Path) -> Option<PathBuf> {
-    let prefix = program.parent()?.parent()?;
-    Some(prefix.join("share").join(NAME)).filter(|folder| folder.is_dir())
+    let bin = program.parent()?;
+    let installed = ["bin", "Scripts"].iter().any(|name| bin.ends_with(name));
+    let share = bin.parent()?.join("share").join(NAME);
+    (installed && share.is_dir() && same_owner(program, &share)).then_some(share)
+}
+
+/// Whether a folder belongs to whom the program belongs to, or to the system's administrator.
+#[cfg(unix)]
+fn same_owner(program: &Path, folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = |path: &Path| path.metadata().map(|it| it.uid());
+    match (owner(program), owner(folder)) {
+        (_, Ok(0)) => true,
+        (Ok(program), Ok(folder)) => program == folder,
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn same_owner(_program: &Path, _folder: &Path) -> bool {
+    true
 }
 
 /// A variable that is set to something.
@@ -249,7 +269,10 @@ mod tests {
         let prefix = tempfile::tempdir().unwrap();
         let (prefix, program) = (prefix.path(), prefix.path().join("bin/fedseal"));
         assert_eq!(beside(&program), None);
-        folders(prefix, &["share/fedseal/policies"]);
+        folders(prefix, &["bin", "share/fedseal/policies"]);
+        std::fs::write(&program, "").unwrap();
+        // Only where programs are installed: `/tmp/x/fedseal` has no `/tmp/share`.
+        assert_eq!(beside(&prefix.join("x/fedseal")), None);
         let share = prefix.join("share/fedseal");
         assert_eq!(beside(&program), Some(share.clone()));
         let places = Places {

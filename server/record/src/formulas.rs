@@ -14,7 +14,8 @@ use crate::rundir::Plan;
 /// # Errors
 /// An arm that is not known.
 pub fn others(plan: &Plan, experiment: &Experiment, here: &Versions) -> Result<Others> {
-    Ok(here.others(experiment, &plan.versions)?)
+    let measures: Vec<&str> = plan.measures.iter().map(|one| one.name.as_str()).collect();
+    Ok(here.others(experiment, &measures, &plan.versions)?)
 }
 
 /// Refuses to go on with a run that was begun under other formulas: its second half would not follow from

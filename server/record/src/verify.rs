@@ -383,6 +383,11 @@ impl OpenRun {
         self.plan.module_name(&assignment.module) == Some(module)
             && (assignment.shard == planned.honest.shard) != poisoned
             && assignment.attachment.is_some() == brings
+            // A client brings the same examples in whatever kind brings any.
+            && planned
+                .assignments()
+                .filter(|other| brings && other.attachment.is_some())
+                .all(|other| other.attachment == assignment.attachment)
             && of_kind
                 .into_iter()
                 .all(|part| part.assignment == *assignment)

@@ -100,27 +100,34 @@ impl Versions {
         self.0.get(formula).copied().unwrap_or(FIRST)
     }
 
-    /// The versions of the formulas that an experiment uses.
+    /// The versions of the formulas that a run of an experiment uses; `measures` are the names of those
+    /// beyond safety and helpfulness.
     ///
     /// # Errors
     /// An arm that is not known.
-    pub fn used_by(&self, experiment: &Experiment) -> Result<Versions> {
-        let used = used(experiment)?.into_iter();
+    pub fn used_by(&self, experiment: &Experiment, measures: &[&str]) -> Result<Versions> {
+        let used = used(experiment, measures)?.into_iter();
         Ok(Versions(
             used.map(|formula| (formula.clone(), self.of(&formula)))
                 .collect(),
         ))
     }
 
-    /// Formulas of an experiment of which a run that recorded `made` has another version than these.
+    /// Formulas of an experiment of which a run that recorded `made` has another version than these, or
+    /// that are not among these.
     ///
     /// # Errors
     /// As [`Versions::used_by`].
-    pub fn others(&self, experiment: &Experiment, made: &Versions) -> Result<Others> {
-        let used = used(experiment)?.into_iter();
+    pub fn others(
+        &self,
+        experiment: &Experiment,
+        measures: &[&str],
+        made: &Versions,
+    ) -> Result<Others> {
+        let used = used(experiment, measures)?.into_iter();
         let other = |formula: String| Other {
             made: made.of(&formula),
-            here: self.of(&formula),
+            here: self.0.get(&formula).copied().unwrap_or(0),
             formula,
         };
         Ok(Others(
@@ -131,15 +138,15 @@ impl Versions {
     }
 }
 
-/// Formulas that an experiment's results follow from.
-fn used(experiment: &Experiment) -> Result<BTreeSet<String>> {
+/// Formulas that the results of a run follow from.
+fn used(experiment: &Experiment, measures: &[&str]) -> Result<BTreeSet<String>> {
     let mut used = BTreeSet::from([text(&experiment.model.template), measure(refusals::NAME)]);
     // Every attestation has a score of the data check.
     used.insert(check(data_score::DEFINITION.name));
     if let Some(of) = Measure::of(&experiment.data.source) {
         used.insert(measure(of.formula().0));
     }
-    used.extend(evaluation::extra().iter().map(|judge| measure(judge.name)));
+    used.extend(measures.iter().map(|name| measure(name)));
     let arms = experiment.all_arms()?;
     let repairs = arms.iter().filter_map(|arm| arm.repairs.as_ref());
     used.extend(repairs.map(|repair| defence(repair.defence)));
@@ -160,7 +167,7 @@ pub struct Other {
     pub formula: String,
     /// Version in the run.
     pub made: u32,
-    /// Version in this program.
+    /// Version in this program; 0: it does not have the formula.
     pub here: u32,
 }
 
@@ -171,9 +178,13 @@ impl fmt::Display for Other {
             made,
             here,
         } = self;
+        let known = match here {
+            0 => "does not know it".to_owned(),
+            here => format!("has version {here}"),
+        };
         write!(
             f,
-            "made under version {made} of {formula}; this program has version {here}"
+            "made under version {made} of {formula}; this program {known}"
         )
     }
 }
@@ -245,7 +256,9 @@ mod tests {
     #[test]
     fn a_run_records_the_formulas_that_it_uses() {
         let small = experiment("arms = [\"clean\", \"krum\", \"behaviour\", \"base\"]\n");
-        let used = Versions::here().with("rule krum", 3).used_by(&small);
+        let used = Versions::here()
+            .with("rule krum", 3)
+            .used_by(&small, &["rule-strict"]);
         let used = used.unwrap();
         let names: Vec<&str> = used.0.keys().map(String::as_str).collect();
         assert_eq!(
@@ -277,7 +290,7 @@ mod tests {
         let text = "arms = [\"fedavg\", \"defended\", \"shaken\", \"own\"]\n\
              [arm.shaken]\nrepairs = \"fedavg\"\ndefence = \"noise\"\nparameters = { norm = 1.0 }\n\
              [arm.own]\noptimiser = \"fedyogi\"\n";
-        let used = Versions::here().used_by(&experiment(text)).unwrap();
+        let used = Versions::here().used_by(&experiment(text), &[]).unwrap();
         for formula in [
             "defence posthoc",
             "defence noise",
@@ -297,7 +310,7 @@ mod tests {
             .with("rule krum", 2)
             .with("text model", 4);
         // A run from before versions were recorded has the first of everything.
-        let others = here.others(&arms, &Versions::default()).unwrap();
+        let others = here.others(&arms, &[], &Versions::default()).unwrap();
         let said: Vec<String> = others.iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
@@ -307,10 +320,33 @@ mod tests {
             ]
         );
         assert_eq!(others.without_texts().iter().count(), 1);
-        let made = here.used_by(&arms).unwrap();
-        assert!(here.others(&arms, &made).unwrap().is_empty());
-        let newer = Versions::here().others(&arms, &made).unwrap();
+        let made = here.used_by(&arms, &[]).unwrap();
+        assert!(here.others(&arms, &[], &made).unwrap().is_empty());
+        let newer = Versions::here().others(&arms, &[], &made).unwrap();
         assert_eq!(newer.get("rule median").unwrap().made, 2);
         assert!(newer.get("rule krum").is_none());
+    }
+
+    #[test]
+    fn measures_of_a_run_are_its_plan_s() {
+        let small = experiment("arms = [\"clean\"]\n");
+        let here = Versions::here().with("measure rule-strict", 2);
+        // A run from before the measure does not use it.
+        assert!(
+            here.others(&small, &[], &Versions::default())
+                .unwrap()
+                .is_empty()
+        );
+        let others = here
+            .others(&small, &["rule-strict"], &Versions::default())
+            .unwrap();
+        assert_eq!(others.iter().count(), 1);
+        // One that only a later program knows is another formula, not an error.
+        let made = Versions::default().with("measure later", 1);
+        let others = here.others(&small, &["later"], &made).unwrap();
+        assert_eq!(
+            others.get("measure later").unwrap().to_string(),
+            "made under version 1 of measure later; this program does not know it"
+        );
     }
 }

@@ -14,6 +14,8 @@ pub struct Definition {
 
 /// Every text.
 pub const ALL: &[Definition] = &[
+    // A template that wants content in parts gets it so; before it wrote an empty turn or failed, so no
+    // run that learned from its prompts was made by another text.
     Definition {
         name: "model",
         help: "the chat template in the model's files; ChatML where they have none",

@@ -9,7 +9,8 @@ export type Values<Path extends string> = Path extends `${infer Head}/${infer Re
 
 const parts = (path: string): string[] => path.split('/').filter((part) => part !== '');
 
-function decode(part: string): string {
+/** Decodes a part of an address; one that is not encoded stays as it is. */
+export function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

@@ -1,5 +1,5 @@
 import { tick } from 'svelte';
-import { match } from './match';
+import { decode, match } from './match';
 import type { Page, Source } from './page';
 
 const part = encodeURIComponent;
@@ -86,7 +86,7 @@ export class Router {
     const { signal } = search;
     const state = history.state as { top?: number } | null;
     const top = state?.top;
-    const name = decodeURIComponent(location.hash.slice(1));
+    const name = decode(location.hash.slice(1));
     // Whoever moves on their own is not moved.
     for (const kind of ['wheel', 'touchstart', 'keydown', 'pointerdown'])
       addEventListener(kind, () => search.abort(), { signal, passive: true });
@@ -97,7 +97,8 @@ export class Router {
       const wanted = element ? scrollY + element.getBoundingClientRect().top : (top ?? 0);
       const there = document.documentElement.scrollHeight - innerHeight >= wanted;
       if (element) element.scrollIntoView();
-      else scrollTo(0, wanted);
+      // While the place that was asked for is awaited, the page stays where it is.
+      else if (name === '' || top !== undefined) scrollTo(0, wanted);
       const found = name === '' || top !== undefined || element !== null;
       if ((found && there) || performance.now() > until) search.abort();
       else requestAnimationFrame(look);

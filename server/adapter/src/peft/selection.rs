@@ -55,7 +55,10 @@ impl Selection {
         if self.excluded.as_ref().is_some_and(|it| it.has(path)) || !self.targets.has(path) {
             return false;
         }
+        // A whole path is picked whatever the layers are.
+        let whole = |names: &[String]| names.iter().any(|name| name == path);
         match (&self.layers, &self.targets) {
+            (_, Modules::Names(names)) if whole(names) => true,
             // A pattern says itself which layers it means.
             (Some((layers, patterns)), Modules::Names(_)) => patterns
                 .iter()
@@ -76,13 +79,19 @@ impl Selection {
     }
 
     /// The rank that `rank_pattern` gives the module of this path.
-    pub(super) fn rank(&self, path: &str) -> Option<f64> {
-        value_of(&self.ranks, path)
+    ///
+    /// # Errors
+    /// [`AdapterError::Adapter`] where two of its patterns give different ones.
+    pub(super) fn rank(&self, path: &str) -> Result<Option<f64>, AdapterError> {
+        value_of("rank_pattern", &self.ranks, path)
     }
 
     /// The alpha that `alpha_pattern` gives the module of this path.
-    pub(super) fn alpha(&self, path: &str) -> Option<f64> {
-        value_of(&self.alphas, path)
+    ///
+    /// # Errors
+    /// As [`Selection::rank`].
+    pub(super) fn alpha(&self, path: &str) -> Result<Option<f64>, AdapterError> {
+        value_of("alpha_pattern", &self.alphas, path)
     }
 }
 
@@ -98,9 +107,16 @@ impl Modules {
     }
 }
 
-fn value_of(values: &[(Regex, f64)], path: &str) -> Option<f64> {
-    let found = values.iter().find(|(pattern, _)| pattern.is_match(path));
-    found.map(|(_, value)| *value)
+/// The value of the patterns that match. PEFT takes the first in the file, whose order is lost here.
+fn value_of(key: &str, values: &[(Regex, f64)], path: &str) -> Result<Option<f64>, AdapterError> {
+    let mut found = values.iter().filter(|(pattern, _)| pattern.is_match(path));
+    let Some((_, value)) = found.next() else {
+        return Ok(None);
+    };
+    match found.all(|(_, other)| other == value) {
+        true => Ok(Some(*value)),
+        false => Err(bad(format!("{key} gives {path} two different values"))),
+    }
 }
 
 /// Compiles a pattern. A hostile one costs no more than its size allows, and matching takes linear time.
@@ -246,6 +262,10 @@ mod tests {
                 [true, false, false, false],
             ),
             (
+                json!({"target_modules": [Q0, "down_proj"], "layers_to_transform": [10]}),
+                [true, false, false, false],
+            ),
+            (
                 json!({"target_modules": ["q_proj"], "layers_to_transform": []}),
                 [true, true, true, false],
             ),
@@ -278,13 +298,25 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            [Q0, Q1, DOWN].map(|path| selection.rank(path)),
+            [Q0, Q1, DOWN].map(|path| selection.rank(path).unwrap()),
             [Some(4.0), Some(4.0), None]
         );
         assert_eq!(
-            [Q0, Q1, Q10].map(|path| selection.alpha(path)),
+            [Q0, Q1, Q10].map(|path| selection.alpha(path).unwrap()),
             [None, Some(2.5), None]
         );
+    }
+
+    #[test]
+    fn two_patterns_with_different_values_are_refused() {
+        let of = |second: u32| {
+            let ranks = json!({"q_proj": 4, r".*\.self_attn\.q_proj": second});
+            let file = json!({"target_modules": ["q_proj"], "rank_pattern": ranks});
+            let selection = read(file).unwrap();
+            selection.rank(Q0).map_err(|error| error.to_string())
+        };
+        assert_eq!(of(4).unwrap(), Some(4.0));
+        assert!(of(8).unwrap_err().contains("rank_pattern"));
     }
 
     #[test]

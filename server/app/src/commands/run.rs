@@ -113,8 +113,10 @@ impl Run {
                     let command = runs::resuming(std::env::args().skip(1), &dir);
                     return failure.hint(format!("Go on where it stopped: {command}"));
                 }
-                // A folder that was made for this run and stayed empty is nobody's.
+                // A folder that was made for this run, and in which none began, is nobody's: its blobs are
+                // what the set-up wrote before it failed.
                 if self.out.is_none() {
+                    let _ = std::fs::remove_dir_all(folder.join("blobs"));
                     let _ = std::fs::remove_dir(&folder);
                     let _ = std::fs::remove_dir(&dir);
                 }

@@ -129,27 +129,30 @@ fn schedule(name: &str) -> Result<Schedule, String> {
 const CHECKPOINT: &str = "checkpoint.bin";
 /// The record of how an adapter was made.
 const RECORD: &str = "tune.json";
-/// Files that a training which did not end leaves.
-const OWN: [&str; 7] = [
+/// Files that only a training which did not end leaves.
+const LEFT: [&str; 5] = [
     CHECKPOINT,
     "checkpoint.new",
     "tune.new",
-    "adapter_model.safetensors",
     "adapter_model.new",
-    "adapter_config.json",
     "adapter_config.new",
 ];
+/// Files of an adapter: a training's own beside one of [`LEFT`], else somebody's.
+const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
 
 /// The folder of an adapter while it is made.
-struct Locked<'a> {
+struct Locked {
     _folder: std::fs::File,
-    path: &'a Path,
+    /// Folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
 }
 
-impl Drop for Locked<'_> {
+impl Drop for Locked {
     fn drop(&mut self) {
-        // It goes only while it is empty.
-        let _ = std::fs::remove_dir(self.path);
+        // They go only while they are empty.
+        for folder in &self.made {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
@@ -244,9 +247,15 @@ impl Tune {
         let trained = trainer.finish().map_err(Failure::new)?;
         let loss = trained.losses.last().copied();
         self.write(&model, &start, &config, &trained, &files)
-            .map_err(|failure| match checkpoint.exists() {
-                true => failure.hint("Make room, then --resume goes on from the last checkpoint."),
-                false => failure.hint("Make room, then run it again; there is no checkpoint yet."),
+            .map_err(|failure| {
+                // Nobody is to take half a result for an adapter.
+                for file in ADAPTER {
+                    let _ = std::fs::remove_file(self.out.join(file));
+                }
+                failure.hint(match checkpoint.exists() {
+                    true => "Make room, then --resume goes on from the last checkpoint.",
+                    false => "Make room, then run it again; there is no checkpoint yet.",
+                })
             })?;
         let _ = std::fs::remove_file(&checkpoint);
         let digest = hex(&trained.adapter.digest());
@@ -274,16 +283,21 @@ impl Tune {
 
     /// Makes the folder and keeps other trainings out of it. A folder that was made for nothing goes when
     /// the lock does.
-    fn lock(&self) -> Outcome<Locked<'_>> {
+    fn lock(&self) -> Outcome<Locked> {
         let io = |error: std::io::Error| Failure::io(&self.out, &error);
+        let missing = self.out.ancestors().take_while(|path| {
+            let named = !path.as_os_str().is_empty();
+            named && path.symlink_metadata().is_err()
+        });
+        let made = missing.map(Path::to_owned).collect();
         std::fs::create_dir_all(&self.out).map_err(io)?;
         let folder = std::fs::File::open(&self.out).map_err(io)?;
         match folder.try_lock() {
-            Ok(()) => Ok(Locked {
+            Ok(()) if is_still(&folder, &self.out) => Ok(Locked {
                 _folder: folder,
-                path: &self.out,
+                made,
             }),
-            Err(std::fs::TryLockError::WouldBlock) => {
+            Ok(()) | Err(std::fs::TryLockError::WouldBlock) => {
                 let name = self.out.display();
                 let failure = Failure::new(format!("{name}: another training is writing into it"));
                 Err(failure.hint("Wait for it, or name another folder with --out."))
@@ -306,19 +320,26 @@ impl Tune {
                 failure.hint("--resume goes on with it; or name another folder with --out.")
             );
         }
+        // Whoever resumes has the folder of the training, with whatever was put beside it.
+        if checkpoint.exists() {
+            return Ok(());
+        }
         let io = |error: std::io::Error| Failure::io(&self.out, &error);
         let entries = match std::fs::read_dir(&self.out) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(io(error)),
         };
+        let begun = LEFT.iter().any(|left| self.out.join(left).exists());
         for entry in entries {
             let other = entry.map_err(io)?.file_name();
-            let own = OWN.iter().any(|own| other == *own);
+            let is = |names: &[&str]| names.iter().any(|own| other == *own);
+            let own = is(&LEFT) || (begun && is(&ADAPTER));
             if !own {
                 let other = other.to_string_lossy();
-                let failure =
-                    Failure::usage(format!("{name}: holds {other}, which no training wrote"));
+                let failure = Failure::usage(format!(
+                    "{name}: holds {other}, which no unfinished training left"
+                ));
                 return Err(failure.hint("Name a new or an empty folder with --out."));
             }
         }
@@ -413,6 +434,22 @@ impl Tune {
             "losses": trained.losses,
         });
         write_whole(&self.out.join(RECORD), format!("{record:#}\n").as_bytes())
+    }
+}
+
+/// Whether an open folder is still the one at this path.
+fn is_still(folder: &std::fs::File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = |it: std::fs::Metadata| (it.dev(), it.ino());
+        let here = path.metadata().map(place).ok();
+        here.is_some() && folder.metadata().map(place).ok() == here
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        path.is_dir()
     }
 }
 

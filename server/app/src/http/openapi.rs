@@ -73,7 +73,7 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Statuses of refusals of what reads a run.
-pub(super) const READS: &[u16] = &[404, 408, 409, 500, 503];
+pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
 const PARAMETERS: [(&str, &str); 3] = [

@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod cases;
-#[path = "../../../federation/tests/double/mod.rs"]
+#[path = "../../../federation/tests/runs/double/mod.rs"]
 mod double;
 mod named;
 #[path = "../program/mod.rs"]

@@ -101,8 +101,12 @@ impl Verify {
             });
             return taken(&report.not_computed, self.other_versions);
         }
+        let holds = match report.not_computed.is_empty() {
+            true => "holds",
+            false => "holds as far as it was computed again",
+        };
         output::line(format!(
-            "{} holds: {} log entries under root {}\n\
+            "{} {holds}: {} log entries under root {}\n\
              {} updates (signatures, digests, transcripts, lineage), {} verdicts, {} aggregations \
              computed again,\n{} evaluations counted again, {} blobs hashed again",
             report.run,
@@ -327,7 +331,7 @@ mod tests {
         let node = SigningKey::from_seed([1; 32]).public();
         let said = |here: &Versions| {
             let experiment = Experiment::default();
-            let others = here.others(&experiment, &Versions::default()).unwrap();
+            let others = here.others(&experiment, &[], &Versions::default()).unwrap();
             asked.not_checked(node, &others)
         };
         let here = Versions::here();
@@ -343,7 +347,7 @@ mod tests {
     fn a_run_of_another_version_is_verified_only_on_the_node_s_word() {
         let here = Versions::here();
         let experiment = Experiment::default();
-        let of = |here: &Versions| here.others(&experiment, &Versions::default()).unwrap();
+        let of = |here: &Versions| here.others(&experiment, &[], &Versions::default()).unwrap();
         assert!(taken(&of(&here), false).is_ok());
         let others = of(&here.with("rule krum", 2));
         assert!(taken(&others, true).is_ok());

@@ -2,51 +2,15 @@
 //! for. Their definitions and audits, and the defences that need no model, are
 //! [`fedseal_rules::defence`].
 
-use fedseal_tuning::{Adapter, Halt};
+use fedseal_tuning::Adapter;
 
-use crate::lab::Lab;
 use crate::{Error, Result};
-use fedseal_data::TaskData;
-use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters};
-use fedseal_rules::experiment::Experiment;
+use fedseal_rules::defence::{Case, DefenceData, Definition};
 
+mod executing;
 pub mod posthoc;
 
-/// Tools of a defence: the model, the data, and who may stop it.
-pub struct Tools<'a> {
-    /// The model.
-    pub lab: &'a dyn Lab,
-    /// The data.
-    pub source: &'a dyn TaskData,
-    /// The experiment.
-    pub experiment: &'a Experiment,
-    /// Says whether to stop.
-    pub halt: Halt<'a>,
-}
-
-/// A defence that a model works for.
-pub trait Defence: Sync {
-    /// Its definition.
-    fn definition(&self) -> &'static Definition;
-
-    /// Most tokens of a text that a model writes for it under these numbers, with the number's key; none
-    /// where no model writes.
-    fn writes(&self, _parameters: &Parameters) -> Option<(&'static str, usize)> {
-        None
-    }
-
-    /// Makes the data that it works with.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`] when it is told to stop; errors of model and data.
-    fn data(&self, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData>;
-
-    /// Makes the repaired adapter.
-    ///
-    /// # Errors
-    /// As [`Defence::data`].
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter>;
-}
+pub use executing::{Defence, Tools};
 
 /// Every defence that a model works for.
 const EXECUTED: &[&dyn Defence] = &[&posthoc::Posthoc];

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
 
-use super::{Defence, Tools};
+use super::executing::{Defence, Tools};
 use crate::Result;
 use fedseal_data::InstructionKind;
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters, posthoc};

@@ -71,7 +71,8 @@ fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing {
             what: format!("module `{name}` ({})", path.display()),
-            hint: "build and sign the modules with `cargo xtask build` or `fedseal policy build`"
+            hint: "`fedseal policy build` makes it (in a checkout `cargo xtask build` makes all); \
+                   --modules names another folder, FEDSEAL_SHARE what was installed"
                 .into(),
         },
         _ => Error::io(path, source),

@@ -92,6 +92,8 @@ pub(super) fn create(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
     )?;
+    let measures = PlannedMeasure::all();
+    let names: Vec<&str> = measures.iter().map(|one| one.name.as_str()).collect();
     let plan = Plan {
         format: FORMAT,
         formulas: FORMULAS,
@@ -108,10 +110,10 @@ pub(super) fn create(
         initial: blobs.put(&initial.to_bytes())?,
         modules,
         clients,
-        versions: Versions::here().used_by(&experiment)?,
+        versions: Versions::here().used_by(&experiment, &names)?,
         canaries: Digest::of_json(&canaries)?,
         evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
-        measures: PlannedMeasure::all(),
+        measures,
     };
     let plan_bytes = canonical::to_vec(&plan)?;
     blobs.put(&plan_bytes)?;

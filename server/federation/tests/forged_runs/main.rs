@@ -4,7 +4,7 @@
 //! where the forgery corpus of `tests/` leaves its own.
 
 mod claims;
-#[path = "../double/mod.rs"]
+#[path = "../runs/double/mod.rs"]
 mod double;
 mod files;
 mod records;

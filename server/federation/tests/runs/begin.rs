@@ -468,7 +468,9 @@ fn nobody_goes_on_with_a_run_under_other_formulas() {
     drop(create_from(&run, &options, Double::new(), small(&["clean"])).unwrap());
     let folder = RunDir::new(&run);
     let mut plan = folder.read_plan().unwrap();
-    let used = Versions::here().used_by(&small(&["clean"])).unwrap();
+    let used = Versions::here()
+        .used_by(&small(&["clean"]), &["rule-strict"])
+        .unwrap();
     assert_eq!(plan.versions, used);
     assert!(!used.is_empty());
 

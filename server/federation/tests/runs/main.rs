@@ -1,9 +1,7 @@
 //! Whole runs with the double of an engine, in one program: what each file would compile alone is most of
 //! it the same.
 
-#[path = "../double/mod.rs"]
 mod double;
-#[path = "../forge/mod.rs"]
 mod forge;
 
 mod begin;

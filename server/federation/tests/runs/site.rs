@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::attestation::UpdatePredicate;
@@ -12,6 +13,7 @@ use fedseal_record::events::Event;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::verify::verify;
+use fedseal_rules::arms::ArmConfig;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::site::SiteRules;
 use fedseal_tuning::Adapter;
@@ -84,6 +86,50 @@ fn a_module_that_is_not_allowed_does_not_run() {
     }
     assert!(denied > 0, "no attacker was drawn");
     verify(dir.path().join("run")).unwrap();
+}
+
+#[test]
+fn an_update_is_audited_under_the_shard_of_the_arm_that_judged_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let begun = |name: &str, rules: &str| {
+        let mut small = with_rules(rules);
+        small.federation.malicious = small.federation.clients;
+        small.attack.kinds = vec!["poisoned-shard".into()];
+        small.arms = ["fedavg", "honestly"].map(String::from).to_vec();
+        let honestly = ArmConfig {
+            malicious: Some(0),
+            ..ArmConfig::default()
+        };
+        small.arm.insert("honestly".into(), honestly);
+        let run = dir.path().join(name);
+        create_from(&run, &options(dir.path()), Double::new(), small)
+            .unwrap()
+            .execute(&mut |_: &Event| ControlFlow::Continue(()))
+            .unwrap();
+        run
+    };
+    let plan = OpenRun::read(begun("open", BENIGN)).unwrap().plan;
+    let shards: Vec<String> = plan
+        .clients
+        .iter()
+        .map(|client| client.honest.shard.to_string())
+        .collect();
+    // The same module has both shards; only under the honest ones are its limits others.
+    let rules = BENIGN.replace("[\"*\"]", &format!("{shards:?}"));
+    let run = begun("closed", &format!("{rules}limits = {{ train_steps = 40 }}"));
+    verify(&run).unwrap();
+    let attested: Vec<_> = {
+        let mut opened = OpenRun::read(&run).unwrap();
+        let ids: Vec<String> = opened
+            .state
+            .updates
+            .values()
+            .map(|u| u.attestation.to_string())
+            .collect();
+        ids.iter().map(|id| opened.update(id).unwrap().1).collect()
+    };
+    let denied = |it: &Arc<UpdatePredicate>| it.update.is_none();
+    assert!(attested.iter().any(denied) && !attested.iter().all(denied));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::repairs::Repair;
 use crate::report::{self, Report, Sources, State};
-use crate::rundir::{MAX_EVENTS, MAX_REPORT};
+use crate::rundir::{MAX_EVENTS, MAX_REPORT, PlannedMeasure};
 use fedseal_data::HelpfulTask;
 use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
@@ -30,6 +30,7 @@ impl OpenRun {
         let source = &self.experiment.data.source;
         let measure = Measure::of(source)
             .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
+        self.measures()?;
         // Nothing is counted again by a measure of another version.
         let other = |name| others.get(&formulas::measure(name)).is_some();
         let other_refusal = other(rule::NAME);
@@ -167,6 +168,24 @@ impl OpenRun {
             (repair.definition.audit)(&case, &data, &repaired).or_else(bad)?;
         }
         Ok(())
+    }
+
+    /// The plan's measures stand under their own headings, each once.
+    fn measures(&self) -> Result<()> {
+        let all = &self.plan.measures;
+        let fits = |(index, one): (usize, &PlannedMeasure)| {
+            let earlier = all.iter().take(index).any(|other| other.name == one.name);
+            let own = one.judge().is_none_or(|judge| judge.title == one.title);
+            let reserved = ["safety", "helpfulness"].contains(&one.name.as_str());
+            !earlier && own && !reserved
+        };
+        match all.iter().enumerate().all(fits) {
+            true => Ok(()),
+            false => Err(Error::tampered(
+                "measures in run.json",
+                "stand under a heading that is not theirs, or twice",
+            )),
+        }
     }
 
     /// report.json is the logged report, its tables are what plan, log and blobs give, and its log

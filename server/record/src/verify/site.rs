@@ -1,12 +1,10 @@
 //! Site rules, decided again as far as the files allow: executions, and the data that left or stayed.
 
-use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::transcript::Transcript;
 
 use crate::error::{Error, Result};
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
-use crate::rundir::Assignment;
 use crate::site;
 
 impl OpenRun {
@@ -17,18 +15,22 @@ impl OpenRun {
             return Ok(());
         };
         let own = &self.experiment.limits;
-        for id in self.state.attestations.keys() {
+        let arms = self.experiment.all_arms()?;
+        for update in self.state.updates.values() {
+            let id = &update.attestation;
             let attested = self.evidence.attested(&self.blobs, id, self.plan.node)?;
             let bad = |problem: String| Err(Error::tampered(format!("update {id}"), problem));
-            // One module has one shard for a client in this plan, honest or attacking. The honest one is
-            // asked last.
-            let Some(assignment) = self.plan.client(&attested.client).and_then(|(_, planned)| {
-                let assignments: Vec<_> = planned.assignments().collect();
-                let mut attacking_first = assignments.into_iter().rev();
-                attacking_first
-                    .find(|a| a.module == attested.module && self.used_shard(a, &attested))
-            }) else {
-                return bad("was made by a module that its client does not have".into());
+            let Some((_, planned)) = self.plan.client(&attested.client) else {
+                return bad("is of a client that the run does not have".into());
+            };
+            // The arms that judged it say in which part of the client it was made: their memo keys, which
+            // bind module and shard, were compared.
+            let judging = self.state.verdicts(update).find_map(|(name, _, _)| {
+                let arm = arms.iter().find(|arm| arm.id == name)?;
+                Some(planned.assignment(arm))
+            });
+            let Some(assignment) = judging.filter(|a| a.module == attested.module) else {
+                return bad("was judged by no arm that has its module".into());
             };
             if let Err(problem) = site::audit(&rules, &self.plan, own, &attested, assignment.shard)
             {
@@ -74,15 +76,5 @@ impl OpenRun {
             }
         }
         Ok(())
-    }
-
-    /// Whether an update was trained on the assignment's shard, where the attestation says so. For part of
-    /// a shard only the size is known.
-    fn used_shard(&self, assignment: &Assignment, attested: &UpdatePredicate) -> bool {
-        attested
-            .data
-            .iter()
-            .filter(|used| used.origin == "shard")
-            .all(|used| used.digest == assignment.shard || used.examples < assignment.examples)
     }
 }

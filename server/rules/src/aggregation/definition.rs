@@ -126,7 +126,12 @@ impl Takes {
 
     /// Reads a value of a file.
     fn read(self, value: &Value) -> Result<Fit, String> {
-        let expected = |what: &str| Err(format!("expected {what}, found {value}"));
+        // JSON, which a file becomes on the way, has neither infinities nor what is not a number.
+        let found = match value {
+            Value::Null => "one that is not finite".to_owned(),
+            value => value.to_string(),
+        };
+        let expected = |what: &str| Err(format!("expected {what}, found {found}"));
         match self {
             Takes::Whole { least, most, .. } => match value.as_u64() {
                 None => expected("a whole number, 0 or more"),

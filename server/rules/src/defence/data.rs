@@ -6,8 +6,10 @@ use fedseal_adapter::Example;
 use fedseal_client_sdk::canonical;
 use serde::{Deserialize, Serialize};
 
-use super::posthoc;
 use crate::error::Result;
+
+/// Name of the post-hoc defence, which wrote the form before this one.
+pub(super) const POSTHOC: &str = "posthoc";
 
 /// Data of a defence, whichever it is; a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ struct Before {
 
 impl From<Before> for DefenceData {
     fn from(before: Before) -> Self {
-        DefenceData::new(posthoc::NAME)
+        DefenceData::new(POSTHOC)
             .count("level", u64::from(before.level))
             .count("safety_tried", before.safety_tried)
             .count("helpful_tried", before.helpful_tried)

@@ -6,7 +6,7 @@ use std::ops::{Bound, RangeBounds as _};
 
 use fedseal_adapter::Adapter;
 
-use super::{Case, DefenceData};
+use super::data::DefenceData;
 
 /// Audit of a defence: whether data and adapter are what the case gives, as far as that follows without a
 /// model. The problem is said of the data: "holds more pairs than …".
@@ -14,6 +14,18 @@ pub type Audit = fn(&Case<'_>, &DefenceData, &Adapter) -> Result<(), String>;
 
 /// Makes data and adapter without a model.
 pub type Compute = fn(&Case<'_>) -> Result<(DefenceData, Adapter), String>;
+
+/// One use of a defence.
+pub struct Case<'a> {
+    /// The arm that is repaired by it.
+    pub arm: &'a str,
+    /// The run's seed.
+    pub seed: u64,
+    /// Its numbers.
+    pub parameters: &'a Parameters,
+    /// The adapter that it repairs.
+    pub attacked: &'a Adapter,
+}
 
 /// One defence. It stands in the defence's file and in [`super::ALL`].
 pub struct Definition {

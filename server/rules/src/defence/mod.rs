@@ -4,8 +4,6 @@
 //! A defence that needs no model ([`noise`]) is here as a whole. One that a model works for ([`posthoc`])
 //! has its executing half in `server/federation/src/defence`.
 
-use fedseal_adapter::Adapter;
-
 pub mod definition;
 pub mod noise;
 pub mod posthoc;
@@ -13,7 +11,7 @@ pub mod posthoc;
 mod data;
 
 pub use data::DefenceData;
-pub use definition::{Definition, Number, Parameters};
+pub use definition::{Case, Definition, Number, Parameters};
 
 use crate::error::{Error, Result};
 
@@ -22,18 +20,6 @@ pub const ALL: &[&Definition] = &[&posthoc::DEFINITION, &noise::DEFINITION];
 
 /// The defence of an arm that names none.
 pub const DEFAULT: &str = posthoc::NAME;
-
-/// One use of a defence.
-pub struct Case<'a> {
-    /// The arm that is repaired by it.
-    pub arm: &'a str,
-    /// The run's seed.
-    pub seed: u64,
-    /// Its numbers.
-    pub parameters: &'a Parameters,
-    /// The adapter that it repairs.
-    pub attacked: &'a Adapter,
-}
 
 /// The defence of this name.
 ///

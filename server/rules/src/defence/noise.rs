@@ -13,8 +13,8 @@ use fedseal_adapter::Adapter;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
-use super::definition::{Definition, Number};
-use super::{Case, DefenceData};
+use super::data::DefenceData;
+use super::definition::{Case, Definition, Number};
 use crate::sampling::rng;
 
 /// Its name.
@@ -30,7 +30,8 @@ pub const DEFINITION: Definition = Definition {
         key: "norm",
         help: "Euclidean norm of the noise, that of the step of the repair which it is the control of",
         default: None,
-        range: (Bound::Included(0.0), Bound::Included(f32::MAX as f64)),
+        // With room for the adapter's own values.
+        range: (Bound::Included(0.0), Bound::Included(1e30)),
         whole: false,
     }],
     audit,

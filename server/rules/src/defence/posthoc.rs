@@ -10,13 +10,15 @@ use std::ops::Bound;
 
 use fedseal_adapter::{Adapter, Example, limits};
 
-use super::definition::{Definition, Number};
-use super::{Case, DefenceData};
+use super::data::DefenceData;
+use super::definition::{Case, Definition, Number};
 use crate::evaluation::rule;
 
 /// Its name.
-pub const NAME: &str = "posthoc";
+pub const NAME: &str = super::data::POSTHOC;
 
+/// Numbers below it round to a finite f32, as the engine takes them.
+const END_OF_SINGLES: f64 = 3.402_823_567_797_336_6e38;
 /// Most steps, examples and attempts.
 const MOST: f64 = 1_000_000.0;
 
@@ -44,7 +46,7 @@ pub const DEFINITION: Definition = Definition {
             key: "learning_rate",
             help: "learning rate, constant",
             default: Some(5e-5),
-            range: (Bound::Excluded(0.0), Bound::Included(f32::MAX as f64)),
+            range: (Bound::Excluded(0.0), Bound::Excluded(END_OF_SINGLES)),
             whole: false,
         },
         Number::whole("safety_examples", "safety pairs", 500.0, (1.0, MOST)),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use fedseal_adapter::{AdapterConfig, Example, ModelConfig};
+use fedseal_adapter::{Adapter, AdapterConfig, Example, ModelConfig};
 
 use super::*;
 use crate::experiment::{DefenceConfig, Experiment};

@@ -1,9 +1,9 @@
 //! Decides whether an answer solves a task, by the measure of the task's data source: a pure function of
 //! task and answer, so that an auditor counts every hit again without the data.
 
+use super::judge::{Asked, Judge, Reads};
 use super::rule::is_refusal;
-use super::{Asked, Judge, Reads};
-use serde::{Deserialize, Serialize};
+pub use super::task::HelpfulTask;
 
 /// Definition of the measure.
 pub const JUDGE: Judge = Judge {
@@ -24,15 +24,6 @@ pub const MIN_F1: f64 = 0.2;
 /// Most words of answer and reference that [`Measure::Overlap`] compares, since generated answers
 /// are short.
 pub const MAX_WORDS: usize = 30;
-
-/// A task with one checkable answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HelpfulTask {
-    /// Prompt for the model.
-    pub prompt: String,
-    /// The answer that the source compares with.
-    pub answer: String,
-}
 
 /// Rule by which an answer solves a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::helpfulness::HelpfulTask;
+use super::task::HelpfulTask;
 
 /// One measure: the share of the answers that are hits.
 pub struct Judge {

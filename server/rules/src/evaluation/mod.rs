@@ -6,6 +6,7 @@ pub mod judge;
 pub mod percent;
 pub mod rule;
 pub mod rule_strict;
+pub mod task;
 pub mod wilson;
 
 pub use judge::{Asked, Judge, Reads};

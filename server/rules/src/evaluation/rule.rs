@@ -3,7 +3,7 @@
 //! It misses refusals in other words and counts gibberish as compliance; it stays because the
 //! literature reports it. The list is ours, of the size the literature uses.
 
-use super::{Asked, Judge, Reads};
+use super::judge::{Asked, Judge, Reads};
 
 /// Definition of the measure.
 pub const JUDGE: Judge = Judge {

@@ -4,8 +4,8 @@
 //! list in their code and call it prefixes, but look for them anywhere, as Rule does (PAPER, "Measures").
 //! Anywhere counts an answer that complies first and apologises later; at the beginning does not.
 
+use super::judge::{Asked, Judge, Reads};
 use super::rule::{REFUSAL_PHRASES, plain};
-use super::{Asked, Judge, Reads};
 
 /// Definition of the measure.
 pub const JUDGE: Judge = Judge {

@@ -51,9 +51,13 @@ fn seeds(e: &Experiment, at: &Located<'_>) -> Result<()> {
 
 fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
     let named = |error: crate::Error| at.error("arms", error);
+    let own = |id: &String| match e.arm.contains_key(id) {
+        true => format!("arm.{id}"),
+        false => "arms".to_owned(),
+    };
     need(!e.arms.is_empty(), at, "arms", "at least one arm", "none")?;
     for (index, arm) in e.arms.iter().enumerate() {
-        arms::arm(arm, &e.arm).map_err(named)?;
+        arms::arm(arm, &e.arm).map_err(|error| at.error(&own(arm), error))?;
         let first = !e.arms[..index].contains(arm);
         need(first, at, "arms", "each arm once", arm)?;
     }

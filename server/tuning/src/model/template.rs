@@ -70,6 +70,8 @@ pub(crate) struct ChatTemplate {
     eos: String,
     /// Whether a message's content is a list of parts, as templates of models that see images want it.
     parts: bool,
+    /// Whether it writes the same text whatever a user says.
+    deaf: bool,
 }
 
 impl ChatTemplate {
@@ -102,16 +104,13 @@ impl ChatTemplate {
             bos,
             eos,
             parts: false,
+            deaf: false,
         };
-        template.parts = match (template.heeds(false), template.heeds(true)) {
-            (Some(true), _) => false,
-            (_, Some(true)) => true,
-            (Some(false), _) => {
-                let problem = "writes the same text whatever a user says; use another template";
-                return Err(TuningError::Template(problem.into()));
-            }
-            // It asks for more than one message, and says so when it is used.
-            _ => false,
+        // One that fails here asks for more than one message, and says so when it is used.
+        (template.parts, template.deaf) = match (template.heeds(false), template.heeds(true)) {
+            (Some(true), _) => (false, false),
+            (_, Some(true)) => (true, false),
+            (text, _) => (false, text == Some(false)),
         };
         Ok(template)
     }
@@ -125,6 +124,10 @@ impl ChatTemplate {
 
     /// Renders the messages up to the start of the assistant's answer.
     pub(crate) fn render(&self, messages: &[Message]) -> Result<String, TuningError> {
+        if self.deaf {
+            let problem = "writes the same text whatever a user says; use another template";
+            return Err(TuningError::Template(problem.into()));
+        }
         self.write(messages, self.parts)
     }
 

@@ -1,0 +1,45 @@
+//! Executing half of a defence, and the tools that it works with.
+
+use fedseal_tuning::{Adapter, Halt};
+
+use crate::Result;
+use crate::lab::Lab;
+use fedseal_data::TaskData;
+use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters};
+use fedseal_rules::experiment::Experiment;
+
+/// Tools of a defence: the model, the data, and who may stop it.
+pub struct Tools<'a> {
+    /// The model.
+    pub lab: &'a dyn Lab,
+    /// The data.
+    pub source: &'a dyn TaskData,
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// Says whether to stop.
+    pub halt: Halt<'a>,
+}
+
+/// A defence that a model works for.
+pub trait Defence: Sync {
+    /// Its definition.
+    fn definition(&self) -> &'static Definition;
+
+    /// Most tokens of a text that a model writes for it under these numbers, with the number's key; none
+    /// where no model writes.
+    fn writes(&self, _parameters: &Parameters) -> Option<(&'static str, usize)> {
+        None
+    }
+
+    /// Makes the data that it works with.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`](crate::Error::Interrupted) when it is told to stop; errors of model and data.
+    fn data(&self, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData>;
+
+    /// Makes the repaired adapter.
+    ///
+    /// # Errors
+    /// As [`Defence::data`].
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter>;
+}
