@@ -776,6 +776,7 @@ fn what_does_not_fit_is_refused_in_words() {
     );
     fs::remove_file(options.modules.join("benign.wasm")).unwrap();
     assert!(
-        text(create(&dir.path().join("b"), &options, Double::new())).contains("build and sign")
+        text(create(&dir.path().join("b"), &options, Double::new()))
+            .contains("`fedseal policy build` makes it")
     );
 }
