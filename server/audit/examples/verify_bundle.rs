@@ -43,9 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         verified.index, verified.checkpoint.size
     );
 
-    let text = String::from_utf8(bytes)?;
-    let changed = text.replacen("\"entry\":\"", "\"entry\":\" ", 1);
-    match check(changed.as_bytes(), node, author) {
+    let mut changed = Bundle::from_bytes(&bytes)?;
+    changed.entry.push(' ');
+    match check(&changed.to_bytes()?, node, author) {
         Ok(_) => Err("a changed bundle holds".into()),
         Err(error) => {
             println!("changed {error}");
