@@ -7,13 +7,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{LeftOut, Made, VERSION, target};
+use super::{LeftOut, Made, VERSION};
 use crate::process::{root, run, say};
 use crate::{Outcome, fail};
 
 /// Installs each package and uses it.
 pub(super) fn check(made: &Made) -> Outcome<LeftOut> {
-    let folder = target().join("dist/check");
+    // Not below the checkout, whose folders the programs would take.
+    let folder = std::env::temp_dir().join(format!("fedseal-packages-{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     let mut left_out = LeftOut::new();
     let mut first = true;
