@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::{Figure, write};
-use crate::process::{cargo, root, run, say};
+use crate::process::{cargo, output, root, run, say};
 use crate::{Outcome, build, fail};
 
 /// Parts that can be measured alone.
@@ -90,6 +90,22 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     write("sandbox", &figures)
 }
 
+/// The other side in a figure: a revision's name, or that of the checkout that a file lies in.
+fn label(other: &str) -> String {
+    let path = Path::new(other);
+    let folder = path.parent().filter(|_| path.is_file());
+    let revision = folder.and_then(|folder| {
+        let folder = folder.display().to_string();
+        output("git", &["-C", &folder, "rev-parse", "--short=7", "HEAD"])
+    });
+    match revision {
+        Some(revision) => revision.trim().to_owned(),
+        None => path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+    }
+}
+
 /// `--against REV|FILE [PAIRS]`: today's guests and client runs beside those of a revision, or of a
 /// bench_sandbox that was built before, in turn. A ratio is today's speed over the other's, the median over
 /// the pairs.
@@ -121,6 +137,7 @@ fn against(words: &[String]) -> Outcome {
     build.extend(build::features());
     cargo(&build, &[])?;
     let now = example()?;
+    let label = label(other);
     say("Measuring in turn");
     let mut ratios: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for pair in 0..pairs {
@@ -153,7 +170,7 @@ fn against(words: &[String]) -> Outcome {
                 name: format!("kept.{name}"),
                 value: ratio,
                 unit: "x".to_owned(),
-                peer: Some(format!("{other}, {pairs} pairs")),
+                peer: Some(format!("{label}, {pairs} pairs")),
                 ratio: Some(ratio),
             }
         })
@@ -161,7 +178,7 @@ fn against(words: &[String]) -> Outcome {
     for figure in &figures {
         eprintln!("    {figure}");
     }
-    write("sandbox", &figures)
+    write("sandbox-kept", &figures)
 }
 
 /// Builds a revision's bench in a clone below target.
