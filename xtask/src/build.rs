@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::process::{cargo, root, run, say, seconds};
+use crate::process::{cargo, root, run, say, seconds, target};
 use crate::{Outcome, setup};
 
 /// Set-up and build; nothing is run.
@@ -114,9 +114,7 @@ pub(crate) fn compare(arguments: &[String]) -> Outcome {
 
 /// The `fedseal` binary that [`workspace`] built.
 pub(crate) fn fedseal() -> Command {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), std::path::PathBuf::from);
-    let mut command = Command::new(target.join("debug").join("fedseal"));
+    let mut command = Command::new(target().join("debug").join("fedseal"));
     command.current_dir(root());
     command
 }

@@ -17,7 +17,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::process::{exists, output, root, run, say};
+use crate::process::{exists, output, root, run, say, target};
 use crate::{Outcome, build, fail};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -65,11 +65,6 @@ pub(crate) fn packages(check: bool) -> Outcome<LeftOut> {
         left_out.extend(installed::check(&made)?);
     }
     Ok(left_out)
-}
-
-/// Cargo's target folder.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// A program that was built.

@@ -3,13 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::process::{root, run, say};
+use crate::process::{root, run, say, target};
 use crate::{Outcome, build};
-
-/// Cargo's target folder.
-fn target() -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
-}
 
 /// Examples that were built with the tests; those that need a run get a small one.
 pub(crate) fn examples() -> Outcome {

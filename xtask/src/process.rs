@@ -51,6 +51,11 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Runs cargo. On a terminal its own progress bar is shown; elsewhere its lines are counted and
 /// a short line is printed every ten seconds, so that a build of minutes is never silent.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {

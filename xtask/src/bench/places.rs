@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Figure;
-use crate::process::{cargo, root, run, say};
+use crate::process::{cargo, root, run, say, target};
 use crate::{Outcome, build, fail};
 
 /// A kind of extension and the example that is kept of it.
@@ -108,10 +108,9 @@ struct Place {
 }
 
 pub(super) fn bench(folder: &Path) -> Outcome<Vec<Figure>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR");
     let place = Place {
         clone: folder.join("places"),
-        target: target.map_or_else(|| root().join("target"), PathBuf::from),
+        target: target(),
     };
     let _ = fs::remove_dir_all(&place.clone);
     run(Command::new("git")
