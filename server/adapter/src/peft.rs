@@ -428,7 +428,7 @@ impl Adapter {
 
 /// Writes a file that is there as a whole or not at all, also after a power cut.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
-    let new = path.with_extension("new");
+    let new = path.with_extension("tmp");
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::File::create(&new)?;
         file.write_all(bytes)?;

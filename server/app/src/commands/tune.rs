@@ -1,10 +1,11 @@
 //! `fedseal tune DATA... --out DIR`
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use fedseal_record::rundir::write_atomically;
 use fedseal_tuning::{
     Adapter, AdapterConfig, Conversation, Method, Model, Schedule, StepEvent, TrainConfig, Trainer,
 };
@@ -132,10 +133,10 @@ const RECORD: &str = "tune.json";
 /// Files that only a training which did not end leaves.
 const LEFT: [&str; 5] = [
     CHECKPOINT,
-    "checkpoint.new",
-    "tune.new",
-    "adapter_model.new",
-    "adapter_config.new",
+    "checkpoint.tmp",
+    "tune.tmp",
+    "adapter_model.tmp",
+    "adapter_config.tmp",
 ];
 /// Files of an adapter: a training's own beside one of [`LEFT`], else somebody's.
 const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
@@ -160,9 +161,7 @@ impl Tune {
     /// Reads, trains, writes.
     pub(crate) fn execute(self) -> Outcome {
         let checkpoint = self.out.join(CHECKPOINT);
-        self.check_folder(&checkpoint)?;
         let _lock = self.lock()?;
-        // Another training may have ended in it before the lock was free.
         self.check_folder(&checkpoint)?;
         let (conversations, files) = self.reading.read(&self.data)?;
         let examples: Vec<Conversation> = match self.answers {
@@ -227,7 +226,7 @@ impl Tune {
             let due = (event.step as u64).is_multiple_of(self.checkpoint_every);
             if (due || stop::asked()) && !last {
                 let bytes = trainer.checkpoint().map_err(Failure::new)?;
-                write_whole(&checkpoint, &bytes)?;
+                write_atomically(&checkpoint, &bytes)?;
                 let text = json!({ "step": event.step, "file": checkpoint.display().to_string() });
                 show.quiet_event("checkpoint", text);
             }
@@ -433,7 +432,8 @@ impl Tune {
             "tokens": trained.tokens,
             "losses": trained.losses,
         });
-        write_whole(&self.out.join(RECORD), format!("{record:#}\n").as_bytes())
+        let text = format!("{record:#}\n");
+        Ok(write_atomically(&self.out.join(RECORD), text.as_bytes())?)
     }
 }
 
@@ -451,26 +451,6 @@ fn is_still(folder: &std::fs::File, path: &Path) -> bool {
         let _ = folder;
         path.is_dir()
     }
-}
-
-/// Writes a file that is there as a whole or not at all, also after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> Outcome {
-    let new = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        match path.parent().filter(|folder| folder.is_dir()) {
-            Some(folder) => std::fs::File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| {
-        // A file that a full disk cut short is of no use to anybody.
-        let _ = std::fs::remove_file(&new);
-        Failure::io(path, &error)
-    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 //! pairs (harmful request, refusal) and ordinary helpful pairs. Its executing half is
 //! `server/federation/src/defence/posthoc.rs`.
 //!
-//! What a model wrote of the data was filtered, so an auditor filters again; the tuning itself is for a
+//! Pairs that a model wrote were filtered, so an auditor filters again; the tuning itself is for a
 //! replay.
 
 use std::collections::BTreeSet;
