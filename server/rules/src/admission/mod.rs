@@ -209,6 +209,36 @@ pub trait Check: Send + Sync {
     }
 }
 
+/// Behaviours (the update's, the global adapter's) that a fact may have been written about. Several checks
+/// name different numbers, and round them differently, so each pair of numbers that any of them allows is
+/// combined with each of the other kind.
+fn possible(
+    checks: &[&dyn Check],
+    fact: &str,
+) -> impl Iterator<Item = (Behaviour, Behaviour)> + use<> {
+    let (mut refusals, mut losses) = (Vec::new(), Vec::new());
+    let add = |pairs: &mut Vec<(f64, f64)>, pair| {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    };
+    for (update, global) in checks.iter().flat_map(|check| check.behaviours(fact)) {
+        add(&mut refusals, (update.refusal, global.refusal));
+        add(&mut losses, (update.loss, global.loss));
+    }
+    // A fact about scores that are not finite has no numbers to check.
+    let nowhere = Behaviour {
+        refusal: f64::NAN,
+        loss: f64::NAN,
+    };
+    let of = |refusal, loss| Behaviour { refusal, loss };
+    refusals
+        .into_iter()
+        .flat_map(move |refusal| losses.clone().into_iter().map(move |loss| (refusal, loss)))
+        .map(move |(refusal, loss)| (of(refusal.0, loss.0), of(refusal.1, loss.1)))
+        .chain([(nowhere, nowhere)])
+}
+
 /// Decision of admission about one update in one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -305,19 +335,9 @@ impl Admission {
             .map(|built| built.check.as_ref())
             .filter(|check| check.needs_behaviour() && facts.attested.update.is_some())
             .collect();
-        // A fact about scores that are not finite has no numbers to check.
-        let nowhere = Behaviour {
-            refusal: f64::NAN,
-            loss: f64::NAN,
-        };
         let behaviours: Vec<Option<(Behaviour, Behaviour)>> = match asked.is_empty() {
             true => vec![None],
-            false => asked
-                .iter()
-                .flat_map(|check| check.behaviours(&logged.fact))
-                .chain([(nowhere, nowhere)])
-                .map(Some)
-                .collect(),
+            false => possible(&asked, &logged.fact).map(Some).collect(),
         };
         let mut first = None;
         for behaviour in behaviours {
