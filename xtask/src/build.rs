@@ -69,16 +69,6 @@ pub(crate) fn features() -> &'static [&'static str] {
     }
 }
 
-/// Words of cargo for the tests of the GPU device. The whole workspace is named so that its other features
-/// are those of every build, and nothing else is compiled again.
-pub(crate) const GPU_TESTS: [&str; 5] =
-    ["--workspace", "--features", "fedseal/wgpu", "--test", "gpu"];
-
-/// Whether the user wants no GPU device, not even in the tests.
-pub(crate) fn gpu_refused() -> bool {
-    std::env::var("FEDSEAL_GPU").as_deref() == Ok("0")
-}
-
 /// Whether builds have the GPU device, whose crates are half of a first build: where there is a card,
 /// or as `FEDSEAL_GPU` says (1 or 0).
 pub(crate) fn gpu() -> bool {

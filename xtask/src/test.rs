@@ -1,5 +1,6 @@
-//! Every test: Rust first, then the GPU device on Vulkan, the examples, the pages in a real browser, and the
-//! packages of this build, installed and used. What was not run is named at the end, with the reason.
+//! Every test: Rust first, the GPU device on Vulkan with it, then the examples, the pages in a real
+//! browser, and the packages of this build, installed and used. What was not run is named at the end,
+//! with the reason.
 
 use std::process::Command;
 use std::time::Instant;
@@ -28,11 +29,14 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     if let Some(filter) = arguments.first() {
         words.push(filter);
     }
+    let mut left_out = Vec::new();
+    let no_gpu = no_gpu();
+    left_out.extend(no_gpu.map(|why| ("the GPU device", why)));
     let python = checkers.as_ref().map(|path| path.to_string_lossy());
     let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
-    cargo(&words, &python.collect::<Vec<_>>())?;
-    let mut left_out = Vec::new();
-    left_out.extend(gpu()?.map(|why| ("the GPU device", why)));
+    // Where it is set, a test of the device that finds none fails, and does not vanish.
+    let gpu = no_gpu.is_none().then_some(("FEDSEAL_GPU_TEST", "1"));
+    cargo(&words, &python.chain(gpu).collect::<Vec<_>>())?;
     if arguments.is_empty() {
         examples::examples()?;
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
@@ -48,23 +52,14 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// The GPU device beside the CPU, on software Vulkan where there is no card; the reason where that is left
-/// out. A build without the device gets what the device adds, and no more.
-fn gpu() -> Outcome<Option<&'static str>> {
-    if build::gpu_refused() {
-        return Ok(Some("FEDSEAL_GPU=0 leaves it out"));
+/// Why the GPU device is not tested beside the CPU, on software Vulkan where there is no card.
+fn no_gpu() -> Option<&'static str> {
+    if !build::gpu() {
+        return Some("this build leaves it out; FEDSEAL_GPU=1 takes it in");
     }
-    if !setup::vulkan() {
-        let missing = "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in \
-                       software";
-        return Ok(Some(missing));
-    }
-    say("Tests of the GPU device");
-    let mut words = vec!["test"];
-    words.extend(build::GPU_TESTS);
-    // A test of the device that finds none fails, and does not vanish.
-    cargo(&words, &[("FEDSEAL_GPU_TEST", "1")])?;
-    Ok(None)
+    let missing = "no Vulkan driver; on Debian `apt-get install mesa-vulkan-drivers` brings one in \
+                   software";
+    (!setup::vulkan()).then_some(missing)
 }
 
 /// The pages of a real server, driven in a real browser; the reason where that is left out.

@@ -1,6 +1,6 @@
-//! Compares a device with the CPU. `cargo xtask test` builds this a second time with the feature `wgpu` and
-//! runs it on Mesa's software Vulkan, or on a card. It sets `FEDSEAL_GPU_TEST=1`; without it the test passes
-//! on a machine that has no Vulkan driver.
+//! Compares a device with the CPU. `cargo xtask test` builds this with the feature `wgpu` and runs
+//! it on Mesa's software Vulkan; any real GPU works as well. It sets `FEDSEAL_GPU_TEST=1`; without
+//! it the test passes on a machine that has no Vulkan driver.
 
 #[cfg(not(feature = "wgpu"))]
 #[test]

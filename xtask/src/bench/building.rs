@@ -5,7 +5,7 @@
 //! - `incremental`: the workspace's programs after a changed line in a rule.
 //! - `places`: how many files an extension of each kind touches ([`places`](super::places)).
 //! - `cold`: `cargo xtask build` in a fresh clone, today's and the revision's, one after the other.
-//! - `pair`: `cold`, and the tests' build on top of it, the GPU device's among them.
+//! - `pair`: `cold`, and the tests' build on top of it, as each has them without a card.
 //! - `demo`: the demo's run beside the revision's ([`demos`](super::demos)), whose programs `cold` or `pair`
 //!   left, or are built.
 //!
@@ -150,14 +150,11 @@ struct Waited {
 
 /// Today's first build beside a revision's, and with `tests` both builds' tests as well.
 fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
-    let before = waited(folder, revision, &[&["--features", "fedseal/wgpu"]], tests)?;
+    // It has the GPU device everywhere.
+    let gpu: &[&str] = &["--features", "fedseal/wgpu"];
+    let before = waited(folder, revision, gpu, tests)?;
     keep(folder, revision)?;
-    // Where there is no card, the device is built for its own tests alone.
-    let mut today = vec![build::features()];
-    if !build::gpu() {
-        today.push(&build::GPU_TESTS);
-    }
-    let now = waited(folder, "HEAD", &today, tests)?;
+    let now = waited(folder, "HEAD", build::features(), tests)?;
     fs::remove_dir_all(clone(folder))?;
     let ratio = |name: &str, before: f64, now: f64| Figure {
         name: name.to_owned(),
@@ -200,8 +197,8 @@ fn programs(folder: &Path, revision: &str) -> Outcome<PathBuf> {
     Ok(kept)
 }
 
-/// Builds a revision in a fresh clone; `tests` of it with each set of `words`, one after the other.
-fn waited(folder: &Path, revision: &str, words: &[&[&str]], tests: bool) -> Outcome<Waited> {
+/// Builds a revision in a fresh clone; with `tests` its tests too, built with `words`.
+fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome<Waited> {
     say(&format!("The first build of {revision}"));
     let clone = clone(folder);
     let _ = fs::remove_dir_all(&clone);
@@ -216,18 +213,18 @@ fn waited(folder: &Path, revision: &str, words: &[&[&str]], tests: bool) -> Outc
     let mut command = Command::new("cargo");
     command.args(["xtask", "build"]).current_dir(&clone);
     let build = timed(command.env_remove("CARGO_TARGET_DIR"))?;
-    let mut spent = 0.0;
-    for words in words.iter().filter(|_| tests) {
+    let mut spent = None;
+    if tests {
         let mut command = Command::new("cargo");
-        command.args(["build", "--quiet"]).args(*words);
-        if !words.contains(&"--test") {
-            command.args(["--workspace", "--lib", "--bins", "--tests"]);
-        }
-        command.current_dir(&clone);
-        spent += timed(command.env_remove("CARGO_TARGET_DIR"))?;
+        command
+            .args(["build", "--quiet", "--workspace"])
+            .args(["--lib", "--bins", "--tests"])
+            .args(words)
+            .current_dir(&clone);
+        spent = Some(timed(command.env_remove("CARGO_TARGET_DIR"))?);
     }
     Ok(Waited {
         build,
-        tests: tests.then_some(spent),
+        tests: spent,
     })
 }
