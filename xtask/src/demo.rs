@@ -1,7 +1,6 @@
 //! The main job on a fresh checkout: build, run, replay, verify, show.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
