@@ -92,7 +92,10 @@ impl Admission {
             .collect();
         let behaviours: Vec<Option<(Behaviour, Behaviour)>> = match asked.is_empty() {
             true => vec![None],
-            false => possible(&asked, &logged.fact).map(Some).collect(),
+            false => possible(&asked, &logged.fact)
+                .into_iter()
+                .map(Some)
+                .collect(),
         };
         let mut first = None;
         for behaviour in behaviours {
@@ -228,31 +231,36 @@ fn follows(logged: &Verdict, possible: &[Verdict]) -> bool {
 }
 
 /// Behaviours (the update's, the global adapter's) that a fact may have been written about. Several checks
-/// name different numbers, and round them differently, so each pair of numbers that any of them allows is
-/// combined with each of the other kind.
-fn possible(
-    checks: &[&dyn Check],
-    fact: &str,
-) -> impl Iterator<Item = (Behaviour, Behaviour)> + use<> {
-    let (mut refusals, mut losses) = (Vec::new(), Vec::new());
-    let add = |pairs: &mut Vec<(f64, f64)>, pair| {
-        if !pairs.contains(&pair) {
-            pairs.push(pair);
-        }
-    };
+/// name different numbers, and round them differently: each value that any of them allows for a number is
+/// combined with those of the others.
+fn possible(checks: &[&dyn Check], fact: &str) -> Vec<(Behaviour, Behaviour)> {
+    // The update's and the global adapter's refusals, then their losses.
+    let mut numbers: [Vec<f64>; 4] = Default::default();
     for (update, global) in checks.iter().flat_map(|check| check.behaviours(fact)) {
-        add(&mut refusals, (update.refusal, global.refusal));
-        add(&mut losses, (update.loss, global.loss));
+        let said = [update.refusal, global.refusal, update.loss, global.loss];
+        for (values, value) in numbers.iter_mut().zip(said) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
     }
     // A fact about scores that are not finite has no numbers to check.
     let nowhere = Behaviour {
         refusal: f64::NAN,
         loss: f64::NAN,
     };
-    let of = |refusal, loss| Behaviour { refusal, loss };
-    refusals
-        .into_iter()
-        .flat_map(move |refusal| losses.clone().into_iter().map(move |loss| (refusal, loss)))
-        .map(move |(refusal, loss)| (of(refusal.0, loss.0), of(refusal.1, loss.1)))
-        .chain([(nowhere, nowhere)])
+    let mut all = Vec::new();
+    let [refusals, global_refusals, losses, global_losses] = &numbers;
+    for &refusal in refusals {
+        for &global_refusal in global_refusals {
+            for &loss in losses {
+                for &global_loss in global_losses {
+                    let of = |refusal, loss| Behaviour { refusal, loss };
+                    all.push((of(refusal, loss), of(global_refusal, global_loss)));
+                }
+            }
+        }
+    }
+    all.push((nowhere, nowhere));
+    all
 }
