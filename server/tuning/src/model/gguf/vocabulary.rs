@@ -169,6 +169,12 @@ impl<'a> Vocabulary<'a> {
                 USER_DEFINED => false,
                 _ => continue,
             };
+            bytes += token.len();
+            if bytes > MAX_ADDED {
+                return Err(bad(format!(
+                    "special tokens of more than {MAX_ADDED} bytes"
+                )));
+            }
             added.push(
                 json!({ "id": id, "content": token, "single_word": false, "lstrip": false,
                 "rstrip": false, "normalized": false, "special": special }),
