@@ -146,6 +146,42 @@ fn a_full_disk_leaves_no_half_adapter() {
 }
 
 #[test]
+fn an_adapter_names_its_base_and_is_refused_on_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("adapter"));
+    let words = short(&data, &out);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert!(fedseal(&words).status.success());
+    let json = |file: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(out.join(file)).unwrap()).unwrap()
+    };
+    // PEFT and transformers load the base from the path that the adapter names.
+    let base = json("adapter_config.json")["base_model_name_or_path"].clone();
+    let base = Path::new(base.as_str().unwrap());
+    assert!(base.is_absolute() && base.join("config.json").is_file());
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    let mut record = json("tune.json");
+    let digest = record["model"]["digest"].as_str().unwrap().to_owned();
+    assert!(card.starts_with("---\nbase_model: ") && card.contains(&digest));
+    assert!(card.contains(record["adapter"].as_str().unwrap()));
+
+    let path = out.display().to_string();
+    let score = |more: &[&str]| {
+        let words = ["score", "--prompt", "a", "b", "--adapter", &path];
+        fedseal(&[&words[..], more].concat())
+    };
+    assert!(score(&[]).status.success());
+    record["model"]["digest"] = "0".repeat(64).into();
+    std::fs::write(out.join("tune.json"), record.to_string()).unwrap();
+    let refused = score(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    let names = ["tune.json", "000000000000", &digest[..12], "--any-base"];
+    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+    assert!(score(&["--any-base"]).status.success());
+}
+
+#[test]
 fn tune_writes_an_adapter_that_generate_and_score_use() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (data(dir.path()), dir.path().join("adapter"));

@@ -8,6 +8,7 @@ mod files;
 mod folder;
 pub(crate) mod gguf;
 pub(crate) mod merge;
+mod named;
 pub(crate) mod template;
 pub(crate) mod tokenizer;
 pub(crate) mod weights;
@@ -24,6 +25,7 @@ use crate::{
     model::{
         base::{Base, Kept},
         decoder::Decoder,
+        named::Named,
         template::ChatTemplate,
         weights::WeightSource,
     },
@@ -132,7 +134,8 @@ impl Model {
                 String::from_utf8(jinja).map_err(|_| TuningError::Template("not UTF-8".into()))?,
             );
         }
-        Self::new(&SafetensorsSource::open(path)?, parts, options)
+        let source = Named::new(SafetensorsSource::open(path)?, &mut parts.config)?;
+        Self::new(&source, parts, options)
     }
 
     /// Loads a checkpoint from memory.
@@ -140,12 +143,10 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load), without the errors of the disk.
     pub fn from_files(files: ModelFiles, options: &ModelOptions) -> Result<Self, TuningError> {
-        let parts = folder::parts(&files, &[])?;
-        Self::new(
-            &SafetensorsSource::from_files(vec![files.weights])?,
-            parts,
-            options,
-        )
+        let mut parts = folder::parts(&files, &[])?;
+        let source = SafetensorsSource::from_files(vec![files.weights])?;
+        let source = Named::new(source, &mut parts.config)?;
+        Self::new(&source, parts, options)
     }
 
     fn new(
@@ -261,9 +262,7 @@ impl Model {
             tensors.insert(name, AdapterTensor { shape, data });
         }
         if tensors.is_empty() {
-            return Err(TuningError::Config(
-                "no target exists in this model".to_owned(),
-            ));
+            return Err(config.none_exists(self.config()).into());
         }
         let config = config.clone();
         Ok(Adapter { tensors, config })

@@ -12,8 +12,8 @@ use fedseal_tuning::{
     Message, Model, ModelOptions, Numerics, Role, Template, TuningError, limits,
 };
 
+use super::base;
 use crate::failure::{Failure, Outcome};
-use crate::places::Places;
 
 /// Which model, and where it runs.
 #[derive(Args)]
@@ -35,6 +35,9 @@ pub(super) struct ModelChoice {
     /// memory; bf16, q8 or q4, rounded (that is another model, with another digest).
     #[arg(long, default_value_t = Base::Auto)]
     base: Base,
+    /// Use an adapter whose record (tune.json, fedseal.json) says that it was made on another base.
+    #[arg(long)]
+    any_base: bool,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
@@ -85,12 +88,7 @@ impl ModelChoice {
         if self.model == "embedded" {
             return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
         }
-        let named = Places::find().models()?.join(&self.model);
-        let path = if named.exists() {
-            named
-        } else {
-            PathBuf::from(&self.model)
-        };
+        let path = base::path_of(&self.model)?;
         if !path.exists() {
             return Err(
                 Failure::usage(format!("{}: there is no model", path.display()))
@@ -105,8 +103,9 @@ impl ModelChoice {
 /// Files of an adapter's folder, at most.
 const MOST_NAMES: usize = 1000;
 
-/// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
-pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
+/// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote. One that
+/// names another base is refused unless the choice allows it.
+pub(super) fn adapter(path: &Path, model: &Model, choice: &ModelChoice) -> Outcome<Adapter> {
     let failure = |error| Failure::new(format!("{}: {error}", path.display()));
     if path.is_dir() {
         // A folder that was handed over: no file in it is waited for, none is longer than memory.
@@ -120,6 +119,7 @@ pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
                 .and_then(|open| outside::length(&open, MAX_BLOB))
                 .map_err(|error| Failure::io(&file, &error))?;
         }
+        base::check(path, model, choice.any_base)?;
         return Adapter::load_peft(path, model.config()).map_err(failure);
     }
     let bytes = outside::read_named(path, MAX_BLOB).map_err(|error| Failure::io(path, &error))?;
@@ -127,8 +127,12 @@ pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
 }
 
 /// The adapter of an option.
-pub(super) fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
-    path.map(|path| adapter(path, model)).transpose()
+pub(super) fn optional_adapter(
+    path: Option<&Path>,
+    model: &Model,
+    choice: &ModelChoice,
+) -> Outcome<Option<Adapter>> {
+    path.map(|path| adapter(path, model, choice)).transpose()
 }
 
 /// Failure for an error of the engine: a bad request, or something that failed.
@@ -170,7 +174,7 @@ impl Speaker {
     /// Loads the model and the adapter.
     pub(super) fn load(&self) -> Outcome<(Model, Option<Adapter>)> {
         let model = self.model.load()?;
-        let adapter = optional_adapter(self.adapter.as_deref(), &model)?;
+        let adapter = optional_adapter(self.adapter.as_deref(), &model, &self.model)?;
         Ok((model, adapter))
     }
 

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod admission;
+mod base;
 mod chat;
 mod clients;
 mod engine;

@@ -68,7 +68,7 @@ impl Score {
             None => self.reading.read(&self.data)?.0,
         };
         let model = self.model.load()?;
-        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
+        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model, &self.model)?;
         if !self.json {
             output::line(format!(
                 "{:>10}  {:>6}  {:>9}  answer",

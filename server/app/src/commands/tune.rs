@@ -12,6 +12,7 @@ use fedseal_tuning::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::base::{self, hex};
 use super::engine::{self, DataChoice, ModelChoice};
 use crate::failure::{Failure, Outcome};
 use crate::{output, stop};
@@ -58,7 +59,8 @@ pub(crate) struct Tune {
     #[arg(long)]
     rslora: bool,
     /// Modules that carry a part of the adapter, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj,
-    /// up_proj, down_proj; with --method norm input_layernorm, post_attention_layernorm, norm.
+    /// up_proj, down_proj (qkv_proj and gate_up_proj where a model fuses them); with --method norm
+    /// input_layernorm, post_attention_layernorm, norm.
     #[arg(long, value_delimiter = ',')]
     targets: Option<Vec<String>>,
     /// Passes over the data.
@@ -131,15 +133,21 @@ const CHECKPOINT: &str = "checkpoint.bin";
 /// The record of how an adapter was made.
 const RECORD: &str = "tune.json";
 /// Files that only a training which did not end leaves.
-const LEFT: [&str; 5] = [
+const LEFT: [&str; 6] = [
     CHECKPOINT,
     "checkpoint.tmp",
     "tune.tmp",
+    "README.tmp",
     "adapter_model.tmp",
     "adapter_config.tmp",
 ];
 /// Files of an adapter: a training's own beside one of [`LEFT`], else somebody's.
-const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
+const ADAPTER: [&str; 4] = [
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    base::CARD,
+    base::FOLDER,
+];
 
 /// The folder of an adapter while it is made.
 struct Locked {
@@ -251,6 +259,7 @@ impl Tune {
                 for file in ADAPTER {
                     let _ = std::fs::remove_file(self.out.join(file));
                 }
+                let _ = std::fs::remove_dir_all(self.out.join(base::FOLDER));
                 failure.hint(match checkpoint.exists() {
                     true => "Make room, then --resume goes on from the last checkpoint.",
                     false => "Make room, then run it again; there is no checkpoint yet.",
@@ -347,7 +356,7 @@ impl Tune {
 
     fn start(&self, model: &Model) -> Outcome<Adapter> {
         if let Some(path) = &self.start {
-            return engine::adapter(path, model);
+            return engine::adapter(path, model, &self.model);
         }
         let usual = AdapterConfig::default();
         let mut config = match self.method {
@@ -358,7 +367,7 @@ impl Tune {
                     // As PEFT's users mostly have it.
                     alpha: self.alpha.unwrap_or(2.0 * rank as f32),
                     dropout: self.dropout.unwrap_or(usual.dropout),
-                    targets: usual.targets,
+                    targets: AdapterConfig::usual_targets(Method::Lora, model.config()),
                     rslora: self.rslora,
                     method: Method::Lora,
                 }
@@ -372,7 +381,11 @@ impl Tune {
                     "--rank, --alpha, --dropout and --rslora belong to --method lora",
                 ));
             }
-            MethodName::Ia3 => AdapterConfig::ia3(&["k_proj", "v_proj", "down_proj"]),
+            MethodName::Ia3 => {
+                let targets = AdapterConfig::usual_targets(Method::Ia3, model.config());
+                let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+                AdapterConfig::ia3(&names)
+            }
             MethodName::Norm => {
                 AdapterConfig::layer_norm(&["input_layernorm", "post_attention_layernorm", "norm"])
             }
@@ -421,7 +434,28 @@ impl Tune {
         trained: &fedseal_tuning::Trained,
         files: &[engine::FileRead],
     ) -> Outcome {
-        trained.adapter.save_peft(&self.out).map_err(Failure::new)?;
+        let name = self.model.name();
+        let placed = base::name_of(name, &self.out)?;
+        let adapter = &trained.adapter;
+        adapter
+            .save_peft(&self.out, Some(&placed))
+            .map_err(Failure::new)?;
+        base::write(name, &self.out)?;
+        let provenance = [
+            ("adapter, SHA-256", hex(&adapter.digest())),
+            ("start, SHA-256", hex(&start.digest())),
+            ("base", placed.clone()),
+            ("base, SHA-256 of its tensors", hex(&model.digest())),
+            ("engine", fedseal_tuning::fingerprint(model)),
+            ("steps", trained.losses.len().to_string()),
+        ];
+        let check = format!(
+            "`{RECORD}` has the training's options, data files and losses. On one engine the same command \
+             gives the same adapter: `sha256sum adapter_model.safetensors` prints its digest. \
+             `fedseal adapter sign DIR` signs the folder, `fedseal verify DIR --key KEY` checks that.\n"
+        );
+        let card = base::card("Adapter", &placed, adapter, &provenance, &check);
+        write_atomically(&self.out.join(base::CARD), card.as_bytes())?;
         let record = json!({
             "model": { "name": self.model.name(), "digest": hex(&model.digest()) },
             "engine": fedseal_tuning::fingerprint(model),
@@ -451,10 +485,6 @@ fn is_still(folder: &std::fs::File, path: &Path) -> bool {
         let _ = folder;
         path.is_dir()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Progress for people (standard error) or events for programs (standard output).
