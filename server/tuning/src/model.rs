@@ -6,7 +6,7 @@ pub(crate) mod decoder;
 mod encode;
 mod files;
 mod folder;
-mod gguf;
+pub(crate) mod gguf;
 pub(crate) mod merge;
 mod named;
 pub(crate) mod template;
@@ -87,35 +87,31 @@ impl std::fmt::Debug for Model {
 
 impl Model {
     /// Loads a Hugging Face folder (`config.json`, `model.safetensors` or its shards,
-    /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file.
+    /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file, known by its first bytes. One of
+    /// several files of a split stands for all of them, and a folder with one model for that.
     ///
     /// # Errors
     /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Broken`],
     /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`],
     /// [`TuningError::Shape`] and [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "gguf")
-        {
-            let (source, parts) = crate::model::gguf::open(path)?;
+        if gguf::is_gguf(path) {
+            let (source, parts) = gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
+        if path.is_file() {
+            return Err(TuningError::Unsupported(format!(
+                "{}: neither a Hugging Face folder nor a GGUF file, which begins with GGUF",
+                path.display()
+            )));
+        }
         // A folder with only a GGUF file stands for that file.
-        if path.is_dir() && !path.join("config.json").exists() {
-            let mut files: Vec<_> = std::fs::read_dir(path)
-                .map_err(TuningError::io(path))?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| {
-                    path.extension()
-                        .is_some_and(|extension| extension == "gguf")
-                })
-                .collect();
-            files.sort();
-            if let [file] = files.as_slice() {
-                let (source, parts) = crate::model::gguf::open(file)?;
-                return Self::new(&source, parts, options);
-            }
+        if path.is_dir()
+            && !path.join("config.json").exists()
+            && let Some(file) = gguf::in_folder(path)?
+        {
+            let (source, parts) = gguf::open(&file)?;
+            return Self::new(&source, parts, options);
         }
         let read = |name: &str| {
             let path = path.join(name);
