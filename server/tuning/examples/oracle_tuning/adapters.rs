@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use fedseal_tuning::{Adapter, next_logits};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Outcome, families::largest_value, families::with_tokenizer, fixtures, json, largest_difference,

@@ -8,7 +8,7 @@ use fedseal_tuning::{
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Outcome, fixtures, json, largest_difference, load, set, tensor_difference};
 
