@@ -5,6 +5,7 @@ mod contents;
 pub(crate) mod decoder;
 mod encode;
 mod files;
+mod fit;
 mod folder;
 mod gguf;
 pub(crate) mod merge;
