@@ -1,3 +1,4 @@
+//! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
@@ -6,6 +7,7 @@
 //! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod files;
 mod replay;
 mod tuning;
 
@@ -58,10 +60,11 @@ const CHECKERS: [Checker; 5] = [
 pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
+        [name] if name == "files" => files::files(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
-        _ => fail("`cargo xtask oracle` takes one name: provenance, tuning or replay"),
+        _ => fail("`cargo xtask oracle` takes one name: provenance, files, tuning or replay"),
     }
 }
 
