@@ -21,5 +21,7 @@ pub(super) const DEPTH: usize = 16;
 /// Deepest nesting of a row of a JSON list that is looked at to find the row's end. The parser reads
 /// 128 levels.
 pub(super) const JSON_DEPTH: usize = 1024;
+/// Most rows of a batch of an Arrow file. `datasets` writes a thousand, pyarrow 65,536.
+pub(super) const BATCH_ROWS: usize = 16 << 20;
 /// Longest buffer of an Arrow file, bytes before and after decompression: a column of a batch.
 pub(super) const ARROW_BUFFER: usize = 1 << 30;

@@ -101,6 +101,8 @@ impl Rows {
             (Box::new(file), head)
         };
         if head.starts_with(MARK) {
+            text.fill_buf()
+                .map_err(|error| whole(row::unreadable(error)))?;
             text.consume(MARK.len());
         }
         loop {

@@ -123,6 +123,10 @@ const VALUE: usize = 16;
 const SHORT: &str = "a column that ends too early";
 
 impl Array {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     fn is_there(&self, index: usize) -> bool {
         let byte = self.validity.get(index / 8);
         self.validity.is_empty() || byte.is_some_and(|byte| byte >> (index % 8) & 1 == 1)

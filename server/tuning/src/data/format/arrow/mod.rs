@@ -178,7 +178,20 @@ impl Rows {
         let columns = self.arrays(fields.iter(), batch, body);
         self.fields = fields;
         self.columns = columns?;
-        self.length = usize::try_from(batch.long(0)).map_err(|_| "a batch of less than no rows")?;
+        let length = usize::try_from(batch.long(0)).unwrap_or(usize::MAX);
+        if length > limits::BATCH_ROWS {
+            return Err(format!(
+                "a batch of {length} rows, at most {} are read",
+                limits::BATCH_ROWS
+            )
+            .into());
+        }
+        let columns = self.fields.iter().zip(&self.columns);
+        let mut needed = columns.filter(|(field, _)| field.needed);
+        if needed.any(|(_, array)| array.len() != length) {
+            return Err("columns of other lengths than their batch".into());
+        }
+        self.length = length;
         Ok(())
     }
 

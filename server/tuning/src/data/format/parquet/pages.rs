@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read as _, Seek as _, SeekFrom},
+    io::{Read, Seek as _, SeekFrom},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,23 +35,47 @@ impl Source {
         file.seek(SeekFrom::Start(start))?;
         Ok(file)
     }
+}
 
-    /// Checks the header of the page that begins here. Its length is not known beforehand.
-    fn check_header(&self, start: u64) -> Result<()> {
+/// The file from the beginning of a page on. The library also asks for it where it has the header
+/// already and reads nothing, so the header is checked when it is read.
+pub(super) struct Head {
+    file: File,
+    /// Bytes from the header on, and how many of them were given out.
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Head {
+    /// Reads up to the header's end, which is not known beforehand, and checks it.
+    fn fill(&mut self) -> Result<()> {
         let mut window = 256;
         loop {
-            let mut bytes = Vec::new();
-            self.at(start)?.take(window).read_to_end(&mut bytes)?;
-            match Struct::parse(&bytes) {
+            let missing = window - self.bytes.len() as u64;
+            let read = (&self.file).take(missing).read_to_end(&mut self.bytes)?;
+            match Struct::parse(&self.bytes) {
                 Ok((header, _)) => return check(&header),
-                Err(Broken::Short)
-                    if bytes.len() as u64 == window && window < limits::PAGE_HEADER =>
-                {
+                Err(Broken::Short) if read as u64 == missing && window < limits::PAGE_HEADER => {
                     window *= 16;
                 }
                 Err(_) => return Err(ParquetError::General("a page without a header".to_owned())),
             }
         }
+    }
+}
+
+impl Read for Head {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.bytes.is_empty() {
+            self.fill().map_err(std::io::Error::other)?;
+        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.at += count;
+        Ok(count)
     }
 }
 
@@ -90,11 +114,14 @@ impl Length for Source {
 }
 
 impl ChunkReader for Source {
-    type T = BufReader<File>;
+    type T = Head;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        self.check_header(start)?;
-        Ok(BufReader::with_capacity(256, self.at(start)?))
+        Ok(Head {
+            file: self.at(start)?,
+            bytes: Vec::new(),
+            at: 0,
+        })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
