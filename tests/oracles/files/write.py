@@ -63,7 +63,21 @@ def learned(messages):
 chat_expected = [c for c in (learned(r["messages"]) for r in chat) if c]
 plain_chat = [{"messages": [{k: m[k] for k in ("role", "content")} for m in r["messages"]]} for r in chat]
 plain_expected = [[[m["role"], m["content"], True] for m in r["messages"]] for r in plain_chat]
-for name, expected in [("flat", flat_expected), ("chat", chat_expected), ("plain", plain_expected)]:
+
+
+def is_json(text):
+    try:
+        json.loads(text)
+        return True
+    except (TypeError, ValueError):
+        return False
+
+
+# datasets keeps a text that is JSON as the document that it is, so its columns of JSON have other texts.
+words = [i for i, r in enumerate(flat) if not any(is_json(r[k]) for k in ("instruction", "input", "output"))]
+talks = [i for i, r in enumerate(plain_chat) if not any(is_json(m["content"]) for m in r["messages"])]
+for name, expected in [("flat", flat_expected), ("chat", chat_expected), ("plain", plain_expected),
+                       ("words", [flat_expected[i] for i in words]), ("talks", [plain_expected[i] for i in talks])]:
     (out / f"{name}.expected.json").write_text(json.dumps(expected), encoding="utf-8")
 
 
@@ -176,14 +190,15 @@ for label, rows, expected in [("flat", flat, "flat"), ("chat", chat, "chat"), ("
         mixed = {"flat": {name: feature() for name in ["instruction", "input", "output"]},
                  "plain": {"messages": datasets.List({"role": datasets.Value("string"), "content": feature()})}}
         if label in mixed:
-            data = datasets.Dataset.from_list([{k: r[k] for k in mixed[label]} for r in rows],
+            some, expected = (words, "words") if label == "flat" else (talks, "talks")
+            data = datasets.Dataset.from_list([{k: rows[i][k] for k in mixed[label]} for i in some],
                                               features=datasets.Features(mixed[label]))
             write(f"datasets-json-{label}.parquet", expected, lambda p: data.to_parquet(p))
 mixed = out / "mixed.jsonl"
 mixed.write_text("".join(json.dumps({"messages": [
     {**m, "content": m["content"] if (i + k) % 2 else [{"type": "text", "text": m["content"]}]}
-    for k, m in enumerate(r["messages"])]}) + "\n" for i, r in enumerate(plain_chat)), encoding="utf-8")
-write("datasets-mixed-plain.parquet", "plain", lambda p: datasets.Dataset.from_json(
+    for k, m in enumerate(plain_chat[i]["messages"])]}) + "\n" for i in talks), encoding="utf-8")
+write("datasets-mixed-talks.parquet", "talks", lambda p: datasets.Dataset.from_json(
     str(mixed), cache_dir=str(out / "cache")).to_parquet(p))
 
 # polars

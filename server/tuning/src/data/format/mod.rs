@@ -86,9 +86,9 @@ impl Rows {
         }
         for magic in [arrow::MAGIC, arrow::MESSAGE] {
             if head.starts_with(magic) {
-                // In a stream the mark is that of the first message.
-                let start = magic.len() & !7;
-                let rows = arrow::Rows::new(file, start, fields, max_row_bytes).map_err(whole)?;
+                // A stream begins with the mark of its first message.
+                let footer = magic == arrow::MAGIC;
+                let rows = arrow::Rows::new(file, footer, fields, max_row_bytes).map_err(whole)?;
                 return Ok((Self::Arrow(Box::new(rows)), DataFormat::Arrow));
             }
         }
@@ -136,7 +136,9 @@ impl Rows {
                 _ => Err(whole(Fault::new(
                     "file",
                     kinds::unread(&head).unwrap_or_else(|| {
-                        "neither Parquet nor JSON: it begins with neither [ nor {".to_owned()
+                        "neither Parquet, Arrow nor JSON: it begins with neither [ nor {; CSV and other texts \
+                         are not read"
+                            .to_owned()
                     }),
                 ))),
             };

@@ -98,6 +98,14 @@ impl<'a> Table<'a> {
         numbers.iter().map(|it| i64::from_le_bytes(*it)).collect()
     }
 
+    /// The places of a footer's blocks (File.fbs, `Block`: a place and two lengths).
+    pub(super) fn blocks(&self, field: usize) -> Vec<u64> {
+        let elements = self.vector(field, 24).unwrap_or_default();
+        let (blocks, _) = elements.as_chunks::<24>();
+        let places = blocks.iter().filter_map(|block| block.first_chunk());
+        places.map(|place| u64::from_le_bytes(*place)).collect()
+    }
+
     /// The structures of a vector, two numbers each.
     pub(super) fn pairs(&self, field: usize) -> Vec<(i64, i64)> {
         let elements = self.vector(field, 16).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Arrow IPC, streams and files (Apache Arrow, Columnar.rst, "Serialization and interprocess
-//! communication"): what `datasets` keeps and Feather is. A file is a stream between two marks, so it
-//! is read as one.
+//! communication"): what `datasets` keeps and Feather is. A stream has its messages one after the
+//! other; a file has a footer that says where they lie.
 //!
 //! The crate `arrow-ipc` would bring seven crates to build, and allocates what lengths claim; what is
 //! read here are texts, numbers, lists and structs.
@@ -10,6 +10,7 @@ mod flat;
 mod schema;
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
 };
@@ -23,8 +24,8 @@ use array::{Array, Dictionaries, Parts, Problem, Reader};
 use flat::Table;
 use schema::Field;
 
-/// First bytes of a file, with the bytes that fill eight.
-pub(super) const MAGIC: &[u8] = b"ARROW1\0\0";
+/// First and last bytes of a file.
+pub(super) const MAGIC: &[u8] = b"ARROW1";
 /// First bytes of a message, and so of a stream.
 pub(super) const MESSAGE: &[u8] = b"\xff\xff\xff\xff";
 
@@ -32,8 +33,10 @@ pub(super) const MESSAGE: &[u8] = b"\xff\xff\xff\xff";
 pub(in super::super) struct Rows {
     file: File,
     size: u64,
-    /// Next message.
+    /// Next message of a stream.
     at: u64,
+    /// Messages of a file, the next one first; `None` for a stream.
+    blocks: Option<VecDeque<u64>>,
     fields: Vec<Field>,
     dictionaries: Dictionaries,
     columns: Vec<Array>,
@@ -57,11 +60,11 @@ const DICTIONARY: u8 = 2;
 const BATCH: u8 = 3;
 
 impl Rows {
-    /// Reads the schema. `start` is the place of the first message. Later only top-level fields with
-    /// these names are read, and of messages what layouts look at.
+    /// Reads the schema of a stream, or of a file with a footer. Later only top-level fields with these
+    /// names are read, and of messages what layouts look at.
     pub(super) fn new(
         file: File,
-        start: usize,
+        has_footer: bool,
         fields: &[&str],
         max_row_bytes: usize,
     ) -> Result<Self, Fault> {
@@ -72,7 +75,8 @@ impl Rows {
         let mut rows = Self {
             file,
             size,
-            at: start as u64,
+            at: 0,
+            blocks: None,
             fields: Vec::new(),
             dictionaries: Dictionaries::new(),
             columns: Vec::new(),
@@ -83,17 +87,30 @@ impl Rows {
             ended: false,
         };
         let bad = |problem: Problem| Fault::new("schema", problem.text);
-        let Some(message) = rows.message().map_err(bad)? else {
-            return Err(bad("none".into()));
+        let metadata = match has_footer {
+            true => rows.footer().map_err(bad)?,
+            false => rows
+                .message()
+                .map_err(bad)?
+                .map_or(Vec::new(), |it| it.metadata),
         };
-        let table = Table::root(&message.metadata).filter(|table| table.byte(1) == SCHEMA);
-        let header = table.and_then(|table| table.table(2));
-        let header = header.ok_or_else(|| bad("none in the first message".into()))?;
-        rows.fields = schema::fields(header, &|path: &[&str]| match path {
+        let table = Table::root(&metadata);
+        let schema = match has_footer {
+            true => table.and_then(|footer| footer.table(1)),
+            false => table
+                .filter(|table| table.byte(1) == SCHEMA)
+                .and_then(|table| table.table(2)),
+        };
+        let schema = schema.ok_or_else(|| bad("none where it belongs".into()))?;
+        rows.fields = schema::fields(schema, &|path: &[&str]| match path {
             [field] => fields.contains(field),
             path => layout::needs(path),
         })
         .map_err(|problem| bad(problem.into()))?;
+        if has_footer {
+            let blocks = table.map(|footer| [footer.blocks(2), footer.blocks(3)].concat());
+            rows.blocks = blocks.map(VecDeque::from);
+        }
         if rows.fields.iter().all(|field| !field.needed) {
             let found: Vec<&str> = rows.fields.iter().map(|it| it.name.as_str()).collect();
             return Err(Fault::new(
@@ -119,31 +136,43 @@ impl Rows {
         Ok(bytes)
     }
 
-    /// Reads the next message; `None` at the end of the stream.
+    /// Reads the footer of a file: it stands before its length and the mark.
+    fn footer(&mut self) -> Result<Vec<u8>, Problem> {
+        let cut = "no ARROW1 at the end; is the file cut off?";
+        let end = self.size.checked_sub(10).ok_or(cut)?;
+        let tail = self.read_at(end, 10)?;
+        let length = match tail.split_first_chunk::<4>() {
+            Some((length, b"ARROW1")) => metadata_length(*length)?,
+            _ => return Err(cut.into()),
+        };
+        let start = end.checked_sub(length as u64).ok_or(cut)?;
+        self.read_at(start, length)
+    }
+
+    /// Reads the next message; `None` at the end.
     fn message(&mut self) -> Result<Option<Message>, Problem> {
+        if let Some(blocks) = &mut self.blocks {
+            match blocks.pop_front() {
+                Some(at) => self.at = at,
+                None => return Ok(None),
+            }
+        }
         if self.at >= self.size {
             return Ok(None);
         }
-        let head = self.read_at(self.at, 8)?;
-        let [a, b, c, d, e, f, g, h] = *head.as_slice() else {
-            return Ok(None);
-        };
-        if [a, b, c, d] != *MESSAGE {
-            return Err("a message of a version before 0.15".into());
+        let mut start = self.at.saturating_add(4);
+        let mut length = self.read_at(self.at, 4)?;
+        // Messages of versions before 0.15 have no mark before their length.
+        if length == MESSAGE {
+            length = self.read_at(start, 4)?;
+            start += 4;
         }
-        let length = u32::from_le_bytes([e, f, g, h]) as usize;
+        let length = metadata_length(*length.first_chunk().ok_or("a broken message")?)?;
         if length == 0 {
             return Ok(None);
         }
-        if length > limits::FOOTER {
-            return Err(format!(
-                "metadata of {length} bytes, at most {} are read",
-                limits::FOOTER
-            )
-            .into());
-        }
-        let metadata = self.read_at(self.at + 8, length)?;
-        let body = self.at + 8 + length as u64;
+        let metadata = self.read_at(start, length)?;
+        let body = start + length as u64;
         let table = Table::root(&metadata).ok_or("a broken message")?;
         let behind = u64::try_from(table.long(3)).ok();
         self.at = behind
@@ -281,6 +310,16 @@ impl Rows {
             .map(|index| reader.value(&plain, array, index))
             .collect()
     }
+}
+
+/// Reads the length of a message's metadata or of a footer.
+fn metadata_length(bytes: [u8; 4]) -> Result<usize, Problem> {
+    let length = u32::from_le_bytes(bytes) as usize;
+    if length > limits::FOOTER {
+        let most = limits::FOOTER;
+        return Err(format!("metadata of {length} bytes, at most {most} are read").into());
+    }
+    Ok(length)
 }
 
 /// Finds the field that a dictionary is of, where it is needed.

@@ -75,17 +75,28 @@ pub(super) fn fields(schema: Table<'_>, needed: Needed<'_>) -> Result<Vec<Field>
     let mut path = Vec::new();
     fields
         .iter()
-        .map(|it| field(*it, needed, &mut path, true, true))
+        .map(|it| field(*it, needed, &mut path, Within::Struct, true))
         .collect()
+}
+
+/// What a field is a part of.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    /// A row or an object: its name counts.
+    Struct,
+    Map,
+    /// A list, or anything else.
+    List,
 }
 
 fn field<'a>(
     table: Table<'a>,
     needed: Needed<'_>,
     path: &mut Vec<&'a str>,
-    named: bool,
+    within: Within,
     wanted: bool,
 ) -> Result<Field, String> {
+    let named = within == Within::Struct;
     let name = table.text(0).unwrap_or_default();
     if path.len() > limits::DEPTH {
         return Err(format!("nested deeper than {}", limits::DEPTH));
@@ -95,12 +106,18 @@ fn field<'a>(
     let names: Vec<&str> = path.iter().copied().filter(|it| !it.is_empty()).collect();
     let wanted = wanted && (!named || needed(&names));
     let kind = kind(table).ok_or_else(|| format!("field {name} has an unknown type"))?;
-    let in_struct = matches!(kind, Kind::Struct);
+    // Keys and values of a map have no names of their own.
+    let in_struct = matches!(kind, Kind::Struct) && within != Within::Map;
+    let children_of = match kind {
+        Kind::Map => Within::Map,
+        _ if in_struct => Within::Struct,
+        _ => Within::List,
+    };
     let children = table
         .tables(5)
         .ok_or("a field without its children")?
         .into_iter()
-        .map(|child| field(child, needed, path, in_struct, wanted))
+        .map(|child| field(child, needed, path, children_of, wanted))
         .collect::<Result<_, _>>()?;
     path.pop();
     let dictionary = match table.table(4) {
