@@ -41,7 +41,7 @@ const LISTED: usize = 20;
 struct LeftOut {
     count: u64,
     first: Vec<u64>,
-    /// What is wrong with the first of them.
+    /// Problem of the first of them.
     problem: Option<String>,
 }
 
@@ -84,13 +84,13 @@ pub(super) struct FileRead {
     /// The first rows that were passed over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bad_rows: Vec<u64>,
-    /// What is wrong with the first row that was passed over.
+    /// Problem of the first row that was passed over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
 impl FileRead {
-    /// What was read, in a line; and which rows were left out, in others.
+    /// Text of what was read, in a line; and of the rows that were left out, in others.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "{}: {} ({}), {} conversations, {} rows without an answer, {} passed over",
@@ -295,7 +295,7 @@ impl CutRows {
         })
     }
 
-    /// What is cut, in lines.
+    /// Text of what is cut, in lines.
     pub(super) fn text(&self, examples: usize) -> String {
         let mut text = format!(
             "of {examples} examples some are longer than {} tokens ({}) and are cut:",

@@ -145,7 +145,7 @@ const LEFT: [&str; 5] = [
 /// Files of an adapter: a training's own beside one of [`LEFT`], else somebody's.
 const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
 
-/// What is learned.
+/// Examples that are learned.
 struct Examples {
     examples: Vec<Conversation>,
     files: Vec<FileRead>,

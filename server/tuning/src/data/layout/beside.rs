@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::row::{Row, is_blank, not_a_text};
 use crate::data::{Conversation, Fault, Message, Role};
 
-/// What a field does to a conversation; an error where it cannot be done.
+/// Effect of a field on a conversation; an error where it has none here.
 type Apply = fn(&str, &Value, &mut Conversation) -> Result<(), Fault>;
 
 /// Fields that every layout looks at beside its own. Blank ones ([`is_blank`]) have no effect.

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::schema::{Field, Kind};
 
-/// What is wrong with a value or a batch, and in which field.
+/// Problem of a value or a batch, and its field.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) field: Option<String>,

@@ -79,7 +79,7 @@ pub(super) fn fields(schema: Table<'_>, needed: Needed<'_>) -> Result<Vec<Field>
         .collect()
 }
 
-/// What a field is a part of.
+/// Surroundings of a field.
 #[derive(Clone, Copy, PartialEq)]
 enum Within {
     /// A row or an object: its name counts.

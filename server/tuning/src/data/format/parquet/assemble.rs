@@ -15,7 +15,7 @@ use crate::data::{Fault, layout::Row};
 /// Bytes charged for a value without text.
 const VALUE: usize = 16;
 
-/// What went wrong with a row.
+/// Problem of a row.
 pub(super) enum Broken {
     /// The row alone; the columns stand at the next one.
     Row(Fault),

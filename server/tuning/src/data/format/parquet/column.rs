@@ -31,7 +31,7 @@ struct Levels {
     at: usize,
 }
 
-/// What went wrong with a value.
+/// Problem of a value.
 pub(super) enum Broken {
     /// The value alone; the column goes on behind it.
     Value(Problem),

@@ -31,7 +31,7 @@ pub(super) enum Kind {
     },
 }
 
-/// What a group stands for.
+/// Meaning of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// An object.
