@@ -271,7 +271,7 @@ impl CutRows {
             for (place, _) in rows {
                 count += 1;
                 let name = match data.files.len() {
-                    1 => place.row.to_string(),
+                    1 => format!("row {}", place.row),
                     _ => data.name(*place),
                 };
                 if names.len() < LISTED && names.last() != Some(&name) {
@@ -314,7 +314,7 @@ impl CutRows {
                     true => ", ..",
                     false => "",
                 };
-                text += &format!("\n    {count} {what}: row {}{more}", rows.join(", "));
+                text += &format!("\n    {count} {what}: {}{more}", rows.join("; "));
             }
         }
         text
