@@ -1,3 +1,4 @@
+//! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle gguf` ([`gguf`]) compares what it reads of GGUF files with llama.cpp and transformers.
 //! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
@@ -7,6 +8,7 @@
 //! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod files;
 mod gguf;
 mod replay;
 mod tuning;
@@ -60,11 +62,12 @@ const CHECKERS: [Checker; 5] = [
 pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
+        [name] if name == "files" => files::files(),
         [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
-        _ => fail("`cargo xtask oracle` takes one name: provenance, tuning, gguf or replay"),
+        _ => fail("`cargo xtask oracle` takes one name: provenance, files, gguf, tuning or replay"),
     }
 }
 

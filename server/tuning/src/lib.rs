@@ -52,7 +52,9 @@ mod model;
 mod train;
 
 pub use burn::tensor::Device;
-pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
+pub use data::{
+    Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens,
+};
 pub use device::{DeviceKind, device};
 pub use error::TuningError;
 pub use fedseal_adapter::{

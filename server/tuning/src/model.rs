@@ -5,6 +5,7 @@ mod contents;
 pub(crate) mod decoder;
 mod encode;
 mod files;
+mod fit;
 mod folder;
 pub(crate) mod gguf;
 pub(crate) mod merge;

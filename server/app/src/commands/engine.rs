@@ -1,5 +1,5 @@
-//! Options shared by the commands that use the engine by itself: model, adapter, data, and how texts
-//! are drawn.
+//! Options shared by the commands that use the engine by itself: model, adapter, and how texts are
+//! drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
 use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{
-    Adapter, Base, Conversation, DataFile, DataOptions, Finish, GenerateConfig, Generated, Layout,
-    Message, Model, ModelOptions, Numerics, Role, Template, TuningError, limits,
+    Adapter, Base, Finish, GenerateConfig, Generated, Message, Model, ModelOptions, Numerics, Role,
+    Template, TuningError, limits,
 };
 
 use super::base;
@@ -27,8 +27,9 @@ pub(super) struct ModelChoice {
     /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How products are computed: exact gives the same bits on every CPU; fast multiplies in bf16,
-    /// where a GPU has it, and its bits depend on the processor.
+    /// How products are computed: exact, in f32, has the same bits on every CPU; fast rounds the frozen
+    /// matrices and what they are multiplied with, on the CPU to integers of 16 bits (from a base in 8 or
+    /// 4 bits it may generate with 8, which the processor decides), on a GPU to bf16 where it has that.
     #[arg(long, value_enum, default_value_t = NumericsName::Exact)]
     numerics: NumericsName,
     /// How the frozen matrices are kept: auto, as the files have them; f32, the same values in more
@@ -223,92 +224,5 @@ impl Drawing {
             stop: self.stop.clone(),
             ..GenerateConfig::default()
         }
-    }
-}
-
-/// How data files are read.
-#[derive(Args)]
-pub(super) struct DataChoice {
-    /// Layout of the rows: alpaca, sharegpt, messages, lmsys, wildchat or pairs; by default seen
-    /// from the first row of each file.
-    #[arg(long, value_parser = layout)]
-    layout: Option<Layout>,
-    /// Longest row, bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = DataOptions::default().max_row_bytes)]
-    max_row_bytes: usize,
-    /// Pass over rows that cannot be read, instead of stopping at the first.
-    #[arg(long)]
-    skip_bad: bool,
-    /// At most so many conversations of all files together.
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-}
-
-fn layout(name: &str) -> Result<Layout, String> {
-    Layout::parse(name).ok_or_else(|| {
-        let known: Vec<&str> = Layout::ALL.iter().map(|layout| layout.name()).collect();
-        format!("known layouts: {}", known.join(", "))
-    })
-}
-
-/// Counts of a data file that was read.
-#[derive(serde::Serialize)]
-pub(super) struct FileRead {
-    /// The file.
-    pub file: String,
-    /// JSON, JSONL or Parquet.
-    pub format: &'static str,
-    /// Layout of its rows.
-    pub layout: &'static str,
-    /// Conversations that were taken.
-    pub conversations: usize,
-    /// Rows without an answer.
-    pub skipped: u64,
-    /// Rows that could not be read and were passed over.
-    pub bad: u64,
-}
-
-impl DataChoice {
-    /// Reads every file, in order.
-    pub(super) fn read(&self, files: &[PathBuf]) -> Outcome<(Vec<Conversation>, Vec<FileRead>)> {
-        let options = DataOptions {
-            layout: self.layout,
-            max_row_bytes: self.max_row_bytes,
-        };
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let mut all = Vec::new();
-        let mut files_read = Vec::new();
-        for path in files {
-            if all.len() >= limit {
-                break;
-            }
-            let mut rows = DataFile::open(path, &options).map_err(Failure::usage)?;
-            let (before, mut bad) = (all.len(), 0);
-            while all.len() < limit {
-                match rows.next() {
-                    Some(Ok(conversation)) => all.push(conversation),
-                    Some(Err(_)) if self.skip_bad => bad += 1,
-                    Some(Err(error)) => {
-                        return Err(Failure::usage(error)
-                            .hint("--skip-bad passes over rows that cannot be read."));
-                    }
-                    None => break,
-                }
-            }
-            files_read.push(FileRead {
-                file: path.display().to_string(),
-                format: rows.format().name(),
-                layout: rows.layout().name(),
-                conversations: all.len() - before,
-                skipped: rows.skipped(),
-                bad,
-            });
-        }
-        if all.is_empty() {
-            return Err(Failure::usage(
-                "no row of these files has an answer to learn from",
-            ));
-        }
-        Ok((all, files_read))
     }
 }

@@ -12,6 +12,7 @@ mod log;
 mod policy;
 mod pretrain;
 mod replay;
+mod rows;
 mod run;
 mod score;
 mod serve;

@@ -1,5 +1,6 @@
 //! `fedseal tune DATA... --out DIR`
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,12 +9,14 @@ use clap::{Args, ValueEnum};
 use fedseal_record::rundir::write_atomically;
 use fedseal_tuning::{
     Adapter, AdapterConfig, Conversation, Method, Model, Schedule, StepEvent, TrainConfig, Trainer,
+    TuningError,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::base::{self, hex};
-use super::engine::{self, DataChoice, ModelChoice};
+use super::engine::{self, ModelChoice};
+use super::rows::{CutRows, DataChoice, DataRead, FileRead, Place};
 use crate::failure::{Failure, Outcome};
 use crate::{output, stop};
 
@@ -21,7 +24,7 @@ use crate::{output, stop};
 /// killed goes on with --resume and ends with the same digest.
 #[derive(Args)]
 pub(crate) struct Tune {
-    /// Data files: JSON, JSONL or Parquet.
+    /// Data files: JSON or JSONL, also in gzip or zstd, or Parquet.
     #[arg(required = true)]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -63,10 +66,11 @@ pub(crate) struct Tune {
     /// input_layernorm, post_attention_layernorm, norm.
     #[arg(long, value_delimiter = ',')]
     targets: Option<Vec<String>>,
-    /// Passes over the data.
+    /// Passes over the data, each of as many steps as its examples need; the last step of a pass may
+    /// have fewer.
     #[arg(long, default_value_t = 1.0, conflicts_with = "steps")]
     epochs: f64,
-    /// Optimiser steps, instead of --epochs.
+    /// Optimiser steps, instead of --epochs; each of them has --batch-size examples.
     #[arg(long)]
     steps: Option<usize>,
     /// Examples a step.
@@ -91,7 +95,7 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "MU", requires = "start")]
     proximal: Option<f32>,
     /// Longest example, tokens, and never more than the model's positions; a longer prompt loses its
-    /// beginning. How many were cut is said at the end.
+    /// beginning, then an answer its end. Which rows are cut is said before the first step.
     #[arg(long, default_value_t = 512)]
     max_length: usize,
     /// Decoupled weight decay.
@@ -149,6 +153,13 @@ const ADAPTER: [&str; 4] = [
     base::FOLDER,
 ];
 
+/// Examples that are learned.
+struct Examples {
+    examples: Vec<Conversation>,
+    files: Vec<FileRead>,
+    cut: Option<CutRows>,
+}
+
 /// The folder of an adapter while it is made.
 struct Locked {
     _folder: std::fs::File,
@@ -171,28 +182,25 @@ impl Tune {
         let checkpoint = self.out.join(CHECKPOINT);
         let _lock = self.lock()?;
         self.check_folder(&checkpoint)?;
-        let (conversations, files) = self.reading.read(&self.data)?;
-        let examples: Vec<Conversation> = match self.answers {
-            Answers::Last => conversations,
-            Answers::Every => conversations
-                .iter()
-                .flat_map(Conversation::every_answer)
-                .collect(),
-        };
+        let data = self.reading.read(&self.data)?;
         let model = self.model.load()?;
         let start = self.start(&model)?;
+        // Before every row is encoded: what is wrong with an option is said at once.
+        let options = self.config(1)?;
+        options.validate().map_err(Failure::usage)?;
+        let Examples {
+            examples,
+            files,
+            cut,
+        } = self.examples(data, &model, &options)?;
         let config = self.config(examples.len())?;
         config.validate().map_err(Failure::usage)?;
         let show = Show::new(self.json, self.quiet, config.steps);
         for file in &files {
-            show.event(
-                "data",
-                json!(file),
-                &format!(
-                    "{}: {} ({}), {} conversations, {} rows without an answer, {} passed over",
-                    file.file, file.format, file.layout, file.conversations, file.skipped, file.bad
-                ),
-            );
+            show.event("data", json!(file), &file.text());
+        }
+        if let Some(cut) = &cut {
+            show.event("cut", json!(cut), &cut.text(examples.len()));
         }
         let mut trainer = match self.resume && checkpoint.exists() {
             false => Trainer::new(&model, &start, &examples, &config).map_err(Failure::usage)?,
@@ -279,9 +287,8 @@ impl Tune {
                 match cut {
                     0 => String::new(),
                     cut => format!(
-                        "\n{cut} of {} examples were longer than {} tokens and were cut",
-                        examples.len(),
-                        config.max_length.min(model.config().max_positions)
+                        "\n{cut} of {} examples did not fit and were cut",
+                        examples.len()
                     ),
                 }
             ),
@@ -354,6 +361,54 @@ impl Tune {
         Ok(())
     }
 
+    /// Makes the examples, and encodes each once: what the template refuses or a limit cuts is known
+    /// before the first step.
+    fn examples(
+        &self,
+        mut data: DataRead,
+        model: &Model,
+        config: &TrainConfig,
+    ) -> Outcome<Examples> {
+        let examples = |data: &DataRead| -> (Vec<Place>, Vec<Conversation>) {
+            let answers = |conversation: &Conversation| match self.answers {
+                Answers::Last => vec![conversation.clone()],
+                Answers::Every => conversation.every_answer(),
+            };
+            data.conversations
+                .iter()
+                .flat_map(|(place, conversation)| {
+                    let answers = answers(conversation).into_iter();
+                    answers.map(|answer| (*place, answer))
+                })
+                .unzip()
+        };
+        let (mut places, mut all) = examples(&data);
+        let fits = model.check_fit(&all, config.max_length, config.max_response_tokens);
+        let (mut cuts, mut bad) = (Vec::new(), Vec::<(Place, TuningError)>::new());
+        for (place, fit) in places.iter().zip(fits) {
+            match fit {
+                Ok(cut) => cuts.push((*place, cut)),
+                Err(error) if bad.last().is_none_or(|(last, _)| last != place) => {
+                    bad.push((*place, error));
+                }
+                Err(_) => {}
+            }
+        }
+        if !bad.is_empty() {
+            let rows: HashSet<Place> = bad.iter().map(|(place, _)| *place).collect();
+            cuts.retain(|(place, _)| !rows.contains(place));
+            data.pass_over(bad)?;
+            (places, all) = examples(&data);
+        }
+        debug_assert_eq!(places.len(), cuts.len());
+        let positions = model.config().max_positions;
+        Ok(Examples {
+            cut: CutRows::of(&cuts, &data, config.max_length, positions),
+            examples: all,
+            files: data.files,
+        })
+    }
+
     fn start(&self, model: &Model) -> Outcome<Adapter> {
         if let Some(path) = &self.start {
             return engine::adapter(path, model, &self.model);
@@ -400,18 +455,10 @@ impl Tune {
 
     fn config(&self, examples: usize) -> Outcome<TrainConfig> {
         let (batch_size, accumulation) = (self.batch_size as usize, self.accumulation as usize);
-        let steps = match self.steps {
-            Some(steps) => steps,
-            None if self.epochs.is_finite() && self.epochs > 0.0 => {
-                let step = batch_size as f64 * accumulation as f64;
-                (examples as f64 * self.epochs / step).ceil() as usize
-            }
-            None => return Err(Failure::usage("--epochs must be above 0")),
-        };
-        Ok(TrainConfig {
-            steps,
+        let mut config = TrainConfig {
             batch_size,
             accumulation,
+            whole_passes: self.steps.is_none(),
             learning_rate: self.learning_rate,
             schedule: self.schedule,
             warmup_steps: self.warmup_steps,
@@ -422,7 +469,15 @@ impl Tune {
             weight_decay: self.weight_decay,
             seed: self.seed,
             ..TrainConfig::default()
-        })
+        };
+        config.steps = match self.steps {
+            Some(steps) => steps,
+            None if self.epochs.is_finite() && self.epochs > 0.0 => {
+                (config.pass_steps(examples) as f64 * self.epochs).ceil() as usize
+            }
+            None => return Err(Failure::usage("--epochs must be above 0")),
+        };
+        Ok(config)
     }
 
     /// The adapter as PEFT reads it, then the record: who finds the record finds a whole adapter.
@@ -432,7 +487,7 @@ impl Tune {
         start: &Adapter,
         config: &TrainConfig,
         trained: &fedseal_tuning::Trained,
-        files: &[engine::FileRead],
+        files: &[FileRead],
     ) -> Outcome {
         let name = self.model.name();
         let placed = base::name_of(name, &self.out)?;

@@ -34,6 +34,19 @@ pub struct Message {
     pub role: Role,
     /// Text of the message, without any template around it.
     pub content: String,
+    /// Whether training learns the message, where it is the assistant's. One that is not learned is
+    /// context of the later ones. Left out in JSON where true, as before the field was there.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub learned: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 impl Message {
@@ -42,7 +55,13 @@ impl Message {
         Self {
             role,
             content: content.into(),
+            learned: true,
         }
+    }
+
+    /// Whether the message is an answer that training learns: the assistant's, not masked, not blank.
+    fn is_learned(&self) -> bool {
+        self.role == Role::Assistant && self.learned && !self.content.trim().is_empty()
     }
 }
 
@@ -54,26 +73,22 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Returns the messages up to the last answer that is not blank; `None` when there is no
-    /// answer, or no message before it. Rows of public sets often end with a question, or have
+    /// Returns the messages up to the last answer that is learned and not blank; `None` when there
+    /// is none, or no message before it. Rows of public sets often end with a question, or have
     /// empty answers.
     pub fn up_to_last_answer(mut messages: Vec<Message>) -> Option<Self> {
-        let end = messages.iter().rposition(|message| {
-            message.role == Role::Assistant && !message.content.trim().is_empty()
-        })?;
+        let end = messages.iter().rposition(Message::is_learned)?;
         messages.truncate(end + 1);
         (end > 0).then_some(Self { messages })
     }
 
     /// Returns one conversation per answer, each with all messages before it, in order: every
-    /// answer is learned once. Blank answers are skipped.
+    /// answer is learned once. Blank answers and those that are not to be learned are skipped.
     pub fn every_answer(&self) -> Vec<Self> {
         self.messages
             .iter()
             .enumerate()
-            .filter(|(index, message)| {
-                *index > 0 && message.role == Role::Assistant && !message.content.trim().is_empty()
-            })
+            .filter(|(index, message)| *index > 0 && message.is_learned())
             .filter_map(|(index, _)| {
                 let messages = self.messages.get(..=index)?.to_vec();
                 Some(Self { messages })
@@ -141,6 +156,15 @@ mod tests {
         assert_eq!(answers[0].split().unwrap().1, "b");
         assert_eq!(answers[1], conversation);
         assert!(answers[0].as_example().is_none());
+        let mut masked = conversation.clone();
+        masked.messages[2].learned = false;
+        let learned = masked.every_answer();
+        assert_eq!(learned.len(), 1);
+        assert_eq!(learned[0].messages, masked.messages);
+        masked.messages[6].learned = false;
+        assert!(Conversation::up_to_last_answer(masked.messages).is_none());
+        let written = serde_json::to_string(&answers[1].messages[6]).unwrap();
+        assert_eq!(written, r#"{"role":"assistant","content":"e"}"#);
         let blank = messages(&[(User, "a"), (Assistant, "\n")]);
         assert!(Conversation::up_to_last_answer(blank).is_none());
         let alone = messages(&[(Assistant, "hello")]);

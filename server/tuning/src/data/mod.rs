@@ -30,8 +30,24 @@ pub struct Tokens {
     pub ids: Vec<u32>,
     /// Index in `ids` of the first token that the loss counts.
     pub response_start: usize,
-    /// Whether the length limits removed the prompt's beginning or the response's end.
-    pub cut: bool,
+    /// Tokens that the length limits removed.
+    pub cut: Cut,
+}
+
+/// Tokens of an example that do not fit the length limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Number of tokens that the prompt lost at its beginning.
+    pub prompt: usize,
+    /// Number of tokens that the response lost at its end, its end token included.
+    pub response: usize,
+}
+
+impl Cut {
+    /// Whether anything was removed.
+    pub fn is_any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Tokens {

@@ -1,7 +1,8 @@
 //! Conversion of texts to tokens, in the model's template.
 
 use crate::{
-    Conversation, Example, Message, Model, Role, Template, Tokens, TuningError, model::template,
+    Conversation, Cut, Example, Message, Model, Role, Template, Tokens, TuningError,
+    model::template,
 };
 
 /// Start and end of a conversation's turns: ChatML, Gemma, Llama 3.
@@ -104,9 +105,9 @@ impl Model {
         response.extend(self.end);
         let whole = response.len();
         response.truncate(max_response.max(1));
-        let cut = response.len() < whole;
+        let lost = whole - response.len();
         let mut tokens = self.join(prompt, response, max_length)?;
-        tokens.cut |= cut;
+        tokens.cut.response += lost;
         Ok(tokens)
     }
 
@@ -146,7 +147,7 @@ impl Model {
         if prompt.is_empty() || response.is_empty() {
             return Err(TuningError::Tokenizer("an example without a token".into()));
         }
-        let whole = prompt.len() + response.len();
+        let whole = (prompt.len(), response.len());
         let excess = (prompt.len() + response.len()).saturating_sub(max_length);
         let spare = prompt.len().saturating_sub((max_length / 2).max(1));
         prompt.drain(..excess.min(spare));
@@ -158,7 +159,10 @@ impl Model {
         ids.append(&mut response);
         self.decoder.check(&ids)?;
         Ok(Tokens {
-            cut: ids.len() < whole,
+            cut: Cut {
+                prompt: whole.0 - response_start,
+                response: whole.1 + response_start - ids.len(),
+            },
             ids,
             response_start,
         })

@@ -32,6 +32,7 @@ pub(crate) fn alpaca(messages: &[Message]) -> Result<String, TuningError> {
         Message {
             role: Role::User,
             content,
+            ..
         },
     ] = messages
     else {
@@ -134,7 +135,7 @@ impl ChatTemplate {
     fn write(&self, messages: &[Message], parts: bool) -> Result<String, TuningError> {
         let messages: Vec<Value> = messages
             .iter()
-            .map(|Message { role, content }| match parts {
+            .map(|Message { role, content, .. }| match parts {
                 false => context! { role => role.name(), content => content.as_str() },
                 true => {
                     let part = context! { type => "text", text => content.as_str() };

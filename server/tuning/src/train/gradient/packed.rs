@@ -108,7 +108,7 @@ mod tests {
         Tokens {
             ids: (0..length as u32).collect(),
             response_start,
-            cut: false,
+            cut: crate::Cut::default(),
         }
     }
 
