@@ -31,7 +31,7 @@ struct Target {
 
 const DATA: &str = "server/tuning/tests/data";
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     Target {
         name: "safetensors",
         feature: "tuning",
