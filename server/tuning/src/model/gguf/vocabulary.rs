@@ -31,6 +31,9 @@ const USER_DEFINED: i64 = 4;
 /// is the file's own.
 const TURN_ENDS: [&str; 4] = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"];
 
+/// Special tokens of Phi 3 that leave the space behind them.
+const KEEP_SPACES: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
+
 /// The parts of a `tokenizer.json` that differ by kind of tokenizer.
 struct Kind {
     normalizer: Json,
@@ -40,6 +43,8 @@ struct Kind {
     model: Map<String, Json>,
     /// Whether texts begin with the first token unless the file says otherwise.
     first: bool,
+    /// Whether special tokens take the space behind them, [`KEEP_SPACES`] apart.
+    strips: bool,
 }
 
 /// Tokens of a file with their types.
@@ -175,9 +180,11 @@ impl<'a> Vocabulary<'a> {
                     "special tokens of more than {MAX_ADDED} bytes"
                 )));
             }
+            // Files do not say which tokens take the space behind them. Phi 3's do.
+            let strips = kind.strips && special && !KEEP_SPACES.contains(&token.as_str());
             added.push(
                 json!({ "id": id, "content": token, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": special }),
+                "rstrip": strips, "normalized": false, "special": special }),
             );
         }
         let mut model = kind.model;

@@ -25,5 +25,6 @@ pub(super) fn read(vocabulary: &Vocabulary) -> Result<Kind, TuningError> {
             _ => Map::new(),
         },
         first: pre.first,
+        strips: false,
     })
 }

@@ -59,6 +59,7 @@ pub(super) fn read(vocabulary: &Vocabulary) -> Result<Kind, TuningError> {
             _ => Map::new(),
         },
         first: true,
+        strips: metadata.text("general.architecture")? == Some("phi3"),
     })
 }
 
