@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ModelConfig, TuningError,
-    model::{expected_tensors, weights::WeightSource},
+    model::{contents::expected_tensors, weights::WeightSource},
     ops::Stored,
 };
 

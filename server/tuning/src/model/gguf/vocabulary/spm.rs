@@ -5,7 +5,10 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{super::reader::Value, Kind, NORMAL, Vocabulary, bad_tokenizer};
+use super::{
+    super::reader::Value,
+    tokens::{Kind, NORMAL, Vocabulary, bad_tokenizer},
+};
 use crate::TuningError;
 
 /// Stands for a space in pieces.

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::*;
-use crate::ModelConfig;
+use super::{super::reader::Value, tokens::CONTROL, *};
 
 /// A vocabulary of llama.cpp's tests, cut down by `tests/fixtures/gguf_vocabularies.py`.
 #[derive(serde::Deserialize)]
