@@ -14,7 +14,7 @@ out, sdist = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 fixtures = here.parents[2] / "server/tuning/tests/fixtures"
 # Vocabularies of models that the engine reads.
 VOCABULARIES = ["command-r", "deepseek-coder", "deepseek-llm", "gpt-2", "llama-bpe", "llama-spm", "mpt", "phi-3",
-                "qwen2", "qwen35", "refact", "starcoder"]
+                "qwen2", "refact", "starcoder"]
 BLOCKS = 256
 
 

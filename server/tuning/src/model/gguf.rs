@@ -27,11 +27,9 @@ use std::{
 
 use crate::{Tokenizer, TuningError, model::files::Parts};
 use metadata::Metadata;
+use reader::MAGIC;
 use source::GgufSource;
 use tensors::Tensors;
-
-/// First bytes of a GGUF file.
-const MAGIC: &[u8; 4] = b"GGUF";
 
 /// Whether a file begins as GGUF files do; its name does not count.
 pub(crate) fn is_gguf(path: &Path) -> bool {

@@ -1,5 +1,7 @@
 //! Architectures of GGUF files, one a row, and their metadata.
 
+use fedseal_adapter::MAX_LAYERS;
+
 use super::{
     metadata::{Keys, Metadata},
     reader::{Value, bad},
@@ -19,37 +21,71 @@ struct Row {
     family: fn(&Keys, &mut ModelConfig) -> Result<(), TuningError>,
 }
 
+/// A row that differs from a Llama by its tensors alone.
+const PLAIN: Row = Row {
+    name: "",
+    architecture: Architecture::Llama,
+    moves_rows: false,
+    family: plain,
+};
+
 /// The architectures that are read.
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 10] = [
     Row {
         name: "llama",
-        architecture: Architecture::Llama,
         moves_rows: true,
-        family: plain,
+        ..PLAIN
     },
     Row {
         name: "qwen2",
         architecture: Architecture::Qwen2,
-        moves_rows: false,
-        family: plain,
+        ..PLAIN
     },
     Row {
         name: "qwen3",
         architecture: Architecture::Qwen3,
-        moves_rows: false,
-        family: plain,
+        ..PLAIN
+    },
+    Row {
+        name: "gemma",
+        architecture: Architecture::Gemma,
+        ..PLAIN
     },
     Row {
         name: "gemma2",
         architecture: Architecture::Gemma2,
-        moves_rows: false,
         family: gemma2,
+        ..PLAIN
     },
     Row {
         name: "gemma3",
         architecture: Architecture::Gemma3,
-        moves_rows: false,
         family: gemma3,
+        ..PLAIN
+    },
+    Row {
+        name: "phi3",
+        architecture: Architecture::Phi3,
+        family: phi3,
+        ..PLAIN
+    },
+    Row {
+        name: "smollm3",
+        architecture: Architecture::SmolLm3,
+        moves_rows: true,
+        family: smollm3,
+    },
+    Row {
+        name: "granite",
+        architecture: Architecture::Granite,
+        moves_rows: true,
+        family: granite,
+    },
+    Row {
+        name: "olmo2",
+        architecture: Architecture::Olmo2,
+        family: olmo2,
+        ..PLAIN
     },
 ];
 
@@ -102,15 +138,23 @@ fn common(
         Some(length) => length,
         None => d_model.checked_div(heads).ok_or_else(|| bad("no heads"))?,
     };
-    for key in ["attention.value_length", "rope.dimension_count"] {
-        if let Some(length) = keys.size(key)?
-            && length != head_dim
-        {
-            let key = keys.name(key);
-            return Err(TuningError::Unsupported(format!(
-                "GGUF: {key} {length}, only that of a whole head, {head_dim}"
-            )));
-        }
+    let unlike = |key: &str, length: usize| {
+        let key = keys.name(key);
+        TuningError::Unsupported(format!(
+            "GGUF: {key} {length}, only a head's size, {head_dim}"
+        ))
+    };
+    if let Some(length) = keys.size("attention.value_length")?
+        && length != head_dim
+    {
+        return Err(unlike("attention.value_length", length));
+    }
+    let rotary_dim = keys.size("rope.dimension_count")?;
+    let rotary_dim = rotary_dim.filter(|length| *length != head_dim);
+    if let Some(length) = rotary_dim
+        && architecture != Architecture::Phi3
+    {
+        return Err(unlike("rope.dimension_count", length));
     }
     let vocab = metadata.texts("tokenizer.ggml.tokens")?.len();
     if let Some(size) = keys.size("vocab_size")?
@@ -153,6 +197,7 @@ fn common(
                 .any(bias),
             output_bias: bias("attn_output"),
             mlp_bias: ["ffn_gate", "ffn_up", "ffn_down"].into_iter().any(bias),
+            rotary_dim,
             ..Family::default()
         },
     })
@@ -176,7 +221,7 @@ fn windows(
         Some(Value::Integers(slides)) => slides.iter().map(|slides| *slides != 0).collect(),
         _ => {
             let period = keys.size(key)?.unwrap_or(period).max(1);
-            let layers = config.layers.min(fedseal_adapter::MAX_LAYERS);
+            let layers = config.layers.min(MAX_LAYERS);
             (0..layers)
                 .map(|layer| !(layer + 1).is_multiple_of(period))
                 .collect()
@@ -229,5 +274,54 @@ fn gemma3(keys: &Keys, config: &mut ModelConfig) -> Result<(), TuningError> {
     let local = keys.positive("rope.freq_base_swa")?;
     config.family.local_rope_theta = Some(local.unwrap_or(10_000.0));
     config.family.logit_cap = keys.positive("final_logit_softcapping")?;
+    Ok(())
+}
+
+fn phi3(keys: &Keys, config: &mut ModelConfig) -> Result<(), TuningError> {
+    let window = keys
+        .size("attention.sliding_window")?
+        .filter(|window| *window > 0);
+    config.family.window = window;
+    if window.is_some() {
+        config.family.sliding = vec![true; config.layers.min(MAX_LAYERS)];
+    }
+    Ok(())
+}
+
+/// Every fourth layer of SmolLM 3 is without rotary embedding; files do not say it.
+fn smollm3(_: &Keys, config: &mut ModelConfig) -> Result<(), TuningError> {
+    let layers = config.layers.min(MAX_LAYERS);
+    let unrotated: Vec<bool> = (1..=layers).map(|n| n.is_multiple_of(4)).collect();
+    if unrotated.contains(&true) {
+        config.family.unrotated = unrotated;
+    }
+    Ok(())
+}
+
+fn granite(keys: &Keys, config: &mut ModelConfig) -> Result<(), TuningError> {
+    // Granite's files use this key for models without any rotary embedding.
+    if let Some(Value::Bool(false)) = keys.get("rope.scaling.finetuned") {
+        let key = keys.name("rope.scaling.finetuned");
+        return Err(TuningError::Unsupported(format!("GGUF: {key} false")));
+    }
+    let factor = |key: &str| Ok::<_, TuningError>(keys.positive(key)?.filter(|by| *by != 1.0));
+    config.family.attention_multiplier = keys.positive("attention.scale")?;
+    config.family.embedding_multiplier = factor("embedding_scale")?;
+    config.family.residual_multiplier = factor("residual_scale")?;
+    config.family.logit_divisor = factor("logit_scale")?;
+    Ok(())
+}
+
+/// OLMo 3 has the same name and a window.
+fn olmo2(keys: &Keys, config: &mut ModelConfig) -> Result<(), TuningError> {
+    let window = keys
+        .size("attention.sliding_window")?
+        .filter(|window| *window > 0);
+    windows(keys, config, window, 4)?;
+    let local = keys.positive("rope.freq_base_swa")?;
+    if config.family.window.is_some() {
+        config.family.architecture = Architecture::Olmo3;
+        config.family.local_rope_theta = Some(local.unwrap_or(config.rope_theta));
+    }
     Ok(())
 }

@@ -7,6 +7,8 @@ pub(super) fn bad(text: impl Into<String>) -> TuningError {
     TuningError::Format(format!("GGUF: {}", text.into()))
 }
 
+/// First bytes of a GGUF file.
+pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 /// Longest key or name, bytes.
 const MAX_NAME: usize = 1 << 12;
 /// Longest metadata of a file, bytes. The largest vocabularies take 20 MiB; in memory an element of an

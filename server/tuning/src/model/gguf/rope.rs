@@ -33,7 +33,7 @@ pub(super) fn read(
         Some(factor) => Some(factor),
         None => keys.positive("rope.scale_linear")?,
     };
-    let half = config.head_dim / 2;
+    let half = config.rotary_dim() / 2;
     let kind = keys.text("rope.scaling.type")?.unwrap_or("linear");
     let scaling = match kind {
         "none" => RopeScaling::None,
@@ -147,7 +147,7 @@ fn of_divisors(divisors: Vec<f64>, config: &ModelConfig) -> RopeScaling {
     if divisors.iter().all(|divisor| *divisor == 1.0) {
         return RopeScaling::None;
     }
-    let plain = RopeScaling::None.frequencies(config.head_dim, config.rope_theta);
+    let plain = RopeScaling::None.frequencies(config.rotary_dim(), config.rope_theta);
     for original_positions in first_lengths() {
         let scaling = RopeScaling::Llama3 {
             factor,
@@ -155,7 +155,7 @@ fn of_divisors(divisors: Vec<f64>, config: &ModelConfig) -> RopeScaling {
             high_freq_factor: 4.0,
             original_positions,
         };
-        let scaled = scaling.frequencies(config.head_dim, config.rope_theta);
+        let scaled = scaling.frequencies(config.rotary_dim(), config.rope_theta);
         let same = plain.iter().zip(scaled).zip(&divisors);
         let same = same.fold(true, |same, ((plain, scaled), divisor)| {
             same && (plain / scaled / divisor - 1.0).abs() < 1e-5

@@ -1,6 +1,6 @@
 //! The tensors of GGUF files under the names of a checkpoint.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use fedseal_adapter::safetensors::{check_finite, check_shape};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ModelConfig, TuningError,
-    model::{expected_tensors, weights::WeightSource},
+    model::{contents::expected_tensors, weights::WeightSource},
     ops::Stored,
 };
 
@@ -98,15 +98,31 @@ impl WeightSource for GgufSource {
         Ok(out)
     }
 
-    fn matrix(&self, name: &str, [out, inner]: [usize; 2]) -> Result<Stored, TuningError> {
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Stored, TuningError> {
+        self.rows(name, shape, 0..shape[0])
+    }
+
+    fn rows(
+        &self,
+        name: &str,
+        [out, inner]: [usize; 2],
+        rows: Range<usize>,
+    ) -> Result<Stored, TuningError> {
         let (kind, raw) = self.raw(name, &[out, inner])?;
         let head_dim = self.config.head_dim;
         let moved = self.is_moved(name);
-        let row = |row: usize| if moved { moved_row(row, head_dim) } else { row };
-        match matrix::compact(kind, raw, out, inner, &row) {
+        let row = |row: usize| match moved {
+            true => moved_row(rows.start + row, head_dim),
+            false => rows.start + row,
+        };
+        match matrix::compact(kind, raw, rows.len(), inner, &row) {
             Some(Some(compact)) => Ok(Stored::Compact(compact)),
             Some(None) => Err(TuningError::NotFinite(format!("tensor {name}"))),
-            None => Ok(Stored::Dense(self.tensor(name, &[out, inner])?)),
+            None => {
+                let values = self.tensor(name, &[out, inner])?;
+                let part = values.get(rows.start * inner..rows.end * inner);
+                Ok(Stored::Dense(part.unwrap_or_default().to_vec()))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     blocks::BlockType,
     metadata::Metadata,
-    reader::{Reader, TensorInfo, bad},
+    reader::{MAGIC, Reader, TensorInfo, bad},
 };
 use crate::TuningError;
 
@@ -29,7 +29,7 @@ impl Tensors {
     /// Reads one more file and returns its metadata.
     pub(super) fn read(&mut self, bytes: Vec<u8>) -> Result<Metadata, TuningError> {
         let mut reader = Reader::new(&bytes);
-        if reader.take(4)? != super::MAGIC {
+        if reader.take(4)? != MAGIC {
             return Err(bad("no magic"));
         }
         let version = reader.u32()?;

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Kind, Vocabulary, pre::PreTokenizer};
+use super::{
+    pre::{PreTokenizer, byte_level},
+    tokens::{Kind, Vocabulary},
+};
 use crate::TuningError;
 
 /// Reads merges and pre-tokenizer.
@@ -19,11 +22,12 @@ pub(super) fn read(vocabulary: &Vocabulary) -> Result<Kind, TuningError> {
             false => Json::Null,
         },
         pre_tokenizer: pre.to_json(),
-        decoder: super::pre::byte_level(true),
+        decoder: byte_level(true),
         model: match model {
             Json::Object(model) => model,
             _ => Map::new(),
         },
         first: pre.first,
+        strips: false,
     })
 }

@@ -5,7 +5,10 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{super::reader::Value, Kind, NORMAL, Vocabulary, bad_tokenizer};
+use super::{
+    super::reader::Value,
+    tokens::{Kind, NORMAL, Vocabulary, bad_tokenizer},
+};
 use crate::TuningError;
 
 /// Stands for a space in pieces.
@@ -59,6 +62,7 @@ pub(super) fn read(vocabulary: &Vocabulary) -> Result<Kind, TuningError> {
             _ => Map::new(),
         },
         first: true,
+        strips: metadata.text("general.architecture")? == Some("phi3"),
     })
 }
 
