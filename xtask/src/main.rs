@@ -53,6 +53,8 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
+  oracle templates [--keep]
+                    render the chat templates of published packages as transformers does
   oracle tuning [--keep]
                     compare the engine with transformers, peft and torch; --keep uses the
                     references of the run before

@@ -1,4 +1,5 @@
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
+//! `cargo xtask oracle templates` ([`templates`]) renders the chat templates of published packages.
 //! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
@@ -7,6 +8,7 @@
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod replay;
+mod templates;
 mod tuning;
 
 use std::path::Path;
@@ -60,8 +62,10 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name] if name == "provenance" => provenance(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
+        [name] if name == "templates" => templates::templates(false),
+        [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
-        _ => fail("`cargo xtask oracle` takes one name: provenance, tuning or replay"),
+        _ => fail("`cargo xtask oracle` takes one name: provenance, templates, tuning or replay"),
     }
 }
 

@@ -52,7 +52,9 @@ mod model;
 mod train;
 
 pub use burn::tensor::Device;
-pub use data::{Conversation, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens};
+pub use data::{
+    Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens,
+};
 pub use device::{DeviceKind, device};
 pub use error::TuningError;
 pub use fedseal_adapter::{
@@ -68,7 +70,7 @@ pub use infer::generate::{
 pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
 pub use model::base::Base;
 pub use model::merge::Unmerge;
-pub use model::template::Template;
+pub use model::template::{ChatTemplate, Date, Joining, Rendering, Template};
 pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};

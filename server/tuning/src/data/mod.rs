@@ -6,7 +6,7 @@
 //! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
 //! `format`, each layout one in `layout`.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use fedseal_adapter::Source;
 
@@ -24,20 +24,45 @@ pub use format::DataFormat;
 pub use layout::Layout;
 
 /// An example in the model's form: the templated prompt, the response, the end token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// Token ids, prompt first.
     pub ids: Vec<u32>,
     /// Index in `ids` of the first token that the loss counts.
     pub response_start: usize,
-    /// Whether the length limits removed the prompt's beginning or the response's end.
-    pub cut: bool,
+    /// Ranges of `ids` behind `response_start` that the loss does not count: what a template writes
+    /// between two parts of an answer. In order, without overlap, mostly none.
+    pub gaps: Vec<Range<usize>>,
+    /// Tokens that the length limits removed.
+    pub cut: Cut,
+}
+
+/// Tokens of an example that do not fit the length limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Number of tokens that the prompt lost at its beginning.
+    pub prompt: usize,
+    /// Number of tokens that the response lost at its end, its end token included.
+    pub response: usize,
+}
+
+impl Cut {
+    /// Whether anything was removed.
+    pub fn is_any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Tokens {
     /// Number of tokens that the loss counts.
     pub fn response_len(&self) -> usize {
-        self.ids.len().saturating_sub(self.response_start)
+        self.counted().count()
+    }
+
+    /// Indices of the tokens that the loss counts.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = usize> {
+        let counts = |index: &usize| !self.gaps.iter().any(|gap| gap.contains(index));
+        (self.response_start..self.ids.len()).filter(counts)
     }
 }
 

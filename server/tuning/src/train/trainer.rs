@@ -473,7 +473,7 @@ impl<'a, T: TrainingText> Batches<'a, T> {
                 Some(tokens) => tokens.clone(),
                 None => {
                     let tokens = self.examples[index].tokens(model, config)?;
-                    self.cut += usize::from(tokens.cut);
+                    self.cut += usize::from(tokens.cut.is_any());
                     slot.insert(tokens).clone()
                 }
             };
