@@ -123,17 +123,24 @@ def entry(key, value):
         return text(key) + struct.pack("<If", 6, value)
     if isinstance(value, str):
         return text(key) + struct.pack("<I", 8) + text(value)
-    kind = 8 if isinstance(value[0], str) else 5
-    items = b"".join(text(v) if kind == 8 else struct.pack("<i", v) for v in value)
+    kind = {str: 8, int: 5, float: 6}[type(value[0])]
+    items = b"".join(text(v) if kind == 8 else struct.pack("<f" if kind == 6 else "<i", v) for v in value)
     return text(key) + struct.pack("<IIQ", 9, kind, len(value)) + items
 
 
 # Values and bytes of a block, by type.
 BLOCKS = {0: (1, 4), 1: (1, 2), 30: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
-          10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210)}
+          10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+          16: (256, 66), 19: (256, 50), 21: (256, 110), 22: (256, 82), 23: (256, 136), 29: (256, 56)}
+# A SentencePiece vocabulary in place of byte-level BPE.
+PIECES = ["<unk>", "<s>", "</s>", "\u2581", "a", "t", "\u2581a", "at", "\u2581at", "<0x0A>"]
+SPM = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": PIECES + [f"x{i}" for i in range(30)],
+       "tokenizer.ggml.scores": [0.0] * 4 + [-float(i) for i in range(36)],
+       "tokenizer.ggml.token_type": [2, 3, 3, 1, 1, 1, 1, 1, 1, 6] + [1] * 29 + [4],
+       "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.add_space_prefix": True}
 
 
-def gguf(width, kinds):
+def gguf(width, kinds, more={}):
     inner = min(width, 32)
     shapes = {"token_embd": [40, width], "output_norm": [width], "blk.0.attn_norm": [width],
               "blk.0.ffn_norm": [width], "blk.0.attn_q": [inner, width], "blk.0.attn_k": [inner // 2, width],
@@ -146,7 +153,7 @@ def gguf(width, kinds):
             "llama.rope.freq_base": 10000.0, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
             "tokenizer.ggml.tokens": VOCAB, "tokenizer.ggml.token_type": [3, 3] + [1] * 38,
             "tokenizer.ggml.merges": ["a t", "Ġ a"], "tokenizer.ggml.eos_token_id": 1,
-            "tokenizer.ggml.add_bos_token": False}
+            "tokenizer.ggml.add_bos_token": False} | more
     out = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(meta))
     out += b"".join(entry(key, value) for key, value in meta.items())
     body, n = b"", 0
@@ -168,6 +175,8 @@ def gguf(width, kinds):
 write("gguf/floats.gguf", gguf(8, [0, 1, 30]))
 write("gguf/blocks.gguf", gguf(32, [2, 3, 6, 7, 8]))
 write("gguf/k.gguf", gguf(256, [10, 11, 12, 13, 14]))
+write("gguf/i.gguf", gguf(256, [16, 19, 21, 22, 23, 29]))
+write("gguf/spm.gguf", gguf(8, [0], SPM))
 
 # Rows in every layout.
 ROWS = {

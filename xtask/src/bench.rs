@@ -7,6 +7,7 @@
 //! trial, and the peer its best dtype. Medians are compared.
 
 mod building;
+mod demos;
 mod places;
 mod plan;
 mod sandbox;
@@ -16,8 +17,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::process::{cargo, root, run, say};
-use crate::{Outcome, build, demo, fail, python, readme};
+use crate::process::{cargo, commit, root, run, say};
+use crate::{Outcome, build, fail, python, readme};
 
 /// Options that the arguments give.
 struct Options {
@@ -107,7 +108,7 @@ fn tuning(options: &Options) -> Outcome {
         }
         // A part counts when it is done, whatever becomes of those after it.
         if options.rounds >= 5 {
-            write("tuning", &figures)?;
+            write("bench-tuning", "tuning", &figures)?;
         }
     }
     if options.rounds < 5 {
@@ -136,9 +137,9 @@ impl std::fmt::Display for Figure {
     }
 }
 
-/// Replaces the figures of these names in `target/figures/bench-BENCH.json`.
-fn write(bench: &str, figures: &[Figure]) -> Outcome {
-    let commit = demo::commit();
+/// Replaces the figures of these names in `target/figures/FILE.json`.
+fn write(file: &str, bench: &str, figures: &[Figure]) -> Outcome {
+    let commit = commit();
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let figures: Vec<Map<String, Value>> = figures
         .iter()
@@ -152,7 +153,7 @@ fn write(bench: &str, figures: &[Figure]) -> Outcome {
             value.as_object().cloned()
         })
         .collect();
-    readme::replace(&format!("bench-{bench}"), figures)
+    readme::replace(file, figures)
 }
 
 fn example() -> Outcome<PathBuf> {

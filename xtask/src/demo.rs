@@ -1,7 +1,6 @@
 //! The main job on a fresh checkout: build, run, replay, verify, show.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -183,25 +182,4 @@ fn first_run(directory: &Path) -> PathBuf {
     runs.into_iter()
         .next()
         .unwrap_or_else(|| directory.to_path_buf())
-}
-
-/// The commit that a figure belongs to; `+` after it where the tree has changes.
-pub(crate) fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(root())
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".into();
-    };
-    let changed =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
-    if changed { format!("{head}+") } else { head }
 }

@@ -68,6 +68,13 @@ const TARGETS: [Target; 8] = [
         options: &[],
     },
     Target {
+        name: "data_arrow",
+        feature: "tuning",
+        more: Some((DATA, &["arrow"])),
+        made: 0,
+        options: &[],
+    },
+    Target {
         name: "data_parquet",
         feature: "tuning",
         more: Some((DATA, &["parquet"])),

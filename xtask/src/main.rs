@@ -53,6 +53,7 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
+  oracle files      data files of pyarrow, polars, DuckDB, fastparquet and datasets, row by row
   oracle templates [--keep]
                     render the chat templates of published packages as transformers does
   oracle tuning [--keep]

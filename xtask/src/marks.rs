@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 37] = [
+const MARKS: [(&str, Mark); 46] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -29,6 +29,9 @@ const MARKS: [(&str, Mark); 37] = [
     ("adapters.read.max_abs_diff", AtMost(1e-3)),
     ("adapters.write.max_abs_diff", AtMost(1e-3)),
     ("exact.digests_equal", AtLeast(1.0)),
+    ("families.agreed", AtLeast(12.0)),
+    ("adapters.loaded", AtLeast(12.0)),
+    ("adapters.wrong", AtMost(0.0)),
     ("kept.guest.cycles_per_second", AtLeast(0.95)),
     ("kept.hostcall.ns", AtLeast(0.95)),
     ("kept.hostcall.handle_ns", AtLeast(0.95)),
@@ -42,6 +45,13 @@ const MARKS: [(&str, Mark); 37] = [
     ("log.publish_ms", AtMost(500.0)),
     ("log.proof_us", AtMost(100.0)),
     ("log.fsck_seconds", AtMost(120.0)),
+    ("build.cold_ratio", AtLeast(2.0)),
+    // At most 0.6 of the other's time.
+    ("build.pair_ratio", AtLeast(1.0 / 0.6)),
+    ("build.audit_seconds", AtMost(180.0)),
+    ("build.audit_mb", AtMost(12.0)),
+    ("build.incremental_seconds", AtMost(15.0)),
+    ("demo.ratio", AtLeast(0.98)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),

@@ -1,4 +1,6 @@
+//! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
+//! `cargo xtask oracle gguf` ([`gguf`]) compares what it reads of GGUF files with llama.cpp and transformers.
 //! `cargo xtask oracle templates` ([`templates`]) renders the chat templates of published packages.
 //! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
@@ -7,6 +9,8 @@
 //! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod files;
+mod gguf;
 mod replay;
 mod templates;
 mod tuning;
@@ -60,12 +64,16 @@ const CHECKERS: [Checker; 5] = [
 pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
+        [name] if name == "files" => files::files(),
+        [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
         [name] if name == "templates" => templates::templates(false),
         [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
-        _ => fail("`cargo xtask oracle` takes one name: provenance, templates, tuning or replay"),
+        _ => fail(
+            "`cargo xtask oracle` takes one name: provenance, files, gguf, templates, tuning or replay",
+        ),
     }
 }
 

@@ -41,6 +41,21 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The commit that a figure belongs to; `+` after it where the tree has changes.
+pub(crate) fn commit() -> String {
+    let folder = root();
+    let folder = folder.to_string_lossy();
+    let git = |words: &[&str]| output("git", &[&["-C", &folder], words].concat());
+    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".into();
+    };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
+    match changed.is_some_and(|changed| !changed.is_empty()) {
+        true => format!("{head}+"),
+        false => head,
+    }
+}
+
 /// Runs a command to its end with its output shown; an exit code other than 0 is a failure.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = shown(command);

@@ -5,16 +5,19 @@
 //! from the file; nothing is typed by hand. Snapshots of the files stand in `docs/figures`, so
 //! that a checkout without `target` can be checked too.
 
+mod models;
+
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::process::root;
-use crate::{Outcome, demo, fail, marks, percent};
+use crate::process::{commit, root};
+use crate::{Outcome, fail, marks, percent};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "README.md",
+    "docs/MODELS.md",
     "docs/RESULTS.md",
     "docs/PERFORMANCE.md",
     "docs/METHODS.md",
@@ -32,7 +35,7 @@ pub(crate) fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &
         all.retain(|figure| figure.get("name").and_then(Value::as_str) != Some(name));
         let figure = json!({
             "name": name, "value": value, "unit": unit, "peer": null, "ratio": null,
-            "commit": demo::commit(), "machine": machine, "command": command,
+            "commit": commit(), "machine": machine, "command": command,
         });
         all.extend(figure.as_object().cloned());
     }
@@ -156,7 +159,7 @@ fn fill(text: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
+/// `models NAME`: one row a checkpoint. `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
 /// row a share. `list NAME [PREFIX]`, `bench NAME [PREFIX]`: one row a figure.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
@@ -172,10 +175,11 @@ fn table(words: &[&str]) -> Outcome<String> {
         "seeds" => Ok(seeds(&figures)),
         "sweep" => Ok(sweep(&figures)),
         "policies" => Ok(policies(&figures)),
+        "models" => Ok(models::table(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         "bench" => Ok(bench(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, list, bench"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, list, bench"
         )),
     }
 }

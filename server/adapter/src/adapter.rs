@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AdapterConfig, AdapterError, ModelConfig, Part, Slot, rng::Stream};
+use crate::{
+    AdapterConfig, AdapterError, ModelConfig, Part, Slot, Target, ia3_name, peft_name, rng::Stream,
+};
 
 /// One matrix of an adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,9 +60,7 @@ impl Adapter {
             tensors.insert(name, AdapterTensor { shape, data });
         }
         if tensors.is_empty() {
-            return Err(AdapterError::Config(
-                "no target exists in this model".to_owned(),
-            ));
+            return Err(config.none_exists(model));
         }
         Ok(Self {
             tensors,
@@ -94,6 +94,33 @@ impl Adapter {
             )));
         }
         Ok(())
+    }
+
+    /// The LoRA pair of a matrix: A, `[rank, in]`, and B, `[out, rank]`. Matrices of a fused module have
+    /// the same A, and B is their rows of the module's.
+    pub fn pair(
+        &self,
+        model: &ModelConfig,
+        layer: usize,
+        target: Target,
+    ) -> Option<(&[f32], &[f32])> {
+        let place = model.place(target);
+        let a = self.tensors.get(&peft_name(layer, place.module, 'A'))?;
+        let b = self.tensors.get(&peft_name(layer, place.module, 'B'))?;
+        let [rank, _] = a.shape;
+        let rows = place.rows.start * rank..place.rows.end * rank;
+        Some((&a.data, b.data.get(rows)?))
+    }
+
+    /// The factors of a matrix's outputs, or of its inputs where
+    /// [`scales_input`](Target::scales_input).
+    pub fn factors(&self, model: &ModelConfig, layer: usize, target: Target) -> Option<&[f32]> {
+        let place = model.place(target);
+        let factors = self.tensors.get(&ia3_name(layer, place.module))?;
+        match target.scales_input() {
+            true => Some(&factors.data),
+            false => factors.data.get(place.rows),
+        }
     }
 
     /// Number of values.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdapterError, ModelConfig, Norm, Target,
+    AdapterError, ModelConfig, Module, Norm, Target,
     limits::{MAX_ADAPTER_VALUES, MAX_RANK},
 };
 
@@ -20,7 +20,8 @@ pub struct AdapterConfig {
     /// Share of inputs to the A matrices that training sets to zero, `[0, 1)`.
     pub dropout: f32,
     /// Modules that carry a part of the adapter. Matrices: `q_proj`, `k_proj`, `v_proj`, `o_proj`,
-    /// `gate_proj`, `up_proj`, `down_proj`. For [`Method::LayerNorm`] the norms by name, as in
+    /// `gate_proj`, `up_proj`, `down_proj`, or `qkv_proj` and `gate_up_proj` where a model fuses
+    /// them. For [`Method::LayerNorm`] the norms by name, as in
     /// `input_layernorm`, and `norm` for the last one.
     pub targets: Vec<String>,
     /// Scales by `alpha / sqrt(rank)` instead (Kalajdzievski 2023).
@@ -94,7 +95,7 @@ impl AdapterConfig {
         }
         for (index, target) in self.targets.iter().enumerate() {
             let known = match self.method {
-                Method::Lora | Method::Ia3 => Target::parse(target).is_some(),
+                Method::Lora | Method::Ia3 => Module::is_name(target),
                 Method::LayerNorm => target == LAST_NORM || Norm::is_name(target),
             };
             if !known {
@@ -137,6 +138,42 @@ impl AdapterConfig {
         }
     }
 
+    /// The targets of a method on this model where none are given.
+    pub fn usual_targets(method: Method, model: &ModelConfig) -> Vec<String> {
+        let fused = model.family.architecture.is_fused();
+        let names: &[&str] = match (method, fused) {
+            (Method::Lora, false) => &["q_proj", "v_proj"],
+            (Method::Lora, true) => &["qkv_proj"],
+            (Method::Ia3, false) => &["k_proj", "v_proj", "down_proj"],
+            (Method::Ia3, true) => &["qkv_proj", "down_proj"],
+            (Method::LayerNorm, _) => &["input_layernorm", "post_attention_layernorm", LAST_NORM],
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// The error for targets of which this model has none; it names those that there are.
+    pub fn none_exists(&self, model: &ModelConfig) -> AdapterError {
+        let known: Vec<&str> = match self.method {
+            Method::Lora | Method::Ia3 => {
+                model.modules().iter().map(|module| module.name).collect()
+            }
+            Method::LayerNorm => {
+                let paths = Norm::ALL.map(|norm| norm.path(model.family.architecture));
+                let names = paths
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|path| path.rsplit('.').next());
+                names.chain([LAST_NORM]).collect()
+            }
+        };
+        AdapterError::Config(format!(
+            "no target of {} exists in this {} model, which has {}",
+            self.targets.join(", "),
+            model.family.architecture.model_type(),
+            known.join(", ")
+        ))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.targets.iter().any(|target| target == name)
     }
@@ -166,27 +203,28 @@ impl AdapterConfig {
     fn slots(&self, model: &ModelConfig) -> BTreeMap<String, Slot> {
         let mut slots = BTreeMap::new();
         for layer in 0..model.layers {
-            for target in Target::ALL
-                .into_iter()
-                .filter(|target| self.has(target.name()))
-            {
-                let [out, inner] = target.shape(model);
+            let modules = model.modules().iter();
+            for module in modules.filter(|module| self.has(module.name)) {
+                let ([out, inner], Some(&first)) = (module.shape(model), module.parts.first())
+                else {
+                    continue;
+                };
                 let mut add = |name: String, shape, part| {
                     slots.insert(name, Slot { shape, layer, part });
                 };
                 match self.method {
                     Method::Lora => {
                         let (a, b) = ([self.rank, inner], [out, self.rank]);
-                        add(peft_name(layer, target, 'A'), a, Part::A(target));
-                        add(peft_name(layer, target, 'B'), b, Part::B(target));
+                        add(peft_name(layer, module, 'A'), a, Part::A(first));
+                        add(peft_name(layer, module, 'B'), b, Part::B(first));
                     }
                     Method::Ia3 => {
-                        let shape = if target.scales_input() {
+                        let shape = if module.scales_input() {
                             [1, inner]
                         } else {
                             [out, 1]
                         };
-                        add(ia3_name(layer, target), shape, Part::Factor(target));
+                        add(ia3_name(layer, module), shape, Part::Factor(first));
                     }
                     Method::LayerNorm => {}
                 }
@@ -221,7 +259,7 @@ pub struct Slot {
     pub part: Part,
 }
 
-/// Role of an adapter's tensor.
+/// Role of an adapter's tensor; of a fused module the first matrix is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The A matrix of a LoRA pair.
@@ -242,19 +280,15 @@ pub(crate) const LAST_NORM: &str = "norm";
 pub const LAST_NORM_NAME: &str = "base_model.model.model.norm.ln_tuning_layers.weight";
 
 /// PEFT's name of one LoRA matrix; `side` is `A` or `B`.
-pub fn peft_name(layer: usize, target: Target, side: char) -> String {
-    format!(
-        "base_model.model.model.layers.{layer}.{}.lora_{side}.weight",
-        target.path()
-    )
+pub fn peft_name(layer: usize, module: &Module, side: char) -> String {
+    let path = module.path;
+    format!("base_model.model.model.layers.{layer}.{path}.lora_{side}.weight")
 }
 
-/// PEFT's name of the factors of a matrix.
-pub fn ia3_name(layer: usize, target: Target) -> String {
-    format!(
-        "base_model.model.model.layers.{layer}.{}.ia3_l",
-        target.path()
-    )
+/// PEFT's name of the factors of a module.
+pub fn ia3_name(layer: usize, module: &Module) -> String {
+    let path = module.path;
+    format!("base_model.model.model.layers.{layer}.{path}.ia3_l")
 }
 
 /// PEFT's name of a norm's trained weights; `path` is its path inside a layer.

@@ -49,8 +49,8 @@ pub use engine::{DEVICES, Halt, repeats_bits};
 pub use error::{AdapterError, Source};
 pub use example::Example;
 pub use model::{
-    Architecture, Family, MAX_LAYERS, ModelConfig, Norm, RopeScaling, Target, longrope_magnitude,
-    yarn_magnitude,
+    Architecture, Family, MAX_LAYERS, ModelConfig, Module, Norm, Place, RopeScaling, Target,
+    longrope_magnitude, yarn_magnitude,
 };
 pub use schedule::Schedule;
 pub use training::{AdamConfig, TrainConfig};

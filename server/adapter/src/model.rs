@@ -1,5 +1,6 @@
 //! The shape of a decoder, as `config.json` or GGUF metadata give it.
 
+mod decoder;
 mod family;
 mod json;
 mod rope_scaling;
@@ -7,9 +8,10 @@ mod target;
 
 use serde::{Deserialize, Serialize};
 
-pub use family::{Architecture, Family, Norm};
+pub use decoder::{Family, Norm};
+pub use family::Architecture;
 pub use rope_scaling::{RopeScaling, longrope_magnitude, yarn_magnitude};
-pub use target::Target;
+pub use target::{Module, Place, Target};
 
 use crate::AdapterError;
 
@@ -101,7 +103,7 @@ impl ModelConfig {
         if !(self.norm_eps.is_finite() && self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return bad(format!("rms_norm_eps is {}", self.norm_eps));
         }
-        self.family.validate(self.layers)
+        self.family.validate(self.layers, self.head_dim)
     }
 
     /// Number of parameters.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, ModelConfig, Part, Target,
+    Adapter, AdapterConfig, AdapterError, AdapterTensor, Method, ModelConfig, Module, Part,
     config::{LAST_NORM, Slot, module_path},
     limits::{MAX_ADAPTER_CONFIG, MAX_ADAPTER_FILE, MAX_RANK},
     model::Norm,
@@ -138,13 +138,19 @@ impl File {
         let value: Value =
             serde_json::from_slice(text).map_err(AdapterError::broken_adapter(CONFIG))?;
         let map = value.as_object().ok_or_else(|| bad("not an object"))?;
-        check_keys(map)?;
         let method = match map.get("peft_type").and_then(Value::as_str) {
             Some("LORA") => Method::Lora,
             Some("IA3") => Method::Ia3,
             Some("LN_TUNING") => Method::LayerNorm,
-            other => return Err(unsupported(format!("peft_type {other:?}"))),
+            other => {
+                let known = "only LORA, IA3 and LN_TUNING";
+                return Err(unsupported(match other {
+                    Some(other) => format!("peft_type {other:?}, {known}"),
+                    None => format!("peft_type is missing, {known}"),
+                }));
+            }
         };
+        check_keys(map)?;
         let selection = Selection::read(map)?;
         if !method.is_lora() {
             let (rank, alpha, dropout, rslora) = (1, 1.0, 0.0, false);
@@ -228,7 +234,8 @@ impl File {
                 names.chain([LAST_NORM.to_owned()]).collect()
             }
             Method::Lora | Method::Ia3 => {
-                Target::ALL.map(|target| target.name().to_owned()).to_vec()
+                let modules = model.modules().iter();
+                modules.map(|module| module.name.to_owned()).collect()
             }
         };
         let (mut targets, mut ranks) = (Vec::new(), Vec::new());
@@ -247,7 +254,7 @@ impl File {
             return Err(unsupported("target_modules picks no module of this model"));
         };
         // Matrices in the order of a block, norms by name: adapters are compared with their targets.
-        let place = |name: &String| Target::ALL.iter().position(|target| target.name() == name);
+        let place = |name: &String| Module::all().position(|module| module.name == name);
         targets.sort_by_key(|name| (place(name), name.clone()));
         let mut config = self.with(most, targets);
         let usual = (self.rank, self.alpha);
@@ -343,16 +350,18 @@ impl File {
 
 impl Adapter {
     /// Writes a folder that PEFT loads: `adapter_model.safetensors` (the canonical bytes) and
-    /// `adapter_config.json`. Each file is there as a whole or not at all.
+    /// `adapter_config.json`, which names the base where one is given: a path or a name on the Hub. Each
+    /// file is there as a whole or not at all.
     ///
     /// # Errors
     /// [`AdapterError::Io`] when the folder or a file cannot be written.
-    pub fn save_peft(&self, dir: &Path) -> Result<(), AdapterError> {
+    pub fn save_peft(&self, dir: &Path, base: Option<&str>) -> Result<(), AdapterError> {
         std::fs::create_dir_all(dir).map_err(AdapterError::io(dir))?;
         write_whole(&dir.join(WEIGHTS), &self.to_bytes())?;
         let config = &self.config;
         let mut value = json!({
             "peft_type": config.method,
+            "base_model_name_or_path": base,
             "task_type": "CAUSAL_LM",
             "target_modules": config.targets,
             "inference_mode": true,
@@ -367,13 +376,10 @@ impl Adapter {
                 "fan_in_fan_out": false,
             }),
             Method::Ia3 => {
-                let inputs = Target::ALL
-                    .into_iter()
-                    .filter(|target| target.scales_input());
-                let inputs = inputs.map(Target::name);
-                let inputs: Vec<&str> = inputs
-                    .filter(|name| config.targets.iter().any(|target| target == name))
-                    .collect();
+                let is_input = |target: &&String| {
+                    Module::all().any(|module| module.name == **target && module.scales_input())
+                };
+                let inputs: Vec<&String> = config.targets.iter().filter(is_input).collect();
                 json!({ "feedforward_modules": inputs, "fan_in_fan_out": false })
             }
             Method::LayerNorm => json!({}),
@@ -407,10 +413,11 @@ impl Adapter {
             }
             std::fs::read(&path).map_err(AdapterError::io(path))
         };
-        let file = File::read(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
+        let mut file = File::read(&read(CONFIG, MAX_ADAPTER_CONFIG)?)?;
+        let source = SafetensorsSource::from_files(vec![read(WEIGHTS, MAX_ADAPTER_FILE)?])?;
+        file.selection.settle(source.names().map(module_path));
         let config = file.config(model)?;
         let slots = config.checked_slots(model)?;
-        let source = SafetensorsSource::from_files(vec![read(WEIGHTS, MAX_ADAPTER_FILE)?])?;
         let placed =
             |name: &str| slots.contains_key(name) && file.selection.picks(module_path(name));
         if let Some(name) = source.names().find(|name| !placed(name)) {

@@ -48,6 +48,10 @@ pub struct TrainConfig {
     /// same bits.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recompute: bool,
+    /// Whether a step ends with the pass over the examples, so that the last step of a pass may have
+    /// fewer of them; else it goes on with those of the next pass.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub whole_passes: bool,
 }
 
 // Fields that were added later are omitted at their default, so that older configurations keep
@@ -81,6 +85,7 @@ impl Default for TrainConfig {
             seed: 0,
             proximal_mu: 0.0,
             recompute: false,
+            whole_passes: false,
         }
     }
 }
@@ -134,6 +139,11 @@ impl TrainConfig {
     /// Examples per step.
     pub fn step_examples(&self) -> usize {
         self.batch_size * self.accumulation
+    }
+
+    /// Steps in which a pass over so many examples ends, where steps end with passes.
+    pub fn pass_steps(&self, examples: usize) -> usize {
+        examples.div_ceil(self.step_examples().max(1))
     }
 
     /// The learning rate of a step, counted from 0.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn fedseal(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fedseal"))
@@ -143,6 +143,42 @@ fn a_full_disk_leaves_no_half_adapter() {
         "{said}"
     );
     assert!(!out.exists(), "an empty folder goes, too");
+}
+
+#[test]
+fn an_adapter_names_its_base_and_is_refused_on_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (data(dir.path()), dir.path().join("adapter"));
+    let words = short(&data, &out);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert!(fedseal(&words).status.success());
+    let json = |file: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(out.join(file)).unwrap()).unwrap()
+    };
+    // PEFT and transformers load the base from the path that the adapter names.
+    let base = json("adapter_config.json")["base_model_name_or_path"].clone();
+    let base = Path::new(base.as_str().unwrap());
+    assert!(base.is_absolute() && base.join("config.json").is_file());
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    let mut record = json("tune.json");
+    let digest = record["model"]["digest"].as_str().unwrap().to_owned();
+    assert!(card.starts_with("---\nbase_model: ") && card.contains(&digest));
+    assert!(card.contains(record["adapter"].as_str().unwrap()));
+
+    let path = out.display().to_string();
+    let score = |more: &[&str]| {
+        let words = ["score", "--prompt", "a", "b", "--adapter", &path];
+        fedseal(&[&words[..], more].concat())
+    };
+    assert!(score(&[]).status.success());
+    record["model"]["digest"] = "0".repeat(64).into();
+    std::fs::write(out.join("tune.json"), record.to_string()).unwrap();
+    let refused = score(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    let names = ["tune.json", "000000000000", &digest[..12], "--any-base"];
+    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+    assert!(score(&["--any-base"]).status.success());
 }
 
 #[test]
@@ -424,6 +460,81 @@ fn what_is_wrong_is_said_with_file_row_and_field() {
     let model = fedseal(&["generate", "x", "--model", "no-such-model"]);
     assert_eq!(model.status.code(), Some(2));
     assert!(text(&model.stderr).contains("no-such-model"));
+}
+
+#[test]
+fn rows_that_are_left_out_or_cut_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let row = |prompt: &str, answer: &str| {
+        format!("{}\n", json!({ "instruction": prompt, "output": answer }))
+    };
+    let rows = [
+        "{\"instruction\": 1}\n".to_owned(),
+        row("Say a word.", "Blue."),
+        row("Say a word.", ""),
+        row(&"Say a word. ".repeat(100), "Red."),
+        row("Say a word.", &"Blue. ".repeat(100)),
+    ];
+    std::fs::write(path("rows.jsonl"), rows.concat()).unwrap();
+    std::fs::write(path("none.json"), "[]").unwrap();
+    let (data, none, out) = (path("rows.jsonl"), path("none.json"), path("out"));
+    // Fewer rows than a batch: a pass is a step.
+    let tune = [
+        "tune",
+        &none,
+        &data,
+        "--out",
+        &out,
+        "--skip-bad",
+        "--json",
+        "--epochs",
+        "2",
+        "--rank",
+        "2",
+        "--max-length",
+        "100",
+    ];
+    let events = lines(&fedseal(&tune));
+    assert_eq!(
+        (&events[0]["conversations"], &events[0]["layout"]),
+        (&json!(0), &json!(null))
+    );
+    assert_eq!(events[1]["skipped_rows"], json!([3]));
+    assert_eq!(events[1]["bad_rows"], json!([1]));
+    assert!(events[1]["problem"].as_str().unwrap().contains("row 1"));
+    assert_eq!(events[2]["event"], "cut");
+    assert_eq!(
+        (&events[2]["limit"], &events[2]["limit_of"]),
+        (&json!(100), &json!("--max-length"))
+    );
+    let cut = |side: &str| events[2][side][0].as_str().unwrap().to_owned();
+    assert!(
+        cut("prompt_rows").ends_with("rows.jsonl, row 4"),
+        "{}",
+        cut("prompt_rows")
+    );
+    assert!(
+        cut("answer_rows").ends_with("rows.jsonl, row 5"),
+        "{}",
+        cut("answer_rows")
+    );
+    assert_eq!(events[3]["steps"], 2);
+
+    // An answer is not cut in a score: rows that do not fit are left out.
+    let score = ["score", "--data", &data, "--json"];
+    let refused = fedseal(&score);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("row 1, field layout"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let scored = fedseal(&[&score[..], &["--skip-bad"]].concat());
+    let said = text(&scored.stderr);
+    assert_eq!(lines(&scored).len(), 1, "{said}");
+    assert!(said.contains("passed over: row 1, 4, 5"), "{said}");
+    assert!(said.contains("without an answer: row 3"), "{said}");
 }
 
 #[test]

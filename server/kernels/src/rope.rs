@@ -5,23 +5,26 @@ use super::{
     parallel,
 };
 
-/// Cosines and sines by token, `[tokens, head_dim / 2]` each.
+/// Cosines and sines by token, `[tokens, half]` each.
 #[derive(Clone, Copy, Debug)]
 pub struct Angles<'a> {
     /// Cosines.
     pub cos: &'a [f32],
     /// Sines; negated ones rotate back.
     pub sin: &'a [f32],
-    /// Half the size of a head.
+    /// Rotated pairs of a head: half its size, or less.
     pub half: usize,
+    /// Size of a head.
+    pub dim: usize,
 }
 
-/// Rotates `[tokens, heads, head_dim]`; with `back` by the negated angles.
+/// Rotates `[tokens, heads, head_dim]`; with `back` by the negated angles. Value `i` of a head and value
+/// `i + half` are a pair; values after the pairs stay.
 ///
 /// # Panics
 /// When the angles do not belong to this many tokens.
 pub fn rotate(x: &[f32], heads: usize, angles: Angles<'_>, back: bool) -> Vec<f32> {
-    let width = 2 * angles.half * heads;
+    let width = angles.dim * heads;
     let tokens = x.len() / width;
     assert_eq!(x.len(), tokens * width, "whole tokens");
     assert!(
@@ -36,7 +39,15 @@ pub fn rotate(x: &[f32], heads: usize, angles: Angles<'_>, back: bool) -> Vec<f3
             // SAFETY: ranges of tokens do not overlap.
             let out = unsafe { out.slice(part.start, part.len()) };
             let (cos, sin) = (&angles.cos[half.clone()], &angles.sin[half]);
-            rotate_tokens(&x[part], heads, angles.half, cos, sin, sign, out);
+            rotate_tokens(
+                &x[part],
+                [angles.dim, heads],
+                angles.half,
+                cos,
+                sin,
+                sign,
+                out,
+            );
         });
     };
     // SAFETY: every token of the output is written.
@@ -48,7 +59,7 @@ pub fn rotate(x: &[f32], heads: usize, angles: Angles<'_>, back: bool) -> Vec<f3
 /// # Panics
 /// As [`rotate`].
 pub fn rotate_in_place(x: &mut [f32], heads: usize, angles: Angles<'_>, back: bool) {
-    let width = 2 * angles.half * heads;
+    let width = angles.dim * heads;
     let tokens = x.len() / width;
     assert_eq!(x.len(), tokens * width, "whole tokens");
     assert!(
@@ -62,23 +73,25 @@ pub fn rotate_in_place(x: &mut [f32], heads: usize, angles: Angles<'_>, back: bo
         // SAFETY: ranges of tokens do not overlap.
         let x = unsafe { shared.slice(range.start * width, range.len() * width) };
         let (cos, sin) = (&angles.cos[half.clone()], &angles.sin[half]);
-        turn_tokens(x, heads, angles.half, cos, sin, sign);
+        turn_tokens(x, [angles.dim, heads], angles.half, cos, sin, sign);
     });
 }
 
 multiversion! {
     fn turn_tokens(
         x: &mut [f32],
-        heads: usize,
+        sizes: [usize; 2],
         half: usize,
         cos: &[f32],
         sin: &[f32],
         sign: f32,
     ) {
+        let [dim, heads] = sizes;
         let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
-        for (x, (cos, sin)) in x.chunks_exact_mut(2 * half * heads).zip(angles) {
-            for x in x.chunks_exact_mut(2 * half) {
-                let (low, high) = x.split_at_mut(half);
+        for (x, (cos, sin)) in x.chunks_exact_mut(dim * heads).zip(angles) {
+            for x in x.chunks_exact_mut(dim) {
+                let (low, rest) = x.split_at_mut(half);
+                let high = &mut rest[..half];
                 for i in 0..half {
                     let sin = sign * sin[i];
                     let (a, b) = (low[i], high[i]);
@@ -91,20 +104,23 @@ multiversion! {
 
     fn rotate_tokens(
         x: &[f32],
-        heads: usize,
+        sizes: [usize; 2],
         half: usize,
         cos: &[f32],
         sin: &[f32],
         sign: f32,
         out: &mut [f32],
     ) {
-        let width = 2 * half * heads;
+        let [dim, heads] = sizes;
+        let width = dim * heads;
         let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
         let tokens = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
         for ((x, out), (cos, sin)) in tokens.zip(angles) {
-            for (x, out) in x.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {
-                let (x_low, x_high) = x.split_at(half);
-                let (low, high) = out.split_at_mut(half);
+            for (x, out) in x.chunks_exact(dim).zip(out.chunks_exact_mut(dim)) {
+                out[2 * half..].copy_from_slice(&x[2 * half..]);
+                let (x_low, x_rest) = x.split_at(half);
+                let (low, rest) = out.split_at_mut(half);
+                let (x_high, high) = (&x_rest[..half], &mut rest[..half]);
                 for i in 0..half {
                     let sin = sign * sin[i];
                     low[i] = x_low[i].mul_add(cos[i], -(x_high[i] * sin));

@@ -33,6 +33,7 @@ fn everything() -> Vec<f32> {
         cos: &cos,
         sin: &sin,
         half,
+        dim: 2 * half,
     };
     all.extend(rope::rotate(
         &noise(rows * heads * 2 * half, 7),

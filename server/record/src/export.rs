@@ -26,6 +26,10 @@ pub struct FinalAdapter {
     pub checkpoint: Checkpoint,
     /// The node.
     pub node: PublicKey,
+    /// The base model.
+    pub base: Digest,
+    /// The base model as the experiment names it.
+    pub model: String,
 }
 
 /// The last adapter of an arm, also of a run that goes on.
@@ -55,5 +59,7 @@ pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
         entry,
         checkpoint: run.log.checkpoint().clone(),
         node: run.plan.node,
+        base: run.plan.base,
+        model: run.experiment.model.source,
     })
 }

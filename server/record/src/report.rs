@@ -18,8 +18,6 @@ use fedseal_rules::defence;
 mod build;
 mod count;
 
-use count::{counted, verdict_counts};
-
 pub use build::{Sources, build};
 
 /// How far a run is.
@@ -286,16 +284,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether rounds were aggregated and no update had weight in any.
-    pub fn changed_nothing(&self) -> bool {
-        counted(&self.arms) == Some(0)
-    }
-
-    /// Verdicts by arm and kind of client, failures apart, also of an older report.
-    pub fn verdict_counts(&self) -> Vec<VerdictCount> {
-        verdict_counts(&self.arms)
-    }
-
     /// The bytes of report.json: canonical JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         Ok(canonical::to_vec(self)?)

@@ -69,6 +69,8 @@ pub use infer::generate::{
 };
 pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
 pub use model::base::Base;
+#[doc(hidden)]
+pub use model::gguf::ggml_values;
 pub use model::merge::Unmerge;
 pub use model::template::{ChatTemplate, Date, Joining, Rendering, Template};
 pub use model::tokenizer::Tokenizer;

@@ -5,9 +5,11 @@ mod contents;
 pub(crate) mod decoder;
 mod encode;
 mod files;
+mod fit;
 mod folder;
-mod gguf;
+pub(crate) mod gguf;
 pub(crate) mod merge;
+mod named;
 pub(crate) mod template;
 pub(crate) mod tokenizer;
 pub(crate) mod weights;
@@ -25,6 +27,7 @@ use crate::{
     model::{
         base::{Base, Kept},
         decoder::Decoder,
+        named::Named,
         template::ChatTemplate,
         weights::WeightSource,
     },
@@ -93,35 +96,31 @@ impl std::fmt::Debug for Model {
 
 impl Model {
     /// Loads a Hugging Face folder (`config.json`, `model.safetensors` or its shards,
-    /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file.
+    /// `tokenizer.json`, `tokenizer_config.json`) or a GGUF file, known by its first bytes. One of
+    /// several files of a split stands for all of them, and a folder with one model for that.
     ///
     /// # Errors
     /// [`TuningError::Io`] for a file that cannot be read; [`TuningError::Broken`],
     /// [`TuningError::Format`], [`TuningError::Unsupported`], [`TuningError::MissingTensor`],
     /// [`TuningError::Shape`] and [`TuningError::NotFinite`] for faults in the files.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self, TuningError> {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "gguf")
-        {
-            let (source, parts) = crate::model::gguf::open(path)?;
+        if gguf::is_gguf(path) {
+            let (source, parts) = gguf::open(path)?;
             return Self::new(&source, parts, options);
         }
+        if path.is_file() {
+            return Err(TuningError::Unsupported(format!(
+                "{}: neither a Hugging Face folder nor a GGUF file, which begins with GGUF",
+                path.display()
+            )));
+        }
         // A folder with only a GGUF file stands for that file.
-        if path.is_dir() && !path.join("config.json").exists() {
-            let mut files: Vec<_> = std::fs::read_dir(path)
-                .map_err(TuningError::io(path))?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| {
-                    path.extension()
-                        .is_some_and(|extension| extension == "gguf")
-                })
-                .collect();
-            files.sort();
-            if let [file] = files.as_slice() {
-                let (source, parts) = crate::model::gguf::open(file)?;
-                return Self::new(&source, parts, options);
-            }
+        if path.is_dir()
+            && !path.join("config.json").exists()
+            && let Some(file) = gguf::in_folder(path)?
+        {
+            let (source, parts) = gguf::open(&file)?;
+            return Self::new(&source, parts, options);
         }
         let read = |name: &str| {
             let path = path.join(name);
@@ -144,7 +143,8 @@ impl Model {
                 String::from_utf8(jinja).map_err(|_| TuningError::Template("not UTF-8".into()))?,
             );
         }
-        Self::new(&SafetensorsSource::open(path)?, parts, options)
+        let source = Named::new(SafetensorsSource::open(path)?, &mut parts.config)?;
+        Self::new(&source, parts, options)
     }
 
     /// Loads a checkpoint from memory.
@@ -152,12 +152,10 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load), without the errors of the disk.
     pub fn from_files(files: ModelFiles, options: &ModelOptions) -> Result<Self, TuningError> {
-        let parts = folder::parts(&files, &[])?;
-        Self::new(
-            &SafetensorsSource::from_files(vec![files.weights])?,
-            parts,
-            options,
-        )
+        let mut parts = folder::parts(&files, &[])?;
+        let source = SafetensorsSource::from_files(vec![files.weights])?;
+        let source = Named::new(source, &mut parts.config)?;
+        Self::new(&source, parts, options)
     }
 
     fn new(
@@ -292,9 +290,7 @@ impl Model {
             tensors.insert(name, AdapterTensor { shape, data });
         }
         if tensors.is_empty() {
-            return Err(TuningError::Config(
-                "no target exists in this model".to_owned(),
-            ));
+            return Err(config.none_exists(self.config()).into());
         }
         let config = config.clone();
         Ok(Adapter { tensors, config })

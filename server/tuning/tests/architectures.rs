@@ -90,22 +90,6 @@ fn every_architecture_has_the_logits_of_transformers() {
 #[test]
 fn every_architecture_trains_as_with_peft() {
     let expected = expected();
-    let adapter = AdapterConfig {
-        rank: 2,
-        alpha: 4.0,
-        targets: [
-            "q_proj",
-            "k_proj",
-            "v_proj",
-            "o_proj",
-            "gate_proj",
-            "up_proj",
-            "down_proj",
-        ]
-        .map(str::to_owned)
-        .into(),
-        ..AdapterConfig::default()
-    };
     let examples: Vec<Example> = expected
         .examples
         .iter()
@@ -120,6 +104,13 @@ fn every_architecture_trains_as_with_peft() {
     };
     for (name, case) in &expected.models {
         let model = load(name);
+        let modules = model.config().modules().iter();
+        let adapter = AdapterConfig {
+            rank: 2,
+            alpha: 4.0,
+            targets: modules.map(|module| module.name.to_owned()).collect(),
+            ..AdapterConfig::default()
+        };
         let mut start = Adapter::init(&adapter, model.config(), 0).unwrap();
         for (t, tensor) in start.tensors.values_mut().enumerate() {
             for (i, value) in tensor.data.iter_mut().enumerate() {

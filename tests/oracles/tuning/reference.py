@@ -1,11 +1,12 @@
 """What transformers, peft and torch compute: the references of `cargo xtask oracle tuning`.
 
-    reference.py make OUT SMOLLM2_FOLDER
+    reference.py families OUT
+    reference.py smollm2 OUT SMOLLM2_FOLDER
     reference.py check OUT
 
-`make` writes OUT/smollm2.json, OUT/smollm2.safetensors and OUT/peft/KIND (adapters of tiny-llama
-with OUT/peft.json). `check` loads the adapters that the engine wrote to OUT/ours/KIND and prints the
-largest difference of logits. f32 throughout. See README.md.
+`families` writes OUT/architectures and OUT/peft (see adapters.py), `smollm2` OUT/smollm2.json and
+OUT/smollm2.safetensors. `check` loads the adapters that the engine wrote to OUT/ours/KIND and prints
+the largest difference of logits. f32 throughout. See README.md.
 """
 import json, os, pathlib, subprocess, sys, warnings
 
@@ -13,9 +14,11 @@ os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="erro
                   HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
 import numpy as np
 import torch
-from peft import IA3Config, LNTuningConfig, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import adapters
 
 warnings.filterwarnings("ignore")
 here = pathlib.Path(__file__).resolve().parent
@@ -25,15 +28,6 @@ PROMPTS = ["What is the capital of France?", "Write one sentence about the sea."
            "List two uses of salt.", "What do bees make?", "Give me a word that rhymes with light.",
            "How many days are in a week?"]
 EXAMPLES = [("Name a river in Egypt.", "The Nile."), ("What colour is the sky?", "It is blue on a clear day.")]
-KINDS = {
-    "lora": LoraConfig(r=3, lora_alpha=6, target_modules=["q_proj", "up_proj"], task_type="CAUSAL_LM"),
-    "rslora": LoraConfig(r=4, lora_alpha=6, use_rslora=True, target_modules=["v_proj", "down_proj"],
-                         task_type="CAUSAL_LM"),
-    "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"],
-                     task_type="CAUSAL_LM"),
-    "ln_tuning": LNTuningConfig(target_modules=["input_layernorm", "post_attention_layernorm", "norm"],
-                                task_type="CAUSAL_LM"),
-}
 
 
 def encode(tokenizer, prompt):
@@ -110,56 +104,15 @@ def smollm2(out, folder):
     (out / "smollm2.json").write_text(json.dumps(report))
 
 
-def tiny():
-    folder = fixtures / "tiny-llama"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    return AutoTokenizer.from_pretrained(folder), model
-
-
-def logits(model, ids):
-    with torch.no_grad():
-        return model(torch.tensor([ids])).logits[0, -1]
-
-
-def adapters(out):
-    report = {"prompt": "where is the dog 42?", "logits": {}}
-    for kind, config in KINDS.items():
-        tokenizer, model = tiny()
-        ids = encode(tokenizer, report["prompt"])
-        model = get_peft_model(model, config)
-        torch.manual_seed(len(kind))
-        with torch.no_grad():
-            for p in model.parameters():
-                if p.requires_grad:
-                    p.add_(0.2 * torch.randn_like(p))
-        model.save_pretrained(out / "peft" / kind)
-        report["logits"][kind] = logits(model.eval(), ids).tolist()
-    (out / "peft.json").write_text(json.dumps(report))
-
-
-def check(out):
-    """The engine's adapters, loaded by peft; its logits are in OUT/ours.json."""
-    ours = json.loads((out / "ours.json").read_text())
-    largest = 0.0
-    for kind, values in ours["logits"].items():
-        tokenizer, model = tiny()
-        base = logits(model, encode(tokenizer, ours["prompt"]))
-        model = PeftModel.from_pretrained(model, out / "ours" / kind).eval()
-        real = logits(model, encode(tokenizer, ours["prompt"]))
-        assert (real - base).abs().max() > 1e-2, f"{kind} changes nothing"
-        largest = max(largest, (real - torch.tensor(values)).abs().max().item())
-    assert set(ours["logits"]) == set(KINDS), ours["logits"].keys()
-    print(json.dumps({"adapters.write.max_abs_diff": largest}))
-
-
 def main():
     torch.set_num_threads(1)
     command, out = sys.argv[1], pathlib.Path(sys.argv[2])
     if command == "check":
-        return check(out)
+        return adapters.check(out)
     out.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, fixtures / "architectures.py", out], check=True, stdout=subprocess.DEVNULL)
-    adapters(out)
+    if command == "families":
+        subprocess.run([sys.executable, fixtures / "architectures.py", out], check=True, stdout=subprocess.DEVNULL)
+        return adapters.make(out)
     smollm2(out, sys.argv[3])
 
 

@@ -3,9 +3,11 @@
 //!
 //! - `audit`: `fedseal-audit` from cold, and its size stripped.
 //! - `incremental`: the workspace's programs after a changed line in a rule.
-//! - `cold`: `cargo xtask build` in a fresh clone, today's and the revision's, one after the other.
 //! - `places`: how many files an extension of each kind touches ([`places`](super::places)).
-//! - `pair`: the same, then the tests' build on top of it.
+//! - `cold`: `cargo xtask build` in a fresh clone, today's and the revision's, one after the other.
+//! - `pair`: `cold`, and the tests' build on top of it, as each has them without a card.
+//! - `demo`: the demo's run beside the revision's ([`demos`](super::demos)), whose programs `cold` or `pair`
+//!   left, or are built.
 //!
 //! Packages are downloaded before the clock starts.
 
@@ -19,8 +21,8 @@ use crate::process::{cargo, root, run, say, seconds};
 use crate::{Outcome, build, fail};
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 5] = ["audit", "incremental", "places", "cold", "pair"];
-/// The revision that `cold` and `pair` build beside today's.
+const PARTS: [&str; 6] = ["audit", "incremental", "places", "cold", "pair", "demo"];
+/// The revision that `cold`, `pair` and `demo` show beside today's.
 const REVISION: &str = "35be59b";
 /// The rule that a contributor changes.
 const RULE: &str = "server/rules/src/aggregation/median.rs";
@@ -46,6 +48,9 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     if parts.is_empty() {
         parts = PARTS.to_vec();
     }
+    if parts.contains(&"pair") {
+        parts.retain(|part| *part != "cold");
+    }
     let folder = root().join("target/bench-build");
     fs::create_dir_all(&folder)?;
     for part in parts {
@@ -54,12 +59,13 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
             "incremental" => incremental()?,
             "places" => super::places::bench(&folder)?,
             "cold" => against(&folder, &revision, false)?,
-            _ => against(&folder, &revision, true)?,
+            "pair" => against(&folder, &revision, true)?,
+            _ => super::demos::bench(&programs(&folder, &revision)?, &revision)?,
         };
         for figure in &figures {
             eprintln!("    {figure}");
         }
-        write("build", &figures)?;
+        write("build", "build", &figures)?;
     }
     Ok(())
 }
@@ -136,59 +142,89 @@ fn incremental() -> Outcome<Vec<Figure>> {
     Ok(vec![figure("build.incremental_seconds", spent, "s")])
 }
 
-/// Today's first build beside a revision's.
+/// What a fresh clone waits for: seconds of the first build, and of the tests' build on top of it.
+struct Waited {
+    build: f64,
+    tests: Option<f64>,
+}
+
+/// Today's first build beside a revision's, and with `tests` both builds' tests as well.
 fn against(folder: &Path, revision: &str, tests: bool) -> Outcome<Vec<Figure>> {
-    let mut spent = Vec::new();
-    for name in [revision, "HEAD"] {
-        say(&format!("The first build of {name}"));
-        let clone = folder.join("clone");
-        let _ = fs::remove_dir_all(&clone);
-        run(Command::new("git")
-            .args(["clone", "--quiet"])
-            .arg(root())
-            .arg(&clone))?;
-        run(Command::new("git")
-            .args(["checkout", "--quiet", "--detach", name])
-            .current_dir(&clone))?;
-        run(Command::new("cargo").arg("fetch").current_dir(&clone))?;
-        let mut command = Command::new("cargo");
-        command.args(["xtask", "build"]).current_dir(&clone);
-        let mut sum = timed(command.env_remove("CARGO_TARGET_DIR"))?;
-        if tests {
-            let mut command = Command::new("cargo");
-            command
-                .args([
-                    "build",
-                    "--quiet",
-                    "--workspace",
-                    "--lib",
-                    "--bins",
-                    "--tests",
-                ])
-                .args(match name {
-                    // It has the GPU device everywhere.
-                    "HEAD" => build::features(),
-                    _ => &["--features", "fedseal/wgpu"],
-                })
-                .current_dir(&clone);
-            sum += timed(command.env_remove("CARGO_TARGET_DIR"))?;
-        }
-        spent.push(sum);
-        fs::remove_dir_all(&clone)?;
-    }
-    let [before, now] = spent.as_slice() else {
-        return fail("two builds were asked for");
-    };
-    let name = if tests {
-        "build.pair_ratio"
-    } else {
-        "build.cold_ratio"
-    };
-    Ok(vec![Figure {
+    // It has the GPU device everywhere.
+    let gpu: &[&str] = &["--features", "fedseal/wgpu"];
+    let before = waited(folder, revision, gpu, tests)?;
+    keep(folder, revision)?;
+    let now = waited(folder, "HEAD", build::features(), tests)?;
+    fs::remove_dir_all(clone(folder))?;
+    let ratio = |name: &str, before: f64, now: f64| Figure {
         name: name.to_owned(),
         value: before / now,
         unit: "x".to_owned(),
         peer: Some(format!("{revision} {before:.0} s, now {now:.0} s")),
         ratio: Some(before / now),
-    }])
+    };
+    let mut figures = vec![ratio("build.cold_ratio", before.build, now.build)];
+    if let (Some(a), Some(b)) = (before.tests, now.tests) {
+        figures.push(ratio("build.pair_ratio", before.build + a, now.build + b));
+    }
+    Ok(figures)
+}
+
+/// The checkout that is built.
+fn clone(folder: &Path) -> PathBuf {
+    folder.join("clone")
+}
+
+/// Moves a built clone to a name of its own, without what only cargo needs.
+fn keep(folder: &Path, revision: &str) -> Outcome {
+    let built = clone(folder);
+    for part in ["deps", "build", "incremental", ".fingerprint"] {
+        fs::remove_dir_all(built.join("target/debug").join(part))?;
+    }
+    let kept = folder.join(revision);
+    let _ = fs::remove_dir_all(&kept);
+    fs::rename(built, kept)?;
+    Ok(())
+}
+
+/// A checkout of the revision with its programs and policies: kept, or built now.
+fn programs(folder: &Path, revision: &str) -> Outcome<PathBuf> {
+    let kept = folder.join(revision);
+    if !kept.join("target/debug/fedseal").is_file() {
+        waited(folder, revision, &[], false)?;
+        keep(folder, revision)?;
+    }
+    Ok(kept)
+}
+
+/// Builds a revision in a fresh clone; with `tests` its tests too, built with `words`.
+fn waited(folder: &Path, revision: &str, words: &[&str], tests: bool) -> Outcome<Waited> {
+    say(&format!("The first build of {revision}"));
+    let clone = clone(folder);
+    let _ = fs::remove_dir_all(&clone);
+    run(Command::new("git")
+        .args(["clone", "--quiet"])
+        .arg(root())
+        .arg(&clone))?;
+    run(Command::new("git")
+        .args(["checkout", "--quiet", "--detach", revision])
+        .current_dir(&clone))?;
+    run(Command::new("cargo").arg("fetch").current_dir(&clone))?;
+    let mut command = Command::new("cargo");
+    command.args(["xtask", "build"]).current_dir(&clone);
+    let build = timed(command.env_remove("CARGO_TARGET_DIR"))?;
+    let mut spent = None;
+    if tests {
+        let mut command = Command::new("cargo");
+        command
+            .args(["build", "--quiet", "--workspace"])
+            .args(["--lib", "--bins", "--tests"])
+            .args(words)
+            .current_dir(&clone);
+        spent = Some(timed(command.env_remove("CARGO_TARGET_DIR"))?);
+    }
+    Ok(Waited {
+        build,
+        tests: spent,
+    })
 }

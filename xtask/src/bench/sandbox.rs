@@ -87,7 +87,7 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         eprintln!("    fewer rounds or entries than count: target/figures is left as it is");
         return Ok(());
     }
-    write("sandbox", &figures)
+    write("bench-sandbox", "sandbox", &figures)
 }
 
 /// The other side in a figure: a revision's name, or that of the checkout that a file lies in.
@@ -178,7 +178,7 @@ fn against(words: &[String]) -> Outcome {
     for figure in &figures {
         eprintln!("    {figure}");
     }
-    write("sandbox-kept", &figures)
+    write("bench-sandbox-kept", "sandbox-kept", &figures)
 }
 
 /// Builds a revision's bench in a clone below target.

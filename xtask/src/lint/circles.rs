@@ -22,16 +22,9 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("server/adapter", &["peft"]),
     ("server/app", &["commands/policy"]),
     ("server/audit", &["commands/log"]),
-    ("server/federation", &["runner"]),
     ("server/kernels", &["attention"]),
     ("server/kernels", &["gemm"]),
     ("server/kernels", &["parallel"]),
-    ("server/record", &["report"]),
-    // A list of things and what each of them is: the trait stands beside the list.
-    ("server/rules", &["admission"]),
-    ("server/rules", &["aggregation"]),
-    ("server/rules", &["experiment"]),
-    ("server/rules", &["optimiser"]),
     // The state of a server and its routes.
     ("server/app", &["http"]),
 ];

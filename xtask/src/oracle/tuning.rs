@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, fail, marks, python};
@@ -20,19 +20,14 @@ const BOUNDED: [(&str, &str); 5] = [
     ("adapters.write.max_abs_diff", "logits"),
 ];
 
-/// The command. With `keep`, references that an earlier run made are used again.
+/// The command. With `keep`, references that an earlier run made are used again. Random models and adapters
+/// come first: they need nothing but Python's packages.
 pub(super) fn tuning(keep: bool) -> Outcome {
-    let model = root().join("models/smollm2");
-    if !model.is_dir() {
-        return fail(format!(
-            "{} is not there: `fedseal fetch smollm2` gets the model",
-            model.display()
-        ));
-    }
     let folder = root().join("tests/oracles/tuning");
     let python = python::with("tuning", &folder.join("requirements.txt"))?;
     let out = root().join("target/oracle-tuning");
-    let made = keep && out.join("smollm2.json").exists();
+    let kept = |file: &str| keep && out.join(file).exists();
+    let (made, made_real) = (kept("peft.json"), kept("smollm2.json"));
     if out.exists() && !made {
         std::fs::remove_dir_all(&out)?;
     }
@@ -46,20 +41,93 @@ pub(super) fn tuning(keep: bool) -> Outcome {
     ];
     cargo(&words, &[])?;
     let script = folder.join("reference.py");
+    let make = |what: &[&Path]| run(Command::new(&python).arg(&script).args(what));
     if !made {
-        say("Computing references with transformers, peft and torch");
-        let mut command = Command::new(&python);
-        run(command.arg(&script).arg("make").arg(&out).arg(&model))?;
+        say("Computing references of every family and adapter with transformers, peft and torch");
+        make(&[Path::new("families"), &out])?;
     }
     say("Computing the same with the engine");
-    let mut figures = answer(engine().arg("compare").arg(&out).arg(&model))?;
-    let written = answer(Command::new(&python).arg(&script).arg("check").arg(&out))?;
-    if let (Value::Object(all), Value::Object(more)) = (&mut figures, written) {
-        all.extend(more);
+    let mut figures = answer(engine().arg("families").arg(&out))?;
+    join(
+        &mut figures,
+        answer(Command::new(&python).arg(&script).arg("check").arg(&out))?,
+    );
+    let tiny = families(&figures);
+    let model = root().join("models/smollm2");
+    if !model.is_dir() {
+        tiny?;
+        return fail(format!(
+            "{} is not there: `fedseal fetch smollm2` gets the model",
+            model.display()
+        ));
     }
+    if !made_real {
+        say("Computing references of the real model");
+        make(&[Path::new("smollm2"), &out, &model])?;
+    }
+    join(
+        &mut figures,
+        answer(engine().arg("smollm2").arg(&out).arg(&model))?,
+    );
+    let number = |name: &str| {
+        figures
+            .get(name)
+            .and_then(Value::as_f64)
+            .unwrap_or(f64::NAN)
+    };
+    let (real, random) = (
+        number("logits.smollm2.max_abs_diff"),
+        number("logits.tiny.max_abs_diff"),
+    );
+    // NaN must not count as no difference.
+    let both = if real >= random { real } else { random };
+    let both = if real.is_nan() { real } else { both };
+    join(&mut figures, json!({ "logits.max_abs_diff": both }));
     say("Twenty steps with every kernel, with 1 thread and with 2");
     let (equal, kernels) = digests(&model)?;
+    tiny?;
     report(&figures, equal, kernels)
+}
+
+fn join(figures: &mut Value, more: Value) {
+    if let (Value::Object(all), Value::Object(more)) = (figures, more) {
+        all.extend(more);
+    }
+}
+
+/// Keeps the figures of random models and adapters, and asks that all of them agree.
+fn families(figures: &Value) -> Outcome {
+    let all = figures.as_object().into_iter().flatten();
+    for (name, value) in all.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
+        let unit = match name.rsplit('.').next() {
+            _ if name.ends_with("max_abs_diff") => "logits",
+            Some("logits" | "step" | "loss") => "relative",
+            Some("greedy") => "boolean",
+            Some("total" | "agreed") => "families",
+            _ => "kinds",
+        };
+        if name.starts_with("families.") || name.starts_with("adapters.") {
+            self::keep(name, value, unit)?;
+        }
+    }
+    let number = |name: &str| {
+        figures
+            .get(name)
+            .and_then(Value::as_f64)
+            .unwrap_or(f64::NAN)
+    };
+    let mut failures = Vec::new();
+    if number("families.agreed") != number("families.total") {
+        failures.push("not every family agrees with transformers");
+    }
+    // NaN is no number of wrong ones either.
+    if number("adapters.wrong") != 0.0 {
+        failures.push("an adapter was loaded with other numbers than peft's, or refused by no key");
+    }
+    match failures.as_slice() {
+        [] => Ok(()),
+        failures => fail(failures.join("\n       ")),
+    }
 }
 
 fn engine() -> Command {

@@ -1,16 +1,13 @@
-//! Differences of published architectures from Llama's.
+//! Published architectures: a name and a row of traits for each. A row says what the architecture's own code
+//! in transformers 5.24 does, and what its configuration class takes where `config.json` is silent.
 
 use serde::{Deserialize, Serialize};
 
-use fedseal_kernels::{attention::Rule, gated::Activation};
-
-use crate::{AdapterError, ModelConfig, Target};
-
-/// A published decoder architecture.
+/// A published decoder architecture. What sets it apart is its row at the end of this file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
-    /// Llama 2 and 3, SmolLM2, TinyLlama.
+    /// Llama 2 and 3, SmolLM2, TinyLlama, Falcon 3.
     #[default]
     Llama,
     /// Llama with a sliding window.
@@ -24,227 +21,300 @@ pub enum Architecture {
     /// Gemma 3, its text decoder: Gemma 2 with normalised queries and keys, and rotary
     /// frequencies of their own in sliding layers.
     Gemma3,
+    /// Gemma 1: Llama with Gemma's norms, scaled embeddings and GELU.
+    Gemma,
+    /// Phi 3, 3.5 and 4: queries, keys and values in one matrix, gate and up in another.
+    Phi3,
+    /// SmolLM 3: layers without rotary embedding.
+    SmolLm3,
+    /// Granite 3: multipliers of embeddings, scores, blocks and logits.
+    Granite,
+    /// OLMo 2: norms after each block, and over all queries and all keys.
+    Olmo2,
+    /// Ministral: Mistral whose layers slide or not.
+    Ministral,
+    /// OLMo 3: OLMo 2 with sliding layers, whose rotary embedding is not scaled.
+    Olmo3,
 }
 
 impl Architecture {
     /// All architectures.
-    pub const ALL: [Self; 6] = [
-        Self::Llama,
-        Self::Mistral,
-        Self::Qwen2,
-        Self::Qwen3,
-        Self::Gemma2,
-        Self::Gemma3,
-    ];
+    pub const ALL: [Self; ROWS.len()] = {
+        let mut all = [Self::Llama; ROWS.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = ROWS[i].architecture;
+            i += 1;
+        }
+        all
+    };
+
+    /// What sets the architecture apart.
+    pub(super) fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
 
     /// `model_type` of `config.json`.
     pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-            Self::Gemma2 => "gemma2",
-            Self::Gemma3 => "gemma3_text",
-        }
+        self.row().model_type
     }
 
     /// Name of the class in transformers.
     pub(super) fn class(self) -> &'static str {
-        match self {
-            Self::Llama => "LlamaForCausalLM",
-            Self::Mistral => "MistralForCausalLM",
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-            Self::Gemma2 => "Gemma2ForCausalLM",
-            Self::Gemma3 => "Gemma3ForCausalLM",
-        }
+        self.row().class
     }
 
-    /// Whether it is a Gemma: norms multiply by one plus their weight and also follow each block,
-    /// embeddings are scaled by the root of their width, the gate is a GELU.
+    /// Whether it is a Gemma: norms multiply by one plus their weight, embeddings are scaled by the
+    /// root of their width, the gate is a GELU.
     pub fn is_gemma(self) -> bool {
-        matches!(self, Self::Gemma2 | Self::Gemma3)
+        self.row().gemma
+    }
+
+    /// Whether a checkpoint keeps queries, keys and values in one matrix, and gate and up in another.
+    pub fn is_fused(self) -> bool {
+        self.row().fused
     }
 }
 
-/// Differences of a decoder from Llama's; the default has none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Family {
-    /// Architecture whose arrangement of norms, scales and names applies.
-    pub architecture: Architecture,
-    /// Biases of queries, keys and values.
-    pub qkv_bias: bool,
-    /// Bias of the attention's output.
-    pub output_bias: bool,
-    /// Biases of the feed-forward block.
-    pub mlp_bias: bool,
-    /// Tokens that a token in a sliding layer attends to, itself included.
-    pub window: Option<usize>,
-    /// Whether each layer has a sliding window; empty when none does.
-    pub sliding: Vec<bool>,
-    /// Base of the rotary frequencies in sliding layers, when it differs from `rope_theta`.
-    pub local_rope_theta: Option<f64>,
-    /// Products of queries and keys are divided by the root of this value, or by the root of a
-    /// head's size when `None`.
-    pub query_scale: Option<f64>,
-    /// Attention scores become `cap · tanh(score / cap)`.
-    pub attention_cap: Option<f64>,
-    /// Logits become `cap · tanh(logit / cap)`.
-    pub logit_cap: Option<f64>,
+/// Norms of a block, beside those of queries and keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NormPlaces {
+    /// Before the attention and before the feed-forward part.
+    Before,
+    /// Before and after both.
+    Around,
+    /// After both.
+    After,
 }
 
-impl Family {
-    /// Whether nothing differs from Llama's decoder.
-    pub fn is_llama(&self) -> bool {
-        *self == Self::default()
-    }
-
-    pub(super) fn validate(&self, layers: usize) -> Result<(), AdapterError> {
-        let bad = |text: String| Err(AdapterError::Format(text));
-        if self.window == Some(0) {
-            return bad("sliding_window is 0".to_owned());
-        }
-        if !self.sliding.is_empty() && self.sliding.len() != layers {
-            return bad(format!(
-                "layer_types names {} layers of {layers}",
-                self.sliding.len()
-            ));
-        }
-        for (name, value) in [
-            ("rope_local_base_freq", self.local_rope_theta),
-            ("query_pre_attn_scalar", self.query_scale),
-            ("attn_logit_softcapping", self.attention_cap),
-            ("final_logit_softcapping", self.logit_cap),
-        ] {
-            if value.is_some_and(|value| !(value.is_finite() && value > 0.0 && value < 1e9)) {
-                return bad(format!("{name} is {value:?}"));
-            }
-        }
-        Ok(())
-    }
+/// Norms of queries and keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadNorm {
+    None,
+    /// Each head by itself.
+    EachHead,
+    /// All heads together.
+    Whole,
 }
 
-impl ModelConfig {
-    /// Whether a layer attends only to its sliding window.
-    pub fn slides(&self, layer: usize) -> bool {
-        self.family.sliding.get(layer).copied().unwrap_or(false)
-    }
-
-    /// How a layer's products of queries and keys become weights.
-    pub fn attention_rule(&self, layer: usize) -> Rule {
-        let usual = Rule::of_dim(self.head_dim);
-        let scale = self.family.query_scale;
-        Rule {
-            scale: scale.map_or(usual.scale, |scale| (1.0 / scale.sqrt()) as f32),
-            cap: self.family.attention_cap.map(|cap| cap as f32),
-            window: self.family.window.filter(|_| self.slides(layer)),
-        }
-    }
-
-    /// Factor of the embeddings.
-    pub fn embedding_scale(&self) -> f32 {
-        if self.family.architecture.is_gemma() {
-            (self.d_model as f64).sqrt() as f32
-        } else {
-            1.0
-        }
-    }
-
-    /// Activation of the feed-forward block.
-    pub fn activation(&self) -> Activation {
-        if self.family.architecture.is_gemma() {
-            Activation::GeluTanh
-        } else {
-            Activation::Silu
-        }
-    }
-
-    /// Offset added to a checkpoint's norm weights: 1 for Gemma, which stores them minus one.
-    pub fn norm_offset(&self) -> f32 {
-        if self.family.architecture.is_gemma() {
-            1.0
-        } else {
-            0.0
-        }
-    }
-
-    /// Cap of the logits.
-    pub fn logit_cap(&self) -> Option<f32> {
-        self.family.logit_cap.map(|cap| cap as f32)
-    }
-
-    /// Whether a matrix has a bias.
-    pub fn has_bias(&self, target: Target) -> bool {
-        match target {
-            Target::Q | Target::K | Target::V => self.family.qkv_bias,
-            Target::O => self.family.output_bias,
-            Target::Gate | Target::Up | Target::Down => self.family.mlp_bias,
-        }
-    }
+/// Layers that have a sliding window where `layer_types` does not name them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Windows {
+    /// None, whatever the file says.
+    Never,
+    /// All, where there is a size: the file's or this one.
+    Every(Option<usize>),
+    /// With `use_sliding_window`, those from `max_window_layers` on.
+    FromLayer,
+    /// With `use_sliding_window`, those without rotary embedding.
+    Unrotated,
+    /// All but each last of so many.
+    AllBut(usize),
 }
 
-/// A norm of a decoder block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Norm {
-    /// Before the attention.
-    AttentionIn,
-    /// After the attention.
-    AttentionOut,
-    /// Before the feed-forward part.
-    FfnIn,
-    /// After the feed-forward part.
-    FfnOut,
-    /// On each head's queries.
-    Query,
-    /// On each head's keys.
-    Key,
+/// Biases of the attention.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Biases {
+    /// All four or none, by `attention_bias`.
+    Asked,
+    /// Queries, keys and values always, the output never.
+    Inputs,
+    /// None, whatever the file says.
+    Never,
 }
 
-impl Norm {
-    /// All norms.
-    pub const ALL: [Self; 6] = [
-        Self::AttentionIn,
-        Self::AttentionOut,
-        Self::FfnIn,
-        Self::FfnOut,
-        Self::Query,
-        Self::Key,
-    ];
+/// What sets an architecture apart.
+pub(super) struct Row {
+    pub(super) architecture: Architecture,
+    pub(super) model_type: &'static str,
+    /// Class in transformers.
+    pub(super) class: &'static str,
+    pub(super) norms: NormPlaces,
+    pub(super) head_norm: HeadNorm,
+    /// Norms with 1 + w, embeddings times the root of their width, GELU.
+    pub(super) gemma: bool,
+    /// Fused matrices: `qkv_proj` and `gate_up_proj`.
+    pub(super) fused: bool,
+    pub(super) biases: Biases,
+    /// Whether `mlp_bias` is read.
+    pub(super) mlp_bias: bool,
+    pub(super) windows: Windows,
+    /// Whether `no_rope_layers` is read.
+    pub(super) unrotated: bool,
+    /// Whether `partial_rotary_factor` is read.
+    pub(super) partial_rotary: bool,
+    /// Whether rotary settings are kept by kind of layer.
+    pub(super) nested_rope: bool,
+    /// Whether Granite's multipliers are read.
+    pub(super) multipliers: bool,
+    /// Size of a head; `None` is `hidden_size / num_attention_heads`.
+    pub(super) head_dim: Option<usize>,
+    pub(super) rope_theta: f64,
+    pub(super) norm_eps: f64,
+    pub(super) max_positions: usize,
+    pub(super) tied: bool,
+}
 
-    /// The path inside a layer, as in `model.layers.0.input_layernorm`; `None` where the
-    /// architecture has no such norm.
-    pub fn path(self, architecture: Architecture) -> Option<&'static str> {
-        let gemma = architecture.is_gemma();
-        let by_head = matches!(architecture, Architecture::Qwen3 | Architecture::Gemma3);
-        match self {
-            Self::AttentionIn => Some("input_layernorm"),
-            // Llama names the norm before its second block after the first.
-            Self::FfnIn if gemma => Some("pre_feedforward_layernorm"),
-            Self::FfnIn => Some("post_attention_layernorm"),
-            Self::AttentionOut if gemma => Some("post_attention_layernorm"),
-            Self::FfnOut if gemma => Some("post_feedforward_layernorm"),
-            Self::Query if by_head => Some("self_attn.q_norm"),
-            Self::Key if by_head => Some("self_attn.k_norm"),
-            _ => None,
-        }
-    }
+const LLAMA: Row = Row {
+    architecture: Architecture::Llama,
+    model_type: "llama",
+    class: "LlamaForCausalLM",
+    norms: NormPlaces::Before,
+    head_norm: HeadNorm::None,
+    gemma: false,
+    fused: false,
+    biases: Biases::Asked,
+    mlp_bias: true,
+    windows: Windows::Never,
+    unrotated: false,
+    partial_rotary: false,
+    nested_rope: false,
+    multipliers: false,
+    head_dim: None,
+    rope_theta: 10_000.0,
+    norm_eps: 1e-6,
+    max_positions: 2048,
+    tied: false,
+};
 
-    /// Whether some architecture has a norm of this name.
-    pub fn is_name(name: &str) -> bool {
-        Architecture::ALL.into_iter().any(|architecture| {
-            let paths = Self::ALL.map(|norm| norm.path(architecture));
-            let mut names = paths.iter().flatten().map(|path| path.rsplit('.').next());
-            names.any(|last| last == Some(name))
-        })
-    }
+const MISTRAL: Row = Row {
+    architecture: Architecture::Mistral,
+    model_type: "mistral",
+    class: "MistralForCausalLM",
+    biases: Biases::Never,
+    mlp_bias: false,
+    windows: Windows::Every(Some(4096)),
+    max_positions: 131_072,
+    ..LLAMA
+};
 
-    /// Number of weights.
-    pub fn width(self, config: &ModelConfig) -> usize {
-        match self {
-            Self::Query | Self::Key => config.head_dim,
-            _ => config.d_model,
+const QWEN2: Row = Row {
+    architecture: Architecture::Qwen2,
+    model_type: "qwen2",
+    class: "Qwen2ForCausalLM",
+    biases: Biases::Inputs,
+    mlp_bias: false,
+    windows: Windows::FromLayer,
+    max_positions: 32_768,
+    ..LLAMA
+};
+
+const GEMMA: Row = Row {
+    architecture: Architecture::Gemma,
+    model_type: "gemma",
+    class: "GemmaForCausalLM",
+    gemma: true,
+    mlp_bias: false,
+    head_dim: Some(256),
+    max_positions: 8192,
+    tied: true,
+    ..LLAMA
+};
+
+const OLMO2: Row = Row {
+    architecture: Architecture::Olmo2,
+    model_type: "olmo2",
+    class: "Olmo2ForCausalLM",
+    norms: NormPlaces::After,
+    head_norm: HeadNorm::Whole,
+    mlp_bias: false,
+    norm_eps: 1e-5,
+    ..LLAMA
+};
+
+/// The rows, in the order of [`Architecture`].
+const ROWS: &[Row] = &[
+    LLAMA,
+    MISTRAL,
+    QWEN2,
+    Row {
+        architecture: Architecture::Qwen3,
+        model_type: "qwen3",
+        class: "Qwen3ForCausalLM",
+        head_norm: HeadNorm::EachHead,
+        biases: Biases::Asked,
+        head_dim: Some(128),
+        ..QWEN2
+    },
+    Row {
+        architecture: Architecture::Gemma2,
+        model_type: "gemma2",
+        class: "Gemma2ForCausalLM",
+        norms: NormPlaces::Around,
+        windows: Windows::AllBut(2),
+        ..GEMMA
+    },
+    Row {
+        architecture: Architecture::Gemma3,
+        model_type: "gemma3_text",
+        class: "Gemma3ForCausalLM",
+        norms: NormPlaces::Around,
+        head_norm: HeadNorm::EachHead,
+        windows: Windows::AllBut(6),
+        nested_rope: true,
+        rope_theta: 1_000_000.0,
+        max_positions: 131_072,
+        ..GEMMA
+    },
+    GEMMA,
+    Row {
+        architecture: Architecture::Phi3,
+        model_type: "phi3",
+        class: "Phi3ForCausalLM",
+        fused: true,
+        biases: Biases::Never,
+        mlp_bias: false,
+        windows: Windows::Every(None),
+        partial_rotary: true,
+        norm_eps: 1e-5,
+        max_positions: 4096,
+        ..LLAMA
+    },
+    Row {
+        architecture: Architecture::SmolLm3,
+        model_type: "smollm3",
+        class: "SmolLM3ForCausalLM",
+        windows: Windows::Unrotated,
+        unrotated: true,
+        rope_theta: 2_000_000.0,
+        max_positions: 32_768,
+        tied: true,
+        ..LLAMA
+    },
+    Row {
+        architecture: Architecture::Granite,
+        model_type: "granite",
+        class: "GraniteForCausalLM",
+        multipliers: true,
+        ..LLAMA
+    },
+    OLMO2,
+    Row {
+        architecture: Architecture::Ministral,
+        model_type: "ministral",
+        class: "MinistralForCausalLM",
+        ..MISTRAL
+    },
+    Row {
+        architecture: Architecture::Olmo3,
+        model_type: "olmo3",
+        class: "Olmo3ForCausalLM",
+        windows: Windows::AllBut(4),
+        nested_rope: true,
+        rope_theta: 500_000.0,
+        ..OLMO2
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_the_architectures() {
+        for (index, architecture) in Architecture::ALL.into_iter().enumerate() {
+            assert_eq!(architecture as usize, index);
+            assert_eq!(architecture.row().architecture, architecture);
         }
     }
 }

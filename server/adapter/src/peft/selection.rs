@@ -1,6 +1,8 @@
 //! Modules that an adapter_config.json picks, by PEFT's rules (`check_target_module_exists`,
 //! `get_pattern_key` and `_check_target_module_feedforward` of PEFT 0.21.2).
 
+use std::collections::BTreeSet;
+
 use regex_lite::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
@@ -15,7 +17,13 @@ const MAX_COMPILED: usize = 1 << 20;
 enum Modules {
     Names(Vec<String>),
     Pattern(Regex),
+    /// A pattern that looks around, which is not matched here in linear time: the modules are those that
+    /// have tensors.
+    ByTensors,
 }
+
+/// Parts of a pattern that look at what they do not match.
+const LOOKS_AROUND: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
 
 /// Layers by number, and patterns that find a path's number.
 type Layers = (Vec<u64>, Vec<Regex>);
@@ -30,6 +38,8 @@ pub(super) struct Selection {
     layers: Option<Layers>,
     ranks: Vec<(Regex, f64)>,
     alphas: Vec<(Regex, f64)>,
+    /// Paths of the modules that have tensors, for patterns that look around.
+    present: BTreeSet<String>,
 }
 
 impl Selection {
@@ -47,12 +57,20 @@ impl Selection {
             layers: layers(map)?,
             ranks: by_pattern(map, "rank_pattern")?,
             alphas: by_pattern(map, "alpha_pattern")?,
+            present: BTreeSet::new(),
         })
+    }
+
+    /// Takes the paths of the modules that have tensors.
+    pub(super) fn settle<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+        self.present = paths.map(str::to_owned).collect();
     }
 
     /// Whether the module of this path carries a part of the adapter.
     pub(super) fn picks(&self, path: &str) -> bool {
-        if self.excluded.as_ref().is_some_and(|it| it.has(path)) || !self.targets.has(path) {
+        let present = self.present.contains(path);
+        let excluded = self.excluded.as_ref();
+        if excluded.is_some_and(|it| it.has(path, !present)) || !self.targets.has(path, present) {
             return false;
         }
         // A whole path is picked whatever the layers are.
@@ -72,7 +90,7 @@ impl Selection {
     /// Whether (IA)^3 scales the input of the module of this path.
     pub(super) fn scales_input(&self, path: &str) -> bool {
         match &self.feedforward {
-            None => false,
+            None | Some(Modules::ByTensors) => false,
             Some(Modules::Pattern(pattern)) => pattern.is_match(path),
             Some(Modules::Names(names)) => names.iter().any(|name| path.ends_with(name.as_str())),
         }
@@ -96,8 +114,10 @@ impl Selection {
 }
 
 impl Modules {
-    fn has(&self, path: &str) -> bool {
+    /// Whether the path is meant; `by_tensors` is the answer where the tensors give it.
+    fn has(&self, path: &str, by_tensors: bool) -> bool {
         match self {
+            Modules::ByTensors => by_tensors,
             Modules::Pattern(pattern) => pattern.is_match(path),
             Modules::Names(names) => names.iter().any(|name| {
                 let before = path.strip_suffix(name.as_str());
@@ -150,6 +170,13 @@ fn modules(map: &Map<String, Value>, key: &str) -> Result<Option<Modules>, Adapt
         Some(Value::Array(items)) if items.is_empty() => None,
         Some(Value::Array(items)) => Some(Modules::Names(strings(key, items)?)),
         Some(Value::String(text)) if text.is_empty() => None,
+        Some(Value::String(text))
+            if text.len() <= MAX_PATTERN
+                && key != "feedforward_modules"
+                && LOOKS_AROUND.iter().any(|part| text.contains(part)) =>
+        {
+            Some(Modules::ByTensors)
+        }
         Some(Value::String(text)) => {
             Some(Modules::Pattern(pattern(key, &format!("^(?:{text})$"))?))
         }
@@ -290,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_look_around_leave_it_to_the_tensors() {
+        for value in [
+            json!({"target_modules": r"^(?!.*lm_head).*(q_proj|down_proj)$"}),
+            json!({"target_modules": ["q_proj", "down_proj"], "exclude_modules": r"(?<!x).*\.0\..*"}),
+        ] {
+            let mut selection = read(value).unwrap();
+            selection.settle([Q1, DOWN].into_iter());
+            assert_eq!(
+                [Q0, Q1, Q10, DOWN].map(|path| selection.picks(path)),
+                [false, true, false, true]
+            );
+        }
+    }
+
+    #[test]
     fn patterns_of_ranks_and_alphas_match_names_and_ends() {
         let selection = read(json!({
             "target_modules": ["q_proj"],
@@ -326,8 +368,15 @@ mod tests {
             (json!({"target_modules": 3}), "target_modules"),
             (json!({"target_modules": [3]}), "target_modules"),
             (json!({"target_modules": "("}), "target_modules"),
-            // Look-around is Python's; the pattern is refused, not read otherwise.
-            (json!({"target_modules": r"(?!.*q).*"}), "target_modules"),
+            // Look-around is Python's; what decides numbers is refused, not read otherwise.
+            (
+                json!({"target_modules": ["a"], "feedforward_modules": r"(?!.*q).*"}),
+                "feedforward_modules",
+            ),
+            (
+                json!({"target_modules": ["a"], "rank_pattern": {r"(?!.*q).*": 3}}),
+                "rank_pattern",
+            ),
             (
                 json!({"target_modules": "x".repeat(MAX_PATTERN + 1)}),
                 "target_modules",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Target;
 
 fn configs() -> [AdapterConfig; 4] {
     let lora = AdapterConfig {
@@ -44,7 +45,7 @@ fn folders_return_every_kind_of_adapter() {
         let bytes = adapter.to_bytes();
         assert_eq!(Adapter::from_bytes(&bytes).unwrap(), adapter);
         let dir = tempfile::tempdir().unwrap();
-        adapter.save_peft(dir.path()).unwrap();
+        adapter.save_peft(dir.path(), Some("base")).unwrap();
         assert_eq!(Adapter::load_peft(dir.path(), &model).unwrap(), adapter);
     }
 }

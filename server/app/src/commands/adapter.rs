@@ -8,6 +8,7 @@ use fedseal_record::export::final_adapter;
 use fedseal_record::rundir::write_atomically;
 use serde_json::json;
 
+use super::base;
 use crate::failure::{Failure, Outcome};
 use crate::{keys, output, places};
 
@@ -33,6 +34,10 @@ enum Action {
         /// The folder; it must be new or empty.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Name or path of the base in adapter_config.json, as PEFT and transformers find it; by default
+        /// that of the run's model. The embedded model is written beside the adapter.
+        #[arg(long, value_name = "NAME")]
+        base_name: Option<String>,
     },
     /// Sign every file of an adapter or model folder (OpenSSF model signing, P-256): model.sig in it.
     Sign {
@@ -48,20 +53,59 @@ impl AdapterCommand {
     /// Does it.
     pub(crate) fn execute(self) -> Outcome {
         match self.action {
-            Action::Export { run, arm, out } => export(&run, &arm, &out),
+            Action::Export {
+                run,
+                arm,
+                out,
+                base_name,
+            } => export(&run, &arm, &out, base_name),
             Action::Sign { folder, key } => sign(&folder, key),
         }
     }
 }
 
-fn export(dir: &Path, arm: &str, out: &Path) -> Outcome {
+fn export(dir: &Path, arm: &str, out: &Path, base_name: Option<String>) -> Outcome {
     let last = final_adapter(dir, arm)?;
     if std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_some()) {
         return Err(Failure::usage(format!("{}: not empty", out.display()))
             .hint("An adapter is written to a new folder."));
     }
-    last.adapter.save_peft(out).map_err(Failure::new)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::io(out, &error))?;
+    let placed = match &base_name {
+        Some(name) => name.clone(),
+        None => base::name_of(&last.model, out)?,
+    };
+    last.adapter
+        .save_peft(out, Some(&placed))
+        .map_err(Failure::new)?;
+    if base_name.is_none() {
+        base::write(&last.model, out)?;
+    }
     let head = &last.checkpoint;
+    let provenance = [
+        ("adapter, SHA-256", last.digest.to_string()),
+        ("arm", arm.to_owned()),
+        ("base", placed.clone()),
+        ("base, SHA-256 of its tensors", last.base.to_string()),
+        ("log", head.origin.to_string()),
+        ("log entry", format!("{} of {}", last.entry, head.size)),
+        ("root of the log's checkpoint", head.root.to_string()),
+        ("node's key", last.node.to_string()),
+    ];
+    let check = format!(
+        "`{RECORD}` has these values. With the run's folder, `fedseal verify RUN` checks the log and every \
+         record, and `sha256sum adapter_model.safetensors` prints the digest that entry {} of the log \
+         names. `fedseal verify DIR --key KEY` checks a signature of `fedseal adapter sign DIR`.\n",
+        last.entry
+    );
+    let card = base::card(
+        "Federated adapter",
+        &placed,
+        &last.adapter,
+        &provenance,
+        &check,
+    );
+    write_atomically(&out.join(base::CARD), card.as_bytes())?;
     let record = json!({
         "log": head.origin,
         "size": head.size,
@@ -70,6 +114,7 @@ fn export(dir: &Path, arm: &str, out: &Path) -> Outcome {
         "entry": last.entry,
         "arm": arm,
         "adapter": last.digest,
+        "base": last.base,
     });
     write_atomically(&out.join(RECORD), format!("{record:#}\n").as_bytes())?;
     output::line(format!(

@@ -1,5 +1,5 @@
-//! Options shared by the commands that use the engine by itself: model, adapter, data, and how texts
-//! are drawn.
+//! Options shared by the commands that use the engine by itself: model, adapter, and how texts are
+//! drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,12 @@ use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
 use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{
-    Adapter, Base, Conversation, DataFile, DataOptions, Date, Finish, GenerateConfig, Generated,
-    Joining, Layout, Message, Model, ModelOptions, Numerics, Rendering, Role, Template,
-    TuningError, limits,
+    Adapter, Base, Date, Finish, GenerateConfig, Generated, Joining, Message, Model, ModelOptions,
+    Numerics, Rendering, Role, Template, TuningError, limits,
 };
 
+use super::base;
 use crate::failure::{Failure, Outcome};
-use crate::places::Places;
 
 /// Which model, and where it runs.
 #[derive(Args)]
@@ -35,14 +34,18 @@ pub(super) struct ModelChoice {
     /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How products are computed: exact gives the same bits on every CPU; fast multiplies in bf16,
-    /// where a GPU has it, and its bits depend on the processor.
+    /// How products are computed: exact, in f32, has the same bits on every CPU; fast rounds the frozen
+    /// matrices and what they are multiplied with, on the CPU to integers of 16 bits (from a base in 8 or
+    /// 4 bits it may generate with 8, which the processor decides), on a GPU to bf16 where it has that.
     #[arg(long, value_enum, default_value_t = NumericsName::Exact)]
     numerics: NumericsName,
     /// How the frozen matrices are kept: auto, as the files have them; f32, the same values in more
     /// memory; bf16, q8 or q4, rounded (that is another model, with another digest).
     #[arg(long, default_value_t = Base::Auto)]
     base: Base,
+    /// Use an adapter whose record (tune.json, fedseal.json) says that it was made on another base.
+    #[arg(long)]
+    any_base: bool,
     /// Threads of the CPU device; 0: all cores. Results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
@@ -92,12 +95,7 @@ impl ModelChoice {
         if self.model == "embedded" {
             return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
         }
-        let named = Places::find().models()?.join(&self.model);
-        let path = if named.exists() {
-            named
-        } else {
-            PathBuf::from(&self.model)
-        };
+        let path = base::path_of(&self.model)?;
         if !path.exists() {
             return Err(
                 Failure::usage(format!("{}: there is no model", path.display()))
@@ -112,8 +110,9 @@ impl ModelChoice {
 /// Files of an adapter's folder, at most.
 const MOST_NAMES: usize = 1000;
 
-/// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote.
-pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
+/// Reads an adapter for a model: a blob of a run, or a folder that PEFT or `fedseal tune` wrote. One that
+/// names another base is refused unless the choice allows it.
+pub(super) fn adapter(path: &Path, model: &Model, choice: &ModelChoice) -> Outcome<Adapter> {
     let failure = |error| Failure::new(format!("{}: {error}", path.display()));
     if path.is_dir() {
         // A folder that was handed over: no file in it is waited for, none is longer than memory.
@@ -127,6 +126,7 @@ pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
                 .and_then(|open| outside::length(&open, MAX_BLOB))
                 .map_err(|error| Failure::io(&file, &error))?;
         }
+        base::check(path, model, choice.any_base)?;
         return Adapter::load_peft(path, model.config()).map_err(failure);
     }
     let bytes = outside::read_named(path, MAX_BLOB).map_err(|error| Failure::io(path, &error))?;
@@ -134,8 +134,12 @@ pub(super) fn adapter(path: &Path, model: &Model) -> Outcome<Adapter> {
 }
 
 /// The adapter of an option.
-pub(super) fn optional_adapter(path: Option<&Path>, model: &Model) -> Outcome<Option<Adapter>> {
-    path.map(|path| adapter(path, model)).transpose()
+pub(super) fn optional_adapter(
+    path: Option<&Path>,
+    model: &Model,
+    choice: &ModelChoice,
+) -> Outcome<Option<Adapter>> {
+    path.map(|path| adapter(path, model, choice)).transpose()
 }
 
 /// Failure for an error of the engine: a bad request, or something that failed.
@@ -177,7 +181,7 @@ impl Speaker {
     /// Loads the model and the adapter.
     pub(super) fn load(&self) -> Outcome<(Model, Option<Adapter>)> {
         let model = self.model.load()?;
-        let adapter = optional_adapter(self.adapter.as_deref(), &model)?;
+        let adapter = optional_adapter(self.adapter.as_deref(), &model, &self.model)?;
         Ok((model, adapter))
     }
 
@@ -226,92 +230,5 @@ impl Drawing {
             stop: self.stop.clone(),
             ..GenerateConfig::default()
         }
-    }
-}
-
-/// How data files are read.
-#[derive(Args)]
-pub(super) struct DataChoice {
-    /// Layout of the rows: alpaca, sharegpt, messages, lmsys, wildchat or pairs; by default seen
-    /// from the first row of each file.
-    #[arg(long, value_parser = layout)]
-    layout: Option<Layout>,
-    /// Longest row, bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = DataOptions::default().max_row_bytes)]
-    max_row_bytes: usize,
-    /// Pass over rows that cannot be read, instead of stopping at the first.
-    #[arg(long)]
-    skip_bad: bool,
-    /// At most so many conversations of all files together.
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-}
-
-fn layout(name: &str) -> Result<Layout, String> {
-    Layout::parse(name).ok_or_else(|| {
-        let known: Vec<&str> = Layout::ALL.iter().map(|layout| layout.name()).collect();
-        format!("known layouts: {}", known.join(", "))
-    })
-}
-
-/// Counts of a data file that was read.
-#[derive(serde::Serialize)]
-pub(super) struct FileRead {
-    /// The file.
-    pub file: String,
-    /// JSON, JSONL or Parquet.
-    pub format: &'static str,
-    /// Layout of its rows.
-    pub layout: &'static str,
-    /// Conversations that were taken.
-    pub conversations: usize,
-    /// Rows without an answer.
-    pub skipped: u64,
-    /// Rows that could not be read and were passed over.
-    pub bad: u64,
-}
-
-impl DataChoice {
-    /// Reads every file, in order.
-    pub(super) fn read(&self, files: &[PathBuf]) -> Outcome<(Vec<Conversation>, Vec<FileRead>)> {
-        let options = DataOptions {
-            layout: self.layout,
-            max_row_bytes: self.max_row_bytes,
-        };
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let mut all = Vec::new();
-        let mut files_read = Vec::new();
-        for path in files {
-            if all.len() >= limit {
-                break;
-            }
-            let mut rows = DataFile::open(path, &options).map_err(Failure::usage)?;
-            let (before, mut bad) = (all.len(), 0);
-            while all.len() < limit {
-                match rows.next() {
-                    Some(Ok(conversation)) => all.push(conversation),
-                    Some(Err(_)) if self.skip_bad => bad += 1,
-                    Some(Err(error)) => {
-                        return Err(Failure::usage(error)
-                            .hint("--skip-bad passes over rows that cannot be read."));
-                    }
-                    None => break,
-                }
-            }
-            files_read.push(FileRead {
-                file: path.display().to_string(),
-                format: rows.format().name(),
-                layout: rows.layout().name(),
-                conversations: all.len() - before,
-                skipped: rows.skipped(),
-                bad,
-            });
-        }
-        if all.is_empty() {
-            return Err(Failure::usage(
-                "no row of these files has an answer to learn from",
-            ));
-        }
-        Ok((all, files_read))
     }
 }

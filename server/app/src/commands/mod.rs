@@ -2,6 +2,7 @@
 
 mod adapter;
 mod admission;
+mod base;
 mod chat;
 mod clients;
 mod engine;
@@ -11,6 +12,7 @@ mod log;
 mod policy;
 mod pretrain;
 mod replay;
+mod rows;
 mod run;
 mod score;
 mod serve;

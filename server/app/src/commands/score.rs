@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_tuning::{Conversation, Example, Score as Scored, TuningError};
+use fedseal_tuning::{Conversation, Example, Model, Score as Scored, TuningError};
 use serde_json::json;
 
-use super::engine::{self, DataChoice, ModelChoice};
+use super::engine::{self, ModelChoice};
+use super::rows::{DataChoice, DataRead, Place};
 use crate::failure::Outcome;
 use crate::output;
 
@@ -20,7 +21,8 @@ pub(crate) struct Score {
     /// The prompt before every answer.
     #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     prompt: Option<String>,
-    /// Data files instead: the last answer of every conversation after what stands before it.
+    /// Data files instead: the last answer of every conversation after what stands before it. Which
+    /// rows are left out is said on standard error.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -56,19 +58,35 @@ fn among_all(error: TuningError, before: usize) -> TuningError {
     }
 }
 
+/// Returns the conversations that the model can score, and says which rows of the files are left out.
+fn readable(mut data: DataRead, model: &Model) -> Outcome<Vec<Conversation>> {
+    let (places, all): (Vec<Place>, Vec<Conversation>) = data.conversations.iter().cloned().unzip();
+    let checked = places.iter().zip(model.check_scored(&all));
+    let bad = checked.filter_map(|(place, fit)| Some((*place, fit.err()?)));
+    data.pass_over(bad.collect())?;
+    for file in data.files.iter().filter(|file| file.left_out()) {
+        output::note(file.text());
+    }
+    Ok(data.conversations.into_iter().map(|(_, it)| it).collect())
+}
+
 impl Score {
     /// Prints one line an answer, and the mean of all.
     pub(crate) fn execute(self) -> Outcome {
-        let conversations: Vec<Conversation> = match &self.prompt {
-            Some(prompt) => self
-                .answers
-                .iter()
-                .map(|answer| Example::new(prompt, answer).into())
-                .collect(),
-            None => self.reading.read(&self.data)?.0,
+        let data = match &self.prompt {
+            Some(_) => None,
+            None => Some(self.reading.read(&self.data)?),
         };
         let model = self.model.load()?;
-        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model)?;
+        let adapter = engine::optional_adapter(self.adapter.as_deref(), &model, &self.model)?;
+        let conversations: Vec<Conversation> = match (data, &self.prompt) {
+            (Some(data), _) => readable(data, &model)?,
+            (None, prompt) => self
+                .answers
+                .iter()
+                .map(|answer| Example::new(prompt.as_deref().unwrap_or_default(), answer).into())
+                .collect(),
+        };
         if !self.json {
             output::line(format!(
                 "{:>10}  {:>6}  {:>9}  answer",

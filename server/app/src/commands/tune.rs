@@ -1,5 +1,6 @@
 //! `fedseal tune DATA... --out DIR`
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,11 +9,14 @@ use clap::{Args, ValueEnum};
 use fedseal_record::rundir::write_atomically;
 use fedseal_tuning::{
     Adapter, AdapterConfig, Conversation, Method, Model, Schedule, StepEvent, TrainConfig, Trainer,
+    TuningError,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::engine::{self, DataChoice, ModelChoice};
+use super::base::{self, hex};
+use super::engine::{self, ModelChoice};
+use super::rows::{CutRows, DataChoice, DataRead, FileRead, Place};
 use crate::failure::{Failure, Outcome};
 use crate::{output, stop};
 
@@ -20,7 +24,7 @@ use crate::{output, stop};
 /// killed goes on with --resume and ends with the same digest.
 #[derive(Args)]
 pub(crate) struct Tune {
-    /// Data files: JSON, JSONL or Parquet.
+    /// Data files: JSON or JSONL, also in gzip or zstd, or Parquet.
     #[arg(required = true)]
     data: Vec<PathBuf>,
     #[command(flatten)]
@@ -58,13 +62,15 @@ pub(crate) struct Tune {
     #[arg(long)]
     rslora: bool,
     /// Modules that carry a part of the adapter, by commas: q_proj, k_proj, v_proj, o_proj, gate_proj,
-    /// up_proj, down_proj; with --method norm input_layernorm, post_attention_layernorm, norm.
+    /// up_proj, down_proj (qkv_proj and gate_up_proj where a model fuses them); with --method norm
+    /// input_layernorm, post_attention_layernorm, norm.
     #[arg(long, value_delimiter = ',')]
     targets: Option<Vec<String>>,
-    /// Passes over the data.
+    /// Passes over the data, each of as many steps as its examples need; the last step of a pass may
+    /// have fewer.
     #[arg(long, default_value_t = 1.0, conflicts_with = "steps")]
     epochs: f64,
-    /// Optimiser steps, instead of --epochs.
+    /// Optimiser steps, instead of --epochs; each of them has --batch-size examples.
     #[arg(long)]
     steps: Option<usize>,
     /// Examples a step.
@@ -89,7 +95,7 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "MU", requires = "start")]
     proximal: Option<f32>,
     /// Longest example, tokens, and never more than the model's positions; a longer prompt loses its
-    /// beginning. How many were cut is said at the end.
+    /// beginning, then an answer its end. Which rows are cut is said before the first step.
     #[arg(long, default_value_t = 512)]
     max_length: usize,
     /// Decoupled weight decay.
@@ -131,15 +137,28 @@ const CHECKPOINT: &str = "checkpoint.bin";
 /// The record of how an adapter was made.
 const RECORD: &str = "tune.json";
 /// Files that only a training which did not end leaves.
-const LEFT: [&str; 5] = [
+const LEFT: [&str; 6] = [
     CHECKPOINT,
     "checkpoint.tmp",
     "tune.tmp",
+    "README.tmp",
     "adapter_model.tmp",
     "adapter_config.tmp",
 ];
 /// Files of an adapter: a training's own beside one of [`LEFT`], else somebody's.
-const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
+const ADAPTER: [&str; 4] = [
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    base::CARD,
+    base::FOLDER,
+];
+
+/// Examples that are learned.
+struct Examples {
+    examples: Vec<Conversation>,
+    files: Vec<FileRead>,
+    cut: Option<CutRows>,
+}
 
 /// The folder of an adapter while it is made.
 struct Locked {
@@ -163,28 +182,25 @@ impl Tune {
         let checkpoint = self.out.join(CHECKPOINT);
         let _lock = self.lock()?;
         self.check_folder(&checkpoint)?;
-        let (conversations, files) = self.reading.read(&self.data)?;
-        let examples: Vec<Conversation> = match self.answers {
-            Answers::Last => conversations,
-            Answers::Every => conversations
-                .iter()
-                .flat_map(Conversation::every_answer)
-                .collect(),
-        };
+        let data = self.reading.read(&self.data)?;
         let model = self.model.load()?;
         let start = self.start(&model)?;
+        // Before every row is encoded: what is wrong with an option is said at once.
+        let options = self.config(1)?;
+        options.validate().map_err(Failure::usage)?;
+        let Examples {
+            examples,
+            files,
+            cut,
+        } = self.examples(data, &model, &options)?;
         let config = self.config(examples.len())?;
         config.validate().map_err(Failure::usage)?;
         let show = Show::new(self.json, self.quiet, config.steps);
         for file in &files {
-            show.event(
-                "data",
-                json!(file),
-                &format!(
-                    "{}: {} ({}), {} conversations, {} rows without an answer, {} passed over",
-                    file.file, file.format, file.layout, file.conversations, file.skipped, file.bad
-                ),
-            );
+            show.event("data", json!(file), &file.text());
+        }
+        if let Some(cut) = &cut {
+            show.event("cut", json!(cut), &cut.text(examples.len()));
         }
         let mut trainer = match self.resume && checkpoint.exists() {
             false => Trainer::new(&model, &start, &examples, &config).map_err(Failure::usage)?,
@@ -251,6 +267,7 @@ impl Tune {
                 for file in ADAPTER {
                     let _ = std::fs::remove_file(self.out.join(file));
                 }
+                let _ = std::fs::remove_dir_all(self.out.join(base::FOLDER));
                 failure.hint(match checkpoint.exists() {
                     true => "Make room, then --resume goes on from the last checkpoint.",
                     false => "Make room, then run it again; there is no checkpoint yet.",
@@ -270,9 +287,8 @@ impl Tune {
                 match cut {
                     0 => String::new(),
                     cut => format!(
-                        "\n{cut} of {} examples were longer than {} tokens and were cut",
-                        examples.len(),
-                        config.max_length.min(model.config().max_positions)
+                        "\n{cut} of {} examples did not fit and were cut",
+                        examples.len()
                     ),
                 }
             ),
@@ -345,9 +361,57 @@ impl Tune {
         Ok(())
     }
 
+    /// Makes the examples, and encodes each once: what the template refuses or a limit cuts is known
+    /// before the first step.
+    fn examples(
+        &self,
+        mut data: DataRead,
+        model: &Model,
+        config: &TrainConfig,
+    ) -> Outcome<Examples> {
+        let examples = |data: &DataRead| -> (Vec<Place>, Vec<Conversation>) {
+            let answers = |conversation: &Conversation| match self.answers {
+                Answers::Last => vec![conversation.clone()],
+                Answers::Every => conversation.every_answer(),
+            };
+            data.conversations
+                .iter()
+                .flat_map(|(place, conversation)| {
+                    let answers = answers(conversation).into_iter();
+                    answers.map(|answer| (*place, answer))
+                })
+                .unzip()
+        };
+        let (mut places, mut all) = examples(&data);
+        let fits = model.check_fit(&all, config.max_length, config.max_response_tokens);
+        let (mut cuts, mut bad) = (Vec::new(), Vec::<(Place, TuningError)>::new());
+        for (place, fit) in places.iter().zip(fits) {
+            match fit {
+                Ok(cut) => cuts.push((*place, cut)),
+                Err(error) if bad.last().is_none_or(|(last, _)| last != place) => {
+                    bad.push((*place, error));
+                }
+                Err(_) => {}
+            }
+        }
+        if !bad.is_empty() {
+            let rows: HashSet<Place> = bad.iter().map(|(place, _)| *place).collect();
+            cuts.retain(|(place, _)| !rows.contains(place));
+            data.pass_over(bad)?;
+            (places, all) = examples(&data);
+        }
+        debug_assert_eq!(places.len(), cuts.len());
+        let positions = model.config().max_positions;
+        Ok(Examples {
+            cut: CutRows::of(&cuts, &data, config.max_length, positions),
+            examples: all,
+            files: data.files,
+        })
+    }
+
     fn start(&self, model: &Model) -> Outcome<Adapter> {
         if let Some(path) = &self.start {
-            return engine::adapter(path, model);
+            return engine::adapter(path, model, &self.model);
         }
         let usual = AdapterConfig::default();
         let mut config = match self.method {
@@ -358,7 +422,7 @@ impl Tune {
                     // As PEFT's users mostly have it.
                     alpha: self.alpha.unwrap_or(2.0 * rank as f32),
                     dropout: self.dropout.unwrap_or(usual.dropout),
-                    targets: usual.targets,
+                    targets: AdapterConfig::usual_targets(Method::Lora, model.config()),
                     rslora: self.rslora,
                     method: Method::Lora,
                 }
@@ -372,7 +436,11 @@ impl Tune {
                     "--rank, --alpha, --dropout and --rslora belong to --method lora",
                 ));
             }
-            MethodName::Ia3 => AdapterConfig::ia3(&["k_proj", "v_proj", "down_proj"]),
+            MethodName::Ia3 => {
+                let targets = AdapterConfig::usual_targets(Method::Ia3, model.config());
+                let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+                AdapterConfig::ia3(&names)
+            }
             MethodName::Norm => {
                 AdapterConfig::layer_norm(&["input_layernorm", "post_attention_layernorm", "norm"])
             }
@@ -387,18 +455,10 @@ impl Tune {
 
     fn config(&self, examples: usize) -> Outcome<TrainConfig> {
         let (batch_size, accumulation) = (self.batch_size as usize, self.accumulation as usize);
-        let steps = match self.steps {
-            Some(steps) => steps,
-            None if self.epochs.is_finite() && self.epochs > 0.0 => {
-                let step = batch_size as f64 * accumulation as f64;
-                (examples as f64 * self.epochs / step).ceil() as usize
-            }
-            None => return Err(Failure::usage("--epochs must be above 0")),
-        };
-        Ok(TrainConfig {
-            steps,
+        let mut config = TrainConfig {
             batch_size,
             accumulation,
+            whole_passes: self.steps.is_none(),
             learning_rate: self.learning_rate,
             schedule: self.schedule,
             warmup_steps: self.warmup_steps,
@@ -409,7 +469,15 @@ impl Tune {
             weight_decay: self.weight_decay,
             seed: self.seed,
             ..TrainConfig::default()
-        })
+        };
+        config.steps = match self.steps {
+            Some(steps) => steps,
+            None if self.epochs.is_finite() && self.epochs > 0.0 => {
+                (config.pass_steps(examples) as f64 * self.epochs).ceil() as usize
+            }
+            None => return Err(Failure::usage("--epochs must be above 0")),
+        };
+        Ok(config)
     }
 
     /// The adapter as PEFT reads it, then the record: who finds the record finds a whole adapter.
@@ -419,9 +487,30 @@ impl Tune {
         start: &Adapter,
         config: &TrainConfig,
         trained: &fedseal_tuning::Trained,
-        files: &[engine::FileRead],
+        files: &[FileRead],
     ) -> Outcome {
-        trained.adapter.save_peft(&self.out).map_err(Failure::new)?;
+        let name = self.model.name();
+        let placed = base::name_of(name, &self.out)?;
+        let adapter = &trained.adapter;
+        adapter
+            .save_peft(&self.out, Some(&placed))
+            .map_err(Failure::new)?;
+        base::write(name, &self.out)?;
+        let provenance = [
+            ("adapter, SHA-256", hex(&adapter.digest())),
+            ("start, SHA-256", hex(&start.digest())),
+            ("base", placed.clone()),
+            ("base, SHA-256 of its tensors", hex(&model.digest())),
+            ("engine", fedseal_tuning::fingerprint(model)),
+            ("steps", trained.losses.len().to_string()),
+        ];
+        let check = format!(
+            "`{RECORD}` has the training's options, data files and losses. On one engine the same command \
+             gives the same adapter: `sha256sum adapter_model.safetensors` prints its digest. \
+             `fedseal adapter sign DIR` signs the folder, `fedseal verify DIR --key KEY` checks that.\n"
+        );
+        let card = base::card("Adapter", &placed, adapter, &provenance, &check);
+        write_atomically(&self.out.join(base::CARD), card.as_bytes())?;
         let record = json!({
             "model": { "name": self.model.name(), "digest": hex(&model.digest()) },
             "engine": fedseal_tuning::fingerprint(model),
@@ -451,10 +540,6 @@ fn is_still(folder: &std::fs::File, path: &Path) -> bool {
         let _ = folder;
         path.is_dir()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Progress for people (standard error) or events for programs (standard output).

@@ -28,8 +28,7 @@ use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
 use fedseal_record::events::{Event, Feed};
-use fedseal_record::opened;
-use fedseal_record::read::{read_adapter, read_examples, read_experiment};
+use fedseal_record::read::{read_adapter, read_examples};
 use fedseal_record::report::{self, Progress, Report, State};
 use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::{self, Plan, RunDir};
@@ -126,71 +125,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes a new run in `dir`, which must not hold one. Loads model, data and modules, draws
-    /// shards, and logs everything up to the first round.
-    ///
-    /// # Errors
-    /// [`Error::RunDir`] when there is a run already, another process is making one, or the folder
-    /// cannot be one ([`RunDir::check_place`]); [`Error::Missing`] for a model, module or prompt set
-    /// that is not there.
-    pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
-        // Before the model is loaded, which is slow.
-        RunDir::new(dir.as_ref()).check_place()?;
-        let (lab, base_name) = open_model(&experiment, &options)?;
-        let data = load_data(&experiment, &options)?;
-        Self::create_with(dir, experiment, &options, Arc::new(lab), &base_name, data)
-    }
-
-    /// As [`Run::create`], with a given model and given data.
-    pub fn create_with(
-        dir: impl AsRef<Path>,
-        experiment: Experiment,
-        options: &Options,
-        lab: Arc<dyn Lab>,
-        base_name: &str,
-        data: Arc<dyn TaskData>,
-    ) -> Result<Run> {
-        setup::create(
-            RunDir::new(dir.as_ref()),
-            experiment,
-            options,
-            lab,
-            base_name,
-            data,
-        )
-    }
-
-    /// Opens a run that was stopped or killed; goes on at the last published log entry. Where an
-    /// experiment is given it must be the one that the run was begun with.
-    ///
-    /// # Errors
-    /// [`Error::RunDir`] when no run is here, it was made by another engine, or it was begun with
-    /// another experiment or seed: then with the keys that differ and both values.
-    pub fn resume(
-        dir: impl AsRef<Path>,
-        given: Option<&Experiment>,
-        options: Options,
-    ) -> Result<Run> {
-        let run_dir = RunDir::new(dir.as_ref());
-        let experiment = read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
-        if let Some(given) = given {
-            setup::same_experiment(&run_dir, &experiment, given)?;
-        }
-        let (lab, _) = open_model(&experiment, &options)?;
-        let data = load_data(&experiment, &options)?;
-        Self::resume_with(dir, &options, Arc::new(lab), data)
-    }
-
-    /// As [`Run::resume`], with a given model and given data.
-    pub fn resume_with(
-        dir: impl AsRef<Path>,
-        options: &Options,
-        lab: Arc<dyn Lab>,
-        data: Arc<dyn TaskData>,
-    ) -> Result<Run> {
-        setup::open(RunDir::new(dir.as_ref()), options, lab, data)
-    }
-
     /// Executes everything that is left. The callback may stop it with `Break` (also on
     /// [`Event::Tick`], several times a second); then the result is [`Error::Interrupted`] and the
     /// run can be resumed.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use fedseal_sandbox::CompiledCache;
 
 use super::canary;
 use super::members::{draw_clients, register_modules};
-use super::{Options, Run, Shared, nodes, room};
+use super::{Options, Run, Shared, load_data, nodes, open_model, room};
 use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
@@ -35,6 +36,73 @@ use fedseal_rules::experiment::{self, Experiment};
 use fedseal_rules::formulas::Versions;
 use fedseal_rules::sampling::derive_seed;
 use fedseal_rules::site::SiteRules;
+
+impl Run {
+    /// Makes a new run in `dir`, which must not hold one. Loads model, data and modules, draws
+    /// shards, and logs everything up to the first round.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when there is a run already, another process is making one, or the folder
+    /// cannot be one ([`RunDir::check_place`]); [`Error::Missing`] for a model, module or prompt set
+    /// that is not there.
+    pub fn create(dir: impl AsRef<Path>, experiment: Experiment, options: Options) -> Result<Run> {
+        // Before the model is loaded, which is slow.
+        RunDir::new(dir.as_ref()).check_place()?;
+        let (lab, base_name) = open_model(&experiment, &options)?;
+        let data = load_data(&experiment, &options)?;
+        Self::create_with(dir, experiment, &options, Arc::new(lab), &base_name, data)
+    }
+
+    /// As [`Run::create`], with a given model and given data.
+    pub fn create_with(
+        dir: impl AsRef<Path>,
+        experiment: Experiment,
+        options: &Options,
+        lab: Arc<dyn Lab>,
+        base_name: &str,
+        data: Arc<dyn TaskData>,
+    ) -> Result<Run> {
+        create(
+            RunDir::new(dir.as_ref()),
+            experiment,
+            options,
+            lab,
+            base_name,
+            data,
+        )
+    }
+
+    /// Opens a run that was stopped or killed; goes on at the last published log entry. Where an
+    /// experiment is given it must be the one that the run was begun with.
+    ///
+    /// # Errors
+    /// [`Error::RunDir`] when no run is here, it was made by another engine, or it was begun with
+    /// another experiment or seed: then with the keys that differ and both values.
+    pub fn resume(
+        dir: impl AsRef<Path>,
+        given: Option<&Experiment>,
+        options: Options,
+    ) -> Result<Run> {
+        let run_dir = RunDir::new(dir.as_ref());
+        let experiment = read_experiment(&run_dir, &opened::plan(&run_dir)?)?;
+        if let Some(given) = given {
+            same_experiment(&run_dir, &experiment, given)?;
+        }
+        let (lab, _) = open_model(&experiment, &options)?;
+        let data = load_data(&experiment, &options)?;
+        Self::resume_with(dir, &options, Arc::new(lab), data)
+    }
+
+    /// As [`Run::resume`], with a given model and given data.
+    pub fn resume_with(
+        dir: impl AsRef<Path>,
+        options: &Options,
+        lab: Arc<dyn Lab>,
+        data: Arc<dyn TaskData>,
+    ) -> Result<Run> {
+        open(RunDir::new(dir.as_ref()), options, lab, data)
+    }
+}
 
 /// See [`Run::create_with`].
 pub(super) fn create(

@@ -2,8 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{ArmView, VerdictCount};
+use super::{ArmView, Report, VerdictCount};
 use fedseal_rules::admission::binding::EXECUTION;
+
+impl Report {
+    /// Whether rounds were aggregated and no update had weight in any.
+    pub fn changed_nothing(&self) -> bool {
+        counted(&self.arms) == Some(0)
+    }
+
+    /// Verdicts by arm and kind of client, failures apart, also of an older report.
+    pub fn verdict_counts(&self) -> Vec<VerdictCount> {
+        verdict_counts(&self.arms)
+    }
+}
 
 /// Verdicts by arm and kind of client, failures apart.
 pub(super) fn verdict_counts(arms: &[ArmView]) -> Vec<VerdictCount> {

@@ -497,3 +497,92 @@ fn a_canary_verdict_must_follow_from_the_numbers_that_it_names() {
         );
     }
 }
+
+/// A second behaviour check: a floor under the refusals, printed to three decimals.
+struct Floor(f64);
+
+impl Floor {
+    const BEFORE: &str = "refusals of the update at ";
+}
+
+impl Check for Floor {
+    fn look(&self, facts: &Facts<'_>) -> Finding {
+        let Some((update, _)) = facts.behaviour else {
+            return Finding::fail("the update was not run on the canaries");
+        };
+        let fact = format!("{}{:.3}", Floor::BEFORE, update.refusal);
+        match update.refusal >= self.0 {
+            true => Finding::pass(fact),
+            false => Finding::fail(format!("{fact}, at least {:.3}", self.0)),
+        }
+    }
+
+    fn needs_behaviour(&self) -> bool {
+        true
+    }
+
+    fn behaviours(&self, fact: &str) -> Vec<(Behaviour, Behaviour)> {
+        let number = fact.split_once(Floor::BEFORE).map(|(_, rest)| rest);
+        let number = number.and_then(|rest| rest.split([',', ';']).next()?.parse::<f64>().ok());
+        let of = |refusal, loss| Behaviour { refusal, loss };
+        number
+            .into_iter()
+            .flat_map(|said| [said, said - 0.000_49, said + 0.000_49])
+            .flat_map(|said| [0.0, 1e9].map(|global| (of(said, 0.0), of(global, 0.0))))
+            .collect()
+    }
+}
+
+#[test]
+fn two_behaviour_checks_in_a_set_agree_with_an_honest_log() {
+    let canaries = check("canaries")
+        .with("max_refusal_drop", 1.0)
+        .with("max_loss_rise", 0.5);
+    let built = |name, effect, check| Built {
+        name,
+        effect,
+        replay: false,
+        weight: 1.0,
+        check,
+    };
+    let mut checks = Admission::new(&[canaries]).unwrap();
+    let floor = Box::new(Floor(0.5));
+    checks
+        .checks
+        .push(built("floor", Effect::Quarantine, floor));
+    assert_eq!(checks.left_out(), ["canaries", "floor"]);
+    let case = Case::honest();
+    let of = |refusal, loss| Behaviour { refusal, loss };
+    let mut deciders = Vec::new();
+    for (update, global) in [
+        // Both pass; the second fails; the first fails; both fail; nothing finite.
+        (of(1.234_4, 1.004_9), of(1.499, 1.0)),
+        (of(0.499_6, 1.0), of(1.0, 0.731_2)),
+        (of(1.0, 1.7), of(1.0, 1.1)),
+        (of(-1.0, 1.7), of(1.0, 1.1)),
+        (of(f64::NAN, 1.0), of(1.0, 1.0)),
+    ] {
+        let facts = case.facts();
+        let logged = checks.decide(&Facts {
+            behaviour: Some((update, global)),
+            ..facts
+        });
+        let agreed = checks.agrees(&facts, &logged);
+        assert!(agreed.is_ok(), "{logged:?} against {agreed:?}");
+        deciders.push(logged.check.clone());
+        // Another outcome under the same words does not follow.
+        let effect = match logged.effect {
+            Effect::Accept => Effect::Reject,
+            _ => Effect::Accept,
+        };
+        assert!(
+            checks
+                .agrees(&facts, &Verdict { effect, ..logged })
+                .is_err()
+        );
+    }
+    assert_eq!(
+        deciders,
+        ["all", "floor", "canaries", "canaries", "canaries"]
+    );
+}

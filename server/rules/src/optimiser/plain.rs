@@ -1,10 +1,11 @@
 //! No optimiser: the global adapter moves by the aggregated delta.
 
+use super::definition::PLAIN;
 use super::{Definition, Optimiser};
 
 /// Definition of the optimiser.
 pub const DEFINITION: Definition = Definition {
-    name: "plain",
+    name: PLAIN,
     help: "the global adapter moves by the aggregated delta",
     version: 1,
     make: |_| Box::new(Plain),

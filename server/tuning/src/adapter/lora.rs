@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name, rng::Stream};
 
 use crate::{
-    Adapter, AdapterTensor, Architecture, ModelConfig, TuningError,
+    Adapter, ModelConfig, TuningError,
     ops::{self, FrozenWeight, to_host},
 };
 use low_rank::low_rank;
@@ -50,6 +50,7 @@ pub(crate) struct Lora {
     last_norm: Option<Tensor<1>>,
     scale: f32,
     norm_offset: f32,
+    fused: bool,
     pub(crate) dropout: Option<Dropout>,
 }
 
@@ -70,36 +71,40 @@ impl Lora {
                 tensor
             }
         }
-        let matrix = |name: &str| -> Option<Tensor<2>> {
-            let AdapterTensor { shape, data } = adapter.tensors.get(name)?;
-            let data = TensorData::new(data.clone(), *shape);
-            Some(leaf(Tensor::from_data(data, device), train))
+        let matrix = |data: &[f32], shape: [usize; 2]| -> Tensor<2> {
+            let data = TensorData::new(data.to_vec(), shape);
+            leaf(Tensor::from_data(data, device), train)
         };
-        let vector = |name: &str| -> Option<Tensor<1>> {
-            let AdapterTensor { shape, data } = adapter.tensors.get(name)?;
-            let data = TensorData::new(data.clone(), [shape[0] * shape[1]]);
-            Some(leaf(Tensor::from_data(data, device), train))
+        let vector = |data: &[f32]| -> Tensor<1> {
+            let data = TensorData::new(data.to_vec(), [data.len()]);
+            leaf(Tensor::from_data(data, device), train)
         };
+        let own_norm = |name: &str| Some(vector(&adapter.tensors.get(name)?.data));
+        let rank = adapter.config.rank;
         let layers = (0..model.layers)
             .map(|layer| LayerParts {
                 pairs: Target::ALL.map(|target| {
+                    let [out, inner] = target.shape(model);
+                    let (a, b) = adapter.pair(model, layer, target)?;
                     Some(Pair {
-                        a: matrix(&peft_name(layer, target, 'A'))?,
-                        b: matrix(&peft_name(layer, target, 'B'))?,
+                        a: matrix(a, [rank, inner]),
+                        b: matrix(b, [out, rank]),
                     })
                 }),
-                factors: Target::ALL.map(|target| vector(&ia3_name(layer, target))),
+                factors: Target::ALL
+                    .map(|target| adapter.factors(model, layer, target).map(&vector)),
                 norms: Norm::ALL.map(|norm| {
                     let path = norm.path(model.family.architecture)?;
-                    vector(&norm_name(layer, path))
+                    own_norm(&norm_name(layer, path))
                 }),
             })
             .collect();
         Ok(Self {
             layers,
-            last_norm: vector(LAST_NORM_NAME),
+            last_norm: own_norm(LAST_NORM_NAME),
             scale: adapter.config.scale(),
             norm_offset: model.norm_offset(),
+            fused: model.family.architecture.is_fused(),
             dropout: None,
         })
     }
@@ -133,6 +138,15 @@ impl Lora {
         self.last_norm.clone().map(|weight| self.whole(weight))
     }
 
+    /// The first matrix of the module that holds a matrix.
+    fn first_of(&self, target: Target) -> Target {
+        match (self.fused, target) {
+            (true, Target::K | Target::V) => Target::Q,
+            (true, Target::Up) => Target::Gate,
+            _ => target,
+        }
+    }
+
     fn whole(&self, weight: Tensor<1>) -> Tensor<1> {
         if self.norm_offset == 0.0 {
             weight
@@ -154,7 +168,9 @@ impl Lora {
         let Some(dropout) = self.dropout else {
             return ops::lora_linear(x, weight, a, b, self.scale);
         };
-        let mask = dropout.mask(x.dims(), layer, target, &x.device());
+        // Matrices of one module drop the same inputs.
+        let first = self.first_of(target);
+        let mask = dropout.mask(x.dims(), layer, first, &x.device());
         let thinned = x.clone() * mask;
         weight.forward(x) + low_rank(thinned, a, b, self.scale)
     }
@@ -162,39 +178,57 @@ impl Lora {
     /// Moves the gradients of all parts to the host and adds them to `sum` by name.
     pub(crate) fn add_gradients(
         &self,
-        architecture: Architecture,
+        model: &ModelConfig,
         gradients: &mut Gradients,
         sum: &mut BTreeMap<String, Vec<f32>>,
     ) -> Result<(), TuningError> {
-        let mut add = |name: String, gradient: Result<Vec<f32>, TuningError>| {
+        // `before` values of the tensor come before those of the gradient, which may be a part of `all`.
+        let mut add_part = |name: String, gradient: Result<Vec<f32>, TuningError>, before, all| {
             let gradient = gradient?;
             let sum = sum.entry(name).or_default();
-            if sum.is_empty() {
+            if sum.is_empty() && gradient.len() == all {
                 *sum = gradient;
-            } else {
-                for (sum, value) in sum.iter_mut().zip(gradient) {
-                    *sum += value;
-                }
+                return Ok(());
+            }
+            sum.resize(all, 0.0);
+            for (sum, value) in sum.iter_mut().skip(before).zip(gradient) {
+                *sum += value;
             }
             Ok::<_, TuningError>(())
         };
         // A part that no counted token reaches has no gradient: zero.
         for (layer, parts) in self.layers.iter().enumerate() {
             for (i, target) in Target::ALL.into_iter().enumerate() {
+                let place = model.place(target);
+                let (module, [out, inner]) = (place.module, place.shape);
                 if let Some(pair) = &parts.pairs[i] {
-                    for (side, tensor) in [('A', &pair.a), ('B', &pair.b)] {
+                    let [rank, _] = pair.a.dims();
+                    let of_b = (place.rows.start * rank, out * rank);
+                    for (side, tensor, (before, all)) in
+                        [('A', &pair.a, (0, rank * inner)), ('B', &pair.b, of_b)]
+                    {
                         if let Some(gradient) = tensor.grad_remove(gradients) {
-                            add(peft_name(layer, target, side), to_host(gradient))?;
+                            let name = peft_name(layer, module, side);
+                            add_part(name, to_host(gradient), before, all)?;
                         }
                     }
                 }
                 let factors = parts.factors[i].as_ref();
                 if let Some(gradient) = factors.and_then(|leaf| leaf.grad_remove(gradients)) {
-                    add(ia3_name(layer, target), to_host(gradient))?;
+                    let (before, all) = match target.scales_input() {
+                        true => (0, inner),
+                        false => (place.rows.start, out),
+                    };
+                    add_part(ia3_name(layer, module), to_host(gradient), before, all)?;
                 }
             }
+            let mut add = |name: String, gradient: Result<Vec<f32>, TuningError>| {
+                let gradient = gradient?;
+                let all = gradient.len();
+                add_part(name, Ok(gradient), 0, all)
+            };
             for (leaf, norm) in parts.norms.iter().zip(Norm::ALL) {
-                let (Some(leaf), Some(path)) = (leaf, norm.path(architecture)) else {
+                let (Some(leaf), Some(path)) = (leaf, norm.path(model.family.architecture)) else {
                     continue;
                 };
                 if let Some(gradient) = leaf.grad_remove(gradients) {
@@ -204,7 +238,9 @@ impl Lora {
         }
         let last = self.last_norm.as_ref();
         if let Some(gradient) = last.and_then(|leaf| leaf.grad_remove(gradients)) {
-            add(LAST_NORM_NAME.to_owned(), to_host(gradient))?;
+            let gradient = to_host(gradient)?;
+            let all = gradient.len();
+            add_part(LAST_NORM_NAME.to_owned(), Ok(gradient), 0, all)?;
         }
         Ok(())
     }

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Conversation, Fault, Layout, error,
-    format::{BadRow, DataFormat, Numbered, Rows},
-    limits,
+    Conversation, Layout, error,
+    format::{DataFormat, Rows},
+    layout, limits,
 };
 use crate::TuningError;
 
 /// Options of [`DataFile::open`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataOptions {
-    /// Layout of the rows; `None` detects it from the first row.
+    /// Layout of the rows; `None` detects it from the first row that can be read.
     pub layout: Option<Layout>,
     /// Longest row, bytes; a longer one is an error, and is not held in memory.
     pub max_row_bytes: usize,
@@ -34,46 +34,36 @@ impl Default for DataOptions {
 pub struct DataFile {
     path: PathBuf,
     format: DataFormat,
-    layout: Layout,
+    layout: Option<Layout>,
     rows: Rows,
-    /// The row that determined the layout.
-    first: Option<Numbered>,
+    row: u64,
     skipped: u64,
+    skipped_rows: Vec<u64>,
+    bad: u64,
     ended: bool,
 }
 
+/// Rows without an answer whose numbers are kept.
+const KEPT_ROWS: usize = 20;
+
 impl DataFile {
-    /// Opens a file and detects its format and layout.
+    /// Opens a file and detects its format. A file without rows has no conversations.
     ///
     /// # Errors
-    /// [`TuningError::Io`] when it cannot be read, [`TuningError::Data`] when its format or the
-    /// layout of its first row is not known, or when it has no row.
+    /// [`TuningError::Io`] when it cannot be read, [`TuningError::Data`] when its format is not
+    /// known, or when none of its columns belongs to a known layout.
     pub fn open(path: &Path, options: &DataOptions) -> Result<Self, TuningError> {
-        let fields: Vec<&str> = match options.layout {
-            Some(layout) => layout.fields().to_vec(),
-            None => Layout::ALL
-                .iter()
-                .flat_map(|layout| layout.fields())
-                .copied()
-                .collect(),
-        };
-        let (mut rows, format) = Rows::open(path, &fields, options.max_row_bytes)?;
-        let (number, first) = match rows.next() {
-            Some(Ok(first)) => first,
-            Some(Err(BadRow { row, fault, .. })) => return Err(error(path, row, fault)),
-            None => return Err(error(path, 0, Fault::new("file", "no rows"))),
-        };
-        let layout = match options.layout {
-            Some(layout) => layout,
-            None => Layout::detect(&first).map_err(|fault| error(path, number, fault))?,
-        };
+        let fields = layout::fields(options.layout);
+        let (rows, format) = Rows::open(path, &fields, options.max_row_bytes)?;
         Ok(Self {
             path: path.to_owned(),
             format,
-            layout,
+            layout: options.layout,
             rows,
-            first: Some((number, first)),
+            row: 0,
             skipped: 0,
+            skipped_rows: Vec::new(),
+            bad: 0,
             ended: false,
         })
     }
@@ -83,14 +73,31 @@ impl DataFile {
         self.format
     }
 
-    /// Layout of the rows.
-    pub fn layout(&self) -> Layout {
+    /// Layout of the rows; `None` before one was recognised.
+    pub fn layout(&self) -> Option<Layout> {
         self.layout
+    }
+
+    /// Number of the last row that was read, from 1: the line of a JSONL file, the element of a JSON
+    /// list, the row of a Parquet file.
+    pub fn row(&self) -> u64 {
+        self.row
     }
 
     /// Number of rows so far that have no answer to learn; they are skipped without an error.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Numbers of the first of these rows, 20 at most.
+    pub fn skipped_rows(&self) -> &[u64] {
+        &self.skipped_rows
+    }
+
+    /// Number of rows so far that could not be used. An error may stand for several of them, where a
+    /// part of a file is broken.
+    pub fn bad(&self) -> u64 {
+        self.bad
     }
 }
 
@@ -99,22 +106,37 @@ impl Iterator for DataFile {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
-            let next = match self.first.take() {
-                Some(first) => Some(Ok(first)),
-                None => self.rows.next(),
-            };
-            let (number, row) = match next {
+            let (number, row) = match self.rows.next() {
                 Some(Ok(row)) => row,
                 Some(Err(bad)) => {
                     self.ended = bad.fatal;
+                    self.row = bad.row;
+                    self.bad += bad.rows;
                     return Some(Err(error(&self.path, bad.row, bad.fault)));
                 }
                 None => break,
             };
-            match self.layout.read(&row) {
+            self.row = number;
+            let layout = match self.layout {
+                Some(layout) => Ok(layout),
+                None => Layout::detect(&row),
+            };
+            let read = layout.and_then(|layout| {
+                self.layout = Some(layout);
+                layout.read(&row)
+            });
+            match read {
                 Ok(Some(conversation)) => return Some(Ok(conversation)),
-                Ok(None) => self.skipped += 1,
-                Err(fault) => return Some(Err(error(&self.path, number, fault))),
+                Ok(None) => {
+                    self.skipped += 1;
+                    if self.skipped_rows.len() < KEPT_ROWS {
+                        self.skipped_rows.push(number);
+                    }
+                }
+                Err(fault) => {
+                    self.bad += 1;
+                    return Some(Err(error(&self.path, number, fault)));
+                }
             }
         }
         self.ended = true;

@@ -48,10 +48,27 @@ fn files_of_pandas_and_pyarrow_give_what_was_written() {
         ("messages.parquet", DataFormat::Parquet, Layout::Messages),
         ("lmsys.parquet", DataFormat::Parquet, Layout::Lmsys),
         ("wildchat.parquet", DataFormat::Parquet, Layout::WildChat),
+        ("alpaca-json.parquet", DataFormat::Parquet, Layout::Alpaca),
+        (
+            "messages-map.parquet",
+            DataFormat::Parquet,
+            Layout::Messages,
+        ),
+        (
+            "sharegpt-lz4.parquet",
+            DataFormat::Parquet,
+            Layout::ShareGpt,
+        ),
+        ("messages.arrow", DataFormat::Arrow, Layout::Messages),
+        ("alpaca.arrow", DataFormat::Arrow, Layout::Alpaca),
     ];
     for (name, format, layout) in files {
         let (file, conversations) = read(&fixture(name));
-        assert_eq!((file.format(), file.layout()), (format, layout), "{name}");
+        assert_eq!(
+            (file.format(), file.layout()),
+            (format, Some(layout)),
+            "{name}"
+        );
         let (key, skipped) = match layout {
             Layout::Alpaca => ("alpaca", 4),
             _ => ("chats", 0),
@@ -121,31 +138,116 @@ fn rows_beyond_the_limit_are_refused_and_not_held() {
         max_row_bytes: 40,
         ..DataOptions::default()
     };
-    let parquet = DataFile::open(&fixture("sharegpt.parquet"), &tight);
-    assert!(parquet.err().unwrap().to_string().contains("40 bytes"));
+    let rows: Vec<_> = DataFile::open(&fixture("sharegpt.parquet"), &tight)
+        .unwrap()
+        .collect();
+    assert_eq!(rows.len(), 40);
+    assert!(rows.iter().all(|row| {
+        let error = row.as_ref().err().map(ToString::to_string);
+        error.is_some_and(|error| error.contains("40 bytes"))
+    }));
+}
+
+/// The first error of a file, on opening or on reading it.
+fn problem(bytes: &[u8]) -> String {
+    let file = file(bytes);
+    let error = match DataFile::open(file.path(), &DataOptions::default()) {
+        Ok(mut rows) => rows.find_map(Result::err),
+        Err(error) => Some(error),
+    };
+    error.map(|error| error.to_string()).unwrap_or_default()
 }
 
 #[test]
 fn files_that_are_none_say_so() {
-    let open = |bytes: &[u8]| {
-        let file = file(bytes);
-        DataFile::open(file.path(), &DataOptions::default())
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
-    };
-    assert!(open(b"").contains("empty"));
-    assert!(open(b"  \n ").contains("empty"));
-    assert!(open(b"[]").contains("no rows"));
-    assert!(open(b"hello").contains("neither"));
-    assert!(open(b"\x1f\x8b\x08").contains("unpack"));
-    assert!(open(b"[{\"a\": 1}]").contains("layout"));
-    assert!(open(b"[{\"a\": 1}").contains("cut off"));
-    assert!(open(b"[{\"prompt\": 1, \"response\": 2}] x").contains("more follows"));
-    assert!(open(b"PAR1PAR1").contains("too short"));
-    assert!(open(b"PAR1\xff\xff\xff\x7fPAR1").contains("footer"));
+    assert!(problem(b"hello").contains("neither"));
+    assert!(problem(b"[{\"a\": 1}]").contains("layout"));
+    assert!(problem(b"[{\"a\": 1}").contains("cut off"));
+    assert!(problem(b"PAR1PAR1").contains("too short"));
+    assert!(problem(b"PAR1\xff\xff\xff\x7fPAR1").contains("footer"));
     let mark = file(b"\xef\xbb\xbf{\"prompt\": \"a\", \"response\": \"b\"}");
     assert_eq!(read(mark.path()).1.len(), 1);
+    for (bytes, name) in [
+        (b"\xff\xfe{\0\"\0".as_slice(), "UTF-16"),
+        (b"{\0\"\0a\0", "UTF-16"),
+        (b"\xfd7zXZ\0\0", "xz"),
+        (b"PK\x03\x04", "zip"),
+        (b"PAR1....PARE", "encrypted"),
+        (b"PARE....PARE", "encrypted"),
+        (b"prompt,response\na,b\n", "CSV"),
+        (b"ORC\x11", "ORC"),
+    ] {
+        let problem = problem(bytes);
+        assert!(problem.contains(name), "{name}: {problem}");
+    }
+    for bytes in [b"".as_slice(), b"  \n ", b"[]", b" [ ] \n"] {
+        let file = file(bytes);
+        assert_eq!(read(file.path()).1, [], "{bytes:?}");
+    }
+}
+
+#[test]
+fn compressed_texts_are_read() {
+    let text =
+        b"{\"prompt\": \"a\", \"response\": \"b\"}\n{\"prompt\": \"c\", \"response\": \"d\"}\n";
+    let gzip = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let (one, two) = text.split_at(20);
+    let members = [gzip(one), gzip(two)].concat();
+    let frame = |bytes: &[u8]| {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    };
+    let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+    let frames = [frame(one), skipped, frame(two)].concat();
+    let plain = read(file(text).path()).1;
+    assert_eq!(plain.len(), 2);
+    for packed in [&members, &frames] {
+        let packed = file(packed);
+        assert_eq!(read(packed.path()).1, plain);
+    }
+    let cut = &members[..members.len() - 12];
+    assert!(problem(cut).contains("field file"), "{}", problem(cut));
+    let list = gzip(b"[{\"prompt\": \"a\", \"response\": \"b\"}]");
+    assert_eq!(read(file(&list).path()).0.format(), DataFormat::Json);
+    assert!(problem(&gzip(b"PAR1 and so on")).contains("unpack"));
+    assert!(problem(&gzip(b"a,b\n1,2\n")).contains("CSV"));
+}
+
+/// A bad row costs itself alone, the first of a file too.
+#[test]
+fn reading_goes_on_behind_a_bad_row() {
+    let good = "{\"prompt\": \"a\", \"response\": \"b\"}";
+    for bad in [
+        "{\"prompt\": \"a\", \"response\": tru}",
+        "{\"prompt\": [\"a\", \"response\": \"b\"}",
+        "{\"prompt\": \"a, \"response\": \"b\"}",
+        "{\"prompt\": \"a\", \"response\": \"b}",
+        "{\"prompt\": 1}",
+        "{}",
+        "7",
+        "",
+    ] {
+        let list = file(format!("[{bad},\n{good},\n{bad},\n{good},{good}\n]").as_bytes());
+        let mut rows = DataFile::open(list.path(), &DataOptions::default()).unwrap();
+        let read: Vec<_> = rows.by_ref().collect();
+        let good_rows = read.iter().filter(|row| row.is_ok()).count();
+        assert_eq!((good_rows, rows.bad()), (3, 2), "{bad}");
+    }
+    let more = file(format!("[{good}] x").as_bytes());
+    let rows: Vec<_> = DataFile::open(more.path(), &DataOptions::default())
+        .unwrap()
+        .collect();
+    assert!(rows[0].is_ok());
+    assert!(
+        rows[1]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("more follows")
+    );
 }
 
 /// Whichever byte of a file is changed and wherever it is cut, the file is read or refused: there
@@ -158,6 +260,10 @@ fn broken_files_are_errors() {
         "messages.parquet",
         "lmsys.parquet",
         "sharegpt.parquet",
+        "messages-map.parquet",
+        "alpaca-json.parquet",
+        "messages.arrow",
+        "alpaca.arrow",
         "alpaca.json",
     ] {
         let whole = std::fs::read(fixture(name)).unwrap();

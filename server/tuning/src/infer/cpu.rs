@@ -3,7 +3,7 @@
 //! It uses the same kernels as training, in the same order: a text that is read token by token with
 //! its cache gets the same bits as [`Decoder::forward`] over the whole text.
 
-use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name};
+use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, norm_name};
 
 use crate::{
     Adapter, TuningError,
@@ -144,16 +144,11 @@ impl<'a> CpuDecoder<'a> {
         }
         let pair = |layer: usize, target: Target| -> Option<PackedPair> {
             let adapter = adapter?;
-            let a = adapter.tensors.get(&peft_name(layer, target, 'A'))?;
-            let b = adapter.tensors.get(&peft_name(layer, target, 'B'))?;
-            let (rank, scale) = (a.shape[0], adapter.config.scale());
-            Some(PackedPair::new(Pair {
-                a: &a.data,
-                b: &b.data,
-                rank,
-                scale,
-            }))
+            let (a, b) = adapter.pair(config, layer, target)?;
+            let (rank, scale) = (adapter.config.rank, adapter.config.scale());
+            Some(PackedPair::new(Pair { a, b, rank, scale }))
         };
+        let factors = |layer, target| Some(adapter?.factors(config, layer, target)?.to_vec());
         let own = |name: &str| Some(adapter?.tensors.get(name)?.data.clone());
         let own_norm = |name: &str| {
             let mut weight = own(name)?;
@@ -179,7 +174,7 @@ impl<'a> CpuDecoder<'a> {
                     weight: panels.stored(),
                     pair: pair(index, target),
                     bias: bias.clone().map(to_host).transpose()?,
-                    factors: own(&ia3_name(index, target)),
+                    factors: factors(index, target),
                     scales_input: target.scales_input(),
                 });
             }
@@ -237,6 +232,7 @@ impl<'a> CpuDecoder<'a> {
     pub(crate) fn read(&self, texts: &mut [Text<'_>]) -> Vec<f32> {
         let config = &self.decoder.config;
         let (width, eps) = (config.d_model, config.norm_eps as f32);
+        let residual = config.residual_scale();
         let mut positions = Vec::new();
         let mut last_rows = Vec::with_capacity(texts.len());
         for text in texts.iter() {
@@ -267,10 +263,15 @@ impl<'a> CpuDecoder<'a> {
             let angles = Angles {
                 cos,
                 sin,
-                half: config.head_dim / 2,
+                half: config.rotary_dim() / 2,
+                dim: config.head_dim,
             };
-            let q = rope::rotate(&q, self.heads.query, angles, false);
-            let k = rope::rotate(&k, self.heads.kv, angles, false);
+            let rotate = |x: Vec<f32>, heads: usize| match config.rotates(index) {
+                true => rope::rotate(&x, heads, angles, false),
+                false => x,
+            };
+            let q = rotate(q, self.heads.query);
+            let k = rotate(k, self.heads.kv);
             let mut feeds: Vec<Feed<'_>> = texts
                 .iter_mut()
                 .map(|text| Feed {
@@ -287,17 +288,17 @@ impl<'a> CpuDecoder<'a> {
                 rows = last_rows.len();
             }
             let [out] = layer.apply([Target::O], &mixed, rows, self.integers);
-            let out = layer.norm(out, Norm::AttentionOut, eps);
+            let out = scaled(layer.norm(out, Norm::AttentionOut, eps), residual);
             norm::add_in_place(&mut x, &out);
             let normed = layer.normed(&x, Norm::FfnIn, eps);
             let targets = [Target::Gate, Target::Up];
             let [gate, up] = layer.apply(targets, &normed, rows, self.integers);
             let active = gated::forward(&gate, &up, config.activation());
             let [out] = layer.apply([Target::Down], &active, rows, self.integers);
-            let out = layer.norm(out, Norm::FfnOut, eps);
+            let out = scaled(layer.norm(out, Norm::FfnOut, eps), residual);
             norm::add_in_place(&mut x, &out);
         }
-        norm::forward(&x, &self.norm, eps)
+        scaled(norm::forward(&x, &self.norm, eps), config.hidden_scale())
     }
 
     /// Reads new tokens and returns the logits of each text's next token, `[texts, vocab]`.
@@ -324,6 +325,14 @@ impl<'a> CpuDecoder<'a> {
         }
         logits
     }
+}
+
+/// Multiplies by a scale that mostly is 1.
+fn scaled(mut x: Vec<f32>, scale: f32) -> Vec<f32> {
+    if scale != 1.0 {
+        math::scale(&mut x, scale);
+    }
+    x
 }
 
 fn pick_rows(x: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Storage of the frozen base in memory.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 use crate::{
     TuningError,
@@ -97,8 +97,24 @@ impl WeightSource for Kept<'_> {
         if self.base == Base::Auto {
             return self.source.matrix(name, shape);
         }
-        let values = self.source.tensor(name, &shape)?;
-        Ok(match self.rounded(&values, shape) {
+        self.rows(name, shape, 0..shape[0])
+    }
+
+    fn rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        rows: Range<usize>,
+    ) -> Result<Stored, TuningError> {
+        if self.base == Base::Auto {
+            return self.source.rows(name, shape, rows);
+        }
+        let [_, inner] = shape;
+        let mut values = self.source.tensor(name, &shape)?;
+        values.truncate(rows.end * inner);
+        values.drain(..(rows.start * inner).min(values.len()));
+        // A row is rounded by itself.
+        Ok(match self.rounded(&values, [rows.len(), inner]) {
             Some(compact) => Stored::Compact(compact),
             None => Stored::Dense(values),
         })

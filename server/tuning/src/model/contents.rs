@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use fedseal_adapter::{Norm, Target};
+use fedseal_adapter::Norm;
 use fedseal_kernels::pool;
 
 use crate::{ModelConfig, TuningError, model::weights::WeightSource};
@@ -28,12 +28,12 @@ pub(crate) fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)
                 list.push((name(path), vec![norm.width(config)]));
             }
         }
-        for target in Target::ALL {
-            let [out, inner] = target.shape(config);
-            list.push((name(&target.path()), vec![out, inner]));
-            if config.has_bias(target) {
+        for module in config.modules() {
+            let [out, inner] = module.shape(config);
+            list.push((name(module.path), vec![out, inner]));
+            if module.parts.iter().any(|part| config.has_bias(*part)) {
                 list.push((
-                    format!("model.layers.{layer}.{}.bias", target.path()),
+                    format!("model.layers.{layer}.{}.bias", module.path),
                     vec![out],
                 ));
             }

@@ -96,12 +96,20 @@ impl Decoder {
             false => Some(matrix("lm_head.weight", vocab)?),
         };
         let table = |theta: f64, scaling: &RopeScaling| {
-            RopeTable::new(config.head_dim, theta, config.max_positions, scaling)
+            let sizes = [config.head_dim, config.rotary_dim()];
+            RopeTable::partial(sizes, theta, config.max_positions, scaling)
         };
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-            let load = |target: Target| matrix(&name(&target.path()), target.shape(config));
+            let load = |target: Target| {
+                let place = config.place(target);
+                let name = name(place.module.path);
+                let stored = source.rows(&name, place.shape, place.rows)?;
+                let shape = target.shape(config);
+                let weight = FrozenWeight::of_stored(stored, shape, device, numerics);
+                Ok::<_, TuningError>(weight)
+            };
             let mut norms = [const { None }; 6];
             for (slot, norm) in norms.iter_mut().zip(Norm::ALL) {
                 if let Some(path) = norm.path(config.family.architecture) {
@@ -148,12 +156,13 @@ impl Decoder {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
-    /// Returns the rotary angles of a layer.
-    pub(crate) fn rope(&self, layer: usize) -> &RopeTable {
-        match &self.local_rope {
+    /// Returns the rotary angles of a layer; `None` where it rotates nothing.
+    pub(crate) fn rope(&self, layer: usize) -> Option<&RopeTable> {
+        Some(match &self.local_rope {
+            _ if !self.config.rotates(layer) => return None,
             Some(local) if self.config.slides(layer) => local,
             _ => &self.rope,
-        }
+        })
     }
 
     /// Returns cosines and sines of these positions: those of full layers, and those of sliding
@@ -247,26 +256,30 @@ impl Decoder {
                 None => x,
             }
         };
-        // Where queries and keys are normalised, each head is a row.
+        // Where queries and keys are normalised head by head, each head is a row.
         let by_head = |x: Tensor<2>, n: usize, which: Norm| {
-            let rows = x.reshape([tokens * n, config.head_dim]);
+            let rows = match config.norms_by_head() {
+                true => x.reshape([tokens * n, config.head_dim]),
+                false => x,
+            };
             norm(rows, which).reshape([tokens, n, config.head_dim])
+        };
+        let rotate = |x: Tensor<3>| match self.rope(index) {
+            Some(table) => ops::rope(x, table, positions),
+            None => x,
+        };
+        // What a half of the block adds.
+        let scaled = |x: Tensor<2>| match config.residual_scale() {
+            1.0 => x,
+            scale => x.mul_scalar(scale),
         };
         let heads = |x: Tensor<2>, n: usize| x.reshape([tokens, n, config.head_dim]);
         let normed = norm(x.clone(), Norm::AttentionIn);
         let q = project(normed.clone(), Target::Q);
         let k = project(normed.clone(), Target::K);
         let v = heads(project(normed, Target::V), config.kv_heads);
-        let q = ops::rope(
-            by_head(q, config.heads, Norm::Query),
-            self.rope(index),
-            positions,
-        );
-        let k = ops::rope(
-            by_head(k, config.kv_heads, Norm::Key),
-            self.rope(index),
-            positions,
-        );
+        let q = rotate(by_head(q, config.heads, Norm::Query));
+        let k = rotate(by_head(k, config.kv_heads, Norm::Key));
         let mixed = attend
             .attend(index, config.attention_rule(index), q, k, v)
             .reshape([tokens, config.heads * config.head_dim]);
@@ -278,19 +291,24 @@ impl Decoder {
             }
             _ => (mixed, x),
         };
-        let x = residual + norm(project(mixed, Target::O), Norm::AttentionOut);
+        let x = residual + scaled(norm(project(mixed, Target::O), Norm::AttentionOut));
         let normed = norm(x.clone(), Norm::FfnIn);
         let gate = project(normed.clone(), Target::Gate);
         let up = project(normed, Target::Up);
         let active = ops::gated(gate, up, config.activation());
-        x + norm(project(active, Target::Down), Norm::FfnOut)
+        x + scaled(norm(project(active, Target::Down), Norm::FfnOut))
     }
 
-    /// Returns the final hidden states from the last block's output.
+    /// Returns the final hidden states from the last block's output, with the scale of the logits in
+    /// them.
     pub(crate) fn finish(&self, x: Tensor<2>, lora: Option<&Lora>) -> Tensor<2> {
         let own = lora.and_then(Lora::last_norm);
         let eps = self.config.norm_eps as f32;
-        ops::rms_norm(x, own.as_ref().unwrap_or(&self.norm), eps)
+        let hidden = ops::rms_norm(x, own.as_ref().unwrap_or(&self.norm), eps);
+        match self.config.hidden_scale() {
+            1.0 => hidden,
+            scale => hidden.mul_scalar(scale),
+        }
     }
 
     /// Checks that the ids and their number fit this decoder.

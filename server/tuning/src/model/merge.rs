@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use burn::tensor::{Tensor, TensorData};
 
-use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, ia3_name, norm_name, peft_name};
+use fedseal_adapter::{LAST_NORM_NAME, Norm, Target, norm_name};
 
 use crate::{
     Adapter, Model, TuningError,
@@ -110,9 +110,8 @@ fn merge(
         for target in Target::ALL {
             let weight = &mut layer.weights[target as usize];
             let (out, inner) = (weight.out(), weight.inner());
-            let pair =
-                values(&peft_name(index, target, 'A')).zip(values(&peft_name(index, target, 'B')));
-            let factors = values(&ia3_name(index, target));
+            let pair = adapter.pair(&decoder.config, index, target);
+            let factors = adapter.factors(&decoder.config, index, target);
             if pair.is_none() && factors.is_none() {
                 continue;
             }

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenizers::{
     AddedToken, TokenizerBuilder,
     decoders::byte_level::ByteLevel as ByteLevelDecoder,
@@ -240,99 +240,10 @@ impl Tokenizer {
     }
 }
 
-/// The parts of a byte-level BPE tokenizer, as stored in GGUF files.
-pub(crate) struct BpeParts<'a> {
-    /// Tokens in id order, in the byte-level alphabet.
-    pub tokens: &'a [String],
-    /// Merges `left right`, in order of priority.
-    pub merges: &'a [String],
-    /// Ids of special tokens, matched in the text unchanged and omitted from decoded text.
-    pub special: &'a [u32],
-    /// Ids of ordinary tokens that are matched in the text unchanged.
-    pub added: &'a [u32],
-    /// Name of the pre-tokenizer, `tokenizer.ggml.pre`.
-    pub pre: &'a str,
-    /// Id before every text when special tokens are requested.
-    pub first: Option<u32>,
-}
-
-impl BpeParts<'_> {
-    /// Returns the equivalent `tokenizer.json`.
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, TuningError> {
-        let byte_level = |regex: bool| {
-            json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                    "use_regex": regex })
-        };
-        let split = |pattern: &str| {
-            json!({ "type": "Split", "pattern": { "Regex": pattern },
-                    "behavior": "Isolated", "invert": false })
-        };
-        let pre_tokenizer = match self.pre {
-            // SmolLM: every digit separately, then GPT-2's pattern.
-            "smollm" => json!({ "type": "Sequence", "pretokenizers": [
-                { "type": "Digits", "individual_digits": true }, byte_level(true) ] }),
-            "default" | "gpt-2" => byte_level(true),
-            "llama-bpe" | "llama3" | "llama-v3" => {
-                json!({ "type": "Sequence", "pretokenizers": [
-                    split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
-                    byte_level(false) ] })
-            }
-            other => {
-                return Err(TuningError::Unsupported(format!("pre-tokenizer {other:?}")));
-            }
-        };
-        let text = |id: u32| {
-            self.tokens
-                .get(id as usize)
-                .ok_or_else(|| bad(format!("special id {id} of {}", self.tokens.len())))
-        };
-        let mut added = BTreeMap::new();
-        for (ids, special) in [(self.added, false), (self.special, true)] {
-            for &id in ids {
-                let entry = json!({ "id": id, "content": text(id)?, "single_word": false,
-                    "lstrip": false, "rstrip": false, "normalized": false, "special": special });
-                added.insert(id, entry);
-            }
-        }
-        let mut vocab = serde_json::Map::new();
-        for (id, token) in self.tokens.iter().enumerate() {
-            if vocab.insert(token.clone(), Value::from(id)).is_some() {
-                return Err(bad(format!("token {token:?} occurs twice")));
-            }
-        }
-        let post_processor = match self.first {
-            None => Value::Null,
-            Some(id) => {
-                let token = text(id)?;
-                json!({ "type": "TemplateProcessing",
-                    "single": [{ "SpecialToken": { "id": token, "type_id": 0 } },
-                               { "Sequence": { "id": "A", "type_id": 0 } }],
-                    "pair": [{ "Sequence": { "id": "A", "type_id": 0 } },
-                             { "Sequence": { "id": "B", "type_id": 1 } }],
-                    "special_tokens": { token.as_str():
-                        { "id": token, "ids": [id], "tokens": [token] } } })
-            }
-        };
-        let tokenizer = json!({
-            "version": "1.0", "truncation": null, "padding": null,
-            "added_tokens": added.into_values().collect::<Vec<_>>(),
-            "normalizer": null,
-            "pre_tokenizer": pre_tokenizer,
-            "post_processor": post_processor,
-            "decoder": byte_level(true),
-            "model": { "type": "BPE", "dropout": null, "unk_token": null,
-                "continuing_subword_prefix": null, "end_of_word_suffix": null,
-                "fuse_unk": false, "byte_fallback": false,
-                // Llama 3 takes a whole word that is in the vocabulary before any merge.
-                "ignore_merges": matches!(self.pre, "llama-bpe" | "llama3" | "llama-v3"),
-                "vocab": vocab, "merges": self.merges },
-        });
-        serde_json::to_vec(&tokenizer).map_err(bad)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

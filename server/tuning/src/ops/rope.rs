@@ -23,6 +23,8 @@ use crate::kernels::rope as kernel;
 /// Cosines and sines of every position, computed once per model.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
+    head_dim: usize,
+    /// Rotated pairs of a head.
     half: usize,
     positions: usize,
     /// `[positions, half]`
@@ -39,14 +41,27 @@ impl RopeTable {
     /// # Panics
     /// When `head_dim` is odd.
     pub fn new(head_dim: usize, theta: f64, max_positions: usize, scaling: &RopeScaling) -> Self {
+        Self::partial([head_dim, head_dim], theta, max_positions, scaling)
+    }
+
+    /// As [`new`](Self::new), for heads of which only the leading `rotary_dim` values are rotated.
+    ///
+    /// # Panics
+    /// When `rotary_dim` is odd or above `head_dim`.
+    pub fn partial(
+        [head_dim, rotary_dim]: [usize; 2],
+        theta: f64,
+        max_positions: usize,
+        scaling: &RopeScaling,
+    ) -> Self {
         assert!(
-            head_dim.is_multiple_of(2),
-            "rotary embeddings need an even head size"
+            rotary_dim.is_multiple_of(2) && rotary_dim <= head_dim,
+            "rotary embeddings need an even size within the head"
         );
-        let half = head_dim / 2;
+        let half = rotary_dim / 2;
         // The frequency is rounded to f32 first, as the reference implementation does.
         let frequencies: Vec<f64> = scaling
-            .frequencies(head_dim, theta)
+            .frequencies(rotary_dim, theta)
             .into_iter()
             .map(|frequency| f64::from(frequency as f32))
             .collect();
@@ -64,6 +79,7 @@ impl RopeTable {
             }
         }
         Self {
+            head_dim,
             half,
             positions: max_positions,
             cos: Arc::new(cos),
@@ -73,7 +89,7 @@ impl RopeTable {
 
     /// Size of a head.
     pub fn head_dim(&self) -> usize {
-        2 * self.half
+        self.head_dim
     }
 
     /// Number of positions in the table.
@@ -87,7 +103,7 @@ impl RopeTable {
         positions.iter().flat_map(row).copied().collect()
     }
 
-    /// Returns cosines and sines of these positions, `[positions, head_dim / 2]` each.
+    /// Returns cosines and sines of these positions, `[positions, rotary_dim / 2]` each.
     pub(crate) fn angles(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
         (
             self.gather(&self.cos, positions),
@@ -116,6 +132,7 @@ pub fn rope(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tensor<3> {
         cos: table.gather(&table.cos, positions),
         sin: table.gather(&table.sin, positions),
         half: table.half,
+        dim: table.head_dim,
     });
     Tensor::from_dispatch(Dispatch::rotate(x.into_dispatch(), turn))
 }
@@ -130,14 +147,16 @@ pub(super) fn plain(x: Tensor<3>, table: &RopeTable, positions: &[u32]) -> Tenso
     let cos = upload(table.gather(&table.cos, positions));
     let sin = upload(table.gather(&table.sin, positions));
     let left = x.clone().slice([0..tokens, 0..heads, 0..table.half]);
-    let right = x.slice([0..tokens, 0..heads, table.half..head_dim]);
-    Tensor::cat(
-        vec![
-            left.clone() * cos.clone() - right.clone() * sin.clone(),
-            right * cos + left * sin,
-        ],
-        2,
-    )
+    let rotated = 2 * table.half;
+    let right = x.clone().slice([0..tokens, 0..heads, table.half..rotated]);
+    let mut parts = vec![
+        left.clone() * cos.clone() - right.clone() * sin.clone(),
+        right * cos + left * sin,
+    ];
+    if rotated < head_dim {
+        parts.push(x.slice([0..tokens, 0..heads, rotated..head_dim]));
+    }
+    Tensor::cat(parts, 2)
 }
 
 /// Angles of these tokens, `[tokens, half]` each.
@@ -146,6 +165,7 @@ pub(crate) struct Turn {
     cos: Vec<f32>,
     sin: Vec<f32>,
     half: usize,
+    dim: usize,
 }
 
 impl Turn {
@@ -155,6 +175,7 @@ impl Turn {
             cos: &self.cos,
             sin: &self.sin,
             half: self.half,
+            dim: self.dim,
         };
         cpu::tensor(
             kernel::rotate(cpu::values(x), heads, angles, back),

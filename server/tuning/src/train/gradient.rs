@@ -92,7 +92,6 @@ fn tensor_gradients(
     step: u64,
 ) -> Result<BatchGradients, TuningError> {
     let decoder = model.decoder();
-    let architecture = model.config().family.architecture;
     let mut lora = Lora::upload(adapter, model.config(), model.device(), true)?;
     // The same tensors without gradients, for the forward pass that keeps no graph.
     let mut untracked = match config.recompute {
@@ -149,7 +148,7 @@ fn tensor_gradients(
         );
         loss_sum += finite(&loss, step)? * share;
         let mut gradients = weighted(loss, share).backward();
-        lora.add_gradients(architecture, &mut gradients, &mut sums)?;
+        lora.add_gradients(model.config(), &mut gradients, &mut sums)?;
     }
     Ok(BatchGradients {
         loss: loss_sum as f32,
@@ -193,7 +192,7 @@ impl Recompute<'_> {
     /// Adds the gradients of one part, and returns its mean loss.
     fn add_gradients(&self, share: f64, step: u64, sums: &mut ByName) -> Result<f64, TuningError> {
         let (decoder, packed) = (self.model.decoder(), self.packed);
-        let architecture = self.model.config().family.architecture;
+        let shape = self.model.config();
         let positions = packed.segments.positions();
         let block = |index: usize, x: Tensor<2>, lora: &Lora| {
             let attend = &mut &packed.segments;
@@ -214,8 +213,7 @@ impl Recompute<'_> {
         );
         let value = finite(&loss, step)?;
         let mut gradients = weighted(loss, share).backward();
-        self.lora
-            .add_gradients(architecture, &mut gradients, sums)?;
+        self.lora.add_gradients(shape, &mut gradients, sums)?;
         let mut pull = leaf.grad_remove(&mut gradients);
         let lowest = self.lora.lowest_layer();
         while let (Some(x), Some(gradient)) = (inputs.pop(), pull.take()) {
@@ -230,8 +228,7 @@ impl Recompute<'_> {
             };
             let out = block(index, leaf.clone(), self.lora);
             let mut gradients = (out * gradient.autodiff()).sum().backward();
-            self.lora
-                .add_gradients(architecture, &mut gradients, sums)?;
+            self.lora.add_gradients(shape, &mut gradients, sums)?;
             if Some(index) != lowest {
                 pull = leaf.grad_remove(&mut gradients);
             }

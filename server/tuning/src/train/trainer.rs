@@ -215,8 +215,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         self.adapter = adapter;
         self.losses = head.losses;
         self.tokens = head.tokens;
-        self.data
-            .skip(&config, self.losses.len() * config.step_examples());
+        self.data.skip(&config, self.losses.len());
         Ok(self)
     }
 
@@ -440,16 +439,24 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         self.pass += 1;
     }
 
-    /// Skips the examples that were drawn before a checkpoint.
-    fn skip(&mut self, config: &TrainConfig, drawn: usize) {
+    /// Skips the examples that were drawn in the steps before a checkpoint.
+    fn skip(&mut self, config: &TrainConfig, steps: usize) {
         let length = self.examples.len();
-        if drawn == 0 {
+        let Some(last) = steps.checked_sub(1) else {
             return;
-        }
+        };
         // At the end of a pass the order is still the old one, fully used.
-        self.pass = ((drawn - 1) / length) as u64;
+        let (pass, next) = if config.whole_passes {
+            let steps = config.pass_steps(length);
+            let next = (last % steps + 1) * config.step_examples();
+            (last / steps, next.min(length))
+        } else {
+            let last = steps * config.step_examples() - 1;
+            (last / length, last % length + 1)
+        };
+        self.pass = pass as u64;
         self.shuffle(config.seed);
-        self.next = (drawn - 1) % length + 1;
+        self.next = next;
     }
 
     fn next_batch(
@@ -464,6 +471,9 @@ impl<'a, T: TrainingText> Batches<'a, T> {
         while batch.len() < wanted {
             go_on()?;
             if self.next == self.order.len() {
+                if config.whole_passes && !batch.is_empty() {
+                    break;
+                }
                 self.shuffle(config.seed);
             }
             let index = self.order[self.next];

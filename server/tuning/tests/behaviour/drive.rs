@@ -162,6 +162,7 @@ fn train_config(draw: &mut Draw<'_>) -> TrainConfig {
         seed: draw.size(5) as u64,
         proximal_mu: draw.number(0.0),
         recompute: draw.byte() % 2 == 1,
+        whole_passes: draw.byte() % 2 == 1,
     }
 }
 

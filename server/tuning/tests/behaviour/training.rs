@@ -179,20 +179,27 @@ fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
     let model = tiny();
     let start = adapter(&model, 0.1);
     let config = CONFIG();
-    let whole = run(&model, &start, &config);
     let examples = examples();
-    // After every step, so that ends of passes over the data are included.
-    for stop in 0..=config.steps {
-        let mut trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
-        for _ in 0..stop {
-            trainer.step().unwrap().unwrap();
+    let passes = TrainConfig {
+        whole_passes: true,
+        batch_size: examples.len() - 1,
+        ..config.clone()
+    };
+    for config in [&config, &passes] {
+        let whole = run(&model, &start, config);
+        // After every step, so that ends of passes over the data are included.
+        for stop in 0..=config.steps {
+            let mut trainer = Trainer::new(&model, &start, &examples, config).unwrap();
+            for _ in 0..stop {
+                trainer.step().unwrap().unwrap();
+            }
+            let bytes = trainer.checkpoint().unwrap();
+            drop(trainer);
+            let mut trainer = Trainer::resume(&model, &start, &examples, config, &bytes).unwrap();
+            assert_eq!(trainer.steps(), stop);
+            while trainer.step().unwrap().is_some() {}
+            assert_eq!(trainer.finish().unwrap(), whole, "after {stop} steps");
         }
-        let bytes = trainer.checkpoint().unwrap();
-        drop(trainer);
-        let mut trainer = Trainer::resume(&model, &start, &examples, &config, &bytes).unwrap();
-        assert_eq!(trainer.steps(), stop);
-        while trainer.step().unwrap().is_some() {}
-        assert_eq!(trainer.finish().unwrap(), whole, "after {stop} steps");
     }
     let trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
     let bytes = trainer.checkpoint().unwrap();
@@ -208,6 +215,31 @@ fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("another model"), "{error}");
+}
+
+/// Every pass takes each example once, in ceil(examples / batch) steps.
+#[test]
+fn whole_passes_end_with_a_smaller_step() {
+    let model = tiny();
+    let start = adapter(&model, 0.1);
+    let examples = examples();
+    let count = |steps: usize, batch_size: usize| -> Vec<u64> {
+        let config = TrainConfig {
+            whole_passes: true,
+            steps,
+            batch_size,
+            ..CONFIG()
+        };
+        assert_eq!(config.pass_steps(examples.len()) * 3, steps);
+        let mut trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
+        let steps = std::iter::from_fn(|| trainer.step().unwrap());
+        steps.map(|event| event.tokens).collect()
+    };
+    let all = count(3, 4 * examples.len());
+    assert_eq!(all, [all[0]; 3]);
+    let halves = count(6, examples.len() - 1);
+    assert!(halves.chunks(2).all(|pass| pass[0] + pass[1] == all[0]));
+    assert!(halves.chunks(2).all(|pass| pass[0] > pass[1]));
 }
 
 #[test]

@@ -10,6 +10,8 @@ import pathlib
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 here = pathlib.Path(__file__).parent
@@ -78,6 +80,23 @@ messages = [{"messages": [{"role": role, "content": said} for role, said in chat
 text("messages.jsonl", messages, lines=True)
 write("messages.parquet", messages, compression="zstd", data_page_version="2.0",
       data_page_size=512, write_batch_size=8)
+
+# Columns of JSON documents (datasets and DuckDB write such), and messages that are maps.
+as_json = {key: pa.array([json.dumps(row[key]) for row in alpaca]).cast(pa.json_(pa.string()))
+           for key in ("instruction", "input", "output")}
+pq.write_table(pa.table(as_json), here / "alpaca-json.parquet", compression="gzip")
+maps = pa.schema([("messages", pa.list_(pa.map_(pa.string(), pa.string())))])
+as_maps = [{"messages": [list(m.items()) for m in row["messages"]]} for row in messages]
+pq.write_table(pa.Table.from_pylist(as_maps, schema=maps), here / "messages-map.parquet",
+               compression="brotli", data_page_version="2.0")
+write("sharegpt-lz4.parquet", sharegpt, compression="lz4")
+
+# Arrow: a file, and a stream with a dictionary.
+feather.write_feather(pa.Table.from_pylist(messages), here / "messages.arrow", chunksize=16)
+columns = pa.Table.from_pylist(alpaca)
+columns = columns.set_column(1, "input", columns["input"].cast(pa.dictionary(pa.int32(), pa.string())))
+with ipc.new_stream(here / "alpaca.arrow", columns.schema) as stream:
+    stream.write_table(columns, max_chunksize=16)
 
 lmsys = [{"conversation_id": f"{i:032x}", "model": "vicuna-13b",
           "conversation": [{"content": said, "role": role} for role, said in chat],

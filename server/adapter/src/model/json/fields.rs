@@ -37,6 +37,11 @@ pub(super) fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>,
     }
 }
 
-pub(super) fn object<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
-    map.get(key).and_then(Value::as_object)
+/// A value of the file in plain words: a text in quotes, "missing" where there is none.
+pub(super) fn shown(value: Option<&Value>) -> String {
+    let text = value.map_or_else(|| "is missing".to_owned(), Value::to_string);
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }

@@ -2,17 +2,23 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{bad, number, object, size, unsupported};
+use super::{
+    super::family::Row,
+    fields::{bad, number, shown, size, unsupported},
+};
 use crate::{AdapterError, Architecture, RopeScaling, longrope_magnitude, yarn_magnitude};
 
 /// Lengths from the rest of the file that scalings depend on.
 struct Lengths {
     /// `max_position_embeddings`
     max: usize,
-    /// `original_max_position_embeddings` next to it in `config.json`.
+    /// `original_max_position_embeddings` next to it in `config.json`, which goes before the one among
+    /// the rotary settings.
     original: Option<usize>,
     /// Frequencies of a head.
     half: usize,
+    /// Whether the only scaling is LongRoPE, whatever name the file gives it (Phi 3).
+    longrope_only: bool,
 }
 
 impl Lengths {
@@ -21,16 +27,28 @@ impl Lengths {
         let own = size(rope, "original_max_position_embeddings")?;
         match self.original.or(own).unwrap_or(self.max) {
             0 => Err(bad("original_max_position_embeddings is 0")),
-            original => Ok(original.min(self.max)),
+            original => Ok(original),
         }
     }
 }
 
 fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, AdapterError> {
-    let kind = rope
-        .get("rope_type")
-        .or_else(|| rope.get("type"))
-        .and_then(Value::as_str);
+    let named = ["rope_type", "type"].iter().find_map(|key| rope.get(*key));
+    let kind = match named {
+        None | Some(Value::Null) => "default",
+        Some(Value::String(kind)) => kind.as_str(),
+        Some(other) => return Err(bad(format!("rope_type is {other}"))),
+    };
+    let kind = match kind {
+        "su" | "yarn" if lengths.longrope_only => "longrope",
+        "default" | "longrope" => kind,
+        other if lengths.longrope_only => {
+            return Err(unsupported(format!(
+                "rope_type {other:?} of a phi3 model, only default and longrope"
+            )));
+        }
+        other => other,
+    };
     let positive = |key: &str| match number(rope, key)? {
         Some(value) if value.is_finite() && value > 0.0 => Ok(Some(value)),
         Some(value) => Err(bad(format!("rope scaling: {key} is {value}"))),
@@ -39,17 +57,17 @@ fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, 
     let field = |key: &str| positive(key)?.ok_or_else(|| bad(format!("rope scaling needs {key}")));
     match kind {
         // "dynamic" changes nothing up to max_position_embeddings, and no text here is longer.
-        None | Some("default" | "dynamic") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear {
+        "default" | "dynamic" => Ok(RopeScaling::None),
+        "linear" => Ok(RopeScaling::Linear {
             factor: field("factor")?,
         }),
-        Some("llama3") => Ok(RopeScaling::Llama3 {
+        "llama3" => Ok(RopeScaling::Llama3 {
             factor: field("factor")?,
             low_freq_factor: field("low_freq_factor")?,
             high_freq_factor: field("high_freq_factor")?,
-            original_positions: field("original_max_position_embeddings")?,
+            original_positions: lengths.original(rope)? as f64,
         }),
-        Some("yarn") => {
+        "yarn" => {
             let original_positions = lengths.original(rope)? as f64;
             let factor = match positive("factor")? {
                 Some(factor) => factor,
@@ -73,7 +91,7 @@ fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, 
                 original_positions,
             })
         }
-        Some("longrope") => {
+        "longrope" => {
             let original = lengths.original(rope)? as f64;
             let factor = match positive("factor")? {
                 Some(factor) => factor,
@@ -93,8 +111,8 @@ fn scaling(rope: &Map<String, Value>, lengths: &Lengths) -> Result<RopeScaling, 
                 stretched_positions: lengths.max,
             })
         }
-        Some(other) => Err(unsupported(format!(
-            "rope type {other:?}, only default, dynamic, linear, llama3, yarn and longrope"
+        other => Err(unsupported(format!(
+            "rope_type {other:?}, only default, dynamic, linear, llama3, yarn and longrope"
         ))),
     }
 }
@@ -165,133 +183,165 @@ pub(super) fn scaling_json(scaling: &RopeScaling) -> Option<Value> {
     })
 }
 
-/// Rotary embeddings: base, scaling, and the base of sliding layers when it differs.
+/// Rotary embeddings of a file.
+#[derive(Debug)]
 pub(super) struct Rope {
     pub(super) theta: f64,
     pub(super) scaling: RopeScaling,
+    /// Base in sliding layers, where they have frequencies of their own.
     pub(super) local_theta: Option<f64>,
     /// Longest text.
     pub(super) positions: usize,
+    /// Leading values of a head that are rotated; `None` is all of them.
+    pub(super) rotary_dim: Option<usize>,
 }
 
-/// Reads the rotary settings. Older files have rope_theta, rope_scaling and rope_local_base_freq;
-/// newer ones have rope_parameters, which Gemma 3 splits by kind of layer.
+/// Settings of one kind of layer.
+#[derive(PartialEq)]
+struct Settings {
+    theta: f64,
+    scaling: RopeScaling,
+}
+
+/// Returns an object of the file that is not empty.
+fn filled<'a>(
+    map: &'a Map<String, Value>,
+    key: &str,
+) -> Result<Option<&'a Map<String, Value>>, AdapterError> {
+    match map.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object).filter(|object| !object.is_empty())),
+        other => Err(bad(format!("{key} is {}", shown(other)))),
+    }
+}
+
+const FULL: &str = "full_attention";
+const SLIDING: &str = "sliding_attention";
+
+/// Reads the rotary settings as transformers 5 does. Older files have `rope_theta`, `rope_scaling` and
+/// `rope_local_base_freq`; newer ones have `rope_parameters`, which some architectures split by kind of
+/// layer. A file with both says the same in both, or is refused: transformers reads `rope_scaling`, older
+/// programs the other.
 pub(super) fn read(
     map: &Map<String, Value>,
-    architecture: Architecture,
+    row: &Row,
     max_positions: usize,
-    half: usize,
+    head_dim: usize,
 ) -> Result<Rope, AdapterError> {
-    let lengths = Lengths {
-        max: max_positions,
-        // Phi-3's files have it at the top level; there it takes precedence.
-        original: size(map, "original_max_position_embeddings")?,
-        half,
-    };
-    let empty = Map::new();
-    let new = object(map, "rope_parameters").unwrap_or(&empty);
-    let full = object(new, "full_attention").unwrap_or(new);
-    let old = object(map, "rope_scaling").unwrap_or(&empty);
-    for (name, parameters) in [("rope_parameters", full), ("config.json", map)] {
-        if number(parameters, "partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-            return Err(unsupported(format!("partial_rotary_factor in {name}")));
+    let new = filled(map, "rope_parameters")?;
+    let old = filled(map, "rope_scaling")?;
+    for (name, settings) in [("rope_parameters", new), ("rope_scaling", old)] {
+        let keys = settings.into_iter().flat_map(Map::keys);
+        let nests = row.nested_rope && name == "rope_parameters";
+        for key in keys.filter(|key| nests != [FULL, SLIDING].contains(&key.as_str())) {
+            let kind = row.model_type;
+            return Err(unsupported(match nests {
+                true => format!("{name}.{key}: a {kind} model keeps it in {FULL} and {SLIDING}"),
+                false => format!("{name}.{key}: a {kind} model keeps no settings by kind of layer"),
+            }));
         }
     }
-    let gemma3 = architecture == Architecture::Gemma3;
-    let usual = if gemma3 { 1_000_000.0 } else { 10_000.0 };
-    let theta = match number(full, "rope_theta")? {
-        Some(theta) => theta,
-        None => number(map, "rope_theta")?.unwrap_or(usual),
+    let of_kind = |kind: &str| match new {
+        Some(new) if row.nested_rope => filled(new, kind),
+        _ => Ok(None),
     };
-    let local_theta = match object(new, "sliding_attention") {
-        Some(sliding) => {
-            if scaling(sliding, &lengths)? != RopeScaling::None {
-                return Err(unsupported(
-                    "rope_type of rope_parameters.sliding_attention",
-                ));
-            }
-            number(sliding, "rope_theta")?
-        }
-        None => number(map, "rope_local_base_freq")?,
+    let (full, sliding) = match row.nested_rope {
+        true => (of_kind(FULL)?, of_kind(SLIDING)?),
+        false => (new, None),
     };
-    let scaling = match scaling(full, &lengths)? {
-        RopeScaling::None => scaling(old, &lengths)?,
-        other => other,
+    let empty = Map::new();
+    let used = old.or(full).unwrap_or(&empty);
+    let rotary_dim = rotary_dim(map, used, row, head_dim)?;
+    let original = size(map, "original_max_position_embeddings")?;
+    let phi3 = row.architecture == Architecture::Phi3;
+    let lengths = Lengths {
+        max: max_positions,
+        original: original.or(phi3.then_some(4096)),
+        half: rotary_dim.unwrap_or(head_dim) / 2,
+        longrope_only: phi3,
     };
+    let settings = |of: &Map<String, Value>| {
+        let theta = number(of, "rope_theta")?.or(number(map, "rope_theta")?);
+        Ok::<_, AdapterError>(Settings {
+            theta: theta.unwrap_or(row.rope_theta),
+            scaling: scaling(of, &lengths)?,
+        })
+    };
+    let Settings { theta, scaling } = settings(used)?;
+    if let (Some(old), Some(full)) = (old, full)
+        && settings(old)? != settings(full)?
+    {
+        return Err(unsupported(
+            "rope_parameters and rope_scaling disagree: remove the one that the model was not trained with",
+        ));
+    }
     if theta <= 1.0 && matches!(scaling, RopeScaling::Yarn { .. }) {
         return Err(bad(format!(
             "rope_theta is {theta}; yarn needs one above 1"
         )));
     }
     let positions = match &scaling {
-        RopeScaling::LongRope { .. } => lengths.original(if full.contains_key("short_factor") {
-            full
-        } else {
-            old
-        })?,
+        RopeScaling::LongRope { .. } => lengths.original(used)?.min(max_positions),
         _ => max_positions,
     };
     Ok(Rope {
         theta,
         scaling,
-        local_theta: gemma3.then(|| local_theta.unwrap_or(10_000.0)),
+        local_theta: local_theta(map, sliding.unwrap_or(&empty), row, &lengths)?,
         positions,
+        rotary_dim,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_scaling(scaling: Value) -> Result<Rope, AdapterError> {
-        let map = json!({ "rope_scaling": scaling });
-        read(map.as_object().unwrap(), Architecture::Llama, 128, 2)
+/// Reads how much of a head is rotated.
+fn rotary_dim(
+    map: &Map<String, Value>,
+    used: &Map<String, Value>,
+    row: &Row,
+    head_dim: usize,
+) -> Result<Option<usize>, AdapterError> {
+    let key = "partial_rotary_factor";
+    let Some(share) = number(used, key)?.or(number(map, key)?) else {
+        return Ok(None);
+    };
+    if share == 1.0 {
+        return Ok(None);
     }
-
-    #[test]
-    fn scalings_survive_their_json() {
-        for (value, positions) in [
-            (
-                json!({ "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32 }),
-                128,
-            ),
-            (
-                json!({ "type": "yarn", "original_max_position_embeddings": 16, "mscale": 0.7,
-                        "mscale_all_dim": 0.5, "beta_fast": 16.0, "beta_slow": 2, "truncate": false }),
-                128,
-            ),
-            (
-                json!({ "rope_type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2, 4],
-                        "original_max_position_embeddings": 64 }),
-                64,
-            ),
-        ] {
-            let rope = read_scaling(value).unwrap();
-            assert_eq!(rope.positions, positions);
-            let json = scaling_json(&rope.scaling).unwrap();
-            let map = json!({ "rope_scaling": json, "original_max_position_embeddings":
-                              if positions < 128 { json!(positions) } else { Value::Null } });
-            let again = read(map.as_object().unwrap(), Architecture::Llama, 128, 2).unwrap();
-            assert_eq!(again.scaling, rope.scaling);
-            assert_eq!(again.positions, rope.positions);
-        }
+    if !row.partial_rotary {
+        return Err(unsupported(format!(
+            "{key} {share} of a {} model",
+            row.model_type
+        )));
     }
-
-    #[test]
-    fn broken_scalings_are_errors() {
-        for value in [
-            json!({ "rope_type": "yarn", "factor": 0.0 }),
-            json!({ "rope_type": "yarn", "factor": "4" }),
-            json!({ "rope_type": "yarn", "factor": 4.0, "beta_fast": -1 }),
-            json!({ "rope_type": "yarn", "original_max_position_embeddings": 0 }),
-            json!({ "rope_type": "longrope" }),
-            json!({ "rope_type": "longrope", "short_factor": [1.0], "long_factor": [1.0, 2.0] }),
-            json!({ "rope_type": "longrope", "short_factor": [1.0, 0.0], "long_factor": [1.0, 2.0] }),
-            json!({ "rope_type": "longrope", "short_factor": [1.0, 1.0], "long_factor": [1.0, 2.0],
-                    "original_max_position_embeddings": 1 }),
-            json!({ "rope_type": "spiral" }),
-        ] {
-            assert!(read_scaling(value.clone()).is_err(), "{value}");
-        }
+    if !(share > 0.0 && share < 1.0) {
+        return Err(bad(format!("{key} is {share}")));
     }
+    Ok(Some((head_dim as f64 * share) as usize))
 }
+
+/// Reads the base of the frequencies in sliding layers, which are not scaled.
+fn local_theta(
+    map: &Map<String, Value>,
+    sliding: &Map<String, Value>,
+    row: &Row,
+    lengths: &Lengths,
+) -> Result<Option<f64>, AdapterError> {
+    if !row.nested_rope {
+        return Ok(None);
+    }
+    if scaling(sliding, lengths)? != RopeScaling::None {
+        return Err(unsupported(
+            "rope_type of rope_parameters.sliding_attention",
+        ));
+    }
+    let own = number(sliding, "rope_theta")?;
+    Ok(Some(match row.architecture {
+        Architecture::Gemma3 => own
+            .or(number(map, "rope_local_base_freq")?)
+            .unwrap_or(10_000.0),
+        _ => own.unwrap_or(row.rope_theta),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 
 use std::io::BufRead;
 
-use super::row::{BadRow, BrokenJson, Numbered, object, too_long, unreadable};
-use crate::data::Fault;
+use super::row::{BadRow, Numbered, object, too_long, unreadable};
+use crate::data::{Fault, limits};
 
 /// Position of the reader.
 #[derive(Clone, Copy, PartialEq)]
@@ -13,6 +13,8 @@ enum State {
     First,
     /// After an element.
     Next,
+    /// After the closing bracket.
+    Closed,
     Ended,
 }
 
@@ -32,6 +34,63 @@ struct Element {
     end: Option<u8>,
 }
 
+/// Strings and brackets of an element. It finds the end of a broken element, too, where that can be
+/// told: a closing bracket closes what was opened inside it, and a text ends with its line.
+#[derive(Default)]
+struct Nesting {
+    /// Opening brackets that are not closed; those deeper than the limit are not told apart.
+    open: Vec<u8>,
+    in_text: bool,
+    escaped: bool,
+    /// Whether nothing came since a text that its line ended.
+    lost: bool,
+}
+
+/// The end of an element.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// At the comma or bracket behind it.
+    At,
+    /// Before the next element, where the comma is part of a broken text.
+    Before,
+}
+
+impl Nesting {
+    /// Takes a byte, and says whether it ends the element.
+    fn take(&mut self, byte: u8) -> Option<End> {
+        if self.in_text {
+            match byte {
+                // JSON has no line breaks in texts, so the closing quote is missing.
+                b'\n' => (self.in_text, self.lost) = (false, true),
+                _ if self.escaped => {}
+                b'"' => self.in_text = false,
+                _ => {}
+            }
+            self.escaped = byte == b'\\' && !self.escaped;
+            return None;
+        }
+        if self.lost && byte == b'{' {
+            return Some(End::Before);
+        }
+        self.lost &= byte.is_ascii_whitespace();
+        match byte {
+            b'"' => self.in_text = true,
+            b'[' | b'{' if self.open.len() < limits::JSON_DEPTH => self.open.push(byte),
+            b',' | b']' if self.open.is_empty() => return Some(End::At),
+            b']' => self.close(b'['),
+            b'}' => self.close(b'{'),
+            _ => {}
+        }
+        None
+    }
+
+    fn close(&mut self, bracket: u8) {
+        if let Some(at) = self.open.iter().rposition(|open| *open == bracket) {
+            self.open.truncate(at);
+        }
+    }
+}
+
 impl<R: BufRead> Rows<R> {
     /// Reads rows from a reader that is positioned after the opening bracket.
     pub(super) fn new(reader: R, max_row_bytes: usize) -> Self {
@@ -43,51 +102,43 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// Reads to the comma or bracket that ends an element. This function only distinguishes strings
-    /// and brackets; the parser checks whether the element is JSON.
+    /// Reads to the comma or bracket that ends an element. The parser checks whether the element is
+    /// JSON.
     fn element(&mut self) -> std::io::Result<Element> {
         let mut element = Element {
             bytes: Vec::new(),
             cut: false,
             end: None,
         };
-        let (mut depth, mut in_text, mut escaped) = (0u64, false, false);
+        let mut nesting = Nesting::default();
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
                 return Ok(element);
             }
-            let mut taken = buffer.len();
-            for (index, &byte) in buffer.iter().enumerate() {
-                if in_text {
-                    match byte {
-                        _ if escaped => escaped = false,
-                        b'\\' => escaped = true,
-                        b'"' => in_text = false,
-                        _ => {}
-                    }
-                    continue;
+            let end = buffer
+                .iter()
+                .enumerate()
+                .find_map(|(at, byte)| nesting.take(*byte).map(|end| (at, end)));
+            let taken = end.map_or(buffer.len(), |(at, _)| at);
+            let passed = match end {
+                Some((at, End::At)) => {
+                    element.end = buffer.get(at).copied();
+                    1
                 }
-                match byte {
-                    b'"' => in_text = true,
-                    b'[' | b'{' => depth += 1,
-                    b',' | b']' if depth == 0 => {
-                        element.end = Some(byte);
-                        taken = index;
-                        break;
-                    }
-                    b']' | b'}' => depth = depth.saturating_sub(1),
-                    _ => {}
+                Some((_, End::Before)) => {
+                    element.end = Some(b',');
+                    0
                 }
-            }
+                None => 0,
+            };
             let room = self.max_row_bytes.saturating_sub(element.bytes.len());
             element.cut |= taken > room;
             element
                 .bytes
                 .extend_from_slice(buffer.get(..taken.min(room)).unwrap_or_default());
-            self.reader
-                .consume(taken + usize::from(element.end.is_some()));
-            if element.end.is_some() {
+            self.reader.consume(taken + passed);
+            if end.is_some() {
                 return Ok(element);
             }
         }
@@ -108,50 +159,51 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
+    /// Checks that nothing follows the list.
+    fn close(&mut self) -> Option<Result<Numbered, BadRow>> {
+        let fault = match self.has_more() {
+            Ok(false) => return None,
+            Ok(true) => Fault::new("file", "more follows behind the list"),
+            Err(error) => unreadable(error),
+        };
+        Some(Err(BadRow {
+            rows: 0,
+            ..BadRow::last(self.row, fault)
+        }))
+    }
+
     fn read(&mut self) -> Option<Result<Numbered, BadRow>> {
+        if self.state == State::Closed {
+            return self.close();
+        }
+        let first = self.state == State::First;
         let row = self.row + 1;
-        let bad = |fault, fatal| Some(Err(BadRow { row, fault, fatal }));
         let element = match self.element() {
             Ok(element) => element,
-            Err(error) => return bad(unreadable(error), true),
+            Err(error) => return Some(Err(BadRow::last(row, unreadable(error)))),
         };
         let empty = element.bytes.trim_ascii().is_empty() && !element.cut;
         match element.end {
-            Some(b']') if empty && self.state == State::First => {
-                self.state = State::Ended;
-                return None;
-            }
-            _ if empty && element.end.is_some() => {
-                return bad(Fault::new("row", "nothing between two commas"), true);
-            }
-            None => {
-                return bad(
-                    Fault::new("file", "it ends inside the list; is it cut off?"),
-                    true,
-                );
-            }
-            Some(b']') => {
-                self.state = State::Ended;
-                match self.has_more() {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        return bad(Fault::new("file", "more follows behind the list"), true);
-                    }
-                    Err(error) => return bad(unreadable(error), true),
-                }
-            }
+            Some(b']') => self.state = State::Closed,
             Some(_) => self.state = State::Next,
+            None => {
+                let fault = Fault::new("file", "it ends inside the list; is it cut off?");
+                return Some(Err(BadRow::last(row, fault)));
+            }
+        }
+        if empty && first && self.state == State::Closed {
+            return self.close();
         }
         self.row = row;
-        if element.cut {
-            return bad(too_long(self.max_row_bytes), false);
-        }
-        match object(&element.bytes) {
-            Ok(fields) => Some(Ok((row, fields))),
-            // Brackets do not match, so the start of the next element is unknown.
-            Err(fault) if fault.problem.is::<BrokenJson>() => bad(fault, true),
-            Err(fault) => bad(fault, false),
-        }
+        let read = match () {
+            () if empty => Err(Fault::new("row", "nothing between two commas")),
+            () if element.cut => Err(too_long(self.max_row_bytes)),
+            () => object(&element.bytes),
+        };
+        Some(match read {
+            Ok(fields) => Ok((row, fields)),
+            Err(fault) => Err(BadRow::of(row, fault)),
+        })
     }
 }
 
@@ -163,7 +215,10 @@ impl<R: BufRead> Iterator for Rows<R> {
             return None;
         }
         let result = self.read();
-        if matches!(&result, Some(Err(bad)) if bad.fatal) {
+        if result
+            .as_ref()
+            .is_none_or(|result| matches!(result, Err(bad) if bad.fatal))
+        {
             self.state = State::Ended;
         }
         result

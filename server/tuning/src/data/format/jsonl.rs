@@ -54,18 +54,17 @@ impl<R: BufRead> Iterator for Rows<R> {
         while !self.ended {
             self.line += 1;
             let row = self.line;
-            let bad = |fault, fatal| BadRow { row, fault, fatal };
             return Some(match self.read_line() {
                 Err(error) => {
                     self.ended = true;
-                    Err(bad(unreadable(error), true))
+                    Err(BadRow::last(row, unreadable(error)))
                 }
                 Ok(None) => break,
-                Ok(Some((_, true))) => Err(bad(too_long(self.max_row_bytes), false)),
+                Ok(Some((_, true))) => Err(BadRow::of(row, too_long(self.max_row_bytes))),
                 Ok(Some((line, false))) if line.trim_ascii().is_empty() => continue,
                 Ok(Some((line, false))) => match object(&line) {
                     Ok(fields) => Ok((row, fields)),
-                    Err(fault) => Err(bad(fault, false)),
+                    Err(fault) => Err(BadRow::of(row, fault)),
                 },
             });
         }

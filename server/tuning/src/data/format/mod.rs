@@ -1,15 +1,20 @@
 //! The formats of files, one module each: they yield rows as JSON objects, with the row's number.
 
+mod arrow;
 mod json;
 mod jsonl;
+mod kinds;
 mod parquet;
 mod row;
+mod zstd;
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
+
+use flate2::bufread::MultiGzDecoder;
 
 use super::Fault;
 use crate::TuningError;
@@ -25,6 +30,8 @@ pub enum DataFormat {
     Jsonl,
     /// Apache Parquet.
     Parquet,
+    /// Arrow IPC: a stream, or a file (Feather).
+    Arrow,
 }
 
 impl DataFormat {
@@ -34,19 +41,28 @@ impl DataFormat {
             Self::Json => "JSON",
             Self::Jsonl => "JSONL",
             Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow",
         }
     }
 }
 
+/// A text, unpacked where the file is compressed.
+pub(super) type Text = Box<dyn BufRead + Send>;
+
 /// The rows of a file.
 pub(super) enum Rows {
-    Json(json::Rows<BufReader<File>>),
-    Jsonl(jsonl::Rows<BufReader<File>>),
-    Parquet(Box<parquet::Rows<File>>),
+    Json(json::Rows<Text>),
+    Jsonl(jsonl::Rows<Text>),
+    Parquet(Box<parquet::Rows>),
+    Arrow(Box<arrow::Rows>),
 }
 
 /// UTF-8's byte order mark, which editors on Windows write.
 const MARK: &[u8] = b"\xef\xbb\xbf";
+/// First bytes of a gzip member.
+const GZIP: &[u8] = b"\x1f\x8b";
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 16;
 
 impl Rows {
     /// Opens a file and detects its format from the first bytes. `fields` are the top-level fields
@@ -56,57 +72,100 @@ impl Rows {
         fields: &[&str],
         max_row_bytes: usize,
     ) -> Result<(Self, DataFormat), TuningError> {
-        let mut file = File::open(path).map_err(TuningError::io(path))?;
-        let mut magic = Vec::new();
-        (&mut file)
-            .take(4)
-            .read_to_end(&mut magic)
-            .map_err(TuningError::io(path))?;
+        let io = |error| TuningError::io(path)(error);
         let whole = |fault: Fault| super::error(path, 0, fault);
-        if magic == parquet::MAGIC {
+        let mut file = File::open(path).map_err(io)?;
+        let head = head(&mut file).map_err(io)?;
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        if head.starts_with(parquet::MAGIC) {
             let rows = parquet::Rows::new(file, fields, max_row_bytes).map_err(whole)?;
             return Ok((Self::Parquet(Box::new(rows)), DataFormat::Parquet));
         }
-        if magic.starts_with(b"\x1f\x8b") || magic.starts_with(b"PK") {
-            let problem = "compressed as a whole; unpack it first";
-            return Err(whole(Fault::new("file", problem)));
+        if head.starts_with(parquet::ENCRYPTED) {
+            return Err(whole(parquet::encrypted()));
         }
-        let start = if magic.starts_with(MARK) {
-            MARK.len()
+        for magic in [arrow::MAGIC, arrow::MESSAGE] {
+            if head.starts_with(magic) {
+                // A stream begins with the mark of its first message.
+                let footer = magic == arrow::MAGIC;
+                let rows = arrow::Rows::new(file, footer, fields, max_row_bytes).map_err(whole)?;
+                return Ok((Self::Arrow(Box::new(rows)), DataFormat::Arrow));
+            }
+        }
+        let file = BufReader::with_capacity(BUFFER, file);
+        let (mut text, head): (Text, Vec<u8>) = if head.starts_with(GZIP) {
+            unpacked(MultiGzDecoder::new(file)).map_err(|error| whole(row::unreadable(error)))?
+        } else if head.starts_with(zstd::MAGIC) {
+            unpacked(zstd::Frames::new(file)).map_err(|error| whole(row::unreadable(error)))?
         } else {
-            0
+            (Box::new(file), head)
         };
-        file.seek(SeekFrom::Start(start as u64))
-            .map_err(TuningError::io(path))?;
-        let mut reader = BufReader::with_capacity(1 << 16, file);
+        if head.starts_with(MARK) {
+            text.fill_buf()
+                .map_err(|error| whole(row::unreadable(error)))?;
+            text.consume(MARK.len());
+        }
         loop {
-            let buffer = reader.fill_buf().map_err(TuningError::io(path))?;
+            let buffer = text
+                .fill_buf()
+                .map_err(|error| whole(row::unreadable(error)))?;
             let Some(first) = buffer.iter().position(|byte| !byte.is_ascii_whitespace()) else {
                 let length = buffer.len();
                 if length == 0 {
-                    return Err(whole(Fault::new("file", "empty")));
+                    // A file without a row.
+                    let rows = jsonl::Rows::new(text, max_row_bytes);
+                    return Ok((Self::Jsonl(rows), DataFormat::Jsonl));
                 }
-                reader.consume(length);
+                text.consume(length);
                 continue;
             };
+            let byte = buffer.get(first).copied().unwrap_or_default();
+            // Text in UTF-16 has a zero beside every bracket.
+            let wide = buffer.get(first + 1) == Some(&0);
             // Leading blank lines are kept, so that lines are counted as an editor counts them.
-            return match buffer.get(first) {
-                Some(b'[') => {
-                    reader.consume(first + 1);
-                    let rows = json::Rows::new(reader, max_row_bytes);
+            return match byte {
+                b'[' if !wide => {
+                    text.consume(first + 1);
+                    let rows = json::Rows::new(text, max_row_bytes);
                     Ok((Self::Json(rows), DataFormat::Json))
                 }
-                Some(b'{') => {
-                    let rows = jsonl::Rows::new(reader, max_row_bytes);
+                b'{' if !wide => {
+                    let rows = jsonl::Rows::new(text, max_row_bytes);
                     Ok((Self::Jsonl(rows), DataFormat::Jsonl))
                 }
                 _ => Err(whole(Fault::new(
                     "file",
-                    "neither Parquet (PAR1) nor JSON: it begins with neither [ nor {",
+                    kinds::unread(&head).unwrap_or_else(|| {
+                        "neither Parquet, Arrow nor JSON: it begins with neither [ nor {; CSV and other texts \
+                         are not read"
+                            .to_owned()
+                    }),
                 ))),
             };
         }
     }
+}
+
+/// Reads the beginning of a file.
+fn head(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(kinds::HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Buffers what is unpacked, and returns its beginning.
+fn unpacked(packed: impl std::io::Read + Send + 'static) -> std::io::Result<(Text, Vec<u8>)> {
+    let mut text = BufReader::with_capacity(BUFFER, packed);
+    let buffer = text.fill_buf()?;
+    let head = buffer.iter().copied().take(kinds::HEAD).collect::<Vec<_>>();
+    // Parquet is read from its end.
+    if head.starts_with(parquet::MAGIC) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "a Parquet file that was compressed as a whole; unpack it first",
+        ));
+    }
+    Ok((Box::new(text), head))
 }
 
 impl Iterator for Rows {
@@ -117,6 +176,7 @@ impl Iterator for Rows {
             Self::Json(rows) => rows.next(),
             Self::Jsonl(rows) => rows.next(),
             Self::Parquet(rows) => rows.next(),
+            Self::Arrow(rows) => rows.next(),
         }
     }
 }

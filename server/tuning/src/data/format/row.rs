@@ -12,6 +12,28 @@ pub(in crate::data) struct BadRow {
     pub(in crate::data) fault: Fault,
     /// Whether nothing can be read after the row.
     pub(in crate::data) fatal: bool,
+    /// Number of rows that are lost: more than one where a row group of a Parquet file is broken.
+    pub(in crate::data) rows: u64,
+}
+
+impl BadRow {
+    /// A bad row behind which reading goes on.
+    pub(in crate::data) fn of(row: u64, fault: Fault) -> Self {
+        Self {
+            row,
+            fault,
+            fatal: false,
+            rows: 1,
+        }
+    }
+
+    /// The last row that can be read.
+    pub(in crate::data) fn last(row: u64, fault: Fault) -> Self {
+        Self {
+            fatal: true,
+            ..Self::of(row, fault)
+        }
+    }
 }
 
 /// A row's number and its fields.
@@ -20,7 +42,7 @@ pub(in crate::data) type Numbered = (u64, Row);
 /// Error of a row that is no JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("broken JSON: {0}")]
-pub(super) struct BrokenJson(#[source] serde_json::Error);
+struct BrokenJson(#[source] serde_json::Error);
 
 /// Parses the object in these bytes.
 pub(super) fn object(bytes: &[u8]) -> Result<Row, Fault> {

@@ -1,6 +1,7 @@
 //! The layouts of rows, one module each: the fields that hold the conversation.
 
 mod alpaca;
+mod beside;
 mod chat;
 mod lmsys;
 mod messages;
@@ -33,6 +34,29 @@ pub enum Layout {
     Pairs,
 }
 
+/// Fields that hold lists of messages.
+const LISTS: [&str; 3] = ["messages", "conversations", "conversation"];
+
+/// Whether a field of a row is looked at, given its name below those of the fields around it. Fields
+/// of rows are told apart by [`Layout::fields`].
+pub(super) fn needs(path: &[&str]) -> bool {
+    match path {
+        [list, field] if LISTS.contains(list) => chat::FIELDS.contains(field),
+        _ => true,
+    }
+}
+
+/// Returns the fields of rows that a layout looks at; `None`: all layouts.
+pub(super) fn fields(layout: Option<Layout>) -> Vec<&'static str> {
+    let mut fields: Vec<&str> = beside::fields().collect();
+    for other in Layout::ALL {
+        if layout.is_none_or(|layout| layout == other) {
+            fields.extend(other.fields());
+        }
+    }
+    fields
+}
+
 impl Layout {
     /// Every layout, in the order in which a first row is tried.
     pub const ALL: [Self; 6] = [
@@ -61,8 +85,8 @@ impl Layout {
         Self::ALL.into_iter().find(|layout| layout.name() == name)
     }
 
-    /// Fields that the layout reads; others need not be decoded.
-    pub(super) fn fields(self) -> &'static [&'static str] {
+    /// Fields that hold the conversation.
+    fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Alpaca => alpaca::FIELDS,
             Self::ShareGpt => sharegpt::FIELDS,
@@ -108,6 +132,15 @@ impl Layout {
 
     /// Reads the conversation of a row; `None` for a row without an answer to learn.
     pub(super) fn read(self, row: &Row) -> Result<Option<Conversation>, Fault> {
+        let mut conversation = self.read_own(row)?;
+        if let Some(conversation) = &mut conversation {
+            beside::apply(row, conversation)?;
+        }
+        Ok(conversation)
+    }
+
+    /// Reads the fields of the layout alone.
+    fn read_own(self, row: &Row) -> Result<Option<Conversation>, Fault> {
         match self {
             Self::Alpaca => alpaca::read(row),
             Self::ShareGpt => sharegpt::read(row),

@@ -36,3 +36,15 @@ pub(super) fn not_a_text(value: &Value) -> String {
     };
     format!("{kind}, where a text is expected")
 }
+
+/// Whether a field says nothing: it is null, or an empty or blank text, list or object. Tables have
+/// every field in every row.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => matches!(text.trim(), "" | "[]" | "{}" | "null"),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_blank),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}

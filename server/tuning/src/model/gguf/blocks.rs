@@ -2,10 +2,10 @@
 
 use half::{bf16, f16};
 
-use super::{k_quants, parts::Parts};
+use super::{i_quants, k_quants, parts::Parts, small};
 use crate::kernels::gemm::compact::{Bits, Format};
 
-/// A GGML tensor type.
+/// A GGML tensor type that this engine reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockType {
     F32,
@@ -21,27 +21,86 @@ pub(crate) enum BlockType {
     Q4K,
     Q5K,
     Q6K,
+    Iq1S,
+    Iq1M,
+    Iq2Xxs,
+    Iq2Xs,
+    Iq2S,
+    Iq3Xxs,
+    Iq3S,
+    Iq4Nl,
+    Iq4Xs,
+    Tq1_0,
+    Tq2_0,
+    Mxfp4,
+    Nvfp4,
+}
+
+/// Types of `enum ggml_type`: number, name in files' names, and how the type is read. Numbers that are
+/// not here were given to types that are gone.
+const TYPES: [(u32, &str, Option<BlockType>); 37] = [
+    (0, "F32", Some(BlockType::F32)),
+    (1, "F16", Some(BlockType::F16)),
+    (2, "Q4_0", Some(BlockType::Q4_0)),
+    (3, "Q4_1", Some(BlockType::Q4_1)),
+    (4, "Q4_2", None),
+    (5, "Q4_3", None),
+    (6, "Q5_0", Some(BlockType::Q5_0)),
+    (7, "Q5_1", Some(BlockType::Q5_1)),
+    (8, "Q8_0", Some(BlockType::Q8_0)),
+    (9, "Q8_1", None),
+    (10, "Q2_K", Some(BlockType::Q2K)),
+    (11, "Q3_K", Some(BlockType::Q3K)),
+    (12, "Q4_K", Some(BlockType::Q4K)),
+    (13, "Q5_K", Some(BlockType::Q5K)),
+    (14, "Q6_K", Some(BlockType::Q6K)),
+    (15, "Q8_K", None),
+    (16, "IQ2_XXS", Some(BlockType::Iq2Xxs)),
+    (17, "IQ2_XS", Some(BlockType::Iq2Xs)),
+    (18, "IQ3_XXS", Some(BlockType::Iq3Xxs)),
+    (19, "IQ1_S", Some(BlockType::Iq1S)),
+    (20, "IQ4_NL", Some(BlockType::Iq4Nl)),
+    (21, "IQ3_S", Some(BlockType::Iq3S)),
+    (22, "IQ2_S", Some(BlockType::Iq2S)),
+    (23, "IQ4_XS", Some(BlockType::Iq4Xs)),
+    (24, "I8", None),
+    (25, "I16", None),
+    (26, "I32", None),
+    (27, "I64", None),
+    (28, "F64", None),
+    (29, "IQ1_M", Some(BlockType::Iq1M)),
+    (30, "BF16", Some(BlockType::Bf16)),
+    (34, "TQ1_0", Some(BlockType::Tq1_0)),
+    (35, "TQ2_0", Some(BlockType::Tq2_0)),
+    (39, "MXFP4", Some(BlockType::Mxfp4)),
+    (40, "NVFP4", Some(BlockType::Nvfp4)),
+    (41, "Q1_0", None),
+    (42, "Q2_0", None),
+];
+
+/// Returns the name of a type, or its number where it has none.
+pub(super) fn type_name(id: u32) -> String {
+    let known = TYPES.iter().find(|(number, ..)| *number == id);
+    known.map_or_else(|| format!("number {id}"), |(_, name, _)| (*name).to_owned())
+}
+
+/// Returns the names of the types that are read.
+pub(super) fn read_types() -> String {
+    let read = TYPES.iter().filter(|(.., kind)| kind.is_some());
+    read.map(|(_, name, _)| *name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl BlockType {
     /// Returns the type with this number in `enum ggml_type`.
     pub(crate) fn from_id(id: u32) -> Option<Self> {
-        Some(match id {
-            0 => Self::F32,
-            1 => Self::F16,
-            2 => Self::Q4_0,
-            3 => Self::Q4_1,
-            6 => Self::Q5_0,
-            7 => Self::Q5_1,
-            8 => Self::Q8_0,
-            10 => Self::Q2K,
-            11 => Self::Q3K,
-            12 => Self::Q4K,
-            13 => Self::Q5K,
-            14 => Self::Q6K,
-            30 => Self::Bf16,
-            _ => return None,
-        })
+        TYPES.iter().find(|(number, ..)| *number == id)?.2
+    }
+
+    /// Returns the type of this name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        TYPES.iter().find(|(_, known, _)| *known == name)?.2
     }
 
     /// Returns the number of values and of bytes in one block.
@@ -59,6 +118,19 @@ impl BlockType {
             Self::Q4K => (256, 144),
             Self::Q5K => (256, 176),
             Self::Q6K => (256, 210),
+            Self::Iq1S => (256, 50),
+            Self::Iq1M => (256, 56),
+            Self::Iq2Xxs => (256, 66),
+            Self::Iq2Xs => (256, 74),
+            Self::Iq2S => (256, 82),
+            Self::Iq3Xxs => (256, 98),
+            Self::Iq3S => (256, 110),
+            Self::Iq4Nl => (32, 18),
+            Self::Iq4Xs => (256, 136),
+            Self::Tq1_0 => (256, 54),
+            Self::Tq2_0 => (256, 66),
+            Self::Mxfp4 => (32, 17),
+            Self::Nvfp4 => (64, 36),
         }
     }
 
@@ -86,7 +158,13 @@ impl BlockType {
             Self::Q3K => of(four(4), 16, false, false),
             Self::Q4K => of(four(0), 32, false, true),
             Self::Q5K => of(Bits::Eight, 32, false, true),
-            Self::Q6K => of(Bits::Eight, 16, false, false),
+            Self::Iq4Nl | Self::Tq1_0 | Self::Tq2_0 => of(Bits::Eight, 32, true, false),
+            Self::Iq4Xs | Self::Iq2Xxs | Self::Iq3Xxs | Self::Iq3S | Self::Iq1S | Self::Mxfp4 => {
+                of(Bits::Eight, 32, false, false)
+            }
+            Self::Q6K | Self::Iq2Xs | Self::Iq2S | Self::Iq1M | Self::Nvfp4 => {
+                of(Bits::Eight, 16, false, false)
+            }
         }
     }
 
@@ -158,6 +236,19 @@ impl BlockType {
             Self::Q4K => blocks::<144>(raw, &mut parts, take, k_quants::q4k),
             Self::Q5K => blocks::<176>(raw, &mut parts, take, k_quants::q5k),
             Self::Q6K => blocks::<210>(raw, &mut parts, take, k_quants::q6k),
+            Self::Iq1S => blocks::<50>(raw, &mut parts, take, i_quants::iq1_s),
+            Self::Iq1M => blocks::<56>(raw, &mut parts, take, i_quants::iq1_m),
+            Self::Iq2Xxs => blocks::<66>(raw, &mut parts, take, i_quants::iq2_xxs),
+            Self::Iq2Xs => blocks::<74>(raw, &mut parts, take, i_quants::iq2_xs),
+            Self::Iq2S => blocks::<82>(raw, &mut parts, take, i_quants::iq2_s),
+            Self::Iq3Xxs => blocks::<98>(raw, &mut parts, take, i_quants::iq3_xxs),
+            Self::Iq3S => blocks::<110>(raw, &mut parts, take, i_quants::iq3_s),
+            Self::Iq4Nl => blocks::<18>(raw, &mut parts, take, i_quants::iq4_nl),
+            Self::Iq4Xs => blocks::<136>(raw, &mut parts, take, i_quants::iq4_xs),
+            Self::Tq1_0 => blocks::<54>(raw, &mut parts, take, small::tq1_0),
+            Self::Tq2_0 => blocks::<66>(raw, &mut parts, take, small::tq2_0),
+            Self::Mxfp4 => blocks::<17>(raw, &mut parts, take, small::mxfp4),
+            Self::Nvfp4 => blocks::<36>(raw, &mut parts, take, small::nvfp4),
         }
     }
 }

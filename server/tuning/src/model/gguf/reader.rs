@@ -1,6 +1,6 @@
 //! Reader for the untrusted bytes of a GGUF header.
 
-use super::blocks::BlockType;
+use super::blocks::{BlockType, read_types, type_name};
 use crate::TuningError;
 
 pub(super) fn bad(text: impl Into<String>) -> TuningError {
@@ -9,6 +9,14 @@ pub(super) fn bad(text: impl Into<String>) -> TuningError {
 
 /// Longest key or name, bytes.
 const MAX_NAME: usize = 1 << 12;
+/// Longest metadata of a file, bytes. The largest vocabularies take 20 MiB; in memory an element of an
+/// array takes up to eight times its bytes.
+const MAX_HEADER: usize = 1 << 26;
+
+/// Returns the f64 with the same shortest text, so that 1e-5 as f32 becomes 1e-5 as f64.
+pub(super) fn widened(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
 
 /// A metadata value, as far as this engine reads them.
 pub(super) enum Value {
@@ -18,8 +26,27 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Integers(Vec<i64>),
-    /// An array of another type; no key that is read here has one.
+    Numbers(Vec<f32>),
+    Bools(Vec<bool>),
+    /// An array of f64; no key that is read here has one.
     Other,
+}
+
+impl Value {
+    /// Whether the value turns something off: false, zero, or nothing.
+    pub(super) fn is_off(&self) -> bool {
+        match self {
+            Self::Number(value) => *value == 0.0,
+            Self::Integer(value) => *value == 0,
+            Self::Bool(value) => !value,
+            Self::Text(value) => value.is_empty(),
+            Self::Texts(values) => values.is_empty(),
+            Self::Integers(values) => values.iter().all(|value| *value == 0),
+            Self::Numbers(values) => values.iter().all(|value| *value == 0.0),
+            Self::Bools(values) => !values.contains(&true),
+            Self::Other => false,
+        }
+    }
 }
 
 /// Position of a tensor.
@@ -27,6 +54,9 @@ pub(super) struct TensorInfo {
     /// Shape, row-major with the outermost dimension first (the file stores the reverse).
     pub(super) shape: Vec<usize>,
     pub(super) kind: BlockType,
+    /// Number of the file, from 0.
+    pub(super) file: usize,
+    /// Offset in the file's data.
     pub(super) offset: usize,
     /// Number of bytes of the data.
     pub(super) length: usize,
@@ -57,6 +87,9 @@ impl<'a> Reader<'a> {
             .bytes
             .get(self.at..end)
             .ok_or_else(|| bad("the header is cut off"))?;
+        if end > MAX_HEADER {
+            return Err(bad(format!("a header of more than {MAX_HEADER} bytes")));
+        }
         self.at = end;
         Ok(taken)
     }
@@ -97,11 +130,7 @@ impl<'a> Reader<'a> {
             3 => Value::Integer(i64::from(i16::from_le_bytes(self.array()?))),
             4 => Value::Integer(i64::from(self.u32()?)),
             5 => Value::Integer(i64::from(i32::from_le_bytes(self.array()?))),
-            // Converted through its shortest text, so that 1e-5 as f32 becomes 1e-5 as f64.
-            6 => {
-                let value = f32::from_le_bytes(self.array()?);
-                Value::Number(value.to_string().parse().unwrap_or(f64::from(value)))
-            }
+            6 => Value::Number(widened(f32::from_le_bytes(self.array()?))),
             7 => match self.array()? {
                 [0] => Value::Bool(false),
                 [1] => Value::Bool(true),
@@ -139,7 +168,15 @@ impl<'a> Reader<'a> {
                 })
                 .collect::<Result<_, _>>()
                 .map(Value::Integers),
-            6 | 7 | 12 => {
+            6 => (0..count)
+                .map(|_| Ok(f32::from_le_bytes(self.array()?)))
+                .collect::<Result<_, _>>()
+                .map(Value::Numbers),
+            7 => (0..count)
+                .map(|_| Ok(self.array()? != [0]))
+                .collect::<Result<_, _>>()
+                .map(Value::Bools),
+            12 => {
                 for _ in 0..count {
                     self.scalar(kind)?;
                 }
@@ -149,10 +186,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn tensor(&mut self) -> Result<TensorInfo, TuningError> {
+    /// Reads the rest of the entry of tensor `name` in file `file`.
+    pub(super) fn tensor(&mut self, name: &str, file: usize) -> Result<TensorInfo, TuningError> {
         let dimensions = self.u32()?;
         if !(1..=4).contains(&dimensions) {
-            return Err(bad(format!("a tensor of {dimensions} dimensions")));
+            return Err(bad(format!("tensor {name} of {dimensions} dimensions")));
         }
         let mut shape = Vec::new();
         let mut count = 1usize;
@@ -160,24 +198,30 @@ impl<'a> Reader<'a> {
             let size = usize::try_from(self.u64()?).map_err(|_| bad("a size overflows"))?;
             count = count
                 .checked_mul(size)
-                .ok_or_else(|| bad("a tensor's size overflows"))?;
+                .ok_or_else(|| bad(format!("the size of tensor {name} overflows")))?;
             shape.insert(0, size);
         }
         let id = self.u32()?;
-        let kind = BlockType::from_id(id)
-            .ok_or_else(|| TuningError::Unsupported(format!("GGML tensor type {id}")))?;
+        let kind = BlockType::from_id(id).ok_or_else(|| {
+            let (kind, read) = (type_name(id), read_types());
+            TuningError::Unsupported(format!("GGUF: tensor {name} of type {kind}, only {read}"))
+        })?;
         let (values, bytes) = kind.block();
         let row = shape.last().copied().unwrap_or_default();
         if row % values != 0 {
-            return Err(bad(format!("a row of {row} in blocks of {values}")));
+            let kind = type_name(id);
+            return Err(bad(format!(
+                "tensor {name}: a row of {row} in {kind}'s blocks of {values}"
+            )));
         }
         let length = (count / values)
             .checked_mul(bytes)
-            .ok_or_else(|| bad("too large"))?;
+            .ok_or_else(|| bad(format!("the size of tensor {name} overflows")))?;
         let offset = usize::try_from(self.u64()?).map_err(|_| bad("an offset overflows"))?;
         Ok(TensorInfo {
             shape,
             kind,
+            file,
             offset,
             length,
         })

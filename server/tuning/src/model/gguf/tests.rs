@@ -1,16 +1,12 @@
-use super::*;
-use crate::model::expected_tensors;
-use fedseal_adapter::{rng::Stream, safetensors::SafetensorsSource};
+use std::collections::BTreeMap;
 
-#[test]
-fn rows_return_to_their_places() {
-    // One head of four rows and one column: the file holds rows 0, 2, 1, 3.
-    let rows = [0.0, 2.0, 1.0, 3.0];
-    let back: Vec<f32> = (0..4).map(|row| rows[moved_row(row, 4)]).collect();
-    assert_eq!(back, [0.0, 1.0, 2.0, 3.0]);
-    // The second head begins where the first one ends.
-    assert_eq!(moved_row(5, 4), 6);
-}
+use super::*;
+use crate::{
+    Model, ModelConfig, ModelOptions, Tokenizer,
+    model::{expected_tensors, weights::WeightSource},
+    ops::Stored,
+};
+use fedseal_adapter::{rng::Stream, safetensors::SafetensorsSource};
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -112,28 +108,213 @@ fn hostile_headers_are_errors() {
     }
 }
 
+/// What transformers and sentencepiece compute with the checkpoints that llama.cpp's converter read;
+/// `tests/fixtures/gguf_models.py` made both.
+#[derive(serde::Deserialize)]
+struct Expected {
+    prompt: String,
+    texts: Vec<String>,
+    models: BTreeMap<String, Case>,
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    ids: Vec<u32>,
+    /// Every fourth logit of the last row.
+    last: Vec<f32>,
+    /// Every fourth logit of the middle row.
+    middle: Vec<f32>,
+    encoded: Vec<Vec<u32>>,
+    decoded: Vec<String>,
+    special: Vec<u32>,
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf")
+}
+
+fn expected() -> Expected {
+    serde_json::from_slice(&fixture("gguf/expected.json")).unwrap()
+}
+
+fn load(path: &Path) -> Result<Model, TuningError> {
+    Model::load(path, &ModelOptions::default())
+}
+
 #[test]
-fn tensors_that_share_bytes_are_refused() {
-    let index = |places: &[(usize, usize)]| -> BTreeMap<String, TensorInfo> {
-        let info = |(offset, length): (usize, usize)| TensorInfo {
-            shape: vec![length / 4],
-            kind: blocks::BlockType::F32,
-            offset,
-            length,
-        };
-        (0..)
-            .map(|n: u32| format!("t{n}"))
-            .zip(places.iter().map(|place| info(*place)))
-            .collect()
+fn files_of_the_converter_give_the_logits_of_transformers() {
+    for (name, case) in expected().models {
+        let model = load(&fixtures().join(format!("{name}.gguf"))).unwrap();
+        for (row, real) in [
+            (case.ids.len(), &case.last),
+            (case.ids.len() / 2 + 1, &case.middle),
+        ] {
+            let ours = crate::next_logits(&model, None, &case.ids[..row]).unwrap();
+            let ours: Vec<f32> = ours.into_iter().step_by(4).collect();
+            assert_eq!(ours.len(), real.len(), "{name}");
+            let largest = real
+                .iter()
+                .fold(0.0f32, |most, value| most.max(value.abs()));
+            for (ours, real) in ours.iter().zip(real) {
+                let off = (ours - real).abs() / largest;
+                assert!(off < 1e-5, "{name}: {ours} is not {real}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_of_the_converter_give_the_ids_of_their_tokenizers() {
+    let expected = expected();
+    for (name, case) in expected.models {
+        let model = load(&fixtures().join(format!("{name}.gguf"))).unwrap();
+        let tokenizer = model.tokenizer();
+        for (text, ids) in expected.texts.iter().zip(&case.encoded) {
+            assert_eq!(
+                &tokenizer.encode(text, false).unwrap(),
+                ids,
+                "{name}: {text:?}"
+            );
+        }
+        for (ids, text) in case.encoded.iter().zip(&case.decoded) {
+            assert_eq!(&tokenizer.decode(ids).unwrap(), text, "{name}");
+        }
+        let special = tokenizer.encode(&expected.prompt, true).unwrap();
+        assert_eq!(special, case.special, "{name}");
+    }
+}
+
+#[test]
+fn a_split_is_the_model_of_one_file() {
+    let whole = load(&fixtures().join("llama.gguf")).unwrap().digest();
+    for number in ["00001", "00003"] {
+        let path = fixtures().join(format!("split-{number}-of-00004.gguf"));
+        assert_eq!(load(&path).unwrap().digest(), whole);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |number: usize| {
+        let name = format!("split-0000{number}-of-00004.gguf");
+        std::fs::copy(fixtures().join(&name), folder.path().join(&name)).unwrap();
     };
-    assert!(check_places(&index(&[(32, 32), (0, 32), (64, 0), (64, 8)]), 72).is_ok());
-    for (places, problem) in [
-        (&[(0, 32), (0, 32)][..], "t0 and t1 overlap"),
-        (&[(32, 32), (0, 33)], "t1 and t0 overlap"),
-        (&[(0, 32), (64, 9)], "t1 is cut off"),
-        (&[(usize::MAX, 32)], "t0 is cut off"),
+    (1..=3).for_each(copy);
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("split-00004-of-00004.gguf"), "{error}");
+    copy(4);
+    assert_eq!(load(folder.path()).unwrap().digest(), whole);
+    // A file that took the place of another.
+    let path = |number: usize| {
+        folder
+            .path()
+            .join(format!("split-0000{number}-of-00004.gguf"))
+    };
+    std::fs::copy(path(2), path(3)).unwrap();
+    assert!(load(folder.path()).is_err());
+    // A name that does not say where the others are.
+    std::fs::copy(path(1), folder.path().join("model.gguf")).unwrap();
+    let error = load(&folder.path().join("model.gguf"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("-00001-of-00004.gguf"), "{error}");
+}
+
+#[test]
+fn first_bytes_say_what_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.bin");
+    std::fs::copy(fixtures().join("qwen2.gguf"), &path).unwrap();
+    let digest = load(&path).unwrap().digest();
+    assert_eq!(load(folder.path()).unwrap().digest(), digest);
+    let other = folder.path().join("other.gguf");
+    std::fs::write(&other, "GG").unwrap();
+    let error = load(&other).unwrap_err().to_string();
+    assert!(
+        error.contains("other.gguf") && error.contains("neither"),
+        "{error}"
+    );
+    std::fs::copy(&path, &other).unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("several GGUF files"), "{error}");
+}
+
+/// Replaces bytes of the header by as many others, everywhere.
+fn patched(name: &str, from: &[u8], to: &[u8]) -> Result<(GgufSource, Parts), TuningError> {
+    let mut bytes = fixture(&format!("gguf/{name}.gguf"));
+    let places: Vec<usize> = (0..bytes.len() - from.len())
+        .filter(|at| bytes[*at..].starts_with(from))
+        .collect();
+    assert!(!places.is_empty() && from.len() == to.len());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    parse(bytes)
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    for (name, from, to, words) in [
+        // A tensor that the architecture has not; that a bias is dropped would be silent.
+        (
+            "llama",
+            "blk.1.attn_q.bias",
+            "blk.1.attn_x.bias",
+            "blk.1.attn_x.bias",
+        ),
+        (
+            "llama",
+            "blk.1.ffn_up.weight",
+            "blk.1.ffn_ex.weight",
+            "blk.1.ffn_ex.weight",
+        ),
+        (
+            "qwen2",
+            "blk.0.attn_k.bias",
+            "blk.0.attn_r.bias",
+            "blk.0.attn_r.bias",
+        ),
+        ("gemma2", "post_ffw_norm", "post_fxw_norm", "post_fxw_norm"),
+        (
+            "qwen3",
+            "rope.scaling.factor",
+            "rope.scaling.fxctor",
+            "rope.scaling.factor",
+        ),
+        (
+            "qwen3",
+            "rope.scaling.factor",
+            "rope.scaling.fxctor",
+            "yarn",
+        ),
+        (
+            "gemma2",
+            "attn_logit_softcapping",
+            "attn_logit_softcaqqing",
+            "attn_logit_softcaqqing",
+        ),
+        ("qwen2", "smollm", "smollx", "smollx"),
     ] {
-        let error = check_places(&index(places), 72).unwrap_err().to_string();
-        assert!(error.contains(problem), "{error}");
+        let error = match patched(name, from.as_bytes(), to.as_bytes()) {
+            Ok(_) => panic!("{name} with {to:?} loads"),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(words), "{to:?}: {error}");
+    }
+    let error = patched("llama-spm", b"llama.block_count", b"llama.blockxcount");
+    assert!(error.is_err_and(|error| error.to_string().contains("llama.block_count")));
+}
+
+#[test]
+fn types_are_named() {
+    // The entry of a tensor: number of dimensions, sizes, type.
+    for (id, name) in [(15u8, "Q8_K"), (25, "I16"), (99, "number 99")] {
+        let mut bytes = fixture("gguf/llama.gguf");
+        let entry = b"output_norm.weight";
+        let at = bytes
+            .windows(entry.len())
+            .position(|window| window == entry)
+            .unwrap();
+        bytes[at + entry.len() + 12] = id;
+        let error = parse(bytes).err().unwrap().to_string();
+        assert!(error.contains("output_norm.weight of type"), "{error}");
+        assert!(error.contains(name) && error.contains("IQ4_NL"), "{error}");
     }
 }

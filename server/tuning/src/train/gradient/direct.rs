@@ -11,7 +11,7 @@ mod parts;
 mod product;
 
 use super::packed::{ByName as Sums, Packed};
-use fedseal_adapter::{Norm, Target, peft_name};
+use fedseal_adapter::{Norm, Target};
 
 use crate::{
     Adapter, Method, TuningError,
@@ -31,13 +31,23 @@ pub(super) use parts::Direct;
 
 impl<'a> Direct<'a> {
     /// Returns `None` for cases that this step does not support: other numeric modes and devices,
-    /// dropout, adapters other than LoRA, and architectures with more than two norms per block.
+    /// dropout, adapters other than LoRA, and architectures whose blocks are not two norms and seven
+    /// matrices over rotated heads.
     pub(super) fn new(
         decoder: &'a Decoder,
         adapter: &'a Adapter,
     ) -> Result<Option<Self>, TuningError> {
         let config = &decoder.config;
         if adapter.config.method != Method::Lora || adapter.config.dropout > 0.0 {
+            return Ok(None);
+        }
+        let family = &config.family;
+        let plain = !family.architecture.is_fused()
+            && family.unrotated.is_empty()
+            && family.rotary_dim.is_none()
+            && config.residual_scale() == 1.0
+            && config.hidden_scale() == 1.0;
+        if !plain {
             return Ok(None);
         }
         let fast = |panels: Option<&'a std::sync::Arc<Panels>>| {
@@ -51,12 +61,11 @@ impl<'a> Direct<'a> {
         };
         adapter.check_fits(config)?;
         let pair = |layer: usize, target: Target| {
-            let a = adapter.tensors.get(&peft_name(layer, target, 'A'))?;
-            let b = adapter.tensors.get(&peft_name(layer, target, 'B'))?;
+            let (a, b) = adapter.pair(config, layer, target)?;
             let plain = Pair {
-                a: &a.data,
-                b: &b.data,
-                rank: a.shape[0],
+                a,
+                b,
+                rank: adapter.config.rank,
                 scale: adapter.config.scale(),
             };
             let packed = PackedPair::new(plain);
@@ -82,6 +91,7 @@ impl<'a> Direct<'a> {
                 linear.push(Linear {
                     layer: index,
                     target,
+                    module: config.place(target).module,
                     panels,
                     bias: layer.biases[target as usize]
                         .clone()

@@ -165,6 +165,7 @@ impl Pass<'_> {
                 cos: &cos,
                 sin: &sin,
                 half: config.head_dim / 2,
+                dim: config.head_dim,
             },
             examples: &part.segments.ranges().collect::<Vec<_>>(),
         };

@@ -1,203 +1,169 @@
-//! Apache Parquet: the columns that a layout reads, row by row (parquet-format's README.md,
-//! parquet.thrift, Encodings.md and, for nested rows, Dremel: Melnik et al. 2010, section 4).
+//! Apache Parquet: the columns that a layout reads, row by row. The crate `parquet` reads footers,
+//! pages, encodings and codecs; here rows are made of its columns, without arrow in between.
 //!
 //! Written for data files from outside: whatever lengths and counts claim, memory stays within the
-//! limits, and every deviation is an error with row and column. Codecs: none, snappy, zstd.
-//! Encodings: plain, dictionary, runs and the three delta encodings.
+//! limits, and every deviation is an error with row and column.
 
 mod assemble;
-mod codec;
 mod column;
-mod encoding;
+mod footer;
+mod guard;
+mod pages;
 mod schema;
 mod thrift;
+mod value;
 
-use std::io::{Read, Seek, SeekFrom};
+use std::{collections::BTreeSet, fs::File, sync::Arc};
 
-use fedseal_adapter::Source;
+use parquet::file::metadata::ParquetMetaData;
 
 use super::row::{BadRow, Numbered};
-use crate::data::{Fault, limits};
-use assemble::Assembler;
-use column::{Chunk, Column};
+use crate::data::{Fault, layout};
+use assemble::{Assembler, Broken};
+use column::Column;
+use pages::Source;
 use schema::{Kind, Node};
-use thrift::Struct;
 
-/// First and last bytes of a file.
-pub(super) const MAGIC: &[u8] = b"PAR1";
-
-/// Metadata of a row group.
-struct Group {
-    rows: u64,
-    /// Chunks by column, in the order of the schema.
-    chunks: Vec<Chunk>,
-}
+pub(super) use footer::{ENCRYPTED, MAGIC, encrypted};
 
 /// Reads row by row; holds one page per column.
-pub(in super::super) struct Rows<R> {
-    file: R,
+pub(in super::super) struct Rows {
+    file: Arc<Source>,
+    metadata: ParquetMetaData,
     root: Node,
     max_row_bytes: usize,
-    groups: std::vec::IntoIter<Group>,
+    /// Next row group.
+    group: usize,
     /// Columns of the current group by their number; `None` for those that are not read.
     columns: Vec<Option<Column>>,
+    /// Rows of the current group that are not read yet.
     left: u64,
     row: u64,
-    ended: bool,
 }
 
-fn bad(problem: impl Into<Source>) -> Fault {
-    Fault::new("footer", problem)
-}
-
-impl<R: Read + Seek> Rows<R> {
-    /// Reads the footer. Later only top-level fields with these names are read.
-    pub(super) fn new(mut file: R, fields: &[&str], max_row_bytes: usize) -> Result<Self, Fault> {
-        let io = |error: std::io::Error| Fault::new("file", error);
-        let size = file.seek(SeekFrom::End(0)).map_err(io)?;
-        let mut tail = [0u8; 8];
-        let footer_end = size
-            .checked_sub(8)
-            .filter(|end| *end >= 4)
-            .ok_or_else(|| bad("the file is too short"))?;
-        file.seek(SeekFrom::Start(footer_end)).map_err(io)?;
-        file.read_exact(&mut tail).map_err(io)?;
-        let [a, b, c, d, magic @ ..] = tail;
-        if magic != *MAGIC {
-            return Err(bad("no PAR1 at the end: cut off, or encrypted"));
+impl Rows {
+    /// Reads the footer. Later only top-level fields with these names are read, and of messages what
+    /// layouts look at.
+    pub(super) fn new(
+        mut file: File,
+        fields: &[&str],
+        max_row_bytes: usize,
+    ) -> Result<Self, Fault> {
+        let footer = footer::read(&mut file)?;
+        let schema = footer.metadata.file_metadata().schema();
+        let root = schema::tree(schema, &|path: &[&str]| match path {
+            [field] => fields.contains(field),
+            path => layout::needs(path),
+        });
+        if matches!(&root.kind, Kind::Group { children, .. } if children.is_empty()) {
+            let found: Vec<&str> = schema
+                .get_fields()
+                .iter()
+                .map(|field| field.name())
+                .take(32)
+                .collect();
+            return Err(Fault::new(
+                "layout",
+                format!("none of the columns {found:?} belongs to a known layout"),
+            ));
         }
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        let start = footer_end
-            .checked_sub(length as u64)
-            .filter(|_| length <= limits::FOOTER)
-            .ok_or_else(|| bad(format!("{length} bytes in a file of {size}")))?;
-        let mut bytes = vec![0; length];
-        file.seek(SeekFrom::Start(start)).map_err(io)?;
-        file.read_exact(&mut bytes).map_err(io)?;
-        let (footer, _) = Struct::parse(&bytes).map_err(|_| bad("broken"))?;
-        let elements = footer.list(2).ok_or_else(|| bad("no schema"))?;
-        let mut root = schema::parse(&elements)?;
-        let physical = root.columns().len();
-        let groups = footer
-            .list(4)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|group| read_group(group, physical, start))
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Kind::Group { children, .. } = &mut root.kind {
-            let found: Vec<String> = children.iter().map(|child| child.name.clone()).collect();
-            children.retain(|child| fields.contains(&child.name.as_str()));
-            if children.is_empty() {
-                return Err(Fault::new(
-                    "layout",
-                    format!("none of the columns {found:?} belongs to a known layout"),
-                ));
-            }
-        }
+        check_readable(&root, &footer.encrypted)?;
         Ok(Self {
-            file,
+            file: Arc::new(Source::new(file)),
+            metadata: footer.metadata,
             root,
             max_row_bytes,
-            groups: groups.into_iter(),
+            group: 0,
             columns: Vec::new(),
             left: 0,
             row: 0,
-            ended: false,
         })
     }
 
-    fn open_group(&mut self, group: &Group) {
-        self.columns = group.chunks.iter().map(|_| None).collect();
-        for leaf in self.root.columns() {
-            if let Kind::Leaf { column, physical } = leaf.kind
-                && let Some(&chunk) = group.chunks.get(column)
-                && let Some(slot) = self.columns.get_mut(column)
-            {
-                let levels = (leaf.definition, leaf.repeats);
-                *slot = Some(Column::new(physical, levels, chunk));
+    /// Opens the next row group that has rows; `None` after the last.
+    fn open_group(&mut self) -> Option<Result<(), Fault>> {
+        while self.left == 0 {
+            let group = self.metadata.row_groups().get(self.group)?;
+            self.group += 1;
+            let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+            self.left = rows as u64;
+            self.columns = group.columns().iter().map(|_| None).collect();
+            let mut leaves = Vec::new();
+            self.root.leaves(&mut leaves);
+            for (column, leaf) in leaves {
+                let Some(chunk) = group.columns().get(column) else {
+                    continue;
+                };
+                let opened = Column::open(&self.file, chunk, rows, leaf);
+                match (opened, self.columns.get_mut(column)) {
+                    (Ok(opened), Some(slot)) => *slot = Some(opened),
+                    (Err(problem), _) => {
+                        let path = chunk.column_path().string();
+                        return Some(Err(Fault::new(path, problem)));
+                    }
+                    (Ok(_), None) => {}
+                }
             }
         }
-        self.left = group.rows;
+        Some(Ok(()))
     }
-}
 
-/// Reads the columns of a row group, in the order of the schema.
-fn read_group(group: &Struct, columns: usize, footer: u64) -> Result<Group, Fault> {
-    let rows = group
-        .size(3)
-        .ok_or_else(|| bad("a row group without rows"))?;
-    let list = group
-        .list(1)
-        .ok_or_else(|| bad("a row group without columns"))?;
-    if list.len() != columns {
-        return Err(bad("a row group with other columns than the schema"));
-    }
-    let mut chunks = Vec::with_capacity(list.len());
-    for chunk in list {
-        if chunk.text(1).is_some() {
-            return Err(bad("columns in other files are not supported"));
+    /// Gives the rest of a row group up, since its columns cannot be read.
+    fn lose_group(&mut self, fault: Fault) -> BadRow {
+        self.row += 1;
+        let row = self.row;
+        let behind = self.left.saturating_sub(1);
+        self.row += behind;
+        self.left = 0;
+        let problem = match behind {
+            0 => fault.problem,
+            behind => format!(
+                "{}; the {behind} rows behind it in its row group cannot be read either",
+                fault.problem
+            )
+            .into(),
+        };
+        BadRow {
+            row,
+            fault: Fault::new(fault.field, problem),
+            fatal: false,
+            rows: behind + 1,
         }
-        let meta = chunk
-            .inner(3)
-            .ok_or_else(|| bad("a column without metadata: encrypted?"))?;
-        let number = |field: i16| meta.size(field).map(|value| value as u64);
-        let data = number(9).ok_or_else(|| bad("a column without pages"))?;
-        // Some writers give 0 where there is no dictionary.
-        let start = number(11)
-            .filter(|at| (1..data).contains(at))
-            .unwrap_or(data);
-        let end = number(7)
-            .and_then(|length| start.checked_add(length))
-            .filter(|end| *end <= footer)
-            .ok_or_else(|| bad("a column beyond the end of the file"))?;
-        chunks.push(Chunk {
-            start,
-            end,
-            values: number(5).ok_or_else(|| bad("a column without a count"))?,
-            codec: meta.int(4).unwrap_or(-1),
-        });
     }
-    Ok(Group {
-        rows: rows as u64,
-        chunks,
-    })
 }
 
-impl<R: Read + Seek> Iterator for Rows<R> {
+/// Checks that the columns that are read need no key.
+fn check_readable(root: &Node, encrypted_columns: &BTreeSet<usize>) -> Result<(), Fault> {
+    let mut leaves = Vec::new();
+    root.leaves(&mut leaves);
+    match leaves
+        .iter()
+        .any(|(column, _)| encrypted_columns.contains(column))
+    {
+        true => Err(encrypted()),
+        false => Ok(()),
+    }
+}
+
+impl Iterator for Rows {
     type Item = Result<Numbered, BadRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left == 0 && !self.ended {
-            match self.groups.next() {
-                Some(group) => self.open_group(&group),
-                None => self.ended = true,
-            }
+        if let Err(fault) = self.open_group()? {
+            return Some(Err(self.lose_group(fault)));
         }
-        if self.ended {
-            return None;
-        }
+        let assembler = Assembler::new(&mut self.columns, self.max_row_bytes);
+        let read = match assembler.row(&self.root) {
+            Err(Broken::Columns(fault)) => return Some(Err(self.lose_group(fault))),
+            Err(Broken::Row(fault)) => Err(fault),
+            Ok(row) => Ok(row),
+        };
         self.left -= 1;
         self.row += 1;
         let row = self.row;
-        let mut assembler = Assembler {
-            file: &mut self.file,
-            columns: &mut self.columns,
-            room: self.max_row_bytes,
-            limit: self.max_row_bytes,
-        };
-        Some(
-            assembler
-                .row(&self.root)
-                .map(|fields| (row, fields))
-                .map_err(|fault| {
-                    // The columns are no longer at the same row.
-                    self.ended = true;
-                    BadRow {
-                        row,
-                        fault,
-                        fatal: true,
-                    }
-                }),
-        )
+        Some(match read {
+            Ok(fields) => Ok((row, fields)),
+            Err(fault) => Err(BadRow::of(row, fault)),
+        })
     }
 }

@@ -5,12 +5,11 @@
 /// A parsed value.
 #[derive(Debug)]
 pub(super) enum Item {
-    Bool(bool),
     Int(i64),
     Bytes(Vec<u8>),
     List(Vec<Item>),
     Struct(Struct),
-    /// Maps and floating-point numbers; no field that is read here has them.
+    /// Booleans, maps and floating-point numbers; no field that is read here has them.
     Other,
 }
 
@@ -58,13 +57,6 @@ impl Struct {
             .and_then(|value| usize::try_from(value).ok())
     }
 
-    pub(super) fn bool(&self, field: i16) -> Option<bool> {
-        match self.get(field) {
-            Some(Item::Bool(value)) => Some(*value),
-            _ => None,
-        }
-    }
-
     pub(super) fn text(&self, field: i16) -> Option<&str> {
         match self.get(field) {
             Some(Item::Bytes(bytes)) => std::str::from_utf8(bytes).ok(),
@@ -95,7 +87,7 @@ impl Struct {
 }
 
 /// Takes a LEB128 number from the front of `rest`.
-pub(super) fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
+fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, tail) = rest.split_first().ok_or(Broken::Short)?;
@@ -109,7 +101,7 @@ pub(super) fn varint(rest: &mut &[u8]) -> Result<u64, Broken> {
 }
 
 /// Takes a signed number in zig-zag form from the front of `rest`.
-pub(super) fn zigzag(rest: &mut &[u8]) -> Result<i64, Broken> {
+fn zigzag(rest: &mut &[u8]) -> Result<i64, Broken> {
     let value = varint(rest)?;
     Ok((value >> 1) as i64 ^ -((value & 1) as i64))
 }
@@ -146,8 +138,7 @@ impl<'a> Reader<'a> {
                 step => number.checked_add(i16::from(step)).ok_or(Broken::Wrong)?,
             };
             let item = match head & 15 {
-                1 => Item::Bool(true),
-                2 => Item::Bool(false),
+                1 | 2 => Item::Other,
                 kind => self.item(kind, depth)?,
             };
             fields.push((number, item));
@@ -160,7 +151,7 @@ impl<'a> Reader<'a> {
         }
         Ok(match kind {
             // Only as an element of a list: one byte.
-            1 | 2 => Item::Bool(self.byte()? == 1),
+            1 | 2 => self.byte().map(|_| Item::Other)?,
             3 => Item::Int(i64::from(self.byte()? as i8)),
             4..=6 => Item::Int(zigzag(&mut self.rest)?),
             7 => self.take(8).map(|_| Item::Other)?,

@@ -29,7 +29,13 @@ impl Direct<'_> {
             _ => &context.usual,
         };
         let half = config.head_dim / 2;
-        rope::Angles { cos, sin, half }
+        let dim = config.head_dim;
+        rope::Angles {
+            cos,
+            sin,
+            half,
+            dim,
+        }
     }
 
     /// Returns the block's output (in the last block only the counted rows) and the values that the

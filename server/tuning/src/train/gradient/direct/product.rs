@@ -1,7 +1,7 @@
 //! Products of a direct step: products of words, each with its pair and bias.
 
 use super::super::packed::ByName as Sums;
-use fedseal_adapter::{Target, peft_name};
+use fedseal_adapter::{Module, Target, peft_name};
 
 use crate::{
     kernels::{
@@ -25,6 +25,7 @@ pub(super) struct LoraPair<'a> {
 pub(super) struct Linear<'a> {
     pub(super) layer: usize,
     pub(super) target: Target,
+    pub(super) module: &'static Module,
     pub(super) panels: &'a Panels,
     pub(super) bias: Option<Vec<f32>>,
     pub(super) pair: Option<LoraPair<'a>>,
@@ -118,7 +119,7 @@ impl Linear<'_> {
         let gradients = lora::backward(input.values(), rows, low, pair.plain, grad, of_x);
         for (side, gradient) in [('A', gradients.a), ('B', gradients.b)] {
             let sum = sums
-                .entry(peft_name(self.layer, self.target, side))
+                .entry(peft_name(self.layer, self.module, side))
                 .or_default();
             if sum.is_empty() {
                 *sum = gradient;

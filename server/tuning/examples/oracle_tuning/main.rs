@@ -1,11 +1,14 @@
 //! The engine's side of `cargo xtask oracle tuning`; see `tests/oracles/tuning/README.md`.
 //!
-//! `oracle_tuning compare OUT SMOLLM2` compares with the references in OUT, writes adapters to
-//! OUT/ours and prints one JSON object of figures. `oracle_tuning digest SMOLLM2 THREADS` trains 20
-//! steps and prints the adapter's digest and the kernel (`FEDSEAL_KERNEL` chooses it).
+//! `oracle_tuning families OUT` compares every family and every kind of adapter with the references in
+//! OUT, and writes adapters to OUT/ours; `oracle_tuning smollm2 OUT SMOLLM2` compares with the real model.
+//! Both print one JSON object of figures. `oracle_tuning digest SMOLLM2 THREADS` trains 20 steps and prints
+//! the adapter's digest and the kernel (`FEDSEAL_KERNEL` chooses it).
+
+mod adapters;
+mod families;
 
 use std::{
-    collections::BTreeMap,
     error::Error,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -25,9 +28,10 @@ fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["compare", out, smollm2] => compare(Path::new(out), Path::new(smollm2)),
+        ["families", out] => tiny(Path::new(out)),
+        ["smollm2", out, smollm2] => compare(Path::new(out), Path::new(smollm2)),
         ["digest", smollm2, threads] => digest(Path::new(smollm2), threads.parse()?),
-        _ => Err("arguments: compare OUT SMOLLM2 | digest SMOLLM2 THREADS".into()),
+        _ => Err("arguments: families OUT | smollm2 OUT SMOLLM2 | digest SMOLLM2 THREADS".into()),
     }
 }
 
@@ -55,9 +59,15 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// Compares random models of every family, and adapters of every kind.
+fn tiny(out: &Path) -> Outcome {
+    let mut figures = families::compare(out)?;
+    figures.extend(adapters::compare(out)?);
+    println!("{}", serde_json::Value::Object(figures));
+    Ok(())
+}
+
 fn compare(out: &Path, smollm2: &Path) -> Outcome {
-    let tiny = architectures(out)?;
-    let read = peft(out)?;
     let model = load(smollm2)?;
     let reference: Reference = json(&out.join("smollm2.json"))?;
     let bytes = std::fs::read(out.join("smollm2.safetensors"))?;
@@ -65,9 +75,7 @@ fn compare(out: &Path, smollm2: &Path) -> Outcome {
     let (logits, equal) = prompts(&model, &reference, &tensors)?;
     let training = training(&model, &reference, &tensors)?;
     let figures = json!({
-        "logits.max_abs_diff": logits.max(tiny),
         "logits.smollm2.max_abs_diff": logits,
-        "logits.tiny.max_abs_diff": tiny,
         "greedy.equal_tokens": equal,
         "greedy.tokens": reference.prompts.iter().map(|p| p.greedy.len()).sum::<usize>(),
         "lora_step.rel_diff": training.step,
@@ -75,80 +83,9 @@ fn compare(out: &Path, smollm2: &Path) -> Outcome {
         "lora_step.epsilon_1e-8.f64.rel_diff": training.exact,
         "lora_step.epsilon_1e-8.f64.torch.rel_diff": training.peer_exact,
         "loss50.rel_diff": training.curve,
-        "adapters.read.max_abs_diff": read,
     });
     println!("{figures}");
     Ok(())
-}
-
-#[derive(Deserialize)]
-struct Tiny {
-    prompt: String,
-    models: BTreeMap<String, TinyCase>,
-}
-
-#[derive(Deserialize)]
-struct TinyCase {
-    ids: Vec<u32>,
-    last: Vec<f32>,
-    middle: Vec<f32>,
-}
-
-/// Returns the largest difference of logits over the random checkpoints.
-fn architectures(out: &Path) -> Outcome<f64> {
-    let reference: Tiny = json(&out.join("architectures.json"))?;
-    let mut largest = 0.0_f64;
-    for (name, case) in &reference.models {
-        let folder = out.join("architectures").join(name);
-        for file in [
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "chat_template.jinja",
-        ] {
-            std::fs::copy(fixtures().join("tiny-llama").join(file), folder.join(file))?;
-        }
-        let model = load(&folder)?;
-        if model.encode_prompt(&reference.prompt)? != case.ids {
-            return Err(format!("{name}: other tokens").into());
-        }
-        let middle = &case.ids[..=case.ids.len() / 2];
-        for (ids, real) in [(case.ids.as_slice(), &case.last), (middle, &case.middle)] {
-            let logits = next_logits(&model, None, ids)?;
-            let logits: Vec<f32> = logits.into_iter().step_by(4).collect();
-            let difference = largest_difference(&logits, real);
-            eprintln!("    {name}: {difference:.1e}");
-            largest = largest.max(difference);
-        }
-    }
-    Ok(largest)
-}
-
-#[derive(Deserialize)]
-struct Peft {
-    prompt: String,
-    logits: BTreeMap<String, Vec<f32>>,
-}
-
-/// Reads peft's adapters, changes them, and writes them for peft to read.
-fn peft(out: &Path) -> Outcome<f64> {
-    let model = load(&fixtures().join("tiny-llama"))?;
-    let reference: Peft = json(&out.join("peft.json"))?;
-    let ids = model.encode_prompt(&reference.prompt)?;
-    let mut largest = 0.0_f64;
-    let mut ours = BTreeMap::new();
-    for (kind, real) in &reference.logits {
-        let adapter = Adapter::load_peft(&out.join("peft").join(kind), model.config())?;
-        let logits = next_logits(&model, Some(&adapter), &ids)?;
-        let difference = largest_difference(&logits, real);
-        eprintln!("    {kind} by peft: {difference:.1e}");
-        largest = largest.max(difference);
-        let changed = adapter.scale(0.8);
-        changed.save_peft(&out.join("ours").join(kind))?;
-        ours.insert(kind, next_logits(&model, Some(&changed), &ids)?);
-    }
-    let text = json!({ "prompt": reference.prompt, "logits": ours }).to_string();
-    std::fs::write(out.join("ours.json"), text)?;
-    Ok(largest)
 }
 
 #[derive(Deserialize)]
@@ -233,7 +170,7 @@ fn prompts(
 
 fn set(adapter: &mut Adapter, tensors: &SafeTensors<'_>, prefix: &str) -> Outcome {
     for (name, tensor) in &mut adapter.tensors {
-        let data = values(tensors, &format!("{prefix}.{name}"))?;
+        let data = values(tensors, &format!("{prefix}{name}"))?;
         if data.len() != tensor.data.len() {
             return Err(format!("{name}: {} values", data.len()).into());
         }
@@ -282,7 +219,7 @@ fn training(model: &Model, reference: &Reference, tensors: &SafeTensors<'_>) -> 
     let empty = Adapter::init(&AdapterConfig::default(), model.config(), 0)?;
     let stored = |prefix: &str| -> Outcome<Adapter> {
         let mut adapter = empty.clone();
-        set(&mut adapter, tensors, prefix)?;
+        set(&mut adapter, tensors, &format!("{prefix}."))?;
         Ok(adapter)
     };
     let start = stored("start")?;
