@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use fedseal_fuzz::checkpoint::{CONFIG, TOKENIZER, WEIGHTS};
-use fedseal_tuning::{Model, ModelFiles, ModelOptions};
+use fedseal_tuning::{Model, ModelFiles, ModelOptions, Template};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../server/tuning/tests/behaviour/drive.rs"]
@@ -20,7 +20,11 @@ fuzz_target!(|bytes: &[u8]| {
             weights: WEIGHTS.to_vec(),
             tokenizer_config: Vec::new(),
         };
-        Model::from_files(files, &ModelOptions::default()).expect("the fixed checkpoint")
+        let options = ModelOptions {
+            template: Template::ChatMl,
+            ..ModelOptions::default()
+        };
+        Model::from_files(files, &options).expect("the fixed checkpoint")
     });
     drive::drive(model, bytes);
 });

@@ -54,6 +54,8 @@ cargo xtask COMMAND
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
   oracle files      data files of pyarrow, polars, DuckDB, fastparquet and datasets, row by row
+  oracle templates [--keep]
+                    render the chat templates of published packages as transformers does
   oracle tuning [--keep]
                     compare the engine with transformers, peft and torch; --keep uses the
                     references of the run before

@@ -1,6 +1,7 @@
 //! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle gguf` ([`gguf`]) compares what it reads of GGUF files with llama.cpp and transformers.
+//! `cargo xtask oracle templates` ([`templates`]) renders the chat templates of published packages.
 //! `cargo xtask oracle replay` ([`replay`]) measures how far apart engines make one update.
 //! `cargo xtask oracle provenance`: what shows that the claim of provenance holds, all at once.
 //!
@@ -11,6 +12,7 @@
 mod files;
 mod gguf;
 mod replay;
+mod templates;
 mod tuning;
 
 use std::path::Path;
@@ -66,8 +68,12 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
         [name, option] if name == "tuning" && option == "--keep" => tuning::tuning(true),
+        [name] if name == "templates" => templates::templates(false),
+        [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
-        _ => fail("`cargo xtask oracle` takes one name: provenance, files, gguf, tuning or replay"),
+        _ => fail(
+            "`cargo xtask oracle` takes one name: provenance, files, gguf, templates, tuning or replay",
+        ),
     }
 }
 

@@ -9,8 +9,8 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
-    Adapter, AdapterConfig, Example, GenerateConfig, Halt, Model, ModelOptions, Numerics, Score,
-    Template, TrainConfig, Trainer,
+    Adapter, AdapterConfig, Date, Example, GenerateConfig, Halt, Joining, Model, ModelOptions,
+    Numerics, Rendering, Score, Template, TrainConfig, Trainer,
 };
 
 use crate::execute::{Executor, Modules};
@@ -92,14 +92,22 @@ impl TuningLab {
 
     /// Loads the experiment's model. `models` is the folder of named models.
     pub fn load(experiment: &Experiment, models: &Path, device: &str) -> Result<(Self, String)> {
-        let template = match experiment.model.template.as_str() {
-            "alpaca" => Template::Alpaca,
-            "chatml" => Template::ChatMl,
-            _ => Template::Model,
-        };
+        Self::load_with(experiment, models, device, Joining::Whole)
+    }
+
+    /// As [`load`](Self::load), with answers as a run of an earlier program had them.
+    pub fn load_with(
+        experiment: &Experiment,
+        models: &Path,
+        device: &str,
+        joining: Joining,
+    ) -> Result<(Self, String)> {
+        let template: Template = experiment.model.template.parse().map_err(model_error)?;
         let options = ModelOptions {
             device: fedseal_tuning::device(device).map_err(model_error)?,
             template,
+            rendering: rendering(experiment)?,
+            joining,
             numerics: Numerics::from_name(&experiment.run.numerics).unwrap_or_default(),
             ..ModelOptions::default()
         };
@@ -118,6 +126,20 @@ impl TuningLab {
         };
         Ok((Self::new(Arc::new(model), experiment), name))
     }
+}
+
+/// What the model's template is given.
+fn rendering(experiment: &Experiment) -> Result<Rendering> {
+    let date = match experiment.model.template_date.as_str() {
+        "" => Date::default(),
+        date => date.parse().map_err(model_error)?,
+    };
+    let args = experiment.model.template_args.iter();
+    let args: std::result::Result<_, _> = args.map(|arg| Rendering::arg(arg)).collect();
+    Ok(Rendering {
+        args: args.map_err(model_error)?,
+        date,
+    })
 }
 
 /// A model by path, or by its name under the models folder.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::keys::{Passphrase, TrustStore};
 use fedseal_data::TaskData;
+use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas;
+use fedseal_rules::text::ANSWERS;
+use fedseal_tuning::Joining;
 
 use crate::Result;
 use crate::lab::TuningLab;
@@ -63,9 +67,31 @@ impl Default for Options {
 
 /// Loads the experiment's model; sets the device's threads.
 pub fn open_model(experiment: &Experiment, options: &Options) -> Result<(TuningLab, String)> {
+    open_model_with(experiment, options, Joining::Whole)
+}
+
+/// As [`open_model`], for the model as a run had it.
+pub(crate) fn open_model_of(
+    plan: &Plan,
+    experiment: &Experiment,
+    options: &Options,
+) -> Result<(TuningLab, String)> {
+    let answers = formulas::text(ANSWERS.name);
+    let joining = match plan.versions.of(&answers) {
+        formulas::FIRST => Joining::Apart,
+        _ => Joining::Whole,
+    };
+    open_model_with(experiment, options, joining)
+}
+
+fn open_model_with(
+    experiment: &Experiment,
+    options: &Options,
+    joining: Joining,
+) -> Result<(TuningLab, String)> {
     fedseal_tuning::set_threads(options.threads.unwrap_or(experiment.run.threads));
     let device = options.device.as_deref().unwrap_or(&experiment.run.device);
-    TuningLab::load(experiment, &options.models, device)
+    TuningLab::load_with(experiment, &options.models, device, joining)
 }
 
 /// Opens the experiment's data.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::execute::{Contents, Executor, data_score, input};
 use crate::lab::Lab;
-use crate::options::{Options, load_data, open_model};
+use crate::options::{Options, load_data, open_model_of};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::evidence::Cache;
@@ -115,7 +115,7 @@ pub fn replay_with(
 ) -> Result<Vec<Replayed>> {
     // Checked against the log before the model that the experiment names is loaded.
     let run = OpenRun::read(dir)?;
-    let (lab, _) = open_model(&run.experiment, options)?;
+    let (lab, _) = open_model_of(&run.plan, &run.experiment, options)?;
     // The data check learns from the data source. Without it the score is not compared.
     let read = match DataCheck::built_in(&run.experiment.data.source) {
         Some(_) => None,

@@ -70,7 +70,8 @@ impl Versions {
         let measures = measures.chain(extra);
         let measures = measures.map(|(name, version)| (measure(name), version));
         let defences = defence::ALL.iter().map(|d| (defence(d.name), d.version));
-        let texts = text::ALL.iter().map(|d| (text(d.name), d.version));
+        let texts = text::ALL.iter().chain([&text::ANSWERS]);
+        let texts = texts.map(|d| (text(d.name), d.version));
         Versions(
             rules
                 .chain(optimisers)
@@ -141,6 +142,9 @@ impl Versions {
 /// Formulas that the results of a run follow from.
 fn used(experiment: &Experiment, measures: &[&str]) -> Result<BTreeSet<String>> {
     let mut used = BTreeSet::from([text(&experiment.model.template), measure(refusals::NAME)]);
+    if experiment.model.source != "embedded" || experiment.model.template != "model" {
+        used.insert(text(text::ANSWERS.name));
+    }
     // Every attestation has a score of the data check.
     used.insert(check(data_score::DEFINITION.name));
     if let Some(of) = Measure::of(&experiment.data.source) {
@@ -227,7 +231,8 @@ impl Others {
     /// The formulas that are computed again without a model.
     #[must_use]
     pub fn without_texts(&self) -> Others {
-        let texts: Vec<String> = text::names().into_iter().map(text).collect();
+        let names = text::names().into_iter().chain([text::ANSWERS.name]);
+        let texts: Vec<String> = names.map(text).collect();
         let others = self.0.iter().filter(|one| !texts.contains(&one.formula));
         Others(others.cloned().collect())
     }
@@ -251,6 +256,27 @@ mod tests {
             assert!(here.0.contains_key(formula), "{formula}");
         }
         assert!(here.0.values().all(|version| *version >= FIRST));
+    }
+
+    #[test]
+    fn answers_have_a_version_where_their_tokens_changed() {
+        let of = |text: &str, made: &Versions| {
+            let others = Versions::here()
+                .others(&experiment(text), &[], made)
+                .unwrap();
+            others
+                .get("text answers")
+                .map(|other| (other.made, other.here))
+        };
+        let before = Versions::default();
+        assert_eq!(of("arms = [\"clean\"]\n", &before), None);
+        let other = "arms = [\"clean\"]\n[model]\nsource = \"smollm2\"\n";
+        assert_eq!(of(other, &before), Some((1, 2)));
+        assert_eq!(of(other, &Versions::here()), None);
+        let others = Versions::here()
+            .others(&experiment(other), &[], &before)
+            .unwrap();
+        assert!(others.without_texts().get("text answers").is_none());
     }
 
     #[test]

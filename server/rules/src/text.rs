@@ -18,7 +18,7 @@ pub const ALL: &[Definition] = &[
     // run that learned from its prompts was made by another text.
     Definition {
         name: "model",
-        help: "the chat template in the model's files; ChatML where they have none",
+        help: "the chat template in the model's files",
         version: 1,
     },
     Definition {
@@ -32,6 +32,15 @@ pub const ALL: &[Definition] = &[
         version: 1,
     },
 ];
+
+/// How a prompt and its answer become tokens, under every text. Version 1 encoded them apart and took the
+/// end of a turn from three families; version 2 encodes the text of the whole conversation as one. In the
+/// embedded model's own template the tokens are the same under both, so runs with it do not use it.
+pub const ANSWERS: Definition = Definition {
+    name: "answers",
+    help: "a prompt with its answer, encoded as one text",
+    version: 2,
+};
 
 /// The names, for messages.
 pub fn names() -> Vec<&'static str> {

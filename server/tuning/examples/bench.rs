@@ -25,8 +25,8 @@ use std::{
 
 use fedseal_tuning::{
     Adapter, AdapterConfig, Example, GenerateConfig, Message, Model, ModelConfig, ModelOptions,
-    Numerics, PretrainConfig, Role, Sequence, Tokenizer, TrainConfig, Trainer, device, fingerprint,
-    generate_stream,
+    Numerics, PretrainConfig, Role, Sequence, Template, Tokenizer, TrainConfig, Trainer, device,
+    fingerprint, generate_stream,
     kernels::gemm::{
         Packed,
         pairs::{PackedPairs, Rows, product_pairs},
@@ -98,7 +98,11 @@ fn small_model(options: &ModelOptions) -> Result<Model, Box<dyn Error>> {
         ControlFlow::Continue(())
     })?;
     let files = made.to_files(&tokenizer, "<|im_end|>", None)?;
-    Ok(Model::from_files(files, options)?)
+    let options = ModelOptions {
+        template: Template::ChatMl,
+        ..options.clone()
+    };
+    Ok(Model::from_files(files, &options)?)
 }
 
 /// Floating-point operations of a training pass over tokens: the frozen matrices forward and

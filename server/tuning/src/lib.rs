@@ -72,7 +72,7 @@ pub use model::base::Base;
 #[doc(hidden)]
 pub use model::gguf::ggml_values;
 pub use model::merge::Unmerge;
-pub use model::template::Template;
+pub use model::template::{ChatTemplate, Date, Joining, Rendering, Template};
 pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};

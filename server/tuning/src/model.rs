@@ -21,7 +21,8 @@ use burn::tensor::Device;
 use fedseal_adapter::{Part, safetensors::SafetensorsSource};
 
 use crate::{
-    Adapter, AdapterConfig, AdapterTensor, Method, ModelConfig, Template, Tokenizer, TuningError,
+    Adapter, AdapterConfig, AdapterTensor, Joining, Method, ModelConfig, Rendering, Template,
+    Tokenizer, TuningError,
     kernels::{Numerics, pool},
     model::{
         base::{Base, Kept},
@@ -45,6 +46,10 @@ pub struct ModelOptions {
     pub device: Device,
     /// Template around a prompt.
     pub template: Template,
+    /// What the model's own template is given besides messages.
+    pub rendering: Rendering,
+    /// How a prompt and its answer become tokens.
+    pub joining: Joining,
     /// Numeric mode of products with the frozen matrices on the CPU.
     pub numerics: Numerics,
     /// Storage of the frozen matrices in memory.
@@ -57,6 +62,8 @@ impl Default for ModelOptions {
         Self {
             device: Device::flex(),
             template: Template::Model,
+            rendering: Rendering::default(),
+            joining: Joining::Whole,
             numerics: Numerics::Exact,
             base: Base::Auto,
         }
@@ -69,9 +76,10 @@ pub struct Model {
     tokenizer: Tokenizer,
     template: Template,
     chat: Option<ChatTemplate>,
+    joining: Joining,
     /// Ids that end a text.
     eos: Vec<u32>,
-    /// The id that training appends to a response.
+    /// The id that ends a response in texts other than the model's own.
     end: Option<u32>,
     device: Device,
     numerics: Numerics,
@@ -174,20 +182,39 @@ impl Model {
             .and_then(|id| tokenizer.token_text(*id))
             .unwrap_or_default();
         let chat = chat_template
-            .map(|source| ChatTemplate::new(source, bos.unwrap_or_default(), eos_text))
+            // A template that is not used need not be one that can be read.
+            .filter(|_| options.template == Template::Model)
+            .map(|source| {
+                let tokens = tokenizer.names().map_or_else(
+                    || {
+                        vec![
+                            ("bos_token", bos.as_deref().unwrap_or_default()),
+                            ("eos_token", eos_text.as_str()),
+                        ]
+                    },
+                    |names| {
+                        names
+                            .iter()
+                            .map(|(name, text)| (name.as_str(), text.as_str()))
+                            .collect()
+                    },
+                );
+                ChatTemplate::new("the model's own", &source, tokens, &options.rendering)
+            })
             .transpose()?;
         let mut model = Self {
             decoder,
             tokenizer,
             template: options.template,
             chat,
+            joining: options.joining,
             eos,
             end: None,
             device,
             numerics: options.numerics,
             digest,
         };
-        model.find_end()?;
+        model.find_end();
         Ok(model)
     }
 

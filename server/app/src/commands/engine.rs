@@ -8,8 +8,8 @@ use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
 use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{
-    Adapter, Base, Finish, GenerateConfig, Generated, Message, Model, ModelOptions, Numerics, Role,
-    Template, TuningError, limits,
+    Adapter, Base, Date, Finish, GenerateConfig, Generated, Joining, Message, Model, ModelOptions,
+    Numerics, Rendering, Role, Template, TuningError, limits,
 };
 
 use super::base;
@@ -21,9 +21,16 @@ pub(super) struct ModelChoice {
     /// `embedded`, a name below the models folder, a Hugging Face folder or a .gguf file.
     #[arg(long, default_value = "embedded")]
     model: String,
-    /// The text around a prompt: the model's own template, chat-ml or alpaca.
-    #[arg(long, default_value = "model")]
-    template: TemplateName,
+    /// The text around a prompt: model (the template in its files), chatml or alpaca.
+    #[arg(long, default_value = "model", value_parser = template)]
+    template: Template,
+    /// A variable of the model's template, as transformers' apply_chat_template takes them:
+    /// enable_thinking=false. The value is JSON, else a text. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = Rendering::arg)]
+    template_arg: Vec<(String, serde_json::Value)>,
+    /// The day that a template writes where it asks for today's.
+    #[arg(long, value_name = "YYYY-MM-DD", default_value_t = Date::default())]
+    template_date: Date,
     /// auto (the best card, else the CPU), cpu, wgpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -57,11 +64,9 @@ enum NumericsName {
     Fast,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum TemplateName {
-    Model,
-    ChatMl,
-    Alpaca,
+fn template(name: &str) -> Result<Template, String> {
+    let known = Template::ALL.map(Template::name).join(", ");
+    name.parse().map_err(|_| format!("known texts: {known}"))
 }
 
 impl ModelChoice {
@@ -75,11 +80,12 @@ impl ModelChoice {
         fedseal_tuning::set_threads(self.threads);
         let options = ModelOptions {
             device: fedseal_tuning::device(&self.device).map_err(Failure::usage)?,
-            template: match self.template {
-                TemplateName::Model => Template::Model,
-                TemplateName::ChatMl => Template::ChatMl,
-                TemplateName::Alpaca => Template::Alpaca,
+            template: self.template,
+            rendering: Rendering {
+                args: self.template_arg.iter().cloned().collect(),
+                date: self.template_date,
             },
+            joining: Joining::Whole,
             numerics: match self.numerics {
                 NumericsName::Exact => Numerics::Exact,
                 NumericsName::Fast => Numerics::Fast,

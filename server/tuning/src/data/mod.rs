@@ -6,7 +6,7 @@
 //! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
 //! `format`, each layout one in `layout`.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use fedseal_adapter::Source;
 
@@ -24,12 +24,15 @@ pub use format::DataFormat;
 pub use layout::Layout;
 
 /// An example in the model's form: the templated prompt, the response, the end token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// Token ids, prompt first.
     pub ids: Vec<u32>,
     /// Index in `ids` of the first token that the loss counts.
     pub response_start: usize,
+    /// Ranges of `ids` behind `response_start` that the loss does not count: what a template writes
+    /// between two parts of an answer. In order, without overlap, mostly none.
+    pub gaps: Vec<Range<usize>>,
     /// Tokens that the length limits removed.
     pub cut: Cut,
 }
@@ -53,7 +56,13 @@ impl Cut {
 impl Tokens {
     /// Number of tokens that the loss counts.
     pub fn response_len(&self) -> usize {
-        self.ids.len().saturating_sub(self.response_start)
+        self.counted().count()
+    }
+
+    /// Indices of the tokens that the loss counts.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = usize> {
+        let counts = |index: &usize| !self.gaps.iter().any(|gap| gap.contains(index));
+        (self.response_start..self.ids.len()).filter(counts)
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn parts(files: &ModelFiles, generation_config: &[u8]) -> Result<Part
     let config = ModelConfig::from_json(&files.config)?;
     let tokenizer = Tokenizer::from_json(&files.tokenizer, config.vocab)?;
     let tokenizer_config = json("tokenizer_config.json", &files.tokenizer_config)?;
+    let tokenizer = tokenizer.with_names(&tokenizer_config);
     // A token is stored as text, or as an object with its text.
     let token = |key: &str| -> Option<String> {
         let value = tokenizer_config.get(key)?;

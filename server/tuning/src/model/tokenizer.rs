@@ -1,10 +1,12 @@
 //! Conversion between text and token ids.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use serde_json::Value;
 use tokenizers::{
     AddedToken, TokenizerBuilder,
     decoders::byte_level::ByteLevel as ByteLevelDecoder,
@@ -39,6 +41,10 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TuningError>) -> Result<T, Tuning
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     vocab: usize,
+    /// Ids of tokens that are matched in a text as they are: special ones, and marks of turns.
+    added: BTreeSet<u32>,
+    /// Special tokens' texts by the names that chat templates have for them, where a file says them.
+    names: Option<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -80,7 +86,34 @@ impl Tokenizer {
                 "token {token:?} has id {id}, the model has {vocab}"
             )));
         }
-        Ok(Self { inner, vocab })
+        Ok(Self {
+            inner,
+            vocab,
+            added: added.into_keys().collect(),
+            names: None,
+        })
+    }
+
+    /// Takes the names of special tokens from a `tokenizer_config.json`: each text, or object with a text,
+    /// whose key ends in `_token`, as transformers gives them to templates.
+    pub(crate) fn with_names(mut self, config: &Value) -> Self {
+        let fields = config.as_object().into_iter().flatten();
+        let tokens = fields.filter(|(name, _)| name.ends_with("_token"));
+        let text = |value: &Value| {
+            value
+                .get("content")
+                .unwrap_or(value)
+                .as_str()
+                .map(str::to_owned)
+        };
+        let names = tokens.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+        self.names = (!config.is_null()).then(|| names.collect());
+        self
+    }
+
+    /// Special tokens' texts by name (`bos_token`); none where no file says them.
+    pub(crate) fn names(&self) -> Option<&BTreeMap<String, String>> {
+        self.names.as_ref()
     }
 
     /// Returns the ids of a text; texts of special tokens become those tokens. `special` adds the
@@ -90,7 +123,34 @@ impl Tokenizer {
     /// [`TuningError::Tokenizer`] when the tokenizer fails.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, TuningError> {
         let encoding = guarded(|| self.inner.encode_fast(text, special).map_err(bad))?;
-        let ids = encoding.get_ids();
+        self.known(encoding.get_ids())
+    }
+
+    /// Returns the ids of a text as [`encode`](Self::encode) does, each with its bytes of the text.
+    pub(crate) fn encode_places(
+        &self,
+        text: &str,
+        special: bool,
+    ) -> Result<(Vec<u32>, Vec<Range<usize>>), TuningError> {
+        let encoding = guarded(|| self.inner.encode(text, special).map_err(bad))?;
+        let ids = self.known(encoding.get_ids())?;
+        // A byte-level tokenizer does not count blanks to the places of its tokens: each begins where the
+        // one before it ends.
+        let mut before = 0;
+        let places = encoding.get_offsets().iter().map(|&(start, end)| {
+            let place = start.min(before.min(end))..end;
+            before = before.max(end);
+            place
+        });
+        Ok((ids, places.collect()))
+    }
+
+    /// Whether a token is matched in a text as it is.
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        self.added.contains(&id)
+    }
+
+    fn known(&self, ids: &[u32]) -> Result<Vec<u32>, TuningError> {
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocab) {
             return Err(bad(format!(
                 "token {id} in a text; the model has {}",
@@ -182,7 +242,7 @@ impl Tokenizer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -202,6 +262,23 @@ mod tests {
             again.encode("the log", false).unwrap(),
             tokenizer.encode("the log", false).unwrap()
         );
+    }
+
+    #[test]
+    fn names_of_special_tokens_are_texts_or_objects() {
+        let tokenizer = || Tokenizer::train_bpe(["a b"].into_iter(), 300, &["<e>"]).unwrap();
+        let config = json!({"eos_token": {"content": "</s>", "lstrip": false}, "pad_token": null,
+            "add_bos_token": true, "image_token": "<image>", "chat_template": "x"});
+        let named = tokenizer().with_names(&config);
+        let names: Vec<_> = named.names().unwrap().iter().collect();
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let expected = [pair("eos_token", "</s>"), pair("image_token", "<image>")];
+        assert!(
+            names
+                .into_iter()
+                .eq(expected.iter().map(|(name, text)| (name, text)))
+        );
+        assert!(tokenizer().with_names(&Value::Null).names().is_none());
     }
 
     #[test]

@@ -164,8 +164,12 @@ fn a_pretrained_model_saves_what_it_is() {
     let files = trained.to_files(&tokenizer, "<|im_end|>", None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     files.save(dir.path()).unwrap();
-    let loaded = Model::load(dir.path(), &ModelOptions::default()).unwrap();
-    let embedded = Model::from_files(files, &ModelOptions::default()).unwrap();
+    let options = ModelOptions {
+        template: Template::ChatMl,
+        ..ModelOptions::default()
+    };
+    let loaded = Model::load(dir.path(), &options).unwrap();
+    let embedded = Model::from_files(files, &options).unwrap();
     assert_eq!(loaded.digest(), embedded.digest());
     let config = GenerateConfig {
         max_new_tokens: 30,

@@ -65,14 +65,9 @@ impl Packed {
         for tokens in examples {
             let base = packed.ids.len();
             packed.ids.extend_from_slice(&tokens.ids[shared..]);
-            for (index, &target) in tokens
-                .ids
-                .iter()
-                .enumerate()
-                .skip(tokens.response_start.max(1))
-            {
+            for index in tokens.counted().filter(|index| *index > 0) {
                 packed.rows.push(base + index - 1 - shared);
-                packed.targets.push(target);
+                packed.targets.push(tokens.ids[index]);
             }
         }
         packed
@@ -108,7 +103,7 @@ mod tests {
         Tokens {
             ids: (0..length as u32).collect(),
             response_start,
-            cut: crate::Cut::default(),
+            ..Tokens::default()
         }
     }
 
@@ -118,6 +113,17 @@ mod tests {
         assert_eq!(packed.ids, [0, 1, 2, 3, 0, 1, 2]);
         assert_eq!(packed.rows, [1, 2, 4, 5]);
         assert_eq!(packed.targets, [2, 3, 1, 2]);
+    }
+
+    #[test]
+    fn a_gap_in_an_answer_is_read_and_not_counted() {
+        let mut gap = tokens(7, 2);
+        gap.gaps.push(4..6);
+        assert_eq!(gap.response_len(), 3);
+        let packed = Packed::new(&[gap]);
+        assert_eq!(packed.ids.len(), 7);
+        assert_eq!(packed.rows, [1, 2, 5]);
+        assert_eq!(packed.targets, [2, 3, 6]);
     }
 
     #[test]

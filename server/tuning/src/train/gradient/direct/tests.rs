@@ -24,7 +24,7 @@ fn batch() -> Vec<Tokens> {
             .map(|i| if i < 12 { 3 + i } else { (i * seed) % 290 })
             .collect(),
         response_start: 15,
-        cut: crate::Cut::default(),
+        ..Tokens::default()
     };
     vec![example(31, 7), example(22, 11), example(45, 13)]
 }
