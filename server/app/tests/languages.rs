@@ -25,7 +25,12 @@ fn fedseal(home: &Path, words: &[&str]) -> Output {
     // What a new policy depends on is built once for all tests and kept.
     if words.iter().any(|word| word.starts_with('/')) {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+        let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let tools = own.unwrap_or_else(|| root().join("target"));
+        let tools = tools.join("guest-tools");
+        let tools = std::env::var_os("FEDSEAL_GUEST_TOOLS").unwrap_or_else(|| tools.into());
         command.env("CARGO_TARGET_DIR", target);
+        command.env("FEDSEAL_GUEST_TOOLS", tools);
     }
     command.output().unwrap()
 }
