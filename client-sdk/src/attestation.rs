@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 mod limits;
 
-pub use limits::{COMPILE_BYTES, FIXED_LIMITS, Limits, Usage};
+pub use limits::{COMPILE_BYTES, FIXED_LIMITS, Limits, MODULE_BYTES, Usage};
 
 /// The predicate type of an update statement.
 pub const PREDICATE_TYPE: &str = "urn:fedseal:update:v1";

@@ -16,6 +16,7 @@
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
 //! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
 //! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it.
+//! - [`slsa`]: how a module was built, in its author's words.
 //! - [`attestation`]: what a node says about an update, with its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
 //! - [`oci`]: modules in an OCI image layout on disk.
@@ -65,6 +66,7 @@ pub mod recording;
 pub mod remote;
 #[cfg(any(test, feature = "schema"))]
 mod schema;
+pub mod slsa;
 pub mod statement;
 #[cfg(feature = "http")]
 pub mod submit;

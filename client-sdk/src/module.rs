@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::keys::{PublicKey, SigningKey};
+use crate::slsa::Provenance;
 use crate::statement::{Statement, Subject};
 use crate::{Error, Result};
 
@@ -30,6 +31,9 @@ pub struct ModulePredicate {
     pub description: Option<String>,
     /// Kind of the policy, for people.
     pub kind: Option<String>,
+    /// How it was built, where the author says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Provenance>,
 }
 
 impl ModulePredicate {
@@ -40,6 +44,7 @@ impl ModulePredicate {
             version: version.to_owned(),
             description: None,
             kind: None,
+            build: None,
         }
     }
 
@@ -67,7 +72,7 @@ impl ModulePredicate {
                 )));
             }
         }
-        Ok(())
+        self.build.as_ref().map_or(Ok(()), Provenance::validate)
     }
 }
 

@@ -25,7 +25,7 @@ mod reference;
 
 use layout::{
     Descriptor, Index, MAX_READ, Manifest, TAG, begin, bytes_of, end, read_blob, read_index,
-    read_manifest, short, write_blob,
+    read_manifest, read_other, short, write_blob,
 };
 pub use reference::{Name, Reference};
 
@@ -150,7 +150,9 @@ pub fn pull(from: &Reference) -> Result<Pulled> {
         if other.media_type != MANIFEST || other.digest == named.digest {
             continue;
         }
-        let other = read_manifest(&from.folder, other, &mut left)?;
+        let Some(other) = read_other(&from.folder, other, &mut left)? else {
+            continue;
+        };
         let about = other.subject.is_some_and(|s| s.digest == named.digest);
         if let ([layer], true) = (other.layers.as_slice(), about)
             && layer.media_type == ENVELOPE
@@ -161,8 +163,9 @@ pub fn pull(from: &Reference) -> Result<Pulled> {
                     detail: format!("{from}: more than {MAX_ENVELOPES} envelopes about it"),
                 });
             }
-            let bytes = read_blob(&from.folder, layer, MAX_ENVELOPE)?;
-            envelopes.push(Envelope::from_json(&bytes)?);
+            // Anybody may refer to a module: a broken envelope is one that does not count.
+            let bytes = read_blob(&from.folder, layer, MAX_ENVELOPE);
+            envelopes.extend(bytes.and_then(|bytes| Envelope::from_json(&bytes)));
         }
     }
     Ok(Pulled {
@@ -188,12 +191,18 @@ fn find(from: &Reference, index: &Index, left: &mut u64) -> Result<(Descriptor, 
         let wanted = match &from.name {
             Name::Default => true,
             Name::Tag(tag) => descriptor.tag() == Some(tag),
-            Name::Digest(digest) => descriptor.sha256()? == *digest,
+            Name::Digest(digest) => descriptor.sha256().is_ok_and(|own| own == *digest),
         };
         if !wanted {
             continue;
         }
-        let manifest = read_manifest(&from.folder, descriptor, left)?;
+        let manifest = match &from.name {
+            Name::Default => match read_other(&from.folder, descriptor, left)? {
+                Some(manifest) => manifest,
+                None => continue,
+            },
+            _ => read_manifest(&from.folder, descriptor, left)?,
+        };
         if manifest.config.media_type == WASM_CONFIG {
             let kept = match (&from.name, descriptor.tag()) {
                 (Name::Default, Some("latest")) => &mut latest,

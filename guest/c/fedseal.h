@@ -1,11 +1,16 @@
-/* The world fedseal:policy@0.1.0 (wit/policy.wit) for guests in C, without a library.
+/* The world fedseal:policy@0.1.0 (wit/policy.wit) for guests in C, with or without a C library.
  *
  * What the calls mean stands in policy.wit; here is only how they look. Memory that the host hands over
- * (texts, lists) comes from `cabi_realloc` below, which never frees: a policy runs once. Include
- * this in one file and write `bool policy_run(fs_text *why)` in it.
+ * (texts, lists) comes from `cabi_realloc` below: the C library's where one is linked, so that `free` takes
+ * it back; else pages that nobody else has, which are never freed. Include this in one file and write
+ * `bool policy_run(fs_text *why)` in it.
  *
+ *     fedseal policy build DIR        # compiles with zig, makes and signs the component
+ *
+ * By hand: with wasi-libc
+ *     zig cc -target wasm32-wasi -mexec-model=reactor -Os policy.c -o policy.core.wasm
+ * and without a library
  *     zig cc -target wasm32-freestanding -nostdlib -Os -Wl,--no-entry policy.c -o policy.core.wasm
- *     fedseal policy build DIR        # does that, and makes and signs the component
  *
  * The layouts are those of the component model's canonical ABI. `fedseal policy build` checks every
  * import against the world, so a wrong signature does not get past it.
@@ -16,6 +21,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__wasi__) && __has_include(<stdio.h>)
+#define FS_LIBC
+#include <stdio.h>
+#endif
 
 /* Texts are UTF-8 with a length, not terminated. */
 typedef struct { const char *at; size_t length; } fs_text;
@@ -118,19 +127,34 @@ FS_CALL fs_train_options fs_train_options_of(fs_context c) {
     return (fs_train_options){ c.steps, c.batch_size, c.learning_rate, c.proximal_mu };
 }
 
-/* Memory for the host's answers: taken one after the other, grown by the page, never given back. */
-extern unsigned char __heap_base;
+/* The C library's allocator, where it is linked: a null address where it is not. */
+__attribute__((weak)) void *realloc(void *old, size_t size);
 
-__attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
-    static uintptr_t next = 0;
-    if (next == 0) next = (uintptr_t)&__heap_base;
+/* Memory for the host's answers. There is one owner of each byte: either the C library, or pages that were
+ * grown here. `__heap_base` and what others have grown are left alone. Weak, for programs with a
+ * `cabi_realloc` of their own. */
+__attribute__((weak, export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
+    static uintptr_t next = 0, end = 0;
+    if (size == 0) return (void *)align;
+    /* Every allocator aligns to 8 bytes, the most that the canonical ABI asks for. */
+    if (realloc) {
+        void *at = realloc(old_size ? old : 0, size);
+        if (!at || ((uintptr_t)at & (align - 1))) __builtin_trap();
+        return at;
+    }
     uintptr_t at = (next + align - 1) & ~(uintptr_t)(align - 1);
-    uintptr_t end = at + size;
-    uintptr_t have = (uintptr_t)__builtin_wasm_memory_size(0) << 16;
-    if (end < at) __builtin_trap();
-    if (end > have && __builtin_wasm_memory_grow(0, (end - have + 65535) >> 16) == (size_t)-1) __builtin_trap();
+    if (at < next || at > end || size > end - at) {
+        /* Others may have grown the memory meanwhile: new pages are taken from where they really begin. */
+        size_t pages = (size >> 16) + 1;
+        size_t page = __builtin_wasm_memory_grow(0, pages);
+        if (page == (size_t)-1) __builtin_trap();
+        at = (uintptr_t)page << 16;
+        end = at + ((uintptr_t)pages << 16);
+        /* The last page of 32 bits ends where they do. */
+        if (end == 0) end = UINTPTR_MAX;
+    }
     for (size_t i = 0; i < old_size && i < size; i++) ((unsigned char *)at)[i] = ((unsigned char *)old)[i];
-    next = end;
+    next = at + size;
     return (void *)at;
 }
 
@@ -140,7 +164,15 @@ bool policy_run(fs_text *why);
 __attribute__((export_name("run"))) void *fs__run(void) {
     static struct { uint8_t failed; fs_text why; } out;
     out.why = FS_TEXT("");
+#ifdef FS_LIBC
+    /* Each line is a line of the log at once: a policy that breaks off has told what it had to. */
+    setvbuf(stdout, 0, _IOLBF, 0);
+#endif
     out.failed = !policy_run(&out.why);
+#ifdef FS_LIBC
+    /* A component's `run` does not leave by `exit`, so nobody else writes the last line without an end. */
+    fflush(0);
+#endif
     return &out;
 }
 

@@ -3,6 +3,13 @@
 use crate::bindings::fedseal::policy::host as wit;
 use crate::{Context, Error, Example, GenerateOptions, Host, TrainOptions};
 
+/// Writes a panic's place and words into the log, whose end the host puts into the recorded reason: the
+/// target has no standard error, and the panic itself is a bare `unreachable`.
+#[cfg(target_arch = "wasm32")]
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| wit::log(&panic.to_string())));
+}
+
 /// Calls the host that the component was instantiated with. Outside Wasm every call panics: use
 /// [`crate::testing::FakeHost`] there.
 pub struct ComponentHost;

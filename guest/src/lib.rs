@@ -59,6 +59,8 @@ pub use random::{below, shuffle};
 #[doc(hidden)]
 pub mod export {
     pub use crate::bindings::{self, Guest, export};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::component::log_panics;
 }
 
 /// Exports a [`Policy`] as the component's `run`. Natively it expands to nothing, so several
@@ -72,6 +74,7 @@ macro_rules! export_policy {
 
             impl $crate::export::Guest for Component {
                 fn run() -> Result<(), String> {
+                    $crate::export::log_panics();
                     let mut host = $crate::component::ComponentHost;
                     <$policy as $crate::Policy>::run(&mut host).map_err(|error| error.to_string())
                 }

@@ -1,12 +1,108 @@
 //! The tools that build guests in Python, JavaScript and C: pip's and npm's packages, pinned, below
-//! `target/guest-tools`. Where they cannot be installed the tests that need them say that they are
-//! left out, and nothing else suffers.
+//! `target/guest-tools`, and Rust's targets with WASI. Where they cannot be installed the tests that need
+//! them say that they are left out, and nothing else suffers.
+//!
+//! `cargo xtask policies --languages` measures every toolchain, and whether policies can be rebuilt.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Outcome;
-use crate::process::{exists, root, run, say};
+use serde_json::Value;
+
+use crate::build::fedseal;
+use crate::process::{exists, output, root, run, say};
+use crate::{Outcome, build, fail, oracle, readme};
+
+/// Targets of Rust beside the guests' own.
+const WASI_TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-wasip2"];
+
+/// Builds, then tries every toolchain and builds every policy a second time in another folder.
+pub(crate) fn measure() -> Outcome {
+    build::everything()?;
+    install();
+    let counts = root().join("target/counts-languages");
+    let _ = fs::remove_dir_all(&counts);
+    fs::create_dir_all(&counts)?;
+    say("Trying every toolchain");
+    let tried = oracle::test(&["--test", "languages"], &counts, false);
+    let counted: Value = serde_json::from_slice(&fs::read(counts.join("languages.json"))?)?;
+    let read = |key: &str| counted.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    keep("languages.total", read("total"), "toolchains")?;
+    keep("languages.right", read("right"), "toolchains")?;
+    let (total, equal) = rebuilt()?;
+    keep("rebuild.total", f64::from(total), "policies")?;
+    keep("rebuild.equal", f64::from(equal), "policies")?;
+    tried?;
+    match total == equal {
+        true => Ok(()),
+        false => fail(format!(
+            "{equal} of {total} policies are the same when they are built again"
+        )),
+    }
+}
+
+fn keep(name: &str, value: f64, unit: &str) -> Outcome {
+    eprintln!("    {name:<20} {value}");
+    let figures = [(name.to_owned(), value)];
+    readme::keep(
+        "policies",
+        "cargo xtask policies --languages",
+        &figures,
+        unit,
+    )
+}
+
+/// Builds all policies in a copy of this checkout, in a folder of another depth and with a target folder of
+/// its own. Returns how many there are, and how many have the same bytes as here.
+fn rebuilt() -> Outcome<(u32, u32)> {
+    say("Building every policy again in another folder");
+    let copy = root().join("target/tmp/rebuilt/elsewhere/checkout");
+    let _ = fs::remove_dir_all(&copy);
+    let listed = output("git", &["-C", &root().to_string_lossy(), "ls-files"]);
+    for name in listed.unwrap_or_default().lines() {
+        let (from, to) = (root().join(name), copy.join(name));
+        if from.is_file() {
+            fs::create_dir_all(to.parent().unwrap_or(&copy))?;
+            fs::copy(from, to)?;
+        }
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for (place, out) in [
+        (root(), "target/tmp/rebuilt/here"),
+        (copy, "target/tmp/rebuilt/there"),
+    ] {
+        let out = root().join(out);
+        let mut command = fedseal();
+        command.args(["policy", "build", "all", "--out"]).arg(&out);
+        // Its own target folder is part of what must not matter.
+        command.current_dir(place).env_remove("CARGO_TARGET_DIR");
+        run(&mut command)?;
+        folders.push(out);
+    }
+    let [here, there] = folders.as_slice() else {
+        return fail("two folders are compared");
+    };
+    let (mut total, mut equal) = (0, 0);
+    for entry in fs::read_dir(here)?.flatten() {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|ending| ending == "wasm")
+        {
+            total += 1;
+            let same = fs::read(entry.path())? == fs::read(there.join(entry.file_name()))?;
+            equal += u32::from(same);
+            if !same {
+                eprintln!(
+                    "    {} has other bytes",
+                    entry.file_name().to_string_lossy()
+                );
+            }
+        }
+    }
+    Ok((total, equal))
+}
 
 /// Installs what is missing; a second call finds it there.
 pub(crate) fn install() {
@@ -16,6 +112,7 @@ pub(crate) fn install() {
         return;
     }
     let installed = [
+        ("Rust guests with WASI", wasi_targets()),
         (
             "Python and C guests",
             python(&tools, &target.join("python")),
@@ -33,6 +130,22 @@ pub(crate) fn install() {
             );
         }
     }
+}
+
+fn wasi_targets() -> Outcome {
+    let installed = output("rustup", &["target", "list", "--installed"]);
+    let Some(installed) = installed else {
+        return fail("no rustup: its targets are left out");
+    };
+    let missing: Vec<&str> = WASI_TARGETS
+        .into_iter()
+        .filter(|target| !installed.lines().any(|line| line == *target))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("Adding Rust's targets with WASI");
+    run(Command::new("rustup").args(["target", "add"]).args(missing))
 }
 
 fn python(tools: &Path, folder: &Path) -> Outcome {

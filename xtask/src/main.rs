@@ -64,6 +64,8 @@ cargo xtask COMMAND
                     and those of wgpu, vulkan or cuda; writes the table of replay's bounds
   policies [--runs N]
                     run every policy alone against every check
+  policies --languages
+                    build, run and break a policy of every toolchain; build all policies twice
   build             set up and build everything, run nothing
   dist [check]      a tarball, a Debian package and a wheel of the build that is there, in
                     target/dist; check installs each into an empty prefix and uses it
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         "sweep" => sweep::sweep(rest),
         "test" => test::test(rest),
         "oracle" => oracle::oracle(rest),
+        "policies" if rest == ["--languages"] => languages::measure(),
         "policies" => build::compare(rest),
         "build" => build::everything(),
         "bench" => bench::bench(rest),

@@ -187,7 +187,7 @@ fn provenance() -> Outcome {
 
 /// Runs tests of the workspace with the counts' folder; `strict` makes an absent checker a
 /// failure.
-fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
+pub(crate) fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command
         .args(["test", "--quiet", "--workspace"])

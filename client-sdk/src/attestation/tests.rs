@@ -153,8 +153,8 @@ fn every_limit_has_its_documented_default() {
     assert_eq!(
         text,
         "{\"call_bytes\":16777216,\"compile_seconds\":30,\"fuel\":20000000000,\"generated_tokens\":1000000,\
-         \"guest_seconds\":10,\"handles\":1024,\"host_bytes\":1073741824,\"host_calls\":100000,\"host_work_bytes\":17179869184,\"instances\":32,\"log_record_bytes\":4096,\
-         \"log_second_bytes\":131072,\"log_total_bytes\":262144,\"memory_bytes\":67108864,\"module_bytes\":25165824,\"stack_bytes\":524288,\
+         \"guest_seconds\":30,\"handles\":1024,\"host_bytes\":1073741824,\"host_calls\":100000,\"host_work_bytes\":17179869184,\"instances\":64,\"log_record_bytes\":4096,\
+         \"log_second_bytes\":131072,\"log_total_bytes\":262144,\"memory_bytes\":201326592,\"module_bytes\":33554432,\"stack_bytes\":524288,\
          \"tables\":10000,\"train_steps\":10000,\"train_tokens\":50000000,\"wall_seconds\":3600}"
     );
     let partial: Limits = serde_json::from_str("{\"fuel\":1}").unwrap();

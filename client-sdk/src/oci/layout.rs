@@ -158,6 +158,25 @@ pub(super) fn read_manifest(
     Ok(manifest)
 }
 
+/// As [`read_manifest`], for an entry that nobody asked for by name: none where it is broken, or named by
+/// another digest than SHA-256. A layout holds what others put there.
+///
+/// # Errors
+/// The manifests together have more bytes than may be read.
+pub(super) fn read_other(
+    folder: &Path,
+    descriptor: &Descriptor,
+    left: &mut u64,
+) -> Result<Option<Manifest>> {
+    if descriptor.size > MAX_JSON || descriptor.sha256().is_err() {
+        return Ok(None);
+    }
+    if descriptor.size > *left {
+        return read_manifest(folder, descriptor, left).map(Some);
+    }
+    Ok(read_manifest(folder, descriptor, left).ok())
+}
+
 fn schema(version: u32) -> Result<()> {
     if version == 2 {
         return Ok(());

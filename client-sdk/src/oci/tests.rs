@@ -242,6 +242,34 @@ fn a_pull_is_bounded_over_all_manifests() {
     assert!(error.to_string().contains("bytes of memory"), "{error}");
 }
 
+/// What others keep in the same layout is none of a module's business, broken or not.
+#[test]
+fn unrelated_entries_do_not_stop_a_module() {
+    let (folder, to) = layout();
+    let folder = folder.path();
+    let whole = pull(&to).unwrap();
+    let index = read_index(folder).unwrap();
+    let (module, signature) = (index.manifests[0].clone(), index.manifests[1].clone());
+    let broken = write_blob(folder, MANIFEST, b"{ no manifest").unwrap();
+    let mut gone = broken.clone();
+    gone.digest = format!("sha256:{}", Digest::of(b"nowhere"));
+    let mut longer = broken.clone();
+    longer.digest = format!("sha512:{}", "ab".repeat(64));
+    let mut huge = broken.clone();
+    huge.size = u64::MAX;
+    for other in [broken, gone, longer, huge] {
+        let mut index = begin(folder).unwrap();
+        index.manifests = vec![other.clone(), module.clone(), other, signature.clone()];
+        end(folder, &index).unwrap();
+        let digest = format!("@sha256:{}", whole.manifest);
+        for name in [":v1", "", digest.as_str()] {
+            let pulled = pull(&reference(folder, name)).unwrap();
+            assert_eq!(pulled.module, whole.module, "{name}");
+            assert_eq!(pulled.envelopes, whole.envelopes, "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_wasm_artifact_is_refused() {
     let (folder, to) = layout();

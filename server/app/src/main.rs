@@ -6,6 +6,7 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`kept`]: modules that are kept compiled.
 //! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
 //! The auditor's commands, and everything that all commands share, are in the room `audit`.
@@ -17,6 +18,7 @@
 mod commands;
 mod figures;
 mod http;
+mod kept;
 mod progress;
 mod runs;
 

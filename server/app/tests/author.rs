@@ -103,3 +103,52 @@ fn a_failing_native_test_is_a_failure() {
     std::fs::write(&source, text.replace("examples, 5", "examples, 6")).unwrap();
     assert!(refused(home, &["policy", "test", "broken"]).contains("native tests failed"));
 }
+
+/// Nothing of the place where it is built gets into a module, and its statement says what it was built of.
+#[test]
+fn a_rust_policy_has_one_digest_in_every_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest");
+    let mut modules = Vec::new();
+    for place in ["one", "two/deeper/than/that"] {
+        let folder = home.join(place);
+        std::fs::create_dir_all(&folder).unwrap();
+        // A panic names its file.
+        let words = ["policy", "new", "mine", "--guest", &guest.to_string_lossy()];
+        let made = command(home, &words).current_dir(&folder).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let source = folder.join("mine/src/lib.rs");
+        let text = std::fs::read_to_string(&source).unwrap();
+        let text = text.replace(
+            "let examples = host.count(&shard);",
+            "let examples = host.count(&shard);\n        assert!(examples < 1_000_000, \"too many\");",
+        );
+        std::fs::write(source, text).unwrap();
+        ok(home, &["policy", "build", &format!("{place}/mine")]);
+        modules.push(std::fs::read(folder.join("mine/target/mine.wasm")).unwrap());
+    }
+    assert_eq!(modules[0], modules[1]);
+    let paths = home.to_string_lossy().into_owned();
+    let text = String::from_utf8_lossy(&modules[0]);
+    assert!(!text.contains(&paths) && text.contains("src/lib.rs"));
+
+    let module = "two/deeper/than/that/mine/target/mine.wasm";
+    let shown = ok(home, &["policy", "inspect", module]);
+    for line in [
+        "built of   source dirHash ",
+        "built of   fedseal-guest dirHash ",
+        "built by   rustc 1.",
+        " for wasm32-unknown-unknown, `fedseal policy build mine`",
+        "may use    fuel ",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let shown = ok(home, &["policy", "build", "--check", "one/mine", module]);
+    assert!(shown.contains("comes from this source"), "{shown}");
+    let source = home.join("one/mine/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replace("1_000_000", "1_000_001")).unwrap();
+    let said = refused(home, &["policy", "build", "--check", "one/mine", module]);
+    assert!(said.contains("its source was "), "{said}");
+}

@@ -11,13 +11,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn fedseal(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fedseal"))
+fn command(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fedseal"));
+    command
         .args(words)
         .env("FEDSEAL_HOME", home)
-        .current_dir(root())
-        .output()
-        .unwrap()
+        .current_dir(root());
+    command
+}
+
+fn fedseal(home: &Path, words: &[&str]) -> Output {
+    let mut command = command(home, words);
+    // What a new policy depends on is built once for all tests and kept.
+    if words.iter().any(|word| word.starts_with('/')) {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+        let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let tools = own.unwrap_or_else(|| root().join("target"));
+        let tools = tools.join("guest-tools");
+        let tools = std::env::var_os("FEDSEAL_GUEST_TOOLS").unwrap_or_else(|| tools.into());
+        command.env("CARGO_TARGET_DIR", target);
+        command.env("FEDSEAL_GUEST_TOOLS", tools);
+    }
+    command.output().unwrap()
 }
 
 /// Runs `policy test` on a folder; `None`, with words that nobody overlooks, where the tool is not
@@ -25,7 +40,14 @@ fn fedseal(home: &Path, words: &[&str]) -> Output {
 fn tested(home: &Path, folder: &Path) -> Option<String> {
     let folder_name = folder.to_string_lossy();
     // A test does not depend on how busy the machine is.
-    let words = ["policy", "test", &folder_name, "--compile-seconds", "600"];
+    let words = [
+        "policy",
+        "test",
+        &folder_name,
+        "--no-native",
+        "--compile-seconds",
+        "600",
+    ];
     let out = fedseal(home, &words);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     if said.contains("was not found") && std::env::var_os("FEDSEAL_REQUIRE_GUEST_TOOLS").is_none() {
@@ -54,17 +76,253 @@ fn update(shown: &str) -> &str {
         .unwrap()
 }
 
+/// One way to a module: how its honest policy comes about, and one that fails.
+struct Toolchain {
+    name: &'static str,
+    /// Makes a folder of the honest policy below a folder, and returns it.
+    honest: fn(&Path) -> PathBuf,
+    /// A policy that fails, as the honest one's file with other text.
+    failing: (&'static str, &'static str),
+    /// A word of the reason that must be recorded.
+    reason: &'static str,
+}
+
+/// Text of a policy in Rust that breaks off after the host refused a call.
+const PANICS: &str = r#"
+use fedseal_guest::{Error, Host, Policy};
+pub struct Mine;
+impl Policy for Mine {
+    fn run<H: Host>(_: &mut H) -> Result<(), Error> {
+        panic!("gave up because of this");
+    }
+}
+fedseal_guest::export_policy!(Mine);
+"#;
+
+const TOOLCHAINS: [Toolchain; 8] = [
+    Toolchain {
+        name: "rust, wasm32-unknown-unknown",
+        honest: |home| rust(home, "wasm32-unknown-unknown"),
+        failing: ("src/lib.rs", PANICS),
+        reason: "gave up because of this",
+    },
+    Toolchain {
+        name: "rust, wasm32-wasip1",
+        honest: |home| rust(home, "wasm32-wasip1"),
+        failing: ("src/lib.rs", PANICS),
+        reason: "gave up because of this",
+    },
+    Toolchain {
+        name: "rust, wasm32-wasip2",
+        honest: |home| rust(home, "wasm32-wasip2"),
+        failing: ("src/lib.rs", PANICS),
+        reason: "gave up because of this",
+    },
+    Toolchain {
+        name: "c",
+        honest: |home| example(home, "c"),
+        failing: (
+            "policy.c",
+            "#include \"fedseal.h\"\n\
+             bool policy_run(fs_text *why) { (void)why; fs_clip(fs_global(), -1.0); __builtin_trap(); }\n",
+        ),
+        reason: "clip: norm is -1",
+    },
+    Toolchain {
+        name: "c with its library",
+        honest: |home| written(home, "policy.c", include_str!("guests/libc.c")),
+        failing: (
+            "policy.c",
+            "#include <assert.h>\n#include \"fedseal.h\"\n\
+             bool policy_run(fs_text *why) { (void)why; assert(fs_count(fs_shard()) == 7); return true; }\n",
+        ),
+        reason: "fs_count(fs_shard()) == 7",
+    },
+    Toolchain {
+        name: "assemblyscript",
+        honest: |home| example(home, "assemblyscript"),
+        failing: (
+            "policy.ts",
+            "import * as host from \"fedseal\";\n\
+             export function run(): string | null {\n  \
+               assert(host.clip(host.global(), -1) !== null, \"nothing was clipped\");\n  return null;\n}\n",
+        ),
+        reason: "nothing was clipped",
+    },
+    Toolchain {
+        name: "javascript",
+        honest: |home| example(home, "javascript"),
+        failing: (
+            "policy.js",
+            "import * as host from \"fedseal:policy/host@0.1.0\";\n\
+             export function run() { host.clip(host.global(), -1); }\n",
+        ),
+        reason: "guest-error (invalid: norm is -1",
+    },
+    Toolchain {
+        name: "python",
+        honest: |home| example(home, "python"),
+        failing: (
+            "policy.py",
+            "import wit_world\nfrom wit_world.imports import host\n\n\n\
+             class WitWorld(wit_world.WitWorld):\n    def run(self) -> None:\n        \
+             host.clip(host.global_(), -1.0)\n",
+        ),
+        reason: "guest-error (invalid: norm is -1",
+    },
+];
+
+/// A new policy in Rust for a target.
+fn rust(home: &Path, target: &str) -> PathBuf {
+    let guest = root().join("guest");
+    let folder = home.join("mine");
+    let words = ["policy", "new", "mine", "--guest", &guest.to_string_lossy()];
+    let out = command(home, &words).current_dir(home).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let manifest = folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let text = text.replace(
+        "[lib]",
+        &format!("[package.metadata.fedseal]\ntarget = \"{target}\"\n\n[lib]"),
+    );
+    std::fs::write(manifest, text).unwrap();
+    folder
+}
+
+fn written(home: &Path, file: &str, text: &str) -> PathBuf {
+    let folder = home.join("mine");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(file), text).unwrap();
+    folder
+}
+
+fn example(home: &Path, language: &str) -> PathBuf {
+    let from = root().join("guest/examples").join(language);
+    let file = std::fs::read_dir(from).unwrap().next().unwrap().unwrap();
+    let name = file.file_name().into_string().unwrap();
+    written(home, &name, &std::fs::read_to_string(file.path()).unwrap())
+}
+
+/// Problem of a toolchain; none where its honest policy makes Rust's update twice and its failing one leaves
+/// its reason.
+fn problem(toolchain: &Toolchain, home: &Path, honest: &str, shown: &str) -> Option<String> {
+    if update(shown) != honest {
+        return Some(format!("another update than Rust's: {shown}"));
+    }
+    let (file, text) = toolchain.failing;
+    let folder = home.join("mine");
+    std::fs::write(folder.join(file), text).unwrap();
+    let words = ["policy", "test", &folder.to_string_lossy(), "--no-native"];
+    let out = fedseal(home, &words);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    match !out.status.success() && said.contains(toolchain.reason) {
+        true => None,
+        false => Some(format!("the reason is lost: {said}")),
+    }
+}
+
 #[test]
-fn the_same_honest_policy_makes_the_same_update_in_every_language() {
+fn every_toolchain_makes_rusts_update_and_keeps_the_reason_of_a_failure() {
     let home = tempfile::tempdir().unwrap();
     let out = fedseal(home.path(), &["policy", "test", "benign", "--no-native"]);
     let rust = String::from_utf8(out.stdout).unwrap();
-    for language in ["c", "javascript", "python"] {
-        let folder = root().join("guest/examples").join(language);
-        if let Some(shown) = tested(home.path(), &folder) {
-            assert_eq!(update(&shown), update(&rust), "{language}");
+    let (mut total, mut right, mut problems) = (0_u32, 0_u32, Vec::new());
+    for toolchain in &TOOLCHAINS {
+        let home = tempfile::tempdir().unwrap();
+        let folder = (toolchain.honest)(home.path());
+        let Some(shown) = tested(home.path(), &folder) else {
+            continue;
+        };
+        total += 1;
+        match problem(toolchain, home.path(), update(&rust), &shown) {
+            None => right += 1,
+            Some(problem) => problems.push(format!("{}: {problem}", toolchain.name)),
         }
     }
+    count("languages", &[("total", total), ("right", right)]);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(total > 0);
+}
+
+/// Writes counts to `$FEDSEAL_COUNTS/NAME.json`, for the command that gathers them.
+fn count(name: &str, counts: &[(&str, u32)]) {
+    if let Some(folder) = std::env::var_os("FEDSEAL_COUNTS") {
+        let counts: std::collections::BTreeMap<_, _> = counts.iter().copied().collect();
+        let text = serde_json::to_string(&counts).unwrap();
+        std::fs::write(Path::new(&folder).join(format!("{name}.json")), text).unwrap();
+    }
+}
+
+#[test]
+fn every_printed_line_of_c_is_logged_once() {
+    let Some(shown) = curious("policy.c", include_str!("guests/libc.c")) else {
+        return;
+    };
+    let log: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.starts_with("log "))
+        .collect();
+    let words = [
+        "first line",
+        "second line",
+        "to standard error",
+        "third line without an end",
+    ];
+    let expected = words.map(|line| format!("log      {line}"));
+    assert_eq!(log, expected, "{shown}");
+}
+
+#[test]
+fn answers_of_the_host_take_no_memory_of_a_policy_in_c() {
+    curious("policy.c", include_str!("guests/own_pages.c"));
+}
+
+/// A C policy that was built twice has one digest, wherever it lies, and `--check` tells its source.
+#[test]
+fn a_policy_in_c_can_be_rebuilt() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut modules = Vec::new();
+    for (home, name) in homes.iter().zip(["a/mine", "somewhere/else/mine"]) {
+        let folder = home.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("policy.c"), include_str!("guests/libc.c")).unwrap();
+        let out = fedseal(home.path(), &["policy", "build", &folder.to_string_lossy()]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        if said.contains("was not found") {
+            return;
+        }
+        assert!(out.status.success(), "{said}");
+        modules.push(folder.join("target/mine.wasm"));
+    }
+    let bytes = |path: &PathBuf| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&modules[0]), bytes(&modules[1]));
+    let source = homes[0].path().join("a/mine");
+    let check = || {
+        let module = modules[1].to_string_lossy().into_owned();
+        let words = [
+            "policy",
+            "build",
+            "--check",
+            &source.to_string_lossy(),
+            &module,
+        ];
+        fedseal(homes[0].path(), &words)
+    };
+    let out = check();
+    let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        out.status.success() && shown.contains("comes from this source"),
+        "{out:?}"
+    );
+    assert!(shown.contains("built by   zig 0."), "{shown}");
+    let text = include_str!("guests/libc.c").replace("first", "other");
+    std::fs::write(source.join("policy.c"), text).unwrap();
+    let out = check();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        !out.status.success() && said.contains("its source was"),
+        "{said}"
+    );
 }
 
 /// A policy that looks for a way out and writes down what it finds.

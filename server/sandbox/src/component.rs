@@ -1,6 +1,7 @@
 //! Components as bytes: made of a core module, and looked into before any of it is compiled.
 
 use fedseal_client_sdk::attestation::Limits;
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -15,6 +16,9 @@ use declared::Declared;
 /// The import that a policy has; a language runtime's WASI beside it is served virtually (see
 /// [`is_virtual`]).
 pub const HOST_INTERFACE: &str = "fedseal:policy/host@0.1.0";
+
+/// The module of WASI's first preview, which C libraries import.
+const PREVIEW_1: &str = "wasi_snapshot_preview1";
 
 /// The world that policies are written against.
 pub const WIT: &str = include_str!("../../../guest/wit/policy.wit");
@@ -41,6 +45,9 @@ pub fn componentize(core: &[u8]) -> Result<Vec<u8>, SandboxError> {
     let bad = |error: &dyn std::fmt::Display| SandboxError::BadComponent {
         detail: error.to_string(),
     };
+    if core.starts_with(b"\0asm\x0d\0\x01\0") {
+        return Ok(core.to_vec());
+    }
     let mut core = core.to_vec();
     if !names_its_world(&core) {
         let mut resolve = Resolve::default();
@@ -53,12 +60,28 @@ pub fn componentize(core: &[u8]) -> Result<Vec<u8>, SandboxError> {
         embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)
             .map_err(|error| bad(&format_args!("{error:#}")))?;
     }
-    ComponentEncoder::default()
+    let mut encoder = ComponentEncoder::default()
         .validate(true)
         .module(&core)
-        .map_err(|error| bad(&format_args!("{error:#}")))?
+        .map_err(|error| bad(&format_args!("{error:#}")))?;
+    if imports(&core, PREVIEW_1) {
+        encoder = encoder
+            .adapter(PREVIEW_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+            .map_err(|error| bad(&format_args!("{error:#}")))?;
+    }
+    encoder
         .encode()
         .map_err(|error| bad(&format_args!("{error:#}")))
+}
+
+/// Whether a core module imports something of a module of this name.
+fn imports(core: &[u8], module: &str) -> bool {
+    Parser::new(0).parse_all(core).any(|payload| match payload {
+        Ok(Payload::ImportSection(section)) => section
+            .into_imports()
+            .any(|import| import.is_ok_and(|import| import.module == module)),
+        _ => false,
+    })
 }
 
 /// Whether a core module has the section in which bindings leave their world's type.
@@ -205,7 +228,10 @@ impl Seen {
                         .saturating_add(memory.initial.saturating_mul(page));
                 }
                 if self.memory > limits.memory_bytes {
-                    let detail = format!("{} bytes of memory", self.memory);
+                    let detail = format!(
+                        "{} bytes of memory, memory_bytes is {}",
+                        self.memory, limits.memory_bytes
+                    );
                     return too_much(Reason::Memory, detail);
                 }
             }
@@ -215,7 +241,11 @@ impl Seen {
                     self.tables = self.tables.saturating_add(initial);
                 }
                 if self.tables > limits.tables {
-                    return too_much(Reason::Tables, format!("{} table elements", self.tables));
+                    let detail = format!(
+                        "{} table elements, tables is {}",
+                        self.tables, limits.tables
+                    );
+                    return too_much(Reason::Tables, detail);
                 }
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! Errors that end an attempt before a guest runs.
 
 use crate::reason::{Reason, printable};
+use crate::way_out;
 
 /// A module that cannot be run, or a sandbox that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,9 @@ pub enum SandboxError {
     /// It imports something that no policy may have.
     #[error(
         "the module imports {name:?}; only {:?} and what a language runtime needs of WASI 0.2 are \
-         there for it",
-        crate::component::HOST_INTERFACE
+         there for it{}",
+        crate::component::HOST_INTERFACE,
+        way_out::of_import(.name)
     )]
     BadImport {
         /// The import's name.
@@ -131,8 +133,10 @@ pub enum SandboxError {
 
 /// An error in a component, in words that came from outside.
 pub(crate) fn bad_component(error: impl std::fmt::Display) -> SandboxError {
+    let detail = printable(&error.to_string(), 400);
+    let hint = way_out::of_parser(&detail);
     SandboxError::BadComponent {
-        detail: printable(&error.to_string(), 400),
+        detail: detail + &hint,
     }
 }
 

@@ -44,6 +44,7 @@ mod run;
 mod runtime;
 mod sandbox;
 mod threads;
+mod way_out;
 
 pub use cache::{CACHE_BYTES, CompiledCache};
 pub use engine::{Engine, EngineError, GenerateOptions, TrainOptions, TuningEngine};

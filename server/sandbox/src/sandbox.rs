@@ -17,7 +17,7 @@ use crate::compiler;
 use crate::component::inspect;
 use crate::engine::Engine;
 use crate::error::SandboxError;
-use crate::host::{Ask, HostState, add_wasi, finish, serve};
+use crate::host::{Ask, HostState, MAX_MEMORIES, MAX_TABLES, add_wasi, finish, serve};
 use crate::reason::{Reason, Stop, printable};
 use crate::run::{RunInput, RunOutcome};
 use crate::runtime::{self, MAX_RUNS, Slots, Ticker};
@@ -143,7 +143,8 @@ impl Sandbox {
             return Ok(component);
         }
         let code = compiler::compile(bytes, &self.engine, &self.limits)?;
-        let component = code.load(&self.engine).map_err(load_error)?;
+        let loaded = code.load(&self.engine);
+        let component = loaded.map_err(|error| load_error(error, &self.limits))?;
         if let Some(cache) = cached {
             cache.store(digest, &self.engine, &code);
         }
@@ -299,29 +300,40 @@ fn stop_of(error: &wasmtime::Error, limits: &Limits) -> Stop {
         Some(trap) => return Stop::new(Reason::Trap, trap),
         None => {}
     }
-    let text = format!("{error:#}");
-    // wasmtime has no public types for these; tests with hostile guests hold the texts.
-    if text.contains("fuel allocated for hostcalls") {
+    // wasmtime has no public types for these; tests with hostile guests hold the texts. Only the cause's own
+    // words count: above them stand the names of the guest's functions, which a guest chooses.
+    let text = error.root_cause().to_string();
+    if text.ends_with("fuel allocated for hostcalls has been exhausted") {
         return Stop::limit(Reason::CallBytes, "call_bytes", limits.call_bytes);
     }
-    if text.contains("handle limit exceeded") {
+    if text.ends_with("store handle limit exceeded") {
         return Stop::limit(Reason::Handles, "handles", limits.handles);
     }
-    if text.contains("resource limit exceeded") {
+    if text.starts_with("resource limit exceeded: instance count") {
+        return Stop::limit(Reason::Instances, "instances", limits.instances);
+    }
+    if text.starts_with("resource limit exceeded: ") {
         return Stop::new(Reason::Instances, text);
     }
     Stop::new(Reason::Trap, text)
 }
 
 /// Error of loading compiled code. This is where a module is found for which the pool has no place.
-fn load_error(error: wasmtime::Error) -> SandboxError {
+fn load_error(error: wasmtime::Error, limits: &Limits) -> SandboxError {
     let detail = printable(&format!("{error:#}"), 400);
     if detail.contains("pooling allocator") {
-        let reason = match () {
-            () if detail.contains("core module instances") => Reason::Instances,
-            () if detail.contains("memor") => Reason::Memory,
-            () => Reason::Tables,
+        let (reason, key) = match () {
+            () if detail.contains("core module instances") => (
+                Reason::Instances,
+                format!("instances is {}", limits.instances),
+            ),
+            () if detail.contains("memor") => (Reason::Memory, format!("{MAX_MEMORIES} memories")),
+            () => (
+                Reason::Tables,
+                format!("{MAX_TABLES} tables, tables is {}", limits.tables),
+            ),
         };
+        let detail = format!("{key}; {detail}");
         return SandboxError::StartSize { reason, detail };
     }
     SandboxError::BadComponent { detail }

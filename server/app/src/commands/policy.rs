@@ -7,6 +7,7 @@ mod language;
 mod layout;
 mod needed;
 mod new;
+mod provenance;
 mod test;
 mod toolchain;
 
@@ -34,13 +35,17 @@ enum Action {
     /// Build policies to components and sign them with the author's key.
     Build {
         /// Names of folders below policies/, `all` of them, or folders anywhere (Rust, Python,
-        /// JavaScript, C).
-        #[arg(required = true)]
+        /// JavaScript, C, AssemblyScript).
+        #[arg(required_unless_present = "check")]
         names: Vec<String>,
         /// Where NAME.wasm and its signature go; by default target/policies, for a folder
         /// elsewhere its own target.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Show that a module comes from a source: build the source again and compare. Takes the source,
+        /// then the module.
+        #[arg(long, value_names = ["SOURCE", "MODULE"], num_args = 2, conflicts_with_all = ["names", "out"])]
+        check: Option<Vec<String>>,
     },
     /// Run a policy's native tests and the policy in the sandbox on a small shard.
     Test(test::Test),
@@ -77,7 +82,10 @@ impl Policy {
     /// Does it.
     pub(crate) fn execute(self) -> Outcome {
         match self.action {
-            Action::Build { names, out } => build::build(&names, out),
+            Action::Build { names, out, check } => match check.as_deref() {
+                Some([source, module]) => build::check(source, module),
+                _ => build::build(&names, out),
+            },
             Action::Sign {
                 module,
                 name,

@@ -10,7 +10,7 @@ use super::clients::Clients;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Settings};
 use crate::places::{self, Places};
-use crate::{keys, output, stop};
+use crate::{kept, keys, output, stop};
 
 /// Where earlier versions kept the registry: below the folder of runs.
 const EARLIER: &str = ".registry";
@@ -64,6 +64,7 @@ impl Serve {
             trust_file: Some(file),
             web: self.web,
             limits: self.clients.limits(),
+            compiled: kept::cache(&Places::find()),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

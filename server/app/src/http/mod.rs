@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub web: Option<PathBuf>,
     /// Limits on what clients may use of the server.
     pub limits: Limits,
+    /// Where the modules that were checked are kept compiled.
+    pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
 
 /// State shared by all handlers.
@@ -133,6 +135,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             settings.trusted,
             settings.trust_file,
             &limits,
+            settings.compiled,
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),

@@ -13,15 +13,17 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
-use fedseal_client_sdk::attestation::Limits;
+use fedseal_client_sdk::attestation::{Limits, MODULE_BYTES};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
-use fedseal_client_sdk::module::{self, VerifiedModule};
+use fedseal_client_sdk::module::{self, ModulePredicate, VerifiedModule};
+use fedseal_client_sdk::slsa::Provenance;
+use fedseal_client_sdk::statement::Statement;
 use fedseal_ledger::Blobs;
 use fedseal_record::rundir;
 use fedseal_registry::{RegisteredModule, Registry};
-use fedseal_sandbox::{Reason, Sandbox};
+use fedseal_sandbox::{CompiledCache, Reason, Sandbox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -34,8 +36,8 @@ use super::shares::{Peer, Share, Shares};
 use super::{Limits as Clients, Server};
 use crate::failure::{Failure, Outcome};
 
-/// The largest module, bytes.
-pub(super) const MODULE_LIMIT: usize = 24 << 20;
+/// The largest module, bytes: a sandbox's default.
+pub(super) const MODULE_LIMIT: usize = MODULE_BYTES as usize;
 /// The largest body: the module in base64, its envelope, and room to spare.
 pub(super) const BODY_LIMIT: usize = MODULE_LIMIT / 3 * 4 + (1 << 20);
 /// The largest envelope, bytes of JSON: its payload is a module's statement.
@@ -51,6 +53,7 @@ pub(super) struct Modules {
     trusted: Arc<TrustStore>,
     trust_file: Option<Arc<PathBuf>>,
     limits: Limits,
+    compiled: Option<CompiledCache>,
     checks: Arc<Semaphore>,
     bodies: Arc<Shares>,
 }
@@ -69,6 +72,11 @@ pub(super) struct Registered {
     signer_name: Option<String>,
     /// When it was registered first, RFC 3339, UTC.
     created: String,
+    /// Digest of the source that it was built of (in-toto's `dirHash`), by its author's statement; null
+    /// where that says nothing.
+    source: Option<Digest>,
+    /// Compiler or bundler that built it, and the command, by its author's statement.
+    toolchain: Option<String>,
 }
 
 /// Submission to `POST /api/modules`, as it is in the body.
@@ -89,6 +97,7 @@ impl Modules {
         trusted: TrustStore,
         file: Option<PathBuf>,
         clients: &Clients,
+        compiled: Option<CompiledCache>,
     ) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
@@ -97,10 +106,8 @@ impl Modules {
             registry: Arc::new(registry),
             trusted: Arc::new(trusted),
             trust_file: file.map(Arc::new),
-            limits: Limits {
-                module_bytes: MODULE_LIMIT as u64,
-                ..Limits::default()
-            },
+            limits: Limits::default(),
+            compiled,
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             bodies: Shares::new(clients.body_bytes, clients.body_bytes_of_address),
         })
@@ -138,7 +145,14 @@ impl Modules {
             ));
         }
         // From here on the bytes are a trusted author's.
-        let checked = Sandbox::new(self.limits).and_then(|sandbox| sandbox.compile(&bytes));
+        let checked = Sandbox::new(self.limits).and_then(|sandbox| {
+            // A run that begins with it finds it compiled.
+            let sandbox = match &self.compiled {
+                Some(cache) => sandbox.with_cache(cache.clone()),
+                None => sandbox,
+            };
+            sandbox.compile(&bytes)
+        });
         if let Err(error) = checked {
             if error.reason() == Reason::Host {
                 return Err(Refusal::new(
@@ -282,8 +296,25 @@ impl Modules {
         Ok(self.shown(module))
     }
 
+    /// The author's words about a registered module's build. The envelope was verified when it came.
+    fn build(&self, envelope: &Digest) -> Option<Provenance> {
+        let blobs = Blobs::open(self.folder.join("blobs")).ok()?;
+        let envelope = Envelope::from_bytes(&blobs.get(envelope).ok()?).ok()?;
+        let statement: Statement<ModulePredicate> =
+            serde_json::from_slice(&envelope.unverified_payload().ok()?).ok()?;
+        statement.predicate.build
+    }
+
     fn shown(&self, module: RegisteredModule) -> Registered {
+        let build = self.build(&module.envelope);
+        let words = |build: &Provenance| {
+            let definition = &build.build_definition;
+            let command = &definition.external_parameters.command;
+            format!("{}: {command}", definition.internal_parameters.toolchain)
+        };
         Registered {
+            source: build.as_ref().and_then(Provenance::source),
+            toolchain: build.as_ref().map(words),
             digest: module.digest,
             signer_name: self.trusted.name_of(&module.signer).map(str::to_owned),
             name: module.name,
@@ -441,7 +472,7 @@ fn too_large() -> Refusal {
     Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "The module is too large.",
-        format!("at most {MODULE_LIMIT} bytes"),
+        format!("at most {MODULE_LIMIT} bytes (module_bytes)"),
         "Build it for size: `fedseal policy build` does.",
     )
 }

@@ -206,7 +206,12 @@ fn vacant(dir: &RunDir) -> Result<()> {
 /// Refuses to go on with a run that was begun from other values: the new values would have no effect
 /// on it.
 pub(super) fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
-    let differences = experiment::differences(pinned, given);
+    let limits = given.limits.as_begun(&pinned.limits);
+    let given = Experiment {
+        limits,
+        ..given.clone()
+    };
+    let differences = experiment::differences(pinned, &given);
     if differences.is_empty() {
         return Ok(());
     }

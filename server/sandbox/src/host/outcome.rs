@@ -9,7 +9,7 @@ use fedseal_tuning::Example;
 
 use super::state::HostState;
 use crate::objects::Item;
-use crate::reason::{Reason, Stop};
+use crate::reason::{Reason, Stop, printable};
 use crate::run::{RunOutcome, examples_digest};
 
 /// How the guest's `run` came back.
@@ -23,16 +23,18 @@ pub(crate) fn finish(mut state: HostState, ended: Ended, fuel: u64, seconds: f64
     // log's limit here.
     let written = state.collect_output(true);
     let ended = ended.and_then(|ended| written.map(|()| ended));
-    let result = match (ended, submitted) {
-        (Err(stop), _) => Err(stop),
-        (Ok(Ok(())), Some(submitted)) => Ok(submitted),
-        // A refused `submit` is the better reason, whatever the guest made of it.
-        (Ok(Ok(())), None) => {
-            Err(refused
-                .unwrap_or_else(|| Stop::new(Reason::NoSubmission, "run ended without submit")))
-        }
-        (Ok(Err(text)), _) => Err(refused.unwrap_or_else(|| Stop::new(Reason::GuestError, text))),
-    };
+    let result =
+        match (ended, submitted) {
+            (Err(stop), _) => Err(state.explained(stop, true)),
+            (Ok(Ok(())), Some(submitted)) => Ok(submitted),
+            // A refused `submit` is the better reason, whatever the guest made of it.
+            (Ok(Ok(())), None) => Err(refused.unwrap_or_else(|| {
+                let stop = Stop::new(Reason::NoSubmission, "run ended without submit");
+                state.explained(stop, false)
+            })),
+            (Ok(Err(text)), _) => Err(refused
+                .unwrap_or_else(|| state.explained(Stop::new(Reason::GuestError, text), false))),
+        };
     let mut used = state.budget.used();
     used.fuel = fuel;
     used.peak_memory_bytes = state.memory.peak();
@@ -67,7 +69,60 @@ struct UsedData {
     shard_part: Option<(Digest, Vec<Example>)>,
 }
 
+/// Bytes of one part of an explanation, at most.
+const PART: usize = 160;
+
+/// Lines at the log's end that an explanation quotes, and their bytes together.
+const LAST_LINES: usize = 6;
+const LAST_BYTES: usize = 200;
+
+/// A text of at most [`LAST_BYTES`]: the middle goes first, since some runtimes write the reason before the
+/// calls that led to it and others after them.
+fn both_ends(text: &str) -> String {
+    if text.len() <= LAST_BYTES {
+        return text.to_owned();
+    }
+    let half = (LAST_BYTES - 5) / 2;
+    let start = printable(text, half);
+    let from = (text.len() - half..text.len()).find(|at| text.is_char_boundary(*at));
+    format!("{start} ... {}", &text[from.unwrap_or(text.len())..])
+}
+
 impl HostState {
+    /// A stop that is the guest's own doing, with what the host knows about its cause: the last call that was
+    /// refused and, for one that `broke` off, the end of the log, where runtimes write why. Stops at a limit
+    /// stay as they are: their words name the limit and nothing else.
+    fn explained(&self, stop: Stop, broke: bool) -> Stop {
+        if !matches!(
+            stop.reason,
+            Reason::Trap | Reason::GuestError | Reason::NoSubmission
+        ) {
+            return stop;
+        }
+        let mut more = String::new();
+        // Log lines are told only where they may be recorded.
+        if broke && self.input.recording.log_lines {
+            let lines = self.log.iter().map(|line| line.trim());
+            let lines =
+                lines.filter(|line| !line.is_empty() && !line.starts_with("note: run with"));
+            let mut last: Vec<&str> = lines.rev().take(LAST_LINES).collect();
+            last.reverse();
+            if !last.is_empty() {
+                more = format!("; its log ends: {}", both_ends(&last.join(" | ")));
+            }
+        }
+        if let Some((name, words)) = &self.last_refusal {
+            let words = printable(words, PART / 2);
+            if !stop.detail.contains(&words) && !more.contains(&words) {
+                more.push_str(&format!("; the last refused call: {name}: {words}"));
+            }
+        }
+        match more.is_empty() {
+            true => stop,
+            false => Stop::new(stop.reason, printable(&stop.detail, PART) + &more),
+        }
+    }
+
     /// Data that the adapter of this node was trained on, by origin.
     fn data_of(&self, output: u32) -> UsedData {
         let ancestors = self.lineage.ancestors(output);

@@ -66,6 +66,8 @@ pub(crate) struct HostState {
     pub(super) submitted: Option<(Submission, u32)>,
     /// Why the last `submit` was refused, if none went well.
     pub(super) refused: Option<Stop>,
+    /// The last call that was refused, with the words that the guest was told.
+    pub(super) last_refusal: Option<(&'static str, String)>,
     pub(super) log: Vec<String>,
     pub(super) wasi: Wasi,
 }
@@ -114,6 +116,7 @@ impl HostState {
             service: Service::new(asks, deadline),
             submitted: None,
             refused: None,
+            last_refusal: None,
             log: Vec::new(),
             wasi: Wasi::default(),
         }
@@ -163,6 +166,9 @@ impl HostState {
     #[cold]
     fn failed(&mut self, name: &'static str, error: CallError) -> CallError {
         describe(&error).close(name, &mut self.args, &mut self.transcript);
+        if let Ended::Refused(Refusal::Invalid(text) | Refusal::NotFinite(text)) = &*error.0 {
+            self.last_refusal = Some((name, text.clone()));
+        }
         error
     }
 

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_client_sdk::slsa::{Provenance, SOURCE};
 use fedseal_federation::Error;
 use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
 
 use super::language::Language;
+use super::provenance;
 use super::toolchain::{self, TARGET};
 use crate::failure::{Failure, Outcome};
+use crate::modules::Place;
 use crate::places::Places;
 use crate::{keys, output, places};
 
@@ -29,14 +32,13 @@ pub(super) fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
             Some(given) => given.clone(),
             None => places.policies()?,
         };
-        for (name, bytes) in of_checkout(&places, &own)? {
-            keep(&to, &name, env!("CARGO_PKG_VERSION"), &bytes, &author)?;
+        for made in of_checkout(&places, &own)? {
+            keep(&to, &made, &author)?;
         }
     }
     for folder in folders {
         let to = out.clone().unwrap_or_else(|| folder.join("target"));
-        let made = of_folder(&folder)?;
-        keep(&to, &made.name, &made.version, &made.bytes, &author)?;
+        keep(&to, &of_folder(&folder)?, &author)?;
     }
     Ok(())
 }
@@ -71,37 +73,46 @@ pub(super) struct Made {
     pub version: String,
     /// The component.
     pub bytes: Vec<u8>,
+    /// How it was built.
+    pub provenance: Provenance,
 }
 
 /// Builds the policy of a folder that may lie anywhere.
 pub(super) fn of_folder(folder: &Path) -> Outcome<Made> {
     let language = Language::of(folder)?;
-    if language == Language::Rust {
-        return of_crate(folder);
-    }
     let whole = folder
         .canonicalize()
         .map_err(|error| Failure::io(folder, &error))?;
+    if language == Language::Rust {
+        return of_crate(&whole);
+    }
     let name = whole
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    // Before it is built: what is made of it lies in the same folder.
+    let source = provenance::folder(SOURCE, &whole)?;
+    let bytes = language.component(&whole, &whole.join("target/component"))?;
     Ok(Made {
+        provenance: provenance::of(&name, language, language.toolchain(), None, vec![source]),
         name,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        bytes: language.component(folder, &folder.join("target/component"))?,
+        bytes,
     })
 }
 
 fn of_crate(folder: &Path) -> Outcome<Made> {
     let manifest = folder.join("Cargo.toml");
-    let mut cargo = toolchain::find()?.cargo();
+    let known = provenance::of_crate(folder)?;
+    let target = known.target.as_str();
+    let toolchain = toolchain::find(target)?;
+    let mut cargo = toolchain.cargo(&known.remaps);
     // Subcommand and options of the toolchain may stand in either order for cargo.
     cargo
         .args(["rustc", "--quiet", "--release", "--lib"])
         .args(["--crate-type", "cdylib"])
         .args([
             "--target",
-            TARGET,
+            target,
             "--message-format",
             "json-render-diagnostics",
         ])
@@ -144,22 +155,34 @@ fn of_crate(folder: &Path) -> Outcome<Made> {
     let after = id.rsplit_once('#').map_or("", |(_, after)| after);
     let version = after.rsplit_once('@').map_or(after, |(_, version)| version);
     let name = made["target"]["name"].as_str().unwrap_or_default();
+    let name = name.replace('_', "-");
     Ok(Made {
-        name: name.replace('_', "-"),
+        provenance: provenance::of(
+            &name,
+            Language::Rust,
+            toolchain.name(),
+            Some(target),
+            known.resources,
+        ),
+        name,
         version: version.to_owned(),
         bytes,
     })
 }
 
 /// Builds policies of this checkout, all with one call of cargo.
-pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<(String, Vec<u8>)>> {
+pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<Made>> {
     // A folder of its own, so that this does not wait for a cargo that builds the host's crates.
     let root = places.needed_checkout()?;
     let target = places
         .target()
         .unwrap_or_else(|| root.join("target"))
         .join("guest");
-    let mut cargo = toolchain::find()?.cargo();
+    let toolchain = toolchain::find(TARGET)?;
+    let whole = root
+        .canonicalize()
+        .map_err(|error| Failure::io(root, &error))?;
+    let mut cargo = toolchain.cargo(&[(whole.clone(), "/fedseal".into())]);
     cargo
         .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
         .arg("--target-dir")
@@ -185,16 +208,33 @@ pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<(Str
         let bytes = std::fs::read(&core).map_err(|error| Failure::io(&core, &error))?;
         let bytes = component::componentize(&bytes)
             .map_err(|error| Failure::new(format!("{}: {error}", core.display())))?;
-        Ok((name.clone(), bytes))
+        let dependencies = provenance::of_checkout(&whole, name)?;
+        Ok(Made {
+            provenance: provenance::of(
+                name,
+                Language::Rust,
+                toolchain.name(),
+                Some(TARGET),
+                dependencies,
+            ),
+            name: name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bytes,
+        })
     });
     made.collect()
 }
 
 /// Signs a component and writes both.
-fn keep(to: &Path, name: &str, version: &str, bytes: &[u8], author: &SigningKey) -> Outcome {
-    let envelope = module::sign(bytes, &ModulePredicate::new(name, version), author)?;
+fn keep(to: &Path, made: &Made, author: &SigningKey) -> Outcome {
+    let bytes = made.bytes.as_slice();
+    let predicate = ModulePredicate {
+        build: Some(made.provenance.clone()),
+        ..ModulePredicate::new(&made.name, &made.version)
+    };
+    let envelope = module::sign(bytes, &predicate, author)?;
     std::fs::create_dir_all(to).map_err(|error| Failure::io(to, &error))?;
-    let path = to.join(format!("{name}.wasm"));
+    let path = to.join(format!("{}.wasm", made.name));
     write_atomically(&path, bytes)?;
     write_atomically(&module::envelope_path(&path), &envelope.to_bytes())?;
     output::line(format!(
@@ -205,4 +245,50 @@ fn keep(to: &Path, name: &str, version: &str, bytes: &[u8], author: &SigningKey)
         author.public()
     ));
     Ok(())
+}
+
+/// `policy build --check`: builds the source again and compares the bytes, and the statement's words about
+/// the source where there are some.
+pub(super) fn check(source: &str, module: &str) -> Outcome {
+    let places = Places::find();
+    let (own, folders) = sort(&[source.to_owned()], &super::known(&places))?;
+    let Ok(place) = module.parse::<Place>();
+    let found = place.read()?;
+    let said = found.envelopes.iter().find_map(provenance::claimed);
+    let one = || Failure::usage(format!("{source}: --check takes one policy"));
+    let made = match (folders.as_slice(), own.as_slice()) {
+        ([folder], _) => of_folder(folder)?,
+        (_, [_]) => of_checkout(&places, &own)?.pop().ok_or_else(one)?,
+        _ => return Err(one()),
+    };
+    let (theirs, ours) = (Digest::of(&found.bytes), Digest::of(&made.bytes));
+    output::line(format!("module     {theirs}"));
+    for line in provenance::lines(&made.provenance) {
+        output::line(line);
+    }
+    let differences = said.map_or_else(Vec::new, |said| {
+        provenance::differences(&said, &made.provenance)
+    });
+    if theirs == ours {
+        // The bytes decide. A statement that says something else about them is still worth a word.
+        for difference in differences {
+            output::line(format!("statement  {difference}"));
+        }
+        output::line("built      the same bytes: the module comes from this source");
+        return Ok(());
+    }
+    let failure = Failure::new(format!(
+        "{module}: this source makes another module, {ours}; {}",
+        match differences.is_empty() {
+            true => "nothing in its statement says why".to_owned(),
+            false => differences.join("; "),
+        }
+    ));
+    Err(match Language::rebuilds(&made.provenance) {
+        true => failure.hint("Build with the toolchain and the source that its statement names."),
+        false => failure.hint(
+            "This language's tool takes a snapshot of a running program, which is another one each time: \
+             policies in Rust, C and AssemblyScript can be checked so.",
+        ),
+    })
 }

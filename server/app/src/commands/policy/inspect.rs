@@ -6,13 +6,13 @@ use clap::Args;
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{PublicKey, TrustStore};
-use fedseal_sandbox::{Sandbox, component};
+use fedseal_sandbox::component;
 
-use super::needed;
+use super::{needed, provenance};
 use crate::failure::{Failure, Outcome};
 use crate::modules::{Found, Place, Signer};
 use crate::places::{self, Places};
-use crate::{keys, output};
+use crate::{kept, keys, output};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
@@ -63,8 +63,17 @@ impl Inspect {
                 need.name, need.needed, need.given
             ));
         }
+        // Only a run shows how much of the others is used: `policy test` prints it.
+        let shown = ["module_bytes", "memory_bytes", "tables", "instances"];
+        let rest = limits.by_name();
+        let rest = rest
+            .iter()
+            .filter(|(name, _)| !shown.contains(&name.as_str()));
+        for (name, value) in rest {
+            output::line(format!("may use    {name:<17} {value:>11} (default)"));
+        }
         let raised = needed::raised(bytes, &limits)?;
-        let sandbox = Sandbox::new(raised).map_err(Failure::new)?;
+        let sandbox = kept::sandbox(raised).map_err(Failure::new)?;
         sandbox
             .compile(bytes)
             .map_err(|error| Failure::new(format!("{place}: {error}")))?;
@@ -84,12 +93,18 @@ fn signed(place: &Place, found: &Found, store: &TrustStore) -> Outcome {
         format!("{name}, key {key}")
     };
     match found.signer(place, store)? {
-        Signer::Detached { verified, .. } => output::line(format!(
-            "name       {} {}\nsigned by  {}",
-            verified.predicate.name,
-            verified.predicate.version,
-            whose(&verified.signer)
-        )),
+        Signer::Detached { verified, .. } => {
+            output::line(format!(
+                "name       {} {}\nsigned by  {}",
+                verified.predicate.name,
+                verified.predicate.version,
+                whose(&verified.signer)
+            ));
+            let build = verified.predicate.build.as_ref();
+            for line in build.map_or_else(Vec::new, provenance::lines) {
+                output::line(line);
+            }
+        }
         Signer::Embedded(key) => output::line(format!(
             "signed by  {} (embedded; a node asks for a detached signature too)",
             whose(&key)

@@ -51,6 +51,10 @@ impl New {
                 "policy.c",
                 include_str!("../../../../../guest/examples/c/policy.c"),
             ),
+            Language::Assemblyscript => one(
+                "policy.ts",
+                include_str!("../../../../../guest/examples/assemblyscript/policy.ts"),
+            ),
         };
         let (read_me, test) = match self.language {
             Language::Rust => (

@@ -10,15 +10,15 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{Round, Seed};
 use fedseal_federation::pretraining;
 use fedseal_sandbox::{
-    Control, Recording, RunInput, RunOutcome, Sandbox, TrainDefaults, TuningEngine, examples_digest,
+    Control, Reason, Recording, RunInput, RunOutcome, TrainDefaults, TuningEngine, examples_digest,
 };
 use fedseal_tuning::{Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig};
 
 use super::{build, language::Language, needed};
 use crate::failure::{Failure, Outcome};
 use crate::modules::Place;
-use crate::output;
 use crate::places::Places;
+use crate::{kept, output};
 
 /// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
 #[derive(Args)]
@@ -62,11 +62,14 @@ impl Test {
                  (`fedseal policy inspect` lists them)",
             );
         }
-        let sandbox = Sandbox::new(raised).map_err(Failure::new)?;
+        let sandbox = kept::sandbox(raised).map_err(Failure::new)?;
         let policy = sandbox.compile(&bytes).map_err(Failure::new)?;
         let (engine, input) = surroundings(self.seed)?;
         let first = sandbox.run(&policy, &input, &engine);
-        show(&first)?;
+        show(&first).map_err(|failure| match hint(&first, &bytes) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })?;
         let again = sandbox.run(&policy, &input, &engine);
         let update = |outcome: &RunOutcome| outcome.submission.as_ref().map(|s| s.digest).ok();
         if again.transcript.root() != first.transcript.root() || update(&again) != update(&first) {
@@ -111,7 +114,7 @@ impl Test {
         )?;
         let mut made = build::of_checkout(&places, std::slice::from_ref(&self.policy))?;
         made.pop()
-            .map(|(_, bytes)| bytes)
+            .map(|made| made.bytes)
             .ok_or_else(|| Failure::new("nothing was built"))
     }
 
@@ -196,6 +199,17 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
         ..TrainConfig::default()
     };
     Ok((TuningEngine::new(model, training), input))
+}
+
+/// Way out of a trap that a runtime is known for.
+fn hint(outcome: &RunOutcome, bytes: &[u8]) -> Option<&'static str> {
+    let failure = outcome.submission.as_ref().err()?;
+    let trapped = failure.reason == Reason::Trap.id();
+    let starling = b"StarlingMonkey";
+    (trapped && bytes.windows(starling.len()).any(|at| at == starling)).then_some(
+        "StarlingMonkey (componentize-js 0.23) cannot take the world's resources from the host: build \
+         with componentize-qjs --sync, which `fedseal policy build` does.",
+    )
 }
 
 fn show(outcome: &RunOutcome) -> Outcome {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::failure::{Failure, Outcome};
 
-/// The guests' target: no WASI, so that a component imports only what its world names.
+/// The guests' target: no WASI, so that a component imports only what its world names. A crate's manifest
+/// may name another (`[package.metadata.fedseal] target`): `wasm32-wasip1` or `wasm32-wasip2`.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A way to build guests.
@@ -22,10 +23,16 @@ pub(super) enum Toolchain {
 }
 
 /// Looks for a way, and says what to install when there is none.
-pub(super) fn find() -> Outcome<Toolchain> {
-    let own = output(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+pub(super) fn find(target: &str) -> Outcome<Toolchain> {
+    let own = output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
     if own.is_some_and(|folder| Path::new(&folder).is_dir()) {
         return Ok(Toolchain::Target);
+    }
+    if target != TARGET {
+        return Err(
+            Failure::new(format!("a Rust compiler for {target} was not found"))
+                .hint(format!("Install it: `rustup target add {target}`.")),
+        );
     }
     let rustc = PathBuf::from("/usr/bin/rustc");
     let sources = output(Command::new(&rustc).args(["--print", "sysroot"]))
@@ -45,10 +52,43 @@ pub(super) fn find() -> Outcome<Toolchain> {
     )))
 }
 
+/// A folder of this machine, and the name under which it stands in a module.
+pub(super) type Remap = (PathBuf, String);
+
 impl Toolchain {
-    /// Cargo, set up for this way.
-    pub(super) fn cargo(&self) -> Command {
+    /// The compiler and its version.
+    pub(super) fn name(&self) -> String {
+        let rustc = match self {
+            Toolchain::Target => PathBuf::from("rustc"),
+            Toolchain::Debian { rustc, .. } => rustc.clone(),
+        };
+        output(Command::new(rustc).arg("--version")).unwrap_or_else(|| "rustc".into())
+    }
+
+    /// Cargo, set up for this way. No path of this machine gets into what it builds: panics name their
+    /// files by `remaps`, and by fixed names below cargo's folder and the compiler's.
+    pub(super) fn cargo(&self, remaps: &[Remap]) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // Of two that match rustc takes the later one.
+        let mut flags: Vec<String> = Vec::new();
+        let sources = output(Command::new("rustc").args(["--print", "sysroot"])).map(|root| {
+            (
+                PathBuf::from(root).join("lib/rustlib/src/rust"),
+                "/rustc".into(),
+            )
+        });
+        let fixed = cargo_home().map(|home| (home, "/cargo".to_owned()));
+        for (from, to) in fixed
+            .into_iter()
+            .chain(sources)
+            .chain(remaps.iter().cloned())
+        {
+            flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        }
+        cargo
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            // Its flags would be part of every crate's name.
+            .env_remove("RUSTFLAGS");
         if let Toolchain::Debian { rustc, linker } = self {
             cargo
                 .arg("-Zbuild-std=std,panic_abort")
@@ -60,6 +100,12 @@ impl Toolchain {
         }
         cargo
     }
+}
+
+/// Cargo's folder, in which the sources of dependencies lie.
+fn cargo_home() -> Option<PathBuf> {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
 }
 
 fn output(command: &mut Command) -> Option<String> {

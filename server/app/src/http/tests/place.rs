@@ -255,6 +255,7 @@ impl TestServer {
             trusted,
             web: Some(web),
             limits,
+            compiled: None,
         };
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
