@@ -6,6 +6,7 @@
 mod chat;
 mod date;
 mod json;
+mod lazy;
 mod python;
 mod source;
 

@@ -4,16 +4,17 @@ use std::ops::Range;
 
 use minijinja::{
     Environment, Error, ErrorKind, UndefinedBehavior, Value, context, syntax::SyntaxConfig,
+    value::Serde,
 };
 
 use super::{
-    Rendering, Written, json, python,
-    source::{CLOSE, MOD, OPEN, rewrite},
+    Rendering, Written, json, lazy, python,
+    source::{CLOSE, EACH, MOD, OPEN, rewrite},
 };
 use crate::{Message, Role, TuningError};
 
 /// Number of instructions that a template may run before it counts as hostile.
-const FUEL: u64 = 10_000_000;
+const FUEL: u64 = 5_000_000;
 /// Longest template text, bytes.
 const MAX_SOURCE: usize = 1 << 18;
 
@@ -78,6 +79,12 @@ impl ChatTemplate {
         });
         environment.add_filter("tojson", json::tojson);
         environment.add_filter("trim", python::trim);
+        environment.add_filter("map", lazy::map);
+        environment.add_filter("select", lazy::select);
+        environment.add_filter("reject", lazy::reject);
+        environment.add_filter("selectattr", lazy::selectattr);
+        environment.add_filter("rejectattr", lazy::rejectattr);
+        environment.add_filter(EACH, lazy::each);
         environment.add_filter(MOD, python::modulo);
         environment.add_test("sequence", python::is_sequence);
         environment.add_test("iterable", python::is_iterable);
@@ -92,7 +99,7 @@ impl ChatTemplate {
             .collect();
         for (name, value) in &rendering.args {
             variables.retain(|(token, _)| token != name);
-            variables.push((name.clone(), Value::from_serialize(value)));
+            variables.push((name.clone(), Value::from(Serde(value.clone()))));
         }
         let mut template = Self {
             environment,
@@ -270,8 +277,10 @@ impl ChatTemplate {
             })
         };
         let marks = Value::from_pairs([(OPEN, mark(BEGINS)), (CLOSE, mark(ENDS))]);
+        // `self` has the blocks of a template, of which chat templates have none.
+        let own = Value::from_pairs([("self", context! {})]);
         // Of several the first that has a name counts.
-        let all = context! { ..marks, ..input, ..variables, ..usual };
+        let all = context! { ..marks, ..input, ..variables, ..usual, ..own };
         self.environment.get_template("chat")?.render(all)
     }
 

@@ -5,6 +5,8 @@ use minijinja::{
     value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args},
 };
 
+use super::lazy::Generator;
+
 /// Options of `json.dumps`.
 struct Style {
     ascii: bool,
@@ -81,7 +83,10 @@ impl Style {
         match value.kind() {
             ValueKind::None | ValueKind::Bool | ValueKind::Number => text.push_str(&scalar(value)),
             ValueKind::String => self.text(text, value.as_str().unwrap_or_default()),
-            // An iterator is a generator in Python, which json.dumps refuses, or a view of a list here.
+            ValueKind::Iterable if value.downcast_object_ref::<Generator>().is_some() => {
+                return Err(refuse("a value that is a generator"));
+            }
+            // Parts and sums of lists are iterators here.
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
                 self.body(text, ['[', ']'], items.len(), depth, |text, index| {
@@ -207,7 +212,9 @@ mod tests {
         .unwrap();
         let write = |source: &str| {
             let expression = environment.compile_expression(source).unwrap();
-            expression.eval(context! { value }).map(|it| it.to_string())
+            expression
+                .eval(context! { value => value.clone() })
+                .map(|it| it.to_string())
         };
         // Written by Python 3.11: json.dumps with the same options.
         for (source, expected) in [

@@ -10,6 +10,8 @@ use std::{borrow::Cow, ops::Range};
 pub(super) const OPEN: &str = "__generation_begins";
 /// Variable that is written where it ends.
 pub(super) const CLOSE: &str = "__generation_ends";
+/// Filter around what a `for` goes over.
+pub(super) const EACH: &str = "__each";
 /// Filter that stands for the operator `%`.
 pub(super) const MOD: &str = "__modulo";
 
@@ -23,9 +25,11 @@ pub(super) struct Source {
 
 /// Rewrites a source. Anything that is not understood stays as it is: minijinja says what is wrong with it.
 pub(super) fn rewrite(source: &str) -> Source {
+    // Jinja2 reads every end of a line as a newline.
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut text = String::with_capacity(source.len() + 64);
     let mut marks = false;
-    let mut rest = source;
+    let mut rest = source.as_str();
     while let Some(at) = rest.find('{') {
         let (before, tail) = rest.split_at(at);
         text.push_str(before);
@@ -54,6 +58,10 @@ pub(super) fn rewrite(source: &str) -> Source {
                     text.push_str(&format!(
                         "{{%{left} endwith %}}{{{{ {CLOSE} }}}}{{% endwith {right}%}}"
                     ));
+                    &tail[end..]
+                }
+                "for" => {
+                    text.push_str(&operators(&each(&tail[..end])));
                     &tail[end..]
                 }
                 _ => {
@@ -150,16 +158,48 @@ fn raw_end(tail: &str, begin: usize) -> usize {
     tail.len()
 }
 
-/// Rewrites the operators `%` of one tag or expression, delimiters included.
-fn operators(tag: &str) -> Cow<'_, str> {
+/// Puts the filter [`EACH`] around what a tag `for` goes over.
+fn each(tag: &str) -> Cow<'_, str> {
+    let tokens = tokens(tag, inner(tag));
+    let mut depth = 0usize;
+    let mut start = None;
+    let mut end = tokens.last().map_or(0, |token| token.end);
+    for token in &tokens {
+        match &tag[token.clone()] {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            "in" if depth == 0 && start.is_none() => start = Some(token.end),
+            "if" | "recursive" if depth == 0 && start.is_some() => {
+                end = token.start;
+                break;
+            }
+            _ => {}
+        }
+    }
+    match start.filter(|start| *start < end) {
+        None => Cow::Borrowed(tag),
+        Some(start) => {
+            let (head, over) = (&tag[..start], tag[start..end].trim());
+            let rest = tag[end..].trim_start();
+            Cow::Owned(format!("{head} ({over})|{EACH} {rest}"))
+        }
+    }
+}
+
+/// What stands between the delimiters of a tag and the signs beside them, which are about blanks.
+fn inner(tag: &str) -> Range<usize> {
     let mut inner = 2..tag.len().saturating_sub(2).max(2);
-    // Signs beside the delimiters are about blanks.
     let sign = |at: usize| matches!(tag.as_bytes().get(at), Some(b'-' | b'+'));
     inner.start += usize::from(sign(2));
     if inner.end > inner.start && sign(inner.end - 1) {
         inner.end -= 1;
     }
-    let tokens = tokens(tag, inner);
+    inner
+}
+
+/// Rewrites the operators `%` of one tag or expression, delimiters included.
+fn operators(tag: &str) -> Cow<'_, str> {
+    let tokens = tokens(tag, inner(tag));
     if !tokens.iter().any(|token| &tag[token.clone()] == "%") {
         return Cow::Borrowed(tag);
     }
@@ -335,6 +375,25 @@ mod tests {
             "a {%- with %}{{ __generation_begins }}{% with -%} b \
              {% endwith %}{{ __generation_ends }}{% endwith +%} c"
         );
+    }
+
+    #[test]
+    fn what_a_loop_goes_over_is_looked_at() {
+        for (before, after) in [
+            ("{%- for a in b -%}", "{%- for a in (b)|__each -%}"),
+            (
+                "{% for k, v in x.items() if k in 'a if b' %}",
+                "{% for k, v in (x.items())|__each if k in 'a if b' %}",
+            ),
+            (
+                "{% for a in [b if c else d] recursive%}",
+                "{% for a in ([b if c else d])|__each recursive%}",
+            ),
+            ("{% for %}", "{% for %}"),
+        ] {
+            assert_eq!(rewrite(before).text, after);
+        }
+        assert_eq!(rewrite("a\r\nb\rc").text, "a\nb\nc");
     }
 
     #[test]

@@ -146,6 +146,26 @@ fn variables_and_the_date_are_inputs() {
 }
 
 #[test]
+fn generators_and_none_are_what_they_are_in_jinja2() {
+    let refused = [
+        "{% for a in none %}{% endfor %}",
+        "{{ messages|map(attribute='role')|tojson }}",
+        "{{ messages|selectattr('role', 'equalto', 'x')|length }}",
+    ];
+    for source in refused {
+        assert!(
+            render(&format!("{{{{ messages[0].content }}}}{source}"), "hi").is_err(),
+            "{source}"
+        );
+    }
+    let source = "{{ messages|map(attribute='content')|list|tojson }}{{ self.nothing }}\
+                  {% if messages|selectattr('role', 'equalto', 'x') %} true{% endif %}\
+                  {% for a in nothing %}{% endfor %}{% for a in messages|map(attribute='role') %} {{ a }}\
+                  {% endfor %}";
+    assert_eq!(render(source, "hi").unwrap(), "[\"hi\"] true user");
+}
+
+#[test]
 fn json_keeps_the_order_of_its_keys() {
     let source =
         "{{ messages[0] }}{{ tools|tojson }}{% for k, v in tools[0].items() %}{{ k }}{% endfor %}";
