@@ -108,9 +108,9 @@ fn scores_and_losses_are_those_of_the_whole_text() {
             ..TrainConfig::default()
         };
         let start = Adapter::init(&AdapterConfig::default(), model.config(), 1).unwrap();
-        let trained = train(&model, &start, &[conversation], &config, &mut |_| {
-            ControlFlow::Continue(())
-        });
+        let examples = [conversation];
+        let trained = Trainer::new(&model, &start, &examples, &config)
+            .and_then(|trainer| trainer.run_while(&mut || ControlFlow::Continue(())));
         let loss = f64::from(trained.unwrap().losses[0]);
         assert!(close(loss, case.loss), "{name}: {loss} {}", case.loss);
     }
