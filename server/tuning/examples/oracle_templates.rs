@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 (Err(error), Some(_)) => format!("refused: {error}"),
                 (Ok(_), None) => {
-                    let refused = case.refused.unwrap_or_default();
+                    let refused = case.refused.clone().unwrap_or_default();
                     format!("rendered; transformers refuses: {refused}")
                 }
             };
