@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => Err(fedseal_tuning::TuningError::Config(error.to_string())),
             };
             refused += u32::from(case.refused.is_some());
-            let problem = match (ours, case.text) {
+            let problem = match (ours, case.text.clone()) {
                 (Ok(ours), Some(text)) if ours == text => continue,
                 (Err(_), None) => continue,
                 (Ok(ours), Some(text)) => {
