@@ -226,7 +226,7 @@ fn gather(
 mod tests {
     use super::*;
 
-    /// By the command in `dir_hash`'s description, on the same two files.
+    /// Expected value from the command in `dir_hash`'s description, on the same two files.
     #[test]
     fn a_folders_digest_is_what_sha256sum_says() {
         let folder = tempfile::tempdir().unwrap();

@@ -242,7 +242,7 @@ fn a_pull_is_bounded_over_all_manifests() {
     assert!(error.to_string().contains("bytes of memory"), "{error}");
 }
 
-/// What others keep in the same layout is none of a module's business, broken or not.
+/// Entries of others in the same layout are none of a module's business, broken or not.
 #[test]
 fn unrelated_entries_do_not_stop_a_module() {
     let (folder, to) = layout();

@@ -128,7 +128,7 @@ impl TuningLab {
     }
 }
 
-/// What the model's template is given.
+/// Variables that the model's template is given.
 fn rendering(experiment: &Experiment) -> Result<Rendering> {
     let date = match experiment.model.template_date.as_str() {
         "" => Date::default(),

@@ -46,7 +46,7 @@ pub struct ModelOptions {
     pub device: Device,
     /// Template around a prompt.
     pub template: Template,
-    /// What the model's own template is given besides messages.
+    /// Variables that the model's own template is given besides messages.
     pub rendering: Rendering,
     /// How a prompt and its answer become tokens.
     pub joining: Joining,

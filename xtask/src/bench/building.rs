@@ -142,7 +142,7 @@ fn incremental() -> Outcome<Vec<Figure>> {
     Ok(vec![figure("build.incremental_seconds", spent, "s")])
 }
 
-/// What a fresh clone waits for: seconds of the first build, and of the tests' build on top of it.
+/// Waits of a fresh clone: seconds of the first build, and of the tests' build on top of it.
 struct Waited {
     build: f64,
     tests: Option<f64>,

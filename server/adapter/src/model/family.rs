@@ -49,7 +49,7 @@ impl Architecture {
         all
     };
 
-    /// What sets the architecture apart.
+    /// Traits that set the architecture apart.
     pub(super) fn row(self) -> &'static Row {
         &ROWS[self as usize]
     }
@@ -123,7 +123,7 @@ pub(super) enum Biases {
     Never,
 }
 
-/// What sets an architecture apart.
+/// Traits that set an architecture apart.
 pub(super) struct Row {
     pub(super) architecture: Architecture,
     pub(super) model_type: &'static str,

@@ -1,4 +1,4 @@
-//! What a check is: the facts that it may look at, what it finds, and the verdict that comes of it.
+//! Checks: the facts that it may look at, what it finds, and the verdict that comes of it.
 
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;

@@ -62,12 +62,12 @@ impl FromStr for Template {
     }
 }
 
-/// What the model's template is given besides messages.
+/// Variables that the model's template is given besides messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rendering {
     /// Variables by name, as transformers' `apply_chat_template` takes them: `enable_thinking`.
     pub args: BTreeMap<String, serde_json::Value>,
-    /// What `strftime_now` writes. It is an input, since a clock would give two runs two texts.
+    /// Date that `strftime_now` writes. It is an input, since a clock would give two runs two texts.
     pub date: Date,
 }
 

@@ -108,7 +108,7 @@ fn hostile_headers_are_errors() {
     }
 }
 
-/// What transformers and sentencepiece compute with the checkpoints that llama.cpp's converter read;
+/// Values that transformers and sentencepiece compute with the checkpoints that llama.cpp's converter read;
 /// `tests/fixtures/gguf_models.py` made both.
 #[derive(serde::Deserialize)]
 struct Expected {

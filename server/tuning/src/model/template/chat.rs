@@ -21,7 +21,7 @@ const MAX_SOURCE: usize = 1 << 18;
 /// A compiled Jinja chat template with the variables that it is given.
 pub struct ChatTemplate {
     environment: Environment<'static>,
-    /// What error messages call it.
+    /// Name of it in error messages.
     name: String,
     /// Special tokens by their names (`bos_token`), and the caller's variables.
     variables: Vec<(String, Value)>,
@@ -182,7 +182,7 @@ impl ChatTemplate {
         Ok(ranges)
     }
 
-    /// What the whole text has behind the text of the earlier messages and the start of an answer.
+    /// Text that the whole has behind the text of the earlier messages and the start of an answer.
     fn difference(&self, before: &[Message], text: &str) -> Result<Range<usize>, TuningError> {
         let prompt = self.prompt(before)?;
         if text.starts_with(&prompt) && text.len() > prompt.len() {

@@ -75,7 +75,7 @@ pub(super) fn rejectattr(
     filters::rejectattr(state, value, attribute, test, args).map(lazy)
 }
 
-/// What a `for` goes over: none and numbers are refused, as Python does.
+/// Items that a `for` goes over: none and numbers are refused, as Python does.
 pub(super) fn each(value: Value) -> Result<Value, Error> {
     match value.kind() {
         kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => {

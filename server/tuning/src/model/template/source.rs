@@ -17,7 +17,7 @@ pub(super) const MOD: &str = "__modulo";
 
 /// A rewritten source.
 pub(super) struct Source {
-    /// What minijinja compiles.
+    /// Source that minijinja compiles.
     pub(super) text: String,
     /// Whether it marks what assistants say.
     pub(super) marks: bool,
@@ -186,7 +186,7 @@ fn each(tag: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands between the delimiters of a tag and the signs beside them, which are about blanks.
+/// Part between the delimiters of a tag and the signs beside them, which are about blanks.
 fn inner(tag: &str) -> Range<usize> {
     let mut inner = 2..tag.len().saturating_sub(2).max(2);
     let sign = |at: usize| matches!(tag.as_bytes().get(at), Some(b'-' | b'+'));

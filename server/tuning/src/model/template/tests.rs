@@ -1,4 +1,4 @@
-//! What templates write.
+//! Texts that templates write.
 
 use super::*;
 use crate::model::template::{alpaca, chatml};
