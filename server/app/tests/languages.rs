@@ -198,7 +198,9 @@ fn written(home: &Path, file: &str, text: &str) -> PathBuf {
 
 fn example(home: &Path, language: &str) -> PathBuf {
     let from = root().join("guest/examples").join(language);
-    let file = std::fs::read_dir(from).unwrap().next().unwrap().unwrap();
+    // Toolchains leave folders beside the source.
+    let mut files = std::fs::read_dir(from).unwrap().map(Result::unwrap);
+    let file = files.find(|file| file.path().is_file()).unwrap();
     let name = file.file_name().into_string().unwrap();
     written(home, &name, &std::fs::read_to_string(file.path()).unwrap())
 }

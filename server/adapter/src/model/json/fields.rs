@@ -23,6 +23,21 @@ pub(super) fn size(map: &Map<String, Value>, key: &str) -> Result<Option<usize>,
     }
 }
 
+/// As [`size`]; a whole number with a decimal point counts, as lengths of rotary settings are written.
+pub(super) fn length(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, AdapterError> {
+    match map
+        .get(key)
+        .filter(|value| value.is_f64())
+        .and_then(Value::as_f64)
+    {
+        // Below 2^53 every whole number is exact.
+        Some(value) if value.fract() == 0.0 && (0.0..9e15).contains(&value) => {
+            Ok(Some(value as usize))
+        }
+        _ => size(map, key),
+    }
+}
+
 pub(super) fn need(map: &Map<String, Value>, key: &str) -> Result<usize, AdapterError> {
     size(map, key)?.ok_or_else(|| bad(format!("{key} is missing")))
 }

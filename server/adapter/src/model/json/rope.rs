@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::family::Row,
-    fields::{bad, number, shown, size, unsupported},
+    fields::{bad, length, number, shown, unsupported},
 };
 use crate::{AdapterError, Architecture, RopeScaling, longrope_magnitude, yarn_magnitude};
 
@@ -24,7 +24,7 @@ struct Lengths {
 impl Lengths {
     /// Returns the length that the model was first trained with.
     fn original(&self, rope: &Map<String, Value>) -> Result<usize, AdapterError> {
-        let own = size(rope, "original_max_position_embeddings")?;
+        let own = length(rope, "original_max_position_embeddings")?;
         match self.original.or(own).unwrap_or(self.max) {
             0 => Err(bad("original_max_position_embeddings is 0")),
             original => Ok(original),
@@ -252,7 +252,7 @@ pub(super) fn read(
     let empty = Map::new();
     let used = old.or(full).unwrap_or(&empty);
     let rotary_dim = rotary_dim(map, used, row, head_dim)?;
-    let original = size(map, "original_max_position_embeddings")?;
+    let original = length(map, "original_max_position_embeddings")?;
     let phi3 = row.architecture == Architecture::Phi3;
     let lengths = Lengths {
         max: max_positions,
