@@ -64,7 +64,12 @@ fn grows_to_the_bits_of_the_whole_pass(family: Family) {
     };
     let device = Device::flex();
     let decoder = Decoder::load(&Noise, &config, &device, Numerics::Exact).unwrap();
-    let mut adapter = Adapter::init(&AdapterConfig::default(), &config, 1).unwrap();
+    let mut shape = AdapterConfig::default();
+    if config.family.architecture == Architecture::Phi3 {
+        // It has queries, keys and values in one matrix.
+        shape.targets = vec!["qkv_proj".to_owned()];
+    }
+    let mut adapter = Adapter::init(&shape, &config, 1).unwrap();
     for (seed, tensor) in adapter.tensors.values_mut().enumerate() {
         tensor.data = noise(tensor.data.len(), seed as u64 + 9);
     }
