@@ -231,9 +231,9 @@ pub(super) fn read(
     let new = filled(map, "rope_parameters")?;
     let old = filled(map, "rope_scaling")?;
     for (name, settings) in [("rope_parameters", new), ("rope_scaling", old)] {
-        let keys = settings.into_iter().flat_map(Map::keys);
+        let mut keys = settings.into_iter().flat_map(Map::keys);
         let nests = row.nested_rope && name == "rope_parameters";
-        for key in keys.filter(|key| nests != [FULL, SLIDING].contains(&key.as_str())) {
+        if let Some(key) = keys.find(|key| nests != [FULL, SLIDING].contains(&key.as_str())) {
             let kind = row.model_type;
             return Err(unsupported(match nests {
                 true => format!("{name}.{key}: a {kind} model keeps it in {FULL} and {SLIDING}"),
