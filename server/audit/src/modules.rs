@@ -59,6 +59,8 @@ pub struct Found {
 }
 
 /// Who vouches for a module.
+// One at a time is made, and kept for a moment.
+#[allow(clippy::large_enum_variant)]
 pub enum Signer {
     /// Whoever signed a detached statement.
     Detached {

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(answers[0].split().unwrap().1, "b");
         assert_eq!(answers[1], conversation);
         assert!(answers[0].as_example().is_none());
-        let mut masked = conversation.clone();
+        let mut masked = conversation;
         masked.messages[2].learned = false;
         let learned = masked.every_answer();
         assert_eq!(learned.len(), 1);

@@ -183,7 +183,7 @@ fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
     let passes = TrainConfig {
         whole_passes: true,
         batch_size: examples.len() - 1,
-        ..config.clone()
+        ..CONFIG()
     };
     for config in [&config, &passes] {
         let whole = run(&model, &start, config);

@@ -213,11 +213,8 @@ fn operators(tag: &str) -> Cow<'_, str> {
         let first = products.last_mut().map(|it| (*it, it));
         match word {
             "(" | "[" | "{" => products.push(index + 1),
-            ")" | "]" | "}" => {
-                if products.len() > 1 {
-                    products.pop();
-                }
-            }
+            // The first depth stays, whatever is closed too often.
+            ")" | "]" | "}" => products.truncate(products.len().max(2) - 1),
             "%" if index + 1 < tokens.len() => {
                 let start = first.map_or(0, |(start, _)| start);
                 if start < index {
