@@ -78,7 +78,7 @@ cargo xtask COMMAND
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
-  bench build [--against REV] [audit|incremental|places|cold|pair]
+  bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
   fuzz TARGET|all [--seconds N]

@@ -105,7 +105,7 @@ impl Run {
 }
 
 /// See [`Run::create_with`].
-pub(super) fn create(
+fn create(
     dir: RunDir,
     experiment: Experiment,
     options: &Options,
@@ -205,7 +205,7 @@ fn vacant(dir: &RunDir) -> Result<()> {
 
 /// Refuses to go on with a run that was begun from other values: the new values would have no effect
 /// on it.
-pub(super) fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
+fn same_experiment(dir: &RunDir, pinned: &Experiment, given: &Experiment) -> Result<()> {
     let limits = given.limits.as_begun(&pinned.limits);
     let given = Experiment {
         limits,
@@ -237,12 +237,7 @@ fn same_seed(dir: &RunDir, plan: &Plan, options: &Options) -> Result<()> {
 }
 
 /// See [`Run::resume_with`].
-pub(super) fn open(
-    dir: RunDir,
-    options: &Options,
-    lab: Arc<dyn Lab>,
-    data: Arc<dyn TaskData>,
-) -> Result<Run> {
+fn open(dir: RunDir, options: &Options, lab: Arc<dyn Lab>, data: Arc<dyn TaskData>) -> Result<Run> {
     if !dir.root.is_dir() {
         // What is wrong is said where the plan is read.
         dir.read_plan()?;
