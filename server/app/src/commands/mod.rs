@@ -8,6 +8,7 @@ mod clients;
 mod engine;
 mod fetch;
 mod generate;
+mod init;
 mod log;
 mod policy;
 mod pretrain;
@@ -19,6 +20,7 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
+mod submitted;
 mod tune;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,8 @@ pub(crate) struct Arguments {
 /// Command to execute.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Write an experiment over data files of your own.
+    Init(init::Init),
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
     /// Serve the report pages and the HTTP interface.
@@ -84,6 +88,7 @@ impl Command {
     /// Does it.
     pub(crate) fn execute(self) -> Outcome {
         match self {
+            Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
