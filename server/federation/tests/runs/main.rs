@@ -9,6 +9,7 @@ mod demand;
 mod leaks;
 mod lies;
 mod opened;
+mod own;
 mod poisoned;
 mod revoked;
 mod room;
