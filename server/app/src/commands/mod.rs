@@ -5,6 +5,8 @@ mod admission;
 mod base;
 mod chat;
 mod clients;
+#[cfg(test)]
+mod docs;
 mod engine;
 mod fetch;
 mod generate;
