@@ -50,7 +50,7 @@ pub(crate) struct Init {
     /// Leave out rows that have no answer or cannot be used.
     #[arg(long)]
     leave_out: bool,
-    /// Of a conversation of several turns take the first question and answer.
+    /// Take the first question and answer of a conversation of several turns.
     #[arg(long, value_parser = ["first"])]
     turns: Option<String>,
 }
@@ -298,7 +298,7 @@ impl Looked {
         }
     }
 
-    /// What was found; an error where a file cannot be used, with all of those.
+    /// Lines about what was found; an error that names every file that cannot be used.
     fn lines(self) -> Outcome<Vec<String>> {
         if self.refused.is_empty() {
             return Ok(self.lines);

@@ -21,7 +21,7 @@ impl OpenRun {
         Ok(())
     }
 
-    /// What the plan says of a client that its entry does not.
+    /// Difference between a client in the plan and its entry.
     fn differs(&self, planned: &PlannedClient, entry: &ClientConfig) -> Option<&'static str> {
         let kind = match entry.honest {
             true => BENIGN,

@@ -199,7 +199,7 @@ mod tests {
         [[clients]]\nname = \"south\"\nshard = [\"a.json.gz\", \"b.parquet\"]\n\
         module = \"modules/own.wasm\"\nhonest = false\n";
 
-    /// The same over own files, with what the arms of [`TWO`] need.
+    /// Two clients over own files.
     fn files(data: &str, more: &str) -> String {
         format!("{TWO}[data]\nsource = \"files\"\n{data}{more}")
     }

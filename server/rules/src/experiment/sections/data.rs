@@ -77,7 +77,7 @@ pub struct DataConfig {
     /// error.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub leave_out: bool,
-    /// What is taken of a conversation of several turns in own files, for a client trains on pairs:
+    /// Part that is taken of a conversation of several turns in own files, for a client trains on pairs:
     /// `first` (its first question and answer); left out: such a row is an error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub turns: String,
