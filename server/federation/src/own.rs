@@ -15,7 +15,7 @@ use crate::{Error, Result};
 use fedseal_data::files::{FilesData, Parts};
 use fedseal_data::real::readers;
 use fedseal_rules::evaluation::helpfulness::Measure;
-use fedseal_rules::experiment::{DataConfig, MOST};
+use fedseal_rules::experiment::{DataConfig, MAX_SHARD};
 
 /// How rows are taken that are not plainly a pair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,10 +119,10 @@ pub fn read(path: &Path, how: How, take: &mut dyn FnMut(Example) -> Result<()>) 
 ///
 /// # Errors
 /// As [`read`]; files without a pair; more than `left` pairs, or more than
-/// [`MOST`] of one list of files.
+/// [`MAX_SHARD`] of one list of files.
 pub fn pairs(base: &Path, files: &[String], how: How, left: &mut usize) -> Result<Vec<Example>> {
     let mut all = Vec::new();
-    let most = MOST.min(*left);
+    let most = MAX_SHARD.min(*left);
     for file in files {
         read(&base.join(file), how, &mut |pair| {
             if all.len() >= most {
@@ -157,8 +157,9 @@ pub fn prompts(base: &Path, files: &[String], how: How) -> Result<Vec<String>> {
                 }
             }
         }
-        if all.len() > MOST {
-            let problem = format!("{file}: more than {MOST} prompts, the most that are read here");
+        if all.len() > MAX_SHARD {
+            let problem =
+                format!("{file}: more than {MAX_SHARD} prompts, the most that are read here");
             return Err(Error::Data(problem.into()));
         }
     }
@@ -188,7 +189,7 @@ pub fn data(config: &DataConfig, base: &Path) -> Result<FilesData> {
                 digest
             }
             _ => {
-                let pairs = pairs(base, files, how, &mut { MOST }).map_err(named)?;
+                let pairs = pairs(base, files, how, &mut { MAX_SHARD }).map_err(named)?;
                 let digest = Digest::of_json(&pairs)?;
                 let part = match key {
                     "tasks" => &mut parts.tasks,
