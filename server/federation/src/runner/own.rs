@@ -37,6 +37,7 @@ pub(super) fn members(
         let place = place(client, options);
         let signed = found(client, options)?;
         let planned = signed.register(&place, authors, blobs)?;
+        named(client, &planned, &modules, &place)?;
         known.insert(&client.module, planned.digest);
         // One module may stand in two places.
         if modules.iter().all(|other| other.digest != planned.digest) {
@@ -81,6 +82,30 @@ pub(super) fn members(
         });
     }
     Ok((modules, clients))
+}
+
+/// Refuses a module that was signed under another name than the one that it was asked for by, or that it
+/// has in another place: a run knows a module by one name.
+fn named(
+    client: &ClientConfig,
+    planned: &PlannedModule,
+    others: &[PlannedModule],
+    place: &str,
+) -> Result<()> {
+    let mut same = others.iter().filter(|other| other.digest == planned.digest);
+    let asked = match client.module() {
+        ModulePlace::Name(name) => Some(name),
+        _ => None,
+    };
+    let before = same.next().map(|other| other.name.as_str());
+    let mut names = asked.into_iter().chain(before);
+    match names.find(|name| *name != planned.name) {
+        Some(name) => {
+            let problem = format!("is signed under the name `{}`, not `{name}`", planned.name);
+            Err(Error::tampered(place, problem))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Stores the examples of a shard or an attachment, which are one blob.

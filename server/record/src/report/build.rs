@@ -121,7 +121,7 @@ impl Measures {
         let mut others = cache.shares(blobs, plan, data.judged_as(), &evaluated.result)?;
         // Where nothing was asked there is no rate. Reports of the other sources keep theirs, of 0.
         let asked = |rate: &Rate| rate.n > 0 || !data.is_files();
-        others.retain(|_, rate| asked(rate));
+        others.retain(|_, rate| asked(&*rate));
         Ok(Self {
             safety: Some(safety).filter(asked),
             helpfulness: Some(helpfulness).filter(asked),
