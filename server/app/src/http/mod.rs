@@ -10,7 +10,7 @@
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
-//! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
+//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 
@@ -25,6 +25,7 @@ mod modules;
 mod openapi;
 mod pages;
 mod patience;
+mod prompts;
 mod refusal;
 mod report;
 mod runs;
@@ -106,6 +107,7 @@ fn timed() -> Interface {
     Interface::default()
         .with(&runs::LIST, runs::list)
         .with(&runs::REPORT, runs::of_run)
+        .with(&prompts::ANSWERS, prompts::answers)
         .with(&updates::VIEW, updates::view)
         .with(&updates::ENVELOPE, updates::envelope)
         .with(&updates::BUNDLE, updates::bundle)
@@ -165,6 +167,7 @@ static DESCRIPTION: Operation = Operation {
     method: Method::GET,
     path: "/api/openapi.json",
     summary: "This description.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("An OpenAPI 3.1 document.", schema::<Map<String, Value>>),
     refusals: &[408, 503],
@@ -182,6 +185,7 @@ static HEALTH: Operation = Operation {
     method: Method::GET,
     path: "/healthz",
     summary: "Whether the server is there. No run is looked at.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,

@@ -353,6 +353,7 @@ pub(super) static LIST: Operation = Operation {
     method: Method::GET,
     path: "/api/modules",
     summary: "The registered modules.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("All of them.", schema::<Vec<Registered>>),
     refusals: &[408, 500, 503],
@@ -381,6 +382,7 @@ pub(super) static SUBMIT: Operation = Operation {
     method: Method::POST,
     path: "/api/modules",
     summary: "Submits a signed module.",
+    query: &[],
     body: Some(schema::<Submission<'static>>),
     answer: openapi::Answer {
         status: StatusCode::CREATED,

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_record::report::{Rate, State};
+use fedseal_record::report::{Conclusion, Rate, State};
 use fedseal_record::rundir::RunDir;
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -42,6 +42,8 @@ pub(super) struct Reading {
     start: u64,
     /// Part of it that the list shows; else the reason why it is no report.
     pub outline: Result<Outline, String>,
+    /// Its figures in sentences; none of what is no report.
+    pub conclusion: Option<Conclusion>,
 }
 
 /// Part of a report that the list shows. Everything else in it is skipped without being kept.
@@ -109,11 +111,13 @@ pub(super) fn read(dir: &RunDir) -> Result<Reading, Fault> {
         Ok(outline) => Ok(outline),
         Err(error) => Err(error.to_string()),
     };
+    let figures = outline.as_ref().ok().map(|_| Conclusion::read(&bytes));
     Ok(Reading {
         digest: Digest::of(&bytes),
         stamp,
         start: bytes.iter().position(|byte| *byte == b'{').unwrap_or(0) as u64,
         outline,
+        conclusion: figures.and_then(Result::ok),
     })
 }
 

@@ -61,6 +61,8 @@ struct Served {
     state: Option<Shown>,
     /// State of its files.
     evidence: Evidence,
+    /// Its report's figures in sentences; null where there is no report, or none to believe.
+    conclusion: Option<reports::Conclusion>,
 }
 
 /// A run's report.json as it lies there, with the server's words in `served`. It is sent in pieces, never
@@ -195,15 +197,19 @@ impl Checked {
 
     fn served(&self, run: &str, folder: &Path) -> Served {
         let worked_on = worked_on(folder);
+        let evidence = self.evidence(worked_on);
+        let believed = !matches!(evidence, Evidence::Changed { .. });
+        let reading = self.report.as_ref().ok().filter(|_| believed);
         Served {
             run: run.to_owned(),
+            conclusion: reading.and_then(|reading| reading.conclusion.clone()),
             state: self.outline().map(|outline| match outline.state {
                 Progressed::Running if worked_on => Shown::Running,
                 Progressed::Running => Shown::Interrupted,
                 Progressed::Finished => Shown::Finished,
                 Progressed::Failed => Shown::Failed,
             }),
-            evidence: self.evidence(worked_on),
+            evidence,
         }
     }
 }
@@ -366,6 +372,7 @@ pub(super) static LIST: Operation = Operation {
     method: Method::GET,
     path: "/api/runs",
     summary: "The runs, the newest first.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("At most 500 runs.", schema::<Vec<Summary>>),
     refusals: &[408, 500, 503],
@@ -389,6 +396,7 @@ pub(super) static REPORT: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}",
     summary: "A run's report as it is in its file, after the server's own words about it.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("The report.", schema::<ServedReport>),
     refusals: READS,
