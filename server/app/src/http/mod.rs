@@ -7,6 +7,7 @@
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
+//! - [`represent`]: entity tags and gzip. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
@@ -20,6 +21,7 @@ mod evidence;
 mod fault;
 mod files;
 mod listen;
+mod lists;
 mod log;
 mod modules;
 mod openapi;
@@ -28,6 +30,7 @@ mod patience;
 mod prompts;
 mod refusal;
 mod report;
+mod represent;
 mod runs;
 mod shares;
 mod updates;
@@ -90,6 +93,11 @@ pub(crate) fn pages(settings: &Settings) -> bool {
     pages::Pages::new(settings.web.clone()).exist()
 }
 
+/// Whether the pages are built into this program, or can be read from the checkout that it was built from.
+pub(crate) fn pages_built_in() -> bool {
+    pages::Pages::new(None).exist()
+}
+
 /// Serves until `stop` is ready.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -148,6 +156,8 @@ fn router(settings: Settings) -> Outcome<Router> {
     let timed = timed
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
+        // Below the bounds on answers: bytes that get a tag are in memory.
+        .layer(middleware::from_fn(represent::conditional))
         .layer(middleware::from_fn_with_state(
             answers::Answers::new(&limits),
             answers::bounded,
@@ -158,6 +168,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         .merge(timed)
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn(represent::compressed))
         .with_state(shared))
 }
 
@@ -223,7 +234,7 @@ async fn deadline(State(most): State<Duration>, request: Request, next: Next) ->
     }
 }
 
-/// Pages load nothing from elsewhere and are shown inside nothing else. Answers about runs are not
+/// Pages load nothing from elsewhere and are shown inside nothing else. Answers without a tag are not
 /// kept by browsers: a run may still be going on.
 async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;

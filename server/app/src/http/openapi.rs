@@ -215,6 +215,13 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator, problem: &S
         answer.status.as_str().to_owned(),
         json!({"description": answer.what, "content": content}),
     );
+    // What has a deadline is read with conditions, see `represent`.
+    if operation.method == Method::GET && operation.refusals.contains(&408) {
+        responses.insert(
+            "304".to_owned(),
+            json!({"description": "The client has it: If-None-Match names its tag."}),
+        );
+    }
     for status in operation.refusals {
         let reason = REASONS.iter().find(|(it, _)| it == status);
         responses.insert(

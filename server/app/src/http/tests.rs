@@ -5,6 +5,7 @@ mod clients;
 mod described;
 mod evidence;
 mod place;
+mod represent;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
