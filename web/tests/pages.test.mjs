@@ -342,6 +342,25 @@ test('the conclusion comes first, in the server\'s words', async () => {
   await page.context().close();
 });
 
+test('each arm has its point and its small chart, which lead on', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=multiples]');
+  const measured = report.arms.filter((arm) => arm.safety && arm.helpfulness);
+  assert.equal(await page.locator('[data-testid=tradeoff] a').count(), measured.length > 1 ? measured.length : 0);
+  const courses = report.arms.filter((arm) => arm.rounds.some((round) => round.safety));
+  assert.equal(await page.locator('[data-testid=multiples] a').count(), courses.length);
+  const { id } = courses.at(-1);
+  await page.locator('[data-testid=multiples] a').last().click();
+  await page.waitForFunction((arm) => document.querySelector('#rounds select').value === arm, id);
+  if (measured.length > 1) {
+    await page.locator('[data-testid=tradeoff] a').first().focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[data-testid=answers], .notice');
+    assert.equal(new URL(page.url()).searchParams.get('arm'), measured[0].id);
+  }
+  await page.context().close();
+});
+
 test('the chosen arm and hidden lines are in the address, and Back brings them back', async () => {
   const arm = report.arms.filter((one) => one.rounds.length > 0).at(-1).id;
   const page = await open(`/runs/${run}`);

@@ -113,7 +113,7 @@ export class Router {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (link === null || link.hasAttribute('download') || link.target !== '') return;
+    if (link === null || link.hasAttribute('download') || (link.getAttribute('target') ?? '') !== '') return;
     // SVG links have an animated href; getAttribute reads both kinds.
     const target = link.getAttribute('href') ?? '';
     // The browser goes there; where it comes from is kept.
