@@ -137,6 +137,48 @@ test('the list names every run and leads to one', async () => {
   await page.context().close();
 });
 
+test('the list is searched, filtered by state, and says what each run concludes', async () => {
+  const runs = await json('/api/runs');
+  const page = await open('/');
+  await page.waitForSelector('[data-testid=runs]');
+  const rows = page.locator('[data-testid=runs] tbody tr');
+  const one = runs.find((r) => r.conclusion);
+  if (one) {
+    const row = rows.filter({ has: page.locator(`a[href="/runs/${one.run}"]`) });
+    assert.ok((await row.innerText()).includes(one.conclusion.sentences[0]));
+  }
+  if (runs.length > 1) {
+    await page.getByRole('searchbox').fill(runs[0].run);
+    const fits = runs.filter((r) => r.run.includes(runs[0].run)).length;
+    await page.waitForFunction((n) => document.querySelectorAll('[data-testid=runs] tbody tr').length <= n, Math.max(fits, 1) + runs.length - 1);
+    assert.ok((await rows.count()) >= fits);
+    assert.ok(page.url().includes('q='));
+    await page.getByRole('searchbox').fill('no run has this name');
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid=runs] tbody tr').length === 0);
+    await page.goto(`${base}/?state=finished`);
+    await page.waitForSelector('[data-testid=runs]');
+    assert.equal(await rows.count(), runs.filter((r) => r.state === 'finished' && r.evidence.state !== 'changed').length);
+  }
+  await page.context().close();
+});
+
+test('a node key is first seen, then as last time, then known', async () => {
+  const page = await open(`/runs/${run}`);
+  const key = page.locator('[data-testid=node-key]');
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'first');
+  await page.reload();
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'seen');
+  await key.locator('input').fill('0'.repeat(64));
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await key.getByText('this run has another key').waitFor();
+  await key.locator('input').fill(report.node);
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await page.waitForSelector('[data-testid=node-key][data-standing=known]');
+  await page.context().close();
+});
+
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');
