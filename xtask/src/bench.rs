@@ -1,6 +1,7 @@
 //! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp.
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
+//! `cargo xtask bench web`: the report pages ([`web`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
@@ -11,6 +12,7 @@ mod demos;
 mod places;
 mod plan;
 mod sandbox;
+mod web;
 mod worker;
 
 use std::path::PathBuf;
@@ -37,7 +39,8 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("tuning", rest)) => rest,
         Some(("sandbox", rest)) => return sandbox::bench(rest),
         Some(("build", rest)) => return building::bench(rest),
-        _ => return fail("bench what? known: tuning, sandbox, build"),
+        Some(("web", rest)) => return web::bench(rest),
+        _ => return fail("bench what? known: tuning, sandbox, build, web"),
     };
     let mut options = Options {
         rounds: 5,

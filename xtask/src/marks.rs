@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 46] = [
+const MARKS: [(&str, Mark); 48] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -61,6 +61,9 @@ const MARKS: [(&str, Mark); 46] = [
     ("places.page", AtMost(2.0)),
     ("places.arm", AtMost(1.0)),
     ("places.family", AtMost(1.0)),
+    ("sentences.right", AtLeast(1.0)),
+    // Compressed, with everything that it loads.
+    ("first_page.kb", AtMost(200.0)),
 ];
 
 fn mark(name: &str) -> Option<Mark> {
