@@ -162,6 +162,27 @@ test('the list is searched, filtered by state, and says what each run concludes'
   await page.context().close();
 });
 
+test('marked runs are compared: settings, measures with differences, courses', async (t) => {
+  const finished = (await json('/api/runs')).filter((r) => r.state === 'finished' && r.evidence.state === 'verified').map((r) => r.run);
+  if (finished.length < 2) return t.skip('this server has no two finished runs');
+  const [one, other] = await Promise.all(finished.slice(0, 2).map((name) => json(`/api/runs/${name}`)));
+  const page = await open('/');
+  for (const name of finished.slice(0, 2)) await page.getByLabel(`Compare ${name}`, { exact: true }).check();
+  await page.getByText('Compare 2 runs').click();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  const both = one.arms.filter((arm) => arm.safety && other.arms.some((o) => o.id === arm.id && o.safety));
+  for (const arm of both) {
+    const second = other.arms.find((o) => o.id === arm.id).safety;
+    const shown = page.locator(`[data-testid=compared-safety] [data-arm="${arm.id}"] [data-difference]`);
+    assert.equal(await shown.getAttribute('data-difference'), (second.rate - arm.safety.rate).toFixed(4), arm.id);
+  }
+  await page.getByText('Settings that differ').waitFor();
+  await page.reload();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  await shot(page, 'compare');
+  await page.context().close();
+});
+
 test('a node key is first seen, then as last time, then known', async () => {
   const page = await open(`/runs/${run}`);
   const key = page.locator('[data-testid=node-key]');
@@ -541,6 +562,7 @@ test('each page has its title and its entry in the navigation', async () => {
     [`/runs/${run}`, report.title, 'Runs'],
     [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
     [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
+    [`/compare?runs=${run}`, `Compare ${run}`, 'Runs'],
     ['/modules', 'Modules', 'Modules'],
   ]) {
     const page = await open(path);
@@ -623,7 +645,8 @@ for (const theme of ['light', 'dark'])
   test(`${theme} theme, 360 px wide: nothing runs off the page, and all can be read`, async () => {
     const update = someUpdate();
     const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
-    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
+    const other = (await json('/api/runs')).find((r) => r.run !== run)?.run ?? run;
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['compare', `/compare?runs=${run},${other}`], ['modules', '/modules']]) {
       const page = await open(path, { viewport: { width: 360, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});

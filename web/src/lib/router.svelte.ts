@@ -7,6 +7,7 @@ const part = encodeURIComponent;
 export const href = {
   runs: () => '/',
   run: (run: string) => `/runs/${part(run)}`,
+  compare: (runs: string[]) => `/compare?runs=${runs.map(part).join(',')}`,
   answers: (run: string) => `/runs/${part(run)}/answers`,
   update: (run: string, update: string) => `/runs/${part(run)}/updates/${part(update)}`,
 };

@@ -3,7 +3,7 @@
 //! - `sentences`: conclusions of labelled reports that are the expected ones, of all
 //!   (tests/fixtures/conclusions.json).
 //! - `page`: bytes of everything that a browser asks for to show the first page, as the server sends them to
-//!   one that takes gzip, and the time until an empty list is there.
+//!   one that takes gzip, and the median of the time that it takes to send them.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
