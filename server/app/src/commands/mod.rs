@@ -26,7 +26,7 @@ mod tune;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, compare, explain, key, runs, show, table, verify};
+use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table, verify};
 
 use crate::failure::Outcome;
 
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Runs(runs::Runs),
     /// Tell of a run: its conclusion and its results.
     Show(show::Show),
+    /// Write a run's report as one HTML or Markdown file.
+    Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
     /// Print the results table of a run, or of the seeds below a folder.
@@ -109,6 +111,7 @@ impl Command {
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
+            Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),

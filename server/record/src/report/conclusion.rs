@@ -34,7 +34,7 @@ pub struct Conclusion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// What it rests on is not measured.
+    /// The measures that it rests on are missing.
     NotMeasured,
     /// No update counted in any round.
     NothingCounted,
@@ -414,7 +414,7 @@ fn kept_out(arm: &Column) -> String {
     )
 }
 
-/// What an arm cost in helpfulness, beside the clean arm.
+/// Cost of an arm in helpfulness, beside the clean arm.
 fn cost(arm: &Column, clean: &Column) -> String {
     let (Some(own), Some(without)) = (arm.helpfulness, clean.helpfulness) else {
         return String::new();
