@@ -4,7 +4,8 @@
 //! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare.
 //! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
 //!   [`modules`]: a module in a file or in an OCI layout. [`files`]: what the command line names.
-//! - [`table`]: a run's results for people. [`document`]: a report as one file. [`output`]: everything that is printed.
+//! - [`table`]: a run's results for people. [`document`]: a report as one file. [`output`]: everything that
+//!   is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
 #![forbid(unsafe_code)]

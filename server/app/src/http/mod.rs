@@ -11,7 +11,8 @@
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
-//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers. [`log`]: a run's log, read only.
+//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
+//!   [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
 

@@ -84,7 +84,11 @@ fn document(folder: &Path) -> Outcome<Document> {
     }
     document.heading("Evidence");
     document.text(match open.state.report.is_some() {
-        true => "The figures are those of the report that the log names. Whether the log is the one that others see, and whether updates were executed as attested, this file cannot show: `fedseal verify` and `fedseal replay` on the run's folder do.",
+        true => {
+            "The figures are those of the report that the log names. Whether the log is the one that others \
+             see, and whether updates were executed as attested, this file cannot show: `fedseal verify` and \
+             `fedseal replay` on the run's folder do."
+        }
         false => "The run is not over: its report is a draft that no log entry names.",
     });
     let fact = |name: &str, value: String| vec![name.to_owned(), value];
