@@ -9,7 +9,8 @@
 //!   have. [`refusal`]: answers that refuse.
 //! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
-//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`working`]: whether
+//!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
 //!   [`log`]: a run's log, read only.
@@ -37,6 +38,7 @@ mod runs;
 mod shares;
 mod updates;
 pub(crate) mod witness;
+mod working;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -244,7 +246,7 @@ async fn headers(request: Request, next: Next) -> Response {
     let set: [(HeaderName, &'static str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+            "default-src 'self'; img-src 'self' data:; \
              object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
