@@ -5,7 +5,7 @@ import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 import { startServer } from './server.mjs';
 
-let server, browser, run, update;
+let server, browser, run, other, update;
 const json = async (path) => (await fetch(server.base + path)).json();
 
 before(async () => {
@@ -18,6 +18,7 @@ before(async () => {
   });
   const runs = await json('/api/runs');
   run = runs.find((r) => r.state === 'finished' && r.evidence.state === 'verified').run;
+  other = runs.find((r) => r.run !== run)?.run ?? run;
   const report = await json(`/api/runs/${run}`);
   update = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients)).find((c) => c.update).update;
 });
@@ -31,7 +32,7 @@ const PAGES = {
   run: [() => `/runs/${run}`, '[data-testid=conclusion]'],
   answers: [() => `/runs/${run}/answers`, '[data-testid=answers]'],
   update: [() => `/runs/${run}/updates/${update}`, '[data-testid=checks][data-failed]'],
-  compare: [() => `/compare?runs=${run},${run}`, '.page'],
+  compare: [() => `/compare?runs=${run},${other}`, '#measures, .notice'],
   modules: [() => '/modules', '[data-testid=modules], .muted'],
   nowhere: [() => '/nowhere', '.page'],
 };
