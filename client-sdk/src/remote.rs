@@ -10,8 +10,8 @@ use crate::{Error, Result};
 
 /// The largest file of a log, bytes: an entry bundle of 256 entries.
 const MAX_FILE: u64 = 256 * (65_535 + 2);
-/// A larger answer of a witness (bytes) is an error.
-const MAX_ANSWER: u64 = 1 << 16;
+/// A larger answer of a witness (bytes) is an error: 16 signatures of post-quantum size fit.
+const MAX_ANSWER: u64 = 256 << 10;
 
 fn agent() -> ureq::Agent {
     // A refusal is an answer with a reason, not a transport error.
