@@ -11,7 +11,7 @@
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again. [`panel`]: tests every policy alone against every check.
+//!   again, [`mod@remeasure`] measures a run again. [`panel`]: tests every policy alone against every check.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ pub mod lab;
 pub mod options;
 pub mod panel;
 pub mod pretraining;
+pub mod remeasure;
 pub mod replay;
 pub mod runner;
 

@@ -20,10 +20,11 @@ mod shipped;
 mod site;
 mod submit;
 mod tune;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, explain, key, table, verify};
+use fedseal_audit::commands::{bundle, explain, key, table};
 
 use crate::failure::Outcome;
 
@@ -45,7 +46,7 @@ pub(crate) enum Command {
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
-    Verify(verify::Verify),
+    Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
     Bundle(bundle::BundleCommand),
     /// Tell in sentences where an update came from.
