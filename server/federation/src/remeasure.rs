@@ -151,14 +151,14 @@ fn evaluations(run: &OpenRun) -> Vec<(Evaluation, String)> {
     found.into_iter().map(named).collect()
 }
 
-struct Work<'a> {
-    lab: &'a dyn Lab,
+struct Work<'lab, 'watch> {
+    lab: &'lab dyn Lab,
     total: u64,
     done: u64,
-    watch: Watch<'a>,
+    watch: Watch<'watch>,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     fn step(&mut self, label: &str) -> Result<()> {
         if (self.watch.halt)() {
             return Err(Error::Interrupted);

@@ -52,8 +52,8 @@ impl VerifyAgain {
             ..Options::default()
         };
         let model = (!model.is_empty()).then_some(model);
-        self.files
-            .execute_with(Some(&mut |run| measure(run, model.as_deref(), &options)))
+        let mut again = |run: &Path| measure(run, model.as_deref(), &options);
+        self.files.execute_with(Some(&mut again))
     }
 }
 
