@@ -22,6 +22,7 @@
 //! - [`oci`]: modules in an OCI image layout on disk.
 //! - [`oms`]: the signature of a model folder that other tools verify.
 //! - [`bundle`]: all of that about one update, in one file.
+//! - `http_signature` (feature `signed-requests`): who sent a request, and that nobody changed it.
 //! - [`outside`]: reading files that somebody else may have put there.
 //!
 //! ```
@@ -50,6 +51,8 @@ pub mod digest;
 pub mod dsse;
 pub mod embedded;
 mod error;
+#[cfg(feature = "signed-requests")]
+pub mod http_signature;
 pub mod ids;
 pub mod keys;
 pub mod lineage;
