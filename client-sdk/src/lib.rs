@@ -4,7 +4,7 @@
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
 //! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`],
-//! feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! [`signed`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -69,6 +69,8 @@ pub mod recording;
 pub mod remote;
 #[cfg(any(test, feature = "schema"))]
 mod schema;
+#[cfg(feature = "http")]
+pub mod signed;
 pub mod slsa;
 pub mod statement;
 #[cfg(feature = "http")]

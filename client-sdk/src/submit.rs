@@ -6,14 +6,14 @@ use crate::bounded::short;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::{Source, about};
-use crate::http_signature::{Request, Role, Validity, sign};
+use crate::http_signature::Role;
 use crate::keys::{PublicKey, SigningKey};
-use crate::{Error, Result, base64};
+use crate::{Error, Result, base64, signed};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 64 << 10;
-/// Seconds for which a signed request is good.
-const GOOD_FOR: i64 = 120;
+/// Media type of a submission.
+const JSON: &str = "application/json";
 /// Characters of each part of a refusal that are kept.
 const SHOWN: usize = 500;
 
@@ -72,7 +72,8 @@ pub fn submit_module(
         .into();
     let mut request = agent.post(&url).header("content-type", JSON);
     if let Some(sender) = sender {
-        for (name, value) in signed(&url, &body, sender)? {
+        let body = Some((JSON, body.as_slice()));
+        for (name, value) in signed::fields("POST", &url, body, sender, Role::Author)? {
             request = request.header(name, value);
         }
     }
@@ -109,35 +110,6 @@ pub fn submit_module(
             format!("status {status}: {}", short(&text, 200)).into(),
         )),
     }
-}
-
-const JSON: &str = "application/json";
-
-/// Fields that sign a POST of JSON.
-fn signed(url: &str, body: &[u8], sender: &SigningKey) -> Result<Vec<(&'static str, String)>> {
-    let bad = |detail: &str| Error::Http {
-        url: url.to_owned(),
-        detail: detail.to_owned().into(),
-    };
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or_else(|| bad("the address has no scheme; it begins with http://"))?;
-    let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let fields: [(&str, &[u8]); 1] = [("content-type", JSON.as_bytes())];
-    let request = Request {
-        method: "POST",
-        secure: scheme.eq_ignore_ascii_case("https"),
-        host,
-        target,
-        fields: &fields,
-    };
-    sign(
-        &request,
-        Some(body),
-        sender,
-        Role::Author,
-        &Validity::now(GOOD_FOR)?,
-    )
 }
 
 #[cfg(test)]

@@ -62,19 +62,27 @@ pub enum Role {
     Node,
     /// A module's author.
     Author,
+    /// A worker that does jobs of a run.
+    Worker,
     /// Whoever runs the server.
     Administrator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 3] = [Role::Node, Role::Author, Role::Administrator];
+    pub const ALL: [Role; 4] = [
+        Role::Node,
+        Role::Author,
+        Role::Worker,
+        Role::Administrator,
+    ];
 
     /// The tag (RFC 9421, section 2.3).
     pub fn tag(self) -> &'static str {
         match self {
             Role::Node => "fedseal-node",
             Role::Author => "fedseal-author",
+            Role::Worker => "fedseal-worker",
             Role::Administrator => "fedseal-administrator",
         }
     }
@@ -90,6 +98,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Role::Node => "node",
             Role::Author => "author",
+            Role::Worker => "worker",
             Role::Administrator => "administrator",
         })
     }

@@ -12,7 +12,8 @@
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
-//! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
+//! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
+//!   lends its jobs.
 
 mod answers;
 mod events;
@@ -32,6 +33,7 @@ mod shares;
 mod signed;
 mod updates;
 pub(crate) mod witness;
+pub(crate) mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -204,7 +204,7 @@ impl Modules {
                 None
             }
         };
-        let checked = self.signatures.check(head, &known);
+        let checked = self.signatures.check(head, true, &known);
         match broken.take() {
             Some(refusal) => Err(refusal),
             None => checked,

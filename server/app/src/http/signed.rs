@@ -37,10 +37,11 @@ impl Signatures {
         }
     }
 
-    /// Checks a request that may have a body; none where it is not signed and need not be.
+    /// Checks a request, with a body or without; none where it is not signed and need not be.
     pub(super) fn check(
         &self,
         head: &Parts,
+        body: bool,
         known: &dyn Fn(&str) -> Option<Known>,
     ) -> Answer<Option<Signed>> {
         let unsigned = !head.headers.contains_key(SIGNATURE_INPUT);
@@ -72,7 +73,7 @@ impl Signatures {
             .nonces
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        match verifier.verify(&request, true, &mut *nonces) {
+        match verifier.verify(&request, body, &mut *nonces) {
             Ok(signed) => Ok(Some(signed)),
             // A gateway's own signature says nothing to us.
             Err(Why::Unsigned) if !self.demanded => Ok(None),
