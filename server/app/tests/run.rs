@@ -3,12 +3,11 @@
 mod program;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::module::{self, ModulePredicate};
-use program::small::home;
+use fedseal_client_sdk::keys::TrustStore;
+use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
 

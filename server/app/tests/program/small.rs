@@ -9,7 +9,7 @@ use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate};
 
 /// The smallest experiment of the embedded model.
-const SMALL: &str = r#"
+pub(crate) const SMALL: &str = r#"
 title = "small"
 seeds = [1]
 arms = ["clean"]
