@@ -4,7 +4,7 @@
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
 //! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`],
-//! feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! [`signed`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -22,6 +22,7 @@
 //! - [`oci`]: modules in an OCI image layout on disk.
 //! - [`oms`]: the signature of a model folder that other tools verify.
 //! - [`bundle`]: all of that about one update, in one file.
+//! - `http_signature` (feature `signed-requests`): who sent a request, and that nobody changed it.
 //! - [`outside`]: reading files that somebody else may have put there.
 //!
 //! ```
@@ -50,6 +51,8 @@ pub mod digest;
 pub mod dsse;
 pub mod embedded;
 mod error;
+#[cfg(feature = "signed-requests")]
+pub mod http_signature;
 pub mod ids;
 pub mod keys;
 pub mod lineage;
@@ -66,6 +69,8 @@ pub mod recording;
 pub mod remote;
 #[cfg(any(test, feature = "schema"))]
 mod schema;
+#[cfg(feature = "http")]
+pub mod signed;
 pub mod slsa;
 pub mod statement;
 #[cfg(feature = "http")]

@@ -11,7 +11,8 @@
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again, [`mod@remeasure`] measures a run again. [`panel`]: tests every policy alone against every check.
+//!   again, [`mod@remeasure`] measures a run again. [`work`]: jobs that other processes do. [`panel`]:
+//!   tests every policy alone against every check.
 
 #![forbid(unsafe_code)]
 
@@ -26,5 +27,6 @@ pub mod pretraining;
 pub mod remeasure;
 pub mod replay;
 pub mod runner;
+pub mod work;
 
 pub use fedseal_record::{Error, Result, error};

@@ -8,6 +8,7 @@ mod clients;
 mod engine;
 mod fetch;
 mod generate;
+mod lend;
 mod log;
 mod policy;
 mod pretrain;
@@ -21,6 +22,7 @@ mod site;
 mod submit;
 mod tune;
 mod verify;
+mod work;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +43,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
+    /// Do jobs of a run that lends them.
+    Work(work::Work),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
@@ -86,6 +90,7 @@ impl Command {
     pub(crate) fn execute(self) -> Outcome {
         match self {
             Command::Run(command) => command.execute(),
+            Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),

@@ -11,6 +11,7 @@ use fedseal_record::report::Report;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
+use super::lend::Lend;
 use super::shipped;
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
@@ -60,6 +61,8 @@ pub(crate) struct Run {
     /// log.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    #[command(flatten)]
+    lend: Lend,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -81,6 +84,7 @@ impl Run {
             || "run".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
+        self.lend.check()?;
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
             log::policy(file)?;
@@ -226,6 +230,7 @@ impl Run {
         } else {
             runner::Run::create(dir, experiment.clone(), options)?
         };
+        let lending = self.lend.begin(&mut run)?;
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
             progress.event(event);
@@ -236,6 +241,7 @@ impl Run {
             }
         });
         progress.finish();
+        drop(lending);
         let report = report?;
         // The log is closed and no longer held open for writing.
         drop(run);

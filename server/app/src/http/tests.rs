@@ -4,6 +4,7 @@ mod clients;
 mod described;
 mod evidence;
 mod place;
+mod sender;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};

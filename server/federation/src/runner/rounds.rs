@@ -8,7 +8,7 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
 
-use super::jobs::{Job, MeasureJob, UpdateJob};
+use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
 use crate::execute;
@@ -136,6 +136,8 @@ impl Run {
             seed: of.update_seed(client),
             module: assignment.module,
             global: of.state.global,
+            attachment: assignment.attachment,
+            controls: of.state.controls,
             input: execute::input(of, client, contents)?,
         })
     }
