@@ -219,3 +219,55 @@ fn a_shipped_experiment_is_run_by_its_name() {
     assert!(code == 2 && text.contains("seeds"), "{code} {text}");
     assert!(!home.join("runs").exists());
 }
+
+#[test]
+fn own_files_go_from_a_folder_to_a_replayed_update() {
+    let dir = home();
+    let home = dir.path();
+    fs::create_dir(home.join("shards")).unwrap();
+    let rows = |n: usize| -> String {
+        (0..n)
+            .map(|i| format!("{{\"prompt\": \"Say number {i}.\", \"response\": \"It is {i}.\"}}\n"))
+            .collect()
+    };
+    for (name, n) in [("north", 6), ("south", 5), ("tasks", 2)] {
+        fs::write(home.join(format!("shards/{name}.jsonl")), rows(n)).unwrap();
+    }
+    let shown = ok(home, &["init", "shards", "--rounds", "1"]);
+    for part in [
+        "client north: shards/north.jsonl: JSONL (pairs), 6 pairs",
+        "no safety rate: no file requests",
+        "run it: fedseal run shards/experiment.toml",
+    ] {
+        assert!(shown.contains(part), "{shown}\nlacks {part}");
+    }
+    assert!(refused(home, &["init", "shards"]).contains("is there already"));
+    let run = "run shards/experiment.toml --modules modules --out runs/own --no-figures";
+    let ran = fedseal(home, run);
+    assert!(ran.status.success(), "{}", said(&ran).1);
+    let table = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(table.contains("not measured"), "{table}");
+    ok(home, &["verify", "runs/own"]);
+    let replayed = ok(home, &["replay", "runs/own", "--sample", "1"]);
+    assert!(replayed.contains("1 of 1 equal"), "{replayed}");
+    let explained = ok(
+        home,
+        &["explain", "runs/own", "--update", &first_update(home)],
+    );
+    assert!(
+        explained.contains("north") || explained.contains("south"),
+        "{explained}"
+    );
+}
+
+/// Id of the first update in the report of `runs/own`.
+fn first_update(home: &Path) -> String {
+    let report = fs::read(home.join("runs/own/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let mut arms = report["arms"].as_array().unwrap().iter();
+    let rounds = arms.find_map(|arm| arm["rounds"].as_array().filter(|it| !it.is_empty()));
+    rounds.unwrap()[0]["clients"][0]["update"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}

@@ -9,6 +9,7 @@
 //! In the order a reader meets them:
 //!
 //! - [`lab`]: the model behind a trait. [`pretraining`]: the embedded model.
+//! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
 //!   again, [`mod@remeasure`] measures a run again. [`work`]: jobs that other processes do. [`panel`]:
@@ -22,6 +23,7 @@ pub mod execute;
 pub mod guard;
 pub mod lab;
 pub mod options;
+pub mod own;
 pub mod panel;
 pub mod pretraining;
 pub mod remeasure;

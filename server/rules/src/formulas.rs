@@ -147,7 +147,7 @@ fn used(experiment: &Experiment, measures: &[&str]) -> Result<BTreeSet<String>> 
     }
     // Every attestation has a score of the data check.
     used.insert(check(data_score::DEFINITION.name));
-    if let Some(of) = Measure::of(&experiment.data.source) {
+    if let Some(of) = Measure::of(experiment.data.judged_as()) {
         used.insert(measure(of.formula().0));
     }
     used.extend(measures.iter().map(|name| measure(name)));

@@ -53,7 +53,8 @@ mod train;
 
 pub use burn::tensor::Device;
 pub use data::{
-    Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, Role, Tokens,
+    Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, PROMPT_FIELDS,
+    PromptFile, Role, Tokens,
 };
 pub use device::{DeviceKind, device};
 pub use error::TuningError;

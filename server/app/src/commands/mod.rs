@@ -5,9 +5,12 @@ mod admission;
 mod base;
 mod chat;
 mod clients;
+#[cfg(test)]
+mod docs;
 mod engine;
 mod fetch;
 mod generate;
+mod init;
 mod lend;
 mod log;
 mod policy;
@@ -20,6 +23,7 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
+mod submitted;
 mod tune;
 mod verify;
 mod work;
@@ -41,6 +45,8 @@ pub(crate) struct Arguments {
 /// Command to execute.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Write an experiment over data files of your own.
+    Init(init::Init),
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
     /// Do jobs of a run that lends them.
@@ -89,6 +95,7 @@ impl Command {
     /// Does it.
     pub(crate) fn execute(self) -> Outcome {
         match self {
+            Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
             Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),

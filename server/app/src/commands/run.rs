@@ -12,7 +12,7 @@ use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
 use super::lend::Lend;
-use super::shipped;
+use super::{shipped, submitted};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
@@ -57,6 +57,10 @@ pub(crate) struct Run {
     /// fedseal/models in the user's data folder.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Folder of submitted modules, which `[[clients]]` may name by their digests; by default registry in
+    /// the folder of keys.
+    #[arg(long, value_name = "DIR")]
+    registry: Option<PathBuf>,
     /// When the run is finished, ask the witnesses of this policy (C2SP tlog-policy) to cosign its
     /// log.
     #[arg(long, value_name = "FILE")]
@@ -208,6 +212,10 @@ impl Run {
             Some(given) => (given.clone(), TrustStore::default()),
             None => (places.policies()?, places.installed_keys()?),
         };
+        let registry = match &self.registry {
+            Some(given) => given.clone(),
+            None => places::registry(&places::home()?),
+        };
         // With several seeds some may not have begun when the first was stopped.
         let resumed = self.resume && is_run(dir);
         let options = Options {
@@ -219,6 +227,8 @@ impl Run {
             installed,
             prompts: models.join("prompts"),
             models,
+            files: shipped::folder(&self.experiment),
+            submitted: submitted::of(experiment, &registry)?,
             // A run of its own goes on with its seed, also one of the several of its file.
             seed: (!resumed || self.seeds > 1).then_some(seed),
             device: self.device.clone(),

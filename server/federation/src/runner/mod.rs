@@ -47,13 +47,15 @@ mod jobs;
 pub mod measure;
 mod members;
 mod nodes;
+mod own;
 pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
 pub(crate) mod setup;
+mod signed;
 
-pub use crate::options::{Options, load_data, open_model};
+pub use crate::options::{Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
 use job::Lent;
 
@@ -70,7 +72,8 @@ pub(crate) struct Shared {
     pub experiment: Experiment,
     pub plan: Plan,
     pub executor: Box<dyn Executor>,
-    pub judge: fedseal_data::check::DataCheck,
+    /// None where own files have no labelled pairs: then no attestation has a score.
+    pub judge: Option<fedseal_data::check::DataCheck>,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.

@@ -32,7 +32,8 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
     let halt = || shared.go_on().is_break();
     let begun = Instant::now();
     let outcome = execute(shared, &job)?;
-    let score = data_score(&shared.judge, &job.input, &outcome, &halt);
+    let judge = shared.judge.as_ref();
+    let score = judge.and_then(|judge| data_score(judge, &job.input, &outcome, &halt));
     if halt() {
         return Err(Error::Interrupted);
     }

@@ -68,7 +68,7 @@ impl Run {
             self.append(&Record::RoundOpened {
                 arm: arm.id.clone(),
                 round: Round(round),
-                clients: round_clients(&shared.plan, &shared.experiment, round),
+                clients: round_clients(&shared.plan, &shared.experiment, &arm, round),
                 global,
                 seed: round_seed(&shared.plan, round),
                 learning_rate: learning_rate(&shared.experiment, Round(round))?,

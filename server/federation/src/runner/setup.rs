@@ -18,7 +18,7 @@ use fedseal_sandbox::CompiledCache;
 
 use super::canary;
 use super::members::{draw_clients, register_modules};
-use super::{Options, Run, Shared, load_data, nodes, open_model, room};
+use super::{Options, Run, Shared, load_data, nodes, open_model, own, room};
 use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
@@ -145,8 +145,14 @@ fn create(
     experiment.site = experiment.site.map(SiteRules::written_out);
     let toml = experiment.to_toml()?;
     let experiment_digest = blobs.put(toml.as_bytes())?;
-    let modules = register_modules(&experiment, options, &authors, &blobs)?;
-    let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
+    let (modules, clients) = match experiment.clients.is_empty() {
+        true => {
+            let modules = register_modules(&experiment, options, &authors, &blobs)?;
+            let clients = draw_clients(&experiment, data.as_ref(), seed, &modules, &blobs)?;
+            (modules, clients)
+        }
+        false => own::members(&experiment, options, &authors, &blobs)?,
+    };
     let canaries = canary::draw(data.as_ref(), &experiment, seed)?;
     let evaluation = evaluation_set(&experiment, data.as_ref())?;
     room::check(
@@ -179,6 +185,7 @@ fn create(
         modules,
         clients,
         versions: Versions::here().used_by(&experiment, &names)?,
+        data: data.pins(),
         canaries: Digest::of_json(&canaries)?,
         evaluation: blobs.put(&canonical::to_vec(&evaluation)?)?,
         measures,
@@ -320,9 +327,11 @@ impl Shared {
         data: Arc<dyn TaskData>,
         cache: Option<CompiledCache>,
     ) -> Result<Shared> {
+        own::same_data(&plan, &data.pins())?;
         let canaries = sealed_canaries(data.as_ref(), &experiment, &plan)?;
         let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
-        let judge = DataCheck::train(&data.labelled()?);
+        let labelled = data.labelled()?;
+        let judge = (!labelled.is_empty()).then(|| DataCheck::train(&labelled));
         let executor = lab.executor(&plan, blobs, experiment.limits, cache)?;
         let executor = crate::guard::guard(executor, &experiment, &plan);
         Ok(Shared {

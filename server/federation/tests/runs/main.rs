@@ -10,6 +10,7 @@ mod leaks;
 mod lent;
 mod lies;
 mod opened;
+mod own;
 mod poisoned;
 mod revoked;
 mod room;

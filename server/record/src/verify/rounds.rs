@@ -124,7 +124,7 @@ impl OpenRun {
 
     fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {
         let bad = |problem: &str| Err(disagrees(&arm.id, number, problem));
-        if state.clients != round_clients(&self.plan, &self.experiment, number) {
+        if state.clients != round_clients(&self.plan, &self.experiment, arm, number) {
             return bad("has other clients than the seed gives");
         }
         if state.seed != round_seed(&self.plan, number) {

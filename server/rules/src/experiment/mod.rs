@@ -19,6 +19,7 @@ use crate::{admission, aggregation, optimiser};
 
 mod compare;
 mod locate;
+mod own;
 mod read;
 mod sections;
 mod validate;
@@ -29,8 +30,9 @@ pub const MAX_EXPERIMENT: u64 = 1 << 20;
 pub use compare::{Difference, differences, in_words};
 pub use read::{read_admission, read_site};
 pub use sections::{
-    AdmissionConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig, EvaluationConfig,
-    FederationConfig, LoraConfig, ModelConfig, RunConfig, TrainingConfig,
+    AdmissionConfig, AttackConfig, CanariesConfig, ClientConfig, DataConfig, DefenceConfig,
+    EvaluationConfig, FederationConfig, LoraConfig, MAX_CLIENT_NAME, MOST, MOST_EXAMPLES,
+    ModelConfig, ModulePlace, RunConfig, SOURCES, TrainingConfig, is_client_name,
 };
 
 pub use crate::aggregation::AggregationConfig;
@@ -56,6 +58,10 @@ pub struct Experiment {
     pub data: DataConfig,
     /// Clients and rounds.
     pub federation: FederationConfig,
+    /// Clients of the experiment's own, in the order in which their updates are summed; none: as many as
+    /// `[federation]` says, with data of `[data]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientConfig>,
     /// Training of one client in a round.
     pub training: TrainingConfig,
     /// Shape of the adapter.
@@ -103,6 +109,7 @@ impl Default for Experiment {
             model: ModelConfig::default(),
             data: DataConfig::default(),
             federation: FederationConfig::default(),
+            clients: Vec::new(),
             training: TrainingConfig::default(),
             lora: LoraConfig::default(),
             attack: AttackConfig::default(),

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use super::Experiment;
 use super::locate::Located;
+use super::{Experiment, own};
 use crate::arms::{self, ArmConfig};
 use crate::error::Result;
 use crate::site::SiteRules;
@@ -21,10 +21,12 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     e.aggregation.check(at)?;
     e.server.check(at)?;
     e.defence.check(at)?;
-    e.evaluation.check(at)?;
-    e.canaries.check(at)?;
+    e.evaluation.check(e.data.is_files(), at)?;
+    e.canaries.check(e.data.is_files(), at)?;
     e.run.check(at)?;
     e.admission.check(at, "admission.")?;
+    own::clients(e, at)?;
+    own::files(e, at)?;
     e.site
         .as_ref()
         .map_or(Ok(()), |rules| site(rules, at, "site."))
@@ -106,7 +108,7 @@ pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
             "seeds",
             format!("expected each seed once, found {seed} twice: each has a run of its own"),
         )),
-        None => Ok(()),
+        None => own::new_run(e, at),
     }
 }
 

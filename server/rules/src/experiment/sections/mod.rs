@@ -9,6 +9,7 @@ mod aggregation;
 mod attack;
 mod canaries;
 mod check;
+mod clients;
 mod data;
 mod defence;
 mod evaluation;
@@ -17,6 +18,7 @@ mod lora;
 mod model;
 mod run;
 mod server;
+mod texts;
 mod training;
 
 use check::Section;
@@ -24,16 +26,18 @@ use check::Section;
 pub use admission::AdmissionConfig;
 pub use attack::AttackConfig;
 pub use canaries::CanariesConfig;
-pub use data::DataConfig;
+pub(super) use clients::check as check_clients;
+pub use clients::{ClientConfig, MAX_CLIENT_NAME, ModulePlace, is_client_name};
+pub use data::{DataConfig, SOURCES};
 pub use defence::DefenceConfig;
 pub use evaluation::EvaluationConfig;
-pub use federation::FederationConfig;
+pub use federation::{FederationConfig, MOST_EXAMPLES};
 pub use lora::LoraConfig;
 pub use model::ModelConfig;
 pub use run::RunConfig;
 pub use training::TrainingConfig;
 
 /// Most rounds, steps, examples of a shard, prompts of a set.
-const MOST: usize = 1_000_000;
+pub const MOST: usize = 1_000_000;
 /// Longest text, tokens: no model has more positions.
 const MOST_TOKENS: usize = 1 << 20;

@@ -17,7 +17,7 @@ pub(super) fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
 }
 
 /// Returns the text of a field that must not be blank.
-pub(super) fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
+pub(in crate::data) fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
     let text = text(row, field)?.trim();
     if text.is_empty() {
         return Err(Fault::new(field, "empty"));
