@@ -418,3 +418,60 @@ fn errors_about_a_rules_section_name_line_and_key() {
         }
     }
 }
+
+#[test]
+fn a_server_key_without_effect_is_refused_in_a_new_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Experiment::load(&file)
+    };
+    let text = "[server]\noptimiser = \"fedavgm\"\nlearning_rate = 0.5\n";
+    let said = load(text).unwrap_err().to_string();
+    for part in [
+        "x.toml:3",
+        "`server.learning_rate`",
+        "`fedavgm` uses momentum",
+    ] {
+        assert!(said.contains(part), "{said} lacks {part}");
+    }
+    let said = load("[server]\nmomentum = 0.9\n").unwrap_err().to_string();
+    assert!(said.contains("`server.momentum`"), "{said}");
+    let said = load("[server]\nformula = \"flower\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("`server.formula`") && said.contains("flwr"),
+        "{said}"
+    );
+    // An arm's own optimiser counts, too.
+    let text =
+        "arms = [\"clean\", \"own\"]\n[arm.own]\noptimiser = \"fedadam\"\n[server]\ntau = 0.5\n";
+    let own = load(text).unwrap();
+    assert_eq!(own.server.formula.as_deref(), Some("openfedllm"));
+    let kept = own.to_toml().unwrap();
+    for part in ["formula = \"openfedllm\"", "tau = 0.5", "beta2 = 0.99"] {
+        assert!(kept.contains(part), "{kept} lacks {part}");
+    }
+    assert!(!kept.contains("momentum"), "{kept}");
+    assert_eq!(differences(&own, &load(&kept).unwrap()), []);
+}
+
+#[test]
+fn a_server_section_of_before_is_read_shown_and_gone_on_with() {
+    let old = "[server]\noptimiser = \"plain\"\nlearning_rate = 0.001\nmomentum = 0.9\nbeta1 = 0.9\n\
+               beta2 = 0.99\ntau = 0.001\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    std::fs::write(&file, old).unwrap();
+    let old = Experiment::load(&file).unwrap();
+    // The report of a run of then must come out with the same bytes.
+    let shown = serde_json::to_string(&old.server).unwrap();
+    assert_eq!(
+        shown,
+        "{\"optimiser\":\"plain\",\"learning_rate\":0.001,\"momentum\":0.9,\"beta1\":0.9,\
+         \"beta2\":0.99,\"tau\":0.001}"
+    );
+    assert_eq!(differences(&old, &Experiment::default()), []);
+}

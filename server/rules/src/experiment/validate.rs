@@ -101,13 +101,12 @@ pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
         let later = e.seeds.iter().skip(*next);
         later.into_iter().any(|other| other == *seed)
     });
-    match twice {
-        Some((_, seed)) => Err(at.error(
-            "seeds",
-            format!("expected each seed once, found {seed} twice: each has a run of its own"),
-        )),
-        None => Ok(()),
+    if let Some((_, seed)) = twice {
+        let problem =
+            format!("expected each seed once, found {seed} twice: each has a run of its own");
+        return Err(at.error("seeds", problem));
     }
+    e.server.check_used(&e.optimisers(), at)
 }
 
 /// Checks the site rules; `prefix` is what their keys begin with in this file.
