@@ -9,6 +9,8 @@ pub const DEFINITION: Definition = Definition {
     title: "FedAvg",
     help: "mean weighted by the number of examples",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[],
     make: |_| Box::new(FedAvg),
 };

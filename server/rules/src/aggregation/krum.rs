@@ -1,21 +1,31 @@
 //! Krum, in the form of the paper's reference implementation and in its original form.
 //!
-//! Reference: k = n - m - 1; the client whose k + 1 nearest (itself included, Euclidean distance)
-//! have the smallest distance sum; the result is the mean of those k + 1.
+//! Reference: k = n - m - 1, at least 1; the client whose k + 1 nearest (itself included, Euclidean
+//! distance) have the smallest distance sum; the result is the mean of those k + 1.
 //! Original (Blanchard et al. 2017): the client with the smallest sum of squared distances to its
 //! n - m - 2 nearest others; the result is its update.
 
-use super::definition::Definition;
+use super::definition::{Bound, Definition};
 use super::{Inputs, Outcome, Rule, Update, squared_distances, uniform, weighted_sum};
+
+/// Bound of Krum and of what builds on its scores (Blanchard et al. 2017, proposition 1).
+pub(super) const BOUND: Bound = Bound {
+    condition: "2f + 2 < n",
+    holds: |_, n, f| f.saturating_mul(2).saturating_add(2) < n,
+};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
     name: "krum",
     title: "Krum",
     help: "mean of the tightest neighbourhood (the paper's reference variant of Krum)",
-    version: 1,
+    // The first version had neighbourhoods of the client alone where n - m < 2: all sums were 0, and the
+    // first client won.
+    version: 2,
+    earlier: &[|_| Box::new(Krum { least: 1 })],
+    bound: Some(BOUND),
     parameters: &[],
-    make: |_| Box::new(Krum),
+    make: |_| Box::new(Krum { least: 2 }),
 };
 
 /// Definition of the rule in its original form.
@@ -24,12 +34,17 @@ pub const ORIGINAL: Definition = Definition {
     title: "original Krum",
     help: "the update nearest to its n - m - 2 nearest others (Blanchard et al. 2017)",
     version: 1,
+    earlier: &[],
+    bound: Some(BOUND),
     parameters: &[],
     make: |_| Box::new(KrumOriginal),
 };
 
 /// Krum as the paper's reference implementation has it.
-pub struct Krum;
+pub struct Krum {
+    /// Fewest updates of a neighbourhood, the client's own among them.
+    least: usize,
+}
 
 /// Krum as its authors defined it.
 pub struct KrumOriginal;
@@ -37,7 +52,7 @@ pub struct KrumOriginal;
 impl Rule for Krum {
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
         let n = updates.len();
-        let size = n.saturating_sub(inputs.expected_malicious + 1) + 1;
+        let size = n.saturating_sub(inputs.expected_malicious).max(self.least);
         let distances = squared_distances(updates);
         let mut best: Option<(f64, Vec<usize>)> = None;
         for row in &distances {
@@ -100,15 +115,47 @@ pub(crate) fn ranked(scores: &[f64]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ONE, updates};
+    use super::super::testing::{ONE, built, updates};
     use super::*;
 
     #[test]
     fn of_three_with_one_attacker_the_two_nearest_are_averaged() {
         let rows = [vec![0.0, 0.0], vec![9.0, 9.0], vec![1.0, 0.0]];
-        let outcome = Krum.aggregate(&updates(&rows), &ONE);
+        let outcome = built("krum").aggregate(&updates(&rows), &ONE).unwrap();
         assert_eq!(outcome.weights, vec![0.5, 0.0, 0.5]);
         assert_eq!(outcome.delta, vec![0.5, 0.0]);
+    }
+
+    #[test]
+    fn two_attackers_of_three_still_leave_a_neighbour() {
+        let rows = [vec![9.0, 9.0], vec![0.0, 0.0], vec![1.0, 0.0]];
+        let two = Inputs {
+            expected_malicious: 2,
+            ..ONE
+        };
+        let krum = DEFINITION.build(&Default::default());
+        let outcome = krum.aggregate(&updates(&rows), &two).unwrap();
+        assert_eq!(outcome.weights, vec![0.0, 0.5, 0.5]);
+        // As it was: every client is its own neighbourhood, and the first one wins.
+        let krum = DEFINITION.build_as(1, &Default::default());
+        let outcome = krum.aggregate(&updates(&rows), &two).unwrap();
+        assert_eq!(outcome.weights, vec![1.0, 0.0, 0.0]);
+        // With one attacker there is no difference.
+        let [first, now] = [1, 2].map(|version| {
+            let krum = DEFINITION.build_as(version, &Default::default());
+            krum.aggregate(&updates(&rows), &ONE).unwrap()
+        });
+        assert_eq!(first, now);
+    }
+
+    #[test]
+    fn a_round_beyond_the_bound_is_warned_of() {
+        let said = |n, f| DEFINITION.warning(&Default::default(), n, f);
+        assert_eq!(said(5, 1), None);
+        let text = said(4, 1).unwrap();
+        for part in ["Krum needs 2f + 2 < n", "n = 4", "f = 1"] {
+            assert!(text.contains(part), "{text} lacks {part}");
+        }
     }
 
     #[test]
@@ -126,7 +173,7 @@ mod tests {
             expected_malicious: 3,
             ..ONE
         };
-        for rule in [&Krum as &dyn Rule, &KrumOriginal] {
+        for rule in [&Krum { least: 2 } as &dyn Rule, &KrumOriginal] {
             assert_eq!(rule.aggregate(&updates(&rows), &inputs).delta, vec![2.0]);
         }
     }

@@ -1,7 +1,7 @@
 //! The coordinate-wise median: the lower of the two middle values when their number is even, as
 //! `torch.median` has it (PAPER, "Baseline aggregation rules").
 
-use super::definition::Definition;
+use super::definition::{Definition, HALF};
 use super::{Inputs, Outcome, Rule, Update};
 
 /// Definition of the rule.
@@ -10,6 +10,8 @@ pub const DEFINITION: Definition = Definition {
     title: "median",
     help: "coordinate-wise median, the lower of two middle values",
     version: 1,
+    earlier: &[],
+    bound: Some(HALF),
     parameters: &[],
     make: |_| Box::new(Median),
 };

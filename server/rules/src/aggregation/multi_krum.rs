@@ -1,7 +1,7 @@
 //! Multi-Krum (Blanchard et al. 2017): the mean of the n - m updates with the best Krum scores.
 
 use super::definition::Definition;
-use super::krum::{ranked, scores};
+use super::krum::{BOUND, ranked, scores};
 use super::{Inputs, Outcome, Rule, Update, uniform, weighted_sum};
 
 /// Definition of the rule.
@@ -10,6 +10,8 @@ pub const DEFINITION: Definition = Definition {
     title: "Multi-Krum",
     help: "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)",
     version: 1,
+    earlier: &[],
+    bound: Some(BOUND),
     parameters: &[],
     make: |_| Box::new(MultiKrum),
 };

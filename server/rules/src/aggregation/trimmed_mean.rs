@@ -1,8 +1,17 @@
 //! The coordinate-wise trimmed mean (Yin et al. 2018): drop the lowest and the highest values, the
 //! mean of the rest; the reference drops one on each side.
 
-use super::definition::{Definition, Parameter, Takes};
+use super::definition::{Bound, Definition, Parameter, Takes};
 use super::{Inputs, Outcome, Rule, Update};
+
+/// Every attacker's value can be trimmed away, and a value is left (Yin et al. 2018, theorem 4).
+const TRIMMED: Bound = Bound {
+    condition: "f <= trim and 2 trim < n",
+    holds: |parameters, n, f| {
+        let trim = parameters.whole("trim");
+        f <= trim && trim.saturating_mul(2) < n
+    },
+};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -10,6 +19,8 @@ pub const DEFINITION: Definition = Definition {
     title: "trimmed mean",
     help: "coordinate-wise mean without the lowest and highest values",
     version: 1,
+    earlier: &[],
+    bound: Some(TRIMMED),
     parameters: &[Parameter {
         key: "trim",
         help: "values that are dropped at either end of each coordinate",

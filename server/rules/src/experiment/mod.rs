@@ -159,6 +159,20 @@ impl Experiment {
         }
     }
 
+    /// Warnings about an attacked arm's rule: what its source proves does not hold with so many attackers
+    /// among so few updates.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn warnings(&self, arm: &Arm) -> Result<Vec<String>> {
+        if arm.kind != arms::Kind::Federated || !arm.attacked {
+            return Ok(Vec::new());
+        }
+        let (updates, malicious) = (self.federation.sampled, self.expected_malicious(arm));
+        let warning = self.aggregation.warning(arm.rule, updates, malicious)?;
+        Ok(warning.into_iter().collect())
+    }
+
     /// The arms, in the order in which reports show them.
     ///
     /// # Errors

@@ -475,3 +475,44 @@ fn a_server_section_of_before_is_read_shown_and_gone_on_with() {
     );
     assert_eq!(differences(&old, &Experiment::default()), []);
 }
+
+#[test]
+fn an_arm_of_a_run_keeps_its_name_when_a_rule_gets_it() {
+    let text = "arms = [\"clean\", \"median\"]\n[arm.median]\ntitle = \"mine\"\nrule = \"krum\"\n";
+    let arms = Experiment::parse(text, "x.toml")
+        .unwrap()
+        .all_arms()
+        .unwrap();
+    let own = arms.last().unwrap();
+    assert_eq!((own.title.as_str(), own.rule), ("mine", "krum"));
+    // Nobody begins a run with it.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    std::fs::write(&file, text).unwrap();
+    let said = Experiment::load(&file).unwrap_err().to_string();
+    assert!(said.contains("no built-in arm"), "{said}");
+}
+
+#[test]
+fn an_attacked_arm_beyond_its_rules_bound_is_warned_of() {
+    let warnings = |text: &str| -> Vec<String> {
+        let experiment = Experiment::parse(text, "x.toml").unwrap();
+        let arms = experiment.all_arms().unwrap();
+        arms.iter()
+            .flat_map(|arm| experiment.warnings(arm).unwrap())
+            .collect()
+    };
+    let arms = "arms = [\"clean\", \"fedavg\", \"krum\", \"trimmed-mean\"]\n";
+    let said = warnings(&format!("{arms}[federation]\nsampled = 3\n"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("Krum needs 2f + 2 < n"), "{said:?}");
+    assert_eq!(
+        warnings(&format!("{arms}[federation]\nsampled = 5\nmalicious = 2\n")),
+        [""; 0]
+    );
+    let trim = "[aggregation.trimmed-mean]\ntrim = 2\n[federation]\nsampled = 4\nmalicious = 0\n";
+    assert_eq!(
+        warnings(&format!("arms = [\"trimmed-mean\"]\n{trim}")).len(),
+        1
+    );
+}
