@@ -198,7 +198,7 @@ export interface components {
             safety: components["schemas"]["Share"] | null;
             /** @description Its heading. */
             title: string;
-            /** @description Why its rule's guarantee does not hold. Left out where it does, and in reports of runs from before it was said. */
+            /** @description Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs. */
             warnings?: string[];
         };
         /** @description Kind of an arm's column. */

@@ -27,6 +27,10 @@ impl Rule for FedAvg {
             weights,
         }
     }
+
+    fn shows_bad_values(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

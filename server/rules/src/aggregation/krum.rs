@@ -6,7 +6,8 @@
 //! n - m - 2 nearest others; the result is its update.
 
 use super::definition::{Bound, Definition};
-use super::{Inputs, Outcome, Rule, Update, squared_distances, uniform, weighted_sum};
+use super::nearest::{decide, surely_less};
+use super::{Inputs, Outcome, Rule, Update, chosen_sum, uniform};
 
 /// Bound of Krum and of what builds on its scores (Blanchard et al. 2017, proposition 1).
 pub(super) const BOUND: Bound = Bound {
@@ -51,59 +52,113 @@ pub struct KrumOriginal;
 
 impl Rule for Krum {
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
-        let n = updates.len();
-        let size = n.saturating_sub(inputs.expected_malicious).max(self.least);
-        let distances = squared_distances(updates);
-        let mut best: Option<(f64, Vec<usize>)> = None;
-        for row in &distances {
-            let mut order: Vec<usize> = (0..n).collect();
-            order.sort_by(|a, b| row[*a].total_cmp(&row[*b]).then(a.cmp(b)));
-            order.truncate(size);
-            let sum: f64 = order.iter().map(|index| row[*index].sqrt()).sum();
-            if best.as_ref().is_none_or(|(least, _)| sum < *least) {
-                best = Some((sum, order));
-            }
-        }
-        let chosen = best.map(|(_, order)| order).unwrap_or_default();
-        let weights = uniform(n, &chosen);
-        Outcome {
-            delta: weighted_sum(updates, &weights),
-            weights,
-        }
+        let size = updates
+            .len()
+            .saturating_sub(inputs.expected_malicious)
+            .max(self.least);
+        mean_of(
+            updates,
+            decide(updates, |distances, error| tightest(distances, size, error)),
+        )
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 
 impl Rule for KrumOriginal {
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome {
-        let scores = scores(updates, inputs.expected_malicious);
-        let chosen = ranked(&scores).into_iter().take(1).collect::<Vec<_>>();
-        let weights = uniform(updates.len(), &chosen);
-        Outcome {
-            delta: weighted_sum(updates, &weights),
-            weights,
+        mean_of(updates, best(updates, inputs.expected_malicious, 1))
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
+    }
+}
+
+/// The mean of chosen updates. None were chosen where a value is not finite, which the result shows.
+pub(crate) fn mean_of(updates: &[Update<'_>], chosen: Option<Vec<usize>>) -> Outcome {
+    let Some(chosen) = chosen else {
+        let length = updates.first().map_or(0, |update| update.delta.len());
+        return Outcome {
+            delta: vec![f32::NAN; length],
+            weights: vec![0.0; updates.len()],
+        };
+    };
+    let weights = uniform(updates.len(), &chosen);
+    Outcome {
+        delta: chosen_sum(updates, &weights),
+        weights,
+    }
+}
+
+/// Of each update's `size` nearest, itself among them, those with the smallest sum of distances; the first of
+/// equal ones. None where an error of the distances could change that.
+fn tightest(distances: &[Vec<f64>], size: usize, error: f64) -> Option<Vec<usize>> {
+    struct Around {
+        sum: f64,
+        /// Who is near.
+        near: Vec<usize>,
+        /// Whether they are whatever the error.
+        sure: bool,
+    }
+    let around = |row: &Vec<f64>| {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|a, b| row[*a].total_cmp(&row[*b]).then(a.cmp(b)));
+        let next = order.get(size).map(|next| row[*next]);
+        order.truncate(size);
+        let last = order.last().map_or(0.0, |last| row[*last]);
+        Around {
+            sum: order.iter().map(|index| row[*index].sqrt()).sum(),
+            sure: next.is_none_or(|next| surely_less(last, next, error)),
+            near: order,
+        }
+    };
+    let mut all: Vec<Around> = distances.iter().map(around).collect();
+    let mut best = 0;
+    for (index, one) in all.iter().enumerate() {
+        if one.sum < all[best].sum {
+            best = index;
         }
     }
+    if error > 0.0 {
+        all.iter_mut().for_each(|one| one.near.sort_unstable());
+        let winner = &all[best];
+        let same = |one: &Around| one.sure && one.near == winner.near;
+        let mut others = all.iter();
+        if !others.all(|one| surely_less(winner.sum, one.sum, error) || same(one)) {
+            return None;
+        }
+    }
+    Some(all.swap_remove(best).near)
+}
+
+/// The updates with the smallest Krum scores, `keep` of them; none where a value is not finite.
+pub(crate) fn best(updates: &[Update<'_>], malicious: usize, keep: usize) -> Option<Vec<usize>> {
+    decide(updates, |distances, error| {
+        let scores = scores(distances, malicious);
+        let mut chosen = ranked(&scores);
+        let next = chosen.get(keep).map(|next| scores[*next]);
+        chosen.truncate(keep);
+        let last = chosen.last().map_or(0.0, |last| scores[*last]);
+        let sure = next.is_none_or(|next| surely_less(last, next, error));
+        (sure || error == 0.0).then_some(chosen)
+    })
 }
 
 /// Krum scores: the sum of squared distances to the n - m - 2 nearest others. Below one neighbour
 /// the score would be empty, so at least one counts where there is one.
-pub(crate) fn scores(updates: &[Update<'_>], malicious: usize) -> Vec<f64> {
-    let n = updates.len();
-    let neighbours = n.saturating_sub(malicious + 2).max(1);
-    squared_distances(updates)
-        .into_iter()
-        .enumerate()
-        .map(|(index, row)| {
-            let mut others: Vec<f64> = row
-                .into_iter()
-                .enumerate()
-                .filter(|(other, _)| *other != index)
-                .map(|(_, distance)| distance)
-                .collect();
-            others.sort_by(f64::total_cmp);
-            others.into_iter().take(neighbours).sum()
-        })
-        .collect()
+pub(crate) fn scores(distances: &[Vec<f64>], malicious: usize) -> Vec<f64> {
+    let neighbours = distances.len().saturating_sub(malicious + 2).max(1);
+    let score = |(index, row): (usize, &Vec<f64>)| {
+        let others = row.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != index);
+        let mut others: Vec<f64> = others.map(|(_, distance)| *distance).collect();
+        others.sort_by(f64::total_cmp);
+        others.into_iter().take(neighbours).sum::<f64>()
+    };
+    distances.iter().enumerate().map(score).collect()
 }
 
 /// Indices by ascending score, ties to the earlier client.
@@ -115,7 +170,9 @@ pub(crate) fn ranked(scores: &[f64]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ONE, built, updates};
+    use fedseal_kernels::distances;
+
+    use super::super::testing::{ONE, built, cloud, updates};
     use super::*;
 
     #[test]
@@ -146,6 +203,58 @@ mod tests {
             krum.aggregate(&updates(&rows), &ONE).unwrap()
         });
         assert_eq!(first, now);
+    }
+
+    #[test]
+    fn near_distances_decide_as_exact_ones() {
+        // Large enough for distances in single precision; every third set has copies in it.
+        for seed in 0..12 {
+            let mut rows = cloud(6, 40_000, seed);
+            for (index, row) in rows.iter_mut().enumerate() {
+                row.iter_mut()
+                    .for_each(|value| *value *= 1.0 + index as f32 * 1e-3);
+            }
+            if seed % 3 == 0 {
+                rows[4] = rows[2].clone();
+            }
+            let updates = updates(&rows);
+            let exact = distances::exact(&super::super::rows(&updates));
+            for malicious in 0..5 {
+                let size = (6 - malicious).max(2);
+                let set = |mut chosen: Vec<usize>| {
+                    chosen.sort_unstable();
+                    chosen
+                };
+                let expected = set(tightest(&exact, size, 0.0).unwrap());
+                let found = decide(&updates, |distances, error| {
+                    tightest(distances, size, error)
+                });
+                assert_eq!(set(found.unwrap()), expected, "seed {seed}, {malicious}");
+                for keep in [1, 3] {
+                    let mut expected = ranked(&scores(&exact, malicious));
+                    expected.truncate(keep);
+                    let found = best(&updates, malicious, keep).unwrap();
+                    assert_eq!(set(found), set(expected), "seed {seed}, {malicious}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_nearest_of_three_are_sure_though_their_sums_are_equal() {
+        let distances = [
+            vec![0.0, 1.0, 9.0],
+            vec![1.0, 0.0, 8.0],
+            vec![9.0, 8.0, 0.0],
+        ];
+        assert_eq!(tightest(&distances, 2, 1e-4), Some(vec![0, 1]));
+        let close = [
+            vec![0.0, 1.0, 1.00001],
+            vec![1.0, 0.0, 8.0],
+            vec![1.00001, 8.0, 0.0],
+        ];
+        assert_eq!(tightest(&close, 2, 1e-4), None);
+        assert_eq!(tightest(&close, 2, 0.0), Some(vec![0, 1]));
     }
 
     #[test]

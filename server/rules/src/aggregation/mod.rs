@@ -15,11 +15,12 @@ pub mod foolsgold;
 pub mod krum;
 pub mod median;
 pub mod multi_krum;
+mod nearest;
 pub mod residual;
 pub mod trimmed_mean;
 
 pub use apply::{Built, Inputs, Outcome, Rule, Update};
-pub(crate) use apply::{squared_distances, uniform, weighted_sum};
+pub(crate) use apply::{chosen_sum, rows, uniform, weighted_sum};
 pub use config::{AggregationConfig, BadParameter};
 use definition::Definition;
 
