@@ -35,6 +35,9 @@ impl Run {
 
     /// Whatever is left of a round in every arm.
     pub(super) fn round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        if self.state.arms.is_empty() {
+            self.warn(watch)?;
+        }
         self.open_round(round)?;
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
@@ -43,6 +46,17 @@ impl Run {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
         self.measure_round(round, watch)
+    }
+
+    /// Tells of arms whose rule's guarantee does not hold, before the first round.
+    fn warn(&mut self, watch: Watch<'_>) -> Result<()> {
+        for arm in self.federated() {
+            for warning in self.shared.experiment.warnings(&arm)? {
+                let text = format!("arm {}: {warning}", arm.id);
+                self.tell(watch, &Event::Note { text })?;
+            }
+        }
+        Ok(())
     }
 
     fn open_round(&mut self, round: u32) -> Result<()> {

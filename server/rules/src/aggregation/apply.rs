@@ -1,5 +1,7 @@
 //! Applying a rule: its inputs, what every rule relies on, its outcome, and sums that rules share.
 
+use fedseal_kernels::columns;
+
 use crate::error::{Error, Result};
 
 /// One admitted update.
@@ -32,8 +34,15 @@ pub struct Outcome {
 
 /// One aggregation rule with its parameters.
 pub trait Rule: Send + Sync {
-    /// Aggregates at least one update; all deltas are equally long and finite.
+    /// Aggregates at least one update; all deltas are equally long, and finite unless
+    /// [`Rule::shows_bad_values`].
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome;
+
+    /// Whether a value that is not finite always makes the result not finite, so that looking at the result
+    /// is enough. Such a rule reads large updates once less.
+    fn shows_bad_values(&self) -> bool {
+        false
+    }
 }
 
 /// A rule made from its definition.
@@ -54,13 +63,25 @@ impl Built {
             problem,
         };
         check(updates).map_err(problem)?;
-        let outcome = self.rule.aggregate(updates, inputs);
-        if outcome.delta.iter().all(|value| value.is_finite()) {
-            Ok(outcome)
-        } else {
-            Err(problem("the result has a value that is not finite".into()))
+        if !self.rule.shows_bad_values() {
+            check_values(updates).map_err(problem)?;
         }
+        let outcome = self.rule.aggregate(updates, inputs);
+        if columns::all_finite(&outcome.delta) {
+            return Ok(outcome);
+        }
+        check_values(updates).map_err(problem)?;
+        Err(problem("the result has a value that is not finite".into()))
     }
+}
+
+fn check_values(updates: &[Update<'_>]) -> Result<(), String> {
+    let bad = updates
+        .iter()
+        .position(|update| !columns::all_finite(update.delta));
+    bad.map_or(Ok(()), |index| {
+        Err(format!("update {index} has a value that is not finite"))
+    })
 }
 
 fn check(updates: &[Update<'_>]) -> Result<(), String> {
@@ -75,9 +96,6 @@ fn check(updates: &[Update<'_>]) -> Result<(), String> {
                 first.delta.len()
             ));
         }
-        if !update.delta.iter().all(|value| value.is_finite()) {
-            return Err(format!("update {index} has a value that is not finite"));
-        }
         if !(update.weight.is_finite() && update.weight >= 0.0) {
             return Err(format!("update {index} has weight {}", update.weight));
         }
@@ -88,42 +106,32 @@ fn check(updates: &[Update<'_>]) -> Result<(), String> {
     }
 }
 
-/// `sum_i weights[i] * updates[i]` in f64, in client order, rounded once.
-pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
-    let Some(first) = updates.first() else {
-        return Vec::new();
-    };
-    (0..first.delta.len())
-        .map(|coordinate| {
-            updates
-                .iter()
-                .zip(weights)
-                .map(|(update, weight)| weight * f64::from(update.delta[coordinate]))
-                .sum::<f64>() as f32
-        })
-        .collect()
+/// The updates' values.
+pub(crate) fn rows<'a>(updates: &[Update<'a>]) -> Vec<&'a [f32]> {
+    updates.iter().map(|update| update.delta).collect()
 }
 
-/// Squared Euclidean distances between all updates, `[n][n]`.
-pub(crate) fn squared_distances(updates: &[Update<'_>]) -> Vec<Vec<f64>> {
-    let n = updates.len();
-    let mut distances = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in i + 1..n {
-            let distance = updates[i]
-                .delta
-                .iter()
-                .zip(updates[j].delta)
-                .map(|(a, b)| {
-                    let d = f64::from(*a) - f64::from(*b);
-                    d * d
-                })
-                .sum::<f64>();
-            distances[i][j] = distance;
-            distances[j][i] = distance;
+/// `sum_i weights[i] * updates[i]` in f64, in client order, rounded once.
+pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
+    columns::weighted_sum(&rows(updates), weights)
+}
+
+/// As [`weighted_sum`], without reading updates whose weight is 0.
+pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
+    let all = || updates.iter().zip(weights);
+    let counted = all().filter(|(_, weight)| **weight != 0.0);
+    let (rows, own): (Vec<&[f32]>, Vec<f64>) = counted
+        .map(|(update, weight)| (update.delta, *weight))
+        .unzip();
+    let mut sum = columns::weighted_sum(&rows, &own);
+    // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
+    for (column, value) in sum.iter_mut().enumerate() {
+        if value.to_bits() == (-0.0_f32).to_bits() {
+            let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
+            *value = terms.sum::<f64>() as f32;
         }
     }
-    distances
+    sum
 }
 
 /// Equal weights over the chosen updates, 0 elsewhere.
@@ -133,4 +141,31 @@ pub(crate) fn uniform(n: usize, chosen: &[usize]) -> Vec<f64> {
         weights[*index] = 1.0 / chosen.len() as f64;
     }
     weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cloud, updates};
+    use super::*;
+
+    #[test]
+    fn what_has_no_weight_is_not_read_and_leaves_the_same_bits() {
+        let mut rows = cloud(4, 50, 2);
+        // Sums that are zero: of both signs in what counts and in what does not.
+        for (column, signs) in [[-0.0, 1.0, -0.0, 2.0], [-0.0, -1.0, -0.0, -2.0]]
+            .iter()
+            .enumerate()
+        {
+            for (row, value) in rows.iter_mut().zip(signs) {
+                row[column] = *value;
+            }
+        }
+        let updates = updates(&rows);
+        let weights = [0.5, 0.0, 0.5, 0.0];
+        let bits =
+            |values: Vec<f32>| -> Vec<u32> { values.into_iter().map(f32::to_bits).collect() };
+        let chosen = bits(chosen_sum(&updates, &weights));
+        assert_eq!(chosen, bits(weighted_sum(&updates, &weights)));
+        assert_eq!(chosen[..2], [0.0_f32.to_bits(), (-0.0_f32).to_bits()]);
+    }
 }

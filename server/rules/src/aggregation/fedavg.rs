@@ -9,6 +9,8 @@ pub const DEFINITION: Definition = Definition {
     title: "FedAvg",
     help: "mean weighted by the number of examples",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[],
     make: |_| Box::new(FedAvg),
 };
@@ -24,6 +26,10 @@ impl Rule for FedAvg {
             delta: weighted_sum(updates, &weights),
             weights,
         }
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 
