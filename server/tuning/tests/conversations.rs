@@ -172,6 +172,23 @@ fn variables_of_the_template_change_the_text() {
     assert_eq!(prompt(given), "the cat quiet 1999");
 }
 
+/// Numbers of tokens are those of the text that is scored, where an answer alone has others.
+#[test]
+fn counted_tokens_are_those_of_the_whole_text() {
+    let mut others = 0;
+    for (name, case) in cases() {
+        let [(Role::User, prompt), (Role::Assistant, answer)] = case.messages.as_slice() else {
+            continue;
+        };
+        let model = load(&case);
+        let tokens = model.scored_tokens(prompt, answer).unwrap();
+        assert_eq!(tokens, case.answer.last().unwrap() + 1, "{name}");
+        let apart = model.tokenizer().encode(answer, false).unwrap().len();
+        others += usize::from(model.encode_prompt(prompt).unwrap().len() + apart != tokens);
+    }
+    assert!(others > 0);
+}
+
 /// Runs of before were made with prompt and answer encoded apart, and are executed again so.
 #[test]
 fn answers_apart_are_as_they_were() {
