@@ -4,15 +4,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use fedseal_tuning::{Adapter, next_logits};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
-    Outcome, families::largest_value, families::with_tokenizer, fixtures, json, largest_difference,
     load,
+    references::{
+        BOUND, Outcome, fixtures, json, largest_difference, largest_value, with_tokenizer,
+    },
 };
-
-/// Largest difference of logits, as a share of the largest one.
-const BOUND: f64 = 1e-5;
 
 #[derive(Deserialize)]
 struct References {
