@@ -171,6 +171,13 @@ impl Model {
             bos,
             eos,
         } = parts;
+        if options.template != Template::Model && !options.rendering.args.is_empty() {
+            let (given, known) = (options.rendering.args.keys(), options.template.name());
+            let given = given.cloned().collect::<Vec<_>>().join(", ");
+            return Err(TuningError::Config(format!(
+                "template variables ({given}) are for the model's own template, not for {known}"
+            )));
+        }
         let device = options.device.clone().without_autodiff();
         let source = &Kept {
             source,

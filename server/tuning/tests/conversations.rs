@@ -169,7 +169,17 @@ fn variables_of_the_template_change_the_text() {
         args: [Rendering::arg("quiet=true").unwrap()].into(),
         date: "1999-12-31".parse().unwrap(),
     };
-    assert_eq!(prompt(given), "the cat quiet 1999");
+    assert_eq!(prompt(given.clone()), "the cat quiet 1999");
+    // Another text takes no variables.
+    let options = ModelOptions {
+        template: Template::ChatMl,
+        rendering: given,
+        ..ModelOptions::default()
+    };
+    let error = Model::load(folder.path(), &options)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("(quiet)"), "{error}");
 }
 
 /// Numbers of tokens are those of the text that is scored, where an answer alone has others.

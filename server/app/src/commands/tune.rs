@@ -29,7 +29,7 @@ use show::Show;
 /// killed goes on with --resume and ends with the same digest.
 #[derive(Args)]
 pub(crate) struct Tune {
-    /// Data files: JSON or JSONL, also in gzip or zstd, or Parquet.
+    /// Data files: JSON or JSONL, also in gzip or zstd, Parquet or Arrow.
     #[arg(required = true)]
     data: Vec<PathBuf>,
     #[command(flatten)]

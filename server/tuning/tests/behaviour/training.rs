@@ -273,7 +273,7 @@ fn what_a_training_was_begun_with_is_named() {
             "template_date (\"2024-07-26\", now \"2025-01-31\")",
         ),
         (
-            with(Template::Alpaca, &["thinks=false"], "2024-07-26"),
+            with(Template::Alpaca, &[], "2024-07-26"),
             "template (\"model\", now \"alpaca\")",
         ),
     ] {
