@@ -47,6 +47,35 @@ fn every_architecture_computes_what_transformers_and_peft_do() {
     }
 }
 
+/// Targets where none are given exist in every model, also in one that fuses its matrices.
+#[test]
+fn usual_targets_are_the_model_s_own() {
+    for name in expected().models.keys() {
+        let model = load(name);
+        for method in [Method::Lora, Method::Ia3, Method::LayerNorm] {
+            let targets = AdapterConfig::usual_targets(method, model.config());
+            let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+            let config = match method {
+                Method::Lora => AdapterConfig {
+                    targets: targets.clone(),
+                    ..AdapterConfig::default()
+                },
+                Method::Ia3 => AdapterConfig::ia3(&names),
+                Method::LayerNorm => AdapterConfig::layer_norm(&names),
+            };
+            let adapter = model.new_adapter(&config, 0).unwrap();
+            let has = |target: &&&str| {
+                let part = format!(".{target}.");
+                adapter.tensors.keys().any(|tensor| tensor.contains(&part))
+            };
+            let missing: Vec<_> = names.iter().filter(|target| !has(target)).collect();
+            // OLMo 2 has no norms before its blocks.
+            let none_before = missing == [&"input_layernorm"] && name.starts_with("olmo");
+            assert!(missing.is_empty() || none_before, "{name}: {missing:?}");
+        }
+    }
+}
+
 /// A text beyond the original length would need the long factors for all of its tokens.
 #[test]
 fn longrope_refuses_what_it_does_not_stretch() {
