@@ -331,7 +331,12 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// # Errors
     /// [`TuningError::NotFinite`] when a weight is not finite.
     pub fn finish(self) -> Result<Trained, TuningError> {
-        self.trained()
+        self.check_finite()?;
+        Ok(Trained {
+            adapter: self.adapter,
+            losses: self.losses,
+            tokens: self.tokens,
+        })
     }
 
     /// Returns a copy of the adapter after the steps that were taken, as [`finish`](Self::finish) does.
@@ -339,14 +344,19 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub fn trained(&self) -> Result<Trained, TuningError> {
-        if !self.adapter.is_finite() {
-            return Err(TuningError::NotFinite("the trained adapter".to_owned()));
-        }
+        self.check_finite()?;
         Ok(Trained {
             adapter: self.adapter.clone(),
             losses: self.losses.clone(),
             tokens: self.tokens,
         })
+    }
+
+    fn check_finite(&self) -> Result<(), TuningError> {
+        match self.adapter.is_finite() {
+            true => Ok(()),
+            false => Err(TuningError::NotFinite("the trained adapter".to_owned())),
+        }
     }
 
     /// Returns everything that the next step depends on, as bytes that [`resume`](Self::resume)
