@@ -18,7 +18,7 @@ const FORMER: &str = "35be59b";
 /// Its data files, from the root.
 const SOURCES: &str = "server/tuning/src/data";
 
-/// What the former reader needs of its crate, and what it is asked.
+/// Program around the former reader: its crate as far as it is needed, and the question.
 const MAIN: &str = r#"//! The reader of data files of an earlier revision, as `cargo xtask bench tuning parquet` asks it.
 #![allow(dead_code, unused_imports)]
 

@@ -50,7 +50,7 @@ struct Head {
     format: String,
     /// Digest of the training's inputs, see [`Trainer::inputs`].
     inputs: String,
-    /// The same by name; checkpoints of earlier programs have none.
+    /// Inputs by name; checkpoints of earlier programs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     named: Option<Inputs>,
     losses: Vec<f32>,

@@ -1,4 +1,4 @@
-//! What a training leaves: the adapter as PEFT reads it, a model card, and the record of how it was made.
+//! Files that a training leaves: the adapter as PEFT reads it, a model card, and the record of how it was made.
 
 use fedseal_record::rundir::write_atomically;
 use fedseal_tuning::{Adapter, Model, TrainConfig, Trained};
