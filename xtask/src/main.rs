@@ -69,10 +69,10 @@ cargo xtask COMMAND
   build             set up and build everything, run nothing
   dist [check]      a tarball, a Debian package and a wheel of the build that is there, in
                     target/dist; check installs each into an empty prefix and uses it
-  bench tuning [--rounds N] [train|generate]
-                    the engine beside torch + peft, transformers and llama.cpp, in turn;
-                    FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
-                    them below target
+  bench tuning [--rounds N] [train|generate|parquet]
+                    the engine beside torch + peft, transformers and llama.cpp, in turn, and its
+                    reader of Parquet beside that of an earlier revision; FEDSEAL_ORACLE_PYTHON
+                    names a Python that has them, else pip installs them below target
   bench sandbox [--rounds N] [--entries N] [sandbox|sha256|clients|round|log]
                     guests a second, host calls, whole client runs, the log; fewer than 5 rounds
                     or 10,000,000 entries change no figure

@@ -11,6 +11,7 @@
 
 mod files;
 mod gguf;
+mod models;
 mod replay;
 mod templates;
 mod tuning;

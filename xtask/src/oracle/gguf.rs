@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::models;
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, fail, python};
 
@@ -13,9 +14,11 @@ const COMMAND: &str = "cargo xtask oracle gguf";
 const FILE: &str = "oracle-tuning";
 
 /// Figures, and their units.
-const FIGURES: [(&str, &str); 8] = [
+const FIGURES: [(&str, &str); 10] = [
     ("gguf.models.total", "models"),
     ("gguf.models.agreed", "models"),
+    ("gguf.families.total", "families"),
+    ("gguf.families.agreed", "families"),
     ("gguf.logits.max_rel_diff", "relative"),
     ("gguf.vocabularies.total", "vocabularies"),
     ("gguf.vocabularies.texts", "texts"),
@@ -97,6 +100,7 @@ fn report(figures: &Value) -> Outcome {
         eprintln!("    {name}: {}", number(name));
         crate::readme::keep(FILE, COMMAND, &[(name.to_owned(), number(name))], unit)?;
     }
+    models::keep(FILE, COMMAND, figures)?;
     let all = |part: &str, total: &str| number(part) == number(total) && number(total) > 0.0;
     if !all("gguf.models.agreed", "gguf.models.total") {
         return fail("models of GGUF files differ from transformers");
