@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::{Source, about};
 use crate::keys::PublicKey;
-use crate::{Error, Result, base64};
+use crate::{Error, Result, base64, http};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 64 << 10;
@@ -56,9 +56,7 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         envelope,
     })
     .map_err(|e| Error::Encode(e.into()))?;
-    // A refusal is an answer with a reason, not a transport error.
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
+    let agent: ureq::Agent = http::config(&url)
         .timeout_global(Some(std::time::Duration::from_secs(120)))
         .build()
         .into();
