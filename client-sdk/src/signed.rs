@@ -6,7 +6,7 @@ use crate::bounded::short;
 use crate::error::Source;
 use crate::http_signature::{Request, Role, Validity, sign};
 use crate::keys::SigningKey;
-use crate::{Error, Result};
+use crate::{Error, Result, http};
 
 /// Seconds for which a signed request is good.
 const GOOD_FOR: i64 = 120;
@@ -56,9 +56,7 @@ impl SignedClient {
     /// A client of the server at this address. A call ends after `longest`.
     pub fn new(server: &str, key: SigningKey, role: Role, longest: Duration) -> Self {
         SignedClient {
-            // A refusal is an answer with a reason, not a transport error.
-            agent: ureq::Agent::config_builder()
-                .http_status_as_error(false)
+            agent: http::config(server)
                 .timeout_global(Some(longest))
                 .build()
                 .into(),
@@ -95,8 +93,12 @@ impl SignedClient {
         }
         let bytes = body.map_or(&[][..], |(_, bytes)| bytes);
         let answer = match body {
-            Some(_) => self.agent.run(request.body(bytes).map_err(|e| transport(e.into()))?),
-            None => self.agent.run(request.body(()).map_err(|e| transport(e.into()))?),
+            Some(_) => self
+                .agent
+                .run(request.body(bytes).map_err(|e| transport(e.into()))?),
+            None => self
+                .agent
+                .run(request.body(()).map_err(|e| transport(e.into()))?),
         };
         let mut answer = answer.map_err(|e| transport(e.into()))?;
         let status = answer.status().as_u16();

@@ -8,7 +8,7 @@ use crate::dsse::Envelope;
 use crate::error::{Source, about};
 use crate::http_signature::Role;
 use crate::keys::{PublicKey, SigningKey};
-use crate::{Error, Result, base64, signed};
+use crate::{Error, Result, base64, http, signed};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 64 << 10;
@@ -64,9 +64,7 @@ pub fn submit_module(
         envelope,
     })
     .map_err(|e| Error::Encode(e.into()))?;
-    // A refusal is an answer with a reason, not a transport error.
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
+    let agent: ureq::Agent = http::config(&url)
         .timeout_global(Some(std::time::Duration::from_secs(120)))
         .build()
         .into();

@@ -52,7 +52,7 @@ impl Lend {
                     "{address}: others could read the shards on their way to a worker"
                 ))
                 .hint(
-                    "Listen on 127.0.0.1 behind a tunnel (ssh -R, WireGuard); --insecure-http lends without one.",
+                    "Listen on 127.0.0.1 behind a TLS proxy or a tunnel (ssh -R, WireGuard); --insecure-http does without.",
                 ))
             }
             _ => Ok(()),

@@ -12,7 +12,7 @@ use crate::{keys, modules, output};
 /// Submits a module and its signature to a running server.
 #[derive(Args)]
 pub(crate) struct Submit {
-    #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
+    #[arg(help = modules::HELP)]
     module: Place,
     /// The server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8660")]

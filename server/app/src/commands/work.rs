@@ -135,11 +135,12 @@ impl Work {
 
     /// Refuses plain HTTP to another machine, unless that was asked for.
     fn check(&self) -> Outcome {
+        if self.run.starts_with("https://") {
+            return Ok(());
+        }
         let Some(rest) = self.run.strip_prefix("http://") else {
-            return Err(
-                Failure::usage(format!("{}: the address begins with http://", self.run))
-                    .hint("Reach another machine through a tunnel (ssh -L, WireGuard)."),
-            );
+            return Err(Failure::usage(format!("{}: it is no address", self.run))
+                .hint("It begins with https:// or http://."));
         };
         let host = rest.split('/').next().unwrap_or_default();
         let name = match host.rsplit_once(':') {
@@ -156,7 +157,7 @@ impl Work {
         }
         Err(
             Failure::usage(format!("{host}: others could read the shards on their way")).hint(
-                "Reach it through a tunnel (ssh -L, WireGuard); --insecure-http does without one.",
+                "Reach it over https:// or a tunnel (ssh -L, WireGuard); --insecure-http does without one.",
             ),
         )
     }
@@ -267,6 +268,7 @@ mod tests {
             assert!(check(there, false).is_err(), "{there}");
             assert!(check(there, true).is_ok(), "{there}");
         }
-        assert!(check("https://fed.example", true).is_err());
+        assert!(check("https://fed.example", false).is_ok());
+        assert!(check("fed.example:8661", true).is_err());
     }
 }
