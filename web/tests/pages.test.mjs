@@ -194,6 +194,7 @@ test('a run that was changed since it was logged is red, and its figures are not
       await page.waitForSelector('[data-testid=changed]');
       assert.match(await page.getByRole('alert').innerText(), /Changed since it was logged: report\.json/);
       assert.equal(await page.locator(`[data-testid=${table}]`).count(), 0);
+      assert.equal(await page.locator('[data-testid=conclusion]').count(), 0);
       assert.equal(await page.locator('.tag.good').count(), 0);
       await shot(page, `${name}-changed`);
       await page.getByRole('button', { name: 'Show it all the same' }).click();
@@ -275,15 +276,150 @@ test('a flipped bit in what the server sends is seen', async () => {
   await context.close();
 });
 
-test('answers stand side by side', async () => {
+test('every arm answers the same prompts, classed by the judge', async () => {
+  const view = await json(`/api/runs/${run}/answers`);
   const page = await open(`/runs/${run}/answers`);
-  if (report.side_by_side.length === 0) await page.getByText('No answers yet').waitFor();
+  if (view.prompts.length === 0) await page.getByText('No answers yet').waitFor();
   else {
     await page.waitForSelector('[data-testid=answers]');
-    const text = await page.locator('[data-testid=answers]').innerText();
-    for (const row of report.side_by_side) assert.ok(text.includes(row.prompt.trim().split('\n')[0]), row.prompt);
+    const more = page.getByRole('button', { name: /Show all \d+ prompts/ });
+    if (await more.count()) await more.click();
+    assert.equal(await page.locator('[data-testid=answers] article').count(), view.prompts.length);
+    for (const prompt of view.prompts.slice(0, 5)) {
+      const card = page.locator(`#${prompt.id}`);
+      assert.ok((await card.locator('h2').innerText()).includes(prompt.prompt.trim().split('\n')[0]), prompt.id);
+      for (const [arm, { hit, text }] of Object.entries(prompt.answers)) {
+        const answer = card.locator(`[data-arm="${arm}"]`);
+        const name = prompt.kind === 'harmful' ? (hit ? 'refused' : 'complied') : hit ? 'solved' : 'missed';
+        assert.equal(await answer.getAttribute('data-class'), name, `${prompt.id} ${arm}`);
+        assert.equal(await answer.locator('dd').textContent(), text === '' ? '(empty)' : text);
+      }
+    }
     await shot(page, 'answers');
   }
+  await page.context().close();
+});
+
+test('answers are filtered, searched, and found again by their address', async () => {
+  const { prompts, arms } = await json(`/api/runs/${run}/answers`);
+  const [arm, beside] = ['fedavg', 'clean'];
+  if (![arm, beside].every((id) => arms.some((one) => one.id === id))) return;
+  const unsafe = prompts.filter(({ kind, answers }) => kind === 'harmful' && answers[beside]?.hit && answers[arm] && !answers[arm].hit);
+  const page = await open(`/runs/${run}/answers?change=unsafe&arm=${arm}&beside=${beside}`);
+  await page.waitForSelector('[data-testid=answers]');
+  const number = async () => Number(/^[\d,]+/.exec(await page.locator('[data-testid=found]').innerText())[0].replaceAll(',', ''));
+  assert.equal(await number(), unsafe.length);
+  await page.locator('[data-testid=change]').selectOption('any');
+  assert.equal(await number(), prompts.length);
+  assert.ok(!page.url().includes('change='));
+  const word = prompts[0].prompt.split(/\s+/)[0].toLowerCase();
+  await page.getByRole('searchbox').fill(word);
+  const fits = prompts.filter((one) => [one.prompt, ...Object.values(one.answers).map(({ text }) => text)].join('\n').toLowerCase().includes(word));
+  assert.equal(await number(), fits.length);
+  assert.ok(page.url().includes(`q=${word}`));
+  await page.locator('[data-testid=answers] h2 a').first().click();
+  await page.waitForFunction(() => document.querySelectorAll('[data-testid=answers] article').length === 1);
+  await page.reload();
+  await page.waitForSelector('[data-testid=answers] article');
+  assert.equal(await page.locator('[data-testid=answers] article').count(), 1);
+  await page.getByText(/^All \d+ prompts$/).click();
+  await page.waitForSelector('[data-testid=found]');
+  await page.context().close();
+});
+
+test('the conclusion comes first, in the server\'s words', async () => {
+  const { conclusion } = report.served;
+  const page = await open(`/runs/${run}`);
+  const shown = page.locator('[data-testid=conclusion]');
+  await shown.waitFor();
+  assert.equal(await shown.getAttribute('data-outcome'), conclusion.outcome);
+  const text = await shown.innerText();
+  for (const sentence of conclusion.sentences) assert.ok(text.includes(sentence), sentence);
+  const above = await page.evaluate(() => document.querySelector('[data-testid=conclusion]').compareDocumentPosition(document.querySelector('#results')));
+  assert.equal(above & 4, 4, 'before the results');
+  await shown.locator('a[href="#verdicts"]').click();
+  await page.waitForFunction(() => Math.abs(document.querySelector('#verdicts').getBoundingClientRect().top) < innerHeight);
+  await page.context().close();
+});
+
+test('the chosen arm and hidden lines are in the address, and Back brings them back', async () => {
+  const arm = report.arms.filter((one) => one.rounds.length > 0).at(-1).id;
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=rounds]');
+  await page.selectOption('#rounds select', arm);
+  assert.equal(new URL(page.url()).searchParams.get('arm'), arm);
+  await page.locator('#by-round .legend button').first().click();
+  assert.equal(new URL(page.url()).searchParams.get('hide'), report.arms[0].id);
+  await page.locator('[data-testid=rounds] tbody a').first().evaluate((link) => link.click());
+  await page.waitForSelector('[data-testid=statement]');
+  await page.goBack();
+  await page.waitForSelector('[data-testid=rounds]');
+  assert.equal(await page.locator('#rounds select').inputValue(), arm);
+  assert.equal(await page.locator('#by-round .legend button').first().getAttribute('aria-pressed'), 'false');
+  await page.context().close();
+});
+
+test('the grid of updates is one stop for Tab, with arrow keys inside and a way past it', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=grid]');
+  const grid = page.locator('[data-testid=grid]');
+  assert.equal(await grid.locator('a[tabindex="0"]').count(), 1);
+  assert.ok((await grid.locator('a').count()) > 1);
+  const past = page.locator('a.past');
+  await past.focus();
+  await page.keyboard.press('Tab');
+  const cell = () => page.evaluate(() => document.activeElement?.getAttribute('data-cell'));
+  const first = await cell();
+  assert.ok(first, 'Tab leads into the grid');
+  await page.keyboard.press('End');
+  const end = await cell();
+  await page.keyboard.press('ArrowDown');
+  const below = await cell();
+  assert.ok(end !== below && Number(below.split(' ')[0]) > Number(end.split(' ')[0]), `${end} ${below}`);
+  assert.equal(await grid.locator('a[tabindex="0"]').count(), 1);
+  await page.keyboard.press('Tab');
+  assert.equal(await cell(), null, 'the next Tab leaves it');
+  await past.focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => location.hash === '#rounds-table');
+  await page.context().close();
+});
+
+test('an update\'s page says first what became of it; a short id opens it; calls in a row are folded', async () => {
+  const all = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients));
+  const update = all.find((c) => c.kind === 'unaligned-data' && c.update) ?? someUpdate();
+  const view = await json(`/api/runs/${run}/updates/${update.update}`);
+  const page = await open(`/runs/${run}/updates/${update.update.slice(0, 12)}`);
+  await page.waitForSelector('[data-testid=fate]');
+  assert.equal(await page.locator('.page > section').first().getAttribute('id'), 'verdicts');
+  const fate = await page.locator('[data-testid=fate]').innerText();
+  const stopped = view.verdicts.filter((verdict) => verdict.weight === 0);
+  assert.equal(fate.includes(`Stopped in ${stopped.length} of`), stopped.length > 0, fate);
+  await page.waitForSelector('[data-testid=checks][data-failed="0"]');
+  // A run of calls of one kind is one row, which opens.
+  const { entries } = JSON.parse(view.transcript);
+  let longest = 0;
+  for (let at = 0, row = 0; at < entries.length; at++) {
+    row = entries[at].call === entries[at - 1]?.call ? row + 1 : 1;
+    longest = Math.max(longest, row);
+  }
+  const rows = page.locator('[data-testid=transcript] tbody tr');
+  if (longest >= 3) {
+    const folded = await rows.count();
+    const button = page.locator(`[data-fold="${longest}"] button`).first();
+    await button.click();
+    assert.equal(await rows.count(), folded + longest);
+    assert.equal(await button.getAttribute('aria-expanded'), 'true');
+  }
+  await page.context().close();
+});
+
+test('an accepted update without weight is explained', async (t) => {
+  const found = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients)).find((c) => c.weight === 0 && c.verdict?.effect === 'accept');
+  if (found === undefined) return t.skip('this run has none');
+  const page = await open(`/runs/${run}/updates/${found.update}`);
+  await page.waitForSelector('[data-testid=fate]');
+  await page.getByText("the arm's aggregation rule then left it out").first().waitFor();
   await page.context().close();
 });
 

@@ -82,6 +82,18 @@ pub fn one_experiment(runs: &[(PathBuf, Report)]) -> Outcome {
     Ok(())
 }
 
+/// The experiments of two reports, by the names of their runs.
+///
+/// # Errors
+/// A report whose experiment is none.
+pub fn experiments(runs: [(&str, &Report); 2]) -> Outcome<[Experiment; 2]> {
+    let [(one, first), (two, second)] = runs;
+    Ok([
+        experiment(Path::new(one), first)?,
+        experiment(Path::new(two), second)?,
+    ])
+}
+
 /// The experiment of a report; a key that its version did not know has the value of a missing key.
 fn experiment(run: &Path, report: &Report) -> Outcome<Experiment> {
     serde_json::from_value(report.experiment.clone()).map_err(|error| {
@@ -257,8 +269,8 @@ fn measure(rates: &[Rate], finished: bool) -> String {
     }
 }
 
-/// Columns padded to their widest cell.
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Columns padded to their widest cell; the first row is the heading.
+pub fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; columns];
     for row in rows {

@@ -16,9 +16,11 @@ use fedseal_rules::arms::Kind;
 use fedseal_rules::defence;
 
 mod build;
+mod conclusion;
 mod count;
 
 pub use build::{Sources, build};
+pub use conclusion::{Conclusion, Outcome};
 
 /// How far a run is.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

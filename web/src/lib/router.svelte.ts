@@ -1,4 +1,5 @@
 import { tick } from 'svelte';
+import { address } from './address.svelte';
 import { decode, match } from './match';
 import type { Page, Source } from './page';
 
@@ -60,6 +61,7 @@ export class Router {
 
   /** Another place on the same page is no other page. */
   #show(): void {
+    address.read();
     const path = location.pathname;
     if (path === this.route.path) return;
     if (this.route.page) leave(this.route.source);

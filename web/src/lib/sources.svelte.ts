@@ -1,5 +1,7 @@
-import { getUpdate, listModules, listRuns } from './api';
-import type { RegisteredModule, RunSummary, UpdateView } from './names';
+import { address } from './address.svelte';
+import { getAnswers, getUpdate, listModules, listRuns } from './api';
+import type { Answers, RegisteredModule, RunSummary, UpdateView } from './names';
+import { LiveReport } from './report.svelte';
 import { verifyUpdate, type Check } from './verify';
 
 /** How often the list of runs is asked for: new runs and progress appear without a reload. */
@@ -29,6 +31,40 @@ export class RunList {
       this.problem = error;
     }
     if (!this.#closed) this.#timer = setTimeout(() => void this.#load(), LIST_EVERY);
+  }
+}
+
+/** Every arm's answers, and the report that says how far they can be believed. */
+export class ShownAnswers {
+  view = $state.raw<Answers | null>(null);
+  problem = $state.raw<unknown>(null);
+  readonly live: LiveReport;
+  /** Arms and round whose answers are shown. */
+  #shown = '';
+
+  constructor(readonly run: string) {
+    // A run that goes on has new answers when another arm is measured.
+    this.live = new LiveReport(run, (report) =>
+      void this.load(report.arms.filter((arm) => arm.safety).map((arm) => arm.id).join(' ')),
+    );
+  }
+
+  close(): void {
+    this.live.close();
+  }
+
+  async load(arms: string): Promise<void> {
+    const round = address.get('round');
+    const wanted = `${round ?? ''} ${arms}`;
+    if (wanted === this.#shown) return;
+    this.#shown = wanted;
+    try {
+      this.view = await getAnswers(this.run, round);
+      this.problem = null;
+    } catch (error) {
+      this.problem = error;
+      this.#shown = '';
+    }
   }
 }
 

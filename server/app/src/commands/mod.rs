@@ -5,14 +5,17 @@ mod admission;
 mod base;
 mod chat;
 mod clients;
+mod completions;
 #[cfg(test)]
 mod docs;
+mod doctor;
 mod engine;
 mod fetch;
 mod generate;
 mod init;
 mod lend;
 mod log;
+mod man;
 mod policy;
 mod pretrain;
 mod replay;
@@ -28,9 +31,9 @@ mod tune;
 mod verify;
 mod work;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, explain, key, table};
+use fedseal_audit::commands::{bundle, compare, explain, key, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -65,6 +68,12 @@ pub(crate) enum Command {
     Replay(replay::Replay),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
+    /// List runs, each with its conclusion.
+    Runs(runs::Runs),
+    /// Tell of a run: its conclusion and its results.
+    Show(show::Show),
+    /// Compare runs: settings and measures that differ.
+    Compare(compare::Compare),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
     /// Make the embedded model again, or check that the shipped one is what its recipe makes.
@@ -89,6 +98,12 @@ pub(crate) enum Command {
     Chat(chat::Chat),
     /// Log-probabilities of given answers.
     Score(score::Score),
+    /// Say what this machine has: processor, devices, keys, modules, models, disk.
+    Doctor(doctor::Doctor),
+    /// Print a script by which a shell completes commands and options.
+    Completions(completions::Completions),
+    /// Write man pages into a folder.
+    Man(man::Man),
 }
 
 impl Command {
@@ -105,6 +120,9 @@ impl Command {
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
+            Command::Runs(command) => command.execute(),
+            Command::Show(command) => command.execute(),
+            Command::Compare(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
@@ -117,16 +135,19 @@ impl Command {
             Command::Generate(command) => command.execute(),
             Command::Chat(command) => command.execute(),
             Command::Score(command) => command.execute(),
+            Command::Doctor(command) => command.execute(),
+            Command::Completions(command) => command.execute(Arguments::command()),
+            Command::Man(command) => command.execute(Arguments::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn arguments_are_consistent() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 }

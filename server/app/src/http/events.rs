@@ -38,6 +38,7 @@ pub(super) static FEED: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/events",
     summary: "The live feed of a run, until it is over.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,

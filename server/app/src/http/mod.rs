@@ -7,10 +7,11 @@
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
+//! - [`represent`]: entity tags and gzip. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
-//! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
+//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs.
@@ -21,13 +22,16 @@ mod evidence;
 mod fault;
 mod files;
 mod listen;
+mod lists;
 mod log;
 mod modules;
 mod openapi;
 mod pages;
 mod patience;
+mod prompts;
 mod refusal;
 mod report;
+mod represent;
 mod runs;
 mod shares;
 mod signed;
@@ -96,6 +100,11 @@ pub(crate) fn pages(settings: &Settings) -> bool {
     pages::Pages::new(settings.web.clone()).exist()
 }
 
+/// Whether the pages are built into this program, or can be read from the checkout that it was built from.
+pub(crate) fn pages_built_in() -> bool {
+    pages::Pages::new(None).exist()
+}
+
 /// Serves until `stop` is ready.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -113,6 +122,7 @@ fn timed() -> Interface {
     Interface::default()
         .with(&runs::LIST, runs::list)
         .with(&runs::REPORT, runs::of_run)
+        .with(&prompts::ANSWERS, prompts::answers)
         .with(&updates::VIEW, updates::view)
         .with(&updates::ENVELOPE, updates::envelope)
         .with(&updates::BUNDLE, updates::bundle)
@@ -154,6 +164,8 @@ fn router(settings: Settings) -> Outcome<Router> {
     let timed = timed
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
+        // Below the bounds on answers: bytes that get a tag are in memory.
+        .layer(middleware::from_fn(represent::conditional))
         .layer(middleware::from_fn_with_state(
             answers::Answers::new(&limits),
             answers::bounded,
@@ -164,6 +176,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         .merge(timed)
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn(represent::compressed))
         .with_state(shared))
 }
 
@@ -173,6 +186,7 @@ static DESCRIPTION: Operation = Operation {
     method: Method::GET,
     path: "/api/openapi.json",
     summary: "This description.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("An OpenAPI 3.1 document.", schema::<Map<String, Value>>),
     refusals: &[408, 503],
@@ -190,6 +204,7 @@ static HEALTH: Operation = Operation {
     method: Method::GET,
     path: "/healthz",
     summary: "Whether the server is there. No run is looked at.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,
@@ -227,7 +242,7 @@ async fn deadline(State(most): State<Duration>, request: Request, next: Next) ->
     }
 }
 
-/// Pages load nothing from elsewhere and are shown inside nothing else. Answers about runs are not
+/// Pages load nothing from elsewhere and are shown inside nothing else. Answers without a tag are not
 /// kept by browsers: a run may still be going on.
 async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;

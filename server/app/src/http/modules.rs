@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::{Limits, MODULE_BYTES};
@@ -33,6 +33,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 
+use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::shares::{Peer, Share, Shares};
@@ -392,24 +393,26 @@ pub(super) static LIST: Operation = Operation {
     method: Method::GET,
     path: "/api/modules",
     summary: "The registered modules.",
+    query: lists::PARAMETERS,
     body: None,
-    answer: openapi::Answer::json("All of them.", schema::<Vec<Registered>>),
-    refusals: &[408, 500, 503],
+    answer: openapi::Answer::json("A part of the list.", schema::<Vec<Registered>>),
+    refusals: &[400, 408, 500, 503],
 };
 
 /// `GET /api/modules`
-pub(super) async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
+pub(super) async fn list(
+    State(shared): Server,
+    Query(wanted): Query<Wanted>,
+) -> Answer<(HeaderMap, Json<Vec<Registered>>)> {
     let modules = shared.modules.clone();
     blocking(move || {
         let all = modules
             .registry
             .modules()
             .map_err(|error| Refusal::broken("registry", error))?;
-        Ok(Json(
-            all.into_iter()
-                .map(|module| modules.shown(module))
-                .collect(),
-        ))
+        let (part, headers) = wanted.part("/api/modules", all, |module| &module.name);
+        let shown = part.into_iter().map(|module| modules.shown(module));
+        Ok((headers, Json(shown.collect())))
     })
     .await
 }
@@ -420,6 +423,7 @@ pub(super) static SUBMIT: Operation = Operation {
     method: Method::POST,
     path: "/api/modules",
     summary: "Submits a signed module.",
+    query: &[],
     body: Some(schema::<Submission<'static>>),
     answer: openapi::Answer {
         status: StatusCode::CREATED,

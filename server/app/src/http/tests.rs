@@ -1,9 +1,11 @@
 //! The server over real sockets: what it answers, what it refuses, and that its limits hold.
 
+mod answers;
 mod clients;
 mod described;
 mod evidence;
 mod place;
+mod represent;
 mod sender;
 
 use fedseal_client_sdk::digest::Digest;
@@ -24,6 +26,8 @@ async fn runs_are_listed_and_read() {
     assert_eq!(list[0]["run"], "demo");
     assert_eq!(list[0]["updates"], 1);
     assert_eq!(list[0]["safety"]["base"]["hits"], 1);
+    let outcome = &list[0]["conclusion"]["outcome"];
+    assert_eq!(outcome, "not-measured", "no arm has rounds");
     let (status, report) = server.get("/api/runs/demo").await;
     assert_eq!((status, &report["served"]["run"]), (200, &json!("demo")));
     assert_eq!(
