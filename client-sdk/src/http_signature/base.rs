@@ -33,7 +33,7 @@ impl Input {
     pub(super) fn serialised(&self) -> Result<String, String> {
         let text = |value: &'_ str| -> Result<(), String> {
             StringRef::from_str(value)
-                .map(drop)
+                .map(|_| ())
                 .map_err(|error| format!("{value:?}: {error}"))
         };
         let mut list = ListSerializer::new();

@@ -53,7 +53,7 @@ impl Digests {
 
     /// The field's value for a body: one SHA-256.
     pub fn field(body: &[u8]) -> String {
-        let digest = base64::encode(&Sha256::digest(body));
+        let digest = base64::encode(Sha256::digest(body).as_slice());
         format!("{}=:{digest}:", Algorithm::Sha256.name())
     }
 
@@ -108,8 +108,8 @@ impl Hashing {
     pub fn finish(self) -> Result<(), Algorithm> {
         for (state, expected) in self.0 {
             let (algorithm, found) = match state {
-                State::Sha256(state) => (Algorithm::Sha256, state.finalize().to_vec()),
-                State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
+                State::Sha256(state) => (Algorithm::Sha256, state.finalize().as_slice().to_vec()),
+                State::Sha512(state) => (Algorithm::Sha512, state.finalize().as_slice().to_vec()),
             };
             if found != expected {
                 return Err(algorithm);

@@ -70,12 +70,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 4] = [
-        Role::Node,
-        Role::Author,
-        Role::Worker,
-        Role::Administrator,
-    ];
+    pub const ALL: [Role; 4] = [Role::Node, Role::Author, Role::Worker, Role::Administrator];
 
     /// The tag (RFC 9421, section 2.3).
     pub fn tag(self) -> &'static str {

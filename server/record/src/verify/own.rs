@@ -49,6 +49,8 @@ impl OpenRun {
                 "hands in other examples",
             ),
         ];
-        fits.into_iter().find(|(fits, _)| !fits).map(|(_, problem)| problem)
+        fits.into_iter()
+            .find(|(fits, _)| !fits)
+            .map(|(_, problem)| problem)
     }
 }
