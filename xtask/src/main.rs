@@ -65,7 +65,8 @@ cargo xtask COMMAND
   policies [--runs N]
                     run every policy alone against every check
   policies --languages
-                    build, run and break a policy of every toolchain; build all policies twice
+                    build, run and break a policy of every toolchain; build all policies twice;
+                    start one in Python twice
   build             set up and build everything, run nothing
   dist [check]      a tarball, a Debian package and a wheel of the build that is there, in
                     target/dist; check installs each into an empty prefix and uses it

@@ -408,4 +408,15 @@ mod tests {
         let long = format!("oci:ghcr.io/{}", "a".repeat(250));
         assert!(Reference::parse(&long).is_err());
     }
+
+    proptest::proptest! {
+        /// Whatever is read is written so that it is read alike.
+        #[test]
+        fn texts_of_references(rest in "(https?://)?[aB1.:/@\\[\\]_-]{0,24}") {
+            if let Ok(reference) = Reference::parse(&format!("oci:{rest}")) {
+                let text = reference.to_string();
+                proptest::prop_assert_eq!(Reference::parse(&text).unwrap(), reference, "{}", text);
+            }
+        }
+    }
 }
