@@ -299,7 +299,7 @@ fn shape(model: &Model) -> AdapterConfig {
 }
 
 /// The adapter that the references begin with.
-fn start(model: &Model) -> Outcome<Adapter> {
+pub(crate) fn start(model: &Model) -> Outcome<Adapter> {
     let mut start = Adapter::init(&shape(model), model.config(), 0)?;
     for (t, tensor) in start.tensors.values_mut().enumerate() {
         for (i, value) in tensor.data.iter_mut().enumerate() {
