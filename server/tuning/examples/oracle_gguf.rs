@@ -61,6 +61,7 @@ fn main() -> Outcome {
         let found = compare(&model, &given, &converted.case, Some(&step))
             .map_err(|error| format!("{name}: {error}"))?;
         families.add(&converted.family, name, found);
+        write_adapter(&model, name, out)?;
         largest = largest.max(off).max(found.logits);
         agreed += usize::from(off <= BOUND && found.agree());
         if off > BOUND {
@@ -98,6 +99,17 @@ fn main() -> Outcome {
     }
     println!("{}", serde_json::Value::Object(figures));
     Ok(())
+}
+
+/// Writes an adapter for llama.cpp's converter, where the checkpoint is there as a folder.
+fn write_adapter(model: &Model, name: &str, out: &Path) -> Outcome {
+    let base = out.join("base").join(name);
+    if !base.is_dir() {
+        return Ok(());
+    }
+    let base = base.canonicalize()?.display().to_string();
+    let adapter = references::start(model)?;
+    Ok(adapter.save_peft(&out.join("ours").join(name), Some(&base))?)
 }
 
 /// Returns the largest difference of a logit, of the largest; infinity where an id differs.

@@ -199,6 +199,18 @@ fn counted_tokens_are_those_of_the_whole_text() {
     assert!(others > 0);
 }
 
+#[test]
+fn an_answer_that_the_template_does_not_write_is_not_scored() {
+    let template = "{% for m in messages %}{{ m.role }} {% if m.role == 'user' %}{{ m.content }}\
+                    {% else %}{{ m.content | length }}{% endif %}\n{% endfor %}\
+                    {% if add_generation_prompt %}assistant {% endif %}";
+    let folder = folder(Some(template), None, "<|im_end|>");
+    let model = Model::load(folder.path(), &ModelOptions::default()).unwrap();
+    let error = model.scored_tokens("the cat", "sat").unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("as it is given"), "{error}");
+}
+
 /// Runs of before were made with prompt and answer encoded apart, and are executed again so.
 #[test]
 fn answers_apart_are_as_they_were() {

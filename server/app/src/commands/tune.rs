@@ -135,7 +135,7 @@ impl Answers {
     fn parts(self) -> fn(&Conversation) -> Vec<Conversation> {
         match self {
             Answers::Every => Conversation::every_answer,
-            Answers::Last => |conversation| vec![conversation.clone()],
+            Answers::Last => |conversation: &Conversation| vec![conversation.clone()],
         }
     }
 }

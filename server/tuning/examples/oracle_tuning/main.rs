@@ -20,7 +20,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::json;
 
-use references::{Outcome, json, largest_difference, set, tensor_difference, values};
+use references::{Outcome, json, largest_difference, likeliest, set, tensor_difference, values};
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -85,11 +85,6 @@ struct Pair {
     prompt: String,
     response: String,
     ids: Vec<u32>,
-}
-
-fn likeliest(logits: &[f32]) -> u32 {
-    let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    best.unwrap_or(0) as u32
 }
 
 /// Returns the largest difference of logits, and the number of equal greedy tokens: token by token

@@ -214,10 +214,17 @@ impl Model {
         let mut messages = prompt.to_vec();
         messages.push(Message::new(Role::Assistant, answer));
         let Encoded {
-            mut ids, answer, ..
+            mut ids,
+            answer: place,
+            ..
         } = self.encode_whole(&messages, true)?;
-        ids.truncate(answer.end);
-        Ok((ids, answer))
+        if place.is_empty() && !answer.trim().is_empty() {
+            let problem = "it does not write an answer as it is given, so its tokens are not known; use \
+                           another template";
+            return Err(TuningError::Template(problem.into()));
+        }
+        ids.truncate(place.end);
+        Ok((ids, place))
     }
 
     /// Returns the tokens of messages and an answer, of which the answer's own text counts: neither what
