@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 46] = [
+const MARKS: [(&str, Mark); 54] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -52,6 +52,15 @@ const MARKS: [(&str, Mark); 46] = [
     ("build.audit_mb", AtMost(12.0)),
     ("build.incremental_seconds", AtMost(15.0)),
     ("demo.ratio", AtLeast(0.98)),
+    ("rules.total", AtLeast(22.0)),
+    // Of the bandwidth of a copy with the same threads and buffers.
+    ("fedavg.copy_share", AtLeast(0.6)),
+    ("median.copy_share", AtLeast(0.6)),
+    ("trimmed.copy_share", AtLeast(0.6)),
+    ("median.flwr_ratio", AtLeast(40.0)),
+    ("trimmed.torch_ratio", AtLeast(4.0)),
+    ("krum.copy_share", AtLeast(0.6)),
+    ("krum.peer_ratio", AtLeast(10.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),
