@@ -81,6 +81,9 @@ cargo xtask COMMAND
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
+  bench aggregation [--rounds N]
+                    aggregation rules beside Flower, ByzFL, numpy, torch and memory's bandwidth;
+                    fewer than 5 rounds change no figure
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
