@@ -137,12 +137,12 @@ fn before(data: &Data, name: &str) -> Result<f64, Box<dyn Error>> {
 fn copy(data: &mut Data) -> f64 {
     let half = data.values.len() / 2;
     let (from, to) = data.values.split_at_mut(half);
-    let to = &mut to[..half];
+    let (from, to): (&[f32], &mut [f32]) = (from, &mut to[..half]);
     let quarter = half / 2;
     timed(|| {
         std::thread::scope(|scope| {
             let (first, second) = to.split_at_mut(quarter);
-            scope.spawn(|| first.copy_from_slice(&from[..quarter]));
+            scope.spawn(move || first.copy_from_slice(&from[..quarter]));
             second.copy_from_slice(&from[quarter..]);
         });
     })

@@ -30,7 +30,7 @@ const RULES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// Rules without a peer that is worth the wait.
-const ALONE: [(&str, &str); 2] = [("krum-original", "krum-original"), ("dnc", "dnc")];
+const ALONE: [&str; 2] = ["krum-original", "dnc"];
 
 /// `cargo xtask bench aggregation [--rounds N]`.
 pub(super) fn bench(arguments: &[String]) -> Outcome {
@@ -153,7 +153,7 @@ fn asked() -> Vec<Asked> {
             );
         }
     }
-    for (rule, _) in ALONE {
+    for rule in ALONE {
         add(true, format!("time {rule}"), format!("fedseal {rule}"));
     }
     all
