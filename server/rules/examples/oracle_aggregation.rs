@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 
+use fedseal_adapter::{Adapter, AdapterConfig, AdapterTensor};
 use fedseal_rules::aggregation::{AggregationConfig, Inputs, Update};
 use fedseal_rules::optimiser::ServerConfig;
 use serde::Deserialize;
@@ -21,7 +22,8 @@ const CLOSE: f64 = 1e-6;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// `rule`, `optimiser`, or `apart`: a rule of the same name elsewhere, whose distance is measured.
+    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, or `apart`: a rule of the same name elsewhere, whose
+    /// distance is measured.
     kind: String,
     name: String,
     case: String,
@@ -35,6 +37,12 @@ struct Case {
     rows: Vec<Vec<f32>>,
     #[serde(default)]
     weights: Vec<f64>,
+    /// Values of the global adapter: A, then B.
+    #[serde(default)]
+    global: Vec<f32>,
+    /// Outputs, rank and inputs of the pair.
+    #[serde(default)]
+    shape: [usize; 3],
     /// The result of a rule, or the steps of an optimiser.
     expected: Vec<Vec<f64>>,
 }
@@ -70,8 +78,33 @@ impl Case {
             expected_malicious: self.malicious,
             seed: 0,
         };
-        let outcome = config.rule(&self.name)?.aggregate(&updates, &inputs)?;
+        let rule = config.rule(&self.name)?;
+        let outcome = match self.kind == "lora" {
+            true => rule.aggregate_from(&updates, &inputs, &self.adapter()?)?,
+            false => rule.aggregate(&updates, &inputs)?,
+        };
         Ok(vec![outcome.delta])
+    }
+
+    /// The global adapter, of one pair.
+    fn adapter(&self) -> Result<Adapter, Box<dyn Error>> {
+        let [outer, rank, inner] = self.shape;
+        let (a, b) = self
+            .global
+            .split_at_checked(rank * inner)
+            .ok_or("too few values")?;
+        let tensor = |shape, data: &[f32]| AdapterTensor {
+            shape,
+            data: data.to_vec(),
+        };
+        Ok(Adapter {
+            tensors: [
+                ("x.lora_A.weight".to_owned(), tensor([rank, inner], a)),
+                ("x.lora_B.weight".to_owned(), tensor([outer, rank], b)),
+            ]
+            .into(),
+            config: AdapterConfig::default(),
+        })
     }
 
     fn steps(&self) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {

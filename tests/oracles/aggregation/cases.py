@@ -133,6 +133,30 @@ def optimisers(x, index):
         yield kind, "flwr", numbers, "flwr", packages.flwr_optimiser(kind, deltas, **numbers)
 
 
+def pairs():
+    """Global A and B, the clients' differences, and their examples: random ones, then degenerate ones."""
+    rng = np.random.default_rng(3)
+
+    def made(n, outer, rank, inner, scale=1.0):
+        global_a, global_b = single(rng.normal(size=(rank, inner))), single(rng.normal(size=(outer, rank)) * scale)
+        delta_a, delta_b = single(rng.normal(size=(n, rank, inner))), single(rng.normal(size=(n, outer, rank)) * scale)
+        return global_a, global_b, delta_a, delta_b, rng.integers(1, 500, size=n).astype(np.float64)
+
+    for _ in range(RANDOM):
+        n, outer, rank, inner = (int(rng.integers(*span)) for span in ((2, 7), (4, 10), (1, 4), (4, 10)))
+        yield "random", made(n, outer, rank, inner)
+    one = made(1, 5, 2, 6)
+    nothing = made(3, 5, 2, 6, scale=0.0)
+    narrow = made(3, 1, 2, 6)
+    first = made(3, 6, 2, 5)
+    first[3][:, :, 1] = 0.0
+    first[1][:, 1] = 0.0
+    tiny = made(4, 5, 3, 7, scale=2.0**-90)
+    wide = made(8, 3, 3, 3)
+    for case in (one, nothing, narrow, first, tiny, wide):
+        yield "degenerate", case
+
+
 def apart_input():
     """10 updates, their examples, and 2 expected attackers."""
     rng = np.random.default_rng(1)
@@ -160,7 +184,7 @@ def numbers_of(values):
 
 
 def line(**fields):
-    text = json.dumps(fields)
+    text = json.dumps({name.rstrip("_"): value for name, value in fields.items()})
     assert "NaN" not in text and "Infinity" not in text, fields
     return text + "\n"
 
@@ -183,6 +207,15 @@ def main(out):
                     kind="optimiser", name=name, formula=formula, case=case, source=source, parameters=numbers,
                     exact=name == "plain", rows=rows[:6], expected=[numbers_of(step) for step in steps],
                 ))
+        for index, (kind, (global_a, global_b, delta_a, delta_b, w)) in enumerate(pairs()):
+            new_a, new_b = references.lora_product(global_a + delta_a, global_b + delta_b, w)
+            flat = lambda a, b: numbers_of(np.concatenate([a.ravel(), b.ravel()]))
+            file.write(line(
+                kind="lora", name="lora-product", case=f"{kind} pair {index}", source="reference", parameters={},
+                exact=False, rows=[flat(a, b) for a, b in zip(delta_a, delta_b)], weights=numbers_of(w),
+                global_=flat(global_a, global_b), shape=[len(global_b), len(global_a), global_a.shape[1]],
+                expected=[flat(new_a - global_a, new_b - global_b)],
+            ))
         x, w, f = apart_input()
         for rule, parameters, source, result in apart(x, w, f):
             file.write(line(

@@ -188,6 +188,22 @@ def clipped_clustering(x, w, f):
     return clipped[chosen].mean(axis=0)
 
 
+def lora_product(a, b, w):
+    """FLoRA (Wang et al. 2024), equation 5, then FlexLoRA (Bai et al. 2024), section 3.2: the mean of B_k A_k by its
+    largest singular values, the root of each in both factors. `a` is [n, rank, in], `b` [n, out, rank]. Where a
+    singular value is 0, the mean A and a zero of B."""
+    share = w / w.sum()
+    rank = a.shape[1]
+    left, values, right = np.linalg.svd(np.einsum("k,kor,kri->oi", share, b, a), full_matrices=False)
+    new_a, new_b = np.einsum("k,kri->ri", share, a), np.zeros(b.shape[1:])
+    for k in range(min(rank, len(values))):
+        if values[k] > 1e-12 * values[0]:
+            sign = np.sign(left[np.argmax(np.abs(left[:, k])), k])
+            new_b[:, k] = sign * left[:, k] * np.sqrt(values[k])
+            new_a[k] = sign * right[k] * np.sqrt(values[k])
+    return new_a, new_b
+
+
 def fedavgm(deltas, formula, momentum=0.9):
     """Hsu et al. 2019, section 4.3 (`original`); OpenFedLLM, fed_global.py, branch fedavgm (`openfedllm`)."""
     m, steps = None, []
