@@ -2,11 +2,13 @@
 //! Parquet beside the former one ([`parquet`]).
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
+//! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
 //! trial, and the peer its best dtype. Medians are compared.
 
+mod aggregation;
 mod building;
 mod demos;
 mod parquet;
@@ -45,7 +47,8 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("tuning", rest)) => rest,
         Some(("sandbox", rest)) => return sandbox::bench(rest),
         Some(("build", rest)) => return building::bench(rest),
-        _ => return fail("bench what? known: tuning, sandbox, build"),
+        Some(("aggregation", rest)) => return aggregation::bench(rest),
+        _ => return fail("bench what? known: aggregation, tuning, sandbox, build"),
     };
     let mut options = Options {
         rounds: 5,

@@ -53,6 +53,9 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
+  oracle aggregation [--keep]
+                    rules and server optimisers beside Flower, ByzFL and short references on 70
+                    inputs; --keep uses the references of the run before
   oracle files      data files of pyarrow, polars, DuckDB, fastparquet and datasets, row by row
   oracle templates [--keep]
                     render the chat templates of published packages as transformers does
@@ -79,6 +82,9 @@ cargo xtask COMMAND
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
+  bench aggregation [--rounds N]
+                    aggregation rules beside Flower, ByzFL, numpy, torch and memory's bandwidth;
+                    fewer than 5 rounds change no figure
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one

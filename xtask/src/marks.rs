@@ -60,6 +60,15 @@ const MARKS: &[(&str, Mark)] = &[
     ("demo.ratio", AtLeast(0.98)),
     ("languages.right", AtLeast(8.0)),
     ("python.start.again_seconds", AtMost(1.0)),
+    ("rules.total", AtLeast(22.0)),
+    // Of the bandwidth of a copy with the same threads and buffers.
+    ("fedavg.copy_share", AtLeast(0.6)),
+    ("median.copy_share", AtLeast(0.6)),
+    ("trimmed.copy_share", AtLeast(0.6)),
+    ("median.flwr_ratio", AtLeast(40.0)),
+    ("trimmed.torch_ratio", AtLeast(4.0)),
+    ("krum.copy_share", AtLeast(0.6)),
+    ("krum.peer_ratio", AtLeast(10.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),

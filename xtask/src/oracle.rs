@@ -1,3 +1,5 @@
+//! `cargo xtask oracle aggregation` ([`aggregation`]) compares rules and server optimisers with Flower's and
+//! ByzFL's.
 //! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle gguf` ([`gguf`]) compares what it reads of GGUF files with llama.cpp and transformers.
@@ -9,6 +11,7 @@
 //! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod aggregation;
 mod files;
 mod gguf;
 mod models;
@@ -86,6 +89,10 @@ const TLOG: &str = "pip install --ignore-requires-python -r tests/oracles/tlog/r
 pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
+        [name] if name == "aggregation" => aggregation::aggregation(false),
+        [name, option] if name == "aggregation" && option == "--keep" => {
+            aggregation::aggregation(true)
+        }
         [name] if name == "files" => files::files(),
         [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
@@ -94,7 +101,7 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
         _ => fail(
-            "`cargo xtask oracle` takes one name: provenance, files, gguf, templates, tuning or replay",
+            "`cargo xtask oracle` takes one name: aggregation, provenance, files, gguf, templates, tuning or replay",
         ),
     }
 }

@@ -156,7 +156,10 @@ impl RoundOf<'_> {
         let version = plan.versions.of(&formulas::rule(arm.rule));
         let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = rule.aggregate(&updates, &inputs)?;
+        let outcome = match rule.needs_global() {
+            true => rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?,
+            false => rule.aggregate(&updates, &inputs)?,
+        };
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
                 slot.1 = *weight;

@@ -384,11 +384,11 @@ mod tests {
             asked.not_checked(node, &others, false)
         };
         let here = Versions::here();
-        let (same, other) = (said(&here), said(&here.with("rule krum", 2)));
+        let (same, other) = (said(&here), said(&here.with("rule median", 2)));
         assert_eq!(other.len(), same.len() + 1);
         assert_eq!(
             other.last().unwrap(),
-            "made under version 1 of rule krum; this program has version 2, so it was not computed again"
+            "made under version 1 of rule median; this program has version 2, so it was not computed again"
         );
     }
 
@@ -398,10 +398,10 @@ mod tests {
         let experiment = Experiment::default();
         let of = |here: &Versions| here.others(&experiment, &[], &Versions::default()).unwrap();
         assert!(taken(&of(&here), false).is_ok());
-        let others = of(&here.with("rule krum", 2));
+        let others = of(&here.with("rule median", 2));
         assert!(taken(&others, true).is_ok());
         let failure = taken(&others, false).unwrap_err().to_string();
-        assert!(failure.contains("version 1 of rule krum"), "{failure}");
+        assert!(failure.contains("version 1 of rule median"), "{failure}");
         assert!(!failure.contains("tampered"), "{failure}");
     }
 }

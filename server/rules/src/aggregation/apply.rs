@@ -1,5 +1,6 @@
 //! Applying a rule: its inputs, what every rule relies on, its outcome, and sums that rules share.
 
+use fedseal_adapter::Adapter;
 use fedseal_kernels::columns;
 
 use crate::error::{Error, Result};
@@ -38,6 +39,22 @@ pub trait Rule: Send + Sync {
     /// [`Rule::shows_bad_values`].
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome;
 
+    /// As [`Rule::aggregate`], with the global adapter that the updates are differences from. Rules that act on
+    /// values alone do not look at it.
+    fn aggregate_from(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        _global: &Adapter,
+    ) -> Outcome {
+        self.aggregate(updates, inputs)
+    }
+
+    /// Whether it wants the global adapter.
+    fn needs_global(&self) -> bool {
+        false
+    }
+
     /// Whether a value that is not finite always makes the result not finite, so that looking at the result
     /// is enough. Such a rule reads large updates once less.
     fn shows_bad_values(&self) -> bool {
@@ -58,6 +75,43 @@ impl Built {
     /// # Errors
     /// [`Error::Aggregation`] says which of them does not hold, or that the result is not finite.
     pub fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Result<Outcome> {
+        self.checked(updates, || self.rule.aggregate(updates, inputs))
+    }
+
+    /// Whether the rule wants the global adapter: it is applied by [`Built::aggregate_from`] then.
+    pub fn needs_global(&self) -> bool {
+        self.rule.needs_global()
+    }
+
+    /// As [`Built::aggregate`], with the global adapter that the updates are differences from.
+    ///
+    /// # Errors
+    /// As [`Built::aggregate`]; an adapter of another length.
+    pub fn aggregate_from(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        global: &Adapter,
+    ) -> Result<Outcome> {
+        if let Some(update) = updates.first()
+            && update.delta.len() != global.len()
+        {
+            let problem = format!(
+                "updates have {} values, the global adapter {}",
+                update.delta.len(),
+                global.len()
+            );
+            return Err(Error::Aggregation {
+                rule: self.name,
+                problem,
+            });
+        }
+        self.checked(updates, || {
+            self.rule.aggregate_from(updates, inputs, global)
+        })
+    }
+
+    fn checked(&self, updates: &[Update<'_>], apply: impl FnOnce() -> Outcome) -> Result<Outcome> {
         let problem = |problem: String| Error::Aggregation {
             rule: self.name,
             problem,
@@ -66,7 +120,7 @@ impl Built {
         if !self.rule.shows_bad_values() {
             check_values(updates).map_err(problem)?;
         }
-        let outcome = self.rule.aggregate(updates, inputs);
+        let outcome = apply();
         if columns::all_finite(&outcome.delta) {
             return Ok(outcome);
         }

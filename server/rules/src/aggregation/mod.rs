@@ -13,11 +13,13 @@ pub mod clipped_clustering;
 mod config;
 pub mod definition;
 pub mod dnc;
+mod factors;
 pub mod fedavg;
 pub mod foolsgold;
 pub mod geometric_median;
 pub mod krum;
 mod lengths;
+pub mod lora_product;
 pub mod median;
 pub mod multi_krum;
 mod nearest;
@@ -46,6 +48,7 @@ pub const ALL: &[&Definition] = &[
     &centred_clipping::DEFINITION,
     &clipped_clustering::DEFINITION,
     &norm_clipping::DEFINITION,
+    &lora_product::DEFINITION,
 ];
 
 /// The rule of that name; the error lists the known ones.
