@@ -9,13 +9,14 @@
 use std::path::Path;
 
 use fedseal_client_sdk::digest::Digest;
+use fedseal_ledger::MAX_BLOB;
 use fedseal_tuning::{Conversation, DataFile, DataOptions, Example, PromptFile, Role, TuningError};
 
 use crate::{Error, Result};
 use fedseal_data::files::{FilesData, Parts};
 use fedseal_data::real::readers;
 use fedseal_rules::evaluation::helpfulness::Measure;
-use fedseal_rules::experiment::{DataConfig, MOST};
+use fedseal_rules::experiment::{DataConfig, MAX_SHARD};
 
 /// How rows are taken that are not plainly a pair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,21 +116,52 @@ pub fn read(path: &Path, how: How, take: &mut dyn FnMut(Example) -> Result<()>) 
     Ok(found)
 }
 
+/// Room that is left for what is read, so that a file cannot take more memory than that.
+struct Room {
+    rows: usize,
+    bytes: u64,
+}
+
+impl Room {
+    /// Room for so many rows, and for as many bytes as a blob may have.
+    fn of(rows: usize) -> Self {
+        Room {
+            rows,
+            bytes: MAX_BLOB,
+        }
+    }
+
+    /// Takes the room of a row.
+    fn take(&mut self, file: &str, bytes: usize) -> Result<()> {
+        match (
+            self.rows.checked_sub(1),
+            self.bytes.checked_sub(bytes as u64),
+        ) {
+            (Some(rows), Some(bytes)) => {
+                *self = Room { rows, bytes };
+                Ok(())
+            }
+            (None, _) => Err(too_many(file, "rows than are read here")),
+            (_, None) => Err(too_many(file, &format!("than {MAX_BLOB} bytes of texts"))),
+        }
+    }
+}
+
+fn too_many(file: &str, what: &str) -> Error {
+    Error::Data(format!("{file}: more {what}").into())
+}
+
 /// The pairs of several files, in order. `left` is how many more there may be, which shrinks.
 ///
 /// # Errors
-/// As [`read`]; files without a pair; more than `left` pairs, or more than
-/// [`MOST`] of one list of files.
+/// As [`read`]; files without a pair; more than `left` pairs, or more than [`MAX_SHARD`] or [`MAX_BLOB`] bytes
+/// of one list of files.
 pub fn pairs(base: &Path, files: &[String], how: How, left: &mut usize) -> Result<Vec<Example>> {
     let mut all = Vec::new();
-    let most = MOST.min(*left);
+    let mut room = Room::of(MAX_SHARD.min(*left));
     for file in files {
         read(&base.join(file), how, &mut |pair| {
-            if all.len() >= most {
-                let problem =
-                    format!("{file}: more than {most} examples, the most that are read here");
-                return Err(Error::Data(problem.into()));
-            }
+            room.take(file, pair.prompt.len() + pair.response.len())?;
             all.push(pair);
             Ok(())
         })?;
@@ -144,22 +176,24 @@ pub fn pairs(base: &Path, files: &[String], how: How, left: &mut usize) -> Resul
 /// As [`pairs`].
 pub fn prompts(base: &Path, files: &[String], how: How) -> Result<Vec<String>> {
     let mut all = Vec::new();
+    let mut room = Room::of(MAX_SHARD);
     for file in files {
         let path = base.join(file);
+        let mut add = |prompt: String| {
+            room.take(file, prompt.len())?;
+            all.push(prompt);
+            Result::<()>::Ok(())
+        };
         if path.extension().is_some_and(|extension| extension == "txt") {
-            all.extend(readers::lines(&path)?);
-        } else {
-            for prompt in PromptFile::open(&path, &DataOptions::default()).map_err(unread)? {
-                match prompt {
-                    Ok(prompt) => all.push(prompt),
-                    Err(_) if how.leave_out => {}
-                    Err(error) => return Err(hinted(error, "leave_out = true leaves it out")),
-                }
-            }
+            readers::lines(&path)?.into_iter().try_for_each(add)?;
+            continue;
         }
-        if all.len() > MOST {
-            let problem = format!("{file}: more than {MOST} prompts, the most that are read here");
-            return Err(Error::Data(problem.into()));
+        for prompt in PromptFile::open(&path, &DataOptions::default()).map_err(unread)? {
+            match prompt {
+                Ok(prompt) => add(prompt)?,
+                Err(_) if how.leave_out => {}
+                Err(error) => return Err(hinted(error, "leave_out = true leaves it out")),
+            }
         }
     }
     some(files, all)
@@ -188,7 +222,7 @@ pub fn data(config: &DataConfig, base: &Path) -> Result<FilesData> {
                 digest
             }
             _ => {
-                let pairs = pairs(base, files, how, &mut { MOST }).map_err(named)?;
+                let pairs = pairs(base, files, how, &mut { MAX_SHARD }).map_err(named)?;
                 let digest = Digest::of_json(&pairs)?;
                 let part = match key {
                     "tasks" => &mut parts.tasks,
@@ -248,4 +282,34 @@ fn unread(error: TuningError) -> Error {
 
 fn hinted(problem: impl std::fmt::Display, advice: &str) -> Error {
     Error::Data(format!("{problem}; in [data], {advice}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_takes_more_rows_or_bytes_than_there_is_room_for() {
+        let mut room = Room { rows: 2, bytes: 10 };
+        room.take("a", 6).unwrap();
+        let said = room.take("a", 5).unwrap_err().to_string();
+        assert!(said.contains("bytes of texts"), "{said}");
+        room.take("a", 4).unwrap();
+        let said = room.take("a", 0).unwrap_err().to_string();
+        assert!(said.contains("more rows"), "{said}");
+    }
+
+    #[test]
+    fn pairs_of_all_lists_share_their_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = "{\"prompt\": \"a\", \"response\": \"b\"}\n";
+        std::fs::write(dir.path().join("a.jsonl"), row.repeat(3)).unwrap();
+        let mut left = 4;
+        let mut read =
+            |left: &mut usize| pairs(dir.path(), &["a.jsonl".into()], How::default(), left);
+        assert_eq!(read(&mut left).unwrap().len(), 3);
+        assert_eq!(left, 1);
+        let said = read(&mut left).unwrap_err().to_string();
+        assert!(said.contains("more rows"), "{said}");
+    }
 }

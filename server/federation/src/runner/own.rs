@@ -6,7 +6,7 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_client_sdk::oci::{self, Reference};
-use fedseal_ledger::Blobs;
+use fedseal_ledger::{Blobs, MAX_BLOB};
 use fedseal_tuning::Example;
 
 use super::members::HINT;
@@ -52,8 +52,8 @@ pub(super) fn members(
         let mut store = |files: &[String]| -> Result<(Digest, u32)> {
             let how = How::of(&experiment.data);
             let examples = own::pairs(&options.files, files, how, &mut left)
-                .map_err(|error| own::about(&format!("client {}", client.name), error))?;
-            put(blobs, &examples)
+                .and_then(|examples| put(blobs, &examples));
+            examples.map_err(|error| own::about(&format!("client {}", client.name), error))
         };
         let (shard, examples) = store(&client.shard)?;
         let attachment = match client.attachment.is_empty() {
@@ -83,8 +83,17 @@ pub(super) fn members(
     Ok((modules, clients))
 }
 
+/// Stores the examples of a shard or an attachment, which are one blob.
 fn put(blobs: &Blobs, examples: &[Example]) -> Result<(Digest, u32)> {
-    let digest = blobs.put(&canonical::to_vec(examples)?)?;
+    let bytes = canonical::to_vec(examples)?;
+    if bytes.len() as u64 > MAX_BLOB {
+        let problem = format!(
+            "its shard has {} bytes, at most {MAX_BLOB} are stored",
+            bytes.len()
+        );
+        return Err(Error::Data(problem.into()));
+    }
+    let digest = blobs.put(&bytes)?;
     Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
 }
 

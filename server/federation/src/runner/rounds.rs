@@ -398,13 +398,22 @@ impl Run {
             .iter()
             .filter(|arm| arm.kind == Kind::Defended)
             .count() as u64;
-        let total =
-            arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
+        // A client that is left out of an arm has no step there.
+        let plan = &self.shared.plan;
+        let fewer = plan.clients.iter().any(|client| client.absent);
+        let steps = |arm: &Arm| match fewer && !arm.attacked {
+            false => rounds * (sampled + 1),
+            true => (0..experiment.federation.rounds)
+                .map(|round| round_clients(plan, experiment, arm, round).len() as u64 + 1)
+                .sum(),
+        };
+        let in_rounds: u64 = federated.iter().map(steps).sum();
+        let total = in_rounds + arms * between + self.arms.len() as u64 + defended;
         let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
         for arm in &federated {
             for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {
-                    done += sampled + 1;
+                    done += state.clients.len() as u64 + 1;
                 }
             }
         }

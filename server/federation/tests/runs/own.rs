@@ -484,12 +484,12 @@ fn replan(run: &Path, key: &SigningKey, change: impl FnOnce(&mut Plan)) {
     let dir = RunDir::new(run);
     let blobs = Blobs::open(dir.blobs()).unwrap();
     let mut plan = dir.read_plan().unwrap();
-    let before = Digest::of_json(&plan).unwrap().to_string();
+    let before = blobs.path(&Digest::of_json(&plan).unwrap());
     change(&mut plan);
     let bytes = canonical::to_vec(&plan).unwrap();
     fs::write(dir.plan(), &bytes).unwrap();
     blobs.put(&bytes).unwrap();
-    fs::remove_file(dir.blobs().join(&before[..2]).join(&before)).unwrap();
+    fs::remove_file(before).unwrap();
     let reader = LogReader::open(dir.log(), &key.public()).unwrap();
     let entries = reader.entries().unwrap();
     fs::remove_dir_all(dir.log()).unwrap();

@@ -31,7 +31,7 @@ pub use compare::{Difference, differences, in_words};
 pub use read::{read_admission, read_site};
 pub use sections::{
     AdmissionConfig, AttackConfig, CanariesConfig, ClientConfig, DataConfig, DefenceConfig,
-    EvaluationConfig, FederationConfig, LoraConfig, MAX_CLIENT_NAME, MOST, MOST_EXAMPLES,
+    EvaluationConfig, FederationConfig, LoraConfig, MAX_CLIENT_NAME, MAX_SHARD, MOST_EXAMPLES,
     ModelConfig, ModulePlace, RunConfig, SOURCES, TrainingConfig, is_client_name,
 };
 

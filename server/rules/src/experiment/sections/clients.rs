@@ -6,12 +6,15 @@ use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::super::locate::Located;
+use super::MOST;
 use super::texts::one_or_more;
 use crate::attack::BENIGN;
 use crate::error::Result;
 
 /// Longest name of a client, bytes.
 pub const MAX_CLIENT_NAME: usize = 64;
+/// Most examples of a client's shard, and rows of a part of `[data]`.
+pub const MAX_SHARD: usize = MOST;
 /// Most files of a client's shard.
 const MOST_FILES: usize = 10_000;
 

@@ -27,7 +27,7 @@ pub use admission::AdmissionConfig;
 pub use attack::AttackConfig;
 pub use canaries::CanariesConfig;
 pub(super) use clients::check as check_clients;
-pub use clients::{ClientConfig, MAX_CLIENT_NAME, ModulePlace, is_client_name};
+pub use clients::{ClientConfig, MAX_CLIENT_NAME, MAX_SHARD, ModulePlace, is_client_name};
 pub use data::{DataConfig, SOURCES};
 pub use defence::DefenceConfig;
 pub use evaluation::EvaluationConfig;
@@ -38,6 +38,6 @@ pub use run::RunConfig;
 pub use training::TrainingConfig;
 
 /// Most rounds, steps, examples of a shard, prompts of a set.
-pub const MOST: usize = 1_000_000;
+const MOST: usize = 1_000_000;
 /// Longest text, tokens: no model has more positions.
 const MOST_TOKENS: usize = 1 << 20;
