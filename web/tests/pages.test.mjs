@@ -137,6 +137,69 @@ test('the list names every run and leads to one', async () => {
   await page.context().close();
 });
 
+test('the list is searched, filtered by state, and says what each run concludes', async () => {
+  const runs = await json('/api/runs');
+  const page = await open('/');
+  await page.waitForSelector('[data-testid=runs]');
+  const rows = page.locator('[data-testid=runs] tbody tr');
+  const one = runs.find((r) => r.conclusion);
+  if (one) {
+    const row = rows.filter({ has: page.locator(`a[href="/runs/${one.run}"]`) });
+    assert.ok((await row.innerText()).includes(one.conclusion.sentences[0]));
+  }
+  if (runs.length > 1) {
+    await page.getByRole('searchbox').fill(runs[0].run);
+    const fits = runs.filter((r) => r.run.includes(runs[0].run)).length;
+    await page.waitForFunction((n) => document.querySelectorAll('[data-testid=runs] tbody tr').length <= n, Math.max(fits, 1) + runs.length - 1);
+    assert.ok((await rows.count()) >= fits);
+    assert.ok(page.url().includes('q='));
+    await page.getByRole('searchbox').fill('no run has this name');
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid=runs] tbody tr').length === 0);
+    await page.goto(`${base}/?state=finished`);
+    await page.waitForSelector('[data-testid=runs]');
+    assert.equal(await rows.count(), runs.filter((r) => r.state === 'finished' && r.evidence.state !== 'changed').length);
+  }
+  await page.context().close();
+});
+
+test('marked runs are compared: settings, measures with differences, courses', async (t) => {
+  const finished = (await json('/api/runs')).filter((r) => r.state === 'finished' && r.evidence.state === 'verified').map((r) => r.run);
+  if (finished.length < 2) return t.skip('this server has no two finished runs');
+  const [one, other] = await Promise.all(finished.slice(0, 2).map((name) => json(`/api/runs/${name}`)));
+  const page = await open('/');
+  for (const name of finished.slice(0, 2)) await page.getByLabel(`Compare ${name}`, { exact: true }).check();
+  await page.getByText('Compare 2 runs').click();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  const both = one.arms.filter((arm) => arm.safety && other.arms.some((o) => o.id === arm.id && o.safety));
+  for (const arm of both) {
+    const second = other.arms.find((o) => o.id === arm.id).safety;
+    const shown = page.locator(`[data-testid=compared-safety] [data-arm="${arm.id}"] [data-difference]`);
+    assert.equal(await shown.getAttribute('data-difference'), (second.rate - arm.safety.rate).toFixed(4), arm.id);
+  }
+  await page.getByText('Settings that differ').waitFor();
+  await page.reload();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  await shot(page, 'compare');
+  await page.context().close();
+});
+
+test('a node key is first seen, then as last time, then known', async () => {
+  const page = await open(`/runs/${run}`);
+  const key = page.locator('[data-testid=node-key]');
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'first');
+  await page.reload();
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'seen');
+  await key.locator('input').fill('0'.repeat(64));
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await key.getByText('this run has another key').waitFor();
+  await key.locator('input').fill(report.node);
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await page.waitForSelector('[data-testid=node-key][data-standing=known]');
+  await page.context().close();
+});
+
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');
@@ -342,6 +405,25 @@ test('the conclusion comes first, in the server\'s words', async () => {
   await page.context().close();
 });
 
+test('each arm has its point and its small chart, which lead on', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=multiples]');
+  const measured = report.arms.filter((arm) => arm.safety && arm.helpfulness);
+  assert.equal(await page.locator('[data-testid=tradeoff] a').count(), measured.length > 1 ? measured.length : 0);
+  const courses = report.arms.filter((arm) => arm.rounds.some((round) => round.safety));
+  assert.equal(await page.locator('[data-testid=multiples] a').count(), courses.length);
+  const { id } = courses.at(-1);
+  await page.locator('[data-testid=multiples] a').last().click();
+  await page.waitForFunction((arm) => document.querySelector('#rounds select').value === arm, id);
+  if (measured.length > 1) {
+    await page.locator('[data-testid=tradeoff] a').first().focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[data-testid=answers], .notice');
+    assert.equal(new URL(page.url()).searchParams.get('arm'), measured[0].id);
+  }
+  await page.context().close();
+});
+
 test('the chosen arm and hidden lines are in the address, and Back brings them back', async () => {
   const arm = report.arms.filter((one) => one.rounds.length > 0).at(-1).id;
   const page = await open(`/runs/${run}`);
@@ -480,6 +562,7 @@ test('each page has its title and its entry in the navigation', async () => {
     [`/runs/${run}`, report.title, 'Runs'],
     [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
     [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
+    [`/compare?runs=${run}`, `Compare ${run}`, 'Runs'],
     ['/modules', 'Modules', 'Modules'],
   ]) {
     const page = await open(path);
@@ -562,7 +645,8 @@ for (const theme of ['light', 'dark'])
   test(`${theme} theme, 360 px wide: nothing runs off the page, and all can be read`, async () => {
     const update = someUpdate();
     const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
-    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
+    const other = (await json('/api/runs')).find((r) => r.run !== run)?.run ?? run;
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['compare', `/compare?runs=${run},${other}`], ['modules', '/modules']]) {
       const page = await open(path, { viewport: { width: 360, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});

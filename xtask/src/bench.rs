@@ -3,6 +3,7 @@
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
 //! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
+//! `cargo xtask bench web`: the report pages ([`web`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
@@ -15,6 +16,7 @@ mod parquet;
 mod places;
 mod plan;
 mod sandbox;
+mod web;
 mod worker;
 
 use std::path::PathBuf;
@@ -48,7 +50,8 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("sandbox", rest)) => return sandbox::bench(rest),
         Some(("build", rest)) => return building::bench(rest),
         Some(("aggregation", rest)) => return aggregation::bench(rest),
-        _ => return fail("bench what? known: aggregation, tuning, sandbox, build"),
+        Some(("web", rest)) => return web::bench(rest),
+        _ => return fail("bench what? known: aggregation, tuning, sandbox, build, web"),
     };
     let mut options = Options {
         rounds: 5,

@@ -78,6 +78,9 @@ const MARKS: &[(&str, Mark)] = &[
     ("places.page", AtMost(2.0)),
     ("places.arm", AtMost(1.0)),
     ("places.family", AtMost(1.0)),
+    ("sentences.right", AtLeast(1.0)),
+    // Compressed, with everything that it loads.
+    ("first_page.kb", AtMost(200.0)),
 ];
 
 fn mark(name: &str) -> Option<Mark> {

@@ -56,6 +56,21 @@ fn a_run_whose_reader_goes_away_ends_as_it_should() {
     let table = String::from_utf8_lossy(&again.stdout).into_owned();
     assert!(table.contains("failed"), "{table}");
 
+    // What it says for people and for programs.
+    let shown = ok(home, &["show", "runs/one", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["logged"], &shown["state"]),
+        (&Value::Bool(true), &"finished".into())
+    );
+    let sentence = shown["conclusion"]["sentences"][0].as_str().unwrap();
+    assert!(ok(home, &["show", "runs/one"]).contains(sentence));
+    let listed = ok(home, &["runs", "runs"]);
+    assert!(
+        listed.contains("one") && listed.contains(sentence),
+        "{listed}"
+    );
+
     // A copy is no second seed, and a changed report is nobody's.
     let copied = Command::new("cp")
         .args(["-a", "runs/one", "runs/two"])
@@ -83,6 +98,11 @@ fn a_run_whose_reader_goes_away_ends_as_it_should() {
     let words = "run other.toml --modules modules --out runs/two --no-figures";
     let other = fedseal(home, words);
     assert!(other.status.success(), "{}", said(&other).1);
+    let compared = ok(home, &["compare", "runs/one", "runs/two"]);
+    assert!(
+        compared.contains("`federation.examples_per_client` is 8"),
+        "{compared}"
+    );
     let (code, text) = said(&fedseal(home, "table runs"));
     assert!(
         code == 2 && text.contains("`federation.examples_per_client` is 8"),

@@ -7,6 +7,7 @@ const part = encodeURIComponent;
 export const href = {
   runs: () => '/',
   run: (run: string) => `/runs/${part(run)}`,
+  compare: (runs: string[]) => `/compare?runs=${runs.map(part).join(',')}`,
   answers: (run: string) => `/runs/${part(run)}/answers`,
   update: (run: string, update: string) => `/runs/${part(run)}/updates/${part(update)}`,
 };
@@ -113,7 +114,7 @@ export class Router {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (link === null || link.hasAttribute('download') || link.target !== '') return;
+    if (link === null || link.hasAttribute('download') || (link.getAttribute('target') ?? '') !== '') return;
     // SVG links have an animated href; getAttribute reads both kinds.
     const target = link.getAttribute('href') ?? '';
     // The browser goes there; where it comes from is kept.

@@ -1,6 +1,6 @@
 import { address } from './address.svelte';
-import { getAnswers, getUpdate, listModules, listRuns } from './api';
-import type { Answers, RegisteredModule, RunSummary, UpdateView } from './names';
+import { getAnswers, getReport, getUpdate, listModules, listRuns } from './api';
+import type { Answers, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 import { LiveReport } from './report.svelte';
 import { verifyUpdate, type Check } from './verify';
 
@@ -84,6 +84,29 @@ export class ShownUpdate {
     try {
       this.view = await getUpdate(run, update);
       this.checks = await verifyUpdate(this.view);
+    } catch (error) {
+      this.problem = error;
+    }
+  }
+}
+
+/** Reports of several runs, which the address names; the first is what the others are compared with. */
+export class Compared {
+  reports = $state.raw<Report[] | null>(null);
+  problem = $state.raw<unknown>(null);
+  readonly runs = (address.get('runs') ?? '').split(',').filter((run) => run !== '');
+
+  constructor() {
+    void this.#load();
+  }
+
+  get title(): string {
+    return this.runs.length === 0 ? 'Compare' : `Compare ${this.runs.join(', ')}`;
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.reports = await Promise.all(this.runs.map((run) => getReport(run)));
     } catch (error) {
       this.problem = error;
     }

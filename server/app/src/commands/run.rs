@@ -7,7 +7,7 @@ use clap::Args;
 use fedseal_audit::commands::log;
 use fedseal_client_sdk::keys::TrustStore;
 use fedseal_federation::runner::{self, Options};
-use fedseal_record::report::Report;
+use fedseal_record::report::{Conclusion, Report};
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
@@ -150,6 +150,11 @@ impl Run {
                 several => output::json(&several),
             }
         } else {
+            if let [report] = reports.as_slice()
+                && let Ok(conclusion) = Conclusion::of(report)
+            {
+                output::line(conclusion.sentences.join("\n") + "\n");
+            }
             output::line(table::text(&reports));
         }
         nothing.map_or(Ok(()), Err)

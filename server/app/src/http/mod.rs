@@ -7,7 +7,7 @@
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
-//! - [`represent`]: entity tags and gzip. [`lists`]: parts of lists.
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
@@ -29,6 +29,7 @@ mod openapi;
 mod pages;
 mod patience;
 mod prompts;
+mod ranges;
 mod refusal;
 mod report;
 mod represent;
@@ -166,6 +167,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         .method_not_allowed_fallback(wrong_method)
         // Below the bounds on answers: bytes that get a tag are in memory.
         .layer(middleware::from_fn(represent::conditional))
+        .layer(middleware::from_fn(ranges::partial))
         .layer(middleware::from_fn_with_state(
             answers::Answers::new(&limits),
             answers::bounded,

@@ -218,8 +218,19 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator, problem: &S
     // What has a deadline is read with conditions, see `represent`.
     if operation.method == Method::GET && operation.refusals.contains(&408) {
         responses.insert(
+            "206".to_owned(),
+            json!({"description": "The part that Range asks for.", "content": content}),
+        );
+        responses.insert(
             "304".to_owned(),
             json!({"description": "The client has it: If-None-Match names its tag."}),
+        );
+        responses.insert(
+            "416".to_owned(),
+            json!({
+                "description": "Range asks for what the answer does not have.",
+                "content": {PROBLEM: {"schema": problem}},
+            }),
         );
     }
     for status in operation.refusals {

@@ -68,10 +68,9 @@ impl Conclusion {
 
 fn conclude(figures: &Figures) -> Conclusion {
     let mut federated = figures.arms.iter().filter(|arm| arm.is_federated());
-    let rounds = |arm: &Column| arm.rounds.attackers.judged + arm.rounds.honest.judged > 0;
     let finished = figures.state == State::Finished;
-    if finished && federated.clone().any(rounds) && federated.all(|arm| arm.rounds.nothing_counted)
-    {
+    let some = federated.clone().next().is_some();
+    if finished && some && federated.all(|arm| arm.rounds.nothing_counted) {
         let sentence = "No update counted in any round: every arm's adapter is the first one, so this run says \
                         nothing about an attack.";
         return one(Outcome::NothingCounted, sentence);
@@ -81,8 +80,8 @@ fn conclude(figures: &Figures) -> Conclusion {
         .iter()
         .map(|arm| (arm, figures.part(arm)))
         .collect();
-    let planted = |(arm, part): &&(&Column, Part)| arm.is_federated() && part.attacked;
-    match parts.iter().any(|it| planted(&it)) {
+    let mut federated = parts.iter().filter(|(arm, _)| arm.is_federated());
+    match federated.any(|(_, part)| part.attacked) {
         true => planted_attack(figures, &parts),
         false => evidence(figures),
     }
@@ -101,7 +100,7 @@ fn planted_attack(figures: &Figures, parts: &[(&Column, Part)]) -> Conclusion {
         let all = || {
             parts
                 .iter()
-                .filter(|(arm, part)| arm.is_federated() && fits(arm, part))
+                .filter(move |(arm, part)| arm.is_federated() && fits(arm, part))
         };
         all().find(|(arm, _)| arm.id == id).or(all().next())
     };
@@ -289,18 +288,12 @@ fn evidence(figures: &Figures) -> Conclusion {
             "No arm of this run has rounds: nothing was federated.",
         );
     };
-    let mut sentences = vec![
-        match arm.rounds.unlabelled {
-            true => "Nobody knows which of these clients are honest: this is evidence, no verdict.",
-            false => "No attack is planted in this run: this is evidence, no verdict.",
-        }
-        .to_owned(),
-    ];
     let (judged, refused) = (
         arm.rounds.attackers.judged + arm.rounds.honest.judged,
         arm.rounds.attackers.refused + arm.rounds.honest.refused,
     );
-    sentences.push(match refused {
+    let refusals = match refused {
+        0 if judged == 0 => "No update was judged yet.".to_owned(),
         0 => format!("None of {judged} updates was refused."),
         _ => {
             let mut checks: Vec<_> = arm.rounds.checks.iter().collect();
@@ -315,12 +308,18 @@ fn evidence(figures: &Figures) -> Conclusion {
                 listed(&checks)
             )
         }
-    });
+    };
     let base = figures.arms.iter().find(|arm| arm.kind == Some(Kind::Base));
     let start = base.and_then(|base| base.safety);
     let (outcome, course) = course(arm, start);
-    sentences.push(course);
-    Conclusion { outcome, sentences }
+    let labels = match arm.rounds.unlabelled {
+        true => "Nobody knows which of these clients are honest: this is evidence, no verdict.",
+        false => "No attack is planted in this run: this is evidence, no verdict.",
+    };
+    Conclusion {
+        outcome,
+        sentences: vec![course, refusals, labels.to_owned()],
+    }
 }
 
 /// The course of an arm's safety over its rounds.

@@ -40,23 +40,26 @@ impl Difference {
 mod tests {
     use super::*;
 
-    /// Newcombe 1998, table II, method 10.
+    /// Newcombe 1998, table II, method 10. The pages compute by the same formula (`web/src/lib/compare.ts`) and
+    /// are held against the same file.
     #[test]
     fn intervals_of_the_paper() {
-        for (first, second, low, high) in [
-            ((48, 80), (56, 70), 0.0524, 0.3339),
-            ((3, 10), (9, 10), 0.1705, 0.8090),
-            ((2, 7), (6, 7), 0.0582, 0.8062),
-            ((0, 29), (5, 56), -0.0381, 0.1926),
-            ((0, 20), (10, 10), 0.6791, 1.0),
-            ((0, 10), (10, 10), 0.6075, 1.0),
-        ] {
-            let share = |(hits, n)| Share::new(hits, n);
-            let found = Difference::of(&share(first), &share(second));
-            assert!((found.low - low).abs() < 5e-5, "{found:?}");
-            assert!((found.high - high).abs() < 5e-5, "{found:?}");
+        let vector = include_str!("../../../../tests/fixtures/difference.json");
+        let vector: serde_json::Value = serde_json::from_str(vector).unwrap();
+        let rows = vector["rows"].as_array().unwrap();
+        assert!(rows.len() > 5);
+        for row in rows {
+            let share = |at: usize| {
+                let [hits, n] = [0, 1].map(|part: usize| row[at][part].as_u64().unwrap());
+                Share::new(hits, n)
+            };
+            let [low, high] = [2, 3].map(|at: usize| row[at].as_f64().unwrap());
+            let (first, second) = (share(0), share(1));
+            let found = Difference::of(&first, &second);
+            assert!((found.low - low).abs() < 6e-5, "{row}: {found:?}");
+            assert!((found.high - high).abs() < 6e-5, "{row}: {found:?}");
             assert_eq!(found.is_seen(), low > 0.0);
-            let turned = Difference::of(&share(second), &share(first));
+            let turned = Difference::of(&second, &first);
             assert_eq!((turned.low, turned.high), (-found.high, -found.low));
         }
     }

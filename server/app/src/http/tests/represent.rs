@@ -121,6 +121,49 @@ async fn answers_are_compressed_for_those_who_take_it() {
 }
 
 #[tokio::test]
+async fn a_download_goes_on_where_it_stopped() {
+    let server = TestServer::start().await;
+    let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(server.home.path().join("web/some.bin"), bytes).unwrap();
+    for path in ["/api/openapi.json", "/api/runs/demo", "/some.bin"] {
+        let (_, head, whole) = ask(&server, path, "").await;
+        assert_eq!(value(&head, "accept-ranges"), Some("bytes"), "{path}");
+        let length = whole.len();
+        let from = length - 100;
+        let (status, head, part) = ask(&server, path, &format!("Range: bytes={from}-\r\n")).await;
+        assert_eq!((status, part.as_slice()), (206, &whole[from..]), "{path}");
+        let expected = format!("bytes {from}-{}/{length}", length - 1);
+        assert_eq!(value(&head, "content-range"), Some(expected.as_str()));
+        let (status, _, part) = ask(
+            &server,
+            path,
+            "Range: bytes=5-9\r\nAccept-Encoding: gzip\r\n",
+        )
+        .await;
+        assert_eq!((status, part.as_slice()), (206, &whole[5..10]), "{path}");
+        let (status, head, _) = ask(&server, path, &format!("Range: bytes={length}-\r\n")).await;
+        let expected = format!("bytes */{length}");
+        assert_eq!(
+            (status, value(&head, "content-range")),
+            (416, Some(expected.as_str()))
+        );
+        // A part of another whole, several parts, and what is no range: the whole.
+        for other in [
+            "Range: bytes=1-2\r\nIf-Range: \"x\"\r\n",
+            "Range: bytes=1-2,4-5\r\n",
+            "Range: lines=1-2\r\n",
+        ] {
+            let (status, _, body) = ask(&server, path, other).await;
+            assert_eq!((status, body.len()), (200, length), "{path} {other}");
+        }
+    }
+    let (_, head, _) = ask(&server, "/api/openapi.json", "").await;
+    let tag = value(&head, "etag").unwrap();
+    let same = format!("Range: bytes=0-0\r\nIf-Range: {tag}\r\n");
+    assert_eq!(ask(&server, "/api/openapi.json", &same).await.0, 206);
+}
+
+#[tokio::test]
 async fn lists_are_read_in_parts() {
     let server = TestServer::start().await;
     for name in ["more", "most"] {

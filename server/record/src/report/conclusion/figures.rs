@@ -212,7 +212,8 @@ impl Figures {
         let attacks = match (&part.repairs, part.malicious) {
             // The repaired arm's attackers are what it is about.
             (Some(_), _) => part.attacked,
-            (None, Some(malicious)) => part.attacked && malicious > 0,
+            // Without labels nobody planted anything, whatever an experiment's defaults say.
+            (None, Some(malicious)) => part.attacked && malicious > 0 && !column.rounds.unlabelled,
             (None, None) => part.attacked && column.rounds.attackers.judged > 0,
         };
         Part {
