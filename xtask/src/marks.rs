@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 54] = [
+const MARKS: [(&str, Mark); 55] = [
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -61,6 +61,7 @@ const MARKS: [(&str, Mark); 54] = [
     ("trimmed.torch_ratio", AtLeast(4.0)),
     ("krum.copy_share", AtLeast(0.6)),
     ("krum.peer_ratio", AtLeast(10.0)),
+    ("stream.peak_mb", AtMost(1024.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),
