@@ -69,6 +69,7 @@ const MARKS: &[(&str, Mark)] = &[
     ("trimmed.torch_ratio", AtLeast(4.0)),
     ("krum.copy_share", AtLeast(0.6)),
     ("krum.peer_ratio", AtLeast(10.0)),
+    ("stream.peak_mb", AtMost(1024.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),

@@ -7,6 +7,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rayon::prelude::*;
+
 use crate::memory::{self, Shared};
 use crate::parallel;
 
@@ -74,6 +76,18 @@ pub fn weighted_sum(rows: &[&[f32]], weights: &[f64]) -> Vec<f32> {
     };
     // SAFETY: every block of the output is written.
     unsafe { memory::filled(width, fill) }
+}
+
+/// Computes `sums += weight * row`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
+    assert_eq!(sums.len(), row.len(), "equal lengths");
+    let parts = sums
+        .par_chunks_mut(32 * BLOCK)
+        .zip(row.par_chunks(32 * BLOCK));
+    parts.for_each(|(sums, row)| add_part(sums, weight, row));
 }
 
 /// Median of every column, the lower of the two middle values of an even number; of equal values the first
@@ -230,7 +244,8 @@ fn settle_median(rows: &[&[f32]], column: usize, middle: usize, counted: &mut [u
     }
 }
 
-/// The trimmed mean of a column in which a trimmed value and one that is left are equal; counts are set right.
+/// The trimmed mean of a column in which a trimmed value and one that is left are equal; counts are set
+/// right.
 fn settle_mean(
     rows: &[&[f32]],
     column: usize,
@@ -275,6 +290,12 @@ multiversion! {
         }
         for (out, sum) in out.iter_mut().zip(&*sums) {
             *out = *sum as f32;
+        }
+    }
+
+    fn add_part(sums: &mut [f64], weight: f64, row: &[f32]) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += weight * f64::from(*value);
         }
     }
 

@@ -1,11 +1,13 @@
-//! Our side of `cargo xtask bench aggregation`: times whole calls of rules, as a round makes them, driven by lines
-//! on standard input. Each answer is a line of JSON.
+//! Our side of `cargo xtask bench aggregation`: times whole calls of rules, as a round makes them, driven by
+//! lines on standard input. Each answer is a line of JSON.
 //!
 //! - `data N D`: N updates of D values, the same in every process.
 //! - `time RULE`: seconds of one call.
 //! - `before RULE`: the same by the loops that the rules had before they were cut into blocks.
-//! - `copy`, `read`: seconds of a copy of half of the updates to the other half's place, and of a look at every
-//!   value.
+//! - `stream RULE N D`: N updates of D values made and aggregated one after another; also the largest
+//!   resident memory of the process, MiB.
+//! - `copy`, `read`: seconds of a copy of half of the updates to the other half's place, and of a look at
+//!   every value.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -133,6 +135,32 @@ fn before(data: &Data, name: &str) -> Result<f64, Box<dyn Error>> {
     })
 }
 
+/// Updates that are made, added and forgotten.
+fn stream(name: &str, clients: usize, width: usize) -> Result<Value, Box<dyn Error>> {
+    let config = AggregationConfig::default().with("norm-clipping", "bound", 1.0);
+    let config = config.with("centred-clipping", "bound", 1.0);
+    let rule = config.rule(name)?;
+    let stream = rule.stream(&vec![100.0; clients], width)?;
+    let mut stream = stream.ok_or_else(|| format!("{name} needs all updates at once"))?;
+    let mut seconds = 0.0;
+    let mut update = Data::new(1, width).values;
+    for _ in 0..clients {
+        // Another update at little cost.
+        update.rotate_left(1);
+        let mut added = Ok(());
+        seconds += timed(|| added = stream.add(&update));
+        added?;
+    }
+    black_box(stream.finish()?);
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak: f64 = peak
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or("no VmHWM")?
+        .parse()?;
+    Ok(json!({ "seconds": seconds, "peak_mb": peak / 1024.0 }))
+}
+
 /// Copies the first half of the values to the place of the second, on two threads.
 fn copy(data: &mut Data) -> f64 {
     let half = data.values.len() / 2;
@@ -160,6 +188,7 @@ fn answer(data: &mut Data, line: &str) -> Result<Value, Box<dyn Error>> {
         }
         ["time", name] => rule(data, name)?,
         ["before", name] => before(data, name)?,
+        ["stream", name, clients, width] => return stream(name, clients.parse()?, width.parse()?),
         ["copy"] => copy(data),
         ["read"] => timed(|| data.rows().into_iter().all(columns::all_finite)),
         _ => return Err(format!("unknown command {line:?}").into()),

@@ -22,8 +22,8 @@ const CLOSE: f64 = 1e-6;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, or `apart`: a rule of the same name elsewhere, whose
-    /// distance is measured.
+    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, or `apart`: a rule of the same name
+    /// elsewhere, whose distance is measured.
     kind: String,
     name: String,
     case: String,

@@ -1,8 +1,8 @@
-//! `cargo xtask bench aggregation`: aggregation rules beside Flower, ByzFL, numpy and torch, the loops that they had
-//! before, and what memory allows.
+//! `cargo xtask bench aggregation`: aggregation rules beside Flower, ByzFL, numpy and torch, the loops that
+//! they had before, and what memory allows.
 //!
-//! Every side is a process that holds the same number of updates and is asked in turn. Bandwidth is what a copy
-//! with the same threads reads and writes; a rule's is what it has to read and write once.
+//! Every side is a process that holds the same number of updates and is asked in turn. Bandwidth is what a
+//! copy with the same threads reads and writes; a rule's is what it has to read and write once.
 
 use std::process::Command;
 
@@ -32,6 +32,9 @@ const RULES: [(&str, &str, &[&str]); 4] = [
 /// Rules without a peer that is worth the wait.
 const ALONE: [&str; 2] = ["krum-original", "dnc"];
 
+/// Rules that need each update once.
+const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
+
 /// `cargo xtask bench aggregation [--rounds N]`.
 pub(super) fn bench(arguments: &[String]) -> Outcome {
     let rounds = match arguments {
@@ -51,11 +54,15 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         &[],
     )?;
     let threads = THREADS.to_string();
-    let mut ours = Worker::start(
-        "fedseal",
-        Command::new(target().join("debug/examples/bench_aggregation"))
-            .env("RAYON_NUM_THREADS", &threads),
-    )?;
+    let start = || {
+        Worker::start(
+            "fedseal",
+            Command::new(target().join("debug/examples/bench_aggregation"))
+                .env("RAYON_NUM_THREADS", &threads),
+        )
+    };
+    let streamed = streamed(&start)?;
+    let mut ours = start()?;
     let mut peers = Worker::start(
         "peers",
         Command::new(python)
@@ -68,7 +75,8 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     for shape in SHAPES {
         all.push(measured(&mut ours, &mut peers, shape, rounds)?);
     }
-    let figures = figures(&all);
+    let mut figures = figures(&all);
+    figures.extend(streamed);
     say("Results");
     for figure in &figures {
         eprintln!("    {figure}");
@@ -78,6 +86,24 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
         return Ok(());
     }
     write("bench-aggregation", "aggregation", &figures)
+}
+
+/// Rules that take a thousand updates of a million values one after another, in a process each: the largest
+/// memory of any, and the time of each.
+fn streamed(start: &dyn Fn() -> Outcome<Worker>) -> Outcome<Vec<Figure>> {
+    say("1,000 updates of 1,000,000 values, one after another");
+    let (mut peak, mut figures) = (0.0_f64, Vec::new());
+    for rule in STREAMED {
+        let answer = start()?.ask(&format!("stream {rule} 1000 1000000"))?;
+        let number = |key: &str| answer.get(key).and_then(serde_json::Value::as_f64);
+        let (Some(seconds), Some(of)) = (number("seconds"), number("peak_mb")) else {
+            return fail(format!("{rule}: no seconds and memory, but {answer}"));
+        };
+        peak = peak.max(of);
+        figures.push(figure(format!("stream.{rule}.seconds"), seconds, "s"));
+    }
+    figures.push(figure("stream.peak_mb".to_owned(), peak, "MiB"));
+    Ok(figures)
 }
 
 /// Seconds of one shape, by side and rule: `fedseal fedavg`, `flwr median`, `copy`.

@@ -1,4 +1,5 @@
-//! Sorting networks: the comparisons that bring some ranks of `n` values to their places, whatever the values.
+//! Sorting networks: the comparisons that bring some ranks of `n` values to their places, whatever the
+//! values.
 
 /// Which of its two results a comparison has to leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

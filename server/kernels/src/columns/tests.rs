@@ -109,6 +109,12 @@ fn statistics_are_those_of_the_plain_loops_on_every_instruction_set_and_thread_c
                     }
                     let sum = weighted_sum(&rows, &weights);
                     assert_eq!(bits(&sum), bits(&plain_sum(&rows, &weights)), "{what}");
+                    let mut sums = vec![-0.0; rows[0].len()];
+                    for (row, weight) in rows.iter().zip(&weights) {
+                        add_scaled(&mut sums, *weight, row);
+                    }
+                    let added: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
+                    assert_eq!(bits(&added), bits(&sum), "{what}");
                 });
             }
         }

@@ -3,6 +3,8 @@
 use fedseal_adapter::Adapter;
 use fedseal_kernels::columns;
 
+use super::outcome::Outcome;
+use super::stream::{Stream, Sum};
 use crate::error::{Error, Result};
 
 /// One admitted update.
@@ -23,24 +25,14 @@ pub struct Inputs {
     pub seed: u64,
 }
 
-/// Result of a rule for a round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// The aggregated delta, as long as the updates.
-    pub delta: Vec<f32>,
-    /// How much each update counted, in the order given, in [0, 1]. For a coordinate-wise rule:
-    /// the share of coordinates that it decided. Sums to 1 up to rounding.
-    pub weights: Vec<f64>,
-}
-
 /// One aggregation rule with its parameters.
 pub trait Rule: Send + Sync {
     /// Aggregates at least one update; all deltas are equally long, and finite unless
     /// [`Rule::shows_bad_values`].
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome;
 
-    /// As [`Rule::aggregate`], with the global adapter that the updates are differences from. Rules that act on
-    /// values alone do not look at it.
+    /// As [`Rule::aggregate`], with the global adapter that the updates are differences from. Rules that act
+    /// on values alone do not look at it.
     fn aggregate_from(
         &self,
         updates: &[Update<'_>],
@@ -48,6 +40,12 @@ pub trait Rule: Send + Sync {
         _global: &Adapter,
     ) -> Outcome {
         self.aggregate(updates, inputs)
+    }
+
+    /// The rule as a sum of multiples of the updates, where it needs each of them once; `weights` are the
+    /// updates'.
+    fn sum(&self, _weights: &[f64]) -> Option<Sum> {
+        None
     }
 
     /// Whether it wants the global adapter.
@@ -76,6 +74,20 @@ impl Built {
     /// [`Error::Aggregation`] says which of them does not hold, or that the result is not finite.
     pub fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Result<Outcome> {
         self.checked(updates, || self.rule.aggregate(updates, inputs))
+    }
+
+    /// The rule for updates that come one after another, `width` values each; none where it needs all of them
+    /// at once. `weights` are those of [`Update::weight`].
+    ///
+    /// # Errors
+    /// [`Error::Aggregation`] for weights that [`Built::aggregate`] refuses.
+    pub fn stream(&self, weights: &[f64], width: usize) -> Result<Option<Stream>> {
+        check_weights(weights).map_err(|problem| Error::Aggregation {
+            rule: self.name,
+            problem,
+        })?;
+        let sum = self.rule.sum(weights);
+        Ok(sum.map(|sum| Stream::new(self.name, sum, width, weights.len())))
     }
 
     /// Whether the rule wants the global adapter: it is applied by [`Built::aggregate_from`] then.
@@ -150,11 +162,18 @@ fn check(updates: &[Update<'_>]) -> Result<(), String> {
                 first.delta.len()
             ));
         }
-        if !(update.weight.is_finite() && update.weight >= 0.0) {
-            return Err(format!("update {index} has weight {}", update.weight));
+    }
+    let weights: Vec<f64> = updates.iter().map(|update| update.weight).collect();
+    check_weights(&weights)
+}
+
+fn check_weights(weights: &[f64]) -> Result<(), String> {
+    for (index, weight) in weights.iter().enumerate() {
+        if !(weight.is_finite() && *weight >= 0.0) {
+            return Err(format!("update {index} has weight {weight}"));
         }
     }
-    match updates.iter().all(|update| update.weight == 0.0) {
+    match weights.iter().all(|weight| *weight == 0.0) {
         true => Err("every update has weight 0".into()),
         false => Ok(()),
     }

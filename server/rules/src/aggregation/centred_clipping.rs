@@ -5,7 +5,8 @@
 //! momentum in the clients, which adapters that are trained anew in each round do not have.
 
 use super::definition::{Bound, Definition, Parameter, Takes};
-use super::lengths::{BOUND, bound_of, distances, moved, shares, shortened};
+use super::lengths::{BOUND, bound_of, distances, length, moved, shares, shortened};
+use super::stream::Sum;
 use super::{Inputs, Outcome, Rule, Update};
 
 /// Definition of the rule.
@@ -72,6 +73,17 @@ impl Rule for CentredClipping {
             delta: centre.into_iter().map(|value| value as f32).collect(),
             weights: shares(&parts),
         }
+    }
+
+    fn sum(&self, weights: &[f64]) -> Option<Sum> {
+        // A centre that moves twice needs every update twice.
+        let bound = (self.bound > 0.0 && self.iterations == 1).then_some(self.bound)?;
+        let n = weights.len() as f64;
+        Some(Sum {
+            factor: Box::new(move |_, values| shortened(length(values), bound) / n),
+            zero: 0.0,
+            weights: shares,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Singular values of a product that is given by its factors. Loops run in order in f64: the same bits everywhere.
+//! Singular values of a product that is given by its factors. Loops run in order in f64: the same bits
+//! everywhere.
 
 /// A vector.
 type Column = Vec<f64>;
@@ -22,8 +23,8 @@ const ROUNDS: usize = 60;
 
 /// Singular values and vectors of `sum_k left[k] right[k]^T`, largest first, without those that are 0.
 ///
-/// Both sides are brought into orthonormal bases, and the small matrix between them is taken apart by one-sided
-/// Jacobi rotations (Hestenes 1958).
+/// Both sides are brought into orthonormal bases, and the small matrix between them is taken apart by
+/// one-sided Jacobi rotations (Hestenes 1958).
 pub(crate) fn singular(left: &[Column], right: &[Column]) -> Vec<Singular> {
     let ((left_basis, left_parts), (right_basis, right_parts)) =
         (orthonormal(left), orthonormal(right));
@@ -98,8 +99,8 @@ fn combined(basis: &[Column], parts: &[f64]) -> Column {
     sum
 }
 
-/// An orthonormal basis of vectors by modified Gram-Schmidt, twice over, and the part of each basis vector in each
-/// of them, `[basis][vectors]`.
+/// An orthonormal basis of vectors by modified Gram-Schmidt, twice over, and the part of each basis vector in
+/// each of them, `[basis][vectors]`.
 fn orthonormal(vectors: &[Column]) -> (Vec<Column>, Vec<Column>) {
     let (mut basis, mut parts): (Vec<Column>, Vec<Column>) = (Vec::new(), Vec::new());
     for (number, vector) in vectors.iter().enumerate() {

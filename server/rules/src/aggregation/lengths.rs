@@ -26,6 +26,12 @@ pub(crate) fn distances(updates: &[Update<'_>], point: &[f64]) -> Vec<f64> {
     rows(updates).into_iter().map(from).collect()
 }
 
+/// Euclidean length of an update, as [`distances`] from nothing gives it.
+pub(crate) fn length(values: &[f32]) -> f64 {
+    let squares = values.iter().map(|value| f64::from(*value).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
 /// The given bound, or the lower median of the lengths where it is 0.
 pub(crate) fn bound_of(given: f64, lengths: &[f64]) -> f64 {
     if given > 0.0 {

@@ -1,11 +1,11 @@
-//! The mean of the products BA of LoRA adapters, by examples, in place of the means of A and of B, whose product is
-//! another matrix.
+//! The mean of the products BA of LoRA adapters, by examples, in place of the means of A and of B, whose
+//! product is another matrix.
 //!
-//! The products' mean is exact in stacked form (FLoRA; Wang et al. 2024, equation 5) and has up to n times the rank.
-//! It is brought back to the adapters' rank by its largest singular values, as FlexLoRA does (Bai et al. 2024, section
-//! 3.2). Both factors get the root of a singular value (declared). A direction whose singular value is 0 gets the
-//! row of the mean A, and a zero column of B: as in a fresh adapter it changes nothing and can be trained.
-//! Tensors that are no pair of matrices are averaged.
+//! The products' mean is exact in stacked form (FLoRA; Wang et al. 2024, equation 5) and has up to n times
+//! the rank. It is brought back to the adapters' rank by its largest singular values, as FlexLoRA does (Bai
+//! et al. 2024, section 3.2). Both factors get the root of a singular value (declared). A direction whose
+//! singular value is 0 gets the row of the mean A, and a zero column of B: as in a fresh adapter it changes
+//! nothing and can be trained. Tensors that are no pair of matrices are averaged.
 
 use fedseal_adapter::Adapter;
 

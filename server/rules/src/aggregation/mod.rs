@@ -24,13 +24,16 @@ pub mod median;
 pub mod multi_krum;
 mod nearest;
 pub mod norm_clipping;
+mod outcome;
 pub mod residual;
+pub mod stream;
 pub mod trimmed_mean;
 
-pub use apply::{Built, Inputs, Outcome, Rule, Update};
+pub use apply::{Built, Inputs, Rule, Update};
 pub(crate) use apply::{chosen_sum, rows, uniform, weighted_sum};
 pub use config::{AggregationConfig, BadParameter};
 use definition::Definition;
+pub use outcome::Outcome;
 
 /// Every rule, in the order of messages and arms.
 pub const ALL: &[&Definition] = &[

@@ -1,7 +1,7 @@
 //! Decisions by distances between updates.
 //!
-//! Distances in single precision are many times as fast as exact ones and wrong by a known share at most. Where
-//! that much cannot change a decision it is made by them, else by exact ones: the decision is the same.
+//! Distances in single precision are many times as fast as exact ones and wrong by a known share at most.
+//! Where that much cannot change a decision it is made by them, else by exact ones: the decision is the same.
 
 use fedseal_kernels::distances::{self, NEAR, NEAR_LEAST};
 

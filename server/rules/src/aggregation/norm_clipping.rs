@@ -1,7 +1,9 @@
-//! Norm clipping (Sun et al. 2019, section 4): the mean by examples of updates that are no longer than a bound.
+//! Norm clipping (Sun et al. 2019, section 4): the mean by examples of updates that are no longer than a
+//! bound.
 
 use super::definition::Definition;
-use super::lengths::{BOUND, bound_of, distances, shares, shortened};
+use super::lengths::{BOUND, bound_of, distances, length, shares, shortened};
+use super::stream::Sum;
 use super::{Inputs, Outcome, Rule, Update, weighted_sum};
 
 /// Definition of the rule.
@@ -39,6 +41,19 @@ impl Rule for NormClipping {
             delta: weighted_sum(updates, &factors),
             weights: shares(&factors),
         }
+    }
+
+    fn sum(&self, weights: &[f64]) -> Option<Sum> {
+        // The median length is known when all updates are.
+        let bound = (self.bound > 0.0).then_some(self.bound)?;
+        let examples = shares(weights);
+        Some(Sum {
+            factor: Box::new(move |index, values| {
+                examples[index] * shortened(length(values), bound)
+            }),
+            zero: -0.0,
+            weights: shares,
+        })
     }
 }
 
