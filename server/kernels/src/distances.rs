@@ -55,10 +55,9 @@ pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
             let second: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).1][..width]);
             let mut sums = [0.0_f64; PAIRS];
             for column in 0..width {
-                for index in 0..PAIRS {
-                    let (a, b) = (first[index][column], second[index][column]);
-                    let difference = f64::from(a) - f64::from(b);
-                    sums[index] += difference * difference;
+                for (sum, (a, b)) in sums.iter_mut().zip(first.iter().zip(&second)) {
+                    let difference = f64::from(a[column]) - f64::from(b[column]);
+                    *sum += difference * difference;
                 }
             }
             let mut found = found

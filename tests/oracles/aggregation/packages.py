@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from flwr.serverapp import strategy
-from flwr.serverapp.strategy import bulyan as flwr_bulyan
 from flwr.serverapp.strategy import fedtrimmedavg, multikrum
 from flwr.serverapp.strategy.fedavg import FedAvg
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
@@ -51,10 +50,6 @@ def flwr_trimmed(x, w, f, share):
 def flwr_krum(x, w, f, select=1):
     chosen = multikrum.select_multikrum(replies(x, w), f, select)
     return value(aggregate_arrayrecords(chosen, EXAMPLES))
-
-
-def flwr_around_median(picked, near):
-    return flwr_bulyan.aggregate_n_closest_weights([np.median(picked, axis=0)], [[row] for row in picked], near)[0]
 
 
 def byzfl_lower_median(x, w, f):

@@ -80,7 +80,7 @@ fn two_clusters(apart: &[Vec<f64>]) -> (Vec<usize>, Vec<usize>) {
                 let (first, second) = (&clusters[i], &clusters[j]);
                 let between = first
                     .iter()
-                    .flat_map(|a| second.iter().map(|b| apart[*a][*b]));
+                    .flat_map(|a| second.iter().map(move |b| apart[*a][*b]));
                 let mean = between.sum::<f64>() / (first.len() * second.len()) as f64;
                 if mean < nearest.0 {
                     nearest = (mean, i, j);

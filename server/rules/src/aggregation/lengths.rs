@@ -53,7 +53,8 @@ pub(crate) fn shortened(length: f64, bound: f64) -> f64 {
 
 /// Moves a point: `point = keep * point + sum_i weights[i] * updates[i]`, over updates in client order.
 pub(crate) fn moved(point: &[f64], keep: f64, updates: &[Update<'_>], weights: &[f64]) -> Vec<f64> {
-    let mut moved: Vec<f64> = point.iter().map(|value| keep * value).collect();
+    // Nothing of a point at 0 is a zero above: the sign of a zero would show.
+    let mut moved: Vec<f64> = point.iter().map(|value| keep * value + 0.0).collect();
     for (update, weight) in updates.iter().zip(weights) {
         for (sum, value) in moved.iter_mut().zip(update.delta) {
             *sum += weight * f64::from(*value);
