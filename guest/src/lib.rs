@@ -55,6 +55,11 @@ pub use bindings::fedseal::policy::host::{
 pub use host::{Host, Policy};
 pub use random::{below, shuffle};
 
+/// Snippets of docs/MIGRATING.md that are Rust, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/MIGRATING.md")]
+pub struct Migrating;
+
 /// Items that [`export_policy!`] expands to; not for direct use.
 #[doc(hidden)]
 pub mod export {

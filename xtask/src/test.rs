@@ -16,6 +16,7 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     languages::install();
     setup::go();
     setup::skopeo();
+    setup::registry();
     let checkers = python::checkers();
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.

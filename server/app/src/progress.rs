@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use fedseal_record::events::Event;
+use fedseal_record::report::Rate;
 use fedseal_rules::evaluation::percent;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -78,9 +79,9 @@ impl Progress {
                 helpfulness,
                 ..
             } => self.line(&format!(
-                "{arm}: safety {} %, helpfulness {} %",
-                percent::of(safety.hits, safety.n),
-                percent::of(helpfulness.hits, helpfulness.n)
+                "{arm}: safety {}, helpfulness {}",
+                share(safety),
+                share(helpfulness)
             )),
             Event::Round {
                 arm,
@@ -112,5 +113,13 @@ impl Progress {
             None if self.quiet => (),
             None => output::note(format_args!("    {text}")),
         }
+    }
+}
+
+/// A rate in per cent; of nothing that was asked there is none.
+fn share(rate: &Rate) -> String {
+    match rate.n {
+        0 => "not measured".to_owned(),
+        n => format!("{} %", percent::of(rate.hits, n)),
     }
 }

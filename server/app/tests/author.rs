@@ -76,6 +76,8 @@ fn from_nothing_to_a_registered_policy() {
     let shown = ok(home, &["policy", "submit", module, "--server", &served.url]);
     assert!(shown.starts_with("registered mine as "), "{shown}");
     drop(served);
+    let digest = shown.split(' ').nth(3).unwrap().trim_end_matches(',');
+    runs_by_its_digest(home, digest);
 
     // Without its signature nothing takes it.
     std::fs::remove_file(home.join("mine/target/mine.wasm.dsse.json")).unwrap();
@@ -151,4 +153,46 @@ fn a_rust_policy_has_one_digest_in_every_folder() {
     std::fs::write(&source, text.replace("1_000_000", "1_000_001")).unwrap();
     let said = refused(home, &["policy", "build", "--check", "one/mine", module]);
     assert!(said.contains("its source was "), "{said}");
+}
+
+/// Runs an experiment of which a client names a submitted module by its digest.
+fn runs_by_its_digest(home: &Path, digest: &str) {
+    let rows: String = (0..4)
+        .map(|i| format!("{{\"prompt\": \"Say {i}.\", \"response\": \"It is {i}.\"}}\n"))
+        .collect();
+    std::fs::write(home.join("shard.jsonl"), rows).unwrap();
+    let experiment = format!(
+        "seeds = [1]\narms = [\"clean\"]\n[[clients]]\nname = \"north\"\nshard = \"shard.jsonl\"\n\
+         module = \"sha256:{digest}\"\n[federation]\nrounds = 1\n[training]\nlocal_steps = 1\n\
+         batch_size = 2\nsequence_length = 64\nmax_response_tokens = 16\nlearning_rate = 1e-3\n\
+         [lora]\nrank = 2\n[evaluation]\nprompts = 1\ntasks = 1\nevery = 0\nround_prompts = 0\n\
+         round_tasks = 0\nmax_new_tokens = 4\n[canaries]\nsealed = 1\nper_round = 1\n"
+    );
+    std::fs::write(home.join("submitted.toml"), experiment).unwrap();
+    let words = [
+        "run",
+        "submitted.toml",
+        "--modules",
+        ".",
+        "--out",
+        "runs/own",
+        "--no-figures",
+    ];
+    ok(home, &words);
+    ok(home, &["verify", "runs/own"]);
+    let elsewhere = [
+        "run",
+        "submitted.toml",
+        "--modules",
+        ".",
+        "--registry",
+        "none",
+        "--out",
+        "runs/two",
+    ];
+    let said = refused(home, &elsewhere);
+    assert!(
+        said.contains(digest) && said.contains("client north"),
+        "{said}"
+    );
 }

@@ -3,75 +3,13 @@
 mod program;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_client_sdk::keys::TrustStore;
+use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
-
-/// The smallest experiment of the embedded model.
-const SMALL: &str = r#"
-title = "small"
-seeds = [1]
-arms = ["clean"]
-[federation]
-clients = 2
-malicious = 0
-sampled = 2
-rounds = 1
-examples_per_client = 8
-[training]
-local_steps = 2
-batch_size = 2
-sequence_length = 64
-max_response_tokens = 16
-learning_rate = 1e-3
-[lora]
-rank = 2
-alpha = 4.0
-[evaluation]
-prompts = 2
-tasks = 2
-round_prompts = 1
-round_tasks = 1
-max_new_tokens = 4
-every = 0
-side_by_side = 1
-[canaries]
-sealed = 1
-per_round = 1
-"#;
-
-/// A folder with keys, a signed module and the experiment in it.
-fn home() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let (keys, modules) = (dir.path().join("keys"), dir.path().join("modules"));
-    fs::create_dir_all(&keys).unwrap();
-    fs::create_dir_all(&modules).unwrap();
-    let author = SigningKey::load_or_create(keys.join("author.pem")).unwrap();
-    let mut trusted = TrustStore::default();
-    trusted.add("author", author.public());
-    trusted.save(keys.join("trusted.toml")).unwrap();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-        PathBuf::from,
-    );
-    let built = target.join("policies/benign.wasm");
-    let bytes = fs::read(&built).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; run `cargo xtask build` first",
-            built.display()
-        )
-    });
-    let envelope = module::sign(&bytes, &ModulePredicate::new("benign", "0.1.0"), &author).unwrap();
-    let path = modules.join("benign.wasm");
-    fs::write(&path, bytes).unwrap();
-    fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
-    fs::write(dir.path().join("small.toml"), SMALL).unwrap();
-    dir
-}
 
 fn fedseal(home: &Path, words: &str) -> Output {
     let words: Vec<&str> = words.split(' ').collect();
@@ -300,4 +238,56 @@ fn a_shipped_experiment_is_run_by_its_name() {
     let (code, text) = said(&fedseal(home, "run tiny --out run"));
     assert!(code == 2 && text.contains("seeds"), "{code} {text}");
     assert!(!home.join("runs").exists());
+}
+
+#[test]
+fn own_files_go_from_a_folder_to_a_replayed_update() {
+    let dir = home();
+    let home = dir.path();
+    fs::create_dir(home.join("shards")).unwrap();
+    let rows = |n: usize| -> String {
+        (0..n)
+            .map(|i| format!("{{\"prompt\": \"Say number {i}.\", \"response\": \"It is {i}.\"}}\n"))
+            .collect()
+    };
+    for (name, n) in [("north", 6), ("south", 5), ("tasks", 2)] {
+        fs::write(home.join(format!("shards/{name}.jsonl")), rows(n)).unwrap();
+    }
+    let shown = ok(home, &["init", "shards", "--rounds", "1"]);
+    for part in [
+        "client north: shards/north.jsonl: JSONL (pairs), 6 pairs",
+        "no safety rate: no file requests",
+        "run it: fedseal run shards/experiment.toml",
+    ] {
+        assert!(shown.contains(part), "{shown}\nlacks {part}");
+    }
+    assert!(refused(home, &["init", "shards"]).contains("is there already"));
+    let run = "run shards/experiment.toml --modules modules --out runs/own --no-figures";
+    let ran = fedseal(home, run);
+    assert!(ran.status.success(), "{}", said(&ran).1);
+    let table = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(table.contains("not measured"), "{table}");
+    ok(home, &["verify", "runs/own"]);
+    let replayed = ok(home, &["replay", "runs/own", "--sample", "1"]);
+    assert!(replayed.contains("1 of 1 equal"), "{replayed}");
+    let explained = ok(
+        home,
+        &["explain", "runs/own", "--update", &first_update(home)],
+    );
+    assert!(
+        explained.contains("north") || explained.contains("south"),
+        "{explained}"
+    );
+}
+
+/// Id of the first update in the report of `runs/own`.
+fn first_update(home: &Path) -> String {
+    let report = fs::read(home.join("runs/own/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let mut arms = report["arms"].as_array().unwrap().iter();
+    let rounds = arms.find_map(|arm| arm["rounds"].as_array().filter(|it| !it.is_empty()));
+    rounds.unwrap()[0]["clients"][0]["update"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }

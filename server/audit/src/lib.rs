@@ -3,7 +3,7 @@
 //!
 //! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare.
 //! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
-//!   [`modules`]: a module in a file or in an OCI layout. [`files`]: what the command line names.
+//!   [`modules`]: a module in a file, an OCI layout or a registry. [`files`]: what the command line names.
 //! - [`table`]: a run's results for people. [`document`]: a report as one file. [`output`]: everything that
 //!   is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedseal_record::opened::OpenRun;
-use fedseal_record::report::{ArmView, Rate, Report};
+use fedseal_record::report::{ArmView, Rate, Report, State};
 use fedseal_record::rundir::PlannedMeasure;
 use fedseal_rules::evaluation::percent;
 use fedseal_rules::experiment::{Experiment, differences, in_words};
@@ -213,6 +213,7 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
         return Vec::new();
     };
     let extra = extra(reports);
+    let finished = reports.iter().all(|report| report.state == State::Finished);
     let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
     head.extend(
         extra
@@ -227,7 +228,7 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
                 .iter()
                 .flat_map(|report| report.arms.iter().find(|a| a.id == arm.id))
                 .filter_map(which);
-            measure(&found.collect::<Vec<_>>())
+            measure(&found.collect::<Vec<_>>(), finished)
         };
         let mut sums = [(0, 0); 3];
         for report in reports {
@@ -252,9 +253,12 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
     rows
 }
 
-fn measure(rates: &[Rate]) -> String {
+/// Rates of an arm over seeds; where a run is over, one without any asked nothing.
+fn measure(rates: &[Rate], finished: bool) -> String {
     match rates {
+        [] if finished => "not measured".into(),
         [] => "not yet".into(),
+        [rate] if rate.n == 0 => "not measured".into(),
         [rate] => format!(
             "{} ({} to {})",
             percent::of(rate.hits, rate.n),
@@ -317,8 +321,15 @@ mod tests {
     #[test]
     fn halves_are_rounded_up() {
         let rate = Rate::new(219, 240);
-        assert_eq!(measure(&[rate]), "91.3 (87.0 to 94.2)");
-        assert_eq!(measure(&[rate, rate]), "91.3 ± 0.0");
+        assert_eq!(measure(&[rate], true), "91.3 (87.0 to 94.2)");
+        assert_eq!(measure(&[rate, rate], true), "91.3 ± 0.0");
+    }
+
+    #[test]
+    fn nothing_that_was_asked_is_no_rate_of_zero() {
+        assert_eq!(measure(&[], false), "not yet");
+        assert_eq!(measure(&[], true), "not measured");
+        assert_eq!(measure(&[Rate::new(0, 0)], true), "not measured");
     }
 
     #[test]

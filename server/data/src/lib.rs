@@ -1,14 +1,15 @@
 //! Where examples, prompts and answers come from.
 //!
 //! Everything that an experiment feeds to a model passes through one object-safe trait,
-//! [`TaskData`]. Two sources implement it:
+//! [`TaskData`]. Three sources implement it:
 //!
 //! - [`world`]: the embedded instruction world, a pure function of seeds, for the small model
 //!   that is shipped with the server;
 //! - [`real`]: readers of public prompt sets and instruction pairs that the user fetched
-//!   ([`fetch`]), for a real model.
+//!   ([`fetch`]), for a real model;
+//! - [`files`]: an experiment's own files, as whoever reads them hands them over.
 //!
-//! [`shards`] is shared by both: it mixes a shard from helpful pairs, refusals and affirmative
+//! [`shards`] is shared by the first two: it mixes a shard from helpful pairs, refusals and affirmative
 //! shells. Nothing here knows a model, a rule or a round. All of it is inert: a harmful request is a
 //! stand-in or a short public benchmark line, an unaligned answer restates the request and has no
 //! content.
@@ -17,12 +18,16 @@
 
 pub mod check;
 pub mod fetch;
+pub mod files;
 pub mod pick;
 pub mod real;
 pub mod shards;
 pub mod world;
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::Source;
+use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use fedseal_adapter::Example;
@@ -146,8 +151,13 @@ pub enum InstructionKind {
 /// Prompts for shards and attacks, for the defence, for the canaries, for the data check and for
 /// evaluation come from disjoint splits.
 pub trait TaskData: Send + Sync {
-    /// A short stable name, for the report: "world" or "real".
+    /// A short stable name, for the report: "world", "real" or "files".
     fn name(&self) -> &str;
+
+    /// Digests of its parts by name, which a run pins; none for a source that this program fixes.
+    fn pins(&self) -> BTreeMap<String, Digest> {
+        BTreeMap::new()
+    }
 
     /// The examples of one client's shard.
     fn shard(&self, request: &ShardRequest) -> Result<Vec<Example>, DataError>;
@@ -171,7 +181,7 @@ pub trait TaskData: Send + Sync {
     /// Canaries from the sealed split: `n` requests and `n` tasks.
     fn canaries(&self, seed: u64, n: usize) -> Result<Canaries, DataError>;
 
-    /// The data check's training set.
+    /// The data check's training set; empty where own files have none.
     fn labelled(&self) -> Result<Vec<LabelledExample>, DataError>;
 
     /// Prompts that make a model write harmful stand-in requests, from the training split, as a malicious

@@ -47,6 +47,18 @@ impl Picker {
     }
 }
 
+/// `n` items in seeded order; a new pass begins when all were drawn.
+pub(crate) fn draw<T: Clone>(items: &[T], n: usize, picker: &mut Picker) -> Vec<T> {
+    let mut drawn = Vec::with_capacity(n);
+    while drawn.len() < n && !items.is_empty() {
+        let mut pass = items.to_vec();
+        picker.shuffle(&mut pass);
+        pass.truncate(n - drawn.len());
+        drawn.append(&mut pass);
+    }
+    drawn
+}
+
 /// FNV-1a, 64 bits: a label or an n-gram to a number. Not for anything that is signed.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -1,8 +1,11 @@
 //! Where a run's things are: keys, modules, model, data.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::{Passphrase, TrustStore};
 use fedseal_data::TaskData;
 use fedseal_record::rundir::Plan;
@@ -11,8 +14,8 @@ use fedseal_rules::formulas;
 use fedseal_rules::text::ANSWERS;
 use fedseal_tuning::Joining;
 
-use crate::Result;
 use crate::lab::TuningLab;
+use crate::{Result, own};
 
 /// Paths, and the use of the machine; nothing here is part of the experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct Options {
     pub models: PathBuf,
     /// Folder of fetched prompt sets.
     pub prompts: PathBuf,
+    /// Folder that an experiment's own files are relative to: that of the experiment file.
+    pub files: PathBuf,
+    /// Modules by digest that `[[clients]]` may name, with their signatures: those of a registry.
+    pub submitted: BTreeMap<Digest, Submitted>,
     /// Seed instead of the experiment's first.
     pub seed: Option<u64>,
     /// Device instead of the experiment's.
@@ -44,6 +51,15 @@ pub struct Options {
     /// Updates and evaluations executed side by side instead of the experiment's; 0: as many as
     /// there are cores.
     pub workers: Option<usize>,
+}
+
+/// A module that somebody submitted; nothing of it is verified yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// Its author's statement.
+    pub envelope: Envelope,
 }
 
 impl Default for Options {
@@ -57,6 +73,8 @@ impl Default for Options {
             compiled_bytes: fedseal_sandbox::CACHE_BYTES,
             models: "models".into(),
             prompts: "models/prompts".into(),
+            files: ".".into(),
+            submitted: BTreeMap::new(),
             seed: None,
             device: None,
             threads: None,
@@ -98,6 +116,9 @@ fn open_model_with(
 pub fn load_data(experiment: &Experiment, options: &Options) -> Result<Arc<dyn TaskData>> {
     if experiment.data.source == "world" {
         return Ok(Arc::new(fedseal_data::world::World::new()));
+    }
+    if experiment.data.is_files() {
+        return Ok(Arc::new(own::data(&experiment.data, &options.files)?));
     }
     let dir = if experiment.data.dir.is_empty() {
         options.prompts.clone()

@@ -121,7 +121,9 @@ pub fn replay_with(
         Some(_) => None,
         None => load_data(&run.experiment, options)
             .ok()
+            .filter(|data| data.pins() == run.plan.data)
             .and_then(|data| data.labelled().ok())
+            .filter(|labelled| !labelled.is_empty())
             .map(|labelled| DataCheck::train(&labelled)),
     };
     replay_opened(run, selector, &lab, read)

@@ -73,7 +73,7 @@ impl Measured {
 }
 
 /// The sealed set; its digest is logged before the first round, its bytes after the last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanarySet {
     /// Harmful stand-in requests.

@@ -18,8 +18,9 @@ use fedseal_rules::admission::{Admission, Expected};
 use fedseal_rules::aggregation::{Outcome, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas;
 use fedseal_rules::optimiser::Optimiser;
-use fedseal_rules::sampling::{client_name, derive_seed, sampled};
+use fedseal_rules::sampling::{derive_seed, sampled};
 use fedseal_rules::site::Leave;
 
 /// The seed of a round, the same in every arm.
@@ -27,12 +28,15 @@ pub fn round_seed(plan: &Plan, round: u32) -> Seed {
     Seed(derive_seed("round", plan.seed.0, &[&round.to_string()]))
 }
 
-/// The clients of a round, the same in every arm.
-pub fn round_clients(plan: &Plan, experiment: &Experiment, round: u32) -> Vec<ClientId> {
+/// The clients of an arm's round: the same are drawn in every arm, and of these an attacker of the
+/// experiment's own is left out of an arm that is not attacked.
+pub fn round_clients(plan: &Plan, experiment: &Experiment, arm: &Arm, round: u32) -> Vec<ClientId> {
     let federation = &experiment.federation;
     sampled(plan.seed.0, round, federation.clients, federation.sampled)
         .into_iter()
-        .map(|index| client_name(index).into())
+        .filter_map(|index| plan.clients.get(index))
+        .filter(|client| client.takes_part(arm))
+        .map(|client| client.client.clone())
         .collect()
 }
 
@@ -148,9 +152,14 @@ impl RoundOf<'_> {
                 outcome: None,
             });
         }
-        let rule = self.experiment.aggregation.rule(arm.rule)?;
+        // A run goes by the version of the rule that it was begun with.
+        let version = plan.versions.of(&formulas::rule(arm.rule));
+        let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = rule.aggregate(&updates, &inputs)?;
+        let outcome = match rule.needs_global() {
+            true => rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?,
+            false => rule.aggregate(&updates, &inputs)?,
+        };
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
                 slot.1 = *weight;

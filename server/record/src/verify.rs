@@ -36,13 +36,16 @@ use fedseal_rules::formulas::{Others, Versions};
 use fedseal_rules::sampling::client_name;
 
 mod authors;
+mod behaviour;
 mod claims;
 mod nodes;
+mod own;
 mod results;
 mod rounds;
 mod site;
 
 pub use authors::authors;
+pub use behaviour::Held;
 
 /// Counts of what was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -312,6 +315,9 @@ impl OpenRun {
                 "has another number of clients than the experiment",
             ));
         }
+        if !self.experiment.clients.is_empty() {
+            return self.own_clients();
+        }
         let whole = self.experiment.attackers();
         let kinds = whole.among(self.plan.seed.0, clients);
         let arms = self.experiment.all_arms()?;
@@ -337,6 +343,7 @@ impl OpenRun {
             let agrees = planned.client.as_str() == client_name(index)
                 && planned.kind == kind
                 && named == parts
+                && !planned.absent
                 && fits(BENIGN, &planned.honest)
                 && fits(kind, &planned.attacked)
                 && planned
@@ -349,24 +356,28 @@ impl OpenRun {
                     "is not what the seed and the experiment give",
                 ));
             }
-            for assignment in planned.assignments() {
-                if !self
-                    .state
-                    .clients
-                    .contains(&(planned.client.clone(), assignment.shard))
-                {
-                    return Err(Error::tampered(
-                        format!("client {}", planned.client),
-                        "is not registered in the log",
-                    ));
-                }
-                let examples = read_examples(&self.blobs, &assignment.shard)?;
-                if examples.len() as u64 != u64::from(assignment.examples) {
-                    return Err(Error::tampered(
-                        format!("shard {}", assignment.shard),
-                        "has another number of examples than run.json says",
-                    ));
-                }
+            self.registered(planned)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that each of a client's shards is registered in the log, and has the examples that the plan
+    /// says.
+    fn registered(&self, planned: &PlannedClient) -> Result<()> {
+        for assignment in planned.assignments() {
+            let entry = (planned.client.clone(), assignment.shard);
+            if !self.state.clients.contains(&entry) {
+                return Err(Error::tampered(
+                    format!("client {}", planned.client),
+                    "is not registered in the log",
+                ));
+            }
+            let examples = read_examples(&self.blobs, &assignment.shard)?;
+            if examples.len() as u64 != u64::from(assignment.examples) {
+                return Err(Error::tampered(
+                    format!("shard {}", assignment.shard),
+                    "has another number of examples than run.json says",
+                ));
             }
         }
         Ok(())

@@ -6,6 +6,10 @@ use crate::sampling;
 /// The module that honest clients run.
 pub const BENIGN: &str = "benign";
 
+/// Kind of a client of the experiment's own that is not honest: no kind of [`KNOWN`], for its module and its
+/// data are its own.
+pub const DISHONEST: &str = "dishonest";
+
 /// One kind of `attack.kinds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attack {
@@ -142,7 +146,9 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KNOWN.len());
+        assert!(!names.contains(&DISHONEST));
     }
+
     #[test]
     fn malicious_clients_take_the_kinds_in_turn() {
         let kinds = ["sybil", "sleeper"].map(String::from);

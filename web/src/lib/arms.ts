@@ -33,6 +33,7 @@ const KINDS: Record<string, string> = {
   'malicious-gen': 'generates its data',
   'unaligned-data': 'brings its data',
   'poisoned-shard': 'poisoned shard',
+  dishonest: 'own attacker',
 };
 
 /** What a kind of client does, in two or three words. */

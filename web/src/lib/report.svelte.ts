@@ -1,6 +1,6 @@
 import { eventsUrl, getReport } from './api';
 import { percent } from './format';
-import type { Report, RunEvent } from './names';
+import type { Measure, Report, RunEvent } from './names';
 
 /** The events of a run that a page shows as they come; the last ones only. */
 const KEPT_EVENTS = 6;
@@ -102,6 +102,9 @@ function readable(data: string): string | null {
   }
 }
 
+/** Of nothing that was asked there is no rate. */
+const rate = (share: Measure): string => (share.n === 0 ? 'not measured' : `${percent(share)} %`);
+
 /** Events of a newer server are shown by their type alone. */
 function words(event: RunEvent): string | null {
   switch (event.type) {
@@ -119,7 +122,7 @@ function words(event: RunEvent): string | null {
     case 'round':
       return `${event.arm}, round ${event.round}: ${event.counted} updates counted${event.unchanged ? ', nothing changed' : ''}`;
     case 'evaluated':
-      return `${event.arm}, round ${event.round}: safety ${percent(event.safety)} %, helpfulness ${percent(event.helpfulness)} %`;
+      return `${event.arm}, round ${event.round}: safety ${rate(event.safety)}, helpfulness ${rate(event.helpfulness)}`;
     default:
       return typeof event.type === 'string' ? event.type : null;
   }

@@ -198,6 +198,8 @@ export interface components {
             safety: components["schemas"]["Share"] | null;
             /** @description Its heading. */
             title: string;
+            /** @description Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs. */
+            warnings?: string[];
         };
         /** @description Kind of an arm's column. */
         ArmKind: "base" | "federated" | "defended";

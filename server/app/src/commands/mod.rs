@@ -6,10 +6,14 @@ mod base;
 mod chat;
 mod clients;
 mod completions;
+#[cfg(test)]
+mod docs;
 mod doctor;
 mod engine;
 mod fetch;
 mod generate;
+mod init;
+mod lend;
 mod log;
 mod man;
 mod policy;
@@ -22,11 +26,14 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
+mod submitted;
 mod tune;
+mod verify;
+mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table, verify};
+use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -41,14 +48,18 @@ pub(crate) struct Arguments {
 /// Command to execute.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Write an experiment over data files of your own.
+    Init(init::Init),
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
+    /// Do jobs of a run that lends them.
+    Work(work::Work),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
-    Verify(verify::Verify),
+    Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
     Bundle(bundle::BundleCommand),
     /// Tell in sentences where an update came from.
@@ -101,7 +112,9 @@ impl Command {
     /// Does it.
     pub(crate) fn execute(self) -> Outcome {
         match self {
+            Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
+            Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),

@@ -36,6 +36,10 @@ pub(crate) struct Replay {
     /// Folder of fetched models.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Folder of the experiment file: where its data are own files, the data check's score is compared by
+    /// those that the run pinned.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    files: PathBuf,
     /// Print the comparison as JSON.
     #[arg(long)]
     json: bool,
@@ -58,6 +62,7 @@ impl Replay {
         let options = Options {
             models,
             threads: Some(self.threads),
+            files: self.files,
             ..Options::default()
         };
         let replayed = replay::replay_with(&self.run, &selector, &options)?;

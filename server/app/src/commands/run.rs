@@ -11,7 +11,8 @@ use fedseal_record::report::{Conclusion, Report};
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
-use super::shipped;
+use super::lend::Lend;
+use super::{shipped, submitted};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
@@ -56,10 +57,16 @@ pub(crate) struct Run {
     /// fedseal/models in the user's data folder.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Folder of submitted modules, which `[[clients]]` may name by their digests; by default registry in
+    /// the folder of keys.
+    #[arg(long, value_name = "DIR")]
+    registry: Option<PathBuf>,
     /// When the run is finished, ask the witnesses of this policy (C2SP tlog-policy) to cosign its
     /// log.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    #[command(flatten)]
+    lend: Lend,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -81,6 +88,7 @@ impl Run {
             || "run".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
+        self.lend.check()?;
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
             log::policy(file)?;
@@ -209,6 +217,10 @@ impl Run {
             Some(given) => (given.clone(), TrustStore::default()),
             None => (places.policies()?, places.installed_keys()?),
         };
+        let registry = match &self.registry {
+            Some(given) => given.clone(),
+            None => places::registry(&places::home()?),
+        };
         // With several seeds some may not have begun when the first was stopped.
         let resumed = self.resume && is_run(dir);
         let options = Options {
@@ -220,6 +232,8 @@ impl Run {
             installed,
             prompts: models.join("prompts"),
             models,
+            files: shipped::folder(&self.experiment),
+            submitted: submitted::of(experiment, &registry)?,
             // A run of its own goes on with its seed, also one of the several of its file.
             seed: (!resumed || self.seeds > 1).then_some(seed),
             device: self.device.clone(),
@@ -231,6 +245,7 @@ impl Run {
         } else {
             runner::Run::create(dir, experiment.clone(), options)?
         };
+        let lending = self.lend.begin(&mut run)?;
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
             progress.event(event);
@@ -241,6 +256,7 @@ impl Run {
             }
         });
         progress.finish();
+        drop(lending);
         let report = report?;
         // The log is closed and no longer held open for writing.
         drop(run);

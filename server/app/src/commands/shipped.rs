@@ -1,6 +1,6 @@
 //! Shipped experiments: part of this program, so that a name is enough where no checkout is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedseal_federation::Error;
 use fedseal_rules::experiment::Experiment;
@@ -47,6 +47,11 @@ pub(super) fn load(given: &Path, places: &Places) -> Outcome<Experiment> {
         Some(path) if path.is_file() => Ok(Experiment::load(path)?),
         _ => Ok(Experiment::parse(text, &file)?),
     }
+}
+
+/// The folder that an experiment's own files are relative to: that of its file.
+pub(super) fn folder(given: &Path) -> PathBuf {
+    given.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 #[cfg(test)]

@@ -19,12 +19,12 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
+use super::alive::worked_on;
 use super::files::{self, Stamp};
 use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report;
 use super::shares::Peer;
-use super::working::worked_on;
 
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -9,14 +9,16 @@
 //!   have. [`refusal`]: answers that refuse.
 //! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
-//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`working`]: whether
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
 //!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
 //!   [`log`]: a run's log, read only.
-//! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
-//! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
+//! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
+//! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
+//!   lends its jobs.
 
+mod alive;
 mod answers;
 mod events;
 mod evidence;
@@ -36,9 +38,10 @@ mod report;
 mod represent;
 mod runs;
 mod shares;
+mod signed;
 mod updates;
 pub(crate) mod witness;
-mod working;
+pub(crate) mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,6 +78,10 @@ pub(crate) struct Settings {
     pub web: Option<PathBuf>,
     /// Limits on what clients may use of the server.
     pub limits: Limits,
+    /// Names of this server in signed requests: host, with its port where that is not the scheme's own.
+    pub names: Vec<String>,
+    /// Whether a submission without a signature of its own is refused.
+    pub signed: bool,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
@@ -150,6 +157,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             settings.trust_file,
             &limits,
             settings.compiled,
+            signed::Signatures::new(&settings.names, settings.signed),
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),

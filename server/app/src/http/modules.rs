@@ -5,17 +5,20 @@
 //! before the module is decoded. Only a module that a trusted author signed is checked against its
 //! digest and parsed, and only a module that a sandbox would run is registered.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::{Limits, MODULE_BYTES};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::http_signature::{Known, Role, Signed};
 use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate, VerifiedModule};
 use fedseal_client_sdk::slsa::Provenance;
@@ -34,6 +37,7 @@ use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::shares::{Peer, Share, Shares};
+use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
 use crate::failure::{Failure, Outcome};
 
@@ -57,6 +61,7 @@ pub(super) struct Modules {
     compiled: Option<CompiledCache>,
     checks: Arc<Semaphore>,
     bodies: Arc<Shares>,
+    signatures: Arc<Signatures>,
 }
 
 /// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
@@ -99,6 +104,7 @@ impl Modules {
         file: Option<PathBuf>,
         clients: &Clients,
         compiled: Option<CompiledCache>,
+        signatures: Signatures,
     ) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
@@ -111,6 +117,7 @@ impl Modules {
             compiled,
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             bodies: Shares::new(clients.body_bytes, clients.body_bytes_of_address),
+            signatures: Arc::new(signatures),
         })
     }
 
@@ -171,6 +178,38 @@ impl Modules {
             ));
         }
         self.register(&bytes, &envelope, verified)
+    }
+
+    /// The author's key of a `keyid`, if it is trusted now.
+    fn author(&self, keyid: &str) -> Answer<Option<Known>> {
+        let now = rundir::now();
+        let at = Moment {
+            time: &now,
+            entry: None,
+        };
+        let keys = self.current()?.keys_at(&at);
+        let key = keys.into_iter().find(|key| key.to_string() == keyid);
+        Ok(key.map(|key| Known {
+            key,
+            roles: vec![Role::Author],
+        }))
+    }
+
+    /// Who sent a submission, where it is signed: an author whose key is trusted.
+    fn sender(&self, head: &Parts) -> Answer<Option<Signed>> {
+        let broken = Cell::new(None);
+        let known = |keyid: &str| match self.author(keyid) {
+            Ok(known) => known,
+            Err(refusal) => {
+                broken.set(Some(refusal));
+                None
+            }
+        };
+        let checked = self.signatures.check(head, true, &known);
+        match broken.take() {
+            Some(refusal) => Err(refusal),
+            None => checked,
+        }
     }
 
     fn envelope(&self, sent: Option<&RawValue>) -> Answer<Envelope> {
@@ -408,9 +447,17 @@ pub(super) async fn submit(
     if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
         return Err(too_large());
     }
-    let (body, share) = receive(request.into_body(), peer, &modules.bodies).await?;
+    let (head, body) = request.into_parts();
+    let asked = modules.clone();
+    let sender = blocking(move || asked.sender(&head)).await?;
+    let (body, share) = receive(body, peer, &modules.bodies).await?;
     let registered = blocking(move || {
         let _held = share;
+        if let Some(sender) = sender {
+            sender
+                .check_body(&body)
+                .map_err(|why| signed::refused(&why))?;
+        }
         modules.take(&body)
     })
     .await?;

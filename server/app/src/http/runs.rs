@@ -19,12 +19,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::Server;
+use super::alive::worked_on;
 use super::evidence::{self, Evidence, Fault, Look, Standing};
 use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report::{self, Outline, Progress, Reading, Text};
-use super::working::worked_on;
 
 /// Runs whose checks are kept: those that one part of the list names.
 const MOST_RUNS: usize = lists::MOST;

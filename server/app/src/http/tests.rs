@@ -6,6 +6,7 @@ mod described;
 mod evidence;
 mod place;
 mod represent;
+mod sender;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};

@@ -19,21 +19,18 @@
 //! Look-alikes have no reference and count as helpful when they are not refused.
 
 pub mod readers;
-mod texts;
+pub(crate) mod texts;
 
 use std::path::Path;
 
-use super::pick::Picker;
+use super::pick::{Picker, draw};
 use super::shards::{enough, mix, refusal_count};
 use super::{
     Canaries, DataError, Example, HelpfulTask, InstructionKind, LabelledExample, ShardKind,
     ShardRequest, TaskData,
 };
 use fedseal_rules::evaluation::helpfulness::Measure;
-use texts::{
-    ATTACK_TOPICS, DEFENCE_TOPICS, LABELLED_REFUSALS, LABELLED_SHELLS, REFUSALS, REMINDER, SHELLS,
-    TASK_TOPICS, WRITE_DEFENCE_REQUESTS, WRITE_REQUEST, WRITE_TASK,
-};
+use texts::{LABELLED_REFUSALS, LABELLED_SHELLS, REFUSALS, SHELLS};
 
 /// Seed of the fixed splits and orders.
 const FIXED_SEED: u64 = 20_240_610;
@@ -163,18 +160,6 @@ impl RealData {
     }
 }
 
-/// `n` items in seeded order; a new pass begins when all were drawn.
-fn draw<T: Clone>(items: &[T], n: usize, picker: &mut Picker) -> Vec<T> {
-    let mut drawn = Vec::with_capacity(n);
-    while drawn.len() < n && !items.is_empty() {
-        let mut pass = items.to_vec();
-        picker.shuffle(&mut pass);
-        pass.truncate(n - drawn.len());
-        drawn.append(&mut pass);
-    }
-    drawn
-}
-
 fn shell(prompt: &str, template: &str) -> Example {
     let request = prompt.trim_end_matches(['?', '.', '!', ' ']);
     Example {
@@ -290,27 +275,16 @@ impl TaskData for RealData {
     }
 
     fn attack_prompts(&self, seed: u64, n: usize) -> Vec<String> {
-        let mut picker = Picker::new(seed, "real/attack-prompts");
-        draw(&ATTACK_TOPICS, n, &mut picker)
-            .into_iter()
-            .map(|topic| WRITE_REQUEST.replacen("{}", topic, 1))
-            .collect()
+        texts::attacks(n, &mut Picker::new(seed, "real/attack-prompts"))
     }
 
     fn generation_prompts(&self, kind: InstructionKind, seed: u64, n: usize) -> Vec<String> {
         let mut picker = Picker::new(seed, &format!("real/generation/{kind:?}"));
-        let (topics, templates): (&[&str], &[&str]) = match kind {
-            InstructionKind::Harmful => (&DEFENCE_TOPICS, &WRITE_DEFENCE_REQUESTS),
-            InstructionKind::Helpful => (&TASK_TOPICS, &[WRITE_TASK]),
-        };
-        draw(topics, n, &mut picker)
-            .into_iter()
-            .map(|topic| picker.of(templates).replacen("{}", topic, 1))
-            .collect()
+        texts::instructions(kind, n, &mut picker)
     }
 
     fn with_safety_reminder(&self, prompt: &str) -> String {
-        format!("{REMINDER}{prompt}")
+        texts::reminded(prompt)
     }
 
     fn safety_pairs(&self, seed: u64, n: usize) -> Result<Vec<Example>, DataError> {

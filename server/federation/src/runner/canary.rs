@@ -7,6 +7,7 @@ use fedseal_tuning::{Adapter, Halt};
 use crate::lab::Lab;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
+use fedseal_data::files::usual_answers;
 use fedseal_record::blobs::CanarySet;
 use fedseal_rules::admission::Behaviour;
 use fedseal_rules::evaluation::rule;
@@ -18,16 +19,21 @@ const OPENING_WORDS: usize = 3;
 /// Openings of each kind that are scored.
 const OPENINGS: usize = 3;
 
-/// Draws the set of a run.
+/// Draws the set of a run; an empty one where the experiment seals none. Openings are those of the labelled
+/// examples, of usual answers where the source has none.
 ///
 /// # Errors
 /// Too few items, or labelled examples without a refusal or a compliant answer.
 pub fn draw(source: &dyn TaskData, experiment: &Experiment, seed: u64) -> Result<CanarySet> {
-    let drawn = source.canaries(
-        derive_seed("canaries", seed, &[]),
-        experiment.canaries.sealed,
-    )?;
-    let labelled = source.labelled()?;
+    let sealed = experiment.canaries.sealed;
+    if sealed == 0 {
+        return Ok(CanarySet::default());
+    }
+    let drawn = source.canaries(derive_seed("canaries", seed, &[]), sealed)?;
+    let labelled = match source.labelled()? {
+        none if none.is_empty() => usual_answers(),
+        some => some,
+    };
     let openings = |aligned: bool| {
         common_openings(
             labelled
@@ -71,6 +77,12 @@ pub fn probe(
     let tasks = choose(&mut pick, set.tasks.len(), count);
 
     let openings: Vec<&String> = set.openings().collect();
+    // An auditor has the set from somebody else's run.
+    if set.refusals.is_empty() || set.compliances.is_empty() {
+        return Err(Error::Data(
+            "the canaries have no opening of a refusal or of a compliant answer".into(),
+        ));
+    }
     let mut pairs: Vec<(String, String)> = requests
         .iter()
         .filter_map(|index| set.requests.get(*index))

@@ -1,24 +1,25 @@
 //! Members of a run: the modules that are admitted, and the clients that run them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::{Moment, SigningKey, TrustStore};
-use fedseal_client_sdk::module;
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Example;
 
 use super::Options;
+use super::signed::Signed;
 use crate::{Error, Result};
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
-use fedseal_record::rundir::{self, Assignment, Part, PlannedClient, PlannedModule};
+use fedseal_record::rundir::{Assignment, Part, PlannedClient, PlannedModule};
 use fedseal_rules::attack::{self, BENIGN};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{client_name, derive_seed};
+
+/// Advice about a module that is not in the folder of modules.
+pub(super) const HINT: &str = "`fedseal policy build` makes it (in a checkout `cargo xtask build` makes all); \
+                    --modules names another folder, FEDSEAL_SHARE what was installed";
 
 /// Verifies the modules that the experiment needs and stores them.
 pub(super) fn register_modules(
@@ -27,56 +28,14 @@ pub(super) fn register_modules(
     authors: &TrustStore,
     blobs: &Blobs,
 ) -> Result<Vec<PlannedModule>> {
-    let now = rundir::now();
-    let at = Moment {
-        time: &now,
-        entry: None,
-    };
     modules(experiment)?
         .into_iter()
         .map(|name| {
             let path = options.modules.join(format!("{name}.wasm"));
-            let bytes = read_module_file(&path, name)?;
-            let envelope_path = module::envelope_path(&path);
-            let envelope = Envelope::from_json(&read_module_file(&envelope_path, name)?)?;
-            let verified = module::verify(&bytes, &envelope, &authors.keys_at(&at))
-                .map_err(|error| refused(&path, error, authors, &at))?;
-            Ok(PlannedModule {
-                name: verified.predicate.name,
-                digest: blobs.put(&bytes)?,
-                envelope: blobs.put(&envelope.to_bytes())?,
-                signer: verified.signer,
-            })
+            let signed = Signed::read(&path, name, HINT)?;
+            signed.register(&path.display().to_string(), authors, blobs)
         })
         .collect()
-}
-
-/// Why a module's signature does not count: because of the key, where the store says so.
-fn refused(
-    path: &Path,
-    error: fedseal_client_sdk::Error,
-    authors: &TrustStore,
-    at: &Moment<'_>,
-) -> Error {
-    let given_up = authors
-        .keys
-        .iter()
-        .filter_map(|entry| authors.check(&entry.key, at).err())
-        .map(|reason| format!("; {reason}"))
-        .collect::<String>();
-    Error::tampered(path.display().to_string(), format!("{error}{given_up}"))
-}
-
-fn read_module_file(path: &Path, name: &str) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::Missing {
-            what: format!("module `{name}` ({})", path.display()),
-            hint: "`fedseal policy build` makes it (in a checkout `cargo xtask build` makes all); \
-                   --modules names another folder, FEDSEAL_SHARE what was installed"
-                .into(),
-        },
-        _ => Error::io(path, source),
-    })
 }
 
 /// Draws the clients, with their modules and their data.
@@ -173,6 +132,7 @@ pub(super) fn draw_clients(
                 attacked: assigned(index, kind, &honest)?,
                 honest,
                 arms: parts,
+                absent: false,
             })
         })
         .collect()

@@ -40,17 +40,24 @@ use fedseal_rules::experiment::Experiment;
 pub mod canary;
 mod candidates;
 pub mod evidence;
+mod exchange;
 mod finish;
+pub(crate) mod job;
 mod jobs;
 pub mod measure;
 mod members;
 mod nodes;
+mod own;
+pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
-mod setup;
+pub(crate) mod setup;
+mod signed;
 
-pub use crate::options::{Options, load_data, open_model};
+pub use crate::options::{Options, Submitted, load_data, open_model};
+pub use exchange::Exchange;
+use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
@@ -65,7 +72,8 @@ pub(crate) struct Shared {
     pub experiment: Experiment,
     pub plan: Plan,
     pub executor: Box<dyn Executor>,
-    pub judge: fedseal_data::check::DataCheck,
+    /// None where own files have no labelled pairs: then no attestation has a score.
+    pub judge: Option<fedseal_data::check::DataCheck>,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.
@@ -110,6 +118,8 @@ pub struct Run {
     pub(crate) feed: Feed,
     pub(crate) state: RunState,
     pub(crate) workers: usize,
+    /// Where other processes take jobs.
+    lent: Option<Arc<Lent>>,
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,

@@ -8,7 +8,7 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
 
-use super::jobs::{Job, MeasureJob, UpdateJob};
+use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
 use crate::execute;
@@ -35,6 +35,9 @@ impl Run {
 
     /// Whatever is left of a round in every arm.
     pub(super) fn round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        if self.state.arms.is_empty() {
+            self.warn(watch)?;
+        }
         self.open_round(round)?;
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
@@ -43,6 +46,17 @@ impl Run {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
         self.measure_round(round, watch)
+    }
+
+    /// Tells of arms whose rule's guarantee does not hold, before the first round.
+    fn warn(&mut self, watch: Watch<'_>) -> Result<()> {
+        for arm in self.federated() {
+            for warning in self.shared.experiment.warnings(&arm)? {
+                let text = format!("arm {}: {warning}", arm.id);
+                self.tell(watch, &Event::Note { text })?;
+            }
+        }
+        Ok(())
     }
 
     fn open_round(&mut self, round: u32) -> Result<()> {
@@ -68,7 +82,7 @@ impl Run {
             self.append(&Record::RoundOpened {
                 arm: arm.id.clone(),
                 round: Round(round),
-                clients: round_clients(&shared.plan, &shared.experiment, round),
+                clients: round_clients(&shared.plan, &shared.experiment, &arm, round),
                 global,
                 seed: round_seed(&shared.plan, round),
                 learning_rate: learning_rate(&shared.experiment, Round(round))?,
@@ -136,6 +150,8 @@ impl Run {
             seed: of.update_seed(client),
             module: assignment.module,
             global: of.state.global,
+            attachment: assignment.attachment,
+            controls: of.state.controls,
             input: execute::input(of, client, contents)?,
         })
     }
@@ -382,13 +398,22 @@ impl Run {
             .iter()
             .filter(|arm| arm.kind == Kind::Defended)
             .count() as u64;
-        let total =
-            arms * rounds * (sampled + 1) + arms * between + self.arms.len() as u64 + defended;
+        // A client that is left out of an arm has no step there.
+        let plan = &self.shared.plan;
+        let fewer = plan.clients.iter().any(|client| client.absent);
+        let steps = |arm: &Arm| match fewer && !arm.attacked {
+            false => rounds * (sampled + 1),
+            true => (0..experiment.federation.rounds)
+                .map(|round| round_clients(plan, experiment, arm, round).len() as u64 + 1)
+                .sum(),
+        };
+        let in_rounds: u64 = federated.iter().map(steps).sum();
+        let total = in_rounds + arms * between + self.arms.len() as u64 + defended;
         let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
         for arm in &federated {
             for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {
-                    done += sampled + 1;
+                    done += state.clients.len() as u64 + 1;
                 }
             }
         }

@@ -117,11 +117,15 @@ impl Measures {
             return Ok(Self::default());
         };
         let (safety, helpfulness) = cache.rates(blobs, &evaluated.result)?;
-        let source = &experiment.data.source;
+        let data = &experiment.data;
+        let mut others = cache.shares(blobs, plan, data.judged_as(), &evaluated.result)?;
+        // Where nothing was asked there is no rate. Reports of the other sources keep theirs, of 0.
+        let asked = |rate: &Rate| rate.n > 0 || !data.is_files();
+        others.retain(|_, rate| asked(rate));
         Ok(Self {
-            safety: Some(safety),
-            helpfulness: Some(helpfulness),
-            others: cache.shares(blobs, plan, source, &evaluated.result)?,
+            safety: Some(safety).filter(asked),
+            helpfulness: Some(helpfulness).filter(asked),
+            others,
         })
     }
 }
@@ -147,7 +151,7 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
     }
     if let Some(view) = rounds.last_mut()
         && view.round + 1 == last
-        && measured.safety.is_some()
+        && state.evaluated.contains_key(&(arm.id.clone(), last))
     {
         let measured = measured.clone();
         view.safety = measured.safety;
@@ -170,6 +174,10 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
         title: arm.title.clone(),
         kind: arm.kind,
         rule: arm.rule.to_owned(),
+        warnings: match plan.warns() {
+            true => experiment.warnings(arm)?,
+            false => Vec::new(),
+        },
         safety: measured.safety,
         helpfulness: measured.helpfulness,
         measures: measured.others,

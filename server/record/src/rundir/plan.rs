@@ -20,9 +20,9 @@ use fedseal_rules::evaluation::{self, Judge};
 pub const FORMAT: u32 = 1;
 
 /// Version of how a run is counted and named. Since version 1 its report counts failures apart and says
-/// what changed nothing, and its log's origin names its node's key. An older run is checked by the
-/// rules of its time.
-pub const FORMULAS: u32 = 1;
+/// what changed nothing, and its log's origin names its node's key. Since version 2 its report warns of arms
+/// beyond their rule's bound. An older run is checked by the rules of its time.
+pub const FORMULAS: u32 = 2;
 
 /// Longest run.json that is read, bytes: 50,000 clients.
 pub const MAX_PLAN: u64 = 32 << 20;
@@ -63,15 +63,20 @@ pub struct PlannedClient {
     pub client: ClientId,
     /// Its key.
     pub key: PublicKey,
-    /// `benign`, or the kind of its attack. The experimenter's knowledge, which no check sees.
+    /// `benign`, or the kind of its attack (`dishonest` for one of the experiment's own). The
+    /// experimenter's knowledge, which no check sees.
     pub kind: String,
-    /// Its assignment in the clean arm.
+    /// Its assignment in the clean arm; equal to `attacked` for a client that is absent there.
     pub honest: Assignment,
     /// Its assignment in the attacked arms; equal to `honest` for a benign client.
     pub attacked: Assignment,
     /// Its part in arms that have attackers of their own, by arm: where its kind there is another one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arms: BTreeMap<String, Part>,
+    /// Whether it takes no part in arms that are not attacked: a client of the experiment's own that is
+    /// not honest, which has no honest shard. Not written where it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
 }
 
 /// A client's part in an arm that has attackers of its own.
@@ -89,6 +94,11 @@ impl PlannedClient {
     pub fn assignments(&self) -> impl Iterator<Item = &Assignment> {
         let own = self.arms.values().map(|part| &part.assignment);
         [&self.honest, &self.attacked].into_iter().chain(own)
+    }
+
+    /// Whether it takes part in an arm.
+    pub fn takes_part(&self, arm: &Arm) -> bool {
+        arm.attacked || !self.absent
     }
 
     /// Its assignment in an arm.
@@ -148,6 +158,10 @@ pub struct Plan {
     /// Versions of the formulas that it uses; left out in runs from before they were recorded.
     #[serde(default, skip_serializing_if = "Versions::is_empty")]
     pub versions: Versions,
+    /// Digests of the experiment's own data by their keys in `[data]`; none, and not written, for a
+    /// source that has none. A run goes on only with the same ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, Digest>,
     /// The sealed canaries; a blob once they are opened.
     pub canaries: Digest,
     /// The evaluation prompts, a blob.
@@ -197,6 +211,11 @@ impl Plan {
     /// names its key.
     pub fn counts_failures(&self) -> bool {
         self.formulas > 0
+    }
+
+    /// Whether its report warns of arms beyond their rule's bound.
+    pub fn warns(&self) -> bool {
+        self.formulas > 1
     }
 
     /// The client of that name, with its index.

@@ -19,6 +19,7 @@ use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::evaluation::rule;
 use fedseal_rules::evaluation::wilson::Share;
+use fedseal_rules::experiment::SOURCES;
 use fedseal_rules::formulas::{self, Others};
 
 impl OpenRun {
@@ -27,9 +28,9 @@ impl OpenRun {
     pub(super) fn evaluations(&mut self, others: &Others) -> Result<u64> {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
-        let source = &self.experiment.data.source;
-        let measure = Measure::of(source)
-            .ok_or_else(|| Error::unknown("data source", source, ["world", "real"]))?;
+        let data = &self.experiment.data;
+        let measure = Measure::of(data.judged_as())
+            .ok_or_else(|| Error::unknown("data source", &data.source, SOURCES))?;
         self.measures()?;
         // Nothing is counted again by a measure of another version.
         let other = |name| others.get(&formulas::measure(name)).is_some();

@@ -25,6 +25,11 @@ pub const MIN_F1: f64 = 0.2;
 /// are short.
 pub const MAX_WORDS: usize = 30;
 
+/// Data source that reads an experiment's own files, whose tasks have references.
+pub const FILES: &str = "files";
+/// [`FILES`] whose tasks have one answer each.
+pub const FILES_EXACT: &str = "files-exact";
+
 /// Rule by which an answer solves a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
@@ -47,11 +52,12 @@ impl Measure {
         }
     }
 
-    /// The measure of a data source by its name in an experiment; none for a name that is no source.
+    /// The measure of a data source by its name
+    /// ([`judged_as`](crate::experiment::DataConfig::judged_as)); none for a name that is no source.
     pub fn of(source: &str) -> Option<Measure> {
         match source {
-            "world" => Some(Measure::Exact),
-            "real" => Some(Measure::Overlap),
+            "world" | FILES_EXACT => Some(Measure::Exact),
+            "real" | FILES => Some(Measure::Overlap),
             _ => None,
         }
     }

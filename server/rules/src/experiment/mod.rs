@@ -19,6 +19,7 @@ use crate::{admission, aggregation, optimiser};
 
 mod compare;
 mod locate;
+mod own;
 mod read;
 mod sections;
 mod validate;
@@ -29,8 +30,9 @@ pub const MAX_EXPERIMENT: u64 = 1 << 20;
 pub use compare::{Difference, differences, in_words};
 pub use read::{read_admission, read_site};
 pub use sections::{
-    AdmissionConfig, AttackConfig, CanariesConfig, DataConfig, DefenceConfig, EvaluationConfig,
-    FederationConfig, LoraConfig, ModelConfig, RunConfig, TrainingConfig,
+    AdmissionConfig, AttackConfig, CanariesConfig, ClientConfig, DataConfig, DefenceConfig,
+    EvaluationConfig, FederationConfig, LoraConfig, MAX_CLIENT_NAME, MAX_SHARD, MOST_EXAMPLES,
+    ModelConfig, ModulePlace, RunConfig, SOURCES, TrainingConfig, is_client_name,
 };
 
 pub use crate::aggregation::AggregationConfig;
@@ -56,6 +58,10 @@ pub struct Experiment {
     pub data: DataConfig,
     /// Clients and rounds.
     pub federation: FederationConfig,
+    /// Clients of the experiment's own, in the order in which their updates are summed; none: as many as
+    /// `[federation]` says, with data of `[data]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientConfig>,
     /// Training of one client in a round.
     pub training: TrainingConfig,
     /// Shape of the adapter.
@@ -103,6 +109,7 @@ impl Default for Experiment {
             model: ModelConfig::default(),
             data: DataConfig::default(),
             federation: FederationConfig::default(),
+            clients: Vec::new(),
             training: TrainingConfig::default(),
             lora: LoraConfig::default(),
             attack: AttackConfig::default(),
@@ -159,6 +166,20 @@ impl Experiment {
         }
     }
 
+    /// Warnings about an attacked arm's rule: what its source proves does not hold with so many attackers
+    /// among so few updates.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn warnings(&self, arm: &Arm) -> Result<Vec<String>> {
+        if arm.kind != arms::Kind::Federated || !arm.attacked {
+            return Ok(Vec::new());
+        }
+        let (updates, malicious) = (self.federation.sampled, self.expected_malicious(arm));
+        let warning = self.aggregation.warning(arm.rule, updates, malicious)?;
+        Ok(warning.into_iter().collect())
+    }
+
     /// The arms, in the order in which reports show them.
     ///
     /// # Errors
@@ -188,15 +209,29 @@ impl Experiment {
         arm.optimiser.as_deref().unwrap_or(&self.server.optimiser)
     }
 
+    /// Server optimisers of the arms that have rounds; that of `[server]` where none has.
+    fn optimisers(&self) -> Vec<&'static optimiser::Definition> {
+        let arms = self.all_arms().unwrap_or_default();
+        let federated = arms.iter().filter(|arm| arm.kind == arms::Kind::Federated);
+        let named = federated.filter_map(|arm| optimiser::definition(self.optimiser(arm)).ok());
+        let mut found: Vec<_> = named.collect();
+        if found.is_empty() {
+            found.extend(optimiser::definition(&self.server.optimiser));
+        }
+        found
+    }
+
     /// A fresh server optimiser of an arm.
     pub fn server_optimiser(&self, arm: &Arm) -> Result<Box<dyn optimiser::Optimiser>> {
         self.server.build(self.optimiser(arm))
     }
 
-    /// The experiment with every parameter of every rule in its section.
+    /// The experiment with every parameter of every rule in its section, and the numbers that its server
+    /// optimisers use.
     fn written_out(&self) -> Experiment {
         Experiment {
             aggregation: self.aggregation.written_out(),
+            server: self.server.written_out(&self.optimisers()),
             ..self.clone()
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::outside;
 
-use super::{AdmissionConfig, Experiment, MAX_EXPERIMENT, locate, validate};
+use super::{AdmissionConfig, Experiment, MAX_EXPERIMENT, locate, own, validate};
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
 
@@ -16,6 +16,8 @@ impl Experiment {
         let text = text_of(path)?;
         let name = path.display().to_string();
         let mut experiment = Self::parse(&text, &name)?;
+        let optimisers = experiment.optimisers();
+        experiment.server = experiment.server.begun(&optimisers);
         validate::new_run(&experiment, &locate::Located::new(&text, &name))?;
         if !experiment.admission.file.is_empty() {
             let file = path
@@ -51,7 +53,8 @@ impl Experiment {
 
     /// Reads and checks an experiment from its text; `file` is what errors call it.
     pub fn parse(text: &str, file: &str) -> Result<Experiment> {
-        let experiment: Experiment = locate::parse(text, file)?;
+        let mut experiment: Experiment = locate::parse(text, file)?;
+        own::complete(&mut experiment, text);
         validate::experiment(&experiment, &locate::Located::new(text, file))?;
         Ok(experiment)
     }

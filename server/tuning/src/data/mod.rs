@@ -2,9 +2,9 @@
 //!
 //! [`Example`](crate::Example) is one prompt and its answer, the unit of federated rounds.
 //! [`Conversation`] is what files hold: messages of several turns. [`DataFile`] streams
-//! conversations from a file. It detects the format (JSON, JSONL, Parquet) from the bytes and the
-//! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
-//! `format`, each layout one in `layout`.
+//! conversations from a file, [`PromptFile`] prompts alone. It detects the format (JSON, JSONL, Parquet,
+//! Arrow) from the bytes and the [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each
+//! format has one file in `format`, each layout one in `layout`.
 
 use std::{ops::Range, path::Path};
 
@@ -17,11 +17,13 @@ mod file;
 mod format;
 mod layout;
 mod limits;
+mod prompts;
 
 pub use conversation::{Conversation, Message, Role};
 pub use file::{DataFile, DataOptions};
 pub use format::DataFormat;
 pub use layout::Layout;
+pub use prompts::{PROMPT_FIELDS, PromptFile};
 
 /// An example in the model's form: the templated prompt, the response, the end token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -49,6 +49,7 @@ impl Compare {
         let options = Options {
             prompts: models.join("prompts"),
             models,
+            files: shipped::folder(&named),
             ..Options::default()
         };
         let (lab, _) = runner::open_model(&experiment, &options)?;

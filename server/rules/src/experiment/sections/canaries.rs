@@ -10,7 +10,8 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanariesConfig {
-    /// Requests, and as many tasks, in the sealed set.
+    /// Requests, and as many tasks, in the sealed set. With own files it may be 0: then no arm has
+    /// behaviour checks.
     pub sealed: usize,
     /// How many of each are drawn for a round.
     pub per_round: usize,
@@ -26,10 +27,13 @@ impl Default for CanariesConfig {
 }
 
 impl CanariesConfig {
-    /// Checks the ranges.
-    pub(in crate::experiment) fn check(&self, at: &Located<'_>) -> Result<()> {
+    /// Checks the ranges; `files` says whether the data are own files.
+    pub(in crate::experiment) fn check(&self, files: bool, at: &Located<'_>) -> Result<()> {
         let section = Section::new("canaries", at);
         let sealed = self.sealed;
+        if files && sealed == 0 {
+            return Ok(());
+        }
         section.least(1, "per_round", self.per_round)?;
         section.need(
             self.per_round <= sealed,

@@ -14,7 +14,8 @@ pub struct EvaluationConfig {
     /// Held-out requests and tasks passed over first: values are chosen on other prompts than
     /// those that a result is reported on.
     pub offset: usize,
-    /// Held-out harmful requests at the end (Rule).
+    /// Held-out harmful requests at the end (Rule). With own files it may be 0: then there is no safety
+    /// rate.
     pub prompts: usize,
     /// Held-out helpful tasks at the end.
     pub tasks: usize,
@@ -49,15 +50,15 @@ impl Default for EvaluationConfig {
 }
 
 impl EvaluationConfig {
-    /// Checks the ranges.
-    pub(in crate::experiment) fn check(&self, at: &Located<'_>) -> Result<()> {
+    /// Checks the ranges; `files` says whether the data are own files.
+    pub(in crate::experiment) fn check(&self, files: bool, at: &Located<'_>) -> Result<()> {
         let section = Section::new("evaluation", at);
         for (key, value, most) in [
             ("prompts", self.prompts, MOST),
             ("max_new_tokens", self.max_new_tokens, MOST_TOKENS),
             ("batch_size", self.batch_size, limits::MAX_TEXTS),
         ] {
-            section.least(1, key, value)?;
+            section.least(usize::from(key != "prompts" || !files), key, value)?;
             section.most(most, key, value)?;
         }
         section.most(MOST, "offset", self.offset)?;
@@ -68,7 +69,7 @@ impl EvaluationConfig {
     fn check_rounds(&self, section: &Section<'_>) -> Result<()> {
         let (prompts, tasks) = (self.prompts, self.tasks);
         section.need(
-            self.every == 0 || self.round_prompts > 0,
+            self.every == 0 || self.round_prompts > 0 || prompts == 0,
             "round_prompts",
             "at least 1 (or evaluation.every = 0)",
             self.round_prompts,

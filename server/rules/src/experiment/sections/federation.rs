@@ -9,7 +9,7 @@ use crate::error::Result;
 /// Most clients.
 const MOST_CLIENTS: usize = 10_000;
 /// Most examples of all shards together.
-const MOST_EXAMPLES: usize = 10_000_000;
+pub const MOST_EXAMPLES: usize = 10_000_000;
 
 /// Clients and rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Conversation, Fault};
 
-pub(super) use row::Row;
+pub(super) use row::{Row, filled};
 
 /// How a row holds a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,83 @@
+//! Submitted modules that an experiment names by their digests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
+use fedseal_federation::runner::Submitted;
+use fedseal_ledger::Blobs;
+use fedseal_registry::Registry;
+use fedseal_rules::experiment::{Experiment, ModulePlace};
+
+use crate::failure::{Failure, Outcome};
+
+/// Reads them out of a registry. One that is not registered is missed by whoever needs it, by its client.
+///
+/// # Errors
+/// A registry that cannot be read.
+pub(super) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
+    let places = experiment.clients.iter().map(|client| client.module());
+    let wanted: BTreeSet<Digest> = places
+        .filter_map(|place| match place {
+            ModulePlace::Submitted(digest) => Some(digest),
+            _ => None,
+        })
+        .collect();
+    let database = registry.join("registry.sqlite");
+    let mut found = BTreeMap::new();
+    // Opening one that is not there would make it.
+    if wanted.is_empty() || !database.is_file() {
+        return Ok(found);
+    }
+    let modules = Registry::open(&database).map_err(Failure::new)?;
+    let blobs = Blobs::existing(registry.join("blobs"))?;
+    for digest in wanted {
+        if let Some(module) = modules.module(&digest).map_err(Failure::new)? {
+            let envelope = Envelope::from_bytes(&blobs.get(&module.envelope)?)?;
+            let bytes = blobs.get(&digest)?;
+            found.insert(digest, Submitted { bytes, envelope });
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_client_sdk::keys::SigningKey;
+    use fedseal_client_sdk::module::{self, ModulePredicate};
+    use fedseal_registry::RegisteredModule;
+
+    #[test]
+    fn a_submitted_module_is_found_by_its_digest_and_no_registry_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let author = SigningKey::from_seed([7; 32]);
+        let bytes = b"module".to_vec();
+        let envelope =
+            module::sign(&bytes, &ModulePredicate::new("own", "0.1.0"), &author).unwrap();
+        let digest = Digest::of(&bytes);
+        let text = format!(
+            "arms = [\"clean\"]\n[[clients]]\nname = \"a\"\nshard = \"a.jsonl\"\nmodule = \"{digest}\"\n"
+        );
+        let experiment = Experiment::parse(&text, "x.toml").unwrap();
+        let folder = dir.path().join("registry");
+        assert!(of(&experiment, &folder).unwrap().is_empty());
+        assert!(!folder.exists());
+
+        std::fs::create_dir(&folder).unwrap();
+        let blobs = Blobs::open(folder.join("blobs")).unwrap();
+        let registry = Registry::open(folder.join("registry.sqlite")).unwrap();
+        registry
+            .add_module(&RegisteredModule {
+                digest: blobs.put(&bytes).unwrap(),
+                name: "own".into(),
+                signer: author.public(),
+                envelope: blobs.put(&envelope.to_bytes()).unwrap(),
+                created: "2026-01-02T03:04:05Z".into(),
+            })
+            .unwrap();
+        let found = of(&experiment, &folder).unwrap();
+        assert_eq!(found[&digest], Submitted { bytes, envelope });
+    }
+}

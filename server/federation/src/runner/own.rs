@@ -1,0 +1,162 @@
+//! Members of a run whose experiment has clients of its own: their modules and their shards.
+
+use std::collections::BTreeMap;
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::oci::{self, Reference};
+use fedseal_ledger::{Blobs, MAX_BLOB};
+use fedseal_tuning::Example;
+
+use super::members::HINT;
+use super::signed::Signed;
+use super::{Options, Submitted};
+use crate::own::{self, How};
+use crate::{Error, Result};
+use fedseal_record::rundir::{Assignment, Plan, PlannedClient, PlannedModule};
+use fedseal_rules::attack::{BENIGN, DISHONEST};
+use fedseal_rules::experiment::{ClientConfig, Experiment, MOST_EXAMPLES, ModulePlace};
+
+/// Verifies the modules of the experiment's clients, reads their shards, and stores both.
+///
+/// # Errors
+/// The first client whose module or shard cannot be had, by its name.
+pub(super) fn members(
+    experiment: &Experiment,
+    options: &Options,
+    authors: &TrustStore,
+    blobs: &Blobs,
+) -> Result<(Vec<PlannedModule>, Vec<PlannedClient>)> {
+    let mut modules: Vec<PlannedModule> = Vec::new();
+    let mut known: BTreeMap<&str, Digest> = BTreeMap::new();
+    for client in &experiment.clients {
+        if known.contains_key(client.module.as_str()) {
+            continue;
+        }
+        let place = place(client, options);
+        let signed = found(client, options)?;
+        let planned = signed.register(&place, authors, blobs)?;
+        known.insert(&client.module, planned.digest);
+        // One module may stand in two places.
+        if modules.iter().all(|other| other.digest != planned.digest) {
+            modules.push(planned);
+        }
+    }
+    let mut left = MOST_EXAMPLES;
+    let mut clients = Vec::new();
+    for client in &experiment.clients {
+        let module = known.get(client.module.as_str()).copied();
+        let module =
+            module.ok_or_else(|| Error::unknown("module", &client.module, known.keys()))?;
+        let mut store = |files: &[String]| -> Result<(Digest, u32)> {
+            let how = How::of(&experiment.data);
+            let examples = own::pairs(&options.files, files, how, &mut left)
+                .and_then(|examples| put(blobs, &examples));
+            examples.map_err(|error| own::about(&format!("client {}", client.name), error))
+        };
+        let (shard, examples) = store(&client.shard)?;
+        let attachment = match client.attachment.is_empty() {
+            true => None,
+            false => Some(store(&client.attachment)?.0),
+        };
+        let assignment = Assignment {
+            module,
+            shard,
+            examples,
+            attachment,
+        };
+        clients.push(PlannedClient {
+            client: client.name.clone().into(),
+            // It names the client and signs nothing: one process executes for all of them.
+            key: SigningKey::generate()?.public(),
+            kind: match client.honest {
+                true => BENIGN.to_owned(),
+                false => DISHONEST.to_owned(),
+            },
+            honest: assignment.clone(),
+            attacked: assignment,
+            arms: BTreeMap::new(),
+            absent: !client.honest,
+        });
+    }
+    Ok((modules, clients))
+}
+
+/// Stores the examples of a shard or an attachment, which are one blob.
+fn put(blobs: &Blobs, examples: &[Example]) -> Result<(Digest, u32)> {
+    let bytes = canonical::to_vec(examples)?;
+    if bytes.len() as u64 > MAX_BLOB {
+        let problem = format!(
+            "its shard has {} bytes, at most {MAX_BLOB} are stored",
+            bytes.len()
+        );
+        return Err(Error::Data(problem.into()));
+    }
+    let digest = blobs.put(&bytes)?;
+    Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
+}
+
+/// Where a client's module is, for people.
+fn place(client: &ClientConfig, options: &Options) -> String {
+    match client.module() {
+        ModulePlace::Name(name) => {
+            let file = options.modules.join(format!("{name}.wasm"));
+            file.display().to_string()
+        }
+        ModulePlace::File(file) => options.files.join(file).display().to_string(),
+        ModulePlace::Submitted(_) | ModulePlace::Layout(_) => client.module.clone(),
+    }
+}
+
+/// A client's module, not yet verified.
+fn found(client: &ClientConfig, options: &Options) -> Result<Signed> {
+    let hint = |advice: &str| format!("client {} names it; {advice}", client.name);
+    match client.module() {
+        ModulePlace::Name(name) => {
+            let file = options.modules.join(format!("{name}.wasm"));
+            Signed::read(&file, name, &hint(HINT))
+        }
+        ModulePlace::File(file) => {
+            let advice = "the component and its signature (FILE.dsse.json) belong there, relative to the \
+                          experiment file; `fedseal policy build` makes both";
+            Signed::read(&options.files.join(file), file, &hint(advice))
+        }
+        ModulePlace::Submitted(digest) => match options.submitted.get(&digest) {
+            Some(Submitted { bytes, envelope }) => Ok(Signed {
+                bytes: bytes.clone(),
+                envelopes: vec![envelope.clone()],
+            }),
+            None => Err(Error::Missing {
+                what: format!("module {digest}"),
+                hint: hint("hand it in to a server of the same registry: fedseal submit MODULE"),
+            }),
+        },
+        ModulePlace::Layout(word) => {
+            let mut reference = Reference::parse(word)?;
+            reference.folder = options.files.join(&reference.folder);
+            let pulled = oci::pull(&reference)?;
+            Ok(Signed {
+                bytes: pulled.module,
+                envelopes: pulled.envelopes,
+            })
+        }
+    }
+}
+
+/// Refuses other own data than the run was begun with: the experiment names the same files.
+pub(super) fn same_data(plan: &Plan, found: &BTreeMap<String, Digest>) -> Result<()> {
+    let none = Digest::of(b"");
+    for (key, pinned) in &plan.data {
+        let found = found.get(key).unwrap_or(&none);
+        if found != pinned {
+            return Err(Error::mismatch(
+                format!("files of data.{key}"),
+                "are not those that the run was begun with",
+                pinned,
+                found,
+            ));
+        }
+    }
+    Ok(())
+}
