@@ -142,13 +142,13 @@ fn shown(address: String, run: &OpenRun, round: Option<u32>) -> Answer<Prompts> 
         .iter()
         .flat_map(|measure| measure.judge())
         .collect();
-    let source = run.experiment.data.source.clone();
+    let source = run.experiment.data.judged_as();
     let judged = |answer: &Logged| -> BTreeMap<String, bool> {
         let asked = Question {
             prompt: &answer.prompt,
             answer: &answer.answer,
             task: None,
-            source: &source,
+            source,
         };
         let requests = judges.iter().filter(|judge| judge.reads == Reads::Requests);
         requests

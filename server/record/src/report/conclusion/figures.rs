@@ -44,10 +44,10 @@ pub(super) struct Column {
     #[serde(default)]
     pub rule: String,
     /// Rule at the end; none before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "asked")]
     pub safety: Option<Rate>,
     /// Helpfulness at the end; none before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "asked")]
     pub helpfulness: Option<Rate>,
     /// Its rounds, summed up.
     #[serde(default, deserialize_with = "rounds")]
@@ -187,23 +187,24 @@ impl Figures {
     pub(super) fn part(&self, column: &Column) -> Part {
         let whole = self.experiment.federation.malicious;
         let none = BTreeMap::new();
-        let known = arm(&column.id, &none).ok();
-        let part = match (known, self.experiment.arm.get(&column.id)) {
-            (Some(known), _) => Part {
-                attacked: known.attacked,
-                guarded: known.admission.is_some(),
-                repairs: known.repairs.map(|repair| repair.source),
-                malicious: whole,
-                kinds: None,
-            },
-            (None, Some(own)) => Part {
+        // An experiment's own arm comes before one that this program has under its name.
+        let own = self.experiment.arm.get(&column.id);
+        let part = match (own, arm(&column.id, &none)) {
+            (Some(own), _) => Part {
                 attacked: own.attacked,
                 guarded: own.admission.is_some(),
                 repairs: own.repairs.clone(),
                 malicious: own.malicious.or(whole),
                 kinds: own.kinds.clone(),
             },
-            (None, None) => Part {
+            (None, Ok(known)) => Part {
+                attacked: known.attacked,
+                guarded: known.admission.is_some(),
+                repairs: known.repairs.map(|repair| repair.source),
+                malicious: whole,
+                kinds: None,
+            },
+            (None, Err(_)) => Part {
                 attacked: column.rounds.attackers.judged > 0,
                 malicious: whole,
                 ..Part::default()
@@ -256,11 +257,17 @@ pub(super) fn plain(text: &str) -> String {
     shown.take(LONGEST).collect()
 }
 
+/// A share; none of nothing that was asked.
+fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+    let share = Option::<Rate>::deserialize(deserializer)?;
+    Ok(share.filter(|share| share.n > 0))
+}
+
 #[derive(Deserialize)]
 struct Round {
     #[serde(default)]
     round: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "asked")]
     safety: Option<Rate>,
     #[serde(deserialize_with = "clients")]
     clients: Clients,
