@@ -59,7 +59,7 @@ pub(super) async fn partial(request: Request, next: Next) -> Response {
 }
 
 /// Bytes of a whole answer, where that is known before they are sent.
-fn length(response: &Response) -> Option<u64> {
+pub(super) fn length(response: &Response) -> Option<u64> {
     let said = response.headers().get(header::CONTENT_LENGTH);
     let said = said.and_then(|length| length.to_str().ok()?.parse().ok());
     said.or_else(|| response.body().size_hint().exact())

@@ -16,6 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body as _, Bytes, Frame};
 
+use super::ranges::length;
 use super::refusal::Refusal;
 
 /// Answers of at most so many bytes get a tag of their bytes; larger ones have one from their handler, or none.
@@ -95,7 +96,7 @@ pub(super) async fn compressed(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let kind = response.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let size = response.body().size_hint().lower();
+    let size = length(&response).unwrap_or(0);
     if !is_text(kind) || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }
