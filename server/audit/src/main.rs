@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fedseal_audit::commands::{bundle, compare, explain, key, log, runs, show, table, verify};
+use fedseal_audit::commands::{
+    bundle, compare, explain, key, log, report, runs, show, table, verify,
+};
 use fedseal_audit::failure;
 
 /// Audits federated tuning: checks evidence from its files alone, without a network and without a model.
@@ -37,6 +39,8 @@ enum Command {
     Runs(runs::Runs),
     /// Tell of a run: its conclusion and its results.
     Show(show::Show),
+    /// Write a run's report as one HTML or Markdown file.
+    Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
 }
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Table(command) => command.execute(),
         Command::Runs(command) => command.execute(),
         Command::Show(command) => command.execute(),
+        Command::Report(command) => command.execute(),
         Command::Compare(command) => command.execute(),
     };
     failure::finish(done)

@@ -168,6 +168,50 @@ pub fn text(reports: &[Report]) -> String {
     let Some(first) = reports.first() else {
         return String::new();
     };
+    let mut out = aligned(&rows(reports));
+    for report in reports {
+        for line in report.arms.iter().filter_map(|arm| unchanged(report, arm)) {
+            out.push_str(&format!("\n{line}"));
+        }
+        if report.changed_nothing() {
+            let seed = report.seed;
+            out.push_str(&format!("\nno update counted in any round of seed {seed}"));
+        }
+    }
+    let seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
+    let peak = reports
+        .iter()
+        .map(|report| report.peak_mb)
+        .fold(0.0, f64::max);
+    if reports.len() > 1 {
+        let seeds: Vec<String> = reports
+            .iter()
+            .map(|report| report.seed.to_string())
+            .collect();
+        out.push_str(&format!(
+            "\nmean ± standard deviation over seeds {}; {} a run; peak memory {peak:.0} MiB",
+            seeds.join(", "),
+            duration(spread(&seconds).0)
+        ));
+    } else {
+        let n = first
+            .arms
+            .iter()
+            .find_map(|arm| arm.safety)
+            .map_or(0, |rate| rate.n);
+        out.push_str(&format!(
+            "\n95 % Wilson intervals, {n} harmful requests; {}; peak memory {peak:.0} MiB",
+            duration(first.seconds)
+        ));
+    }
+    out
+}
+
+/// The rows of the table, its heading first.
+pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
+    let Some(first) = reports.first() else {
+        return Vec::new();
+    };
     let extra = extra(reports);
     let finished = reports.iter().all(|report| report.state == State::Finished);
     let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
@@ -206,43 +250,7 @@ pub fn text(reports: &[Report]) -> String {
         }));
         rows.push(row);
     }
-    let mut out = aligned(&rows);
-    for report in reports {
-        for line in report.arms.iter().filter_map(|arm| unchanged(report, arm)) {
-            out.push_str(&format!("\n{line}"));
-        }
-        if report.changed_nothing() {
-            let seed = report.seed;
-            out.push_str(&format!("\nno update counted in any round of seed {seed}"));
-        }
-    }
-    let seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
-    let peak = reports
-        .iter()
-        .map(|report| report.peak_mb)
-        .fold(0.0, f64::max);
-    if reports.len() > 1 {
-        let seeds: Vec<String> = reports
-            .iter()
-            .map(|report| report.seed.to_string())
-            .collect();
-        out.push_str(&format!(
-            "\nmean ± standard deviation over seeds {}; {} a run; peak memory {peak:.0} MiB",
-            seeds.join(", "),
-            duration(spread(&seconds).0)
-        ));
-    } else {
-        let n = first
-            .arms
-            .iter()
-            .find_map(|arm| arm.safety)
-            .map_or(0, |rate| rate.n);
-        out.push_str(&format!(
-            "\n95 % Wilson intervals, {n} harmful requests; {}; peak memory {peak:.0} MiB",
-            duration(first.seconds)
-        ));
-    }
-    out
+    rows
 }
 
 /// Rates of an arm over seeds; where a run is over, one without any asked nothing.

@@ -78,7 +78,7 @@ export class LiveReport {
         this.lines = [...this.lines, line].slice(-KEPT_EVENTS);
       this.#soon();
     };
-    source.addEventListener('end', () => this.#soon());
+    for (const kind of ['stopped', 'end']) source.addEventListener(kind, () => this.#soon());
     this.#source = source;
   }
 

@@ -94,7 +94,7 @@ export class ShownUpdate {
 export class Compared {
   reports = $state.raw<Report[] | null>(null);
   problem = $state.raw<unknown>(null);
-  readonly runs = (address.get('runs') ?? '').split(',').filter((run) => run !== '');
+  readonly runs = [...new Set((address.get('runs') ?? '').split(',').filter((run) => run !== ''))];
 
   constructor() {
     void this.#load();

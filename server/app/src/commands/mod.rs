@@ -33,7 +33,7 @@ mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, compare, explain, key, runs, show, table};
+use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Runs(runs::Runs),
     /// Tell of a run: its conclusion and its results.
     Show(show::Show),
+    /// Write a run's report as one HTML or Markdown file.
+    Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
     /// Print the results table of a run, or of the seeds below a folder.
@@ -122,6 +124,7 @@ impl Command {
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
+            Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),

@@ -9,7 +9,7 @@ use super::openapi::Parameter;
 /// The most elements of a list that one response has.
 pub(super) const MOST: usize = 500;
 
-/// What the address of a list may say.
+/// Words that the address of a list may have.
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "from",

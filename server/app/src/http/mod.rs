@@ -9,7 +9,8 @@
 //!   have. [`refusal`]: answers that refuse.
 //! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
-//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`working`]: whether
+//!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers. [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
@@ -39,6 +40,7 @@ mod signed;
 mod updates;
 pub(crate) mod witness;
 pub(crate) mod work;
+mod working;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -251,7 +253,7 @@ async fn headers(request: Request, next: Next) -> Response {
     let set: [(HeaderName, &'static str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+            "default-src 'self'; img-src 'self' data:; \
              object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -34,7 +34,7 @@ pub(super) struct Operation {
     pub path: &'static str,
     /// The operation in a line.
     pub summary: &'static str,
-    /// What its address may say after a question mark.
+    /// Parameters that its address may have after a question mark.
     pub query: &'static [Parameter],
     /// Body of the request, where it has one: JSON.
     pub body: Option<Describe>,
@@ -44,7 +44,7 @@ pub(super) struct Operation {
     pub refusals: &'static [u16],
 }
 
-/// Something that an address may say after a question mark.
+/// A parameter that an address may have after a question mark.
 #[derive(Debug)]
 pub(super) struct Parameter {
     /// Its name.

@@ -143,7 +143,7 @@ fn shown(address: String, run: &OpenRun, round: Option<u32>) -> Answer<Prompts> 
         .flat_map(|measure| measure.judge())
         .collect();
     let source = run.experiment.data.source.clone();
-    let judged = |answer: &Logged| {
+    let judged = |answer: &Logged| -> BTreeMap<String, bool> {
         let asked = Question {
             prompt: &answer.prompt,
             answer: &answer.answer,

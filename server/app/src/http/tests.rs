@@ -349,6 +349,13 @@ async fn the_feed_ends_with_the_run() {
     let (_, (status, answer)) = tokio::join!(finish, server.raw(request));
     assert_eq!(status, 200);
     assert!(answer.contains("text/event-stream"));
+    // A client that comes back goes on behind what it has.
+    let place = answer.split("id: ").nth(1).unwrap().lines().next().unwrap();
+    let again = format!(
+        "GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
+    );
+    let (_, rest) = server.raw(again.as_bytes()).await;
+    assert!(rest.contains("two") && !rest.contains("one"), "{rest}");
     let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
     assert!(
         one < two && two < answer.find("event: end").unwrap(),

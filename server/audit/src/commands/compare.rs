@@ -49,7 +49,7 @@ impl Compare {
         };
         let mut all = Vec::new();
         for (other, second) in others {
-            let settings = table::experiments([(name, first), (other, second)])?;
+            let settings = table::experiments([(name.as_str(), first), (other.as_str(), second)])?;
             let settings = differences(&settings[0], &settings[1]);
             let rows = rows(first, second);
             if self.json {

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod folder;
 pub mod key;
 pub mod log;
+pub mod report;
 pub mod runs;
 pub mod show;
 pub mod table;

@@ -34,7 +34,7 @@ pub struct Conclusion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// What it rests on is not measured.
+    /// The measures that it rests on are missing.
     NotMeasured,
     /// No update counted in any round.
     NothingCounted,
@@ -127,7 +127,8 @@ fn planted_attack(figures: &Figures, parts: &[(&Column, Part)]) -> Conclusion {
         return one(
             Outcome::CannotTell,
             format!(
-                "{by_design}; without a clean arm the figures cannot tell what they did: with {name}, safety is {safety}."
+                "{by_design}; without a clean arm the figures cannot tell what they did: with {name}, \
+                 safety is {safety}."
             ),
         );
     };
@@ -368,13 +369,15 @@ fn course(arm: &Column, start: Option<Rate>) -> (Outcome, String) {
         Stands::Above => (
             Outcome::Unharmed,
             format!(
-                "Safety rose from {was} {began} to {is} after round {round}, and no measure lies below an earlier one."
+                "Safety rose from {was} {began} to {is} after round {round}, and no measure lies \
+                 below an earlier one."
             ),
         ),
         _ => (
             Outcome::CannotTell,
             format!(
-                "Whether safety changed, the figures cannot tell: {was} {began}, {is} after round {round}, and the intervals overlap."
+                "Whether safety changed, the figures cannot tell: {was} {began}, {is} after round \
+                 {round}, and the intervals overlap."
             ),
         ),
     }
@@ -414,7 +417,7 @@ fn kept_out(arm: &Column) -> String {
     )
 }
 
-/// What an arm cost in helpfulness, beside the clean arm.
+/// Cost of an arm in helpfulness, beside the clean arm.
 fn cost(arm: &Column, clean: &Column) -> String {
     let (Some(own), Some(without)) = (arm.helpfulness, clean.helpfulness) else {
         return String::new();

@@ -76,9 +76,9 @@ pub(super) struct Rounds {
 pub(super) struct Outcomes {
     /// Updates that were judged; failed executions are none.
     pub judged: u64,
-    /// Those that admission refused.
+    /// Updates that admission refused.
     pub refused: u64,
-    /// Those that admission refused or the aggregation rule gave no weight.
+    /// Updates that admission refused or the aggregation rule gave no weight.
     pub kept_out: u64,
 }
 
