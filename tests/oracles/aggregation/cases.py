@@ -88,7 +88,9 @@ def rules(x, w, f, kind, index):
     yield "krum-original", {}, w, theirs + single_update + [reference(references.krum_original)], False
     yield "multi-krum", {}, w, several + single_update + [reference(references.multi_krum)], False
     yield "dnc", {"iterations": steps}, w, [reference(references.dnc)], False
-    yield "foolsgold", {}, w, [reference(references.foolsgold)], False
+    if not references.all_alike(x):
+        yield "foolsgold", {}, w, [reference(references.foolsgold)], False
+        yield "clipped-clustering", {}, w, [reference(references.clipped_clustering)], False
     yield "residual", {}, w, [reference(references.residual)], False
     yield "bulyan", {}, w, [reference(references.bulyan)], False
     smoothing = 0.1 if index % 2 else 1e-6
@@ -107,7 +109,6 @@ def rules(x, w, f, kind, index):
     ], False
     yield "norm-clipping", {"bound": bound}, w, [reference(references.norm_clipping, bound=bound)], False
     yield "norm-clipping", {}, w, [reference(references.norm_clipping)], False
-    yield "clipped-clustering", {}, w, [reference(references.clipped_clustering)], False
 
 
 def optimisers(x, index):

@@ -71,6 +71,15 @@ def dnc(x, w, f, iterations=1, filter=1.0):
     return x[order(scores)[:keep]].mean(axis=0)
 
 
+def all_alike(x):
+    """Whether every pair of updates has the same cosine: rounding alone would tell them apart."""
+    lengths = np.linalg.norm(x, axis=1)
+    scale = np.outer(lengths, lengths)
+    cosine = np.divide(x @ x.T, scale, out=np.zeros_like(scale), where=scale > 0)
+    pairs = cosine[np.triu_indices(len(x), 1)]
+    return len(pairs) > 0 and np.ptp(pairs) < 1e-9
+
+
 def foolsgold(x, w, f):
     """Fung et al. 2020, algorithm 1 without history; the mean over clients that count."""
     n = len(x)

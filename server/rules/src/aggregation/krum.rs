@@ -150,7 +150,10 @@ pub(crate) fn best(updates: &[Update<'_>], malicious: usize, keep: usize) -> Opt
 /// Krum scores: the sum of squared distances to the n - m - 2 nearest others. Below one neighbour
 /// the score would be empty, so at least one counts where there is one.
 pub(crate) fn scores(distances: &[Vec<f64>], malicious: usize) -> Vec<f64> {
-    let neighbours = distances.len().saturating_sub(malicious + 2).max(1);
+    let neighbours = distances
+        .len()
+        .saturating_sub(malicious.saturating_add(2))
+        .max(1);
     let score = |(index, row): (usize, &Vec<f64>)| {
         let others = row.iter().enumerate();
         let others = others.filter(|(other, _)| *other != index);
