@@ -124,7 +124,8 @@ fn modules_go_through_a_registry_and_a_copier() {
         "--preserve-digests",
         "--src-tls-verify=false",
     ];
-    let words = [copy.as_slice(), &[&format!("{remote}:v1"), "oci:layout:v1"]].concat();
+    let tag = format!("{remote}:v1");
+    let words = [copy.as_slice(), &[&tag, "oci:layout:v1"]].concat();
     skopeo(home, &words);
     let layout = |name: &str| {
         let folder = home.join("layout");
@@ -146,7 +147,8 @@ fn modules_go_through_a_registry_and_a_copier() {
         "--preserve-digests",
         "--dest-tls-verify=false",
     ];
-    let words = [copy.as_slice(), &["oci:layout:v2", &format!("{remote}:v2")]].concat();
+    let tag = format!("{remote}:v2");
+    let words = [copy.as_slice(), &["oci:layout:v2", &tag]].concat();
     skopeo(home, &words);
     let from = reference(&registry, "team/modules:v2");
     check(&pull(&from, &nobody).unwrap(), &other, made, &[]);

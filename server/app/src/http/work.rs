@@ -73,14 +73,14 @@ pub(crate) async fn serve(
         signatures: Signatures::new(names, true),
         workers,
     };
+    // Whole paths: a nested router sees less than what was signed.
+    let at = |path: &str| format!("{PREFIX}{path}");
     let router = Router::new()
-        .route("/take", post(take))
-        .route("/blobs/{digest}", get(blob))
-        .route("/tasks/{id}/renew", post(renew))
-        .route("/tasks/{id}/give-back", post(give_back))
-        .route("/tasks/{id}/result", put(result));
-    let router = Router::new()
-        .nest(PREFIX, router)
+        .route(&at("/take"), post(take))
+        .route(&at("/blobs/{digest}"), get(blob))
+        .route(&at("/tasks/{id}/renew"), post(renew))
+        .route(&at("/tasks/{id}/give-back"), post(give_back))
+        .route(&at("/tasks/{id}/result"), put(result))
         .with_state(Arc::new(work));
     super::listen::serve(listener, router, limits, stop).await;
 }

@@ -100,7 +100,8 @@ async fn answers_are_compressed_for_those_who_take_it() {
         .read_to_end(&mut read)
         .unwrap();
     assert_eq!(read, plain);
-    let tag = value(&head, "etag").unwrap();
+    // The helper has the head in lower case; a weak tag begins with W (RFC 9110, section 8.8.3).
+    let tag = value(&head, "etag").unwrap().replacen("w/", "W/", 1);
     let known = format!("Accept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n");
     assert_eq!(ask(&server, path, &known).await.0, 304);
     // A report is sent in pieces; few bytes are sent as they are.
@@ -195,8 +196,8 @@ async fn lists_are_read_in_parts() {
                 .collect::<Vec<_>>()
         )
     );
-    let (_, found) = server.get("/api/runs?search=MO").await;
-    assert_eq!(found.as_array().unwrap().len(), 2);
+    let (_, found) = server.get("/api/runs?search=MOS").await;
+    assert_eq!(found.as_array().unwrap().len(), 1);
     let (status, refusal) = server.get("/api/runs?count=-1").await;
     assert_eq!(
         (status, &refusal["status"]),
