@@ -311,8 +311,8 @@ fn python_agrees() {
 
 #[test]
 fn javascript_agrees() {
-    let modules = std::env::var("FEDSEAL_NODE_PEERS")
-        .map_or_else(|_| folder().display().to_string(), |given| given);
+    let modules =
+        std::env::var("FEDSEAL_NODE_PEERS").unwrap_or_else(|_| folder().display().to_string());
     let package = format!("{modules}/node_modules/http-message-signatures/package.json");
     let probe = format!("require({package:?})");
     if present("node", &["-e", &probe]) {

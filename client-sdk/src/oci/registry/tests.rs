@@ -216,7 +216,7 @@ fn what_is_no_wasm_artifact_is_refused() {
         let error = pulled(&server, ":v1").unwrap_err().to_string();
         assert!(error.contains(said), "{said}: {error}");
     }
-    let mut huge = layer.clone();
+    let mut huge = layer;
     huge.size = MAX_MODULE + 1;
     let manifest = json!({"schemaVersion": 2, "config": wasm, "layers": [huge]});
     server.keep(&["v1"], MANIFEST, &manifest);
@@ -279,7 +279,7 @@ fn broken_connections_go_on() {
         .collect();
     assert_eq!(ranges, ["bytes=1000-", "bytes=2000-", "bytes=3000-"]);
 
-    let bytes = large.clone();
+    let bytes = large;
     server.bend(move |asked| {
         let own = asked.path.contains("/blobs/");
         own.then(|| Answer {

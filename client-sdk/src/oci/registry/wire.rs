@@ -280,7 +280,7 @@ impl<'a> Wire<'a> {
             body: Some(bytes),
         })?;
         match answer.status().as_u16() {
-            201 | 200 | 202 => Ok(answer.headers().contains_key("oci-subject")),
+            200..=202 => Ok(answer.headers().contains_key("oci-subject")),
             _ => Err(self.refusal(WRITE, answer)),
         }
     }

@@ -191,8 +191,7 @@ fn shown(address: String, run: &OpenRun, round: Option<u32>) -> Answer<Prompts> 
                     judges,
                 };
                 let row = rows[at]
-                    .iter_mut()
-                    .nth(place)
+                    .get_mut(place)
                     .filter(|row| row.prompt == answer.prompt);
                 match row {
                     Some(row) => {

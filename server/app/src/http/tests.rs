@@ -356,7 +356,10 @@ async fn the_feed_ends_with_the_run() {
         "GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
     );
     let (_, rest) = server.raw(again.as_bytes()).await;
-    assert!(rest.contains("\"two\"") && !rest.contains("\"one\""), "{rest}");
+    assert!(
+        rest.contains("\"two\"") && !rest.contains("\"one\""),
+        "{rest}"
+    );
     let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
     assert!(
         one < two && two < answer.find("event: end").unwrap(),

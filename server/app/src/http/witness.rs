@@ -253,7 +253,9 @@ mod tests {
                 std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
                 "aics-tlog or aics-witness is missing for {python}"
             );
-            eprintln!("skipped: needs `pip install -r tests/oracles/tlog/requirements.txt`");
+            crate::output::note(
+                "left out: needs `pip install -r tests/oracles/tlog/requirements.txt`",
+            );
             return;
         }
         let dir = tempfile::tempdir().unwrap();

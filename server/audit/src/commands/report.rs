@@ -99,7 +99,7 @@ fn document(folder: &Path) -> Outcome<Document> {
             "base model",
             format!("{}, {}", report.base.name, report.base.digest),
         ),
-        fact("engine", report.engine.clone()),
+        fact("engine", report.engine),
         fact("log", open.plan.origin.clone()),
         fact("log root", checkpoint.root.to_string()),
         fact("log entries", checkpoint.size.to_string()),

@@ -188,7 +188,7 @@ mod tests {
             );
         }
         let at = good.iter().rposition(|byte| *byte == 7).unwrap();
-        let mut bad = good.clone();
+        let mut bad = good;
         bad[at] = 8;
         let error = Package::from_bytes(&bad).unwrap_err().to_string();
         assert!(error.contains("another digest"), "{error}");

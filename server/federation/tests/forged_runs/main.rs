@@ -172,7 +172,7 @@ impl Made {
         let mut written = Report::from_bytes(&fs::read(dir.report()).unwrap()).unwrap();
         change(&blobs, &mut records, &mut written);
         fs::remove_dir_all(dir.log()).unwrap();
-        let mut log = Log::create(dir.log(), &origin, key.clone()).unwrap();
+        let mut log = Log::create(dir.log(), &origin, key).unwrap();
         let plan = dir.read_plan().unwrap();
         let mut state = RunState::default();
         let mut append = |log: &mut Log, record: &Record| {

@@ -35,7 +35,7 @@ impl Rule for Bulyan {
         let chosen = chosen(&distances::exact(&rows(updates)), f, keep);
         let length = updates.first().map_or(0, |update| update.delta.len());
         let mut counted = vec![0_usize; n];
-        let mut order = chosen.clone();
+        let mut order = chosen;
         let delta = (0..length)
             .map(|coordinate| {
                 let value = |index: usize| f64::from(updates[index].delta[coordinate]);

@@ -97,7 +97,7 @@ mod tests {
             assert!(docs.contains(&format!("`{}`", formula.name())));
         }
         for Definition { name, uses, .. } in ALL {
-            for (key, default) in Formula::ALL.into_iter().flat_map(|formula| uses(formula)) {
+            for (key, default) in Formula::ALL.into_iter().flat_map(uses) {
                 let row = docs
                     .lines()
                     .find(|line| line.contains(&format!("| `{}` |", key.name())));

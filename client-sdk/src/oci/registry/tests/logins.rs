@@ -118,7 +118,7 @@ fn no_other_host_gets_the_login() {
     });
     // `localhost` and `127.0.0.1` are two hosts to a client.
     let elsewhere = other.address.replace("127.0.0.1", "localhost");
-    let place = elsewhere.clone();
+    let place = elsewhere;
     server.bend(move |asked| {
         let (_, digest) = asked.path.split_once("/blobs/")?;
         Some(answer(307, "").with("location", format!("http://{place}/{digest}")))
