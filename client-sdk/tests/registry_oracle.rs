@@ -56,7 +56,7 @@ fn access(logins: Option<PathBuf>) -> Access {
     }
 }
 
-/// What a pulled module has to be.
+/// Checks a pulled module.
 fn check(pulled: &Pulled, module: &[u8], manifest: Digest, envelopes: &[Envelope]) {
     assert_eq!(pulled.module, module);
     assert_eq!(pulled.manifest, manifest);

@@ -20,9 +20,9 @@ pub trait Nonces {
 pub struct RecentNonces {
     start: i64,
     most: usize,
-    /// By key and nonce: until when.
+    /// Ends by key and nonce.
     taken: HashMap<(String, String), i64>,
-    /// The same, by time.
+    /// Key and nonce by their ends.
     ends: BTreeSet<(i64, String, String)>,
 }
 

@@ -67,7 +67,7 @@ pub enum Refusal {
     Parameter {
         /// The parameter.
         parameter: String,
-        /// What is wrong.
+        /// The fault.
         detail: String,
     },
     /// The request is for another server.

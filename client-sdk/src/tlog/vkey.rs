@@ -98,9 +98,9 @@ impl FromStr for VerifierKey {
 /// A verifier key of any signature type.
 #[derive(Debug)]
 pub(super) enum AnyKey {
-    /// Of a type that is verified here.
+    /// A key of a type that is verified here.
     Known(VerifierKey),
-    /// Of another one: ML-DSA-44, ECDSA, or one that was assigned later.
+    /// A key of another type: ML-DSA-44, ECDSA, or one that was assigned later.
     Unknown {
         /// Name of the key.
         name: String,

@@ -305,8 +305,7 @@ mod tests {
         let row = "{\"prompt\": \"a\", \"response\": \"b\"}\n";
         std::fs::write(dir.path().join("a.jsonl"), row.repeat(3)).unwrap();
         let mut left = 4;
-        let read =
-            |left: &mut usize| pairs(dir.path(), &["a.jsonl".into()], How::default(), left);
+        let read = |left: &mut usize| pairs(dir.path(), &["a.jsonl".into()], How::default(), left);
         assert_eq!(read(&mut left).unwrap().len(), 3);
         assert_eq!(left, 1);
         let said = read(&mut left).unwrap_err().to_string();

@@ -30,11 +30,11 @@ const SHOWN: usize = 80;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "finding")]
 pub enum Finding {
-    /// What is logged was measured again.
+    /// The logged value was measured again.
     Equal,
-    /// The same engine measures something else: the record is wrong.
+    /// An equal engine measures something else: the record is wrong.
     Differs {
-        /// What is logged, and what was measured.
+        /// The logged value and the measured one.
         by: String,
     },
     /// Nothing is known about the record.
@@ -47,9 +47,9 @@ pub enum Finding {
 /// One comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compared {
-    /// What was compared: a verdict with its log entry, or an evaluation.
+    /// The compared thing: a verdict with its log entry, or an evaluation.
     pub item: String,
-    /// What came out.
+    /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
 }

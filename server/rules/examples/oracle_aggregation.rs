@@ -56,7 +56,7 @@ impl Case {
         }
     }
 
-    /// What this program makes of the input.
+    /// Results of this program for the input.
     fn result(&self) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
         if self.kind == "optimiser" {
             return self.steps();

@@ -59,12 +59,12 @@ struct Shown<'a> {
     report: &'a VerifyReport,
     /// Properties that were not checked, in words, each with the option or command that checks it.
     not_checked: Vec<String>,
-    /// What measuring again found.
+    /// Findings of measuring again.
     #[serde(skip_serializing_if = "Option::is_none")]
     measured_again: Option<serde_json::Value>,
 }
 
-/// What somebody found who has the model and measured the run again.
+/// Findings of somebody who has the model and measured the run again.
 pub struct Again {
     /// For `--json`.
     pub shown: serde_json::Value,

@@ -77,7 +77,7 @@ pub struct Stated {
     pub adapter: Option<(Digest, Arc<Adapter>)>,
     /// The guest's log lines.
     pub log: Vec<String>,
-    /// What the statement names by digest and is not stored yet.
+    /// Blobs that the statement names and that are not stored yet.
     pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
 }
 

@@ -152,7 +152,7 @@ impl Forge {
     }
 }
 
-/// What a node signs anew.
+/// Parts that a node signs anew.
 struct Made {
     records: Vec<Record>,
     key: SigningKey,

@@ -14,10 +14,10 @@ use fedseal_data::world::World;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::runner::{Exchange, Run};
 use fedseal_federation::work::board::Delivered;
-use fedseal_federation::work::hands::Hands;
 use fedseal_federation::work::package::{Outcome, Package};
 use fedseal_federation::work::task::{Offer, Work};
-use fedseal_federation::work::worker::{Coordinator, Worker};
+use fedseal_federation::worker::hands::Hands;
+use fedseal_federation::worker::{Coordinator, Worker};
 use fedseal_federation::{Error, Result};
 use fedseal_ledger::Blobs;
 use fedseal_record::events::Event;
@@ -74,7 +74,7 @@ impl Coordinator for Near<'_> {
     }
 }
 
-/// What a worker opens a run with.
+/// Opens a run as a worker does.
 fn hands(salt: u32) -> impl Fn(Digest, Blobs) -> Result<Hands> {
     move |plan, blobs| {
         let lab = |_: &Experiment| -> Result<Arc<dyn Lab>> {
@@ -246,8 +246,8 @@ fn first(exchange: &Exchange, folder: &Path, kind: fn(&Work) -> bool) -> (Offer,
 
 /// The plan's blobs, the plan's own put first.
 fn exchange_blobs(exchange: &Exchange, offer: &Offer, blobs: &Blobs) -> Vec<Digest> {
-    use fedseal_federation::work::hands::plan_of;
     use fedseal_federation::work::task::plan_wants;
+    use fedseal_federation::worker::hands::plan_of;
     let plan = exchange.blob(&offer.task.plan).unwrap();
     blobs.put(&plan).unwrap();
     plan_wants(&plan_of(blobs, &offer.task.plan).unwrap(), blobs)

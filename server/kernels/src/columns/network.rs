@@ -19,7 +19,7 @@ pub(super) struct Step {
     pub low: usize,
     /// The higher place.
     pub high: usize,
-    /// What is needed of it.
+    /// The part of it that is needed.
     pub keep: Keep,
 }
 

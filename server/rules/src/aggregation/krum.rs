@@ -93,8 +93,8 @@ pub(crate) fn mean_of(updates: &[Update<'_>], chosen: Option<Vec<usize>>) -> Out
     }
 }
 
-/// Of each update's `size` nearest, itself among them, those with the smallest sum of distances; the first of
-/// equal ones. None where an error of the distances could change that.
+/// The tightest group: each update has one with its `size` nearest, itself among them, and the group with the
+/// smallest sum of distances counts, the first of equal ones. None where an error of the distances could change that.
 fn tightest(distances: &[Vec<f64>], size: usize, error: f64) -> Option<Vec<usize>> {
     struct Around {
         sum: f64,

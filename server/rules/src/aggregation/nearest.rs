@@ -10,7 +10,7 @@ use super::{Update, rows};
 /// Values, times updates, from which distances in single precision are worth a try.
 const LARGE: usize = 1 << 20;
 
-/// What `decide` makes of the squared distances between all updates, `[n][n]`; none where a value is not
+/// The decision of `decide` about the squared distances between all updates, `[n][n]`; none where a value is not
 /// finite.
 ///
 /// `decide` gets distances and their largest relative error, and gives none where a smaller error could

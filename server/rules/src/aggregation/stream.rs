@@ -11,9 +11,9 @@ pub type Factor = Box<dyn Fn(usize, &[f32]) -> f64 + Send>;
 
 /// A rule as a sum of multiples.
 pub struct Sum {
-    /// What each update is multiplied by.
+    /// The factor of each update.
     pub factor: Factor,
-    /// What the sum begins with: a zero, whose sign a sum of zeros keeps.
+    /// The start of the sum: a zero, whose sign a sum of zeros keeps.
     pub zero: f64,
     /// How much each update counted, from the factors.
     pub weights: fn(&[f64]) -> Vec<f64>,

@@ -16,7 +16,7 @@ pub(super) struct Asked {
     pub(super) method: String,
     /// Path and query.
     pub(super) path: String,
-    /// By lowercase name.
+    /// Fields by lowercase name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     pub(super) cut: Option<usize>,
 }
 
-/// What a registry asks of whoever comes.
+/// Demands of a registry.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Guard {
     #[default]

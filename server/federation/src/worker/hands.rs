@@ -10,14 +10,14 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::{Adapter, Example};
 
-use super::package::{Outcome, Package};
-use super::task::{Task, UpdateTask, Work};
 use crate::execute::{Contents, Named, input_of};
 use crate::lab::Lab;
 use crate::runner::Shared;
 use crate::runner::job::{DefendJob, Job, MeasureJob, Performed, UpdateJob};
 use crate::runner::perform::{compared, perform};
 use crate::runner::setup::same_engine;
+use crate::work::package::{Outcome, Package};
+use crate::work::task::{Task, UpdateTask, Work};
 use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_record::evidence::Cache;
@@ -49,7 +49,7 @@ pub fn plan_of(blobs: &Blobs, plan: &Digest) -> Result<Plan> {
 }
 
 impl Hands {
-    /// For the run of this plan, whose blobs ([`plan_wants`](super::task::plan_wants)) are there.
+    /// For the run of this plan, whose blobs ([`plan_wants`](crate::work::task::plan_wants)) are there.
     ///
     /// # Errors
     /// Another base, engine or version of a formula than the run's; a module that no sandbox runs.

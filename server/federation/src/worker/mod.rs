@@ -1,4 +1,4 @@
-//! A worker: takes tasks, fetches their blobs, executes them, and reports. It keeps nothing but blobs, so it
+//! A worker: a process that does nothing but tasks of runs ([`work`](crate::work)). It takes them, fetches their blobs, executes them, and reports. It keeps nothing but blobs, so it
 //! may be killed at any time.
 
 use std::collections::HashMap;
@@ -9,9 +9,11 @@ use std::time::Duration;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 
-use super::hands::{Hands, plan_of};
-use super::task::{Offer, plan_wants};
+use crate::work::task::{Offer, plan_wants};
 use crate::{Error, Result};
+use hands::{Hands, plan_of};
+
+pub mod hands;
 
 /// Wait before the run is asked again after it could not be reached.
 const AGAIN: Duration = Duration::from_secs(2);
