@@ -27,6 +27,7 @@ mod fuzz;
 mod languages;
 mod lint;
 mod marks;
+mod node;
 mod oracle;
 #[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/rules/src/evaluation/percent.rs"]

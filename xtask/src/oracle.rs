@@ -39,7 +39,7 @@ struct Checker {
     install: &'static str,
 }
 
-const CHECKERS: [Checker; 6] = [
+const CHECKERS: &[Checker] = &[
     Checker {
         name: "securesystemslib, in-toto-attestation, sigstore (Python): module and update envelopes",
         tools: &[
@@ -73,6 +73,18 @@ const CHECKERS: [Checker; 6] = [
         tools: &["skopeo"],
         test: &["--test", "modules"],
         install: "on Debian: apt-get install skopeo",
+    },
+    Checker {
+        name: "docker-registry and skopeo (Go): modules in a registry",
+        tools: &["docker-registry"],
+        test: &["--test", "registry_oracle"],
+        install: "on Debian: apt-get install docker-registry skopeo",
+    },
+    Checker {
+        name: "requests-http-signature (Python), http-message-signatures (JavaScript): signed requests",
+        tools: &["requests-http-signature", "http-message-signatures"],
+        test: &["--test", "http_signature_oracle"],
+        install: "pip install -r tests/oracles/http-signatures/requirements.txt; npm ci there, or $FEDSEAL_NODE_PEERS",
     },
     Checker {
         name: "model-signing (Python): signed adapter folders",
@@ -110,6 +122,7 @@ fn provenance() -> Outcome {
     setup::for_build()?;
     setup::go();
     setup::skopeo();
+    setup::registry();
     let counts = root().join("target/counts");
     if counts.exists() {
         std::fs::remove_dir_all(&counts)?;
@@ -246,6 +259,9 @@ pub(crate) fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
         command.env("FEDSEAL_REQUIRE_ORACLES", "1");
         if let Some(python) = crate::python::checkers() {
             command.env("FEDSEAL_PYTHON", python);
+        }
+        if let Some(peers) = crate::node::peers() {
+            command.env("FEDSEAL_NODE_PEERS", peers);
         }
     }
     run(&mut command)
