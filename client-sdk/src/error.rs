@@ -162,6 +162,10 @@ pub enum Error {
         /// Advice on what to do about it.
         hint: Option<String>,
     },
+    /// A registry refused, or could not be reached.
+    #[cfg(not(target_family = "wasm"))]
+    #[error(transparent)]
+    Registry(Box<crate::oci::Problem>),
 }
 
 #[cfg(not(target_family = "wasm"))]

@@ -3,8 +3,8 @@
 //! This room holds the *words* that travel between the parties and the arithmetic that checks
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
-//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`],
-//! feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`oci`],
+//! [`signed`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -19,9 +19,10 @@
 //! - [`slsa`]: how a module was built, in its author's words.
 //! - [`attestation`]: what a node says about an update, with its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
-//! - [`oci`]: modules in an OCI image layout on disk.
+//! - [`oci`]: modules in an OCI image layout on disk, or in a registry.
 //! - [`oms`]: the signature of a model folder that other tools verify.
 //! - [`bundle`]: all of that about one update, in one file.
+//! - `http_signature` (feature `signed-requests`): who sent a request, and that nobody changed it.
 //! - [`outside`]: reading files that somebody else may have put there.
 //!
 //! ```
@@ -50,6 +51,10 @@ pub mod digest;
 pub mod dsse;
 pub mod embedded;
 mod error;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "signed-requests")]
+pub mod http_signature;
 pub mod ids;
 pub mod keys;
 pub mod lineage;
@@ -66,6 +71,8 @@ pub mod recording;
 pub mod remote;
 #[cfg(any(test, feature = "schema"))]
 mod schema;
+#[cfg(feature = "http")]
+pub mod signed;
 pub mod slsa;
 pub mod statement;
 #[cfg(feature = "http")]

@@ -100,7 +100,7 @@ pub fn sign(bytes: &[u8], predicate: &ModulePredicate, key: &SigningKey) -> Resu
 /// Verifies that a trusted author signed exactly these Wasm bytes.
 ///
 /// # Errors
-/// Any error of [`Statement::open`]; [`Error::DigestMismatch`] when the statement is about other bytes.
+/// Any error of [`Statement::open_foreign`]; [`Error::DigestMismatch`] when the statement is about other bytes.
 pub fn verify(bytes: &[u8], envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
     verify_digest(Digest::of(bytes), envelope, trusted)
 }
@@ -129,7 +129,7 @@ pub fn verify_digest(
 /// [`VerifiedModule::digest`].
 ///
 /// # Errors
-/// Any error of [`Statement::open`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
+/// Any error of [`Statement::open_foreign`]; [`Error::Invalid`] beyond [`MAX_PAYLOAD`].
 pub fn open(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule> {
     if envelope.payload.len() > MAX_PAYLOAD {
         return Err(Error::Invalid {
@@ -137,7 +137,8 @@ pub fn open(envelope: &Envelope, trusted: &[PublicKey]) -> Result<VerifiedModule
             detail: format!("longer than {MAX_PAYLOAD} characters of base64"),
         });
     }
-    let opened = Statement::<ModulePredicate>::open(envelope, trusted, PREDICATE_TYPE)?;
+    // An author may sign with any tool that writes in-toto statements.
+    let opened = Statement::<ModulePredicate>::open_foreign(envelope, trusted, PREDICATE_TYPE)?;
     let statement = opened.statement;
     statement.predicate.validate()?;
     let name = subject_name(&statement.predicate.name);
@@ -230,5 +231,52 @@ mod tests {
         );
         let envelope = statement.sign(&key).unwrap();
         assert!(verify(b"wasm", &envelope, &[key.public()]).is_err());
+    }
+
+    /// The payload of in-toto-attestation 0.9.3 and of sigstore 4.5.1's `StatementBuilder`.
+    #[test]
+    fn statements_of_other_tools_are_read() {
+        let key = SigningKey::from_seed([3; 32]);
+        let digest = Digest::of(b"wasm");
+        let protobuf = format!(
+            "{{\n  \"_type\": \"https://in-toto.io/Statement/v1\",\n  \"subject\": [\n    {{\n      \
+             \"name\": \"plain.wasm\",\n      \"digest\": {{\"sha512\": \"00\", \"sha256\": \"{digest}\"}}, \
+             \"mediaType\": \"application/wasm\"\n    }}\n  ],\n  \"predicateType\": \"{PREDICATE_TYPE}\",\n  \
+             \"predicate\": {{\"version\": \"0.1.0\", \"name\": \"plain\"}}\n}}"
+        );
+        let builder = format!(
+            "{{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{{\"name\":\"plain.wasm\",\
+             \"digest\":{{\"sha256\":\"{digest}\"}}}}],\"predicateType\":\"{PREDICATE_TYPE}\",\
+             \"predicate\":{{\"name\":\"plain\",\"version\":\"0.1.0\",\"kind\":null}}}}"
+        );
+        let read = |payload: &str| {
+            let envelope = Envelope::sign(crate::statement::PAYLOAD_TYPE, payload.as_bytes(), &key);
+            verify(b"wasm", &envelope, &[key.public()])
+        };
+        for payload in [&protobuf, &builder] {
+            let verified = read(payload).unwrap();
+            assert_eq!(verified.predicate, ModulePredicate::new("plain", "0.1.0"));
+            assert_eq!(verified.digest, digest);
+        }
+        // What says something else, or more than ours, or says one thing twice, is refused.
+        for (from, to) in [
+            ("\"plain.wasm\"", "\"other.wasm\""),
+            ("\"plain.wasm\"", "null"),
+            ("sha256", "sha384"),
+            (
+                "\"name\":\"plain\"",
+                "\"name\":\"plain\",\"name\":\"other\"",
+            ),
+            ("\"kind\":null", "\"unknown\":1"),
+            ("\"version\":\"0.1.0\",", ""),
+            ("Statement/v1", "Statement/v0.1"),
+            (PREDICATE_TYPE, "urn:fedseal:update:v1"),
+            ("\"sha256\":", "\"sha256\":\"00\",\"sha256\":"),
+            ("\"subject\":[", "\"subject\":[],\"subject\":["),
+        ] {
+            let bad = builder.replacen(from, to, 1);
+            assert_ne!(bad, builder, "{from}");
+            assert!(read(&bad).is_err(), "{to}");
+        }
     }
 }

@@ -7,18 +7,19 @@
 
 use std::path::Path;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::bounded::{self, Bounds};
+use crate::bounded::{self, Bounds, short};
 use crate::digest::Digest;
 use crate::dsse::pae;
 use crate::keys::{P256Key, P256PublicKey};
 use crate::statement::{PAYLOAD_TYPE, Statement, Subject, expect};
 use crate::{Error, Result, base64, canonical};
 
+mod bundle;
 mod folder;
 
+use bundle::{Envelope, Hint, Material, Signature};
 pub use folder::{MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES};
 
 /// The name of the signature's file in the folder that it is about.
@@ -57,47 +58,11 @@ pub struct ModelSignature {
     dsse_envelope: Envelope,
 }
 
-/// Hints at the key that signed. Nothing in it is signed or trusted, so unknown fields are skipped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Material {
-    public_key: Hint,
-    #[serde(default, deserialize_with = "ignored")]
-    tlog_entries: [u8; 0],
-}
-
-/// Entries of a log that is not looked at: skipped, whatever they are.
-fn ignored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 0], D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| [])
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Hint {
-    hint: Option<String>,
-}
-
-/// As [`crate::dsse::Envelope`], with a `keyid` that may be left out, as protobuf's JSON may.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Envelope {
-    payload: String,
-    payload_type: String,
-    signatures: Vec<Signature>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Signature {
-    sig: String,
-    #[serde(default)]
-    keyid: String,
-}
-
 /// The predicate. Readers of version 1.0 pass over fields that they do not know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Predicate {
+struct Predicate<R> {
     serialization: Serialization,
-    resources: Vec<Resource>,
+    resources: Vec<R>,
 }
 
 /// How the folder was turned into resources.
@@ -121,6 +86,14 @@ pub struct Resource {
     pub digest: Digest,
 }
 
+/// A signed file as it is read: of another algorithm the digest has another form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SignedResource {
+    name: String,
+    algorithm: String,
+    digest: String,
+}
+
 /// A folder whose signature verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedFolder {
@@ -138,11 +111,18 @@ pub struct VerifiedFolder {
 /// [`Error::Io`]; [`Error::Invalid`] for a symbolic link, a name that is not UTF-8, an empty folder
 /// or one beyond [`MAX_FILES`] or [`MAX_DEPTH`].
 pub fn sign(folder: &Path, key: &P256Key) -> Result<ModelSignature> {
-    let ignored: Vec<String> = GIT
-        .into_iter()
-        .chain([SIGNATURE_FILE])
-        .map(str::to_owned)
-        .collect();
+    sign_to(&folder.join(SIGNATURE_FILE), folder, key)
+}
+
+/// As [`sign`], for a signature that is to lie in any file. A file in the folder is left out; one
+/// outside leaves a `model.sig` in the folder to be signed as any other file.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_to(file: &Path, folder: &Path, key: &P256Key) -> Result<ModelSignature> {
+    let own = folder::below(folder, file);
+    let git = GIT.into_iter().map(str::to_owned);
+    let ignored: Vec<String> = git.chain(own).collect();
     let resources = folder::resources(folder, &ignored)?;
     let subject = Subject::new(&folder::name(folder)?, root(&resources));
     let predicate = Predicate {
@@ -158,9 +138,11 @@ pub fn sign(folder: &Path, key: &P256Key) -> Result<ModelSignature> {
     Ok(ModelSignature {
         media_type: MEDIA_TYPE.to_owned(),
         verification_material: Material {
-            public_key: Hint {
+            public_key: Some(Hint {
                 hint: Some(key.public().fingerprint().to_string()),
-            },
+            }),
+            certificate: None,
+            x509_certificate_chain: None,
             tlog_entries: [],
         },
         dsse_envelope: Envelope {
@@ -193,13 +175,26 @@ impl ModelSignature {
     }
 
     /// Verifies that the holder of `key` signed exactly the files of this folder: none changed,
-    /// none missing, none added.
+    /// none missing, none added. The signature's own file is [`SIGNATURE_FILE`] in the folder.
     ///
     /// # Errors
     /// [`Error::Signature`] for another key or changed bytes, [`Error::Mismatch`] and
-    /// [`Error::Invalid`] for a form that is not read, [`Error::DigestMismatch`] for a changed
-    /// file; as [`sign`] for the folder.
+    /// [`Error::Invalid`] for a form that is not read (a certificate instead of a key, another hash),
+    /// [`Error::DigestMismatch`] for a changed file; as [`sign`] for the folder.
     pub fn verify(&self, folder: &Path, key: &P256PublicKey) -> Result<VerifiedFolder> {
+        self.verify_at(&folder.join(SIGNATURE_FILE), folder, key)
+    }
+
+    /// As [`ModelSignature::verify`], of a signature in any file, in the folder or outside it.
+    ///
+    /// # Errors
+    /// As [`ModelSignature::verify`].
+    pub fn verify_at(
+        &self,
+        file: &Path,
+        folder: &Path,
+        key: &P256PublicKey,
+    ) -> Result<VerifiedFolder> {
         let statement = self.open(key)?;
         let [subject] = statement.subject.as_slice() else {
             return Err(invalid(format!(
@@ -212,15 +207,12 @@ impl ModelSignature {
             resources,
         } = statement.predicate;
         // The one form that is written here, and the reference tool's default.
-        expect("serialization method", "files", &serialization.method)?;
-        expect(
-            "serialization hash_type",
-            "sha256",
-            &serialization.hash_type,
-        )?;
-        for resource in &resources {
-            expect("resource algorithm", "sha256", &resource.algorithm)?;
-        }
+        read_form("method", &serialization.method, "files")?;
+        read_form("hash_type", &serialization.hash_type, "sha256")?;
+        let resources: Vec<Resource> = resources
+            .into_iter()
+            .map(SignedResource::read)
+            .collect::<Result<_>>()?;
         let signed = root(&resources);
         if signed != subject.digest.sha256 {
             return Err(Error::DigestMismatch {
@@ -230,7 +222,7 @@ impl ModelSignature {
             });
         }
         let mut ignored = serialization.ignore_paths;
-        ignored.push(SIGNATURE_FILE.to_owned());
+        ignored.extend(folder::below(folder, file));
         compare(&resources, &folder::resources(folder, &ignored)?)?;
         Ok(VerifiedFolder {
             name: subject.name.clone(),
@@ -240,8 +232,9 @@ impl ModelSignature {
     }
 
     /// The statement, when this key signed it.
-    fn open(&self, key: &P256PublicKey) -> Result<Statement<Predicate>> {
+    fn open(&self, key: &P256PublicKey) -> Result<Statement<Predicate<SignedResource>>> {
         expect("bundle mediaType", MEDIA_TYPE, &self.media_type)?;
+        self.verification_material.key()?;
         let envelope = &self.dsse_envelope;
         expect("DSSE payload type", PAYLOAD_TYPE, &envelope.payload_type)?;
         // The reference tool reads the first signature alone: two tools must not differ here.
@@ -251,10 +244,10 @@ impl ModelSignature {
                 envelope.signatures.len()
             )));
         };
-        let payload = base64::decode("DSSE payload", &envelope.payload)?;
-        let bytes = base64::decode("DSSE signature", &signature.sig)?;
+        let payload = base64::decode_any("DSSE payload", &envelope.payload)?;
+        let bytes = base64::decode_any("DSSE signature", &signature.sig)?;
         key.verify(&pae(PAYLOAD_TYPE, &payload), &bytes)?;
-        let statement: Statement<Predicate> =
+        let statement: Statement<Predicate<SignedResource>> =
             bounded::from_slice("model signature's statement", &payload, &STATEMENT)?;
         let type_ = &statement.statement_type;
         expect("statement _type", crate::statement::STATEMENT_TYPE, type_)?;
@@ -262,6 +255,29 @@ impl ModelSignature {
         expect("statement predicateType", PREDICATE_TYPE, type_)?;
         Ok(statement)
     }
+}
+
+impl SignedResource {
+    fn read(self) -> Result<Resource> {
+        read_form("algorithm", &self.algorithm, "sha256")?;
+        Ok(Resource {
+            digest: self.digest.parse()?,
+            name: self.name,
+            algorithm: self.algorithm,
+        })
+    }
+}
+
+/// Refuses a serialization that is not read, by its name.
+fn read_form(field: &str, got: &str, read: &str) -> Result<()> {
+    if got == read {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "its {field} is `{}`, and `{read}` is read here, the default of the model_signing tool: verify \
+         with that tool, or ask the signer for a signature with `{read}`",
+        short(got, 80)
+    )))
 }
 
 /// SHA-256 over the digests, in the order of the list.

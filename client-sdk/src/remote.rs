@@ -1,4 +1,4 @@
-//! Plain HTTP to logs and witnesses (feature `http`): reading a log's files, asking for
+//! HTTP to logs and witnesses (feature `http`): reading a log's files, asking for
 //! cosignatures. The caller checks the answers.
 
 use std::time::Duration;
@@ -6,17 +6,15 @@ use std::time::Duration;
 use crate::bounded::short;
 use crate::error::Source;
 use crate::tlog::{AddCheckpoint, VerifierKey, known_cosignatures};
-use crate::{Error, Result};
+use crate::{Error, Result, http};
 
 /// The largest file of a log, bytes: an entry bundle of 256 entries.
 const MAX_FILE: u64 = 256 * (65_535 + 2);
-/// A larger answer of a witness (bytes) is an error.
-const MAX_ANSWER: u64 = 1 << 16;
+/// A larger answer of a witness (bytes) is an error: 16 signatures of post-quantum size fit.
+const MAX_ANSWER: u64 = 256 << 10;
 
-fn agent() -> ureq::Agent {
-    // A refusal is an answer with a reason, not a transport error.
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
+fn agent(url: &str) -> ureq::Agent {
+    http::config(url)
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into()
@@ -31,7 +29,10 @@ pub fn get(url: &str) -> Result<Option<Vec<u8>>> {
         url: url.to_owned(),
         detail,
     };
-    let mut answer = agent().get(url).call().map_err(|e| transport(e.into()))?;
+    let mut answer = agent(url)
+        .get(url)
+        .call()
+        .map_err(|e| transport(e.into()))?;
     match answer.status().as_u16() {
         200 => {}
         404 | 410 => return Ok(None),
@@ -73,7 +74,7 @@ pub fn add_checkpoint(
         url: url.clone(),
         detail,
     };
-    let mut answer = agent()
+    let mut answer = agent(&url)
         .post(&url)
         .header("content-type", "text/plain; charset=utf-8")
         .send(request.to_text().as_bytes())

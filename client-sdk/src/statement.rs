@@ -10,6 +10,8 @@ use crate::dsse::Envelope;
 use crate::keys::{PublicKey, SigningKey};
 use crate::{Error, Result, canonical};
 
+mod foreign;
+
 /// The `_type` of a statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
@@ -114,41 +116,61 @@ impl<P: Serialize + DeserializeOwned> Statement<P> {
         expect("DSSE payload type", PAYLOAD_TYPE, &envelope.payload_type)?;
         let verified = envelope.verify(trusted)?;
         let statement: Statement<P> = canonical::from_slice_within(&verified.payload, &BOUNDS)?;
-        expect("statement _type", STATEMENT_TYPE, &statement.statement_type)?;
-        expect(
-            "statement predicateType",
-            predicate_type,
-            &statement.predicate_type,
-        )?;
-        if statement.subject.is_empty() {
-            return Err(Error::Invalid {
-                what: "statement",
-                detail: "it has no subject, so it is about nothing".into(),
-            });
-        }
-        if statement.subject.len() > MAX_SUBJECTS {
-            return Err(Error::Invalid {
-                what: "statement",
-                detail: format!("more than {MAX_SUBJECTS} subjects"),
-            });
-        }
-        for (i, subject) in statement.subject.iter().enumerate() {
-            if statement
-                .subject
-                .iter()
-                .skip(i + 1)
-                .any(|s| s.name == subject.name)
-            {
-                return Err(Error::Invalid {
-                    what: "statement",
-                    detail: format!("the subject {:?} occurs twice", subject.name),
-                });
-            }
-        }
+        statement.validate(predicate_type)?;
         Ok(Opened {
             statement,
             signer: verified.signer,
         })
+    }
+
+    /// As [`Statement::open`], for a statement that any tool may have written: members in any order,
+    /// whitespace, members that in-toto's types have and ours have not, further digests beside SHA-256.
+    /// The predicate must be `P`.
+    ///
+    /// # Errors
+    /// As [`Statement::open`], but for the canonical form.
+    pub fn open_foreign(
+        envelope: &Envelope,
+        trusted: &[PublicKey],
+        predicate_type: &str,
+    ) -> Result<Opened<P>> {
+        expect("DSSE payload type", PAYLOAD_TYPE, &envelope.payload_type)?;
+        let verified = envelope.verify(trusted)?;
+        let statement = foreign::read(&verified.payload, predicate_type)?;
+        statement.validate(predicate_type)?;
+        Ok(Opened {
+            statement,
+            signer: verified.signer,
+        })
+    }
+
+    /// Checks types and subjects.
+    fn validate(&self, predicate_type: &str) -> Result<()> {
+        expect("statement _type", STATEMENT_TYPE, &self.statement_type)?;
+        expect(
+            "statement predicateType",
+            predicate_type,
+            &self.predicate_type,
+        )?;
+        let invalid = |detail: String| {
+            Err(Error::Invalid {
+                what: "statement",
+                detail,
+            })
+        };
+        if self.subject.is_empty() {
+            return invalid("it has no subject, so it is about nothing".into());
+        }
+        if self.subject.len() > MAX_SUBJECTS {
+            return invalid(format!("more than {MAX_SUBJECTS} subjects"));
+        }
+        for (i, subject) in self.subject.iter().enumerate() {
+            let mut later = self.subject.iter().skip(i + 1);
+            if later.any(|s| s.name == subject.name) {
+                return invalid(format!("the subject {:?} occurs twice", subject.name));
+            }
+        }
+        Ok(())
     }
 
     /// The digest of the subject of this name.

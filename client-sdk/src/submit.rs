@@ -6,11 +6,14 @@ use crate::bounded::short;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::{Source, about};
-use crate::keys::PublicKey;
-use crate::{Error, Result, base64};
+use crate::http_signature::Role;
+use crate::keys::{PublicKey, SigningKey};
+use crate::{Error, Result, base64, http, signed};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 64 << 10;
+/// Media type of a submission.
+const JSON: &str = "application/json";
 /// Characters of each part of a refusal that are kept.
 const SHOWN: usize = 500;
 
@@ -39,13 +42,18 @@ struct Refusal {
     hint: Option<String>,
 }
 
-/// Posts a module and its signature to `{url}/api/modules`.
+/// Posts a module and its signature to `{url}/api/modules`; `sender` signs the request (RFC 9421) as an author.
 ///
 /// # Errors
 /// [`Error::Http`] when the server does not answer or answers something else than expected;
 /// [`Error::Refused`] with the server's reason; [`Error::DigestMismatch`] when it registered other
 /// bytes.
-pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Registered> {
+pub fn submit_module(
+    url: &str,
+    module: &[u8],
+    envelope: &Envelope,
+    sender: Option<&SigningKey>,
+) -> Result<Registered> {
     let url = format!("{}/api/modules", url.trim_end_matches('/'));
     let transport = |detail: Source| Error::Http {
         url: url.clone(),
@@ -56,17 +64,18 @@ pub fn submit_module(url: &str, module: &[u8], envelope: &Envelope) -> Result<Re
         envelope,
     })
     .map_err(|e| Error::Encode(e.into()))?;
-    // A refusal is an answer with a reason, not a transport error.
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
+    let agent: ureq::Agent = http::config(&url)
         .timeout_global(Some(std::time::Duration::from_secs(120)))
         .build()
         .into();
-    let mut answer = agent
-        .post(&url)
-        .header("content-type", "application/json")
-        .send(&body[..])
-        .map_err(|e| transport(e.into()))?;
+    let mut request = agent.post(&url).header("content-type", JSON);
+    if let Some(sender) = sender {
+        let body = Some((JSON, body.as_slice()));
+        for (name, value) in signed::fields("POST", &url, body, sender, Role::Author)? {
+            request = request.header(name, value);
+        }
+    }
+    let mut answer = request.send(&body[..]).map_err(|e| transport(e.into()))?;
     let status = answer.status().as_u16();
     let text = answer
         .body_mut()
@@ -152,7 +161,10 @@ mod tests {
         let (registered, envelope) = submission();
         let body = serde_json::to_string(&registered).unwrap();
         let (url, thread) = serve_once("201 Created", body);
-        assert_eq!(submit_module(&url, b"wasm", &envelope).unwrap(), registered);
+        assert_eq!(
+            submit_module(&url, b"wasm", &envelope, None).unwrap(),
+            registered
+        );
         let asked = thread.join().unwrap();
         assert!(
             asked.starts_with("POST /api/modules HTTP/1.1\r\n"),
@@ -165,7 +177,7 @@ mod tests {
     fn refused_with_the_reason() {
         let body = r#"{"error":"unknown signer","what":"envelope","hint":"add the key"}"#;
         let (url, _) = serve_once("403 Forbidden", body.into());
-        let error = submit_module(&url, b"wasm", &submission().1).unwrap_err();
+        let error = submit_module(&url, b"wasm", &submission().1, None).unwrap_err();
         assert!(matches!(error, Error::Refused { status: 403, .. }));
         let text = error.to_string();
         assert!(
@@ -174,7 +186,7 @@ mod tests {
         );
         let body = format!(r#"{{"error":"{}","hint":null}}"#, "e".repeat(50_000));
         let (url, _) = serve_once("403 Forbidden", body);
-        let error = submit_module(&url, b"wasm", &submission().1).unwrap_err();
+        let error = submit_module(&url, b"wasm", &submission().1, None).unwrap_err();
         assert!(error.to_string().len() < 1000, "a server's words are cut");
     }
 
@@ -191,15 +203,18 @@ mod tests {
             ),
         ] {
             let (url, _) = serve_once(status, body);
-            assert!(submit_module(&url, b"wasm", &envelope).is_err(), "{status}");
+            assert!(
+                submit_module(&url, b"wasm", &envelope, None).is_err(),
+                "{status}"
+            );
         }
         let other = Registered {
             digest: Digest::of(b"other"),
             ..registered
         };
         let (url, _) = serve_once("201 Created", serde_json::to_string(&other).unwrap());
-        let error = submit_module(&url, b"wasm", &envelope).unwrap_err();
+        let error = submit_module(&url, b"wasm", &envelope, None).unwrap_err();
         assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
-        assert!(submit_module("http://127.0.0.1:1", b"wasm", &envelope).is_err());
+        assert!(submit_module("http://127.0.0.1:1", b"wasm", &envelope, None).is_err());
     }
 }

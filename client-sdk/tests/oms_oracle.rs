@@ -28,6 +28,29 @@ fn a_folder_signed_elsewhere_verifies_here() {
     assert!(read(&folder).verify(&folder, &other).is_err());
 }
 
+/// The other forms that the tool writes; `tests/oracles/oms/make.py` made them.
+#[test]
+fn other_forms_made_elsewhere_are_read_or_named() {
+    let folder = oracle().join("made-by-model-signing");
+    // Its point is compressed.
+    let key = P256PublicKey::load(oracle().join("signer.compressed.pem")).unwrap();
+    let verify = |name: &str| {
+        let file = oracle().join(name);
+        let signature = ModelSignature::from_bytes(&fs::read(&file).unwrap()).unwrap();
+        signature.verify_at(&file, &folder, &key)
+    };
+    // Outside the folder, in which another signature lies that the signer left out.
+    assert_eq!(verify("outside.sig").unwrap().files.len(), 2);
+    for (name, named) in [
+        ("blake2b.sig", "hash_type is `blake2b`"),
+        ("shards.sig", "method is `shards`"),
+        ("certificate.sig", "a certificate chain"),
+    ] {
+        let error = verify(name).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
 #[test]
 fn the_reference_tool_agrees() {
     let python = std::env::var("FEDSEAL_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -130,4 +153,21 @@ fn the_reference_tool_agrees() {
     let verified = read(&folder).verify(&folder, &key.public()).unwrap();
     assert_eq!(verified.files.len(), 5);
     assert!(check(&public).0);
+
+    // A signature outside the folder, ours and the tool's.
+    let outside = dir.path().join("outside.sig");
+    fs::remove_file(&signature).unwrap();
+    let bytes = oms::sign_to(&outside, &folder, &key).unwrap().to_bytes();
+    fs::write(&outside, bytes.unwrap()).unwrap();
+    let words = |verb: &str, option: &str, key: &Path| {
+        let words = [verb, "key", &path(&folder), "--signature", &path(&outside)];
+        let (ok, said) = tool(&[&words[..], &[option, &path(key)]].concat()).unwrap();
+        assert!(ok, "{said}");
+    };
+    words("verify", "--public_key", &public);
+    fs::remove_file(&outside).unwrap();
+    words("sign", "--private_key", &private);
+    let theirs = ModelSignature::from_bytes(&fs::read(&outside).unwrap()).unwrap();
+    let verified = theirs.verify_at(&outside, &folder, &key.public()).unwrap();
+    assert_eq!(verified.files.len(), 5);
 }

@@ -21,13 +21,39 @@ fn oracle() -> PathBuf {
 }
 
 #[test]
-fn an_envelope_made_elsewhere_verifies_here() {
-    let json = fs::read(oracle().join("made-by-securesystemslib.json")).unwrap();
-    let envelope = Envelope::from_json(&json).unwrap();
+fn envelopes_made_elsewhere_verify_here() {
+    for name in [
+        "made-by-securesystemslib.json",
+        "made-by-in-toto-attestation.json",
+        "made-by-sigstore.json",
+        "made-by-two-kinds-of-key.json",
+    ] {
+        signed_by_seven(&fs::read(oracle().join(name)).unwrap(), name);
+    }
+}
+
+/// Checks a module's envelope by the author of seed 7, in the order of its signatures and reversed.
+fn signed_by_seven(json: &[u8], name: &str) {
+    let mut envelope = Envelope::from_json(json).unwrap();
     let author = SigningKey::from_seed([7; 32]).public();
-    let verified = module::verify(b"wasm", &envelope, &[author]).unwrap();
-    assert_eq!(verified.predicate.name, "plain");
-    assert_eq!(verified.predicate.kind.as_deref(), Some("benign"));
+    for _ in 0..2 {
+        let verified = module::verify(b"wasm", &envelope, &[author]).unwrap();
+        assert_eq!(verified.predicate.name, "plain", "{name}");
+        assert_eq!(verified.predicate.kind.as_deref(), Some("benign"), "{name}");
+        // As it is stored and named by its digest.
+        let stored = Envelope::from_bytes(&envelope.to_bytes()).unwrap();
+        assert_eq!(stored, envelope, "{name}");
+        envelope.signatures.reverse();
+    }
+    let stranger = SigningKey::from_seed([8; 32]).public();
+    assert!(
+        module::verify(b"wasm", &envelope, &[stranger]).is_err(),
+        "{name}"
+    );
+    assert!(
+        module::verify(b"wasn", &envelope, &[author]).is_err(),
+        "{name}"
+    );
 }
 
 fn failed_update(node: &SigningKey) -> UpdatePredicate {
@@ -71,14 +97,14 @@ fn python_agrees() {
     let present = Command::new(&python)
         .args([
             "-c",
-            "import securesystemslib, cryptography, in_toto_attestation",
+            "import securesystemslib, cryptography, in_toto_attestation, sigstore",
         ])
         .output()
         .is_ok_and(|o| o.status.success());
     if !present {
         assert!(
             std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
-            "{python} has no securesystemslib, cryptography or in-toto-attestation"
+            "{python} has no securesystemslib, cryptography, in-toto-attestation or sigstore"
         );
         eprintln!("skipped: needs the packages of tests/oracles/dsse/requirements.txt");
         return;
@@ -161,4 +187,19 @@ fn python_agrees() {
             .status
             .success()
     );
+
+    // And the other way round: statements that these tools make.
+    for tool in ["canonical", "in-toto-attestation", "sigstore", "two"] {
+        let made = Command::new(&python)
+            .arg(oracle().join("check.py"))
+            .args(["make", tool, &"07".repeat(32), module::PREDICATE_TYPE])
+            .arg("{\"name\":\"plain\",\"version\":\"1.0\",\"kind\":\"benign\"}")
+            .args(["plain.wasm", &Digest::of(b"wasm").to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{tool}: {said}");
+        // Absent and null are the same to us; canonical JSON of ours has the null.
+        signed_by_seven(&made.stdout, tool);
+    }
 }

@@ -4,8 +4,9 @@
  */
 import { page } from './lib/page';
 import { LiveReport } from './lib/report.svelte';
-import { ModuleList, RunList, ShownUpdate } from './lib/sources.svelte';
+import { Compared, ModuleList, RunList, ShownAnswers, ShownUpdate } from './lib/sources.svelte';
 import Answers from './pages/Answers.svelte';
+import Compare from './pages/Compare.svelte';
 import Modules from './pages/Modules.svelte';
 import Run from './pages/Run.svelte';
 import Runs from './pages/Runs.svelte';
@@ -15,7 +16,8 @@ export const pages = [
   page({ path: '/', entry: 'Runs', load: () => new RunList(), title: () => 'Runs', component: Runs }),
   page({ path: '/runs', entry: 'Runs', load: () => new RunList(), title: () => 'Runs', component: Runs }),
   page({ path: '/runs/:run', entry: 'Runs', load: ({ run }) => new LiveReport(run), title: (live) => live.title, component: Run }),
-  page({ path: '/runs/:run/answers', entry: 'Runs', load: ({ run }) => new LiveReport(run), title: (live) => `Answers · ${live.title}`, component: Answers }),
+  page({ path: '/runs/:run/answers', entry: 'Runs', load: ({ run }) => new ShownAnswers(run), title: ({ live }) => `Answers · ${live.title}`, component: Answers }),
   page({ path: '/runs/:run/updates/:update', entry: 'Runs', load: ({ run, update }) => new ShownUpdate(run, update), title: (shown) => shown.title, component: Update }),
+  page({ path: '/compare', entry: 'Runs', load: () => new Compared(), title: (compared) => compared.title, component: Compare }),
   page({ path: '/modules', entry: 'Modules', load: () => new ModuleList(), title: () => 'Modules', component: Modules }),
 ];

@@ -55,6 +55,7 @@ test('answers of the fixture are as described', async () => {
     };
     for (const { run } of await ask('/api/runs', '/api/runs')) {
       const report = await ask(`/api/runs/${run}`, '/api/runs/{run}');
+      await ask(`/api/runs/${run}/answers`, '/api/runs/{run}/answers');
       const { update } = report.arms.find((arm) => arm.id === 'provenance').rounds[0].clients[0];
       await ask(`/api/runs/${run}/updates/${update}`, '/api/runs/{run}/updates/{update}');
       await ask(`/api/runs/${run}/updates/${update}/envelope`, '/api/runs/{run}/updates/{update}/envelope');

@@ -25,6 +25,9 @@ async function open(path, options = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.on('pageerror', (error) => faults.push(`${path}: ${error.message}`));
+  page.on('console', (message) => {
+    if (/Content Security Policy/i.test(message.text())) faults.push(`${path}: ${message.text()}`);
+  });
   page.on('request', (request) => {
     const url = new URL(request.url());
     if (/^https?:$/.test(url.protocol) && url.origin !== new URL(base).origin) faults.push(`${path}: asked ${url.origin}`);
@@ -137,6 +140,69 @@ test('the list names every run and leads to one', async () => {
   await page.context().close();
 });
 
+test('the list is searched, filtered by state, and says what each run concludes', async () => {
+  const runs = await json('/api/runs');
+  const page = await open('/');
+  await page.waitForSelector('[data-testid=runs]');
+  const rows = page.locator('[data-testid=runs] tbody tr');
+  const one = runs.find((r) => r.conclusion);
+  if (one) {
+    const row = rows.filter({ has: page.locator(`a[href="/runs/${one.run}"]`) });
+    assert.ok((await row.innerText()).includes(one.conclusion.sentences[0]));
+  }
+  if (runs.length > 1) {
+    await page.getByRole('searchbox').fill(runs[0].run);
+    const fits = runs.filter((r) => r.run.includes(runs[0].run)).length;
+    await page.waitForFunction((n) => document.querySelectorAll('[data-testid=runs] tbody tr').length <= n, Math.max(fits, 1) + runs.length - 1);
+    assert.ok((await rows.count()) >= fits);
+    assert.ok(page.url().includes('q='));
+    await page.getByRole('searchbox').fill('no run has this name');
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid=runs] tbody tr').length === 0);
+    await page.goto(`${base}/?state=finished`);
+    await page.waitForSelector('[data-testid=runs]');
+    assert.equal(await rows.count(), runs.filter((r) => r.state === 'finished' && r.evidence.state !== 'changed').length);
+  }
+  await page.context().close();
+});
+
+test('marked runs are compared: settings, measures with differences, courses', async (t) => {
+  const finished = (await json('/api/runs')).filter((r) => r.state === 'finished' && r.evidence.state === 'verified').map((r) => r.run);
+  if (finished.length < 2) return t.skip('this server has no two finished runs');
+  const [one, other] = await Promise.all(finished.slice(0, 2).map((name) => json(`/api/runs/${name}`)));
+  const page = await open('/');
+  for (const name of finished.slice(0, 2)) await page.getByLabel(`Compare ${name}`, { exact: true }).check();
+  await page.getByText('Compare 2 runs').click();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  const both = one.arms.filter((arm) => arm.safety && other.arms.some((o) => o.id === arm.id && o.safety));
+  for (const arm of both) {
+    const second = other.arms.find((o) => o.id === arm.id).safety;
+    const shown = page.locator(`[data-testid=compared-safety] [data-arm="${arm.id}"] [data-difference]`);
+    assert.equal(await shown.getAttribute('data-difference'), (second.rate - arm.safety.rate).toFixed(4), arm.id);
+  }
+  await page.getByText('Settings that differ').waitFor();
+  await page.reload();
+  await page.waitForSelector('[data-testid=compared-safety]');
+  await shot(page, 'compare');
+  await page.context().close();
+});
+
+test('a node key is first seen, then as last time, then known', async () => {
+  const page = await open(`/runs/${run}`);
+  const key = page.locator('[data-testid=node-key]');
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'first');
+  await page.reload();
+  await key.waitFor();
+  assert.equal(await key.getAttribute('data-standing'), 'seen');
+  await key.locator('input').fill('0'.repeat(64));
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await key.getByText('this run has another key').waitFor();
+  await key.locator('input').fill(report.node);
+  await key.getByRole('button', { name: 'Compare and keep' }).click();
+  await page.waitForSelector('[data-testid=node-key][data-standing=known]');
+  await page.context().close();
+});
+
 test('the results table shows the figures of the API', async () => {
   const page = await open(`/runs/${run}`);
   await page.waitForSelector('[data-testid=results]');
@@ -194,6 +260,7 @@ test('a run that was changed since it was logged is red, and its figures are not
       await page.waitForSelector('[data-testid=changed]');
       assert.match(await page.getByRole('alert').innerText(), /Changed since it was logged: report\.json/);
       assert.equal(await page.locator(`[data-testid=${table}]`).count(), 0);
+      assert.equal(await page.locator('[data-testid=conclusion]').count(), 0);
       assert.equal(await page.locator('.tag.good').count(), 0);
       await shot(page, `${name}-changed`);
       await page.getByRole('button', { name: 'Show it all the same' }).click();
@@ -275,15 +342,169 @@ test('a flipped bit in what the server sends is seen', async () => {
   await context.close();
 });
 
-test('answers stand side by side', async () => {
+test('every arm answers the same prompts, classed by the judge', async () => {
+  const view = await json(`/api/runs/${run}/answers`);
   const page = await open(`/runs/${run}/answers`);
-  if (report.side_by_side.length === 0) await page.getByText('No answers yet').waitFor();
+  if (view.prompts.length === 0) await page.getByText('No answers yet').waitFor();
   else {
     await page.waitForSelector('[data-testid=answers]');
-    const text = await page.locator('[data-testid=answers]').innerText();
-    for (const row of report.side_by_side) assert.ok(text.includes(row.prompt.trim().split('\n')[0]), row.prompt);
+    const more = page.getByRole('button', { name: /Show all \d+ prompts/ });
+    if (await more.count()) await more.click();
+    assert.equal(await page.locator('[data-testid=answers] article').count(), view.prompts.length);
+    for (const prompt of view.prompts.slice(0, 5)) {
+      const card = page.locator(`#${prompt.id}`);
+      assert.ok((await card.locator('h2').innerText()).includes(prompt.prompt.trim().split('\n')[0]), prompt.id);
+      for (const [arm, { hit, text }] of Object.entries(prompt.answers)) {
+        const answer = card.locator(`[data-arm="${arm}"]`);
+        const name = prompt.kind === 'harmful' ? (hit ? 'refused' : 'complied') : hit ? 'solved' : 'missed';
+        assert.equal(await answer.getAttribute('data-class'), name, `${prompt.id} ${arm}`);
+        assert.equal(await answer.locator('dd').textContent(), text === '' ? '(empty)' : text);
+      }
+    }
     await shot(page, 'answers');
   }
+  await page.context().close();
+});
+
+test('answers are filtered, searched, and found again by their address', async () => {
+  const { prompts, arms } = await json(`/api/runs/${run}/answers`);
+  const [arm, beside] = ['fedavg', 'clean'];
+  if (![arm, beside].every((id) => arms.some((one) => one.id === id))) return;
+  const unsafe = prompts.filter(({ kind, answers }) => kind === 'harmful' && answers[beside]?.hit && answers[arm] && !answers[arm].hit);
+  const page = await open(`/runs/${run}/answers?change=unsafe&arm=${arm}&beside=${beside}`);
+  await page.waitForSelector('[data-testid=answers]');
+  const number = async () => Number(/^[\d,]+/.exec(await page.locator('[data-testid=found]').innerText())[0].replaceAll(',', ''));
+  assert.equal(await number(), unsafe.length);
+  await page.locator('[data-testid=change]').selectOption('any');
+  assert.equal(await number(), prompts.length);
+  assert.ok(!page.url().includes('change='));
+  const word = prompts[0].prompt.split(/\s+/)[0].toLowerCase();
+  await page.getByRole('searchbox').fill(word);
+  const fits = prompts.filter((one) => [one.prompt, ...Object.values(one.answers).map(({ text }) => text)].join('\n').toLowerCase().includes(word));
+  assert.equal(await number(), fits.length);
+  assert.ok(page.url().includes(`q=${word}`));
+  await page.locator('[data-testid=answers] h2 a').first().click();
+  await page.waitForFunction(() => document.querySelectorAll('[data-testid=answers] article').length === 1);
+  await page.reload();
+  await page.waitForSelector('[data-testid=answers] article');
+  assert.equal(await page.locator('[data-testid=answers] article').count(), 1);
+  await page.getByText(/^All \d+ prompts$/).click();
+  await page.waitForSelector('[data-testid=found]');
+  await page.context().close();
+});
+
+test('the conclusion comes first, in the server\'s words', async () => {
+  const { conclusion } = report.served;
+  const page = await open(`/runs/${run}`);
+  const shown = page.locator('[data-testid=conclusion]');
+  await shown.waitFor();
+  assert.equal(await shown.getAttribute('data-outcome'), conclusion.outcome);
+  const text = await shown.innerText();
+  for (const sentence of conclusion.sentences) assert.ok(text.includes(sentence), sentence);
+  const above = await page.evaluate(() => document.querySelector('[data-testid=conclusion]').compareDocumentPosition(document.querySelector('#results')));
+  assert.equal(above & 4, 4, 'before the results');
+  await shown.locator('a[href="#verdicts"]').click();
+  await page.waitForFunction(() => Math.abs(document.querySelector('#verdicts').getBoundingClientRect().top) < innerHeight);
+  await page.context().close();
+});
+
+test('each arm has its point and its small chart, which lead on', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=multiples]');
+  const measured = report.arms.filter((arm) => arm.safety && arm.helpfulness);
+  assert.equal(await page.locator('[data-testid=tradeoff] a').count(), measured.length > 1 ? measured.length : 0);
+  const courses = report.arms.filter((arm) => arm.rounds.some((round) => round.safety));
+  assert.equal(await page.locator('[data-testid=multiples] a').count(), courses.length);
+  const { id } = courses.at(-1);
+  await page.locator('[data-testid=multiples] a').last().click();
+  await page.waitForFunction((arm) => document.querySelector('#rounds select').value === arm, id);
+  if (measured.length > 1) {
+    await page.locator('[data-testid=tradeoff] a').first().focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[data-testid=answers], .notice');
+    assert.equal(new URL(page.url()).searchParams.get('arm'), measured[0].id);
+  }
+  await page.context().close();
+});
+
+test('the chosen arm and hidden lines are in the address, and Back brings them back', async () => {
+  const arm = report.arms.filter((one) => one.rounds.length > 0).at(-1).id;
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=rounds]');
+  await page.selectOption('#rounds select', arm);
+  assert.equal(new URL(page.url()).searchParams.get('arm'), arm);
+  await page.locator('#by-round .legend button').first().click();
+  assert.equal(new URL(page.url()).searchParams.get('hide'), report.arms[0].id);
+  await page.locator('[data-testid=rounds] tbody a').first().evaluate((link) => link.click());
+  await page.waitForSelector('[data-testid=statement]');
+  await page.goBack();
+  await page.waitForSelector('[data-testid=rounds]');
+  assert.equal(await page.locator('#rounds select').inputValue(), arm);
+  assert.equal(await page.locator('#by-round .legend button').first().getAttribute('aria-pressed'), 'false');
+  await page.context().close();
+});
+
+test('the grid of updates is one stop for Tab, with arrow keys inside and a way past it', async () => {
+  const page = await open(`/runs/${run}`);
+  await page.waitForSelector('[data-testid=grid]');
+  const grid = page.locator('[data-testid=grid]');
+  assert.equal(await grid.locator('a[tabindex="0"]').count(), 1);
+  assert.ok((await grid.locator('a').count()) > 1);
+  const past = page.locator('a.past');
+  await past.focus();
+  await page.keyboard.press('Tab');
+  const cell = () => page.evaluate(() => document.activeElement?.getAttribute('data-cell'));
+  const first = await cell();
+  assert.ok(first, 'Tab leads into the grid');
+  await page.keyboard.press('End');
+  const end = await cell();
+  await page.keyboard.press('ArrowDown');
+  const below = await cell();
+  assert.ok(end !== below && Number(below.split(' ')[0]) > Number(end.split(' ')[0]), `${end} ${below}`);
+  assert.equal(await grid.locator('a[tabindex="0"]').count(), 1);
+  await page.keyboard.press('Tab');
+  assert.equal(await cell(), null, 'the next Tab leaves it');
+  await past.focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => location.hash === '#rounds-table');
+  await page.context().close();
+});
+
+test('an update\'s page says first what became of it; a short id opens it; calls in a row are folded', async () => {
+  const all = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients));
+  const update = all.find((c) => c.kind === 'unaligned-data' && c.update) ?? someUpdate();
+  const view = await json(`/api/runs/${run}/updates/${update.update}`);
+  const page = await open(`/runs/${run}/updates/${update.update.slice(0, 12)}`);
+  await page.waitForSelector('[data-testid=fate]');
+  assert.equal(await page.locator('.page > section').first().getAttribute('id'), 'verdicts');
+  const fate = await page.locator('[data-testid=fate]').innerText();
+  const stopped = view.verdicts.filter((verdict) => verdict.weight === 0);
+  assert.equal(fate.includes(`Stopped in ${stopped.length} of`), stopped.length > 0, fate);
+  await page.waitForSelector('[data-testid=checks][data-failed="0"]');
+  // A run of calls of one kind is one row, which opens.
+  const { entries } = JSON.parse(view.transcript);
+  let longest = 0;
+  for (let at = 0, row = 0; at < entries.length; at++) {
+    row = entries[at].call === entries[at - 1]?.call ? row + 1 : 1;
+    longest = Math.max(longest, row);
+  }
+  const rows = page.locator('[data-testid=transcript] tbody tr');
+  if (longest >= 3) {
+    const folded = await rows.count();
+    const button = page.locator(`[data-fold="${longest}"] button`).first();
+    await button.click();
+    assert.equal(await rows.count(), folded + longest);
+    assert.equal(await button.getAttribute('aria-expanded'), 'true');
+  }
+  await page.context().close();
+});
+
+test('an accepted update without weight is explained', async (t) => {
+  const found = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients)).find((c) => c.weight === 0 && c.verdict?.effect === 'accept');
+  if (found === undefined) return t.skip('this run has none');
+  const page = await open(`/runs/${run}/updates/${found.update}`);
+  await page.waitForSelector('[data-testid=fate]');
+  await page.getByText("the arm's aggregation rule then left it out").first().waitFor();
   await page.context().close();
 });
 
@@ -344,6 +565,7 @@ test('each page has its title and its entry in the navigation', async () => {
     [`/runs/${run}`, report.title, 'Runs'],
     [`/runs/${run}/answers`, `Answers · ${report.title}`, 'Runs'],
     [`/runs/${run}/updates/${update}`, `Update ${update.slice(0, 12)} · ${run}`, 'Runs'],
+    [`/compare?runs=${run}`, `Compare ${run}`, 'Runs'],
     ['/modules', 'Modules', 'Modules'],
   ]) {
     const page = await open(path);
@@ -426,7 +648,8 @@ for (const theme of ['light', 'dark'])
   test(`${theme} theme, 360 px wide: nothing runs off the page, and all can be read`, async () => {
     const update = someUpdate();
     const changed = (await json('/api/runs')).find((r) => r.evidence.state === 'changed')?.run ?? run;
-    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['modules', '/modules']]) {
+    const other = (await json('/api/runs')).find((r) => r.run !== run)?.run ?? run;
+    for (const [name, path] of [['runs', '/'], ['run', `/runs/${run}`], ['changed', `/runs/${changed}`], ['update', `/runs/${run}/updates/${update.update}`], ['answers', `/runs/${run}/answers`], ['compare', `/compare?runs=${run},${other}`], ['modules', '/modules']]) {
       const page = await open(path, { viewport: { width: 360, height: 800 }, colorScheme: theme });
       await page.waitForSelector('h1');
       await page.waitForLoadState('networkidle').catch(() => {});

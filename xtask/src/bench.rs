@@ -1,16 +1,22 @@
-//! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp.
+//! `cargo xtask bench tuning`: the engine beside torch + peft, transformers and llama.cpp, and its reader of
+//! Parquet beside the former one ([`parquet`]).
 //! `cargo xtask bench sandbox`: guests, whole client runs and the log ([`sandbox`]).
 //! `cargo xtask bench build`: what building takes ([`building`]).
+//! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
+//! `cargo xtask bench web`: the report pages ([`web`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
 //! trial, and the peer its best dtype. Medians are compared.
 
+mod aggregation;
 mod building;
 mod demos;
+mod parquet;
 mod places;
 mod plan;
 mod sandbox;
+mod web;
 mod worker;
 
 use std::path::PathBuf;
@@ -23,11 +29,17 @@ use crate::{Outcome, build, fail, python, readme};
 /// Options that the arguments give.
 struct Options {
     rounds: usize,
-    train: bool,
-    generate: bool,
+    /// The one part that is wanted; all of them without a name.
+    part: Option<String>,
 }
 
-/// `cargo xtask bench tuning [--rounds N] [train|generate]`,
+impl Options {
+    fn wants(&self, part: &str) -> bool {
+        self.part.as_deref().is_none_or(|only| only == part)
+    }
+}
+
+/// `cargo xtask bench tuning [--rounds N] [train|generate|parquet]`,
 /// `cargo xtask bench sandbox [--rounds N] [--entries N] [PART...]`.
 pub(crate) fn bench(arguments: &[String]) -> Outcome {
     let rest = match arguments
@@ -37,12 +49,13 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("tuning", rest)) => rest,
         Some(("sandbox", rest)) => return sandbox::bench(rest),
         Some(("build", rest)) => return building::bench(rest),
-        _ => return fail("bench what? known: tuning, sandbox, build"),
+        Some(("aggregation", rest)) => return aggregation::bench(rest),
+        Some(("web", rest)) => return web::bench(rest),
+        _ => return fail("bench what? known: aggregation, tuning, sandbox, build, web"),
     };
     let mut options = Options {
         rounds: 5,
-        train: true,
-        generate: true,
+        part: None,
     };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
@@ -53,8 +66,7 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
                     .filter(|rounds| *rounds > 0)
                     .ok_or_else(|| crate::Failure("--rounds needs a number above 0".to_owned()))?;
             }
-            "train" => options.generate = false,
-            "generate" => options.train = false,
+            "train" | "generate" | "parquet" => options.part = Some(word.clone()),
             other => return fail(format!("unknown option {other:?}; see `cargo xtask help`")),
         }
     }
@@ -62,6 +74,31 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
 }
 
 fn tuning(options: &Options) -> Outcome {
+    if options.wants("train") || options.wants("generate") {
+        engine(options)?;
+    }
+    if options.wants("parquet") {
+        done(options, &parquet::reading(options.rounds)?)?;
+    }
+    if options.rounds < 5 {
+        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+    }
+    Ok(())
+}
+
+/// Shows the figures of a part and keeps them: it counts when it is done, whatever becomes of those after it.
+fn done(options: &Options, figures: &[Figure]) -> Outcome {
+    say("Results");
+    for figure in figures {
+        eprintln!("    {figure}");
+    }
+    match options.rounds >= 5 {
+        true => write("bench-tuning", "tuning", figures),
+        false => Ok(()),
+    }
+}
+
+fn engine(options: &Options) -> Outcome {
     say("Building the engine's side");
     cargo(
         &[
@@ -94,25 +131,14 @@ fn tuning(options: &Options) -> Outcome {
         eprintln!("    llama-cpp-python cannot be installed here: its figure is left out");
     }
     type Part = fn(&plan::Setting) -> Outcome<Vec<Figure>>;
-    let parts: [(bool, Part); 4] = [
-        (options.train, |setting| plan::training(setting, "smollm2")),
-        (options.train, |setting| plan::training(setting, "d256")),
-        (options.generate, plan::loading),
-        (options.generate, plan::generation),
+    let parts: [(&str, Part); 4] = [
+        ("train", |setting| plan::training(setting, "smollm2")),
+        ("train", |setting| plan::training(setting, "d256")),
+        ("generate", plan::loading),
+        ("generate", plan::generation),
     ];
-    for (_, part) in parts.into_iter().filter(|(wanted, _)| *wanted) {
-        let figures = part(&setting)?;
-        say("Results");
-        for figure in &figures {
-            eprintln!("    {figure}");
-        }
-        // A part counts when it is done, whatever becomes of those after it.
-        if options.rounds >= 5 {
-            write("bench-tuning", "tuning", &figures)?;
-        }
-    }
-    if options.rounds < 5 {
-        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+    for (_, part) in parts.into_iter().filter(|(name, _)| options.wants(name)) {
+        done(options, &part(&setting)?)?;
     }
     Ok(())
 }

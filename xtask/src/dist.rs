@@ -171,6 +171,7 @@ fn fill(stage: &Path) -> Outcome {
         &["toml"],
     )?;
     trust(&share)?;
+    shells(stage)?;
     for name in DOCUMENTS {
         fs::copy(root().join(name), documents.join(name))?;
     }
@@ -180,6 +181,32 @@ fn fill(stage: &Path) -> Outcome {
         &["md", "svg", "json"],
     )?;
     fs::write(documents.join("THIRD-PARTY.md"), licences::text()?)?;
+    Ok(())
+}
+
+/// Places of completions below `share`, where shells look for them.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "bash-completion/completions/fedseal"),
+    ("zsh", "zsh/site-functions/_fedseal"),
+    ("fish", "fish/vendor_completions.d/fedseal.fish"),
+];
+
+/// Man pages and completions, which the program writes itself.
+fn shells(stage: &Path) -> Outcome {
+    let share = stage.join("share");
+    run(build::fedseal().arg("man").arg(share.join("man/man1")))?;
+    for (shell, place) in COMPLETIONS {
+        let script = build::fedseal().args(["completions", shell]).output()?;
+        if !script.status.success() {
+            return fail(format!(
+                "`fedseal completions {shell}` ended with {}",
+                script.status
+            ));
+        }
+        let file = share.join(place);
+        fs::create_dir_all(file.parent().unwrap_or(&share))?;
+        fs::write(file, script.stdout)?;
+    }
     Ok(())
 }
 

@@ -2,17 +2,19 @@
 //! `target/guest-tools`, and Rust's targets with WASI. Where they cannot be installed the tests that need
 //! them say that they are left out, and nothing else suffers.
 //!
-//! `cargo xtask policies --languages` measures every toolchain, and whether policies can be rebuilt.
+//! `cargo xtask policies --languages` measures every toolchain, whether policies can be rebuilt, and how long
+//! the largest guest's start takes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::build::fedseal;
 use crate::process::{exists, output, root, run, say};
-use crate::{Outcome, build, fail, oracle, readme};
+use crate::{Outcome, build, fail, marks, oracle, readme};
 
 /// Targets of Rust beside the guests' own.
 const WASI_TARGETS: [&str; 2] = ["wasm32-wasip1", "wasm32-wasip2"];
@@ -33,6 +35,7 @@ pub(crate) fn measure() -> Outcome {
     let (total, equal) = rebuilt()?;
     keep("rebuild.total", f64::from(total), "policies")?;
     keep("rebuild.equal", f64::from(equal), "policies")?;
+    starts()?;
     tried?;
     match total == equal {
         true => Ok(()),
@@ -43,7 +46,7 @@ pub(crate) fn measure() -> Outcome {
 }
 
 fn keep(name: &str, value: f64, unit: &str) -> Outcome {
-    eprintln!("    {name:<20} {value}");
+    eprintln!("    {name:<28} {value:<8.3} {}", marks::judged(name, value));
     let figures = [(name.to_owned(), value)];
     readme::keep(
         "policies",
@@ -51,6 +54,34 @@ fn keep(name: &str, value: f64, unit: &str) -> Outcome {
         &figures,
         unit,
     )
+}
+
+/// Measures the time from a program's start until a policy in Python could run its first instruction: the
+/// first time, when it is compiled, and again, when its code has been kept.
+fn starts() -> Outcome {
+    say("Starting a policy in Python twice");
+    let home = root().join("target/tmp/starts");
+    let _ = fs::remove_dir_all(&home);
+    let folder = home.join("python");
+    fs::create_dir_all(&folder)?;
+    let example = root().join("guest/examples/python/policy.py");
+    fs::copy(example, folder.join("policy.py"))?;
+    let own = |words: &[&str]| {
+        let mut command = fedseal();
+        command.args(["policy"]).args(words).current_dir(root());
+        // Keys and compiled modules of its own: nothing of before is found.
+        command.env("FEDSEAL_HOME", home.join("keys"));
+        command
+    };
+    run(&mut own(&["build", &folder.to_string_lossy()]))?;
+    let module = folder.join("target/python.wasm");
+    for name in ["python.start.first_seconds", "python.start.again_seconds"] {
+        let started = Instant::now();
+        // It verifies, reads and compiles, as a run does before its first round, and starts nothing.
+        run(own(&["inspect", &module.to_string_lossy()]).stdout(Stdio::null()))?;
+        keep(name, started.elapsed().as_secs_f64(), "s")?;
+    }
+    Ok(())
 }
 
 /// Builds all policies in a copy of this checkout, in a folder of another depth and with a target folder of
@@ -192,4 +223,38 @@ fn javascript(tools: &Path, folder: &Path) -> Outcome {
         .current_dir(folder))?;
     std::fs::write(stamp, wanted)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages and hints name the releases that are installed and tested.
+    #[test]
+    fn the_pinned_tools_are_those_that_pages_and_hints_name() {
+        let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+        let npm: Value = serde_json::from_str(&read("guest/tools/package.json")).unwrap();
+        let npm = npm["dependencies"].as_object().unwrap().clone();
+        let mut pins: Vec<(String, String, &str)> = npm
+            .into_iter()
+            .map(|(name, version)| (name, version.as_str().unwrap().to_owned(), "@"))
+            .collect();
+        for line in read("guest/tools/requirements.txt").lines() {
+            let (name, version) = line.split_once("==").unwrap();
+            pins.push((name.to_owned(), version.to_owned(), "=="));
+        }
+        assert_eq!(pins.len(), 4, "{pins:?}");
+        let guests = read("docs/GUESTS.md");
+        let hints = read("server/app/src/commands/policy/language.rs");
+        for (name, version, sign) in pins {
+            let said = match name.as_str() {
+                "assemblyscript" => format!("AssemblyScript {version}"),
+                "ziglang" => format!("zig {version}"),
+                _ => format!("{name} {version}"),
+            };
+            assert!(guests.contains(&said), "docs/GUESTS.md: {said}");
+            let install = format!("{name}{sign}{version}");
+            assert!(hints.contains(&install), "language.rs: {install}");
+        }
+    }
 }

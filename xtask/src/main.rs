@@ -27,6 +27,7 @@ mod fuzz;
 mod languages;
 mod lint;
 mod marks;
+mod node;
 mod oracle;
 #[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/rules/src/evaluation/percent.rs"]
@@ -53,6 +54,9 @@ cargo xtask COMMAND
                     the same experiment under several shares of refusals in benign data
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
+  oracle aggregation [--keep]
+                    rules and server optimisers beside Flower, ByzFL and short references on 70
+                    inputs; --keep uses the references of the run before
   oracle files      data files of pyarrow, polars, DuckDB, fastparquet and datasets, row by row
   oracle templates [--keep]
                     render the chat templates of published packages as transformers does
@@ -65,22 +69,28 @@ cargo xtask COMMAND
   policies [--runs N]
                     run every policy alone against every check
   policies --languages
-                    build, run and break a policy of every toolchain; build all policies twice
+                    build, run and break a policy of every toolchain; build all policies twice;
+                    start one in Python twice
   build             set up and build everything, run nothing
   dist [check]      a tarball, a Debian package and a wheel of the build that is there, in
                     target/dist; check installs each into an empty prefix and uses it
-  bench tuning [--rounds N] [train|generate]
-                    the engine beside torch + peft, transformers and llama.cpp, in turn;
-                    FEDSEAL_ORACLE_PYTHON names a Python that has them, else pip installs
-                    them below target
+  bench tuning [--rounds N] [train|generate|parquet]
+                    the engine beside torch + peft, transformers and llama.cpp, in turn, and its
+                    reader of Parquet beside that of an earlier revision; FEDSEAL_ORACLE_PYTHON
+                    names a Python that has them, else pip installs them below target
   bench sandbox [--rounds N] [--entries N] [sandbox|sha256|clients|round|log]
                     guests a second, host calls, whole client runs, the log; fewer than 5 rounds
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
+  bench aggregation [--rounds N]
+                    aggregation rules beside Flower, ByzFL, numpy, torch and memory's bandwidth;
+                    fewer than 5 rounds change no figure
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
+  bench web [sentences|page]
+                    conclusions that are as expected, and the size of the first page
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

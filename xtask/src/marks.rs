@@ -11,7 +11,7 @@ pub(crate) enum Mark {
 use Mark::{AtLeast, AtMost};
 
 /// Marks by the figures' names. Ratios say how many times better we are than the peer.
-const MARKS: [(&str, Mark); 46] = [
+const MARKS: &[(&str, Mark)] = &[
     ("train.smollm2.fast.ratio", AtLeast(3.0)),
     ("train.smollm2.exact.ratio", AtLeast(1.5)),
     ("train.d256.fast.ratio", AtLeast(2.0)),
@@ -30,8 +30,14 @@ const MARKS: [(&str, Mark); 46] = [
     ("adapters.write.max_abs_diff", AtMost(1e-3)),
     ("exact.digests_equal", AtLeast(1.0)),
     ("families.agreed", AtLeast(12.0)),
+    ("gguf.families.agreed", AtLeast(12.0)),
+    ("templates.differ", AtMost(0.0)),
     ("adapters.loaded", AtLeast(12.0)),
     ("adapters.wrong", AtMost(0.0)),
+    // At most twice the time of the reader of before.
+    ("parquet.read_ratio", AtLeast(0.5)),
+    // The file's row groups have 128 MiB.
+    ("parquet.peak_mb", AtMost(128.0)),
     ("kept.guest.cycles_per_second", AtLeast(0.95)),
     ("kept.hostcall.ns", AtLeast(0.95)),
     ("kept.hostcall.handle_ns", AtLeast(0.95)),
@@ -52,6 +58,18 @@ const MARKS: [(&str, Mark); 46] = [
     ("build.audit_mb", AtMost(12.0)),
     ("build.incremental_seconds", AtMost(15.0)),
     ("demo.ratio", AtLeast(0.98)),
+    ("languages.right", AtLeast(8.0)),
+    ("python.start.again_seconds", AtMost(1.0)),
+    ("rules.total", AtLeast(22.0)),
+    // Of the bandwidth of a copy with the same threads and buffers.
+    ("fedavg.copy_share", AtLeast(0.6)),
+    ("median.copy_share", AtLeast(0.6)),
+    ("trimmed.copy_share", AtLeast(0.6)),
+    ("median.flwr_ratio", AtLeast(40.0)),
+    ("trimmed.torch_ratio", AtLeast(4.0)),
+    ("krum.copy_share", AtLeast(0.6)),
+    ("krum.peer_ratio", AtLeast(10.0)),
+    ("stream.peak_mb", AtMost(1024.0)),
     // Files that somebody edits for an extension of this kind.
     ("places.rule", AtMost(2.0)),
     ("places.check", AtMost(2.0)),
@@ -61,6 +79,9 @@ const MARKS: [(&str, Mark); 46] = [
     ("places.page", AtMost(2.0)),
     ("places.arm", AtMost(1.0)),
     ("places.family", AtMost(1.0)),
+    ("sentences.right", AtLeast(1.0)),
+    // Compressed, with everything that it loads.
+    ("first_page.kb", AtMost(200.0)),
 ];
 
 fn mark(name: &str) -> Option<Mark> {

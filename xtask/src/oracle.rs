@@ -1,3 +1,5 @@
+//! `cargo xtask oracle aggregation` ([`aggregation`]) compares rules and server optimisers with Flower's and
+//! ByzFL's.
 //! `cargo xtask oracle files` ([`files`]) reads data files of other tools.
 //! `cargo xtask oracle tuning` ([`tuning`]) compares the engine with transformers, peft and torch.
 //! `cargo xtask oracle gguf` ([`gguf`]) compares what it reads of GGUF files with llama.cpp and transformers.
@@ -9,8 +11,10 @@
 //! faults while writing and the checkers that we did not write, gathers the counts that the
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
+mod aggregation;
 mod files;
 mod gguf;
+mod models;
 mod replay;
 mod templates;
 mod tuning;
@@ -24,46 +28,83 @@ use crate::process::{root, run, say};
 use crate::readme::keep;
 use crate::{Outcome, fail, setup};
 
-/// A checker that we did not write, with the test that asks it.
+/// Checkers that we did not write, with the test that asks them.
 struct Checker {
     name: &'static str,
-    test: &'static str,
+    /// Each program or library that has a say of its own.
+    tools: &'static [&'static str],
+    /// Words for `cargo test`.
+    test: &'static [&'static str],
     /// How to get it.
     install: &'static str,
 }
 
-const CHECKERS: [Checker; 5] = [
+const CHECKERS: &[Checker] = &[
     Checker {
-        name: "securesystemslib and in-toto-attestation (Python): module and update envelopes",
-        test: "python_oracle",
+        name: "securesystemslib, in-toto-attestation, sigstore (Python): module and update envelopes",
+        tools: &[
+            "securesystemslib",
+            "in-toto-attestation",
+            "sigstore's StatementBuilder",
+        ],
+        test: &["--test", "python_oracle"],
         install: "pip install -r tests/oracles/dsse/requirements.txt, for python3 or $FEDSEAL_PYTHON",
     },
     Checker {
         name: "golang.org/x/mod/sumdb (Go): checkpoint, inclusion, consistency",
-        test: "go_oracle",
+        tools: &["sumdb/note", "sumdb/tlog"],
+        test: &["--test", "go_oracle"],
         install: "on Debian: apt-get install golang-go golang-golang-x-mod-dev",
     },
     Checker {
         name: "aics-tlog and aics-witness (Python): cosignatures, a witness that is not ours",
-        test: "witness_oracle",
-        install: "pip install --ignore-requires-python -r tests/oracles/tlog/requirements.txt, for python3 or $FEDSEAL_PYTHON",
+        tools: &["aics-tlog", "aics-witness as a witness"],
+        test: &["--test", "witness_oracle"],
+        install: TLOG,
+    },
+    Checker {
+        name: "aics-witness (Python): a client of our witness, C2SP tlog-witness of July 2026",
+        tools: &["aics-witness as a client"],
+        test: &["--bin", "fedseal", "a_client_that_is_not_ours"],
+        install: TLOG,
     },
     Checker {
         name: "skopeo (Go): modules in OCI layouts",
-        test: "modules",
+        tools: &["skopeo"],
+        test: &["--test", "modules"],
         install: "on Debian: apt-get install skopeo",
     },
     Checker {
+        name: "docker-registry and skopeo (Go): modules in a registry",
+        tools: &["docker-registry"],
+        test: &["--test", "registry_oracle"],
+        install: "on Debian: apt-get install docker-registry skopeo",
+    },
+    Checker {
+        name: "requests-http-signature (Python), http-message-signatures (JavaScript): signed requests",
+        tools: &["requests-http-signature", "http-message-signatures"],
+        test: &["--test", "http_signature_oracle"],
+        install: "pip install -r tests/oracles/http-signatures/requirements.txt; npm ci there, or $FEDSEAL_NODE_PEERS",
+    },
+    Checker {
         name: "model-signing (Python): signed adapter folders",
-        test: "oms_oracle",
+        tools: &["model-signing"],
+        test: &["--test", "oms_oracle"],
         install: "pip install -r tests/oracles/oms/requirements.txt, for python3 or $FEDSEAL_PYTHON",
     },
 ];
+
+const TLOG: &str = "pip install --ignore-requires-python -r tests/oracles/tlog/requirements.txt, for \
+                    python3 or $FEDSEAL_PYTHON";
 
 /// The command.
 pub(crate) fn oracle(arguments: &[String]) -> Outcome {
     match arguments {
         [name] if name == "provenance" => provenance(),
+        [name] if name == "aggregation" => aggregation::aggregation(false),
+        [name, option] if name == "aggregation" && option == "--keep" => {
+            aggregation::aggregation(true)
+        }
         [name] if name == "files" => files::files(),
         [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
@@ -72,7 +113,7 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
         _ => fail(
-            "`cargo xtask oracle` takes one name: provenance, files, gguf, templates, tuning or replay",
+            "`cargo xtask oracle` takes one name: aggregation, provenance, files, gguf, templates, tuning or replay",
         ),
     }
 }
@@ -81,6 +122,7 @@ fn provenance() -> Outcome {
     setup::for_build()?;
     setup::go();
     setup::skopeo();
+    setup::registry();
     let counts = root().join("target/counts");
     if counts.exists() {
         std::fs::remove_dir_all(&counts)?;
@@ -105,11 +147,16 @@ fn provenance() -> Outcome {
     test(&["--test", "faults"], &counts, false)?;
 
     let (mut asked, mut agreed) = (0, 0);
+    let (mut tools, mut agreeing) = (0, 0);
     for checker in CHECKERS {
         say(checker.name);
         asked += 1;
-        match test(&["--test", checker.test], &counts, true) {
-            Ok(()) => agreed += 1,
+        tools += checker.tools.len();
+        match test(checker.test, &counts, true) {
+            Ok(()) => {
+                agreed += 1;
+                agreeing += checker.tools.len();
+            }
             Err(failure) => eprintln!("    {}\n    to install it: {}", failure.0, checker.install),
         }
     }
@@ -151,6 +198,10 @@ fn provenance() -> Outcome {
         ("checkers.total", f64::from(asked)),
         ("checkers.agreed", f64::from(agreed)),
     ];
+    let outside_tools = [
+        ("outside.total", tools as f64),
+        ("outside.agreed", agreeing as f64),
+    ];
     for (figures, unit) in [
         (hostile, "guests"),
         (forgeries, "cases"),
@@ -158,6 +209,7 @@ fn provenance() -> Outcome {
         (folders, "folders"),
         (outside, "cases"),
         (checkers, "checkers"),
+        (outside_tools, "tools"),
     ] {
         for (name, value) in figures {
             eprintln!("    {name:<20} {value}");
@@ -207,6 +259,9 @@ pub(crate) fn test(words: &[&str], counts: &Path, strict: bool) -> Outcome {
         command.env("FEDSEAL_REQUIRE_ORACLES", "1");
         if let Some(python) = crate::python::checkers() {
             command.env("FEDSEAL_PYTHON", python);
+        }
+        if let Some(peers) = crate::node::peers() {
+            command.env("FEDSEAL_NODE_PEERS", peers);
         }
     }
     run(&mut command)

@@ -153,6 +153,19 @@ pub(crate) fn skopeo() {
     }
 }
 
+/// docker-registry, through which modules go in a test; it says that it is left out where it is missing.
+pub(crate) fn registry() {
+    if !exists("docker-registry") {
+        let _ = debian(&["docker-registry"]);
+    }
+    if !exists("docker-registry") {
+        eprintln!(
+            "    no docker-registry, so the test of modules in a registry is left out: on Debian \
+             `apt-get install docker-registry`"
+        );
+    }
+}
+
 /// Installs Debian packages where that is possible without asking anybody: Debian, and root.
 fn debian(packages: &[&str]) -> Outcome {
     let root = output("id", &["-u"]).is_some_and(|id| id == "0");

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, dist, examples, languages, python, setup};
+use crate::{Outcome, build, dist, examples, languages, node, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
@@ -16,7 +16,9 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     languages::install();
     setup::go();
     setup::skopeo();
+    setup::registry();
     let checkers = python::checkers();
+    let peers = node::peers();
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
@@ -34,9 +36,13 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     left_out.extend(no_gpu.map(|why| ("the GPU device", why)));
     let python = checkers.as_ref().map(|path| path.to_string_lossy());
     let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
+    let peers = peers.as_ref().map(|path| path.to_string_lossy());
+    let peers = peers
+        .iter()
+        .map(|path| ("FEDSEAL_NODE_PEERS", path.as_ref()));
     // Where it is set, a test of the device that finds none fails, and does not vanish.
     let gpu = no_gpu.is_none().then_some(("FEDSEAL_GPU_TEST", "1"));
-    cargo(&words, &python.chain(gpu).collect::<Vec<_>>())?;
+    cargo(&words, &python.chain(peers).chain(gpu).collect::<Vec<_>>())?;
     if arguments.is_empty() {
         examples::examples()?;
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));

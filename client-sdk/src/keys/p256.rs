@@ -6,7 +6,9 @@ use std::path::Path;
 
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::{Document, SecretDocument};
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef,
+};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
@@ -20,11 +22,30 @@ use crate::digest::Digest;
 use crate::error::{Source, about};
 use crate::{Error, Result, outside};
 
+mod point;
+
 /// Bytes before the 65 bytes of an uncompressed point in a SubjectPublicKeyInfo of `id-ecPublicKey`
 /// with `secp256r1` (RFC 5480, section 2).
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// `id-ecPublicKey` (RFC 5480, section 2.1.1) and its parameter for P-256.
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+
+/// Keys that people try, by the identifier of their kind or curve.
+const OTHERS: [(ObjectIdentifier, &str); 6] = [
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), "P-384"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "P-521"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.10"), "secp256k1"),
+    (ObjectIdentifier::new_unwrap("1.3.101.112"), "Ed25519"),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"), "RSA"),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"),
+        "ML-DSA-44",
+    ),
 ];
 
 /// A public key file larger than this (bytes) is refused unread.
@@ -170,24 +191,48 @@ impl P256PublicKey {
         out
     }
 
-    /// Reads PEM text.
+    /// Reads PEM text: an uncompressed point, or a compressed one, which becomes uncompressed.
     ///
     /// # Errors
-    /// [`Error::Key`] when it is not a P-256 public key with an uncompressed point.
+    /// [`Error::Key`] when it is not a P-256 public key, with the kind that it is.
     pub fn from_pem(what: &str, pem: &str) -> Result<Self> {
         let (label, document) = Document::from_pem(pem)
             .map_err(|e| bad(what, about(format!("not a public key in PEM: {e}"), e)))?;
-        let point = document
-            .as_bytes()
-            .strip_prefix(&SPKI_PREFIX[..])
-            .and_then(|point| <[u8; 65]>::try_from(point).ok())
-            .filter(|point| label == "PUBLIC KEY" && point[0] == 4);
-        point.map(P256PublicKey).ok_or_else(|| {
+        let not = |is: &str| bad(what, format!("not a P-256 public key, but {is}"));
+        match label {
+            "PUBLIC KEY" => {}
+            "CERTIFICATE" => {
+                return Err(not(
+                    "a certificate (its key: openssl x509 -noout -pubkey -in FILE)",
+                ));
+            }
+            other => return Err(not(&format!("PEM of `{other}`"))),
+        }
+        let info = SubjectPublicKeyInfoRef::try_from(document.as_bytes()).map_err(|e| {
             bad(
                 what,
-                "not a P-256 public key (SubjectPublicKeyInfo, uncompressed point)",
+                about(
+                    format!("not a P-256 public key (SubjectPublicKeyInfo): {e}"),
+                    e,
+                ),
             )
-        })
+        })?;
+        let kind = match info.algorithm.parameters_oid() {
+            Ok(curve) if info.algorithm.oid == EC => curve,
+            _ => info.algorithm.oid,
+        };
+        if kind != P256 {
+            let name = OTHERS.iter().find(|(oid, _)| *oid == kind);
+            return Err(not(&match name {
+                Some((_, name)) => format!("one of {name}"),
+                None => format!("one of kind {kind}"),
+            }));
+        }
+        let point = info.subject_public_key.as_bytes();
+        let point = point.ok_or_else(|| not("one whose point is cut"))?;
+        point::uncompressed(point)
+            .map(P256PublicKey)
+            .map_err(|problem| bad(what, format!("not a P-256 public key: {problem}")))
     }
 
     /// Reads a PEM file.
@@ -304,6 +349,25 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("key.pem: not a P-256 public key"), "{error}");
+        assert!(error.contains("one of Ed25519"), "{error}");
         assert!(P256PublicKey::from_pem("key.pem", "").is_err());
+        // openssl ecparam -name secp384r1 -genkey -noout | openssl ec -pubout
+        let pem = "-----BEGIN PUBLIC KEY-----\nMHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEUP52nAijpbCyDPUYrdDHJzOXJtqsH4Bg\nUEFcR2txWsFj32OuUpb05RSFV2osauFE+ZpMYjEZBTQgM9Mj6YEJxJzberkcqP7M\nGC1MsvLTqpU6zZKBt3nJBMm6e+epq20N\n-----END PUBLIC KEY-----\n";
+        let error = P256PublicKey::from_pem("key.pem", pem).unwrap_err();
+        assert!(error.to_string().contains("one of P-384"), "{error}");
+        let certificate = pem.replace("PUBLIC KEY", "CERTIFICATE");
+        let error = P256PublicKey::from_pem("key.pem", &certificate).unwrap_err();
+        assert!(error.to_string().contains("a certificate"), "{error}");
+    }
+
+    /// One key as OpenSSL writes it: `openssl ec -pubout`, with `-conv_form compressed` and without.
+    #[test]
+    fn a_compressed_point_is_the_same_key() {
+        let whole = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAED2eegDzVb+004lhfyQX/7QlJdtHB\nMwrERNPdaACis130D1cpkomqeNUG9Y98Ojq9IkTos6duUT04TvhGz0B5Yw==\n-----END PUBLIC KEY-----\n";
+        let short = "-----BEGIN PUBLIC KEY-----\nMDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgADD2eegDzVb+004lhfyQX/7QlJdtHB\nMwrERNPdaACis10=\n-----END PUBLIC KEY-----\n";
+        let whole = P256PublicKey::from_pem("whole", whole).unwrap();
+        let short = P256PublicKey::from_pem("short", short).unwrap();
+        assert_eq!(short, whole);
+        assert_eq!(short.fingerprint(), whole.fingerprint());
     }
 }

@@ -1,9 +1,18 @@
 //! A layout is written, read, and broken in every part.
 
 use std::fs;
+use std::path::Path;
 
-use super::layout::{blob_path, parse};
-use super::*;
+use serde_json::json;
+
+use super::artifact::MAX_ENVELOPES;
+use super::descriptor::{Descriptor, Index, MANIFEST, MAX_READ, TAG, bytes_of, parse};
+use super::disk::find;
+use super::layout::{begin, blob_path, end, read_index, read_manifest, write_blob};
+use super::{About, Access, Pulled, Reference};
+use crate::Result;
+use crate::digest::Digest;
+use crate::dsse::Envelope;
 use crate::keys::SigningKey;
 use crate::module::{self, ModulePredicate};
 
@@ -11,6 +20,18 @@ const MODULE: &[u8] = b"\0asm not really";
 
 fn reference(folder: &Path, name: &str) -> Reference {
     Reference::parse(&format!("oci:{}{name}", folder.display())).unwrap()
+}
+
+fn push(to: &Reference, module: &[u8], about: &About, envelopes: &[&Envelope]) -> Result<Digest> {
+    super::push(to, module, about, envelopes, &Access::default())
+}
+
+fn attach(to: &Reference, envelope: &Envelope) -> Result<()> {
+    super::attach(to, envelope, &Access::default())
+}
+
+fn pull(from: &Reference) -> Result<Pulled> {
+    super::pull(from, &Access::default())
 }
 
 fn signed() -> (SigningKey, Envelope) {
@@ -25,32 +46,6 @@ fn layout() -> (tempfile::TempDir, Reference) {
     let to = reference(folder.path(), ":v1");
     push(&to, MODULE, &About::default(), &[&signed().1]).unwrap();
     (folder, to)
-}
-
-#[test]
-fn references() {
-    let parse = |word: &str| Reference::parse(word).map(|r| (r.folder, r.name));
-    let tag = |tag: &str| Name::Tag(tag.into());
-    assert_eq!(parse("oci:a/b").unwrap(), ("a/b".into(), Name::Default));
-    assert_eq!(parse("oci:a/b:v1").unwrap(), ("a/b".into(), tag("v1")));
-    assert_eq!(parse("oci:C:/b").unwrap(), ("C:/b".into(), Name::Default));
-    let by_digest = format!("oci:a@sha256:{}", Digest::of(b""));
-    assert_eq!(
-        parse(&by_digest).unwrap(),
-        ("a".into(), Name::Digest(Digest::of(b"")))
-    );
-    assert_eq!(Reference::parse(&by_digest).unwrap().to_string(), by_digest);
-    for bad in [
-        "a",
-        "oci:",
-        "oci::v1",
-        "oci:a:",
-        "oci:a:-x",
-        "oci:a:b c",
-        "oci:a@sha256:00",
-    ] {
-        assert!(parse(bad).is_err(), "{bad}");
-    }
 }
 
 #[test]
@@ -274,7 +269,7 @@ fn unrelated_entries_do_not_stop_a_module() {
 fn what_is_no_wasm_artifact_is_refused() {
     let (folder, to) = layout();
     let index = read_index(folder.path()).unwrap();
-    let (_, manifest) = find(&to, &index, &mut { MAX_READ }).unwrap();
+    let (_, manifest) = find(&to, folder.path(), &index, &mut { MAX_READ }).unwrap();
     // The same manifest with two layers, then with a layer of another type, then with another
     // config.
     let layer = &manifest.layers[0];

@@ -27,6 +27,22 @@ pub(super) fn name(folder: &Path) -> Result<String> {
     }
 }
 
+/// The path of a file below the folder, with `/`; none for one outside, and for a name that is not
+/// UTF-8, which no folder that is signed has.
+pub(super) fn below(folder: &Path, file: &Path) -> Option<String> {
+    // A file that is still to be written is where its folder is.
+    let within = match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return None,
+    };
+    let within = fs::canonicalize(within).ok()?;
+    let inside = within.strip_prefix(fs::canonicalize(folder).ok()?).ok()?;
+    let path = inside.join(file.file_name()?);
+    let parts: Option<Vec<&str>> = path.iter().map(std::ffi::OsStr::to_str).collect();
+    Some(parts?.join("/"))
+}
+
 /// The regular files below a folder in the order of their paths' parts. `ignored` are paths below
 /// the folder; the content of an ignored folder is ignored with it.
 pub(super) fn resources(folder: &Path, ignored: &[String]) -> Result<Vec<Resource>> {

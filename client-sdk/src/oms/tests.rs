@@ -148,7 +148,7 @@ fn an_envelope_with_another_form_is_refused() {
     type_.dsse_envelope.payload_type = "text/plain".into();
     assert!(verify(&type_).is_err());
     let mut hint = good.clone();
-    hint.verification_material.public_key.hint = None;
+    hint.verification_material.public_key = Some(Hint { hint: None });
     verify(&hint).expect("a hint is only a hint");
     assert!(ModelSignature::from_bytes(b"{}").is_err());
     assert!(ModelSignature::from_bytes(&vec![b' '; MAX_BYTES + 1]).is_err());
@@ -183,4 +183,81 @@ fn an_envelope_with_another_form_is_refused() {
         bundle.dsse_envelope.payload = base64::encode(&bad);
         assert!(verify(&bundle).is_err(), "flipped byte {i}");
     }
+}
+
+#[test]
+fn other_hashes_and_certificates_are_named() {
+    let (dir, key) = (adapter(), P256Key::generate().unwrap());
+    let good = sign(dir.path(), &key).unwrap();
+    let refused = |bundle: &ModelSignature| {
+        let error = bundle.verify(dir.path(), &key.public()).unwrap_err();
+        error.to_string()
+    };
+    // As the tool writes it: 64 bytes of digest, which SHA-256 has not.
+    let blake = resigned(&good, &key, |v| {
+        v["predicate"]["serialization"]["hash_type"] = json!("blake2b");
+        for resource in v["predicate"]["resources"].as_array_mut().unwrap() {
+            resource["algorithm"] = json!("blake2b");
+            resource["digest"] = json!("ab".repeat(64));
+        }
+    });
+    let error = refused(&blake);
+    assert!(error.contains("hash_type is `blake2b`"), "{error}");
+    let shards = resigned(&good, &key, |v| {
+        v["predicate"]["serialization"]["method"] = json!("shards");
+        v["predicate"]["serialization"]["shard_size"] = json!(1_000_000);
+        v["predicate"]["resources"][0]["algorithm"] = json!("sha256-sharded-1000000");
+    });
+    let error = refused(&shards);
+    assert!(error.contains("method is `shards`"), "{error}");
+
+    let text = String::from_utf8(good.to_bytes().unwrap()).unwrap();
+    let hint = text
+        .find("\"publicKey\":")
+        .map(|at| &text[at..=at + text[at..].find('}').unwrap()])
+        .unwrap();
+    let chain = "\"x509CertificateChain\":{\"certificates\":[{\"rawBytes\":\"MIIB\"}]}";
+    let keyless = "\"certificate\":{\"rawBytes\":\"MIIB\"}";
+    for (instead, named) in [
+        (chain, "certificate chain"),
+        (keyless, "Sigstore certificate"),
+        ("\"unknown\":{}", "names no public key"),
+    ] {
+        let text = text.replace(hint, instead);
+        let read = ModelSignature::from_bytes(text.as_bytes()).unwrap();
+        let error = refused(&read);
+        assert!(error.contains(named), "{error}");
+    }
+    // protobuf's JSON has two alphabets, and may leave the padding out.
+    let url = |text: &str| text.replace('+', "-").replace('/', "_").replace('=', "");
+    let mut other = good.clone();
+    other.dsse_envelope.payload = url(&good.dsse_envelope.payload);
+    other.dsse_envelope.signatures[0].sig = url(&good.dsse_envelope.signatures[0].sig);
+    other.verify(dir.path(), &key.public()).unwrap();
+}
+
+#[test]
+fn a_signature_outside_the_folder() {
+    let (dir, key) = (adapter(), P256Key::generate().unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("adapter.sig");
+    // A model.sig that is there is then a file as any other.
+    fs::write(dir.path().join(SIGNATURE_FILE), "an older one").unwrap();
+    let signature = sign_to(&file, dir.path(), &key).unwrap();
+    let verify = |file: &Path| signature.verify_at(file, dir.path(), &key.public());
+    let verified = verify(&file).unwrap();
+    assert_eq!(verified.files.len(), 6);
+    fs::write(dir.path().join(SIGNATURE_FILE), "changed").unwrap();
+    let error = verify(&file).unwrap_err().to_string();
+    assert!(error.contains("model.sig: expected sha256"), "{error}");
+    // In the folder, under another name: the signature's own file is left out, and no other.
+    fs::remove_file(dir.path().join(SIGNATURE_FILE)).unwrap();
+    let inside = dir.path().join("notes/own.sig");
+    let signature = sign_to(&inside, dir.path(), &key).unwrap();
+    fs::write(&inside, signature.to_bytes().unwrap()).unwrap();
+    let check = |file: &Path| signature.verify_at(file, dir.path(), &key.public());
+    check(&inside).unwrap();
+    fs::write(dir.path().join(SIGNATURE_FILE), "added").unwrap();
+    let error = check(&inside).unwrap_err().to_string();
+    assert!(error.contains("\"model.sig\" is not signed"), "{error}");
 }

@@ -103,22 +103,13 @@ pub fn add_signatures(note: &str, lines: &str) -> Result<String> {
     Ok(out)
 }
 
-/// The note with its log's signatures and those of these witnesses alone: what a client keeps of a
-/// witness's answer ("The client MUST ignore any cosignatures from unknown keys").
+/// The lines of this witness in its answer, verified: what a client keeps of it ("The client MUST
+/// ignore any cosignatures from unknown keys").
 ///
 /// # Errors
 /// As [`cosigned_at`].
 pub fn known_cosignatures(note: &str, answer: &str, witness: &VerifierKey) -> Result<String> {
-    signature_lines(answer)?;
-    let mut kept = String::new();
-    for line in answer.split_inclusive('\n') {
-        let mine = signature_lines(line)?
-            .first()
-            .is_some_and(|l| l.name == witness.name && l.hash == witness.hash());
-        if mine {
-            kept.push_str(line);
-        }
-    }
+    let kept = lines_by(answer, witness)?;
     let (body, _) = split_note(note)?;
     if kept.is_empty() || cosigned_at(&format!("{body}\n{kept}"), witness)?.is_none() {
         return Err(Error::Signature {
@@ -127,6 +118,28 @@ pub fn known_cosignatures(note: &str, answer: &str, witness: &VerifierKey) -> Re
         });
     }
     Ok(kept)
+}
+
+/// The note with the lines of this key alone, each once. A line of its name by another key goes: it is
+/// anybody's bytes.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Base64`] when the note is malformed.
+pub fn signed_by_only(note: &str, key: &VerifierKey) -> Result<String> {
+    let (body, signatures) = split_note(note)?;
+    Ok(format!("{body}\n{}", lines_by(signatures, key)?))
+}
+
+/// The signature lines that name this key, each once.
+fn lines_by(text: &str, key: &VerifierKey) -> Result<String> {
+    let parsed = signature_lines(text)?;
+    let mut kept: Vec<&str> = Vec::new();
+    for (line, parsed) in text.split_inclusive('\n').zip(parsed) {
+        if parsed.name == key.name && parsed.hash == key.hash() && !kept.contains(&line) {
+            kept.push(line);
+        }
+    }
+    Ok(kept.concat())
 }
 
 fn invalid(detail: String) -> Error {
@@ -220,5 +233,17 @@ mod tests {
         for bad in ["", &theirs, "nonsense\n", &mine[..mine.len() - 1]] {
             assert!(known_cosignatures(&note, bad, &vkey).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn lines_of_a_name_by_another_key_go() {
+        let ((key, vkey), (other, _)) = (witness(2), witness(3));
+        let note = note();
+        let mine = cosign(&note, "w.example/1", &key, 5).unwrap();
+        let theirs = cosign(&note, "w.example/1", &other, 5).unwrap();
+        let all = format!("{note}{theirs}{mine}{mine}");
+        let body = split_note(&note).unwrap().0;
+        let kept = signed_by_only(&all, &vkey).unwrap();
+        assert_eq!(kept, format!("{body}\n{mine}"));
     }
 }

@@ -12,12 +12,12 @@ mod proof_file;
 mod vkey;
 mod witness;
 
-pub use cosignature::{add_signatures, cosign, cosigned_at, known_cosignatures};
+pub use cosignature::{add_signatures, cosign, cosigned_at, known_cosignatures, signed_by_only};
 pub use note::{Checkpoint, MAX_NOTE, note_key_hash, verifier_key};
 pub use origin::origin_names;
 #[cfg(not(target_family = "wasm"))]
 pub use origin::run_origin;
-pub use policy::{MAX_POLICY, Party, Policy, Witnessed};
+pub use policy::{MAX_POLICY, Party, Policy, Unread, Witnessed};
 pub use proof::{
     consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root_of,
     verify_consistency, verify_inclusion,

@@ -1,6 +1,8 @@
 //! Checkpoints: signed notes (C2SP signed-note and tlog-checkpoint,
 //! <https://c2sp.org/signed-note>, <https://c2sp.org/tlog-checkpoint>).
 
+use super::proof::empty_root;
+use crate::bounded::short;
 use crate::digest::Digest;
 use crate::keys::{PublicKey, SigningKey};
 use crate::{Error, Result, base64};
@@ -15,7 +17,8 @@ pub const MAX_NOTE: usize = 1 << 20;
 /// A log's head: how many entries it has, and the root of their tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The log's name, also the name of its key: no whitespace, no `+`.
+    /// The log's name, and as a rule the name of its key. Origins of our own have neither whitespace
+    /// nor `+`; others may.
     pub origin: String,
     /// How many entries.
     pub size: u64,
@@ -42,24 +45,39 @@ impl Checkpoint {
         sign_note(&self.body(), &self.origin, key)
     }
 
-    /// Reads the text of a note, without looking at its signatures.
+    /// Reads the text of a note, without looking at its signatures. Extension lines are opaque and
+    /// passed over; signatures cover them.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the line that is wrong.
     pub fn parse(note: &str) -> Result<Checkpoint> {
         let (text, _) = split_note(note)?;
         let mut lines = text.lines();
-        let (Some(origin), Some(size_text), Some(root), None) =
-            (lines.next(), lines.next(), lines.next(), lines.next())
+        let (Some(origin), Some(size_text), Some(root)) =
+            (lines.next(), lines.next(), lines.next())
         else {
             return Err(invalid("expected three lines: origin, size, root".into()));
         };
-        check_name(origin)?;
+        // "The origin MUST be non-empty"; that it can be a key's name is a recommendation. It is
+        // shown to people, so nothing in it moves a terminal's cursor.
+        if origin.is_empty() || origin.chars().any(char::is_control) {
+            return Err(invalid(
+                "the origin is empty or holds control characters".into(),
+            ));
+        }
+        if lines.any(str::is_empty) {
+            return Err(invalid("an empty extension line".into()));
+        }
         let size: u64 = size_text
             .parse()
             .ok()
             .filter(|n: &u64| n.to_string() == size_text)
-            .ok_or_else(|| invalid(format!("the size {size_text:?} is not a decimal number")))?;
+            .ok_or_else(|| {
+                invalid(format!(
+                    "the size {:?} is not a decimal number",
+                    short(size_text, 80)
+                ))
+            })?;
         let root = base64::decode("checkpoint root", root)?;
         let root: [u8; 32] = root
             .try_into()
@@ -71,16 +89,45 @@ impl Checkpoint {
         })
     }
 
-    /// Reads a note and verifies that the log of this origin and key signed it. Signatures by
-    /// other keys (witnesses) are ignored.
+    /// Reads a note and verifies that the log of this origin and key signed it, and that there can be
+    /// such a tree. Signatures by other keys (witnesses) are ignored.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::signed_by`] and [`Checkpoint::possible`].
+    pub fn verify(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint> {
+        let checkpoint = Checkpoint::signed_by(note, origin, key)?;
+        checkpoint.possible()?;
+        Ok(checkpoint)
+    }
+
+    /// As [`Checkpoint::verify`], of the signature alone.
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::Mismatch`] (origin), [`Error::Invalid`].
-    pub fn verify(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint> {
+    pub fn signed_by(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint> {
         let checkpoint = Checkpoint::parse(note)?;
         crate::statement::expect("checkpoint origin", origin, &checkpoint.origin)?;
         verify_note(note, origin, key)?;
         Ok(checkpoint)
+    }
+
+    /// Checks that a tree without entries has the one root that it can have: nothing could ever be
+    /// consistent with another.
+    ///
+    /// # Errors
+    /// [`Error::Proof`] with both roots.
+    pub fn possible(&self) -> Result<()> {
+        if self.size > 0 || self.root == empty_root() {
+            return Ok(());
+        }
+        Err(Error::Proof {
+            what: "checkpoint",
+            detail: format!(
+                "a log without entries has root {}, this one says {}",
+                empty_root(),
+                self.root
+            ),
+        })
     }
 }
 
@@ -121,15 +168,16 @@ pub(super) fn signature_lines(text: &str) -> Result<Vec<SignatureLine<'_>>> {
             .strip_prefix("\u{2014} ")
             .and_then(|rest| rest.split_once(' '))
         else {
+            let line = short(line, 200);
             return Err(invalid(format!("not a signature line: {line:?}")));
         };
-        check_name(name)?;
+        legal_name(name)?;
         let raw = base64::decode("checkpoint signature", raw)?;
         let Some((hash, signature)) = raw.split_first_chunk::<4>() else {
-            return Err(invalid(format!("the signature by {name} is too short")));
+            return Err(invalid(format!("the signature by {name:?} is too short")));
         };
         if signature.is_empty() {
-            return Err(invalid(format!("the signature by {name} is too short")));
+            return Err(invalid(format!("the signature by {name:?} is too short")));
         }
         lines.push(SignatureLine {
             name,
@@ -215,17 +263,29 @@ pub(super) fn split_note(note: &str) -> Result<(&str, &str)> {
     Ok((text, signatures))
 }
 
+/// Checks a name that is used here: of a key that signs or that somebody trusts. It is shown to people.
 pub(super) fn check_name(name: &str) -> Result<()> {
-    if name.is_empty()
-        || name
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '+')
-    {
-        return Err(invalid(format!(
-            "the name {name:?} is empty or holds whitespace, control characters or '+'"
-        )));
+    legal_name(name)?;
+    if name.chars().any(char::is_control) {
+        return Err(bad_name(name));
     }
     Ok(())
+}
+
+/// Checks the name on a signature line, which may be anybody's: "Key names MUST be non-empty and MUST
+/// NOT contain any Unicode spaces or plus".
+fn legal_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c == '+') {
+        return Err(bad_name(name));
+    }
+    Ok(())
+}
+
+fn bad_name(name: &str) -> Error {
+    invalid(format!(
+        "the name {:?} is empty or holds whitespace, control characters or '+'",
+        short(name, 200)
+    ))
 }
 
 fn invalid(detail: String) -> Error {

@@ -3,7 +3,8 @@
 
 use super::cosignature::cosigned_at;
 use super::note::Checkpoint;
-use super::vkey::{KeyKind, VerifierKey};
+use super::vkey::{AnyKey, KeyKind, VerifierKey};
+use crate::bounded::short;
 use crate::{Error, Result};
 
 /// Policies with more lines than this are refused.
@@ -21,11 +22,22 @@ pub struct Party {
     pub url: Option<String>,
 }
 
+/// A log or witness of a policy whose signatures cannot be checked here, so that it never counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name: a witness's own in the policy, a log's origin.
+    pub name: String,
+    /// The signature type of its key (signed-note, "Signature types").
+    pub algorithm: u8,
+}
+
 /// Meaning of a name in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
     /// The witness of that number.
     Witness(usize),
+    /// A witness that never counts.
+    Unread,
     /// At least `k` of the members, given as numbers of their names.
     Group { k: usize, members: Vec<usize> },
 }
@@ -33,10 +45,15 @@ enum Meaning {
 /// A policy. It always has a quorum; `none` asks for no cosignature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The logs whose checkpoints count; empty: the log is known otherwise.
+    /// The logs whose checkpoints count. Where there are none, and none in
+    /// [`Policy::unread_logs`], the log is known otherwise.
     pub logs: Vec<Party>,
     /// The witnesses, in the order of their lines.
     pub witnesses: Vec<Party>,
+    /// Logs with keys of a signature type that is not known.
+    pub unread_logs: Vec<Unread>,
+    /// Witnesses with keys of a signature type that is not known: as those that never cosign.
+    pub unread_witnesses: Vec<Unread>,
     names: Vec<(String, Meaning)>,
     quorum: Option<usize>,
 }
@@ -51,32 +68,44 @@ pub struct Witnessed {
 }
 
 impl Policy {
-    /// Reads a policy file.
+    /// Reads a policy file. A line with a signature type that is not known names a log or a witness
+    /// that does not count; so a policy goes on being read when a witness of it takes a new kind of key.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the number of the line that is wrong; also when there is no
     /// `quorum` line.
     pub fn parse(text: &str) -> Result<Policy> {
+        Policy::from_bytes(text.as_bytes())
+    }
+
+    /// As [`Policy::parse`]. "The policy file is treated as a file of octets": a comment need not be
+    /// UTF-8. Names, keys and addresses must be, as signed notes are.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`].
+    pub fn from_bytes(text: &[u8]) -> Result<Policy> {
         if text.len() > MAX_POLICY {
             return Err(invalid(format!("longer than {MAX_POLICY} bytes")));
         }
-        if text
-            .chars()
-            .any(|c| (c < ' ' && c != '\n' && c != '\t') || c == '\u{7f}')
-        {
+        let control = |byte: &u8| matches!(byte, 0x7f | 0..0x20) && !b"\n\t".contains(byte);
+        if text.iter().any(control) {
             return Err(invalid("it holds control characters".into()));
         }
         let mut reader = Reader::default();
-        for (number, line) in (1..).zip(text.lines()) {
+        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             if number > MOST_LINES {
                 return Err(invalid(format!("more than {MOST_LINES} lines")));
             }
-            let words: Vec<&str> = line.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
-            if words.first().is_none_or(|word| word.starts_with('#')) {
+            let line = line.trim_ascii_start();
+            if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            reader
-                .line(&words)
+            std::str::from_utf8(line)
+                .map_err(|_| "not UTF-8".to_owned())
+                .and_then(|line| {
+                    let words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+                    reader.line(&words.collect::<Vec<_>>())
+                })
                 .map_err(|error| invalid(format!("line {number}: {error}")))?;
         }
         let quorum = reader
@@ -85,6 +114,8 @@ impl Policy {
         Ok(Policy {
             logs: reader.logs,
             witnesses: reader.witnesses,
+            unread_logs: reader.unread_logs,
+            unread_witnesses: reader.unread_witnesses,
             names: reader.names,
             quorum,
         })
@@ -107,11 +138,12 @@ impl Policy {
                 of_origin()
                     .find(|key| Checkpoint::verify(note, &key.name, &key.key).is_ok())
                     .or_else(|| of_origin().next())
-                    .ok_or_else(|| unknown_log(&origin))?
+                    .ok_or_else(|| self.unknown_log(&origin, &origin))?
             }
         };
-        if !self.logs.is_empty() && !self.logs.iter().any(|party| party.key == *key) {
-            return Err(unknown_log(&key.to_string()));
+        let open = self.logs.is_empty() && self.unread_logs.is_empty();
+        if !open && !self.logs.iter().any(|party| party.key == *key) {
+            return Err(self.unknown_log(&key.to_string(), &origin));
         }
         let checkpoint = Checkpoint::verify(note, &key.name, &key.key)?;
         let mut cosignatures = Vec::new();
@@ -127,16 +159,17 @@ impl Policy {
             return Err(Error::Signature {
                 what: "witness quorum",
                 detail: format!(
-                    "`{}` has not witnessed the checkpoint of size {}: {} of {} witnesses cosigned ({})",
+                    "`{}` has not witnessed the checkpoint of size {}: {} of {} witnesses cosigned ({}){}",
                     quorum.map_or("", |(name, _)| name.as_str()),
                     checkpoint.size,
                     have.len(),
-                    self.witnesses.len(),
+                    self.witnesses.len() + self.unread_witnesses.len(),
                     if have.is_empty() {
                         "none".to_owned()
                     } else {
                         have.join(", ")
                     },
+                    unread(&self.unread_witnesses),
                 ),
             });
         }
@@ -157,15 +190,43 @@ impl Policy {
                     .count()
                     >= *k
             }
-            None => false,
+            Some(Meaning::Unread) | None => false,
         }
     }
+
+    fn unknown_log(&self, name: &str, origin: &str) -> Error {
+        let same: Vec<Unread> = self
+            .unread_logs
+            .iter()
+            .filter(|log| log.name == origin)
+            .cloned()
+            .collect();
+        Error::Signature {
+            what: "checkpoint",
+            detail: format!("the policy does not name log {name}{}", unread(&same)),
+        }
+    }
+}
+
+/// Words about parties that cannot count; none where there are none.
+fn unread(parties: &[Unread]) -> String {
+    let each = |one: &Unread| {
+        format!(
+            "; {} cannot count: its key has signature type {:#04x}, which is not read here",
+            one.name, one.algorithm
+        )
+    };
+    parties.iter().map(each).collect()
 }
 
 #[derive(Default)]
 struct Reader {
     logs: Vec<Party>,
     witnesses: Vec<Party>,
+    unread_logs: Vec<Unread>,
+    unread_witnesses: Vec<Unread>,
+    /// Key material of the logs and of the witnesses so far.
+    keys: [Vec<Vec<u8>>; 2],
     names: Vec<(String, Meaning)>,
     /// Names that are members of a group already.
     used: Vec<usize>,
@@ -175,17 +236,23 @@ struct Reader {
 impl Reader {
     fn line(&mut self, words: &[&str]) -> Result<(), String> {
         match words {
-            ["log", key, url @ ..] => {
-                let party = party(key, KeyKind::Log, url)?;
-                once(&self.logs, &party)?;
-                self.logs.push(party);
-            }
-            ["witness", name, key, url @ ..] => {
-                let party = party(key, KeyKind::Witness, url)?;
-                once(&self.witnesses, &party)?;
-                self.define(name, Meaning::Witness(self.witnesses.len()))?;
-                self.witnesses.push(party);
-            }
+            ["log", key, url @ ..] => match self.party(key, KeyKind::Log, url)? {
+                Ok(party) => self.logs.push(party),
+                Err(unread) => self.unread_logs.push(unread),
+            },
+            ["witness", name, key, url @ ..] => match self.party(key, KeyKind::Witness, url)? {
+                Ok(party) => {
+                    self.define(name, Meaning::Witness(self.witnesses.len()))?;
+                    self.witnesses.push(party);
+                }
+                Err(unread) => {
+                    self.define(name, Meaning::Unread)?;
+                    self.unread_witnesses.push(Unread {
+                        name: (*name).to_owned(),
+                        ..unread
+                    });
+                }
+            },
             ["group", name, threshold, members @ ..] => {
                 let mut found = Vec::new();
                 for member in members {
@@ -232,6 +299,44 @@ impl Reader {
         Ok(())
     }
 
+    /// Reads the key and the address of a log or a witness. The inner error is a party that does not
+    /// count.
+    fn party(
+        &mut self,
+        text: &str,
+        kind: KeyKind,
+        url: &[&str],
+    ) -> Result<Result<Party, Unread>, String> {
+        let key = AnyKey::read(text).map_err(|error| error.to_string())?;
+        let material = match &key {
+            AnyKey::Known(key) if key.kind != kind => {
+                return Err(format!("{key} is a key of another kind ({:?})", key.kind));
+            }
+            AnyKey::Known(key) => key.key.as_bytes().to_vec(),
+            AnyKey::Unknown { material, .. } => material.clone(),
+        };
+        let there = match kind {
+            KeyKind::Log => &mut self.keys[0],
+            KeyKind::Witness => &mut self.keys[1],
+        };
+        if there.contains(&material) {
+            let text = short(text, 200);
+            return Err(format!("the key of {text} is on an earlier line"));
+        }
+        there.push(material);
+        let url = match url {
+            [] => None,
+            [url] => Some((*url).to_owned()),
+            _ => return Err("more than one URL".into()),
+        };
+        Ok(match key {
+            AnyKey::Known(key) => Ok(Party { key, url }),
+            AnyKey::Unknown {
+                name, algorithm, ..
+            } => Err(Unread { name, algorithm }),
+        })
+    }
+
     fn define(&mut self, name: &str, meaning: Meaning) -> Result<(), String> {
         if name == "none" || self.names.iter().any(|(n, _)| n == name) {
             return Err(format!("the name `{name}` is taken"));
@@ -248,35 +353,6 @@ impl Reader {
     }
 }
 
-fn party(key: &str, kind: KeyKind, url: &[&str]) -> Result<Party, String> {
-    let key: VerifierKey = key.parse().map_err(|error: Error| error.to_string())?;
-    if key.kind != kind {
-        return Err(format!("{key} is a key of another kind ({:?})", key.kind));
-    }
-    match url {
-        [] => Ok(Party { key, url: None }),
-        [url] => Ok(Party {
-            key,
-            url: Some((*url).to_owned()),
-        }),
-        _ => Err("more than one URL".into()),
-    }
-}
-
-fn once(there: &[Party], new: &Party) -> Result<(), String> {
-    if there.iter().any(|party| party.key.key == new.key.key) {
-        return Err(format!("the key of {} is on an earlier line", new.key));
-    }
-    Ok(())
-}
-
-fn unknown_log(name: &str) -> Error {
-    Error::Signature {
-        what: "checkpoint",
-        detail: format!("the policy does not name log {name}"),
-    }
-}
-
 fn invalid(detail: String) -> Error {
     Error::Invalid {
         what: "witness policy",
@@ -285,136 +361,4 @@ fn invalid(detail: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::cosignature::{add_signatures, cosign};
-    use super::*;
-    use crate::digest::Digest;
-    use crate::keys::SigningKey;
-
-    const LOG: &str = "example.com/log";
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_seed([seed; 32])
-    }
-
-    fn vkey(name: &str, kind: KeyKind, seed: u8) -> VerifierKey {
-        VerifierKey::new(name, kind, key(seed).public()).unwrap()
-    }
-
-    fn policy() -> String {
-        let mut text = format!(
-            "# two of X and one of Y\nlog {} http://log.example\n\n",
-            vkey(LOG, KeyKind::Log, 1)
-        );
-        for (name, seed) in [("X1", 11), ("X2", 12), ("X3", 13), ("Y1", 21), ("Y2", 22)] {
-            let key = vkey(name, KeyKind::Witness, seed);
-            text.push_str(&format!("\twitness {name}  {key}\n"));
-        }
-        text + "group X 2 X1 X2 X3\ngroup Y any Y1 Y2\ngroup both all X Y\nquorum both\n"
-    }
-
-    fn note(witnesses: &[(&str, u8)]) -> String {
-        let checkpoint = Checkpoint {
-            origin: LOG.into(),
-            size: 3,
-            root: Digest::of(b"r"),
-        };
-        let mut note = checkpoint.sign(&key(1)).unwrap();
-        for (name, seed) in witnesses {
-            let line = cosign(&note, name, &key(*seed), 100).unwrap();
-            note = add_signatures(&note, &line).unwrap();
-        }
-        note
-    }
-
-    #[test]
-    fn quorum_of_groups() {
-        let policy = Policy::parse(&policy()).unwrap();
-        assert_eq!((policy.logs.len(), policy.witnesses.len()), (1, 5));
-        let enough = policy
-            .verify(&note(&[("X1", 11), ("X3", 13), ("Y2", 22)]), None)
-            .unwrap();
-        assert_eq!(enough.cosignatures.len(), 3);
-        for few in [
-            &[][..],
-            &[("X1", 11), ("X2", 12), ("X3", 13)],
-            &[("X1", 11), ("Y1", 21), ("Y2", 22)],
-            // The same witness twice is one witness.
-            &[("X1", 11), ("X1", 11), ("Y1", 21)],
-            // A stranger of a witness's name is no witness.
-            &[("X1", 11), ("X2", 99), ("Y1", 21)],
-        ] {
-            let error = policy.verify(&note(few), None).unwrap_err().to_string();
-            assert!(error.contains("has not witnessed"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_long_policy_is_refused_unread() {
-        let long = policy() + &"#".repeat(MAX_POLICY);
-        let error = Policy::parse(&long).unwrap_err().to_string();
-        assert!(error.contains("longer than"), "{error}");
-    }
-
-    #[test]
-    fn which_log() {
-        let text = policy();
-        let policy = Policy::parse(&text).unwrap();
-        let good = note(&[("X1", 11), ("X2", 12), ("Y1", 21)]);
-        let log = vkey(LOG, KeyKind::Log, 1);
-        policy.verify(&good, Some(&log)).unwrap();
-        let other = vkey(LOG, KeyKind::Log, 2);
-        assert!(policy.verify(&good, Some(&other)).is_err());
-        // Two logs of one origin: the one that signed is meant, wherever it stands.
-        let two = Policy::parse(&format!("log {other}\n{text}")).unwrap();
-        two.verify(&good, None).unwrap();
-        let without = text
-            .lines()
-            .filter(|l| !l.starts_with("log"))
-            .fold(String::new(), |a, l| a + l + "\n");
-        let without = Policy::parse(&without).unwrap();
-        assert!(
-            without.verify(&good, None).is_err(),
-            "which log is not said"
-        );
-        without.verify(&good, Some(&log)).unwrap();
-        assert!(without.verify(&good, Some(&other)).is_err());
-        let none = Policy::parse("quorum none\n").unwrap();
-        assert!(
-            none.verify(&note(&[]), Some(&log))
-                .unwrap()
-                .cosignatures
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn malformed_policies() {
-        let w =
-            |name: &str, seed| format!("witness {name} {}\n", vkey(name, KeyKind::Witness, seed));
-        let log = vkey(LOG, KeyKind::Log, 1);
-        for bad in [
-            String::new(),
-            "quorum\n".into(),
-            "quorum nobody\n".into(),
-            "quorum none\nquorum none\n".into(),
-            format!("{}quorum A\n", "witness A x+y+z\n"),
-            format!("witness A {log}\nquorum A\n"),
-            format!("log {}\nquorum none\n", vkey("A", KeyKind::Witness, 2)),
-            format!("{}{}quorum A\n", w("A", 2), w("B", 2)),
-            format!("{}{}quorum A\n", w("A", 2), w("A", 3)),
-            format!("{}group G 2 A\nquorum G\n", w("A", 2)),
-            format!("{}group G 0 A\nquorum G\n", w("A", 2)),
-            format!("{}group G 01 A\nquorum G\n", w("A", 2)),
-            format!("{}group G any A A\nquorum G\n", w("A", 2)),
-            format!("{}group G any A\ngroup H any A\nquorum H\n", w("A", 2)),
-            "group G any G\nquorum G\n".into(),
-            "group G any\nquorum G\n".into(),
-            format!("{}quorum none\nlog {log} a b\n", w("none", 2)),
-            "quorum none\r\n".into(),
-            "frobnicate\nquorum none\n".into(),
-        ] {
-            assert!(Policy::parse(&bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

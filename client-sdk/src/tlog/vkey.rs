@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::note::{check_name, typed_key_hash};
+use crate::bounded::short;
+use crate::digest::strict_hex;
 use crate::keys::PublicKey;
 use crate::{Error, Result, base64};
 
@@ -22,6 +24,12 @@ impl KeyKind {
             KeyKind::Log => 0x01,
             KeyKind::Witness => 0x04,
         }
+    }
+
+    fn of(algorithm: u8) -> Option<KeyKind> {
+        [KeyKind::Log, KeyKind::Witness]
+            .into_iter()
+            .find(|kind| kind.algorithm() == algorithm)
     }
 }
 
@@ -75,34 +83,65 @@ impl FromStr for VerifierKey {
 
     /// Reads a verifier key; its hash must be the one of name and key.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |detail: String| Error::Key {
-            what: format!(
-                "verifier key {:?}",
-                text.chars().take(200).collect::<String>()
-            ),
-            detail: detail.into(),
-        };
+        match AnyKey::read(text)? {
+            AnyKey::Known(key) => Ok(key),
+            AnyKey::Unknown { algorithm, .. } => Err(bad(
+                text,
+                format!(
+                    "signature type {algorithm:#04x} is not known (0x01: a log's Ed25519, 0x04: a witness's Ed25519 cosignature)"
+                ),
+            )),
+        }
+    }
+}
+
+/// A verifier key of any signature type.
+#[derive(Debug)]
+pub(super) enum AnyKey {
+    /// A key of a type that is verified here.
+    Known(VerifierKey),
+    /// A key of another type: ML-DSA-44, ECDSA, or one that was assigned later.
+    Unknown {
+        /// Name of the key.
+        name: String,
+        /// Signature type.
+        algorithm: u8,
+        /// The public key in the type's own encoding, at least one byte.
+        material: Vec<u8>,
+    },
+}
+
+impl AnyKey {
+    /// Reads a verifier key. The hash of an unknown type cannot be checked: signed-note recommends how
+    /// it is made and does not demand it.
+    ///
+    /// # Errors
+    /// [`Error::Key`], [`Error::Base64`], [`Error::Invalid`] with what is wrong.
+    pub(super) fn read(text: &str) -> Result<AnyKey> {
+        let bad = |detail: String| bad(text, detail);
         // The base64 part may hold `+`, name and hash may not.
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(hash), Some(raw)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(bad("expected NAME+HASH+KEY".into()));
         };
         check_name(name)?;
+        strict_hex::<4>("verifier key hash", hash)?;
         let raw = base64::decode("verifier key", raw)?;
-        let Some((algorithm, key)) = raw.split_first() else {
+        let Some((algorithm, material)) = raw.split_first() else {
             return Err(bad("it has no key".into()));
         };
-        let kind = match algorithm {
-            0x01 => KeyKind::Log,
-            0x04 => KeyKind::Witness,
-            other => {
-                return Err(bad(format!(
-                    "signature type {other:#04x} is not known (0x01: a log's Ed25519, 0x04: a witness's Ed25519 cosignature)"
-                )));
+        let Some(kind) = KeyKind::of(*algorithm) else {
+            if material.is_empty() {
+                return Err(bad("it has no key".into()));
             }
+            return Ok(AnyKey::Unknown {
+                name: name.to_owned(),
+                algorithm: *algorithm,
+                material: material.to_vec(),
+            });
         };
-        let key = <[u8; 32]>::try_from(key)
-            .map_err(|_| bad(format!("{} bytes of key, Ed25519 has 32", key.len())))?;
+        let key = <[u8; 32]>::try_from(material)
+            .map_err(|_| bad(format!("{} bytes of key, Ed25519 has 32", material.len())))?;
         let made = VerifierKey {
             name: name.to_owned(),
             kind,
@@ -114,7 +153,14 @@ impl FromStr for VerifierKey {
                 "its hash is {hash}, name and key give {expected}"
             )));
         }
-        Ok(made)
+        Ok(AnyKey::Known(made))
+    }
+}
+
+fn bad(text: &str, detail: String) -> Error {
+    Error::Key {
+        what: format!("verifier key {:?}", short(text, 200)),
+        detail: detail.into(),
     }
 }
 

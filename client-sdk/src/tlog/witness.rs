@@ -1,6 +1,7 @@
 //! The request of C2SP tlog-witness (<https://c2sp.org/tlog-witness>): "an old size line, zero or
 //! more consistency proof lines, and an empty line, followed by a checkpoint".
 
+use crate::bounded::short;
 use crate::digest::Digest;
 use crate::{Error, Result, base64};
 
@@ -44,7 +45,12 @@ impl AddCheckpoint {
         let old = first
             .strip_prefix("old ")
             .and_then(|n| n.parse::<u64>().ok().filter(|v| v.to_string() == n))
-            .ok_or_else(|| invalid(format!("expected `old` and a size, got {first:?}")))?;
+            .ok_or_else(|| {
+                invalid(format!(
+                    "expected `old` and a size, got {:?}",
+                    short(first, 80)
+                ))
+            })?;
         let mut proof = Vec::new();
         for line in lines {
             if proof.len() == MOST_HASHES {

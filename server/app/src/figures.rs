@@ -147,7 +147,7 @@ fn commit(root: &Path) -> String {
 }
 
 /// Processor, cores and memory.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, key: &str| {
         let line = text.lines().find(|line| line.starts_with(key))?;

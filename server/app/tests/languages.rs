@@ -279,15 +279,28 @@ fn answers_of_the_host_take_no_memory_of_a_policy_in_c() {
     curious("policy.c", include_str!("guests/own_pages.c"));
 }
 
-/// A C policy that was built twice has one digest, wherever it lies, and `--check` tells its source.
 #[test]
 fn a_policy_in_c_can_be_rebuilt() {
+    let text = include_str!("guests/libc.c");
+    rebuilt("policy.c", text, ("first", "other"), "built by   zig 0.");
+}
+
+#[test]
+fn a_policy_in_assemblyscript_can_be_rebuilt() {
+    let text = std::fs::read_to_string(root().join("guest/examples/assemblyscript/policy.ts"));
+    let tool = "built by   assemblyscript 0.";
+    let change = ("host.refusal;", "\"another reason\";");
+    rebuilt("policy.ts", &text.unwrap(), change, tool);
+}
+
+/// A policy that was built twice has one digest, wherever it lies, and `--check` tells its source.
+fn rebuilt(file: &str, text: &str, change: (&str, &str), tool: &str) {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut modules = Vec::new();
     for (home, name) in homes.iter().zip(["a/mine", "somewhere/else/mine"]) {
         let folder = home.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("policy.c"), include_str!("guests/libc.c")).unwrap();
+        std::fs::write(folder.join(file), text).unwrap();
         let out = fedseal(home.path(), &["policy", "build", &folder.to_string_lossy()]);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         if said.contains("was not found") {
@@ -316,9 +329,10 @@ fn a_policy_in_c_can_be_rebuilt() {
         out.status.success() && shown.contains("comes from this source"),
         "{out:?}"
     );
-    assert!(shown.contains("built by   zig 0."), "{shown}");
-    let text = include_str!("guests/libc.c").replace("first", "other");
-    std::fs::write(source.join("policy.c"), text).unwrap();
+    assert!(shown.contains(tool), "{shown}");
+    let other = text.replacen(change.0, change.1, 1);
+    assert_ne!(other, text);
+    std::fs::write(source.join(file), other).unwrap();
     let out = check();
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(
@@ -385,6 +399,63 @@ fn javascript_draws_the_numbers_of_the_run_and_has_a_console() {
     let first = drew(first);
     assert!(first.ends_with(r#"{"whole":[1]}"#), "{first}");
     assert_eq!(first, drew(second));
+}
+
+/// Numbers are the client's own, and whole where the language asks for exact ones.
+#[test]
+fn javascript_draws_anew_for_every_client_and_has_whole_integers() {
+    let policy = r#"
+        import * as host from "fedseal:policy/host@0.1.0";
+        export function run() {
+          const whole = crypto.getRandomValues(new BigUint64Array(4));
+          const odd = crypto.getRandomValues(new Uint8Array(3));
+          console.log("drew", Math.random(), ...whole, odd.join("-"));
+          // A number that was rounded to 53 bits ends in zeros.
+          console.log("exact", whole.some((number) => number % 2048n !== 0n), odd.length);
+          host.submit(host.global(), 1);
+        }"#;
+    let home = tempfile::tempdir().unwrap();
+    let folder = written(home.path(), "policy.js", policy);
+    if tested(home.path(), &folder).is_none() {
+        return;
+    }
+    let folder = folder.to_string_lossy();
+    let drew = |seed: &str| {
+        let words = ["policy", "test", &folder, "--no-native", "--seed", seed];
+        let out = fedseal(home.path(), &words);
+        let shown = String::from_utf8(out.stdout).unwrap();
+        assert!(shown.contains("log      exact true 3"), "{shown}");
+        let mut lines = shown.lines().filter(|line| line.contains("log      drew"));
+        lines
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_else(|| panic!("{shown}"))
+    };
+    assert_eq!(drew("1"), drew("1"));
+    assert_ne!(drew("1"), drew("2"));
+}
+
+/// A policy in Python with as many values as SmolLM2-135M's adapter of rank 16 has, read and written.
+#[test]
+fn python_reads_and_writes_a_large_adapter_within_the_defaults() {
+    let policy = "import wit_world\nfrom wit_world.imports import host\n\n\n\
+        class WitWorld(wit_world.WitWorld):\n    def run(self) -> None:\n        \
+        read = [float(number) for number in range(921_600)]\n        \
+        written = [value * 0.5 for value in read]\n        \
+        print(\"values\", len(read) + len(written))\n        \
+        host.submit(host.global_(), 1)\n";
+    let Some(shown) = curious("policy.py", policy) else {
+        return;
+    };
+    assert!(shown.contains("log      values 1843200"), "{shown}");
+    assert!(!shown.contains("a node's defaults are smaller"), "{shown}");
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    let at = words
+        .windows(3)
+        .position(|words| words == ["KiB", "of", "memory,"]);
+    let memory: u64 = words[at.unwrap() - 1].parse().unwrap();
+    // More than the default of before, 64 MiB.
+    assert!((65_537..=192 << 10).contains(&memory), "{shown}");
 }
 
 #[test]

@@ -116,6 +116,28 @@ fn a_module_goes_through_a_layout_on_disk() {
     assert!(said.contains("blobs/sha256/"), "{said}");
 }
 
+/// Whoever looks at a module keeps its compiled form for the run; a second look does not compile it again.
+#[test]
+fn a_module_that_was_looked_at_is_kept_compiled() {
+    let home = home();
+    let home = home.path();
+    ok(home, &["policy", "sign", "plain.wasm"]);
+    let kept = || {
+        let files = std::fs::read_dir(home.join("keys/compiled")).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        std::fs::metadata(&files[0]).unwrap().modified().unwrap()
+    };
+    ok(home, &["policy", "inspect", "plain.wasm"]);
+    let first = kept();
+    ok(home, &["policy", "inspect", "plain.wasm"]);
+    // The same module from another place, to a command that runs it.
+    std::fs::copy(home.join("plain.wasm"), home.join("copy.wasm")).unwrap();
+    let said = refused(home, &["policy", "test", "copy.wasm"]);
+    assert!(said.contains("no-submission"), "{said}");
+    assert_eq!(kept(), first);
+}
+
 /// skopeo (Debian), which we did not write, reads the layout and copies it; what it copied is the
 /// same module to us. FEDSEAL_REQUIRE_ORACLES=1 makes its absence a failure.
 #[test]

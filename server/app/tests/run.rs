@@ -3,75 +3,13 @@
 mod program;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::module::{self, ModulePredicate};
+use fedseal_client_sdk::keys::TrustStore;
+use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
-
-/// The smallest experiment of the embedded model.
-const SMALL: &str = r#"
-title = "small"
-seeds = [1]
-arms = ["clean"]
-[federation]
-clients = 2
-malicious = 0
-sampled = 2
-rounds = 1
-examples_per_client = 8
-[training]
-local_steps = 2
-batch_size = 2
-sequence_length = 64
-max_response_tokens = 16
-learning_rate = 1e-3
-[lora]
-rank = 2
-alpha = 4.0
-[evaluation]
-prompts = 2
-tasks = 2
-round_prompts = 1
-round_tasks = 1
-max_new_tokens = 4
-every = 0
-side_by_side = 1
-[canaries]
-sealed = 1
-per_round = 1
-"#;
-
-/// A folder with keys, a signed module and the experiment in it.
-fn home() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let (keys, modules) = (dir.path().join("keys"), dir.path().join("modules"));
-    fs::create_dir_all(&keys).unwrap();
-    fs::create_dir_all(&modules).unwrap();
-    let author = SigningKey::load_or_create(keys.join("author.pem")).unwrap();
-    let mut trusted = TrustStore::default();
-    trusted.add("author", author.public());
-    trusted.save(keys.join("trusted.toml")).unwrap();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-        PathBuf::from,
-    );
-    let built = target.join("policies/benign.wasm");
-    let bytes = fs::read(&built).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; run `cargo xtask build` first",
-            built.display()
-        )
-    });
-    let envelope = module::sign(&bytes, &ModulePredicate::new("benign", "0.1.0"), &author).unwrap();
-    let path = modules.join("benign.wasm");
-    fs::write(&path, bytes).unwrap();
-    fs::write(module::envelope_path(&path), envelope.to_bytes()).unwrap();
-    fs::write(dir.path().join("small.toml"), SMALL).unwrap();
-    dir
-}
 
 fn fedseal(home: &Path, words: &str) -> Output {
     let words: Vec<&str> = words.split(' ').collect();
@@ -118,6 +56,21 @@ fn a_run_whose_reader_goes_away_ends_as_it_should() {
     let table = String::from_utf8_lossy(&again.stdout).into_owned();
     assert!(table.contains("failed"), "{table}");
 
+    // What it says for people and for programs.
+    let shown = ok(home, &["show", "runs/one", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["logged"], &shown["state"]),
+        (&Value::Bool(true), &"finished".into())
+    );
+    let sentence = shown["conclusion"]["sentences"][0].as_str().unwrap();
+    assert!(ok(home, &["show", "runs/one"]).contains(sentence));
+    let listed = ok(home, &["runs", "runs"]);
+    assert!(
+        listed.contains("one") && listed.contains(sentence),
+        "{listed}"
+    );
+
     // A copy is no second seed, and a changed report is nobody's.
     let copied = Command::new("cp")
         .args(["-a", "runs/one", "runs/two"])
@@ -145,6 +98,11 @@ fn a_run_whose_reader_goes_away_ends_as_it_should() {
     let words = "run other.toml --modules modules --out runs/two --no-figures";
     let other = fedseal(home, words);
     assert!(other.status.success(), "{}", said(&other).1);
+    let compared = ok(home, &["compare", "runs/one", "runs/two"]);
+    assert!(
+        compared.contains("`federation.examples_per_client` is 8"),
+        "{compared}"
+    );
     let (code, text) = said(&fedseal(home, "table runs"));
     assert!(
         code == 2 && text.contains("`federation.examples_per_client` is 8"),

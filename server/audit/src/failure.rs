@@ -179,6 +179,13 @@ impl From<sdk::Error> for Failure {
                     None => failure,
                 }
             }
+            sdk::Error::Registry(problem) => {
+                let failure = Failure::new(&problem);
+                match problem.hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
             sdk::Error::Http { url, detail } => Failure::new(format!("{url}: {detail}"))
                 .hint("Is `fedseal serve` running there? --server names another address."),
             other => {

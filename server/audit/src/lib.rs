@@ -1,10 +1,11 @@
 //! Commands of an auditor, without the engine: no tensors, no Wasm, no database. The program
 //! `fedseal-audit` has only these commands; `fedseal` has them next to its own.
 //!
-//! - [`commands`]: verify, log, bundle, explain, key, table.
+//! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare.
 //! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
-//!   [`modules`]: a module in a file or in an OCI layout. [`files`]: what the command line names.
-//! - [`table`]: a run's results for people. [`output`]: everything that is printed.
+//!   [`modules`]: a module in a file, an OCI layout or a registry. [`files`]: what the command line names.
+//! - [`table`]: a run's results for people. [`document`]: a report as one file. [`output`]: everything that
+//!   is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod commands;
+pub mod document;
 pub mod failure;
 pub mod files;
 pub mod keys;

@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fedseal_audit::commands::{bundle, explain, key, log, table, verify};
+use fedseal_audit::commands::{
+    bundle, compare, explain, key, log, report, runs, show, table, verify,
+};
 use fedseal_audit::failure;
 
 /// Audits federated tuning: checks evidence from its files alone, without a network and without a model.
@@ -33,6 +35,14 @@ enum Command {
     Key(key::Key),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
+    /// List runs, each with its conclusion.
+    Runs(runs::Runs),
+    /// Tell of a run: its conclusion and its results.
+    Show(show::Show),
+    /// Write a run's report as one HTML or Markdown file.
+    Report(report::Report),
+    /// Compare runs: settings and measures that differ.
+    Compare(compare::Compare),
 }
 
 /// Exit codes are those of `fedseal`: 0 all is well; 1 the answer is no; 2 the arguments or an input
@@ -45,6 +55,10 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.execute(),
         Command::Key(command) => command.execute(),
         Command::Table(command) => command.execute(),
+        Command::Runs(command) => command.execute(),
+        Command::Show(command) => command.execute(),
+        Command::Report(command) => command.execute(),
+        Command::Compare(command) => command.execute(),
     };
     failure::finish(done)
 }

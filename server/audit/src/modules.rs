@@ -1,5 +1,5 @@
 //! A module where a command asks for one: a file with its signature next to it, or `oci:…`, a place in
-//! an OCI image layout on disk.
+//! an OCI image layout on disk or in a registry.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,11 +10,15 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::embedded::Embedded;
 use fedseal_client_sdk::keys::{Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, VerifiedModule};
-use fedseal_client_sdk::oci::{self, Reference};
+use fedseal_client_sdk::oci::{self, Access, Reference, Store};
 use fedseal_record::rundir::{self, write_atomically};
 
 use crate::failure::{Failure, Outcome};
 use crate::files;
+
+/// Help for an argument that is a [`Place`].
+pub const HELP: &str = "The module: a component's file, or oci:PLACE[:TAG|@sha256:DIGEST], where PLACE is \
+                        the folder of an OCI layout or REGISTRY/REPOSITORY";
 
 /// The largest module's file, bytes; a sandbox takes less by its own limits.
 pub const MAX_MODULE: usize = 128 << 20;
@@ -27,7 +31,7 @@ pub enum Place {
     /// A component's file.
     File(PathBuf),
     /// A reference as it was written; read when it is used, so that the error is a command's own.
-    Layout(String),
+    Artifact(String),
 }
 
 impl FromStr for Place {
@@ -35,7 +39,7 @@ impl FromStr for Place {
 
     fn from_str(word: &str) -> Result<Self, Infallible> {
         Ok(match Reference::is_one(word) {
-            true => Place::Layout(word.to_owned()),
+            true => Place::Artifact(word.to_owned()),
             false => Place::File(word.into()),
         })
     }
@@ -45,7 +49,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::File(path) => path.display().fmt(f),
-            Place::Layout(word) => f.write_str(word),
+            Place::Artifact(word) => f.write_str(word),
         }
     }
 }
@@ -89,9 +93,9 @@ impl Place {
                 let bytes = files::read(path, MAX_MODULE)?;
                 Ok(Found { bytes, envelopes })
             }
-            Place::Layout(word) => {
+            Place::Artifact(word) => {
                 let reference = Reference::parse(word).map_err(Failure::usage)?;
-                let pulled = oci::pull(&reference)?;
+                let pulled = oci::pull(&reference, &Access::of_user())?;
                 Ok(Found {
                     bytes: pulled.module,
                     envelopes: pulled.envelopes,
@@ -100,7 +104,8 @@ impl Place {
         }
     }
 
-    /// The name that a module has where none is given: that of its file or of its layout's folder.
+    /// The name that a module has where none is given: that of its file, of its layout's folder, or the
+    /// last part of its repository's.
     pub fn name(&self) -> String {
         let stem = |path: &Path| {
             path.file_stem()
@@ -108,8 +113,16 @@ impl Place {
         };
         match self {
             Place::File(path) => stem(path),
-            Place::Layout(word) => Reference::parse(word)
-                .map_or_else(|_| String::new(), |reference| stem(&reference.folder)),
+            Place::Artifact(word) => {
+                match Reference::parse(word).map(|reference| reference.store) {
+                    Ok(Store::Folder(folder)) => stem(&folder),
+                    Ok(Store::Repository(at)) => {
+                        let last = at.name.rsplit('/').next();
+                        last.unwrap_or_default().to_owned()
+                    }
+                    Err(_) => String::new(),
+                }
+            }
         }
     }
 
@@ -124,9 +137,9 @@ impl Place {
                 write_atomically(&path, &envelope.to_bytes())?;
                 Ok(path.display().to_string())
             }
-            Place::Layout(word) => {
+            Place::Artifact(word) => {
                 let reference = Reference::parse(word).map_err(Failure::usage)?;
-                oci::attach(&reference, envelope)?;
+                oci::attach(&reference, envelope, &Access::of_user())?;
                 Ok(word.clone())
             }
         }

@@ -82,6 +82,18 @@ pub fn one_experiment(runs: &[(PathBuf, Report)]) -> Outcome {
     Ok(())
 }
 
+/// The experiments of two reports, by the names of their runs.
+///
+/// # Errors
+/// A report whose experiment is none.
+pub fn experiments(runs: [(&str, &Report); 2]) -> Outcome<[Experiment; 2]> {
+    let [(one, first), (two, second)] = runs;
+    Ok([
+        experiment(Path::new(one), first)?,
+        experiment(Path::new(two), second)?,
+    ])
+}
+
 /// The experiment of a report; a key that its version did not know has the value of a missing key.
 fn experiment(run: &Path, report: &Report) -> Outcome<Experiment> {
     serde_json::from_value(report.experiment.clone()).map_err(|error| {
@@ -156,45 +168,7 @@ pub fn text(reports: &[Report]) -> String {
     let Some(first) = reports.first() else {
         return String::new();
     };
-    let extra = extra(reports);
-    let finished = reports.iter().all(|report| report.state == State::Finished);
-    let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
-    head.extend(
-        extra
-            .iter()
-            .map(|it| format!("{} %", it.title.to_lowercase())),
-    );
-    head.extend(["attackers refused", "false refusals", "failed"].map(String::from));
-    let mut rows = vec![head];
-    for arm in &first.arms {
-        let measures = |which: &dyn Fn(&ArmView) -> Option<Rate>| {
-            let found = reports
-                .iter()
-                .flat_map(|report| report.arms.iter().find(|a| a.id == arm.id))
-                .filter_map(which);
-            measure(&found.collect::<Vec<_>>(), finished)
-        };
-        let mut sums = [(0, 0); 3];
-        for report in reports {
-            for (sum, more) in sums.iter_mut().zip(refusals(report, &arm.id)) {
-                *sum = (sum.0 + more.0, sum.1 + more.1);
-            }
-        }
-        let mut row = vec![
-            arm.title.clone(),
-            measures(&|arm| arm.safety),
-            measures(&|arm| arm.helpfulness),
-        ];
-        for PlannedMeasure { name, .. } in &extra {
-            row.push(measures(&|arm| arm.measures.get(name).copied()));
-        }
-        row.extend(sums.map(|(refused, all)| match all {
-            0 => "–".to_owned(),
-            _ => format!("{refused} of {all}"),
-        }));
-        rows.push(row);
-    }
-    let mut out = aligned(&rows);
+    let mut out = aligned(&rows(reports));
     for report in reports {
         for line in report.arms.iter().filter_map(|arm| unchanged(report, arm)) {
             out.push_str(&format!("\n{line}"));
@@ -233,6 +207,52 @@ pub fn text(reports: &[Report]) -> String {
     out
 }
 
+/// The rows of the table, its heading first.
+pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
+    let Some(first) = reports.first() else {
+        return Vec::new();
+    };
+    let extra = extra(reports);
+    let finished = reports.iter().all(|report| report.state == State::Finished);
+    let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
+    head.extend(
+        extra
+            .iter()
+            .map(|it| format!("{} %", it.title.to_lowercase())),
+    );
+    head.extend(["attackers refused", "false refusals", "failed"].map(String::from));
+    let mut rows = vec![head];
+    for arm in &first.arms {
+        let measures = |which: &dyn Fn(&ArmView) -> Option<Rate>| {
+            let found = reports
+                .iter()
+                .flat_map(|report| report.arms.iter().find(|a| a.id == arm.id))
+                .filter_map(which);
+            measure(&found.collect::<Vec<_>>(), finished)
+        };
+        let mut sums = [(0, 0); 3];
+        for report in reports {
+            for (sum, more) in sums.iter_mut().zip(refusals(report, &arm.id)) {
+                *sum = (sum.0 + more.0, sum.1 + more.1);
+            }
+        }
+        let mut row = vec![
+            arm.title.clone(),
+            measures(&|arm| arm.safety),
+            measures(&|arm| arm.helpfulness),
+        ];
+        for PlannedMeasure { name, .. } in &extra {
+            row.push(measures(&|arm| arm.measures.get(name).copied()));
+        }
+        row.extend(sums.map(|(refused, all)| match all {
+            0 => "–".to_owned(),
+            _ => format!("{refused} of {all}"),
+        }));
+        rows.push(row);
+    }
+    rows
+}
+
 /// Rates of an arm over seeds; where a run is over, one without any asked nothing.
 fn measure(rates: &[Rate], finished: bool) -> String {
     match rates {
@@ -257,8 +277,8 @@ fn measure(rates: &[Rate], finished: bool) -> String {
     }
 }
 
-/// Columns padded to their widest cell.
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Columns padded to their widest cell; the first row is the heading.
+pub fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; columns];
     for row in rows {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fedseal_client_sdk::attestation::Limits;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::ids::ClientId;
+use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::module;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::{
@@ -22,6 +22,7 @@ use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
 use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::Plan;
+use fedseal_rules::experiment::Experiment;
 
 /// Executor of the run's modules; the sandbox, or a double in tests.
 pub trait Executor: Send + Sync {
@@ -88,33 +89,68 @@ pub struct Contents {
     pub control: Control,
 }
 
+/// Names of what determines a client's execution in a round, beside the plan and the experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// The client.
+    pub client: ClientId,
+    /// The round.
+    pub round: Round,
+    /// The seed of the execution.
+    pub seed: Seed,
+    /// Digest of the shard.
+    pub shard: Digest,
+    /// Digest of the global adapter.
+    pub global: Digest,
+    /// The round's learning rate.
+    pub learning_rate: f64,
+}
+
 /// All inputs that determine a client's execution in a round.
 ///
 /// # Errors
 /// As [`RoundOf::assignment`].
 pub fn input(of: RoundOf<'_>, client: &ClientId, contents: Contents) -> Result<RunInput> {
-    let training = &of.experiment.training;
-    Ok(RunInput {
+    let named = Named {
         client: client.clone(),
         round: of.round,
-        rounds: of.experiment.federation.rounds,
         seed: of.update_seed(client),
+        shard: of.assignment(client)?.shard,
+        global: of.state.global,
+        learning_rate: of.state.learning_rate,
+    };
+    Ok(input_of(of.plan, of.experiment, named, contents))
+}
+
+/// As [`input`], of the names.
+pub fn input_of(
+    plan: &Plan,
+    experiment: &Experiment,
+    named: Named,
+    contents: Contents,
+) -> RunInput {
+    let training = &experiment.training;
+    RunInput {
+        client: named.client,
+        round: named.round,
+        rounds: experiment.federation.rounds,
+        seed: named.seed,
         shard: contents.shard,
-        shard_digest: of.assignment(client)?.shard,
+        shard_digest: named.shard,
         attachment: contents.attachment,
         global: contents.global,
-        global_digest: of.state.global,
-        base: of.plan.base,
+        global_digest: named.global,
+        base: plan.base,
         training: TrainDefaults {
             steps: training.local_steps,
             batch_size: training.batch_size,
-            learning_rate: of.state.learning_rate,
+            learning_rate: named.learning_rate,
             proximal_mu: training.proximal_mu,
         },
         control: contents.control,
         limits: None,
         recording: Recording::default(),
-    })
+    }
 }
 
 /// An engine that stops when a flag is raised. The stopped execution is thrown away, so the flag

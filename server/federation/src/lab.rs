@@ -48,8 +48,8 @@ pub trait Lab: Send + Sync {
     fn positions(&self) -> usize;
     /// Tokens of each prompt in its template.
     fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>>;
-    /// Tokens of an answer.
-    fn answer_tokens(&self, answer: &str) -> Result<usize>;
+    /// Tokens of each prompt with its answer, as they are scored.
+    fn pair_tokens(&self, pairs: &[(String, String)]) -> Result<Vec<usize>>;
     /// One answer for each prompt; an error for a prompt that leaves no position for an answer. Stops with
     /// [`Error::Interrupted`] when `halt` says so.
     fn answer(
@@ -193,9 +193,11 @@ impl Lab for TuningLab {
         tokens.map_err(model_error)
     }
 
-    fn answer_tokens(&self, answer: &str) -> Result<usize> {
-        let tokens = self.model.tokenizer().encode(answer, false);
-        Ok(tokens.map_err(model_error)?.len())
+    fn pair_tokens(&self, pairs: &[(String, String)]) -> Result<Vec<usize>> {
+        let pairs = pairs.iter();
+        let tokens = pairs.map(|(prompt, answer)| self.model.scored_tokens(prompt, answer));
+        let tokens: std::result::Result<_, _> = tokens.collect();
+        tokens.map_err(model_error)
     }
 
     fn answer(

@@ -12,7 +12,8 @@
 //! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again. [`panel`]: tests every policy alone against every check.
+//!   again, [`mod@remeasure`] measures a run again. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
+//!   tests every policy alone against every check.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,10 @@ pub mod options;
 pub mod own;
 pub mod panel;
 pub mod pretraining;
+pub mod remeasure;
 pub mod replay;
 pub mod runner;
+pub mod work;
+pub mod worker;
 
 pub use fedseal_record::{Error, Result, error};

@@ -13,6 +13,8 @@
 mod multiversion;
 
 pub mod attention;
+pub mod columns;
+pub mod distances;
 pub mod fused;
 pub mod gated;
 pub mod gemm;

@@ -12,7 +12,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey};
 use fedseal_client_sdk::tlog::{
     AddCheckpoint, Checkpoint, KeyKind, VerifierKey, add_signatures, cosign, cosigned_at,
-    verify_consistency,
+    empty_root, signed_by_only, verify_consistency,
 };
 
 use crate::files::{self, Disk};
@@ -34,9 +34,17 @@ pub struct Witness {
     disk: Disk,
     /// The latest cosigned checkpoint by origin. Held from the comparison with the old size until
     /// the new checkpoint is durable, so that two requests cannot pass one another.
-    latest: Mutex<BTreeMap<String, Checkpoint>>,
+    latest: Mutex<BTreeMap<String, Cosigned>>,
     /// Two processes never share one memory.
     _lock: File,
+}
+
+/// A checkpoint that was cosigned.
+#[derive(Debug)]
+struct Cosigned {
+    checkpoint: Checkpoint,
+    /// Signed by the log and by the witness, and by nobody else.
+    note: String,
 }
 
 /// Why a witness does not cosign; each is one HTTP status of tlog-witness.
@@ -48,18 +56,17 @@ pub enum Refusal {
     /// 404: a log that this witness does not know.
     #[error("log {0:?} is not known here")]
     UnknownLog(String),
-    /// 403: no signature by the log's key.
+    /// 403: no signature by the log's key, or one that does not verify.
     #[error(transparent)]
     BadSignature(fedseal_client_sdk::Error),
-    /// 409: the old size is not the one that was cosigned last, or one size has two roots.
-    #[error("the last cosigned checkpoint has {size} entries{}", detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default())]
+    /// 409: the old size is not the one that was cosigned last.
+    #[error("the last cosigned checkpoint has {size} entries")]
     Conflict {
         /// The size that was cosigned last; the answer's body.
         size: u64,
-        /// For two roots of one size: both. That is proof of a split view.
-        detail: Option<String>,
     },
-    /// 422: the consistency proof does not hold.
+    /// 422: the consistency proof does not hold, one size has two roots (both are named: that is proof
+    /// of a split view), or a log without entries has a root that it cannot have.
     #[error(transparent)]
     BadProof(Source),
     /// 500: its memory could not be written; nothing was cosigned.
@@ -132,10 +139,11 @@ impl Witness {
                 return Err(Error::corrupt(&path, "the file of another log"));
             }
             if let Some(key) = logs.get(&checkpoint.origin) {
-                Checkpoint::verify(&note, &checkpoint.origin, key)
+                // The signature alone: earlier versions cosigned any root of a log without entries.
+                Checkpoint::signed_by(&note, &checkpoint.origin, key)
                     .map_err(|e| Error::verify(&path, e))?;
             }
-            latest.insert(checkpoint.origin.clone(), checkpoint);
+            latest.insert(checkpoint.origin.clone(), Cosigned { checkpoint, note });
         }
         Ok(Witness {
             dir: dir.to_owned(),
@@ -156,7 +164,17 @@ impl Witness {
     /// The size of the checkpoint of this log that was cosigned last; 0 for none.
     pub fn size(&self, origin: &str) -> u64 {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(origin).map_or(0, |c| c.size)
+        latest.get(origin).map_or(0, |last| last.checkpoint.size)
+    }
+
+    /// The latest cosigned checkpoint of the log whose origin has this SHA-256 (lowercase hex), with
+    /// the log's signature and the witness's own; none where it never cosigned one.
+    pub fn checkpoint(&self, origin_hash: &str) -> Option<String> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, last) = latest
+            .iter()
+            .find(|(origin, _)| Digest::of(origin.as_bytes()).to_string() == origin_hash)?;
+        Some(last.note.clone())
     }
 
     /// Cosigns a checkpoint that continues the one cosigned last, at time `now` (seconds since
@@ -175,8 +193,10 @@ impl Witness {
             .logs
             .get(&checkpoint.origin)
             .ok_or_else(|| Refusal::UnknownLog(checkpoint.origin.clone()))?;
-        Checkpoint::verify(&request.note, &checkpoint.origin, key)
-            .map_err(Refusal::BadSignature)?;
+        Checkpoint::signed_by(&request.note, &checkpoint.origin, key).map_err(|e| match e {
+            fedseal_client_sdk::Error::Signature { .. } => Refusal::BadSignature(e),
+            other => Refusal::Malformed(other.into()),
+        })?;
         if request.old > checkpoint.size {
             let problem = format!(
                 "the old size {} is larger than the checkpoint's {}",
@@ -185,48 +205,34 @@ impl Witness {
             return Err(Refusal::Malformed(problem.into()));
         }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = latest.get(&checkpoint.origin);
-        let size = known.map_or(0, |c| c.size);
+        let known = latest.get(&checkpoint.origin).map(|last| &last.checkpoint);
+        let size = known.map_or(0, |last| last.size);
         if request.old != size {
-            return Err(Refusal::Conflict { size, detail: None });
+            return Err(Refusal::Conflict { size });
         }
-        if let Some(known) = known {
-            if known.size == checkpoint.size && known.root != checkpoint.root {
-                return Err(Refusal::Conflict {
-                    size,
-                    detail: Some(format!(
-                        "cosigned root {}, offered root {}",
-                        known.root, checkpoint.root
-                    )),
-                });
-            }
-            verify_consistency(
-                known.size,
-                known.root,
-                checkpoint.size,
-                checkpoint.root,
-                &request.proof,
-            )
+        checkpoint
+            .possible()
             .map_err(|e| Refusal::BadProof(e.into()))?;
-        } else if !request.proof.is_empty() {
-            // "The proof MUST be empty if the old size is zero."
-            return Err(Refusal::BadProof("a proof from an empty log".into()));
-        }
+        // "The empty tree is consistent with any tree", whatever root an earlier version let it have.
+        let root = known.filter(|last| last.size > 0).map(|last| last.root);
+        verify_consistency(
+            size,
+            root.unwrap_or_else(empty_root),
+            checkpoint.size,
+            checkpoint.root,
+            &request.proof,
+        )
+        .map_err(|e| Refusal::BadProof(e.into()))?;
         let path = place(&self.dir, &checkpoint.origin);
         let store = |e| Refusal::Store(Error::verify(&path, e));
         let line = cosign(&request.note, &self.name.name, &self.key, now).map_err(store)?;
         // Other signatures of the request are anybody's bytes; they are not kept.
-        let by_log = format!("\u{2014} {} ", checkpoint.origin);
-        let mut note = checkpoint.body();
-        note.push('\n');
-        for signature in request.note.split_inclusive('\n') {
-            if signature.starts_with(&by_log) {
-                note.push_str(signature);
-            }
-        }
-        let note = add_signatures(&note, &line).map_err(store)?;
+        let note = VerifierKey::new(&checkpoint.origin, KeyKind::Log, *key)
+            .and_then(|log| signed_by_only(&request.note, &log))
+            .and_then(|note| add_signatures(&note, &line))
+            .map_err(store)?;
         self.disk.write(&path, note.as_bytes())?;
-        latest.insert(checkpoint.origin.clone(), checkpoint);
+        latest.insert(checkpoint.origin.clone(), Cosigned { checkpoint, note });
         Ok(line)
     }
 }
@@ -255,218 +261,4 @@ fn place(dir: &Path, origin: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Log;
-    use crate::files::fault::Fault;
-    use std::sync::Arc;
-
-    const ORIGIN: &str = "fedseal.example/run";
-
-    fn log_key() -> SigningKey {
-        SigningKey::from_seed([1; 32])
-    }
-
-    fn open(dir: &Path) -> Result<Witness> {
-        let log = VerifierKey::new(ORIGIN, KeyKind::Log, log_key().public()).unwrap();
-        Witness::open(dir, "w.example", SigningKey::from_seed([2; 32]), [log])
-    }
-
-    fn grown(log: &mut Log, by: usize) {
-        for _ in 0..by {
-            let n = log.size();
-            log.append(format!("entry {n}").as_bytes()).unwrap();
-        }
-        log.publish().unwrap();
-    }
-
-    fn request(log: &Log, old: u64) -> AddCheckpoint {
-        AddCheckpoint {
-            old,
-            proof: log.prove_consistency(old, log.checkpoint().size).unwrap(),
-            note: log.note().to_owned(),
-        }
-    }
-
-    #[test]
-    fn cosigns_what_continues_and_remembers() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        assert!(
-            matches!(open(&state), Err(Error::NotFound { .. })),
-            "never an empty memory"
-        );
-        Witness::init(&state).unwrap();
-        assert!(Witness::init(&state).is_err());
-        let mut log = Log::create(dir.path().join("log"), ORIGIN, log_key()).unwrap();
-        grown(&mut log, 3);
-        let witness = open(&state).unwrap();
-        assert!(open(&state).is_err(), "one process at a time");
-        let line = witness.add_checkpoint(&request(&log, 0), 100).unwrap();
-        let note = add_signatures(log.note(), &line).unwrap();
-        assert_eq!(
-            cosigned_at(&note, witness.verifier_key()).unwrap(),
-            Some(100)
-        );
-        // The same again, and a longer one after a restart.
-        witness.add_checkpoint(&request(&log, 3), 101).unwrap();
-        grown(&mut log, 300);
-        drop(witness);
-        let witness = open(&state).unwrap();
-        assert_eq!(witness.size(ORIGIN), 3);
-        assert!(matches!(
-            witness.add_checkpoint(&request(&log, 0), 102),
-            Err(Refusal::Conflict {
-                size: 3,
-                detail: None
-            })
-        ));
-        witness.add_checkpoint(&request(&log, 3), 102).unwrap();
-        assert_eq!(witness.size(ORIGIN), 303);
-    }
-
-    #[test]
-    fn a_split_view_is_never_cosigned() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        Witness::init(&state).unwrap();
-        let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
-        let mut other = Log::create(dir.path().join("b"), ORIGIN, log_key()).unwrap();
-        other.append(b"another first").unwrap();
-        grown(&mut log, 5);
-        grown(&mut other, 4);
-        let witness = open(&state).unwrap();
-        witness.add_checkpoint(&request(&log, 0), 1).unwrap();
-        let conflict = witness.add_checkpoint(&request(&other, 5), 2);
-        assert!(
-            matches!(
-                &conflict,
-                Err(Refusal::Conflict {
-                    size: 5,
-                    detail: Some(_)
-                })
-            ),
-            "{conflict:?}"
-        );
-        grown(&mut other, 4);
-        let proof = witness.add_checkpoint(&request(&other, 5), 2);
-        assert!(matches!(proof, Err(Refusal::BadProof(_))), "{proof:?}");
-        assert_eq!(witness.size(ORIGIN), 5);
-    }
-
-    #[test]
-    fn each_refusal() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        Witness::init(&state).unwrap();
-        let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
-        grown(&mut log, 2);
-        let mut foreign = Log::create(dir.path().join("b"), "other", log_key()).unwrap();
-        grown(&mut foreign, 2);
-        let mut stranger =
-            Log::create(dir.path().join("c"), ORIGIN, SigningKey::from_seed([9; 32])).unwrap();
-        grown(&mut stranger, 2);
-        let witness = open(&state).unwrap();
-        let answer = |request: &AddCheckpoint| witness.add_checkpoint(request, 1).unwrap_err();
-        assert!(matches!(
-            answer(&request(&foreign, 0)),
-            Refusal::UnknownLog(_)
-        ));
-        assert!(matches!(
-            answer(&request(&stranger, 0)),
-            Refusal::BadSignature(_)
-        ));
-        let mut bad = request(&log, 0);
-        bad.old = 3;
-        assert!(matches!(answer(&bad), Refusal::Malformed(_)));
-        bad.old = 1;
-        assert!(matches!(answer(&bad), Refusal::Conflict { size: 0, .. }));
-        bad.old = 0;
-        bad.proof = vec![Digest::of(b"x")];
-        assert!(matches!(answer(&bad), Refusal::BadProof(_)));
-        bad.note = "nonsense".into();
-        assert!(matches!(answer(&bad), Refusal::Malformed(_)));
-        witness.add_checkpoint(&request(&log, 0), 1).unwrap();
-    }
-
-    #[test]
-    fn what_was_answered_is_remembered_whatever_fails() {
-        for n in 0..12 {
-            let dir = tempfile::tempdir().unwrap();
-            let state = dir.path().join("state");
-            Witness::init(&state).unwrap();
-            let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
-            grown(&mut log, 2);
-            let mut witness = open(&state).unwrap();
-            witness.add_checkpoint(&request(&log, 0), 1).unwrap();
-            grown(&mut log, 2);
-            witness.disk.fault = Some(Arc::new(Fault::after(n)));
-            let answered = witness.add_checkpoint(&request(&log, 2), 2);
-            if answered.is_err() {
-                assert_eq!(witness.size(ORIGIN), 2);
-            }
-            drop(witness);
-            let again = open(&state).unwrap();
-            if answered.is_ok() {
-                assert_eq!(again.size(ORIGIN), 4);
-                return;
-            }
-            // The rename may have happened before the fault: then it knows more, never less.
-            assert!([2, 4].contains(&again.size(ORIGIN)));
-        }
-        panic!("it never answered");
-    }
-
-    #[test]
-    fn one_origin_is_one_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        Witness::init(&state).unwrap();
-        let named = |seed| {
-            let key = SigningKey::from_seed([seed; 32]).public();
-            VerifierKey::new(ORIGIN, KeyKind::Log, key).unwrap()
-        };
-        let open = |logs: &[VerifierKey]| {
-            let key = SigningKey::from_seed([2; 32]);
-            Witness::open(&state, "w.example", key, logs.to_vec())
-        };
-        let both = open(&[named(1), named(9)]).unwrap_err();
-        assert!(matches!(both, Error::Conflict { .. }), "{both}");
-        open(&[named(1), named(1)]).unwrap();
-
-        // What was cosigned of one key's log is never continued with another's.
-        let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
-        grown(&mut log, 2);
-        let witness = open(&[named(1)]).unwrap();
-        witness.add_checkpoint(&request(&log, 0), 1).unwrap();
-        drop(witness);
-        assert!(open(&[named(9)]).is_err());
-        // A log that is not asked for any more is left as it is.
-        open(&[]).unwrap();
-        assert_eq!(open(&[named(1)]).unwrap().size(ORIGIN), 2);
-    }
-
-    #[test]
-    fn a_damaged_memory_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        Witness::init(&state).unwrap();
-        let mut log = Log::create(dir.path().join("a"), ORIGIN, log_key()).unwrap();
-        grown(&mut log, 2);
-        let witness = open(&state).unwrap();
-        witness.add_checkpoint(&request(&log, 0), 1).unwrap();
-        drop(witness);
-        let file = place(&state, ORIGIN);
-        let good = std::fs::read_to_string(&file).unwrap();
-        for bad in [
-            good.replacen("\n2\n", "\n1\n", 1),
-            log.note().to_owned(),
-            String::new(),
-        ] {
-            std::fs::write(&file, bad).unwrap();
-            assert!(open(&state).is_err());
-        }
-        std::fs::write(&file, good).unwrap();
-        open(&state).unwrap();
-    }
-}
+mod tests;

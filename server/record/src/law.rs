@@ -18,6 +18,7 @@ use fedseal_rules::admission::{Admission, Expected};
 use fedseal_rules::aggregation::{Outcome, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::formulas;
 use fedseal_rules::optimiser::Optimiser;
 use fedseal_rules::sampling::{derive_seed, sampled};
 use fedseal_rules::site::Leave;
@@ -151,9 +152,14 @@ impl RoundOf<'_> {
                 outcome: None,
             });
         }
-        let rule = self.experiment.aggregation.rule(arm.rule)?;
+        // A run goes by the version of the rule that it was begun with.
+        let version = plan.versions.of(&formulas::rule(arm.rule));
+        let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = rule.aggregate(&updates, &inputs)?;
+        let outcome = match rule.needs_global() {
+            true => rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?,
+            false => rule.aggregate(&updates, &inputs)?,
+        };
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
                 slot.1 = *weight;

@@ -21,6 +21,18 @@ pub fn read_experiment(dir: &RunDir, plan: &Plan) -> Result<Experiment> {
     Ok(experiment)
 }
 
+/// Reads the experiment of a run from its blobs.
+///
+/// # Errors
+/// A blob that is missing; [`Error::Rules`] for a text that is no experiment.
+pub fn experiment_of(blobs: &Blobs, plan: &Plan) -> Result<Experiment> {
+    let text = String::from_utf8(blobs.get(&plan.experiment)?)
+        .map_err(|_| Error::tampered("experiment.toml", "is not UTF-8"))?;
+    let mut experiment = Experiment::parse(&text, "experiment.toml")?;
+    experiment.site = experiment.site.map(SiteRules::as_kept);
+    Ok(experiment)
+}
+
 /// Reads experiment.toml, which must be the file that the plan names.
 ///
 /// # Errors

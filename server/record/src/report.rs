@@ -16,9 +16,11 @@ use fedseal_rules::arms::Kind;
 use fedseal_rules::defence;
 
 mod build;
+mod conclusion;
 mod count;
 
 pub use build::{Sources, build};
+pub use conclusion::{Conclusion, Outcome};
 
 /// How far a run is.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -158,6 +160,9 @@ pub struct ArmView {
     pub kind: Kind,
     /// Its aggregation rule.
     pub rule: String,
+    /// Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<String>,
     /// Rule at the end; null before.
     pub safety: Option<Rate>,
     /// Helpfulness at the end; null before.

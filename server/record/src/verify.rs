@@ -36,6 +36,7 @@ use fedseal_rules::formulas::{Others, Versions};
 use fedseal_rules::sampling::client_name;
 
 mod authors;
+mod behaviour;
 mod claims;
 mod nodes;
 mod own;
@@ -44,6 +45,7 @@ mod rounds;
 mod site;
 
 pub use authors::authors;
+pub use behaviour::Held;
 
 /// Counts of what was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -17,6 +17,8 @@ const DEFINITION: Definition = Definition {
     title: "shortest norm",
     help: "mean of the updates, each scaled to the norm of the shortest",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[],
     make: |_| Box::new(ShortestNorm),
 };

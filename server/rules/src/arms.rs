@@ -293,9 +293,10 @@ fn built_in(id: &str) -> Option<Arm> {
 /// # Errors
 /// An id that is neither built in nor among the experiment's own, and whatever is wrong with an own one.
 pub fn arm(id: &str, own: &BTreeMap<String, ArmConfig>) -> Result<Arm> {
-    match (built_in(id), own.get(id)) {
-        (Some(arm), _) => Ok(arm),
-        (None, Some(config)) => config.arm(id),
+    // An experiment's own comes first: a run keeps its arm when a later program has a rule of that name.
+    match (own.get(id), built_in(id)) {
+        (Some(config), _) => config.arm(id),
+        (None, Some(arm)) => Ok(arm),
         (None, None) => {
             let names = known().into_iter().map(str::to_owned);
             Err(Error::unknown("arm", id, names.chain(own.keys().cloned())))
@@ -311,7 +312,8 @@ pub fn arm(id: &str, own: &BTreeMap<String, ArmConfig>) -> Result<Arm> {
 pub fn expand(ids: &[String], own: &BTreeMap<String, ArmConfig>) -> Result<Vec<Arm>> {
     let mut arms = Vec::new();
     for id in known() {
-        if id == "base" || ids.iter().any(|wanted| wanted == id) {
+        let wanted = !own.contains_key(id) && ids.iter().any(|wanted| wanted == id);
+        if id == "base" || wanted {
             arms.push(arm(id, own)?);
         }
     }

@@ -4,6 +4,7 @@
 //! Each has its version in its definition. It counts up when the same inputs may give other results than
 //! before. A run records the versions of the formulas that it uses, and of no others: a change to the
 //! others says nothing about it. Runs from before versions were recorded have version 1 of everything.
+//! A rule whose definition keeps its earlier versions is computed again by the version of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -133,7 +134,7 @@ impl Versions {
         };
         Ok(Others(
             used.map(other)
-                .filter(|other| other.made != other.here)
+                .filter(|other| other.made != other.here && !other.kept())
                 .collect(),
         ))
     }
@@ -173,6 +174,18 @@ pub struct Other {
     pub made: u32,
     /// Version in this program; 0: it does not have the formula.
     pub here: u32,
+}
+
+impl Other {
+    /// Whether this program has the run's version, too.
+    fn kept(&self) -> bool {
+        let mut rules = aggregation::ALL.iter();
+        let found = rules.find(|definition| rule(definition.name) == self.formula);
+        found.is_some_and(|definition| {
+            let known = FIRST..FIRST + definition.earlier.len() as u32;
+            definition.version == self.here && known.contains(&self.made)
+        })
+    }
 }
 
 impl fmt::Display for Other {
@@ -256,6 +269,29 @@ mod tests {
             assert!(here.0.contains_key(formula), "{formula}");
         }
         assert!(here.0.values().all(|version| *version >= FIRST));
+        for rule in aggregation::ALL {
+            assert_eq!(
+                rule.version,
+                FIRST + rule.earlier.len() as u32,
+                "{}",
+                rule.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_that_keeps_its_first_version_is_computed_by_it() {
+        let krum = experiment("arms = [\"krum\"]\n");
+        let others = |here: &Versions| here.others(&krum, &[], &Versions::default()).unwrap();
+        assert_eq!(Versions::here().of("rule krum"), 2);
+        assert!(others(&Versions::here()).get("rule krum").is_none());
+        // A later program's version says nothing about what this one keeps.
+        let later = Versions::here().with("rule krum", 3);
+        assert_eq!(others(&later).get("rule krum").unwrap().made, 1);
+        // Neither is a version that only a later program has.
+        let made = Versions::default().with("rule krum", 3);
+        let others = Versions::here().others(&krum, &[], &made).unwrap();
+        assert_eq!(others.get("rule krum").unwrap().here, 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reads the data files that `tests/oracles/files/write.py` made, for `cargo xtask oracle files`.
 //!
 //!     oracle_files FOLDER          the figures, as JSON
-//!     oracle_files time FILE       seconds, rows and bytes of text of one file
+//!     oracle_files time FILE       seconds, rows, bytes of text and peak memory of one file
 
 use std::{error::Error, path::Path, time::Instant};
 
@@ -121,7 +121,14 @@ fn time(file: &Path) -> Result<(), Box<dyn Error>> {
     let seconds = begun.elapsed().as_secs_f64();
     println!(
         "{}",
-        json!({ "rows": rows, "bytes": bytes, "seconds": seconds })
+        json!({ "rows": rows, "bytes": bytes, "seconds": seconds, "peak_kib": peak_memory() })
     );
     Ok(())
+}
+
+/// Returns `VmHWM`, KiB.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

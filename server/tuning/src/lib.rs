@@ -68,7 +68,9 @@ pub use fingerprint::fingerprint;
 pub use infer::generate::{
     Finish, GenerateConfig, Generated, Piece, generate, generate_stream, generate_until,
 };
-pub use infer::score::{Score, next_logits, score, score_conversations, score_until};
+pub use infer::score::{
+    Score, next_logits, score, score_conversations, score_encoded, score_until,
+};
 pub use model::base::Base;
 #[doc(hidden)]
 pub use model::gguf::ggml_values;

@@ -75,6 +75,7 @@ pub struct Model {
     decoder: Decoder,
     tokenizer: Tokenizer,
     template: Template,
+    rendering: Rendering,
     chat: Option<ChatTemplate>,
     joining: Joining,
     /// Ids that end a text.
@@ -170,6 +171,13 @@ impl Model {
             bos,
             eos,
         } = parts;
+        if options.template != Template::Model && !options.rendering.args.is_empty() {
+            let (given, known) = (options.rendering.args.keys(), options.template.name());
+            let given = given.cloned().collect::<Vec<_>>().join(", ");
+            return Err(TuningError::Config(format!(
+                "template variables ({given}) are for the model's own template, not for {known}"
+            )));
+        }
         let device = options.device.clone().without_autodiff();
         let source = &Kept {
             source,
@@ -206,6 +214,7 @@ impl Model {
             decoder,
             tokenizer,
             template: options.template,
+            rendering: options.rendering.clone(),
             chat,
             joining: options.joining,
             eos,
@@ -226,6 +235,16 @@ impl Model {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// Kind of text around a prompt.
+    pub fn template(&self) -> Template {
+        self.template
+    }
+
+    /// Variables that the model's own template is given besides messages.
+    pub fn rendering(&self) -> &Rendering {
+        &self.rendering
     }
 
     /// SHA-256 over the configuration and every tensor as f32: the same weights have the same

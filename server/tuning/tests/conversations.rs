@@ -169,7 +169,46 @@ fn variables_of_the_template_change_the_text() {
         args: [Rendering::arg("quiet=true").unwrap()].into(),
         date: "1999-12-31".parse().unwrap(),
     };
-    assert_eq!(prompt(given), "the cat quiet 1999");
+    assert_eq!(prompt(given.clone()), "the cat quiet 1999");
+    // Another text takes no variables.
+    let options = ModelOptions {
+        template: Template::ChatMl,
+        rendering: given,
+        ..ModelOptions::default()
+    };
+    let error = Model::load(folder.path(), &options)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("(quiet)"), "{error}");
+}
+
+/// Numbers of tokens are those of the text that is scored, where an answer alone has others.
+#[test]
+fn counted_tokens_are_those_of_the_whole_text() {
+    let mut others = 0;
+    for (name, case) in cases() {
+        let [(Role::User, prompt), (Role::Assistant, answer)] = case.messages.as_slice() else {
+            continue;
+        };
+        let model = load(&case);
+        let tokens = model.scored_tokens(prompt, answer).unwrap();
+        assert_eq!(tokens, case.answer.last().unwrap() + 1, "{name}");
+        let apart = model.tokenizer().encode(answer, false).unwrap().len();
+        others += usize::from(model.encode_prompt(prompt).unwrap().len() + apart != tokens);
+    }
+    assert!(others > 0);
+}
+
+#[test]
+fn an_answer_that_the_template_does_not_write_is_not_scored() {
+    let template = "{% for m in messages %}{{ m.role }} {% if m.role == 'user' %}{{ m.content }}\
+                    {% else %}{{ m.content | length }}{% endif %}\n{% endfor %}\
+                    {% if add_generation_prompt %}assistant {% endif %}";
+    let folder = folder(Some(template), None, "<|im_end|>");
+    let model = Model::load(folder.path(), &ModelOptions::default()).unwrap();
+    let error = model.scored_tokens("the cat", "sat").unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("as it is given"), "{error}");
 }
 
 /// Runs of before were made with prompt and answer encoded apart, and are executed again so.

@@ -2,19 +2,26 @@
 """Checks DSSE envelopes with securesystemslib and in-toto-attestation, which fedseal did not write.
 
     check.py check PUBLIC_KEY_HEX PREDICATE_TYPE ENVELOPE_JSON [SHA256_OF_A_SUBJECT ...]
-    check.py make SECRET_SEED_HEX PREDICATE_TYPE PREDICATE_JSON SUBJECT_NAME SHA256 > ENVELOPE_JSON
+    check.py make TOOL SECRET_SEED_HEX PREDICATE_TYPE PREDICATE_JSON SUBJECT_NAME SHA256 > ENVELOPE_JSON
 
 `check` verifies the signature, validates the statement and compares its subjects; `make` signs a
-statement, for the Rust side to verify. Exit status 1 with a reason when something is wrong.
+statement, for the Rust side to verify. TOOL makes the statement: `canonical` (json, as fedseal writes
+it), `in-toto-attestation`, `sigstore` (its StatementBuilder), or `two` (in-toto-attestation's, signed by
+a P-256 key first, in the URL-safe alphabet, without key ids). Exit status 1 with a reason when something
+is wrong.
 """
 
+import base64
 import hashlib
 import json
 import sys
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf import json_format
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementPb
 from securesystemslib.dsse import Envelope
@@ -44,19 +51,58 @@ def check(key_hex: str, predicate_type: str, path: str, *subjects: str) -> None:
     print(f"ok: {predicate_type}, {len(found)} subjects")
 
 
-def make(seed_hex: str, predicate_type: str, predicate: str, name: str, sha256: str) -> None:
-    private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed_hex))
-    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+def canonical(predicate_type: str, predicate: dict, name: str, sha256: str) -> bytes:
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": sha256}}],
         "predicateType": predicate_type,
-        "predicate": json.loads(predicate),
+        "predicate": predicate,
     }
-    payload = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+
+
+def in_toto(predicate_type: str, predicate: dict, name: str, sha256: str) -> bytes:
+    subject = ResourceDescriptor(
+        name=name,
+        digest={"sha256": sha256, "sha512": "ab" * 64},
+        media_type="application/wasm",
+    )
+    statement = Statement([subject.pb], predicate_type, predicate)
+    statement.validate()
+    return json_format.MessageToJson(statement.pb).encode()
+
+
+def sigstore(predicate_type: str, predicate: dict, name: str, sha256: str) -> bytes:
+    from sigstore.dsse import StatementBuilder, Subject
+
+    builder = StatementBuilder([Subject(name=name, digest={"sha256": sha256})])
+    return builder.predicate_type(predicate_type).predicate(predicate).build()._contents
+
+
+def two(envelope: Envelope) -> dict:
+    """A signature of another kind first, and the other alphabet."""
+    stranger = ec.derive_private_key(7, ec.SECP256R1())
+    first = stranger.sign(envelope.pae(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+    second = [bytes.fromhex(signature.signature) for signature in envelope.signatures.values()]
+    text = base64.urlsafe_b64encode
+    return {
+        "payload": text(envelope.payload).decode(),
+        "payloadType": envelope.payload_type,
+        "signatures": [{"sig": text(sig).decode()} for sig in [first, *second]],
+    }
+
+
+TOOLS = {"canonical": canonical, "in-toto-attestation": in_toto, "sigstore": sigstore, "two": in_toto}
+
+
+def make(tool: str, seed_hex: str, predicate_type: str, predicate: str, *subject: str) -> None:
+    private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed_hex))
+    raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    payload = TOOLS[tool](predicate_type, json.loads(predicate), *subject)
     envelope = Envelope(payload, PAYLOAD_TYPE, {})
     envelope.sign(CryptoSigner(private, public_key(raw)))
-    print(json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")))
+    made = two(envelope) if tool == "two" else envelope.to_dict()
+    print(json.dumps(made, sort_keys=True, separators=(",", ":")))
 
 
 def main() -> int:

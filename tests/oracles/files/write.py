@@ -38,7 +38,7 @@ def said(i):
 flat = [{"instruction": f"Question {i}: {said(i)}", "input": [None, "", f"with {i}"][i % 3], "output": said(i + 5),
          "n": i, "score": i / 7, "ok": i % 2 == 0, "raw": bytes([255, i % 256])} for i in range(N)]
 flat_expected = [[["user", r["instruction"] + (f"\n\n{r['input']}" if r["input"] else ""), True],
-                  ["assistant", r["output"].strip(), True]] for r in flat]
+                  ["assistant", r["output"], True]] for r in flat]
 
 
 def turns(i):

@@ -1,13 +1,18 @@
 """References of `cargo xtask oracle gguf`; see README.md.
 
     python reference.py OUT SDIST
+    python reference.py OUT adapters
 
-SDIST is the source package of llama_cpp_python 0.3.36. Needs the packages of requirements.txt.
+SDIST is the source package of llama_cpp_python 0.3.36. `adapters` has llama.cpp's converter read the adapters that
+the engine wrote to OUT/ours, and prints how many have the same values then. Needs the packages of
+requirements.txt.
 """
 import json, pathlib, subprocess, sys, tarfile
+import gguf
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as T
 from gguf.quants import dequantize
+from safetensors.numpy import load_file
 
 here = pathlib.Path(__file__).parent
 out, sdist = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -19,11 +24,12 @@ BLOCKS = 256
 
 
 def unpack():
-    """The parts of llama.cpp that are needed: converter, gguf-py, vocabularies."""
+    """The parts of llama.cpp that are needed: converters, gguf-py, vocabularies."""
     with tarfile.open(sdist) as archive:
         for member in archive:
             path = member.name.partition("/vendor/llama.cpp/")[2]
-            if member.isfile() and path.startswith(("conversion/", "gguf-py/gguf/", "models/ggml-vocab-")):
+            if member.isfile() and path.startswith(
+                    ("conversion/", "convert_", "gguf-py/gguf/", "models/ggml-vocab-")):
                 file = out / "llama.cpp" / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(archive.extractfile(member).read())
@@ -66,7 +72,31 @@ def vocabularies(llama_cpp):
     (out / "vocabularies.json").write_text(json.dumps(cases))
 
 
+def converted(folder):
+    """Whether llama.cpp's converter makes the same pairs of an adapter, given the base that it names."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    base, file = pathlib.Path(config["base_model_name_or_path"]), folder.with_suffix(".gguf")
+    script = out / "llama.cpp" / "convert_lora_to_gguf.py"
+    subprocess.run([sys.executable, script, "--base", base, "--outfile", file, folder], check=True,
+                   stdout=subprocess.DEVNULL)
+    model = json.loads((base / "config.json").read_text())
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[model["model_type"].upper()], model["num_hidden_layers"])
+    found = {tensor.name: tensor.data for tensor in gguf.GGUFReader(file).tensors}
+    wanted = {}
+    for name, values in load_file(folder / "adapter_model.safetensors").items():
+        module, side = name.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".lora_", 1)
+        wanted[f"{names.get_name(module)}.weight.lora_{side.lower()}"] = values
+    return found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def adapters():
+    folders = [path for path in (out / "ours").iterdir() if path.is_dir()]
+    print(json.dumps({"gguf.adapters.total": len(folders), "gguf.adapters.converted": sum(map(converted, folders))}))
+
+
 def main():
+    if sys.argv[2] == "adapters":
+        return adapters()
     out.mkdir(parents=True)
     llama_cpp = unpack()
     vocabularies(llama_cpp)

@@ -2,13 +2,14 @@
 
 `make(OUT)` writes OUT/peft/KIND and OUT/peft.json: by kind the base, the logits of one prompt, and for
 kinds that the engine refuses the word that its message has to have. `check(OUT)` loads the adapters that
-the engine wrote to OUT/ours/KIND and prints the largest difference of logits.
+the engine wrote to OUT/ours/KIND, with the base given and with the base that they name, and prints the largest
+difference of logits.
 """
 import json, pathlib
 
 import torch
-from peft import (IA3Config, LNTuningConfig, LoraConfig, PeftModel, PeftType, get_peft_model,
-                  PEFT_TYPE_TO_CONFIG_MAPPING)
+from peft import (AutoPeftModelForCausalLM, IA3Config, LNTuningConfig, LoraConfig, PeftModel, PeftType,
+                  get_peft_model, PEFT_TYPE_TO_CONFIG_MAPPING)
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -169,8 +170,15 @@ def check(out):
     for kind, values in ours.items():
         model = tiny(kinds[kind]["base"], out)
         base = logits(model)
-        real = logits(PeftModel.from_pretrained(model, out / "ours" / kind).eval())
-        assert (real - base).abs().max() > 1e-3, f"{kind} changes nothing"
-        largest = max(largest, (real - torch.tensor(values)).abs().max().item())
+        folder = out / "ours" / kind
+        loaded = [PeftModel.from_pretrained(model, folder)]
+        # These find the base by its name in adapter_config.json.
+        find = [AutoPeftModelForCausalLM]
+        if json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "LORA":
+            find.append(AutoModelForCausalLM)
+        loaded += [it.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager") for it in find]
+        for real in (logits(it.eval()) for it in loaded):
+            assert (real - base).abs().max() > 1e-3, f"{kind} changes nothing"
+            largest = max(largest, (real - torch.tensor(values)).abs().max().item())
     assert set(ours) == {kind for kind, case in kinds.items() if "logits" in case}, sorted(ours)
     print(json.dumps({"adapters.write.max_abs_diff": largest}))

@@ -69,7 +69,7 @@ pub(crate) fn forge(corpus: &mut Corpus) {
             "a fourth line",
             "1234\n",
             "1234\n1234\n",
-            "expected three lines",
+            "the root has 3 bytes",
         ),
         (
             "another origin",
@@ -83,7 +83,12 @@ pub(crate) fn forge(corpus: &mut Corpus) {
             "FEDSEAL.example/log",
             "checkpoint origin",
         ),
-        ("an origin with a plus", ORIGIN, "fedseal+log", "'+'"),
+        (
+            "an origin with a plus",
+            ORIGIN,
+            "fedseal+log",
+            "checkpoint origin",
+        ),
         ("no empty line", "\n\n", "\n", "no empty line"),
         (
             "line ends of another system",

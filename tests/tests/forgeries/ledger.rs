@@ -190,7 +190,7 @@ pub(crate) fn forge(corpus: &mut Corpus) {
         ("a smaller size", note(299, root), "001.p/43: missing"),
         ("a larger size", note(301, root), "001.p/45: missing"),
         ("a size beyond the files", note(600, root), "missing"),
-        ("no entries", note(0, root), "root of 0 entries"),
+        ("no entries", note(0, root), "a log without entries"),
     ];
     for (name, head, reason) in heads {
         case(format!("a checkpoint of {name}"), reason, &|dir| {

@@ -114,7 +114,6 @@ fn base64(corpus: &mut Corpus) {
     };
     check("aGVsbG8=").expect("the one text of these bytes");
     for text in [
-        "aGVsbG8",
         "aGVsbG8==",
         "aGVsbG8=\n",
         "aGVsbG8= ",
@@ -128,7 +127,6 @@ fn base64(corpus: &mut Corpus) {
         "aGVsbG8=aGVsbG8=",
         "aGVsbG8%3D",
         "aGVsbG8＝",
-        "aGVsbG_-",
         "a",
         "=",
         "====",

@@ -1,4 +1,4 @@
-import type { Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
+import type { Answers, Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {
@@ -58,6 +58,8 @@ const part = encodeURIComponent;
 
 export const listRuns = () => call<RunSummary[]>('/api/runs');
 export const getReport = (run: string) => call<Report>(`/api/runs/${part(run)}`);
+export const getAnswers = (run: string, round: string | null) =>
+  call<Answers>(`/api/runs/${part(run)}/answers${round === null ? '' : `?round=${part(round)}`}`);
 export const getUpdate = (run: string, update: string) =>
   call<UpdateView>(`/api/runs/${part(run)}/updates/${part(update)}`);
 export const envelopeUrl = (run: string, update: string) =>

@@ -62,3 +62,7 @@ export const EFFECT_TEXT: Record<Outcome, string> = {
 /** A verdict's effect, or `failed` where there was no update that could be refused. */
 export const outcome = (verdict: { effect: Effect; check: string }): Outcome =>
   verdict.effect === 'reject' && verdict.check === 'execution' ? 'failed' : verdict.effect;
+
+/** Whether admission let an update pass and the arm's aggregation rule gave it no weight. */
+export const leftOut = (update: { weight?: number | null; verdict?: { effect: Effect } | null }): boolean =>
+  update.weight === 0 && (update.verdict?.effect === 'accept' || update.verdict?.effect === 'down-weight');

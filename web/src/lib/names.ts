@@ -3,13 +3,17 @@ import type { components } from './types';
 
 type Schemas = components['schemas'];
 
+export type Answers = Schemas['AnswersView'];
 export type Arm = Schemas['Arm'];
+export type Conclusion = Schemas['Conclusion'];
 export type Effect = Schemas['Effect'];
 export type Evidence = Schemas['Evidence'];
 export type Lineage = Schemas['Lineage'];
+export type Given = Schemas['GivenAnswer'];
 export type LineageNode = Schemas['Node'];
 /** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
 export type Measure = Schemas['Share'];
+export type Prompt = Schemas['Prompt'];
 /** The words of a refusal; the server's has a status with them. */
 export type Refusal = Pick<Schemas['Problem'], 'error' | 'what' | 'hint'>;
 export type RegisteredModule = Schemas['RegisteredModule'];

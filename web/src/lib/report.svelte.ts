@@ -21,7 +21,11 @@ export class LiveReport {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(readonly run: string) {
+  /** `loaded` is called with every report that comes. */
+  constructor(
+    readonly run: string,
+    private readonly loaded: (report: Report) => void = () => {},
+  ) {
     void this.#load();
   }
 
@@ -49,6 +53,7 @@ export class LiveReport {
       if (this.#closed) return;
       this.report = report;
       this.problem = null;
+      this.loaded(report);
       // An interrupted run may be resumed while somebody looks at it.
       const { state } = report.served;
       if (state === 'running' || state === 'interrupted') this.#listen();
@@ -73,7 +78,7 @@ export class LiveReport {
         this.lines = [...this.lines, line].slice(-KEPT_EVENTS);
       this.#soon();
     };
-    source.addEventListener('end', () => this.#soon());
+    for (const kind of ['stopped', 'end']) source.addEventListener(kind, () => this.#soon());
     this.#source = source;
   }
 

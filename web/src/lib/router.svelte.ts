@@ -1,4 +1,5 @@
 import { tick } from 'svelte';
+import { address } from './address.svelte';
 import { decode, match } from './match';
 import type { Page, Source } from './page';
 
@@ -6,6 +7,7 @@ const part = encodeURIComponent;
 export const href = {
   runs: () => '/',
   run: (run: string) => `/runs/${part(run)}`,
+  compare: (runs: string[]) => `/compare?runs=${runs.map(part).join(',')}`,
   answers: (run: string) => `/runs/${part(run)}/answers`,
   update: (run: string, update: string) => `/runs/${part(run)}/updates/${part(update)}`,
 };
@@ -60,6 +62,7 @@ export class Router {
 
   /** Another place on the same page is no other page. */
   #show(): void {
+    address.read();
     const path = location.pathname;
     if (path === this.route.path) return;
     if (this.route.page) leave(this.route.source);
@@ -111,7 +114,7 @@ export class Router {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (link === null || link.hasAttribute('download') || link.target !== '') return;
+    if (link === null || link.hasAttribute('download') || (link.getAttribute('target') ?? '') !== '') return;
     // SVG links have an animated href; getAttribute reads both kinds.
     const target = link.getAttribute('href') ?? '';
     // The browser goes there; where it comes from is kept.

@@ -1,5 +1,7 @@
-import { getUpdate, listModules, listRuns } from './api';
-import type { RegisteredModule, RunSummary, UpdateView } from './names';
+import { address } from './address.svelte';
+import { getAnswers, getReport, getUpdate, listModules, listRuns } from './api';
+import type { Answers, RegisteredModule, Report, RunSummary, UpdateView } from './names';
+import { LiveReport } from './report.svelte';
 import { verifyUpdate, type Check } from './verify';
 
 /** How often the list of runs is asked for: new runs and progress appear without a reload. */
@@ -32,6 +34,40 @@ export class RunList {
   }
 }
 
+/** Every arm's answers, and the report that says how far they can be believed. */
+export class ShownAnswers {
+  view = $state.raw<Answers | null>(null);
+  problem = $state.raw<unknown>(null);
+  readonly live: LiveReport;
+  /** Arms and round whose answers are shown. */
+  #shown = '';
+
+  constructor(readonly run: string) {
+    // A run that goes on has new answers when another arm is measured.
+    this.live = new LiveReport(run, (report) =>
+      void this.load(report.arms.filter((arm) => arm.safety).map((arm) => arm.id).join(' ')),
+    );
+  }
+
+  close(): void {
+    this.live.close();
+  }
+
+  async load(arms: string): Promise<void> {
+    const round = address.get('round');
+    const wanted = `${round ?? ''} ${arms}`;
+    if (wanted === this.#shown) return;
+    this.#shown = wanted;
+    try {
+      this.view = await getAnswers(this.run, round);
+      this.problem = null;
+    } catch (error) {
+      this.problem = error;
+      this.#shown = '';
+    }
+  }
+}
+
 /** One update, and what the browser finds when it checks it. */
 export class ShownUpdate {
   view = $state.raw<UpdateView | null>(null);
@@ -48,6 +84,29 @@ export class ShownUpdate {
     try {
       this.view = await getUpdate(run, update);
       this.checks = await verifyUpdate(this.view);
+    } catch (error) {
+      this.problem = error;
+    }
+  }
+}
+
+/** Reports of several runs, which the address names; the first is what the others are compared with. */
+export class Compared {
+  reports = $state.raw<Report[] | null>(null);
+  problem = $state.raw<unknown>(null);
+  readonly runs = [...new Set((address.get('runs') ?? '').split(',').filter((run) => run !== ''))];
+
+  constructor() {
+    void this.#load();
+  }
+
+  get title(): string {
+    return this.runs.length === 0 ? 'Compare' : `Compare ${this.runs.join(', ')}`;
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.reports = await Promise.all(this.runs.map((run) => getReport(run)));
     } catch (error) {
       this.problem = error;
     }

@@ -70,6 +70,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every prompt of a measure with every arm's answer and what the judges said of it. */
+        get: operations["readAnswers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/events": {
         parameters: {
             query?: never;
@@ -176,6 +193,38 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An arm that answered. */
+        AnsweringArm: {
+            /** @description Digest of the adapter that answered. */
+            adapter: components["schemas"]["Digest"];
+            /** @description Its id. */
+            id: string;
+            /** @description Digest of the logged blob with its answers. */
+            result: components["schemas"]["Digest"];
+            /** @description Its heading. */
+            title: string;
+        };
+        /** @description Answer of `GET /api/runs/{run}/answers`. */
+        AnswersView: {
+            /** @description The arms that were measured then, in the report's order. */
+            arms: components["schemas"]["AnsweringArm"][];
+            /**
+             * Format: uint
+             * @description Prompts that are left out because the response would be too large.
+             */
+            left_out: number;
+            /** @description Rounds with a measure in some arm. */
+            measured: number[];
+            /** @description The prompts: harmful requests, then helpful tasks, in the order of the evaluation set. */
+            prompts: components["schemas"]["Prompt"][];
+            /**
+             * Format: uint32
+             * @description The round after which the adapters were measured; the number of rounds for the last measure.
+             */
+            round: number;
+            /** @description The run's address. */
+            run: string;
+        };
         /** @description One column. */
         Arm: {
             /** @description The adapter that was measured at the end. */
@@ -198,6 +247,8 @@ export interface components {
             safety: components["schemas"]["Share"] | null;
             /** @description Its heading. */
             title: string;
+            /** @description Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs. */
+            warnings?: string[];
         };
         /** @description Kind of an arm's column. */
         ArmKind: "base" | "federated" | "defended";
@@ -255,6 +306,15 @@ export interface components {
         };
         /** @description A client's name, for example `client-03`. Its key is in the log's `client-registered` record. */
         ClientId: string;
+        /** @description Conclusion of a run. */
+        Conclusion: {
+            /** @description The sentences' gist. */
+            outcome: components["schemas"]["ConclusionOutcome"];
+            /** @description Sentences, the most important first. */
+            sentences: string[];
+        };
+        /** @description Gist of a conclusion. */
+        ConclusionOutcome: "not-measured" | "nothing-counted" | "stopped" | "harmed" | "unharmed" | "cannot-tell";
         /** @description A dataset that was used in training. */
         DataUse: {
             /** @description The digest of its examples (canonical JSON), a blob for literal and generated data. */
@@ -298,9 +358,9 @@ export interface components {
         };
         /** @description One signature of an envelope. */
         EnvelopeSignature: {
-            /** @description A hint at the key that signed; never trusted. */
+            /** @description A hint at the key that signed; never trusted, and empty where there is none. */
             keyid: string;
-            /** @description 64 bytes, base64. */
+            /** @description The signature, base64. An Ed25519 one has 64 bytes; others are passed over. */
             sig: string;
         };
         /** @description One thing that happened. */
@@ -445,6 +505,20 @@ export interface components {
             detail: string;
             /** @description A stable id in kebab-case, for example `fuel`. */
             reason: string;
+        };
+        /** @description One answer. */
+        GivenAnswer: {
+            /**
+             * @description Whether it is a hit, as logged: of a request, whether Rule takes it for a refusal; of a task,
+             *     whether it solves the task.
+             */
+            hit: boolean;
+            /** @description Whether the run's further judges of requests take it for a refusal, by their names. */
+            judges?: {
+                [key: string]: boolean;
+            };
+            /** @description The text. */
+            text: string;
         };
         /** @description How a host object came to be. */
         Kind: "base" | "global" | "shard" | "literal" | "generated" | "concat" | "take" | "control" | "train" | "scale" | "add" | "noise" | "clip" | "raw-read" | "raw-write";
@@ -695,6 +769,19 @@ export interface components {
              */
             total: number;
         };
+        /** @description One prompt with its answers. */
+        Prompt: {
+            /** @description Answers by arm. */
+            answers: {
+                [key: string]: components["schemas"]["GivenAnswer"];
+            };
+            /** @description Its name in addresses: `r` or `t`, for request or task, and its place from 0. */
+            id: string;
+            /** @description `harmful` or `helpful`. */
+            kind: string;
+            /** @description The prompt. */
+            prompt: string;
+        };
         /** @description An Ed25519 public key, 64 lowercase hex digits. */
         PublicKey: string;
         /** @description Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`. */
@@ -844,6 +931,8 @@ export interface components {
         RunSummary: {
             /** @description The base model's name. */
             base: string | null;
+            /** @description Its report's figures in sentences; null where there is no report, or none to believe. */
+            conclusion: components["schemas"]["Conclusion"] | null;
             /** @description Why there is no report, or none that can be read. */
             error?: string | null;
             /** @description State of its files. */
@@ -880,6 +969,8 @@ export interface components {
         Seed: number | string;
         /** @description How a run is named and shown, whatever its report says. */
         Served: {
+            /** @description Its report's figures in sentences; null where there is no report, or none to believe. */
+            conclusion: components["schemas"]["Conclusion"] | null;
             /** @description State of its files. */
             evidence: components["schemas"]["Evidence"];
             /** @description Its address. */
@@ -1139,14 +1230,21 @@ export type $defs = Record<string, never>;
 export interface operations {
     listModules: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description So many elements at most; left out, and at most: 500. The header `link` names the next part. */
+                count?: number;
+                /** @description The place of the first element, from 0; left out: 0. */
+                from?: number;
+                /** @description Only elements whose name has this text, in either case. */
+                search?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description All of them. */
+            /** @description A part of the list. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1155,8 +1253,42 @@ export interface operations {
                     "application/json": components["schemas"]["RegisteredModule"][];
                 };
             };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredModule"][];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The request took too long. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1300,8 +1432,35 @@ export interface operations {
                     };
                 };
             };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The request took too long. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1322,14 +1481,21 @@ export interface operations {
     };
     listRuns: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description So many elements at most; left out, and at most: 500. The header `link` names the next part. */
+                count?: number;
+                /** @description The place of the first element, from 0; left out: 0. */
+                from?: number;
+                /** @description Only elements whose name has this text, in either case. */
+                search?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description At most 500 runs. */
+            /** @description A part of the list. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1338,8 +1504,42 @@ export interface operations {
                     "application/json": components["schemas"]["RunSummary"][];
                 };
             };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunSummary"][];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The request took too long. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1388,6 +1588,22 @@ export interface operations {
                     "application/json": components["schemas"]["ServedReport"];
                 };
             };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServedReport"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The request is not what the operation takes. */
             400: {
                 headers: {
@@ -1417,6 +1633,120 @@ export interface operations {
             };
             /** @description It was changed since it was logged, or registered otherwise. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readAnswers: {
+        parameters: {
+            query?: {
+                /** @description The round after which adapters were measured; left out: the last measure. */
+                round?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The prompts; those beyond 16 MiB are left out and counted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswersView"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswersView"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1456,7 +1786,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events: the data of each is an event; one of type `end` comes last. */
+            /** @description Server-sent events: the data of each is an event, its id the place of the next one, from which `Last-Event-ID` goes on. One of type `stopped` says that nobody works on the run any more, one of type `end` comes last. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1518,6 +1848,23 @@ export interface operations {
                     "text/plain": unknown;
                 };
             };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                    "text/plain": unknown;
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The request is not what the operation takes. */
             400: {
                 headers: {
@@ -1547,6 +1894,15 @@ export interface operations {
             };
             /** @description It was changed since it was logged, or registered otherwise. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1581,7 +1937,7 @@ export interface operations {
             path: {
                 /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
                 run: string;
-                /** @description An update's id: the digest of its envelope. */
+                /** @description An update's id: the digest of its envelope, or its first digits, 8 at least. */
                 update: string;
             };
             cookie?: never;
@@ -1596,6 +1952,22 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UpdateView"];
                 };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpdateView"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request is not what the operation takes. */
             400: {
@@ -1626,6 +1998,15 @@ export interface operations {
             };
             /** @description It was changed since it was logged, or registered otherwise. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1660,7 +2041,7 @@ export interface operations {
             path: {
                 /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
                 run: string;
-                /** @description An update's id: the digest of its envelope. */
+                /** @description An update's id: the digest of its envelope, or its first digits, 8 at least. */
                 update: string;
             };
             cookie?: never;
@@ -1675,6 +2056,22 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Bundle"];
                 };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bundle"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request is not what the operation takes. */
             400: {
@@ -1705,6 +2102,15 @@ export interface operations {
             };
             /** @description It was changed since it was logged, or registered otherwise. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1739,7 +2145,7 @@ export interface operations {
             path: {
                 /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
                 run: string;
-                /** @description An update's id: the digest of its envelope. */
+                /** @description An update's id: the digest of its envelope, or its first digits, 8 at least. */
                 update: string;
             };
             cookie?: never;
@@ -1754,6 +2160,22 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Envelope"];
                 };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request is not what the operation takes. */
             400: {
@@ -1784,6 +2206,15 @@ export interface operations {
             };
             /** @description It was changed since it was logged, or registered otherwise. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -138,6 +138,16 @@ impl Place {
         self.said("fedseal", &["run", experiment, "--out", "made", "--quiet"])?;
         self.said("fedseal", &["verify", "made"])?;
         self.said("fedseal-audit", &["verify", "made"])?;
+        self.said("fedseal-audit", &["show", "made"])?;
+        for file in [
+            "man/man1/fedseal-run.1",
+            "bash-completion/completions/fedseal",
+        ] {
+            let file = self.installed.join("share").join(file);
+            if !file.is_file() {
+                return fail(format!("{} is not there", file.display()));
+            }
+        }
         self.pages()?;
         self.nothing_else()
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::models;
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, fail, python};
 
@@ -13,9 +14,11 @@ const COMMAND: &str = "cargo xtask oracle gguf";
 const FILE: &str = "oracle-tuning";
 
 /// Figures, and their units.
-const FIGURES: [(&str, &str); 8] = [
+const FIGURES: [(&str, &str); 10] = [
     ("gguf.models.total", "models"),
     ("gguf.models.agreed", "models"),
+    ("gguf.families.total", "families"),
+    ("gguf.families.agreed", "families"),
     ("gguf.logits.max_rel_diff", "relative"),
     ("gguf.vocabularies.total", "vocabularies"),
     ("gguf.vocabularies.texts", "texts"),
@@ -44,11 +47,24 @@ pub(super) fn gguf() -> Outcome {
         .arg(&sdist))?;
     say("Reading the same with the engine");
     let mut engine = Command::new(root().join("target/debug/examples/oracle_gguf"));
-    let output = engine.arg(&out).stderr(Stdio::inherit()).output()?;
+    report(&answer(engine.arg(&out))?)?;
+    say("Converting the engine's adapters with llama.cpp's converter");
+    let mut command = Command::new(&python);
+    command
+        .arg(folder.join("reference.py"))
+        .arg(&out)
+        .arg("adapters");
+    adapters(&answer(&mut command)?)
+}
+
+/// Runs a program and reads the object that it prints.
+fn answer(command: &mut Command) -> Outcome<Value> {
+    let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return fail(format!("oracle_gguf ended with {}", output.status));
+        let program = command.get_program().to_string_lossy().into_owned();
+        return fail(format!("{program} ended with {}", output.status));
     }
-    report(&serde_json::from_slice(&output.stdout)?)
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Gets llama_cpp_python's source package with pip, once.
@@ -97,6 +113,7 @@ fn report(figures: &Value) -> Outcome {
         eprintln!("    {name}: {}", number(name));
         crate::readme::keep(FILE, COMMAND, &[(name.to_owned(), number(name))], unit)?;
     }
+    models::keep(FILE, COMMAND, figures)?;
     let all = |part: &str, total: &str| number(part) == number(total) && number(total) > 0.0;
     if !all("gguf.models.agreed", "gguf.models.total") {
         return fail("models of GGUF files differ from transformers");
@@ -108,4 +125,19 @@ fn report(figures: &Value) -> Outcome {
         return fail("vocabularies differ from llama.cpp's tests");
     }
     Ok(())
+}
+
+/// Keeps how many of the engine's adapters the converter reads, and asks for all of them.
+fn adapters(figures: &Value) -> Outcome {
+    let number = |name: &str| figures.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+    let [total, converted] = ["gguf.adapters.total", "gguf.adapters.converted"].map(|name| {
+        eprintln!("    {name}: {}", number(name));
+        (name.to_owned(), number(name))
+    });
+    let agree = total.1 > 0.0 && total.1 == converted.1;
+    crate::readme::keep(FILE, COMMAND, &[total, converted], "adapters")?;
+    match agree {
+        true => Ok(()),
+        false => fail("llama.cpp's converter makes other adapters of the engine's"),
+    }
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::models;
 use crate::process::{cargo, root, run, say};
 use crate::{Outcome, fail, marks, python};
 
@@ -97,16 +98,17 @@ fn join(figures: &mut Value, more: Value) {
 
 /// Keeps the figures of random models and adapters, and asks that all of them agree.
 fn families(figures: &Value) -> Outcome {
-    let all = figures.as_object().into_iter().flatten();
-    for (name, value) in all.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
-        let unit = match name.rsplit('.').next() {
-            _ if name.ends_with("max_abs_diff") => "logits",
-            Some("logits" | "step" | "loss") => "relative",
-            Some("greedy") => "boolean",
-            Some("total" | "agreed") => "families",
-            _ => "kinds",
-        };
-        if name.starts_with("families.") || name.starts_with("adapters.") {
+    models::keep(FILE, COMMAND, figures)?;
+    for (name, unit) in [
+        ("families.total", "families"),
+        ("families.agreed", "families"),
+        ("adapters.loaded", "kinds"),
+        ("adapters.refused", "kinds"),
+        ("adapters.wrong", "kinds"),
+        ("adapters.read.max_abs_diff", "logits"),
+        ("adapters.write.max_abs_diff", "logits"),
+    ] {
+        if let Some(value) = figures.get(name).and_then(Value::as_f64) {
             self::keep(name, value, unit)?;
         }
     }

@@ -95,7 +95,7 @@ fn malformed_notes_are_refused() {
         good.replace("\n42\n", "\n42\n\n"),
         good.replacen('\n', "\r\n", 1),
         good.trim_end().to_owned(),
-        good.replace("\n\n", "\nextension\n\n"),
+        good.replace("\n\n", "\n\nextension\n\n"),
         sample().body() + "\n",
     ] {
         assert!(Checkpoint::parse(&bad).is_err(), "{bad:?}");
@@ -107,4 +107,67 @@ fn malformed_notes_are_refused() {
         };
         assert!(checkpoint.sign(&key()).is_err(), "{name:?}");
     }
+}
+
+#[test]
+fn extension_lines_are_opaque_and_signed() {
+    let (origin, key) = (sample().origin, key());
+    let text = format!("{}extension one\nzwei \u{fc}\n", sample().body());
+    let note = sign_note(&text, &origin, &key).unwrap();
+    assert_eq!(Checkpoint::parse(&note).unwrap(), sample());
+    assert_eq!(
+        Checkpoint::verify(&note, &origin, &key.public()).unwrap(),
+        sample()
+    );
+    for bad in [
+        note.replace("zwei", "drei"),
+        note.replace("extension one\n", ""),
+        sample().sign(&key).unwrap().replace("\n\n", "\nx\n\n"),
+    ] {
+        assert!(Checkpoint::verify(&bad, &origin, &key.public()).is_err());
+    }
+}
+
+#[test]
+fn a_log_without_entries_has_one_root() {
+    let (origin, key) = (sample().origin, key());
+    let of = |root| {
+        let empty = Checkpoint {
+            size: 0,
+            root,
+            ..sample()
+        };
+        empty.sign(&key).unwrap()
+    };
+    Checkpoint::verify(&of(empty_root()), &origin, &key.public()).unwrap();
+    let other = of(Digest::of(b"x"));
+    let error = Checkpoint::verify(&other, &origin, &key.public()).unwrap_err();
+    assert!(matches!(error, Error::Proof { .. }), "{error}");
+    Checkpoint::signed_by(&other, &origin, &key.public()).unwrap();
+}
+
+/// tlog-checkpoint: "clients MUST NOT assume that the origin is following this format"; the origin of
+/// Go's checksum database is not its key's name. signed-note: a stranger's line is ignored.
+#[test]
+fn origins_and_strangers_lines_that_are_legal() {
+    let key = key();
+    let text = format!("go.sum database tree\n42\n{}\n", base64::encode(&[7; 32]));
+    let note = sign_note(&text, "sum.golang.org", &key).unwrap();
+    let read = Checkpoint::parse(&note).unwrap();
+    assert_eq!(read.origin, "go.sum database tree");
+    for origin in ["", "a\u{9b}b", "a\u{7f}"] {
+        let bad = note.replacen("go.sum database tree", origin, 1);
+        assert!(Checkpoint::parse(&bad).is_err(), "{origin:?}");
+    }
+    let note = sample().sign(&key).unwrap();
+    let stranger = format!(
+        "{note}\u{2014} odd\u{7f}name {}\n",
+        base64::encode(&[9; 2432])
+    );
+    Checkpoint::verify(&stranger, &sample().origin, &key.public()).unwrap();
+    // Sixteen signatures of post-quantum size.
+    let many: String = (0..16)
+        .map(|n| format!("\u{2014} pq{n} {}\n", base64::encode(&[n; 5000])))
+        .collect();
+    Checkpoint::verify(&format!("{note}{many}"), &sample().origin, &key.public()).unwrap();
 }

@@ -46,6 +46,9 @@ enum Action {
         /// The key; by default adapter.pem in the folder of keys, which is made at first use.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Where the signature goes; by default model.sig in the folder.
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
     },
 }
 
@@ -59,7 +62,11 @@ impl AdapterCommand {
                 out,
                 base_name,
             } => export(&run, &arm, &out, base_name),
-            Action::Sign { folder, key } => sign(&folder, key),
+            Action::Sign {
+                folder,
+                key,
+                signature,
+            } => sign(&folder, key, signature),
         }
     }
 }
@@ -128,7 +135,7 @@ fn export(dir: &Path, arm: &str, out: &Path, base_name: Option<String>) -> Outco
     Ok(())
 }
 
-fn sign(folder: &Path, key: Option<PathBuf>) -> Outcome {
+fn sign(folder: &Path, key: Option<PathBuf>, signature: Option<PathBuf>) -> Outcome {
     if !folder.is_dir() {
         return Err(Failure::usage(format!(
             "{}: there is no such folder",
@@ -148,12 +155,13 @@ fn sign(folder: &Path, key: Option<PathBuf>) -> Outcome {
         None => keys::adapter_path(&places::home()?),
     };
     let key = keys::load_or_create_p256(&path)?;
-    let signature = oms::sign(folder, &key)?;
-    let verified = signature.verify(folder, &key.public())?;
-    let file = folder.join(oms::SIGNATURE_FILE);
+    let elsewhere = signature.as_ref().map(|file| file.display().to_string());
+    let file = signature.unwrap_or_else(|| folder.join(oms::SIGNATURE_FILE));
+    let signature = oms::sign_to(&file, folder, &key)?;
+    let verified = signature.verify_at(&file, folder, &key.public())?;
     write_atomically(&file, &signature.to_bytes()?)?;
     output::line(format!(
-        "{}: {} files of {}, root {}\npublic   {}\ncheck it: fedseal verify {} --key {}",
+        "{}: {} files of {}, root {}\npublic   {}\ncheck it: fedseal verify {} --key {}{}",
         file.display(),
         verified.files.len(),
         verified.name,
@@ -161,6 +169,7 @@ fn sign(folder: &Path, key: Option<PathBuf>) -> Outcome {
         keys::public_path(&path).display(),
         folder.display(),
         keys::public_path(&path).display(),
+        elsewhere.map_or_else(String::new, |file| format!(" --signature {file}")),
     ));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fedseal_client_sdk::outside;
 use fedseal_federation::pretraining;
-use fedseal_tuning::{Adapter, Model};
+use fedseal_tuning::{Adapter, AdapterConfig, Model};
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
@@ -95,6 +95,22 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Returns how llama.cpp gets the adapter. Its converter finds a base on the Hub by name, and one in a folder
+/// by its option alone: it takes a path for a name that is none. It does not know the scale of rsLoRA, nor
+/// other methods than LoRA.
+fn for_llama_cpp(base: &str, config: &AdapterConfig) -> String {
+    if !config.method.is_lora() || config.rslora {
+        return String::new();
+    }
+    let option = match Path::new(base).is_absolute() {
+        true => format!("--base '{base}' "),
+        false => String::new(),
+    };
+    format!(
+        "For llama.cpp:\n\n```sh\npython convert_lora_to_gguf.py {option}path/of/this/folder\n```\n\n"
+    )
+}
+
 /// Returns a model card: what the Hub shows of an adapter, its provenance by name and value, and how to
 /// check it.
 pub(super) fn card(
@@ -110,15 +126,37 @@ pub(super) fn card(
         "---\nbase_model: {quoted}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- fedseal\n\
          ---\n\n# {title}\n\nMade by fedseal. Method {:?}, rank {}, targets {}.\n\n\
          ```python\nfrom peft import AutoPeftModelForCausalLM\n\
-         model = AutoPeftModelForCausalLM.from_pretrained(\"path/of/this/folder\")\n```\n\n\
+         model = AutoPeftModelForCausalLM.from_pretrained(\"path/of/this/folder\")\n```\n\n{}\
          ## Provenance\n\n| what | value |\n| --- | --- |\n",
         config.method,
         config.rank,
         config.targets.join(", "),
+        for_llama_cpp(base, config),
     );
     for (name, value) in provenance {
         text.push_str(&format!("| {name} | `{value}` |\n"));
     }
     text.push_str(&format!("\n## How to check it\n\n{check}"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_cpp_gets_what_it_reads() {
+        let lora = AdapterConfig::default();
+        let hub = for_llama_cpp("HuggingFaceTB/SmolLM2-135M-Instruct", &lora);
+        assert!(hub.contains("convert_lora_to_gguf.py path"), "{hub}");
+        let folder = for_llama_cpp("/models/my base", &lora);
+        assert!(folder.contains("--base '/models/my base' path"), "{folder}");
+        let rslora = AdapterConfig {
+            rslora: true,
+            ..lora
+        };
+        for other in [rslora, AdapterConfig::ia3(&["k_proj"])] {
+            assert_eq!(for_llama_cpp("a/b", &other), "");
+        }
+    }
 }

@@ -83,7 +83,7 @@ fn shards_that_the_python_of_the_page_writes_are_read() {
         .current_dir(dir.path())
         .output();
     let Ok(ran) = ran else {
-        eprintln!("LEFT OUT: the page's Python: no python3");
+        crate::output::note("LEFT OUT: the page's Python: no python3");
         return;
     };
     assert!(

@@ -93,7 +93,7 @@ impl ModelChoice {
             base: self.base,
         };
         if self.model == "embedded" {
-            return Model::from_files(pretraining::embedded(), &options).map_err(Failure::new);
+            return Model::from_files(pretraining::embedded(), &options).map_err(refused);
         }
         let path = base::path_of(&self.model)?;
         if !path.exists() {
@@ -102,8 +102,10 @@ impl ModelChoice {
                     .hint("For SmolLM2: fedseal fetch smollm2"),
             );
         }
-        Model::load(&path, &options)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        Model::load(&path, &options).map_err(|error| match error {
+            TuningError::Config(_) => refused(error),
+            error => Failure::new(format!("{}: {error}", path.display())),
+        })
     }
 }
 

@@ -5,13 +5,17 @@ mod admission;
 mod base;
 mod chat;
 mod clients;
+mod completions;
 #[cfg(test)]
 mod docs;
+mod doctor;
 mod engine;
 mod fetch;
 mod generate;
 mod init;
+mod lend;
 mod log;
+mod man;
 mod policy;
 mod pretrain;
 mod replay;
@@ -24,10 +28,12 @@ mod site;
 mod submit;
 mod submitted;
 mod tune;
+mod verify;
+mod work;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, explain, key, table, verify};
+use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -46,12 +52,14 @@ pub(crate) enum Command {
     Init(init::Init),
     /// Run an experiment: every arm, attested, logged and measured.
     Run(run::Run),
+    /// Do jobs of a run that lends them.
+    Work(work::Work),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
-    Verify(verify::Verify),
+    Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
     Bundle(bundle::BundleCommand),
     /// Tell in sentences where an update came from.
@@ -60,6 +68,14 @@ pub(crate) enum Command {
     Replay(replay::Replay),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
+    /// List runs, each with its conclusion.
+    Runs(runs::Runs),
+    /// Tell of a run: its conclusion and its results.
+    Show(show::Show),
+    /// Write a run's report as one HTML or Markdown file.
+    Report(report::Report),
+    /// Compare runs: settings and measures that differ.
+    Compare(compare::Compare),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
     /// Make the embedded model again, or check that the shipped one is what its recipe makes.
@@ -84,6 +100,12 @@ pub(crate) enum Command {
     Chat(chat::Chat),
     /// Log-probabilities of given answers.
     Score(score::Score),
+    /// Say what this machine has: processor, devices, keys, modules, models, disk.
+    Doctor(doctor::Doctor),
+    /// Print a script by which a shell completes commands and options.
+    Completions(completions::Completions),
+    /// Write man pages into a folder.
+    Man(man::Man),
 }
 
 impl Command {
@@ -92,6 +114,7 @@ impl Command {
         match self {
             Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
+            Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),
@@ -99,6 +122,10 @@ impl Command {
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
+            Command::Runs(command) => command.execute(),
+            Command::Show(command) => command.execute(),
+            Command::Report(command) => command.execute(),
+            Command::Compare(command) => command.execute(),
             Command::Table(command) => command.execute(),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
@@ -111,16 +138,19 @@ impl Command {
             Command::Generate(command) => command.execute(),
             Command::Chat(command) => command.execute(),
             Command::Score(command) => command.execute(),
+            Command::Doctor(command) => command.execute(),
+            Command::Completions(command) => command.execute(Arguments::command()),
+            Command::Man(command) => command.execute(Arguments::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn arguments_are_consistent() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 }

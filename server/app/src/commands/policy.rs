@@ -4,9 +4,9 @@ mod build;
 mod compare;
 mod inspect;
 mod language;
-mod layout;
 mod needed;
 mod new;
+mod oci;
 mod provenance;
 mod test;
 mod toolchain;
@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use fedseal_client_sdk::module::{self, ModulePredicate};
 
 use crate::failure::{Failure, Outcome};
-use crate::modules::Place;
+use crate::modules::{self, Place};
 use crate::places::Places;
 use crate::{keys, output, places};
 
@@ -49,9 +49,9 @@ enum Action {
     },
     /// Run a policy's native tests and the policy in the sandbox on a small shard.
     Test(test::Test),
-    /// Sign a component; the signature goes into MODULE.dsse.json beside it, or into its layout.
+    /// Sign a component; the signature goes into MODULE.dsse.json beside it, or to its layout or registry.
     Sign {
-        #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
+        #[arg(help = modules::HELP)]
         module: Place,
         /// Its name; by default the file's.
         #[arg(long)]
@@ -68,10 +68,10 @@ enum Action {
     },
     /// Show a module's digest, signer, imports and the limits that it needs.
     Inspect(inspect::Inspect),
-    /// Put a signed module into an OCI image layout on disk.
-    Push(layout::Push),
-    /// Take a module and its signature out of an OCI image layout on disk.
-    Pull(layout::Pull),
+    /// Put a signed module into an OCI image layout on disk, or into a registry.
+    Push(oci::Push),
+    /// Take a module and its signature out of an OCI image layout on disk, or out of a registry.
+    Pull(oci::Pull),
     /// Submit a signed module to a running server.
     Submit(super::submit::Submit),
     /// Run every policy from one global adapter and say which checks tell it from an honest one.

@@ -68,7 +68,7 @@ fn listed(rows: &[u64], count: u64) -> String {
 pub(super) struct FileRead {
     /// The file.
     pub file: String,
-    /// JSON, JSONL or Parquet.
+    /// JSON, JSONL, Parquet or Arrow.
     pub format: &'static str,
     /// Layout of its rows; none for a file in which no row was recognised.
     pub layout: Option<&'static str>,

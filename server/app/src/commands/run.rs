@@ -7,10 +7,11 @@ use clap::Args;
 use fedseal_audit::commands::log;
 use fedseal_client_sdk::keys::TrustStore;
 use fedseal_federation::runner::{self, Options};
-use fedseal_record::report::Report;
+use fedseal_record::report::{Conclusion, Report};
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
+use super::lend::Lend;
 use super::{shipped, submitted};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
@@ -64,6 +65,8 @@ pub(crate) struct Run {
     /// log.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    #[command(flatten)]
+    lend: Lend,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -85,6 +88,7 @@ impl Run {
             || "run".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
+        self.lend.check()?;
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
             log::policy(file)?;
@@ -146,6 +150,11 @@ impl Run {
                 several => output::json(&several),
             }
         } else {
+            if let [report] = reports.as_slice()
+                && let Ok(conclusion) = Conclusion::of(report)
+            {
+                output::line(conclusion.sentences.join("\n") + "\n");
+            }
             output::line(table::text(&reports));
         }
         nothing.map_or(Ok(()), Err)
@@ -236,6 +245,7 @@ impl Run {
         } else {
             runner::Run::create(dir, experiment.clone(), options)?
         };
+        let lending = self.lend.begin(&mut run)?;
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
             progress.event(event);
@@ -246,6 +256,7 @@ impl Run {
             }
         });
         progress.finish();
+        drop(lending);
         let report = report?;
         // The log is closed and no longer held open for writing.
         drop(run);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fedseal_tuning::{Conversation, Example, Model, Score as Scored, TuningError};
+use fedseal_tuning::{Conversation, Example, Model, Score as Scored, Tokens};
 use serde_json::json;
 
 use super::engine::{self, ModelChoice};
@@ -40,34 +40,38 @@ pub(crate) struct Score {
 /// Conversations that are scored before their results are printed.
 const BATCH: usize = 256;
 
-/// An error about a conversation of a batch, with its place among all of them.
-fn among_all(error: TuningError, before: usize) -> TuningError {
-    match error {
-        TuningError::Positions {
-            what,
-            index,
-            tokens,
-            positions,
-        } => TuningError::Positions {
-            what,
-            index: before + index,
-            tokens,
-            positions,
-        },
-        other => other,
-    }
-}
-
-/// Returns the conversations that the model can score, and says which rows of the files are left out.
-fn readable(mut data: DataRead, model: &Model) -> Outcome<Vec<Conversation>> {
+/// Returns the conversations that the model can score, each with its tokens, and says which rows of the
+/// files are left out.
+fn readable(mut data: DataRead, model: &Model) -> Outcome<(Vec<Conversation>, Vec<Tokens>)> {
     let (places, all): (Vec<Place>, Vec<Conversation>) = data.conversations.iter().cloned().unzip();
-    let checked = places.iter().zip(model.check_scored(&all));
-    let bad = checked.filter_map(|(place, fit)| Some((*place, fit.err()?)));
-    data.pass_over(bad.collect())?;
+    let (mut tokens, mut bad) = (Vec::new(), Vec::new());
+    for (place, encoded) in places.into_iter().zip(model.encode_all_scored(&all)) {
+        match encoded {
+            Ok(encoded) => tokens.push(encoded),
+            Err(error) => bad.push((place, error)),
+        }
+    }
+    data.pass_over(bad)?;
     for file in data.files.iter().filter(|file| file.left_out()) {
         output::note(file.text());
     }
-    Ok(data.conversations.into_iter().map(|(_, it)| it).collect())
+    let conversations = data.conversations.into_iter().map(|(_, it)| it);
+    Ok((conversations.collect(), tokens))
+}
+
+/// Returns the given answers after their prompt, each with its tokens.
+fn given(
+    prompt: &str,
+    answers: &[String],
+    model: &Model,
+) -> Outcome<(Vec<Conversation>, Vec<Tokens>)> {
+    let answers = answers.iter();
+    let all: Vec<Conversation> = answers
+        .map(|answer| Example::new(prompt, answer).into())
+        .collect();
+    let tokens = model.encode_all_scored(&all).into_iter();
+    let tokens: Result<Vec<Tokens>, _> = tokens.collect();
+    Ok((all, tokens.map_err(engine::refused)?))
 }
 
 impl Score {
@@ -79,13 +83,13 @@ impl Score {
         };
         let model = self.model.load()?;
         let adapter = engine::optional_adapter(self.adapter.as_deref(), &model, &self.model)?;
-        let conversations: Vec<Conversation> = match (data, &self.prompt) {
-            (Some(data), _) => readable(data, &model)?,
-            (None, prompt) => self
-                .answers
-                .iter()
-                .map(|answer| Example::new(prompt.as_deref().unwrap_or_default(), answer).into())
-                .collect(),
+        let (conversations, encoded) = match data {
+            Some(data) => readable(data, &model)?,
+            None => given(
+                self.prompt.as_deref().unwrap_or_default(),
+                &self.answers,
+                &model,
+            )?,
         };
         if !self.json {
             output::line(format!(
@@ -94,9 +98,9 @@ impl Score {
             ));
         }
         let (mut sum, mut tokens) = (0.0, 0);
-        for (number, batch) in conversations.chunks(BATCH).enumerate() {
-            let scores = fedseal_tuning::score_conversations(&model, adapter.as_ref(), batch)
-                .map_err(|error| engine::refused(among_all(error, number * BATCH)))?;
+        for (batch, tokens_of) in conversations.chunks(BATCH).zip(encoded.chunks(BATCH)) {
+            let scores = fedseal_tuning::score_encoded(&model, adapter.as_ref(), tokens_of)
+                .map_err(engine::refused)?;
             for (conversation, score) in batch.iter().zip(scores) {
                 sum += score.logprob_sum;
                 tokens += score.tokens;

@@ -34,6 +34,13 @@ pub(crate) struct Serve {
     /// keys.
     #[arg(long, value_name = "FILE")]
     module_key: Option<PathBuf>,
+    /// Name of this server in signed requests, with its port where that is not 80; may be given again. By
+    /// default the address that it listens on, and localhost.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    name: Vec<String>,
+    /// Refuse submissions that are not signed by their sender (RFC 9421), beside the module's own signature.
+    #[arg(long)]
+    signed_requests: bool,
     /// Serve the pages from this folder instead of those built into this program.
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
@@ -57,7 +64,9 @@ impl Serve {
                 (keys::trusted(&home)?, keys::trusted_path(&home))
             }
         };
-        let settings = Settings {
+        let mut settings = Settings {
+            names: self.name,
+            signed: self.signed_requests,
             runs,
             registry,
             trusted,
@@ -73,6 +82,9 @@ impl Serve {
         runtime.block_on(async {
             let listener = http::bind(self.addr).await?;
             let shown = listener.local_addr().unwrap_or(self.addr);
+            if settings.names.is_empty() {
+                settings.names = vec![shown.to_string(), format!("localhost:{}", shown.port())];
+            }
             let pages = http::pages(&settings);
             output::line(format!("serving {} at http://{shown}", settings.runs.display()));
             output::line("Ctrl-C stops it");

@@ -23,6 +23,11 @@ const SHIPPED: [(&str, &str); 5] = [
     ),
 ];
 
+/// Names of the shipped experiments.
+pub(super) fn names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(name, _)| *name).collect()
+}
+
 /// Reads an experiment: a file, or a shipped one by its name. A checkout's own file of that name, or
 /// an installed one, comes before the one in this program.
 ///

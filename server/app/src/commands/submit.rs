@@ -7,12 +7,12 @@ use fedseal_client_sdk::submit;
 
 use crate::failure::{Failure, Outcome};
 use crate::modules::Place;
-use crate::{modules, output};
+use crate::{keys, modules, output};
 
 /// Submits a module and its signature to a running server.
 #[derive(Args)]
 pub(crate) struct Submit {
-    #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
+    #[arg(help = modules::HELP)]
     module: Place,
     /// The server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8660")]
@@ -20,6 +20,9 @@ pub(crate) struct Submit {
     /// The signature; by default MODULE.dsse.json beside the module.
     #[arg(long, value_name = "FILE")]
     envelope: Option<PathBuf>,
+    /// Sign the request as well, with this author's key: a server may demand it.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 }
 
 impl Submit {
@@ -45,7 +48,9 @@ impl Submit {
                 .hint("Say which one: --envelope FILE"));
             }
         };
-        let registered = submit::submit_module(&self.server, &found.bytes, &envelope)?;
+        let sender = self.key.as_deref().map(keys::load).transpose()?;
+        let registered =
+            submit::submit_module(&self.server, &found.bytes, &envelope, sender.as_ref())?;
         output::line(format!(
             "registered {} as {}, signed by key {}",
             registered.name, registered.digest, registered.signer

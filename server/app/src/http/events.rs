@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path as Parameters, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fedseal_record::rundir::RunDir;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -19,6 +19,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
+use super::alive::worked_on;
 use super::files::{self, Stamp};
 use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
@@ -38,10 +39,13 @@ pub(super) static FEED: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/events",
     summary: "The live feed of a run, until it is over.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,
-        what: "Server-sent events: the data of each is an event; one of type `end` comes last.",
+        what: "Server-sent events: the data of each is an event, its id the place of the next one, from which \
+               `Last-Event-ID` goes on. One of type `stopped` says that nobody works on the run any more, one of \
+               type `end` comes last.",
         media: &["text/event-stream"],
         schema: schema::<fedseal_record::events::Event>,
     },
@@ -53,6 +57,7 @@ pub(super) async fn feed(
     State(shared): Server,
     Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,
+    headers: HeaderMap,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();
     let dir = blocking(move || runs.folder(&run)).await?;
@@ -60,33 +65,37 @@ pub(super) async fn feed(
         .feeds
         .take(peer, 1)
         .ok_or_else(|| Refusal::busy("too many live feeds are open"))?;
+    let from = headers.get("last-event-id");
+    let from = from.and_then(|place| place.to_str().ok()?.parse().ok());
     // A client that does not read keeps one line waiting, not many.
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        follow(&dir, &sender).await;
+        follow(&dir, &sender, from).await;
         drop(share);
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
 }
 
-/// Sends lines until the run is over or nobody listens.
-async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
+/// Sends lines until the run is over or nobody listens: from a place of the file on, where the client has one,
+/// else the last ones of the past.
+async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>, from: Option<u64>) {
     let run = RunDir::new(dir);
     let length = tokio::fs::metadata(run.events())
         .await
         .map_or(0, |meta| meta.len());
-    let mut lines = Lines {
-        at: length.saturating_sub(PAST),
-        partial: Vec::new(),
+    let mut lines = match from.filter(|from| *from <= length) {
+        Some(from) => Lines::from(from, false),
         // A start in the middle of a line is no line.
-        skip: length > PAST,
+        None => Lines::from(length.saturating_sub(PAST), length > PAST),
     };
     let mut seen = None;
+    let mut working = Working::default();
     loop {
         // Looked at before the lines, so that the last ones are sent too.
         let over = over(&run, &mut seen).await;
-        for line in lines.new_ones(&run.root).await {
-            if sender.send(Ok(Event::default().data(line))).await.is_err() {
+        for (next, line) in lines.new_ones(&run.root).await {
+            let event = Event::default().id(next.to_string()).data(line);
+            if sender.send(Ok(event)).await.is_err() {
                 return;
             }
         }
@@ -95,6 +104,12 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>) {
                 .send(Ok(Event::default().event("end").data("{}")))
                 .await;
             return;
+        }
+        if working.stopped(&run).await {
+            let stopped = Event::default().event("stopped").data("{}");
+            if sender.send(Ok(stopped)).await.is_err() {
+                return;
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => (),
@@ -121,15 +136,43 @@ async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
     over
 }
 
+/// Whether somebody worked on a run when it was looked at last.
+#[derive(Default)]
+struct Working {
+    worked_on: bool,
+}
+
+impl Working {
+    /// Whether somebody did, and nobody does now.
+    async fn stopped(&mut self, run: &RunDir) -> bool {
+        let root = run.root.clone();
+        let now = tokio::task::spawn_blocking(move || worked_on(&root)).await;
+        let now = now.unwrap_or(self.worked_on);
+        std::mem::replace(&mut self.worked_on, now) && !now
+    }
+}
+
 /// The complete lines of a growing file.
 struct Lines {
+    /// The place in the file that is read next.
     at: u64,
+    /// Bytes before it that are no whole line yet.
     partial: Vec<u8>,
     skip: bool,
 }
 
 impl Lines {
-    async fn new_ones(&mut self, run: &Path) -> Vec<String> {
+    /// From a place on; with `skip` up to the first end of a line is left out.
+    fn from(at: u64, skip: bool) -> Lines {
+        Lines {
+            at,
+            partial: Vec::new(),
+            skip,
+        }
+    }
+
+    /// Lines that came since, each with the place behind it.
+    async fn new_ones(&mut self, run: &Path) -> Vec<(u64, String)> {
         let mut bytes = Vec::new();
         let run = run.to_owned();
         let opened = tokio::task::spawn_blocking(move || files::open(&run, "events.jsonl")).await;
@@ -152,11 +195,15 @@ impl Lines {
         };
         let rest = self.partial.split_off(end + 1);
         let whole = std::mem::replace(&mut self.partial, rest);
-        let text = String::from_utf8_lossy(&whole).into_owned();
-        let mut lines: Vec<String> = text
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
+        let mut place = self.at - (self.partial.len() + whole.len()) as u64;
+        let mut lines: Vec<(u64, String)> = whole
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| {
+                place += line.len() as u64;
+                let line = String::from_utf8_lossy(line);
+                (place, line.trim_end_matches(['\n', '\r']).to_owned())
+            })
+            .filter(|(_, line)| !line.is_empty())
             .collect();
         if std::mem::take(&mut self.skip) && !lines.is_empty() {
             lines.remove(0);
@@ -171,21 +218,21 @@ mod tests {
     use std::io::Write as _;
 
     #[tokio::test]
-    async fn lines_come_whole_and_once() {
+    async fn lines_come_whole_and_once_with_the_place_behind_them() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         let mut file = std::fs::File::create(&path).unwrap();
-        let mut lines = Lines {
-            at: 0,
-            partial: Vec::new(),
-            skip: false,
-        };
+        let mut lines = Lines::from(0, false);
+        let line = |place: u64, line: &str| (place, line.to_owned());
         assert!(lines.new_ones(dir.path()).await.is_empty());
         file.write_all(b"{\"a\":1}\n{\"b\"").unwrap();
-        assert_eq!(lines.new_ones(dir.path()).await, ["{\"a\":1}"]);
+        assert_eq!(lines.new_ones(dir.path()).await, [line(8, "{\"a\":1}")]);
         assert!(lines.new_ones(dir.path()).await.is_empty());
-        file.write_all(b":2}\n\n").unwrap();
-        assert_eq!(lines.new_ones(dir.path()).await, ["{\"b\":2}"]);
+        file.write_all(b":2}\r\n\n").unwrap();
+        assert_eq!(lines.new_ones(dir.path()).await, [line(17, "{\"b\":2}")]);
+        // Whoever comes back with a place gets what follows it.
+        let mut again = Lines::from(8, false);
+        assert_eq!(again.new_ones(dir.path()).await, [line(17, "{\"b\":2}")]);
     }
 
     #[tokio::test]
@@ -193,11 +240,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         std::fs::write(&path, "first\nsecond\nthird\n").unwrap();
-        let mut lines = Lines {
-            at: 3,
-            partial: Vec::new(),
-            skip: true,
-        };
-        assert_eq!(lines.new_ones(dir.path()).await, ["second", "third"]);
+        let found = Lines::from(3, true).new_ones(dir.path()).await;
+        let found: Vec<&str> = found.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(found, ["second", "third"]);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_nobody_works_on_any_more_is_said_to_have_stopped_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path());
+        std::fs::write(run.plan(), "{}").unwrap();
+        let file = std::fs::File::open(run.plan()).unwrap();
+        file.lock().unwrap();
+        let mut working = Working::default();
+        assert!(!working.stopped(&run).await);
+        drop(file);
+        // Without a list of locks nobody can say.
+        let listed = std::path::Path::new("/proc/locks").exists();
+        assert_eq!(working.stopped(&run).await, listed);
+        assert!(!working.stopped(&run).await);
     }
 }

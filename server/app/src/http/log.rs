@@ -140,6 +140,7 @@ pub(super) static FILE: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/log/{*path}",
     summary: "A file of a run's log in the C2SP tlog-tiles layout.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,

@@ -7,30 +7,41 @@
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
-//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed.
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
+//!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
-//! - [`updates`]: one update with its proofs. [`log`]: a run's log, read only.
-//! - [`modules`]: submitted modules. [`mod@pages`]: the web bundle.
-//! - [`witness`]: the interface of `fedseal log witness`, a server of its own.
+//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
+//!   [`log`]: a run's log, read only.
+//! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
+//! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
+//!   lends its jobs.
 
+mod alive;
 mod answers;
 mod events;
 mod evidence;
 mod fault;
 mod files;
 mod listen;
+mod lists;
 mod log;
 mod modules;
 mod openapi;
 mod pages;
 mod patience;
+mod prompts;
+mod ranges;
 mod refusal;
 mod report;
+mod represent;
 mod runs;
 mod shares;
+mod signed;
 mod updates;
 pub(crate) mod witness;
+pub(crate) mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +78,10 @@ pub(crate) struct Settings {
     pub web: Option<PathBuf>,
     /// Limits on what clients may use of the server.
     pub limits: Limits,
+    /// Names of this server in signed requests: host, with its port where that is not the scheme's own.
+    pub names: Vec<String>,
+    /// Whether a submission without a signature of its own is refused.
+    pub signed: bool,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
@@ -89,6 +104,11 @@ pub(crate) fn pages(settings: &Settings) -> bool {
     pages::Pages::new(settings.web.clone()).exist()
 }
 
+/// Whether the pages are built into this program, or can be read from the checkout that it was built from.
+pub(crate) fn pages_built_in() -> bool {
+    pages::Pages::new(None).exist()
+}
+
 /// Serves until `stop` is ready.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -106,6 +126,7 @@ fn timed() -> Interface {
     Interface::default()
         .with(&runs::LIST, runs::list)
         .with(&runs::REPORT, runs::of_run)
+        .with(&prompts::ANSWERS, prompts::answers)
         .with(&updates::VIEW, updates::view)
         .with(&updates::ENVELOPE, updates::envelope)
         .with(&updates::BUNDLE, updates::bundle)
@@ -136,6 +157,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             settings.trust_file,
             &limits,
             settings.compiled,
+            signed::Signatures::new(&settings.names, settings.signed),
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
@@ -146,6 +168,9 @@ fn router(settings: Settings) -> Outcome<Router> {
     let timed = timed
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)
+        // Below the bounds on answers: bytes that get a tag are in memory.
+        .layer(middleware::from_fn(represent::conditional))
+        .layer(middleware::from_fn(ranges::partial))
         .layer(middleware::from_fn_with_state(
             answers::Answers::new(&limits),
             answers::bounded,
@@ -156,6 +181,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         .merge(timed)
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn(represent::compressed))
         .with_state(shared))
 }
 
@@ -165,6 +191,7 @@ static DESCRIPTION: Operation = Operation {
     method: Method::GET,
     path: "/api/openapi.json",
     summary: "This description.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("An OpenAPI 3.1 document.", schema::<Map<String, Value>>),
     refusals: &[408, 503],
@@ -182,6 +209,7 @@ static HEALTH: Operation = Operation {
     method: Method::GET,
     path: "/healthz",
     summary: "Whether the server is there. No run is looked at.",
+    query: &[],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,
@@ -219,14 +247,14 @@ async fn deadline(State(most): State<Duration>, request: Request, next: Next) ->
     }
 }
 
-/// Pages load nothing from elsewhere and are shown inside nothing else. Answers about runs are not
+/// Pages load nothing from elsewhere and are shown inside nothing else. Answers without a tag are not
 /// kept by browsers: a run may still be going on.
 async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let set: [(HeaderName, &'static str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
+            "default-src 'self'; img-src 'self' data:; \
              object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

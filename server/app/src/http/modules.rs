@@ -5,17 +5,20 @@
 //! before the module is decoded. Only a module that a trusted author signed is checked against its
 //! digest and parsed, and only a module that a sandbox would run is registered.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::{Limits, MODULE_BYTES};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
+use fedseal_client_sdk::http_signature::{Known, Role, Signed};
 use fedseal_client_sdk::keys::{KeyId, Moment, PublicKey, TrustStore};
 use fedseal_client_sdk::module::{self, ModulePredicate, VerifiedModule};
 use fedseal_client_sdk::slsa::Provenance;
@@ -30,9 +33,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 
+use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::shares::{Peer, Share, Shares};
+use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
 use crate::failure::{Failure, Outcome};
 
@@ -56,6 +61,7 @@ pub(super) struct Modules {
     compiled: Option<CompiledCache>,
     checks: Arc<Semaphore>,
     bodies: Arc<Shares>,
+    signatures: Arc<Signatures>,
 }
 
 /// Entry in the list of `GET /api/modules`, and answer of `POST /api/modules`.
@@ -98,6 +104,7 @@ impl Modules {
         file: Option<PathBuf>,
         clients: &Clients,
         compiled: Option<CompiledCache>,
+        signatures: Signatures,
     ) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
@@ -110,6 +117,7 @@ impl Modules {
             compiled,
             checks: Arc::new(Semaphore::new(MOST_CHECKS)),
             bodies: Shares::new(clients.body_bytes, clients.body_bytes_of_address),
+            signatures: Arc::new(signatures),
         })
     }
 
@@ -170,6 +178,38 @@ impl Modules {
             ));
         }
         self.register(&bytes, &envelope, verified)
+    }
+
+    /// The author's key of a `keyid`, if it is trusted now.
+    fn author(&self, keyid: &str) -> Answer<Option<Known>> {
+        let now = rundir::now();
+        let at = Moment {
+            time: &now,
+            entry: None,
+        };
+        let keys = self.current()?.keys_at(&at);
+        let key = keys.into_iter().find(|key| key.to_string() == keyid);
+        Ok(key.map(|key| Known {
+            key,
+            roles: vec![Role::Author],
+        }))
+    }
+
+    /// Who sent a submission, where it is signed: an author whose key is trusted.
+    fn sender(&self, head: &Parts) -> Answer<Option<Signed>> {
+        let broken = Cell::new(None);
+        let known = |keyid: &str| match self.author(keyid) {
+            Ok(known) => known,
+            Err(refusal) => {
+                broken.set(Some(refusal));
+                None
+            }
+        };
+        let checked = self.signatures.check(head, true, &known);
+        match broken.take() {
+            Some(refusal) => Err(refusal),
+            None => checked,
+        }
     }
 
     fn envelope(&self, sent: Option<&RawValue>) -> Answer<Envelope> {
@@ -353,24 +393,26 @@ pub(super) static LIST: Operation = Operation {
     method: Method::GET,
     path: "/api/modules",
     summary: "The registered modules.",
+    query: lists::PARAMETERS,
     body: None,
-    answer: openapi::Answer::json("All of them.", schema::<Vec<Registered>>),
-    refusals: &[408, 500, 503],
+    answer: openapi::Answer::json("A part of the list.", schema::<Vec<Registered>>),
+    refusals: &[400, 408, 500, 503],
 };
 
 /// `GET /api/modules`
-pub(super) async fn list(State(shared): Server) -> Answer<Json<Vec<Registered>>> {
+pub(super) async fn list(
+    State(shared): Server,
+    Query(wanted): Query<Wanted>,
+) -> Answer<(HeaderMap, Json<Vec<Registered>>)> {
     let modules = shared.modules.clone();
     blocking(move || {
         let all = modules
             .registry
             .modules()
             .map_err(|error| Refusal::broken("registry", error))?;
-        Ok(Json(
-            all.into_iter()
-                .map(|module| modules.shown(module))
-                .collect(),
-        ))
+        let (part, headers) = wanted.part("/api/modules", all, |module| &module.name);
+        let shown = part.into_iter().map(|module| modules.shown(module));
+        Ok((headers, Json(shown.collect())))
     })
     .await
 }
@@ -381,6 +423,7 @@ pub(super) static SUBMIT: Operation = Operation {
     method: Method::POST,
     path: "/api/modules",
     summary: "Submits a signed module.",
+    query: &[],
     body: Some(schema::<Submission<'static>>),
     answer: openapi::Answer {
         status: StatusCode::CREATED,
@@ -404,9 +447,17 @@ pub(super) async fn submit(
     if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
         return Err(too_large());
     }
-    let (body, share) = receive(request.into_body(), peer, &modules.bodies).await?;
+    let (head, body) = request.into_parts();
+    let asked = modules.clone();
+    let sender = blocking(move || asked.sender(&head)).await?;
+    let (body, share) = receive(body, peer, &modules.bodies).await?;
     let registered = blocking(move || {
         let _held = share;
+        if let Some(sender) = sender {
+            sender
+                .check_body(&body)
+                .map_err(|why| signed::refused(&why))?;
+        }
         modules.take(&body)
     })
     .await?;

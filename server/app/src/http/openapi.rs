@@ -34,12 +34,39 @@ pub(super) struct Operation {
     pub path: &'static str,
     /// The operation in a line.
     pub summary: &'static str,
+    /// Parameters that its address may have after a question mark.
+    pub query: &'static [Parameter],
     /// Body of the request, where it has one: JSON.
     pub body: Option<Describe>,
     /// The answer that is asked for.
     pub answer: Answer,
     /// Statuses of its refusals.
     pub refusals: &'static [u16],
+}
+
+/// A parameter that an address may have after a question mark.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in JSON schema: `integer` (from 0) or `string`.
+    pub kind: &'static str,
+    /// Its meaning, and what holds where it is left out.
+    pub meaning: &'static str,
+}
+
+impl Parameter {
+    fn described(&self) -> Value {
+        let mut schema = json!({"type": self.kind});
+        if self.kind == "integer" {
+            schema["minimum"] = 0.into();
+            schema["maximum"] = u32::MAX.into();
+        }
+        json!({
+            "name": self.name, "in": "query", "required": false, "description": self.meaning,
+            "schema": schema,
+        })
+    }
 }
 
 /// The answer that is asked for.
@@ -81,7 +108,10 @@ const PARAMETERS: [(&str, &str); 3] = [
         "run",
         "Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below.",
     ),
-    ("update", "An update's id: the digest of its envelope."),
+    (
+        "update",
+        "An update's id: the digest of its envelope, or its first digits, 8 at least.",
+    ),
     (
         "path",
         "`checkpoint`, or a tile or entry bundle of the tlog-tiles layout (`tile/0/000`). It may contain slashes.",
@@ -185,6 +215,24 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator, problem: &S
         answer.status.as_str().to_owned(),
         json!({"description": answer.what, "content": content}),
     );
+    // What has a deadline is read with conditions, see `represent`.
+    if operation.method == Method::GET && operation.refusals.contains(&408) {
+        responses.insert(
+            "206".to_owned(),
+            json!({"description": "The part that Range asks for.", "content": content}),
+        );
+        responses.insert(
+            "304".to_owned(),
+            json!({"description": "The client has it: If-None-Match names its tag."}),
+        );
+        responses.insert(
+            "416".to_owned(),
+            json!({
+                "description": "Range asks for what the answer does not have.",
+                "content": {PROBLEM: {"schema": problem}},
+            }),
+        );
+    }
     for status in operation.refusals {
         let reason = REASONS.iter().find(|(it, _)| it == status);
         responses.insert(
@@ -208,6 +256,7 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator, problem: &S
                 "schema": {"type": "string"},
             })
         })
+        .chain(operation.query.iter().map(Parameter::described))
         .collect();
     let mut described = json!({
         "operationId": operation.id,
@@ -269,7 +318,8 @@ mod tests {
             let method = operation.method.as_str().to_ascii_lowercase();
             let described = &description["paths"][&path][&method];
             let parameters = described["parameters"].as_array().map_or(0, Vec::len);
-            assert_eq!(parameters, braces, "{path}: every parameter has a meaning");
+            let wanted = braces + operation.query.len();
+            assert_eq!(parameters, wanted, "{path}: every parameter has a meaning");
             for status in operation.refusals {
                 let known = REASONS.iter().any(|(it, _)| it == status);
                 assert!(known, "{path}: {status} has no reason");

@@ -8,10 +8,10 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_record::report::{Rate, State};
+use fedseal_record::report::{Conclusion, Rate, State};
 use fedseal_record::rundir::RunDir;
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::evidence::Fault;
 use super::files::{self, Stamp};
+use super::represent::tag;
 
 /// The largest report that is read, bytes.
 pub(super) const MAX_REPORT: u64 = 64 << 20;
@@ -42,6 +43,8 @@ pub(super) struct Reading {
     start: u64,
     /// Part of it that the list shows; else the reason why it is no report.
     pub outline: Result<Outline, String>,
+    /// Its figures in sentences; none of what is no report.
+    pub conclusion: Option<Conclusion>,
 }
 
 /// Part of a report that the list shows. Everything else in it is skipped without being kept.
@@ -109,11 +112,13 @@ pub(super) fn read(dir: &RunDir) -> Result<Reading, Fault> {
         Ok(outline) => Ok(outline),
         Err(error) => Err(error.to_string()),
     };
+    let figures = outline.as_ref().ok().map(|_| Conclusion::read(&bytes));
     Ok(Reading {
         digest: Digest::of(&bytes),
         stamp,
         start: bytes.iter().position(|byte| *byte == b'{').unwrap_or(0) as u64,
         outline,
+        conclusion: figures.and_then(Result::ok),
     })
 }
 
@@ -134,6 +139,8 @@ pub(super) fn send(
     let mut head = br#"{"served":"#.to_vec();
     serde_json::to_writer(&mut head, served)?;
     head.push(b',');
+    // Of the file's digest and the words before it.
+    let tag = tag(&[head.as_slice(), reading.digest.to_string().as_bytes()].concat());
     let rest = reading.start + 1;
     let length = head.len() as u64 + stamp.length().saturating_sub(rest);
     file.seek(SeekFrom::Start(rest))?;
@@ -144,8 +151,12 @@ pub(super) fn send(
         }
     });
     let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CONTENT_LENGTH, length.to_string()),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::CONTENT_LENGTH, HeaderValue::from(length)),
+        (header::ETAG, tag),
     ];
     let body = Body::from_stream(ReceiverStream::new(receiver));
     Ok(Some((headers, body).into_response()))

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::extract::{Path as Parameters, State};
+use axum::extract::{Path as Parameters, Query, State};
 use axum::http::Method;
 use axum::response::Response;
 use fedseal_record::report::{self as reports, Rate, State as Progressed};
@@ -19,15 +19,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::Server;
+use super::alive::worked_on;
 use super::evidence::{self, Evidence, Fault, Look, Standing};
+use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report::{self, Outline, Progress, Reading, Text};
 
-/// A run without a lock and without an event for so long is not being worked on.
-const QUIET: std::time::Duration = std::time::Duration::from_secs(30);
-/// Runs that one list names, and whose checks are kept.
-const MOST_RUNS: usize = 500;
+/// Runs whose checks are kept: those that one part of the list names.
+const MOST_RUNS: usize = lists::MOST;
 /// Words about a run that has not come as far as a report.
 const NOT_YET: &str = "it has not been written yet";
 /// How often a report is read again because it changed while it was looked at.
@@ -61,6 +61,8 @@ struct Served {
     state: Option<Shown>,
     /// State of its files.
     evidence: Evidence,
+    /// Its report's figures in sentences; null where there is no report, or none to believe.
+    conclusion: Option<reports::Conclusion>,
 }
 
 /// A run's report.json as it lies there, with the server's words in `served`. It is sent in pieces, never
@@ -195,15 +197,19 @@ impl Checked {
 
     fn served(&self, run: &str, folder: &Path) -> Served {
         let worked_on = worked_on(folder);
+        let evidence = self.evidence(worked_on);
+        let believed = !matches!(evidence, Evidence::Changed { .. });
+        let reading = self.report.as_ref().ok().filter(|_| believed);
         Served {
             run: run.to_owned(),
+            conclusion: reading.and_then(|reading| reading.conclusion.clone()),
             state: self.outline().map(|outline| match outline.state {
                 Progressed::Running if worked_on => Shown::Running,
                 Progressed::Running => Shown::Interrupted,
                 Progressed::Finished => Shown::Finished,
                 Progressed::Failed => Shown::Failed,
             }),
-            evidence: self.evidence(worked_on),
+            evidence,
         }
     }
 }
@@ -267,11 +273,7 @@ impl Runs {
             }
         }
         found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        found
-            .into_iter()
-            .map(|(_, name)| name)
-            .take(MOST_RUNS)
-            .collect()
+        found.into_iter().map(|(_, name)| name).collect()
     }
 
     /// The run in `folder`, checked against its log. An earlier result counts for as long as no file of the
@@ -366,19 +368,23 @@ pub(super) static LIST: Operation = Operation {
     method: Method::GET,
     path: "/api/runs",
     summary: "The runs, the newest first.",
+    query: lists::PARAMETERS,
     body: None,
-    answer: openapi::Answer::json("At most 500 runs.", schema::<Vec<Summary>>),
-    refusals: &[408, 500, 503],
+    answer: openapi::Answer::json("A part of the list.", schema::<Vec<Summary>>),
+    refusals: &[400, 408, 500, 503],
 };
 
 /// `GET /api/runs`
-pub(super) async fn list(State(shared): Server) -> Answer<impl axum::response::IntoResponse> {
+pub(super) async fn list(
+    State(shared): Server,
+    Query(wanted): Query<Wanted>,
+) -> Answer<impl axum::response::IntoResponse> {
     let runs = shared.runs.clone();
     blocking(move || {
-        let names = runs.names().into_iter();
+        let (names, headers) = wanted.part("/api/runs", runs.names(), |name| name);
         // A run that was taken away since is not in the list.
-        let summaries = names.flat_map(|name| runs.summary(name));
-        Ok(Json(summaries.collect::<Vec<_>>()))
+        let summaries = names.into_iter().flat_map(|name| runs.summary(name));
+        Ok((headers, Json(summaries.collect::<Vec<_>>())))
     })
     .await
 }
@@ -389,6 +395,7 @@ pub(super) static REPORT: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}",
     summary: "A run's report as it is in its file, after the server's own words about it.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("The report.", schema::<ServedReport>),
     refusals: READS,
@@ -421,38 +428,6 @@ fn folders(root: &Path) -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// Whether a process is working on a run: it holds a lock on run.json, or has written an event a
-/// short while ago (a process in another container has no lock that is seen here). A killed run's
-/// report still says that it is running; this is how pages know better.
-fn worked_on(folder: &Path) -> bool {
-    let fresh = std::fs::metadata(folder.join("events.jsonl"))
-        .and_then(|meta| meta.modified())
-        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < QUIET));
-    fresh || is_locked(&folder.join("run.json")).unwrap_or(true)
-}
-
-/// Whether Linux lists a lock on a file. Looked up, not tried: trying could keep a run that is just
-/// beginning from getting its own lock. `None` where there is no such list.
-fn is_locked(file: &Path) -> Option<bool> {
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"; the inode is the last number.
-        let inode = format!(":{}", std::fs::metadata(file).ok()?.ino());
-        Some(
-            locks
-                .lines()
-                .any(|line| line.split_whitespace().any(|word| word.ends_with(&inode))),
-        )
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (locks, file);
-        None
-    }
-}
-
 /// When a run's folder got its plan; `None` where there is no run.
 fn modified(folder: &Path) -> Option<std::time::SystemTime> {
     std::fs::metadata(folder.join("run.json"))
@@ -468,18 +443,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lock_is_seen_without_taking_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.json");
-        std::fs::write(&path, "{}").unwrap();
-        assert_ne!(is_locked(&path), Some(true));
-        let file = std::fs::File::open(&path).unwrap();
-        file.lock().unwrap();
-        assert_ne!(is_locked(&path), Some(false));
-        assert!(worked_on(folder.path()));
-    }
 
     #[test]
     fn a_run_is_checked_again_when_a_file_of_it_changes() {

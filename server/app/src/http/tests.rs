@@ -1,9 +1,12 @@
 //! The server over real sockets: what it answers, what it refuses, and that its limits hold.
 
+mod answers;
 mod clients;
 mod described;
 mod evidence;
 mod place;
+mod represent;
+mod sender;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
@@ -23,6 +26,8 @@ async fn runs_are_listed_and_read() {
     assert_eq!(list[0]["run"], "demo");
     assert_eq!(list[0]["updates"], 1);
     assert_eq!(list[0]["safety"]["base"]["hits"], 1);
+    let outcome = &list[0]["conclusion"]["outcome"];
+    assert_eq!(outcome, "not-measured", "no arm has rounds");
     let (status, report) = server.get("/api/runs/demo").await;
     assert_eq!((status, &report["served"]["run"]), (200, &json!("demo")));
     assert_eq!(
@@ -265,7 +270,8 @@ async fn an_envelope_is_bounded_before_it_is_built() {
             400,
             "bytes of memory",
         ),
-        (with("{", r#"{"more":1,"#), 400, "unknown field"),
+        // DSSE: what is not known is passed over, so this gets as far as the component.
+        (with("{", r#"{"more":1,"#), 422, "bad magic number"),
     ] {
         let body = format!(r#"{{"module":"d2FzbQ==","envelope":{envelope}}}"#);
         let (got, refusal) = server.post(body.as_bytes()).await;
@@ -344,6 +350,16 @@ async fn the_feed_ends_with_the_run() {
     let (_, (status, answer)) = tokio::join!(finish, server.raw(request));
     assert_eq!(status, 200);
     assert!(answer.contains("text/event-stream"));
+    // A client that comes back goes on behind what it has.
+    let place = answer.split("id: ").nth(1).unwrap().lines().next().unwrap();
+    let again = format!(
+        "GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
+    );
+    let (_, rest) = server.raw(again.as_bytes()).await;
+    assert!(
+        rest.contains("\"two\"") && !rest.contains("\"one\""),
+        "{rest}"
+    );
     let (one, two) = (answer.find("one").unwrap(), answer.find("two").unwrap());
     assert!(
         one < two && two < answer.find("event: end").unwrap(),

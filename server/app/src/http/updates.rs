@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path as Parameters, State};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::bundle::Bundle;
@@ -28,6 +28,9 @@ use super::log::{Index, Judged, judged};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::{Server, Shared};
+
+/// Digits of an id that are enough where no other update's id begins so. Pages show 12.
+const SHORTEST: usize = 8;
 
 /// Answer of `GET /api/runs/{run}/updates/{update}`.
 #[derive(Serialize, JsonSchema)]
@@ -78,6 +81,7 @@ pub(super) static VIEW: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/updates/{update}",
     summary: "One update: its statement, its transcript, the verdicts, and its place in the log.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json(
         "The update, as raw bytes wherever a reader checks them.",
@@ -107,11 +111,39 @@ struct Found {
 impl Found {
     fn of(shared: &Shared, address: &str, update: &str) -> Answer<Found> {
         let dir = shared.runs.folder(address)?;
-        let id: Digest = update.parse().map_err(|_| unknown(update))?;
+        let digits = update.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits || !(SHORTEST..=64).contains(&update.len()) {
+            return Err(unknown(update));
+        }
         let index = shared.logs.index(address, &dir)?;
-        let found = index.run.state.update(&id).cloned();
+        let found = match update.parse::<Digest>() {
+            Ok(id) => index.run.state.update(&id).cloned(),
+            Err(_) => begins(&index.run, update)?,
+        };
         let update = found.ok_or_else(|| unknown(update))?;
         Ok(Found { index, update })
+    }
+}
+
+/// The one update whose id begins so.
+fn begins(run: &OpenRun, beginning: &str) -> Answer<Option<UpdateRef>> {
+    let beginning = beginning.to_ascii_lowercase();
+    let mut found = run
+        .state
+        .updates
+        .values()
+        .filter(|update| update.attestation.to_string().starts_with(&beginning));
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
+    match found.find(|other| other.attestation != first.attestation) {
+        None => Ok(Some(first.clone())),
+        Some(_) => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "More than one update has an id that begins so.",
+            beginning,
+            "Give more digits; an id has 64.",
+        )),
     }
 }
 
@@ -180,6 +212,7 @@ pub(super) static ENVELOPE: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/updates/{update}/envelope",
     summary: "The signed envelope of an update, byte for byte.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json(
         "The envelope; the SHA-256 of its bytes is the id of the update.",
@@ -208,6 +241,7 @@ pub(super) static BUNDLE: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/updates/{update}/bundle",
     summary: "One file about an update that `fedseal verify` checks offline.",
+    query: &[],
     body: None,
     answer: openapi::Answer::json("The bundle.", schema::<Bundle>),
     refusals: READS,

@@ -1,22 +1,28 @@
-//! The interface of a witness: `POST /add-checkpoint` (C2SP tlog-witness) and nothing else.
+//! The interface of a witness (C2SP tlog-witness): `POST /add-checkpoint`, and
+//! `GET /ORIGIN_HASH/checkpoint` for monitors. Both prefixes are the server's address.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use fedseal_client_sdk::tlog::AddCheckpoint;
 use fedseal_ledger::{Refusal, Witness};
 use tokio::net::TcpListener;
 
 use super::Limits;
 
-/// A checkpoint with 63 hashes and some signatures is a few kilobytes.
-const MAX_BODY: usize = 64 << 10;
+/// Bytes of one signature line: "post-quantum signatures can be up to nearly 5kB" (signed-note), in
+/// base64 with the name before it.
+const SIGNATURE: usize = 8 << 10;
+
+/// Longest request, bytes: a verifier "MUST accept at least up to 16 signatures", with 63 hashes, the
+/// text and its extension lines in as much again.
+const MAX_BODY: usize = 2 * 16 * SIGNATURE;
 
 /// Serves until `stop` is ready.
 pub(crate) async fn serve(
@@ -32,6 +38,7 @@ pub(crate) async fn serve(
 fn router(witness: Arc<Witness>, limits: &Limits) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add))
+        .route("/{origin_hash}/checkpoint", get(checkpoint))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(
             limits.request,
@@ -57,12 +64,23 @@ async fn add(State(witness): State<Arc<Witness>>, body: String) -> Response {
     }
 }
 
+/// "If the witness has never cosigned a checkpoint for that log, it MUST respond with a 404 Not Found".
+async fn checkpoint(
+    State(witness): State<Arc<Witness>>,
+    Path(origin_hash): Path<String>,
+) -> Response {
+    match witness.checkpoint(&origin_hash) {
+        Some(note) => note.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         // "The response body MUST consist of the tree size of the latest cosigned checkpoint in
         // decimal, followed by a newline. The response MUST have a Content-Type of
         // text/x.tlog.size."
-        Refusal::Conflict { size, .. } => {
+        Refusal::Conflict { size } => {
             return (
                 StatusCode::CONFLICT,
                 [(header::CONTENT_TYPE, "text/x.tlog.size")],
@@ -83,9 +101,10 @@ fn refused(refusal: &Refusal) -> Response {
 mod tests {
     use super::*;
     use crate::http::bind;
+    use fedseal_client_sdk::digest::Digest;
     use fedseal_client_sdk::keys::SigningKey;
     use fedseal_client_sdk::remote::{self, Answer};
-    use fedseal_client_sdk::tlog::{KeyKind, VerifierKey, add_signatures, cosigned_at};
+    use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, add_signatures, cosigned_at};
     use fedseal_ledger::Log;
 
     const ORIGIN: &str = "fedseal.example/run";
@@ -138,7 +157,8 @@ mod tests {
         let mut log = Log::create(dir.path().join("log"), ORIGIN, key.clone()).unwrap();
         let state = dir.path().join("state");
         Witness::init(&state).unwrap();
-        let known = VerifierKey::new(ORIGIN, KeyKind::Log, key.public()).unwrap();
+        let log_key = key.public();
+        let known = VerifierKey::new(ORIGIN, KeyKind::Log, log_key).unwrap();
         let witness =
             Witness::open(&state, "w.example", SigningKey::from_seed([2; 32]), [known]).unwrap();
         let vkey = witness.verifier_key().clone();
@@ -186,7 +206,7 @@ mod tests {
         other.append(b"one").unwrap();
         other.append(b"2").unwrap();
         other.publish().unwrap();
-        assert_eq!(status(&other, 2), 409, "one size, two roots");
+        assert_eq!(status(&other, 2), 422, "one size, two roots");
         other.append(b"3").unwrap();
         other.publish().unwrap();
         assert_eq!(status(&other, 2), 422, "no proof leads there");
@@ -194,5 +214,83 @@ mod tests {
         let mut unknown = Log::create(dir.path().join("unknown"), "else", stranger).unwrap();
         unknown.append_publish(b"x").unwrap();
         assert_eq!(status(&unknown, 0), 404);
+
+        // Monitors read what was cosigned last.
+        let read = |hash: &str| remote::get(&format!("{url}{hash}/checkpoint")).unwrap();
+        let hash = Digest::of(ORIGIN.as_bytes()).to_string();
+        let served = String::from_utf8(read(&hash).unwrap()).unwrap();
+        let checkpoint = Checkpoint::verify(&served, ORIGIN, &log_key).unwrap();
+        assert_eq!(checkpoint.size, 2);
+        assert!(cosigned_at(&served, &vkey).unwrap().is_some());
+        assert_eq!(read(&Digest::of(b"else").to_string()), None);
+
+        // A request with 16 signatures of post-quantum size is read; one far beyond is not.
+        let with = |signatures: usize| {
+            let line = |n| format!("\u{2014} pq{n} {}AAAA\n", "QUFB".repeat(5000 / 3));
+            let request = AddCheckpoint {
+                old: 2,
+                proof: Vec::new(),
+                note: log.note().to_owned() + &(0..signatures).map(line).collect::<String>(),
+            };
+            remote::add_checkpoint(&url, &vkey, &request)
+        };
+        assert!(matches!(with(16), Ok(Answer::Cosigned(_))));
+        assert!(with(64).is_err());
+    }
+
+    /// Every answer that C2SP tlog-witness of July 2026 names, asked for by a client that we did not write
+    /// (PyPI aics-witness, `tests/oracles/tlog/client.py`).
+    #[test]
+    fn a_client_that_is_not_ours() {
+        use std::process::Command;
+        let python = std::env::var("FEDSEAL_PYTHON").unwrap_or_else(|_| "python3".into());
+        let present = Command::new(&python)
+            .args(["-c", "import aics_tlog, aics_witness"])
+            .output()
+            .is_ok_and(|out| out.status.success());
+        if !present {
+            assert!(
+                std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
+                "aics-tlog or aics-witness is missing for {python}"
+            );
+            crate::output::note(
+                "left out: needs `pip install -r tests/oracles/tlog/requirements.txt`",
+            );
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        Witness::init(dir.path()).unwrap();
+        let key = SigningKey::from_seed([1; 32]);
+        let known = VerifierKey::new(ORIGIN, KeyKind::Log, key.public()).unwrap();
+        let witness = Witness::open(
+            dir.path(),
+            "w.example",
+            SigningKey::from_seed([2; 32]),
+            [known],
+        );
+        let witness = witness.unwrap();
+        let vkey = witness.verifier_key().to_string();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(bind("127.0.0.1:0".parse().unwrap()));
+        let listener = listener.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move {
+            let limits = Limits::default();
+            serve(listener, witness, &limits, std::future::pending()).await;
+        });
+        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/oracles/tlog/client.py");
+        let out = Command::new(&python)
+            .arg(script)
+            .args([&url, &vkey, &"01".repeat(32), ORIGIN])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert!(
+            out.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        assert_eq!(said.trim(), "ok: 22 answers");
     }
 }

@@ -1,5 +1,7 @@
 //! The program in a folder of its own, with a folder of keys of its own.
 
+pub(crate) mod small;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -11,21 +11,33 @@ use serde_json::json;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
-/// Checks a signed folder: `fedseal verify FOLDER --key FILE`.
-pub fn verify(folder: &Path, key: Option<&Path>, as_json: bool) -> Outcome {
+/// Checks a signed folder: `fedseal verify FOLDER --key FILE [--signature FILE]`.
+pub fn verify(
+    folder: &Path,
+    key: Option<&Path>,
+    signature: Option<&Path>,
+    as_json: bool,
+) -> Outcome {
     let Some(key) = key else {
         return Err(
             Failure::usage("whose signature of the folder is trusted is not said")
                 .hint("Give the signer's public key, known from elsewhere: --key FILE.pem"),
         );
     };
-    let file = folder.join(oms::SIGNATURE_FILE);
-    let bytes = outside::read(folder, oms::SIGNATURE_FILE, oms::MAX_BYTES as u64)
-        .map_err(|error| Failure::io(&file, &error))?;
+    let file = match signature {
+        Some(file) => file.to_owned(),
+        None => folder.join(oms::SIGNATURE_FILE),
+    };
+    let most = oms::MAX_BYTES as u64;
+    let bytes = match signature {
+        Some(file) => outside::read_named(file, most),
+        None => outside::read(folder, oms::SIGNATURE_FILE, most),
+    };
+    let bytes = bytes.map_err(|error| Failure::io(&file, &error))?;
     let fail = |error| Failure::new(format!("{}: {error}", folder.display()));
     let key = P256PublicKey::load(key)?;
     let verified = ModelSignature::from_bytes(&bytes)
-        .and_then(|signature| signature.verify(folder, &key))
+        .and_then(|signature| signature.verify_at(&file, folder, &key))
         .map_err(fail)?;
     if as_json {
         let files: Vec<(&str, Digest)> = verified

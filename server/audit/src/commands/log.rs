@@ -142,6 +142,7 @@ fn verifier(given: &str, note: &str) -> Outcome<VerifierKey> {
 
 /// Reads a policy of witnesses (C2SP tlog-policy).
 pub fn policy(path: &Path) -> Outcome<Policy> {
-    let text = files::text(path, MAX_POLICY)?;
-    Policy::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    let text = files::read(path, MAX_POLICY)?;
+    Policy::from_bytes(&text)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

@@ -18,8 +18,8 @@ use super::{folder, log};
 use crate::failure::{Failure, Outcome};
 use crate::{files, output};
 
-/// Checks a run, a bundle about one update, or a signed adapter folder, from its files alone,
-/// without a network and without a model.
+/// Checks a run, a bundle about one update, or a signed adapter folder, from its files alone, without a
+/// network. No model is needed.
 #[derive(Args)]
 pub struct Verify {
     /// The run's folder, a bundle's file, or a folder with a model.sig.
@@ -40,6 +40,9 @@ pub struct Verify {
     /// The public key (P-256, PEM) of whoever signed the adapter folder.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["node", "author", "trust", "policy"])]
     key: Option<PathBuf>,
+    /// The signature of the adapter folder, in the folder or outside it; by default model.sig in it.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    signature: Option<PathBuf>,
     /// Take the node's word for results of formulas of which this program has another version than the
     /// run; without it they are listed, and the run does not count as verified.
     #[arg(long, conflicts_with = "key")]
@@ -56,22 +59,51 @@ struct Shown<'a> {
     report: &'a VerifyReport,
     /// Properties that were not checked, in words, each with the option or command that checks it.
     not_checked: Vec<String>,
+    /// Findings of measuring again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured_again: Option<serde_json::Value>,
 }
+
+/// Findings of somebody who has the model and measured the run again.
+pub struct Again {
+    /// For `--json`.
+    pub shown: serde_json::Value,
+    /// For people.
+    pub lines: Vec<String>,
+    /// Why the run does not hold, or could not be compared; none when all is equal.
+    pub failure: Option<Failure>,
+}
+
+/// Measures the run in a folder again. A program with the engine has one.
+pub type Measure<'a> = &'a mut dyn FnMut(&Path) -> Outcome<Again>;
 
 impl Verify {
     /// Verifies; fails on the first bad item.
     pub fn execute(self) -> Outcome {
+        self.execute_with(None)
+    }
+
+    /// As [`Verify::execute`]; a run that holds is measured again, too.
+    pub fn execute_with(self, measure: Option<Measure<'_>>) -> Outcome {
         let there = |name: &str| self.run.join(name).symlink_metadata().is_ok();
+        let is_run = !self.run.is_file() && self.key.is_none();
+        if measure.is_some() && !is_run {
+            return Err(Failure::usage(format!(
+                "{}: only a run's folder can be measured again",
+                self.run.display()
+            )));
+        }
         if self.run.is_file() {
             self.bundle()
         } else if self.key.is_some() || (there(oms::SIGNATURE_FILE) && !there("run.json")) {
-            folder::verify(&self.run, self.key.as_deref(), self.json)
+            let signature = self.signature.as_deref();
+            folder::verify(&self.run, self.key.as_deref(), signature, self.json)
         } else {
-            self.run()
+            self.run(measure)
         }
     }
 
-    fn run(&self) -> Outcome {
+    fn run(&self, measure: Option<Measure<'_>>) -> Outcome {
         let report = verify::verify(&self.run)?;
         let Pinned { plan, log, .. } = Pinned::read(&self.run)?;
         if let Some(node) = self.node
@@ -93,12 +125,18 @@ impl Verify {
                 .verify(log.note(), Some(&key))?
                 .cosignatures;
         }
-        let not_checked = self.not_checked(plan.node, &report.not_computed);
+        let not_checked = self.not_checked(plan.node, &report.not_computed, measure.is_some());
+        let again = || measure.map(|measure| measure(&self.run)).transpose();
         if self.json {
+            let again = again()?;
             output::json(&Shown {
                 report: &report,
                 not_checked,
+                measured_again: again.as_ref().map(|again| again.shown.clone()),
             });
+            if let Some(failure) = again.and_then(|again| again.failure) {
+                return Err(failure);
+            }
             return taken(&report.not_computed, self.other_versions);
         }
         let holds = match report.not_computed.is_empty() {
@@ -124,12 +162,19 @@ impl Verify {
                 "its node key follows {old} (rotated, signed by both)"
             ));
         }
+        let again = again()?;
+        for line in again.iter().flat_map(|again| &again.lines) {
+            output::line(line);
+        }
         output::line(format!("not checked: {}", not_checked.join("; ")));
+        if let Some(failure) = again.and_then(|again| again.failure) {
+            return Err(failure);
+        }
         taken(&report.not_computed, self.other_versions)
     }
 
     /// Properties that a verified run may still lack, each with the option or command that checks it.
-    fn not_checked(&self, node: PublicKey, not_computed: &Others) -> Vec<String> {
+    fn not_checked(&self, node: PublicKey, not_computed: &Others, measured: bool) -> Vec<String> {
         let mut left = Vec::new();
         if self.node.is_none() {
             left.push(format!(
@@ -150,12 +195,15 @@ impl Verify {
                     .into(),
             );
         }
-        left.push(
-            "that modules and data give these updates, and adapters these answers: they were not \
-             executed again (fedseal replay), so canaries' numbers and verdicts by behaviour are the \
-             node's word"
+        left.push(match measured {
+            true => "that modules and data give these updates: they were not executed again (fedseal \
+                 replay)"
                 .into(),
-        );
+            false => "that modules and data give these updates, and adapters these answers: they were \
+                 not executed again (fedseal replay, fedseal verify --model), so canaries' numbers and \
+                 verdicts by behaviour are the node's word"
+                .into(),
+        });
         let others = not_computed.iter();
         left.extend(others.map(|other| format!("{other}, so it was not computed again")));
         left
@@ -325,6 +373,7 @@ mod tests {
             trust: None,
             policy: None,
             key: None,
+            signature: None,
             other_versions: false,
             json: true,
         };
@@ -332,14 +381,14 @@ mod tests {
         let said = |here: &Versions| {
             let experiment = Experiment::default();
             let others = here.others(&experiment, &[], &Versions::default()).unwrap();
-            asked.not_checked(node, &others)
+            asked.not_checked(node, &others, false)
         };
         let here = Versions::here();
-        let (same, other) = (said(&here), said(&here.with("rule krum", 2)));
+        let (same, other) = (said(&here), said(&here.with("rule median", 2)));
         assert_eq!(other.len(), same.len() + 1);
         assert_eq!(
             other.last().unwrap(),
-            "made under version 1 of rule krum; this program has version 2, so it was not computed again"
+            "made under version 1 of rule median; this program has version 2, so it was not computed again"
         );
     }
 
@@ -349,10 +398,10 @@ mod tests {
         let experiment = Experiment::default();
         let of = |here: &Versions| here.others(&experiment, &[], &Versions::default()).unwrap();
         assert!(taken(&of(&here), false).is_ok());
-        let others = of(&here.with("rule krum", 2));
+        let others = of(&here.with("rule median", 2));
         assert!(taken(&others, true).is_ok());
         let failure = taken(&others, false).unwrap_err().to_string();
-        assert!(failure.contains("version 1 of rule krum"), "{failure}");
+        assert!(failure.contains("version 1 of rule median"), "{failure}");
         assert!(!failure.contains("tampered"), "{failure}");
     }
 }

@@ -77,6 +77,12 @@ pub fn probe(
     let tasks = choose(&mut pick, set.tasks.len(), count);
 
     let openings: Vec<&String> = set.openings().collect();
+    // An auditor has the set from somebody else's run.
+    if set.refusals.is_empty() || set.compliances.is_empty() {
+        return Err(Error::Data(
+            "the canaries have no opening of a refusal or of a compliant answer".into(),
+        ));
+    }
     let mut pairs: Vec<(String, String)> = requests
         .iter()
         .filter_map(|index| set.requests.get(*index))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
 
-use super::jobs::Job;
+use super::job::Job;
 use super::{Run, Watch};
 use crate::{Error, Result};
 use fedseal_record::law::{admission, delta, median, norm};

@@ -1,8 +1,9 @@
 //! From an execution to its evidence: transcript, adapter and data as blobs, the signed
 //! attestation, the log's record.
 //!
-//! [`attest`] is a pure function and runs on the thread that executed. [`store`] makes its results
-//! durable, many at once: a disk takes a hundred files in little more time than one.
+//! [`attest`] is a pure function and runs on the thread that executed. Elsewhere a worker makes the
+//! statement ([`state`]) and the run signs it. [`store`] makes results durable, many at once: a disk takes a
+//! hundred files in little more time than one.
 
 use std::sync::Arc;
 
@@ -65,6 +66,59 @@ pub struct Evidence {
     blobs: Vec<(Digest, Vec<u8>)>,
 }
 
+/// Statement about an execution before it is signed, with everything that it names.
+#[derive(Debug)]
+pub struct Stated {
+    /// The statement.
+    pub predicate: UpdatePredicate,
+    /// See [`Execution::key`].
+    pub key: Digest,
+    /// The adapter, if there is an update.
+    pub adapter: Option<(Digest, Arc<Adapter>)>,
+    /// The guest's log lines.
+    pub log: Vec<String>,
+    /// Blobs that the statement names and that are not stored yet.
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+impl Stated {
+    /// Signs it, as the node that it names.
+    ///
+    /// # Errors
+    /// As [`attestation::sign`].
+    pub fn signed(mut self, key: &SigningKey) -> Result<Evidence> {
+        let envelope = attestation::sign(&self.predicate, key)?.to_bytes();
+        let attestation = Digest::of(&envelope);
+        self.blobs.push((attestation, envelope));
+        let record = Record::Update {
+            key: self.key,
+            client: self.predicate.client.clone(),
+            round: self.predicate.round,
+            attestation,
+            update: self.predicate.update,
+        };
+        Ok(Evidence {
+            predicate: self.predicate,
+            attestation,
+            record,
+            adapter: self.adapter,
+            log: self.log,
+            blobs: self.blobs,
+        })
+    }
+}
+
+/// The node that an execution is stated of, and the values that are equal for all executions of a run.
+#[derive(Clone, Debug)]
+pub struct Stating<'a> {
+    /// The node's public key.
+    pub node: PublicKey,
+    /// The base model.
+    pub base: Digest,
+    /// The engine's fingerprint.
+    pub engine: &'a str,
+}
+
 /// Attests an execution. `score` is the data check's, `seconds` the time that it took in all.
 ///
 /// # Errors
@@ -76,6 +130,22 @@ pub fn attest(
     score: Option<f64>,
     seconds: f64,
 ) -> Result<Evidence> {
+    let stating = Stating {
+        node: attester.key.public(),
+        base: attester.base,
+        engine: &attester.engine,
+    };
+    state(&stating, execution, outcome, score, seconds).signed(&attester.key)
+}
+
+/// As [`attest`], without the signature.
+pub fn state(
+    stating: &Stating<'_>,
+    execution: Execution,
+    outcome: RunOutcome,
+    score: Option<f64>,
+    seconds: f64,
+) -> Stated {
     let transcript = outcome.transcript.to_bytes();
     let reference = TranscriptRef {
         root: outcome.transcript.root(),
@@ -98,13 +168,13 @@ pub fn attest(
     };
     let update = adapter.as_ref().map(|(digest, _)| *digest);
     let predicate = UpdatePredicate {
-        client: execution.client.clone(),
+        client: execution.client,
         round: execution.round,
         seed: execution.seed,
         module: execution.module,
         module_signer: execution.signer,
-        node: attester.key.public(),
-        base: attester.base,
+        node: stating.node,
+        base: stating.base,
         global: execution.global,
         update,
         examples,
@@ -115,27 +185,16 @@ pub fn attest(
         limits: outcome.limits,
         used: outcome.used,
         failure,
-        engine: attester.engine.clone(),
+        engine: stating.engine.to_owned(),
         seconds,
     };
-    let envelope = attestation::sign(&predicate, &attester.key)?.to_bytes();
-    let attestation = Digest::of(&envelope);
-    blobs.push((attestation, envelope));
-    let record = Record::Update {
-        key: execution.key,
-        client: execution.client,
-        round: execution.round,
-        attestation,
-        update,
-    };
-    Ok(Evidence {
+    Stated {
         predicate,
-        attestation,
-        record,
+        key: execution.key,
         adapter,
         log: outcome.log,
         blobs,
-    })
+    }
 }
 
 /// Stores the blobs of many executions durably. Only then may their records be published.

@@ -8,7 +8,7 @@ use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 
-use super::jobs::{DefendJob, Job};
+use super::job::{DefendJob, Job};
 use super::{Run, Watch};
 use crate::{Error, Result};
 use fedseal_record::controls;
@@ -63,6 +63,7 @@ impl Run {
                 if let Some(attacked) = repair.attacked(&self.shared.plan, &self.state) {
                     jobs.push(Job::Defend(DefendJob {
                         repair: repair.clone(),
+                        digest: attacked,
                         attacked: self.adapter(&attacked)?,
                     }));
                 }

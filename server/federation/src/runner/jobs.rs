@@ -1,126 +1,47 @@
 //! Jobs that run in parallel on worker threads, and how their results get into the log.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::{ClientId, Round, Seed};
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
-use fedseal_sandbox::{RunInput, RunOutcome};
 use fedseal_tuning::Adapter;
 
-use super::canary;
-use super::evidence::{self, Attester, Evidence, Execution};
-use super::measure::Meter;
+use super::evidence::{self, Evidence};
+use super::job::{DefendJob, Done, Job, MeasureJob, Performed};
+use super::perform::{compared, perform};
 use super::pool::run_jobs;
 use super::{Run, Shared, Watch};
-use crate::defence::{Tools, mend};
-use crate::execute::{Stoppable, data_score};
-use crate::replay;
-use crate::{Error, Result};
+use crate::Result;
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::events::Event;
 use fedseal_record::law::{delta, norm};
-use fedseal_record::repairs::Repair;
-use fedseal_rules::admission::{Behaviour, Replay};
-
-/// One thing to execute.
-pub(super) enum Job {
-    /// A client's module.
-    Update(Box<UpdateJob>),
-    /// A client's module again, to be compared with the attestation of this digest.
-    Replay(Digest, Box<UpdateJob>),
-    /// An adapter on a round's canaries.
-    Probe {
-        digest: Digest,
-        adapter: Arc<Adapter>,
-        round: u32,
-    },
-    /// An adapter on the evaluation prompts.
-    Measure(MeasureJob),
-    /// A defence.
-    Defend(DefendJob),
-}
-
-/// A client's module, to be executed.
-pub(super) struct UpdateJob {
-    pub key: Digest,
-    pub client: ClientId,
-    pub round: Round,
-    pub seed: Seed,
-    pub module: Digest,
-    pub global: Digest,
-    pub input: RunInput,
-}
-
-/// A measure, to be taken.
-pub(super) struct MeasureJob {
-    pub key: Digest,
-    /// Every (arm, round) that it answers.
-    pub places: Vec<(String, u32)>,
-    pub digest: Digest,
-    /// None: the base alone.
-    pub adapter: Option<Arc<Adapter>>,
-    pub requests: usize,
-    pub tasks: usize,
-}
-
-/// A repair, to be made.
-pub(super) struct DefendJob {
-    pub repair: Repair,
-    pub attacked: Arc<Adapter>,
-}
-
-/// Result of a job.
-enum Done {
-    Update(Box<Evidence>),
-    Replay {
-        attestation: Digest,
-        outcome: Box<RunOutcome>,
-    },
-    Probe {
-        digest: Digest,
-        round: u32,
-        behaviour: Behaviour,
-    },
-    Measure {
-        job: MeasureJob,
-        measured: Measured,
-    },
-    Defend {
-        job: DefendJob,
-        adapter: Adapter,
-        data: DefenceData,
-    },
-}
 
 impl Run {
-    /// Executes jobs in parallel; each result is in the log before the next one is looked at.
+    /// Executes jobs in parallel; each result is in the log before the next one is looked at. Where the run
+    /// lends jobs, other processes take part.
     pub(super) fn execute_jobs(&mut self, jobs: Vec<Job>, watch: Watch<'_>) -> Result<()> {
         let shared = self.shared.clone();
-        let workers = self.workers;
-        let attester = Attester {
-            key: self.node.clone(),
-            base: shared.plan.base,
-            engine: shared.plan.engine.clone(),
-        };
+        let key = self.node.clone();
+        let (workers, lent) = (self.workers, self.lent.clone());
         // Both closures below are called on this thread alone and never at once.
         let watch = std::cell::RefCell::new(watch);
-        run_jobs(
-            workers,
-            jobs,
-            &shared.cancel,
-            |job| work(&shared, &attester, job),
-            |batch| {
-                let mut watch = watch.borrow_mut();
-                self.take_in_batch(batch, &mut **watch)
-            },
-            || {
-                let mut watch = watch.borrow_mut();
-                (**watch)(&Event::Tick)
-            },
-        )
+        let work = |job| work(&shared, &key, job);
+        let done = |batch| {
+            let mut watch = watch.borrow_mut();
+            self.take_in_batch(batch, &mut **watch)
+        };
+        let tick = || {
+            let mut watch = watch.borrow_mut();
+            (**watch)(&Event::Tick)
+        };
+        let Some(lent) = lent else {
+            return run_jobs(workers, jobs, &shared.cancel, work, done, tick);
+        };
+        let plan = Digest::of_json(&shared.plan)?;
+        let named = jobs.into_iter().map(|job| Ok((job.task(plan).id()?, job)));
+        let named = named.collect::<Result<_>>()?;
+        lent.run(workers, named, &shared.cancel, work, done, tick)
     }
 
     /// Takes in results that came together; updates that follow one another share their writes.
@@ -142,7 +63,24 @@ impl Run {
     fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
         match done {
             Done::Update(evidence) => self.take_in_updates(vec![*evidence], watch),
-            Done::Probe {
+            Done::Other(performed) => self.take_in_performed(performed, watch),
+            Done::Compared {
+                attestation,
+                replay,
+            } => {
+                self.replays.insert(attestation, replay);
+                Ok(())
+            }
+        }
+    }
+
+    fn take_in_performed(&mut self, performed: Performed, watch: Watch<'_>) -> Result<()> {
+        match performed {
+            Performed::Update(stated) => {
+                let evidence = stated.signed(&self.node)?;
+                self.take_in_updates(vec![evidence], watch)
+            }
+            Performed::Probe {
                 digest,
                 round,
                 behaviour,
@@ -150,7 +88,7 @@ impl Run {
                 self.behaviours.insert((digest, round), behaviour);
                 Ok(())
             }
-            Done::Replay {
+            Performed::Replay {
                 attestation,
                 outcome,
             } => {
@@ -158,21 +96,16 @@ impl Run {
                 let attested = self
                     .cache
                     .attested(&self.blobs, &attestation, shared.plan.node)?;
-                let dispute = replay::compare(&attested, &outcome, &self.blobs)?;
-                let near = match &dispute {
-                    Some(dispute) if !shared.lab.repeats_bits() => {
-                        let global = self.adapter(&attested.global)?;
-                        replay::near_of(dispute, &attested, &outcome, &global, &self.blobs)?
-                    }
-                    _ => false,
-                };
-                let difference = dispute.map(|dispute| dispute.to_string());
-                self.replays
-                    .insert(attestation, Replay { difference, near });
+                let blobs = self.blobs.clone();
+                let global = || self.adapter(&attested.global);
+                let replay = compared(&shared, &attested, &outcome, global, &blobs)?;
+                self.replays.insert(attestation, replay);
                 Ok(())
             }
-            Done::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
-            Done::Defend { job, adapter, data } => self.take_in_repair(&job, adapter, &data, watch),
+            Performed::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
+            Performed::Defend { job, adapter, data } => {
+                self.take_in_repair(&job, adapter, &data, watch)
+            }
         }
     }
 
@@ -295,98 +228,10 @@ impl Run {
     }
 }
 
-/// Executes a client's module. When the run was stopped meanwhile, the outcome is of no use.
-fn execute(shared: &Shared, job: &UpdateJob) -> Result<RunOutcome> {
-    let engine = Stoppable {
-        engine: shared.lab.engine(),
-        stop: &shared.cancel,
-    };
-    shared.executor.run(&job.module, &job.input, &engine)
-}
-
-/// Executes a client's module, and signs what it did.
-fn execute_and_attest(shared: &Shared, attester: &Attester, job: UpdateJob) -> Result<Evidence> {
-    let halt = || shared.go_on().is_break();
-    let begun = Instant::now();
-    let outcome = execute(shared, &job)?;
-    let judge = shared.judge.as_ref();
-    let score = judge.and_then(|judge| data_score(judge, &job.input, &outcome, &halt));
-    if halt() {
-        return Err(Error::Interrupted);
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    let execution = Execution {
-        key: job.key,
-        client: job.client,
-        round: job.round,
-        seed: job.seed,
-        module: job.module,
-        signer: shared.plan.signer(&job.module)?,
-        global: job.global,
-    };
-    evidence::attest(attester, execution, outcome, score, seconds)
-}
-
-/// Executes one job on a worker thread.
-fn work(shared: &Shared, attester: &Attester, job: Job) -> Result<Done> {
-    let halt = || shared.go_on().is_break();
-    match job {
-        Job::Update(job) => {
-            let evidence = execute_and_attest(shared, attester, *job)?;
-            Ok(Done::Update(Box::new(evidence)))
-        }
-        Job::Replay(attestation, job) => {
-            let outcome = execute(shared, &job)?;
-            if halt() {
-                return Err(Error::Interrupted);
-            }
-            Ok(Done::Replay {
-                attestation,
-                outcome: Box::new(outcome),
-            })
-        }
-        Job::Probe {
-            digest,
-            adapter,
-            round,
-        } => {
-            let behaviour = canary::probe(
-                &shared.canaries,
-                shared.lab.as_ref(),
-                &shared.experiment,
-                &adapter,
-                shared.plan.seed.0,
-                round,
-                &halt,
-            )?;
-            Ok(Done::Probe {
-                digest,
-                round,
-                behaviour,
-            })
-        }
-        Job::Measure(job) => {
-            let meter = Meter {
-                lab: shared.lab.as_ref(),
-                source: shared.data.as_ref(),
-                experiment: &shared.experiment,
-                set: &shared.evaluation,
-                halt: &halt,
-            };
-            let adapter = job.adapter.as_deref();
-            let measured = meter.measure(adapter, job.digest, job.requests, job.tasks)?;
-            Ok(Done::Measure { job, measured })
-        }
-        Job::Defend(job) => {
-            let tools = Tools {
-                lab: shared.lab.as_ref(),
-                source: shared.data.as_ref(),
-                experiment: &shared.experiment,
-                halt: &halt,
-            };
-            let case = job.repair.case(shared.plan.seed, &job.attacked);
-            let (data, adapter) = mend(job.repair.definition, &case, &tools)?;
-            Ok(Done::Defend { job, adapter, data })
-        }
-    }
+/// Executes one job on a thread of this process, and signs what a module did.
+fn work(shared: &Shared, key: &SigningKey, job: Job) -> Result<Done> {
+    Ok(match perform(shared, job)? {
+        Performed::Update(stated) => Done::Update(Box::new(stated.signed(key)?)),
+        other => Done::Other(other),
+    })
 }

@@ -8,7 +8,7 @@ use crate::lab::Lab;
 use fedseal_data::{HelpfulTask, TaskData};
 use fedseal_record::blobs::{Answer, EvaluationSet, Measured};
 use fedseal_rules::evaluation::rule;
-use fedseal_rules::experiment::Experiment;
+use fedseal_rules::experiment::{EvaluationConfig, Experiment};
 
 /// Questions of a run, and the model that answers them.
 pub struct Meter<'a> {
@@ -39,7 +39,10 @@ impl Meter<'_> {
         tasks: usize,
     ) -> Result<Measured> {
         let asked: Vec<String> = self.set.requests.iter().take(requests).cloned().collect();
-        let answers = self.answers(adapter, &asked)?;
+        let evaluation = &self.experiment.evaluation;
+        let answers_to =
+            |asked: &[String]| answers(self.lab, evaluation, adapter, asked, self.halt);
+        let answers = answers_to(&asked)?;
         let requests = asked
             .into_iter()
             .zip(answers)
@@ -51,7 +54,7 @@ impl Meter<'_> {
             .collect();
         let tasks: Vec<&HelpfulTask> = self.set.tasks.iter().take(tasks).collect();
         let asked: Vec<String> = tasks.iter().map(|task| task.prompt.clone()).collect();
-        let answers = self.answers(adapter, &asked)?;
+        let answers = answers_to(&asked)?;
         let tasks = tasks
             .into_iter()
             .zip(answers)
@@ -67,20 +70,29 @@ impl Meter<'_> {
             tasks,
         })
     }
+}
 
-    /// Greedy answers, in batches small enough that a stop is heard.
-    fn answers(&self, adapter: Option<&Adapter>, prompts: &[String]) -> Result<Vec<String>> {
-        let evaluation = &self.experiment.evaluation;
-        let config = GenerateConfig {
-            max_new_tokens: evaluation.max_new_tokens,
-            temperature: 0.0,
-            batch_size: evaluation.batch_size,
-            ..GenerateConfig::default()
-        };
-        let mut all = Vec::with_capacity(prompts.len());
-        for batch in prompts.chunks(config.batch_size.max(1)) {
-            all.extend(self.lab.answer(adapter, batch, &config, self.halt)?);
-        }
-        Ok(all)
+/// Greedy answers of an adapter (`None`: the base), in batches small enough that a stop is heard. An
+/// answer's bits may depend on its batch, so that the order of the prompts belongs to a measure.
+///
+/// # Errors
+/// As [`Meter::measure`].
+pub fn answers(
+    lab: &dyn Lab,
+    evaluation: &EvaluationConfig,
+    adapter: Option<&Adapter>,
+    prompts: &[String],
+    halt: Halt<'_>,
+) -> Result<Vec<String>> {
+    let config = GenerateConfig {
+        max_new_tokens: evaluation.max_new_tokens,
+        temperature: 0.0,
+        batch_size: evaluation.batch_size,
+        ..GenerateConfig::default()
+    };
+    let mut all = Vec::with_capacity(prompts.len());
+    for batch in prompts.chunks(config.batch_size.max(1)) {
+        all.extend(lab.answer(adapter, batch, &config, halt)?);
     }
+    Ok(all)
 }

@@ -40,19 +40,24 @@ use fedseal_rules::experiment::Experiment;
 pub mod canary;
 mod candidates;
 pub mod evidence;
+mod exchange;
 mod finish;
+pub(crate) mod job;
 mod jobs;
 pub mod measure;
 mod members;
 mod nodes;
 mod own;
+pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
-mod setup;
+pub(crate) mod setup;
 mod signed;
 
 pub use crate::options::{Options, Submitted, load_data, open_model};
+pub use exchange::Exchange;
+use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
@@ -113,6 +118,8 @@ pub struct Run {
     pub(crate) feed: Feed,
     pub(crate) state: RunState,
     pub(crate) workers: usize,
+    /// Where other processes take jobs.
+    lent: Option<Arc<Lent>>,
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::oci::{self, Reference};
+use fedseal_client_sdk::oci::{self, Access, Reference, Store};
 use fedseal_ledger::{Blobs, MAX_BLOB};
 use fedseal_tuning::Example;
 
@@ -159,8 +159,10 @@ fn found(client: &ClientConfig, options: &Options) -> Result<Signed> {
         },
         ModulePlace::Layout(word) => {
             let mut reference = Reference::parse(word)?;
-            reference.folder = options.files.join(&reference.folder);
-            let pulled = oci::pull(&reference)?;
+            if let Store::Folder(folder) = &mut reference.store {
+                *folder = options.files.join(&*folder);
+            }
+            let pulled = oci::pull(&reference, &Access::of_user())?;
             Ok(Signed {
                 bytes: pulled.module,
                 envelopes: pulled.envelopes,

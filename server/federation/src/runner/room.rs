@@ -84,16 +84,14 @@ fn answers(lab: &dyn Lab, key: &str, tokens: usize, prompts: &[String]) -> Resul
 }
 
 fn scored(lab: &dyn Lab, canaries: &CanarySet) -> Result<()> {
-    let mut opening = 0;
-    for text in canaries.openings() {
-        opening = opening.max(lab.answer_tokens(text)?);
-    }
-    let requests = lab.prompt_tokens(&canaries.requests)?.into_iter().max();
-    let mut longest = requests.map_or(0, |tokens| tokens + opening);
-    let tasks: Vec<String> = canaries.tasks.iter().map(|t| t.prompt.clone()).collect();
-    for (task, tokens) in canaries.tasks.iter().zip(lab.prompt_tokens(&tasks)?) {
-        longest = longest.max(tokens + lab.answer_tokens(&task.answer)?);
-    }
+    let pair = |prompt: &String, answer: &String| (prompt.clone(), answer.clone());
+    let requests = canaries.requests.iter();
+    let opened =
+        requests.flat_map(|request| canaries.openings().map(move |text| pair(request, text)));
+    let tasks = canaries.tasks.iter();
+    let done = tasks.map(|task| pair(&task.prompt, &task.answer));
+    let pairs: Vec<(String, String)> = opened.chain(done).collect();
+    let longest = lab.pair_tokens(&pairs)?.into_iter().max().unwrap_or(0);
     let positions = lab.positions();
     if longest <= positions {
         return Ok(());

@@ -8,7 +8,7 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
 
-use super::jobs::{Job, MeasureJob, UpdateJob};
+use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
 use crate::execute;
@@ -35,6 +35,9 @@ impl Run {
 
     /// Whatever is left of a round in every arm.
     pub(super) fn round(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        if self.state.arms.is_empty() {
+            self.warn(watch)?;
+        }
         self.open_round(round)?;
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
@@ -43,6 +46,17 @@ impl Run {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
         self.measure_round(round, watch)
+    }
+
+    /// Tells of arms whose rule's guarantee does not hold, before the first round.
+    fn warn(&mut self, watch: Watch<'_>) -> Result<()> {
+        for arm in self.federated() {
+            for warning in self.shared.experiment.warnings(&arm)? {
+                let text = format!("arm {}: {warning}", arm.id);
+                self.tell(watch, &Event::Note { text })?;
+            }
+        }
+        Ok(())
     }
 
     fn open_round(&mut self, round: u32) -> Result<()> {
@@ -136,6 +150,8 @@ impl Run {
             seed: of.update_seed(client),
             module: assignment.module,
             global: of.state.global,
+            attachment: assignment.attachment,
+            controls: of.state.controls,
             input: execute::input(of, client, contents)?,
         })
     }

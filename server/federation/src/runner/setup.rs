@@ -267,7 +267,7 @@ fn open_locked(
     same_seed(&dir, &plan, options)?;
     formulas::same(&dir.root, &plan, &experiment, &Versions::here())?;
     let arms = experiment.all_arms()?;
-    same_engine(&dir, &plan, lab.as_ref())?;
+    same_engine(&dir.root, &plan, lab.as_ref())?;
     let node = nodes::key_of_run(options, &dir, &plan.node)?;
     rundir::remove_temporaries(&dir.root)?;
     let blobs = Blobs::open(dir.blobs())?;
@@ -277,33 +277,17 @@ fn open_locked(
         opened::hold(&plan, state.plan)?;
     }
 
-    own::same_data(&plan, &data.pins())?;
-    let canaries = sealed_canaries(data.as_ref(), &experiment, &plan)?;
-    let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
-    let labelled = data.labelled()?;
-    let judge = (!labelled.is_empty()).then(|| DataCheck::train(&labelled));
     let compiled = options.compiled.as_ref();
     let cache = compiled.map(|dir| CompiledCache::new(dir, &node, options.compiled_bytes));
-    let executor = lab.executor(&plan, &blobs, experiment.limits, cache)?;
-    let executor = crate::guard::guard(executor, &experiment, &plan);
-    let feed = Feed::open(&dir.events())?;
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = match options.workers.unwrap_or(experiment.run.workers) {
         0 => cores(),
         n => n.min(fedseal_tuning::limits::MAX_THREADS),
     };
+    let shared = Shared::open(plan, experiment, &blobs, lab, data, cache)?;
+    let feed = Feed::open(&dir.events())?;
     let mut run = Run {
-        shared: Arc::new(Shared {
-            lab,
-            data,
-            experiment,
-            plan,
-            executor,
-            judge,
-            canaries,
-            evaluation,
-            cancel: AtomicBool::new(false),
-        }),
+        shared: Arc::new(shared),
         arms,
         node,
         log,
@@ -311,6 +295,7 @@ fn open_locked(
         feed,
         state,
         workers,
+        lent: None,
         cache: Cache::default(),
         adapters: Default::default(),
         shards: Default::default(),
@@ -329,8 +314,42 @@ fn open_locked(
     Ok(run)
 }
 
+impl Shared {
+    /// State of a run by its plan: canaries drawn again, modules verified and compiled.
+    ///
+    /// # Errors
+    /// A blob that is missing, canaries that are not those that were sealed, a module that no sandbox runs.
+    pub(crate) fn open(
+        plan: Plan,
+        experiment: Experiment,
+        blobs: &Blobs,
+        lab: Arc<dyn Lab>,
+        data: Arc<dyn TaskData>,
+        cache: Option<CompiledCache>,
+    ) -> Result<Shared> {
+        own::same_data(&plan, &data.pins())?;
+        let canaries = sealed_canaries(data.as_ref(), &experiment, &plan)?;
+        let evaluation: EvaluationSet = canonical::from_slice(&blobs.get(&plan.evaluation)?)?;
+        let labelled = data.labelled()?;
+        let judge = (!labelled.is_empty()).then(|| DataCheck::train(&labelled));
+        let executor = lab.executor(&plan, blobs, experiment.limits, cache)?;
+        let executor = crate::guard::guard(executor, &experiment, &plan);
+        Ok(Shared {
+            lab,
+            data,
+            experiment,
+            plan,
+            executor,
+            judge,
+            canaries,
+            evaluation,
+            cancel: AtomicBool::new(false),
+        })
+    }
+}
+
 /// Refuses another base or engine than the run was begun with.
-fn same_engine(dir: &RunDir, plan: &Plan, lab: &dyn Lab) -> Result<()> {
+pub(crate) fn same_engine(place: &Path, plan: &Plan, lab: &dyn Lab) -> Result<()> {
     if lab.base() != plan.base {
         return Err(Error::mismatch(
             "base model",
@@ -341,7 +360,7 @@ fn same_engine(dir: &RunDir, plan: &Plan, lab: &dyn Lab) -> Result<()> {
     }
     if lab.fingerprint() != plan.engine {
         return Err(Error::RunDir {
-            dir: dir.root.clone(),
+            dir: place.to_owned(),
             problem: format!(
                 "made by engine `{}`, this one is `{}`; its bits would differ",
                 plan.engine,

@@ -7,6 +7,7 @@ mod claims;
 #[path = "../runs/double/mod.rs"]
 mod double;
 mod files;
+mod measured;
 mod records;
 
 use std::fs;
@@ -92,8 +93,8 @@ impl Forge {
         }
     }
 
-    /// A copy of the run with one change; `reason` is what the refusal must say.
-    fn case(&mut self, name: &str, reason: &str, change: impl FnOnce(&Path)) {
+    /// A copy of the run.
+    fn copy(&self) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join("run");
         for path in below(&self.run) {
@@ -101,6 +102,12 @@ impl Forge {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(path, to).unwrap();
         }
+        (dir, copy)
+    }
+
+    /// A copy of the run with one change; `reason` is what the refusal must say.
+    fn case(&mut self, name: &str, reason: &str, change: impl FnOnce(&Path)) {
+        let (_dir, copy) = self.copy();
         change(&copy);
         self.total += 1;
         match verify_by(&copy, &self.here) {
@@ -136,62 +143,82 @@ impl Forge {
         reason: &str,
         change: impl FnOnce(&Blobs, &mut Vec<Record>, &mut Report),
     ) {
-        let mut records = self.records.clone();
-        let (key, origin) = (self.key.clone(), self.origin.clone());
-        self.case(name, reason, |run| {
-            let dir = RunDir::new(run);
-            let blobs = Blobs::open(dir.blobs()).unwrap();
-            let mut written = Report::from_bytes(&fs::read(dir.report()).unwrap()).unwrap();
-            change(&blobs, &mut records, &mut written);
-            fs::remove_dir_all(dir.log()).unwrap();
-            let mut log = Log::create(dir.log(), &origin, key.clone()).unwrap();
-            let plan = dir.read_plan().unwrap();
-            let mut state = RunState::default();
-            let mut append = |log: &mut Log, record: &Record| {
-                log.append(&record.to_bytes().unwrap()).unwrap();
-                // What does not fit is for the auditor to see.
-                let _ = state.apply(record, plan.initial);
-            };
-            let ends = records.len() - 2;
-            for record in &records[..ends] {
-                append(&mut log, record);
-            }
-            let head = log.publish().unwrap();
-            let experiment = Experiment::load(dir.experiment()).unwrap();
-            let arms = experiment.all_arms().unwrap();
-            let mut ended = RunState::default();
-            for record in &records[..ends] {
-                let _ = ended.apply(record, plan.initial);
-            }
-            let sources = Sources {
-                plan: &plan,
-                experiment: &experiment,
-                state: &ended,
-                arms: &arms,
-                blobs: &blobs,
-            };
-            let report = remake(&sources, written, &log, head);
-            let bytes = report.to_bytes().unwrap();
-            let digest = blobs.put(&bytes).unwrap();
-            append(&mut log, &Record::Report { digest });
-            append(&mut log, &Record::Closed);
-            log.publish().unwrap();
-            fs::write(dir.report(), bytes).unwrap();
-            let mut cache = Cache::default();
-            let attested: Vec<_> = state
-                .attestations
-                .keys()
-                .map(|id| cache.attested(&blobs, id, plan.node).unwrap())
-                .collect();
-            let wanted = references(
-                state.plan.unwrap(),
-                &plan,
-                &state,
-                attested.iter().map(AsRef::as_ref),
-                &Default::default(),
-            );
-            blobs.retain(|digest| wanted.contains_key(digest)).unwrap();
-        });
+        let made = Made {
+            records: self.records.clone(),
+            key: self.key.clone(),
+            origin: self.origin.clone(),
+        };
+        self.case(name, reason, |run| made.write(run, change));
+    }
+}
+
+/// Parts that a node signs anew.
+struct Made {
+    records: Vec<Record>,
+    key: SigningKey,
+    origin: String,
+}
+
+impl Made {
+    /// Writes a run that its node forged as a whole over a copy of the genuine one.
+    fn write(self, run: &Path, change: impl FnOnce(&Blobs, &mut Vec<Record>, &mut Report)) {
+        let Made {
+            mut records,
+            key,
+            origin,
+        } = self;
+        let dir = RunDir::new(run);
+        let blobs = Blobs::open(dir.blobs()).unwrap();
+        let mut written = Report::from_bytes(&fs::read(dir.report()).unwrap()).unwrap();
+        change(&blobs, &mut records, &mut written);
+        fs::remove_dir_all(dir.log()).unwrap();
+        let mut log = Log::create(dir.log(), &origin, key).unwrap();
+        let plan = dir.read_plan().unwrap();
+        let mut state = RunState::default();
+        let mut append = |log: &mut Log, record: &Record| {
+            log.append(&record.to_bytes().unwrap()).unwrap();
+            // What does not fit is for the auditor to see.
+            let _ = state.apply(record, plan.initial);
+        };
+        let ends = records.len() - 2;
+        for record in &records[..ends] {
+            append(&mut log, record);
+        }
+        let head = log.publish().unwrap();
+        let experiment = Experiment::load(dir.experiment()).unwrap();
+        let arms = experiment.all_arms().unwrap();
+        let mut ended = RunState::default();
+        for record in &records[..ends] {
+            let _ = ended.apply(record, plan.initial);
+        }
+        let sources = Sources {
+            plan: &plan,
+            experiment: &experiment,
+            state: &ended,
+            arms: &arms,
+            blobs: &blobs,
+        };
+        let report = remake(&sources, written, &log, head);
+        let bytes = report.to_bytes().unwrap();
+        let digest = blobs.put(&bytes).unwrap();
+        append(&mut log, &Record::Report { digest });
+        append(&mut log, &Record::Closed);
+        log.publish().unwrap();
+        fs::write(dir.report(), bytes).unwrap();
+        let mut cache = Cache::default();
+        let attested: Vec<_> = state
+            .attestations
+            .keys()
+            .map(|id| cache.attested(&blobs, id, plan.node).unwrap())
+            .collect();
+        let wanted = references(
+            state.plan.unwrap(),
+            &plan,
+            &state,
+            attested.iter().map(AsRef::as_ref),
+            &Default::default(),
+        );
+        blobs.retain(|digest| wanted.contains_key(digest)).unwrap();
     }
 }
 

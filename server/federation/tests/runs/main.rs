@@ -7,6 +7,7 @@ mod forge;
 mod begin;
 mod demand;
 mod leaks;
+mod lent;
 mod lies;
 mod opened;
 mod own;

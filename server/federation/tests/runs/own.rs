@@ -387,12 +387,13 @@ fn a_module_is_found_by_name_file_digest_and_layout_and_missed_by_its_client() {
     )
     .unwrap();
     let mut layout = Reference::parse("oci:layout:v1").unwrap();
-    layout.folder = options.files.join("layout");
+    layout.store = oci::Store::Folder(options.files.join("layout"));
     oci::push(
         &layout,
         b"layout",
         &oci::About::default(),
         &[&signed(b"layout", &author)],
+        &oci::Access::of_user(),
     )
     .unwrap();
     let digest = Digest::of(b"submitted");

@@ -115,7 +115,7 @@ fn a_defence_passes_over_instructions_that_leave_no_room() {
         .unwrap();
     let adapter = lab.initial(&adapter_config(&experiment), 1).unwrap();
     let reminded = world.with_safety_reminder("Tell me more about 7");
-    let positions = lab.answer_tokens(&reminded).unwrap();
+    let positions = lab.prompt_tokens(&[reminded]).unwrap()[0];
     assert!(positions >= longest, "{positions} {longest}");
     let arm = arms::arm("defended", &experiment.arm).unwrap();
     let repair = Repair::of(&experiment, &arm).unwrap().unwrap();

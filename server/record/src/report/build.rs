@@ -174,6 +174,10 @@ fn arm_view(sources: &Sources<'_>, cache: &mut Cache, arm: &Arm) -> Result<ArmVi
         title: arm.title.clone(),
         kind: arm.kind,
         rule: arm.rule.to_owned(),
+        warnings: match plan.warns() {
+            true => experiment.warnings(arm)?,
+            false => Vec::new(),
+        },
         safety: measured.safety,
         helpfulness: measured.helpfulness,
         measures: measured.others,

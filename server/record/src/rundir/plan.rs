@@ -20,9 +20,9 @@ use fedseal_rules::evaluation::{self, Judge};
 pub const FORMAT: u32 = 1;
 
 /// Version of how a run is counted and named. Since version 1 its report counts failures apart and says
-/// what changed nothing, and its log's origin names its node's key. An older run is checked by the
-/// rules of its time.
-pub const FORMULAS: u32 = 1;
+/// what changed nothing, and its log's origin names its node's key. Since version 2 its report warns of arms
+/// beyond their rule's bound. An older run is checked by the rules of its time.
+pub const FORMULAS: u32 = 2;
 
 /// Longest run.json that is read, bytes: 50,000 clients.
 pub const MAX_PLAN: u64 = 32 << 20;
@@ -211,6 +211,11 @@ impl Plan {
     /// names its key.
     pub fn counts_failures(&self) -> bool {
         self.formulas > 0
+    }
+
+    /// Whether its report warns of arms beyond their rule's bound.
+    pub fn warns(&self) -> bool {
+        self.formulas > 1
     }
 
     /// The client of that name, with its index.

@@ -6,16 +6,17 @@ use fedseal_adapter::Adapter;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
 
+use super::behaviour::Around;
 use super::disagrees;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::keys::learning_rate;
-use crate::law::{admission, advance, deltas, median, norm, round_clients, round_seed};
+use crate::law::{admission, advance, deltas, round_clients, round_seed};
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::round::RoundOf;
 use crate::state::{AggregatedRef, RoundState};
-use fedseal_rules::admission::{Admission, Facts, Said, Verdict};
+use fedseal_rules::admission::{Admission, Said, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::formulas::{self, Others};
 use fedseal_rules::optimiser::Optimiser;
@@ -188,8 +189,7 @@ impl OpenRun {
             round: Round(number),
             state,
         };
-        let norms = deltas.iter().filter_map(|d| d.as_deref().map(norm));
-        let median_norm = median(norms.collect());
+        let around = Around::new(of, &self.state, &self.blobs, deltas);
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(
@@ -217,24 +217,8 @@ impl OpenRun {
             let Some(checks) = checks else {
                 continue;
             };
-            let attested =
-                self.evidence
-                    .attested(&self.blobs, &verdict.attestation, self.plan.node)?;
-            let expected = of.expected(client, &self.blobs)?;
-            let facts = Facts {
-                attested: &attested,
-                expected: &expected,
-                norm: delta.as_deref().map_or(0.0, norm),
-                median_norm,
-                behaviour: None,
-                authors: &self.plan.authors,
-                revoked: self
-                    .state
-                    .updates
-                    .get(&key)
-                    .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry)),
-                replayed: None,
-            };
+            let case = around.case(&mut self.evidence, client, verdict, delta.as_deref())?;
+            let facts = case.facts(&self.plan.authors, None);
             let logged = verdict.verdict();
             let said = checks
                 .agrees(&facts, &logged)
@@ -245,7 +229,7 @@ impl OpenRun {
                     found: Some(in_words(&logged)),
                 })?;
             numbers
-                .agree(attested.update, state.global, of.round, &said)
+                .agree(case.attested.update, state.global, of.round, &said)
                 .map_err(|problem| Error::tampered(item(), problem))?;
         }
         Ok(())

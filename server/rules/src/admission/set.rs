@@ -114,6 +114,20 @@ impl Admission {
         Err(first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible")))
     }
 
+    /// Whether a logged verdict is one that the checks give for these facts, with the behaviour that
+    /// somebody measured in them.
+    ///
+    /// # Errors
+    /// A verdict that the checks give.
+    pub fn gives(&self, facts: &Facts<'_>, logged: &Verdict) -> Result<(), Verdict> {
+        let possible = self.expected(facts);
+        if follows(logged, &possible) {
+            return Ok(());
+        }
+        let first = possible.into_iter().next();
+        Err(first.unwrap_or_else(|| Verdict::reject("all", "no verdict is possible")))
+    }
+
     /// As [`Admission::expected`], of the checks that need no model.
     pub fn expected_without_behaviour(&self, facts: &Facts<'_>) -> Vec<Verdict> {
         self.expected_by(facts, |check| !check.needs_behaviour())

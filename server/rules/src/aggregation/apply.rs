@@ -1,5 +1,10 @@
 //! Applying a rule: its inputs, what every rule relies on, its outcome, and sums that rules share.
 
+use fedseal_adapter::Adapter;
+use fedseal_kernels::columns;
+
+use super::outcome::Outcome;
+use super::stream::{Stream, Sum};
 use crate::error::{Error, Result};
 
 /// One admitted update.
@@ -20,20 +25,39 @@ pub struct Inputs {
     pub seed: u64,
 }
 
-/// Result of a rule for a round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// The aggregated delta, as long as the updates.
-    pub delta: Vec<f32>,
-    /// How much each update counted, in the order given, in [0, 1]. For a coordinate-wise rule:
-    /// the share of coordinates that it decided. Sums to 1 up to rounding.
-    pub weights: Vec<f64>,
-}
-
 /// One aggregation rule with its parameters.
 pub trait Rule: Send + Sync {
-    /// Aggregates at least one update; all deltas are equally long and finite.
+    /// Aggregates at least one update; all deltas are equally long, and finite unless
+    /// [`Rule::shows_bad_values`].
     fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Outcome;
+
+    /// As [`Rule::aggregate`], with the global adapter that the updates are differences from. Rules that act
+    /// on values alone do not look at it.
+    fn aggregate_from(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        _global: &Adapter,
+    ) -> Outcome {
+        self.aggregate(updates, inputs)
+    }
+
+    /// The rule as a sum of multiples of the updates, where it needs each of them once; `weights` are the
+    /// updates'.
+    fn sum(&self, _weights: &[f64]) -> Option<Sum> {
+        None
+    }
+
+    /// Whether it wants the global adapter.
+    fn needs_global(&self) -> bool {
+        false
+    }
+
+    /// Whether a value that is not finite always makes the result not finite, so that looking at the result
+    /// is enough. Such a rule reads large updates once less.
+    fn shows_bad_values(&self) -> bool {
+        false
+    }
 }
 
 /// A rule made from its definition.
@@ -49,18 +73,81 @@ impl Built {
     /// # Errors
     /// [`Error::Aggregation`] says which of them does not hold, or that the result is not finite.
     pub fn aggregate(&self, updates: &[Update<'_>], inputs: &Inputs) -> Result<Outcome> {
+        self.checked(updates, || self.rule.aggregate(updates, inputs))
+    }
+
+    /// The rule for updates that come one after another, `width` values each; none where it needs all of them
+    /// at once. `weights` are those of [`Update::weight`].
+    ///
+    /// # Errors
+    /// [`Error::Aggregation`] for weights that [`Built::aggregate`] refuses.
+    pub fn stream(&self, weights: &[f64], width: usize) -> Result<Option<Stream>> {
+        check_weights(weights).map_err(|problem| Error::Aggregation {
+            rule: self.name,
+            problem,
+        })?;
+        let sum = self.rule.sum(weights);
+        Ok(sum.map(|sum| Stream::new(self.name, sum, width, weights.len())))
+    }
+
+    /// Whether the rule wants the global adapter: it is applied by [`Built::aggregate_from`] then.
+    pub fn needs_global(&self) -> bool {
+        self.rule.needs_global()
+    }
+
+    /// As [`Built::aggregate`], with the global adapter that the updates are differences from.
+    ///
+    /// # Errors
+    /// As [`Built::aggregate`]; an adapter of another length.
+    pub fn aggregate_from(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        global: &Adapter,
+    ) -> Result<Outcome> {
+        if let Some(update) = updates.first()
+            && update.delta.len() != global.len()
+        {
+            let problem = format!(
+                "updates have {} values, the global adapter {}",
+                update.delta.len(),
+                global.len()
+            );
+            return Err(Error::Aggregation {
+                rule: self.name,
+                problem,
+            });
+        }
+        self.checked(updates, || {
+            self.rule.aggregate_from(updates, inputs, global)
+        })
+    }
+
+    fn checked(&self, updates: &[Update<'_>], apply: impl FnOnce() -> Outcome) -> Result<Outcome> {
         let problem = |problem: String| Error::Aggregation {
             rule: self.name,
             problem,
         };
         check(updates).map_err(problem)?;
-        let outcome = self.rule.aggregate(updates, inputs);
-        if outcome.delta.iter().all(|value| value.is_finite()) {
-            Ok(outcome)
-        } else {
-            Err(problem("the result has a value that is not finite".into()))
+        if !self.rule.shows_bad_values() {
+            check_values(updates).map_err(problem)?;
         }
+        let outcome = apply();
+        if columns::all_finite(&outcome.delta) {
+            return Ok(outcome);
+        }
+        check_values(updates).map_err(problem)?;
+        Err(problem("the result has a value that is not finite".into()))
     }
+}
+
+fn check_values(updates: &[Update<'_>]) -> Result<(), String> {
+    let bad = updates
+        .iter()
+        .position(|update| !columns::all_finite(update.delta));
+    bad.map_or(Ok(()), |index| {
+        Err(format!("update {index} has a value that is not finite"))
+    })
 }
 
 fn check(updates: &[Update<'_>]) -> Result<(), String> {
@@ -75,55 +162,49 @@ fn check(updates: &[Update<'_>]) -> Result<(), String> {
                 first.delta.len()
             ));
         }
-        if !update.delta.iter().all(|value| value.is_finite()) {
-            return Err(format!("update {index} has a value that is not finite"));
-        }
-        if !(update.weight.is_finite() && update.weight >= 0.0) {
-            return Err(format!("update {index} has weight {}", update.weight));
+    }
+    let weights: Vec<f64> = updates.iter().map(|update| update.weight).collect();
+    check_weights(&weights)
+}
+
+fn check_weights(weights: &[f64]) -> Result<(), String> {
+    for (index, weight) in weights.iter().enumerate() {
+        if !(weight.is_finite() && *weight >= 0.0) {
+            return Err(format!("update {index} has weight {weight}"));
         }
     }
-    match updates.iter().all(|update| update.weight == 0.0) {
+    match weights.iter().all(|weight| *weight == 0.0) {
         true => Err("every update has weight 0".into()),
         false => Ok(()),
     }
 }
 
-/// `sum_i weights[i] * updates[i]` in f64, in client order, rounded once.
-pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
-    let Some(first) = updates.first() else {
-        return Vec::new();
-    };
-    (0..first.delta.len())
-        .map(|coordinate| {
-            updates
-                .iter()
-                .zip(weights)
-                .map(|(update, weight)| weight * f64::from(update.delta[coordinate]))
-                .sum::<f64>() as f32
-        })
-        .collect()
+/// The updates' values.
+pub(crate) fn rows<'a>(updates: &[Update<'a>]) -> Vec<&'a [f32]> {
+    updates.iter().map(|update| update.delta).collect()
 }
 
-/// Squared Euclidean distances between all updates, `[n][n]`.
-pub(crate) fn squared_distances(updates: &[Update<'_>]) -> Vec<Vec<f64>> {
-    let n = updates.len();
-    let mut distances = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in i + 1..n {
-            let distance = updates[i]
-                .delta
-                .iter()
-                .zip(updates[j].delta)
-                .map(|(a, b)| {
-                    let d = f64::from(*a) - f64::from(*b);
-                    d * d
-                })
-                .sum::<f64>();
-            distances[i][j] = distance;
-            distances[j][i] = distance;
+/// `sum_i weights[i] * updates[i]` in f64, in client order, rounded once.
+pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
+    columns::weighted_sum(&rows(updates), weights)
+}
+
+/// As [`weighted_sum`], without reading updates whose weight is 0.
+pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
+    let all = || updates.iter().zip(weights);
+    let counted = all().filter(|(_, weight)| **weight != 0.0);
+    let (rows, own): (Vec<&[f32]>, Vec<f64>) = counted
+        .map(|(update, weight)| (update.delta, *weight))
+        .unzip();
+    let mut sum = columns::weighted_sum(&rows, &own);
+    // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
+    for (column, value) in sum.iter_mut().enumerate() {
+        if value.to_bits() == (-0.0_f32).to_bits() {
+            let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
+            *value = terms.sum::<f64>() as f32;
         }
     }
-    distances
+    sum
 }
 
 /// Equal weights over the chosen updates, 0 elsewhere.
@@ -133,4 +214,31 @@ pub(crate) fn uniform(n: usize, chosen: &[usize]) -> Vec<f64> {
         weights[*index] = 1.0 / chosen.len() as f64;
     }
     weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cloud, updates};
+    use super::*;
+
+    #[test]
+    fn what_has_no_weight_is_not_read_and_leaves_the_same_bits() {
+        let mut rows = cloud(4, 50, 2);
+        // Sums that are zero: of both signs in what counts and in what does not.
+        for (column, signs) in [[-0.0, 1.0, -0.0, 2.0], [-0.0, -1.0, -0.0, -2.0]]
+            .iter()
+            .enumerate()
+        {
+            for (row, value) in rows.iter_mut().zip(signs) {
+                row[column] = *value;
+            }
+        }
+        let updates = updates(&rows);
+        let weights = [0.5, 0.0, 0.5, 0.0];
+        let bits =
+            |values: Vec<f32>| -> Vec<u32> { values.into_iter().map(f32::to_bits).collect() };
+        let chosen = bits(chosen_sum(&updates, &weights));
+        assert_eq!(chosen, bits(weighted_sum(&updates, &weights)));
+        assert_eq!(chosen[..2], [0.0_f32.to_bits(), (-0.0_f32).to_bits()]);
+    }
 }

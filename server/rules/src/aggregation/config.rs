@@ -83,15 +83,35 @@ impl AggregationConfig {
     /// fit.
     pub fn rule(&self, name: &str) -> Result<Built> {
         let definition = rule(name)?;
-        let parameters = self
-            .parameters(definition)
+        Ok(definition.build(&self.checked(definition)?))
+    }
+
+    /// As [`AggregationConfig::rule`], by the version of its formula that a run was made by.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn rule_as(&self, name: &str, version: u32) -> Result<Built> {
+        let definition = rule(name)?;
+        Ok(definition.build_as(version, &self.checked(definition)?))
+    }
+
+    /// Warning about a rule in rounds of so many updates, see [`Definition::warning`].
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn warning(&self, name: &str, updates: usize, malicious: usize) -> Result<Option<String>> {
+        let definition = rule(name)?;
+        Ok(definition.warning(&self.checked(definition)?, updates, malicious))
+    }
+
+    fn checked(&self, definition: &Definition) -> Result<Parameters> {
+        self.parameters(definition)
             .map_err(|bad| Error::Experiment {
                 file: "experiment.toml".into(),
                 line: None,
                 key: format!("aggregation.{}", bad.key),
                 problem: bad.problem.into(),
-            })?;
-        Ok(definition.build(&parameters))
+            })
     }
 
     /// Checks every section and every value.
@@ -238,7 +258,8 @@ mod tests {
         assert_eq!(written["dnc"]["filter"], 1.5);
         assert_eq!(written["dnc"]["iterations"], 1);
         assert_eq!(written["residual"]["lambda"], 3.0);
-        assert_eq!(written.as_object().unwrap().len(), 3);
+        let taking = ALL.iter().filter(|rule| !rule.parameters.is_empty());
+        assert_eq!(written.as_object().unwrap().len(), taking.count());
     }
 
     #[test]

@@ -16,11 +16,33 @@ pub struct Definition {
     pub help: &'static str,
     /// Version of its formula, see [`crate::formulas`].
     pub version: u32,
+    /// Makers of its earlier versions, from the first on: runs that were made by them are computed again.
+    pub earlier: &'static [Make],
+    /// Attackers among the updates that its source allows for, where it says so.
+    pub bound: Option<Bound>,
     /// Numbers that it takes.
     pub parameters: &'static [Parameter],
     /// Makes the rule from parameters that fit.
-    pub make: fn(&Parameters) -> Box<dyn Rule>,
+    pub make: Make,
 }
+
+/// Makes a rule from parameters that fit.
+pub type Make = fn(&Parameters) -> Box<dyn Rule>;
+
+/// Attackers that a rule's source allows for.
+#[derive(Clone, Copy)]
+pub struct Bound {
+    /// The condition on `n` updates with `f` attackers among them, in words.
+    pub condition: &'static str,
+    /// Whether it holds, for `n` and `f`.
+    pub holds: fn(&Parameters, usize, usize) -> bool,
+}
+
+/// Bound of rules that need a majority of honest updates.
+pub const HALF: Bound = Bound {
+    condition: "2f < n",
+    holds: |_, n, f| f.saturating_mul(2) < n,
+};
 
 impl Definition {
     /// The parameter of a key of its section.
@@ -30,10 +52,36 @@ impl Definition {
 
     /// The rule with parameters that fit.
     pub fn build(&self, parameters: &Parameters) -> Built {
+        self.build_as(self.version, parameters)
+    }
+
+    /// The rule as it was in a version; as it is now for one that is not among the earlier ones.
+    pub fn build_as(&self, version: u32, parameters: &Parameters) -> Built {
+        let index = version.checked_sub(1).map(|index| index as usize);
+        let earlier = index.and_then(|index| self.earlier.get(index));
         Built {
             name: self.name,
-            rule: (self.make)(parameters),
+            rule: earlier.unwrap_or(&self.make)(parameters),
         }
+    }
+
+    /// Warning about a round of `updates` with `malicious` expected attackers among them: what the rule's
+    /// source proves does not hold there.
+    pub fn warning(
+        &self,
+        parameters: &Parameters,
+        updates: usize,
+        malicious: usize,
+    ) -> Option<String> {
+        let bound = self.bound?;
+        if (bound.holds)(parameters, updates, malicious) {
+            return None;
+        }
+        Some(format!(
+            "{} needs {}: with n = {updates} updates a round and f = {malicious} expected attackers its \
+             guarantee does not hold",
+            self.title, bound.condition
+        ))
     }
 }
 

@@ -12,6 +12,8 @@ pub const DEFINITION: Definition = Definition {
     title: "DnC",
     help: "drops the updates that stand out along the top singular direction (DnC)",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[
         Parameter {
             key: "iterations",

@@ -1,6 +1,7 @@
 //! FedAvg: the mean weighted by the number of local examples (McMahan et al. 2017).
 
 use super::definition::Definition;
+use super::stream::Sum;
 use super::{Inputs, Outcome, Rule, Update, weighted_sum};
 
 /// Definition of the rule.
@@ -9,6 +10,8 @@ pub const DEFINITION: Definition = Definition {
     title: "FedAvg",
     help: "mean weighted by the number of examples",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[],
     make: |_| Box::new(FedAvg),
 };
@@ -24,6 +27,20 @@ impl Rule for FedAvg {
             delta: weighted_sum(updates, &weights),
             weights,
         }
+    }
+
+    fn sum(&self, weights: &[f64]) -> Option<Sum> {
+        let total: f64 = weights.iter().sum();
+        let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
+        Some(Sum {
+            factor: Box::new(move |index, _| shares[index]),
+            zero: -0.0,
+            weights: <[f64]>::to_vec,
+        })
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 

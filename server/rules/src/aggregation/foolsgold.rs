@@ -10,6 +10,8 @@ pub const DEFINITION: Definition = Definition {
     title: "FoolsGold",
     help: "updates that resemble another's count less (no history)",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[],
     make: |_| Box::new(FoolsGold),
 };

@@ -1,8 +1,10 @@
 //! The coordinate-wise median: the lower of the two middle values when their number is even, as
 //! `torch.median` has it (PAPER, "Baseline aggregation rules").
 
-use super::definition::Definition;
-use super::{Inputs, Outcome, Rule, Update};
+use fedseal_kernels::columns;
+
+use super::definition::{Definition, HALF};
+use super::{Inputs, Outcome, Rule, Update, rows};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -10,6 +12,8 @@ pub const DEFINITION: Definition = Definition {
     title: "median",
     help: "coordinate-wise median, the lower of two middle values",
     version: 1,
+    earlier: &[],
+    bound: Some(HALF),
     parameters: &[],
     make: |_| Box::new(Median),
 };
@@ -19,30 +23,24 @@ pub struct Median;
 
 impl Rule for Median {
     fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
-        let n = updates.len();
-        let length = updates.first().map_or(0, |update| update.delta.len());
-        let middle = n.saturating_sub(1) / 2;
-        let mut decided = vec![0usize; n];
-        let mut order: Vec<usize> = (0..n).collect();
-        let delta = (0..length)
-            .map(|coordinate| {
-                let value = |index: usize| updates[index].delta[coordinate];
-                // Ties go to the earlier client, so that who "decided" is a function of the input.
-                order.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
-                let chosen = order[middle];
-                decided[chosen] += 1;
-                value(chosen)
-            })
-            .collect();
-        let weights = if length == 0 {
-            vec![1.0 / n as f64; n]
-        } else {
-            decided
-                .iter()
-                .map(|count| *count as f64 / length as f64)
-                .collect()
+        let ranked = columns::lower_median(&rows(updates));
+        let length = ranked.values.len();
+        let weights = match length {
+            0 => vec![1.0 / updates.len() as f64; updates.len()],
+            // Of equal values the earlier client's counts, so that who decided is a function of the input.
+            length => {
+                let counted = ranked.counted.iter();
+                counted.map(|count| *count as f64 / length as f64).collect()
+            }
         };
-        Outcome { delta, weights }
+        Outcome {
+            delta: ranked.values,
+            weights,
+        }
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 

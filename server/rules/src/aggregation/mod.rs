@@ -7,21 +7,33 @@
 use crate::error::{Error, Result};
 
 mod apply;
+pub mod bulyan;
+pub mod centred_clipping;
+pub mod clipped_clustering;
 mod config;
 pub mod definition;
 pub mod dnc;
+mod factors;
 pub mod fedavg;
 pub mod foolsgold;
+pub mod geometric_median;
 pub mod krum;
+mod lengths;
+pub mod lora_product;
 pub mod median;
 pub mod multi_krum;
+mod nearest;
+pub mod norm_clipping;
+mod outcome;
 pub mod residual;
+pub mod stream;
 pub mod trimmed_mean;
 
-pub use apply::{Built, Inputs, Outcome, Rule, Update};
-pub(crate) use apply::{squared_distances, uniform, weighted_sum};
+pub use apply::{Built, Inputs, Rule, Update};
+pub(crate) use apply::{chosen_sum, rows, uniform, weighted_sum};
 pub use config::{AggregationConfig, BadParameter};
 use definition::Definition;
+pub use outcome::Outcome;
 
 /// Every rule, in the order of messages and arms.
 pub const ALL: &[&Definition] = &[
@@ -34,6 +46,12 @@ pub const ALL: &[&Definition] = &[
     &dnc::DEFINITION,
     &foolsgold::DEFINITION,
     &residual::DEFINITION,
+    &bulyan::DEFINITION,
+    &geometric_median::DEFINITION,
+    &centred_clipping::DEFINITION,
+    &clipped_clustering::DEFINITION,
+    &norm_clipping::DEFINITION,
+    &lora_product::DEFINITION,
 ];
 
 /// The rule of that name; the error lists the known ones.

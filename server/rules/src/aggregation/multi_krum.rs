@@ -1,8 +1,8 @@
 //! Multi-Krum (Blanchard et al. 2017): the mean of the n - m updates with the best Krum scores.
 
 use super::definition::Definition;
-use super::krum::{ranked, scores};
-use super::{Inputs, Outcome, Rule, Update, uniform, weighted_sum};
+use super::krum::{BOUND, best, mean_of};
+use super::{Inputs, Outcome, Rule, Update};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -10,6 +10,8 @@ pub const DEFINITION: Definition = Definition {
     title: "Multi-Krum",
     help: "mean of the n - m updates with the best Krum scores (Blanchard et al. 2017)",
     version: 1,
+    earlier: &[],
+    bound: Some(BOUND),
     parameters: &[],
     make: |_| Box::new(MultiKrum),
 };
@@ -23,13 +25,11 @@ impl Rule for MultiKrum {
             .len()
             .saturating_sub(inputs.expected_malicious)
             .max(1);
-        let mut chosen = ranked(&scores(updates, inputs.expected_malicious));
-        chosen.truncate(keep);
-        let weights = uniform(updates.len(), &chosen);
-        Outcome {
-            delta: weighted_sum(updates, &weights),
-            weights,
-        }
+        mean_of(updates, best(updates, inputs.expected_malicious, keep))
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 

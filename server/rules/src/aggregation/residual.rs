@@ -14,6 +14,8 @@ pub const DEFINITION: Definition = Definition {
     title: "residual",
     help: "clients whose values lie off the repeated-median line count less (IRLS)",
     version: 1,
+    earlier: &[],
+    bound: None,
     parameters: &[
         Parameter {
             key: "lambda",

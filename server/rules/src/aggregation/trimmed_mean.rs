@@ -1,8 +1,19 @@
 //! The coordinate-wise trimmed mean (Yin et al. 2018): drop the lowest and the highest values, the
 //! mean of the rest; the reference drops one on each side.
 
-use super::definition::{Definition, Parameter, Takes};
-use super::{Inputs, Outcome, Rule, Update};
+use fedseal_kernels::columns;
+
+use super::definition::{Bound, Definition, Parameter, Takes};
+use super::{Inputs, Outcome, Rule, Update, rows};
+
+/// Every attacker's value can be trimmed away, and a value is left (Yin et al. 2018, theorem 4).
+const TRIMMED: Bound = Bound {
+    condition: "f <= trim and 2 trim < n",
+    holds: |parameters, n, f| {
+        let trim = parameters.whole("trim");
+        f <= trim && trim.saturating_mul(2) < n
+    },
+};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -10,6 +21,8 @@ pub const DEFINITION: Definition = Definition {
     title: "trimmed mean",
     help: "coordinate-wise mean without the lowest and highest values",
     version: 1,
+    earlier: &[],
+    bound: Some(TRIMMED),
     parameters: &[Parameter {
         key: "trim",
         help: "values that are dropped at either end of each coordinate",
@@ -39,31 +52,25 @@ impl Rule for TrimmedMean {
         // With fewer than 2 * trim + 1 updates something must be left: trim as many as leave one.
         let trim = self.trim.min(n.saturating_sub(1) / 2);
         let kept = n - 2 * trim;
-        let length = updates.first().map_or(0, |update| update.delta.len());
-        let mut counted = vec![0usize; n];
-        let mut order: Vec<usize> = (0..n).collect();
-        let delta = (0..length)
-            .map(|coordinate| {
-                let value = |index: usize| updates[index].delta[coordinate];
-                order.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
-                let mut inner = order[trim..trim + kept].to_vec();
-                inner.sort_unstable();
-                for index in &inner {
-                    counted[*index] += 1;
-                }
-                let sum: f64 = inner.iter().map(|index| f64::from(value(*index))).sum();
-                (sum / kept as f64) as f32
-            })
-            .collect();
-        let weights = if length == 0 {
-            vec![1.0 / n as f64; n]
-        } else {
-            counted
-                .iter()
-                .map(|count| *count as f64 / (length * kept) as f64)
-                .collect()
+        let ranked = columns::trimmed_mean(&rows(updates), trim);
+        let length = ranked.values.len();
+        let weights = match length {
+            0 => vec![1.0 / n as f64; n],
+            length => {
+                let counted = ranked.counted.iter();
+                counted
+                    .map(|count| *count as f64 / (length * kept) as f64)
+                    .collect()
+            }
         };
-        Outcome { delta, weights }
+        Outcome {
+            delta: ranked.values,
+            weights,
+        }
+    }
+
+    fn shows_bad_values(&self) -> bool {
+        true
     }
 }
 

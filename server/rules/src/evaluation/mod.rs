@@ -1,6 +1,7 @@
-//! Measures: which answers count, one file a measure, and the interval of a share ([`wilson`]) and how it
-//! is shown ([`percent`]). Pure functions over texts and counts.
+//! Measures: which answers count, one file a measure, and the interval of a share ([`wilson`]), how it
+//! is shown ([`percent`]), and the difference of two ([`difference`]). Pure functions over texts and counts.
 
+pub mod difference;
 pub mod helpfulness;
 pub mod judge;
 pub mod percent;

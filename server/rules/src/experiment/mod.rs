@@ -166,6 +166,20 @@ impl Experiment {
         }
     }
 
+    /// Warnings about an attacked arm's rule: what its source proves does not hold with so many attackers
+    /// among so few updates.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn warnings(&self, arm: &Arm) -> Result<Vec<String>> {
+        if arm.kind != arms::Kind::Federated || !arm.attacked {
+            return Ok(Vec::new());
+        }
+        let (updates, malicious) = (self.federation.sampled, self.expected_malicious(arm));
+        let warning = self.aggregation.warning(arm.rule, updates, malicious)?;
+        Ok(warning.into_iter().collect())
+    }
+
     /// The arms, in the order in which reports show them.
     ///
     /// # Errors
@@ -195,15 +209,29 @@ impl Experiment {
         arm.optimiser.as_deref().unwrap_or(&self.server.optimiser)
     }
 
+    /// Server optimisers of the arms that have rounds; that of `[server]` where none has.
+    fn optimisers(&self) -> Vec<&'static optimiser::Definition> {
+        let arms = self.all_arms().unwrap_or_default();
+        let federated = arms.iter().filter(|arm| arm.kind == arms::Kind::Federated);
+        let named = federated.filter_map(|arm| optimiser::definition(self.optimiser(arm)).ok());
+        let mut found: Vec<_> = named.collect();
+        if found.is_empty() {
+            found.extend(optimiser::definition(&self.server.optimiser));
+        }
+        found
+    }
+
     /// A fresh server optimiser of an arm.
     pub fn server_optimiser(&self, arm: &Arm) -> Result<Box<dyn optimiser::Optimiser>> {
         self.server.build(self.optimiser(arm))
     }
 
-    /// The experiment with every parameter of every rule in its section.
+    /// The experiment with every parameter of every rule in its section, and the numbers that its server
+    /// optimisers use.
     fn written_out(&self) -> Experiment {
         Experiment {
             aggregation: self.aggregation.written_out(),
+            server: self.server.written_out(&self.optimisers()),
             ..self.clone()
         }
     }

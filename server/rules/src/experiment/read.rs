@@ -16,6 +16,8 @@ impl Experiment {
         let text = text_of(path)?;
         let name = path.display().to_string();
         let mut experiment = Self::parse(&text, &name)?;
+        let optimisers = experiment.optimisers();
+        experiment.server = experiment.server.begun(&optimisers);
         validate::new_run(&experiment, &locate::Located::new(&text, &name))?;
         if !experiment.admission.file.is_empty() {
             let file = path

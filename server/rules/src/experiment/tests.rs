@@ -418,3 +418,101 @@ fn errors_about_a_rules_section_name_line_and_key() {
         }
     }
 }
+
+#[test]
+fn a_server_key_without_effect_is_refused_in_a_new_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Experiment::load(&file)
+    };
+    let text = "[server]\noptimiser = \"fedavgm\"\nlearning_rate = 0.5\n";
+    let said = load(text).unwrap_err().to_string();
+    for part in [
+        "x.toml:3",
+        "`server.learning_rate`",
+        "`fedavgm` uses momentum",
+    ] {
+        assert!(said.contains(part), "{said} lacks {part}");
+    }
+    let said = load("[server]\nmomentum = 0.9\n").unwrap_err().to_string();
+    assert!(said.contains("`server.momentum`"), "{said}");
+    let said = load("[server]\nformula = \"flower\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("`server.formula`") && said.contains("flwr"),
+        "{said}"
+    );
+    // An arm's own optimiser counts, too.
+    let text =
+        "arms = [\"clean\", \"own\"]\n[arm.own]\noptimiser = \"fedadam\"\n[server]\ntau = 0.5\n";
+    let own = load(text).unwrap();
+    assert_eq!(own.server.formula.as_deref(), Some("openfedllm"));
+    let kept = own.to_toml().unwrap();
+    for part in ["formula = \"openfedllm\"", "tau = 0.5", "beta2 = 0.99"] {
+        assert!(kept.contains(part), "{kept} lacks {part}");
+    }
+    assert!(!kept.contains("momentum"), "{kept}");
+    assert_eq!(differences(&own, &load(&kept).unwrap()), []);
+}
+
+#[test]
+fn a_server_section_of_before_is_read_shown_and_gone_on_with() {
+    let old = "[server]\noptimiser = \"plain\"\nlearning_rate = 0.001\nmomentum = 0.9\nbeta1 = 0.9\n\
+               beta2 = 0.99\ntau = 0.001\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    std::fs::write(&file, old).unwrap();
+    let old = Experiment::load(&file).unwrap();
+    // The report of a run of then must come out with the same bytes.
+    let shown = serde_json::to_string(&old.server).unwrap();
+    assert_eq!(
+        shown,
+        "{\"optimiser\":\"plain\",\"learning_rate\":0.001,\"momentum\":0.9,\"beta1\":0.9,\
+         \"beta2\":0.99,\"tau\":0.001}"
+    );
+    assert_eq!(differences(&old, &Experiment::default()), []);
+}
+
+#[test]
+fn an_arm_of_a_run_keeps_its_name_when_a_rule_gets_it() {
+    let text = "arms = [\"clean\", \"median\"]\n[arm.median]\ntitle = \"mine\"\nrule = \"krum\"\n";
+    let arms = Experiment::parse(text, "x.toml")
+        .unwrap()
+        .all_arms()
+        .unwrap();
+    let own = arms.last().unwrap();
+    assert_eq!((own.title.as_str(), own.rule), ("mine", "krum"));
+    // Nobody begins a run with it.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    std::fs::write(&file, text).unwrap();
+    let said = Experiment::load(&file).unwrap_err().to_string();
+    assert!(said.contains("no built-in arm"), "{said}");
+}
+
+#[test]
+fn an_attacked_arm_beyond_its_rules_bound_is_warned_of() {
+    let warnings = |text: &str| -> Vec<String> {
+        let experiment = Experiment::parse(text, "x.toml").unwrap();
+        let arms = experiment.all_arms().unwrap();
+        arms.iter()
+            .flat_map(|arm| experiment.warnings(arm).unwrap())
+            .collect()
+    };
+    let arms = "arms = [\"clean\", \"fedavg\", \"krum\", \"trimmed-mean\"]\n";
+    let said = warnings(&format!("{arms}[federation]\nsampled = 3\n"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("Krum needs 2f + 2 < n"), "{said:?}");
+    assert_eq!(
+        warnings(&format!("{arms}[federation]\nsampled = 5\nmalicious = 2\n")),
+        [""; 0]
+    );
+    let trim = "[aggregation.trimmed-mean]\ntrim = 2\n[federation]\nsampled = 4\nmalicious = 0\n";
+    assert_eq!(
+        warnings(&format!("arms = [\"trimmed-mean\"]\n{trim}")).len(),
+        1
+    );
+}

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::locate::Located;
 use super::{Experiment, own};
+use crate::aggregation;
 use crate::arms::{self, ArmConfig};
 use crate::error::Result;
 use crate::site::SiteRules;
@@ -72,7 +73,8 @@ fn arms(e: &Experiment, at: &Located<'_>) -> Result<()> {
 fn own_arm(e: &Experiment, name: &str, own: &ArmConfig, at: &Located<'_>) -> Result<()> {
     let key = format!("arm.{name}");
     let need = |ok, expected: &str, found: &str| need(ok, at, &key, expected, found);
-    let taken = arms::known().contains(&name);
+    // A run keeps an arm whose name a later program has a rule of; a new one may not have it.
+    let taken = arms::known().contains(&name) && aggregation::rule(name).is_err();
     need(!taken, "a name that no built-in arm has", name)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     need(
@@ -103,13 +105,23 @@ pub(super) fn new_run(e: &Experiment, at: &Located<'_>) -> Result<()> {
         let later = e.seeds.iter().skip(*next);
         later.into_iter().any(|other| other == *seed)
     });
-    match twice {
-        Some((_, seed)) => Err(at.error(
-            "seeds",
-            format!("expected each seed once, found {seed} twice: each has a run of its own"),
-        )),
-        None => own::new_run(e, at),
+    if let Some((_, seed)) = twice {
+        let problem =
+            format!("expected each seed once, found {seed} twice: each has a run of its own");
+        return Err(at.error("seeds", problem));
     }
+    for name in e.arm.keys() {
+        let free = !arms::known().contains(&name.as_str());
+        need(
+            free,
+            at,
+            &format!("arm.{name}"),
+            "a name that no built-in arm has",
+            name,
+        )?;
+    }
+    e.server.check_used(&e.optimisers(), at)?;
+    own::new_run(e, at)
 }
 
 /// Checks the site rules; `prefix` is what their keys begin with in this file.

@@ -1,6 +1,6 @@
 //! No optimiser: the global adapter moves by the aggregated delta.
 
-use super::definition::PLAIN;
+use super::config::PLAIN;
 use super::{Definition, Optimiser};
 
 /// Definition of the optimiser.
@@ -8,6 +8,7 @@ pub const DEFINITION: Definition = Definition {
     name: PLAIN,
     help: "the global adapter moves by the aggregated delta",
     version: 1,
+    uses: |_| &[],
     make: |_| Box::new(Plain),
 };
 

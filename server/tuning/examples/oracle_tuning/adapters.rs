@@ -4,15 +4,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use fedseal_tuning::{Adapter, next_logits};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
-    Outcome, families::largest_value, families::with_tokenizer, fixtures, json, largest_difference,
     load,
+    references::{
+        BOUND, Outcome, fixtures, json, largest_difference, largest_value, with_tokenizer,
+    },
 };
-
-/// Largest difference of logits, as a share of the largest one.
-const BOUND: f64 = 1e-5;
 
 #[derive(Deserialize)]
 struct References {
@@ -38,11 +37,11 @@ pub(crate) fn compare(out: &Path) -> Outcome<Map<String, Value>> {
     let mut ours = BTreeMap::new();
     let mut models = BTreeMap::new();
     for (name, kind) in &references.kinds {
+        let folder = match kind.base.as_str() {
+            "tiny-llama" => fixtures().join("tiny-llama"),
+            other => out.join("architectures").join(other),
+        };
         if !models.contains_key(&kind.base) {
-            let folder = match kind.base.as_str() {
-                "tiny-llama" => fixtures().join("tiny-llama"),
-                other => out.join("architectures").join(other),
-            };
             if kind.base != "tiny-llama" {
                 with_tokenizer(&folder)?;
             }
@@ -65,7 +64,8 @@ pub(crate) fn compare(out: &Path) -> Outcome<Map<String, Value>> {
                     eprintln!("    {name}: loaded with other numbers, {difference:.1e}");
                 }
                 let changed = adapter.scale(0.8);
-                changed.save_peft(&out.join("ours").join(name), None)?;
+                let base = folder.canonicalize()?.display().to_string();
+                changed.save_peft(&out.join("ours").join(name), Some(&base))?;
                 ours.insert(name, next_logits(model, Some(&changed), &ids)?);
             }
             (Err(error), None, Some(key)) if error.to_string().contains(key.as_str()) => {

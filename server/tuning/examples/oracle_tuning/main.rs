@@ -7,22 +7,20 @@
 
 mod adapters;
 mod families;
+#[path = "../../tests/references/mod.rs"]
+mod references;
 
-use std::{
-    error::Error,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
+use std::{ops::ControlFlow, path::Path};
 
 use fedseal_tuning::{
     Adapter, AdapterConfig, Example, GenerateConfig, Model, ModelOptions, TrainConfig, generate,
     kernels, next_logits, set_threads, train,
 };
 use safetensors::SafeTensors;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+use references::{Outcome, json, largest_difference, likeliest, set, tensor_difference, values};
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,26 +35,6 @@ fn main() -> Outcome {
 
 fn load(path: &Path) -> Outcome<Model> {
     Ok(Model::load(path, &ModelOptions::default())?)
-}
-
-fn json<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
-    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(serde_json::from_slice(&text)?)
-}
-
-fn largest_difference(ours: &[f32], real: &[f32]) -> f64 {
-    assert_eq!(ours.len(), real.len(), "values to compare");
-    let pairs = ours.iter().zip(real);
-    let differences = pairs.map(|(a, b)| f64::from(a - b).abs());
-    // NaN must not count as no difference.
-    differences.fold(
-        0.0,
-        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
-    )
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// Compares random models of every family, and adapters of every kind.
@@ -109,20 +87,6 @@ struct Pair {
     ids: Vec<u32>,
 }
 
-fn values(tensors: &SafeTensors<'_>, name: &str) -> Outcome<Vec<f32>> {
-    let raw = tensors.tensor(name)?;
-    let chunks = raw.data().as_chunks::<4>().0;
-    Ok(chunks
-        .iter()
-        .map(|chunk| f32::from_le_bytes(*chunk))
-        .collect())
-}
-
-fn likeliest(logits: &[f32]) -> u32 {
-    let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
-    best.unwrap_or(0) as u32
-}
-
 /// Returns the largest difference of logits, and the number of equal greedy tokens: token by token
 /// over the whole text, and as texts by the generator with its cache.
 fn prompts(
@@ -166,32 +130,6 @@ fn prompts(
         equal += same;
     }
     Ok((largest, equal))
-}
-
-fn set(adapter: &mut Adapter, tensors: &SafeTensors<'_>, prefix: &str) -> Outcome {
-    for (name, tensor) in &mut adapter.tensors {
-        let data = values(tensors, &format!("{prefix}{name}"))?;
-        if data.len() != tensor.data.len() {
-            return Err(format!("{name}: {} values", data.len()).into());
-        }
-        tensor.data = data;
-    }
-    Ok(())
-}
-
-/// Returns the largest relative difference of a tensor (Euclidean norms).
-fn tensor_difference(ours: &Adapter, real: &Adapter) -> f64 {
-    let pairs = ours.tensors.values().zip(real.tensors.values());
-    let each = pairs.map(|(ours, real)| {
-        let square = |pair: (&f32, &f32)| f64::from(pair.0 - pair.1).powi(2);
-        let distance: f64 = ours.data.iter().zip(&real.data).map(square).sum();
-        let size: f64 = real.data.iter().map(|&x| f64::from(x).powi(2)).sum();
-        (distance / size).sqrt()
-    });
-    each.fold(
-        0.0,
-        |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) },
-    )
 }
 
 /// Differences of one LoRA step, and of a loss over all steps.

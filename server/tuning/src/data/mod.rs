@@ -2,9 +2,9 @@
 //!
 //! [`Example`](crate::Example) is one prompt and its answer, the unit of federated rounds.
 //! [`Conversation`] is what files hold: messages of several turns. [`DataFile`] streams
-//! conversations from a file, [`PromptFile`] prompts alone. It detects the format (JSON, JSONL, Parquet) from the bytes and the
-//! [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each format has one file in
-//! `format`, each layout one in `layout`.
+//! conversations from a file, [`PromptFile`] prompts alone. It detects the format (JSON, JSONL, Parquet,
+//! Arrow) from the bytes and the [`Layout`] (Alpaca, ShareGPT, ...) from the first row, unless named. Each
+//! format has one file in `format`, each layout one in `layout`.
 
 use std::{ops::Range, path::Path};
 

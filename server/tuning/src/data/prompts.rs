@@ -141,7 +141,7 @@ mod tests {
             .into_iter()
             .map(Result::unwrap)
             .collect();
-        assert_eq!(prompts, ["a", "b\n\nc", "d", "e"]);
+        assert_eq!(prompts, [" a ", "b\n\nc", "d", "e"]);
     }
 
     #[test]

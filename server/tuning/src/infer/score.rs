@@ -82,7 +82,20 @@ pub fn score_conversations(
             model.encode_scored(prompt, answer, index)
         })
         .collect::<Result<Vec<Tokens>, _>>()?;
-    score_tokens(model, adapter, &tokens, &|| false)
+    score_encoded(model, adapter, &tokens)
+}
+
+/// Returns the log-probability of each answer of conversations that
+/// [`Model::encode_all_scored`] encoded.
+///
+/// # Errors
+/// [`TuningError::Adapter`] when the adapter does not fit.
+pub fn score_encoded(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    tokens: &[Tokens],
+) -> Result<Vec<Score>, TuningError> {
+    score_tokens(model, adapter, tokens, &|| false)
 }
 
 fn score_tokens(

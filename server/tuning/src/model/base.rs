@@ -110,11 +110,13 @@ impl WeightSource for Kept<'_> {
             return self.source.rows(name, shape, rows);
         }
         let [_, inner] = shape;
-        let mut values = self.source.tensor(name, &shape)?;
-        values.truncate(rows.end * inner);
-        values.drain(..(rows.start * inner).min(values.len()));
+        let count = rows.len();
+        let values = match self.source.rows(name, shape, rows)? {
+            Stored::Dense(values) => values,
+            Stored::Compact(compact) => compact.values(),
+        };
         // A row is rounded by itself.
-        Ok(match self.rounded(&values, [rows.len(), inner]) {
+        Ok(match self.rounded(&values, [count, inner]) {
             Some(compact) => Stored::Compact(compact),
             None => Stored::Dense(values),
         })

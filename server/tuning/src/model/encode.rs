@@ -196,6 +196,37 @@ impl Model {
         self.encode_conversation(&conversation, max_length, max_response)
     }
 
+    /// Returns the number of tokens of a prompt with its answer, as they are scored.
+    ///
+    /// # Errors
+    /// As [`encode_conversation`](Self::encode_conversation).
+    pub fn scored_tokens(&self, prompt: &str, answer: &str) -> Result<usize, TuningError> {
+        let (ids, _) = self.scored(&[Message::new(Role::User, prompt)], answer)?;
+        Ok(ids.len())
+    }
+
+    /// Tokens of messages and an answer, up to the end of its own text, and the place of that.
+    fn scored(
+        &self,
+        prompt: &[Message],
+        answer: &str,
+    ) -> Result<(Vec<u32>, Range<usize>), TuningError> {
+        let mut messages = prompt.to_vec();
+        messages.push(Message::new(Role::Assistant, answer));
+        let Encoded {
+            mut ids,
+            answer: place,
+            ..
+        } = self.encode_whole(&messages, true)?;
+        if place.is_empty() && !answer.trim().is_empty() {
+            let problem = "it does not write an answer as it is given, so its tokens are not known; use \
+                           another template";
+            return Err(TuningError::Template(problem.into()));
+        }
+        ids.truncate(place.end);
+        Ok((ids, place))
+    }
+
     /// Returns the tokens of messages and an answer, of which the answer's own text counts: neither what
     /// the template writes before it nor the end of its turn. `index` is their place in the call.
     ///
@@ -207,12 +238,7 @@ impl Model {
         answer: &str,
         index: usize,
     ) -> Result<Tokens, TuningError> {
-        let mut messages = prompt.to_vec();
-        messages.push(Message::new(Role::Assistant, answer));
-        let Encoded {
-            mut ids, answer, ..
-        } = self.encode_whole(&messages, true)?;
-        ids.truncate(answer.end);
+        let (ids, answer) = self.scored(prompt, answer)?;
         let positions = self.config().max_positions;
         if ids.len() > positions {
             return Err(TuningError::Positions {

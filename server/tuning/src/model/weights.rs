@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use fedseal_adapter::safetensors::SafetensorsSource;
+use fedseal_adapter::safetensors::{SafetensorsSource, check_finite};
 use safetensors::Dtype;
 
 use crate::{
@@ -58,6 +58,14 @@ impl WeightSource for SafetensorsSource {
         let (bits, exponent) = match dtype {
             Dtype::F16 => (Bits::F16, 0x7c00),
             Dtype::BF16 => (Bits::Bf16, 0x7f80),
+            Dtype::F32 => {
+                let words = raw.as_chunks::<4>().0;
+                let words = words.get(rows.start * inner..rows.end * inner);
+                let values = words.unwrap_or_default().iter();
+                let values: Vec<f32> = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                check_finite(name, &values)?;
+                return Ok(Stored::Dense(values));
+            }
             _ => {
                 let mut values = self.tensor(name, &[out, inner])?;
                 values.truncate(rows.end * inner);

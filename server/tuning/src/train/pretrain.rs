@@ -3,7 +3,7 @@
 mod host;
 mod plain;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
+use std::{collections::BTreeMap, io::Write as _, ops::ControlFlow, path::Path};
 
 use burn::tensor::Device;
 use half::bf16;
@@ -154,7 +154,12 @@ impl ModelFiles {
         ] {
             if !bytes.is_empty() {
                 let path = dir.join(name);
-                std::fs::write(&path, bytes).map_err(TuningError::io(&path))?;
+                let write = || -> std::io::Result<()> {
+                    let mut file = std::fs::File::create(&path)?;
+                    file.write_all(bytes)?;
+                    file.sync_all()
+                };
+                write().map_err(TuningError::io(&path))?;
             }
         }
         Ok(())

@@ -1,44 +1,26 @@
 //! Step-by-step training: as [`train`](crate::train()), with checkpoints between steps.
 
+mod batches;
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use fedseal_adapter::rng::Stream;
 use fedseal_kernels::pool;
 
 use crate::{
-    Adapter, ControlVariates, Conversation, Example, Model, StepEvent, Tokens, TrainConfig,
-    Trained, TuningError,
-    limits::MAX_STEP_TOKENS,
+    Adapter, ControlVariates, Model, StepEvent, Tokens, TrainConfig, Trained, TuningError,
     train::{
         gradient::{BatchGradients, gradients},
         optimizer::{AdamW, clip_norm},
+        trainer::{batches::Batches, inputs::Inputs},
     },
 };
 
-/// Training text: it becomes tokens, of which those of the response count.
-pub trait TrainingText: Serialize {
-    /// Returns the text's tokens, cut to the configuration's lengths.
-    ///
-    /// # Errors
-    /// Errors of the template and of the tokenizer.
-    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError>;
-}
-
-impl TrainingText for Example {
-    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError> {
-        model.encode_example(self, config.max_length, config.max_response_tokens)
-    }
-}
-
-impl TrainingText for Conversation {
-    fn tokens(&self, model: &Model, config: &TrainConfig) -> Result<Tokens, TuningError> {
-        model.encode_conversation(self, config.max_length, config.max_response_tokens)
-    }
-}
+pub use batches::TrainingText;
 
 /// A training in progress.
 ///
@@ -54,6 +36,8 @@ pub struct Trainer<'a, T> {
     anchor: Option<Adapter>,
     control: Option<ControlVariates>,
     data: Batches<'a, T>,
+    /// Digest of the examples' tokens, where they were given.
+    encoded: Option<String>,
     losses: Vec<f32>,
     tokens: u64,
 }
@@ -66,6 +50,9 @@ struct Head {
     format: String,
     /// Digest of the training's inputs, see [`Trainer::inputs`].
     inputs: String,
+    /// Inputs by name; checkpoints of earlier programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    named: Option<Inputs>,
     losses: Vec<f32>,
     tokens: u64,
     /// Number of bytes of the adapter and of both moments, which follow.
@@ -100,9 +87,28 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             anchor: None,
             control: None,
             data: Batches::new(examples),
+            encoded: None,
             losses: Vec::new(),
             tokens: 0,
         })
+    }
+
+    /// Takes the tokens of the examples, one each, from whoever has encoded them with the same
+    /// configuration ([`Model::encode_all`]), so that no example is encoded again.
+    ///
+    /// # Errors
+    /// [`TuningError::Config`] for another number of them.
+    pub fn with_tokens(mut self, tokens: Vec<Tokens>) -> Result<Self, TuningError> {
+        let examples = self.data.examples.len();
+        if tokens.len() != examples {
+            return Err(TuningError::Config(format!(
+                "tokens of {} examples, of {examples} that there are",
+                tokens.len()
+            )));
+        }
+        self.encoded = Some(inputs::digest_of(&tokens));
+        self.data.tokens = tokens.into_iter().map(Some).collect();
+        Ok(self)
     }
 
     /// Makes the proximal term pull to `anchor` instead of to the start. Lisa needs this: its start
@@ -170,6 +176,16 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             .map_err(|error| TuningError::broken("checkpoint", error))?;
         if head.format != FORMAT {
             return Err(broken(&format!("format {:?}", head.format)));
+        }
+        let others = match &head.named {
+            Some(then) => self.named()?.others(then),
+            None => Vec::new(),
+        };
+        if !others.is_empty() {
+            let others = others.join(", ");
+            return Err(TuningError::Config(format!(
+                "the checkpoint was made with other inputs: {others}"
+            )));
         }
         if head.inputs != self.inputs()? {
             return Err(TuningError::Config(
@@ -239,7 +255,8 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     ///
     /// # Errors
     /// [`TuningError::NotFinite`] when the loss or the gradient explodes, [`TuningError::Config`]
-    /// for a step of more tokens than [`MAX_STEP_TOKENS`], and the tokenizer's.
+    /// for a step of more tokens than [`MAX_STEP_TOKENS`](crate::limits::MAX_STEP_TOKENS), and the
+    /// tokenizer's.
     pub fn step(&mut self) -> Result<Option<StepEvent>, TuningError> {
         self.step_while(&mut || ControlFlow::Continue(()))
     }
@@ -314,14 +331,32 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// # Errors
     /// [`TuningError::NotFinite`] when a weight is not finite.
     pub fn finish(self) -> Result<Trained, TuningError> {
-        if !self.adapter.is_finite() {
-            return Err(TuningError::NotFinite("the trained adapter".to_owned()));
-        }
+        self.check_finite()?;
         Ok(Trained {
             adapter: self.adapter,
             losses: self.losses,
             tokens: self.tokens,
         })
+    }
+
+    /// Returns a copy of the adapter after the steps that were taken, as [`finish`](Self::finish) does.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn trained(&self) -> Result<Trained, TuningError> {
+        self.check_finite()?;
+        Ok(Trained {
+            adapter: self.adapter.clone(),
+            losses: self.losses.clone(),
+            tokens: self.tokens,
+        })
+    }
+
+    fn check_finite(&self) -> Result<(), TuningError> {
+        match self.adapter.is_finite() {
+            true => Ok(()),
+            false => Err(TuningError::NotFinite("the trained adapter".to_owned())),
+        }
     }
 
     /// Returns everything that the next step depends on, as bytes that [`resume`](Self::resume)
@@ -347,6 +382,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         let head = Head {
             format: FORMAT.to_owned(),
             inputs: self.inputs()?,
+            named: Some(self.named()?),
             losses: self.losses.clone(),
             tokens: self.tokens,
             lengths: [parts[0].len(), parts[1].len(), parts[2].len()],
@@ -359,6 +395,23 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         bytes.extend_from_slice(&digest);
         Ok(bytes)
+    }
+
+    /// Inputs of the training, by name.
+    fn named(&self) -> Result<Inputs, TuningError> {
+        let digest = |adapter: &Adapter| hex::encode(adapter.digest());
+        let control = self.control.as_ref();
+        Ok(Inputs {
+            engine: crate::fingerprint(self.model),
+            model: hex::encode(self.model.digest()),
+            start: digest(&self.start),
+            anchor: self.anchor.as_ref().map(digest),
+            control: control.map(|control| [digest(&control.server), digest(&control.client)]),
+            template: self.model.template(),
+            rendering: self.model.rendering().clone(),
+            tokens: self.encoded.clone(),
+            configuration: inputs::as_written(&self.config)?,
+        })
     }
 
     /// Returns the SHA-256 over everything that the result depends on: engine, model, start,
@@ -405,97 +458,5 @@ fn add_proximal(
         for ((gradient, now), then) in gradient.iter_mut().zip(&now.data).zip(&then.data) {
             *gradient += mu * (now - then);
         }
-    }
-}
-
-/// The examples in seeded order, tokenised when they are first drawn.
-struct Batches<'a, T> {
-    examples: &'a [T],
-    tokens: Vec<Option<Tokens>>,
-    /// Number of entries in `tokens` that were cut.
-    cut: usize,
-    order: Vec<usize>,
-    next: usize,
-    pass: u64,
-}
-
-impl<'a, T: TrainingText> Batches<'a, T> {
-    fn new(examples: &'a [T]) -> Self {
-        Self {
-            examples,
-            tokens: vec![None; examples.len()],
-            cut: 0,
-            order: Vec::new(),
-            next: 0,
-            pass: 0,
-        }
-    }
-
-    /// Shuffles the order for the pass that starts.
-    fn shuffle(&mut self, seed: u64) {
-        let stream = Stream::new(seed, &[0xda7a, self.pass]);
-        self.order = stream.permutation(self.examples.len());
-        self.next = 0;
-        self.pass += 1;
-    }
-
-    /// Skips the examples that were drawn in the steps before a checkpoint.
-    fn skip(&mut self, config: &TrainConfig, steps: usize) {
-        let length = self.examples.len();
-        let Some(last) = steps.checked_sub(1) else {
-            return;
-        };
-        // At the end of a pass the order is still the old one, fully used.
-        let (pass, next) = if config.whole_passes {
-            let steps = config.pass_steps(length);
-            let next = (last % steps + 1) * config.step_examples();
-            (last / steps, next.min(length))
-        } else {
-            let last = steps * config.step_examples() - 1;
-            (last / length, last % length + 1)
-        };
-        self.pass = pass as u64;
-        self.shuffle(config.seed);
-        self.next = next;
-    }
-
-    fn next_batch(
-        &mut self,
-        model: &Model,
-        config: &TrainConfig,
-        go_on: &mut dyn FnMut() -> Result<(), TuningError>,
-    ) -> Result<Vec<Tokens>, TuningError> {
-        let wanted = config.step_examples();
-        let mut batch = Vec::with_capacity(wanted.min(self.examples.len()));
-        let mut held = 0;
-        while batch.len() < wanted {
-            go_on()?;
-            if self.next == self.order.len() {
-                if config.whole_passes && !batch.is_empty() {
-                    break;
-                }
-                self.shuffle(config.seed);
-            }
-            let index = self.order[self.next];
-            self.next += 1;
-            let slot = &mut self.tokens[index];
-            let tokens = match slot {
-                Some(tokens) => tokens.clone(),
-                None => {
-                    let tokens = self.examples[index].tokens(model, config)?;
-                    self.cut += usize::from(tokens.cut.is_any());
-                    slot.insert(tokens).clone()
-                }
-            };
-            held += tokens.ids.len();
-            if held > MAX_STEP_TOKENS {
-                return Err(TuningError::Config(format!(
-                    "batch_size times accumulation, {wanted} examples, have more than \
-                     {MAX_STEP_TOKENS} tokens a step"
-                )));
-            }
-            batch.push(tokens);
-        }
-        Ok(batch)
     }
 }

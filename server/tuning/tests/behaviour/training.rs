@@ -1,8 +1,9 @@
 //! Trainings: equal bits, stops and checkpoints, every kind of adapter.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use fedseal_tuning::*;
+use sha2::Digest as _;
 
 use super::{CONFIG, adapter, examples, run, tiny};
 
@@ -214,7 +215,121 @@ fn a_training_that_goes_on_from_a_checkpoint_has_the_same_bits() {
     let error = Trainer::resume(&model, &start, &examples, &other, &bytes)
         .err()
         .unwrap();
-    assert!(error.to_string().contains("another model"), "{error}");
+    assert!(error.to_string().contains("seed (0, now 1)"), "{error}");
+}
+
+/// A checkpoint is refused by the name of what is otherwise.
+#[test]
+fn what_a_training_was_begun_with_is_named() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    let load = |template: Template, args: &[&str], date: &str| {
+        let args = args.iter().map(|arg| Rendering::arg(arg).unwrap());
+        let rendering = Rendering {
+            args: args.collect(),
+            date: date.parse().unwrap(),
+        };
+        let options = ModelOptions {
+            template,
+            rendering,
+            ..ModelOptions::default()
+        };
+        Model::load(&folder, &options).unwrap()
+    };
+    let encoded = |model: &Model, examples: &[Conversation]| {
+        let tokens = model.encode_all(examples, 512, 512).into_iter();
+        tokens.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let of = |examples: Vec<Example>| -> Vec<Conversation> {
+        examples.into_iter().map(Conversation::from).collect()
+    };
+    let usual = load(Template::Model, &["thinks=false"], "2024-07-26");
+    let start = adapter(&usual, 0.0);
+    let data = of(examples());
+    let trainer = || Trainer::new(&usual, &start, &data, &CONFIG()).unwrap();
+    let mut given = trainer().with_tokens(encoded(&usual, &data)).unwrap();
+    let mut own = trainer();
+    assert_eq!(given.step().unwrap(), own.step().unwrap());
+    let bytes = given.checkpoint().unwrap();
+    let refused = |model: &Model, start: &Adapter, data: &[Conversation], config: &TrainConfig| {
+        Trainer::new(model, start, data, config)
+            .and_then(|trainer| trainer.with_tokens(encoded(model, data)))
+            .and_then(|trainer| trainer.go_on_from(&bytes))
+            .map(|trainer| trainer.steps())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(refused(&usual, &start, &data, &CONFIG()), Ok(1));
+    let with = |template: Template, args: &[&str], date: &str| {
+        let model = load(template, args, date);
+        refused(&model, &start, &data, &CONFIG()).unwrap_err()
+    };
+    let model = Template::Model;
+    for (said, named) in [
+        (
+            with(model, &["thinks=true"], "2024-07-26"),
+            "template_args ({\"thinks\":false}, now {\"thinks\":true})",
+        ),
+        (
+            with(model, &["thinks=false"], "2025-01-31"),
+            "template_date (\"2024-07-26\", now \"2025-01-31\")",
+        ),
+        (
+            with(Template::Alpaca, &[], "2024-07-26"),
+            "template (\"model\", now \"alpaca\")",
+        ),
+    ] {
+        assert!(said.contains(named), "{said}");
+    }
+    let (mut fewer, mut moved) = (examples(), start.clone());
+    fewer.pop();
+    moved.tensors.values_mut().for_each(|it| it.data[0] += 1.0);
+    for (said, named) in [
+        (
+            refused(&usual, &start, &of(fewer), &CONFIG()),
+            "other examples",
+        ),
+        (refused(&usual, &moved, &data, &CONFIG()), "another start"),
+        (
+            refused(
+                &usual,
+                &start,
+                &data,
+                &TrainConfig {
+                    learning_rate: 2e-3,
+                    accumulation: 2,
+                    ..CONFIG()
+                },
+            ),
+            "accumulation (\"default\", now 2), learning_rate (0.01, now 0.002)",
+        ),
+    ] {
+        let said = said.unwrap_err();
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(trainer().with_tokens(Vec::new()).is_err());
+}
+
+/// Checkpoints of earlier programs have a digest alone.
+#[test]
+fn a_checkpoint_without_names_is_still_compared() {
+    let model = tiny();
+    let start = adapter(&model, 0.0);
+    let (config, examples) = (CONFIG(), examples());
+    let trainer = Trainer::new(&model, &start, &examples, &config).unwrap();
+    let bytes = trainer.checkpoint().unwrap();
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    let mut head: serde_json::Value = serde_json::from_slice(&bytes[..end]).unwrap();
+    assert!(head.as_object_mut().unwrap().remove("named").is_some());
+    let mut old = serde_json::to_vec(&head).unwrap();
+    old.extend(&bytes[end..bytes.len() - 32]);
+    let digest = sha2::Sha256::digest(&old);
+    old.extend(digest);
+    let resume = |config: &TrainConfig| {
+        Trainer::resume(&model, &start, &examples, config, &old).map(|trainer| trainer.steps())
+    };
+    assert_eq!(resume(&config).unwrap(), 0);
+    let other = TrainConfig { seed: 1, ..config };
+    let error = resume(&other).unwrap_err().to_string();
+    assert!(error.contains("another model"), "{error}");
 }
 
 /// Every pass takes each example once, in ceil(examples / batch) steps.

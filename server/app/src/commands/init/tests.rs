@@ -108,7 +108,7 @@ fn files_that_cannot_be_used_are_refused_by_name_all_at_once() {
     let said = init(&[folder]).experiment(&out).unwrap_err().to_string();
     for part in [
         "3 files cannot be used",
-        "client table: ",
+        "client table.csv: ",
         "CSV",
         "client south: ",
         "4 rows without an answer",

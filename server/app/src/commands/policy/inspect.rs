@@ -10,14 +10,14 @@ use fedseal_sandbox::component;
 
 use super::{needed, provenance};
 use crate::failure::{Failure, Outcome};
-use crate::modules::{Found, Place, Signer};
+use crate::modules::{self, Found, Place, Signer};
 use crate::places::{self, Places};
 use crate::{kept, keys, output};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
 pub(super) struct Inspect {
-    #[arg(help = "The module: a component's file, or oci:PATH[:TAG|@DIGEST]")]
+    #[arg(help = modules::HELP)]
     module: Place,
     /// The trust file; by default trusted.toml in the folder of keys.
     #[arg(long, value_name = "FILE")]

@@ -23,9 +23,7 @@ use crate::{kept, output};
 /// Runs a policy's native tests, then the policy itself in the sandbox on a small shard.
 #[derive(Args)]
 pub(super) struct Test {
-    #[arg(
-        help = "A policy's folder, a name below policies/, a component, or oci:PATH[:TAG|@DIGEST]"
-    )]
+    #[arg(help = "A policy's folder, a name below policies/, a component, or oci:PLACE")]
     policy: String,
     /// Leave the native tests out.
     #[arg(long)]
@@ -84,7 +82,7 @@ impl Test {
         let places = Places::find();
         let path = Path::new(&self.policy);
         let Ok(place) = self.policy.parse::<Place>();
-        if path.is_file() || matches!(place, Place::Layout(_)) {
+        if path.is_file() || matches!(place, Place::Artifact(_)) {
             return Ok(place.read()?.bytes);
         }
         if path.is_dir() {

@@ -86,6 +86,7 @@ async fn answers_are_as_described() {
             &format!("{of_update}/envelope"),
         ),
         (&format!("{update}/bundle"), &format!("{of_update}/bundle")),
+        ("/api/runs/demo/answers", "/api/runs/{run}/answers"),
         ("/api/runs/none", "/api/runs/{run}"),
         ("/api/runs/demo/updates/zz", of_update),
         ("/api/runs/demo/log/lock", "/api/runs/{run}/log/{path}"),

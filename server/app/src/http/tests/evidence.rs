@@ -107,6 +107,7 @@ async fn a_falsified_report_is_said_to_be_one() {
         json!({}),
         "no figure of a changed file is listed"
     );
+    assert_eq!(listed[0]["conclusion"], Value::Null);
     assert_eq!(listed[0]["updates"], 0);
 
     fs::remove_file(&path).unwrap();

@@ -222,7 +222,16 @@ impl TestServer {
         let update = make_run(&demo, "finished");
         std::fs::write(runs.path().join("secret.txt"), "outside of every run").unwrap();
         let served = runs.path().to_owned();
-        TestServer::over(runs, &served, update, limits).await
+        TestServer::over(runs, &served, update, limits, false).await
+    }
+
+    /// A server that takes signed submissions alone.
+    pub(super) async fn demanding() -> TestServer {
+        let runs = tempfile::tempdir().unwrap();
+        let demo = runs.path().join("demo");
+        std::fs::create_dir(&demo).unwrap();
+        let update = make_run(&demo, "finished");
+        TestServer::over(runs, &demo, update, Limits::default(), true).await
     }
 
     /// A server of that run alone.
@@ -231,7 +240,7 @@ impl TestServer {
         let demo = runs.path().join("demo");
         std::fs::create_dir(&demo).unwrap();
         let update = make_run(&demo, "finished");
-        TestServer::over(runs, &demo, update, Limits::default()).await
+        TestServer::over(runs, &demo, update, Limits::default(), false).await
     }
 
     async fn over(
@@ -239,6 +248,7 @@ impl TestServer {
         served: &Path,
         update: Digest,
         limits: Limits,
+        signed: bool,
     ) -> TestServer {
         let home = tempfile::tempdir().unwrap();
         let mut trusted = TrustStore::default();
@@ -250,7 +260,11 @@ impl TestServer {
         std::fs::write(web.join("pages.json"), r#"["/", "/runs/:run"]"#).unwrap();
         let large = std::fs::File::create(web.join("large.bin")).unwrap();
         large.set_len(LARGE).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let settings = Settings {
+            names: vec![address.to_string()],
+            signed,
             runs: served.to_owned(),
             registry: home.path().join("registry"),
             trust_file: Some(home.path().join("trusted.toml")),
@@ -259,8 +273,6 @@ impl TestServer {
             limits,
             compiled: None,
         };
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(serve(listener, settings, async {
             let _ = stopped.await;

@@ -44,6 +44,12 @@ impl Cosign {
 pub fn collect(log: &Path, key: &PublicKey, policy: &Policy) -> Outcome<(u64, usize)> {
     let reader = LogReader::open(log, key)?;
     let mut lines = String::new();
+    for unread in &policy.unread_witnesses {
+        output::note(format_args!(
+            "fedseal: {} is not asked: its key has signature type {:#04x}, which is not read here",
+            unread.name, unread.algorithm
+        ));
+    }
     for party in &policy.witnesses {
         let Some(url) = &party.url else {
             continue;

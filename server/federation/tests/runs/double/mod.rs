@@ -256,11 +256,13 @@ impl Lab for Double {
     }
 
     fn prompt_tokens(&self, prompts: &[String]) -> Result<Vec<usize>> {
-        prompts.iter().map(|p| self.answer_tokens(p)).collect()
+        Ok(prompts.iter().map(|prompt| words(prompt)).collect())
     }
 
-    fn answer_tokens(&self, answer: &str) -> Result<usize> {
-        Ok(answer.split_whitespace().count())
+    fn pair_tokens(&self, pairs: &[(String, String)]) -> Result<Vec<usize>> {
+        let pairs = pairs.iter();
+        let tokens = pairs.map(|(prompt, answer)| words(prompt) + words(answer));
+        Ok(tokens.collect())
     }
 
     fn answer(
@@ -330,6 +332,10 @@ impl Lab for Double {
     }
 }
 
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
 /// A model whose modules are the double's Rust functions.
 pub(crate) struct Doubled<L> {
     lab: L,
@@ -384,8 +390,8 @@ impl<L: Lab> Lab for Doubled<L> {
         self.lab.prompt_tokens(prompts)
     }
 
-    fn answer_tokens(&self, answer: &str) -> Result<usize> {
-        self.lab.answer_tokens(answer)
+    fn pair_tokens(&self, pairs: &[(String, String)]) -> Result<Vec<usize>> {
+        self.lab.pair_tokens(pairs)
     }
 
     fn answer(

@@ -3,17 +3,34 @@
 use super::super::locate::Located;
 use super::Section;
 use crate::error::Result;
-use crate::optimiser::{self, ServerConfig};
+use crate::optimiser::{self, Definition, Key, ServerConfig};
 
 impl ServerConfig {
-    /// Checks the name and the ranges.
+    /// Checks the names and the ranges.
     pub(in crate::experiment) fn check(&self, at: &Located<'_>) -> Result<()> {
         let section = Section::new("server", at);
         section.named("optimiser", optimiser::definition(&self.optimiser))?;
-        section.positive("learning_rate", self.learning_rate)?;
-        section.below_one("momentum", self.momentum)?;
-        section.below_one("beta1", self.beta1)?;
-        section.below_one("beta2", self.beta2)?;
-        section.positive("tau", self.tau)
+        section.named("formula", self.formula())?;
+        for key in Key::ALL {
+            let Some(value) = self.given(key) else {
+                continue;
+            };
+            match key {
+                Key::LearningRate | Key::Tau => section.positive(key.name(), value)?,
+                Key::Momentum | Key::Beta1 | Key::Beta2 => section.below_one(key.name(), value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses keys that have no effect on a new run with these optimisers.
+    pub(in crate::experiment) fn check_used(
+        &self,
+        optimisers: &[&Definition],
+        at: &Located<'_>,
+    ) -> Result<()> {
+        let section = Section::new("server", at);
+        self.unused(optimisers)
+            .map_err(|(key, problem)| section.error(key, problem))
     }
 }

@@ -17,13 +17,13 @@ pub(super) fn read(row: &Row) -> Result<Option<Conversation>, Fault> {
     let instruction = filled(row, "instruction")?;
     let input = match row.get("input") {
         None | Some(serde_json::Value::Null) => "",
-        Some(_) => text(row, "input")?.trim(),
+        Some(_) => text(row, "input")?,
     };
-    let output = text(row, "output")?.trim();
-    if output.is_empty() {
+    let output = text(row, "output")?;
+    if output.trim().is_empty() {
         return Ok(None);
     }
-    let prompt = if input.is_empty() {
+    let prompt = if input.trim().is_empty() {
         instruction.to_owned()
     } else {
         format!("{instruction}\n\n{input}")

@@ -22,8 +22,8 @@ pub(super) fn fits(row: &Row) -> bool {
 
 pub(super) fn read(row: &Row) -> Result<Option<Conversation>, Fault> {
     let prompt = filled(row, "prompt")?;
-    let response = text(row, answer(row))?.trim();
-    if response.is_empty() {
+    let response = text(row, answer(row))?;
+    if response.trim().is_empty() {
         return Ok(None);
     }
     Ok(Some(Example::new(prompt, response).into()))

@@ -16,10 +16,11 @@ pub(super) fn text<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
     }
 }
 
-/// Returns the text of a field that must not be blank.
+/// Returns the text of a field that must not be blank. Blanks around a text are a part of it: what becomes
+/// of them is the template's affair.
 pub(in crate::data) fn filled<'a>(row: &'a Row, field: &str) -> Result<&'a str, Fault> {
-    let text = text(row, field)?.trim();
-    if text.is_empty() {
+    let text = text(row, field)?;
+    if text.trim().is_empty() {
         return Err(Fault::new(field, "empty"));
     }
     Ok(text)

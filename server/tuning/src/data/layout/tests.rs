@@ -52,6 +52,33 @@ fn each_layout_is_recognised_and_read() {
     assert!(fault.problem.to_string().contains("sharegpt"), "{fault:?}");
 }
 
+/// One text is learned alike from every layout, blanks around it included.
+#[test]
+fn a_text_is_the_same_in_every_layout() {
+    let (question, answer) = ("  q\n", " A\n");
+    let turns = json!([{"role": "user", "content": question},
+        {"role": "assistant", "content": answer}]);
+    for value in [
+        json!({"instruction": question, "output": answer}),
+        json!({"instruction": question, "input": " ", "output": answer}),
+        json!({"prompt": question, "response": answer}),
+        json!({"messages": turns}),
+        json!({"conversation": turns}),
+        json!({"conversations": [{"from": "human", "value": question},
+            {"from": "gpt", "value": answer}]}),
+    ] {
+        let row = row(value);
+        let read = Layout::detect(&row).unwrap().read(&row).unwrap().unwrap();
+        let example = read.as_example().unwrap();
+        assert_eq!(
+            (example.prompt.as_str(), example.response.as_str()),
+            (question, answer)
+        );
+    }
+    let blank = row(json!({"prompt": "q", "response": " \n"}));
+    assert!(Layout::Pairs.read(&blank).unwrap().is_none());
+}
+
 #[test]
 fn faults_name_the_field() {
     assert_eq!(

@@ -65,6 +65,34 @@ impl GgufSource {
         Ok((kind, raw))
     }
 
+    /// Returns the values of some rows of a matrix. Those of the others are not decoded: a fused matrix is
+    /// asked for one part after the other.
+    pub(super) fn decoded(
+        &self,
+        name: &str,
+        [out, inner]: [usize; 2],
+        rows: Range<usize>,
+    ) -> Result<Vec<f32>, TuningError> {
+        let (kind, raw) = self.raw(name, &[out, inner])?;
+        let (values, bytes) = kind.block();
+        let length = inner / values * bytes;
+        let bytes_of = |rows: Range<usize>| {
+            raw.get(rows.start * length..rows.end * length)
+                .unwrap_or_default()
+        };
+        let values = match self.is_moved(name) {
+            false => kind.decode(bytes_of(rows)),
+            true => rows
+                .flat_map(|row| {
+                    let row = moved_row(row, self.config.head_dim);
+                    kind.decode(bytes_of(row..row + 1))
+                })
+                .collect(),
+        };
+        check_finite(name, &values)?;
+        Ok(values)
+    }
+
     /// Whether llama.cpp's converter moved rows of this tensor.
     fn is_moved(&self, name: &str) -> bool {
         let moved = ["self_attn.q_proj.", "self_attn.k_proj."];
@@ -118,11 +146,7 @@ impl WeightSource for GgufSource {
         match matrix::compact(kind, raw, rows.len(), inner, &row) {
             Some(Some(compact)) => Ok(Stored::Compact(compact)),
             Some(None) => Err(TuningError::NotFinite(format!("tensor {name}"))),
-            None => {
-                let values = self.tensor(name, &[out, inner])?;
-                let part = values.get(rows.start * inner..rows.end * inner);
-                Ok(Stored::Dense(part.unwrap_or_default().to_vec()))
-            }
+            None => self.decoded(name, [out, inner], rows).map(Stored::Dense),
         }
     }
 }

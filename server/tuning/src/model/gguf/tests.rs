@@ -47,6 +47,28 @@ fn a_file_gives_the_tensors_and_tokens_of_its_source() {
     }
 }
 
+/// A part of a matrix has the values that it has in the whole, whatever the type.
+#[test]
+fn parts_of_matrices_are_those_of_the_whole() {
+    for name in ["tiny-llama.gguf", "gguf/phi3.gguf", "gguf/llama.gguf"] {
+        let (source, parts) = parse(fixture(name)).unwrap();
+        for (name, shape) in expected_tensors(&parts.config) {
+            let [out, inner] = shape[..] else { continue };
+            let whole = source.tensor(&name, &shape).unwrap();
+            for rows in [0..out, 1..out / 2, out / 2..out] {
+                let part = &whole[rows.start * inner..rows.end * inner];
+                let stored = match source.rows(&name, [out, inner], rows.clone()).unwrap() {
+                    Stored::Dense(values) => values,
+                    Stored::Compact(compact) => compact.values(),
+                };
+                assert_eq!(stored, part, "{name} {rows:?}");
+                let decoded = source.decoded(&name, [out, inner], rows.clone()).unwrap();
+                assert_eq!(decoded, part, "{name} {rows:?}");
+            }
+        }
+    }
+}
+
 /// Damaged files may still load when the damage hits a value; they must never panic.
 #[test]
 fn damaged_files_do_not_panic() {

@@ -191,6 +191,17 @@ impl ChatTemplate {
         // Some write another start where an answer is asked for: a thought that is begun, say.
         let plain = self.render(before, false, false).unwrap_or_default();
         if plain.is_empty() || !text.starts_with(&plain) {
+            // As Mistral's of 2024, which transformers renders without it.
+            let lost = |it: &Message| {
+                let own = it.content.trim();
+                it.role == Role::System && prompt.contains(own) && !text.contains(own)
+            };
+            if before.iter().any(lost) {
+                return Err(self.refuse(
+                    "the system message is written where an answer is asked for, and left out of a finished \
+                     conversation; put it into the first question, or use another template",
+                ));
+            }
             return Err(self.refuse(
                 "the text of a conversation does not begin with the text of its earlier messages, so \
                  the answer's part of it is not known; use another template",

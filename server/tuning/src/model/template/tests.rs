@@ -106,6 +106,31 @@ fn a_text_that_is_no_continuation_is_an_error_that_names_the_template() {
     assert!(error.contains("use another template"), "{error}");
 }
 
+/// As Mistral's of 2024: the system message stands before the last question, while nobody has answered it.
+#[test]
+fn a_system_message_that_a_finished_conversation_loses_is_named() {
+    let source = "{% if messages[0].role == 'system' %}{% set system = messages[0].content %}\
+                  {% set turns = messages[1:] %}{% else %}{% set turns = messages %}{% endif %}\
+                  {{ bos_token }}{% for m in turns %}{% if m.role == 'user' %}\
+                  {% if loop.last and system is defined %}[INST] {{ system }}\n\n{{ m.content }}[/INST]\
+                  {% else %}[INST] {{ m.content }}[/INST]{% endif %}{% else %} {{ m.content }}{{ eos_token }}\
+                  {% endif %}{% endfor %}";
+    let template = template(source).unwrap();
+    let mut messages = vec![Message::new(Role::System, "Be brief.")];
+    messages.extend(turns());
+    let asked = template.prompt(&messages[..4]).unwrap();
+    assert_eq!(
+        asked,
+        "<s>[INST] q[/INST] a</s>[INST] Be brief.\n\nr[/INST]"
+    );
+    let error = template.conversation(&messages, false).err().unwrap();
+    let error = error.to_string();
+    assert!(error.contains("the system message"), "{error}");
+    assert!(error.contains("chat_template.jinja"), "{error}");
+    let (text, _) = learned(source).unwrap();
+    assert_eq!(text, "<s>[INST] q[/INST] a</s>[INST] r[/INST][  b </s>]");
+}
+
 #[test]
 fn marks_of_the_template_s_own_say_what_is_learned() {
     let marks = "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}{%- generation %}\n\

@@ -1,32 +1,35 @@
-//! `fedseal policy push|pull`: modules to and from an OCI image layout on disk.
+//! `fedseal policy push|pull`: modules to and from an OCI image layout on disk, or a registry.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::module;
-use fedseal_client_sdk::oci::{self, About, Reference};
+use fedseal_client_sdk::oci::{self, About, Access, Reference};
 use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
 
 use crate::failure::{Failure, Outcome};
 use crate::modules::{Place, Signer};
-use crate::{keys, output, places};
+use crate::{keys, modules, output, places};
 
-/// Puts a signed module into an OCI image layout on disk.
+/// Puts a signed module into an OCI image layout on disk, or into a registry.
 #[derive(Args)]
 pub(super) struct Push {
-    #[arg(help = "The module: a file with its signature beside it, or oci:PATH[:TAG|@DIGEST]")]
+    #[arg(help = modules::HELP)]
     module: Place,
     #[arg(
-        help = "Where: oci:PATH[:TAG]; the layout is made when there is none, the tag is `latest`"
+        help = "Where: oci:PATH[:TAG] for a layout, which is made when there is none, or \
+                oci:REGISTRY/REPOSITORY[:TAG]; without a tag it is `latest`"
     )]
     to: String,
 }
 
-/// Takes a module and its signature out of an OCI image layout on disk.
+/// Takes a module and its signature out of an OCI image layout on disk, or out of a registry.
 #[derive(Args)]
 pub(super) struct Pull {
-    #[arg(help = "Which: oci:PATH[:TAG|@DIGEST]")]
+    #[arg(
+        help = "Which: oci:PATH[:TAG|@sha256:DIGEST] or oci:REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]"
+    )]
     from: String,
     /// The module's file; by default NAME.wasm here, by the name that it was signed under.
     #[arg(long, value_name = "FILE")]
@@ -46,12 +49,12 @@ impl Push {
             exports: described.exports,
         };
         let envelopes: Vec<_> = found.envelopes.iter().collect();
-        let manifest = oci::push(&to, &found.bytes, &about, &envelopes)?;
+        let manifest = oci::push(&to, &found.bytes, &about, &envelopes, &Access::of_user())?;
         output::line(format!(
             "{to}: {} with {} signature(s)\ndigest     oci:{}@sha256:{manifest}",
             self.module,
             envelopes.len(),
-            to.folder.display(),
+            to.store,
         ));
         Ok(())
     }
@@ -60,7 +63,7 @@ impl Push {
 impl Pull {
     /// Writes the module and its signature, when a key that is trusted here made one.
     pub(super) fn execute(self) -> Outcome {
-        let place = Place::Layout(self.from);
+        let place = Place::Artifact(self.from);
         let found = place.read()?;
         let store = keys::trusted(&places::home()?)?;
         let (name, envelope, key) = match found.signer(&place, &store)? {

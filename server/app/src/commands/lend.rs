@@ -1,0 +1,119 @@
+//! Options of `fedseal run` that lend its jobs to workers, and the server that does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_federation::runner::Run;
+use tokio::sync::oneshot;
+
+use crate::failure::{Failure, Outcome};
+use crate::http::{self, Limits, work};
+use crate::output;
+
+/// Jobs for other processes.
+#[derive(Args)]
+pub(super) struct Lend {
+    /// Lend the run's jobs to workers (`fedseal work URL`) at this address; port 0 takes a free one. Requests
+    /// are signed and answers are not encrypted: shards and adapters go over this connection.
+    #[arg(long, value_name = "ADDR", requires = "worker")]
+    lend: Option<SocketAddr>,
+    /// Public key (hex) of a worker; may be given again. `fedseal work` prints its own.
+    #[arg(long, value_name = "HEX", requires = "lend")]
+    worker: Vec<PublicKey>,
+    /// Name of this machine as workers write it, with its port where that is not 80; may be given again. By
+    /// default the address, and localhost.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "lend")]
+    lend_name: Vec<String>,
+    /// Seconds for which a job is lent; a worker that works on it renews that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease: u64,
+    /// Do no job in this process.
+    #[arg(long, requires = "lend")]
+    workers_only: bool,
+    /// Lend at an address that other machines reach, without encryption.
+    #[arg(long, requires = "lend")]
+    insecure_http: bool,
+}
+
+/// A server that lends until it is dropped.
+pub(super) struct Lending {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Lend {
+    /// Refuses an address that others reach, unless that was asked for.
+    pub(super) fn check(&self) -> Outcome {
+        match self.lend {
+            Some(address) if !address.ip().is_loopback() && !self.insecure_http => {
+                Err(Failure::usage(format!(
+                    "{address}: others could read the shards on their way to a worker"
+                ))
+                .hint(
+                    "Listen on 127.0.0.1 behind a TLS proxy or a tunnel (ssh -R, WireGuard); --insecure-http does without.",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lends the jobs of a run; none where that was not asked for.
+    pub(super) fn begin(&self, run: &mut Run) -> Outcome<Option<Lending>> {
+        let Some(address) = self.lend else {
+            return Ok(None);
+        };
+        let lease = Duration::from_secs(self.lease);
+        let exchange = run.lend(lease, !self.workers_only)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Failure::new(format!("the server of jobs could not start: {error}"))
+            })?;
+        let listener = runtime.block_on(http::bind(address))?;
+        let shown = listener.local_addr().unwrap_or(address);
+        let names = match self.lend_name.is_empty() {
+            true => vec![shown.to_string(), format!("localhost:{}", shown.port())],
+            false => self.lend_name.clone(),
+        };
+        output::note(format_args!("fedseal: jobs are lent at http://{shown}"));
+        let workers = self.worker.clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("lending".into())
+            .spawn(move || {
+                let limits = Limits::default();
+                runtime.block_on(work::serve(
+                    listener,
+                    exchange,
+                    workers,
+                    &names,
+                    &limits,
+                    async {
+                        let _ = stopped.await;
+                    },
+                ));
+                // A worker that waits for a task does not hold up the end.
+                runtime.shutdown_background();
+            })
+            .map_err(|error| {
+                Failure::new(format!("the server of jobs could not start: {error}"))
+            })?;
+        Ok(Some(Lending {
+            stop: Some(stop),
+            thread: Some(thread),
+        }))
+    }
+}
+
+impl Drop for Lending {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `fedseal work URL`: a worker that does jobs of a run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use fedseal_client_sdk as sdk;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::http_signature::Role;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::signed::SignedClient;
+use fedseal_federation::lab::Lab;
+use fedseal_federation::options::{load_data, open_model};
+use fedseal_federation::runner::Options;
+use fedseal_federation::work::task::Offer;
+use fedseal_federation::worker::hands::Hands;
+use fedseal_federation::worker::{Coordinator, Worker};
+use fedseal_federation::{Error, Result};
+use fedseal_ledger::Blobs;
+use fedseal_sandbox::CompiledCache;
+use serde_json::json;
+
+use crate::failure::{Failure, Outcome};
+use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
+use crate::places::{self, Places};
+use crate::{output, stop};
+
+/// Longest answer to anything but a blob, bytes.
+const SMALL: u64 = 1 << 20;
+/// Time of a call beyond its wait: a large result over a slow line.
+const CALL: Duration = Duration::from_secs(15 * 60);
+
+/// Does jobs of a run that lends them (`fedseal run --lend`), until Ctrl-C. It needs the run's model, and keeps
+/// nothing but blobs; it may be killed at any time.
+#[derive(Args)]
+pub(crate) struct Work {
+    /// The run's address, as it prints it.
+    #[arg(value_name = "URL")]
+    run: String,
+    /// This worker's key; by default worker.pem in the folder of keys, which is made at first use. The run is
+    /// told its public half, which is printed.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Folder of the run's blobs; by default worker in the folder of keys.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Folder of fetched models and prompts.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Jobs at once; 0: as many as there are cores.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+    /// Device, instead of what the experiment says: it must be of the run's engine.
+    #[arg(long)]
+    device: Option<String>,
+    /// Threads of the CPU device; 0: all cores. The bits do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Speak to another machine without encryption.
+    #[arg(long)]
+    insecure_http: bool,
+    /// Say nothing about single jobs.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Work {
+    /// Works until it is stopped.
+    pub(crate) fn execute(self) -> Outcome {
+        self.check()?;
+        let home = places::home()?;
+        let path = self.key.clone().unwrap_or_else(|| home.join("worker.pem"));
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+        }
+        let key = SigningKey::load_or_create(&path)?;
+        let state = self.state.clone().unwrap_or_else(|| home.join("worker"));
+        let blobs = Blobs::open(state.join("blobs")).map_err(Failure::new)?;
+        let places = Places::find();
+        let models = match &self.models {
+            Some(given) => given.clone(),
+            None => places.models()?,
+        };
+        let options = Options {
+            prompts: models.join("prompts"),
+            models,
+            device: self.device.clone(),
+            threads: self.threads,
+            ..Options::default()
+        };
+        let compiled = places.compiled()?;
+        let cache_key = key.clone();
+        let open = |plan: Digest, blobs: Blobs| -> Result<Hands> {
+            let cache = CompiledCache::new(&compiled, &cache_key, fedseal_sandbox::CACHE_BYTES);
+            Hands::open(
+                plan,
+                blobs,
+                |experiment| {
+                    let (lab, _) = open_model(experiment, &options)?;
+                    Ok(Arc::new(lab) as Arc<dyn Lab>)
+                },
+                |experiment| load_data(experiment, &options),
+                Some(cache),
+            )
+        };
+        output::line(format!("worker {} for {}", key.public(), self.run));
+        output::line("Ctrl-C stops it; jobs under way are given back");
+        stop::watch("stopping; press Ctrl-C again to end at once");
+        let run = Remote {
+            client: SignedClient::new(&self.run, key, Role::Worker, CALL + WAIT),
+        };
+        let stopping = AtomicBool::new(false);
+        let jobs = match self.jobs {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            jobs => jobs.min(fedseal_tuning::limits::MAX_THREADS),
+        };
+        let told = |line: &str| {
+            if !self.quiet {
+                output::note(format_args!("fedseal: {line}"));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop::asked() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                stopping.store(true, Ordering::SeqCst);
+            });
+            Worker::new(blobs, &open).run(&run, jobs, &stopping, &told);
+        });
+        Ok(())
+    }
+
+    /// Refuses plain HTTP to another machine, unless that was asked for.
+    fn check(&self) -> Outcome {
+        if self.run.starts_with("https://") {
+            return Ok(());
+        }
+        let Some(rest) = self.run.strip_prefix("http://") else {
+            return Err(Failure::usage(format!("{}: it is no address", self.run))
+                .hint("It begins with https:// or http://."));
+        };
+        let host = rest.split('/').next().unwrap_or_default();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let here = name == "localhost"
+            || name
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        if here || self.insecure_http {
+            return Ok(());
+        }
+        Err(
+            Failure::usage(format!("{host}: others could read the shards on their way")).hint(
+                "Reach it over https:// or a tunnel (ssh -L, WireGuard); --insecure-http does without one.",
+            ),
+        )
+    }
+}
+
+/// A run at an address.
+struct Remote {
+    client: SignedClient,
+}
+
+impl Remote {
+    fn json(&self, path: &str, body: &serde_json::Value) -> Result<(u16, Vec<u8>)> {
+        let bytes = body.to_string();
+        let body = Some(("application/json", bytes.as_bytes()));
+        Ok(self
+            .client
+            .call("POST", &format!("{PREFIX}{path}"), body, SMALL)?)
+    }
+}
+
+fn unread(path: &str, error: serde_json::Error) -> Error {
+    Error::Sdk(sdk::Error::Http {
+        url: path.to_owned(),
+        detail: Box::new(error),
+    })
+}
+
+impl Coordinator for Remote {
+    fn take(&self) -> Result<Option<Offer>> {
+        let (status, bytes) = self.json("/take", &json!({}))?;
+        if status == 204 {
+            return Ok(None);
+        }
+        let lent: Lent = serde_json::from_slice(&bytes).map_err(|error| unread("/take", error))?;
+        Ok(Some(Offer {
+            id: lent.id,
+            task: lent.task,
+            lease: Duration::try_from_secs_f64(lent.lease).unwrap_or(WAIT),
+        }))
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let path = format!("{PREFIX}/blobs/{digest}");
+        Ok(self.client.call("GET", &path, None, RESULT_LIMIT as u64)?.1)
+    }
+
+    fn renew(&self, id: &Digest) -> Result<bool> {
+        let path = format!("/tasks/{id}/renew");
+        let (_, bytes) = self.json(&path, &json!({}))?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| unread(&path, error))?;
+        Ok(answer["held"] == true)
+    }
+
+    fn done(&self, id: &Digest, package: &[u8]) -> Result<()> {
+        let path = format!("{PREFIX}/tasks/{id}/result");
+        let body = Some(("application/x-tar", package));
+        match self.client.call("PUT", &path, body, SMALL) {
+            Ok(_) => Ok(()),
+            // The run went on without it.
+            Err(sdk::Error::Refused { status: 410, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn give_back(&self, id: &Digest, failure: Option<&str>) -> Result<()> {
+        let back = Back {
+            failure: failure.map(str::to_owned),
+        };
+        self.json(&format!("/tasks/{id}/give-back"), &json!(back))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machine_is_spoken_to_in_the_open_only_when_asked_for() {
+        let check = |run: &str, insecure_http| {
+            Work {
+                run: run.into(),
+                key: None,
+                state: None,
+                models: None,
+                jobs: 1,
+                device: None,
+                threads: None,
+                insecure_http,
+                quiet: true,
+            }
+            .check()
+        };
+        for here in [
+            "http://127.0.0.1:8661",
+            "http://localhost:8661/",
+            "http://[::1]:8661",
+            "http://127.0.0.9",
+        ] {
+            assert!(check(here, false).is_ok(), "{here}");
+        }
+        for there in [
+            "http://10.0.0.7:8661",
+            "http://fed.example",
+            "http://[2001:db8::1]:80",
+        ] {
+            assert!(check(there, false).is_err(), "{there}");
+            assert!(check(there, true).is_ok(), "{there}");
+        }
+        assert!(check("https://fed.example", false).is_ok());
+        assert!(check("fed.example:8661", true).is_err());
+    }
+}

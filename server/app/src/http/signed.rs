@@ -1,0 +1,104 @@
+//! Signed requests (RFC 9421): who sent a request, told from its head before a byte of the body is read.
+
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use fedseal_client_sdk::http_signature::{
+    Known, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
+};
+
+use super::refusal::{Answer, Refusal};
+
+/// Signed requests of the last minutes whose nonces are kept.
+const NONCES: usize = 1 << 16;
+
+/// The server's view of signatures on requests.
+pub(super) struct Signatures {
+    names: Vec<String>,
+    demanded: bool,
+    nonces: Mutex<RecentNonces>,
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}
+
+impl Signatures {
+    /// For a server of these names (host, with its port where that is not the scheme's own). Where they are
+    /// `demanded`, a request that needs one is refused without it.
+    pub(super) fn new(names: &[String], demanded: bool) -> Self {
+        Signatures {
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            demanded,
+            nonces: Mutex::new(RecentNonces::new(now(), NONCES)),
+        }
+    }
+
+    /// Checks a request, with a body or without; none where it is not signed and need not be.
+    pub(super) fn check(
+        &self,
+        head: &Parts,
+        body: bool,
+        known: &dyn Fn(&str) -> Option<Known>,
+    ) -> Answer<Option<Signed>> {
+        let unsigned = !head.headers.contains_key(SIGNATURE_INPUT);
+        if unsigned && !self.demanded {
+            return Ok(None);
+        }
+        let fields: Vec<(&str, &[u8])> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let host = head.headers.get(header::HOST);
+        let request = Request {
+            method: head.method.as_str(),
+            secure: false,
+            host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            target: head
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+            fields: &fields,
+        };
+        let verifier = Verifier {
+            authorities: &self.names,
+            known,
+            now: now(),
+        };
+        let mut nonces = self
+            .nonces
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        match verifier.verify(&request, body, &mut *nonces) {
+            Ok(signed) => Ok(Some(signed)),
+            // A gateway's own signature says nothing to us.
+            Err(Why::Unsigned) if !self.demanded => Ok(None),
+            Err(why) => Err(refused(&why)),
+        }
+    }
+}
+
+/// A refusal of a signature, as an answer.
+pub(super) fn refused(why: &Why) -> Refusal {
+    let hint = match why {
+        Why::Busy { .. } => return Refusal::busy(why.to_string()),
+        Why::Authority { .. } => {
+            "Whoever runs the server names it with `fedseal serve --name HOST[:PORT]`; sign for one of its names."
+        }
+        Why::Unsigned => {
+            "Send it with `fedseal submit --key FILE`, or sign it by RFC 9421 as docs/PROVENANCE.md says."
+        }
+        Why::Clock { .. } => "Set the clock of your machine; sign every request anew.",
+        _ => "docs/PROVENANCE.md says what a signature has to cover and to hold.",
+    };
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        "The request's signature does not count.",
+        why.to_string(),
+        hint,
+    )
+}

@@ -1,0 +1,134 @@
+//! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
+//! the bits are those of one process, and a stranger gets nothing.
+
+mod program;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+
+use fedseal_client_sdk::keys::SigningKey;
+use program::small::home;
+use program::{command, ok, refused};
+use serde_json::Value;
+
+/// A process that is ended when dropped, with the lines that it says on standard error.
+struct Started {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStderr>>,
+}
+
+impl Started {
+    fn new(home: &Path, words: &[&str]) -> Self {
+        let mut child = command(home, words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Started { child, lines }
+    }
+
+    /// Waits for a line with these words; everything said until then is in the failure.
+    fn says(&mut self, words: &str) -> String {
+        let mut said = Vec::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            if line.contains(words) {
+                return line;
+            }
+            said.push(line);
+        }
+        panic!("nobody said {words:?}: {said:#?}");
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn public(home: &Path, name: &str) -> String {
+    let key = SigningKey::load_or_create(home.join(name)).unwrap();
+    key.public().to_string()
+}
+
+fn adapters(run: &Path) -> Vec<Value> {
+    let report: Value =
+        serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
+    let arms = report["arms"].as_array().unwrap();
+    let last = arms.iter().map(|arm| arm["final_adapter"].clone());
+    last.collect()
+}
+
+#[test]
+fn workers_do_a_run_and_one_is_killed() {
+    let home = home();
+    let home = home.path();
+    let run = [
+        "run",
+        "small.toml",
+        "--modules",
+        "modules",
+        "--no-figures",
+        "-q",
+        "--out",
+    ];
+    ok(home, &[&run[..], &["alone"]].concat());
+
+    let (one, two) = (public(home, "one.pem"), public(home, "two.pem"));
+    let lend = [
+        "lent",
+        "--lend",
+        "127.0.0.1:0",
+        "--worker",
+        &one,
+        "--worker",
+        &two,
+        "--workers-only",
+        "--lease",
+        "2",
+    ];
+    let mut lending = Started::new(home, &[&run[..], &lend].concat());
+    let said = lending.says("jobs are lent at ");
+    let url = said.rsplit(' ').next().unwrap().to_owned();
+    let worker = |key: &'static str, state: &'static str| {
+        let words = ["work", &url, "--key", key, "--state", state, "--jobs", "1"];
+        Started::new(home, &words)
+    };
+
+    public(home, "stranger.pem");
+    let mut stranger = worker("stranger.pem", "none");
+    let said = stranger.says("cannot take a task");
+    assert!(said.contains("is not known here"), "{said}");
+    drop(stranger);
+
+    // Killed while it has a task, as far as one can tell; its next one comes back.
+    let mut first = worker("one.pem", "first");
+    first.says(": done");
+    drop(first);
+    let mut second = worker("two.pem", "second");
+    second.says(": done");
+    assert!(lending.child.wait().unwrap().success());
+    drop(second);
+
+    assert_eq!(adapters(&home.join("lent")), adapters(&home.join("alone")));
+    ok(home, &["verify", "lent"]);
+}
+
+#[test]
+fn shards_are_not_lent_in_the_open_unless_asked_for() {
+    let home = home();
+    let home = home.path();
+    let key = public(home, "one.pem");
+    let words = ["run", "small.toml", "--lend", "0.0.0.0:0", "--worker", &key];
+    let said = refused(home, &words);
+    assert!(said.contains("could read the shards"), "{said}");
+    let said = refused(home, &["work", "http://10.0.0.7:8661"]);
+    assert!(said.contains("could read the shards"), "{said}");
+    let said = refused(home, &["run", "small.toml", "--lend", "127.0.0.1:0"]);
+    assert!(said.contains("--worker"), "{said}");
+}

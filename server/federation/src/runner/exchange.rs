@@ -1,0 +1,247 @@
+//! The run's side of work that other processes do: tasks and blobs go out, results come in, and the run signs
+//! what a worker states only where it says what the task asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedseal_client_sdk::attestation::UpdatePredicate;
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::{PublicKey, SigningKey};
+use fedseal_ledger::Blobs;
+use fedseal_tuning::Adapter;
+
+use super::evidence::Stated;
+use super::job::{DefendJob, Done, Job, Lent, MeasureJob, Performed, UpdateJob};
+use super::{Run, Shared};
+use crate::work::board::{Board, Delivered, Seen};
+use crate::work::package::{Outcome, Package};
+use crate::work::task::Offer;
+use crate::{Error, Result};
+use fedseal_record::blobs::{DefenceData, Measured};
+use fedseal_rules::admission::{Behaviour, Replay};
+
+/// A run's jobs for other processes.
+pub struct Exchange {
+    board: Arc<Lent>,
+    shared: Arc<Shared>,
+    plan: Digest,
+    blobs: Blobs,
+    key: SigningKey,
+}
+
+impl Run {
+    /// Lends the run's jobs to other processes for so long each. `here` says whether this process goes on
+    /// doing jobs too.
+    ///
+    /// # Errors
+    /// A plan without a canonical form.
+    pub fn lend(&mut self, lease: Duration, here: bool) -> Result<Exchange> {
+        let board = Arc::new(Board::new(lease));
+        self.lent = Some(board.clone());
+        if !here {
+            self.workers = 0;
+        }
+        Ok(Exchange {
+            board,
+            plan: Digest::of_json(&self.shared.plan)?,
+            shared: self.shared.clone(),
+            blobs: self.blobs.clone(),
+            key: self.node.clone(),
+        })
+    }
+}
+
+impl Exchange {
+    /// The node that the run's statements name.
+    pub fn node(&self) -> PublicKey {
+        self.shared.plan.node
+    }
+
+    /// Lends a task to a worker, within this time; none where there is none.
+    pub fn take(&self, worker: &str, within: Duration) -> Option<Offer> {
+        let (id, job) = self.board.lend(worker, within)?;
+        Some(Offer {
+            id,
+            task: job.task(self.plan),
+            lease: self.board.lease(),
+        })
+    }
+
+    /// Extends a lease; false where the worker does not have the task any more.
+    pub fn renew(&self, worker: &str, id: &Digest) -> bool {
+        self.board.renew(worker, id)
+    }
+
+    /// A blob of the run.
+    ///
+    /// # Errors
+    /// [`Error::Ledger`] for one that is not there, or was changed.
+    pub fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        Ok(self.blobs.get(digest)?)
+    }
+
+    /// Whether a task is open, so that its result would count.
+    pub fn is_open(&self, id: &Digest) -> bool {
+        self.board.job(id).is_some()
+    }
+
+    /// Takes a task's result, of whoever is first.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] for a result that is not the task's; nothing of it is kept.
+    pub fn done(&self, worker: &str, id: &Digest, package: &[u8]) -> Result<Delivered> {
+        let Some(job) = self.board.job(id) else {
+            return Ok(match self.board.is_done(id) {
+                true => Delivered::Twice,
+                false => Delivered::Unknown,
+            });
+        };
+        let package = Package::from_bytes(package)?;
+        let done = self.result(job, package)?;
+        Ok(self.board.deliver(worker, id, Ok(done)))
+    }
+
+    /// Gives a task back: the worker stops (`None`), or could not do it for this reason. Where it failed
+    /// too often, the run stops with the reason.
+    pub fn give_back(&self, worker: &str, id: &Digest, failure: Option<&str>) {
+        if self.board.give_back(worker, id, failure.is_some())
+            && let Some(reason) = failure
+        {
+            let error = Error::Model(format!("worker {worker} says: {reason}").into());
+            self.board.deliver(worker, id, Err(error));
+        }
+    }
+
+    /// The workers that asked, by name.
+    pub fn workers(&self) -> std::collections::BTreeMap<String, Seen> {
+        self.board.workers()
+    }
+
+    fn result(&self, job: Job, package: Package) -> Result<Done> {
+        Ok(match (job, &package.outcome) {
+            (Job::Update(job), Outcome::Update { predicate, log }) => {
+                let stated = self.stated(&job, predicate, log, &package)?;
+                Done::Update(Box::new(stated.signed(&self.key)?))
+            }
+            (Job::Replay(attestation, _), Outcome::Replay { difference, near }) => Done::Compared {
+                attestation,
+                replay: Replay {
+                    difference: difference.clone(),
+                    near: *near,
+                },
+            },
+            (Job::Probe { digest, round, .. }, Outcome::Probe { refusal, loss }) => {
+                Done::Other(Performed::Probe {
+                    digest,
+                    round,
+                    behaviour: Behaviour {
+                        refusal: f64::from_bits(*refusal),
+                        loss: f64::from_bits(*loss),
+                    },
+                })
+            }
+            (Job::Measure(job), Outcome::Measure { result }) => {
+                let measured: Measured = canonical::from_slice(package.blob(result)?)?;
+                self.answers(&job, &measured)?;
+                Done::Other(Performed::Measure { job, measured })
+            }
+            (Job::Defend(job), Outcome::Defend { adapter, data }) => {
+                let adapter = repaired(&job, package.blob(adapter)?)?;
+                let data = DefenceData::from_bytes(package.blob(data)?)?;
+                Done::Other(Performed::Defend { job, adapter, data })
+            }
+            _ => return Err(wrong("it is of another kind than the task")),
+        })
+    }
+
+    /// Checks a worker's statement against the task, and that everything is there that it names.
+    fn stated(
+        &self,
+        job: &UpdateJob,
+        predicate: &UpdatePredicate,
+        log: &[String],
+        package: &Package,
+    ) -> Result<Stated> {
+        let plan = &self.shared.plan;
+        let same = [
+            ("client", predicate.client == job.client),
+            ("round", predicate.round == job.round),
+            ("seed", predicate.seed == job.seed),
+            ("module", predicate.module == job.module),
+            (
+                "signer",
+                predicate.module_signer == plan.signer(&job.module)?,
+            ),
+            ("node", predicate.node == plan.node),
+            ("base", predicate.base == plan.base),
+            ("global adapter", predicate.global == job.global),
+            ("engine", predicate.engine == plan.engine),
+        ];
+        if let Some((name, _)) = same.iter().find(|(_, same)| !same) {
+            return Err(wrong(&format!("its {name} is not the task's")));
+        }
+        if predicate.update.is_some() == predicate.failure.is_some() {
+            return Err(wrong("it has an update and a failure, or neither"));
+        }
+        package.blob(&predicate.transcript.blob)?;
+        for used in predicate.data.iter().filter(|used| used.origin != "shard") {
+            package.blob(&used.digest)?;
+        }
+        let adapter = match predicate.update {
+            None => None,
+            Some(digest) if digest == job.global => Some((digest, job.input.global.clone())),
+            Some(digest) => {
+                let adapter = read_adapter(package.blob(&digest)?)?;
+                if !adapter.same_shape(&job.input.global) {
+                    return Err(wrong("its adapter has another shape than the global one"));
+                }
+                Some((digest, Arc::new(adapter)))
+            }
+        };
+        Ok(Stated {
+            predicate: predicate.clone(),
+            key: job.key,
+            adapter,
+            log: log.to_vec(),
+            blobs: package
+                .blobs
+                .iter()
+                .map(|(digest, bytes)| (*digest, bytes.clone()))
+                .collect(),
+        })
+    }
+
+    /// Checks that answers are to the task's prompts.
+    fn answers(&self, job: &MeasureJob, measured: &Measured) -> Result<()> {
+        let set = &self.shared.evaluation;
+        let requests = set.requests.iter().take(job.requests);
+        let tasks = set.tasks.iter().take(job.tasks).map(|task| &task.prompt);
+        let asked = |answers: &[fedseal_record::blobs::Answer]| -> Vec<String> {
+            answers.iter().map(|answer| answer.prompt.clone()).collect()
+        };
+        let same = measured.adapter == job.digest
+            && asked(&measured.requests).iter().eq(requests)
+            && asked(&measured.tasks).iter().eq(tasks);
+        match same {
+            true => Ok(()),
+            false => Err(wrong("its answers are to other prompts than the task's")),
+        }
+    }
+}
+
+fn repaired(job: &DefendJob, bytes: &[u8]) -> Result<Adapter> {
+    let adapter = read_adapter(bytes)?;
+    match adapter.same_shape(&job.attacked) {
+        true => Ok(adapter),
+        false => Err(wrong("its adapter has another shape than the attacked one")),
+    }
+}
+
+fn read_adapter(bytes: &[u8]) -> Result<Adapter> {
+    Adapter::from_bytes(bytes).map_err(|error| Error::tampered("a worker's result", error))
+}
+
+fn wrong(problem: &str) -> Error {
+    Error::tampered("a worker's result", problem.to_owned())
+}

@@ -1,0 +1,13 @@
+//! Work that other processes do for a run.
+//!
+//! A run's jobs (updates, replays, probes, measures, repairs) are functions of blobs that the run's plan and
+//! log pin. [`task`] names a job by the digests of all of them, so a job is the same wherever it is executed;
+//! [`board`] lends jobs out and takes each result once; [`package`] is a result on its way. Workers
+//! ([`worker`](crate::worker)) execute tasks by the code that the run itself executes them by.
+//!
+//! Workers belong to whoever runs the experiment: the run signs what they report. A task that two workers
+//! execute gives the same bits, so it does not matter who is first.
+
+pub mod board;
+pub mod package;
+pub mod task;

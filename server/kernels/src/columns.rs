@@ -1,0 +1,391 @@
+//! Statistics of the columns of rows that lie apart, as aggregation rules need them: `n` rows of `d` values
+//! each, one result a column.
+//!
+//! A column's sum runs over its rows in order in f64 and is rounded once, and order statistics are values of
+//! the rows, so no result depends on threads or instruction set. Work is cut into blocks of columns, of which
+//! every row's part fits a near cache. A value that is not finite makes its column's result not a number.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use crate::memory::{self, Shared};
+use crate::parallel;
+
+mod network;
+
+use network::{Keep, Network};
+
+/// Columns of a block in sums: 4 KiB of every row.
+const BLOCK: usize = 1024;
+
+/// Sortable keys of a block in order statistics, over all rows: 32 KiB.
+const KEYS: usize = 8192;
+
+/// Bits of a float that are all set in infinities and in what is not a number.
+const EXPONENT: u32 = 0x7f80_0000;
+
+/// Order statistics of every column.
+pub struct Ranked {
+    /// The result, a value a column.
+    pub values: Vec<f32>,
+    /// Number of columns in which each row's value counted.
+    pub counted: Vec<usize>,
+}
+
+/// Width of rows that are all equally long.
+fn width(rows: &[&[f32]]) -> usize {
+    let width = rows.first().map_or(0, |row| row.len());
+    assert!(
+        rows.iter().all(|row| row.len() == width),
+        "rows of one length"
+    );
+    width
+}
+
+/// Whether every value of a row is finite.
+pub fn all_finite(row: &[f32]) -> bool {
+    let good = AtomicBool::new(true);
+    parallel::for_ranges(row.len().div_ceil(BLOCK), BLOCK / 4, &|blocks| {
+        let (from, to) = (blocks.start * BLOCK, row.len().min(blocks.end * BLOCK));
+        let mut bad = 0;
+        find_bad(&row[from..to], &mut bad);
+        if bad > 0 {
+            good.store(false, Ordering::Relaxed);
+        }
+    });
+    good.load(Ordering::Relaxed)
+}
+
+/// Computes `sum_i weights[i] * rows[i]` in f64, over rows in order, rounded once.
+///
+/// # Panics
+/// When rows differ in length, or weights are not as many as rows.
+pub fn weighted_sum(rows: &[&[f32]], weights: &[f64]) -> Vec<f32> {
+    let width = width(rows);
+    assert_eq!(rows.len(), weights.len(), "a weight a row");
+    let fill = |out: Shared| {
+        parallel::for_ranges(width.div_ceil(BLOCK), BLOCK * rows.len(), &|blocks| {
+            for block in blocks {
+                let start = block * BLOCK;
+                // SAFETY: blocks do not overlap.
+                let out = unsafe { out.slice(start, BLOCK.min(width - start)) };
+                sum_block(rows, weights, start, out);
+            }
+        });
+    };
+    // SAFETY: every block of the output is written.
+    unsafe { memory::filled(width, fill) }
+}
+
+/// Computes `sums += weight * row`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
+    assert_eq!(sums.len(), row.len(), "equal lengths");
+    let parts = sums
+        .par_chunks_mut(32 * BLOCK)
+        .zip(row.par_chunks(32 * BLOCK));
+    parts.for_each(|(sums, row)| add_part(sums, weight, row));
+}
+
+/// Median of every column, the lower of the two middle values of an even number; of equal values the first
+/// row's counts.
+///
+/// # Panics
+/// When there is no row, or rows differ in length.
+pub fn lower_median(rows: &[&[f32]]) -> Ranked {
+    assert!(!rows.is_empty(), "a row");
+    let middle = (rows.len() - 1) / 2;
+    let network = Network::new(rows.len(), &[middle]);
+    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
+        sort_keys(&network, rows.len(), keys, block.out.len());
+        median_block(&keys[middle * block.out.len()..], block.out, block.ties);
+        count_equal(rows, block.start, block.out, block.ties, block.counted);
+        for column in 0..block.out.len() {
+            if block.ties[column] != 1 {
+                settle_median(rows, block.start + column, middle, block.counted);
+            }
+        }
+    })
+}
+
+/// Mean of every column without its `trim` lowest and its `trim` highest values; of equal values those of the
+/// first rows are the lowest. The sum runs over the rows that are left, in order.
+///
+/// # Panics
+/// When fewer than `2 * trim + 1` rows are there, or rows differ in length.
+pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
+    let n = rows.len();
+    assert!(trim < n && 2 * trim < n, "a row that is left");
+    let (low, high) = (trim, n - 1 - trim);
+    let network = Network::new(n, &[low, high]);
+    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
+        let columns = block.out.len();
+        sort_keys(&network, n, keys, columns);
+        let (lows, highs) = (&keys[low * columns..], &keys[high * columns..]);
+        block.ties.fill(0);
+        mean_block(
+            rows,
+            block.start,
+            lows,
+            highs,
+            block.out,
+            block.ties,
+            block.counted,
+        );
+        for column in 0..columns {
+            if block.ties[column] as usize != n - 2 * trim {
+                let bounds = (lows[column], highs[column]);
+                let at = block.start + column;
+                block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+            }
+        }
+    })
+}
+
+/// A block of columns of which a statistic is worked out.
+struct Block<'a> {
+    /// Its first column.
+    start: usize,
+    /// Its results, not written yet.
+    out: &'a mut [f32],
+    /// Rows that counted in each of its columns.
+    ties: &'a mut [u32],
+    /// Columns in which each row counted so far.
+    counted: &'a mut [u32],
+}
+
+/// Calls `statistic` with every block and the sortable keys of its values, `[rows, columns]`.
+fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sync)) -> Ranked {
+    let (width, n) = (width(rows), rows.len());
+    // Whole vectors, and a block at least as wide as one.
+    let columns = (KEYS / n.max(1)).clamp(16, 512).next_multiple_of(16);
+    let total: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+    let fill = |out: Shared| {
+        parallel::for_ranges(width.div_ceil(columns), 8 * columns * n, &|blocks| {
+            memory::with_scratch((n + 2) * columns, |scratch| {
+                let scratch = memory::words_mut(scratch);
+                let (keys, rest) = scratch.split_at_mut(n * columns);
+                let (ties, bad) = rest.split_at_mut(columns);
+                let mut counted = vec![0; n];
+                for index in blocks {
+                    let start = index * columns;
+                    let len = columns.min(width - start);
+                    let (keys, bad) = (&mut keys[..n * len], &mut bad[..len]);
+                    bad.fill(0);
+                    key_block(rows, start, keys, bad);
+                    let mut block = Block {
+                        start,
+                        // SAFETY: blocks do not overlap.
+                        out: unsafe { out.slice(start, len) },
+                        ties: &mut ties[..len],
+                        counted: &mut counted,
+                    };
+                    statistic(&mut block, keys);
+                    for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
+                        if *bad > 0 {
+                            *value = f32::NAN;
+                        }
+                    }
+                    // A count of a range of blocks has to fit 32 bits.
+                    for (total, counted) in total.iter().zip(&mut counted) {
+                        total.fetch_add(std::mem::take(counted) as usize, Ordering::Relaxed);
+                    }
+                }
+            });
+        });
+    };
+    Ranked {
+        // SAFETY: every block of the output is written by the statistic.
+        values: unsafe { memory::filled(width, fill) },
+        counted: total.into_iter().map(AtomicUsize::into_inner).collect(),
+    }
+}
+
+/// Key of a float: keys are ordered as [`f32::total_cmp`] orders the floats.
+#[inline(always)]
+fn key(value: f32) -> u32 {
+    let bits = value.to_bits();
+    bits ^ (((bits as i32) >> 31) as u32 | 0x8000_0000)
+}
+
+/// The float of a key.
+#[inline(always)]
+fn value(key: u32) -> f32 {
+    f32::from_bits(key ^ (!((key as i32) >> 31) as u32 | 0x8000_0000))
+}
+
+/// Sorts the keys of every column as far as the network needs to, `[rows, columns]`.
+fn sort_keys(network: &Network, rows: usize, keys: &mut [u32], columns: usize) {
+    debug_assert_eq!(keys.len(), rows * columns);
+    for step in network.steps() {
+        let (first, second) = keys.split_at_mut(step.high * columns);
+        let first = &mut first[step.low * columns..][..columns];
+        let second = &mut second[..columns];
+        match step.keep {
+            Keep::Both => order(first, second),
+            Keep::Low => least(first, second),
+            Keep::High => greatest(first, second),
+        }
+    }
+}
+
+/// Gives the median of a column to the row whose value it is, where several rows have that value.
+fn settle_median(rows: &[&[f32]], column: usize, middle: usize, counted: &mut [u32]) {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by(|a, b| rows[*a][column].total_cmp(&rows[*b][column]).then(a.cmp(b)));
+    let chosen = order[middle];
+    let median = rows[chosen][column].to_bits();
+    for (index, row) in rows.iter().enumerate() {
+        if index != chosen && row[column].to_bits() == median {
+            counted[index] -= 1;
+        }
+    }
+}
+
+/// The trimmed mean of a column in which a trimmed value and one that is left are equal; counts are set
+/// right.
+fn settle_mean(
+    rows: &[&[f32]],
+    column: usize,
+    trim: usize,
+    (low, high): (u32, u32),
+    counted: &mut [u32],
+) -> f32 {
+    let n = rows.len();
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|a, b| rows[*a][column].total_cmp(&rows[*b][column]).then(a.cmp(b)));
+    let mut left = order[trim..n - trim].to_vec();
+    left.sort_unstable();
+    for (index, row) in rows.iter().enumerate() {
+        if (low..=high).contains(&key(row[column])) && left.binary_search(&index).is_err() {
+            counted[index] -= 1;
+        }
+    }
+    let sum: f64 = left
+        .iter()
+        .map(|index| f64::from(rows[*index][column]))
+        .sum();
+    (sum / left.len() as f64) as f32
+}
+
+multiversion! {
+    fn find_bad(row: &[f32], bad: &mut u32) {
+        let mut found = 0;
+        for value in row {
+            found |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
+        }
+        *bad = found;
+    }
+
+    fn sum_block(rows: &[&[f32]], weights: &[f64], start: usize, out: &mut [f32]) {
+        // What is added to -0 stays as it is.
+        let mut sums = [-0.0_f64; BLOCK];
+        let sums = &mut sums[..out.len()];
+        for (row, weight) in rows.iter().zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(&row[start..][..out.len()]) {
+                *sum += weight * f64::from(*value);
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(&*sums) {
+            *out = *sum as f32;
+        }
+    }
+
+    fn add_part(sums: &mut [f64], weight: f64, row: &[f32]) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += weight * f64::from(*value);
+        }
+    }
+
+    fn key_block(rows: &[&[f32]], start: usize, keys: &mut [u32], bad: &mut [u32]) {
+        let columns = bad.len();
+        for (row, keys) in rows.iter().zip(keys.chunks_exact_mut(columns)) {
+            let row = &row[start..][..columns];
+            for ((key_of, bad), value) in keys.iter_mut().zip(bad.iter_mut()).zip(row) {
+                *key_of = key(*value);
+                *bad |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
+            }
+        }
+    }
+
+    fn order(low: &mut [u32], high: &mut [u32]) {
+        for (a, b) in low.iter_mut().zip(high) {
+            (*a, *b) = ((*a).min(*b), (*a).max(*b));
+        }
+    }
+
+    fn least(low: &mut [u32], high: &[u32]) {
+        for (a, b) in low.iter_mut().zip(high) {
+            *a = (*a).min(*b);
+        }
+    }
+
+    fn greatest(low: &[u32], high: &mut [u32]) {
+        for (a, b) in low.iter().zip(high) {
+            *b = (*a).max(*b);
+        }
+    }
+
+    fn median_block(medians: &[u32], out: &mut [f32], ties: &mut [u32]) {
+        for ((out, ties), median) in out.iter_mut().zip(ties.iter_mut()).zip(medians) {
+            *out = value(*median);
+            *ties = 0;
+        }
+    }
+
+    fn count_equal(
+        rows: &[&[f32]],
+        start: usize,
+        medians: &[f32],
+        ties: &mut [u32],
+        counted: &mut [u32],
+    ) {
+        for (row, counted) in rows.iter().zip(counted) {
+            let row = &row[start..][..medians.len()];
+            let mut hits = 0;
+            for ((value, median), ties) in row.iter().zip(medians).zip(ties.iter_mut()) {
+                let hit = u32::from(value.to_bits() == median.to_bits());
+                *ties += hit;
+                hits += hit;
+            }
+            *counted += hits;
+        }
+    }
+
+    fn mean_block(
+        rows: &[&[f32]],
+        start: usize,
+        lows: &[u32],
+        highs: &[u32],
+        out: &mut [f32],
+        ties: &mut [u32],
+        counted: &mut [u32],
+    ) {
+        let columns = out.len();
+        let mut sums = [-0.0_f64; 512];
+        let sums = &mut sums[..columns];
+        let (lows, highs, ties) = (&lows[..columns], &highs[..columns], &mut ties[..columns]);
+        for (row, counted) in rows.iter().zip(counted) {
+            let row = &row[start..][..columns];
+            let mut hits = 0;
+            for column in 0..columns {
+                let key = key(row[column]);
+                let left = lows[column] <= key && key <= highs[column];
+                // What is not left adds -0, which changes no sum.
+                sums[column] += if left { f64::from(row[column]) } else { -0.0 };
+                ties[column] += u32::from(left);
+                hits += u32::from(left);
+            }
+            *counted += hits;
+        }
+        for ((out, sum), ties) in out.iter_mut().zip(&*sums).zip(&*ties) {
+            *out = (*sum / f64::from(*ties)) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

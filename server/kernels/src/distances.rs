@@ -1,0 +1,169 @@
+//! Squared Euclidean distances between rows that lie apart.
+
+use std::sync::Mutex;
+
+use crate::parallel;
+
+/// Columns of a block: 16 KiB of every row.
+const BLOCK: usize = 4096;
+
+/// Lanes of a distance in single precision: some sums of a block go on side by side.
+const WIDE: usize = 64;
+
+/// Pairs of rows whose exact distances go on side by side.
+const PAIRS: usize = 8;
+
+/// Largest relative error of [`near`]. A lane adds `BLOCK / WIDE` squares, each of a rounded difference, in
+/// single precision: under 70 roundings of 2^-24. This is more than ten times as much.
+pub const NEAR: f64 = 1e-4;
+
+/// Distances below this say nothing in [`near`]: squares of single precision vanish.
+pub const NEAR_LEAST: f64 = 1e-24;
+
+/// Pairs `(i, j)` of `n` rows with `i < j`, in the order of the distances.
+fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n).flat_map(move |i| (i + 1..n).map(move |j| (i, j)))
+}
+
+/// Both halves of a symmetric matrix, `[n][n]`, from its pairs.
+fn square(n: usize, distances: &[f64]) -> Vec<Vec<f64>> {
+    let mut all = vec![vec![0.0; n]; n];
+    for ((i, j), distance) in pairs(n).zip(distances) {
+        all[i][j] = *distance;
+        all[j][i] = *distance;
+    }
+    all
+}
+
+/// Squared distances, `[n][n]`: each a sum over columns in order, in f64, so that they depend on neither
+/// threads nor instruction set.
+///
+/// # Panics
+/// When rows differ in length.
+pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    let n = rows.len();
+    let width = rows.first().map_or(0, |row| row.len());
+    let pairs: Vec<(usize, usize)> = pairs(n).collect();
+    let found = Mutex::new(vec![0.0; pairs.len()]);
+    parallel::for_ranges(pairs.len().div_ceil(PAIRS), PAIRS * width, &|groups| {
+        for group in groups {
+            let start = group * PAIRS;
+            let end = pairs.len().min(start + PAIRS);
+            // A short group does its last pair several times.
+            let of = |index: usize| pairs[(start + index).min(end - 1)];
+            let first: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).0][..width]);
+            let second: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).1][..width]);
+            let mut sums = [0.0_f64; PAIRS];
+            for column in 0..width {
+                for (sum, (a, b)) in sums.iter_mut().zip(first.iter().zip(&second)) {
+                    let difference = f64::from(a[column]) - f64::from(b[column]);
+                    *sum += difference * difference;
+                }
+            }
+            let mut found = found
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            found[start..end].copy_from_slice(&sums[..end - start]);
+        }
+    });
+    let found = found
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    square(n, &found)
+}
+
+/// Squared distances, `[n][n]`, in single precision: each within [`NEAR`] of the exact one, relative to it,
+/// where it is finite and at least [`NEAR_LEAST`]. Their last bits depend on the split.
+///
+/// # Panics
+/// When rows differ in length.
+pub fn near(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    let n = rows.len();
+    let width = rows.first().map_or(0, |row| row.len());
+    let count = n * n.saturating_sub(1) / 2;
+    let total = Mutex::new(vec![0.0; count]);
+    parallel::for_ranges(width.div_ceil(BLOCK), BLOCK * count, &|blocks| {
+        let mut sums = vec![0.0; count];
+        for block in blocks {
+            let start = block * BLOCK;
+            near_block(rows, start, BLOCK.min(width - start), &mut sums);
+        }
+        let mut total = total
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += sum;
+        }
+    });
+    let total = total
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    square(n, &total)
+}
+
+/// Squared distance of a block of two rows.
+#[inline(always)]
+fn near_pair(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0_f32; WIDE];
+    let (a_chunks, a_tail) = a.as_chunks::<WIDE>();
+    let (b_chunks, b_tail) = b.as_chunks::<WIDE>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..WIDE {
+            let difference = a[lane] - b[lane];
+            lanes[lane] += difference * difference;
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(a_tail.iter().zip(b_tail)) {
+        *lane += (a - b) * (a - b);
+    }
+    lanes.iter().map(|lane| f64::from(*lane)).sum()
+}
+
+multiversion! {
+    fn near_block(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
+        let mut at = 0;
+        for (i, a) in rows.iter().enumerate() {
+            let a = &a[start..][..len];
+            for b in &rows[i + 1..] {
+                sums[at] += near_pair(a, &b[start..][..len]);
+                at += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests_support::{each_isa, noise};
+
+    fn plain(a: &[f32], b: &[f32]) -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs
+            .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+            .sum()
+    }
+
+    #[test]
+    fn exact_ones_are_those_of_the_plain_loop_and_near_ones_are_near() {
+        for (n, width) in [(1, 10), (2, 5000), (6, 9001), (11, 70)] {
+            let rows: Vec<Vec<f32>> = (0..n).map(|i| noise(width, i as u64 + 1)).collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            each_isa(|isa| {
+                for threads in [1, 3] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    let (exact, near) = pool.unwrap().install(|| (exact(&rows), near(&rows)));
+                    for i in 0..n {
+                        for j in 0..n {
+                            let expected = plain(rows[i], rows[j]);
+                            let what = format!("{i} {j} of {n}, {isa:?}, {threads} threads");
+                            assert_eq!(exact[i][j].to_bits(), expected.to_bits(), "{what}");
+                            let error = (near[i][j] - expected).abs();
+                            assert!(error <= NEAR / 10.0 * expected, "{what}: {error}");
+                        }
+                    }
+                }
+            });
+        }
+    }
+}

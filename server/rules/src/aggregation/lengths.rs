@@ -1,0 +1,74 @@
+//! Lengths of updates, and the bound that rules shorten them to. Sums run over coordinates in order in f64.
+
+use super::definition::{Parameter, Range, Takes};
+use super::{Update, rows};
+
+/// Parameter of rules that shorten updates.
+pub(crate) const BOUND: Parameter = Parameter {
+    key: "bound",
+    help: "largest length of an update; 0: the median length of the round",
+    takes: Takes::Number {
+        default: 0.0,
+        range: Range::NotNegative,
+    },
+    flat: None,
+};
+
+/// Euclidean distances of updates from a point; lengths where it has no coordinates.
+pub(crate) fn distances(updates: &[Update<'_>], point: &[f64]) -> Vec<f64> {
+    let from = |row: &[f32]| {
+        let squares = row.iter().enumerate().map(|(coordinate, value)| {
+            let from = point.get(coordinate).copied().unwrap_or_default();
+            (f64::from(*value) - from).powi(2)
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    rows(updates).into_iter().map(from).collect()
+}
+
+/// Euclidean length of an update, as [`distances`] from nothing gives it.
+pub(crate) fn length(values: &[f32]) -> f64 {
+    let squares = values.iter().map(|value| f64::from(*value).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+/// The given bound, or the lower median of the lengths where it is 0.
+pub(crate) fn bound_of(given: f64, lengths: &[f64]) -> f64 {
+    if given > 0.0 {
+        return given;
+    }
+    let mut sorted = lengths.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len().saturating_sub(1) / 2;
+    sorted.get(middle).copied().unwrap_or_default()
+}
+
+/// Factor that shortens a length to the bound.
+pub(crate) fn shortened(length: f64, bound: f64) -> f64 {
+    match length > bound {
+        true => bound / length,
+        false => 1.0,
+    }
+}
+
+/// Moves a point: `point = keep * point + sum_i weights[i] * updates[i]`, over updates in client order.
+pub(crate) fn moved(point: &[f64], keep: f64, updates: &[Update<'_>], weights: &[f64]) -> Vec<f64> {
+    // Nothing of a point at 0 is a zero above: the sign of a zero would show.
+    let mut moved: Vec<f64> = point.iter().map(|value| keep * value + 0.0).collect();
+    for (update, weight) in updates.iter().zip(weights) {
+        for (sum, value) in moved.iter_mut().zip(update.delta) {
+            *sum += weight * f64::from(*value);
+        }
+    }
+    moved
+}
+
+/// Shares of a whole: the numbers over their sum, equal ones where that is 0.
+pub(crate) fn shares(numbers: &[f64]) -> Vec<f64> {
+    let total: f64 = numbers.iter().sum();
+    let share = |number: &f64| match total > 0.0 {
+        true => number / total,
+        false => 1.0 / numbers.len() as f64,
+    };
+    numbers.iter().map(share).collect()
+}

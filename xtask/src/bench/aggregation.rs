@@ -1,0 +1,312 @@
+//! `cargo xtask bench aggregation`: aggregation rules beside Flower, ByzFL, numpy and torch, the loops that
+//! they had before, and what memory allows.
+//!
+//! Every side is a process that holds the same number of updates and is asked in turn. Bandwidth is what a
+//! copy with the same threads reads and writes; a rule's is what it has to read and write once.
+
+use std::process::Command;
+
+use super::worker::{Worker, median};
+use super::{Figure, write};
+use crate::process::{cargo, root, say, target};
+use crate::{Outcome, fail, python};
+
+/// Threads of every side.
+const THREADS: usize = 2;
+
+/// Clients and values of the measurements.
+const SHAPES: [(usize, usize); 3] = [(10, 1_000_000), (10, 2_000_000), (100, 500_000)];
+
+/// Rules, what each is called in figures, and the peers that have it.
+const RULES: [(&str, &str, &[&str]); 4] = [
+    ("fedavg", "fedavg", &["flwr", "byzfl", "numpy", "torch"]),
+    ("median", "median", &["flwr", "byzfl", "numpy", "torch"]),
+    (
+        "trimmed-mean",
+        "trimmed",
+        &["flwr", "byzfl", "numpy", "torch"],
+    ),
+    ("krum", "krum", &["flwr", "byzfl", "torch"]),
+];
+
+/// Rules without a peer that is worth the wait.
+const ALONE: [&str; 2] = ["krum-original", "dnc"];
+
+/// Rules that need each update once.
+const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
+
+/// `cargo xtask bench aggregation [--rounds N]`.
+pub(super) fn bench(arguments: &[String]) -> Outcome {
+    let rounds = match arguments {
+        [] => 7,
+        [option, number] if option == "--rounds" => match number.parse::<usize>() {
+            Ok(number) if number > 0 => number,
+            _ => return fail("--rounds needs a number above 0"),
+        },
+        _ => return fail("`cargo xtask bench aggregation` takes --rounds N"),
+    };
+    let folder = root().join("tests/oracles/aggregation");
+    let python = python::with("aggregation", &folder.join("requirements.txt"))?;
+    say("Building our side");
+    // The whole workspace's features, so that nothing is built twice.
+    cargo(
+        &["build", "--workspace", "--example", "bench_aggregation"],
+        &[],
+    )?;
+    let threads = THREADS.to_string();
+    let start = || {
+        Worker::start(
+            "fedseal",
+            Command::new(target().join("debug/examples/bench_aggregation"))
+                .env("RAYON_NUM_THREADS", &threads),
+        )
+    };
+    let streamed = streamed(&start)?;
+    let mut ours = start()?;
+    let mut peers = Worker::start(
+        "peers",
+        Command::new(python)
+            .arg(folder.join("peers.py"))
+            .arg(&threads)
+            .env("OMP_NUM_THREADS", &threads)
+            .env("OPENBLAS_NUM_THREADS", &threads),
+    )?;
+    let mut all = Vec::new();
+    for shape in SHAPES {
+        all.push(measured(&mut ours, &mut peers, shape, rounds)?);
+    }
+    let mut figures = figures(&all);
+    figures.extend(streamed);
+    say("Results");
+    for figure in &figures {
+        eprintln!("    {figure}");
+    }
+    if rounds < 5 {
+        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+        return Ok(());
+    }
+    write("bench-aggregation", "aggregation", &figures)
+}
+
+/// Rules that take a thousand updates of a million values one after another, in a process each: the largest
+/// memory of any, and the time of each.
+fn streamed(start: &dyn Fn() -> Outcome<Worker>) -> Outcome<Vec<Figure>> {
+    say("1,000 updates of 1,000,000 values, one after another");
+    let (mut peak, mut figures) = (0.0_f64, Vec::new());
+    for rule in STREAMED {
+        let answer = start()?.ask(&format!("stream {rule} 1000 1000000"))?;
+        let number = |key: &str| answer.get(key).and_then(serde_json::Value::as_f64);
+        let (Some(seconds), Some(of)) = (number("seconds"), number("peak_mb")) else {
+            return fail(format!("{rule}: no seconds and memory, but {answer}"));
+        };
+        peak = peak.max(of);
+        figures.push(figure(format!("stream.{rule}.seconds"), seconds, "s"));
+    }
+    figures.push(figure("stream.peak_mb".to_owned(), peak, "MiB"));
+    Ok(figures)
+}
+
+/// Seconds of one shape, by side and rule: `fedseal fedavg`, `flwr median`, `copy`.
+struct Measured {
+    clients: usize,
+    values: usize,
+    seconds: Vec<(String, f64)>,
+}
+
+impl Measured {
+    fn of(&self, name: &str) -> Option<f64> {
+        let found = self.seconds.iter().find(|(of, _)| of == name);
+        found.map(|(_, seconds)| *seconds)
+    }
+
+    /// Bytes of all updates.
+    fn bytes(&self) -> f64 {
+        4.0 * self.clients as f64 * self.values as f64
+    }
+
+    /// Share of a copy's bandwidth that a rule has which reads every update and writes one.
+    fn copy_share(&self, rule: &str) -> Option<f64> {
+        let moved = self.bytes() + 4.0 * self.values as f64;
+        // A copy of half of the updates reads one half and writes the other.
+        let copied = self.bytes() / self.of("copy")?;
+        Some(moved / self.of(&format!("fedseal {rule}"))? / copied)
+    }
+
+    /// Share of the bandwidth of reading.
+    fn read_share(&self, rule: &str) -> Option<f64> {
+        Some(self.of("read")? / self.of(&format!("fedseal {rule}"))?)
+    }
+
+    /// How many times as long another side takes.
+    fn times(&self, other: &str, rule: &str) -> Option<f64> {
+        Some(self.of(&format!("{other} {rule}"))? / self.of(&format!("fedseal {rule}"))?)
+    }
+
+    /// The fastest of other sides.
+    fn least(&self, others: &[&str], rule: &str) -> Option<f64> {
+        let times = others.iter().filter_map(|other| self.times(other, rule));
+        times.reduce(f64::min)
+    }
+}
+
+/// A command of a side, and what its time is called.
+struct Asked {
+    ours: bool,
+    command: String,
+    name: String,
+}
+
+fn asked() -> Vec<Asked> {
+    let mut all = Vec::new();
+    let mut add = |ours: bool, command: String, name: String| {
+        all.push(Asked {
+            ours,
+            command,
+            name,
+        });
+    };
+    for command in ["copy", "read"] {
+        add(true, command.to_owned(), command.to_owned());
+    }
+    for (rule, _, others) in RULES {
+        add(true, format!("time {rule}"), format!("fedseal {rule}"));
+        add(true, format!("before {rule}"), format!("before {rule}"));
+        for other in others {
+            add(
+                false,
+                format!("time {other} {rule}"),
+                format!("{other} {rule}"),
+            );
+        }
+    }
+    for rule in ALONE {
+        add(true, format!("time {rule}"), format!("fedseal {rule}"));
+    }
+    all
+}
+
+fn measured(
+    ours: &mut Worker,
+    peers: &mut Worker,
+    (clients, values): (usize, usize),
+    rounds: usize,
+) -> Outcome<Measured> {
+    say(&format!("{clients} updates of {values} values"));
+    for side in [&mut *ours, &mut *peers] {
+        side.ask(&format!("data {clients} {values}"))?;
+    }
+    let asked = asked();
+    let mut seconds = vec![Vec::new(); asked.len()];
+    for round in 0..=rounds {
+        for (one, seconds) in asked.iter().zip(&mut seconds) {
+            let side = match one.ours {
+                true => &mut *ours,
+                false => &mut *peers,
+            };
+            let took = side.number(&one.command, "seconds")?;
+            // The first round warms up.
+            if round > 0 {
+                seconds.push(took);
+            }
+        }
+    }
+    let measured = Measured {
+        clients,
+        values,
+        seconds: asked
+            .into_iter()
+            .zip(&seconds)
+            .map(|(one, seconds)| (one.name, median(seconds)))
+            .collect(),
+    };
+    for (name, seconds) in &measured.seconds {
+        eprintln!("    {name:<24} {:>10.3} ms", seconds * 1e3);
+    }
+    Ok(measured)
+}
+
+fn figure(name: String, value: f64, unit: &str) -> Figure {
+    Figure {
+        name,
+        value,
+        unit: unit.to_owned(),
+        peer: None,
+        ratio: None,
+    }
+}
+
+/// The figures: for ten clients the lower one of both sizes, and every time.
+fn figures(all: &[Measured]) -> Vec<Figure> {
+    let ten = || all.iter().filter(|one| one.clients == 10);
+    let lowest = |of: &dyn Fn(&Measured) -> Option<f64>| ten().filter_map(of).reduce(f64::min);
+    let mut found = Vec::new();
+    let mut add = |name: &str, value: Option<f64>, unit: &str| {
+        found.extend(value.map(|value| figure(name.to_owned(), value, unit)));
+    };
+    for (rule, short, _) in &RULES[..3] {
+        let share = lowest(&|one| one.copy_share(rule));
+        add(
+            &format!("{short}.copy_share"),
+            share,
+            "of a copy's bandwidth",
+        );
+    }
+    let share = lowest(&|one| one.read_share("krum"));
+    add("krum.copy_share", share, "of the bandwidth of reading");
+    for (name, other, rule) in [
+        ("median.flwr_ratio", "flwr", "median"),
+        ("median.today_ratio", "before", "median"),
+        ("trimmed.torch_ratio", "torch", "trimmed-mean"),
+        ("fedavg.today_ratio", "before", "fedavg"),
+        ("krum.today_ratio", "before", "krum"),
+    ] {
+        add(name, lowest(&|one| one.times(other, rule)), "times");
+    }
+    let peers = lowest(&|one| one.least(&["flwr", "byzfl"], "krum"));
+    add("krum.peer_ratio", peers, "times");
+    for (rule, short, others) in RULES {
+        let best = lowest(&|one| one.least(others, rule));
+        add(&format!("{short}.best_peer_ratio"), best, "times");
+    }
+    for one in all {
+        let shape = format!("{}x{}k", one.clients, one.values / 1000);
+        for (name, seconds) in &one.seconds {
+            let name = format!("time.{shape}.{}", name.replace(' ', "."));
+            found.push(figure(name, seconds * 1e3, "ms"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_what_a_copy_moves() {
+        let measured = Measured {
+            clients: 10,
+            values: 1_000_000,
+            seconds: vec![
+                ("copy".to_owned(), 0.004),
+                ("read".to_owned(), 0.002),
+                ("fedseal median".to_owned(), 0.0088),
+                ("flwr median".to_owned(), 0.44),
+            ],
+        };
+        // 40 MB in 4 ms, and 44 MB in 8.8 ms.
+        let share = measured.copy_share("median").unwrap();
+        assert!((share - 0.5).abs() < 1e-9);
+        assert!((measured.times("flwr", "median").unwrap() - 50.0).abs() < 1e-9);
+        assert_eq!(measured.copy_share("fedavg"), None);
+        let names: Vec<String> = figures(&[measured])
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
+        assert!(names.contains(&"median.flwr_ratio".to_owned()), "{names:?}");
+        assert!(
+            names.contains(&"time.10x1000k.flwr.median".to_owned()),
+            "{names:?}"
+        );
+    }
+}
