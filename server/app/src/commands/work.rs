@@ -49,6 +49,9 @@ pub(crate) struct Work {
     /// Folder of fetched models and prompts.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Folder of the run's experiment file, where its data are own files: the same ones as the run's.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    files: PathBuf,
     /// Jobs at once; 0: as many as there are cores.
     #[arg(long, value_name = "N", default_value_t = 0)]
     jobs: usize,
@@ -86,6 +89,7 @@ impl Work {
         let options = Options {
             prompts: models.join("prompts"),
             models,
+            files: self.files.clone(),
             device: self.device.clone(),
             threads: self.threads,
             ..Options::default()
