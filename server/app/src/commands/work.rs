@@ -248,6 +248,7 @@ mod tests {
                 key: None,
                 state: None,
                 models: None,
+                files: ".".into(),
                 jobs: 1,
                 device: None,
                 threads: None,
