@@ -291,6 +291,6 @@ mod tests {
             "{said}{}",
             String::from_utf8_lossy(&out.stderr)
         );
-        assert_eq!(said.trim(), "ok: 22 answers");
+        assert_eq!(said.trim(), "ok: 21 answers");
     }
 }
