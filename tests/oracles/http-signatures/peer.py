@@ -71,7 +71,7 @@ def sign(job: dict) -> list:
 def verify(job: dict) -> list:
     public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(job["public"]))
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    keys = MappingKeyResolver(public_keys={job["keyid"]: pem})
+    keys = MappingKeyResolver(private_keys={}, public_keys={job["keyid"]: pem})
     said = []
     for request in job["requests"]:
         message = prepared(request)
