@@ -28,10 +28,13 @@ impl Registry {
         );
         let path = folder.path().join("config.yml");
         fs::write(&path, config).unwrap();
+        // It tells of every name that is not there, which the tests ask for on purpose.
+        let log = folder.path().join("log");
         let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&path)
             .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
         let mut registry = Self {
@@ -42,7 +45,8 @@ impl Registry {
         let started = Instant::now();
         while TcpStream::connect(&registry.address).is_err() {
             let ended = registry.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the registry ended: {ended:?}");
+            let said = || fs::read_to_string(&log).unwrap_or_default();
+            assert!(ended.is_none(), "the registry ended: {ended:?}: {}", said());
             assert!(
                 started.elapsed() < Duration::from_secs(30),
                 "it does not listen"

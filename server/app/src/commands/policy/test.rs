@@ -199,10 +199,14 @@ fn surroundings(seed: u64) -> Outcome<(TuningEngine, RunInput)> {
     Ok((TuningEngine::new(model, training), input))
 }
 
-/// Way out of a trap that a runtime is known for.
+/// Way out of a failure that a runtime is known for.
 fn hint(outcome: &RunOutcome, bytes: &[u8]) -> Option<&'static str> {
     let failure = outcome.submission.as_ref().err()?;
-    let trapped = failure.reason == Reason::Trap.id();
+    way_out(&failure.reason, bytes)
+}
+
+fn way_out(reason: &str, bytes: &[u8]) -> Option<&'static str> {
+    let trapped = reason == Reason::Trap.id();
     let starling = b"StarlingMonkey";
     (trapped && bytes.windows(starling.len()).any(|at| at == starling)).then_some(
         "StarlingMonkey (componentize-js 0.23) cannot take the world's resources from the host: build \
@@ -238,4 +242,18 @@ fn show(outcome: &RunOutcome) -> Outcome {
     }
     output::line(format!("update   {}", submission.digest));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trap_of_a_runtime_that_takes_no_resources_says_the_way_out() {
+        let starling = b"\0asm, made by StarlingMonkey 0.2";
+        let said = way_out(Reason::Trap.id(), starling);
+        assert!(said.is_some_and(|said| said.contains("componentize-qjs --sync")));
+        assert_eq!(way_out(Reason::Fuel.id(), starling), None);
+        assert_eq!(way_out(Reason::Trap.id(), b"\0asm"), None);
+    }
 }
