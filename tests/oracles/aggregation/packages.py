@@ -52,7 +52,11 @@ def flwr_krum(x, w, f, select=1):
     return value(aggregate_arrayrecords(chosen, EXAMPLES))
 
 
-def byzfl_lower_median(x, w, f):
+def torch_lower_median(x, w, f):
+    return torch.tensor(x).median(dim=0).values.numpy()
+
+
+def byzfl_median(x, w, f):
     return byzfl.Median()(torch.tensor(x)).numpy()
 
 
@@ -76,7 +80,7 @@ def byzfl_centred_clipping(x, w, f, iterations, bound):
     # A zero update has no direction to be clipped along, which ByzFL divides by.
     if not np.linalg.norm(x, axis=1).all():
         return None
-    return byzfl.CenteredClipping(L=iterations, tau=int(bound))(x)
+    return byzfl.CenteredClipping(L=iterations, tau=float(bound))(x)
 
 
 def flwr_optimiser(name, deltas, **numbers):

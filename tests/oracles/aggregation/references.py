@@ -191,7 +191,7 @@ def clipped_clustering(x, w, f):
     scale = np.outer(lengths, lengths)
     cosine = np.divide(x @ x.T, scale, out=np.zeros((n, n)), where=scale > 0)
     pairs = np.triu_indices(n, 1)
-    label = fcluster(linkage(1 - cosine[pairs], method="average"), 2, criterion="maxclust")
+    label = fcluster(linkage(np.maximum(1 - cosine[pairs], 0), method="average"), 2, criterion="maxclust")
     sizes = [np.sum(label == one) for one in (1, 2)]
     chosen = label > 0 if sizes[0] == sizes[1] else label == 1 + int(sizes[1] > sizes[0])
     return clipped[chosen].mean(axis=0)

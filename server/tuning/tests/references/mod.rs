@@ -223,11 +223,11 @@ pub(crate) fn compare(
     let examples: Vec<Example> = examples
         .map(|(prompt, response)| Example::new(prompt, response))
         .collect();
-    let run = |steps: usize, epsilon: f32| -> Outcome<Trained> {
+    let run = |steps: usize, epsilon: f32, learning_rate: f32| -> Outcome<Trained> {
         let config = TrainConfig {
             steps,
             batch_size: examples.len(),
-            learning_rate: 1e-2,
+            learning_rate,
             weight_decay: 0.01,
             epsilon,
             ..TrainConfig::default()
@@ -236,14 +236,14 @@ pub(crate) fn compare(
             ControlFlow::Continue(())
         })?)
     };
-    let losses = run(case.losses.len(), 1e-8)?.losses;
+    let losses = run(case.losses.len(), 1e-8, 1e-2)?.losses;
     let step = match step {
         Some(file) => {
             let bytes =
                 std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
             let mut stepped = start.clone();
             set(&mut stepped, &SafeTensors::deserialize(&bytes)?, "")?;
-            Some(tensor_difference(&run(1, 1e-5)?.adapter, &stepped))
+            Some(tensor_difference(&run(1, 1e-5, 1e-4)?.adapter, &stepped))
         }
         None => None,
     };
