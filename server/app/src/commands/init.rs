@@ -33,7 +33,7 @@ pub(crate) struct Init {
     /// embedded, a name under the models folder (smollm2), a Hugging Face folder or a .gguf.
     #[arg(long, value_name = "NAME", default_value = "embedded")]
     model: String,
-    /// Module of every client: a name, a file, the digest of a submitted one, or oci:PATH[:TAG].
+    /// Module of every client: a name, a file, the digest of a submitted one, or `oci:PATH:TAG`.
     #[arg(long, value_name = "MODULE", default_value = "benign")]
     module: String,
     /// Number of rounds.
