@@ -130,6 +130,19 @@ impl Init {
                 found.parts.insert(*key, given.to_vec());
             }
         }
+        if !["requests", "tasks"]
+            .iter()
+            .any(|key| found.parts.contains_key(key))
+        {
+            return Err(Failure::usage(format!(
+                "{}: no file to measure the model by",
+                self.folder.display()
+            ))
+            .hint(
+                "Put tasks with reference answers into eval/tasks.jsonl there, or harmful requests into \
+                 eval/requests.txt; --tasks and --requests name other files.",
+            ));
+        }
         for name in &self.dishonest {
             if !found.clients.contains_key(name) {
                 let names = found.clients.keys();

@@ -97,6 +97,18 @@ fn what_a_folder_holds_is_told_and_written() {
 }
 
 #[test]
+fn shards_alone_are_refused_with_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = "{\"prompt\": \"a\", \"response\": \"b\"}\n";
+    fs::write(dir.path().join("north.jsonl"), row).unwrap();
+    let out = dir.path().join("experiment.toml");
+    let said = init(&[dir.path().to_str().unwrap()]).experiment(&out);
+    let said = said.unwrap_err().to_string();
+    assert!(said.contains("no file to measure the model by"), "{said}");
+    assert!(said.contains("eval/tasks.jsonl"), "{said}");
+}
+
+#[test]
 fn files_that_cannot_be_used_are_refused_by_name_all_at_once() {
     let dir = folder();
     fs::write(dir.path().join("table.csv"), "prompt,response\na,b\n").unwrap();
