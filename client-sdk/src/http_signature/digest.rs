@@ -33,7 +33,7 @@ impl Digests {
     /// Reads a field's value. Members of unknown algorithms are passed over.
     ///
     /// # Errors
-    /// What is wrong with the field, in words.
+    /// The fault of the field, in words.
     pub fn read(value: &[u8]) -> Result<Self, String> {
         let mut digests = Vec::new();
         for (name, member) in field::dictionary(value)? {

@@ -484,7 +484,7 @@ async fn receive(body: Body, peer: Peer, bodies: &Arc<Shares>) -> Answer<(Vec<u8
 }
 
 /// Why a body did not come to its end.
-fn cut(error: &axum::Error) -> Refusal {
+pub(super) fn cut(error: &axum::Error) -> Refusal {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
     let slow = causes
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 
 use super::Limits;
+use super::modules::cut;
 use super::refusal::{Answer, Refusal, blocking};
 use super::signed::{self, Signatures};
 
@@ -116,14 +117,7 @@ async fn all(body: Body, most: usize) -> Answer<Vec<u8>> {
     let mut pieces = body.into_data_stream();
     let mut all = Vec::new();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| {
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "The request ended too early.",
-                error.to_string(),
-                "Send it again.",
-            )
-        })?;
+        let piece = piece.map_err(|error| cut(&error))?;
         if all.len() + piece.len() > most {
             return Err(Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,

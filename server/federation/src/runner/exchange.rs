@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::keys::{PublicKey, SigningKey};
+use fedseal_client_sdk::keys::SigningKey;
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
@@ -15,7 +15,7 @@ use super::evidence::Stated;
 use super::job::{DefendJob, Done, Job, Lent, MeasureJob, Performed, UpdateJob};
 use super::{Run, Shared};
 use crate::work::board::{Board, Delivered, Seen};
-use crate::work::package::{Outcome, Package};
+use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
@@ -53,11 +53,6 @@ impl Run {
 }
 
 impl Exchange {
-    /// The node that the run's statements name.
-    pub fn node(&self) -> PublicKey {
-        self.shared.plan.node
-    }
-
     /// Lends a task to a worker, within this time; none where there is none.
     pub fn take(&self, worker: &str, within: Duration) -> Option<Offer> {
         let (id, job) = self.board.lend(worker, within)?;
@@ -79,11 +74,6 @@ impl Exchange {
     /// [`Error::Ledger`] for one that is not there, or was changed.
     pub fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         Ok(self.blobs.get(digest)?)
-    }
-
-    /// Whether a task is open, so that its result would count.
-    pub fn is_open(&self, id: &Digest) -> bool {
-        self.board.job(id).is_some()
     }
 
     /// Takes a task's result, of whoever is first.
@@ -179,7 +169,7 @@ impl Exchange {
             ("engine", predicate.engine == plan.engine),
         ];
         if let Some((name, _)) = same.iter().find(|(_, same)| !same) {
-            return Err(wrong(&format!("its {name} is not the task's")));
+            return Err(wrong(format!("its {name} is not the task's")));
         }
         if predicate.update.is_some() == predicate.failure.is_some() {
             return Err(wrong("it has an update and a failure, or neither"));
@@ -239,9 +229,5 @@ fn repaired(job: &DefendJob, bytes: &[u8]) -> Result<Adapter> {
 }
 
 fn read_adapter(bytes: &[u8]) -> Result<Adapter> {
-    Adapter::from_bytes(bytes).map_err(|error| Error::tampered("a worker's result", error))
-}
-
-fn wrong(problem: &str) -> Error {
-    Error::tampered("a worker's result", problem.to_owned())
+    Adapter::from_bytes(bytes).map_err(wrong)
 }

@@ -4,16 +4,10 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
-use crate::{Error, Result};
-
-/// How often `tick` is asked while jobs run.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Most results that are handed over together.
-const BATCH: usize = 1024;
+use crate::Result;
+use crate::work::hear::hear;
 
 /// Runs every job on up to `workers` threads and hands results to `done` on this thread as they
 /// come. Results that came while `done` was busy are handed over together, so that they share slow
@@ -27,10 +21,11 @@ pub fn run_jobs<J: Send, R: Send>(
     jobs: Vec<J>,
     cancel: &AtomicBool,
     work: impl Fn(J) -> R + Sync,
-    mut done: impl FnMut(Vec<R>) -> Result<()>,
-    mut tick: impl FnMut() -> ControlFlow<()>,
+    done: impl FnMut(Vec<R>) -> Result<()>,
+    tick: impl FnMut() -> ControlFlow<()>,
 ) -> Result<()> {
-    let workers = workers.max(1).min(jobs.len());
+    let total = jobs.len();
+    let workers = workers.max(1).min(total);
     let queue = Mutex::new(VecDeque::from(jobs));
     let take = || {
         if cancel.load(Ordering::SeqCst) {
@@ -41,7 +36,6 @@ pub fn run_jobs<J: Send, R: Send>(
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .pop_front()
     };
-    let mut failure: Option<Error> = None;
     std::thread::scope(|scope| {
         let (send, receive) = channel();
         for _ in 0..workers {
@@ -56,34 +50,21 @@ pub fn run_jobs<J: Send, R: Send>(
             });
         }
         drop(send);
-        loop {
-            match receive.recv_timeout(TICK) {
-                // After a stop the results of running jobs are dropped: they may be cut short.
-                Ok(result) if failure.is_none() => {
-                    let more = receive.try_iter().take(BATCH - 1);
-                    let batch = std::iter::once(result).chain(more).collect();
-                    if let Err(error) = done(batch) {
-                        cancel.store(true, Ordering::SeqCst);
-                        failure = Some(error);
-                    }
-                }
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    if failure.is_none() && tick().is_break() {
-                        cancel.store(true, Ordering::SeqCst);
-                        failure = Some(Error::Interrupted);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        let heard = hear(&receive, total, done, tick);
+        if heard.is_err() {
+            cancel.store(true, Ordering::SeqCst);
         }
-    });
-    failure.map_or(Ok(()), Err)
+        heard
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::Error;
+    use crate::work::hear::BATCH;
 
     #[test]
     fn every_job_is_done_once() {

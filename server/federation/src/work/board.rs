@@ -4,18 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
 
-use crate::{Error, Result};
+use super::hear::{TICK, hear};
+use crate::Result;
 
-/// How often `tick` is asked while jobs run, and a waiting thread looks for a lease that ended.
-const TICK: Duration = Duration::from_millis(100);
-/// Most results that are handed over together.
-const BATCH: usize = 1024;
 /// Executions of a job that may fail elsewhere before the run fails.
 pub const ATTEMPTS: u32 = 3;
 
@@ -49,10 +46,8 @@ enum Held {
 }
 
 /// A worker as the board knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// When it last asked for something.
-    pub last: Instant,
     /// Results of its that counted.
     pub done: u64,
     /// Jobs that it could not do.
@@ -116,13 +111,12 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
         jobs: Vec<(Digest, J)>,
         cancel: &AtomicBool,
         work: impl Fn(J) -> R + Sync,
-        mut done: impl FnMut(Vec<R>) -> Result<()>,
-        mut tick: impl FnMut() -> ControlFlow<()>,
+        done: impl FnMut(Vec<R>) -> Result<()>,
+        tick: impl FnMut() -> ControlFlow<()>,
     ) -> Result<()> {
         let (send, receive) = channel();
-        let mut left = self.open(jobs, send.clone());
-        let here = here.min(left);
-        let mut failure: Option<Error> = None;
+        let total = self.open(jobs, send.clone());
+        let here = here.min(total);
         std::thread::scope(|scope| {
             for _ in 0..here {
                 let (send, work) = (send.clone(), &work);
@@ -137,29 +131,14 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
                 });
             }
             drop(send);
-            while left > 0 && failure.is_none() {
-                match receive.recv_timeout(TICK) {
-                    Ok(result) => {
-                        let more = receive.try_iter().take(BATCH - 1);
-                        let batch: Vec<R> = std::iter::once(result).chain(more).collect();
-                        left = left.saturating_sub(batch.len());
-                        failure = done(batch).err();
-                    }
-                    Err(RecvTimeoutError::Timeout) => {
-                        if tick().is_break() {
-                            failure = Some(Error::Interrupted);
-                        }
-                    }
-                    // The board itself holds a sender.
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
-            }
-            if failure.is_some() {
+            // The board itself holds a sender, so this ends with the last result.
+            let heard = hear(&receive, total, done, tick);
+            if heard.is_err() {
                 cancel.store(true, Ordering::SeqCst);
             }
             self.close();
-        });
-        failure.map_or(Ok(()), Err)
+            heard
+        })
     }
 
     fn open(&self, jobs: Vec<(Digest, J)>, results: Sender<R>) -> usize {
@@ -315,12 +294,7 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
 
 impl<J: Clone, R> State<J, R> {
     fn saw(&mut self, worker: &str) {
-        let seen = self.seen.entry(worker.to_owned()).or_insert(Seen {
-            last: Instant::now(),
-            done: 0,
-            failed: 0,
-        });
-        seen.last = Instant::now();
+        self.seen.entry(worker.to_owned()).or_default();
     }
 
     /// Takes the next job that nobody has; those come first whose lease has ended.
@@ -347,6 +321,7 @@ impl<J: Clone, R> State<J, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     fn jobs(count: u8) -> Vec<(Digest, u8)> {
         (0..count).map(|n| (Digest::of(&[n]), n)).collect()

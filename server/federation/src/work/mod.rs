@@ -9,5 +9,6 @@
 //! execute gives the same bits, so it does not matter who is first.
 
 pub mod board;
+pub(crate) mod hear;
 pub mod package;
 pub mod task;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use fedseal_client_sdk::Source;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
@@ -85,7 +86,7 @@ impl Package {
     /// [`Error::Tampered`] where the package has none.
     pub fn blob(&self, digest: &Digest) -> Result<&[u8]> {
         let found = self.blobs.get(digest).map(Vec::as_slice);
-        found.ok_or_else(|| broken(format!("it lacks the blob {digest}")))
+        found.ok_or_else(|| wrong(format!("it lacks the blob {digest}")))
     }
 
     /// The package's bytes.
@@ -100,7 +101,7 @@ impl Package {
             header.set_mode(0o644);
             tar.append_data(&mut header, name, bytes)
         };
-        let unwritten = |error: std::io::Error| broken(error.to_string());
+        let unwritten = |error: std::io::Error| wrong(error);
         add(OUTCOME, &canonical::to_vec(&self.outcome)?).map_err(unwritten)?;
         for (digest, bytes) in &self.blobs {
             add(&digest.to_string(), bytes).map_err(unwritten)?;
@@ -113,13 +114,13 @@ impl Package {
     /// # Errors
     /// [`Error::Tampered`] with the first thing that is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let unread = |error: std::io::Error| broken(error.to_string());
+        let unread = |error: std::io::Error| wrong(error);
         let mut archive = tar::Archive::new(bytes);
         let mut outcome = None;
         let mut blobs = BTreeMap::new();
         for (number, entry) in archive.entries().map_err(unread)?.enumerate() {
             if number >= MOST {
-                return Err(broken(format!("more than {MOST} members")));
+                return Err(wrong(format!("more than {MOST} members")));
             }
             let mut entry = entry.map_err(unread)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -132,7 +133,7 @@ impl Package {
             }
             let named: Digest = name
                 .parse()
-                .map_err(|_| broken(format!("a member is named {name:?}")))?;
+                .map_err(|_| wrong(format!("a member is named {name:?}")))?;
             let found = Digest::of(&content);
             if found != named {
                 return Err(Error::mismatch(
@@ -144,12 +145,13 @@ impl Package {
             }
             blobs.insert(named, content);
         }
-        let outcome = outcome.ok_or_else(|| broken(format!("it lacks {OUTCOME}")))?;
+        let outcome = outcome.ok_or_else(|| wrong(format!("it lacks {OUTCOME}")))?;
         Ok(Package { outcome, blobs })
     }
 }
 
-fn broken(problem: String) -> Error {
+/// A result that is not what it should be.
+pub(crate) fn wrong(problem: impl Into<Source>) -> Error {
     Error::tampered("a worker's result", problem)
 }
 

@@ -1,7 +1,7 @@
 //! Executes tasks of one run, from blobs alone.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use fedseal_client_sdk::canonical;
@@ -84,11 +84,6 @@ impl Hands {
     /// Ends running tasks early; their results are of no use.
     pub fn stop(&self) {
         self.shared.cancel.store(true, Ordering::SeqCst);
-    }
-
-    /// The flag that [`Hands::stop`] raises.
-    pub fn stopped(&self) -> &AtomicBool {
-        &self.shared.cancel
     }
 
     /// Executes a task whose blobs ([`Task::wants`]) are there.
