@@ -21,7 +21,7 @@
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
 //! - [`oci`]: modules in an OCI image layout on disk, or in a registry.
 //! - [`oms`]: the signature of a model folder that other tools verify.
-//! - [`bundle`]: all of that about one update, in one file.
+//! - [`bundle`]: all of that about one update, in one file. [`checks`]: the same claim by claim, for browsers.
 //! - `http_signature` (feature `signed-requests`): who sent a request, and that nobody changed it.
 //! - [`outside`]: reading files that somebody else may have put there.
 //!
@@ -47,6 +47,7 @@ mod base64;
 pub mod bounded;
 pub mod bundle;
 pub mod canonical;
+pub mod checks;
 pub mod digest;
 pub mod dsse;
 pub mod embedded;

@@ -170,6 +170,11 @@ fn fill(stage: &Path) -> Outcome {
         &share.join("experiments"),
         &["toml"],
     )?;
+    let verifier = target().join("verifier.wasm");
+    if !verifier.is_file() {
+        return fail("no verifier.wasm; `cargo xtask build` builds it");
+    }
+    fs::copy(verifier, share.join("verifier.wasm"))?;
     trust(&share)?;
     shells(stage)?;
     for name in DOCUMENTS {

@@ -97,6 +97,13 @@ impl Places {
         }
     }
 
+    /// The module with which browsers check proofs: the one that the checkout built, else the installed one.
+    /// It need not be there.
+    pub fn verifier(&self) -> Option<PathBuf> {
+        let folder = self.target().or_else(|| self.share.clone());
+        Some(folder?.join("verifier.wasm"))
+    }
+
     /// Keys that signed the installed modules, in `trusted.toml` beside them. Whoever can write that
     /// file can write the program, so they are trusted as it is, unless this machine's own trust file
     /// revokes them. None in a checkout, whose modules its developer signs.

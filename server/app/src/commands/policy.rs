@@ -10,6 +10,7 @@ mod oci;
 mod provenance;
 mod test;
 mod toolchain;
+mod verifier;
 
 use std::path::PathBuf;
 

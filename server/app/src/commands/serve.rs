@@ -72,6 +72,7 @@ impl Serve {
             trusted,
             trust_file: Some(file),
             web: self.web,
+            verifier: Places::find().verifier(),
             limits: self.clients.limits(),
             compiled: kept::cache(&Places::find()),
         };

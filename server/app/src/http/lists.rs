@@ -1,6 +1,8 @@
 //! Parts of lists: `from`, `count` and `search` in the address, and the address of the next part in the
 //! header `link` (RFC 8288).
 
+use std::ops::Range;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
@@ -49,14 +51,24 @@ impl Wanted {
         let search = self.search.to_lowercase();
         let mut found = all;
         found.retain(|one| name(one).to_lowercase().contains(&search));
-        let from = self.from as usize;
-        let count = self
-            .count
-            .map_or(MOST, |count| count as usize)
-            .clamp(1, MOST);
-        let next = from.saturating_add(count);
+        let (range, headers) = self.range(path, found.len() as u64);
+        let (from, count) = (range.start as usize, (range.end - range.start) as usize);
+        (found.into_iter().skip(from).take(count).collect(), headers)
+    }
+
+    /// The words that are searched for, in small letters.
+    pub(super) fn searched(&self) -> Option<String> {
+        Some(self.search.to_lowercase()).filter(|words| !words.is_empty())
+    }
+
+    /// Places of the part of so many elements that were found, and the headers that lead to the next one.
+    pub(super) fn range(&self, path: &str, found: u64) -> (Range<u64>, HeaderMap) {
+        let from = u64::from(self.from).min(found);
+        let most = MOST as u64;
+        let count = self.count.map_or(most, u64::from).clamp(1, most);
+        let next = from + count;
         let mut headers = HeaderMap::new();
-        if next < found.len() {
+        if next < found {
             let search = match self.search.is_empty() {
                 true => String::new(),
                 false => format!("&search={}", encoded(&self.search)),
@@ -65,7 +77,7 @@ impl Wanted {
             let link = HeaderValue::from_str(&link).ok();
             headers.extend(link.map(|link| (header::LINK, link)));
         }
-        (found.into_iter().skip(from).take(count).collect(), headers)
+        (from..next.min(found), headers)
     }
 }
 

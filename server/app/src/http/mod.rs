@@ -13,13 +13,14 @@
 //!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
-//!   [`log`]: a run's log, read only.
+//!   [`log`]: a run's log, read only. [`entries`]: its entries, each with its proof.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs.
 
 mod alive;
 mod answers;
+mod entries;
 mod events;
 mod evidence;
 mod fault;
@@ -76,6 +77,8 @@ pub(crate) struct Settings {
     pub trust_file: Option<PathBuf>,
     /// The pages, instead of those in the program.
     pub web: Option<PathBuf>,
+    /// The module with which browsers check proofs, where it was built.
+    pub verifier: Option<PathBuf>,
     /// Limits on what clients may use of the server.
     pub limits: Limits,
     /// Names of this server in signed requests: host, with its port where that is not the scheme's own.
@@ -101,12 +104,12 @@ type Server = State<Arc<Shared>>;
 
 /// Whether there are pages to serve.
 pub(crate) fn pages(settings: &Settings) -> bool {
-    pages::Pages::new(settings.web.clone()).exist()
+    pages::Pages::new(settings.web.clone(), None).exist()
 }
 
 /// Whether the pages are built into this program, or can be read from the checkout that it was built from.
 pub(crate) fn pages_built_in() -> bool {
-    pages::Pages::new(None).exist()
+    pages::Pages::new(None, None).exist()
 }
 
 /// Serves until `stop` is ready.
@@ -131,6 +134,9 @@ fn timed() -> Interface {
         .with(&updates::ENVELOPE, updates::envelope)
         .with(&updates::BUNDLE, updates::bundle)
         .with(&log::FILE, log::file)
+        .with(&entries::LIST, entries::list)
+        .with(&entries::ONE, entries::one)
+        .with(&entries::GROWTH, entries::growth)
         .with(&modules::LIST, modules::list)
         .with(&modules::SUBMIT, modules::submit)
         .with(&DESCRIPTION, description)
@@ -161,7 +167,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
-        pages: pages::Pages::new(settings.web),
+        pages: pages::Pages::new(settings.web, settings.verifier),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
         description: described.to_string().into(),
     });
@@ -254,7 +260,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let set: [(HeaderName, &'static str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data:; \
+            // WebAssembly for the module that checks proofs; no script but the bundle's.
+            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data:; \
              object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

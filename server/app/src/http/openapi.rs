@@ -103,7 +103,7 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
-const PARAMETERS: [(&str, &str); 3] = [
+const PARAMETERS: [(&str, &str); 4] = [
     (
         "run",
         "Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below.",
@@ -112,6 +112,7 @@ const PARAMETERS: [(&str, &str); 3] = [
         "update",
         "An update's id: the digest of its envelope, or its first digits, 8 at least.",
     ),
+    ("index", "Number of an entry of the log, from 0."),
     (
         "path",
         "`checkpoint`, or a tile or entry bundle of the tlog-tiles layout (`tile/0/000`). It may contain slashes.",

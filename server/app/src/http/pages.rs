@@ -31,18 +31,23 @@ const LIST: &str = "pages.json";
 /// First parts of paths that are for programs: no page is there.
 const FOR_PROGRAMS: [&str; 3] = ["api", "healthz", "metrics"];
 
+/// The module with which browsers check proofs. It is built after this program, so it is a file beside it.
+const VERIFIER: &str = "verifier.wasm";
+
 /// Where pages come from.
 pub(super) struct Pages {
     folder: Option<PathBuf>,
+    verifier: Option<PathBuf>,
 }
 
 impl Pages {
     /// From the given folder, else from the program, else from the checkout.
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    pub(super) fn new(folder: Option<PathBuf>, verifier: Option<PathBuf>) -> Self {
         let bundled = BUNDLE.get_file("index.html").is_some();
         let checkout =
             || Some(PathBuf::from(CHECKOUT)).filter(|dir| dir.join("index.html").exists());
         Pages {
+            verifier,
             folder: folder.or_else(|| if bundled { None } else { checkout() }),
         }
     }
@@ -60,6 +65,9 @@ impl Pages {
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        if path == Path::new(VERIFIER) {
+            return std::fs::read(self.verifier.as_ref()?).ok();
+        }
         match &self.folder {
             Some(folder) => std::fs::read(folder.join(path)).ok(),
             None => BUNDLE.get_file(path).map(|file| file.contents().to_vec()),
@@ -176,7 +184,7 @@ mod tests {
     /// The list is made at the pages' build; where they are built, it and the bundle belong together.
     #[test]
     fn the_bundle_has_its_list() {
-        let pages = Pages::new(None);
+        let pages = Pages::new(None, None);
         if pages.exist() {
             for path in ["/", "/modules", "/runs/x", "/runs/x/updates/y"] {
                 assert!(pages.has(path), "{path}");

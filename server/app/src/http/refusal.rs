@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evidence::Fault;
+use super::fault::Fault;
 
 /// Media type of problem details.
 pub(super) const PROBLEM: &str = "application/problem+json";

@@ -4,6 +4,7 @@ mod answers;
 mod clients;
 mod described;
 mod evidence;
+mod grown;
 mod place;
 mod represent;
 mod sender;

@@ -12,7 +12,6 @@ use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::bundle::Bundle;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::statement::Statement;
 use fedseal_record::bundle::bundle as bundle_of;
 use fedseal_record::opened::OpenRun;
@@ -23,7 +22,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::evidence::Fault;
+use super::entries::Place;
+use super::fault::Fault;
 use super::log::{Index, Judged, judged};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
@@ -55,24 +55,6 @@ pub(super) struct View {
     verdicts: Vec<Judged>,
     /// Its place in the log.
     log: Place,
-}
-
-/// An entry of the log with its proof.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "LogPlace")]
-struct Place {
-    /// Number of the entry, from 0.
-    index: u64,
-    /// The entry's bytes.
-    entry: String,
-    /// Entries under the checkpoint.
-    size: u64,
-    /// Its inclusion proof (RFC 6962).
-    proof: Vec<Digest>,
-    /// The checkpoint as it was signed.
-    checkpoint: String,
-    /// The log's public key.
-    key: PublicKey,
 }
 
 /// [`view`], described.
@@ -158,12 +140,6 @@ fn blob(run: &OpenRun, digest: &Digest, what: &str, update: &Digest) -> Result<V
 /// Makes the answer from an opened run: beside tiles and blobs no file of it is read again.
 pub(super) fn shown(address: String, run: &OpenRun, update: &UpdateRef) -> Answer<View> {
     let id = update.attestation;
-    let ledger = |error: fedseal_ledger::Error| Fault::ledger(&run.dir.root, &error);
-    let entry = run.log.entry(update.entry).map_err(ledger)?;
-    let size = run.log.size();
-    let proof = run.log.prove_inclusion(update.entry, size);
-    let proof = proof.map_err(ledger)?;
-
     let envelope = blob(run, &id, "envelope", &id)?;
     // As logged, so what is wrong with it is the node's doing, and no change.
     let bad = |error: &dyn Display| Fault::Unread {
@@ -191,14 +167,7 @@ pub(super) fn shown(address: String, run: &OpenRun, update: &UpdateRef) -> Answe
         module_name,
         verdicts,
         transcript,
-        log: Place {
-            index: update.entry,
-            entry: text(entry).map_err(|error| bad(&error))?,
-            size,
-            proof,
-            checkpoint: run.log.note().to_owned(),
-            key: run.plan.node,
-        },
+        log: Place::of(run, update.entry)?,
         envelope: text(envelope).map_err(|error| bad(&error))?,
         statement,
         run: address,

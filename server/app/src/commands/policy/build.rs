@@ -13,6 +13,7 @@ use fedseal_sandbox::component;
 use super::language::Language;
 use super::provenance;
 use super::toolchain::{self, TARGET};
+use super::verifier;
 use crate::failure::{Failure, Outcome};
 use crate::modules::Place;
 use crate::places::Places;
@@ -34,6 +35,9 @@ pub(super) fn build(names: &[String], out: Option<PathBuf>) -> Outcome {
         };
         for made in of_checkout(&places, &own)? {
             keep(&to, &made, &author)?;
+        }
+        if names.iter().any(|name| name == "all") {
+            verifier::build(&places)?;
         }
     }
     for folder in folders {

@@ -87,6 +87,17 @@ async fn answers_are_as_described() {
         ),
         (&format!("{update}/bundle"), &format!("{of_update}/bundle")),
         ("/api/runs/demo/answers", "/api/runs/{run}/answers"),
+        ("/api/runs/demo/entries?from=3", "/api/runs/{run}/entries"),
+        (
+            "/api/runs/demo/entries/4",
+            "/api/runs/{run}/entries/{index}",
+        ),
+        (
+            "/api/runs/demo/entries/x",
+            "/api/runs/{run}/entries/{index}",
+        ),
+        ("/api/runs/demo/growth?old=4", "/api/runs/{run}/growth"),
+        ("/api/runs/demo/growth", "/api/runs/{run}/growth"),
         ("/api/runs/none", "/api/runs/{run}"),
         ("/api/runs/demo/updates/zz", of_update),
         ("/api/runs/demo/log/lock", "/api/runs/{run}/log/{path}"),

@@ -270,6 +270,7 @@ impl TestServer {
             trust_file: Some(home.path().join("trusted.toml")),
             trusted,
             web: Some(web),
+            verifier: Some(home.path().join("verifier.wasm")),
             limits,
             compiled: None,
         };
