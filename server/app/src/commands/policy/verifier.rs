@@ -31,7 +31,9 @@ pub(super) fn build(places: &Places) -> Outcome {
         .status()
         .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
     if !status.success() {
-        return Err(Failure::new(format!("building {CRATE} ended with {status}")));
+        return Err(Failure::new(format!(
+            "building {CRATE} ended with {status}"
+        )));
     }
     let name = format!("{}.wasm", CRATE.replace('-', "_"));
     let made = target.join(TARGET).join("guest").join(name);
