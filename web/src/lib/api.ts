@@ -1,4 +1,4 @@
-import type { Answers, Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
+import type { Answers, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {
@@ -66,6 +66,11 @@ export const envelopeUrl = (run: string, update: string) =>
   `/api/runs/${part(run)}/updates/${part(update)}/envelope`;
 export const bundleUrl = (run: string, update: string) =>
   `/api/runs/${part(run)}/updates/${part(update)}/bundle`;
+export const getEntries = (run: string, search: string, from: number, count: number) =>
+  call<LogEntries>(`/api/runs/${part(run)}/entries?from=${from}&count=${count}${search === '' ? '' : `&search=${part(search)}`}`);
+export const getEntry = (run: string, index: number) => call<LogPlace>(`/api/runs/${part(run)}/entries/${index}`);
+export const getGrowth = (run: string, old: number) => call<LogGrowth>(`/api/runs/${part(run)}/growth?old=${old}`);
+export const logUrl = (run: string, path: string) => `/api/runs/${part(run)}/log/${path}`;
 export const eventsUrl = (run: string) => `/api/runs/${part(run)}/events`;
 export const listModules = () => call<RegisteredModule[]>('/api/modules');
 

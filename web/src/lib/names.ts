@@ -10,6 +10,10 @@ export type Effect = Schemas['Effect'];
 export type Evidence = Schemas['Evidence'];
 export type Lineage = Schemas['Lineage'];
 export type Given = Schemas['GivenAnswer'];
+export type LogEntries = Schemas['LogEntries'];
+export type LogEntry = Schemas['LogEntry'];
+export type LogGrowth = Schemas['LogGrowth'];
+export type LogPlace = Schemas['LogPlace'];
 export type LineageNode = Schemas['Node'];
 /** A share with its 95 % Wilson interval. `rate`, `low` and `high` are in [0, 1]. */
 export type Measure = Schemas['Share'];
@@ -21,6 +25,7 @@ export type Report = Schemas['ServedReport'];
 export type RunEvent = Schemas['Event'];
 export type RunState = Schemas['RunState'];
 export type RunSummary = Schemas['RunSummary'];
+export type Statement = Schemas['Statement'];
 export type UpdateView = Schemas['UpdateView'];
 
 /** An entry of a transcript. The server sends a transcript as text: its bytes are what is hashed. */

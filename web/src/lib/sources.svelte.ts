@@ -2,7 +2,7 @@ import { address } from './address.svelte';
 import { getAnswers, getReport, getUpdate, listModules, listRuns } from './api';
 import type { Answers, RegisteredModule, Report, RunSummary, UpdateView } from './names';
 import { LiveReport } from './report.svelte';
-import { verifyUpdate, type Check } from './verify';
+import { check, type Check } from './verifier';
 
 /** How often the list of runs is asked for: new runs and progress appear without a reload. */
 const LIST_EVERY = 5000;
@@ -83,7 +83,8 @@ export class ShownUpdate {
   async #load(run: string, update: string): Promise<void> {
     try {
       this.view = await getUpdate(run, update);
-      this.checks = await verifyUpdate(this.view);
+      const { envelope, transcript, log: place } = this.view;
+      this.checks = await check({ update: { update: this.view.update, envelope, transcript, place } });
     } catch (error) {
       this.problem = error;
     }
