@@ -206,6 +206,7 @@ pub(super) struct Growth {
 /// The earlier state that is asked about.
 #[derive(Debug, Deserialize)]
 pub(super) struct Earlier {
+    #[serde(default)]
     old: u64,
 }
 
@@ -218,7 +219,7 @@ pub(super) static GROWTH: Operation = Operation {
     query: &[Parameter {
         name: "old",
         kind: "integer",
-        meaning: "Entries under the earlier checkpoint; it has to be given.",
+        meaning: "Entries under the earlier checkpoint; left out: 0, with which every log is consistent.",
     }],
     body: None,
     answer: openapi::Answer::json("The proof, and the checkpoint of now.", schema::<Growth>),
