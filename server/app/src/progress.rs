@@ -92,6 +92,16 @@ impl Progress {
             } => self.line(&format!(
                 "{arm}, round {round}: changed nothing ({counted} updates counted)"
             )),
+            Event::Said {
+                client,
+                round,
+                lines,
+                ..
+            } => {
+                for line in lines {
+                    self.line(&format!("{client}, round {round}, says: {line}"));
+                }
+            }
             Event::Note { text } => self.line(text),
             Event::Finished { seconds } => {
                 self.line(&format!("finished in {}", duration(*seconds)))

@@ -1,9 +1,14 @@
 //! A document of headings, paragraphs, tables and literal text, as Markdown or as one HTML file that loads
-//! nothing and runs nothing. Texts may be anybody's: they are escaped here alone.
+//! nothing. It runs nothing but what checks it ([`Proved`]). Texts may be anybody's: they are escaped here
+//! alone.
+
+mod proved;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fedseal_client_sdk::digest::Digest;
+
+pub use proved::Proved;
 
 /// A part of a document.
 #[derive(Debug)]
@@ -12,6 +17,9 @@ enum Block {
     Text(String),
     /// Rows, the heading first.
     Table(Vec<Vec<String>>),
+    /// Its name in the file, and rows as above.
+    Named(&'static str, Vec<Vec<String>>),
+    Proved(Proved),
     Code(String),
 }
 
@@ -46,6 +54,16 @@ impl Document {
         self.blocks.push(Block::Table(rows));
     }
 
+    /// Adds a table that a script finds by its name.
+    pub fn named_table(&mut self, name: &'static str, rows: Vec<Vec<String>>) {
+        self.blocks.push(Block::Named(name, rows));
+    }
+
+    /// Adds what checks the file where it is read; nothing in Markdown.
+    pub fn proved(&mut self, proved: Proved) {
+        self.blocks.push(Block::Proved(proved));
+    }
+
     /// Adds text that keeps its lines.
     pub fn code(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Code(text.into()));
@@ -60,17 +78,25 @@ h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.1rem;margin-top:2rem}\
 .wide{overflow-x:auto}\
 table{border-collapse:collapse;font-size:.9rem}\
 th,td{text-align:left;padding:.3rem .7rem;border-bottom:1px solid #8886;vertical-align:top;overflow-wrap:anywhere}\
+#checks{list-style:none;padding:0}#checks li{padding:.3rem .7rem;border-left:3px solid #888;margin:.3rem 0;overflow-wrap:anywhere}\
+#checks .good{border-color:#2c9a63}#checks .bad{border-color:#d93025;font-weight:600}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.7rem;border:1px solid #8886;font-size:.82rem}\
 @media print{:root{color-scheme:light;font-size:10pt}h2{break-after:avoid}tr{break-inside:avoid}}";
 
-/// The document as one HTML file. Its policy lets in this style by its digest and nothing else.
+/// The document as one HTML file. Its policy lets in this style by its digest, and the script that checks the
+/// file where there is one.
 pub fn html(document: &Document) -> String {
     let digest = Digest::of(STYLE.as_bytes());
     let digest = STANDARD.encode(digest.as_bytes());
     let title = escaped(&document.title);
+    let proved = |block: &Block| matches!(block, Block::Proved(_));
+    let script = match document.blocks.iter().any(proved) {
+        true => format!("; {}", Proved::policy()),
+        false => String::new(),
+    };
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{digest}'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{digest}'{script}\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
     );
@@ -79,8 +105,15 @@ pub fn html(document: &Document) -> String {
             Block::Heading(text) => out.push_str(&format!("<h2>{}</h2>\n", escaped(text))),
             Block::Text(text) => out.push_str(&format!("<p>{}</p>\n", escaped(text))),
             Block::Code(text) => out.push_str(&format!("<pre>{}</pre>\n", escaped(text))),
-            Block::Table(rows) => {
-                out.push_str("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"table\"><table>\n");
+            Block::Proved(proved) => out.push_str(&proved.html()),
+            Block::Table(rows) | Block::Named(_, rows) => {
+                let name = match block {
+                    Block::Named(name, _) => format!(" id=\"{name}\""),
+                    _ => String::new(),
+                };
+                out.push_str(&format!(
+                    "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"table\"><table{name}>\n"
+                ));
                 for (at, row) in rows.iter().enumerate() {
                     let cell = |(place, text): (usize, &String)| match (at, place) {
                         (0, _) => format!("<th scope=\"col\">{}</th>", escaped(text)),
@@ -128,7 +161,8 @@ pub fn markdown(document: &Document) -> String {
                     text.trim_end_matches('\n')
                 ));
             }
-            Block::Table(rows) => {
+            Block::Proved(_) => (),
+            Block::Table(rows) | Block::Named(_, rows) => {
                 for (at, row) in rows.iter().enumerate() {
                     let cells: Vec<String> = row.iter().map(|text| literal(text)).collect();
                     out.push_str(&format!("| {} |\n", cells.join(" | ")));
@@ -195,6 +229,20 @@ mod tests {
         // Nothing is loaded: the policy names one style by its digest.
         let digest = STANDARD.encode(Digest::of(STYLE.as_bytes()).as_bytes());
         assert!(text.contains(&format!("default-src 'none'; style-src 'sha256-{digest}'")));
+    }
+
+    #[test]
+    fn a_proved_file_runs_its_own_script_alone() {
+        let mut document = hostile();
+        let question = "{\"report\":\"</script><script>alert(1)</script>\"}".to_owned();
+        document.proved(Proved::new(question, b"\0asm".to_vec()));
+        let text = html(&document);
+        assert!(text.contains(&Proved::policy()), "{text}");
+        // Question, module and script, each ended once.
+        assert_eq!(text.matches("</script>").count(), 3);
+        assert_eq!(text.matches("<script").count(), 3);
+        assert!(text.contains("\\u003c/script>") && text.contains(">AGFzbQ==</script>"));
+        assert!(!markdown(&document).contains("asm"));
     }
 
     #[test]

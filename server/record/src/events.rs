@@ -87,6 +87,17 @@ pub enum Event {
         /// Helpfulness.
         helpfulness: Rate,
     },
+    /// A client's module wrote log lines while it ran.
+    Said {
+        /// The client.
+        client: String,
+        /// The round.
+        round: u32,
+        /// Arms of which it is an execution.
+        arms: Vec<String>,
+        /// The lines, in order.
+        lines: Vec<String>,
+    },
     /// Something worth a line.
     Note {
         /// The line.

@@ -71,7 +71,7 @@ export const getEntries = (run: string, search: string, from: number, count: num
 export const getEntry = (run: string, index: number) => call<LogPlace>(`/api/runs/${part(run)}/entries/${index}`);
 export const getGrowth = (run: string, old: number) => call<LogGrowth>(`/api/runs/${part(run)}/growth?old=${old}`);
 export const logUrl = (run: string, path: string) => `/api/runs/${part(run)}/log/${path}`;
-export const eventsUrl = (run: string) => `/api/runs/${part(run)}/events`;
+export const eventsUrl = (run: string, from: string) => `/api/runs/${part(run)}/events${from === '' ? '' : `?from=${part(from)}`}`;
 export const listModules = () => call<RegisteredModule[]>('/api/modules');
 
 export const submitModule = (module: string, envelope: unknown) =>

@@ -4,6 +4,8 @@ import type { Measure, Report, RunEvent } from './names';
 
 /** The events of a run that a page shows as they come; the last ones only. */
 const KEPT_EVENTS = 6;
+/** How long until a server that is not there is asked again. */
+const AGAIN = 3000;
 
 /**
  * A run's report, kept up to date while the run works: every event of the server's feed makes the
@@ -14,9 +16,17 @@ export class LiveReport {
   report = $state.raw<Report | null>(null);
   problem = $state.raw<unknown>(null);
   connected = $state(false);
+  /** The feed was there, and is not any more. */
+  lost = $state(false);
   lines = $state.raw<string[]>([]);
   /** Somebody wants to see files that were changed. */
   asked = $state(false);
+  /** When the server was last heard of; pages say so while it is not there. */
+  heard = $state.raw(new Date());
+  /** Somebody has to ask for events again later: the browser has given up. */
+  #later: ReturnType<typeof setTimeout> | undefined;
+  /** Place of the last event, from which another feed goes on. */
+  #place = '';
   #source: EventSource | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
@@ -27,7 +37,13 @@ export class LiveReport {
     private readonly loaded: (report: Report) => void = () => {},
   ) {
     void this.#load();
+    // After sleep a connection may look alive that is not.
+    document.addEventListener('visibilitychange', this.#woken);
   }
+
+  #woken = (): void => {
+    if (!document.hidden && this.#source !== null) this.#soon();
+  };
 
   /** Whether the report is shown: files that were changed are shown to those who ask for them. */
   get shown(): boolean {
@@ -42,8 +58,8 @@ export class LiveReport {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#source?.close();
-    this.connected = false;
+    this.#hush();
+    document.removeEventListener('visibilitychange', this.#woken);
   }
 
   async #load(): Promise<void> {
@@ -53,6 +69,7 @@ export class LiveReport {
       if (this.#closed) return;
       this.report = report;
       this.problem = null;
+      this.heard = new Date();
       this.loaded(report);
       // An interrupted run may be resumed while somebody looks at it.
       const { state } = report.served;
@@ -61,18 +78,33 @@ export class LiveReport {
     } catch (error) {
       if (this.#closed) return;
       this.problem = error;
-      this.#hush();
+      // A server that starts again goes on with the run; what was shown stays, with its age.
+      const live = this.report?.served.state === 'running';
+      if (live) this.#timer = setTimeout(() => void this.#load(), AGAIN);
+      else this.#hush();
     }
   }
 
   #listen(): void {
     if (this.#source !== null) return;
-    const source = new EventSource(eventsUrl(this.run));
-    source.onopen = () => (this.connected = true);
+    const source = new EventSource(eventsUrl(this.run, this.#place));
+    source.onopen = () => {
+      this.connected = true;
+      this.lost = false;
+    };
     // The browser connects again by itself; until then the page says that it is not live.
-    source.onerror = () => (this.connected = false);
+    source.onerror = () => {
+      this.connected = false;
+      this.lost = true;
+      if (source.readyState !== EventSource.CLOSED) return;
+      this.#source = null;
+      clearTimeout(this.#later);
+      this.#later = setTimeout(() => this.#listen(), AGAIN);
+    };
     source.onmessage = (event: MessageEvent<string>) => {
       this.connected = true;
+      this.heard = new Date();
+      this.#place = event.lastEventId;
       const line = readable(event.data);
       if (line !== null && line !== this.lines.at(-1))
         this.lines = [...this.lines, line].slice(-KEPT_EVENTS);
@@ -83,6 +115,7 @@ export class LiveReport {
   }
 
   #hush(): void {
+    clearTimeout(this.#later);
     this.#source?.close();
     this.#source = null;
     this.connected = false;
@@ -111,6 +144,8 @@ function words(event: RunEvent): string | null {
     case 'progress':
       // The bar says it.
       return null;
+    case 'said':
+      return `${event.client}, round ${event.round}${event.arms.length > 0 ? `, ${event.arms.join(', ')}` : ''}: its module says ${event.lines.length === 1 ? '' : `${event.lines.length} lines, the last `}“${event.lines.at(-1) ?? ''}”`;
     case 'note':
       return event.text;
     case 'update':

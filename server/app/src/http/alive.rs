@@ -1,19 +1,57 @@
 //! Whether somebody is working on a run.
 
-use std::path::Path;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// A run without a lock and without an event for so long is not being worked on.
 const QUIET: Duration = Duration::from_secs(30);
+/// Clocks of file systems are coarse: an event may seem as much younger than it is.
+const COARSE: Duration = Duration::from_secs(2);
+/// Runs whose locks are remembered.
+const MOST: usize = 4096;
 
-/// Whether a process is working on a run: it holds a lock on run.json, or has written an event a
-/// short while ago (a process in another container has no lock that is seen here). A killed run's
-/// report still says that it is running; this is how pages know better.
-pub(super) fn worked_on(folder: &Path) -> bool {
-    let fresh = std::fs::metadata(folder.join("events.jsonl"))
-        .and_then(|meta| meta.modified())
-        .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < QUIET));
-    fresh || is_locked(&folder.join("run.json")).unwrap_or(true)
+/// Who works on runs, and when each lock was seen last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Alive {
+    locked: Arc<Mutex<HashMap<PathBuf, SystemTime>>>,
+}
+
+impl Alive {
+    /// Whether a process is working on a run: it holds a lock on run.json, or has written an event a
+    /// short while ago (a process in another container has no lock that is seen here). A killed run's
+    /// report still says that it is running; this is how pages know better.
+    pub(super) fn worked_on(&self, folder: &Path) -> bool {
+        let last = std::fs::metadata(folder.join("events.jsonl")).and_then(|meta| meta.modified());
+        let fresh = || match &last {
+            Ok(time) => time.elapsed().is_ok_and(|age| age < QUIET),
+            Err(_) => false,
+        };
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_locked(&folder.join("run.json")) {
+            Some(true) => {
+                if locked.len() >= MOST {
+                    locked.clear();
+                }
+                locked.insert(folder.to_owned(), SystemTime::now());
+                true
+            }
+            // Its lock was seen from here, so that a missing one says something: unless somebody whose
+            // locks are not seen has written since.
+            Some(false) if locked.contains_key(folder) => {
+                let gone = locked.get(folder).copied().map(|time| time + COARSE);
+                let since = gone
+                    .zip(last.as_ref().ok())
+                    .is_some_and(|(gone, last)| *last > gone);
+                if since {
+                    locked.remove(folder);
+                }
+                since && fresh()
+            }
+            known => fresh() || known.unwrap_or(true),
+        }
+    }
 }
 
 /// Whether Linux lists a lock on a file. Looked up, not tried: trying could keep a run that is just
@@ -51,6 +89,26 @@ mod tests {
         let file = std::fs::File::open(&path).unwrap();
         file.lock().unwrap();
         assert_ne!(is_locked(&path), Some(false));
-        assert!(worked_on(folder.path()));
+        let alive = Alive::default();
+        assert!(alive.worked_on(folder.path()));
+        // Its last event is of just now: a lock that was seen and is gone says more.
+        std::fs::write(folder.path().join("events.jsonl"), "{}\n").unwrap();
+        drop(file);
+        let listed = Path::new("/proc/locks").exists();
+        assert_eq!(alive.worked_on(folder.path()), !listed);
+        assert!(
+            Alive::default().worked_on(folder.path()),
+            "from elsewhere only the event is seen"
+        );
+        let events = std::fs::File::options()
+            .append(true)
+            .open(folder.path().join("events.jsonl"))
+            .unwrap();
+        events.set_modified(SystemTime::now() + 2 * COARSE).unwrap();
+        alive.worked_on(folder.path());
+        assert!(
+            alive.locked.lock().unwrap().is_empty() || !listed,
+            "somebody else works on it"
+        );
     }
 }

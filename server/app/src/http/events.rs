@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path as Parameters, State};
+use axum::extract::{Path as Parameters, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fedseal_record::rundir::RunDir;
@@ -19,9 +19,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Server;
-use super::alive::worked_on;
+use super::alive::Alive;
 use super::files::{self, Stamp};
-use super::openapi::{self, Operation, schema};
+use super::openapi::{self, Operation, Parameter, schema};
 use super::refusal::{Answer, Refusal, blocking};
 use super::report;
 use super::shares::Peer;
@@ -39,7 +39,12 @@ pub(super) static FEED: Operation = Operation {
     method: Method::GET,
     path: "/api/runs/{run}/events",
     summary: "The live feed of a run, until it is over.",
-    query: &[],
+    query: &[Parameter {
+        name: "from",
+        kind: "integer",
+        meaning: "The place to go on from, where `Last-Event-ID` does not say it: a browser sends that header only \
+                  where it connects again by itself.",
+    }],
     body: None,
     answer: openapi::Answer {
         status: StatusCode::OK,
@@ -49,17 +54,25 @@ pub(super) static FEED: Operation = Operation {
         media: &["text/event-stream"],
         schema: schema::<fedseal_record::events::Event>,
     },
-    refusals: &[404, 500, 503],
+    refusals: &[400, 404, 500, 503],
 };
+
+/// The place to go on from.
+#[derive(serde::Deserialize)]
+pub(super) struct From {
+    from: Option<u64>,
+}
 
 /// `GET /api/runs/{run}/events`
 pub(super) async fn feed(
     State(shared): Server,
     Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,
+    Query(asked): Query<From>,
     headers: HeaderMap,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();
+    let alive = runs.alive();
     let dir = blocking(move || runs.folder(&run)).await?;
     let share = shared
         .feeds
@@ -67,10 +80,11 @@ pub(super) async fn feed(
         .ok_or_else(|| Refusal::busy("too many live feeds are open"))?;
     let from = headers.get("last-event-id");
     let from = from.and_then(|place| place.to_str().ok()?.parse().ok());
+    let from = from.or(asked.from);
     // A client that does not read keeps one line waiting, not many.
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        follow(&dir, &sender, from).await;
+        follow(&dir, alive, &sender, from).await;
         drop(share);
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
@@ -78,7 +92,12 @@ pub(super) async fn feed(
 
 /// Sends lines until the run is over or nobody listens: from a place of the file on, where the client has one,
 /// else the last ones of the past.
-async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>, from: Option<u64>) {
+async fn follow(
+    dir: &Path,
+    alive: Alive,
+    sender: &mpsc::Sender<Result<Event, Infallible>>,
+    from: Option<u64>,
+) {
     let run = RunDir::new(dir);
     let length = tokio::fs::metadata(run.events())
         .await
@@ -89,7 +108,7 @@ async fn follow(dir: &Path, sender: &mpsc::Sender<Result<Event, Infallible>>, fr
         None => Lines::from(length.saturating_sub(PAST), length > PAST),
     };
     let mut seen = None;
-    let mut working = Working::default();
+    let mut working = Working::of(alive);
     loop {
         // Looked at before the lines, so that the last ones are sent too.
         let over = over(&run, &mut seen).await;
@@ -139,14 +158,23 @@ async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
 /// Whether somebody worked on a run when it was looked at last.
 #[derive(Default)]
 struct Working {
+    alive: Alive,
     worked_on: bool,
 }
 
 impl Working {
+    fn of(alive: Alive) -> Working {
+        Working {
+            alive,
+            worked_on: false,
+        }
+    }
+
     /// Whether somebody did, and nobody does now.
     async fn stopped(&mut self, run: &RunDir) -> bool {
         let root = run.root.clone();
-        let now = tokio::task::spawn_blocking(move || worked_on(&root)).await;
+        let alive = self.alive.clone();
+        let now = tokio::task::spawn_blocking(move || alive.worked_on(&root)).await;
         let now = now.unwrap_or(self.worked_on);
         std::mem::replace(&mut self.worked_on, now) && !now
     }

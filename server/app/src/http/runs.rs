@@ -19,7 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::Server;
-use super::alive::worked_on;
+use super::alive::Alive;
 use super::evidence::{self, Evidence, Look, Standing};
 use super::fault::Fault;
 use super::lists::{self, Wanted};
@@ -41,6 +41,8 @@ pub(super) struct Runs {
     /// The address of the run that `root` itself is.
     single: Option<String>,
     checked: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
+    /// Who works on them.
+    alive: Alive,
     /// Held while a run is checked: what a check reads is in memory once.
     checking: Arc<Mutex<()>>,
 }
@@ -196,8 +198,7 @@ impl Checked {
         self.report.as_ref().ok()?.outline.as_ref().ok()
     }
 
-    fn served(&self, run: &str, folder: &Path) -> Served {
-        let worked_on = worked_on(folder);
+    fn served(&self, run: &str, worked_on: bool) -> Served {
         let evidence = self.evidence(worked_on);
         let believed = !matches!(evidence, Evidence::Changed { .. });
         let reading = self.report.as_ref().ok().filter(|_| believed);
@@ -226,6 +227,7 @@ impl Runs {
             root,
             single,
             checked: Arc::default(),
+            alive: Alive::default(),
             checking: Arc::default(),
         }
     }
@@ -254,6 +256,11 @@ impl Runs {
         } else {
             Err(Refusal::missing("run", run))
         }
+    }
+
+    /// Who works on the runs.
+    pub(super) fn alive(&self) -> Alive {
+        self.alive.clone()
     }
 
     /// The addresses of all runs, the newest first.
@@ -324,7 +331,7 @@ impl Runs {
                     }
                 });
             }
-            let served = checked.served(run, &folder);
+            let served = checked.served(run, self.alive.worked_on(&folder));
             match report::send(&dir, reading, &served) {
                 Ok(Some(response)) => return Ok(response),
                 // Written again meanwhile.
@@ -338,7 +345,7 @@ impl Runs {
     fn summary(&self, run: String) -> Answer<Summary> {
         let folder = self.folder(&run)?;
         let checked = self.checked(&run, &folder);
-        let served = checked.served(&run, &folder);
+        let served = checked.served(&run, self.alive.worked_on(&folder));
         let outline = checked.outline().cloned();
         let error = match &checked.report {
             Ok(reading) => reading.outline.as_ref().err().cloned(),

@@ -3,24 +3,27 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fedseal_client_sdk::record::Record;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::read::experiment_text;
 use fedseal_record::report::{Conclusion, Report as Reported};
-use fedseal_record::rundir::write_atomically;
+use fedseal_record::rundir::{MAX_REPORT, write_atomically};
 use fedseal_rules::evaluation::percent;
+use serde_json::json;
 
 use super::runs::{find, state};
-use crate::document::{Document, html, markdown};
+use crate::document::{Document, Proved, html, markdown};
 use crate::failure::{Failure, Outcome};
+use crate::places::Places;
 use crate::{output, table};
 
 /// Writes a run's report as one file that needs nothing else: its conclusion, its tables, its evidence and its
-/// experiment.
+/// experiment. Where the run is over, the HTML file checks itself wherever it is opened, without a network.
 #[derive(Args)]
 pub struct Report {
     /// The run's folder, or its name in the list of `fedseal runs`.
     run: PathBuf,
-    /// The file: .html, which loads nothing and runs nothing, or .md.
+    /// The file: .html, which loads nothing, or .md.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -70,7 +73,7 @@ fn document(folder: &Path) -> Outcome<Document> {
     document.heading("Results");
     document
         .text("Shares in per cent with 95 % Wilson intervals; refused and failed updates of all.");
-    document.table(table::rows(std::slice::from_ref(&report)));
+    document.named_table("results", table::rows(std::slice::from_ref(&report)));
     let rounds = by_round(&report);
     if rounds.len() > 1 {
         document.heading("Safety by round");
@@ -81,6 +84,11 @@ fn document(folder: &Path) -> Outcome<Document> {
     if stopped.len() > 1 {
         document.heading("Updates that did not count");
         document.table(stopped);
+    }
+    if let Some(proved) = proved(&open)? {
+        document.heading("Checked where you read it");
+        document.text(PROVED);
+        document.proved(proved);
     }
     document.heading("Evidence");
     document.text(match open.state.report.is_some() {
@@ -108,6 +116,50 @@ fn document(folder: &Path) -> Outcome<Document> {
     document.heading("Experiment");
     document.code(&experiment_text(&open.dir, &open.plan)?);
     Ok(document)
+}
+
+/// The words above the checks of a file.
+const PROVED: &str = "This file carries the logged report, the log's entry that names it, and the proof that the entry is \
+    under the node's signed checkpoint; your browser checks them, and the rates above, without a network. Whoever \
+    could give you another file could give another script: compare the node key with the one you know.";
+
+/// Larger reports (bytes) are not carried along.
+const MOST_CARRIED: usize = 16 << 20;
+
+/// What checks the file; nothing where the run goes on, its report is too large, or the verifier was not built.
+fn proved(open: &OpenRun) -> Outcome<Option<Proved>> {
+    let size = open.log.size();
+    let Some(index) = size.checked_sub(2).filter(|_| open.state.report.is_some()) else {
+        return Ok(None);
+    };
+    let Some(verifier) = Places::find()
+        .verifier()
+        .and_then(|path| std::fs::read(path).ok())
+    else {
+        output::note(
+            "fedseal: verifier.wasm is not built, so the file does not check itself; `fedseal policy build all` makes it",
+        );
+        return Ok(None);
+    };
+    let entry = open.log.entry(index)?;
+    if !matches!(Record::from_bytes(&entry)?, Record::Report { .. }) {
+        return Ok(None);
+    }
+    let bytes = open.dir.read("report.json", MAX_REPORT)?;
+    let (Ok(entry), Ok(report)) = (String::from_utf8(entry), String::from_utf8(bytes)) else {
+        return Ok(None);
+    };
+    if report.len() > MOST_CARRIED {
+        output::note(format!(
+            "fedseal: the report has more than {MOST_CARRIED} bytes, so the file does not check itself"
+        ));
+        return Ok(None);
+    }
+    let question = json!({"report": {"report": report, "place": {
+        "index": index, "size": size, "entry": entry, "proof": open.log.prove_inclusion(index, size)?,
+        "checkpoint": open.log.note(), "key": open.plan.node,
+    }}});
+    Ok(Some(Proved::new(question.to_string(), verifier)))
 }
 
 /// Safety of every arm after each round that was measured in some.

@@ -2,7 +2,7 @@
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::Adapter;
@@ -163,9 +163,14 @@ impl Run {
         if let Some((digest, adapter)) = evidence.adapter {
             self.remember_adapter(digest, adapter);
         }
-        for line in &evidence.log {
-            let text = format!("{client} says: {line}");
-            self.tell(watch, &Event::Note { text })?;
+        if !evidence.log.is_empty() {
+            let said = Event::Said {
+                client: client.to_string(),
+                round: round.0,
+                arms: self.arms_of(&evidence.record, &client, round)?,
+                lines: evidence.log,
+            };
+            self.tell(watch, &said)?;
         }
         let event = Event::Update {
             client: client.to_string(),
@@ -180,6 +185,21 @@ impl Run {
         self.cache.remember(evidence.attestation, predicate);
         self.tell(watch, &event)?;
         self.step(watch, format!("round {round}: {client} executed"))
+    }
+
+    /// Arms of a round that an execution is of.
+    fn arms_of(&self, record: &Record, client: &ClientId, round: Round) -> Result<Vec<String>> {
+        let Record::Update { key, .. } = record else {
+            return Ok(Vec::new());
+        };
+        let mut arms = Vec::new();
+        for (arm, state) in self.open_arms(round.0) {
+            let of = self.shared.round_of(&arm, round, &state);
+            if state.clients.contains(client) && of.update_key(client)? == *key {
+                arms.push(arm.id);
+            }
+        }
+        Ok(arms)
     }
 
     fn take_in_measure(
