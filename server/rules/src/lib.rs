@@ -7,6 +7,7 @@
 //! - [`site`]: rules of the data's holder for a node.
 //! - [`defence`]: repair of an attacked adapter, and its audit; one file a defence.
 //! - [`evaluation`]: safety and helpfulness, from answers.
+//! - [`geometry`]: where a round's updates stand to each other, for pages.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
 //!
@@ -31,6 +32,7 @@ pub mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod formulas;
+pub mod geometry;
 pub mod optimiser;
 pub mod sampling;
 pub mod schedule;

@@ -12,7 +12,7 @@
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
 //!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
-//! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
+//! - [`updates`]: one update with its proofs. [`rounds`]: one round with its updates beside each other. [`prompts`]: every arm's answers.
 //!   [`log`]: a run's log, read only. [`entries`]: its entries, each with its proof.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
@@ -37,6 +37,7 @@ mod ranges;
 mod refusal;
 mod report;
 mod represent;
+mod rounds;
 mod runs;
 mod shares;
 mod signed;
@@ -93,6 +94,7 @@ pub(crate) struct Settings {
 struct Shared {
     runs: runs::Runs,
     logs: log::Logs,
+    rounds: rounds::Rounds,
     modules: modules::Modules,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
@@ -130,6 +132,7 @@ fn timed() -> Interface {
         .with(&runs::LIST, runs::list)
         .with(&runs::REPORT, runs::of_run)
         .with(&prompts::ANSWERS, prompts::answers)
+        .with(&rounds::ONE, rounds::one)
         .with(&updates::VIEW, updates::view)
         .with(&updates::ENVELOPE, updates::envelope)
         .with(&updates::BUNDLE, updates::bundle)
@@ -167,6 +170,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
+        rounds: rounds::Rounds::default(),
         pages: pages::Pages::new(settings.web, settings.verifier),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
         description: described.to_string().into(),

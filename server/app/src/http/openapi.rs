@@ -103,7 +103,7 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
-const PARAMETERS: [(&str, &str); 4] = [
+const PARAMETERS: [(&str, &str); 6] = [
     (
         "run",
         "Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below.",
@@ -112,6 +112,8 @@ const PARAMETERS: [(&str, &str); 4] = [
         "update",
         "An update's id: the digest of its envelope, or its first digits, 8 at least.",
     ),
+    ("arm", "Id of an arm of the experiment."),
+    ("round", "Number of a round, from 0."),
     ("index", "Number of an entry of the log, from 0."),
     (
         "path",

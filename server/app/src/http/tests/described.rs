@@ -98,6 +98,14 @@ async fn answers_are_as_described() {
         ),
         ("/api/runs/demo/growth?old=4", "/api/runs/{run}/growth"),
         ("/api/runs/demo/growth", "/api/runs/{run}/growth"),
+        (
+            "/api/runs/demo/arms/mine/rounds/0",
+            "/api/runs/{run}/arms/{arm}/rounds/{round}",
+        ),
+        (
+            "/api/runs/demo/arms/mine/rounds/9",
+            "/api/runs/{run}/arms/{arm}/rounds/{round}",
+        ),
         ("/api/runs/none", "/api/runs/{run}"),
         ("/api/runs/demo/updates/zz", of_update),
         ("/api/runs/demo/log/lock", "/api/runs/{run}/log/{path}"),
