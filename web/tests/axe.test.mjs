@@ -5,7 +5,7 @@ import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 import { startServer } from './server.mjs';
 
-let server, browser, run, other, update;
+let server, browser, run, other, update, arm;
 const json = async (path) => (await fetch(server.base + path)).json();
 
 before(async () => {
@@ -20,6 +20,7 @@ before(async () => {
   run = runs.find((r) => r.state === 'finished' && r.evidence.state === 'verified').run;
   other = runs.find((r) => r.run !== run)?.run ?? run;
   const report = await json(`/api/runs/${run}`);
+  arm = report.arms.find((one) => one.rounds.length > 0 && one.id !== 'clean').id;
   // The clean arm's updates are in the fixture's report only; one that an arm refused says most.
   const clients = report.arms.filter((arm) => arm.id !== 'clean').flatMap((arm) => arm.rounds.flatMap((round) => round.clients)).filter((c) => c.update);
   update = (clients.find((c) => c.verdict?.effect === 'reject') ?? clients[0]).update;
@@ -34,6 +35,8 @@ const PAGES = {
   run: [() => `/runs/${run}`, '[data-testid=conclusion]'],
   answers: [() => `/runs/${run}/answers`, '[data-testid=answers]'],
   update: [() => `/runs/${run}/updates/${update}`, '[data-testid=checks][data-failed]'],
+  round: [() => `/runs/${run}/arms/${arm}`, '[data-testid=projection]'],
+  log: [() => `/runs/${run}/log`, '[data-testid=checks][data-failed]'],
   compare: [() => `/compare?runs=${run},${other}`, '#measures, .notice'],
   modules: [() => '/modules', '[data-testid=modules], .muted'],
   nowhere: [() => '/nowhere', '.page'],

@@ -58,6 +58,7 @@ test('answers of the fixture are as described', async () => {
       await ask(`/api/runs/${run}/answers`, '/api/runs/{run}/answers');
       const { update } = report.arms.find((arm) => arm.id === 'provenance').rounds[0].clients[0];
       await ask(`/api/runs/${run}/updates/${update}`, '/api/runs/{run}/updates/{update}');
+      await ask(`/api/runs/${run}/arms/provenance/rounds/0`, '/api/runs/{run}/arms/{arm}/rounds/{round}');
       await ask(`/api/runs/${run}/entries?from=2&count=3`, '/api/runs/{run}/entries');
       await ask(`/api/runs/${run}/entries/2`, '/api/runs/{run}/entries/{index}');
       await ask(`/api/runs/${run}/growth?old=3`, '/api/runs/{run}/growth');

@@ -306,7 +306,7 @@ test('a round leads to an update, whose proofs hold in the browser', async () =>
   const statement = await page.locator('[data-testid=statement]').innerText();
   assert.ok(statement.includes(update.client), statement);
   assert.ok(statement.includes(`round ${update.round}`), statement);
-  await page.waitForSelector('[data-testid=checks][data-failed="0"]');
+  await page.waitForSelector('[data-testid=checks][data-failed="0"][data-unknown="0"]');
   const checks = await page.locator('[data-testid=checks] li').allInnerTexts();
   assert.equal(checks.length, 6);
   for (const text of checks) assert.match(text, /holds/);
@@ -340,6 +340,88 @@ test('a flipped bit in what the server sends is seen', async () => {
   await page.waitForSelector('[data-testid=checks][data-failed="2"]');
   assert.ok(await page.getByRole('alert').isVisible());
   await context.close();
+});
+
+test('every field of an attestation is explained', async () => {
+  const update = someUpdate();
+  const page = await open(`/runs/${run}/updates/${update.update}`);
+  const fields = page.locator('[data-testid=explained]');
+  await fields.locator('summary').click();
+  const view = await json(`/api/runs/${run}/updates/${update.update}`);
+  const rows = await fields.locator('tbody tr').allInnerTexts();
+  assert.equal(rows.length, Object.keys(view.statement.predicate).length);
+  for (const text of rows) assert.ok(text.length > 40, text);
+  await shot(page, 'explained');
+  await page.context().close();
+});
+
+test('without its verifier nothing is green', async () => {
+  const update = someUpdate();
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.route('**/verifier.wasm', (route) => route.fulfill({ status: 404, body: 'none' }));
+  await page.goto(`${base}/runs/${run}/updates/${update.update}`);
+  await page.waitForSelector('[data-testid=checks][data-unknown="1"]');
+  assert.equal(await page.locator('[data-testid=checks] .good').count(), 0);
+  await context.close();
+});
+
+test('the log is read entry by entry, each with its proof', async () => {
+  const page = await open(`/runs/${run}/log`);
+  await page.waitForSelector('[data-testid=entries]');
+  await page.waitForSelector('#checkpoint [data-testid=checks][data-failed="0"][data-unknown="0"]');
+  const size = (await json(`/api/runs/${run}/entries?count=1`)).size;
+  await page.getByText(`${Math.min(100, size)} of ${size} shown`).waitFor();
+  await page.getByRole('button', { name: 'Check entry 0' }).click();
+  await page.waitForSelector('[data-testid=entries] [data-testid=checks][data-failed="0"]');
+  await page.selectOption('#entries select', 'update');
+  await page.locator('[data-testid=entries] tbody tr').first().getByText('update', { exact: true }).waitFor();
+  const tile = await page.locator('#tiles a').nth(1).getAttribute('href');
+  if (server.kind !== 'fixture') assert.equal((await fetch(base + tile)).status, 200, tile);
+  await shot(page, 'log');
+  await page.context().close();
+});
+
+test('a log that was rewritten since last time is red', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const path = `${base}/runs/${run}/log`;
+  await page.goto(path);
+  await page.getByText('for the first time and remembers').waitFor();
+  await page.reload();
+  await page.waitForSelector('#growth [data-testid=checks][data-failed="0"][data-unknown="0"]');
+  // As if this browser had seen another history, or more entries.
+  for (const change of [(note) => note.replace(/^([^\n]*\n)(\d+)\n/, (_, name, n) => `${name}${Number(n) + 7}\n`), (note) => note.replace(/\n([A-Za-z0-9+/])([^\n]*=)\n\n/, (_, a, rest) => `\n${a === 'A' ? 'B' : 'A'}${rest}\n\n`)]) {
+    await page.evaluate(
+      ([place, text]) => localStorage.setItem(place, text),
+      ['fedseal-checkpoints', JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(await page.evaluate(() => localStorage.getItem('fedseal-checkpoints')))).map(([name, note]) => [name, change(note)])))],
+    );
+    await page.reload();
+    await page.getByText('Do not believe it').waitFor();
+  }
+  await context.close();
+});
+
+test('a round shows its updates beside each other, and is played', async () => {
+  const arm = report.arms.filter(({ rounds }) => rounds.length > 1).at(-1);
+  const page = await open(`/runs/${run}/arms/${arm.id}?round=0`);
+  await page.waitForSelector('[data-testid=rules]');
+  const view = await json(`/api/runs/${run}/arms/${arm.id}/rounds/0`);
+  const there = view.clients.filter(({ norm }) => norm !== null);
+  assert.equal(await page.locator('[data-testid=projection] .point').count(), there.length);
+  assert.equal(await page.locator('[data-testid=members] tbody tr').count(), view.clients.length);
+  assert.equal(await page.locator('[data-testid=rules] tbody tr').count(), view.rules.length);
+  for (const rule of view.rules.filter(({ problem }) => problem === null)) assert.equal(rule.weights.length, there.length);
+  for (const [at, row] of view.cosines.entries()) assert.ok(Math.abs(row[at] - 1) < 1e-6, 'an update goes its own way');
+  // The heat map is one stop for Tab, with a way past it.
+  assert.equal(await page.locator('[data-testid=cosines] [tabindex="0"]').count(), 1);
+  await page.locator('[data-testid=cosines] [tabindex="0"]').focus();
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.cell), '0 1');
+  await shot(page, 'round');
+  await page.getByRole('button', { name: '▶ Play' }).click();
+  await page.waitForFunction(() => new URLSearchParams(location.search).get('round') === '1');
+  await page.context().close();
 });
 
 test('every arm answers the same prompts, classed by the judge', async () => {

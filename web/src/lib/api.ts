@@ -1,4 +1,4 @@
-import type { Answers, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RunSummary, UpdateView } from './names';
+import type { Answers, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RoundDetail, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {
@@ -66,6 +66,8 @@ export const envelopeUrl = (run: string, update: string) =>
   `/api/runs/${part(run)}/updates/${part(update)}/envelope`;
 export const bundleUrl = (run: string, update: string) =>
   `/api/runs/${part(run)}/updates/${part(update)}/bundle`;
+export const getRound = (run: string, arm: string, round: number) =>
+  call<RoundDetail>(`/api/runs/${part(run)}/arms/${part(arm)}/rounds/${round}`);
 export const getEntries = (run: string, search: string, from: number, count: number) =>
   call<LogEntries>(`/api/runs/${part(run)}/entries?from=${from}&count=${count}${search === '' ? '' : `&search=${part(search)}`}`);
 export const getEntry = (run: string, index: number) => call<LogPlace>(`/api/runs/${part(run)}/entries/${index}`);

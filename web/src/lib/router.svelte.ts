@@ -9,6 +9,7 @@ export const href = {
   run: (run: string) => `/runs/${part(run)}`,
   compare: (runs: string[]) => `/compare?runs=${runs.map(part).join(',')}`,
   answers: (run: string) => `/runs/${part(run)}/answers`,
+  round: (run: string, arm: string, round: number) => `/runs/${part(run)}/arms/${part(arm)}?round=${round}`,
   log: (run: string) => `/runs/${part(run)}/log`,
   update: (run: string, update: string) => `/runs/${part(run)}/updates/${part(update)}`,
 };
