@@ -82,6 +82,14 @@ const MARKS: &[(&str, Mark)] = &[
     ("sentences.right", AtLeast(1.0)),
     // Compressed, with everything that it loads.
     ("first_page.kb", AtMost(200.0)),
+    ("interactive.ms", AtMost(1000.0)),
+    ("read.requests_per_second", AtLeast(2000.0)),
+    ("read.p99_ms", AtMost(50.0)),
+    // Of a run's time, with 200 of them.
+    ("watchers.overhead", AtMost(0.05)),
+    ("watchers.open", AtLeast(200.0)),
+    ("schemathesis.errors", AtMost(0.0)),
+    ("schemathesis.cases", AtLeast(10_000.0)),
 ];
 
 fn mark(name: &str) -> Option<Mark> {

@@ -166,6 +166,14 @@ pub(crate) fn registry() {
     }
 }
 
+/// wrk, which asks a server as often as it answers.
+pub(crate) fn wrk() -> bool {
+    if !exists("wrk") {
+        let _ = debian(&["wrk"]);
+    }
+    exists("wrk")
+}
+
 /// Installs Debian packages where that is possible without asking anybody: Debian, and root.
 fn debian(packages: &[&str]) -> Outcome {
     let root = output("id", &["-u"]).is_some_and(|id| id == "0");

@@ -72,7 +72,7 @@ impl Default for Limits {
             request: Duration::from_secs(60),
             age: Duration::from_secs(10 * 60),
             life: Duration::from_secs(30 * 60),
-            feeds: 64,
+            feeds: 208,
             feeds_of_address: 16,
             body_bytes: 4 * BODY_LIMIT,
             // One that is as large as may be, or several small ones.

@@ -1,22 +1,35 @@
-//! `cargo xtask bench web [sentences|page]`: the report pages and what they say.
+//! `cargo xtask bench web [sentences|page|interactive|read|watchers|api]`: the report pages and what they say.
 //!
 //! - `sentences`: conclusions of labelled reports that are the expected ones, of all
 //!   (tests/fixtures/conclusions.json).
 //! - `page`: bytes of everything that a browser asks for to show the first page, as the server sends them to
 //!   one that takes gzip, and the median of the time that it takes to send them.
+//! - `interactive`: time until the first page answers in a browser ([`load`]).
+//! - `read`: requests a second of what is read most ([`load`]).
+//! - `watchers`: what 200 open pages add to a run's time ([`load`]).
+//! - `api`: requests that schemathesis makes of the interface's description ([`api`]).
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod api;
+mod load;
+mod serve;
+
+use std::process::Command;
+use std::time::Instant;
 
 use super::{Figure, write};
-use crate::process::{cargo, root, say};
-use crate::{Outcome, build, fail};
+use crate::process::{root, say};
+use crate::{Outcome, fail};
+use serve::Server;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 2] = ["sentences", "page"];
+const PARTS: [&str; 6] = [
+    "sentences",
+    "page",
+    "interactive",
+    "read",
+    "watchers",
+    "api",
+];
 
 pub(super) fn bench(arguments: &[String]) -> Outcome {
     let mut parts: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -30,6 +43,10 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     for part in parts {
         let figures = match part {
             "sentences" => sentences()?,
+            "interactive" => load::interactive()?,
+            "read" => load::read()?,
+            "watchers" => load::watchers()?,
+            "api" => api::fuzz()?,
             _ => page()?,
         };
         say("Results");
@@ -77,88 +94,10 @@ fn sentences() -> Outcome<Vec<Figure>> {
     }
 }
 
-/// A server over an empty folder of runs, ended with this value.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(folder: &Path) -> Outcome<Server> {
-        let runs = folder.join("runs");
-        std::fs::create_dir_all(&runs)?;
-        let mut child = build::fedseal()
-            .args(["serve", "--addr", "127.0.0.1:0", "--runs"])
-            .arg(&runs)
-            .arg("--registry")
-            .arg(folder.join("registry"))
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let Some(mut output) = child.stdout.take() else {
-            return fail("the server has no output");
-        };
-        let mut said = String::new();
-        let mut byte = [0];
-        while !said.ends_with('\n') && output.read(&mut byte)? == 1 {
-            said.push(char::from(byte[0]));
-        }
-        // Ends the server where its line is not understood.
-        let server = Server {
-            child,
-            address: said
-                .trim()
-                .rsplit("http://")
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-        };
-        match said.contains("http://") {
-            true => Ok(server),
-            false => fail(format!("the server says {said:?} and no address")),
-        }
-    }
-
-    /// Bytes of an answer's body as they are sent to a client that takes gzip, and the body's text where
-    /// it is sent as it is.
-    fn get(&self, path: &str, gzip: bool) -> Outcome<(usize, String)> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let accept = if gzip {
-            "Accept-Encoding: gzip\r\n"
-        } else {
-            ""
-        };
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n{accept}\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
-            return fail(format!("{path}: no answer"));
-        };
-        if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
-            let line = answer
-                .split(|byte| *byte == b'\r')
-                .next()
-                .unwrap_or_default();
-            return fail(format!("{path}: {}", String::from_utf8_lossy(line)));
-        }
-        let body = &answer[end + 4..];
-        Ok((body.len(), String::from_utf8_lossy(body).into_owned()))
-    }
-}
-
 fn page() -> Outcome<Vec<Figure>> {
     say("The first page");
-    build::web()?;
-    cargo(&["build", "--workspace", "--bin", "fedseal"], &[])?;
-    let folder = root().join("target/bench-web");
-    let server = Server::start(&folder)?;
+    serve::build()?;
+    let server = Server::start(&serve::folder("empty"), &[])?;
     let (_, index) = server.get("/", false)?;
     let mut paths = vec!["/".to_owned(), "/api/runs".to_owned()];
     for word in ["src=\"", "href=\""] {

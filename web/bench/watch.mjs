@@ -1,0 +1,27 @@
+// Watches a run's feed N times at once: `node bench/watch.mjs URL N`. Ends when it is told to on standard input,
+// and prints how many feeds were open and how many events came, as JSON. Addresses of the loopback network are
+// taken in turn: a server bounds the feeds of one.
+import { get } from 'node:http';
+
+const [url, wanted] = [process.argv[2], Number(process.argv[3])];
+const OF_ADDRESS = 12;
+let open = 0;
+let events = 0;
+const refused = new Map();
+for (let at = 0; at < wanted; at++) {
+  const localAddress = `127.0.1.${1 + Math.floor(at / OF_ADDRESS)}`;
+  get(url, { localAddress, agent: false }, (response) => {
+    if (response.statusCode !== 200) {
+      refused.set(response.statusCode, (refused.get(response.statusCode) ?? 0) + 1);
+      response.resume();
+      return;
+    }
+    open += 1;
+    response.on('data', (bytes) => (events += bytes.toString().split('\ndata:').length - 1));
+    response.on('error', () => {});
+  }).on('error', (error) => refused.set(error.code, (refused.get(error.code) ?? 0) + 1));
+}
+process.stdin.on('data', () => {
+  console.log(JSON.stringify({ open, events, refused: Object.fromEntries(refused) }));
+  process.exit(0);
+});

@@ -1,0 +1,177 @@
+//! Time of the first page in a browser, requests a second, and what watchers cost a run.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::serve::{self, Server};
+use super::{Figure, figure};
+use crate::process::{root, say};
+use crate::{Outcome, fail, setup};
+
+/// Watchers of a run.
+const WATCHERS: usize = 200;
+/// Runs with watchers, and as many without, in turn.
+const PAIRS: usize = 5;
+/// Rounds of these runs.
+const ROUNDS: usize = 12;
+/// Connections that ask at once.
+const CONNECTIONS: &str = "32";
+/// Seconds for which each address is asked.
+const SECONDS: &str = "8";
+
+/// Median of 20 fresh visits, ms.
+pub(super) fn interactive() -> Outcome<Vec<Figure>> {
+    say("The first page in a browser");
+    serve::build()?;
+    let server = Server::start(&serve::tiny()?, &[])?;
+    let base = format!("http://{}/", server.address);
+    let ran = serve::script("interactive.mjs")?
+        .args([&base, "20"])
+        .output()?;
+    let said: Value = serde_json::from_slice(&ran.stdout).map_err(|error| {
+        let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
+        crate::Failure(format!("interactive.mjs: {error}: {errors}"))
+    })?;
+    let number = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
+    Ok(vec![
+        figure("interactive.ms", number("median"), "ms"),
+        figure("interactive.most_ms", number("most"), "ms"),
+    ])
+}
+
+/// Requests a second of what is read most, by wrk over connections that stay open: the slowest address
+/// counts, and so does the longest 99th percentile.
+pub(super) fn read() -> Outcome<Vec<Figure>> {
+    say("Requests a second");
+    if !setup::wrk() {
+        return fail("no wrk: on Debian `apt-get install wrk`");
+    }
+    serve::build()?;
+    let server = Server::start(&serve::tiny()?, &[])?;
+    let (_, report) = server.get("/api/runs/tiny", false)?;
+    let report: Value = serde_json::from_str(&report)
+        .map_err(|error| crate::Failure(format!("the tiny run's report: {error}")))?;
+    let rounds = report["arms"].as_array().into_iter().flatten();
+    let clients =
+        rounds.flat_map(|arm| arm["rounds"][0]["clients"].as_array().into_iter().flatten());
+    let Some(update) = clients
+        .filter_map(|client| client["update"].as_str())
+        .next()
+    else {
+        return fail("the tiny run has no update");
+    };
+    let paths = [
+        "/api/runs".to_owned(),
+        "/api/runs/tiny".to_owned(),
+        format!("/api/runs/tiny/updates/{update}"),
+        "/api/runs/tiny/entries?count=50".to_owned(),
+        "/api/runs/tiny/arms/fedavg/rounds/0".to_owned(),
+    ];
+    let (mut slowest, mut longest) = (f64::INFINITY, 0.0_f64);
+    for path in paths {
+        let url = format!("http://{}{path}", server.address);
+        let ran = Command::new("wrk")
+            .args(["-t1", "-c", CONNECTIONS, "-d", SECONDS, "--latency", &url])
+            .output()?;
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let after = |word: &str| {
+            let line = said
+                .lines()
+                .find(|line| line.trim_start().starts_with(word))?;
+            line.split_whitespace().last().map(str::to_owned)
+        };
+        let rate = after("Requests/sec:").and_then(|rate| rate.parse::<f64>().ok());
+        let p99 = after("99%").and_then(|time| milliseconds(&time));
+        let (Some(rate), Some(p99)) = (rate, p99) else {
+            return fail(format!("wrk says of {path}:\n{said}"));
+        };
+        if let Some(errors) = after("Non-2xx") {
+            return fail(format!("{path}: {errors} answers are refusals"));
+        }
+        eprintln!("    {path}: {rate:.0} a second, 99 % within {p99:.1} ms");
+        (slowest, longest) = (slowest.min(rate), longest.max(p99));
+    }
+    Ok(vec![
+        figure("read.requests_per_second", slowest, "1/s"),
+        figure("read.p99_ms", longest, "ms"),
+    ])
+}
+
+/// Milliseconds of wrk's times: `812.00us`, `4.20ms`, `1.02s`.
+fn milliseconds(time: &str) -> Option<f64> {
+    let units = [("us", 1e-3), ("ms", 1.0), ("s", 1e3)];
+    units.iter().find_map(|(unit, scale)| {
+        let number = time.strip_suffix(unit)?.parse::<f64>().ok()?;
+        Some(number * scale)
+    })
+}
+
+/// The time of runs with 200 watchers beside runs with none, in turn: medians of five each.
+pub(super) fn watchers() -> Outcome<Vec<Figure>> {
+    say("A run with 200 watchers, and without");
+    serve::build()?;
+    let folder = serve::folder("watched");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(folder.join("runs"))?;
+    let tiny = std::fs::read_to_string(root().join("experiments/tiny.toml"))?;
+    let experiment = folder.join("watched.toml");
+    std::fs::write(
+        &experiment,
+        tiny.replace("\nrounds = 2\n", &format!("\nrounds = {ROUNDS}\n")),
+    )?;
+    let server = Server::start(&folder, &["--per-address", "256"])?;
+    let (mut alone, mut watched) = (Vec::new(), Vec::new());
+    let mut open = f64::INFINITY;
+    for pair in 0..PAIRS {
+        for with in [false, true] {
+            let name = format!("run-{pair}-{with}");
+            let began = Instant::now();
+            let mut run = serve::running(&experiment, &folder.join("runs").join(&name)).spawn()?;
+            let plan = folder.join("runs").join(&name).join("run.json");
+            let mut watch = None;
+            if with {
+                while !plan.is_file() && run.try_wait()?.is_none() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                let url = format!("http://{}/api/runs/{name}/events", server.address);
+                let mut node = serve::script("watch.mjs")?;
+                node.args([&url, &WATCHERS.to_string()]);
+                watch = Some(node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+            }
+            if !run.wait()?.success() {
+                return fail(format!("{name} failed"));
+            }
+            let seconds = began.elapsed().as_secs_f64();
+            if let Some(mut watch) = watch {
+                if let Some(mut input) = watch.stdin.take() {
+                    input.write_all(b"end\n")?;
+                }
+                let mut said = String::new();
+                if let Some(mut output) = watch.stdout.take() {
+                    output.read_to_string(&mut said)?;
+                }
+                watch.wait()?;
+                eprintln!("    watchers: {}", said.trim());
+                let said: Value = serde_json::from_str(&said).unwrap_or_default();
+                open = open.min(said["open"].as_f64().unwrap_or(0.0));
+            }
+            eprintln!("    {name}: {seconds:.2} s");
+            if with { &mut watched } else { &mut alone }.push(seconds);
+        }
+    }
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    Ok(vec![
+        figure(
+            "watchers.overhead",
+            median(&mut watched) / median(&mut alone) - 1.0,
+            "share",
+        ),
+        figure("watchers.open", open, "feeds"),
+    ])
+}

@@ -1,0 +1,139 @@
+//! Servers and runs that are measured.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::process::{cargo, root, run, say, target};
+use crate::{Outcome, build, fail};
+
+/// Builds the pages, the program and the policies.
+pub(super) fn build() -> Outcome {
+    build::web()?;
+    cargo(&["build", "--workspace", "--bin", "fedseal"], &[])?;
+    build::policies()
+}
+
+/// A folder for what is measured.
+pub(super) fn folder(name: &str) -> PathBuf {
+    target().join("bench-web").join(name)
+}
+
+/// A folder with the tiny run in it, made where there is none.
+pub(super) fn tiny() -> Outcome<PathBuf> {
+    let folder = folder("tiny");
+    let out = folder.join("runs/tiny");
+    if !out.join("report.json").is_file() {
+        say("A tiny run to look at");
+        run(&mut running(&root().join("experiments/tiny.toml"), &out))?;
+    }
+    Ok(folder)
+}
+
+/// A run of an experiment, quietly.
+pub(super) fn running(experiment: &Path, out: &Path) -> Command {
+    let mut command = build::fedseal();
+    command
+        .arg("run")
+        .arg(experiment)
+        .arg("--out")
+        .arg(out)
+        .args(["--quiet", "--no-figures"])
+        .stdout(Stdio::null());
+    command
+}
+
+/// A script of the pages, by node, with a browser.
+pub(super) fn script(name: &str) -> Outcome<Command> {
+    let web = root().join("web");
+    if !web.join("node_modules").exists() {
+        return fail("web/node_modules is not there: npm is missing");
+    }
+    let mut node = Command::new("node");
+    node.arg(web.join("bench").join(name)).current_dir(web);
+    if let Some(chromium) = crate::setup::chromium() {
+        node.env("CHROMIUM", chromium);
+    }
+    Ok(node)
+}
+
+/// A server over a folder of runs, ended with this value.
+pub(super) struct Server {
+    child: Child,
+    /// Host and port.
+    pub address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Serves the runs below a folder.
+    pub(super) fn start(folder: &Path, words: &[&str]) -> Outcome<Server> {
+        let runs = folder.join("runs");
+        std::fs::create_dir_all(&runs)?;
+        let mut child = build::fedseal()
+            .args(["serve", "--addr", "127.0.0.1:0", "--runs"])
+            .arg(&runs)
+            .arg("--registry")
+            .arg(folder.join("registry"))
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let Some(mut output) = child.stdout.take() else {
+            return fail("the server has no output");
+        };
+        let mut said = String::new();
+        let mut byte = [0];
+        while !said.ends_with('\n') && output.read(&mut byte)? == 1 {
+            said.push(char::from(byte[0]));
+        }
+        // Ends the server where its line is not understood.
+        let server = Server {
+            child,
+            address: said
+                .trim()
+                .rsplit("http://")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        match said.contains("http://") {
+            true => Ok(server),
+            false => fail(format!("the server says {said:?} and no address")),
+        }
+    }
+
+    /// Bytes of an answer's body as they are sent to a client that takes gzip, and the body's text where
+    /// it is sent as it is.
+    pub(super) fn get(&self, path: &str, gzip: bool) -> Outcome<(usize, String)> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let accept = if gzip {
+            "Accept-Encoding: gzip\r\n"
+        } else {
+            ""
+        };
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n{accept}\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return fail(format!("{path}: no answer"));
+        };
+        if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
+            let line = answer
+                .split(|byte| *byte == b'\r')
+                .next()
+                .unwrap_or_default();
+            return fail(format!("{path}: {}", String::from_utf8_lossy(line)));
+        }
+        let body = &answer[end + 4..];
+        Ok((body.len(), String::from_utf8_lossy(body).into_owned()))
+    }
+}
