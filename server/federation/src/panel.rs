@@ -128,6 +128,7 @@ pub fn run(
         module: BENIGN,
         brings: false,
         poisoned: false,
+        settings: &[],
     };
     let now = rundir::now();
     let at = Moment {
@@ -230,7 +231,7 @@ impl Panel<'_> {
             let client = index as usize % experiment.federation.clients.max(1);
             let seed = derive_seed("panel-attachments", self.seed, &[&index.to_string()]);
             let drawn = self.data.attachment(client, count, seed);
-            drawn?
+            kind.attached(drawn?)
         } else {
             Vec::new()
         };
