@@ -7,6 +7,7 @@
 pub mod definition;
 pub mod noise;
 pub mod posthoc;
+pub mod preserving;
 
 mod data;
 
@@ -16,7 +17,11 @@ pub use definition::{Case, Definition, Number, Parameters};
 use crate::error::{Error, Result};
 
 /// Every defence.
-pub const ALL: &[&Definition] = &[&posthoc::DEFINITION, &noise::DEFINITION];
+pub const ALL: &[&Definition] = &[
+    &posthoc::DEFINITION,
+    &noise::DEFINITION,
+    &preserving::DEFINITION,
+];
 
 /// The defence of an arm that names none.
 pub const DEFAULT: &str = posthoc::NAME;
