@@ -7,6 +7,7 @@ use fedseal_tuning::Adapter;
 use crate::{Error, Result};
 use fedseal_rules::defence::{Case, DefenceData, Definition};
 
+pub mod aligned;
 mod executing;
 pub mod posthoc;
 pub mod preserving;
@@ -14,7 +15,13 @@ pub mod preserving;
 pub use executing::{Defence, Repaired, Tools};
 
 /// Every defence that a model works for.
-const EXECUTED: &[&dyn Defence] = &[&posthoc::Posthoc, &preserving::Preserving];
+const EXECUTED: &[&dyn Defence] = &[
+    &posthoc::Posthoc,
+    &preserving::Preserving,
+    &aligned::RESTART,
+    &aligned::SAFE_LORA,
+    &aligned::SAFE_MERGE,
+];
 
 /// The executing half of a defence; none where it has none.
 pub(crate) fn executed(definition: &Definition) -> Option<&'static dyn Defence> {
