@@ -8,7 +8,7 @@
 //!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
 //!   one's adapter. [`references`]: every blob that the log names. [`formulas`]: formulas of which a run
 //!   has other versions.
-//! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
+//! - [`report`], [`events`]: output for people. [`paired`]: differences between arms, tested. [`export`]: the final adapter of a run.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
 
@@ -28,6 +28,7 @@ pub mod keys;
 pub mod law;
 pub mod monitor;
 pub mod opened;
+pub mod paired;
 pub mod read;
 pub mod references;
 pub mod repairs;

@@ -16,6 +16,7 @@ mod init;
 mod lend;
 mod log;
 mod man;
+mod parquet;
 mod policy;
 mod pretrain;
 mod replay;
@@ -126,7 +127,7 @@ impl Command {
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
-            Command::Table(command) => command.execute(),
+            Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),
