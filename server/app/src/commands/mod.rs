@@ -2,6 +2,7 @@
 
 mod adapter;
 mod admission;
+mod attribute;
 mod base;
 mod chat;
 mod clients;
@@ -29,6 +30,7 @@ mod site;
 mod submit;
 mod submitted;
 mod tune;
+mod undo;
 mod verify;
 mod work;
 
@@ -67,6 +69,10 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
+    /// Say who took the safety away in a run, and when.
+    Attribute(attribute::Attribute),
+    /// Aggregate a run again without a client.
+    Undo(undo::Undo),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
     /// List runs, each with its conclusion.
@@ -122,6 +128,8 @@ impl Command {
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
+            Command::Attribute(command) => command.execute(),
+            Command::Undo(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
