@@ -130,7 +130,7 @@ pub fn probe(
 }
 
 /// `ln(sum(exp(x)))`, without overflow.
-fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(crate) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if !top.is_finite() {
         return top;
