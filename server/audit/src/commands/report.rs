@@ -15,7 +15,7 @@ use super::runs::{find, state};
 use crate::document::{Document, Proved, html, markdown};
 use crate::failure::{Failure, Outcome};
 use crate::places::Places;
-use crate::{output, table};
+use crate::{differences, output, table};
 
 /// Writes a run's report as one file that needs nothing else: its conclusion, its tables, its evidence and its
 /// experiment. Where the run is over, the HTML file checks itself wherever it is opened, without a network.
@@ -71,9 +71,15 @@ fn document(folder: &Path) -> Outcome<Document> {
         document.text(sentence);
     }
     document.heading("Results");
-    document
-        .text("Shares in per cent with 95 % Wilson intervals; refused and failed updates of all.");
+    document.text("Shares in per cent; refused and failed updates of all.");
     document.named_table("results", table::rows(std::slice::from_ref(&report)));
+    document.text(table::footer(std::slice::from_ref(&report)));
+    let tests = differences::of(&[(folder, &report)], None)?;
+    if !tests.is_empty() {
+        document.heading("Differences between arms");
+        document.text(differences::said(&tests));
+        document.table(differences::rows(&tests));
+    }
     let rounds = by_round(&report);
     if rounds.len() > 1 {
         document.heading("Safety by round");

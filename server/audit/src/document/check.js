@@ -38,7 +38,7 @@
     const { report, place } = JSON.parse(question).report;
     const { arms, measures = [] } = JSON.parse(report);
     const rows = [...document.querySelectorAll('#results tr')].slice(1);
-    const shown = rows.map((row) => [...row.cells].slice(0, 3 + measures.length).map((one) => one.textContent));
+    const shown = rows.map((row) => [...row.cells].slice(0, 3 + measures.length).map((one) => one.textContent.replace(/ †$/, '')));
     const wanted = arms.map((arm) => [arm.title, cell(arm.safety), cell(arm.helpfulness), ...measures.map(({ name }) => cell((arm.measures || {})[name]))]);
     const other = wanted.findIndex((row, at) => JSON.stringify(row) !== JSON.stringify(shown[at]));
     if (other >= 0) say(false, 'The results table shows the rates of this report', `it has ${JSON.stringify(shown[other])}, the report ${JSON.stringify(wanted[other])}`);

@@ -42,6 +42,32 @@ pub(super) fn interactive() -> Outcome<Vec<Figure>> {
     ])
 }
 
+/// Steps of the journey that fail, of all.
+pub(super) fn journey() -> Outcome<Vec<Figure>> {
+    say("A user's whole way, in a browser");
+    serve::build()?;
+    let ran = Command::new("node")
+        .args(["--test", "--test-reporter", "tap", "tests/journey.test.mjs"])
+        .current_dir(root().join("web"))
+        .env("FEDSEAL", crate::build::fedseal().get_program())
+        .envs(setup::chromium().map(|path| ("CHROMIUM", path)))
+        .output()?;
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let steps = |word: &str| said.lines().filter(|line| line.starts_with(word)).count() as f64;
+    // Steps are indented; the journey itself is not counted.
+    let (failed, right) = (steps("    not ok "), steps("    ok "));
+    if failed + right == 0.0 {
+        return fail(format!("the journey made no step:\n{said}"));
+    }
+    if failed > 0.0 {
+        eprintln!("{said}");
+    }
+    Ok(vec![
+        figure("journey.failed", failed, "steps"),
+        figure("journey.steps", failed + right, "steps"),
+    ])
+}
+
 /// Requests a second of what is read most, by wrk over connections that stay open: the slowest address
 /// counts, and so does the longest 99th percentile.
 pub(super) fn read() -> Outcome<Vec<Figure>> {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench web [sentences|page|interactive|read|watchers|api]`: the report pages and what they say.
+//! `cargo xtask bench web [sentences|page|interactive|read|watchers|journey|api]`: the report pages and what they say.
 //!
 //! - `sentences`: conclusions of labelled reports that are the expected ones, of all
 //!   (tests/fixtures/conclusions.json).
@@ -7,6 +7,7 @@
 //! - `interactive`: time until the first page answers in a browser ([`load`]).
 //! - `read`: requests a second of what is read most ([`load`]).
 //! - `watchers`: what 200 open pages add to a run's time ([`load`]).
+//! - `journey`: the whole way of a user in a browser: steps that fail (web/tests/journey.test.mjs).
 //! - `api`: requests that schemathesis makes of the interface's description ([`api`]).
 
 mod api;
@@ -22,12 +23,13 @@ use crate::{Outcome, fail};
 use serve::Server;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     "sentences",
     "page",
     "interactive",
     "read",
     "watchers",
+    "journey",
     "api",
 ];
 
@@ -46,6 +48,7 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
             "interactive" => load::interactive()?,
             "read" => load::read()?,
             "watchers" => load::watchers()?,
+            "journey" => load::journey()?,
             "api" => api::fuzz()?,
             _ => page()?,
         };
