@@ -142,6 +142,18 @@ pub enum Record {
         /// The defence data, a blob.
         data: Digest,
     },
+    /// The server tuned an arm's global adapter: before its first round, or a round's result.
+    Tuned {
+        /// Arm of the experiment.
+        arm: String,
+        /// The round whose result was tuned; none: before the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<Round>,
+        /// The tuned adapter, a blob; it is the arm's global adapter from here on.
+        adapter: Digest,
+        /// Data that it was tuned with, a blob.
+        data: Digest,
+    },
     /// A module author's key was given up: updates that are logged after this by modules which it
     /// signed do not count.
     KeyRevoked {
@@ -321,6 +333,12 @@ mod tests {
             Record::Defended {
                 arm: arm(),
                 adapter: d("g3"),
+                data: d("d"),
+            },
+            Record::Tuned {
+                arm: arm(),
+                round: Some(Round(0)),
+                adapter: d("g4"),
                 data: d("d"),
             },
             Record::KeyRevoked {

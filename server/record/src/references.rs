@@ -94,6 +94,11 @@ impl References {
                         format!("global adapter of arm {arm} after round {round}")
                     });
                 }
+                if let Some((adapter, data)) = state.tuned {
+                    let of = || format!("of arm {arm} after round {round}");
+                    self.add(adapter, || format!("tuned adapter {}", of()));
+                    self.add(data, || format!("tuning data {}", of()));
+                }
             }
         }
     }
@@ -111,6 +116,10 @@ impl References {
             self.add(evaluated.result, || {
                 format!("answers of arm {arm} after round {round}")
             });
+        }
+        for (arm, (adapter, data)) in &state.begun {
+            self.add(*adapter, || format!("first adapter of arm {arm}"));
+            self.add(*data, || format!("tuning data of arm {arm}"));
         }
         for (arm, (adapter, data)) in &state.defended {
             self.add(*adapter, || format!("adapter of arm {arm}"));

@@ -8,12 +8,22 @@ use crate::{Error, Result};
 use fedseal_rules::defence::{Case, DefenceData, Definition};
 
 mod executing;
+pub mod lisa;
+mod pairs;
+pub mod panacea;
 pub mod posthoc;
+pub mod vaccine;
 
 pub use executing::{Defence, Tools};
 
 /// Every defence that a model works for.
-const EXECUTED: &[&dyn Defence] = &[&posthoc::Posthoc];
+const EXECUTED: &[&dyn Defence] = &[
+    &posthoc::Posthoc,
+    &vaccine::Vaccine,
+    &lisa::Lisa,
+    &panacea::Panacea,
+    &panacea::Posthoc,
+];
 
 /// The executing half of a defence; none where it has none.
 pub(crate) fn executed(definition: &Definition) -> Option<&'static dyn Defence> {

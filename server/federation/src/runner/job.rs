@@ -12,7 +12,7 @@ use crate::Result;
 use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_rules::admission::{Behaviour, Replay};
 
 /// Jobs that other processes take, too.
@@ -68,6 +68,7 @@ pub(crate) struct MeasureJob {
 #[derive(Clone)]
 pub(crate) struct DefendJob {
     pub repair: Repair,
+    pub moment: Moment,
     pub digest: Digest,
     pub attacked: Arc<Adapter>,
 }
@@ -144,6 +145,7 @@ impl Job {
             Job::Defend(job) => Work::Defend {
                 arm: job.repair.arm.clone(),
                 attacked: job.digest,
+                moment: job.moment,
             },
         };
         Task { plan, work }

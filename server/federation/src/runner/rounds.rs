@@ -25,7 +25,7 @@ use fedseal_rules::admission::Verdict;
 use fedseal_rules::arms::{Arm, Kind};
 
 impl Run {
-    fn federated(&self) -> Vec<Arm> {
+    pub(super) fn federated(&self) -> Vec<Arm> {
         self.arms
             .iter()
             .filter(|arm| arm.kind == Kind::Federated)
@@ -45,6 +45,7 @@ impl Run {
         for arm in self.federated() {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
+        self.tune_after(round, watch)?;
         self.measure_round(round, watch)
     }
 
@@ -408,8 +409,10 @@ impl Run {
                 .sum(),
         };
         let in_rounds: u64 = federated.iter().map(steps).sum();
-        let total = in_rounds + arms * between + self.arms.len() as u64 + defended;
-        let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
+        let tuned = self.count_tunings();
+        let total = in_rounds + arms * between + self.arms.len() as u64 + defended + tuned.total;
+        let results = self.state.evaluated.len() + self.state.defended.len();
+        let mut done = results as u64 + tuned.done;
         for arm in &federated {
             for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {

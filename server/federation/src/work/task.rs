@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use fedseal_record::controls;
 use fedseal_record::evidence::Cache;
+use fedseal_record::repairs::Moment;
 use fedseal_record::rundir::Plan;
 
 /// A job of a run, by digests.
@@ -70,6 +71,9 @@ pub enum Work {
         arm: String,
         /// The attacked adapter, a blob.
         attacked: Digest,
+        /// The moment of the repair.
+        #[serde(default, skip_serializing_if = "Moment::is_last")]
+        moment: Moment,
     },
 }
 

@@ -23,7 +23,7 @@ use fedseal_data::TaskData;
 use fedseal_record::evidence::Cache;
 use fedseal_record::formulas;
 use fedseal_record::read::{experiment_of, read_adapter, read_examples};
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas::Versions;
@@ -134,8 +134,13 @@ impl Hands {
                 requests: usize::try_from(*requests).unwrap_or(usize::MAX),
                 tasks: usize::try_from(*tasks).unwrap_or(usize::MAX),
             }),
-            Work::Defend { arm, attacked } => Job::Defend(DefendJob {
-                repair: self.repair(arm)?,
+            Work::Defend {
+                arm,
+                attacked,
+                moment,
+            } => Job::Defend(DefendJob {
+                repair: self.repair(arm, *moment)?,
+                moment: *moment,
                 digest: *attacked,
                 attacked: self.adapter(attacked)?,
             }),
@@ -176,11 +181,12 @@ impl Hands {
         })
     }
 
-    fn repair(&self, name: &str) -> Result<Repair> {
+    fn repair(&self, name: &str, moment: Moment) -> Result<Repair> {
         let experiment = &self.shared.experiment;
         let arms = experiment.all_arms()?;
         let arm = arms.iter().find(|arm| arm.id == name);
-        let repair = arm.map(|arm| Repair::of(experiment, arm)).transpose()?;
+        let repair = arm.map(|arm| Repair::at(experiment, arm, moment));
+        let repair = repair.transpose()?;
         repair.flatten().ok_or_else(|| {
             Error::tampered(format!("task of arm {name}"), "the run has no such repair")
         })

@@ -19,3 +19,4 @@ mod run;
 mod scaffold;
 mod site;
 mod stops;
+mod tunings;

@@ -17,7 +17,7 @@ use crate::read::read_adapter;
 use crate::round::RoundOf;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Said, Verdict};
-use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::arms::{Arm, Kind, When};
 use fedseal_rules::formulas::{self, Others};
 use fedseal_rules::optimiser::Optimiser;
 
@@ -38,6 +38,16 @@ impl OpenRun {
             ));
         }
         for arm in &arms {
+            let begins = arm
+                .tunes
+                .as_ref()
+                .is_some_and(|tunes| tunes.when == When::First);
+            if begins != self.state.begun.contains_key(&arm.id) {
+                return Err(Error::tampered(
+                    format!("arm {}", arm.id),
+                    "was not tuned before its first round, or was and the experiment does not say so",
+                ));
+            }
             let last = self.experiment.federation.rounds;
             if !self.state.evaluated.contains_key(&(arm.id.clone(), last)) {
                 return Err(Error::tampered(
@@ -100,6 +110,11 @@ impl OpenRun {
             let deltas = deltas(&self.state, state, &global, &self.blobs)?;
             self.verdicts(arm, checks.as_ref(), number, state, &deltas, numbers)?;
             verdicts += checks.as_ref().map_or(0, |_| state.verdicts.len() as u64);
+            let due = arm.tunes.as_ref().is_some_and(|tunes| tunes.after(number));
+            if due != state.tuned.is_some() {
+                let problem = "was not tuned on the server as the experiment says";
+                return Err(disagrees(&arm.id, number, problem));
+            }
             let logged = logged(arm, number, state)?;
             if ruled {
                 continue;

@@ -5,10 +5,14 @@
 //! has its executing half in `server/federation/src/defence`.
 
 pub mod definition;
+pub mod lisa;
 pub mod noise;
+pub mod panacea;
 pub mod posthoc;
+pub mod vaccine;
 
 mod data;
+mod given;
 
 pub use data::DefenceData;
 pub use definition::{Case, Definition, Number, Parameters};
@@ -16,7 +20,14 @@ pub use definition::{Case, Definition, Number, Parameters};
 use crate::error::{Error, Result};
 
 /// Every defence.
-pub const ALL: &[&Definition] = &[&posthoc::DEFINITION, &noise::DEFINITION];
+pub const ALL: &[&Definition] = &[
+    &posthoc::DEFINITION,
+    &noise::DEFINITION,
+    &vaccine::DEFINITION,
+    &lisa::DEFINITION,
+    &panacea::DEFINITION,
+    &panacea::POSTHOC_DEFINITION,
+];
 
 /// The defence of an arm that names none.
 pub const DEFAULT: &str = posthoc::NAME;
