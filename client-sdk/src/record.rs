@@ -107,6 +107,18 @@ pub enum Record {
         /// The fact that it found.
         fact: String,
     },
+    /// Input of the server's own to the rule of an arm's round.
+    ServerInput {
+        /// Arm of the experiment.
+        arm: String,
+        /// Number of the round.
+        round: Round,
+        /// An adapter that the server trained, a blob.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adapter: Option<Digest>,
+        /// Numbers, a blob.
+        data: Digest,
+    },
     /// The next global adapter was made.
     Aggregated {
         /// Arm of the experiment.
@@ -334,6 +346,12 @@ mod tests {
                 arm: arm(),
                 adapter: d("g3"),
                 data: d("d"),
+            },
+            Record::ServerInput {
+                arm: arm(),
+                round: Round(0),
+                adapter: Some(d("own")),
+                data: d("i"),
             },
             Record::Tuned {
                 arm: arm(),

@@ -94,6 +94,13 @@ impl References {
                         format!("global adapter of arm {arm} after round {round}")
                     });
                 }
+                if let Some((data, adapter)) = state.input {
+                    let of = || format!("server's input to round {round} of arm {arm}");
+                    self.add(data, of);
+                    if let Some(adapter) = adapter {
+                        self.add(adapter, || format!("adapter of the {}", of()));
+                    }
+                }
                 if let Some((adapter, data)) = state.tuned {
                     let of = || format!("of arm {arm} after round {round}");
                     self.add(adapter, || format!("tuned adapter {}", of()));

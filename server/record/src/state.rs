@@ -85,6 +85,8 @@ pub struct RoundState {
     pub controls: Option<Digest>,
     /// Verdicts by client.
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
+    /// Input of the server's own to the rule: numbers, and an adapter where it trained one.
+    pub input: Option<(Digest, Option<Digest>)>,
     /// Its result, once aggregated.
     pub aggregated: Option<AggregatedRef>,
     /// Adapter and data of the server's own tuning of the result.

@@ -14,6 +14,7 @@ use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::{Moment, Repair};
 use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::aggregation::ServerInput;
 
 /// Jobs that other processes take, too.
 pub(crate) type Lent = Board<Job, Result<Done>>;
@@ -35,6 +36,8 @@ pub(crate) enum Job {
     Measure(MeasureJob),
     /// A defence.
     Defend(DefendJob),
+    /// The server's own input to a rule.
+    Input(InputJob),
 }
 
 /// A client's module, to be executed.
@@ -73,6 +76,16 @@ pub(crate) struct DefendJob {
     pub attacked: Arc<Adapter>,
 }
 
+/// The server's own input to an arm's rule, to be trained.
+#[derive(Clone)]
+pub(crate) struct InputJob {
+    pub arm: String,
+    pub round: Round,
+    pub learning_rate: f64,
+    pub digest: Digest,
+    pub global: Arc<Adapter>,
+}
+
 /// Result of a job, before the run signs anything.
 pub(crate) enum Performed {
     Update(Box<Stated>),
@@ -93,6 +106,11 @@ pub(crate) enum Performed {
         job: DefendJob,
         adapter: Adapter,
         data: DefenceData,
+    },
+    Input {
+        job: InputJob,
+        adapter: Option<Adapter>,
+        input: ServerInput,
     },
 }
 
@@ -146,6 +164,12 @@ impl Job {
                 arm: job.repair.arm.clone(),
                 attacked: job.digest,
                 moment: job.moment,
+            },
+            Job::Input(job) => Work::Input {
+                arm: job.arm.clone(),
+                round: job.round,
+                global: job.digest,
+                learning_rate: job.learning_rate,
             },
         };
         Task { plan, work }

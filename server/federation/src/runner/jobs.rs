@@ -104,6 +104,11 @@ impl Run {
                 Ok(())
             }
             Performed::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
+            Performed::Input {
+                job,
+                adapter,
+                input,
+            } => self.take_in_input(&job, adapter, &input),
             Performed::Defend { job, adapter, data } => {
                 self.take_in_repair(&job, adapter, &data, watch)
             }

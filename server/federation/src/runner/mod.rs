@@ -52,6 +52,7 @@ pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
+mod server_input;
 pub(crate) mod setup;
 mod signed;
 mod tunings;

@@ -22,6 +22,7 @@ use fedseal_record::report::Progress;
 use fedseal_record::round::RoundOf;
 use fedseal_record::state::RoundState;
 use fedseal_rules::admission::Verdict;
+use fedseal_rules::aggregation::Need;
 use fedseal_rules::arms::{Arm, Kind};
 
 impl Run {
@@ -42,6 +43,7 @@ impl Run {
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
         self.demanded_replays(round, watch)?;
+        self.server_inputs(round, watch)?;
         for arm in self.federated() {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
@@ -162,7 +164,9 @@ impl Run {
         let shared = self.shared.clone();
         let mut wanted = Vec::new();
         for (arm, state) in self.open_arms(round) {
-            if !admission(&shared.experiment, &arm)?.needs_behaviour() {
+            let checked = admission(&shared.experiment, &arm)?.needs_behaviour();
+            let rule = shared.experiment.aggregation.rule(arm.rule)?;
+            if !checked && rule.input() != Some(Need::Behaviour) {
                 continue;
             }
             wanted.push(state.global);

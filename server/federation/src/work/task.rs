@@ -75,6 +75,17 @@ pub enum Work {
         #[serde(default, skip_serializing_if = "Moment::is_last")]
         moment: Moment,
     },
+    /// The server's own input to an arm's rule is trained.
+    Input {
+        /// The arm.
+        arm: String,
+        /// The round.
+        round: Round,
+        /// The global adapter, a blob.
+        global: Digest,
+        /// The round's learning rate.
+        learning_rate: f64,
+    },
 }
 
 /// Inputs of a module's execution.
@@ -138,6 +149,9 @@ impl Task {
             }
             Work::Defend { attacked, .. } => {
                 takes.insert(*attacked);
+            }
+            Work::Input { global, .. } => {
+                takes.insert(*global);
             }
         }
         Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())

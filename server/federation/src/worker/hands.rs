@@ -13,7 +13,7 @@ use fedseal_tuning::{Adapter, Example};
 use crate::execute::{Contents, Named, input_of};
 use crate::lab::Lab;
 use crate::runner::Shared;
-use crate::runner::job::{DefendJob, Job, MeasureJob, Performed, UpdateJob};
+use crate::runner::job::{DefendJob, InputJob, Job, MeasureJob, Performed, UpdateJob};
 use crate::runner::perform::{compared, perform};
 use crate::runner::setup::same_engine;
 use crate::work::package::{Outcome, Package};
@@ -144,6 +144,18 @@ impl Hands {
                 digest: *attacked,
                 attacked: self.adapter(attacked)?,
             }),
+            Work::Input {
+                arm,
+                round,
+                global,
+                learning_rate,
+            } => Job::Input(InputJob {
+                arm: arm.clone(),
+                round: *round,
+                learning_rate: *learning_rate,
+                digest: *global,
+                global: self.adapter(global)?,
+            }),
         })
     }
 
@@ -244,6 +256,19 @@ impl Hands {
                 });
                 package.put(adapter);
                 package.put(data);
+                package
+            }
+            Performed::Input { adapter, input, .. } => {
+                let adapter = adapter.map(|adapter| adapter.to_bytes());
+                let data = input.to_bytes()?;
+                let mut package = Package::new(Outcome::Input {
+                    adapter: adapter.as_ref().map(|bytes| Digest::of(bytes)),
+                    data: Digest::of(&data),
+                });
+                package.put(data);
+                if let Some(adapter) = adapter {
+                    package.put(adapter);
+                }
                 package
             }
         })

@@ -54,6 +54,7 @@ impl RunState {
                     learning_rate: *learning_rate,
                     controls: *controls,
                     verdicts: Default::default(),
+                    input: None,
                     aggregated: None,
                     tuned: None,
                 };
@@ -93,6 +94,12 @@ impl RunState {
                 };
                 self.judged(arm, *round, client, verdict)
             }
+            Record::ServerInput {
+                arm,
+                round,
+                adapter,
+                data,
+            } => self.server_input(arm, *round, (*data, *adapter)),
             Record::Aggregated {
                 arm,
                 round,
@@ -300,6 +307,18 @@ impl RunState {
         }
         state.aggregated = Some(aggregated);
         Ok(())
+    }
+
+    fn server_input(&mut self, arm: &str, round: Round, input: (Digest, Option<Digest>)) -> Placed {
+        let Some(state) = self.open_round(arm, round) else {
+            return bad(format!(
+                "a server's input to round {round} of arm {arm}, which is not open"
+            ));
+        };
+        match state.input.replace(input) {
+            None => Ok(()),
+            Some(_) => bad(format!("two server's inputs to round {round} of arm {arm}")),
+        }
     }
 
     /// The round of an arm, while verdicts and its aggregation may come.
