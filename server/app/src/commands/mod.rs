@@ -2,6 +2,7 @@
 
 mod adapter;
 mod admission;
+mod attribute;
 mod base;
 mod chat;
 mod clients;
@@ -16,6 +17,7 @@ mod init;
 mod lend;
 mod log;
 mod man;
+mod parquet;
 mod policy;
 mod pretrain;
 mod replay;
@@ -28,6 +30,7 @@ mod site;
 mod submit;
 mod submitted;
 mod tune;
+mod undo;
 mod verify;
 mod work;
 
@@ -66,6 +69,10 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
+    /// Say who took the safety away in a run, and when.
+    Attribute(attribute::Attribute),
+    /// Aggregate a run again without a client.
+    Undo(undo::Undo),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
     /// List runs, each with its conclusion.
@@ -121,12 +128,14 @@ impl Command {
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
+            Command::Attribute(command) => command.execute(),
+            Command::Undo(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
-            Command::Table(command) => command.execute(),
+            Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),

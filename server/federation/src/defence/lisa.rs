@@ -1,9 +1,9 @@
 //! Lisa on the server: alignment steps that are pulled to the adapter that they begin with. Source and
 //! numbers: [`fedseal_rules::defence::lisa`].
 
-use fedseal_tuning::{Adapter, TrainConfig};
+use fedseal_tuning::TrainConfig;
 
-use super::executing::{Defence, Tools};
+use super::executing::{Defence, Repaired, Tools};
 use super::pairs;
 use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData, Definition, lisa};
@@ -20,13 +20,13 @@ impl Defence for Lisa {
         pairs::aligned(lisa::NAME, case, tools)
     }
 
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         // The proximal term pulls to the start, which is the aggregate.
         let config = TrainConfig {
             proximal_mu: case.parameters.number("rho") as f32,
             ..pairs::training(case, tools)
         };
         let examples = ["safety", "helpful"].map(|list| data.listed(list)).concat();
-        pairs::train(case, tools, &examples, &config, None)
+        Ok(pairs::train(case, tools, &examples, &config, None)?.into())
     }
 }

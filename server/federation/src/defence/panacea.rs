@@ -1,9 +1,9 @@
 //! Panacea: a perturbation along the gradient of the harmful loss. Source and numbers:
 //! [`fedseal_rules::defence::panacea`].
 
-use fedseal_tuning::{Adapter, TrainConfig};
+use fedseal_tuning::TrainConfig;
 
-use super::executing::{Defence, Tools};
+use super::executing::{Defence, Repaired, Tools};
 use super::pairs;
 use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData, Definition, panacea};
@@ -24,14 +24,14 @@ impl Defence for Panacea {
             .list("helpful", pairs::helpful(case, tools)?))
     }
 
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         let number = |key| case.parameters.number(key);
         let harmful = data.listed("harmful").to_vec();
         let hook =
             fedseal_tuning::Panacea::new(number("rho"), number("lambda"), number("clamp"), harmful);
         let config = pairs::training(case, tools);
         let examples = data.listed("helpful");
-        pairs::train(case, tools, examples, &config, Some(Box::new(hook)))
+        Ok(pairs::train(case, tools, examples, &config, Some(Box::new(hook)))?.into())
     }
 }
 
@@ -48,7 +48,7 @@ impl Defence for Posthoc {
         Ok(DefenceData::new(panacea::POSTHOC).list("harmful", harmful))
     }
 
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         let harmful = data.listed("harmful");
         let rho = case.parameters.number("rho");
         // Without a step neither the weight nor the clamp of the harmful term has an effect.
@@ -60,6 +60,6 @@ impl Defence for Posthoc {
             proximal_mu: 0.0,
             ..train_config(tools.experiment)
         };
-        pairs::train(case, tools, harmful, &config, Some(Box::new(hook)))
+        Ok(pairs::train(case, tools, harmful, &config, Some(Box::new(hook)))?.into())
     }
 }

@@ -1,9 +1,9 @@
 //! Vaccine: perturbation-aware alignment on the server. Source and numbers:
 //! [`fedseal_rules::defence::vaccine`].
 
-use fedseal_tuning::{Adapter, Schedule, StepHook, TrainConfig};
+use fedseal_tuning::{Schedule, StepHook, TrainConfig};
 
-use super::executing::{Defence, Tools};
+use super::executing::{Defence, Repaired, Tools};
 use super::pairs;
 use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData, Definition, vaccine};
@@ -20,7 +20,7 @@ impl Defence for Vaccine {
         pairs::aligned(vaccine::NAME, case, tools)
     }
 
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         let usual = pairs::training(case, tools);
         let warmup = case.parameters.number("warmup") * usual.steps as f64;
         let config = TrainConfig {
@@ -34,6 +34,6 @@ impl Defence for Vaccine {
         // Without a perturbation a plain step does.
         let hook = (rho > 0.0).then(|| Box::new(hook) as Box<dyn StepHook>);
         let examples = ["safety", "helpful"].map(|list| data.listed(list)).concat();
-        pairs::train(case, tools, &examples, &config, hook)
+        Ok(pairs::train(case, tools, &examples, &config, hook)?.into())
     }
 }

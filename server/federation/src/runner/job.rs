@@ -13,7 +13,7 @@ use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::{Moment, Repair};
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::aggregation::ServerInput;
 
 /// Jobs that other processes take, too.
@@ -96,7 +96,7 @@ pub(crate) enum Performed {
     Probe {
         digest: Digest,
         round: u32,
-        behaviour: Behaviour,
+        probed: Probed,
     },
     Measure {
         job: MeasureJob,

@@ -38,13 +38,13 @@ impl Run {
                     for client in &state.clients {
                         let update = self.state.updates.get(&of.update_key(client)?);
                         let digest = update.and_then(|update| update.update);
-                        let found = digest.and_then(|it| self.behaviours.get(&(it, round)));
-                        clients.push(found.copied());
+                        let found = digest.and_then(|it| self.probed.get(&(it, round)));
+                        clients.push(found.map(|probed| probed.behaviour));
                     }
-                    let global = self.behaviours.get(&(state.global, round)).copied();
+                    let global = self.probed.get(&(state.global, round));
                     let global =
                         global.ok_or_else(|| Error::model("the global adapter was not probed"))?;
-                    let input = ServerInput::of_behaviours(arm.rule, &clients, global);
+                    let input = ServerInput::of_behaviours(arm.rule, &clients, global.behaviour);
                     self.log_input(&arm.id, Round(round), None, &input)?;
                 }
                 // Learned once, from the first global adapter.
