@@ -4,7 +4,7 @@
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
 //! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`oci`],
-//! [`signed`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -42,6 +42,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "http")]
+pub mod administration;
 pub mod attestation;
 mod base64;
 pub mod bounded;
@@ -52,7 +54,7 @@ pub mod dsse;
 pub mod embedded;
 mod error;
 #[cfg(feature = "http")]
-mod http;
+pub mod http;
 #[cfg(feature = "signed-requests")]
 pub mod http_signature;
 pub mod ids;

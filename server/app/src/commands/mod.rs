@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
 mod adapter;
+mod administer;
 mod admission;
 mod base;
 mod chat;

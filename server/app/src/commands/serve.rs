@@ -64,7 +64,9 @@ impl Serve {
                 (keys::trusted(&home)?, keys::trusted_path(&home))
             }
         };
+        let (admin, token) = http::Admin::open(&registry)?;
         let mut settings = Settings {
+            admin,
             names: self.name,
             signed: self.signed_requests,
             runs,
@@ -88,6 +90,11 @@ impl Serve {
             let pages = http::pages(&settings);
             output::line(format!("serving {} at http://{shown}", settings.runs.display()));
             output::line("Ctrl-C stops it");
+            if let Some(token) = token {
+                output::note(format_args!(
+                    "fedseal: the administrator's token, shown this once: {token}"
+                ));
+            }
             if !settings.runs.exists() {
                 output::line("no run is there yet; `fedseal run` makes one");
             }

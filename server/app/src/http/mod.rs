@@ -8,6 +8,7 @@
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`refusal`]: answers that refuse.
 //! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
+//! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
 //!   somebody is working on a run.
@@ -18,6 +19,7 @@
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs.
 
+mod admin;
 mod alive;
 mod answers;
 mod events;
@@ -61,6 +63,7 @@ use crate::failure::Outcome;
 use openapi::{Interface, Operation, schema};
 use refusal::Refusal;
 
+pub(crate) use admin::Admin;
 pub(crate) use listen::{Limits, bind};
 
 /// Folders, keys and limits that the server works with.
@@ -82,12 +85,15 @@ pub(crate) struct Settings {
     pub names: Vec<String>,
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
+    /// The administrator's token.
+    pub admin: Admin,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
 
 /// State shared by all handlers.
 struct Shared {
+    admin: Admin,
     runs: runs::Runs,
     logs: log::Logs,
     modules: modules::Modules,
@@ -151,6 +157,7 @@ fn router(settings: Settings) -> Outcome<Router> {
     operations.extend(others);
     let described = openapi::description(&operations);
     let shared = Arc::new(Shared {
+        admin: settings.admin,
         modules: modules::Modules::open(
             settings.registry,
             settings.trusted,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -21,6 +21,7 @@ pub(super) struct Refusal {
     error: String,
     what: String,
     hint: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A refusal as it is sent: problem details (RFC 9457). Its `type` is left out, which means that the status
@@ -57,7 +58,14 @@ impl Refusal {
             error: error.into(),
             what: what.into(),
             hint: hint.into(),
+            headers: Vec::new(),
         }
+    }
+
+    /// With a header beside the problem document.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// There is no such thing.
@@ -136,7 +144,9 @@ impl IntoResponse for Refusal {
             hint: self.hint,
         })
         .unwrap_or_default();
-        (self.status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        response.headers_mut().extend(self.headers);
+        response
     }
 }
 

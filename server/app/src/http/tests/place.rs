@@ -201,6 +201,8 @@ pub(super) fn report(state: &str, update: &Digest) -> Value {
 
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
+    /// The administrator's.
+    pub(super) token: String,
     _stop: tokio::sync::oneshot::Sender<()>,
     pub(super) runs: tempfile::TempDir,
     /// Keeps the registry and the trust file, as the folder of keys does.
@@ -262,7 +264,9 @@ impl TestServer {
         large.set_len(LARGE).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (admin, token) = Admin::open(&home.path().join("registry")).unwrap();
         let settings = Settings {
+            admin,
             names: vec![address.to_string()],
             signed,
             runs: served.to_owned(),
@@ -279,6 +283,7 @@ impl TestServer {
         }));
         TestServer {
             address,
+            token: token.unwrap(),
             _stop: stop,
             runs,
             home,
