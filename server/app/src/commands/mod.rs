@@ -15,6 +15,7 @@ mod fetch;
 mod generate;
 mod init;
 mod lend;
+mod listening;
 mod log;
 mod man;
 mod policy;

@@ -7,8 +7,9 @@ use clap::Args;
 use fedseal_client_sdk::keys::TrustStore;
 
 use super::clients::Clients;
+use super::listening::Listening;
 use crate::failure::{Failure, Outcome};
-use crate::http::{self, Settings};
+use crate::http::{self, Readers, Settings};
 use crate::places::{self, Places};
 use crate::{kept, keys, output, stop};
 
@@ -34,10 +35,17 @@ pub(crate) struct Serve {
     /// keys.
     #[arg(long, value_name = "FILE")]
     module_key: Option<PathBuf>,
-    /// Name of this server in signed requests, with its port where that is not 80; may be given again. By
-    /// default the address that it listens on, and localhost.
+    #[command(flatten)]
+    listening: Listening,
+    /// Name of this server, with its port where that is not the scheme's own; may be given again. Requests for
+    /// other names are refused, but for addresses and localhost; signed requests need one of these, by default
+    /// the address that it listens on, and localhost.
     #[arg(long, value_name = "HOST[:PORT]")]
     name: Vec<String>,
+    /// Only who has the token in this file (its first line) may read; a browser takes it as the password. By
+    /// default everybody who reaches the server may.
+    #[arg(long, value_name = "FILE")]
+    read_token_file: Option<PathBuf>,
     /// Refuse submissions that are not signed by their sender (RFC 9421), beside the module's own signature.
     #[arg(long)]
     signed_requests: bool,
@@ -51,6 +59,12 @@ pub(crate) struct Serve {
 impl Serve {
     /// Serves until Ctrl-C.
     pub(crate) fn execute(self) -> Outcome {
+        self.listening.check(self.addr, "runs and modules")?;
+        let tls = self.listening.tls()?;
+        let readers = match &self.read_token_file {
+            Some(file) => Readers::of_file(file)?,
+            None => Readers::default(),
+        };
         let runs = match &self.runs {
             Some(given) => existing(given)?,
             // Runs appear there when the first one is made.
@@ -67,6 +81,8 @@ impl Serve {
         let (admin, token) = http::Admin::open(&registry)?;
         let mut settings = Settings {
             admin,
+            readers,
+            tls: tls.clone(),
             names: self.name,
             signed: self.signed_requests,
             runs,
@@ -88,7 +104,11 @@ impl Serve {
                 settings.names = vec![shown.to_string(), format!("localhost:{}", shown.port())];
             }
             let pages = http::pages(&settings);
-            output::line(format!("serving {} at http://{shown}", settings.runs.display()));
+            output::line(format!(
+                "serving {} at {}://{shown}",
+                settings.runs.display(),
+                self.listening.scheme()
+            ));
             output::line("Ctrl-C stops it");
             if let Some(token) = token {
                 output::note(format_args!(
@@ -100,6 +120,12 @@ impl Serve {
             }
             if !pages {
                 output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
+            }
+            if let Some(tls) = tls {
+                tokio::spawn(async move {
+                    tls.reload_on_hangup(|line| output::note(format_args!("fedseal: {line}")))
+                        .await;
+                });
             }
             http::serve(listener, settings, stop::signal()).await
         })

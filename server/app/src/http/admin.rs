@@ -22,7 +22,7 @@ const PREFIX: &str = "fedseal-admin-";
 const RANDOM: usize = 32;
 
 /// The digest of the administrator's token.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Admin {
     digest: Digest,
 }
