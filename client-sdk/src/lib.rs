@@ -16,6 +16,7 @@
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
 //! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
 //! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it.
+//! - [`decision`]: whether a submitted module may be executed.
 //! - [`slsa`]: how a module was built, in its author's words.
 //! - [`attestation`]: what a node says about an update, with its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
@@ -49,6 +50,7 @@ mod base64;
 pub mod bounded;
 pub mod bundle;
 pub mod canonical;
+pub mod decision;
 pub mod digest;
 pub mod dsse;
 pub mod embedded;

@@ -10,6 +10,8 @@ use fedseal_client_sdk::http;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 
+/// The server where none is named.
+const DEFAULT: &str = "http://127.0.0.1:8660";
 /// Longest file of a token, bytes.
 const MAX_TOKEN: usize = 4 << 10;
 /// Longest file of certificate authorities, bytes.
@@ -39,9 +41,9 @@ impl Authorities {
 /// A running server, as its administrator reaches it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Administer {
-    /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8660")]
-    server: String,
+    /// A running server.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
     /// File with the administrator's token, which the server showed at its first start; else the environment
     /// variable FEDSEAL_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
@@ -51,6 +53,11 @@ pub(crate) struct Administer {
 }
 
 impl Administer {
+    /// Whether a server was named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// A client with the token.
     pub(crate) fn client(&self) -> Outcome<TokenClient> {
         self.authorities.take()?;
@@ -62,8 +69,9 @@ impl Administer {
                 )
             })?,
         };
-        plain(&self.server, "the token")?;
-        Ok(TokenClient::new(&self.server, &token))
+        let server = self.server.as_deref().unwrap_or(DEFAULT);
+        plain(server, "the token")?;
+        Ok(TokenClient::new(server, &token))
     }
 }
 

@@ -1,17 +1,20 @@
 //! Options of `fedseal run` that lend its jobs to workers, and the server that does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_federation::runner::Run;
+use fedseal_federation::runner::{Exchange, Run};
 use tokio::sync::oneshot;
 
 use super::listening::Listening;
+use super::watching::Refresh;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Limits, Rate, work};
-use crate::output;
+use crate::logs::{self, Level};
+use crate::{metrics, output};
 
 /// Jobs for other processes.
 #[derive(Args)]
@@ -39,11 +42,35 @@ pub(super) struct Lend {
 
 /// A server that lends until it is dropped.
 pub(super) struct Lending {
+    exchange: Arc<Exchange>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+impl Lending {
+    /// Brings the metrics of jobs and workers up to date.
+    pub(super) fn refresh(&self) -> Refresh {
+        let exchange = self.exchange.clone();
+        Arc::new(move || {
+            let counts = exchange.counts();
+            metrics::JOBS.set(&["waiting"], counts.free as f64);
+            metrics::JOBS.set(&["here"], counts.here as f64);
+            metrics::JOBS.set(&["lent"], counts.lent as f64);
+            metrics::LEASES_ENDED.reach(counts.ended);
+            for (worker, seen) in exchange.workers() {
+                metrics::WORKERS.set(&[&worker, "done"], seen.done as f64);
+                metrics::WORKERS.set(&[&worker, "failed"], seen.failed as f64);
+            }
+        })
+    }
+}
+
 impl Lend {
+    /// How the listener is reached.
+    pub(super) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
     /// Refuses an address that others reach, unless that was asked for.
     pub(super) fn check(&self) -> Outcome {
         match self.lend {
@@ -61,7 +88,8 @@ impl Lend {
         };
         let tls = self.listening.tls()?;
         let lease = Duration::from_secs(self.lease);
-        let exchange = run.lend(lease, !self.workers_only)?;
+        let exchange = Arc::new(run.lend(lease, !self.workers_only)?);
+        let lent = exchange.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -96,7 +124,7 @@ impl Lend {
                 };
                 if let Some(tls) = tls.clone() {
                     runtime.spawn(async move {
-                        tls.reload_on_hangup(|line| output::note(format_args!("fedseal: {line}")))
+                        tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
                             .await;
                     });
                 }
@@ -118,6 +146,7 @@ impl Lend {
                 Failure::new(format!("the server of jobs could not start: {error}"))
             })?;
         Ok(Some(Lending {
+            exchange: lent,
             stop: Some(stop),
             thread: Some(thread),
         }))

@@ -18,6 +18,7 @@ mod lend;
 mod listening;
 mod log;
 mod man;
+mod module;
 mod policy;
 mod pretrain;
 mod replay;
@@ -31,6 +32,7 @@ mod submit;
 mod submitted;
 mod tune;
 mod verify;
+mod watching;
 mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
+    /// List, approve and reject submitted modules.
+    Module(module::Module),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
@@ -119,6 +123,7 @@ impl Command {
             Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
+            Command::Module(command) => command.execute(),
             Command::Verify(command) => command.execute(),
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use fedseal_client_sdk::keys::TrustStore;
+use clap::{Args, ValueEnum};
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
 
 use super::clients::Clients;
 use super::listening::Listening;
+use crate::decisions::Rule;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Readers, Settings};
+use crate::logs::{self, Level};
 use crate::places::{self, Places};
 use crate::{kept, keys, output, stop};
 
@@ -46,6 +48,17 @@ pub(crate) struct Serve {
     /// default everybody who reaches the server may.
     #[arg(long, value_name = "FILE")]
     read_token_file: Option<PathBuf>,
+    /// Which submitted modules are approved at once: those of every trusted author, those of the authors of
+    /// --approve-signer, or none. Others wait for `fedseal module approve`.
+    #[arg(long, value_name = "RULE", default_value = "trusted")]
+    approve: Approve,
+    /// Public key (hex) of an author whose modules are approved at once; may be given again.
+    #[arg(long, value_name = "HEX", required_if_eq("approve", "signers"))]
+    approve_signer: Vec<PublicKey>,
+    /// Lines for programs that collect them on standard error, one for each request among them; by default only
+    /// what people need is said.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<logs::Format>,
     /// Refuse submissions that are not signed by their sender (RFC 9421), beside the module's own signature.
     #[arg(long)]
     signed_requests: bool,
@@ -56,10 +69,27 @@ pub(crate) struct Serve {
     clients: Clients,
 }
 
+/// Rules by which a module is approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Approve {
+    /// Every module that is taken.
+    Trusted,
+    /// Those of some authors.
+    Signers,
+    /// None.
+    Hand,
+}
+
 impl Serve {
     /// Serves until Ctrl-C.
     pub(crate) fn execute(self) -> Outcome {
+        logs::set(self.log_format);
         self.listening.check(self.addr, "runs and modules")?;
+        let rule = match self.approve {
+            Approve::Trusted => Rule::Trusted,
+            Approve::Signers => Rule::Signers(self.approve_signer.clone()),
+            Approve::Hand => Rule::Hand,
+        };
         let tls = self.listening.tls()?;
         let readers = match &self.read_token_file {
             Some(file) => Readers::of_file(file)?,
@@ -82,6 +112,7 @@ impl Serve {
         let mut settings = Settings {
             admin,
             readers,
+            rule,
             tls: tls.clone(),
             names: self.name,
             signed: self.signed_requests,
@@ -123,7 +154,7 @@ impl Serve {
             }
             if let Some(tls) = tls {
                 tokio::spawn(async move {
-                    tls.reload_on_hangup(|line| output::note(format_args!("fedseal: {line}")))
+                    tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
                         .await;
                 });
             }

@@ -26,6 +26,7 @@ use super::rates::{Rate, Rates, too_many};
 use super::shares::{Peer, Shares};
 use super::tls::{Secure, Tls};
 use crate::failure::{Failure, Outcome};
+use crate::metrics;
 
 /// Time that answers under way have after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -165,6 +166,7 @@ pub(super) async fn serve(
             peer,
         };
         let tls = tls.as_ref().map(|tls| tls.acceptor());
+        metrics::CONNECTIONS.add(&[], 1.0);
         tokio::spawn(async move {
             // Below TLS: what is encrypted but not taken uses up patience too.
             let stream = Watched::new(stream, server.limits.patience());
@@ -178,6 +180,7 @@ pub(super) async fn serve(
                     }
                 }
             }
+            metrics::CONNECTIONS.add(&[], -1.0);
             drop((permit, share));
         });
     }

@@ -17,6 +17,7 @@
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
 //!   [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
+//! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
 //!   lends its jobs.
 
@@ -47,6 +48,7 @@ mod shares;
 mod signed;
 mod tls;
 mod updates;
+pub(crate) mod watched;
 pub(crate) mod witness;
 pub(crate) mod work;
 
@@ -64,6 +66,7 @@ use fedseal_client_sdk::keys::TrustStore;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
+use crate::decisions::Rule;
 use crate::failure::Outcome;
 use openapi::{Interface, Operation, schema};
 use refusal::Refusal;
@@ -99,6 +102,8 @@ pub(crate) struct Settings {
     pub readers: Readers,
     /// Certificate and key; without them it speaks plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    /// Which submitted modules are approved without asking the administrator.
+    pub rule: Rule,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
@@ -152,6 +157,7 @@ fn timed() -> Interface {
         .with(&log::FILE, log::file)
         .with(&modules::LIST, modules::list)
         .with(&modules::SUBMIT, modules::submit)
+        .with(&modules::decisions::DECIDE, modules::decisions::decide)
         .with(&DESCRIPTION, description)
 }
 
@@ -161,6 +167,8 @@ fn untimed() -> Interface {
     Interface::default()
         .with(&events::FEED, events::feed)
         .with(&HEALTH, health)
+        .with(&watched::READY, watched::ready)
+        .with(&watched::METRICS, watched::metrics)
 }
 
 fn router(settings: Settings) -> Outcome<Router> {
@@ -181,6 +189,7 @@ fn router(settings: Settings) -> Outcome<Router> {
             &limits,
             settings.compiled,
             signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
+            settings.rule,
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
@@ -207,6 +216,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(represent::compressed))
+        .layer(middleware::from_fn(watched::counted))
         .with_state(shared))
 }
 

@@ -103,7 +103,11 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
-const PARAMETERS: [(&str, &str); 3] = [
+const PARAMETERS: [(&str, &str); 4] = [
+    (
+        "digest",
+        "A module's digest: SHA-256 as 64 hexadecimal digits.",
+    ),
     (
         "run",
         "Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below.",

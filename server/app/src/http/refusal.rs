@@ -1,7 +1,5 @@
 //! How the server says no.
 
-use std::io::Write as _;
-
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -10,6 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::evidence::Fault;
+use crate::logs::{self, Level};
+use crate::metrics;
 
 /// Media type of problem details.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -82,8 +82,7 @@ impl Refusal {
     /// operator: it may name paths, so it goes to the server's standard error.
     pub(super) fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let what = what.into();
-        // Nobody has to listen.
-        let _ = writeln!(std::io::stderr(), "fedseal: {what}: {problem}");
+        logs::say(Level::Error, "fault", &format!("{what}: {problem}"));
         Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The server has a fault.",
@@ -130,6 +129,7 @@ impl From<Fault> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let kind = HeaderValue::from_static(PROBLEM);
+        metrics::REFUSALS.add(&[self.status.as_str(), &self.error], 1.0);
         // Only a map with other keys than strings could not be written.
         let body = serde_json::to_vec(&Problem {
             title: self

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod decisions;
 mod described;
 mod evidence;
 mod place;

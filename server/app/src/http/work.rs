@@ -54,7 +54,7 @@ pub(crate) struct Back {
 }
 
 struct Work {
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     signatures: Signatures,
     workers: Vec<PublicKey>,
 }
@@ -65,7 +65,7 @@ type Server = State<Arc<Work>>;
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     workers: Vec<PublicKey>,
     names: &[String],
     limits: &Limits,

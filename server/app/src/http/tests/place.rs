@@ -301,6 +301,7 @@ impl TestServer {
             trusted,
             web: Some(web),
             limits: Limits::default(),
+            rule: Default::default(),
             compiled: None,
         };
         change(&mut settings);
