@@ -54,7 +54,7 @@ mod train;
 pub use burn::tensor::Device;
 pub use data::{
     Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, PROMPT_FIELDS,
-    PromptFile, Role, Tokens,
+    ParquetColumn, PromptFile, Role, Tokens, Unwritten, write_parquet,
 };
 pub use device::{DeviceKind, device};
 pub use error::TuningError;

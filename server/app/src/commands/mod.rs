@@ -3,6 +3,7 @@
 mod adapter;
 mod administer;
 mod admission;
+mod attribute;
 mod base;
 mod chat;
 mod clients;
@@ -19,6 +20,7 @@ mod listening;
 mod log;
 mod man;
 mod module;
+mod parquet;
 mod policy;
 mod pretrain;
 mod replay;
@@ -31,6 +33,7 @@ mod site;
 mod submit;
 mod submitted;
 mod tune;
+mod undo;
 mod verify;
 mod watching;
 mod work;
@@ -72,6 +75,10 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
+    /// Say who took the safety away in a run, and when.
+    Attribute(attribute::Attribute),
+    /// Aggregate a run again without a client.
+    Undo(undo::Undo),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
     /// List runs, each with its conclusion.
@@ -128,12 +135,14 @@ impl Command {
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
+            Command::Attribute(command) => command.execute(),
+            Command::Undo(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
-            Command::Table(command) => command.execute(),
+            Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),

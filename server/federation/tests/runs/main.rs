@@ -4,6 +4,7 @@
 mod double;
 mod forge;
 
+mod attributed;
 mod begin;
 mod demand;
 mod leaks;
