@@ -12,14 +12,15 @@ use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
 use super::evidence::Stated;
-use super::job::{DefendJob, Done, Job, Lent, MeasureJob, Performed, UpdateJob};
+use super::job::{Done, Job, Lent, MeasureJob, Performed, UpdateJob};
 use super::{Run, Shared};
-use crate::work::board::{Board, Delivered, Seen};
+use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_rules::admission::{Behaviour, Probed, Replay};
+use fedseal_rules::aggregation::ServerInput;
 
 /// A run's jobs for other processes.
 pub struct Exchange {
@@ -103,6 +104,11 @@ impl Exchange {
         }
     }
 
+    /// How many jobs are where.
+    pub fn counts(&self) -> Counts {
+        self.board.counts()
+    }
+
     /// The workers that asked, by name.
     pub fn workers(&self) -> std::collections::BTreeMap<String, Seen> {
         self.board.workers()
@@ -154,9 +160,21 @@ impl Exchange {
                 Done::Other(Performed::Measure { job, measured })
             }
             (Job::Defend(job), Outcome::Defend { adapter, data }) => {
-                let adapter = repaired(&job, package.blob(adapter)?)?;
+                let adapter = like(&job.attacked, package.blob(adapter)?, "attacked")?;
                 let data = DefenceData::from_bytes(package.blob(data)?)?;
                 Done::Other(Performed::Defend { job, adapter, data })
+            }
+            (Job::Input(job), Outcome::Input { adapter, data }) => {
+                let adapter = match adapter {
+                    None => None,
+                    Some(digest) => Some(like(&job.global, package.blob(digest)?, "global")?),
+                };
+                let input = ServerInput::from_bytes(package.blob(data)?).map_err(wrong)?;
+                Done::Other(Performed::Input {
+                    job,
+                    adapter,
+                    input,
+                })
             }
             _ => return Err(wrong("it is of another kind than the task")),
         })
@@ -237,11 +255,14 @@ impl Exchange {
     }
 }
 
-fn repaired(job: &DefendJob, bytes: &[u8]) -> Result<Adapter> {
+/// Reads an adapter of the shape of another, the `name` one.
+fn like(other: &Adapter, bytes: &[u8], name: &str) -> Result<Adapter> {
     let adapter = read_adapter(bytes)?;
-    match adapter.same_shape(&job.attacked) {
+    match adapter.same_shape(other) {
         true => Ok(adapter),
-        false => Err(wrong("its adapter has another shape than the attacked one")),
+        false => Err(wrong(format!(
+            "its adapter has another shape than the {name} one"
+        ))),
     }
 }
 

@@ -52,8 +52,10 @@ pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
+mod server_input;
 pub(crate) mod setup;
 mod signed;
+mod tunings;
 
 pub use crate::options::{Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
@@ -165,6 +167,7 @@ impl Run {
         self.progress = self.count_progress();
         self.write_report(State::Running, None)?;
         self.evaluate_base(watch)?;
+        self.tune_first(watch)?;
         for round in 0..self.shared.experiment.federation.rounds {
             self.round(round, watch)?;
         }

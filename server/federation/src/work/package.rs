@@ -59,6 +59,13 @@ pub enum Outcome {
         /// Data of the defence.
         data: Digest,
     },
+    /// The server's own input to a rule: blobs.
+    Input {
+        /// The adapter that was trained, where the rule asks for one.
+        adapter: Option<Digest>,
+        /// Numbers.
+        data: Digest,
+    },
 }
 
 /// An outcome with its blobs.

@@ -20,3 +20,4 @@ mod run;
 mod scaffold;
 mod site;
 mod stops;
+mod tunings;

@@ -79,7 +79,14 @@ impl Server {
         let runs = folder.join("runs");
         std::fs::create_dir_all(&runs)?;
         let mut child = build::fedseal()
-            .args(["serve", "--addr", "127.0.0.1:0", "--runs"])
+            .args([
+                "serve",
+                "--addr",
+                "127.0.0.1:0",
+                "--requests-per-address",
+                "0",
+            ])
+            .arg("--runs")
             .arg(&runs)
             .arg("--registry")
             .arg(folder.join("registry"))
@@ -120,7 +127,10 @@ impl Server {
         } else {
             ""
         };
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n{accept}\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\n{accept}\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
