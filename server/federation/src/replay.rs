@@ -183,7 +183,7 @@ struct Replayer<'a> {
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
         let OpenRun { plan, blobs, .. } = self.run;
-        let attested = cache.attested(blobs, &update.attestation, plan.node)?;
+        let attested = cache.attested(blobs, &update.attestation, plan)?;
         let (arm, state) = self.inputs(update)?;
         let of = self.round_of(&arm, update, state);
         let assignment = of.assignment(&update.client)?;

@@ -36,7 +36,9 @@ impl Run {
             let (candidates, median_norm) = self.candidates(of)?;
             for candidate in &candidates {
                 let id = candidate.update.attestation;
-                if state.verdicts.contains_key(&candidate.client)
+                // A node's shard is not here.
+                if shared.plan.node_of(&candidate.client).is_some()
+                    || state.verdicts.contains_key(&candidate.client)
                     || self.replays.contains_key(&id)
                     || jobs.contains_key(&id)
                 {
@@ -98,7 +100,7 @@ impl Run {
         let update = &candidate.update;
         let attested = self
             .cache
-            .attested(&self.blobs, &update.attestation, of.plan.node)?;
+            .attested(&self.blobs, &update.attestation, of.plan)?;
         let round = of.round;
         let expected = of.expected(&candidate.client, &self.blobs)?;
         let behaviour = update.update.and_then(|digest| {

@@ -24,6 +24,7 @@ use fedseal_tuning::{Adapter, Example};
 
 use crate::execute::Executor;
 use crate::lab::Lab;
+use crate::work::desk::Desk;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
@@ -39,9 +40,11 @@ use fedseal_rules::experiment::Experiment;
 
 pub mod canary;
 mod candidates;
+mod collect;
 pub mod evidence;
 mod exchange;
 mod finish;
+mod gather;
 pub(crate) mod job;
 mod jobs;
 pub mod measure;
@@ -54,9 +57,11 @@ mod room;
 mod rounds;
 pub(crate) mod setup;
 mod signed;
+mod stated;
 
-pub use crate::options::{Options, Submitted, load_data, open_model};
+pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
+pub use gather::Gathering;
 use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.
@@ -120,6 +125,8 @@ pub struct Run {
     pub(crate) workers: usize,
     /// Where other processes take jobs.
     lent: Option<Arc<Lent>>,
+    /// Where nodes take theirs.
+    desk: Option<Arc<Desk<evidence::Evidence>>>,
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,

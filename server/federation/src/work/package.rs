@@ -27,6 +27,13 @@ pub enum Outcome {
         /// The guest's log lines.
         log: Vec<String>,
     },
+    /// An execution that a node states itself: the attestation's envelope is a blob.
+    Attested {
+        /// Digest of the envelope.
+        attestation: Digest,
+        /// The guest's log lines, as far as the site lets them leave.
+        log: Vec<String>,
+    },
     /// A second execution.
     Replay {
         /// Where it first differs; none: all bits are equal.
@@ -137,7 +144,7 @@ impl Package {
             let found = Digest::of(&content);
             if found != named {
                 return Err(Error::mismatch(
-                    "a worker's result",
+                    "a result",
                     "has a blob of another digest than its name",
                     &named,
                     &found,
@@ -152,7 +159,7 @@ impl Package {
 
 /// A result that is not what it should be.
 pub(crate) fn wrong(problem: impl Into<Source>) -> Error {
-    Error::tampered("a worker's result", problem)
+    Error::tampered("a result", problem)
 }
 
 #[cfg(test)]
