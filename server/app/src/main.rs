@@ -6,8 +6,9 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`coordinate`]: executes the federations of a server.
 //! - [`kept`]: modules that are kept compiled.
-//! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
+//! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
 //! The auditor's commands, and everything that all commands share, are in the room `audit`.
 
@@ -16,11 +17,13 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
+mod coordinate;
 mod figures;
 mod http;
 mod kept;
 mod progress;
 mod runs;
+mod submitted;
 
 use std::process::ExitCode;
 

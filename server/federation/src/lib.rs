@@ -14,18 +14,23 @@
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
 //!   again, [`mod@remeasure`] measures a run again. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
 //!   tests every policy alone against every check.
+//! - [`node`]: a data holder's side of a federation, [`coordinator`] the books of the other side,
+//!   [`protocol`] the words between them.
 
 #![forbid(unsafe_code)]
 
 mod control;
+pub mod coordinator;
 pub mod defence;
 pub mod execute;
 pub mod guard;
 pub mod lab;
+pub mod node;
 pub mod options;
 pub mod own;
 pub mod panel;
 pub mod pretraining;
+pub mod protocol;
 pub mod remeasure;
 pub mod replay;
 pub mod runner;

@@ -10,12 +10,14 @@ mod completions;
 mod docs;
 mod doctor;
 mod engine;
+mod federation;
 mod fetch;
 mod generate;
 mod init;
 mod lend;
 mod log;
 mod man;
+mod node;
 mod policy;
 mod pretrain;
 mod replay;
@@ -26,9 +28,9 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
-mod submitted;
 mod tune;
 mod verify;
+mod wire;
 mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -54,6 +56,10 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Do jobs of a run that lends them.
     Work(work::Work),
+    /// Make, start and watch federations of data holders' nodes.
+    Federation(federation::Federation),
+    /// Take part in a federation with shards that stay on this machine.
+    Node(node::Node),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
@@ -115,6 +121,8 @@ impl Command {
             Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
             Command::Work(command) => command.execute(),
+            Command::Federation(command) => command.execute(),
+            Command::Node(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Verify(command) => command.execute(),

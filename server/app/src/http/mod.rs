@@ -16,13 +16,14 @@
 //!   [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
-//!   lends its jobs.
+//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest.
 
 mod alive;
 mod answers;
 mod events;
 mod evidence;
 mod fault;
+pub(crate) mod federation;
 mod files;
 mod listen;
 mod lists;
@@ -82,6 +83,8 @@ pub(crate) struct Settings {
     pub names: Vec<String>,
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
+    /// The federations that it coordinates, where it is a coordinator.
+    pub federations: Option<Arc<federation::Federations>>,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
@@ -146,6 +149,7 @@ fn untimed() -> Interface {
 
 fn router(settings: Settings) -> Outcome<Router> {
     let limits = settings.limits;
+    let federations = settings.federations.clone();
     let (timed, mut operations) = timed().into_parts();
     let (untimed, others) = untimed().into_parts();
     operations.extend(others);
@@ -176,13 +180,18 @@ fn router(settings: Settings) -> Outcome<Router> {
             answers::bounded,
         ))
         .layer(middleware::from_fn_with_state(limits.request, deadline));
-    Ok(untimed
+    let served = untimed
         .method_not_allowed_fallback(wrong_method)
         .merge(timed)
+        .with_state(shared);
+    let served = match federations {
+        Some(federations) => federation::router(federations).merge(served),
+        None => served,
+    };
+    Ok(served
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
-        .layer(middleware::from_fn(represent::compressed))
-        .with_state(shared))
+        .layer(middleware::from_fn(represent::compressed)))
 }
 
 /// [`description`], described.

@@ -65,7 +65,7 @@ pub struct Evidence {
     pub log: Vec<String>,
     /// Everything that the attestation names by digest and that is not stored yet, and the
     /// envelope itself.
-    blobs: Vec<(Digest, Vec<u8>)>,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
 }
 
 /// Statement about an execution before it is signed, with everything that it names.

@@ -27,6 +27,8 @@ use crate::lab::Lab;
 use crate::work::desk::Desk;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
+use fedseal_data::check::DataCheck;
+use fedseal_data::files::{FilesData, Parts};
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
 use fedseal_record::events::{Event, Feed};
 use fedseal_record::read::{read_adapter, read_examples};
@@ -36,6 +38,7 @@ use fedseal_record::rundir::{self, Plan, RunDir};
 use fedseal_record::state::{RoundState, RunState};
 use fedseal_rules::admission::{Behaviour, Replay};
 use fedseal_rules::arms::Arm;
+use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::experiment::Experiment;
 
 pub mod canary;
@@ -57,7 +60,7 @@ mod room;
 mod rounds;
 pub(crate) mod setup;
 mod signed;
-mod stated;
+pub(crate) mod stated;
 
 pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
@@ -78,7 +81,7 @@ pub(crate) struct Shared {
     pub plan: Plan,
     pub executor: Box<dyn Executor>,
     /// None where own files have no labelled pairs: then no attestation has a score.
-    pub judge: Option<fedseal_data::check::DataCheck>,
+    pub judge: Option<DataCheck>,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.
@@ -99,6 +102,31 @@ impl Shared {
             arm,
             round,
             state,
+        }
+    }
+
+    /// State of a run at a data holder's node: nothing is measured there, and neither canaries nor prompts
+    /// are known.
+    pub(crate) fn at_node(
+        plan: Plan,
+        experiment: Experiment,
+        lab: Arc<dyn Lab>,
+        executor: Box<dyn Executor>,
+    ) -> Shared {
+        let data = FilesData::new(Parts::default(), Measure::Overlap);
+        Shared {
+            executor: crate::guard::guard(executor, &experiment, &plan),
+            judge: DataCheck::built_in(&experiment.data.source).cloned(),
+            lab,
+            data: Arc::new(data),
+            experiment,
+            plan,
+            canaries: CanarySet::default(),
+            evaluation: EvaluationSet {
+                requests: Vec::new(),
+                tasks: Vec::new(),
+            },
+            cancel: AtomicBool::new(false),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
+use serde::{Deserialize, Serialize};
 
 use super::task::{NodeJob, UpdateTask};
 
@@ -57,7 +58,8 @@ pub enum Arrival<A> {
 }
 
 /// Fate of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// The update is in the log.
     Recorded,

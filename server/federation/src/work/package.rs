@@ -157,6 +157,15 @@ impl Package {
     }
 }
 
+/// The statement of a node in a package that it sent; none where there is none.
+pub fn attested(package: &[u8]) -> Option<Vec<u8>> {
+    let mut package = Package::from_bytes(package).ok()?;
+    match package.outcome {
+        Outcome::Attested { attestation, .. } => package.blobs.remove(&attestation),
+        _ => None,
+    }
+}
+
 /// A result that is not what it should be.
 pub(crate) fn wrong(problem: impl Into<Source>) -> Error {
     Error::tampered("a result", problem)

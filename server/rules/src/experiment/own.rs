@@ -54,6 +54,16 @@ pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
             ));
         }
     }
+    for arm in e.all_arms()?.iter().filter(|_| nodes) {
+        let checks = e.checks(arm);
+        let scored = checks.iter().any(|c| c.check == data_score::DEFINITION.name);
+        if scored && e.data.source != "world" {
+            return Err(at.error(
+                &format!("admission.{}", arm.id),
+                "expected no check `data-score`: nodes have the data check of source `world` alone",
+            ));
+        }
+    }
     if nodes && e.clients.is_empty() {
         return match e.federation.malicious {
             0 => Ok(()),

@@ -273,6 +273,7 @@ impl TestServer {
             trusted,
             web: Some(web),
             limits,
+            federations: None,
             compiled: None,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
