@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use crate::bounded::short;
-use crate::error::Source;
 use crate::http_signature::{Request, Role, Validity, sign};
 use crate::keys::SigningKey;
 use crate::{Error, Result, http};
 
 /// Seconds for which a signed request is good.
 const GOOD_FOR: i64 = 120;
-/// Characters of a refusal that are kept.
-const SHOWN: usize = 500;
 
 /// Fields that sign a request to an address, with its body's media type and bytes.
 ///
@@ -110,80 +106,8 @@ impl SignedClient {
         most: u64,
     ) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}{path}", self.server);
-        let transport = |detail: Source| Error::Http {
-            url: url.clone(),
-            detail,
-        };
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(url.as_str());
-        if let Some((kind, _)) = body {
-            request = request.header("content-type", kind);
-        }
-        if let Some(range) = range {
-            request = request.header("range", range);
-        }
-        for (name, value) in fields(method, &url, body, &self.key, self.role)? {
-            request = request.header(name, value);
-        }
-        let bytes = body.map_or(&[][..], |(_, bytes)| bytes);
-        let answer = match body {
-            Some(_) => self
-                .agent
-                .run(request.body(bytes).map_err(|e| transport(e.into()))?),
-            None => self
-                .agent
-                .run(request.body(()).map_err(|e| transport(e.into()))?),
-        };
-        answered(&url, answer, most)
+        let mut fields = fields(method, &url, body, &self.key, self.role)?;
+        fields.extend(range.map(|range| ("range", range.to_owned())));
+        http::call(&self.agent, method, &url, &fields, body, most)
     }
-}
-
-/// Status and body of an answer, at most `most` bytes; a refusal is an error.
-fn answered(
-    url: &str,
-    answer: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    most: u64,
-) -> Result<(u16, Vec<u8>)> {
-    let transport = |detail: Source| Error::Http {
-        url: url.to_owned(),
-        detail,
-    };
-    let mut answer = answer.map_err(|e| transport(e.into()))?;
-    let status = answer.status().as_u16();
-    let bytes = answer
-        .body_mut()
-        .with_config()
-        .limit(most)
-        .read_to_vec()
-        .map_err(|e| transport(e.into()))?;
-    if status < 400 {
-        return Ok((status, bytes));
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let member = |name: &str| problem[name].as_str().map(|text| short(text, SHOWN));
-    Err(Error::Refused {
-        url: url.to_owned(),
-        status,
-        error: member("error").unwrap_or_else(|| short(&text, SHOWN)),
-        what: member("what").unwrap_or_default(),
-        hint: member("hint"),
-    })
-}
-
-/// Posts JSON with a bearer token (RFC 6750); gives the body of a success, at most 16 MiB.
-///
-/// # Errors
-/// As [`SignedClient::call`].
-pub fn post_with_token(url: &str, token: &str, body: &[u8]) -> Result<Vec<u8>> {
-    let agent: ureq::Agent = http::config(url)
-        .timeout_global(Some(Duration::from_secs(60)))
-        .build()
-        .into();
-    let request = agent
-        .post(url)
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {token}"));
-    Ok(answered(url, request.send(body), 16 << 20)?.1)
 }

@@ -7,6 +7,8 @@
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
 //! - [`coordinate`]: executes the federations of a server.
+//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
+//! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
 //! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
@@ -18,9 +20,12 @@
 
 mod commands;
 mod coordinate;
+mod decisions;
 mod figures;
 mod http;
 mod kept;
+mod logs;
+mod metrics;
 mod progress;
 mod runs;
 mod submitted;

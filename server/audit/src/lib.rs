@@ -4,8 +4,8 @@
 //! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare.
 //! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
 //!   [`modules`]: a module in a file, an OCI layout or a registry. [`files`]: what the command line names.
-//! - [`table`]: a run's results for people. [`document`]: a report as one file. [`output`]: everything that
-//!   is printed.
+//! - [`table`]: a run's results for people, [`differences`] those of its arms, [`tidy`] both for programs.
+//!   [`document`]: a report as one file. [`output`]: everything that is printed.
 //! - [`failure`]: every error ends there, with an exit code. [`stop`]: Ctrl-C.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod commands;
+pub mod differences;
 pub mod document;
 pub mod failure;
 pub mod files;
@@ -22,3 +23,4 @@ pub mod output;
 pub mod places;
 pub mod stop;
 pub mod table;
+pub mod tidy;

@@ -6,6 +6,7 @@ use fedseal_record::opened::OpenRun;
 use fedseal_record::report::{ArmView, Rate, Report, State};
 use fedseal_record::rundir::PlannedMeasure;
 use fedseal_rules::evaluation::percent;
+use fedseal_rules::evaluation::wilson::FEW;
 use fedseal_rules::experiment::{Experiment, differences, in_words};
 
 use crate::failure::{Failure, Outcome};
@@ -13,6 +14,8 @@ use crate::output::duration;
 
 /// Rounds that are named one by one.
 const ROUNDS: usize = 10;
+/// Mark of a share that is of few prompts.
+const FEW_MARK: &str = "†";
 
 /// The runs of a folder: itself, or those one level below it (one a seed), sorted by name.
 pub fn runs_of(folder: &Path) -> Outcome<Vec<PathBuf>> {
@@ -165,9 +168,9 @@ fn extra(reports: &[Report]) -> Vec<&PlannedMeasure> {
 
 /// The table as text. With several reports each figure is mean ± standard deviation over seeds.
 pub fn text(reports: &[Report]) -> String {
-    let Some(first) = reports.first() else {
+    if reports.is_empty() {
         return String::new();
-    };
+    }
     let mut out = aligned(&rows(reports));
     for report in reports {
         for line in report.arms.iter().filter_map(|arm| unchanged(report, arm)) {
@@ -178,31 +181,49 @@ pub fn text(reports: &[Report]) -> String {
             out.push_str(&format!("\nno update counted in any round of seed {seed}"));
         }
     }
+    out.push('\n');
+    out.push_str(&footer(reports));
+    out
+}
+
+/// Sentence about intervals, prompts and costs, and about shares of few prompts.
+pub fn footer(reports: &[Report]) -> String {
+    let Some(first) = reports.first() else {
+        return String::new();
+    };
     let seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
     let peak = reports
         .iter()
         .map(|report| report.peak_mb)
         .fold(0.0, f64::max);
-    if reports.len() > 1 {
+    let mut out = if reports.len() > 1 {
         let seeds: Vec<String> = reports
             .iter()
             .map(|report| report.seed.to_string())
             .collect();
-        out.push_str(&format!(
-            "\nmean ± standard deviation over seeds {}; {} a run; peak memory {peak:.0} MiB",
+        format!(
+            "mean ± standard deviation over seeds {}; {} a run; peak memory {peak:.0} MiB",
             seeds.join(", "),
             duration(spread(&seconds).0)
-        ));
+        )
     } else {
         let n = first
             .arms
             .iter()
             .find_map(|arm| arm.safety)
             .map_or(0, |rate| rate.n);
-        out.push_str(&format!(
-            "\n95 % Wilson intervals, {n} harmful requests; {}; peak memory {peak:.0} MiB",
+        format!(
+            "95 % Wilson intervals, {n} harmful requests; {}; peak memory {peak:.0} MiB",
             duration(first.seconds)
-        ));
+        )
+    };
+    let few = reports.iter().flat_map(|report| &report.arms).any(|arm| {
+        let own = [arm.safety, arm.helpfulness].into_iter().flatten();
+        own.chain(arm.measures.values().copied())
+            .any(|rate| rate.is_few())
+    });
+    if few {
+        out.push_str(&format!("\n{FEW_MARK} from fewer than {FEW} prompts"));
     }
     out
 }
@@ -255,7 +276,7 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
 
 /// Rates of an arm over seeds; where a run is over, one without any asked nothing.
 fn measure(rates: &[Rate], finished: bool) -> String {
-    match rates {
+    let shown = match rates {
         [] if finished => "not measured".into(),
         [] => "not yet".into(),
         [rate] if rate.n == 0 => "not measured".into(),
@@ -274,6 +295,20 @@ fn measure(rates: &[Rate], finished: bool) -> String {
                 percent::decimal(deviation)
             )
         }
+    };
+    match rates.iter().any(Rate::is_few) {
+        true => format!("{shown} {FEW_MARK}"),
+        false => shown,
+    }
+}
+
+/// Points with their sign: "+4.2", "-1.0", "0.0".
+pub fn signed(share: f64) -> String {
+    let text = percent::decimal((share * 100.0).abs());
+    match text.as_str() {
+        "0.0" => text,
+        _ if share < 0.0 => format!("-{text}"),
+        _ => format!("+{text}"),
     }
 }
 
@@ -323,6 +358,9 @@ mod tests {
         let rate = Rate::new(219, 240);
         assert_eq!(measure(&[rate], true), "91.3 (87.0 to 94.2)");
         assert_eq!(measure(&[rate, rate], true), "91.3 ± 0.0");
+        // A share of few prompts says so.
+        assert_eq!(measure(&[Rate::new(4, 8)], true), "50.0 (21.5 to 78.5) †");
+        assert_eq!(signed(-0.0001), "0.0");
     }
 
     #[test]
@@ -371,6 +409,7 @@ mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].contains("helpfulness %") && lines[0].contains("strict rule %"));
         assert!(lines[2].contains("30.0 ("), "{table}");
+        assert!(table.ends_with("† from fewer than 100 prompts"), "{table}");
         // Of two seeds, one of which is older.
         let table = text(&[report(&[], 1), report(&strict, 5)]);
         assert!(table.contains("50.0 ("), "{table}");

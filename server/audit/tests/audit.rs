@@ -46,6 +46,40 @@ fn an_old_run_is_verified_told_and_tabled() {
         "{}",
         said(&table)
     );
+    // Its arms are held against each other on the same prompts, and a share of few prompts says so.
+    let text = said(&table);
+    for part in [
+        "less fedavg",
+        "McNemar",
+        "Holm",
+        "† from fewer than 100 prompts",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let rows = audit(&[
+        "table",
+        run,
+        "--format",
+        "csv",
+        "--rows",
+        "tests",
+        "--against",
+        "clean",
+    ]);
+    let text = String::from_utf8_lossy(&rows.stdout).into_owned();
+    assert!(text.starts_with("arm,against,measure,difference"), "{text}");
+    assert!(
+        text.lines().skip(1).all(|row| row.contains(",clean,")),
+        "{text}"
+    );
+    let none = audit(&["table", run, "--format", "parquet", "--out", "x.parquet"]);
+    assert_eq!(none.status.code(), Some(2), "{}", said(&none));
+    let nobody = audit(&["table", run, "--against", "nobody"]);
+    assert!(
+        said(&nobody).contains("Arms of this run"),
+        "{}",
+        said(&nobody)
+    );
     // Its updates are named by the report.
     let report = fs::read_to_string(Path::new(run).join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();

@@ -10,7 +10,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
     Adapter, AdapterConfig, Date, Example, GenerateConfig, Halt, Joining, Model, ModelOptions,
-    Numerics, Rendering, Score, Template, TrainConfig, Trainer,
+    Numerics, Rendering, Score, StepHook, Template, TrainConfig, Trainer,
 };
 
 use crate::execute::{Executor, Modules};
@@ -69,6 +69,15 @@ pub trait Lab: Send + Sync {
     /// Trains a copy of `start`; `go_on` is asked before every step at least.
     fn tune(
         &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter>;
+    /// As [`Lab::tune`], with the gradient and the release of a hook.
+    fn tune_by(
+        &self,
+        hook: Box<dyn StepHook>,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
@@ -229,6 +238,20 @@ impl Lab for TuningLab {
     ) -> Result<Adapter> {
         Trainer::new(&self.model, start, examples, config)
             .and_then(|trainer| trainer.run_while(go_on))
+            .map(|trained| trained.adapter)
+            .map_err(model_error)
+    }
+
+    fn tune_by(
+        &self,
+        hook: Box<dyn StepHook>,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        Trainer::new(&self.model, start, examples, config)
+            .and_then(|trainer| trainer.with_hook(hook).run_while(go_on))
             .map(|trained| trained.adapter)
             .map_err(model_error)
     }

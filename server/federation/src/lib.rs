@@ -12,13 +12,15 @@
 //! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again, [`mod@remeasure`] measures a run again. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
+//!   again, [`mod@remeasure`] measures a run again. [`attribution`]: who took safety away, [`undoing`]: a run
+//!   without some clients. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
 //!   tests every policy alone against every check.
 //! - [`node`]: a data holder's side of a federation, [`coordinator`] the books of the other side,
 //!   [`protocol`] the words between them.
 
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 mod control;
 pub mod coordinator;
 pub mod defence;
@@ -34,6 +36,7 @@ pub mod protocol;
 pub mod remeasure;
 pub mod replay;
 pub mod runner;
+pub mod undoing;
 pub mod work;
 pub mod worker;
 

@@ -16,8 +16,6 @@ pub const VERSION: u32 = 1;
 pub const PREFIX: &str = "/federation/v1";
 /// Address of the administrator.
 pub const ADMIN: &str = "/federation/v1/admin";
-/// Field of the administrator's token, after `Bearer`.
-pub const AUTHORIZATION: &str = "authorization";
 /// Seconds for which a node's question for a job waits.
 pub const WAIT: u64 = 10;
 /// Longest update of a node, bytes: an adapter, its transcript, and data that the site lets leave.

@@ -56,19 +56,30 @@ impl Measured {
     /// Share of any measure, from the answers. `set` is the run's evaluation set, whose first tasks are
     /// answered here in its order, `source` the name of its data source.
     pub fn share(&self, judge: &Judge, set: &EvaluationSet, source: &str) -> Share {
+        Share::of(self.judged(judge, set, source).1)
+    }
+
+    /// The answers that a measure reads, and whether each is a hit; see [`Measured::share`].
+    pub fn judged(
+        &self,
+        judge: &Judge,
+        set: &EvaluationSet,
+        source: &str,
+    ) -> (&[Answer], Vec<bool>) {
         let (answers, tasks) = match judge.reads {
             Reads::Requests => (&self.requests, &[][..]),
             Reads::Tasks => (&self.tasks, &set.tasks[..]),
         };
         let tasks = tasks.iter().map(Some).chain(std::iter::repeat(None));
-        Share::of(answers.iter().zip(tasks).map(|(answer, task)| {
+        let hit = |(answer, task): (&Answer, Option<&HelpfulTask>)| {
             (judge.hit)(&Asked {
                 prompt: &answer.prompt,
                 answer: &answer.answer,
                 task,
                 source,
             })
-        }))
+        };
+        (answers, answers.iter().zip(tasks).map(hit).collect())
     }
 }
 

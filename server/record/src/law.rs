@@ -14,8 +14,8 @@ use crate::round::RoundOf;
 use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
-use fedseal_rules::admission::{Admission, Expected};
-use fedseal_rules::aggregation::{Outcome, Update};
+use fedseal_rules::admission::{Admission, Expected, Past};
+use fedseal_rules::aggregation::{Built, Known, Need, Outcome, ServerInput, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas;
@@ -50,6 +50,27 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
             problem: bad.problem.into(),
         })
         .map_err(Error::from)
+}
+
+/// Verdicts of the rounds before one, as many rounds as its checks ask for, oldest first.
+pub fn past(of: RoundOf<'_>, run: &RunState, window: u32) -> Vec<Past> {
+    let rounds = run.arms.get(&of.arm.id).map_or(&[][..], Vec::as_slice);
+    let round = (of.round.0 as usize).min(rounds.len());
+    let first = round.saturating_sub(window as usize);
+    let steps = f64::from(of.experiment.training.local_steps);
+    let told = |state: &RoundState| {
+        let effort = steps * state.learning_rate;
+        let verdicts = state
+            .clients
+            .iter()
+            .filter_map(|client| state.verdicts.get(client));
+        let past = verdicts.map(|verdict| Past {
+            effort,
+            fact: verdict.fact.clone(),
+        });
+        past.collect::<Vec<_>>()
+    };
+    rounds[first..round].iter().flat_map(told).collect()
 }
 
 /// Result of a round's aggregation.
@@ -156,9 +177,12 @@ impl RoundOf<'_> {
         let version = plan.versions.of(&formulas::rule(arm.rule));
         let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = match rule.needs_global() {
-            true => rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?,
-            false => rule.aggregate(&updates, &inputs)?,
+        let outcome = match (rule.input(), rule.needs_global()) {
+            (Some(_), _) => self.with_input(&rule, &updates, &counted, blobs)?,
+            (None, true) => {
+                rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?
+            }
+            (None, false) => rule.aggregate(&updates, &inputs)?,
         };
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
@@ -169,6 +193,61 @@ impl RoundOf<'_> {
             weights,
             outcome: Some(outcome),
         })
+    }
+}
+
+impl RoundOf<'_> {
+    /// Applies a rule that asks for the server's own input to the updates of the clients at `counted`.
+    fn with_input(
+        &self,
+        rule: &Built,
+        updates: &[Update<'_>],
+        counted: &[usize],
+        blobs: &Blobs,
+    ) -> Result<Outcome> {
+        let RoundOf {
+            experiment,
+            arm,
+            state,
+            ..
+        } = *self;
+        let item = || format!("server's input to round {} of arm {}", self.round, arm.id);
+        let bad = |problem: &str| Error::tampered(item(), problem);
+        let (data, adapter) = state.input.ok_or_else(|| bad("is not logged"))?;
+        let input = ServerInput::from_bytes(&blobs.get(&data)?)
+            .map_err(|error| Error::tampered(item(), error))?;
+        if input.rule != arm.rule {
+            return Err(bad("is for another rule than the arm's"));
+        }
+        let global = read_adapter(blobs, &state.global)?;
+        let own = match (rule.input(), adapter) {
+            (Some(Need::OwnUpdate), Some(adapter)) => {
+                delta(&read_adapter(blobs, &adapter)?, &global)?
+            }
+            (Some(Need::OwnUpdate), None) => return Err(bad("has no adapter")),
+            (_, Some(_)) => return Err(bad("has an adapter, which the rule does not ask for")),
+            (_, None) => Vec::new(),
+        };
+        let behaviours = match rule.input() {
+            Some(Need::Behaviour) => {
+                let all = input.behaviours(state.clients.len());
+                let (all, of_global) =
+                    all.ok_or_else(|| bad("has behaviours of other clients than the round's"))?;
+                let own = counted.iter().filter_map(|index| all.get(*index).copied());
+                Some((own.collect::<Vec<_>>(), of_global))
+            }
+            _ => None,
+        };
+        let known = Known {
+            global: &global,
+            input: &input,
+            own: &own,
+            behaviours: behaviours
+                .as_ref()
+                .map(|(own, of_global)| (own.as_slice(), *of_global)),
+        };
+        let inputs = experiment.aggregation_inputs(arm, state.seed.0);
+        Ok(rule.aggregate_with(updates, &inputs, &known)?)
     }
 }
 

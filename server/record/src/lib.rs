@@ -9,7 +9,8 @@
 //!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
 //!   one's adapter. [`references`]: every blob that the log names. [`formulas`]: formulas of which a run
 //!   has other versions.
-//! - [`report`], [`events`]: output for people. [`export`]: the final adapter of a run.
+//! - [`report`], [`events`]: output for people. [`paired`]: differences between arms, tested.
+//!   [`export`]: the final adapter of a run. [`history`]: an arm aggregated again, without some clients.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
 
@@ -27,10 +28,12 @@ pub mod evidence;
 pub mod explain;
 pub mod export;
 pub mod formulas;
+pub mod history;
 pub mod keys;
 pub mod law;
 pub mod monitor;
 pub mod opened;
+pub mod paired;
 pub mod read;
 pub mod references;
 pub mod repairs;

@@ -6,7 +6,7 @@
 //! - [`admission`]: declarative checks over an attested update; one file a check.
 //! - [`site`]: rules of the data's holder for a node. [`lifecycle`]: states of a federation of nodes.
 //! - [`defence`]: repair of an attacked adapter, and its audit; one file a defence.
-//! - [`evaluation`]: safety and helpfulness, from answers.
+//! - [`evaluation`]: safety and helpfulness, from answers. [`statistics`]: tests of their differences.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
 //!
@@ -36,6 +36,7 @@ pub mod optimiser;
 pub mod sampling;
 pub mod schedule;
 pub mod site;
+pub mod statistics;
 pub mod text;
 
 pub use error::{Error, Result};

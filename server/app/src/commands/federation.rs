@@ -5,20 +5,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fedseal_client_sdk::keys::SigningKey;
-use fedseal_client_sdk::signed::post_with_token;
 use fedseal_federation::coordinator::books::Books;
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::protocol::{ADMIN, Command, Status, Told};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::lifecycle::Event;
 
+use super::administer::Administer;
 use super::shipped;
 use crate::failure::{Failure, Outcome};
 use crate::places;
-use crate::{files, keys, output};
-
-/// Longest token file, bytes.
-const MAX_TOKEN: usize = 1024;
+use crate::{keys, output};
 
 /// Runs federations of data holders' nodes: makes them, invites nodes, starts and stops rounds.
 #[derive(Args)]
@@ -47,19 +44,15 @@ enum Action {
     List(Listed),
 }
 
-/// Place of the coordinator's books.
+/// Place of the coordinator's books: a folder of this machine, or a server.
 #[derive(Args)]
 struct Where {
     /// State folder of the coordinator on this machine; by default federations in the folder of keys. A
     /// running `fedseal serve --federations` hears of changes.
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     state: Option<PathBuf>,
-    /// A coordinator elsewhere, in place of a state folder.
-    #[arg(long, value_name = "URL", requires = "token")]
-    server: Option<String>,
-    /// File with the administrator's token, which the server printed at its first start.
-    #[arg(long, value_name = "FILE", requires = "server")]
-    token: Option<PathBuf>,
+    #[command(flatten)]
+    elsewhere: Administer,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -146,7 +139,7 @@ impl Create {
             name,
             experiment: experiment.to_toml()?,
             // Another machine has another folder.
-            files: (self.at.server.is_none()).then(|| folder.to_string_lossy().into_owned()),
+            files: (!self.at.elsewhere.is_given()).then(|| folder.to_string_lossy().into_owned()),
         };
         Ok((create, self.at))
     }
@@ -155,23 +148,19 @@ impl Create {
 impl Where {
     /// Gives a command to the coordinator, wherever it is.
     fn give(&self, command: Command) -> Outcome<Told> {
-        let (Some(server), Some(token)) = (&self.server, &self.token) else {
-            let home = places::home()?;
-            let state = self.state.clone();
-            let books = Books::open(state.unwrap_or_else(|| federations(&home)))?;
-            let key = SigningKey::load_or_create_with(
-                home.join("node.pem"),
-                keys::passphrase()?.as_ref(),
-            )?;
-            let seen = |_: &str| BTreeMap::new();
-            return Ok(perform(&books, command, key.public(), &seen)?);
-        };
-        let token = files::text(token, MAX_TOKEN)?;
-        let url = format!("{}{ADMIN}", server.trim_end_matches('/'));
-        let body = serde_json::to_vec(&command).map_err(Failure::new)?;
-        let answer = post_with_token(&url, token.trim(), &body)?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| Failure::new(format!("{url}: the answer cannot be read: {error}")))
+        if self.elsewhere.is_given() {
+            let body = serde_json::to_vec(&command).map_err(Failure::new)?;
+            let answer = self.elsewhere.client()?.call("POST", ADMIN, Some(&body))?;
+            return serde_json::from_slice(&answer)
+                .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")));
+        }
+        let home = places::home()?;
+        let state = self.state.clone();
+        let books = Books::open(state.unwrap_or_else(|| federations(&home)))?;
+        let passphrase = keys::passphrase()?;
+        let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase.as_ref())?;
+        let seen = |_: &str| BTreeMap::new();
+        Ok(perform(&books, command, key.public(), &seen)?)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
 mod adapter;
+mod administer;
 mod admission;
+mod attribute;
 mod base;
 mod chat;
 mod clients;
@@ -15,9 +17,12 @@ mod fetch;
 mod generate;
 mod init;
 mod lend;
+mod listening;
 mod log;
 mod man;
+mod module;
 mod node;
+mod parquet;
 mod policy;
 mod pretrain;
 mod replay;
@@ -29,7 +34,9 @@ mod shipped;
 mod site;
 mod submit;
 mod tune;
+mod undo;
 mod verify;
+mod watching;
 mod wire;
 mod work;
 
@@ -64,6 +71,8 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
+    /// List, approve and reject submitted modules.
+    Module(module::Module),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
@@ -72,6 +81,10 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Execute logged updates again and compare digests.
     Replay(replay::Replay),
+    /// Say who took the safety away in a run, and when.
+    Attribute(attribute::Attribute),
+    /// Aggregate a run again without a client.
+    Undo(undo::Undo),
     /// Take an adapter out of a run, or sign a folder so that other tools can check it.
     Adapter(adapter::AdapterCommand),
     /// List runs, each with its conclusion.
@@ -125,16 +138,19 @@ impl Command {
             Command::Node(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
+            Command::Module(command) => command.execute(),
             Command::Verify(command) => command.execute(),
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),
             Command::Replay(command) => command.execute(),
+            Command::Attribute(command) => command.execute(),
+            Command::Undo(command) => command.execute(),
             Command::Adapter(command) => command.execute(),
             Command::Runs(command) => command.execute(),
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
-            Command::Table(command) => command.execute(),
+            Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),
             Command::Key(command) => command.execute(),

@@ -10,7 +10,6 @@ use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::Role;
 use fedseal_client_sdk::keys::{SigningKey, TrustStore};
-use fedseal_client_sdk::remote;
 use fedseal_client_sdk::signed::SignedClient;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::node::link::Link;
@@ -29,6 +28,7 @@ use fedseal_sandbox::CompiledCache;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::administer::Authorities;
 use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
@@ -84,6 +84,8 @@ pub(crate) struct Node {
     /// Threads of the CPU device; 0: all cores. The bits do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    #[command(flatten)]
+    authorities: Authorities,
     /// Speak to another machine without encryption.
     #[arg(long)]
     insecure_http: bool,
@@ -103,6 +105,7 @@ impl Node {
     /// Works until the federation is over or it is stopped.
     pub(crate) fn execute(self) -> Outcome {
         wire::check(&self.coordinator, self.insecure_http, "the updates")?;
+        self.authorities.take()?;
         let passphrase = keys::passphrase()?;
         let key = SigningKey::load_or_create_with(&self.key, passphrase.as_ref())?;
         let rules = node::resolved(read_site(&self.site)?, &self.trusted()?)?;
@@ -138,8 +141,12 @@ impl Node {
             fedseal_sandbox::CACHE_BYTES,
         );
         let remote = Remote {
-            client: SignedClient::new(&self.coordinator, key.clone(), Role::Node, CALL),
-            server: self.coordinator.trim_end_matches('/').to_owned(),
+            client: Arc::new(SignedClient::new(
+                &self.coordinator,
+                key.clone(),
+                Role::Node,
+                CALL,
+            )),
             federation,
         };
         output::line(format!("node {} for {}", key.public(), self.coordinator));
@@ -211,8 +218,7 @@ impl Node {
 
 /// A coordinator over HTTP.
 struct Remote {
-    client: SignedClient,
-    server: String,
+    client: Arc<SignedClient>,
     federation: String,
 }
 
@@ -269,7 +275,10 @@ impl Link for Remote {
     }
 
     fn log(&self) -> Arc<dyn RemoteLog> {
-        Arc::new(Files(format!("{}{}", self.server, self.at("/log"))))
+        Arc::new(Files {
+            client: self.client.clone(),
+            below: self.at("/log"),
+        })
     }
 
     fn cosign(&self, note: &str) -> Result<()> {
@@ -285,16 +294,23 @@ impl Link for Remote {
     }
 }
 
-/// The log's files below an address.
-struct Files(String);
+/// The log's files below a path.
+struct Files {
+    client: Arc<SignedClient>,
+    below: String,
+}
 
 impl RemoteLog for Files {
     fn get(&self, path: &str) -> fedseal_ledger::Result<Option<Vec<u8>>> {
-        let url = format!("{}/{path}", self.0);
-        remote::get(&url).map_err(|error| fedseal_ledger::Error::Io {
-            path: url.into(),
-            source: std::io::Error::other(error),
-        })
+        let path = format!("{}/{path}", self.below);
+        match self.client.call("GET", &path, None, SMALL) {
+            Ok((_, bytes)) => Ok(Some(bytes)),
+            Err(sdk::Error::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(fedseal_ledger::Error::Io {
+                path: path.into(),
+                source: std::io::Error::other(error),
+            }),
+        }
     }
 }
 

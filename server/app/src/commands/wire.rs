@@ -1,5 +1,6 @@
 //! Addresses of other machines: what goes to them is encrypted, unless somebody asked for less.
 
+use super::administer::loopback;
 use crate::failure::{Failure, Outcome};
 
 /// Refuses plain HTTP to another machine, unless that was asked for. `what` could be read on its way.
@@ -12,16 +13,7 @@ pub(super) fn check(url: &str, insecure: bool, what: &str) -> Outcome {
             .hint("It begins with https:// or http://."));
     };
     let host = rest.split('/').next().unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let here = name == "localhost"
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    if here || insecure {
+    if loopback(host) || insecure {
         return Ok(());
     }
     Err(

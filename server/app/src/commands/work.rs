@@ -22,6 +22,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use serde_json::json;
 
+use super::administer::Authorities;
 use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
@@ -68,12 +69,15 @@ pub(crate) struct Work {
     /// Say nothing about single jobs.
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    authorities: Authorities,
 }
 
 impl Work {
     /// Works until it is stopped.
     pub(crate) fn execute(self) -> Outcome {
         self.check()?;
+        self.authorities.take()?;
         let home = places::home()?;
         let path = self.key.clone().unwrap_or_else(|| home.join("worker.pem"));
         if let Some(folder) = path.parent() {
@@ -231,6 +235,7 @@ mod tests {
                 threads: None,
                 insecure_http,
                 quiet: true,
+                authorities: Authorities::default(),
             }
             .check()
         };

@@ -20,8 +20,8 @@ use fedseal_federation::Error;
 use fedseal_federation::coordinator::books::{Books, Federation};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::protocol::{
-    ADMIN, AUTHORIZATION, Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX,
-    Refuse, Taken, WAIT, witness_name,
+    ADMIN, Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
+    witness_name,
 };
 use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
@@ -32,7 +32,9 @@ use fedseal_rules::lifecycle::Phase;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
+use super::admin::Admin;
 use super::log::{MAX_FILE, is_log_path};
+use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking};
 use super::signed::{self, Signatures};
 use super::{files, ranges};
@@ -69,12 +71,13 @@ impl Federations {
         runs: PathBuf,
         coordinator: PublicKey,
         names: &[String],
+        rate: Rate,
     ) -> Federations {
         Federations {
             books,
             runs,
             coordinator,
-            signatures: Signatures::new(names, true),
+            signatures: Signatures::new(names, true, rate),
             running: Mutex::default(),
             views: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -151,7 +154,7 @@ impl Federations {
 }
 
 /// The interface.
-pub(super) fn router(federations: Arc<Federations>) -> Router {
+pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
     // Whole paths: a nested router sees less than what was signed.
     let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
     let parts = Router::new()
@@ -165,9 +168,13 @@ pub(super) fn router(federations: Arc<Federations>) -> Router {
         .route(&at("/cosign"), post(cosign))
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
-        .route(ADMIN, post(administer))
         .merge(parts)
-        .with_state(federations)
+        .with_state(federations.clone())
+        .merge(
+            Router::new()
+                .route(ADMIN, post(administer))
+                .with_state((federations, admin)),
+        )
 }
 
 /// An error of the books or of a run as an answer.
@@ -445,10 +452,14 @@ async fn cosigned(
     .await
 }
 
-/// `GET PREFIX/NAME/log/…`: the files of the run's log (C2SP tlog-tiles), for everybody.
-async fn log(State(all): Server, Path((name, path)): Path<(String, String)>) -> Answer<Response> {
+/// `GET PREFIX/NAME/log/…`: the files of the run's log (C2SP tlog-tiles).
+async fn log(
+    State(all): Server,
+    Path((name, path)): Path<(String, String)>,
+    request: Request,
+) -> Answer<Response> {
+    received(&all, &name, request, false, 0, false).await?;
     blocking(move || {
-        all.view(&name)?;
         let missing = || {
             Refusal::missing(
                 "file of the log",
@@ -467,18 +478,12 @@ async fn log(State(all): Server, Path((name, path)): Path<(String, String)>) -> 
 }
 
 /// `POST ADMIN`: a command of the administrator.
-async fn administer(State(all): Server, request: Request) -> Answer<Response> {
+async fn administer(
+    State((all, admin)): State<(Arc<Federations>, Arc<Admin>)>,
+    request: Request,
+) -> Answer<Response> {
     let (head, body) = request.into_parts();
-    let token = head.headers.get(AUTHORIZATION);
-    let token = token.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if !token.is_some_and(|token| all.books.is_token(token)) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "The token is not the administrator's.",
-            "authorization",
-            "It was printed at the server's first start: --token FILE.",
-        ));
-    }
+    admin.check(&head.headers)?;
     let body = axum::body::to_bytes(body, MOST_REQUEST)
         .await
         .map_err(|error| super::refusal::cut(&error))?;

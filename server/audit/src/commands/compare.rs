@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use fedseal_record::opened::OpenRun;
+use fedseal_record::paired::Answered;
 use fedseal_record::report::{Rate, Report};
 use fedseal_rules::evaluation::difference::Difference;
 use fedseal_rules::evaluation::percent;
 use fedseal_rules::experiment::{differences, in_words};
+use fedseal_rules::statistics::holm;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::runs::find;
+use crate::differences::chance;
 use crate::failure::{Failure, Outcome};
+use crate::table::signed;
 use crate::{output, table};
 
 /// Compares runs with the first: settings that differ, and each arm's measures with the interval of the
@@ -35,6 +40,10 @@ struct Row {
     second: Rate,
     /// The second share less the first.
     difference: Difference,
+    /// Two-sided p-value of McNemar's exact test, where both runs answered the same prompts.
+    p: Option<f64>,
+    /// The same after Holm's correction over the rows.
+    adjusted: Option<f64>,
 }
 
 impl Compare {
@@ -42,16 +51,18 @@ impl Compare {
     pub fn execute(self) -> Outcome {
         let mut read = Vec::new();
         for run in &self.runs {
-            read.push((run.display().to_string(), table::read(&find(run)?)?));
+            let mut open = OpenRun::read(find(run)?)?;
+            let name = run.display().to_string();
+            read.push((name, open.report()?, open.answered()?));
         }
-        let Some(((name, first), others)) = read.split_first() else {
+        let Some(((name, first, answered), others)) = read.split_first() else {
             return Err(Failure::usage("no run is named"));
         };
         let mut all = Vec::new();
-        for (other, second) in others {
+        for (other, second, answers) in others {
             let settings = table::experiments([(name.as_str(), first), (other.as_str(), second)])?;
             let settings = differences(&settings[0], &settings[1]);
-            let rows = rows(first, second);
+            let rows = rows([first, second], [answered, answers]);
             if self.json {
                 let settings: Vec<Value> = settings
                     .iter()
@@ -92,7 +103,9 @@ impl Compare {
             true => output::json(&all),
             false => output::line(
                 "differences in points with 95 % intervals (Newcombe 1998); * where the interval has no zero. They \
-                 take the answers for independent; of runs on the same prompts they are too wide.",
+                 take the answers for independent; of runs on the same prompts they are too wide. p: McNemar's \
+                 exact test on the prompts that both answered, with Holm's correction over the rows. It speaks of \
+                 these two runs; between arms of several seeds see `table`.",
             ),
         }
         Ok(())
@@ -100,8 +113,12 @@ impl Compare {
 }
 
 /// The measures that both runs have of the arms that both have.
-fn rows(first: &Report, second: &Report) -> Vec<Row> {
+fn rows([first, second]: [&Report; 2], answered: [&Answered; 2]) -> Vec<Row> {
     let mut rows = Vec::new();
+    let chance = |arm: &str, measure: &str| {
+        let [one, two] = answered.map(|answers| answers.get(arm)?.get(measure));
+        Some(one?.against(two?)?.p())
+    };
     for arm in &first.arms {
         let Some(other) = second.arms.iter().find(|other| other.id == arm.id) else {
             continue;
@@ -121,12 +138,18 @@ fn rows(first: &Report, second: &Report) -> Vec<Row> {
             };
             rows.push(Row {
                 arm: arm.id.clone(),
+                p: chance(&arm.id, &measure),
+                adjusted: None,
                 measure,
                 difference: Difference::of(&one, &two),
                 first: one,
                 second: two,
             });
         }
+    }
+    let values: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
+    for (row, adjusted) in rows.iter_mut().zip(holm(&values)) {
+        row.adjusted = Some(adjusted).filter(|value| !value.is_nan());
     }
     rows
 }
@@ -136,9 +159,16 @@ fn text(rows: &[Row]) -> String {
         return "no arm of both runs is measured".into();
     }
     let mut lines = vec![
-        ["arm", "measure", "first %", "second %", "difference"]
-            .map(String::from)
-            .to_vec(),
+        [
+            "arm",
+            "measure",
+            "first %",
+            "second %",
+            "difference",
+            "p (Holm)",
+        ]
+        .map(String::from)
+        .to_vec(),
     ];
     for row in rows {
         let [value, low, high] = [
@@ -154,19 +184,10 @@ fn text(rows: &[Row]) -> String {
             percent::of(row.first.hits, row.first.n),
             percent::of(row.second.hits, row.second.n),
             format!("{value} ({low} to {high}){seen}"),
+            chance(row.adjusted),
         ]);
     }
     table::aligned(&lines)
-}
-
-/// Points with their sign: "+4.2", "-1.0", "0.0".
-fn signed(share: f64) -> String {
-    let text = percent::decimal((share * 100.0).abs());
-    match text.as_str() {
-        "0.0" => text,
-        _ if share < 0.0 => format!("-{text}"),
-        _ => format!("+{text}"),
-    }
 }
 
 #[cfg(test)]
@@ -183,20 +204,21 @@ mod tests {
                 difference: Difference::of(&first, &second),
                 first,
                 second,
+                p: Some(0.25),
+                adjusted: Some(0.75),
             }
         };
         let table = text(&[row(231, 72), row(230, 231), row(72, 231)]);
         let lines: Vec<&str> = table.lines().skip(2).collect();
         assert!(
-            lines[0].contains("96.3") && lines[0].contains("-66.3 (") && lines[0].ends_with('*'),
+            lines[0].contains("96.3") && lines[0].contains("-66.3 (") && lines[0].contains(") *"),
             "{table}"
         );
         assert!(
-            lines[1].contains("+0.4 (") && !lines[1].ends_with('*'),
+            lines[1].contains("+0.4 (") && lines[1].ends_with("0.750"),
             "{table}"
         );
         assert!(lines[2].contains("+66.3 ("), "{table}");
-        assert_eq!(signed(-0.0001), "0.0");
         assert!(text(&[]).contains("no arm"));
     }
 }

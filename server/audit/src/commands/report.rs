@@ -12,7 +12,7 @@ use fedseal_rules::evaluation::percent;
 use super::runs::{find, state};
 use crate::document::{Document, html, markdown};
 use crate::failure::{Failure, Outcome};
-use crate::{output, table};
+use crate::{differences, output, table};
 
 /// Writes a run's report as one file that needs nothing else: its conclusion, its tables, its evidence and its
 /// experiment.
@@ -68,9 +68,15 @@ fn document(folder: &Path) -> Outcome<Document> {
         document.text(sentence);
     }
     document.heading("Results");
-    document
-        .text("Shares in per cent with 95 % Wilson intervals; refused and failed updates of all.");
+    document.text("Shares in per cent; refused and failed updates of all.");
     document.table(table::rows(std::slice::from_ref(&report)));
+    document.text(table::footer(std::slice::from_ref(&report)));
+    let tests = differences::of(&[(folder, &report)], None)?;
+    if !tests.is_empty() {
+        document.heading("Differences between arms");
+        document.text(differences::said(&tests));
+        document.table(differences::rows(&tests));
+    }
     let rounds = by_round(&report);
     if rounds.len() > 1 {
         document.heading("Safety by round");

@@ -1,7 +1,6 @@
-//! State folder of a coordinator: one folder a federation, and the hash of the administrator's token.
+//! State folder of a coordinator: one folder a federation.
 //!
 //! ```text
-//! admin.hash             SHA-256 of the token
 //! NAME/federation.toml   the federation's file, every key
 //! NAME/state.json        state, invitations (hashed), nodes
 //! NAME/journal.jsonl     enrolments, changes, refused requests
@@ -127,28 +126,6 @@ impl Books {
             .create(&root)
             .map_err(|source| Error::io(&root, source))?;
         Ok(Books { root })
-    }
-
-    /// Makes the administrator's token where there is none yet; only its hash is kept.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn token(&self) -> Result<Option<String>> {
-        let path = self.root.join("admin.hash");
-        if path.exists() {
-            return Ok(None);
-        }
-        let token = secret()?;
-        let hash = Digest::of(token.as_bytes()).to_string();
-        write_atomically(&path, hash.as_bytes())?;
-        Ok(Some(token))
-    }
-
-    /// Whether this is the administrator's token.
-    pub fn is_token(&self, token: &str) -> bool {
-        let kept = fs::read_to_string(self.root.join("admin.hash")).unwrap_or_default();
-        // Hashes are compared, so the time that it takes tells nothing of the token.
-        kept == Digest::of(token.as_bytes()).to_string()
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {

@@ -654,7 +654,7 @@ fn is_transport(error: &Error) -> bool {
     use fedseal_client_sdk::Error as Sdk;
     match error {
         Error::Sdk(Sdk::Http { .. }) => true,
-        Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || *status == 408,
+        Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || [408, 429].contains(status),
         _ => false,
     }
 }

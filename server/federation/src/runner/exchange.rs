@@ -10,15 +10,16 @@ use fedseal_client_sdk::keys::SigningKey;
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
-use super::job::{DefendJob, Done, Job, Lent, MeasureJob, Performed};
+use super::job::{Done, Job, Lent, MeasureJob, Performed};
 use super::stated::Asked;
 use super::{Run, Shared};
-use crate::work::board::{Board, Delivered, Seen};
+use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Behaviour, Probed, Replay};
+use fedseal_rules::aggregation::ServerInput;
 
 /// A run's jobs for other processes.
 pub struct Exchange {
@@ -102,6 +103,11 @@ impl Exchange {
         }
     }
 
+    /// How many jobs are where.
+    pub fn counts(&self) -> Counts {
+        self.board.counts()
+    }
+
     /// The workers that asked, by name.
     pub fn workers(&self) -> std::collections::BTreeMap<String, Seen> {
         self.board.workers()
@@ -126,13 +132,30 @@ impl Exchange {
                     near: *near,
                 },
             },
-            (Job::Probe { digest, round, .. }, Outcome::Probe { refusal, loss }) => {
+            (
+                Job::Probe { digest, round, .. },
+                Outcome::Probe {
+                    refusal,
+                    loss,
+                    requests,
+                    tasks,
+                },
+            ) => {
+                // Every adapter of a round answers the same prompts.
+                let asked = self.shared.experiment.canaries.per_round;
+                if requests.len() != asked || tasks.len() != asked {
+                    return Err(wrong("its scores are of other canaries than the task's"));
+                }
                 Done::Other(Performed::Probe {
                     digest,
                     round,
-                    behaviour: Behaviour {
-                        refusal: f64::from_bits(*refusal),
-                        loss: f64::from_bits(*loss),
+                    probed: Probed {
+                        behaviour: Behaviour {
+                            refusal: f64::from_bits(*refusal),
+                            loss: f64::from_bits(*loss),
+                        },
+                        requests: requests.iter().map(|of| of.map(f64::from_bits)).collect(),
+                        tasks: tasks.iter().copied().map(f64::from_bits).collect(),
                     },
                 })
             }
@@ -142,9 +165,21 @@ impl Exchange {
                 Done::Other(Performed::Measure { job, measured })
             }
             (Job::Defend(job), Outcome::Defend { adapter, data }) => {
-                let adapter = repaired(&job, package.blob(adapter)?)?;
+                let adapter = like(&job.attacked, package.blob(adapter)?, "attacked")?;
                 let data = DefenceData::from_bytes(package.blob(data)?)?;
                 Done::Other(Performed::Defend { job, adapter, data })
+            }
+            (Job::Input(job), Outcome::Input { adapter, data }) => {
+                let adapter = match adapter {
+                    None => None,
+                    Some(digest) => Some(like(&job.global, package.blob(digest)?, "global")?),
+                };
+                let input = ServerInput::from_bytes(package.blob(data)?).map_err(wrong)?;
+                Done::Other(Performed::Input {
+                    job,
+                    adapter,
+                    input,
+                })
             }
             _ => return Err(wrong("it is of another kind than the task")),
         })
@@ -168,11 +203,14 @@ impl Exchange {
     }
 }
 
-fn repaired(job: &DefendJob, bytes: &[u8]) -> Result<Adapter> {
+/// Reads an adapter of the shape of another, the `name` one.
+fn like(other: &Adapter, bytes: &[u8], name: &str) -> Result<Adapter> {
     let adapter = read_adapter(bytes)?;
-    match adapter.same_shape(&job.attacked) {
+    match adapter.same_shape(other) {
         true => Ok(adapter),
-        false => Err(wrong("its adapter has another shape than the attacked one")),
+        false => Err(wrong(format!(
+            "its adapter has another shape than the {name} one"
+        ))),
     }
 }
 

@@ -36,7 +36,7 @@ use fedseal_record::report::{self, Progress, Report, State};
 use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::{self, Plan, RunDir};
 use fedseal_record::state::{RoundState, RunState};
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::experiment::Experiment;
@@ -58,9 +58,11 @@ pub(crate) mod perform;
 pub mod pool;
 mod room;
 mod rounds;
+mod server_input;
 pub(crate) mod setup;
 mod signed;
 pub(crate) mod stated;
+mod tunings;
 
 pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
@@ -158,7 +160,8 @@ pub struct Run {
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,
-    behaviours: HashMap<(Digest, u32), Behaviour>,
+    /// Adapters on the canaries of a round.
+    probed: HashMap<(Digest, u32), Probed>,
     replays: HashMap<Digest, Replay>,
     progress: Progress,
     begun: Instant,
@@ -199,6 +202,7 @@ impl Run {
         self.progress = self.count_progress();
         self.write_report(State::Running, None)?;
         self.evaluate_base(watch)?;
+        self.tune_first(watch)?;
         for round in 0..self.shared.experiment.federation.rounds {
             self.round(round, watch)?;
         }

@@ -23,10 +23,11 @@ use fedseal_record::report::Progress;
 use fedseal_record::round::RoundOf;
 use fedseal_record::state::RoundState;
 use fedseal_rules::admission::Verdict;
+use fedseal_rules::aggregation::Need;
 use fedseal_rules::arms::{Arm, Kind};
 
 impl Run {
-    fn federated(&self) -> Vec<Arm> {
+    pub(super) fn federated(&self) -> Vec<Arm> {
         self.arms
             .iter()
             .filter(|arm| arm.kind == Kind::Federated)
@@ -43,9 +44,11 @@ impl Run {
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
         self.demanded_replays(round, watch)?;
+        self.server_inputs(round, watch)?;
         for arm in self.federated() {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
+        self.tune_after(round, watch)?;
         self.measure_round(round, watch)
     }
 
@@ -171,7 +174,9 @@ impl Run {
         let shared = self.shared.clone();
         let mut wanted = Vec::new();
         for (arm, state) in self.open_arms(round) {
-            if !admission(&shared.experiment, &arm)?.needs_behaviour() {
+            let checked = admission(&shared.experiment, &arm)?.needs_behaviour();
+            let rule = shared.experiment.aggregation.rule(arm.rule)?;
+            if !checked && rule.input() != Some(Need::Behaviour) {
                 continue;
             }
             wanted.push(state.global);
@@ -183,7 +188,7 @@ impl Run {
         }
         wanted.sort();
         wanted.dedup();
-        wanted.retain(|digest| !self.behaviours.contains_key(&(*digest, round)));
+        wanted.retain(|digest| !self.probed.contains_key(&(*digest, round)));
         let mut jobs = Vec::new();
         for digest in wanted {
             let adapter = self.adapter(&digest)?;
@@ -208,13 +213,12 @@ impl Run {
         let checks = admission(&shared.experiment, arm)?;
         let global = self.adapter(&state.global)?;
         let of = shared.round_of(arm, Round(round), &state);
-        let (candidates, median_norm) = self.candidates(of)?;
+        let (candidates, around) = self.candidates(of, checks.window())?;
         for candidate in &candidates {
             if state.verdicts.contains_key(&candidate.client) {
                 continue;
             }
-            let verdict =
-                self.with_facts(of, candidate, median_norm, |facts| checks.decide(facts))?;
+            let verdict = self.with_facts(of, candidate, &around, |facts| checks.decide(facts))?;
             let id = candidate.update.attestation;
             self.log_verdict(arm, of.round, &candidate.client, id, &verdict, watch)?;
         }
@@ -418,8 +422,10 @@ impl Run {
                 .sum(),
         };
         let in_rounds: u64 = federated.iter().map(steps).sum();
-        let total = in_rounds + arms * between + self.arms.len() as u64 + defended;
-        let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
+        let tuned = self.count_tunings();
+        let total = in_rounds + arms * between + self.arms.len() as u64 + defended + tuned.total;
+        let results = self.state.evaluated.len() + self.state.defended.len();
+        let mut done = results as u64 + tuned.done;
         for arm in &federated {
             for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {

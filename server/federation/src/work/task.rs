@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use fedseal_record::controls;
 use fedseal_record::evidence::Cache;
+use fedseal_record::repairs::Moment;
 use fedseal_record::rundir::Plan;
 
 /// A job of a run, by digests.
@@ -80,6 +81,20 @@ pub enum Work {
         arm: String,
         /// The attacked adapter, a blob.
         attacked: Digest,
+        /// The moment of the repair.
+        #[serde(default, skip_serializing_if = "Moment::is_last")]
+        moment: Moment,
+    },
+    /// The server's own input to an arm's rule is trained.
+    Input {
+        /// The arm.
+        arm: String,
+        /// The round.
+        round: Round,
+        /// The global adapter, a blob.
+        global: Digest,
+        /// The round's learning rate.
+        learning_rate: f64,
     },
 }
 
@@ -144,6 +159,9 @@ impl Task {
             }
             Work::Defend { attacked, .. } => {
                 takes.insert(*attacked);
+            }
+            Work::Input { global, .. } => {
+                takes.insert(*global);
             }
         }
         Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())

@@ -4,6 +4,7 @@
 mod double;
 mod forge;
 
+mod attributed;
 mod begin;
 mod demand;
 mod leaks;
@@ -19,3 +20,4 @@ mod run;
 mod scaffold;
 mod site;
 mod stops;
+mod tunings;

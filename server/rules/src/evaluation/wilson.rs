@@ -18,6 +18,10 @@ pub struct Share {
     pub high: f64,
 }
 
+/// Prompts below which a share says that it is from few: at half a hundred hits of a hundred the interval is
+/// 19 points wide, and 0 of 100 proves no more than at most 4 %.
+pub const FEW: u64 = 100;
+
 /// The 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -57,6 +61,11 @@ impl Share {
         }
     }
 
+    /// Whether it is of some, but fewer than [`FEW`].
+    pub fn is_few(&self) -> bool {
+        (1..FEW).contains(&self.n)
+    }
+
     /// The share of true values.
     pub fn of(outcomes: impl IntoIterator<Item = bool>) -> Self {
         let (mut hits, mut n) = (0, 0);
@@ -84,6 +93,19 @@ mod tests {
         let all = Share::new(200, 200);
         assert_eq!(all.high, 1.0);
         assert!((all.low - 0.981_154).abs() < 1e-5, "{all:?}");
+    }
+
+    #[test]
+    fn as_statsmodels_has_it() {
+        for case in crate::statistics::fixture("wilson") {
+            let [hits, n] = ["hits", "n"].map(|key| case[key].as_u64().unwrap());
+            let [low, high] = ["low", "high"].map(|key| case[key].as_f64().unwrap());
+            let found = Share::new(hits, n);
+            assert!((found.low - low).abs() < 1e-12, "{case}: {found:?}");
+            assert!((found.high - high).abs() < 1e-12, "{case}: {found:?}");
+            assert_eq!(found.is_few(), n < 100);
+        }
+        assert!(!Share::new(0, 0).is_few());
     }
 
     #[test]

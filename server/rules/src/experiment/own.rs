@@ -3,6 +3,7 @@
 use super::locate::Located;
 use super::{Experiment, FederationConfig};
 use crate::admission::{Admission, data_score};
+use crate::aggregation::Need;
 use crate::arms::{Arm, Kind};
 use crate::defence;
 use crate::error::Result;
@@ -176,11 +177,19 @@ fn missing(e: &Experiment, arm: &Arm) -> Vec<(&'static str, &'static str)> {
                 "has the check `data-score`, which learns from data.aligned and data.unaligned",
             ));
         }
-        let probed = Admission::new(&checks).is_ok_and(|checks| checks.needs_behaviour());
+        let input = e
+            .aggregation
+            .rule(arm.rule)
+            .ok()
+            .and_then(|rule| rule.input());
+        missing.extend(missing_for_rule(e, input));
+        let probed = Admission::new(&checks).is_ok_and(|checks| checks.needs_behaviour())
+            || input == Some(Need::Behaviour);
         if probed && e.canaries.sealed == 0 {
             missing.push((
                 "canary_requests",
-                "has behaviour checks, which need them, data.canary_tasks and canaries.sealed above 0",
+                "has behaviour checks or a rule by behaviour, which need them, data.canary_tasks and \
+                 canaries.sealed above 0",
             ));
         }
     }
@@ -201,6 +210,27 @@ fn missing(e: &Experiment, arm: &Arm) -> Vec<(&'static str, &'static str)> {
         }
     }
     missing
+}
+
+/// Keys of `[data]` that a rule's input is trained on and that have no files.
+fn missing_for_rule(
+    e: &Experiment,
+    input: Option<Need>,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (trains, harmful) = match input {
+        Some(Need::OwnUpdate) => (true, false),
+        Some(Need::Simulated) => (true, true),
+        Some(Need::Behaviour) | None => (false, false),
+    };
+    let why = "has a rule for which the server trains on them";
+    let all = [
+        ("refusals", trains && e.data.refusals.is_empty()),
+        ("helpful", trains && e.data.helpful.is_empty()),
+        ("unaligned", harmful && e.data.unaligned.is_empty()),
+    ];
+    all.into_iter()
+        .filter(|(_, missing)| *missing)
+        .map(move |(key, _)| (key, why))
 }
 
 /// Checks that nothing is said about shards that [[clients]] have of their own.

@@ -21,7 +21,7 @@ mod prompts;
 
 pub use conversation::{Conversation, Message, Role};
 pub use file::{DataFile, DataOptions};
-pub use format::DataFormat;
+pub use format::{DataFormat, ParquetColumn, Unwritten, write_parquet};
 pub use layout::Layout;
 pub use prompts::{PROMPT_FIELDS, PromptFile};
 

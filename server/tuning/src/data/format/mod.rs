@@ -19,6 +19,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::Fault;
 use crate::TuningError;
 
+pub use parquet::{ParquetColumn, Unwritten, write_parquet};
 pub(super) use row::{BadRow, Numbered};
 
 /// The format of a file.

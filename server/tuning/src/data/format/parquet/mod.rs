@@ -2,7 +2,7 @@
 //! pages, encodings and codecs; here rows are made of its columns, without arrow in between.
 //!
 //! Written for data files from outside: whatever lengths and counts claim, memory stays within the
-//! limits, and every deviation is an error with row and column.
+//! limits, and every deviation is an error with row and column. [`write_parquet`] writes tables of our own.
 
 mod assemble;
 mod column;
@@ -12,6 +12,7 @@ mod pages;
 mod schema;
 mod thrift;
 mod value;
+mod write;
 
 use std::{collections::BTreeSet, fs::File, sync::Arc};
 
@@ -25,6 +26,7 @@ use pages::Source;
 use schema::{Kind, Node};
 
 pub(super) use footer::{ENCRYPTED, MAGIC, encrypted};
+pub use write::{Column as ParquetColumn, Unwritten, write_parquet};
 
 /// Reads row by row; holds one page per column.
 pub(in super::super) struct Rows {
