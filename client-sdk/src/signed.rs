@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use crate::bounded::short;
-use crate::error::Source;
 use crate::http_signature::{Request, Role, Validity, sign};
 use crate::keys::SigningKey;
 use crate::{Error, Result, http};
 
 /// Seconds for which a signed request is good.
 const GOOD_FOR: i64 = 120;
-/// Characters of a refusal that are kept.
-const SHOWN: usize = 500;
 
 /// Fields that sign a request to an address, with its body's media type and bytes.
 ///
@@ -78,48 +74,7 @@ impl SignedClient {
         most: u64,
     ) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}{path}", self.server);
-        let transport = |detail: Source| Error::Http {
-            url: url.clone(),
-            detail,
-        };
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(url.as_str());
-        if let Some((kind, _)) = body {
-            request = request.header("content-type", kind);
-        }
-        for (name, value) in fields(method, &url, body, &self.key, self.role)? {
-            request = request.header(name, value);
-        }
-        let bytes = body.map_or(&[][..], |(_, bytes)| bytes);
-        let answer = match body {
-            Some(_) => self
-                .agent
-                .run(request.body(bytes).map_err(|e| transport(e.into()))?),
-            None => self
-                .agent
-                .run(request.body(()).map_err(|e| transport(e.into()))?),
-        };
-        let mut answer = answer.map_err(|e| transport(e.into()))?;
-        let status = answer.status().as_u16();
-        let bytes = answer
-            .body_mut()
-            .with_config()
-            .limit(most)
-            .read_to_vec()
-            .map_err(|e| transport(e.into()))?;
-        if status < 400 {
-            return Ok((status, bytes));
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let member = |name: &str| problem[name].as_str().map(|text| short(text, SHOWN));
-        Err(Error::Refused {
-            url,
-            status,
-            error: member("error").unwrap_or_else(|| short(&text, SHOWN)),
-            what: member("what").unwrap_or_default(),
-            hint: member("hint"),
-        })
+        let fields = fields(method, &url, body, &self.key, self.role)?;
+        http::call(&self.agent, method, &url, &fields, body, most)
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
+//! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
 //! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
@@ -16,9 +18,12 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
+mod decisions;
 mod figures;
 mod http;
 mod kept;
+mod logs;
+mod metrics;
 mod progress;
 mod runs;
 

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
 mod adapter;
+mod administer;
 mod admission;
 mod attribute;
 mod base;
@@ -15,8 +16,10 @@ mod fetch;
 mod generate;
 mod init;
 mod lend;
+mod listening;
 mod log;
 mod man;
+mod module;
 mod parquet;
 mod policy;
 mod pretrain;
@@ -32,6 +35,7 @@ mod submitted;
 mod tune;
 mod undo;
 mod verify;
+mod watching;
 mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -61,6 +65,8 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
+    /// List, approve and reject submitted modules.
+    Module(module::Module),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
@@ -124,6 +130,7 @@ impl Command {
             Command::Work(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
+            Command::Module(command) => command.execute(),
             Command::Verify(command) => command.execute(),
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use fedseal_audit::commands::log;
@@ -11,7 +12,8 @@ use fedseal_record::report::{Conclusion, Report};
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
-use super::lend::Lend;
+use super::lend::{Lend, Lending};
+use super::watching::{self, Watching};
 use super::{shipped, submitted};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
@@ -67,6 +69,8 @@ pub(crate) struct Run {
     witnesses: Option<PathBuf>,
     #[command(flatten)]
     lend: Lend,
+    #[command(flatten)]
+    watching: Watching,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -89,6 +93,7 @@ impl Run {
             |stem| stem.to_string_lossy().into_owned(),
         );
         self.lend.check()?;
+        self.watching.check(self.lend.listening())?;
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
             log::policy(file)?;
@@ -246,8 +251,13 @@ impl Run {
             runner::Run::create(dir, experiment.clone(), options)?
         };
         let lending = self.lend.begin(&mut run)?;
+        let refresh = lending.as_ref().map(Lending::refresh);
+        let refresh = refresh.unwrap_or_else(|| Arc::new(|| ()));
+        let shown = self.watching.begin(self.lend.listening(), refresh)?;
+        let name = RunDir::new(dir).name();
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
+            watching::event(&name, event);
             progress.event(event);
             if stop::asked() {
                 ControlFlow::Break(())
@@ -257,6 +267,7 @@ impl Run {
         });
         progress.finish();
         drop(lending);
+        drop(shown);
         let report = report?;
         // The log is closed and no longer held open for writing.
         drop(run);

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use fedseal_client_sdk::keys::TrustStore;
+use clap::{Args, ValueEnum};
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
 
 use super::clients::Clients;
+use super::listening::Listening;
+use crate::decisions::Rule;
 use crate::failure::{Failure, Outcome};
-use crate::http::{self, Settings};
+use crate::http::{self, Readers, Settings};
+use crate::logs::{self, Level};
 use crate::places::{self, Places};
 use crate::{kept, keys, output, stop};
 
@@ -34,10 +37,28 @@ pub(crate) struct Serve {
     /// keys.
     #[arg(long, value_name = "FILE")]
     module_key: Option<PathBuf>,
-    /// Name of this server in signed requests, with its port where that is not 80; may be given again. By
-    /// default the address that it listens on, and localhost.
+    #[command(flatten)]
+    listening: Listening,
+    /// Name of this server, with its port where that is not the scheme's own; may be given again. Requests for
+    /// other names are refused, but for addresses and localhost; signed requests need one of these, by default
+    /// the address that it listens on, and localhost.
     #[arg(long, value_name = "HOST[:PORT]")]
     name: Vec<String>,
+    /// Only who has the token in this file (its first line) may read; a browser takes it as the password. By
+    /// default everybody who reaches the server may.
+    #[arg(long, value_name = "FILE")]
+    read_token_file: Option<PathBuf>,
+    /// Which submitted modules are approved at once: those of every trusted author, those of the authors of
+    /// --approve-signer, or none. Others wait for `fedseal module approve`.
+    #[arg(long, value_name = "RULE", default_value = "trusted")]
+    approve: Approve,
+    /// Public key (hex) of an author whose modules are approved at once; may be given again.
+    #[arg(long, value_name = "HEX", required_if_eq("approve", "signers"))]
+    approve_signer: Vec<PublicKey>,
+    /// Lines for programs that collect them on standard error, one for each request among them; by default only
+    /// what people need is said.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<logs::Format>,
     /// Refuse submissions that are not signed by their sender (RFC 9421), beside the module's own signature.
     #[arg(long)]
     signed_requests: bool,
@@ -48,9 +69,32 @@ pub(crate) struct Serve {
     clients: Clients,
 }
 
+/// Rules by which a module is approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Approve {
+    /// Every module that is taken.
+    Trusted,
+    /// Those of some authors.
+    Signers,
+    /// None.
+    Hand,
+}
+
 impl Serve {
     /// Serves until Ctrl-C.
     pub(crate) fn execute(self) -> Outcome {
+        logs::set(self.log_format);
+        self.listening.check(self.addr, "runs and modules")?;
+        let rule = match self.approve {
+            Approve::Trusted => Rule::Trusted,
+            Approve::Signers => Rule::Signers(self.approve_signer.clone()),
+            Approve::Hand => Rule::Hand,
+        };
+        let tls = self.listening.tls()?;
+        let readers = match &self.read_token_file {
+            Some(file) => Readers::of_file(file)?,
+            None => Readers::default(),
+        };
         let runs = match &self.runs {
             Some(given) => existing(given)?,
             // Runs appear there when the first one is made.
@@ -64,7 +108,12 @@ impl Serve {
                 (keys::trusted(&home)?, keys::trusted_path(&home))
             }
         };
+        let (admin, token) = http::Admin::open(&registry)?;
         let mut settings = Settings {
+            admin,
+            readers,
+            rule,
+            tls: tls.clone(),
             names: self.name,
             signed: self.signed_requests,
             runs,
@@ -86,13 +135,28 @@ impl Serve {
                 settings.names = vec![shown.to_string(), format!("localhost:{}", shown.port())];
             }
             let pages = http::pages(&settings);
-            output::line(format!("serving {} at http://{shown}", settings.runs.display()));
+            output::line(format!(
+                "serving {} at {}://{shown}",
+                settings.runs.display(),
+                self.listening.scheme()
+            ));
             output::line("Ctrl-C stops it");
+            if let Some(token) = token {
+                output::note(format_args!(
+                    "fedseal: the administrator's token, shown this once: {token}"
+                ));
+            }
             if !settings.runs.exists() {
                 output::line("no run is there yet; `fedseal run` makes one");
             }
             if !pages {
                 output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
+            }
+            if let Some(tls) = tls {
+                tokio::spawn(async move {
+                    tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
+                        .await;
+                });
             }
             http::serve(listener, settings, stop::signal()).await
         })

@@ -22,6 +22,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use serde_json::json;
 
+use super::administer::{Authorities, loopback};
 use crate::failure::{Failure, Outcome};
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
 use crate::places::{self, Places};
@@ -67,12 +68,15 @@ pub(crate) struct Work {
     /// Say nothing about single jobs.
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    authorities: Authorities,
 }
 
 impl Work {
     /// Works until it is stopped.
     pub(crate) fn execute(self) -> Outcome {
         self.check()?;
+        self.authorities.take()?;
         let home = places::home()?;
         let path = self.key.clone().unwrap_or_else(|| home.join("worker.pem"));
         if let Some(folder) = path.parent() {
@@ -147,16 +151,7 @@ impl Work {
                 .hint("It begins with https:// or http://."));
         };
         let host = rest.split('/').next().unwrap_or_default();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let here = name == "localhost"
-            || name
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        if here || self.insecure_http {
+        if loopback(host) || self.insecure_http {
             return Ok(());
         }
         Err(
@@ -254,6 +249,7 @@ mod tests {
                 threads: None,
                 insecure_http,
                 quiet: true,
+                authorities: Authorities::default(),
             }
             .check()
         };

@@ -9,7 +9,9 @@ use fedseal_client_sdk::http_signature::{
     Known, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
 };
 
+use super::rates::{Rate, Rates, too_many};
 use super::refusal::{Answer, Refusal};
+use super::tls::Secure;
 
 /// Signed requests of the last minutes whose nonces are kept.
 const NONCES: usize = 1 << 16;
@@ -19,6 +21,7 @@ pub(super) struct Signatures {
     names: Vec<String>,
     demanded: bool,
     nonces: Mutex<RecentNonces>,
+    rates: Rates<String>,
 }
 
 fn now() -> i64 {
@@ -28,12 +31,13 @@ fn now() -> i64 {
 
 impl Signatures {
     /// For a server of these names (host, with its port where that is not the scheme's own). Where they are
-    /// `demanded`, a request that needs one is refused without it.
-    pub(super) fn new(names: &[String], demanded: bool) -> Self {
+    /// `demanded`, a request that needs one is refused without it. One key may send at this `rate`.
+    pub(super) fn new(names: &[String], demanded: bool, rate: Rate) -> Self {
         Signatures {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             demanded,
             nonces: Mutex::new(RecentNonces::new(now(), NONCES)),
+            rates: Rates::new(rate),
         }
     }
 
@@ -56,7 +60,7 @@ impl Signatures {
         let host = head.headers.get(header::HOST);
         let request = Request {
             method: head.method.as_str(),
-            secure: false,
+            secure: head.extensions.get().is_some_and(|Secure(secure)| *secure),
             host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
             target: head
                 .uri
@@ -74,7 +78,11 @@ impl Signatures {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         match verifier.verify(&request, body, &mut *nonces) {
-            Ok(signed) => Ok(Some(signed)),
+            // Counted once it is known whose it is: nobody uses up another's requests.
+            Ok(signed) => match self.rates.take(signed.keyid.clone()) {
+                Ok(()) => Ok(Some(signed)),
+                Err(wait) => Err(too_many(&format!("key {}", signed.keyid), wait)),
+            },
             // A gateway's own signature says nothing to us.
             Err(Why::Unsigned) if !self.demanded => Ok(None),
             Err(why) => Err(refused(&why)),

@@ -25,6 +25,7 @@ use super::Limits;
 use super::modules::cut;
 use super::refusal::{Answer, Refusal, blocking};
 use super::signed::{self, Signatures};
+use super::tls::Tls;
 
 /// Where the interface is, with its version.
 pub(crate) const PREFIX: &str = "/work/v1";
@@ -53,7 +54,7 @@ pub(crate) struct Back {
 }
 
 struct Work {
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     signatures: Signatures,
     workers: Vec<PublicKey>,
 }
@@ -63,7 +64,8 @@ type Server = State<Arc<Work>>;
 /// Serves a run's jobs to the workers with these keys until `stop` is ready.
 pub(crate) async fn serve(
     listener: TcpListener,
-    exchange: Exchange,
+    tls: Option<Arc<Tls>>,
+    exchange: Arc<Exchange>,
     workers: Vec<PublicKey>,
     names: &[String],
     limits: &Limits,
@@ -71,7 +73,7 @@ pub(crate) async fn serve(
 ) {
     let work = Work {
         exchange,
-        signatures: Signatures::new(names, true),
+        signatures: Signatures::new(names, true, limits.requests_of_key),
         workers,
     };
     // Whole paths: a nested router sees less than what was signed.
@@ -83,7 +85,7 @@ pub(crate) async fn serve(
         .route(&at("/tasks/{id}/give-back"), post(give_back))
         .route(&at("/tasks/{id}/result"), put(result))
         .with_state(Arc::new(work));
-    super::listen::serve(listener, router, limits, stop).await;
+    super::listen::serve(listener, tls, router, limits, stop).await;
 }
 
 /// Checks who sent a request, then receives its body of at most `most` bytes, as it was signed.

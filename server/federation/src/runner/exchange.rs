@@ -14,7 +14,7 @@ use fedseal_tuning::Adapter;
 use super::evidence::Stated;
 use super::job::{Done, Job, Lent, MeasureJob, Performed, UpdateJob};
 use super::{Run, Shared};
-use crate::work::board::{Board, Delivered, Seen};
+use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
@@ -102,6 +102,11 @@ impl Exchange {
             let error = Error::Model(format!("worker {worker} says: {reason}").into());
             self.board.deliver(worker, id, Err(error));
         }
+    }
+
+    /// How many jobs are where.
+    pub fn counts(&self) -> Counts {
+        self.board.counts()
     }
 
     /// The workers that asked, by name.
