@@ -59,14 +59,18 @@ pub(super) fn draw_clients(
         Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
     };
     let drawn = |client: usize, kind: ShardKind| -> Result<Vec<Example>> {
-        Ok(data.shard(&ShardRequest {
+        let request = ShardRequest {
             client,
             clients: federation.clients,
             kind,
             examples: federation.examples_per_client,
             refusal_share: federation.refusal_share,
             seed: derive_seed("shards", seed, &[]),
-        })?)
+        };
+        Ok(match (kind, federation.dirichlet) {
+            (ShardKind::Benign, Some(alpha)) => data.skewed_shard(&request, alpha)?,
+            _ => data.shard(&request)?,
+        })
     };
     let shard = |client: usize, kind: ShardKind| store(&drawn(client, kind)?);
     let poisoned = |client: usize, attack: &Attack| match attack.percent {
