@@ -18,6 +18,7 @@ use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
+use fedseal_record::repairs::Moment;
 use fedseal_rules::admission::{Behaviour, Probed, Replay};
 use fedseal_rules::aggregation::ServerInput;
 
@@ -165,7 +166,12 @@ impl Exchange {
                 Done::Other(Performed::Measure { job, measured })
             }
             (Job::Defend(job), Outcome::Defend { adapter, data }) => {
-                let adapter = like(&job.attacked, package.blob(adapter)?, "attacked")?;
+                let bytes = package.blob(adapter)?;
+                // An arm may begin with an adapter of another kind.
+                let adapter = match job.moment {
+                    Moment::First => read_adapter(bytes)?,
+                    _ => like(&job.attacked, bytes, "attacked")?,
+                };
                 let data = DefenceData::from_bytes(package.blob(data)?)?;
                 Done::Other(Performed::Defend { job, adapter, data })
             }

@@ -129,10 +129,13 @@ impl Run {
             .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
             .collect();
         // The length of the step is what a control by noise is given.
+        let step = match adapter.same_shape(&job.attacked) {
+            true => format!("step of norm {:.4}", norm(&delta(&adapter, &job.attacked)?)),
+            false => "an adapter of another kind".to_owned(),
+        };
         let text = format!(
-            "{arm}: defence {}, step of norm {:.4}; {}",
+            "{arm}: defence {}, {step}; {}",
             data.defence,
-            norm(&delta(&adapter, &job.attacked)?),
             counts.join(", ")
         );
         let data = self.blobs.put(&data.to_bytes()?)?;

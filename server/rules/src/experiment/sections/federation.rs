@@ -28,6 +28,10 @@ pub struct FederationConfig {
     pub examples_per_client: usize,
     /// Share of refused harmful requests in a benign shard, in [0, 1].
     pub refusal_share: f64,
+    /// Concentration of the Dirichlet distribution that each client's shares of the kinds of tasks are drawn
+    /// from, in the embedded world; left out: every client has them alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dirichlet: Option<f64>,
     /// Rounds with nodes: each client is a data holder's node that keeps its shard. Left out: one process
     /// executes for all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +47,7 @@ impl Default for FederationConfig {
             rounds: 100,
             examples_per_client: 500,
             refusal_share: 0.15,
+            dirichlet: None,
             nodes: None,
         }
     }
@@ -151,6 +156,9 @@ impl FederationConfig {
             "a share from 0 to 1",
             self.refusal_share,
         )?;
+        if let Some(alpha) = self.dirichlet {
+            section.positive("dirichlet", alpha)?;
+        }
         if let Some(nodes) = &self.nodes {
             nodes.check(self.sampled, at)?;
         }
