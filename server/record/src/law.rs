@@ -106,7 +106,7 @@ impl RoundOf<'_> {
             shard: assignment.shard,
             shard_examples: assignment.examples,
             effort: f64::from(experiment.training.local_steps) * state.learning_rate,
-            node: plan.node,
+            node: plan.attester(client),
             control: [
                 controls.as_ref().map(|controls| controls.server),
                 controls.and_then(|controls| controls.clients.get(client).copied()),
@@ -122,7 +122,7 @@ impl RoundOf<'_> {
         } = *self;
         let Assignment { module, shard, .. } = assignment;
         let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
-        let rules = experiment.site.as_ref();
+        let rules = plan.site(experiment, client);
         let rule = rules
             .zip(facts)
             .and_then(|(rules, facts)| rules.before(&facts).ok());
@@ -158,7 +158,7 @@ impl RoundOf<'_> {
                     "lets an update count that does not exist",
                 ));
             };
-            let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+            let attested = cache.attested(blobs, &verdict.attestation, plan)?;
             counted.push(index);
             updates.push(Update {
                 delta,
@@ -167,7 +167,7 @@ impl RoundOf<'_> {
         }
         let none = |client: &ClientId| (client.clone(), 0.0);
         let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
-        if updates.is_empty() {
+        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
             return Ok(Combined {
                 weights,
                 outcome: None,

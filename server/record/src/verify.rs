@@ -19,10 +19,10 @@ use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::tlog::{Checkpoint, leaf_hash, origin_names, verify_inclusion};
-use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
+use crate::basis::Basis;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
@@ -62,6 +62,12 @@ pub struct VerifyReport {
     pub root: Digest,
     /// Attested updates whose signatures, digests, transcripts and lineage hold.
     pub updates: u64,
+    /// Of these: attested by a data holder's node alone, whose shard is not here.
+    #[serde(skip_serializing_if = "is_none")]
+    pub attested: u64,
+    /// Updates that no node delivered in time, by the coordinator's word.
+    #[serde(skip_serializing_if = "is_none")]
+    pub absent: u64,
     /// Verdicts that agree with their facts.
     pub verdicts: u64,
     /// Aggregations that were computed again and gave the same digest.
@@ -73,6 +79,10 @@ pub struct VerifyReport {
     /// Formulas of which this program has another version: nothing was computed again by them.
     #[serde(skip_serializing_if = "Others::is_empty")]
     pub not_computed: Others,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Verifies the run in `dir` and changes nothing in it. Fails for an unfinished or empty folder, with
@@ -143,6 +153,8 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     run.canaries()?;
     run.defences(&others)?;
     run.reported(head.size, &others)?;
+    let attested = run.resting_on(Basis::Attested)?;
+    let absent = run.resting_on(Basis::Absent)?;
     Ok(VerifyReport {
         run: run.plan.run.clone(),
         node: run.plan.node.to_string(),
@@ -150,6 +162,8 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
         entries: head.size,
         root: head.root,
         updates: run.state.updates.len() as u64,
+        attested,
+        absent,
         verdicts,
         aggregations,
         evaluations,
@@ -222,7 +236,7 @@ impl OpenRun {
             if !present.contains(&id) {
                 return Err(missing(&id, "an attestation"));
             }
-            let predicate = self.evidence.attested(&self.blobs, &id, self.plan.node)?;
+            let predicate = self.evidence.attested(&self.blobs, &id, &self.plan)?;
             if let Some(update) = update
                 && (update.client != predicate.client
                     || update.round != predicate.round
@@ -252,6 +266,19 @@ impl OpenRun {
             ));
         }
         Ok(present.len() as u64)
+    }
+
+    /// How many updates rest on this.
+    fn resting_on(&mut self, basis: Basis) -> Result<u64> {
+        if !self.plan.has_nodes() {
+            return Ok(0);
+        }
+        let mut count = 0;
+        for id in self.state.attestations.keys() {
+            let attested = self.evidence.attested(&self.blobs, id, &self.plan)?;
+            count += u64::from(Basis::of(&self.plan, &attested) == basis);
+        }
+        Ok(count)
     }
 
     /// No file besides the run's own. (The log's and the blobs' folders check their own names.)
@@ -344,6 +371,7 @@ impl OpenRun {
                 && planned.kind == kind
                 && named == parts
                 && !planned.absent
+                && !planned.node
                 && fits(BENIGN, &planned.honest)
                 && fits(kind, &planned.attacked)
                 && planned
@@ -371,6 +399,10 @@ impl OpenRun {
                     format!("client {}", planned.client),
                     "is not registered in the log",
                 ));
+            }
+            // A node keeps its shard: its size is its word.
+            if planned.node {
+                continue;
             }
             let examples = read_examples(&self.blobs, &assignment.shard)?;
             if examples.len() as u64 != u64::from(assignment.examples) {
@@ -402,47 +434,6 @@ impl OpenRun {
             && of_kind
                 .into_iter()
                 .all(|part| part.assignment == *assignment)
-    }
-
-    /// Every transcript hashes to the root that its attestation binds.
-    fn transcripts(&mut self) -> Result<()> {
-        for id in self.state.attestations.keys() {
-            let predicate = self.evidence.attested(&self.blobs, id, self.plan.node)?;
-            let reference = &predicate.transcript;
-            let item = format!("transcript {}", reference.blob);
-            let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
-                .map_err(|error| Error::tampered(&item, error))?;
-            let root = transcript.root();
-            if root != reference.root {
-                return Err(Error::mismatch(
-                    &item,
-                    format!("does not hash to the root in attestation {id}"),
-                    &reference.root,
-                    &root,
-                ));
-            }
-            if transcript.len() as u64 != u64::from(reference.entries) {
-                return Err(Error::tampered(
-                    &item,
-                    format!(
-                        "has {} entries, the attestation says {}",
-                        transcript.len(),
-                        reference.entries
-                    ),
-                ));
-            }
-            // Site rules may have tightened the limits; they are asked later.
-            let ruled = self.experiment.site.is_some();
-            if predicate.engine != self.plan.engine
-                || (!ruled && predicate.limits != self.experiment.limits)
-            {
-                return Err(Error::tampered(
-                    format!("attestation {id}"),
-                    "names another engine or other limits than the run's",
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -22,7 +22,8 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use serde_json::json;
 
-use super::administer::{Authorities, loopback};
+use super::administer::Authorities;
+use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
 use crate::places::{self, Places};
@@ -143,22 +144,7 @@ impl Work {
 
     /// Refuses plain HTTP to another machine, unless that was asked for.
     fn check(&self) -> Outcome {
-        if self.run.starts_with("https://") {
-            return Ok(());
-        }
-        let Some(rest) = self.run.strip_prefix("http://") else {
-            return Err(Failure::usage(format!("{}: it is no address", self.run))
-                .hint("It begins with https:// or http://."));
-        };
-        let host = rest.split('/').next().unwrap_or_default();
-        if loopback(host) || self.insecure_http {
-            return Ok(());
-        }
-        Err(
-            Failure::usage(format!("{host}: others could read the shards on their way")).hint(
-                "Reach it over https:// or a tunnel (ssh -L, WireGuard); --insecure-http does without one.",
-            ),
-        )
+        wire::check(&self.run, self.insecure_http, "the shards")
     }
 }
 

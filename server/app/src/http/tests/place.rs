@@ -78,6 +78,8 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             attacked: assignment,
             arms: Default::default(),
             absent: false,
+            node: false,
+            site: None,
         }],
         versions: Versions::default(),
         data: Default::default(),
@@ -301,6 +303,7 @@ impl TestServer {
             trusted,
             web: Some(web),
             limits: Limits::default(),
+            federations: None,
             rule: Default::default(),
             compiled: None,
         };
