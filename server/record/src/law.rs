@@ -59,16 +59,14 @@ pub fn past(of: RoundOf<'_>, run: &RunState, window: u32) -> Vec<Past> {
     let first = round.saturating_sub(window as usize);
     let steps = f64::from(of.experiment.training.local_steps);
     let told = |state: &RoundState| {
-        let effort = steps * state.learning_rate;
-        let verdicts = state
-            .clients
-            .iter()
-            .filter_map(|client| state.verdicts.get(client));
-        let past = verdicts.map(|verdict| Past {
-            effort,
-            fact: verdict.fact.clone(),
+        let verdicts = state.clients.iter().filter_map(|client| {
+            Some(Past {
+                client: client.clone(),
+                effort: steps * state.learning_rate,
+                fact: state.verdicts.get(client)?.fact.clone(),
+            })
         });
-        past.collect::<Vec<_>>()
+        verdicts.collect::<Vec<_>>()
     };
     rounds[first..round].iter().flat_map(told).collect()
 }

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
@@ -367,11 +368,13 @@ impl OpenRun {
                 .map(|(arm, part)| (arm.as_str(), part.kind.as_str()))
                 .collect();
             let fits = |kind: &str, assignment: &Assignment| self.fits(planned, kind, assignment);
+            let brought = self.brought(planned)?;
             let agrees = planned.client.as_str() == client_name(index)
                 && planned.kind == kind
                 && named == parts
                 && !planned.absent
                 && !planned.node
+                && brought
                 && fits(BENIGN, &planned.honest)
                 && fits(kind, &planned.attacked)
                 && planned
@@ -426,14 +429,39 @@ impl OpenRun {
         self.plan.module_name(&assignment.module) == Some(module)
             && (assignment.shard == planned.honest.shard) != poisoned
             && assignment.attachment.is_some() == brings
-            // A client brings the same examples in whatever kind brings any.
-            && planned
-                .assignments()
-                .filter(|other| brings && other.attachment.is_some())
-                .all(|other| other.attachment == assignment.attachment)
             && of_kind
                 .into_iter()
                 .all(|part| part.assignment == *assignment)
+    }
+
+    /// Whether a client brings the same examples in whatever kind brings any, after that kind's settings.
+    fn brought(&self, planned: &PlannedClient) -> Result<bool> {
+        let arms = planned.arms.values();
+        let arms = arms.map(|part| (part.kind.as_str(), &part.assignment));
+        let mut first = None;
+        for (kind, assignment) in [(planned.kind.as_str(), &planned.attacked)]
+            .into_iter()
+            .chain(arms)
+        {
+            let Some(attachment) = assignment.attachment else {
+                continue;
+            };
+            let settings = attack::kind(kind).map(|attack| attack.attached(Vec::new()));
+            let unaligned = match settings.filter(|settings| !settings.is_empty()) {
+                None => attachment,
+                Some(settings) => {
+                    let examples = read_examples(&self.blobs, &attachment)?;
+                    match examples.strip_prefix(settings.as_slice()) {
+                        None => return Ok(false),
+                        Some(rest) => Digest::of(&canonical::to_vec(rest)?),
+                    }
+                }
+            };
+            if *first.get_or_insert(unaligned) != unaligned {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
