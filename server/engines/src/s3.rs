@@ -226,8 +226,13 @@ impl HttpService for Service {
         let body = body.collect().await?.to_bytes().to_vec();
         let agent = self.0.clone();
         let sent = tokio::task::spawn_blocking(move || {
-            let request = ureq::http::Request::from_parts(head, body);
-            let (head, mut body) = agent.run(request)?.into_parts();
+            // A body of no bytes is one all the same, where the method has one.
+            let bare = body.is_empty() && !matches!(head.method.as_str(), "PUT" | "POST");
+            let answer = match bare {
+                true => agent.run(ureq::http::Request::from_parts(head, ()))?,
+                false => agent.run(ureq::http::Request::from_parts(head, body))?,
+            };
+            let (head, mut body) = answer.into_parts();
             let bytes = body.with_config().limit(MAX_OBJECT).read_to_vec()?;
             Ok::<_, ureq::Error>((head, bytes))
         });
