@@ -189,7 +189,7 @@ impl Lab for TuningLab {
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
-        Adapter::init(config, self.model.config(), seed).map_err(|error| model_error(error.into()))
+        self.model.new_adapter(config, seed).map_err(model_error)
     }
 
     fn positions(&self) -> usize {

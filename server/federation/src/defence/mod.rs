@@ -12,6 +12,7 @@ mod executing;
 pub mod lisa;
 mod pairs;
 pub mod panacea;
+pub mod peft;
 pub mod posthoc;
 pub mod preserving;
 pub mod vaccine;
@@ -25,6 +26,8 @@ const EXECUTED: &[&dyn Defence] = &[
     &lisa::Lisa,
     &panacea::Panacea,
     &panacea::Posthoc,
+    &peft::IA3,
+    &peft::LAYER_NORM,
     &preserving::Preserving,
     &aligned::RESTART,
     &aligned::SAFE_LORA,

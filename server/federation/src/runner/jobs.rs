@@ -96,7 +96,7 @@ impl Run {
                 let shared = self.shared.clone();
                 let attested = self
                     .cache
-                    .attested(&self.blobs, &attestation, shared.plan.node)?;
+                    .attested(&self.blobs, &attestation, &shared.plan)?;
                 let blobs = self.blobs.clone();
                 let global = || self.adapter(&attested.global);
                 let replay = compared(&shared, &attested, &outcome, global, &blobs)?;
@@ -129,10 +129,13 @@ impl Run {
             .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
             .collect();
         // The length of the step is what a control by noise is given.
+        let step = match adapter.same_shape(&job.attacked) {
+            true => format!("step of norm {:.4}", norm(&delta(&adapter, &job.attacked)?)),
+            false => "an adapter of another kind".to_owned(),
+        };
         let text = format!(
-            "{arm}: defence {}, step of norm {:.4}; {}",
+            "{arm}: defence {}, {step}; {}",
             data.defence,
-            norm(&delta(&adapter, &job.attacked)?),
             counts.join(", ")
         );
         let data = self.blobs.put(&data.to_bytes()?)?;
@@ -165,7 +168,7 @@ impl Run {
     }
 
     /// Stores and logs executions: their blobs are durable before the records that name them.
-    fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
+    pub(super) fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
         if all.is_empty() {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use super::signed::Signed;
 use crate::{Error, Result};
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::rundir::{Assignment, Part, PlannedClient, PlannedModule};
-use fedseal_rules::attack::{self, BENIGN};
+use fedseal_rules::attack::{self, Attack, BENIGN, spread};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{client_name, derive_seed};
 
@@ -58,23 +58,35 @@ pub(super) fn draw_clients(
         let digest = blobs.put(&canonical::to_vec(examples)?)?;
         Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
     };
-    let shard = |client: usize, kind: ShardKind| -> Result<(Digest, u32)> {
-        let examples = data.shard(&ShardRequest {
+    let drawn = |client: usize, kind: ShardKind| -> Result<Vec<Example>> {
+        let request = ShardRequest {
             client,
             clients: federation.clients,
             kind,
             examples: federation.examples_per_client,
             refusal_share: federation.refusal_share,
             seed: derive_seed("shards", seed, &[]),
-        })?;
-        store(&examples)
+        };
+        Ok(match (kind, federation.dirichlet) {
+            (ShardKind::Benign, Some(alpha)) => data.skewed_shard(&request, alpha)?,
+            _ => data.shard(&request)?,
+        })
+    };
+    let shard = |client: usize, kind: ShardKind| store(&drawn(client, kind)?);
+    let poisoned = |client: usize, attack: &Attack| match attack.percent {
+        100.. => shard(client, ShardKind::Poisoned),
+        percent => {
+            let honest = drawn(client, ShardKind::Benign)?;
+            let bad = drawn(client, ShardKind::Poisoned)?;
+            store(&spread(honest, bad, percent))
+        }
     };
     let assigned = |index: usize, kind: &str, honest: &Assignment| -> Result<Assignment> {
         let Some(attack) = attack::kind(kind) else {
             return Ok(honest.clone());
         };
         let (shard, examples) = match attack.poisoned {
-            true => shard(index, ShardKind::Poisoned)?,
+            true => poisoned(index, &attack)?,
             false => (honest.shard, honest.examples),
         };
         let attachment = if attack.brings {
@@ -133,6 +145,8 @@ pub(super) fn draw_clients(
                 honest,
                 arms: parts,
                 absent: false,
+                node: false,
+                site: None,
             })
         })
         .collect()

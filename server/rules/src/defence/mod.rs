@@ -9,6 +9,7 @@ pub mod definition;
 pub mod lisa;
 pub mod noise;
 pub mod panacea;
+pub mod peft;
 pub mod posthoc;
 pub mod preserving;
 pub mod restart;
@@ -32,6 +33,8 @@ pub const ALL: &[&Definition] = &[
     &lisa::DEFINITION,
     &panacea::DEFINITION,
     &panacea::POSTHOC_DEFINITION,
+    &peft::IA3_DEFINITION,
+    &peft::LAYER_NORM_DEFINITION,
     &preserving::DEFINITION,
     &restart::DEFINITION,
     &safe_lora::DEFINITION,
