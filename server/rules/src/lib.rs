@@ -32,11 +32,8 @@ pub mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod formulas;
-<<<<<<< HEAD
 pub mod geometry;
-=======
 pub mod lifecycle;
->>>>>>> int
 pub mod optimiser;
 pub mod sampling;
 pub mod schedule;
