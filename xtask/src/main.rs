@@ -3,6 +3,7 @@
 //! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
+//! - [`table`]: figures of the measures themselves.
 //! - [`mod@test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others, and
@@ -37,6 +38,7 @@ mod python;
 mod readme;
 mod setup;
 mod sweep;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -52,6 +54,9 @@ cargo xtask COMMAND
                     fetch the real model and prompts, then run experiments/smollm2.toml
   sweep demo|smollm2 [SHARE...]
                     the same experiment under several shares of refusals in benign data
+  table judge       precision and recall of the judge of four classes on sets that it never saw
+  table attribution RUN
+                    how many attackers of a labelled run `fedseal attribute` finds
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
   oracle aggregation [--keep]
@@ -130,6 +135,7 @@ fn main() -> ExitCode {
         "demo" => demo::demo(rest),
         "smollm2" => demo::smollm2(rest),
         "sweep" => sweep::sweep(rest),
+        "table" => table::table(rest),
         "test" => test::test(rest),
         "oracle" => oracle::oracle(rest),
         "policies" if rest == ["--languages"] => languages::measure(),
