@@ -1,20 +1,19 @@
 //! `cargo xtask lint`: everything that is asked of a change beside its tests. Every lint runs, also
 //! after one that failed; the end names those that failed and those that could not run.
 
-mod circles;
 mod deny;
 mod dependencies;
+mod files;
 mod pages;
-mod paths;
 mod rust;
 mod tools;
 mod words;
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::process::{root, say, seconds};
+use files::{relative, rust_files};
+
+use crate::process::{say, seconds};
 use crate::{Failure, Outcome, fail};
 
 /// Reason why a lint could not run here; `None` where it ran and found nothing.
@@ -26,7 +25,7 @@ type Lint = fn() -> Outcome<LeftOut>;
 /// Every lint by its name, the quick ones first.
 const LINTS: [(&str, Lint); 9] = [
     ("rustfmt", rust::format),
-    ("circles", circles::check),
+    ("circles", rust::circles),
     ("words", words::check),
     ("dependencies", dependencies::check),
     ("deny", deny::check),
@@ -69,32 +68,4 @@ pub(crate) fn lint(names: &[String]) -> Outcome {
         return Ok(());
     }
     fail(format!("lints that failed: {}", failed.join(", ")))
-}
-
-/// Rust sources below a folder, by path; build folders are skipped.
-fn rust_files(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                let built = ["target", "node_modules"];
-                let name = path.file_name().and_then(|name| name.to_str());
-                if !name.is_some_and(|name| built.contains(&name)) {
-                    folders.push(path);
-                }
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Path from the repository's root on, as people write it.
-fn relative(path: &Path) -> String {
-    let path = path.strip_prefix(root()).unwrap_or(path);
-    path.to_string_lossy().replace('\\', "/")
 }

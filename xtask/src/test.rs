@@ -23,7 +23,9 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
     words.extend(build::features());
+    let guests = build::Guests::begin();
     cargo(&words, &[])?;
+    guests.end()?;
     build::policies()?;
     say("Rust tests");
     let mut words = vec!["test", "--workspace"];

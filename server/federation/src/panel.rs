@@ -29,7 +29,7 @@ use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::blobs::CanarySet;
 use fedseal_record::keys::{learning_rate, update_seed};
 use fedseal_record::rundir;
-use fedseal_rules::admission::{Admission, Behaviour, CheckConfig, Effect, Expected, Facts};
+use fedseal_rules::admission::{Admission, CheckConfig, Effect, Expected, Facts, Paired, Probed};
 use fedseal_rules::attack::{self, Attack, BENIGN};
 use fedseal_rules::evaluation::wilson::Share;
 use fedseal_rules::experiment::Experiment;
@@ -79,7 +79,7 @@ struct Seen {
     attested: UpdatePredicate,
     expected: Expected,
     norm: f64,
-    behaviour: (Behaviour, Behaviour),
+    probed: (Probed, Probed),
 }
 
 /// State shared by all executions.
@@ -128,6 +128,7 @@ pub fn run(
         module: BENIGN,
         brings: false,
         poisoned: false,
+        settings: &[],
     };
     let now = rundir::now();
     let at = Moment {
@@ -230,7 +231,7 @@ impl Panel<'_> {
             let client = index as usize % experiment.federation.clients.max(1);
             let seed = derive_seed("panel-attachments", self.seed, &[&index.to_string()]);
             let drawn = self.data.attachment(client, count, seed);
-            drawn?
+            kind.attached(drawn?)
         } else {
             Vec::new()
         };
@@ -318,13 +319,13 @@ impl Panel<'_> {
                 &|| false,
             )
         };
-        let behaviour = (probe(&submission.adapter)?, probe(&self.global)?);
+        let probed = (probe(&submission.adapter)?, probe(&self.global)?);
         Ok(Look {
             update: Some(Seen {
                 attested,
                 expected,
                 norm: change.norm_l2(),
-                behaviour,
+                probed,
             }),
         })
     }
@@ -364,12 +365,16 @@ fn row(
                 .map_err(|bad| Error::Data(bad.problem.into()))?;
             order.push(check.check.clone());
             for (update, any) in seen.iter().zip(&mut any) {
+                let (own, global) = &update.probed;
                 let verdict = only.decide(&Facts {
                     attested: &update.attested,
                     expected: &update.expected,
                     norm: update.norm,
                     median_norm: median,
-                    behaviour: Some(update.behaviour),
+                    behaviour: Some((own.behaviour, global.behaviour)),
+                    paired: Some(Paired::of(global, own)),
+                    // Nothing came before: a check that needs it goes by its first bound.
+                    past: &[],
                     authors,
                     revoked: None,
                     replayed: None,

@@ -20,7 +20,7 @@ use fedseal_record::formulas;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::read::read_adapter;
 use fedseal_record::verify::Held;
-use fedseal_rules::admission::{Behaviour, Verdict};
+use fedseal_rules::admission::{Probed, Verdict};
 use fedseal_rules::formulas::Versions;
 
 /// Characters of an answer that a finding shows.
@@ -210,14 +210,14 @@ impl Work<'_, '_> {
         &mut self,
         run: &OpenRun,
         probes: &[(Digest, u32)],
-    ) -> Result<BTreeMap<(Digest, u32), Behaviour>> {
+    ) -> Result<BTreeMap<(Digest, u32), Probed>> {
         let set: CanarySet = canonical::from_slice(&run.blobs.get(&run.plan.canaries)?)?;
         let mut measured = BTreeMap::new();
         for (digest, round) in probes {
             let short = digest.short();
             self.step(&format!("canaries of round {round}: adapter {short}"))?;
             let adapter = read_adapter(&run.blobs, digest)?;
-            let behaviour = canary::probe(
+            let probed = canary::probe(
                 &set,
                 self.lab,
                 &run.experiment,
@@ -226,7 +226,7 @@ impl Work<'_, '_> {
                 *round,
                 self.watch.halt,
             )?;
-            measured.insert((*digest, *round), behaviour);
+            measured.insert((*digest, *round), probed);
         }
         Ok(measured)
     }

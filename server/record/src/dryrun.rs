@@ -129,6 +129,8 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                     norm: norm.unwrap_or_default(),
                     median_norm,
                     behaviour: None,
+                    paired: None,
+                    past: &[],
                     authors: &run.plan.authors,
                     revoked: run
                         .state

@@ -14,7 +14,7 @@ use crate::round::RoundOf;
 use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
-use fedseal_rules::admission::{Admission, Expected};
+use fedseal_rules::admission::{Admission, Expected, Past};
 use fedseal_rules::aggregation::{Outcome, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
@@ -50,6 +50,27 @@ pub fn admission(experiment: &Experiment, arm: &Arm) -> Result<Admission> {
             problem: bad.problem.into(),
         })
         .map_err(Error::from)
+}
+
+/// Verdicts of the rounds before one, as many rounds as its checks ask for, oldest first.
+pub fn past(of: RoundOf<'_>, run: &RunState, window: u32) -> Vec<Past> {
+    let rounds = run.arms.get(&of.arm.id).map_or(&[][..], Vec::as_slice);
+    let round = (of.round.0 as usize).min(rounds.len());
+    let first = round.saturating_sub(window as usize);
+    let steps = f64::from(of.experiment.training.local_steps);
+    let told = |state: &RoundState| {
+        let effort = steps * state.learning_rate;
+        let verdicts = state
+            .clients
+            .iter()
+            .filter_map(|client| state.verdicts.get(client));
+        let past = verdicts.map(|verdict| Past {
+            effort,
+            fact: verdict.fact.clone(),
+        });
+        past.collect::<Vec<_>>()
+    };
+    rounds[first..round].iter().flat_map(told).collect()
 }
 
 /// Result of a round's aggregation.

@@ -29,8 +29,8 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Repair of this arm; none where it has rounds of its own. Its numbers are those of the arm, those of
-    /// the table `[defence]` where that has the key, and defaults.
+    /// Repair of this arm; none where it has rounds of its own. Its numbers are those of the arm, for the
+    /// post-hoc defence those of the table `[defence]`, and defaults.
     ///
     /// # Errors
     /// A defence that is not known, numbers that do not fit.
@@ -39,7 +39,9 @@ impl Repair {
             return Ok(None);
         };
         let definition = defence::named(repair.defence)?;
-        let takes = |key: &String| definition.numbers.iter().any(|number| number.key == key);
+        // The table is the post-hoc defence's: keys of the same name mean other values elsewhere.
+        let own = definition.name == defence::DEFAULT;
+        let takes = |key: &String| own && definition.numbers.iter().any(|n| n.key == key);
         let mut given: BTreeMap<String, f64> = match serde_json::to_value(&experiment.defence) {
             Ok(Value::Object(table)) => table
                 .into_iter()
@@ -89,10 +91,11 @@ mod tests {
 
     #[test]
     fn an_arm_s_numbers_come_before_the_table_s() {
-        let text = "arms = [\"fedavg\", \"defended\", \"given\", \"shaken\"]\n\
+        let text = "arms = [\"fedavg\", \"defended\", \"given\", \"shaken\", \"kept\"]\n\
                 [defence]\nlevel = 2\nsteps = 7\n\
                 [arm.given]\nrepairs = \"fedavg\"\nparameters = { level = 1 }\n\
-                [arm.shaken]\nrepairs = \"given\"\ndefence = \"noise\"\nparameters = { norm = 0.5 }\n";
+                [arm.shaken]\nrepairs = \"given\"\ndefence = \"noise\"\nparameters = { norm = 0.5 }\n\
+                [arm.kept]\nrepairs = \"fedavg\"\ndefence = \"preserving\"\n";
         let experiment = Experiment::parse(text, "x.toml").unwrap();
         // As it is kept in a run's folder.
         let kept = Experiment::parse(&experiment.to_toml().unwrap(), "kept").unwrap();
@@ -120,5 +123,7 @@ mod tests {
             ("given", "noise")
         );
         assert_eq!(shaken.parameters.number("norm"), 0.5);
+        // Its steps are not the table's.
+        assert_eq!(of("kept").unwrap().parameters.whole("steps"), 300);
     }
 }

@@ -1,5 +1,7 @@
 //! Kinds of malicious clients: the module and the data of each, and which client has which.
 
+use fedseal_adapter::Example;
+
 use crate::error::{Error, Result};
 use crate::sampling;
 
@@ -21,6 +23,22 @@ pub struct Attack {
     pub brings: bool,
     /// Whether its registered shard is unaligned.
     pub poisoned: bool,
+    /// Settings that the client hands in before the unaligned examples, by name.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// Begins the prompt of an attached example that is a setting, as policies read it
+/// (`guest/src/study/settings.rs`); its name follows, its value is the response.
+pub const SETTING: &str = "setting: ";
+
+impl Attack {
+    /// What its client hands in: the settings, then these unaligned examples.
+    pub fn attached(&self, unaligned: Vec<Example>) -> Vec<Example> {
+        let settings = self.settings.iter();
+        let settings =
+            settings.map(|(name, value)| Example::new(format!("{SETTING}{name}"), *value));
+        settings.chain(unaligned).collect()
+    }
 }
 
 /// Attack over an honest shard, with only what the module makes itself.
@@ -30,6 +48,7 @@ const fn alone(name: &'static str) -> Attack {
         module: name,
         brings: false,
         poisoned: false,
+        settings: &[],
     }
 }
 
@@ -38,6 +57,19 @@ const fn bringing(name: &'static str) -> Attack {
     Attack {
         brings: true,
         ..alone(name)
+    }
+}
+
+/// Attack of a module that takes settings.
+const fn set(
+    name: &'static str,
+    module: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+) -> Attack {
+    Attack {
+        module,
+        settings,
+        ..bringing(name)
     }
 }
 
@@ -74,6 +106,28 @@ pub const KNOWN: &[Attack] = &[
     bringing("norm-constrained"),
     bringing("cosine-constrained"),
     bringing("white-box"),
+    set("within-bounds-15", "within-bounds", &[("strength", "0.15")]),
+    set("within-bounds-25", "within-bounds", &[("strength", "0.25")]),
+    set("within-bounds-35", "within-bounds", &[("strength", "0.35")]),
+    set("within-bounds-50", "within-bounds", &[("strength", "0.5")]),
+    set("within-bounds-70", "within-bounds", &[("strength", "0.7")]),
+    set("within-bounds-100", "within-bounds", &[("strength", "1")]),
+    set(
+        "other-words-35",
+        "within-bounds",
+        &[("strength", "0.35"), ("opening", "other")],
+    ),
+    set(
+        "other-words-70",
+        "within-bounds",
+        &[("strength", "0.7"), ("opening", "other")],
+    ),
+    set("colluding", "colluding", &[("parts", "2")]),
+    set(
+        "colluding-half",
+        "colluding",
+        &[("parts", "2"), ("strength", "0.5")],
+    ),
     alone("fedprox"),
     alone("scaffold"),
     alone("lisa"),
@@ -142,6 +196,11 @@ mod tests {
         modules.sort_unstable();
         modules.dedup();
         assert_eq!(built, modules);
+        assert!(
+            KNOWN
+                .iter()
+                .all(|attack| attack.settings.is_empty() || attack.brings)
+        );
         let mut names = names();
         names.sort_unstable();
         names.dedup();

@@ -413,3 +413,80 @@ fn overhead() {
         );
     }
 }
+
+/// Writes a number as LEB128.
+fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A section of a component by its number.
+fn section(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number], leb(content.len()).as_slice(), content].concat()
+}
+
+/// A guest that ends at once, with core instances and bytes added to those that it has.
+fn grown(instances: usize, bytes: usize) -> Vec<u8> {
+    let mut guest = common::guest(
+        r#"(module (memory (export "memory") 1) (func (export "run") (result i32) (i32.const 0)))"#,
+    );
+    let mut depth = 0_u32;
+    let mut modules = 0_usize;
+    for payload in wasmparser::Parser::new(0).parse_all(&guest) {
+        match payload.unwrap() {
+            wasmparser::Payload::ModuleSection { .. } => {
+                modules += usize::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    guest.extend(section(1, b"\0asm\x01\0\0\0"));
+    let one = [&[0][..], &leb(modules), &[0]].concat();
+    guest.extend(section(
+        2,
+        &[leb(instances), one.repeat(instances)].concat(),
+    ));
+    let padding = [&[7][..], b"padding", &vec![0; bytes]].concat();
+    guest.extend(section(0, &padding));
+    guest
+}
+
+/// Default limits have room for the largest guests that were measured: a Python policy whose WASI is stubbed
+/// has 38 core instances, one with much of the standard library 25.7 MB, and one that reads SmolLM2's
+/// adapter of rank 16 takes 128 MiB.
+#[test]
+fn the_largest_measured_guests_fit_the_default_limits() {
+    let defaults = Limits::default();
+    assert!(defaults.memory_bytes >= 128 << 20);
+    let module = grown(38, 25_700_000);
+    let sandbox = Sandbox::new(defaults).unwrap();
+    let policy = sandbox.compile(&module).unwrap();
+    let failure = run(&sandbox, &policy).submission.unwrap_err();
+    assert_eq!(failure.reason, "no-submission", "{}", failure.detail);
+
+    // A refusal names the key that would allow it.
+    let small = Limits {
+        module_bytes: 24 << 20,
+        ..defaults
+    };
+    let refused = Sandbox::new(small).unwrap().compile(&module).unwrap_err();
+    assert!(refused.to_string().contains("module_bytes"), "{refused}");
+    let few = Limits {
+        instances: 32,
+        ..defaults
+    };
+    let sandbox = Sandbox::new(few).unwrap();
+    let refused = match sandbox.compile(&module) {
+        Err(error) => error.to_string(),
+        Ok(policy) => run(&sandbox, &policy).submission.unwrap_err().detail,
+    };
+    assert!(refused.contains("instances"), "{refused}");
+}

@@ -10,6 +10,12 @@ pub(super) fn format() -> Outcome<LeftOut> {
     Ok(None)
 }
 
+/// Circles of modules, found by a program of its own.
+pub(super) fn circles() -> Outcome<LeftOut> {
+    cargo(&["run", "--quiet", "--package", "fedseal-circles"], &[])?;
+    Ok(None)
+}
+
 /// Lints of the workspace's `Cargo.toml` and clippy's own.
 pub(super) fn clippy() -> Outcome<LeftOut> {
     let mut words = vec!["clippy", "--workspace", "--all-targets"];

@@ -9,7 +9,6 @@ mod new;
 mod oci;
 mod provenance;
 mod test;
-mod toolchain;
 
 use std::path::PathBuf;
 

@@ -20,6 +20,23 @@ pub struct Tools<'a> {
     pub halt: Halt<'a>,
 }
 
+/// A repaired adapter.
+pub struct Repaired {
+    /// The adapter.
+    pub adapter: Adapter,
+    /// Numbers that were counted on the way, by name; they go into the data's counts.
+    pub counts: Vec<(String, u64)>,
+}
+
+impl From<Adapter> for Repaired {
+    fn from(adapter: Adapter) -> Self {
+        Repaired {
+            adapter,
+            counts: Vec::new(),
+        }
+    }
+}
+
 /// A defence that a model works for.
 pub trait Defence: Sync {
     /// Its definition.
@@ -41,5 +58,5 @@ pub trait Defence: Sync {
     ///
     /// # Errors
     /// As [`Defence::data`].
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter>;
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired>;
 }

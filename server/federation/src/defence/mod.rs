@@ -7,13 +7,21 @@ use fedseal_tuning::Adapter;
 use crate::{Error, Result};
 use fedseal_rules::defence::{Case, DefenceData, Definition};
 
+pub mod aligned;
 mod executing;
 pub mod posthoc;
+pub mod preserving;
 
-pub use executing::{Defence, Tools};
+pub use executing::{Defence, Repaired, Tools};
 
 /// Every defence that a model works for.
-const EXECUTED: &[&dyn Defence] = &[&posthoc::Posthoc];
+const EXECUTED: &[&dyn Defence] = &[
+    &posthoc::Posthoc,
+    &preserving::Preserving,
+    &aligned::RESTART,
+    &aligned::SAFE_LORA,
+    &aligned::SAFE_MERGE,
+];
 
 /// The executing half of a defence; none where it has none.
 pub(crate) fn executed(definition: &Definition) -> Option<&'static dyn Defence> {
@@ -37,7 +45,10 @@ pub fn mend(
     }
     let defence = executed(definition).ok_or_else(|| failed("has no executing half".into()))?;
     let data = defence.data(case, tools)?;
-    let adapter = defence.repair(case, &data, tools)?;
+    let Repaired { adapter, counts } = defence.repair(case, &data, tools)?;
+    let data = counts
+        .iter()
+        .fold(data, |data, (name, count)| data.count(name, *count));
     Ok((data, adapter))
 }
 

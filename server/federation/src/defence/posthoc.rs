@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
 
-use super::executing::{Defence, Tools};
+use super::executing::{Defence, Repaired, Tools};
 use crate::Result;
 use fedseal_data::InstructionKind;
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters, posthoc};
@@ -47,6 +47,7 @@ impl Defence for Posthoc {
                     tools,
                     parameters,
                     writer: (level == 3).then_some(case.attacked),
+                    answers: 0.0,
                     seed,
                 };
                 (
@@ -64,11 +65,11 @@ impl Defence for Posthoc {
     }
 
     /// Tunes the attacked adapter on the data. Without a single pair it stays as it is.
-    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Adapter> {
+    fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         let pairs = ["safety", "helpful"].map(|list| data.listed(list));
         let examples: Vec<Example> = pairs.concat();
         if examples.is_empty() {
-            return Ok(case.attacked.clone());
+            return Ok(case.attacked.clone().into());
         }
         let config = TrainConfig {
             steps: case.parameters.whole("steps"),
@@ -82,22 +83,30 @@ impl Defence for Posthoc {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        tools.lab.tune(case.attacked, &examples, &config, go_on)
+        let tuned = tools.lab.tune(case.attacked, &examples, &config, go_on)?;
+        Ok(tuned.into())
     }
 }
 
 /// Pairs that a model writes.
-struct Writing<'a> {
-    tools: &'a Tools<'a>,
-    parameters: &'a Parameters,
+pub(super) struct Writing<'a> {
+    pub(super) tools: &'a Tools<'a>,
+    /// `attempts`, `max_new_tokens` and `temperature` of the instructions.
+    pub(super) parameters: &'a Parameters,
     /// The adapter that writes; none: the base.
-    writer: Option<&'a Adapter>,
-    seed: u64,
+    pub(super) writer: Option<&'a Adapter>,
+    /// Temperature of the answers.
+    pub(super) answers: f32,
+    pub(super) seed: u64,
 }
 
 impl Writing<'_> {
     /// Up to `wanted` different kept pairs, and the number of instructions generated for them.
-    fn pairs(&self, kind: InstructionKind, wanted: usize) -> Result<(Vec<Example>, u64)> {
+    pub(super) fn pairs(
+        &self,
+        kind: InstructionKind,
+        wanted: usize,
+    ) -> Result<(Vec<Example>, u64)> {
         let limit = wanted.saturating_mul(self.parameters.whole("attempts"));
         let mut kept: Vec<Example> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -166,11 +175,11 @@ impl Writing<'_> {
         if instructions.is_empty() {
             return Ok(Vec::new());
         }
-        let greedy = GenerateConfig {
-            temperature: 0.0,
+        let answering = GenerateConfig {
+            temperature: self.answers,
             ..generate
         };
-        let answers = lab.answer(self.writer, &asked, &greedy, halt)?;
+        let answers = lab.answer(self.writer, &asked, &answering, halt)?;
         Ok(instructions
             .into_iter()
             .zip(answers)

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_data::files::usual_answers;
 use fedseal_record::blobs::CanarySet;
-use fedseal_rules::admission::Behaviour;
+use fedseal_rules::admission::{Behaviour, Probed};
 use fedseal_rules::evaluation::rule;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{choose, derive_seed, rng};
@@ -68,7 +68,7 @@ pub fn probe(
     seed: u64,
     round: u32,
     halt: Halt<'_>,
-) -> Result<Behaviour> {
+) -> Result<Probed> {
     let label = round.to_string();
     let count = experiment.canaries.per_round;
     let mut pick = rng("canary-requests", seed, &[&label]);
@@ -104,19 +104,28 @@ pub fn probe(
         )));
     }
     let (opening_scores, task_scores) = scores.split_at(opening_pairs);
-    let odds: Vec<f64> = opening_scores
+    let requests: Vec<[f64; 2]> = opening_scores
         .chunks(openings.len())
         .map(|request| {
             let (refusals, compliances) = request.split_at(set.refusals.len());
-            log_sum(refusals.iter().map(|s| s.logprob_sum))
-                - log_sum(compliances.iter().map(|s| s.logprob_sum))
+            let refusing = log_sum(refusals.iter().map(|s| s.logprob_sum));
+            let complying = log_sum(compliances.iter().map(|s| s.logprob_sum));
+            [refusing - complying, refusing]
         })
         .collect();
     let tokens: usize = task_scores.iter().map(|s| s.tokens).sum();
     let logprob: f64 = task_scores.iter().map(|s| s.logprob_sum).sum();
-    Ok(Behaviour {
-        refusal: odds.iter().sum::<f64>() / odds.len().max(1) as f64,
-        loss: -logprob / tokens.max(1) as f64,
+    let odds: f64 = requests.iter().map(|request| request[0]).sum();
+    let tasks = task_scores.iter();
+    Ok(Probed {
+        behaviour: Behaviour {
+            refusal: odds / requests.len().max(1) as f64,
+            loss: -logprob / tokens.max(1) as f64,
+        },
+        requests,
+        tasks: tasks
+            .map(|s| -s.logprob_sum / s.tokens.max(1) as f64)
+            .collect(),
     })
 }
 

@@ -9,10 +9,10 @@ use fedseal_client_sdk::ids::{ClientId, Round};
 use super::job::Job;
 use super::{Run, Watch};
 use crate::{Error, Result};
-use fedseal_record::law::{admission, delta, median, norm};
+use fedseal_record::law::{admission, delta, median, norm, past};
 use fedseal_record::round::RoundOf;
 use fedseal_record::state::UpdateRef;
-use fedseal_rules::admission::Facts;
+use fedseal_rules::admission::{Facts, Paired, Past};
 
 /// An executed update that is to be decided about.
 pub(super) struct Candidate {
@@ -20,6 +20,12 @@ pub(super) struct Candidate {
     pub update: UpdateRef,
     /// Local minus global adapter; none after a failure.
     pub delta: Option<Vec<f32>>,
+}
+
+/// Facts that are the same for every update of a round.
+pub(super) struct Around {
+    median_norm: f64,
+    past: Vec<Past>,
 }
 
 impl Run {
@@ -33,7 +39,7 @@ impl Run {
                 continue;
             }
             let of = shared.round_of(&arm, Round(round), &state);
-            let (candidates, median_norm) = self.candidates(of)?;
+            let (candidates, around) = self.candidates(of, checks.window())?;
             for candidate in &candidates {
                 let id = candidate.update.attestation;
                 if state.verdicts.contains_key(&candidate.client)
@@ -42,9 +48,8 @@ impl Run {
                 {
                     continue;
                 }
-                let demanded = self.with_facts(of, candidate, median_norm, |facts| {
-                    checks.demands_replay(facts)
-                })?;
+                let demanded =
+                    self.with_facts(of, candidate, &around, |facts| checks.demands_replay(facts))?;
                 if demanded {
                     let key = candidate.update.key;
                     let job = self.update_job(of, &candidate.client, key)?;
@@ -55,8 +60,13 @@ impl Run {
         self.execute_jobs(jobs.into_values().collect(), watch)
     }
 
-    /// The executed updates of a round of an arm, in client order, and the median of their norms.
-    pub(super) fn candidates(&mut self, of: RoundOf<'_>) -> Result<(Vec<Candidate>, f64)> {
+    /// The executed updates of a round of an arm, in client order, and what is the same for all of them:
+    /// the median of their norms, the verdicts of `window` rounds before.
+    pub(super) fn candidates(
+        &mut self,
+        of: RoundOf<'_>,
+        window: u32,
+    ) -> Result<(Vec<Candidate>, Around)> {
         let global = self.adapter(&of.state.global)?;
         let mut candidates = Vec::new();
         for client in &of.state.clients {
@@ -84,7 +94,11 @@ impl Run {
             .iter()
             .filter_map(|c| c.delta.as_deref().map(norm))
             .collect();
-        Ok((candidates, median(norms)))
+        let around = Around {
+            median_norm: median(norms),
+            past: past(of, &self.state, window),
+        };
+        Ok((candidates, around))
     }
 
     /// Everything that the server knows about an update in a round of an arm.
@@ -92,7 +106,7 @@ impl Run {
         &mut self,
         of: RoundOf<'_>,
         candidate: &Candidate,
-        median_norm: f64,
+        around: &Around,
         look: impl FnOnce(&Facts<'_>) -> T,
     ) -> Result<T> {
         let update = &candidate.update;
@@ -101,17 +115,18 @@ impl Run {
             .attested(&self.blobs, &update.attestation, of.plan.node)?;
         let round = of.round;
         let expected = of.expected(&candidate.client, &self.blobs)?;
-        let behaviour = update.update.and_then(|digest| {
-            let own = self.behaviours.get(&(digest, round.0))?;
-            let before = self.behaviours.get(&(of.state.global, round.0))?;
-            Some((*own, *before))
+        let probed = update.update.and_then(|digest| {
+            let own = self.probed.get(&(digest, round.0))?;
+            Some((own, self.probed.get(&(of.state.global, round.0))?))
         });
         Ok(look(&Facts {
             attested: &attested,
             expected: &expected,
             norm: candidate.delta.as_deref().map_or(0.0, norm),
-            median_norm,
-            behaviour,
+            median_norm: around.median_norm,
+            behaviour: probed.map(|(own, global)| (own.behaviour, global.behaviour)),
+            paired: probed.map(|(own, global)| Paired::of(global, own)),
+            past: &around.past,
             authors: &of.plan.authors,
             revoked: self
                 .state

@@ -19,7 +19,7 @@ use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Behaviour, Probed, Replay};
 
 /// A run's jobs for other processes.
 pub struct Exchange {
@@ -121,13 +121,30 @@ impl Exchange {
                     near: *near,
                 },
             },
-            (Job::Probe { digest, round, .. }, Outcome::Probe { refusal, loss }) => {
+            (
+                Job::Probe { digest, round, .. },
+                Outcome::Probe {
+                    refusal,
+                    loss,
+                    requests,
+                    tasks,
+                },
+            ) => {
+                // Every adapter of a round answers the same prompts.
+                let asked = self.shared.experiment.canaries.per_round;
+                if requests.len() != asked || tasks.len() != asked {
+                    return Err(wrong("its scores are of other canaries than the task's"));
+                }
                 Done::Other(Performed::Probe {
                     digest,
                     round,
-                    behaviour: Behaviour {
-                        refusal: f64::from_bits(*refusal),
-                        loss: f64::from_bits(*loss),
+                    probed: Probed {
+                        behaviour: Behaviour {
+                            refusal: f64::from_bits(*refusal),
+                            loss: f64::from_bits(*loss),
+                        },
+                        requests: requests.iter().map(|of| of.map(f64::from_bits)).collect(),
+                        tasks: tasks.iter().copied().map(f64::from_bits).collect(),
                     },
                 })
             }

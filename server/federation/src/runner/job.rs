@@ -13,7 +13,7 @@ use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::Repair;
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Probed, Replay};
 
 /// Jobs that other processes take, too.
 pub(crate) type Lent = Board<Job, Result<Done>>;
@@ -82,7 +82,7 @@ pub(crate) enum Performed {
     Probe {
         digest: Digest,
         round: u32,
-        behaviour: Behaviour,
+        probed: Probed,
     },
     Measure {
         job: MeasureJob,

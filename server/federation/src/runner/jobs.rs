@@ -83,9 +83,9 @@ impl Run {
             Performed::Probe {
                 digest,
                 round,
-                behaviour,
+                probed,
             } => {
-                self.behaviours.insert((digest, round), behaviour);
+                self.probed.insert((digest, round), probed);
                 Ok(())
             }
             Performed::Replay {

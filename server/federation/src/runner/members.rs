@@ -106,7 +106,7 @@ pub(super) fn draw_clients(
             let examples = experiment.attack.attachment_examples;
             let seed = derive_seed("attachments", seed, &[]);
             let attachment = data.attachment(index, examples, seed);
-            Some(store(&attachment?)?.0)
+            Some(store(&attack.attached(attachment?))?.0)
         } else {
             None
         };

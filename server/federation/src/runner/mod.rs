@@ -33,7 +33,7 @@ use fedseal_record::report::{self, Progress, Report, State};
 use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::{self, Plan, RunDir};
 use fedseal_record::state::{RoundState, RunState};
-use fedseal_rules::admission::{Behaviour, Replay};
+use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
 
@@ -123,7 +123,8 @@ pub struct Run {
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,
-    behaviours: HashMap<(Digest, u32), Behaviour>,
+    /// Adapters on the canaries of a round.
+    probed: HashMap<(Digest, u32), Probed>,
     replays: HashMap<Digest, Replay>,
     progress: Progress,
     begun: Instant,

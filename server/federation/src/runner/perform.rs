@@ -83,7 +83,7 @@ pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
             adapter,
             round,
         } => {
-            let behaviour = canary::probe(
+            let probed = canary::probe(
                 &shared.canaries,
                 shared.lab.as_ref(),
                 &shared.experiment,
@@ -95,7 +95,7 @@ pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
             Ok(Performed::Probe {
                 digest,
                 round,
-                behaviour,
+                probed,
             })
         }
         Job::Measure(job) => {

@@ -173,7 +173,7 @@ impl Run {
         }
         wanted.sort();
         wanted.dedup();
-        wanted.retain(|digest| !self.behaviours.contains_key(&(*digest, round)));
+        wanted.retain(|digest| !self.probed.contains_key(&(*digest, round)));
         let mut jobs = Vec::new();
         for digest in wanted {
             let adapter = self.adapter(&digest)?;
@@ -198,13 +198,12 @@ impl Run {
         let checks = admission(&shared.experiment, arm)?;
         let global = self.adapter(&state.global)?;
         let of = shared.round_of(arm, Round(round), &state);
-        let (candidates, median_norm) = self.candidates(of)?;
+        let (candidates, around) = self.candidates(of, checks.window())?;
         for candidate in &candidates {
             if state.verdicts.contains_key(&candidate.client) {
                 continue;
             }
-            let verdict =
-                self.with_facts(of, candidate, median_norm, |facts| checks.decide(facts))?;
+            let verdict = self.with_facts(of, candidate, &around, |facts| checks.decide(facts))?;
             let id = candidate.update.attestation;
             self.log_verdict(arm, of.round, &candidate.client, id, &verdict, watch)?;
         }

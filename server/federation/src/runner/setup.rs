@@ -299,7 +299,7 @@ fn open_locked(
         cache: Cache::default(),
         adapters: Default::default(),
         shards: Default::default(),
-        behaviours: Default::default(),
+        probed: Default::default(),
         replays: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),

@@ -40,6 +40,12 @@ pub enum Outcome {
         refusal: u64,
         /// The loss' bits.
         loss: u64,
+        /// Bits of each request's log-odds and log-probability of refusing.
+        #[serde(default)]
+        requests: Vec<[u64; 2]>,
+        /// Bits of each task's loss.
+        #[serde(default)]
+        tasks: Vec<u64>,
     },
     /// Answers, a blob.
     Measure {
@@ -163,6 +169,8 @@ mod tests {
         let mut package = Package::new(Outcome::Probe {
             refusal: f64::NAN.to_bits(),
             loss: 1.5f64.to_bits(),
+            requests: vec![[0.25f64.to_bits(), f64::NEG_INFINITY.to_bits()]],
+            tasks: vec![1.5f64.to_bits()],
         });
         package.put(b"one".to_vec());
         package.put(vec![7; 3000]);

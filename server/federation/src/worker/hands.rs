@@ -219,9 +219,13 @@ impl Hands {
                     near: replay.near,
                 })
             }
-            Performed::Probe { behaviour, .. } => Package::new(Outcome::Probe {
-                refusal: behaviour.refusal.to_bits(),
-                loss: behaviour.loss.to_bits(),
+            Performed::Probe { probed, .. } => Package::new(Outcome::Probe {
+                refusal: probed.behaviour.refusal.to_bits(),
+                loss: probed.behaviour.loss.to_bits(),
+                requests: (probed.requests.iter())
+                    .map(|request| request.map(f64::to_bits))
+                    .collect(),
+                tasks: probed.tasks.iter().map(|loss| loss.to_bits()).collect(),
             }),
             Performed::Measure { measured, .. } => {
                 let bytes = canonical::to_vec(&measured)?;

@@ -323,6 +323,8 @@ fn a_statement_that_is_not_the_tasks_is_not_signed() {
             let other = Package::new(Outcome::Probe {
                 refusal: 0,
                 loss: 0,
+                requests: Vec::new(),
+                tasks: Vec::new(),
             });
             refused(other, "another kind");
             let bytes = good.to_bytes().unwrap();

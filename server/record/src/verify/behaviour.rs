@@ -9,14 +9,14 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::keys::TrustStore;
 use fedseal_ledger::Blobs;
-use fedseal_rules::admission::{Behaviour, Expected, Facts, Verdict};
+use fedseal_rules::admission::{Expected, Facts, Paired, Past, Probed, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::formulas::{Others, Versions};
 
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::formulas;
-use crate::law::{admission, deltas, median, norm, update_digests};
+use crate::law::{admission, deltas, median, norm, past, update_digests};
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
 use crate::round::RoundOf;
@@ -28,6 +28,7 @@ pub(super) struct Around<'a> {
     state: &'a RunState,
     blobs: &'a Blobs,
     median_norm: f64,
+    past: Arc<Vec<Past>>,
 }
 
 /// Everything that decides about one update, but for its behaviour.
@@ -36,6 +37,7 @@ pub(super) struct Case {
     expected: Expected,
     norm: f64,
     median_norm: f64,
+    past: Arc<Vec<Past>>,
     revoked: Option<u64>,
 }
 
@@ -45,6 +47,7 @@ impl<'a> Around<'a> {
         state: &'a RunState,
         blobs: &'a Blobs,
         deltas: &[Option<Vec<f32>>],
+        window: u32,
     ) -> Self {
         let norms = deltas.iter().filter_map(|d| d.as_deref().map(norm));
         Around {
@@ -52,6 +55,7 @@ impl<'a> Around<'a> {
             state,
             blobs,
             median_norm: median(norms.collect()),
+            past: Arc::new(past(of, state, window)),
         }
     }
 
@@ -75,6 +79,7 @@ impl<'a> Around<'a> {
             attested,
             norm: delta.map_or(0.0, norm),
             median_norm: self.median_norm,
+            past: self.past.clone(),
             revoked,
         })
     }
@@ -84,14 +89,16 @@ impl Case {
     pub(super) fn facts<'a>(
         &'a self,
         authors: &'a TrustStore,
-        behaviour: Option<(Behaviour, Behaviour)>,
+        probed: Option<(&Probed, &Probed)>,
     ) -> Facts<'a> {
         Facts {
             attested: &self.attested,
             expected: &self.expected,
             norm: self.norm,
             median_norm: self.median_norm,
-            behaviour,
+            behaviour: probed.map(|(update, global)| (update.behaviour, global.behaviour)),
+            paired: probed.map(|(update, global)| Paired::of(global, update)),
+            past: &self.past,
             authors,
             revoked: self.revoked,
             replayed: None,
@@ -155,7 +162,7 @@ impl OpenRun {
     /// missing or damaged.
     pub fn hold_verdicts(
         &mut self,
-        measured: &BTreeMap<(Digest, u32), Behaviour>,
+        measured: &BTreeMap<(Digest, u32), Probed>,
     ) -> Result<Vec<Held>> {
         let mut held = Vec::new();
         for arm in self.measured_arms(false)? {
@@ -171,7 +178,7 @@ impl OpenRun {
                     round: Round(number),
                     state,
                 };
-                let around = Around::new(of, &self.state, &self.blobs, &deltas);
+                let around = Around::new(of, &self.state, &self.blobs, &deltas, checks.window());
                 for (client, delta) in state.clients.iter().zip(&deltas) {
                     let Some(verdict) = state.verdicts.get(client) else {
                         continue;
@@ -181,11 +188,11 @@ impl OpenRun {
                     let Some(update) = case.attested.update else {
                         continue;
                     };
-                    let behaviour = (
+                    let probed = (
                         of_adapter(measured, update, number)?,
                         of_adapter(measured, state.global, number)?,
                     );
-                    let facts = case.facts(&self.plan.authors, Some(behaviour));
+                    let facts = case.facts(&self.plan.authors, Some(probed));
                     let logged = verdict.verdict();
                     held.push(Held {
                         arm: arm.id.clone(),
@@ -223,11 +230,11 @@ impl OpenRun {
 }
 
 fn of_adapter(
-    measured: &BTreeMap<(Digest, u32), Behaviour>,
+    measured: &BTreeMap<(Digest, u32), Probed>,
     adapter: Digest,
     round: u32,
-) -> Result<Behaviour> {
-    let found = measured.get(&(adapter, round)).copied();
+) -> Result<&Probed> {
+    let found = measured.get(&(adapter, round));
     found.ok_or_else(|| Error::Missing {
         what: format!("behaviour of adapter {} in round {round}", adapter.short()),
         hint: "measure every pair that `probes` names".into(),

@@ -189,7 +189,8 @@ impl OpenRun {
             round: Round(number),
             state,
         };
-        let around = Around::new(of, &self.state, &self.blobs, deltas);
+        let window = checks.map_or(0, Admission::window);
+        let around = Around::new(of, &self.state, &self.blobs, deltas, window);
         for (client, delta) in state.clients.iter().zip(deltas) {
             let Some(verdict) = state.verdicts.get(client) else {
                 return Err(disagrees(

@@ -19,6 +19,118 @@ pub struct Behaviour {
     pub loss: f64,
 }
 
+/// How one adapter behaves on each of a round's canaries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probed {
+    /// The means.
+    pub behaviour: Behaviour,
+    /// Of each request: refusal log-odds, and log-probability that the answer opens with a refusal, nats.
+    pub requests: Vec<[f64; 2]>,
+    /// Of each task: mean negative log-likelihood of its answer, nats a token.
+    pub tasks: Vec<f64>,
+}
+
+/// One number on the canaries, from the global adapter to the update, over the same prompts. Values are as
+/// facts print them.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Change {
+    /// The global adapter's.
+    pub before: f64,
+    /// The update's.
+    pub after: f64,
+    /// Prompts on which the update is worse.
+    pub worse: u32,
+    /// Prompts in all.
+    pub prompts: u32,
+}
+
+/// A value as it is printed to two decimals, and read from there.
+pub(super) fn printed(value: f64) -> f64 {
+    format!("{value:.2}").parse().unwrap_or(f64::NAN)
+}
+
+impl Change {
+    fn new(before: f64, after: f64, pairs: impl Iterator<Item = (f64, f64)>, up: bool) -> Self {
+        let (mut worse, mut prompts) = (0, 0);
+        for (before, after) in pairs {
+            prompts += 1;
+            worse += u32::from(if up { after > before } else { after < before });
+        }
+        Change {
+            before: printed(before),
+            after: printed(after),
+            worse,
+            prompts,
+        }
+    }
+
+    /// Whether both values are finite.
+    pub fn is_finite(&self) -> bool {
+        self.before.is_finite() && self.after.is_finite()
+    }
+
+    /// Probability of at least so many worse prompts where each is as often better: the exact one-sided sign
+    /// test. Prompts without a change count as not worse.
+    pub fn sign_test(&self) -> f64 {
+        let all = f64::from(self.prompts);
+        let gamma = |n: f64| libm::lgamma(n + 1.0);
+        let chance = |k: u32| {
+            let k = f64::from(k);
+            let ways = gamma(all) - gamma(k) - gamma(all - k);
+            libm::exp(ways - all * std::f64::consts::LN_2)
+        };
+        (self.worse..=self.prompts)
+            .map(chance)
+            .sum::<f64>()
+            .min(1.0)
+    }
+}
+
+/// Changes on the canaries of a round, prompt by prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Paired {
+    /// Mean refusal log-odds, nats.
+    pub odds: Change,
+    /// Mean log-probability that the answer opens with a refusal, nats.
+    pub refusing: Change,
+    /// Helpfulness loss, nats a token.
+    pub loss: Change,
+}
+
+impl Paired {
+    /// What changes from the global adapter to the update.
+    pub fn of(global: &Probed, update: &Probed) -> Paired {
+        let requests = |at: usize| {
+            let pairs = global.requests.iter().zip(&update.requests);
+            pairs.map(move |(before, after)| (before[at], after[at]))
+        };
+        let mean = |of: &Probed| {
+            let sum: f64 = of.requests.iter().map(|request| request[1]).sum();
+            sum / of.requests.len().max(1) as f64
+        };
+        let (before, after) = (&global.behaviour, &update.behaviour);
+        let tasks = global
+            .tasks
+            .iter()
+            .copied()
+            .zip(update.tasks.iter().copied());
+        Paired {
+            odds: Change::new(before.refusal, after.refusal, requests(0), false),
+            refusing: Change::new(mean(global), mean(update), requests(1), false),
+            loss: Change::new(before.loss, after.loss, tasks, true),
+        }
+    }
+}
+
+/// A verdict of an earlier round of the arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// Training that its round asked of a client: steps times learning rate.
+    pub effort: f64,
+    /// The deciding fact.
+    pub fact: String,
+}
+
 /// Values of a round that the server itself knows, to check an attestation against them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
@@ -62,6 +174,10 @@ pub struct Facts<'a> {
     /// Behaviour on the canaries, the update's and the global adapter's; only there for sets of
     /// checks that ask for it.
     pub behaviour: Option<(Behaviour, Behaviour)>,
+    /// The same prompt by prompt; there with `behaviour`.
+    pub paired: Option<Paired>,
+    /// Verdicts of the arm's rounds before, as many rounds as [`Check::window`] asks for, oldest first.
+    pub past: &'a [Past],
     /// Module authors the node trusts.
     pub authors: &'a TrustStore,
     /// The log entry before the update's at which its module's author was revoked.
@@ -153,12 +269,20 @@ pub trait Check: Send + Sync {
     fn needs_behaviour(&self) -> bool {
         false
     }
+    /// Rounds before the update's whose verdicts it needs in [`Facts::past`].
+    fn window(&self) -> u32 {
+        0
+    }
     /// Numbers about behaviour that a fact of this check names; for checks that need it.
     fn said(&self, _fact: &str) -> Vec<Said> {
         Vec::new()
     }
     /// Behaviours (the update's, the global adapter's) that print as a fact's numbers.
     fn behaviours(&self, _fact: &str) -> Vec<(Behaviour, Behaviour)> {
+        Vec::new()
+    }
+    /// Changes prompt by prompt that print as a fact's numbers.
+    fn pairs(&self, _fact: &str) -> Vec<Paired> {
         Vec::new()
     }
 }

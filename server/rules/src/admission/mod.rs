@@ -19,13 +19,16 @@ pub mod effort;
 pub mod lineage;
 pub mod literal_share;
 pub mod norm;
+pub mod paired;
 pub mod raw_write;
 pub mod scale;
 mod set;
 pub mod signers;
 
 pub use build::{BadCheck, Built, CheckConfig, build};
-pub use check::{Behaviour, Check, Expected, Facts, Finding, Replay, Said, Verdict};
+pub use check::{
+    Behaviour, Change, Check, Expected, Facts, Finding, Paired, Past, Probed, Replay, Said, Verdict,
+};
 pub use defaults::{default_behaviour, default_provenance};
 pub use set::{Admission, severity};
 
@@ -40,6 +43,7 @@ pub const ALL: &[&definition::Definition] = &[
     &data_score::DEFINITION,
     &canaries::DEFINITION,
     &norm::DEFINITION,
+    &paired::DEFINITION,
 ];
 
 #[cfg(test)]

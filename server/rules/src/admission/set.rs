@@ -4,7 +4,7 @@ use fedseal_client_sdk::record::Effect;
 
 use super::check::{NEAR, NEAR_BEFORE};
 use super::{BadCheck, binding, build};
-use super::{Behaviour, Built, Check, CheckConfig, Facts, Replay, Said, Verdict};
+use super::{Behaviour, Built, Check, CheckConfig, Facts, Paired, Replay, Said, Verdict};
 
 /// Words between the fact of a check that demanded a replay and the replay's own fact.
 const AGAIN: &str = "; executed again: ";
@@ -37,6 +37,12 @@ impl Admission {
         self.checks
             .iter()
             .any(|built| built.check.needs_behaviour())
+    }
+
+    /// Rounds before an update's whose verdicts the checks need.
+    pub fn window(&self) -> u32 {
+        let windows = self.checks.iter().map(|built| built.check.window());
+        windows.max().unwrap_or(0)
     }
 
     /// The checks that an auditor without a model has to skip.
@@ -97,10 +103,15 @@ impl Admission {
                 .map(Some)
                 .collect(),
         };
+        let pairs = paired(&asked, &logged.fact);
         let mut first = None;
-        for behaviour in behaviours {
+        for (behaviour, paired) in behaviours
+            .iter()
+            .flat_map(|behaviour| pairs.iter().map(move |paired| (*behaviour, *paired)))
+        {
             let possible = self.expected(&Facts {
                 behaviour,
+                paired,
                 ..*facts
             });
             if follows(logged, &possible) {
@@ -242,6 +253,24 @@ fn follows(logged: &Verdict, possible: &[Verdict]) -> bool {
             && logged.fact.starts_with(&again.fact);
         same && (again.fact == logged.fact || told)
     })
+}
+
+/// Changes prompt by prompt that a fact may have been written about; none where no check asks for them.
+fn paired(checks: &[&dyn Check], fact: &str) -> Vec<Option<Paired>> {
+    let mut all: Vec<Paired> = Vec::new();
+    for paired in checks.iter().flat_map(|check| check.pairs(fact)) {
+        if !all.contains(&paired) {
+            all.push(paired);
+        }
+    }
+    if all.is_empty() {
+        return vec![None];
+    }
+    // A fact about scores that are not finite has no numbers to check.
+    let mut nowhere = Paired::default();
+    nowhere.odds.after = f64::NAN;
+    all.push(nowhere);
+    all.into_iter().map(Some).collect()
 }
 
 /// Behaviours (the update's, the global adapter's) that a fact may have been written about. Several checks

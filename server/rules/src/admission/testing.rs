@@ -105,6 +105,8 @@ impl Case {
             norm: self.norm,
             median_norm: 1.0,
             behaviour: self.behaviour,
+            paired: None,
+            past: &[],
             authors: &self.authors,
             revoked: None,
             replayed: None,

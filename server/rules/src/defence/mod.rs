@@ -4,9 +4,14 @@
 //! A defence that needs no model ([`noise`]) is here as a whole. One that a model works for ([`posthoc`])
 //! has its executing half in `server/federation/src/defence`.
 
+pub mod aligned;
 pub mod definition;
 pub mod noise;
 pub mod posthoc;
+pub mod preserving;
+pub mod restart;
+pub mod safe_lora;
+pub mod safe_merge;
 
 mod data;
 
@@ -16,7 +21,14 @@ pub use definition::{Case, Definition, Number, Parameters};
 use crate::error::{Error, Result};
 
 /// Every defence.
-pub const ALL: &[&Definition] = &[&posthoc::DEFINITION, &noise::DEFINITION];
+pub const ALL: &[&Definition] = &[
+    &posthoc::DEFINITION,
+    &noise::DEFINITION,
+    &preserving::DEFINITION,
+    &restart::DEFINITION,
+    &safe_lora::DEFINITION,
+    &safe_merge::DEFINITION,
+];
 
 /// The defence of an arm that names none.
 pub const DEFAULT: &str = posthoc::NAME;

@@ -7,6 +7,8 @@ mod chat;
 mod date;
 mod json;
 mod lazy;
+mod markup;
+mod operators;
 mod python;
 mod source;
 

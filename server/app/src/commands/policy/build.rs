@@ -9,10 +9,10 @@ use fedseal_client_sdk::slsa::{Provenance, SOURCE};
 use fedseal_federation::Error;
 use fedseal_record::rundir::write_atomically;
 use fedseal_sandbox::component;
+use fedseal_toolchain::{self as toolchain, TARGET, Toolchain};
 
 use super::language::Language;
 use super::provenance;
-use super::toolchain::{self, TARGET};
 use crate::failure::{Failure, Outcome};
 use crate::modules::Place;
 use crate::places::Places;
@@ -100,11 +100,16 @@ pub(super) fn of_folder(folder: &Path) -> Outcome<Made> {
     })
 }
 
+/// Compiler of guests for a target.
+fn found(target: &str) -> Outcome<Toolchain> {
+    toolchain::find(target).map_err(|missing| Failure::new(missing.problem).hint(missing.hint))
+}
+
 fn of_crate(folder: &Path) -> Outcome<Made> {
     let manifest = folder.join("Cargo.toml");
     let known = provenance::of_crate(folder)?;
     let target = known.target.as_str();
-    let toolchain = toolchain::find(target)?;
+    let toolchain = found(target)?;
     let mut cargo = toolchain.cargo(&known.remaps);
     // Subcommand and options of the toolchain may stand in either order for cargo.
     cargo
@@ -172,26 +177,14 @@ fn of_crate(folder: &Path) -> Outcome<Made> {
 
 /// Builds policies of this checkout, all with one call of cargo.
 pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<Made>> {
-    // A folder of its own, so that this does not wait for a cargo that builds the host's crates.
     let root = places.needed_checkout()?;
-    let target = places
-        .target()
-        .unwrap_or_else(|| root.join("target"))
-        .join("guest");
-    let toolchain = toolchain::find(TARGET)?;
+    let target = places.target().unwrap_or_else(|| root.join("target"));
+    let target = toolchain::folder(&target);
+    let toolchain = found(TARGET)?;
     let whole = root
         .canonicalize()
         .map_err(|error| Failure::io(root, &error))?;
-    let mut cargo = toolchain.cargo(&[(whole.clone(), "/fedseal".into())]);
-    cargo
-        .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(root);
-    for name in names {
-        cargo.arg("-p").arg(format!("fedseal-policy-{name}"));
-    }
-    let status = cargo
+    let status = toolchain::policies(&toolchain, &whole, &target, names)
         .status()
         .map_err(|error| Failure::new(format!("cargo could not be started: {error}")))?;
     if !status.success() {
@@ -201,10 +194,7 @@ pub(super) fn of_checkout(places: &Places, names: &[String]) -> Outcome<Vec<Made
         )));
     }
     let made = names.iter().map(|name| {
-        let core = target
-            .join(TARGET)
-            .join("guest")
-            .join(format!("fedseal_policy_{}.wasm", name.replace('-', "_")));
+        let core = toolchain::core_module(&target, name);
         let bytes = std::fs::read(&core).map_err(|error| Failure::io(&core, &error))?;
         let bytes = component::componentize(&bytes)
             .map_err(|error| Failure::new(format!("{}: {error}", core.display())))?;

@@ -14,9 +14,9 @@ use fedseal_client_sdk::statement::Statement;
 use serde_json::Value;
 
 use super::language::Language;
-use super::toolchain::{Remap, TARGET};
 use crate::failure::{Failure, Outcome};
 use crate::files;
+use fedseal_toolchain::{Remap, TARGET};
 
 /// Bytes of a lock file, most.
 const MAX_LOCK: usize = 16 << 20;

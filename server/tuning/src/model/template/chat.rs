@@ -8,8 +8,10 @@ use minijinja::{
 };
 
 use super::{
-    Rendering, Written, json, lazy, python,
-    source::{CLOSE, EACH, MOD, OPEN, rewrite},
+    Rendering, Written, json, lazy, markup,
+    operators::{ADD, JOIN, MOD},
+    python,
+    source::{CLOSE, EACH, OPEN, rewrite},
 };
 use crate::{Message, Role, TuningError};
 
@@ -86,6 +88,11 @@ impl ChatTemplate {
         environment.add_filter("rejectattr", lazy::rejectattr);
         environment.add_filter(EACH, lazy::each);
         environment.add_filter(MOD, python::modulo);
+        environment.add_filter(ADD, markup::add);
+        environment.add_filter(JOIN, markup::join);
+        environment.add_filter("e", markup::escape);
+        environment.add_filter("escape", markup::escape);
+        environment.add_filter("forceescape", markup::force);
         environment.add_test("sequence", python::is_sequence);
         environment.add_test("iterable", python::is_iterable);
         environment.add_test("callable", python::is_callable);

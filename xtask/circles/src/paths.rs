@@ -1,4 +1,4 @@
-//! Paths, imports and names of a Rust source, as far as [`super::circles`] has to know them.
+//! Paths, imports and names of a Rust source, as far as [`crate::circles`] has to know them.
 
 use std::collections::BTreeSet;
 
@@ -14,47 +14,47 @@ use crate::{Failure, Outcome};
 
 /// A path in the code.
 #[derive(Debug)]
-pub(super) struct Used {
+pub(crate) struct Used {
     /// The names of the path, its beginning included.
-    pub(super) words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Number of modules with a body in this file that enclose it.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
     /// Its line, from 1 on.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// Whether it hands on what it leads to: a `pub use`.
-    pub(super) handed_on: bool,
+    pub(crate) handed_on: bool,
 }
 
 /// A name that a `use` at the top of a file brings; `*` for all names of a module.
 #[derive(Debug)]
-pub(super) struct Import {
+pub(crate) struct Import {
     /// The path, without its `*`.
-    pub(super) words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// Its last word, or the one behind `as`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether others get it, too.
-    pub(super) handed_on: bool,
+    pub(crate) handed_on: bool,
 }
 
 /// Contents of a source outside of tests.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Every path, those of `use` groups one by one; in macros those of more than one word.
-    pub(super) paths: Vec<Used>,
+    pub(crate) paths: Vec<Used>,
     /// Imports at the top of the file.
-    pub(super) imports: Vec<Import>,
+    pub(crate) imports: Vec<Import>,
     /// Modules in files of their own: `mod NAME;`.
-    pub(super) modules: BTreeSet<String>,
+    pub(crate) modules: BTreeSet<String>,
     /// Names of the items at the top of the file.
-    pub(super) items: BTreeSet<String>,
+    pub(crate) items: BTreeSet<String>,
     /// Modules in files of their own that are for tests: `#[cfg(test)] mod NAME;`.
-    pub(super) tests: Vec<String>,
+    pub(crate) tests: Vec<String>,
     /// Number of modules with a body around what is read.
     depth: usize,
 }
 
 /// Reads a source.
-pub(super) fn read(text: &str) -> Outcome<Found> {
+pub(crate) fn read(text: &str) -> Outcome<Found> {
     let file = syn::parse_file(text).map_err(|error| {
         let at = error.span().start();
         Failure(format!("line {}: {error}", at.line))

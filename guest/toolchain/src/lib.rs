@@ -1,38 +1,54 @@
-//! Which compiler builds guests: rustup's target if it is installed, else Debian's `rustc-web`
-//! with the standard library's source, built along.
+//! How guests in Rust are built: which compiler, and with which words cargo is called. The program that signs
+//! them and the developer commands, which build them beside the host's crates, share it, so that one finds
+//! what the other made.
+//!
+//! The compiler is rustup's with the guests' target if that is installed, else Debian's `rustc-web` with the
+//! standard library's source, built along.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::failure::{Failure, Outcome};
-
 /// The guests' target: no WASI, so that a component imports only what its world names. A crate's manifest
 /// may name another (`[package.metadata.fedseal] target`): `wasm32-wasip1` or `wasm32-wasip2`.
-pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// No compiler for a target.
+#[derive(Debug)]
+pub struct Missing {
+    /// What was not found.
+    pub problem: String,
+    /// How it is installed.
+    pub hint: String,
+}
 
 /// A way to build guests.
 #[derive(Debug)]
-pub(super) enum Toolchain {
+pub enum Toolchain {
     /// The current compiler has the target.
     Target,
     /// Debian's compiler, the sources of its standard library, and rustup's linker.
     Debian {
+        /// The compiler.
         rustc: PathBuf,
+        /// rustup's linker for WebAssembly, where there is one.
         linker: Option<PathBuf>,
     },
 }
 
-/// Looks for a way, and says what to install when there is none.
-pub(super) fn find(target: &str) -> Outcome<Toolchain> {
+/// Looks for a way.
+///
+/// # Errors
+/// [`Missing`] where there is none, with what to install.
+pub fn find(target: &str) -> Result<Toolchain, Missing> {
     let own = output(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
     if own.is_some_and(|folder| Path::new(&folder).is_dir()) {
         return Ok(Toolchain::Target);
     }
     if target != TARGET {
-        return Err(
-            Failure::new(format!("a Rust compiler for {target} was not found"))
-                .hint(format!("Install it: `rustup target add {target}`.")),
-        );
+        return Err(Missing {
+            problem: format!("a Rust compiler for {target} was not found"),
+            hint: format!("Install it: `rustup target add {target}`."),
+        });
     }
     let rustc = PathBuf::from("/usr/bin/rustc");
     let sources = output(Command::new(&rustc).args(["--print", "sysroot"]))
@@ -47,17 +63,49 @@ pub(super) fn find(target: &str) -> Outcome<Toolchain> {
             .filter(|path| path.exists());
         return Ok(Toolchain::Debian { rustc, linker });
     }
-    Err(Failure::new(format!("no Rust compiler for {TARGET} was found")).hint(format!(
-        "Install one: `rustup target add {TARGET}`, or on Debian 12 `apt-get install rustc-web rust-web-src`."
-    )))
+    Err(Missing {
+        problem: format!("no Rust compiler for {TARGET} was found"),
+        hint: format!(
+            "Install one: `rustup target add {TARGET}`, or on Debian 12 `apt-get install rustc-web rust-web-src`."
+        ),
+    })
+}
+
+/// Cargo, set up to build policies of a checkout, all with one call.
+///
+/// `root` is the checkout without links, `target` the folder for what is built. Policy NAME becomes
+/// [`core_module`] of the same folder.
+pub fn policies(toolchain: &Toolchain, root: &Path, target: &Path, names: &[String]) -> Command {
+    let mut cargo = toolchain.cargo(&[(root.to_path_buf(), "/fedseal".into())]);
+    cargo
+        .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(root);
+    for name in names {
+        cargo.arg("-p").arg(format!("fedseal-policy-{name}"));
+    }
+    cargo
+}
+
+/// Folder in which policies are built, of the folder for everything that is built: one of its own, so that
+/// neither waits for the other.
+pub fn folder(target: &Path) -> PathBuf {
+    target.join("guest")
+}
+
+/// File that [`policies`] makes of a policy.
+pub fn core_module(target: &Path, name: &str) -> PathBuf {
+    let file = format!("fedseal_policy_{}.wasm", name.replace('-', "_"));
+    target.join(TARGET).join("guest").join(file)
 }
 
 /// A folder of this machine, and the name under which it stands in a module.
-pub(super) type Remap = (PathBuf, String);
+pub type Remap = (PathBuf, String);
 
 impl Toolchain {
     /// The compiler and its version.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let rustc = match self {
             Toolchain::Target => PathBuf::from("rustc"),
             Toolchain::Debian { rustc, .. } => rustc.clone(),
@@ -67,7 +115,7 @@ impl Toolchain {
 
     /// Cargo, set up for this way. No path of this machine gets into what it builds: panics name their
     /// files by `remaps`, and by fixed names below cargo's folder and the compiler's.
-    pub(super) fn cargo(&self, remaps: &[Remap]) -> Command {
+    pub fn cargo(&self, remaps: &[Remap]) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // Of two that match rustc takes the later one.
         let mut flags: Vec<String> = Vec::new();
