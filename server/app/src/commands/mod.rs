@@ -18,6 +18,7 @@ mod lend;
 mod log;
 mod man;
 mod parquet;
+mod plan;
 mod policy;
 mod pretrain;
 mod replay;
