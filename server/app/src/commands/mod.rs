@@ -14,6 +14,7 @@ mod engine;
 mod fetch;
 mod generate;
 mod init;
+mod judge;
 mod lend;
 mod log;
 mod man;
@@ -37,7 +38,7 @@ mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table};
+use fedseal_audit::commands::{bundle, compare, explain, judged, key, report, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -84,6 +85,10 @@ pub(crate) enum Command {
     Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
+    /// Have a run's final answers judged by a model behind an OpenAI-compatible address.
+    Judge(judge::Judge),
+    /// Check and count what outside judges said of a run's answers.
+    Judged(judged::Judged),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
     /// Make the embedded model again, or check that the shipped one is what its recipe makes.
@@ -136,6 +141,8 @@ impl Command {
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
+            Command::Judge(command) => command.execute(),
+            Command::Judged(command) => command.execute(),
             Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),

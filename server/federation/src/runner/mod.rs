@@ -57,6 +57,7 @@ mod signed;
 
 pub use crate::options::{Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
+pub use nodes::key_of_run;
 use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.
