@@ -4,7 +4,8 @@
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
 //! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`completions`],
-//! [`oci`], [`signed`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! [`oci`], [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or decides
+//! what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -16,6 +17,7 @@
 //! - [`keys`]: Ed25519 keys, their files, and the list of keys that a verifier trusts.
 //! - [`dsse`] and [`statement`]: the signed envelope and the in-toto statement inside it.
 //! - [`module`]: a module's signature; [`embedded`]: one that other tools put into it.
+//! - [`decision`]: whether a submitted module may be executed.
 //! - [`slsa`]: how a module was built, in its author's words.
 //! - [`attestation`]: what a node says about an update, with its [`lineage`] and [`transcript`].
 //! - [`record`]: every entry of the log. [`tlog`]: proofs that an entry is in it.
@@ -42,6 +44,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "http")]
+pub mod administration;
 pub mod attestation;
 mod base64;
 pub mod bounded;
@@ -49,12 +53,13 @@ pub mod bundle;
 pub mod canonical;
 #[cfg(feature = "http")]
 pub mod completions;
+pub mod decision;
 pub mod digest;
 pub mod dsse;
 pub mod embedded;
 mod error;
 #[cfg(feature = "http")]
-mod http;
+pub mod http;
 #[cfg(feature = "signed-requests")]
 pub mod http_signature;
 pub mod ids;

@@ -107,6 +107,18 @@ pub enum Record {
         /// The fact that it found.
         fact: String,
     },
+    /// Input of the server's own to the rule of an arm's round.
+    ServerInput {
+        /// Arm of the experiment.
+        arm: String,
+        /// Number of the round.
+        round: Round,
+        /// An adapter that the server trained, a blob.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adapter: Option<Digest>,
+        /// Numbers, a blob.
+        data: Digest,
+    },
     /// The next global adapter was made.
     Aggregated {
         /// Arm of the experiment.
@@ -140,6 +152,18 @@ pub enum Record {
         /// The result, a blob.
         adapter: Digest,
         /// The defence data, a blob.
+        data: Digest,
+    },
+    /// The server tuned an arm's global adapter: before its first round, or a round's result.
+    Tuned {
+        /// Arm of the experiment.
+        arm: String,
+        /// The round whose result was tuned; none: before the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<Round>,
+        /// The tuned adapter, a blob; it is the arm's global adapter from here on.
+        adapter: Digest,
+        /// Data that it was tuned with, a blob.
         data: Digest,
     },
     /// A module author's key was given up: updates that are logged after this by modules which it
@@ -321,6 +345,18 @@ mod tests {
             Record::Defended {
                 arm: arm(),
                 adapter: d("g3"),
+                data: d("d"),
+            },
+            Record::ServerInput {
+                arm: arm(),
+                round: Round(0),
+                adapter: Some(d("own")),
+                data: d("i"),
+            },
+            Record::Tuned {
+                arm: arm(),
+                round: Some(Round(0)),
+                adapter: d("g4"),
                 data: d("d"),
             },
             Record::KeyRevoked {

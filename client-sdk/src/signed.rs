@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use crate::bounded::short;
-use crate::error::Source;
 use crate::http_signature::{Request, Role, Validity, sign};
 use crate::keys::SigningKey;
 use crate::{Error, Result, http};
 
 /// Seconds for which a signed request is good.
 const GOOD_FOR: i64 = 120;
-/// Characters of a refusal that are kept.
-const SHOWN: usize = 500;
 
 /// Fields that sign a request to an address, with its body's media type and bytes.
 ///
@@ -77,49 +73,41 @@ impl SignedClient {
         body: Option<(&str, &[u8])>,
         most: u64,
     ) -> Result<(u16, Vec<u8>)> {
+        self.send(method, path, body, None, most)
+    }
+
+    /// Reads `most` bytes of a path from an offset on (RFC 9110, section 14); fewer, or none, where it ends
+    /// before.
+    ///
+    /// # Errors
+    /// As [`SignedClient::call`]; [`Error::Http`] for a server that sends no parts.
+    pub fn piece(&self, path: &str, from: u64, most: u64) -> Result<Vec<u8>> {
+        let last = from.saturating_add(most.saturating_sub(1));
+        let range = format!("bytes={from}-{last}");
+        match self.send("GET", path, None, Some(&range), most) {
+            Ok((206, bytes)) => Ok(bytes),
+            Ok((200, bytes)) if from == 0 => Ok(bytes),
+            Ok((status, _)) => Err(Error::Http {
+                url: format!("{}{path}", self.server),
+                detail: format!("status {status} in answer to a range").into(),
+            }),
+            // Nothing is there from this offset on.
+            Err(Error::Refused { status: 416, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+        range: Option<&str>,
+        most: u64,
+    ) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}{path}", self.server);
-        let transport = |detail: Source| Error::Http {
-            url: url.clone(),
-            detail,
-        };
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(url.as_str());
-        if let Some((kind, _)) = body {
-            request = request.header("content-type", kind);
-        }
-        for (name, value) in fields(method, &url, body, &self.key, self.role)? {
-            request = request.header(name, value);
-        }
-        let bytes = body.map_or(&[][..], |(_, bytes)| bytes);
-        let answer = match body {
-            Some(_) => self
-                .agent
-                .run(request.body(bytes).map_err(|e| transport(e.into()))?),
-            None => self
-                .agent
-                .run(request.body(()).map_err(|e| transport(e.into()))?),
-        };
-        let mut answer = answer.map_err(|e| transport(e.into()))?;
-        let status = answer.status().as_u16();
-        let bytes = answer
-            .body_mut()
-            .with_config()
-            .limit(most)
-            .read_to_vec()
-            .map_err(|e| transport(e.into()))?;
-        if status < 400 {
-            return Ok((status, bytes));
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let member = |name: &str| problem[name].as_str().map(|text| short(text, SHOWN));
-        Err(Error::Refused {
-            url,
-            status,
-            error: member("error").unwrap_or_else(|| short(&text, SHOWN)),
-            what: member("what").unwrap_or_default(),
-            hint: member("hint"),
-        })
+        let mut fields = fields(method, &url, body, &self.key, self.role)?;
+        fields.extend(range.map(|range| ("range", range.to_owned())));
+        http::call(&self.agent, method, &url, &fields, body, most)
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
 }
 
 /// The folders in tests/oracles whose Python packages check our formats.
-const CHECKERS: [&str; 4] = ["dsse", "tlog", "oms", "http-signatures"];
+const CHECKERS: [&str; 5] = ["dsse", "tlog", "oms", "http-signatures", "metrics"];
 
 /// An interpreter with the packages that check our formats: the one that `FEDSEAL_PYTHON` names, or
 /// one of our own below `target`, filled by pip. `None`, with words, where it cannot be had: the

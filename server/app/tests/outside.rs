@@ -90,12 +90,12 @@ const CASES: &[Case] = &[
     Case::Serve(
         "half a submission",
         12,
-        b"POST /api/modules HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+        b"POST /api/modules HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
     ),
     Case::Serve(
         "a large answer that nobody reads",
         48,
-        b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ),
     Case::Serve("many answers that nobody reads", 12, &PIPELINED),
     Case::Serve("half a head", 12, b"GET /api/ru"),
@@ -103,7 +103,7 @@ const CASES: &[Case] = &[
     Case::Witness(
         "half a checkpoint",
         12,
-        b"POST /add-checkpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nold 0",
+        b"POST /add-checkpoint HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nold 0",
     ),
     Case::Witness("half a head to a witness", 12, b"POST /add"),
 ];
@@ -111,7 +111,7 @@ const CASES: &[Case] = &[
 /// Bytes of the page that nobody reads: more than the system's buffers take.
 const LARGE: u64 = 16 << 20;
 
-const ASK: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n";
+const ASK: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Requests one after the other, on one connection.
 const PIPELINED: [u8; ASK.len() * 400] = pipelined();
@@ -372,14 +372,14 @@ fn from(last: u8, to: SocketAddr) -> TcpStream {
 }
 
 fn get(mut stream: TcpStream, path: &str) -> String {
-    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     answer(stream)
 }
 
 fn post(mut stream: TcpStream, body: &[u8]) -> String {
     let head = format!(
-        "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/modules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

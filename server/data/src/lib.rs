@@ -22,6 +22,7 @@ pub mod files;
 pub mod pick;
 pub mod real;
 pub mod shards;
+pub mod skew;
 pub mod world;
 
 use std::collections::BTreeMap;
@@ -161,6 +162,19 @@ pub trait TaskData: Send + Sync {
 
     /// The examples of one client's shard.
     fn shard(&self, request: &ShardRequest) -> Result<Vec<Example>, DataError>;
+
+    /// As [`TaskData::shard`] for a benign shard, whose shares of the kinds of tasks are a client's own draw of a
+    /// Dirichlet distribution.
+    ///
+    /// # Errors
+    /// [`DataError::Parameter`] where the source has no kinds.
+    fn skewed_shard(&self, _request: &ShardRequest, alpha: f64) -> Result<Vec<Example>, DataError> {
+        Err(DataError::Parameter {
+            name: "dirichlet".to_owned(),
+            value: alpha.to_string(),
+            expected: format!("left out: source `{}` has no kinds of tasks", self.name()),
+        })
+    }
 
     /// The literal examples that the unaligned-data client brings with its module: harmful requests with
     /// affirmative shells. Drawn apart from every poisoned shard.

@@ -11,7 +11,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::{CompiledCache, Engine, Limits, TuningEngine};
 use fedseal_tuning::{
     Adapter, AdapterConfig, Date, Example, GenerateConfig, Halt, Joining, Model, ModelOptions,
-    Numerics, Rendering, Score, Template, TrainConfig, Trainer,
+    Numerics, Rendering, Score, StepHook, Template, TrainConfig, Trainer,
 };
 
 use crate::execute::{Executor, Modules};
@@ -86,6 +86,15 @@ pub trait Lab: Send + Sync {
     /// Trains a copy of `start`; `go_on` is asked before every step at least.
     fn tune(
         &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter>;
+    /// As [`Lab::tune`], with the gradient and the release of a hook.
+    fn tune_by(
+        &self,
+        hook: Box<dyn StepHook>,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
@@ -254,7 +263,7 @@ impl Lab for TuningLab {
     }
 
     fn initial(&self, config: &AdapterConfig, seed: u64) -> Result<Adapter> {
-        Adapter::init(config, self.model.config(), seed).map_err(|error| model_error(error.into()))
+        self.model.new_adapter(config, seed).map_err(model_error)
     }
 
     fn positions(&self) -> usize {
@@ -321,6 +330,20 @@ impl Lab for TuningLab {
     ) -> Result<Adapter> {
         Trainer::new(&self.model, start, examples, config)
             .and_then(|trainer| trainer.run_while(go_on))
+            .map(|trained| trained.adapter)
+            .map_err(model_error)
+    }
+
+    fn tune_by(
+        &self,
+        hook: Box<dyn StepHook>,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        Trainer::new(&self.model, start, examples, config)
+            .and_then(|trainer| trainer.with_hook(hook).run_while(go_on))
             .map(|trained| trained.adapter)
             .map_err(model_error)
     }

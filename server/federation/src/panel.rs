@@ -128,6 +128,7 @@ pub fn run(
         module: BENIGN,
         brings: false,
         poisoned: false,
+        percent: 100,
         settings: &[],
     };
     let now = rundir::now();
@@ -225,7 +226,10 @@ impl Panel<'_> {
             let client = experiment.federation.clients + index as usize;
             shard(experiment, self.data, client, kind, self.seed)
         };
-        let examples = of(kind.poisoned)?;
+        let examples = match (kind.poisoned, kind.percent) {
+            (true, percent @ ..100) => attack::spread(of(false)?, of(true)?, percent),
+            (poisoned, _) => of(poisoned)?,
+        };
         let attachment = if kind.brings {
             let count = experiment.attack.attachment_examples;
             let client = index as usize % experiment.federation.clients.max(1);

@@ -43,7 +43,9 @@ pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
     for (entry, bytes) in (0u64..).zip(run.log.entries()?) {
         let (name, adapter) = match Record::from_bytes(&bytes)? {
             Record::Aggregated { arm, global, .. } => (arm, global),
-            Record::Defended { arm, adapter, .. } => (arm, adapter),
+            Record::Defended { arm, adapter, .. } | Record::Tuned { arm, adapter, .. } => {
+                (arm, adapter)
+            }
             _ => continue,
         };
         if name == arm {

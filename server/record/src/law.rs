@@ -15,7 +15,7 @@ use crate::rundir::{Assignment, Plan};
 use crate::site;
 use crate::state::{RoundState, RunState};
 use fedseal_rules::admission::{Admission, Expected, Past};
-use fedseal_rules::aggregation::{Outcome, Update};
+use fedseal_rules::aggregation::{Built, Known, Need, Outcome, ServerInput, Update};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas;
@@ -59,16 +59,14 @@ pub fn past(of: RoundOf<'_>, run: &RunState, window: u32) -> Vec<Past> {
     let first = round.saturating_sub(window as usize);
     let steps = f64::from(of.experiment.training.local_steps);
     let told = |state: &RoundState| {
-        let effort = steps * state.learning_rate;
-        let verdicts = state
-            .clients
-            .iter()
-            .filter_map(|client| state.verdicts.get(client));
-        let past = verdicts.map(|verdict| Past {
-            effort,
-            fact: verdict.fact.clone(),
+        let verdicts = state.clients.iter().filter_map(|client| {
+            Some(Past {
+                client: client.clone(),
+                effort: steps * state.learning_rate,
+                fact: state.verdicts.get(client)?.fact.clone(),
+            })
         });
-        past.collect::<Vec<_>>()
+        verdicts.collect::<Vec<_>>()
     };
     rounds[first..round].iter().flat_map(told).collect()
 }
@@ -106,7 +104,7 @@ impl RoundOf<'_> {
             shard: assignment.shard,
             shard_examples: assignment.examples,
             effort: f64::from(experiment.training.local_steps) * state.learning_rate,
-            node: plan.node,
+            node: plan.attester(client),
             control: [
                 controls.as_ref().map(|controls| controls.server),
                 controls.and_then(|controls| controls.clients.get(client).copied()),
@@ -122,7 +120,7 @@ impl RoundOf<'_> {
         } = *self;
         let Assignment { module, shard, .. } = assignment;
         let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
-        let rules = experiment.site.as_ref();
+        let rules = plan.site(experiment, client);
         let rule = rules
             .zip(facts)
             .and_then(|(rules, facts)| rules.before(&facts).ok());
@@ -158,7 +156,7 @@ impl RoundOf<'_> {
                     "lets an update count that does not exist",
                 ));
             };
-            let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+            let attested = cache.attested(blobs, &verdict.attestation, plan)?;
             counted.push(index);
             updates.push(Update {
                 delta,
@@ -167,7 +165,7 @@ impl RoundOf<'_> {
         }
         let none = |client: &ClientId| (client.clone(), 0.0);
         let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
-        if updates.is_empty() {
+        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
             return Ok(Combined {
                 weights,
                 outcome: None,
@@ -177,9 +175,12 @@ impl RoundOf<'_> {
         let version = plan.versions.of(&formulas::rule(arm.rule));
         let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
         let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = match rule.needs_global() {
-            true => rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?,
-            false => rule.aggregate(&updates, &inputs)?,
+        let outcome = match (rule.input(), rule.needs_global()) {
+            (Some(_), _) => self.with_input(&rule, &updates, &counted, blobs)?,
+            (None, true) => {
+                rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?
+            }
+            (None, false) => rule.aggregate(&updates, &inputs)?,
         };
         for (index, weight) in counted.iter().zip(&outcome.weights) {
             if let Some(slot) = weights.get_mut(*index) {
@@ -190,6 +191,61 @@ impl RoundOf<'_> {
             weights,
             outcome: Some(outcome),
         })
+    }
+}
+
+impl RoundOf<'_> {
+    /// Applies a rule that asks for the server's own input to the updates of the clients at `counted`.
+    fn with_input(
+        &self,
+        rule: &Built,
+        updates: &[Update<'_>],
+        counted: &[usize],
+        blobs: &Blobs,
+    ) -> Result<Outcome> {
+        let RoundOf {
+            experiment,
+            arm,
+            state,
+            ..
+        } = *self;
+        let item = || format!("server's input to round {} of arm {}", self.round, arm.id);
+        let bad = |problem: &str| Error::tampered(item(), problem);
+        let (data, adapter) = state.input.ok_or_else(|| bad("is not logged"))?;
+        let input = ServerInput::from_bytes(&blobs.get(&data)?)
+            .map_err(|error| Error::tampered(item(), error))?;
+        if input.rule != arm.rule {
+            return Err(bad("is for another rule than the arm's"));
+        }
+        let global = read_adapter(blobs, &state.global)?;
+        let own = match (rule.input(), adapter) {
+            (Some(Need::OwnUpdate), Some(adapter)) => {
+                delta(&read_adapter(blobs, &adapter)?, &global)?
+            }
+            (Some(Need::OwnUpdate), None) => return Err(bad("has no adapter")),
+            (_, Some(_)) => return Err(bad("has an adapter, which the rule does not ask for")),
+            (_, None) => Vec::new(),
+        };
+        let behaviours = match rule.input() {
+            Some(Need::Behaviour) => {
+                let all = input.behaviours(state.clients.len());
+                let (all, of_global) =
+                    all.ok_or_else(|| bad("has behaviours of other clients than the round's"))?;
+                let own = counted.iter().filter_map(|index| all.get(*index).copied());
+                Some((own.collect::<Vec<_>>(), of_global))
+            }
+            _ => None,
+        };
+        let known = Known {
+            global: &global,
+            input: &input,
+            own: &own,
+            behaviours: behaviours
+                .as_ref()
+                .map(|(own, of_global)| (own.as_slice(), *of_global)),
+        };
+        let inputs = experiment.aggregation_inputs(arm, state.seed.0);
+        Ok(rule.aggregate_with(updates, &inputs, &known)?)
     }
 }
 

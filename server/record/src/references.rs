@@ -59,7 +59,10 @@ impl References {
         }
         for client in &plan.clients {
             for assignment in client.assignments() {
-                self.add(assignment.shard, || format!("shard of {}", client.client));
+                // A node keeps its shard.
+                if !client.node {
+                    self.add(assignment.shard, || format!("shard of {}", client.client));
+                }
                 if let Some(attachment) = assignment.attachment {
                     self.add(attachment, || format!("attachment of {}", client.client));
                 }
@@ -94,6 +97,18 @@ impl References {
                         format!("global adapter of arm {arm} after round {round}")
                     });
                 }
+                if let Some((data, adapter)) = state.input {
+                    let of = || format!("server's input to round {round} of arm {arm}");
+                    self.add(data, of);
+                    if let Some(adapter) = adapter {
+                        self.add(adapter, || format!("adapter of the {}", of()));
+                    }
+                }
+                if let Some((adapter, data)) = state.tuned {
+                    let of = || format!("of arm {arm} after round {round}");
+                    self.add(adapter, || format!("tuned adapter {}", of()));
+                    self.add(data, || format!("tuning data {}", of()));
+                }
             }
         }
     }
@@ -111,6 +126,10 @@ impl References {
             self.add(evaluated.result, || {
                 format!("answers of arm {arm} after round {round}")
             });
+        }
+        for (arm, (adapter, data)) in &state.begun {
+            self.add(*adapter, || format!("first adapter of arm {arm}"));
+            self.add(*data, || format!("tuning data of arm {arm}"));
         }
         for (arm, (adapter, data)) in &state.defended {
             self.add(*adapter, || format!("adapter of arm {arm}"));

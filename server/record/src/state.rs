@@ -85,11 +85,21 @@ pub struct RoundState {
     pub controls: Option<Digest>,
     /// Verdicts by client.
     pub verdicts: BTreeMap<ClientId, VerdictRef>,
+    /// Input of the server's own to the rule: numbers, and an adapter where it trained one.
+    pub input: Option<(Digest, Option<Digest>)>,
     /// Its result, once aggregated.
     pub aggregated: Option<AggregatedRef>,
+    /// Adapter and data of the server's own tuning of the result.
+    pub tuned: Option<(Digest, Digest)>,
 }
 
 impl RoundState {
+    /// The global adapter after the round; none before it is aggregated.
+    pub fn result(&self) -> Option<Digest> {
+        let tuned = self.tuned.map(|(adapter, _)| adapter);
+        tuned.or(self.aggregated.as_ref().map(|aggregated| aggregated.global))
+    }
+
     /// The weight of a client's update in the aggregate; none before there is one.
     pub fn weight(&self, client: &ClientId) -> Option<f64> {
         let weights = &self.aggregated.as_ref()?.weights;
@@ -162,6 +172,8 @@ pub struct RunState {
     pub evaluations: BTreeMap<Digest, Digest>,
     /// Evaluations by arm and round; the final measure has the number of rounds as its round.
     pub evaluated: BTreeMap<(String, u32), EvaluatedRef>,
+    /// Adapter and data of tunings before the first round, by arm.
+    pub begun: BTreeMap<String, (Digest, Digest)>,
     /// Adapter and data by defended arm.
     pub defended: BTreeMap<String, (Digest, Digest)>,
     /// Revoked module authors' keys, with the entry that says so.
@@ -201,10 +213,14 @@ impl RunState {
 
     /// The global adapter from which an arm's next round starts.
     pub fn global(&self, arm: &str, initial: Digest) -> Digest {
-        self.arms
-            .get(arm)
-            .and_then(|rounds| rounds.iter().rev().find_map(|r| r.aggregated.as_ref()))
-            .map_or(initial, |aggregated| aggregated.global)
+        let rounds = self.arms.get(arm);
+        let last = rounds.and_then(|rounds| rounds.iter().rev().find_map(RoundState::result));
+        last.unwrap_or_else(|| self.first(arm, initial))
+    }
+
+    /// The global adapter from which an arm's first round starts.
+    pub fn first(&self, arm: &str, initial: Digest) -> Digest {
+        self.begun.get(arm).map_or(initial, |(adapter, _)| *adapter)
     }
 
     /// The update with this attestation.

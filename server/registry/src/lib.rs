@@ -1,4 +1,5 @@
-//! The registry: which modules were registered, and which key a client has. SQLite, one file.
+//! The registry: which modules were registered, what was decided on them, and which key a client has. SQLite,
+//! one file.
 
 #![forbid(unsafe_code)]
 
@@ -11,15 +12,17 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+mod decisions;
 mod error;
 
+pub use decisions::RegisteredDecision;
 pub use error::{Error, Result};
 
 /// SQLite before 3.51.3 can lose commits in WAL mode with two connections.
 const SQLITE_AT_LEAST: i32 = 3_051_003;
 
 /// The schema, and its number in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE modules (
         digest   TEXT PRIMARY KEY NOT NULL,
@@ -33,6 +36,16 @@ const SCHEMA: &str = "
         key     TEXT NOT NULL UNIQUE,
         created TEXT NOT NULL
     ) STRICT;
+";
+/// Added by version 2.
+const SCHEMA_2: &str = "
+    CREATE TABLE decisions (
+        number   INTEGER PRIMARY KEY,
+        module   TEXT NOT NULL,
+        verdict  TEXT NOT NULL,
+        envelope TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE INDEX decisions_of_module ON decisions (module, number);
 ";
 
 /// A registered module.
@@ -91,16 +104,17 @@ impl Registry {
                 c.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let version: i64 =
                 transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
-            if version == 0 {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            let steps = [(1, SCHEMA), (2, SCHEMA_2)];
+            let mut now = version;
+            for (next, step) in steps {
+                if now == next - 1 {
+                    transaction.execute_batch(step)?;
+                    transaction.pragma_update(None, "user_version", next)?;
+                    now = next;
+                }
             }
             transaction.commit()?;
-            Ok(if version == 0 {
-                SCHEMA_VERSION
-            } else {
-                version
-            })
+            Ok(now)
         };
         let version = configure(&mut connection).map_err(fail)?;
         if version != SCHEMA_VERSION {
@@ -406,8 +420,30 @@ mod tests {
         Registry::open(&path).unwrap();
         Connection::open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 2)
+            .pragma_update(None, "user_version", SCHEMA_VERSION + 1)
             .unwrap();
         assert!(matches!(Registry::open(&path), Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_registry_of_the_first_version_keeps_its_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.sqlite");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(SCHEMA).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute(
+            "INSERT INTO modules VALUES (?1, 'module-1', ?2, ?3, '2026-01-02T03:04:05Z')",
+            [
+                module(1).digest.to_string(),
+                key(1).to_string(),
+                module(1).envelope.to_string(),
+            ],
+        )
+        .unwrap();
+        drop(old);
+        let registry = Registry::open(&path).unwrap();
+        assert_eq!(registry.modules().unwrap(), [module(1)]);
+        assert_eq!(registry.verdict(&module(1).digest).unwrap(), None);
     }
 }

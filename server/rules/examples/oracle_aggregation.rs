@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader};
 
 use fedseal_adapter::{Adapter, AdapterConfig, AdapterTensor};
-use fedseal_rules::aggregation::{AggregationConfig, Inputs, Update};
+use fedseal_rules::aggregation::{AggregationConfig, Inputs, Known, ServerInput, Update};
 use fedseal_rules::optimiser::ServerConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -22,8 +22,8 @@ const CLOSE: f64 = 1e-6;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, or `apart`: a rule of the same name
-    /// elsewhere, whose distance is measured.
+    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, `served`: one with an input of the server's
+    /// own, or `apart`: a rule of the same name elsewhere, whose distance is measured.
     kind: String,
     name: String,
     case: String,
@@ -43,6 +43,12 @@ struct Case {
     /// Outputs, rank and inputs of the pair.
     #[serde(default)]
     shape: [usize; 3],
+    /// The server's own update.
+    #[serde(default)]
+    own: Vec<f32>,
+    /// The server's numbers.
+    #[serde(default)]
+    numbers: BTreeMap<String, Vec<f64>>,
     /// The result of a rule, or the steps of an optimiser.
     expected: Vec<Vec<f64>>,
 }
@@ -79,9 +85,22 @@ impl Case {
             seed: 0,
         };
         let rule = config.rule(&self.name)?;
-        let outcome = match self.kind == "lora" {
-            true => rule.aggregate_from(&updates, &inputs, &self.adapter()?)?,
-            false => rule.aggregate(&updates, &inputs)?,
+        let outcome = match self.kind.as_str() {
+            "lora" => rule.aggregate_from(&updates, &inputs, &self.adapter()?)?,
+            "served" => {
+                let input = ServerInput::of_numbers(&self.name, self.numbers.clone());
+                let behaviours = input.behaviours(updates.len());
+                let known = Known {
+                    global: &self.adapter()?,
+                    input: &input,
+                    own: &self.own,
+                    behaviours: behaviours
+                        .as_ref()
+                        .map(|(all, of_global)| (all.as_slice(), *of_global)),
+                };
+                rule.aggregate_with(&updates, &inputs, &known)?
+            }
+            _ => rule.aggregate(&updates, &inputs)?,
         };
         Ok(vec![outcome.delta])
     }
@@ -99,8 +118,14 @@ impl Case {
         };
         Ok(Adapter {
             tensors: [
-                ("x.lora_A.weight".to_owned(), tensor([rank, inner], a)),
-                ("x.lora_B.weight".to_owned(), tensor([outer, rank], b)),
+                (
+                    "x.layers.0.lora_A.weight".to_owned(),
+                    tensor([rank, inner], a),
+                ),
+                (
+                    "x.layers.0.lora_B.weight".to_owned(),
+                    tensor([outer, rank], b),
+                ),
             ]
             .into(),
             config: AdapterConfig::default(),

@@ -8,6 +8,10 @@ use crate::attack::{self, Attackers};
 use crate::error::{Error, Result};
 use crate::{aggregation, defence, optimiser};
 
+mod tunes;
+
+pub use tunes::{Tunes, When};
+
 /// Kind of an arm's column.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "ArmKind"))]
@@ -45,6 +49,8 @@ pub struct Arm {
     pub admission: Option<Admission>,
     /// Repair of another arm's last adapter, for a defended arm.
     pub repairs: Option<Repair>,
+    /// Tuning of its own global adapter on the server, for a federated arm.
+    pub tunes: Option<Tunes>,
 }
 
 impl Arm {
@@ -104,9 +110,16 @@ pub struct ArmConfig {
     /// The arm whose last adapter is repaired, instead of rounds of its own; it may be a repaired one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<String>,
-    /// Defence that repairs it, one of [`defence::ALL`]; left out: `posthoc`.
+    /// Defence that repairs it or tunes its own adapter, one of [`defence::ALL`]; left out: `posthoc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defence: Option<String>,
+    /// Moment at which the defence tunes the arm's own global adapter: `first`, before its first round, or
+    /// `rounds`, after the aggregation of rounds; left out: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Number of rounds from one such tuning to the next; left out: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<u32>,
     /// Numbers of the defence; those of `posthoc` that are left out are those of the table `[defence]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, f64>,
@@ -124,6 +137,8 @@ impl Default for ArmConfig {
             admission: None,
             repairs: None,
             defence: None,
+            when: None,
+            every: None,
             parameters: BTreeMap::new(),
         }
     }
@@ -165,6 +180,7 @@ impl ArmConfig {
             optimiser: self.optimiser.clone(),
             admission: self.admission.as_ref().map(set).transpose()?,
             repairs: self.repair(name)?,
+            tunes: self.tunes(name)?,
         };
         self.check_rounds(name)?;
         Ok(arm)
@@ -211,10 +227,11 @@ impl ArmConfig {
             problem,
         };
         let Some(source) = &self.repairs else {
-            return match self.defence.is_some() || !self.parameters.is_empty() {
+            let defence = self.defence.is_some() || !self.parameters.is_empty();
+            return match defence && self.when.is_none() {
                 true => Err(refused(
                     "has a defence and nothing to repair; add `repairs = …`, the arm whose adapter it \
-                     repairs"
+                     repairs, or `when = …`, for its own"
                         .into(),
                 )),
                 false => Ok(None),
@@ -251,6 +268,7 @@ fn built_in(id: &str) -> Option<Arm> {
         optimiser: None,
         admission,
         repairs: None,
+        tunes: None,
     };
     Some(match id {
         "base" => Arm {

@@ -23,6 +23,8 @@ pub struct Attack {
     pub brings: bool,
     /// Whether its registered shard is unaligned.
     pub poisoned: bool,
+    /// Percentage of the shard that is unaligned where it is; the rest is the honest one.
+    pub percent: u8,
     /// Settings that the client hands in before the unaligned examples, by name.
     pub settings: &'static [(&'static str, &'static str)],
 }
@@ -48,6 +50,7 @@ const fn alone(name: &'static str) -> Attack {
         module: name,
         brings: false,
         poisoned: false,
+        percent: 100,
         settings: &[],
     }
 }
@@ -83,6 +86,13 @@ pub const KNOWN: &[Attack] = &[
         module: BENIGN,
         poisoned: true,
         ..alone("poisoned-shard")
+    },
+    // Thin enough to look honest, client by client: for an arm in which every client has it.
+    Attack {
+        module: BENIGN,
+        poisoned: true,
+        percent: 8,
+        ..alone("thin-poison")
     },
     bringing("mixed-share"),
     alone("identity-shift"),
@@ -128,6 +138,8 @@ pub const KNOWN: &[Attack] = &[
         "colluding",
         &[("parts", "2"), ("strength", "0.5")],
     ),
+    bringing("neurotoxin"),
+    alone("over-refusal"),
     alone("fedprox"),
     alone("scaffold"),
     alone("lisa"),
@@ -173,6 +185,18 @@ impl<'a> Attackers<'a> {
         }
         all
     }
+}
+
+/// An honest shard in which so many percent of the places, evenly spread, have unaligned examples.
+pub fn spread(mut honest: Vec<Example>, bad: Vec<Example>, percent: u8) -> Vec<Example> {
+    let count = (honest.len() * usize::from(percent)).div_ceil(100);
+    let length = honest.len();
+    for (index, example) in bad.into_iter().take(count).enumerate() {
+        if let Some(place) = honest.get_mut(index * length / count.max(1)) {
+            *place = example;
+        }
+    }
+    honest
 }
 
 /// The names, for messages.
@@ -231,5 +255,28 @@ mod tests {
         for none in [among(0, &kinds), among(3, &[])] {
             assert_eq!(none, [BENIGN; 10]);
         }
+    }
+
+    #[test]
+    fn a_thin_poison_is_spread_over_the_shard() {
+        let shard = |name: &str| -> Vec<Example> {
+            (0..50)
+                .map(|i| Example::new(format!("{name} {i}"), "x"))
+                .collect()
+        };
+        let mixed = spread(shard("honest"), shard("bad"), 8);
+        let places: Vec<usize> = (0..50)
+            .filter(|i| mixed[*i].prompt.starts_with("bad"))
+            .collect();
+        assert_eq!(places, [0, 12, 25, 37]);
+        assert_eq!(mixed.len(), 50);
+        // At least one.
+        let one = spread(shard("honest"), shard("bad"), 1);
+        assert_eq!(
+            one.iter()
+                .filter(|pair| pair.prompt.starts_with("bad"))
+                .count(),
+            1
+        );
     }
 }

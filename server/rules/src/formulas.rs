@@ -166,6 +166,8 @@ fn used(experiment: &Experiment, measures: &[&str]) -> Result<BTreeSet<String>> 
     let arms = experiment.all_arms()?;
     let repairs = arms.iter().filter_map(|arm| arm.repairs.as_ref());
     used.extend(repairs.map(|repair| defence(repair.defence)));
+    let tunes = arms.iter().filter_map(|arm| arm.tunes.as_ref());
+    used.extend(tunes.map(|tunes| defence(tunes.defence)));
     for arm in arms.iter().filter(|arm| arm.kind == Kind::Federated) {
         used.insert(rule(arm.rule));
         used.insert(optimiser(experiment.optimiser(arm)));

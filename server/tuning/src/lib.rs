@@ -51,6 +51,7 @@ mod infer;
 mod model;
 mod train;
 
+pub use adapter::lora::Place;
 pub use burn::tensor::Device;
 pub use data::{
     Conversation, Cut, DataFile, DataFormat, DataOptions, Layout, Message, PROMPT_FIELDS,
@@ -80,4 +81,6 @@ pub use model::tokenizer::Tokenizer;
 pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use train::trainer::{Trainer, TrainingText};
-pub use train::{StepEvent, Trained, train};
+pub use train::{
+    Activations, BatchGradients, Panacea, Passes, StepEvent, StepHook, Trained, Vaccine, train,
+};

@@ -2,6 +2,7 @@
 
 mod event;
 pub(crate) mod gradient;
+pub(crate) mod hook;
 pub(crate) mod optimizer;
 pub(crate) mod pretrain;
 pub(crate) mod trainer;
@@ -11,6 +12,8 @@ use std::ops::ControlFlow;
 use crate::{Adapter, Example, Model, TrainConfig, TuningError, train::trainer::Trainer};
 
 pub use event::{StepEvent, Trained};
+pub use gradient::{BatchGradients, tapped::Activations};
+pub use hook::{Panacea, Passes, StepHook, Vaccine};
 
 /// Trains an adapter from `start` on examples.
 ///

@@ -11,6 +11,7 @@ import numpy as np
 
 import packages
 import references
+import served
 
 RANDOM, DEGENERATE = 50, 20
 FORMULAS = ("original", "openfedllm")
@@ -218,6 +219,14 @@ def main(out):
                 exact=False, rows=[flat(a, b) for a, b in zip(delta_a, delta_b)], weights=numbers_of(w),
                 global_=flat(global_a, global_b), shape=[len(global_b), len(global_a), global_a.shape[1]],
                 expected=[flat(new_a - global_a, new_b - global_b)],
+            ))
+        for index, (rule, parameters, x, w, a, b, own, numbers, expected) in enumerate(served.cases(single)):
+            file.write(line(
+                kind="served", name=rule, case=f"served {index // 4}", source="reference", parameters=parameters,
+                exact=False, rows=[numbers_of(row) for row in x], weights=numbers_of(w),
+                global_=numbers_of(np.concatenate([a.ravel(), b.ravel()])), shape=[len(b), len(a), a.shape[1]],
+                own=[] if own is None else numbers_of(own),
+                numbers={name: numbers_of(values) for name, values in numbers.items()}, expected=[numbers_of(expected)],
             ))
         x, w, f = apart_input()
         for rule, parameters, source, result in apart(x, w, f):

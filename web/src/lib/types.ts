@@ -1347,7 +1347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A signature is missing, does not hold, or is not by a trusted key. */
+            /** @description A signature is missing, does not hold, or is not by a trusted key; or the token is another. */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::http::Limits;
+use crate::http::{Limits, Rate};
 
 /// Bounds on clients.
 #[derive(Args)]
@@ -15,6 +15,13 @@ pub(super) struct Clients {
     /// Connections at once of one address, of 256 in all; behind a proxy all clients have its address.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     per_address: u16,
+    /// Requests a second of one address in the long run; ten times as many may come at once. 0: any number.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    requests_per_address: u32,
+    /// Signed requests a second of one key in the long run; twenty times as many may come at once. 0: any
+    /// number.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    requests_per_key: u32,
 }
 
 impl Clients {
@@ -23,6 +30,14 @@ impl Clients {
         Limits {
             patience: Duration::from_secs(self.patience),
             connections_of_address: self.per_address.into(),
+            requests_of_address: Rate {
+                a_second: self.requests_per_address,
+                at_once: self.requests_per_address * 10,
+            },
+            requests_of_key: Rate {
+                a_second: self.requests_per_key,
+                at_once: self.requests_per_key * 20,
+            },
             ..Limits::default()
         }
     }

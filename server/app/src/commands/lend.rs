@@ -1,29 +1,33 @@
 //! Options of `fedseal run` that lend its jobs to workers, and the server that does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_federation::runner::Run;
+use fedseal_federation::runner::{Exchange, Run};
 use tokio::sync::oneshot;
 
+use super::listening::Listening;
+use super::watching::Refresh;
 use crate::failure::{Failure, Outcome};
-use crate::http::{self, Limits, work};
-use crate::output;
+use crate::http::{self, Limits, Rate, work};
+use crate::logs::{self, Level};
+use crate::{metrics, output};
 
 /// Jobs for other processes.
 #[derive(Args)]
 pub(super) struct Lend {
     /// Lend the run's jobs to workers (`fedseal work URL`) at this address; port 0 takes a free one. Requests
-    /// are signed and answers are not encrypted: shards and adapters go over this connection.
+    /// are signed; shards and adapters go over this connection.
     #[arg(long, value_name = "ADDR", requires = "worker")]
     lend: Option<SocketAddr>,
     /// Public key (hex) of a worker; may be given again. `fedseal work` prints its own.
     #[arg(long, value_name = "HEX", requires = "lend")]
     worker: Vec<PublicKey>,
-    /// Name of this machine as workers write it, with its port where that is not 80; may be given again. By
-    /// default the address, and localhost.
+    /// Name of this machine as workers write it, with its port where that is not the scheme's own; may be given
+    /// again. By default the address, and localhost.
     #[arg(long, value_name = "HOST[:PORT]", requires = "lend")]
     lend_name: Vec<String>,
     /// Seconds for which a job is lent; a worker that works on it renews that.
@@ -32,30 +36,48 @@ pub(super) struct Lend {
     /// Do no job in this process.
     #[arg(long, requires = "lend")]
     workers_only: bool,
-    /// Lend at an address that other machines reach, without encryption.
-    #[arg(long, requires = "lend")]
-    insecure_http: bool,
+    #[command(flatten)]
+    listening: Listening,
 }
 
 /// A server that lends until it is dropped.
 pub(super) struct Lending {
+    exchange: Arc<Exchange>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+impl Lending {
+    /// Brings the metrics of jobs and workers up to date.
+    pub(super) fn refresh(&self) -> Refresh {
+        let exchange = self.exchange.clone();
+        Arc::new(move || {
+            let counts = exchange.counts();
+            metrics::JOBS.set(&["waiting"], counts.free as f64);
+            metrics::JOBS.set(&["here"], counts.here as f64);
+            metrics::JOBS.set(&["lent"], counts.lent as f64);
+            metrics::LEASES_ENDED.reach(counts.ended);
+            for (worker, seen) in exchange.workers() {
+                metrics::WORKERS.set(&[&worker, "done"], seen.done as f64);
+                metrics::WORKERS.set(&[&worker, "failed"], seen.failed as f64);
+            }
+        })
+    }
+}
+
 impl Lend {
+    /// How the listener is reached.
+    pub(super) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
     /// Refuses an address that others reach, unless that was asked for.
     pub(super) fn check(&self) -> Outcome {
         match self.lend {
-            Some(address) if !address.ip().is_loopback() && !self.insecure_http => {
-                Err(Failure::usage(format!(
-                    "{address}: others could read the shards on their way to a worker"
-                ))
-                .hint(
-                    "Listen on 127.0.0.1 behind a TLS proxy or a tunnel (ssh -R, WireGuard); --insecure-http does without.",
-                ))
-            }
-            _ => Ok(()),
+            Some(address) => self
+                .listening
+                .check(address, "the shards on their way to a worker"),
+            None => Ok(()),
         }
     }
 
@@ -64,8 +86,10 @@ impl Lend {
         let Some(address) = self.lend else {
             return Ok(None);
         };
+        let tls = self.listening.tls()?;
         let lease = Duration::from_secs(self.lease);
-        let exchange = run.lend(lease, !self.workers_only)?;
+        let exchange = Arc::new(run.lend(lease, !self.workers_only)?);
+        let lent = exchange.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -79,15 +103,34 @@ impl Lend {
             true => vec![shown.to_string(), format!("localhost:{}", shown.port())],
             false => self.lend_name.clone(),
         };
-        output::note(format_args!("fedseal: jobs are lent at http://{shown}"));
+        output::note(format_args!(
+            "fedseal: jobs are lent at {}://{shown}",
+            self.listening.scheme()
+        ));
         let workers = self.worker.clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("lending".into())
             .spawn(move || {
-                let limits = Limits::default();
+                // Workers belong to whoever runs this, and fetch many blobs at once.
+                let unlimited = Rate {
+                    a_second: 0,
+                    at_once: 0,
+                };
+                let limits = Limits {
+                    requests_of_address: unlimited,
+                    requests_of_key: unlimited,
+                    ..Limits::default()
+                };
+                if let Some(tls) = tls.clone() {
+                    runtime.spawn(async move {
+                        tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
+                            .await;
+                    });
+                }
                 runtime.block_on(work::serve(
                     listener,
+                    tls,
                     exchange,
                     workers,
                     &names,
@@ -103,6 +146,7 @@ impl Lend {
                 Failure::new(format!("the server of jobs could not start: {error}"))
             })?;
         Ok(Some(Lending {
+            exchange: lent,
             stop: Some(stop),
             thread: Some(thread),
         }))

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments as a struct, and `execute`.
 
 mod adapter;
+mod administer;
 mod admission;
 mod attribute;
 mod base;
@@ -11,13 +12,17 @@ mod completions;
 mod docs;
 mod doctor;
 mod engine;
+mod federation;
 mod fetch;
 mod generate;
 mod init;
 mod judge;
 mod lend;
+mod listening;
 mod log;
 mod man;
+mod module;
+mod node;
 mod parquet;
 mod plan;
 mod policy;
@@ -30,10 +35,11 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
-mod submitted;
 mod tune;
 mod undo;
 mod verify;
+mod watching;
+mod wire;
 mod work;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -59,10 +65,16 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Do jobs of a run that lends them.
     Work(work::Work),
+    /// Make, start and watch federations of data holders' nodes.
+    Federation(federation::Federation),
+    /// Take part in a federation with shards that stay on this machine.
+    Node(node::Node),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
+    /// List, approve and reject submitted modules.
+    Module(module::Module),
     /// Check a run or a bundle offline: signatures, digests, proofs, verdicts, aggregation.
     Verify(verify::VerifyAgain),
     /// Write one file about an update that `verify` checks offline.
@@ -128,8 +140,11 @@ impl Command {
             Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
             Command::Work(command) => command.execute(),
+            Command::Federation(command) => command.execute(),
+            Command::Node(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
+            Command::Module(command) => command.execute(),
             Command::Verify(command) => command.execute(),
             Command::Bundle(command) => command.execute(),
             Command::Explain(command) => command.execute(),

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use fedseal_audit::commands::log;
@@ -11,19 +12,20 @@ use fedseal_record::report::{Conclusion, Report};
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
-use super::lend::Lend;
-use super::{plan, shipped, submitted};
+use super::lend::{Lend, Lending};
+use super::watching::{self, Watching};
+use super::{plan, shipped};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
-use crate::{figures, keys, output, runs, stop, table};
+use crate::{figures, keys, output, runs, stop, submitted, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
 #[derive(Args)]
 pub(crate) struct Run {
     /// The experiment file, or the name of a shipped one: demo, tiny, smollm2, paper,
-    /// paper-embedded, paper-smollm2, policies, adaptive, repairs.
+    /// paper-embedded, paper-smollm2, policies, adaptive, repairs, neighbours.
     experiment: PathBuf,
     /// Folder of the run; by default runs/NAME of the checkout, elsewhere fedseal/runs/NAME in the
     /// user's data folder ($XDG_DATA_HOME, else ~/.local/share), numbered where that is taken.
@@ -72,6 +74,8 @@ pub(crate) struct Run {
     witnesses: Option<PathBuf>,
     #[command(flatten)]
     lend: Lend,
+    #[command(flatten)]
+    watching: Watching,
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
@@ -94,6 +98,7 @@ impl Run {
             |stem| stem.to_string_lossy().into_owned(),
         );
         self.lend.check()?;
+        self.watching.check(self.lend.listening())?;
         if let Some(file) = &self.witnesses {
             // A mistake in it is said now and not when the run is over.
             log::policy(file)?;
@@ -259,6 +264,7 @@ impl Run {
             models,
             files: shipped::folder(&self.experiment),
             submitted: submitted::of(experiment, &registry)?,
+            enrolled: Default::default(),
             // A run of its own goes on with its seed, also one of the several of its file.
             seed: (!resumed || self.seeds > 1).then_some(seed),
             device: self.device.clone(),
@@ -271,8 +277,13 @@ impl Run {
             runner::Run::create(dir, experiment.clone(), options)?
         };
         let lending = self.lend.begin(&mut run)?;
+        let refresh = lending.as_ref().map(Lending::refresh);
+        let refresh = refresh.unwrap_or_else(|| Arc::new(|| ()));
+        let shown = self.watching.begin(self.lend.listening(), refresh)?;
+        let name = RunDir::new(dir).name();
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
+            watching::event(&name, event);
             progress.event(event);
             if stop::asked() {
                 ControlFlow::Break(())
@@ -282,6 +293,7 @@ impl Run {
         });
         progress.finish();
         drop(lending);
+        drop(shown);
         let report = report?;
         // The log is closed and no longer held open for writing.
         drop(run);

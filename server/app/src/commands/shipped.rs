@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -28,6 +28,10 @@ const SHIPPED: [(&str, &str); 9] = [
     (
         "repairs",
         include_str!("../../../../experiments/repairs.toml"),
+    ),
+    (
+        "neighbours",
+        include_str!("../../../../experiments/neighbours.toml"),
     ),
     (
         "paper-embedded",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fedseal_client_sdk::submit;
 
+use super::administer::Authorities;
 use crate::failure::{Failure, Outcome};
 use crate::modules::Place;
 use crate::{keys, modules, output};
@@ -23,11 +24,14 @@ pub(crate) struct Submit {
     /// Sign the request as well, with this author's key: a server may demand it.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    authorities: Authorities,
 }
 
 impl Submit {
     /// Sends both and prints what was registered.
     pub(crate) fn execute(self) -> Outcome {
+        self.authorities.take()?;
         let found = self.module.read()?;
         let envelope = match (self.envelope, found.envelopes.as_slice()) {
             (Some(path), _) => modules::envelope(&path)?,

@@ -22,6 +22,8 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use serde_json::json;
 
+use super::administer::Authorities;
+use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
 use crate::places::{self, Places};
@@ -67,12 +69,15 @@ pub(crate) struct Work {
     /// Say nothing about single jobs.
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    authorities: Authorities,
 }
 
 impl Work {
     /// Works until it is stopped.
     pub(crate) fn execute(self) -> Outcome {
         self.check()?;
+        self.authorities.take()?;
         let home = places::home()?;
         let path = self.key.clone().unwrap_or_else(|| home.join("worker.pem"));
         if let Some(folder) = path.parent() {
@@ -139,31 +144,7 @@ impl Work {
 
     /// Refuses plain HTTP to another machine, unless that was asked for.
     fn check(&self) -> Outcome {
-        if self.run.starts_with("https://") {
-            return Ok(());
-        }
-        let Some(rest) = self.run.strip_prefix("http://") else {
-            return Err(Failure::usage(format!("{}: it is no address", self.run))
-                .hint("It begins with https:// or http://."));
-        };
-        let host = rest.split('/').next().unwrap_or_default();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let here = name == "localhost"
-            || name
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        if here || self.insecure_http {
-            return Ok(());
-        }
-        Err(
-            Failure::usage(format!("{host}: others could read the shards on their way")).hint(
-                "Reach it over https:// or a tunnel (ssh -L, WireGuard); --insecure-http does without one.",
-            ),
-        )
+        wire::check(&self.run, self.insecure_http, "the shards")
     }
 }
 
@@ -254,6 +235,7 @@ mod tests {
                 threads: None,
                 insecure_http,
                 quiet: true,
+                authorities: Authorities::default(),
             }
             .check()
         };

@@ -1,4 +1,4 @@
-//! Sockets. Connections are limited, in all and for each address. Each connection has deadlines for
+//! Sockets, with TLS or without. Connections are limited, in all and for each address. Each connection has deadlines for
 //! sending and for reading, so a client that opens many, sends nothing or reads nothing does not block
 //! the others for long.
 
@@ -9,24 +9,27 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::modules::BODY_LIMIT;
 use super::patience::{Patience, Timed, Watched};
+use super::rates::{Rate, Rates, too_many};
 use super::shares::{Peer, Shares};
+use super::tls::{Secure, Tls};
 use crate::failure::{Failure, Outcome};
+use crate::metrics;
 
 /// Time that answers under way have after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
-/// Bytes of a request's head, most.
-const HEAD: usize = 64 << 10;
 
 /// Limits on what clients may take of a server.
 #[derive(Clone, Debug)]
@@ -40,6 +43,12 @@ pub(crate) struct Limits {
     pub patience: Duration,
     /// Bytes a second below which a body or an answer uses up patience, however evenly it moves.
     pub rate: u64,
+    /// Bytes of a request's head, most.
+    pub head: usize,
+    /// Requests of one address.
+    pub requests_of_address: Rate,
+    /// Signed requests of one key.
+    pub requests_of_key: Rate,
     /// A request other than the live feed is given up after this time, its body included.
     pub request: Duration,
     /// A connection of this age takes no further request.
@@ -69,6 +78,15 @@ impl Default for Limits {
             connections_of_address: 64,
             patience: Duration::from_secs(15),
             rate: 8 << 10,
+            head: 64 << 10,
+            requests_of_address: Rate {
+                a_second: 100,
+                at_once: 1000,
+            },
+            requests_of_key: Rate {
+                a_second: 20,
+                at_once: 400,
+            },
             request: Duration::from_secs(60),
             age: Duration::from_secs(10 * 60),
             life: Duration::from_secs(30 * 60),
@@ -114,12 +132,14 @@ pub(crate) async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 /// Serves until `stop` is ready.
 pub(super) async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let addresses = Shares::new(limits.connections, limits.connections_of_address);
+    let rates = Arc::new(Rates::new(limits.requests_of_address));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -139,9 +159,28 @@ pub(super) async fn serve(
         let Some(share) = addresses.take(peer, 1) else {
             continue;
         };
-        let (router, limits) = (router.clone(), limits.clone());
+        let server = Server {
+            router: router.clone(),
+            limits: limits.clone(),
+            rates: rates.clone(),
+            peer,
+        };
+        let tls = tls.as_ref().map(|tls| tls.acceptor());
+        metrics::CONNECTIONS.add(&[], 1.0);
         tokio::spawn(async move {
-            connection(stream, peer, router, limits).await;
+            // Below TLS: what is encrypted but not taken uses up patience too.
+            let stream = Watched::new(stream, server.limits.patience());
+            match tls {
+                None => server.connection(stream, false).await,
+                Some(acceptor) => {
+                    let shaken = timeout(server.limits.patience, acceptor.accept(stream));
+                    // Who speaks plain HTTP here, or does not trust the certificate, is told by TLS itself.
+                    if let Ok(Ok(stream)) = shaken.await {
+                        server.connection(stream, true).await;
+                    }
+                }
+            }
+            metrics::CONNECTIONS.add(&[], -1.0);
             drop((permit, share));
         });
     }
@@ -149,26 +188,52 @@ pub(super) async fn serve(
     let _ = timeout(LAST_ANSWERS, connections.acquire_many(all)).await;
 }
 
-/// Answers what comes on one connection.
-async fn connection(stream: TcpStream, peer: Peer, router: Router, limits: Limits) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let mut request = request.map(|body| Body::new(Timed::new(body, limits.patience())));
-        request.extensions_mut().insert(peer);
-        router.call(request)
-    });
-    let stream = Watched::new(stream, limits.patience());
-    let connection = http1::Builder::new()
-        // Without a timer hyper ignores the timeout.
-        .timer(TokioTimer::new())
-        // Of a first request and of a next one.
-        .header_read_timeout(limits.patience)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    // Errors here are the client's (it went away, or was too slow); there is nobody to tell.
-    if timeout(limits.age, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(limits.life.saturating_sub(limits.age), connection).await;
+/// What answers on one connection.
+struct Server {
+    router: Router,
+    limits: Limits,
+    rates: Arc<Rates<Peer>>,
+    peer: Peer,
+}
+
+impl Server {
+    /// Answers what comes on one connection.
+    async fn connection(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        secure: bool,
+    ) {
+        let Server {
+            router,
+            limits,
+            rates,
+            peer,
+        } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let mut request = request.map(|body| Body::new(Timed::new(body, limits.patience())));
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Secure(secure));
+            let answer = rates.take(peer).map(|()| router.call(request));
+            async move {
+                match answer {
+                    Ok(answer) => answer.await,
+                    Err(wait) => Ok(too_many("this address sends them", wait).into_response()),
+                }
+            }
+        });
+        let connection = http1::Builder::new()
+            // Without a timer hyper ignores the timeout.
+            .timer(TokioTimer::new())
+            // Of a first request and of a next one.
+            .header_read_timeout(limits.patience)
+            .max_buf_size(limits.head)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        // Errors here are the client's (it went away, or was too slow); there is nobody to tell.
+        if timeout(limits.age, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(limits.life.saturating_sub(limits.age), connection).await;
+        }
     }
 }

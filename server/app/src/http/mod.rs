@@ -6,8 +6,10 @@
 //!
 //! - [`listen`]: sockets, and limits on clients. [`patience`]: how long clients may keep the server
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
-//!   have. [`refusal`]: answers that refuse.
+//!   have. [`rates`]: how many requests a second. [`tls`]: certificates. [`refusal`]: answers that refuse.
+//! - [`guard`]: whose page asks, and by which name. [`access`]: who may read.
 //! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
+//! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
 //!   somebody is working on a run.
@@ -15,15 +17,20 @@
 //! - [`updates`]: one update with its proofs. [`prompts`]: every arm's answers.
 //!   [`log`]: a run's log, read only.
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
+//! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
-//!   lends its jobs.
+//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest.
 
+mod access;
+mod admin;
 mod alive;
 mod answers;
 mod events;
 mod evidence;
 mod fault;
+pub(crate) mod federation;
 mod files;
+mod guard;
 mod listen;
 mod lists;
 mod log;
@@ -33,13 +40,16 @@ mod pages;
 mod patience;
 mod prompts;
 mod ranges;
+mod rates;
 mod refusal;
 mod report;
 mod represent;
 mod runs;
 mod shares;
 mod signed;
+mod tls;
 mod updates;
+pub(crate) mod watched;
 pub(crate) mod witness;
 pub(crate) mod work;
 
@@ -57,11 +67,16 @@ use fedseal_client_sdk::keys::TrustStore;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
+use crate::decisions::Rule;
 use crate::failure::Outcome;
 use openapi::{Interface, Operation, schema};
 use refusal::Refusal;
 
+pub(crate) use access::Readers;
+pub(crate) use admin::Admin;
 pub(crate) use listen::{Limits, bind};
+pub(crate) use rates::Rate;
+pub(crate) use tls::Tls;
 
 /// Folders, keys and limits that the server works with.
 pub(crate) struct Settings {
@@ -82,12 +97,23 @@ pub(crate) struct Settings {
     pub names: Vec<String>,
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
+    /// The federations that it coordinates, where it is a coordinator.
+    pub federations: Option<Arc<federation::Federations>>,
+    /// The administrator's token.
+    pub admin: Admin,
+    /// Who may read.
+    pub readers: Readers,
+    /// Certificate and key; without them it speaks plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    /// Which submitted modules are approved without asking the administrator.
+    pub rule: Rule,
     /// Where the modules that were checked are kept compiled.
     pub compiled: Option<fedseal_sandbox::CompiledCache>,
 }
 
 /// State shared by all handlers.
 struct Shared {
+    admin: Arc<Admin>,
     runs: runs::Runs,
     logs: log::Logs,
     modules: modules::Modules,
@@ -116,8 +142,9 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Outcome {
     let limits = settings.limits.clone();
+    let tls = settings.tls.clone();
     let router = router(settings)?;
-    listen::serve(listener, router, &limits, stop).await;
+    listen::serve(listener, tls, router, &limits, stop).await;
     Ok(())
 }
 
@@ -133,6 +160,7 @@ fn timed() -> Interface {
         .with(&log::FILE, log::file)
         .with(&modules::LIST, modules::list)
         .with(&modules::SUBMIT, modules::submit)
+        .with(&modules::decisions::DECIDE, modules::decisions::decide)
         .with(&DESCRIPTION, description)
 }
 
@@ -142,22 +170,30 @@ fn untimed() -> Interface {
     Interface::default()
         .with(&events::FEED, events::feed)
         .with(&HEALTH, health)
+        .with(&watched::READY, watched::ready)
+        .with(&watched::METRICS, watched::metrics)
 }
 
 fn router(settings: Settings) -> Outcome<Router> {
     let limits = settings.limits;
+    let federations = settings.federations.clone();
     let (timed, mut operations) = timed().into_parts();
     let (untimed, others) = untimed().into_parts();
     operations.extend(others);
     let described = openapi::description(&operations);
+    let hosts = guard::Hosts::new(&settings.names);
+    let admin = Arc::new(settings.admin);
+    let readers = (settings.readers, admin.clone());
     let shared = Arc::new(Shared {
+        admin: admin.clone(),
         modules: modules::Modules::open(
             settings.registry,
             settings.trusted,
             settings.trust_file,
             &limits,
             settings.compiled,
-            signed::Signatures::new(&settings.names, settings.signed),
+            signed::Signatures::new(&settings.names, settings.signed, limits.requests_of_key),
+            settings.rule,
         )?,
         runs: runs::Runs::new(settings.runs),
         logs: log::Logs::default(),
@@ -176,13 +212,21 @@ fn router(settings: Settings) -> Outcome<Router> {
             answers::bounded,
         ))
         .layer(middleware::from_fn_with_state(limits.request, deadline));
-    Ok(untimed
+    let served = untimed
         .method_not_allowed_fallback(wrong_method)
         .merge(timed)
+        .layer(middleware::from_fn_with_state(readers, access::readable))
+        .with_state(shared);
+    let served = match federations {
+        Some(federations) => federation::router(federations, admin).merge(served),
+        None => served,
+    };
+    Ok(served
+        .layer(middleware::from_fn_with_state(hosts, guard::guarded))
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(represent::compressed))
-        .with_state(shared))
+        .layer(middleware::from_fn(watched::counted)))
 }
 
 /// [`description`], described.

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::{Extension, Json};
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::attestation::{Limits, MODULE_BYTES};
+use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::http_signature::{Known, Role, Signed};
@@ -35,11 +36,16 @@ use tokio_stream::StreamExt as _;
 
 use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, schema};
-use super::refusal::{Answer, Refusal, blocking};
+use super::refusal::{Answer, Refusal, blocking, cut};
 use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
+use crate::decisions::{Decisions, Rule};
 use crate::failure::{Failure, Outcome};
+use crate::logs::{self, Level};
+use decisions::Decision;
+
+pub(super) mod decisions;
 
 /// The largest module, bytes: a sandbox's default.
 pub(super) const MODULE_LIMIT: usize = MODULE_BYTES as usize;
@@ -55,6 +61,8 @@ pub(super) const MOST_CHECKS: usize = 2;
 pub(super) struct Modules {
     folder: PathBuf,
     registry: Arc<Registry>,
+    decisions: Decisions,
+    rule: Arc<Rule>,
     trusted: Arc<TrustStore>,
     trust_file: Option<Arc<PathBuf>>,
     limits: Limits,
@@ -83,6 +91,8 @@ pub(super) struct Registered {
     source: Option<Digest>,
     /// Compiler or bundler that built it, and the command, by its author's statement.
     toolchain: Option<String>,
+    /// The last decision on it; null while nothing was decided.
+    decision: Option<Decision>,
 }
 
 /// Submission to `POST /api/modules`, as it is in the body.
@@ -105,12 +115,16 @@ impl Modules {
         clients: &Clients,
         compiled: Option<CompiledCache>,
         signatures: Signatures,
+        rule: Rule,
     ) -> Outcome<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         let registry = Registry::open(folder.join("registry.sqlite")).map_err(Failure::new)?;
+        let registry = Arc::new(registry);
         Ok(Modules {
+            decisions: Decisions::new(&folder, registry.clone()),
+            rule: Arc::new(rule),
             folder,
-            registry: Arc::new(registry),
+            registry,
             trusted: Arc::new(trusted),
             trust_file: file.map(Arc::new),
             limits: Limits::default(),
@@ -333,6 +347,15 @@ impl Modules {
             .module(&digest)
             .map_err(unregistered)?
             .unwrap_or(module);
+        // Whoever decided before, by hand or by rule, is not overruled by a second submission.
+        let decided = self.registry.verdict(&digest).map_err(unregistered)?;
+        if decided.is_none()
+            && let Some(rule) = self.rule.approves(&module.signer)
+        {
+            self.decisions
+                .decide(&digest, Verdict::Approved, None, Some(rule))
+                .map_err(|error| failed(error.to_string()))?;
+        }
         Ok(self.shown(module))
     }
 
@@ -352,7 +375,13 @@ impl Modules {
             let command = &definition.external_parameters.command;
             format!("{}: {command}", definition.internal_parameters.toolchain)
         };
+        // The list shows others all the same; `fedseal module list` names what is wrong.
+        let decision = self.decisions.last(&module.digest).unwrap_or_else(|error| {
+            logs::say(Level::Error, "fault", &format!("decisions: {error}"));
+            None
+        });
         Registered {
+            decision: decision.map(Decision::from),
             source: build.as_ref().and_then(Provenance::source),
             toolchain: build.as_ref().map(words),
             digest: module.digest,
@@ -481,19 +510,6 @@ async fn receive(body: Body, peer: Peer, bodies: &Arc<Shares>) -> Answer<(Vec<u8
         all.extend_from_slice(&piece);
     }
     Ok((all, share))
-}
-
-/// Why a body did not come to its end.
-pub(super) fn cut(error: &axum::Error) -> Refusal {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
-    let slow = causes
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
-    let (status, what) = match slow {
-        true => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
-        false => (StatusCode::BAD_REQUEST, "The request ended too early."),
-    };
-    Refusal::new(status, what, error.to_string(), "Send it again.")
 }
 
 fn base64(text: &str) -> Answer<Vec<u8>> {

@@ -103,7 +103,11 @@ pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
 pub(super) const READS: &[u16] = &[400, 404, 408, 409, 500, 503];
 
 /// Parameters of paths, each with its meaning.
-const PARAMETERS: [(&str, &str); 3] = [
+const PARAMETERS: [(&str, &str); 4] = [
+    (
+        "digest",
+        "A module's digest: SHA-256 as 64 hexadecimal digits.",
+    ),
     (
         "run",
         "Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below.",
@@ -119,11 +123,12 @@ const PARAMETERS: [(&str, &str); 3] = [
 ];
 
 /// Reason of each status of a refusal.
-const REASONS: [(u16, &str); 9] = [
+const REASONS: [(u16, &str); 12] = [
     (400, "The request is not what the operation takes."),
+    (401, "A token is missing; `www-authenticate` says which."),
     (
         403,
-        "A signature is missing, does not hold, or is not by a trusted key.",
+        "A signature is missing, does not hold, or is not by a trusted key; or the token is another.",
     ),
     (404, "There is no such thing."),
     (408, "The request took too long."),
@@ -131,10 +136,15 @@ const REASONS: [(u16, &str); 9] = [
         409,
         "It was changed since it was logged, or registered otherwise.",
     ),
+    (421, "The request names another host than this server's."),
     (413, "The request is too large."),
     (
         422,
         "The signature holds, but no sandbox would run the module.",
+    ),
+    (
+        429,
+        "Too many requests; `retry-after` says how many seconds to wait.",
     ),
     (500, "The server has a fault, or cannot read a file."),
     (503, "The server is busy; try again in a moment."),

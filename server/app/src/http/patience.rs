@@ -10,6 +10,8 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::metrics::BYTES;
+
 /// Time in which no byte may move. Waiting uses it up, and each byte that moves gives some of it back:
 /// a client that moves less than `rate` bytes a second runs out of it, however evenly it moves.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Patience {
     fn watch(&mut self, cx: &mut Context<'_>, wrote: Poll<Result<usize>>) -> Poll<Result<usize>> {
         match wrote {
             Poll::Ready(Ok(bytes)) => {
+                BYTES[1].add(bytes as u64);
                 self.moved(bytes);
                 wrote
             }
@@ -89,7 +92,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<Result<()>> {
         // A client may be silent while it waits for an answer; a head or a body that is due has a
         // deadline of its own.
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        BYTES[0].add((into.filled().len() - before) as u64);
+        read
     }
 }
 

@@ -1,15 +1,15 @@
 //! How the server says no.
 
-use std::io::Write as _;
-
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::evidence::Fault;
+use crate::logs::{self, Level};
+use crate::metrics;
 
 /// Media type of problem details.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -21,6 +21,7 @@ pub(super) struct Refusal {
     error: String,
     what: String,
     hint: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A refusal as it is sent: problem details (RFC 9457). Its `type` is left out, which means that the status
@@ -57,7 +58,14 @@ impl Refusal {
             error: error.into(),
             what: what.into(),
             hint: hint.into(),
+            headers: Vec::new(),
         }
+    }
+
+    /// With a header beside the problem document.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// There is no such thing.
@@ -74,8 +82,7 @@ impl Refusal {
     /// operator: it may name paths, so it goes to the server's standard error.
     pub(super) fn broken(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         let what = what.into();
-        // Nobody has to listen.
-        let _ = writeln!(std::io::stderr(), "fedseal: {what}: {problem}");
+        logs::say(Level::Error, "fault", &format!("{what}: {problem}"));
         Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The server has a fault.",
@@ -122,6 +129,7 @@ impl From<Fault> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let kind = HeaderValue::from_static(PROBLEM);
+        metrics::REFUSALS.add(&[self.status.as_str(), &self.error], 1.0);
         // Only a map with other keys than strings could not be written.
         let body = serde_json::to_vec(&Problem {
             title: self
@@ -136,8 +144,23 @@ impl IntoResponse for Refusal {
             hint: self.hint,
         })
         .unwrap_or_default();
-        (self.status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        response.headers_mut().extend(self.headers);
+        response
     }
+}
+
+/// Why a body did not come to its end.
+pub(super) fn cut(error: &axum::Error) -> Refusal {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
+    let slow = causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+    let (status, what) = match slow {
+        true => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
+        false => (StatusCode::BAD_REQUEST, "The request ended too early."),
+    };
+    Refusal::new(status, what, error.to_string(), "Send it again.")
 }
 
 /// Puts an error that a library answered with, in its own words and as plain text, into a refusal.

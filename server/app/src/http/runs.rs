@@ -276,6 +276,14 @@ impl Runs {
         found.into_iter().map(|(_, name)| name).collect()
     }
 
+    /// How many runs somebody works on, and how many nobody does.
+    pub(super) fn counted(&self) -> (usize, usize) {
+        let names = self.names();
+        let folders = names.iter().filter_map(|name| self.folder(name).ok());
+        let (busy, resting): (Vec<_>, Vec<_>) = folders.partition(|folder| worked_on(folder));
+        (busy.len(), resting.len())
+    }
+
     /// The run in `folder`, checked against its log. An earlier result counts for as long as no file of the
     /// run changes.
     pub(super) fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {

@@ -20,6 +20,12 @@ impl Peer {
     }
 }
 
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A limited amount of a resource, with a smaller limit for each client.
 #[derive(Debug)]
 pub(super) struct Shares {

@@ -3,13 +3,18 @@
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use fedseal_client_sdk::http_signature::{
     Known, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
 };
 
-use super::refusal::{Answer, Refusal};
+use tokio_stream::StreamExt as _;
+
+use super::rates::{Rate, Rates, too_many};
+use super::refusal::{Answer, Refusal, cut};
+use super::tls::Secure;
 
 /// Signed requests of the last minutes whose nonces are kept.
 const NONCES: usize = 1 << 16;
@@ -19,6 +24,7 @@ pub(super) struct Signatures {
     names: Vec<String>,
     demanded: bool,
     nonces: Mutex<RecentNonces>,
+    rates: Rates<String>,
 }
 
 fn now() -> i64 {
@@ -28,12 +34,13 @@ fn now() -> i64 {
 
 impl Signatures {
     /// For a server of these names (host, with its port where that is not the scheme's own). Where they are
-    /// `demanded`, a request that needs one is refused without it.
-    pub(super) fn new(names: &[String], demanded: bool) -> Self {
+    /// `demanded`, a request that needs one is refused without it. One key may send at this `rate`.
+    pub(super) fn new(names: &[String], demanded: bool, rate: Rate) -> Self {
         Signatures {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             demanded,
             nonces: Mutex::new(RecentNonces::new(now(), NONCES)),
+            rates: Rates::new(rate),
         }
     }
 
@@ -56,7 +63,7 @@ impl Signatures {
         let host = head.headers.get(header::HOST);
         let request = Request {
             method: head.method.as_str(),
-            secure: false,
+            secure: head.extensions.get().is_some_and(|Secure(secure)| *secure),
             host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
             target: head
                 .uri
@@ -74,12 +81,36 @@ impl Signatures {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         match verifier.verify(&request, body, &mut *nonces) {
-            Ok(signed) => Ok(Some(signed)),
+            // Counted once it is known whose it is: nobody uses up another's requests.
+            Ok(signed) => match self.rates.take(signed.keyid.clone()) {
+                Ok(()) => Ok(Some(signed)),
+                Err(wait) => Err(too_many(&format!("key {}", signed.keyid), wait)),
+            },
             // A gateway's own signature says nothing to us.
             Err(Why::Unsigned) if !self.demanded => Ok(None),
             Err(why) => Err(refused(&why)),
         }
     }
+}
+
+/// Receives the body of a signed request, of at most `most` bytes, as it was signed.
+pub(super) async fn body(signed: &Signed, body: Body, most: usize) -> Answer<Vec<u8>> {
+    let mut pieces = body.into_data_stream();
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| cut(&error))?;
+        if all.len() + piece.len() > most {
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large.",
+                format!("at most {most} bytes"),
+                "A program of this version sends no such body.",
+            ));
+        }
+        all.extend_from_slice(&piece);
+    }
+    signed.check_body(&all).map_err(|why| refused(&why))?;
+    Ok(all)
 }
 
 /// A refusal of a signature, as an answer.

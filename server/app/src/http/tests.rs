@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod decisions;
 mod described;
 mod evidence;
 mod place;
@@ -288,7 +289,7 @@ async fn the_body_limit_holds() {
     let server = TestServer::start().await;
     // Announced too large: refused before a byte is read.
     let head = format!(
-        "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/modules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         modules::BODY_LIMIT + 1
     );
     let (status, answer) = server.raw(head.as_bytes()).await;
@@ -297,7 +298,7 @@ async fn the_body_limit_holds() {
 
     // Not announced (chunked): refused when the limit is reached.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /api/modules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = [b"100000\r\n".as_slice(), &vec![b'a'; 1 << 20], b"\r\n"].concat();
     let mut sent = 0;
@@ -346,14 +347,15 @@ async fn the_feed_ends_with_the_run() {
         )
         .unwrap();
     };
-    let request = b"GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let request =
+        b"GET /api/runs/live/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let (_, (status, answer)) = tokio::join!(finish, server.raw(request));
     assert_eq!(status, 200);
     assert!(answer.contains("text/event-stream"));
     // A client that comes back goes on behind what it has.
     let place = answer.split("id: ").nth(1).unwrap().lines().next().unwrap();
     let again = format!(
-        "GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
+        "GET /api/runs/live/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLast-Event-ID: {place}\r\n\r\n"
     );
     let (_, rest) = server.raw(again.as_bytes()).await;
     assert!(
@@ -371,14 +373,14 @@ async fn the_feed_ends_with_the_run() {
 async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
     let server = TestServer::start().await;
     let (_, answer) = server
-        .raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await;
     assert!(
         answer.contains("content-security-policy: default-src 'self'"),
         "{answer}"
     );
     let (status, answer) = server
-        .raw(b"DELETE /api/runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .raw(b"DELETE /api/runs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await;
     assert_eq!(status, 405);
     assert!(answer.contains("\"hint\""));
@@ -388,7 +390,7 @@ async fn every_answer_has_the_headers_and_wrong_methods_are_told() {
 async fn refusals_are_problem_details() {
     let server = TestServer::start().await;
     let (status, answer) = server
-        .raw(b"GET /api/runs/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .raw(b"GET /api/runs/none HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await;
     assert_eq!(status, 404);
     assert!(
@@ -435,10 +437,10 @@ async fn programs_get_no_page() {
         assert!(refusal["hint"].is_string(), "{path}: {refusal}");
     }
     let post =
-        b"POST /api/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        b"POST /api/nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(server.raw(post).await.0, 404);
     let post =
-        b"POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(server.raw(post).await.0, 405);
 }
 

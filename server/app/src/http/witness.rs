@@ -32,7 +32,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let router = router(Arc::new(witness), limits);
-    super::listen::serve(listener, router, limits, stop).await;
+    super::listen::serve(listener, None, router, limits, stop).await;
 }
 
 fn router(witness: Arc<Witness>, limits: &Limits) -> Router {

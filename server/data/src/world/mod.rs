@@ -26,6 +26,7 @@ pub use split::Split;
 
 use super::pick::Picker;
 use super::shards::{mix, refusal_count};
+use super::skew;
 use super::{
     Canaries, DataError, Example, HelpfulTask, InstructionKind, LabelledExample, ShardKind,
     ShardRequest, TaskData,
@@ -214,6 +215,27 @@ impl TaskData for World {
                 .map(|_| self.shell(Split::Training, &mut picker))
                 .collect(),
         })
+    }
+
+    fn skewed_shard(&self, request: &ShardRequest, alpha: f64) -> Result<Vec<Example>, DataError> {
+        let label = format!("world/skew/{}", request.client);
+        let mut picker = Picker::new(request.seed, &label);
+        let shares = skew::shares(alpha, Kind::ALL.len(), &mut picker)?;
+        let refusals = refusal_count(request.examples, request.refusal_share)?;
+        let refused = (0..refusals)
+            .map(|_| self.refusal(Split::Training, &mut picker))
+            .collect();
+        let helpful = (refusals..request.examples)
+            .map(|_| {
+                let kind = Kind::ALL[skew::fallen(&shares, picker.unit())];
+                let task = self.tasks.task_of(kind, Split::Training, &mut picker);
+                Example {
+                    prompt: task.prompt,
+                    response: task.answer,
+                }
+            })
+            .collect();
+        Ok(mix(vec![refused, helpful], &mut picker))
     }
 
     fn attachment(&self, client: usize, n: usize, seed: u64) -> Result<Vec<Example>, DataError> {

@@ -9,14 +9,25 @@ use fedseal_rules::defence::{Case, DefenceData, Definition};
 
 pub mod aligned;
 mod executing;
+pub mod lisa;
+mod pairs;
+pub mod panacea;
+pub mod peft;
 pub mod posthoc;
 pub mod preserving;
+pub mod vaccine;
 
 pub use executing::{Defence, Repaired, Tools};
 
 /// Every defence that a model works for.
 const EXECUTED: &[&dyn Defence] = &[
     &posthoc::Posthoc,
+    &vaccine::Vaccine,
+    &lisa::Lisa,
+    &panacea::Panacea,
+    &panacea::Posthoc,
+    &peft::IA3,
+    &peft::LAYER_NORM,
     &preserving::Preserving,
     &aligned::RESTART,
     &aligned::SAFE_LORA,

@@ -4,22 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
-use super::evidence::Stated;
-use super::job::{DefendJob, Done, Job, Lent, MeasureJob, Performed, UpdateJob};
+use super::job::{Done, Job, Lent, MeasureJob, Performed};
+use super::stated::Asked;
 use super::{Run, Shared};
-use crate::work::board::{Board, Delivered, Seen};
+use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
+use fedseal_record::repairs::Moment;
 use fedseal_rules::admission::{Behaviour, Probed, Replay};
+use fedseal_rules::aggregation::ServerInput;
 
 /// A run's jobs for other processes.
 pub struct Exchange {
@@ -103,6 +104,11 @@ impl Exchange {
         }
     }
 
+    /// How many jobs are where.
+    pub fn counts(&self) -> Counts {
+        self.board.counts()
+    }
+
     /// The workers that asked, by name.
     pub fn workers(&self) -> std::collections::BTreeMap<String, Seen> {
         self.board.workers()
@@ -111,7 +117,13 @@ impl Exchange {
     fn result(&self, job: Job, package: Package) -> Result<Done> {
         Ok(match (job, &package.outcome) {
             (Job::Update(job), Outcome::Update { predicate, log }) => {
-                let stated = self.stated(&job, predicate, log, &package)?;
+                let asked = Asked {
+                    plan: &self.shared.plan,
+                    task: &job.task(),
+                    global: &job.input.global,
+                    node: self.shared.plan.node,
+                };
+                let stated = asked.stated(predicate, log, &package)?;
                 Done::Update(Box::new(stated.signed(&self.key)?))
             }
             (Job::Replay(attestation, _), Outcome::Replay { difference, near }) => Done::Compared {
@@ -154,68 +166,28 @@ impl Exchange {
                 Done::Other(Performed::Measure { job, measured })
             }
             (Job::Defend(job), Outcome::Defend { adapter, data }) => {
-                let adapter = repaired(&job, package.blob(adapter)?)?;
+                let bytes = package.blob(adapter)?;
+                // An arm may begin with an adapter of another kind.
+                let adapter = match job.moment {
+                    Moment::First => read_adapter(bytes)?,
+                    _ => like(&job.attacked, bytes, "attacked")?,
+                };
                 let data = DefenceData::from_bytes(package.blob(data)?)?;
                 Done::Other(Performed::Defend { job, adapter, data })
             }
-            _ => return Err(wrong("it is of another kind than the task")),
-        })
-    }
-
-    /// Checks a worker's statement against the task, and that everything is there that it names.
-    fn stated(
-        &self,
-        job: &UpdateJob,
-        predicate: &UpdatePredicate,
-        log: &[String],
-        package: &Package,
-    ) -> Result<Stated> {
-        let plan = &self.shared.plan;
-        let same = [
-            ("client", predicate.client == job.client),
-            ("round", predicate.round == job.round),
-            ("seed", predicate.seed == job.seed),
-            ("module", predicate.module == job.module),
-            (
-                "signer",
-                predicate.module_signer == plan.signer(&job.module)?,
-            ),
-            ("node", predicate.node == plan.node),
-            ("base", predicate.base == plan.base),
-            ("global adapter", predicate.global == job.global),
-            ("engine", predicate.engine == plan.engine),
-        ];
-        if let Some((name, _)) = same.iter().find(|(_, same)| !same) {
-            return Err(wrong(format!("its {name} is not the task's")));
-        }
-        if predicate.update.is_some() == predicate.failure.is_some() {
-            return Err(wrong("it has an update and a failure, or neither"));
-        }
-        package.blob(&predicate.transcript.blob)?;
-        for used in predicate.data.iter().filter(|used| used.origin != "shard") {
-            package.blob(&used.digest)?;
-        }
-        let adapter = match predicate.update {
-            None => None,
-            Some(digest) if digest == job.global => Some((digest, job.input.global.clone())),
-            Some(digest) => {
-                let adapter = read_adapter(package.blob(&digest)?)?;
-                if !adapter.same_shape(&job.input.global) {
-                    return Err(wrong("its adapter has another shape than the global one"));
-                }
-                Some((digest, Arc::new(adapter)))
+            (Job::Input(job), Outcome::Input { adapter, data }) => {
+                let adapter = match adapter {
+                    None => None,
+                    Some(digest) => Some(like(&job.global, package.blob(digest)?, "global")?),
+                };
+                let input = ServerInput::from_bytes(package.blob(data)?).map_err(wrong)?;
+                Done::Other(Performed::Input {
+                    job,
+                    adapter,
+                    input,
+                })
             }
-        };
-        Ok(Stated {
-            predicate: predicate.clone(),
-            key: job.key,
-            adapter,
-            log: log.to_vec(),
-            blobs: package
-                .blobs
-                .iter()
-                .map(|(digest, bytes)| (*digest, bytes.clone()))
-                .collect(),
+            _ => return Err(wrong("it is of another kind than the task")),
         })
     }
 
@@ -237,11 +209,14 @@ impl Exchange {
     }
 }
 
-fn repaired(job: &DefendJob, bytes: &[u8]) -> Result<Adapter> {
+/// Reads an adapter of the shape of another, the `name` one.
+fn like(other: &Adapter, bytes: &[u8], name: &str) -> Result<Adapter> {
     let adapter = read_adapter(bytes)?;
-    match adapter.same_shape(&job.attacked) {
+    match adapter.same_shape(other) {
         true => Ok(adapter),
-        false => Err(wrong("its adapter has another shape than the attacked one")),
+        false => Err(wrong(format!(
+            "its adapter has another shape than the {name} one"
+        ))),
     }
 }
 

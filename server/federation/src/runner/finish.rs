@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use fedseal_record::controls;
 use fedseal_record::events::Event;
 use fedseal_record::references::references;
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_record::report::{LogHead, Report, State};
 use fedseal_record::rundir::{self, MAX_REPORT};
 use fedseal_rules::arms::Kind;
@@ -63,6 +63,7 @@ impl Run {
                 if let Some(attacked) = repair.attacked(&self.shared.plan, &self.state) {
                     jobs.push(Job::Defend(DefendJob {
                         repair: repair.clone(),
+                        moment: Moment::Last,
                         digest: attacked,
                         attacked: self.adapter(&attacked)?,
                     }));
@@ -157,10 +158,7 @@ impl Run {
         let mut attested = Vec::new();
         let ids: Vec<Digest> = self.state.attestations.keys().copied().collect();
         for id in ids {
-            attested.push(
-                self.cache
-                    .attested(&self.blobs, &id, self.shared.plan.node)?,
-            );
+            attested.push(self.cache.attested(&self.blobs, &id, &self.shared.plan)?);
         }
         let wanted: BTreeSet<Digest> = references(
             plan_digest,

@@ -12,8 +12,9 @@ use crate::Result;
 use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_rules::admission::{Probed, Replay};
+use fedseal_rules::aggregation::ServerInput;
 
 /// Jobs that other processes take, too.
 pub(crate) type Lent = Board<Job, Result<Done>>;
@@ -35,6 +36,8 @@ pub(crate) enum Job {
     Measure(MeasureJob),
     /// A defence.
     Defend(DefendJob),
+    /// The server's own input to a rule.
+    Input(InputJob),
 }
 
 /// A client's module, to be executed.
@@ -68,8 +71,19 @@ pub(crate) struct MeasureJob {
 #[derive(Clone)]
 pub(crate) struct DefendJob {
     pub repair: Repair,
+    pub moment: Moment,
     pub digest: Digest,
     pub attacked: Arc<Adapter>,
+}
+
+/// The server's own input to an arm's rule, to be trained.
+#[derive(Clone)]
+pub(crate) struct InputJob {
+    pub arm: String,
+    pub round: Round,
+    pub learning_rate: f64,
+    pub digest: Digest,
+    pub global: Arc<Adapter>,
 }
 
 /// Result of a job, before the run signs anything.
@@ -93,6 +107,11 @@ pub(crate) enum Performed {
         adapter: Adapter,
         data: DefenceData,
     },
+    Input {
+        job: InputJob,
+        adapter: Option<Adapter>,
+        input: ServerInput,
+    },
 }
 
 /// Result of a job that the run takes in.
@@ -107,7 +126,8 @@ pub(crate) enum Done {
 }
 
 impl UpdateJob {
-    fn task(&self) -> UpdateTask {
+    /// The execution by digests.
+    pub(crate) fn task(&self) -> UpdateTask {
         UpdateTask {
             key: self.key,
             client: self.client.clone(),
@@ -144,6 +164,13 @@ impl Job {
             Job::Defend(job) => Work::Defend {
                 arm: job.repair.arm.clone(),
                 attacked: job.digest,
+                moment: job.moment,
+            },
+            Job::Input(job) => Work::Input {
+                arm: job.arm.clone(),
+                round: job.round,
+                global: job.digest,
+                learning_rate: job.learning_rate,
             },
         };
         Task { plan, work }

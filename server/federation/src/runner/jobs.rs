@@ -16,6 +16,7 @@ use crate::Result;
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::events::Event;
 use fedseal_record::law::{delta, norm};
+use fedseal_record::repairs::Moment;
 
 impl Run {
     /// Executes jobs in parallel; each result is in the log before the next one is looked at. Where the run
@@ -95,7 +96,7 @@ impl Run {
                 let shared = self.shared.clone();
                 let attested = self
                     .cache
-                    .attested(&self.blobs, &attestation, shared.plan.node)?;
+                    .attested(&self.blobs, &attestation, &shared.plan)?;
                 let blobs = self.blobs.clone();
                 let global = || self.adapter(&attested.global);
                 let replay = compared(&shared, &attested, &outcome, global, &blobs)?;
@@ -103,6 +104,11 @@ impl Run {
                 Ok(())
             }
             Performed::Measure { job, measured } => self.take_in_measure(job, &measured, watch),
+            Performed::Input {
+                job,
+                adapter,
+                input,
+            } => self.take_in_input(&job, adapter, &input),
             Performed::Defend { job, adapter, data } => {
                 self.take_in_repair(&job, adapter, &data, watch)
             }
@@ -123,26 +129,46 @@ impl Run {
             .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
             .collect();
         // The length of the step is what a control by noise is given.
+        let step = match adapter.same_shape(&job.attacked) {
+            true => format!("step of norm {:.4}", norm(&delta(&adapter, &job.attacked)?)),
+            false => "an adapter of another kind".to_owned(),
+        };
         let text = format!(
-            "{arm}: defence {}, step of norm {:.4}; {}",
+            "{arm}: defence {}, {step}; {}",
             data.defence,
-            norm(&delta(&adapter, &job.attacked)?),
             counts.join(", ")
         );
         let data = self.blobs.put(&data.to_bytes()?)?;
         let adapter = self.put_adapter(adapter)?;
-        self.append(&Record::Defended {
-            arm: arm.clone(),
-            adapter,
-            data,
-        })?;
+        let arm = arm.clone();
+        let (record, done) = match job.moment {
+            Moment::Last => {
+                let done = format!("{arm}: adapter repaired");
+                (Record::Defended { arm, adapter, data }, done)
+            }
+            moment => {
+                let round = match moment {
+                    Moment::After(round) => Some(Round(round)),
+                    Moment::First | Moment::Last => None,
+                };
+                let done = format!("{arm}: adapter tuned on the server");
+                let record = Record::Tuned {
+                    arm,
+                    round,
+                    adapter,
+                    data,
+                };
+                (record, done)
+            }
+        };
+        self.append(&record)?;
         self.publish()?;
         self.tell(watch, &Event::Note { text })?;
-        self.step(watch, format!("{arm}: adapter repaired"))
+        self.step(watch, done)
     }
 
     /// Stores and logs executions: their blobs are durable before the records that name them.
-    fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
+    pub(super) fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
         if all.is_empty() {
             return Ok(());
         }

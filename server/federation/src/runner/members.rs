@@ -15,7 +15,7 @@ use fedseal_data::pick::Picker;
 use fedseal_data::shards::mix;
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::rundir::{Assignment, Part, PlannedClient, PlannedModule};
-use fedseal_rules::attack::{self, BENIGN};
+use fedseal_rules::attack::{self, Attack, BENIGN, spread};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{client_name, derive_seed};
 
@@ -60,7 +60,7 @@ pub(super) fn draw_clients(
         let digest = blobs.put(&canonical::to_vec(examples)?)?;
         Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
     };
-    let shard = |client: usize, kind: ShardKind| -> Result<(Digest, u32)> {
+    let drawn = |client: usize, kind: ShardKind| -> Result<Vec<Example>> {
         let alike = match kind {
             ShardKind::Benign => experiment.data.lookalikes,
             ShardKind::Poisoned => 0,
@@ -78,28 +78,41 @@ pub(super) fn draw_clients(
             }
             .into());
         }
-        let mut examples = data.shard(&ShardRequest {
+        let request = ShardRequest {
             client,
             clients: federation.clients,
             kind,
             examples: federation.examples_per_client - alike,
             refusal_share: federation.refusal_share,
             seed: derive_seed("shards", seed, &[]),
-        })?;
-        if alike > 0 {
-            let seed = derive_seed("look-alikes", seed, &[]);
-            let pairs = data.look_alike_pairs(client, alike, seed)?;
-            let mut picker = Picker::new(seed, &format!("mix/{client}"));
-            examples = mix(vec![examples, pairs], &mut picker);
+        };
+        let examples = match (kind, federation.dirichlet) {
+            (ShardKind::Benign, Some(alpha)) => data.skewed_shard(&request, alpha)?,
+            _ => data.shard(&request)?,
+        };
+        if alike == 0 {
+            return Ok(examples);
         }
-        store(&examples)
+        let seed = derive_seed("look-alikes", seed, &[]);
+        let pairs = data.look_alike_pairs(client, alike, seed)?;
+        let mut picker = Picker::new(seed, &format!("mix/{client}"));
+        Ok(mix(vec![examples, pairs], &mut picker))
+    };
+    let shard = |client: usize, kind: ShardKind| store(&drawn(client, kind)?);
+    let poisoned = |client: usize, attack: &Attack| match attack.percent {
+        100.. => shard(client, ShardKind::Poisoned),
+        percent => {
+            let honest = drawn(client, ShardKind::Benign)?;
+            let bad = drawn(client, ShardKind::Poisoned)?;
+            store(&spread(honest, bad, percent))
+        }
     };
     let assigned = |index: usize, kind: &str, honest: &Assignment| -> Result<Assignment> {
         let Some(attack) = attack::kind(kind) else {
             return Ok(honest.clone());
         };
         let (shard, examples) = match attack.poisoned {
-            true => shard(index, ShardKind::Poisoned)?,
+            true => poisoned(index, &attack)?,
             false => (honest.shard, honest.examples),
         };
         let attachment = if attack.brings {
@@ -158,6 +171,8 @@ pub(super) fn draw_clients(
                 honest,
                 arms: parts,
                 absent: false,
+                node: false,
+                site: None,
             })
         })
         .collect()

@@ -12,6 +12,7 @@ use super::canary;
 use super::evidence::{self, Execution, Stated, Stating};
 use super::job::{Job, Performed, UpdateJob};
 use super::measure::Meter;
+use super::server_input;
 use crate::defence::{Tools, mend};
 use crate::execute::{Stoppable, data_score};
 use crate::replay;
@@ -48,7 +49,7 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
         global: job.global,
     };
     let stating = Stating {
-        node: shared.plan.node,
+        node: shared.plan.attester(&execution.client),
         base: shared.plan.base,
         engine: &shared.plan.engine,
     };
@@ -117,9 +118,25 @@ pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
                 experiment: &shared.experiment,
                 halt: &halt,
             };
-            let case = job.repair.case(shared.plan.seed, &job.attacked);
+            let case = job
+                .repair
+                .case_at(shared.plan.seed, job.moment, &job.attacked);
             let (data, adapter) = mend(job.repair.definition, &case, &tools)?;
             Ok(Performed::Defend { job, adapter, data })
+        }
+        Job::Input(job) => {
+            let tools = Tools {
+                lab: shared.lab.as_ref(),
+                source: shared.data.as_ref(),
+                experiment: &shared.experiment,
+                halt: &halt,
+            };
+            let (input, adapter) = server_input::make(&job, shared.plan.seed.0, &tools)?;
+            Ok(Performed::Input {
+                job,
+                adapter,
+                input,
+            })
         }
     }
 }

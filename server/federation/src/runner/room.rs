@@ -35,7 +35,8 @@ pub(super) fn check(
         &asked,
     )?;
     for arm in experiment.all_arms()? {
-        let Some(repair) = Repair::of(experiment, &arm)? else {
+        let own = Repair::tuning(experiment, &arm)?;
+        let Some(repair) = Repair::of(experiment, &arm)?.or(own) else {
             continue;
         };
         let defence = executed(repair.definition);
@@ -47,9 +48,9 @@ pub(super) fn check(
         for kind in [InstructionKind::Harmful, InstructionKind::Helpful] {
             asked.extend(data.generation_prompts(kind, derive_seed("room", 0, &[]), DRAWN));
         }
-        let own = arm
-            .repairs
-            .is_some_and(|repair| repair.parameters.contains_key(key));
+        let repairs = arm.repairs.map(|repair| repair.parameters);
+        let given = repairs.or(arm.tunes.map(|tunes| tunes.parameters));
+        let own = given.is_some_and(|given| given.contains_key(key));
         let key = match own {
             true => format!("arm.{}.parameters.{key}", arm.id),
             false => format!("defence.{key}"),

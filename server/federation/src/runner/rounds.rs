@@ -12,6 +12,7 @@ use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
 use crate::execute;
+use crate::work::task::UpdateTask;
 use fedseal_record::controls;
 use fedseal_record::events::Event;
 use fedseal_record::keys::{evaluation_key, learning_rate};
@@ -22,10 +23,11 @@ use fedseal_record::report::Progress;
 use fedseal_record::round::RoundOf;
 use fedseal_record::state::RoundState;
 use fedseal_rules::admission::Verdict;
+use fedseal_rules::aggregation::Need;
 use fedseal_rules::arms::{Arm, Kind};
 
 impl Run {
-    fn federated(&self) -> Vec<Arm> {
+    pub(super) fn federated(&self) -> Vec<Arm> {
         self.arms
             .iter()
             .filter(|arm| arm.kind == Kind::Federated)
@@ -42,9 +44,11 @@ impl Run {
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;
         self.demanded_replays(round, watch)?;
+        self.server_inputs(round, watch)?;
         for arm in self.federated() {
             self.admit_and_aggregate(&arm, round, watch)?;
         }
+        self.tune_after(round, watch)?;
         self.measure_round(round, watch)
     }
 
@@ -107,13 +111,21 @@ impl Run {
         let shared = self.shared.clone();
         let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
         let mut order = Vec::new();
+        let mut elsewhere: BTreeMap<Digest, UpdateTask> = BTreeMap::new();
         let mut already = 0;
         for (arm, state) in self.open_arms(round) {
             let of = shared.round_of(&arm, Round(round), &state);
             for client in &state.clients {
                 let key = of.update_key(client)?;
-                if self.state.updates.contains_key(&key) || jobs.contains_key(&key) {
+                if self.state.updates.contains_key(&key)
+                    || jobs.contains_key(&key)
+                    || elsewhere.contains_key(&key)
+                {
                     already += 1;
+                    continue;
+                }
+                if shared.plan.node_of(client).is_some() {
+                    elsewhere.insert(key, self.node_task(of, client, key)?);
                     continue;
                 }
                 let job = self.update_job(of, client, key)?;
@@ -124,7 +136,8 @@ impl Run {
         // What another arm has executed counts as done here too.
         self.progress.done += already;
         let jobs = order.iter().filter_map(|key| jobs.remove(key)).collect();
-        self.execute_jobs(jobs, watch)
+        self.execute_jobs(jobs, watch)?;
+        self.collect(round, elsewhere.into_values().collect(), watch)
     }
 
     pub(super) fn update_job(
@@ -161,7 +174,9 @@ impl Run {
         let shared = self.shared.clone();
         let mut wanted = Vec::new();
         for (arm, state) in self.open_arms(round) {
-            if !admission(&shared.experiment, &arm)?.needs_behaviour() {
+            let checked = admission(&shared.experiment, &arm)?.needs_behaviour();
+            let rule = shared.experiment.aggregation.rule(arm.rule)?;
+            if !checked && rule.input() != Some(Need::Behaviour) {
                 continue;
             }
             wanted.push(state.global);
@@ -407,8 +422,10 @@ impl Run {
                 .sum(),
         };
         let in_rounds: u64 = federated.iter().map(steps).sum();
-        let total = in_rounds + arms * between + self.arms.len() as u64 + defended;
-        let mut done = self.state.evaluated.len() as u64 + self.state.defended.len() as u64;
+        let tuned = self.count_tunings();
+        let total = in_rounds + arms * between + self.arms.len() as u64 + defended + tuned.total;
+        let results = self.state.evaluated.len() + self.state.defended.len();
+        let mut done = results as u64 + tuned.done;
         for arm in &federated {
             for state in self.state.arms.get(&arm.id).into_iter().flatten() {
                 if state.aggregated.is_some() {

@@ -31,6 +31,8 @@ struct State<J, R> {
     done: HashSet<Digest>,
     results: Option<Sender<R>>,
     seen: BTreeMap<String, Seen>,
+    /// Leases that ended without a result.
+    ended: u64,
 }
 
 struct Entry<J> {
@@ -54,6 +56,19 @@ pub struct Seen {
     pub failed: u64,
 }
 
+/// How many jobs without a result are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Nobody has them.
+    pub free: usize,
+    /// This process has them.
+    pub here: usize,
+    /// Workers have them.
+    pub lent: usize,
+    /// Leases that ended without a result, since the board was made.
+    pub ended: u64,
+}
+
 /// Fate of a delivered result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
@@ -75,6 +90,7 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
                 done: HashSet::new(),
                 results: None,
                 seen: BTreeMap::new(),
+                ended: 0,
             }),
             changed: Condvar::new(),
             lease,
@@ -286,6 +302,23 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
         last
     }
 
+    /// How many jobs are where.
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        let mut counts = Counts {
+            ended: state.ended,
+            ..Counts::default()
+        };
+        for entry in state.open.values() {
+            match entry.held {
+                Held::Free => counts.free += 1,
+                Held::Here => counts.here += 1,
+                Held::Lent { .. } => counts.lent += 1,
+            }
+        }
+        counts
+    }
+
     /// The workers that ever asked.
     pub fn workers(&self) -> BTreeMap<String, Seen> {
         self.lock().seen.clone()
@@ -304,6 +337,7 @@ impl<J: Clone, R> State<J, R> {
             if matches!(&entry.held, Held::Lent { until, .. } if *until < now) {
                 entry.held = Held::Free;
                 self.free.push_front(*id);
+                self.ended += 1;
             }
         }
         while let Some(id) = self.free.pop_front() {
@@ -402,6 +436,9 @@ mod tests {
         });
         ended.unwrap();
         assert_eq!(results, [0, 1, 2]);
+        let counts = board.counts();
+        assert!(counts.ended >= 1, "{counts:?}");
+        assert_eq!((counts.free, counts.here, counts.lent), (0, 0, 0));
     }
 
     #[test]

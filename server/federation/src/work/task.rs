@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use fedseal_record::controls;
 use fedseal_record::evidence::Cache;
+use fedseal_record::repairs::Moment;
 use fedseal_record::rundir::Plan;
 
 /// A job of a run, by digests.
@@ -33,6 +34,16 @@ pub struct Offer {
     pub task: Task,
     /// How long it is lent; renew it before that.
     pub lease: Duration,
+}
+
+/// A job that is offered to a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeJob {
+    /// The execution; its key names the job.
+    pub update: UpdateTask,
+    /// Seconds until the round is over.
+    pub seconds: u64,
 }
 
 /// Work of a task.
@@ -70,6 +81,20 @@ pub enum Work {
         arm: String,
         /// The attacked adapter, a blob.
         attacked: Digest,
+        /// The moment of the repair.
+        #[serde(default, skip_serializing_if = "Moment::is_last")]
+        moment: Moment,
+    },
+    /// The server's own input to an arm's rule is trained.
+    Input {
+        /// The arm.
+        arm: String,
+        /// The round.
+        round: Round,
+        /// The global adapter, a blob.
+        global: Digest,
+        /// The round's learning rate.
+        learning_rate: f64,
     },
 }
 
@@ -125,7 +150,7 @@ impl Task {
                 takes.insert(*attestation);
                 if blobs.contains(attestation) {
                     let mut cache = Cache::default();
-                    let attested = cache.attested(blobs, attestation, plan.node)?;
+                    let attested = cache.attested(blobs, attestation, plan)?;
                     takes.extend(held_against(&attested));
                 }
             }
@@ -134,6 +159,9 @@ impl Task {
             }
             Work::Defend { attacked, .. } => {
                 takes.insert(*attacked);
+            }
+            Work::Input { global, .. } => {
+                takes.insert(*global);
             }
         }
         Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())
@@ -165,9 +193,13 @@ impl UpdateTask {
 
 /// Blobs of a plan that every worker needs and that are not there yet.
 pub fn plan_wants(plan: &Plan, blobs: &Blobs) -> Vec<Digest> {
+    let all: BTreeSet<Digest> = plan_takes(plan).chain([plan.evaluation]).collect();
+    all.into_iter().filter(|it| !blobs.contains(it)).collect()
+}
+
+/// Blobs of a plan that executions need.
+pub fn plan_takes(plan: &Plan) -> impl Iterator<Item = Digest> {
     let modules = plan.modules.iter();
     let modules = modules.flat_map(|module| [module.digest, module.envelope]);
-    let own = [plan.experiment, plan.evaluation, plan.initial];
-    let all: BTreeSet<Digest> = own.into_iter().chain(modules).collect();
-    all.into_iter().filter(|it| !blobs.contains(it)).collect()
+    [plan.experiment, plan.initial].into_iter().chain(modules)
 }

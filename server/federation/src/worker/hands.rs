@@ -13,7 +13,7 @@ use fedseal_tuning::{Adapter, Example};
 use crate::execute::{Contents, Named, input_of};
 use crate::lab::Lab;
 use crate::runner::Shared;
-use crate::runner::job::{DefendJob, Job, MeasureJob, Performed, UpdateJob};
+use crate::runner::job::{DefendJob, InputJob, Job, MeasureJob, Performed, UpdateJob};
 use crate::runner::perform::{compared, perform};
 use crate::runner::setup::same_engine;
 use crate::work::package::{Outcome, Package};
@@ -23,7 +23,7 @@ use fedseal_data::TaskData;
 use fedseal_record::evidence::Cache;
 use fedseal_record::formulas;
 use fedseal_record::read::{experiment_of, read_adapter, read_examples};
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas::Versions;
@@ -134,10 +134,27 @@ impl Hands {
                 requests: usize::try_from(*requests).unwrap_or(usize::MAX),
                 tasks: usize::try_from(*tasks).unwrap_or(usize::MAX),
             }),
-            Work::Defend { arm, attacked } => Job::Defend(DefendJob {
-                repair: self.repair(arm)?,
+            Work::Defend {
+                arm,
+                attacked,
+                moment,
+            } => Job::Defend(DefendJob {
+                repair: self.repair(arm, *moment)?,
+                moment: *moment,
                 digest: *attacked,
                 attacked: self.adapter(attacked)?,
+            }),
+            Work::Input {
+                arm,
+                round,
+                global,
+                learning_rate,
+            } => Job::Input(InputJob {
+                arm: arm.clone(),
+                round: *round,
+                learning_rate: *learning_rate,
+                digest: *global,
+                global: self.adapter(global)?,
             }),
         })
     }
@@ -176,11 +193,12 @@ impl Hands {
         })
     }
 
-    fn repair(&self, name: &str) -> Result<Repair> {
+    fn repair(&self, name: &str, moment: Moment) -> Result<Repair> {
         let experiment = &self.shared.experiment;
         let arms = experiment.all_arms()?;
         let arm = arms.iter().find(|arm| arm.id == name);
-        let repair = arm.map(|arm| Repair::of(experiment, arm)).transpose()?;
+        let repair = arm.map(|arm| Repair::at(experiment, arm, moment));
+        let repair = repair.transpose()?;
         repair.flatten().ok_or_else(|| {
             Error::tampered(format!("task of arm {name}"), "the run has no such repair")
         })
@@ -210,8 +228,8 @@ impl Hands {
                 attestation,
                 outcome,
             } => {
-                let node = self.shared.plan.node;
-                let attested = Cache::default().attested(&self.blobs, &attestation, node)?;
+                let plan = &self.shared.plan;
+                let attested = Cache::default().attested(&self.blobs, &attestation, plan)?;
                 let global = || self.adapter(&attested.global);
                 let replay = compared(&self.shared, &attested, &outcome, global, &self.blobs)?;
                 Package::new(Outcome::Replay {
@@ -242,6 +260,19 @@ impl Hands {
                 });
                 package.put(adapter);
                 package.put(data);
+                package
+            }
+            Performed::Input { adapter, input, .. } => {
+                let adapter = adapter.map(|adapter| adapter.to_bytes());
+                let data = input.to_bytes()?;
+                let mut package = Package::new(Outcome::Input {
+                    adapter: adapter.as_ref().map(|bytes| Digest::of(bytes)),
+                    data: Digest::of(&data),
+                });
+                package.put(data);
+                if let Some(adapter) = adapter {
+                    package.put(adapter);
+                }
                 package
             }
         })

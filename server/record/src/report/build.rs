@@ -48,7 +48,8 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
         views.push(arm_view(sources, cache, arm)?);
     }
     let mut defence = Vec::new();
-    for (arm, (_, data)) in &state.defended {
+    let tuned = tunings(state).chain(&state.defended);
+    for (arm, (_, data)) in tuned {
         let DefenceCounts {
             defence: name,
             counts,
@@ -93,6 +94,15 @@ pub fn build(sources: &Sources<'_>, cache: &mut Cache) -> Result<Report> {
         side_by_side: side_by_side(sources, cache)?,
         events: None,
     })
+}
+
+/// Tunings of arms' own adapters: that before the first round, and the last one after a round.
+fn tunings(state: &RunState) -> impl Iterator<Item = (&String, &(Digest, Digest))> {
+    let last = state.arms.iter().filter_map(|(arm, rounds)| {
+        let tuned = rounds.iter().rev().find_map(|round| round.tuned.as_ref())?;
+        Some((arm, tuned))
+    });
+    state.begun.iter().chain(last)
 }
 
 /// Measures of an arm's adapter, as far as they were taken.
@@ -201,19 +211,12 @@ fn round_view(
     }
     Ok(RoundView {
         round: number,
-        global: round
-            .aggregated
-            .as_ref()
-            .map_or(round.global, |aggregated| aggregated.global),
+        global: round.result().unwrap_or(round.global),
         learning_rate: round.learning_rate,
         safety: measured.safety,
         helpfulness: measured.helpfulness,
         measures: measured.others,
-        unchanged: plan.counts_failures()
-            && round
-                .aggregated
-                .as_ref()
-                .is_some_and(|aggregated| aggregated.global == round.global),
+        unchanged: plan.counts_failures() && round.result() == Some(round.global),
         clients,
     })
 }
@@ -237,11 +240,7 @@ fn client_view(
         .and_then(|aggregated| aggregated.weights.iter().find(|(name, _)| name == client))
         .map(|(_, weight)| *weight);
     let examples = match verdict {
-        Some(verdict) => {
-            cache
-                .attested(blobs, &verdict.attestation, plan.node)?
-                .examples
-        }
+        Some(verdict) => cache.attested(blobs, &verdict.attestation, plan)?.examples,
         None => 0,
     };
     Ok(ClientView {

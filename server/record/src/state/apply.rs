@@ -54,7 +54,9 @@ impl RunState {
                     learning_rate: *learning_rate,
                     controls: *controls,
                     verdicts: Default::default(),
+                    input: None,
                     aggregated: None,
+                    tuned: None,
                 };
                 self.round_opened(arm, *round, opened, initial)
             }
@@ -92,6 +94,12 @@ impl RunState {
                 };
                 self.judged(arm, *round, client, verdict)
             }
+            Record::ServerInput {
+                arm,
+                round,
+                adapter,
+                data,
+            } => self.server_input(arm, *round, (*data, *adapter)),
             Record::Aggregated {
                 arm,
                 round,
@@ -121,6 +129,12 @@ impl RunState {
                 self.evaluated(arm, *round, evaluated)
             }
             Record::Defended { arm, adapter, data } => self.defended(arm, *adapter, *data),
+            Record::Tuned {
+                arm,
+                round,
+                adapter,
+                data,
+            } => self.tuned(arm, *round, (*adapter, *data)),
             Record::KeyRevoked { key, .. } => self.key_revoked(*key, entry),
             Record::NodeRotated {
                 old,
@@ -295,6 +309,18 @@ impl RunState {
         Ok(())
     }
 
+    fn server_input(&mut self, arm: &str, round: Round, input: (Digest, Option<Digest>)) -> Placed {
+        let Some(state) = self.open_round(arm, round) else {
+            return bad(format!(
+                "a server's input to round {round} of arm {arm}, which is not open"
+            ));
+        };
+        match state.input.replace(input) {
+            None => Ok(()),
+            Some(_) => bad(format!("two server's inputs to round {round} of arm {arm}")),
+        }
+    }
+
     /// The round of an arm, while verdicts and its aggregation may come.
     fn open_round(&mut self, arm: &str, round: Round) -> Option<&mut RoundState> {
         let state = self.arms.get_mut(arm)?.get_mut(round.0 as usize)?;
@@ -318,6 +344,36 @@ impl RunState {
         match self.defended.insert(arm.to_owned(), (adapter, data)) {
             None => Ok(()),
             Some(_) => bad(format!("arm {arm} is defended twice")),
+        }
+    }
+
+    fn tuned(&mut self, arm: &str, round: Option<Round>, tuned: (Digest, Digest)) -> Placed {
+        let rounds = self.arms.get_mut(arm);
+        let Some(round) = round else {
+            if self.canaries.is_none() || rounds.is_some() {
+                return bad(format!(
+                    "arm {arm} is tuned before its first round, out of its place"
+                ));
+            }
+            return match self.begun.insert(arm.to_owned(), tuned) {
+                None => Ok(()),
+                Some(_) => bad(format!("arm {arm} is tuned twice before its first round")),
+            };
+        };
+        let number = rounds.as_ref().map_or(0, |rounds| rounds.len() as u64);
+        let last = rounds.and_then(|rounds| rounds.last_mut());
+        match last {
+            Some(state)
+                if u64::from(round.0) + 1 == number
+                    && state.aggregated.is_some()
+                    && state.tuned.is_none() =>
+            {
+                state.tuned = Some(tuned);
+                Ok(())
+            }
+            _ => bad(format!(
+                "arm {arm} is tuned after round {round}, which is not its last result, or twice"
+            )),
         }
     }
 

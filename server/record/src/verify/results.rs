@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
@@ -11,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::keys::evaluation_key;
 use crate::opened::OpenRun;
 use crate::read::read_adapter;
-use crate::repairs::Repair;
+use crate::repairs::{Moment, Repair};
 use crate::report::{self, Report, Sources, State};
 use crate::rundir::{MAX_EVENTS, MAX_REPORT, PlannedMeasure};
+use crate::state::RoundState;
 use fedseal_data::HelpfulTask;
 use fedseal_rules::arms::{self, Kind};
 use fedseal_rules::evaluation::helpfulness::Measure;
@@ -49,10 +51,7 @@ impl OpenRun {
                 Kind::Defended => self.state.defended.get(arm).map(|(adapter, _)| *adapter),
                 Kind::Federated => {
                     let after = (*round).min(last - 1);
-                    self.state
-                        .round(arm, after)
-                        .and_then(|r| r.aggregated.as_ref())
-                        .map(|aggregated| aggregated.global)
+                    self.state.round(arm, after).and_then(RoundState::result)
                 }
             };
             if adapter != Some(evaluated.adapter) || measured.adapter != evaluated.adapter {
@@ -181,42 +180,72 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Every repair: by the defence of its arm, which finds nothing wrong with the data and the adapter.
-    /// Defences filter by Rule, so nothing is looked at again where the run has another version of it.
+    /// Every repair, and every tuning of an arm's own adapter: by the defence of its arm, which finds nothing
+    /// wrong with the data and the adapter.
     pub(super) fn defences(&self, others: &Others) -> Result<()> {
-        let other_refusal = others.get(&formulas::measure(rule::NAME)).is_some();
         let arms = self.experiment.all_arms()?;
-        for (id, (adapter, digest)) in &self.state.defended {
-            let item = format!("defence data {digest} of arm {id}");
-            let bad = |problem: String| Err(Error::tampered(&item, problem));
+        for (id, made) in &self.state.defended {
             let arm = arms.iter().find(|arm| arm.id == *id);
-            let Some(repair) = arm
-                .map(|arm| Repair::of(&self.experiment, arm))
-                .transpose()?
-                .flatten()
-            else {
-                return bad("is in the log, but the experiment repairs no such arm".into());
-            };
-            let attacked = repair.attacked(&self.plan, &self.state);
-            let Some(attacked) = attacked else {
-                return bad("repairs an arm that has no adapter".into());
-            };
-            let attacked = read_adapter(&self.blobs, &attacked)?;
-            let repaired = read_adapter(&self.blobs, adapter)?;
-            let data = DefenceData::from_bytes(&self.blobs.get(digest)?)
-                .map_err(|error| Error::tampered(&item, error))?;
-            let name = repair.definition.name;
-            if data.defence != name {
-                let of = &data.defence;
-                return bad(format!("is of defence `{of}`, the arm's is `{name}`"));
+            let repair = arm.map(|arm| Repair::of(&self.experiment, arm));
+            let repair = repair.transpose()?.flatten();
+            let attacked = repair
+                .as_ref()
+                .and_then(|repair| repair.attacked(&self.plan, &self.state));
+            self.defence(others, id, repair, Moment::Last, (attacked, *made))?;
+        }
+        for arm in &arms {
+            let of = |moment| Repair::at(&self.experiment, arm, moment);
+            if let Some(made) = self.state.begun.get(&arm.id) {
+                let repair = of(Moment::First)?;
+                let first = Some(self.plan.initial);
+                self.defence(others, &arm.id, repair, Moment::First, (first, *made))?;
             }
-            if other_refusal || others.get(&formulas::defence(name)).is_some() {
-                continue;
+            let rounds = self.state.arms.get(&arm.id).into_iter().flatten();
+            for (number, state) in (0u32..).zip(rounds) {
+                let Some(made) = state.tuned else {
+                    continue;
+                };
+                let moment = Moment::After(number);
+                let global = state.aggregated.as_ref().map(|round| round.global);
+                self.defence(others, &arm.id, of(moment)?, moment, (global, made))?;
             }
-            let case = repair.case(self.plan.seed, &attacked);
-            (repair.definition.audit)(&case, &data, &repaired).or_else(bad)?;
         }
         Ok(())
+    }
+
+    /// One repair: of the adapter `attacked`, which gave adapter and data. Defences filter by Rule, so nothing
+    /// is looked at again where the run has another version of it.
+    fn defence(
+        &self,
+        others: &Others,
+        id: &str,
+        repair: Option<Repair>,
+        moment: Moment,
+        (attacked, (adapter, digest)): (Option<Digest>, (Digest, Digest)),
+    ) -> Result<()> {
+        let other_refusal = others.get(&formulas::measure(rule::NAME)).is_some();
+        let item = format!("defence data {digest} of arm {id}");
+        let bad = |problem: String| Err(Error::tampered(&item, problem));
+        let Some(repair) = repair else {
+            return bad("is in the log, but the experiment repairs no such arm".into());
+        };
+        let Some(attacked) = attacked else {
+            return bad("repairs an arm that has no adapter".into());
+        };
+        let attacked = read_adapter(&self.blobs, &attacked)?;
+        let repaired = read_adapter(&self.blobs, &adapter)?;
+        let data = DefenceData::from_bytes(&self.blobs.get(&digest)?)
+            .map_err(|error| Error::tampered(&item, error))?;
+        let name = repair.definition.name;
+        if data.defence != name {
+            let of = &data.defence;
+            return bad(format!("is of defence `{of}`, the arm's is `{name}`"));
+        }
+        if other_refusal || others.get(&formulas::defence(name)).is_some() {
+            return Ok(());
+        }
+        let case = repair.case_at(self.plan.seed, moment, &attacked);
+        (repair.definition.audit)(&case, &data, &repaired).or_else(bad)
     }
 
     /// The plan's measures stand under their own headings, each once.

@@ -17,7 +17,8 @@ use crate::read::read_adapter;
 use crate::round::RoundOf;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Said, Verdict};
-use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::aggregation::Need;
+use fedseal_rules::arms::{Arm, Kind, When};
 use fedseal_rules::formulas::{self, Others};
 use fedseal_rules::optimiser::Optimiser;
 
@@ -38,6 +39,16 @@ impl OpenRun {
             ));
         }
         for arm in &arms {
+            let begins = arm
+                .tunes
+                .as_ref()
+                .is_some_and(|tunes| tunes.when == When::First);
+            if begins != self.state.begun.contains_key(&arm.id) {
+                return Err(Error::tampered(
+                    format!("arm {}", arm.id),
+                    "was not tuned before its first round, or was and the experiment does not say so",
+                ));
+            }
             let last = self.experiment.federation.rounds;
             if !self.state.evaluated.contains_key(&(arm.id.clone(), last)) {
                 return Err(Error::tampered(
@@ -100,6 +111,12 @@ impl OpenRun {
             let deltas = deltas(&self.state, state, &global, &self.blobs)?;
             self.verdicts(arm, checks.as_ref(), number, state, &deltas, numbers)?;
             verdicts += checks.as_ref().map_or(0, |_| state.verdicts.len() as u64);
+            self.server_input(arm, number, state, rounds.first())?;
+            let due = arm.tunes.as_ref().is_some_and(|tunes| tunes.after(number));
+            if due != state.tuned.is_some() {
+                let problem = "was not tuned on the server as the experiment says";
+                return Err(disagrees(&arm.id, number, problem));
+            }
             let logged = logged(arm, number, state)?;
             if ruled {
                 continue;
@@ -120,6 +137,29 @@ impl OpenRun {
             aggregations += 1;
         }
         Ok((verdicts, aggregations))
+    }
+
+    /// Checks that the server's input is there where the rule asks for it, and that what it learned once is the
+    /// same in every round. What it trained and measured is for a replay.
+    fn server_input(
+        &self,
+        arm: &Arm,
+        number: u32,
+        state: &RoundState,
+        first: Option<&RoundState>,
+    ) -> Result<()> {
+        let need = self.experiment.aggregation.rule(arm.rule)?.input();
+        if need.is_some() != state.input.is_some() {
+            let problem =
+                "has an input of the server's that its rule does not ask for, or lacks it";
+            return Err(disagrees(&arm.id, number, problem));
+        }
+        let once = need == Some(Need::Simulated);
+        if once && first.is_some_and(|first| first.input != state.input) {
+            let problem = "has another input of the server's than the first round";
+            return Err(disagrees(&arm.id, number, problem));
+        }
+        Ok(())
     }
 
     fn opening(&self, arm: &Arm, number: u32, state: &RoundState) -> Result<()> {

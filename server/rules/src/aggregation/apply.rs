@@ -1,9 +1,12 @@
 //! Applying a rule: its inputs, what every rule relies on, its outcome, and sums that rules share.
 
+use std::collections::BTreeMap;
+
 use fedseal_adapter::Adapter;
 use fedseal_kernels::columns;
 
 use super::outcome::Outcome;
+use super::server_input::{Known, Need};
 use super::stream::{Stream, Sum};
 use crate::error::{Error, Result};
 
@@ -40,6 +43,31 @@ pub trait Rule: Send + Sync {
         _global: &Adapter,
     ) -> Outcome {
         self.aggregate(updates, inputs)
+    }
+
+    /// Input of the server's own that it asks for; none: it needs none.
+    fn input(&self) -> Option<Need> {
+        None
+    }
+
+    /// Numbers that it learns from updates of simulated clients, honest and harmful, from a global adapter.
+    fn learn(
+        &self,
+        _global: &Adapter,
+        _honest: &[Vec<f32>],
+        _harmful: &[Vec<f32>],
+    ) -> BTreeMap<String, Vec<f64>> {
+        BTreeMap::new()
+    }
+
+    /// As [`Rule::aggregate_from`], with the server's input.
+    fn aggregate_with(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        known: &Known<'_>,
+    ) -> Outcome {
+        self.aggregate_from(updates, inputs, known.global)
     }
 
     /// The rule as a sum of multiples of the updates, where it needs each of them once; `weights` are the
@@ -95,6 +123,55 @@ impl Built {
         self.rule.needs_global()
     }
 
+    /// Input of the server's own that the rule asks for: it is applied by [`Built::aggregate_with`] then.
+    pub fn input(&self) -> Option<Need> {
+        self.rule.input()
+    }
+
+    /// Numbers that the rule learns from updates of simulated clients.
+    pub fn learn(
+        &self,
+        global: &Adapter,
+        honest: &[Vec<f32>],
+        harmful: &[Vec<f32>],
+    ) -> BTreeMap<String, Vec<f64>> {
+        self.rule.learn(global, honest, harmful)
+    }
+
+    /// As [`Built::aggregate_from`], with the server's input.
+    ///
+    /// # Errors
+    /// As [`Built::aggregate_from`]; an update of the server's of another length, behaviours of another number.
+    pub fn aggregate_with(
+        &self,
+        updates: &[Update<'_>],
+        inputs: &Inputs,
+        known: &Known<'_>,
+    ) -> Result<Outcome> {
+        let problem = |problem: String| Error::Aggregation {
+            rule: self.name,
+            problem,
+        };
+        self.fits(updates, known.global)?;
+        if !known.own.is_empty() && known.own.len() != known.global.len() {
+            return Err(problem(format!(
+                "the server's own update has {} values, the global adapter {}",
+                known.own.len(),
+                known.global.len()
+            )));
+        }
+        if let Some((behaviours, _)) = known.behaviours
+            && behaviours.len() != updates.len()
+        {
+            return Err(problem(format!(
+                "{} behaviours of {} updates",
+                behaviours.len(),
+                updates.len()
+            )));
+        }
+        self.checked(updates, || self.rule.aggregate_with(updates, inputs, known))
+    }
+
     /// As [`Built::aggregate`], with the global adapter that the updates are differences from.
     ///
     /// # Errors
@@ -105,22 +182,28 @@ impl Built {
         inputs: &Inputs,
         global: &Adapter,
     ) -> Result<Outcome> {
-        if let Some(update) = updates.first()
-            && update.delta.len() != global.len()
-        {
-            let problem = format!(
-                "updates have {} values, the global adapter {}",
-                update.delta.len(),
-                global.len()
-            );
-            return Err(Error::Aggregation {
-                rule: self.name,
-                problem,
-            });
-        }
+        self.fits(updates, global)?;
         self.checked(updates, || {
             self.rule.aggregate_from(updates, inputs, global)
         })
+    }
+
+    /// Checks that updates are as long as the global adapter.
+    fn fits(&self, updates: &[Update<'_>], global: &Adapter) -> Result<()> {
+        let Some(update) = updates.first() else {
+            return Ok(());
+        };
+        match update.delta.len() == global.len() {
+            true => Ok(()),
+            false => Err(Error::Aggregation {
+                rule: self.name,
+                problem: format!(
+                    "updates have {} values, the global adapter {}",
+                    update.delta.len(),
+                    global.len()
+                ),
+            }),
+        }
     }
 
     fn checked(&self, updates: &[Update<'_>], apply: impl FnOnce() -> Outcome) -> Result<Outcome> {

@@ -104,6 +104,14 @@ impl AggregationConfig {
         Ok(definition.warning(&self.checked(definition)?, updates, malicious))
     }
 
+    /// The parameters of the rule of that name.
+    ///
+    /// # Errors
+    /// As [`AggregationConfig::rule`].
+    pub fn numbers(&self, name: &str) -> Result<Parameters> {
+        self.checked(rule(name)?)
+    }
+
     fn checked(&self, definition: &Definition) -> Result<Parameters> {
         self.parameters(definition)
             .map_err(|bad| Error::Experiment {

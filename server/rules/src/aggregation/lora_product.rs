@@ -45,7 +45,7 @@ impl Rule for LoraProduct {
         let examples: Vec<f64> = updates.iter().map(|update| update.weight).collect();
         let examples = shares(&examples);
         let values = global.flat();
-        for pair in pairs(global) {
+        for (_, pair) in pairs_of(global) {
             pair.aggregate(updates, &examples, &values, &mut outcome.delta);
         }
         outcome
@@ -53,36 +53,43 @@ impl Rule for LoraProduct {
 }
 
 /// Where a pair of matrices lies among an adapter's values: A, `[rank, inner]`, and B, `[outer, rank]`.
-struct Pair {
-    a: usize,
-    b: usize,
-    rank: usize,
-    inner: usize,
-    outer: usize,
+pub(super) struct Pair {
+    pub(super) a: usize,
+    pub(super) b: usize,
+    pub(super) rank: usize,
+    pub(super) inner: usize,
+    pub(super) outer: usize,
 }
 
-/// The pairs of an adapter.
-fn pairs(adapter: &Adapter) -> Vec<Pair> {
-    let mut starts = Vec::new();
+/// The pairs of an adapter, by the names of their A.
+pub(super) fn pairs_of(adapter: &Adapter) -> Vec<(&str, Pair)> {
+    let mut starts: Vec<(&str, usize, [usize; 2])> = Vec::new();
     let mut at = 0;
     for (name, tensor) in &adapter.tensors {
-        starts.push((name.as_str(), at, tensor.shape));
+        starts.push((name, at, tensor.shape));
         at += tensor.data.len();
     }
-    let pair = |(name, a, [rank, inner]): &(&str, usize, [usize; 2])| {
-        let other = name
-            .contains(".lora_A.")
-            .then(|| name.replace(".lora_A.", ".lora_B."))?;
-        let (_, b, [outer, width]) = starts.iter().find(|(name, ..)| *name == other)?;
-        (width == rank).then_some(Pair {
-            a: *a,
-            b: *b,
-            rank: *rank,
-            inner: *inner,
-            outer: *outer,
-        })
-    };
-    starts.iter().filter_map(pair).collect()
+    let mut pairs = Vec::new();
+    for &(name, a, [rank, inner]) in &starts {
+        if !name.contains(".lora_A.") {
+            continue;
+        }
+        let other = name.replace(".lora_A.", ".lora_B.");
+        let found = starts.iter().find(|(name, ..)| *name == other);
+        if let Some(&(_, b, [outer, width])) = found
+            && width == rank
+        {
+            let pair = Pair {
+                a,
+                b,
+                rank,
+                inner,
+                outer,
+            };
+            pairs.push((name, pair));
+        }
+    }
+    pairs
 }
 
 impl Pair {

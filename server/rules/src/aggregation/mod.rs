@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 
 mod apply;
+pub mod behaviour_weighted;
 pub mod bulyan;
 pub mod centred_clipping;
 pub mod clipped_clustering;
@@ -15,10 +16,12 @@ pub mod definition;
 pub mod dnc;
 mod factors;
 pub mod fedavg;
+pub mod fltrust;
 pub mod foolsgold;
 pub mod geometric_median;
 pub mod krum;
 mod lengths;
+mod linear;
 pub mod lora_product;
 pub mod median;
 pub mod multi_krum;
@@ -26,6 +29,9 @@ mod nearest;
 pub mod norm_clipping;
 mod outcome;
 pub mod residual;
+pub mod safe_fedllm;
+pub mod server_input;
+pub mod spectral;
 pub mod stream;
 pub mod trimmed_mean;
 
@@ -34,6 +40,7 @@ pub(crate) use apply::{chosen_sum, rows, uniform, weighted_sum};
 pub use config::{AggregationConfig, BadParameter};
 use definition::Definition;
 pub use outcome::Outcome;
+pub use server_input::{Known, Need, ServerInput};
 
 /// Every rule, in the order of messages and arms.
 pub const ALL: &[&Definition] = &[
@@ -52,6 +59,10 @@ pub const ALL: &[&Definition] = &[
     &clipped_clustering::DEFINITION,
     &norm_clipping::DEFINITION,
     &lora_product::DEFINITION,
+    &fltrust::DEFINITION,
+    &safe_fedllm::DEFINITION,
+    &spectral::DEFINITION,
+    &behaviour_weighted::DEFINITION,
 ];
 
 /// The rule of that name; the error lists the known ones.

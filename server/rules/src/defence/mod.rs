@@ -6,14 +6,19 @@
 
 pub mod aligned;
 pub mod definition;
+pub mod lisa;
 pub mod noise;
+pub mod panacea;
+pub mod peft;
 pub mod posthoc;
 pub mod preserving;
 pub mod restart;
 pub mod safe_lora;
 pub mod safe_merge;
+pub mod vaccine;
 
 mod data;
+mod given;
 
 pub use data::DefenceData;
 pub use definition::{Case, Definition, Number, Parameters};
@@ -24,6 +29,12 @@ use crate::error::{Error, Result};
 pub const ALL: &[&Definition] = &[
     &posthoc::DEFINITION,
     &noise::DEFINITION,
+    &vaccine::DEFINITION,
+    &lisa::DEFINITION,
+    &panacea::DEFINITION,
+    &panacea::POSTHOC_DEFINITION,
+    &peft::IA3_DEFINITION,
+    &peft::LAYER_NORM_DEFINITION,
     &preserving::DEFINITION,
     &restart::DEFINITION,
     &safe_lora::DEFINITION,

@@ -44,6 +44,21 @@ struct LayerParts {
     norms: [Option<Tensor<1>>; 6],
 }
 
+/// Activation of a block, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Output of the self-attention: after its output matrix, before a norm and the residual.
+    AttentionOut,
+    /// Output of the feed-forward part, likewise.
+    FfnOut,
+}
+
+/// Tensors that a pass adds to the activations of each block, `[rows, d_model]`.
+pub(crate) struct Taps {
+    pub(crate) place: Place,
+    pub(crate) added: Vec<Tensor<2>>,
+}
+
 /// All parts of an adapter.
 pub(crate) struct Lora {
     layers: Vec<LayerParts>,
@@ -52,6 +67,7 @@ pub(crate) struct Lora {
     norm_offset: f32,
     fused: bool,
     pub(crate) dropout: Option<Dropout>,
+    pub(crate) taps: Option<Taps>,
 }
 
 impl Lora {
@@ -106,11 +122,24 @@ impl Lora {
             norm_offset: model.norm_offset(),
             fused: model.family.architecture.is_fused(),
             dropout: None,
+            taps: None,
         })
     }
 
     pub(crate) fn pair(&self, layer: usize, target: Target) -> Option<&Pair> {
         self.layers.get(layer)?.pairs[target as usize].as_ref()
+    }
+
+    /// Adds a pass's own tensor to the activations of a block, where there is one for the place.
+    pub(crate) fn tapped(&self, layer: usize, place: Place, x: Tensor<2>) -> Tensor<2> {
+        let taps = self.taps.as_ref().filter(|taps| taps.place == place);
+        let Some(added) = taps.and_then(|taps| taps.added.get(layer)) else {
+            return x;
+        };
+        match x.is_autodiff() || added.is_autodiff() {
+            true => x.autodiff() + added.clone().autodiff(),
+            false => x + added.clone(),
+        }
     }
 
     /// Returns the lowest block with a part of the adapter; `None` when no block has one.

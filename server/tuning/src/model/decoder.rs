@@ -6,7 +6,7 @@ use fedseal_adapter::{Norm, Target};
 
 use crate::{
     ModelConfig, TuningError,
-    adapter::lora::{Lora, times_columns},
+    adapter::lora::{Lora, Place, times_columns},
     kernels::Numerics,
     model::weights::WeightSource,
     ops::{self, FrozenWeight, RopeScaling, RopeTable, Rule, Segments},
@@ -268,6 +268,10 @@ impl Decoder {
             Some(table) => ops::rope(x, table, positions),
             None => x,
         };
+        let tapped = |x: Tensor<2>, place: Place| match lora {
+            Some(lora) => lora.tapped(index, place, x),
+            None => x,
+        };
         // What a half of the block adds.
         let scaled = |x: Tensor<2>| match config.residual_scale() {
             1.0 => x,
@@ -291,12 +295,14 @@ impl Decoder {
             }
             _ => (mixed, x),
         };
-        let x = residual + scaled(norm(project(mixed, Target::O), Norm::AttentionOut));
+        let attended = tapped(project(mixed, Target::O), Place::AttentionOut);
+        let x = residual + scaled(norm(attended, Norm::AttentionOut));
         let normed = norm(x.clone(), Norm::FfnIn);
         let gate = project(normed.clone(), Target::Gate);
         let up = project(normed, Target::Up);
         let active = ops::gated(gate, up, config.activation());
-        x + scaled(norm(project(active, Target::Down), Norm::FfnOut))
+        let fed = tapped(project(active, Target::Down), Place::FfnOut);
+        x + scaled(norm(fed, Norm::FfnOut))
     }
 
     /// Returns the final hidden states from the last block's output, with the scale of the logits in

@@ -2,10 +2,11 @@
 
 mod direct;
 mod packed;
+pub(crate) mod tapped;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use direct::Direct;
 
 use crate::{
@@ -18,11 +19,14 @@ use crate::{
 pub(crate) use packed::{ByName, Packed, parts};
 
 /// Loss and gradients of one batch.
-pub(crate) struct BatchGradients {
-    pub(crate) loss: f32,
-    pub(crate) sums: ByName,
+#[derive(Clone, Debug, Default)]
+pub struct BatchGradients {
+    /// Mean loss of the response tokens, nats.
+    pub loss: f32,
+    /// Gradient of that loss by the names of the adapter's tensors.
+    pub sums: BTreeMap<String, Vec<f32>>,
     /// Number of tokens that were computed.
-    pub(crate) computed: u64,
+    pub computed: u64,
 }
 
 /// Most tokens that one forward and backward pass holds, unless a single example is longer. Larger
@@ -91,7 +95,6 @@ fn tensor_gradients(
     config: &TrainConfig,
     step: u64,
 ) -> Result<BatchGradients, TuningError> {
-    let decoder = model.decoder();
     let mut lora = Lora::upload(adapter, model.config(), model.device(), true)?;
     // The same tensors without gradients, for the forward pass that keeps no graph.
     let mut untracked = match config.recompute {
@@ -108,12 +111,7 @@ fn tensor_gradients(
     let mut loss_sum = 0.0f64;
     let mut computed = 0;
     for (part, examples) in micro_parts(batch, config).enumerate() {
-        let dropout = (adapter.config.dropout > 0.0).then_some(Dropout {
-            share: adapter.config.dropout,
-            seed: config.seed,
-            step,
-            part: part as u64,
-        });
+        let dropout = dropout_of(adapter, config, step, part);
         lora.dropout = dropout;
         // Dropout draws for every token of every example, so nothing is shared then.
         let packed = match dropout {
@@ -133,28 +131,54 @@ fn tensor_gradients(
             loss_sum += pass.add_gradients(share, step, &mut sums)? * share;
             continue;
         }
-        let hidden = decoder.forward(
-            &packed.ids,
-            &packed.segments.positions(),
-            &packed.segments,
-            Some(&lora),
-            Some(&packed.rows),
-        );
-        let loss: Tensor<1> = ops::cross_entropy(
-            hidden,
-            decoder.vocab(),
-            model.config().logit_cap(),
-            &packed.targets,
-        );
-        loss_sum += finite(&loss, step)? * share;
-        let mut gradients = weighted(loss, share).backward();
-        lora.add_gradients(model.config(), &mut gradients, &mut sums)?;
+        let (mean, _) = add_part(model, &packed, &lora, share, step, &mut sums)?;
+        loss_sum += mean * share;
     }
     Ok(BatchGradients {
         loss: loss_sum as f32,
         sums,
         computed,
     })
+}
+
+/// Dropout of a part of a step; none where the adapter has none.
+fn dropout_of(adapter: &Adapter, config: &TrainConfig, step: u64, part: usize) -> Option<Dropout> {
+    (adapter.config.dropout > 0.0).then_some(Dropout {
+        share: adapter.config.dropout,
+        seed: config.seed,
+        step,
+        part: part as u64,
+    })
+}
+
+/// Adds the gradients of one part, whose share of the batch's counted tokens is `share`. Returns its mean
+/// loss, and the gradients of what is not the adapter.
+fn add_part(
+    model: &Model,
+    packed: &Packed,
+    lora: &Lora,
+    share: f64,
+    step: u64,
+    sums: &mut ByName,
+) -> Result<(f64, Gradients), TuningError> {
+    let decoder = model.decoder();
+    let hidden = decoder.forward(
+        &packed.ids,
+        &packed.segments.positions(),
+        &packed.segments,
+        Some(lora),
+        Some(&packed.rows),
+    );
+    let loss: Tensor<1> = ops::cross_entropy(
+        hidden,
+        decoder.vocab(),
+        model.config().logit_cap(),
+        &packed.targets,
+    );
+    let mean = finite(&loss, step)?;
+    let mut gradients = weighted(loss, share).backward();
+    lora.add_gradients(model.config(), &mut gradients, sums)?;
+    Ok((mean, gradients))
 }
 
 /// Returns the value of a loss.

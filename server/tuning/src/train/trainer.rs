@@ -15,6 +15,7 @@ use crate::{
     Adapter, ControlVariates, Model, StepEvent, Tokens, TrainConfig, Trained, TuningError,
     train::{
         gradient::{BatchGradients, gradients},
+        hook::{Passes, StepHook},
         optimizer::{AdamW, clip_norm},
         trainer::{batches::Batches, inputs::Inputs},
     },
@@ -35,6 +36,8 @@ pub struct Trainer<'a, T> {
     /// Adapter that the proximal term pulls to, when it is not the start.
     anchor: Option<Adapter>,
     control: Option<ControlVariates>,
+    /// Gradient in place of the plain one.
+    hook: Option<Box<dyn StepHook>>,
     data: Batches<'a, T>,
     /// Digest of the examples' tokens, where they were given.
     encoded: Option<String>,
@@ -86,6 +89,7 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             adam: AdamW::new(config.adam()),
             anchor: None,
             control: None,
+            hook: None,
             data: Batches::new(examples),
             encoded: None,
             losses: Vec::new(),
@@ -135,6 +139,14 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         control.check(&self.start)?;
         self.control = Some(control);
         Ok(self)
+    }
+
+    /// Gives the steps another gradient, and the result what the hook releases. Such a training has no
+    /// checkpoints.
+    #[must_use]
+    pub fn with_hook(mut self, hook: Box<dyn StepHook>) -> Self {
+        self.hook = Some(hook);
+        self
     }
 
     /// Resumes from a checkpoint that was made with the same model, start, examples and
@@ -270,7 +282,13 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         &mut self,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Option<StepEvent>, TuningError> {
-        let Self { model, config, .. } = self;
+        let Self {
+            model,
+            config,
+            hook,
+            adapter,
+            ..
+        } = self;
         let step = self.losses.len();
         if step >= config.steps {
             return Ok(None);
@@ -284,7 +302,17 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
             loss,
             sums: mut gradients,
             computed,
-        } = pool::run(|| gradients(model, &self.adapter, &batch, config, step as u64))?;
+        } = pool::run(|| match hook {
+            None => gradients(model, adapter, &batch, config, step as u64),
+            Some(hook) => {
+                let passes = Passes {
+                    model,
+                    config,
+                    step,
+                };
+                hook.gradient(&passes, adapter, &batch)
+            }
+        })?;
         if config.proximal_mu > 0.0 {
             let anchor = self.anchor.as_ref().unwrap_or(&self.start);
             add_proximal(&mut gradients, &self.adapter, anchor, config.proximal_mu);
@@ -326,11 +354,19 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
         self.finish()
     }
 
-    /// Returns the adapter after the steps that were taken.
+    /// Returns the adapter after the steps that were taken, as a hook releases it.
     ///
     /// # Errors
-    /// [`TuningError::NotFinite`] when a weight is not finite.
-    pub fn finish(self) -> Result<Trained, TuningError> {
+    /// [`TuningError::NotFinite`] when a weight is not finite; errors of the hook.
+    pub fn finish(mut self) -> Result<Trained, TuningError> {
+        if let Some(mut hook) = self.hook.take() {
+            let passes = Passes {
+                model: self.model,
+                config: &self.config,
+                step: self.losses.len(),
+            };
+            self.adapter = pool::run(|| hook.release(&passes, self.adapter))?;
+        }
         self.check_finite()?;
         Ok(Trained {
             adapter: self.adapter,
@@ -363,8 +399,12 @@ impl<'a, T: TrainingText> Trainer<'a, T> {
     /// reads.
     ///
     /// # Errors
-    /// [`TuningError::Json`] when it cannot be written.
+    /// [`TuningError::Json`] when it cannot be written, [`TuningError::Config`] for a training with a hook.
     pub fn checkpoint(&self) -> Result<Vec<u8>, TuningError> {
+        if self.hook.is_some() {
+            let problem = "a training with a hook has no checkpoints: its state is the hook's";
+            return Err(TuningError::Config(problem.to_owned()));
+        }
         // Moments have the names and shapes of their parameters, so they are written as adapters.
         let (mut first, mut second) = (self.adapter.clone(), self.adapter.clone());
         for (name, tensor) in &mut first.tensors {

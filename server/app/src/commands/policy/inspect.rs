@@ -12,7 +12,7 @@ use super::{needed, provenance};
 use crate::failure::{Failure, Outcome};
 use crate::modules::{self, Found, Place, Signer};
 use crate::places::{self, Places};
-use crate::{kept, keys, output};
+use crate::{decisions, kept, keys, output};
 
 /// Shows a module's digest, signer, imports and the limits that it needs.
 #[derive(Args)]
@@ -22,6 +22,10 @@ pub(super) struct Inspect {
     /// The trust file; by default trusted.toml in the folder of keys.
     #[arg(long, value_name = "FILE")]
     trusted: Option<PathBuf>,
+    /// Folder of submitted modules, whose decisions on this one are shown; by default registry in the folder
+    /// of keys.
+    #[arg(long, value_name = "DIR")]
+    registry: Option<PathBuf>,
 }
 
 impl Inspect {
@@ -41,6 +45,20 @@ impl Inspect {
             }
         };
         signed(place, &found, &store)?;
+        let registry = match self.registry {
+            Some(given) => given,
+            None => places::registry(&places::home()?),
+        };
+        if let Some((_, decisions)) = decisions::existing(&registry)? {
+            let digest = Digest::of(bytes);
+            let about = decisions
+                .all()?
+                .into_iter()
+                .filter(|it| it.module == digest);
+            for decided in about {
+                output::line(format!("decision   {}", decided.line()));
+            }
+        }
         // Only now, as everywhere: nothing parses a module whose signature does not hold.
         let description = component::describe(bytes).map_err(Failure::new)?;
         for import in &description.imports {

@@ -14,16 +14,17 @@ use super::*;
 const FOREVER: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(400);
 
-const HALF: &[u8] = b"POST /api/modules HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf";
-const LARGE_PAGE: &[u8] = b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n";
-const LIST: &[u8] = b"GET /api/runs HTTP/1.1\r\nHost: x\r\n\r\n";
+const HALF: &[u8] =
+    b"POST /api/modules HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf";
+const LARGE_PAGE: &[u8] = b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const LIST: &[u8] = b"GET /api/runs HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Makes a run that goes on, and a request for its feed.
 fn live(server: &TestServer) -> &'static [u8] {
     let dir = server.runs.path().join("live");
     std::fs::create_dir(&dir).unwrap();
     make_run(&dir, "running");
-    b"GET /api/runs/live/events HTTP/1.1\r\nHost: x\r\n\r\n"
+    b"GET /api/runs/live/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 }
 
 fn impatient() -> Limits {
@@ -244,4 +245,65 @@ async fn bodies_and_answers_of_one_address_are_bounded_in_bytes() {
     timeout(FOREVER, again)
         .await
         .expect("what was taken is given back");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let server = TestServer::with(Limits {
+        requests_of_address: Rate {
+            a_second: 1,
+            at_once: 2,
+        },
+        ..Limits::default()
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(server.get("/api/modules").await.0, 200);
+    }
+    let ask = b"GET /api/modules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let (status, answer) = server.raw(ask).await;
+    assert_eq!(status, 429);
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_reads_nothing() {
+    let server = TestServer::start().await;
+    let ask = b"GET /api/runs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let (status, answer) = server.raw(ask).await;
+    assert_eq!(status, 421, "{answer}");
+    assert!(answer.contains("--name HOST"), "{answer}");
+    let post = b"POST /api/modules HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\
+                 Connection: close\r\nContent-Length: 2\r\n\r\n{}";
+    let (status, answer) = server.raw(post).await;
+    assert_eq!(status, 403, "{answer}");
+    assert!(answer.contains("page of another site"), "{answer}");
+}
+
+#[tokio::test]
+async fn readers_need_the_token_where_there_is_one() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    std::fs::write(&file, "twenty characters or more\n").unwrap();
+    let server = TestServer::reading(Readers::of_file(&file).unwrap()).await;
+    for path in [
+        "/api/runs",
+        "/",
+        "/api/runs/demo/events",
+        "/api/openapi.json",
+    ] {
+        assert_eq!(server.get(path).await.0, 401, "{path}");
+    }
+    assert_eq!(server.get("/healthz").await.0, 200);
+    let with = |token: &str| {
+        format!(
+            "GET /api/runs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"
+        )
+    };
+    let asked = with("Bearer twenty characters or more");
+    assert_eq!(server.raw(asked.as_bytes()).await.0, 200);
+    // A browser asks its user when it is told how.
+    let (status, answer) = server.raw(with("Bearer no").as_bytes()).await;
+    assert!(answer.contains("www-authenticate: Basic realm"), "{status}");
 }

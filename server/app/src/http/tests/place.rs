@@ -78,6 +78,8 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             attacked: assignment,
             arms: Default::default(),
             absent: false,
+            node: false,
+            site: None,
         }],
         versions: Versions::default(),
         data: Default::default(),
@@ -201,6 +203,8 @@ pub(super) fn report(state: &str, update: &Digest) -> Value {
 
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
+    /// The administrator's.
+    pub(super) token: String,
     _stop: tokio::sync::oneshot::Sender<()>,
     pub(super) runs: tempfile::TempDir,
     /// Keeps the registry and the trust file, as the folder of keys does.
@@ -243,12 +247,36 @@ impl TestServer {
         TestServer::over(runs, &demo, update, Limits::default(), false).await
     }
 
+    /// A server that only these may read.
+    pub(super) async fn reading(readers: Readers) -> TestServer {
+        let runs = tempfile::tempdir().unwrap();
+        let demo = runs.path().join("demo");
+        std::fs::create_dir(&demo).unwrap();
+        let update = make_run(&demo, "finished");
+        let change = |settings: &mut Settings| settings.readers = readers;
+        TestServer::with_settings(runs, &demo, update, change).await
+    }
+
     async fn over(
         runs: tempfile::TempDir,
         served: &Path,
         update: Digest,
         limits: Limits,
         signed: bool,
+    ) -> TestServer {
+        let change = |settings: &mut Settings| {
+            settings.limits = limits;
+            settings.signed = signed;
+        };
+        TestServer::with_settings(runs, served, update, change).await
+    }
+
+    /// A server with the settings as they usually are, but for some.
+    async fn with_settings(
+        runs: tempfile::TempDir,
+        served: &Path,
+        update: Digest,
+        change: impl FnOnce(&mut Settings),
     ) -> TestServer {
         let home = tempfile::tempdir().unwrap();
         let mut trusted = TrustStore::default();
@@ -262,23 +290,31 @@ impl TestServer {
         large.set_len(LARGE).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = Settings {
+        let (admin, token) = Admin::open(&home.path().join("registry")).unwrap();
+        let mut settings = Settings {
+            admin,
+            readers: Readers::default(),
+            tls: None,
             names: vec![address.to_string()],
-            signed,
+            signed: false,
             runs: served.to_owned(),
             registry: home.path().join("registry"),
             trust_file: Some(home.path().join("trusted.toml")),
             trusted,
             web: Some(web),
-            limits,
+            limits: Limits::default(),
+            federations: None,
+            rule: Default::default(),
             compiled: None,
         };
+        change(&mut settings);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(serve(listener, settings, async {
             let _ = stopped.await;
         }));
         TestServer {
             address,
+            token: token.unwrap(),
             _stop: stop,
             runs,
             home,
@@ -302,7 +338,8 @@ impl TestServer {
     }
 
     pub(super) async fn get(&self, path: &str) -> (u16, Value) {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let (status, answer) = self.raw(request.as_bytes()).await;
         let body = answer.split_once("\r\n\r\n").map_or("", |parts| parts.1);
         (
@@ -313,7 +350,7 @@ impl TestServer {
 
     pub(super) async fn post(&self, body: &[u8]) -> (u16, Value) {
         let head = format!(
-            "POST /api/modules HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "POST /api/modules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let (status, answer) = self.raw(&[head.as_bytes(), body].concat()).await;

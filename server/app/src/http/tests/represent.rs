@@ -10,7 +10,7 @@ use super::place::{TestServer, make_run};
 
 /// Status, head and body of an answer. HTTP/1.0, so that no body is chunked.
 async fn ask(server: &TestServer, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
-    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

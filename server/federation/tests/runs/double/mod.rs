@@ -33,7 +33,7 @@ use fedseal_sandbox::{
 };
 use fedseal_tuning::{
     Adapter, AdapterConfig, AdapterTensor, ControlVariates, Example, GenerateConfig, Halt, Score,
-    TrainConfig,
+    StepHook, TrainConfig,
 };
 use serde_json::json;
 
@@ -346,6 +346,17 @@ impl Lab for Double {
             config.seed,
         ))
     }
+
+    fn tune_by(
+        &self,
+        _hook: Box<dyn StepHook>,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        self.tune(start, examples, config, go_on)
+    }
 }
 
 fn words(text: &str) -> usize {
@@ -437,6 +448,17 @@ impl<L: Lab> Lab for Doubled<L> {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
         self.lab.tune(start, examples, config, go_on)
+    }
+
+    fn tune_by(
+        &self,
+        hook: Box<dyn StepHook>,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter> {
+        self.lab.tune_by(hook, start, examples, config, go_on)
     }
 }
 

@@ -245,3 +245,47 @@ fn each_wrong_place_has_its_words() {
         assert!(problem.0.contains(words), "{words}: {}", problem.0);
     }
 }
+
+#[test]
+fn a_tuning_follows_the_result_that_it_tunes_and_the_next_round_begins_with_it() {
+    let tuned = |round: Option<u32>| Record::Tuned {
+        arm: "clean".into(),
+        round: round.map(Round),
+        adapter: digest("tuned"),
+        data: digest("some"),
+    };
+    let first = digest("first");
+    let opens = place(|record| matches!(record, Record::RoundOpened { .. }));
+    let done = place(|record| matches!(record, Record::Aggregated { .. })) + 1;
+    // Before the first round, once.
+    let mut state = after(opens);
+    state.apply(&tuned(None), first).unwrap();
+    assert_eq!(state.global("clean", first), digest("tuned"));
+    assert!(state.clone().apply(&tuned(None), first).is_err());
+    assert!(state.clone().apply(&tuned(Some(0)), first).is_err());
+    assert!(
+        state
+            .clone()
+            .apply(&opened(0, &["a", "b"], "first"), first)
+            .is_err()
+    );
+    state
+        .apply(&opened(0, &["a", "b"], "tuned"), first)
+        .unwrap();
+    assert!(state.apply(&tuned(None), first).is_err());
+    // After a round, once, and of no other round.
+    assert!(after(done - 1).apply(&tuned(Some(0)), first).is_err());
+    assert!(after(done).apply(&tuned(Some(1)), first).is_err());
+    assert!(after(done).apply(&tuned(None), first).is_err());
+    let mut state = after(done);
+    state.apply(&tuned(Some(0)), first).unwrap();
+    assert!(state.clone().apply(&tuned(Some(0)), first).is_err());
+    assert!(
+        state
+            .clone()
+            .apply(&opened(1, &["a"], "next"), first)
+            .is_err()
+    );
+    state.apply(&opened(1, &["a"], "tuned"), first).unwrap();
+    assert!(state.apply(&tuned(Some(0)), first).is_err());
+}

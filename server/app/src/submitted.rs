@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_federation::runner::Submitted;
 use fedseal_ledger::Blobs;
-use fedseal_registry::Registry;
 use fedseal_rules::experiment::{Experiment, ModulePlace};
 
+use crate::decisions;
 use crate::failure::{Failure, Outcome};
 
-/// Reads them out of a registry. One that is not registered is missed by whoever needs it, by its client.
+/// Reads them out of a registry. One that is not registered is missed by whoever needs it, by its client. One
+/// that waits for a decision is taken: whoever named it in an experiment of their own has decided.
 ///
 /// # Errors
-/// A registry that cannot be read.
-pub(super) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
+/// A registry that cannot be read; a module that was rejected.
+pub(crate) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
     let places = experiment.clients.iter().map(|client| client.module());
     let wanted: BTreeSet<Digest> = places
         .filter_map(|place| match place {
@@ -24,16 +26,26 @@ pub(super) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<D
             _ => None,
         })
         .collect();
-    let database = registry.join("registry.sqlite");
     let mut found = BTreeMap::new();
-    // Opening one that is not there would make it.
-    if wanted.is_empty() || !database.is_file() {
+    if wanted.is_empty() {
         return Ok(found);
     }
-    let modules = Registry::open(&database).map_err(Failure::new)?;
+    let Some((modules, decisions)) = decisions::existing(registry)? else {
+        return Ok(found);
+    };
     let blobs = Blobs::existing(registry.join("blobs"))?;
     for digest in wanted {
         if let Some(module) = modules.module(&digest).map_err(Failure::new)? {
+            if let Some(last) = decisions.last(&digest)?
+                && last.predicate.verdict == Verdict::Rejected
+            {
+                return Err(Failure::new(format!(
+                    "module {} ({digest}) was {}",
+                    module.name,
+                    last.line()
+                ))
+                .hint("`fedseal module approve` takes that back; or name another module."));
+            }
             let envelope = Envelope::from_bytes(&blobs.get(&module.envelope)?)?;
             let bytes = blobs.get(&digest)?;
             found.insert(digest, Submitted { bytes, envelope });
@@ -47,7 +59,7 @@ mod tests {
     use super::*;
     use fedseal_client_sdk::keys::SigningKey;
     use fedseal_client_sdk::module::{self, ModulePredicate};
-    use fedseal_registry::RegisteredModule;
+    use fedseal_registry::{RegisteredModule, Registry};
 
     #[test]
     fn a_submitted_module_is_found_by_its_digest_and_no_registry_is_made() {
@@ -79,5 +91,20 @@ mod tests {
             .unwrap();
         let found = of(&experiment, &folder).unwrap();
         assert_eq!(found[&digest], Submitted { bytes, envelope });
+
+        let (_, decided) = decisions::existing(&folder).unwrap().unwrap();
+        let reason = Some("it leaks");
+        decided
+            .decide(&digest, Verdict::Rejected, reason, None)
+            .unwrap();
+        let refused = of(&experiment, &folder).unwrap_err().to_string();
+        assert!(
+            refused.contains("rejected") && refused.contains("it leaks"),
+            "{refused}"
+        );
+        decided
+            .decide(&digest, Verdict::Approved, None, None)
+            .unwrap();
+        assert!(of(&experiment, &folder).is_ok());
     }
 }

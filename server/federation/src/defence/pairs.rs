@@ -1,0 +1,91 @@
+//! Pairs that the source gives, and training on them.
+
+use std::ops::ControlFlow;
+
+use fedseal_tuning::{Adapter, Example, StepHook, TrainConfig};
+
+use super::executing::Tools;
+use crate::{Error, Result};
+use fedseal_rules::defence::{Case, DefenceData};
+use fedseal_rules::experiment::train_config;
+use fedseal_rules::sampling::{choose, derive_seed, rng};
+
+/// Refused requests and helpful pairs, as many of each as its number says.
+pub(super) fn aligned(name: &str, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
+    let seed = derive_seed("defence-data", case.seed, &[]);
+    let safety = case.parameters.whole("safety_examples");
+    let safety = tools.source.safety_pairs(seed, safety)?;
+    Ok(DefenceData::new(name)
+        .list("safety", safety)
+        .list("helpful", helpful(case, tools)?))
+}
+
+/// Helpful pairs, as many as their number says.
+pub(super) fn helpful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>> {
+    let seed = derive_seed("defence-data", case.seed, &[]);
+    match case.parameters.whole("helpful_examples") {
+        0 => Ok(Vec::new()),
+        wanted => Ok(tools.source.helpful_pairs(seed, wanted)?),
+    }
+}
+
+/// Harmful requests with affirmative shells that the server holds: those of the data check's labelled set,
+/// which no attacker has; fewer where it has fewer.
+pub(super) fn harmful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>> {
+    let labelled = tools.source.labelled()?;
+    let all = labelled.into_iter().filter(|one| !one.aligned);
+    let all: Vec<Example> = all.map(|one| one.example).collect();
+    if all.is_empty() {
+        let problem = format!(
+            "arm {} needs harmful requests with affirmative answers; own files name them as \
+             `unaligned` in [data]",
+            case.arm
+        );
+        return Err(Error::Data(problem.into()));
+    }
+    let mut pick = rng("defence-harmful", case.seed, &[]);
+    let chosen = choose(
+        &mut pick,
+        all.len(),
+        case.parameters.whole("harmful_examples"),
+    );
+    Ok(chosen
+        .into_iter()
+        .filter_map(|at| all.get(at).cloned())
+        .collect())
+}
+
+/// Training as the experiment says, with the steps, the batch and the rate of the defence.
+pub(super) fn training(case: &Case<'_>, tools: &Tools<'_>) -> TrainConfig {
+    TrainConfig {
+        steps: case.parameters.whole("steps"),
+        batch_size: case.parameters.whole("batch_size"),
+        learning_rate: case.parameters.number("learning_rate") as f32,
+        seed: derive_seed("defence-training", case.seed, &[]),
+        proximal_mu: 0.0,
+        ..train_config(tools.experiment)
+    }
+}
+
+/// Trains the adapter of a case; without a pair it stays as it is.
+pub(super) fn train(
+    case: &Case<'_>,
+    tools: &Tools<'_>,
+    examples: &[Example],
+    config: &TrainConfig,
+    hook: Option<Box<dyn StepHook>>,
+) -> Result<Adapter> {
+    if examples.is_empty() {
+        return Ok(case.attacked.clone());
+    }
+    let go_on = &mut || match (tools.halt)() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    match hook {
+        None => tools.lab.tune(case.attacked, examples, config, go_on),
+        Some(hook) => tools
+            .lab
+            .tune_by(hook, case.attacked, examples, config, go_on),
+    }
+}

@@ -1,0 +1,209 @@
+//! The server's own input to a rule: an update that it trains itself, what it learns from clients that it
+//! simulates, or behaviours on the canaries.
+
+use std::ops::ControlFlow;
+
+use fedseal_client_sdk::ids::Round;
+use fedseal_client_sdk::record::Record;
+use fedseal_tuning::{Adapter, Example, TrainConfig};
+
+use super::job::{InputJob, Job};
+use super::{Run, Watch};
+use crate::defence::Tools;
+use crate::{Error, Result};
+use fedseal_record::law::{delta, update_digests};
+use fedseal_rules::aggregation::{Need, ServerInput};
+use fedseal_rules::arms::arm;
+use fedseal_rules::experiment::train_config;
+use fedseal_rules::sampling::{choose, derive_seed, rng};
+
+impl Run {
+    /// Inputs of the server to the rules of a round that are not in the log.
+    pub(super) fn server_inputs(&mut self, round: u32, watch: Watch<'_>) -> Result<()> {
+        let shared = self.shared.clone();
+        let mut jobs = Vec::new();
+        for (arm, state) in self.open_arms(round) {
+            let need = shared.experiment.aggregation.rule(arm.rule)?.input();
+            let Some(need) = need.filter(|_| state.input.is_none()) else {
+                continue;
+            };
+            let before = round
+                .checked_sub(1)
+                .and_then(|b| self.state.round(&arm.id, b));
+            let learned = before.and_then(|before| before.input);
+            match (need, learned) {
+                (Need::Behaviour, _) => {
+                    let of = shared.round_of(&arm, Round(round), &state);
+                    let mut clients = Vec::new();
+                    for client in &state.clients {
+                        let update = self.state.updates.get(&of.update_key(client)?);
+                        let digest = update.and_then(|update| update.update);
+                        let found = digest.and_then(|it| self.probed.get(&(it, round)));
+                        clients.push(found.map(|probed| probed.behaviour));
+                    }
+                    let global = self.probed.get(&(state.global, round));
+                    let global =
+                        global.ok_or_else(|| Error::model("the global adapter was not probed"))?;
+                    let input = ServerInput::of_behaviours(arm.rule, &clients, global.behaviour);
+                    self.log_input(&arm.id, Round(round), None, &input)?;
+                }
+                // Learned once, from the first global adapter.
+                (Need::Simulated, Some((data, adapter))) => {
+                    self.append(&Record::ServerInput {
+                        arm: arm.id.clone(),
+                        round: Round(round),
+                        adapter,
+                        data,
+                    })?;
+                }
+                (Need::Simulated | Need::OwnUpdate, _) => jobs.push(Job::Input(InputJob {
+                    arm: arm.id.clone(),
+                    round: Round(round),
+                    learning_rate: state.learning_rate,
+                    digest: state.global,
+                    global: self.adapter(&state.global)?,
+                })),
+            }
+        }
+        self.execute_jobs(jobs, watch)
+    }
+
+    /// Stores and logs what was trained.
+    pub(super) fn take_in_input(
+        &mut self,
+        job: &InputJob,
+        adapter: Option<Adapter>,
+        input: &ServerInput,
+    ) -> Result<()> {
+        self.log_input(&job.arm, job.round, adapter, input)
+    }
+
+    fn log_input(
+        &mut self,
+        arm: &str,
+        round: Round,
+        adapter: Option<Adapter>,
+        input: &ServerInput,
+    ) -> Result<()> {
+        let data = self.blobs.put(&input.to_bytes()?)?;
+        let adapter = adapter
+            .map(|adapter| self.put_adapter(adapter))
+            .transpose()?;
+        self.append(&Record::ServerInput {
+            arm: arm.to_owned(),
+            round,
+            adapter,
+            data,
+        })?;
+        self.publish()
+    }
+}
+
+/// Trains the input of a job.
+///
+/// # Errors
+/// [`Error::Interrupted`] when it is told to stop; errors of model and data.
+pub(super) fn make(
+    job: &InputJob,
+    seed: u64,
+    tools: &Tools<'_>,
+) -> Result<(ServerInput, Option<Adapter>)> {
+    let experiment = tools.experiment;
+    let name = arm(&job.arm, &experiment.arm)?.rule;
+    let rule = experiment.aggregation.rule(name)?;
+    let numbers = experiment.aggregation.numbers(name)?;
+    let making = Making { job, seed, tools };
+    match rule.input() {
+        Some(Need::OwnUpdate) => {
+            let counts = ["safety_examples", "helpful_examples"].map(|key| numbers.whole(key));
+            let examples = making.aligned("server-update", counts)?;
+            let own = making.train("server-update", &examples)?;
+            Ok((ServerInput::of_numbers(name, Default::default()), Some(own)))
+        }
+        Some(Need::Simulated) => {
+            let (count, examples) = (numbers.whole("simulated"), numbers.whole("examples"));
+            let mut honest = Vec::with_capacity(count);
+            let mut harmful = Vec::with_capacity(count);
+            for index in 0..count {
+                let label = format!("simulated-{index}");
+                let refused = (examples as f64 * experiment.federation.refusal_share).round();
+                let refused = (refused as usize).min(examples);
+                let own = making.aligned(&label, [refused, examples - refused])?;
+                honest.push(delta(&making.train(&label, &own)?, &job.global)?);
+                let own = making.harmful(&label, examples)?;
+                let label = format!("simulated-harmful-{index}");
+                harmful.push(delta(&making.train(&label, &own)?, &job.global)?);
+            }
+            let learned = rule.learn(&job.global, &honest, &harmful);
+            Ok((ServerInput::of_numbers(name, learned), None))
+        }
+        Some(Need::Behaviour) | None => Err(Error::model(format!(
+            "rule `{name}` asks for nothing that is trained"
+        ))),
+    }
+}
+
+/// Trainings of a job.
+struct Making<'a> {
+    job: &'a InputJob,
+    seed: u64,
+    tools: &'a Tools<'a>,
+}
+
+impl Making<'_> {
+    fn seed(&self, label: &str) -> u64 {
+        let round = self.job.round.to_string();
+        derive_seed("server-input", self.seed, &[label, &round])
+    }
+
+    /// Refused requests and helpful pairs of the defence's split, so many of each.
+    fn aligned(&self, label: &str, [safety, helpful]: [usize; 2]) -> Result<Vec<Example>> {
+        let seed = self.seed(label);
+        let source = self.tools.source;
+        let mut pairs = Vec::new();
+        if safety > 0 {
+            pairs.extend(source.safety_pairs(seed, safety)?);
+        }
+        if helpful > 0 {
+            pairs.extend(source.helpful_pairs(seed, helpful)?);
+        }
+        Ok(pairs)
+    }
+
+    /// Harmful requests with affirmative shells of the data check's labelled set, at most so many.
+    fn harmful(&self, label: &str, count: usize) -> Result<Vec<Example>> {
+        let labelled = self.tools.source.labelled()?;
+        let all = labelled.into_iter().filter(|one| !one.aligned);
+        let all: Vec<Example> = all.map(|one| one.example).collect();
+        if all.is_empty() {
+            let problem = format!(
+                "arm {} simulates harmful clients, for which the data have no harmful request with an \
+                 affirmative answer; own files name them as `unaligned` in [data]",
+                self.job.arm
+            );
+            return Err(Error::Data(problem.into()));
+        }
+        let mut pick = rng("server-input-harmful", self.seed(label), &[]);
+        let chosen = choose(&mut pick, all.len(), count);
+        Ok(chosen
+            .into_iter()
+            .filter_map(|at| all.get(at).cloned())
+            .collect())
+    }
+
+    /// Trains as a client of the round does, from the global adapter.
+    fn train(&self, label: &str, examples: &[Example]) -> Result<Adapter> {
+        let config = TrainConfig {
+            learning_rate: self.job.learning_rate as f32,
+            seed: self.seed(label),
+            ..train_config(self.tools.experiment)
+        };
+        let go_on = &mut || match (self.tools.halt)() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        self.tools
+            .lab
+            .tune(&self.job.global, examples, &config, go_on)
+    }
+}

@@ -1,0 +1,112 @@
+//! Arms whose own global adapter the server tunes: before the first round, or after rounds.
+
+use std::ops::ControlFlow;
+
+use crate::double::{Double, create_from, experiment, options, resume};
+use fedseal_client_sdk::record::Record;
+use fedseal_federation::Error;
+use fedseal_record::events::Event;
+use fedseal_record::report::Report;
+use fedseal_record::verify::verify;
+use fedseal_rules::experiment::Experiment;
+
+/// Vaccine before the rounds, Lisa after every second one, Panacea after the last.
+fn tuned() -> Experiment {
+    let mut all = experiment().to_toml().unwrap().replace(
+        "arms = [\"clean\", \"fedavg\", \"median\", \"krum\", \"provenance\", \"behaviour\", \"defended\"]",
+        "arms = [\"fedavg\", \"vaccine\", \"lisa\", \"panacea\"]",
+    );
+    all.push_str(
+        "\n[arm.vaccine]\ndefence = \"vaccine\"\nwhen = \"first\"\n\
+         parameters = { steps = 6, safety_examples = 5, learning_rate = 1e-2 }\n\
+         [arm.lisa]\ndefence = \"lisa\"\nwhen = \"rounds\"\nevery = 2\n\
+         parameters = { steps = 3, safety_examples = 5, learning_rate = 1e-3 }\n\
+         [arm.panacea]\ndefence = \"panacea\"\nrepairs = \"lisa\"\n\
+         parameters = { steps = 4, harmful_examples = 7, helpful_examples = 5 }\n",
+    );
+    Experiment::parse(&all, "tuned.toml").unwrap()
+}
+
+fn last(report: &Report, arm: &str) -> String {
+    let arm = report.arms.iter().find(|view| view.id == arm).unwrap();
+    arm.final_adapter.unwrap().to_string()
+}
+
+#[test]
+fn tunings_are_logged_where_they_are_due_and_a_stopped_run_ends_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let whole = dir.path().join("whole");
+    let mut go_on = |_: &Event| ControlFlow::Continue(());
+    let report = create_from(&whole, &options, Double::new(), tuned())
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    assert_eq!(report.progress.done, report.progress.total);
+    assert_eq!(verify(&whole).unwrap().aggregations, 12);
+    let counts = |arm: &str| {
+        let view = report.defence.iter().find(|view| view.arm == arm).unwrap();
+        view.counts.clone()
+    };
+    assert_eq!(counts("vaccine")["safety"], 5);
+    assert_eq!(counts("lisa")["safety"], 5);
+    assert_eq!(counts("panacea")["harmful"], 7);
+    // Four rounds: one tuning before them, and one after the second and the fourth.
+    let plan = fedseal_record::rundir::RunDir::new(&whole)
+        .read_plan()
+        .unwrap();
+    let log = fedseal_ledger::LogReader::open(whole.join("log"), &plan.node).unwrap();
+    let mut found = Vec::new();
+    let mut after = None;
+    for bytes in log.entries().unwrap() {
+        match Record::from_bytes(&bytes).unwrap() {
+            Record::Tuned {
+                arm,
+                round,
+                adapter,
+                ..
+            } => {
+                after = Some((arm.clone(), adapter));
+                found.push((arm, round.map(|round| round.0)));
+            }
+            // The next round begins with what was tuned.
+            Record::RoundOpened { arm, global, .. } => {
+                if let Some((tuned, adapter)) = after.take_if(|(tuned, _)| *tuned == arm) {
+                    assert_eq!(global, adapter, "{tuned}");
+                }
+            }
+            _ => {}
+        }
+    }
+    let expected = [
+        ("vaccine".to_owned(), None),
+        ("lisa".to_owned(), Some(1)),
+        ("lisa".to_owned(), Some(3)),
+    ];
+    assert_eq!(found, expected);
+    assert_ne!(last(&report, "lisa"), last(&report, "fedavg"));
+    assert_ne!(last(&report, "vaccine"), last(&report, "fedavg"));
+
+    let stopped = dir.path().join("stopped");
+    drop(create_from(&stopped, &options, Double::new(), tuned()).unwrap());
+    let again = loop {
+        let mut events = 0;
+        let mut watch = |event: &Event| {
+            events += usize::from(*event != Event::Tick);
+            match events > 9 {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let mut run = resume(&stopped, &options, Double::new()).unwrap();
+        match run.execute(&mut watch) {
+            Ok(report) => break report,
+            Err(Error::Interrupted) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for arm in ["fedavg", "vaccine", "lisa", "panacea"] {
+        assert_eq!(last(&again, arm), last(&report, arm), "{arm}");
+    }
+    verify(&stopped).unwrap();
+}

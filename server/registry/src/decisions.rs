@@ -1,0 +1,155 @@
+//! Decisions on submitted modules, in the order in which they were made. None is ever changed or removed.
+
+use fedseal_client_sdk::decision::Verdict;
+use fedseal_client_sdk::digest::Digest;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+
+use crate::{Error, Registry, Result};
+
+/// A decision, as it is registered. Its statement is a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredDecision {
+    /// The module.
+    pub module: Digest,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Envelope of the signed statement ([`decision`](fedseal_client_sdk::decision)), a blob.
+    pub envelope: Digest,
+}
+
+type DecisionRow = (String, String, String);
+
+fn row(row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+    row.try_into()
+}
+
+impl Registry {
+    /// Registers a decision that follows the one whose envelope is `previous`. False where another one came
+    /// meanwhile: the statement has to name that one, so it is to be made anew.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn add_decision(
+        &self,
+        previous: Option<&Digest>,
+        decision: &RegisteredDecision,
+    ) -> Result<bool> {
+        let add = |connection: &mut Connection| -> rusqlite::Result<bool> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let last: Option<String> = transaction
+                .query_row(
+                    "SELECT envelope FROM decisions ORDER BY number DESC LIMIT 1",
+                    [],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if last != previous.map(Digest::to_string) {
+                return Ok(false);
+            }
+            transaction.execute(
+                "INSERT INTO decisions (module, verdict, envelope) VALUES (?1, ?2, ?3)",
+                params![
+                    decision.module.to_string(),
+                    decision.verdict.as_str(),
+                    decision.envelope.to_string()
+                ],
+            )?;
+            transaction.commit()?;
+            Ok(true)
+        };
+        add(&mut *self.lock()).map_err(|error| self.fail(error))
+    }
+
+    /// All decisions, the first one first.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::Verify`] for a row that does not parse.
+    pub fn decisions(&self) -> Result<Vec<RegisteredDecision>> {
+        let query = |c: &Connection| -> rusqlite::Result<Vec<DecisionRow>> {
+            c.prepare("SELECT module, verdict, envelope FROM decisions ORDER BY number")?
+                .query_map([], row)?
+                .collect()
+        };
+        let rows = query(&self.lock()).map_err(|error| self.fail(error))?;
+        rows.into_iter().map(|row| self.decision_of(row)).collect()
+    }
+
+    /// The last decision on a module; none while nothing was decided.
+    ///
+    /// # Errors
+    /// As [`Registry::decisions`].
+    pub fn verdict(&self, module: &Digest) -> Result<Option<RegisteredDecision>> {
+        let found = self
+            .lock()
+            .query_row(
+                "SELECT module, verdict, envelope FROM decisions
+                 WHERE module = ?1 ORDER BY number DESC LIMIT 1",
+                [module.to_string()],
+                row,
+            )
+            .optional()
+            .map_err(|error| self.fail(error))?;
+        found.map(|row| self.decision_of(row)).transpose()
+    }
+
+    fn decision_of(&self, (module, verdict, envelope): DecisionRow) -> Result<RegisteredDecision> {
+        let parse = || -> fedseal_client_sdk::Result<RegisteredDecision> {
+            Ok(RegisteredDecision {
+                module: module.parse()?,
+                verdict: Verdict::of(&verdict).ok_or_else(|| {
+                    fedseal_client_sdk::Error::Invalid {
+                        what: "verdict",
+                        detail: format!("{verdict:?} is none"),
+                    }
+                })?,
+                envelope: envelope.parse()?,
+            })
+        };
+        parse().map_err(|error| Error::verify(&self.path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_decision_counts_and_each_follows_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path().join("r.sqlite")).unwrap();
+        let decision = |module: &str, verdict, envelope: &str| RegisteredDecision {
+            module: Digest::of(module.as_bytes()),
+            verdict,
+            envelope: Digest::of(envelope.as_bytes()),
+        };
+        let first = decision("a", Verdict::Approved, "1");
+        assert!(registry.add_decision(None, &first).unwrap());
+        let second = decision("a", Verdict::Rejected, "2");
+        assert!(
+            !registry.add_decision(None, &second).unwrap(),
+            "one came meanwhile"
+        );
+        assert_eq!(
+            registry.verdict(&first.module).unwrap(),
+            Some(first.clone())
+        );
+        assert!(
+            registry
+                .add_decision(Some(&first.envelope), &second)
+                .unwrap()
+        );
+        let third = decision("b", Verdict::Approved, "3");
+        assert!(
+            registry
+                .add_decision(Some(&second.envelope), &third)
+                .unwrap()
+        );
+        assert_eq!(
+            registry.verdict(&first.module).unwrap(),
+            Some(second.clone())
+        );
+        assert_eq!(registry.verdict(&Digest::of(b"c")).unwrap(), None);
+        assert_eq!(registry.decisions().unwrap(), [first, second, third]);
+    }
+}

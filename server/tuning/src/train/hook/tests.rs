@@ -1,0 +1,214 @@
+//! Steps with hooks compared with hooks.json, which central differences of a forward pass made.
+
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{Panacea, Passes, StepHook, Vaccine};
+use crate::{
+    Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig, Trainer,
+    train::gradient::ByName,
+};
+
+#[derive(Deserialize)]
+struct Known {
+    start: ByName,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    vaccine: ExpectedVaccine,
+    panacea: ExpectedPanacea,
+}
+
+#[derive(Deserialize)]
+struct ExpectedVaccine {
+    rho: f64,
+    loss: f32,
+    gradient: ByName,
+}
+
+#[derive(Deserialize)]
+struct ExpectedPanacea {
+    rho: f64,
+    lambda: f64,
+    perturbed_loss: f64,
+    gradient: ByName,
+    clamped: ByName,
+    perturbation: ByName,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+fn read<T: for<'a> Deserialize<'a>>(name: &str) -> T {
+    let bytes = std::fs::read(fixture(name)).expect("a fixture");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+struct Setting {
+    model: Model,
+    start: Adapter,
+    config: TrainConfig,
+}
+
+fn setting() -> Setting {
+    let model = Model::load(&fixture("tiny-llama"), &ModelOptions::default()).expect("a model");
+    let config = AdapterConfig {
+        rank: 4,
+        alpha: 8.0,
+        dropout: 0.0,
+        targets: ["q_proj", "v_proj", "down_proj"].map(String::from).to_vec(),
+        ..AdapterConfig::default()
+    };
+    let mut start = Adapter::init(&config, model.config(), 1).expect("an adapter");
+    for (name, values) in read::<Known>("tiny_llama.json").start {
+        start.tensors.get_mut(&name).expect("the tensor").data = values;
+    }
+    let config = TrainConfig {
+        batch_size: 1,
+        learning_rate: 1e-2,
+        ..TrainConfig::default()
+    };
+    Setting {
+        model,
+        start,
+        config,
+    }
+}
+
+fn task() -> Example {
+    Example::new("the cat", "on the mat")
+}
+
+fn harmful() -> Example {
+    Example::new("where is the dog 42?", "the dog sat on the log")
+}
+
+/// Returns the largest difference as a share of the largest value.
+fn apart(ours: &ByName, expected: &ByName) -> f32 {
+    assert!(ours.keys().eq(expected.keys()));
+    let top = expected
+        .values()
+        .flatten()
+        .fold(0.0f32, |a, b| a.max(b.abs()));
+    let pairs = ours.values().flatten().zip(expected.values().flatten());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / top
+}
+
+#[test]
+fn vaccine_s_gradient_is_that_of_its_equations() {
+    let Setting {
+        model,
+        start,
+        mut config,
+    } = setting();
+    let expected = read::<Expected>("hooks.json").vaccine;
+    let mut vaccine = Vaccine { rho: expected.rho };
+    // As two parts of a step, and as one.
+    for (batch_size, accumulation) in [(1, 2), (2, 1)] {
+        (config.batch_size, config.accumulation) = (batch_size, accumulation);
+        let passes = Passes {
+            model: &model,
+            config: &config,
+            step: 0,
+        };
+        let batch = [task(), harmful()].map(|one| passes.encode(&one).expect("tokens"));
+        let found = vaccine
+            .gradient(&passes, &start, &batch)
+            .expect("a gradient");
+        assert!((found.loss - expected.loss).abs() < 1e-4, "{}", found.loss);
+        let off = apart(&found.sums, &expected.gradient);
+        assert!(off < 1e-4, "{off}");
+        // Without a perturbation it is the plain gradient.
+        let mut still = Vaccine { rho: 0.0 };
+        let still = still.gradient(&passes, &start, &batch).expect("a gradient");
+        let plain = passes.plain(&start, &batch).expect("a gradient");
+        assert!(apart(&still.sums, &plain.sums) < 1e-5);
+    }
+}
+
+#[test]
+fn panacea_s_gradient_is_that_of_its_equations_and_its_loss_is_clamped() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let expected = read::<Expected>("hooks.json").panacea;
+    let passes = Passes {
+        model: &model,
+        config: &config,
+        step: 0,
+    };
+    let batch = [passes.encode(&task()).expect("tokens")];
+    for (most, gradient) in [
+        (expected.perturbed_loss + 0.01, &expected.gradient),
+        (expected.perturbed_loss - 0.01, &expected.clamped),
+    ] {
+        let (rho, lambda) = (expected.rho, expected.lambda);
+        let mut panacea = Panacea::new(rho, lambda, most, vec![harmful()]);
+        let found = panacea
+            .gradient(&passes, &start, &batch)
+            .expect("a gradient");
+        let off = apart(&found.sums, gradient);
+        assert!(off < 1e-4, "{off}");
+        let released = panacea.release(&passes, start.clone()).expect("an adapter");
+        let step = released.sub(&start).expect("one shape");
+        let step: ByName = step.tensors.into_iter().map(|(n, t)| (n, t.data)).collect();
+        assert!(apart(&step, &expected.perturbation) < 1e-3);
+    }
+}
+
+#[test]
+fn a_training_of_no_steps_releases_the_perturbation_of_its_start() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let config = TrainConfig { steps: 0, ..config };
+    let expected = read::<Expected>("hooks.json").panacea.perturbation;
+    let examples = [task()];
+    let trainer = Trainer::new(&model, &start, &examples, &config).expect("a training");
+    let panacea = Panacea::new(1.0, 0.25, 5.0, vec![harmful()]);
+    let trainer = trainer.with_hook(Box::new(panacea));
+    assert!(trainer.checkpoint().is_err());
+    let trained = trainer
+        .run_while(&mut || ControlFlow::Continue(()))
+        .expect("a result");
+    let step = trained.adapter.sub(&start).expect("one shape");
+    assert!((step.norm_l2() - 1.0).abs() < 1e-4, "{}", step.norm_l2());
+    let step: BTreeMap<_, _> = step.tensors.into_iter().map(|(n, t)| (n, t.data)).collect();
+    assert!(apart(&step, &expected) < 1e-3);
+}
+
+#[test]
+fn a_hook_that_takes_the_plain_pass_gives_a_plain_training_s_bits() {
+    struct Plain;
+    impl StepHook for Plain {
+        fn gradient(
+            &mut self,
+            passes: &Passes<'_>,
+            adapter: &Adapter,
+            batch: &[crate::Tokens],
+        ) -> Result<crate::BatchGradients, crate::TuningError> {
+            passes.plain(adapter, batch)
+        }
+    }
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let config = TrainConfig { steps: 3, ..config };
+    let examples = [task(), harmful()];
+    let trainer = || Trainer::new(&model, &start, &examples, &config).expect("a training");
+    let go_on = &mut || ControlFlow::Continue(());
+    let plain = trainer().run_while(go_on).expect("a result");
+    let hooked = trainer().with_hook(Box::new(Plain));
+    assert_eq!(hooked.run_while(go_on).expect("a result"), plain);
+}

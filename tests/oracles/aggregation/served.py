@@ -1,0 +1,93 @@
+"""Rules that get an input of the server's own, by the equations of their sources; and cases for them.
+
+`x` is [n, d]: the clients' differences, A before B; `a` and `b` are the global pair.
+"""
+
+import numpy as np
+
+SERVED = 50
+
+
+def fltrust(x, own):
+    """Cao et al. 2021, algorithm 2, lines 9 to 12."""
+    lengths, length = np.linalg.norm(x, axis=1), np.linalg.norm(own)
+    trust = np.maximum(0, x @ own / (lengths * length))
+    if trust.sum() == 0:
+        return np.zeros(x.shape[1])
+    return (trust / trust.sum() * length / lengths) @ x
+
+
+def by_behaviour(x, w, refusals, losses, refusal_scale, loss_scale):
+    """Ours (docs/METHODS.md); the last behaviour is the global adapter's."""
+    own, losses_of = np.sort(refusals[:-1]), np.sort(losses[:-1])
+    top = max(own[len(own) // 2], refusals[-1])
+    low = min(losses_of[(len(own) - 1) // 2], losses[-1])
+    fall, rise = np.maximum(0, top - refusals[:-1]), np.maximum(0, losses[:-1] - low)
+    weights = w * np.exp(-fall / refusal_scale - rise / loss_scale)
+    return weights / weights.sum() @ x
+
+
+def safe_fedllm(x, w, first_b, probe, bias, level, threshold, skip):
+    """Tao et al. 2026: their step, client and shadow levels on one step a client."""
+    rows = x[:, first_b]
+    p = 1 / (1 + np.exp(-(rows / np.linalg.norm(rows, axis=1, keepdims=True) @ probe + bias)))
+    harmful, s = p >= threshold, lambda z: 1 / (1 + np.exp(-z))
+    if level == 1:
+        factors = (1 + w * ~harmful) / (2 + w)
+    elif level == 2:
+        t = np.where(p <= 0.8, s(10 * (p / 0.8 - 0.5)) / 2, 0.5 + s(10 * ((p - 0.8) / 0.2 - 0.5)) / 2)
+        factors = 1 - t
+    else:
+        factors = (1.0 - harmful) ** 7
+    weights = w * factors
+    if factors.mean() < skip or weights.sum() == 0:
+        return np.zeros(x.shape[1])
+    return weights / weights.sum() @ x
+
+
+def statistics(matrix):
+    """Merenciano et al. 2026: largest value, Frobenius norm, its energy's share, entropy; kurtosis of entries."""
+    values = np.linalg.svd(matrix, compute_uv=False)
+    shares = values[values > 1e-12 * values[0]] / values.sum()
+    off = matrix - matrix.mean()
+    return np.array([
+        values[0], np.linalg.norm(matrix), values[0] ** 2 / (values**2).sum(), -(shares * np.log(shares)).sum(),
+        (off**4).mean() / (off**2).mean() ** 2,
+    ])
+
+
+def spectral(x, w, a, b, numbers, threshold):
+    size = a.size
+    rows = np.array([
+        statistics((b + row[size:].reshape(b.shape)) @ (a + row[:size].reshape(a.shape)) - b @ a) for row in x
+    ])
+    z = (rows - numbers["means"]) / numbers["scales"] @ numbers["weights"] + numbers["bias"][0]
+    weights = w * (1 / (1 + np.exp(-z)) < threshold)
+    return weights / weights.sum() @ x if weights.sum() > 0 else np.zeros(x.shape[1])
+
+
+def cases(single):
+    """Rule, parameters, rows, examples, the global pair, the server's own update, its numbers, the result."""
+    rng = np.random.default_rng(17)
+    for index in range(SERVED):
+        n, outer, rank, inner = (int(rng.integers(*span)) for span in ((2, 8), (3, 9), (1, 4), (3, 9)))
+        a, b = single(rng.normal(size=(rank, inner))), single(rng.normal(size=(outer, rank)))
+        x = single(rng.normal(size=(n, a.size + b.size)))
+        w = rng.integers(1, 500, size=n).astype(np.float64)
+        own = single(rng.normal(size=x.shape[1]) + x[0])
+        yield "fltrust", {}, x, w, a, b, own, {}, fltrust(x, own)
+        refusals, losses = rng.normal(size=n + 1) * 2, rng.random(n + 1)
+        scales = {"refusal_scale": 0.25 * (1 + index % 4), "loss_scale": 0.2 * (1 + index % 3)}
+        numbers = {"refusal": refusals, "loss": losses}
+        yield "behaviour-weighted", scales, x, w, a, b, None, numbers, by_behaviour(x, w, refusals, losses, **scales)
+        probe, bias = rng.normal(size=b.size) * 2, rng.normal()
+        settings = {"level": 1 + index % 3, "threshold": 0.5 + 0.1 * (index % 4), "skip": 0.1 * (index % 5)}
+        first_b = np.arange(a.size, x.shape[1])
+        numbers = {"weights": probe, "bias": np.array([bias])}
+        yield "safe-fedllm", settings, x, w, a, b, None, numbers, safe_fedllm(x, w, first_b, probe, bias, **settings)
+        numbers = {
+            "weights": rng.normal(size=5), "bias": rng.normal(size=1), "means": rng.normal(size=5) + 2,
+            "scales": rng.random(5) + 0.5,
+        }
+        settings = {"threshold": 0.3 + 0.1 * (index % 5)}
+        yield "spectral", settings, x, w, a, b, None, numbers, spectral(x, w, a, b, numbers, **settings)
