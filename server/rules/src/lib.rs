@@ -10,6 +10,7 @@
 //! - [`geometry`]: where a round's updates stand to each other, for pages.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
+//!   [`work`]: how much there is to do.
 //!
 //! ```
 //! use fedseal_rules::experiment::Experiment;
@@ -40,5 +41,6 @@ pub mod schedule;
 pub mod site;
 pub mod statistics;
 pub mod text;
+pub mod work;
 
 pub use error::{Error, Result};
