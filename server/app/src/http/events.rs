@@ -59,7 +59,7 @@ pub(super) static FEED: Operation = Operation {
 
 /// The place to go on from.
 #[derive(serde::Deserialize)]
-pub(super) struct From {
+pub(super) struct Since {
     from: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn feed(
     State(shared): Server,
     Extension(peer): Extension<Peer>,
     Parameters(run): Parameters<String>,
-    Query(asked): Query<From>,
+    Query(asked): Query<Since>,
     headers: HeaderMap,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();

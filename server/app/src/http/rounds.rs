@@ -243,7 +243,7 @@ fn clients(run: &OpenRun, arm: &Arm, state: &RoundState) -> Vec<Client> {
 /// Examples that an attestation claims.
 fn attested(run: &OpenRun, id: &Digest) -> Option<u32> {
     let mut cache = fedseal_record::evidence::Cache::default();
-    let said = cache.attested(&run.blobs, id, run.plan.node).ok()?;
+    let said = cache.attested(&run.blobs, id, &run.plan).ok()?;
     Some(said.examples)
 }
 
@@ -263,12 +263,19 @@ fn asked(
         })
         .collect();
     let inputs = of.experiment.aggregation_inputs(of.arm, of.state.seed.0);
-    let ask = |name: &str, version: u32| {
-        let rule = of.experiment.aggregation.rule_as(name, version)?;
-        match rule.needs_global() {
+    let ask = |name: &str, version: u32| -> Result<aggregation::Outcome, String> {
+        let rule = of.experiment.aggregation.rule_as(name, version);
+        let rule = rule.map_err(|error| error.to_string())?;
+        if rule.input().is_some() {
+            return Err(
+                "it asks for an input of the server's own, which only its own arm has".into(),
+            );
+        }
+        let outcome = match rule.needs_global() {
             true => rule.aggregate_from(&weighed, &inputs, global),
             false => rule.aggregate(&weighed, &inputs),
-        }
+        };
+        outcome.map_err(|error| error.to_string())
     };
     let rules = aggregation::ALL.iter().map(|rule| {
         // The arm's own rule by the run's version, others by the version of now.
@@ -277,7 +284,7 @@ fn asked(
             false => rule.version,
         };
         let outcome = ask(rule.name, version);
-        let problem = outcome.as_ref().err().map(ToString::to_string);
+        let problem = outcome.as_ref().err().cloned();
         let weights = outcome.map_or_else(|_| Vec::new(), |outcome| outcome.weights);
         Asked {
             name: rule.name,

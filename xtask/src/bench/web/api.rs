@@ -23,7 +23,7 @@ pub(super) fn fuzz() -> Outcome<Vec<Figure>> {
     let base = format!("http://{}", server.address);
     let ran = Command::new(python)
         .arg(folder.join("fuzz.py"))
-        .args([&base, CASES])
+        .args([base.as_str(), CASES])
         .output()?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     let errors = String::from_utf8_lossy(&ran.stderr).into_owned();

@@ -29,7 +29,7 @@ pub(super) fn interactive() -> Outcome<Vec<Figure>> {
     let server = Server::start(&serve::tiny()?, &[])?;
     let base = format!("http://{}/", server.address);
     let ran = serve::script("interactive.mjs")?
-        .args([&base, "20"])
+        .args([base.as_str(), "20"])
         .output()?;
     let said: Value = serde_json::from_slice(&ran.stdout).map_err(|error| {
         let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
@@ -185,7 +185,8 @@ pub(super) fn watchers() -> Outcome<Vec<Figure>> {
                 open = open.min(said["open"].as_f64().unwrap_or(0.0));
             }
             eprintln!("    {name}: {seconds:.2} s");
-            if with { &mut watched } else { &mut alone }.push(seconds);
+            let times = if with { &mut watched } else { &mut alone };
+            times.push(seconds);
         }
     }
     let median = |times: &mut Vec<f64>| {
