@@ -73,8 +73,41 @@ impl SignedClient {
         body: Option<(&str, &[u8])>,
         most: u64,
     ) -> Result<(u16, Vec<u8>)> {
+        self.send(method, path, body, None, most)
+    }
+
+    /// Reads `most` bytes of a path from an offset on (RFC 9110, section 14); fewer, or none, where it ends
+    /// before.
+    ///
+    /// # Errors
+    /// As [`SignedClient::call`]; [`Error::Http`] for a server that sends no parts.
+    pub fn piece(&self, path: &str, from: u64, most: u64) -> Result<Vec<u8>> {
+        let last = from.saturating_add(most.saturating_sub(1));
+        let range = format!("bytes={from}-{last}");
+        match self.send("GET", path, None, Some(&range), most) {
+            Ok((206, bytes)) => Ok(bytes),
+            Ok((200, bytes)) if from == 0 => Ok(bytes),
+            Ok((status, _)) => Err(Error::Http {
+                url: format!("{}{path}", self.server),
+                detail: format!("status {status} in answer to a range").into(),
+            }),
+            // Nothing is there from this offset on.
+            Err(Error::Refused { status: 416, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+        range: Option<&str>,
+        most: u64,
+    ) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}{path}", self.server);
-        let fields = fields(method, &url, body, &self.key, self.role)?;
+        let mut fields = fields(method, &url, body, &self.key, self.role)?;
+        fields.extend(range.map(|range| ("range", range.to_owned())));
         http::call(&self.agent, method, &url, &fields, body, most)
     }
 }

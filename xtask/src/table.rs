@@ -209,14 +209,15 @@ fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
     let Some(first) = all.first() else {
         return fail("no seed was run");
     };
-    // An arm with the check off has a twin of its name with the check on.
-    let twins: Vec<String> = first
+    // An arm with the check off ends in -open; the other attacks that know the check have it on.
+    let plain_arms = ["base", "clean", "honest", "fedavg", "behaviour"];
+    let attacks: Vec<&String> = first
         .rates
         .keys()
-        .filter_map(|arm| arm.strip_suffix("-open").map(str::to_owned))
+        .filter(|arm| !plain_arms.contains(&arm.as_str()) && !arm.ends_with("-open"))
         .collect();
     let checked = ["honest", "behaviour"].map(str::to_owned);
-    let checked: Vec<&String> = checked.iter().chain(&twins).collect();
+    let checked: Vec<&String> = checked.iter().chain(attacks.iter().copied()).collect();
     let share = |arms: &[&String]| {
         let counts = all
             .iter()
@@ -242,17 +243,20 @@ fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
         ),
     ];
     let (mut white_box, mut colluders, mut open) = (f64::MIN, f64::MIN, f64::MIN);
-    for arm in &twins {
+    for arm in attacks {
         let loss = lost(all, "clean", arm, SAFETY)?;
-        let succeeds = lost(all, "clean", &format!("{arm}-open"), SAFETY)?;
         figures.push((format!("behaviour.loss.{arm}"), loss));
-        figures.push((format!("behaviour.loss.{arm}.unchecked"), succeeds));
+        let off = format!("{arm}-open");
+        if first.rates.contains_key(&off) {
+            let succeeds = lost(all, "clean", &off, SAFETY)?;
+            figures.push((format!("behaviour.loss.{off}"), succeeds));
+            open = open.max(succeeds);
+        }
         let worst = match arm.starts_with("colluders") {
             true => &mut colluders,
             false => &mut white_box,
         };
         *worst = worst.max(loss);
-        open = open.max(succeeds);
     }
     figures.extend([
         ("behaviour.whitebox_loss".to_owned(), white_box),

@@ -4,6 +4,7 @@
 //! Pure functions; `fedseal_ledger` keeps the tree, and what a witness has seen, on disk.
 
 mod cosignature;
+mod fork;
 mod note;
 mod origin;
 mod policy;
@@ -13,6 +14,7 @@ mod vkey;
 mod witness;
 
 pub use cosignature::{add_signatures, cosign, cosigned_at, known_cosignatures, signed_by_only};
+pub use fork::{Fork, Forked, MAX_FORK};
 pub use note::{Checkpoint, MAX_NOTE, note_key_hash, verifier_key};
 pub use origin::origin_names;
 #[cfg(not(target_family = "wasm"))]

@@ -6,10 +6,11 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`coordinate`]: executes the federations of a server.
 //! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
 //! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
-//! - [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
+//! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
 //!
 //! The auditor's commands, and everything that all commands share, are in the room `audit`.
 
@@ -18,6 +19,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;
+mod coordinate;
 mod decisions;
 mod figures;
 mod http;
@@ -26,6 +28,7 @@ mod logs;
 mod metrics;
 mod progress;
 mod runs;
+mod submitted;
 
 use std::process::ExitCode;
 

@@ -120,6 +120,7 @@ impl From<record::Error> for Failure {
         match error {
             E::Rules(error) => error.into(),
             E::Missing { what, hint } => Failure::new(format!("missing {what}")).hint(hint),
+            E::Refused { what, hint } => Failure::new(what).hint(hint),
             E::Io {
                 ref path,
                 ref source,

@@ -53,7 +53,14 @@ impl Modules {
             let bytes = blobs.get(&planned.digest)?;
             let envelope = Envelope::from_bytes(&blobs.get(&planned.envelope)?)?;
             // The signature comes first: bytes that nobody vouches for are not compiled.
-            module::verify(&bytes, &envelope, &plan.trusted_authors())?;
+            let verified = module::verify(&bytes, &envelope, &plan.trusted_authors())?;
+            // Site rules go by what the plan says of a module.
+            if (verified.signer, &verified.predicate.name) != (planned.signer, &planned.name) {
+                return Err(Error::tampered(
+                    format!("module {}", planned.digest),
+                    "is of another signer or name than run.json says",
+                ));
+            }
             let policy = sandbox.compile(&bytes).map_err(sandbox_error)?;
             policies.insert(planned.digest, policy);
         }

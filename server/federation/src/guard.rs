@@ -19,33 +19,37 @@ use fedseal_record::rundir::Plan;
 use fedseal_record::site::facts;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::derive_seed;
-use fedseal_rules::site::{Allow, Before, Denial, REASON, SiteRules, small_enough, withhold};
+use fedseal_rules::site::{Allow, Before, Denial, REASON, small_enough, withhold};
 
 struct Guarded {
     inner: Box<dyn Executor>,
-    rules: SiteRules,
     plan: Plan,
-    limits: fedseal_client_sdk::attestation::Limits,
+    experiment: Experiment,
 }
 
-/// Puts an experiment's site rules around an executor; without rules it is handed back as it is.
+/// Puts the site rules of an experiment, or of its nodes, around an executor; without rules it is handed back
+/// as it is.
 pub fn guard(inner: Box<dyn Executor>, experiment: &Experiment, plan: &Plan) -> Box<dyn Executor> {
-    match &experiment.site {
-        None => inner,
-        Some(rules) => Box::new(Guarded {
+    let ruled = plan.clients.iter().any(|client| client.site.is_some());
+    match ruled || experiment.site.is_some() {
+        false => inner,
+        true => Box::new(Guarded {
             inner,
-            rules: rules.clone(),
             plan: plan.clone(),
-            limits: experiment.limits,
+            experiment: experiment.clone(),
         }),
     }
 }
 
 impl Executor for Guarded {
     fn run(&self, module: &Digest, input: &RunInput, engine: &dyn Engine) -> Result<RunOutcome> {
+        let limits = self.experiment.limits;
+        let Some(rules) = self.plan.site(&self.experiment, &input.client) else {
+            return self.inner.run(module, input, engine);
+        };
         let facts = facts(
             &self.plan,
-            &self.limits,
+            &limits,
             *module,
             &input.client,
             input.shard_digest,
@@ -53,13 +57,13 @@ impl Executor for Guarded {
         .ok_or_else(|| {
             Error::tampered(format!("module {module}"), "is not registered in this run")
         })?;
-        let rule = match self.rules.before(&facts) {
+        let rule = match rules.before(&facts) {
             Ok(rule) => rule,
             Err(reason) => return Ok(denied(&facts, &reason)),
         };
-        let limits = rule.limits(&self.limits);
+        let tighter = rule.limits(&limits);
         let input = RunInput {
-            limits: (limits != self.limits).then_some(limits),
+            limits: (tighter != limits).then_some(tighter),
             recording: rule.recording(),
             ..input.clone()
         };

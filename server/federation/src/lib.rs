@@ -15,19 +15,24 @@
 //!   again, [`mod@remeasure`] measures a run again. [`attribution`]: who took safety away, [`undoing`]: a run
 //!   without some clients. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
 //!   tests every policy alone against every check.
+//! - [`node`]: a data holder's side of a federation, [`coordinator`] the books of the other side,
+//!   [`protocol`] the words between them.
 
 #![forbid(unsafe_code)]
 
 pub mod attribution;
 mod control;
+pub mod coordinator;
 pub mod defence;
 pub mod execute;
 pub mod guard;
 pub mod lab;
+pub mod node;
 pub mod options;
 pub mod own;
 pub mod panel;
 pub mod pretraining;
+pub mod protocol;
 pub mod remeasure;
 pub mod replay;
 pub mod runner;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::{Passphrase, TrustStore};
+use fedseal_client_sdk::keys::{Passphrase, PublicKey, TrustStore};
 use fedseal_data::TaskData;
 use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::formulas;
 use fedseal_rules::text::ANSWERS;
 use fedseal_tuning::Joining;
+use serde::{Deserialize, Serialize};
 
 use crate::lab::TuningLab;
 use crate::{Result, own};
@@ -42,6 +43,8 @@ pub struct Options {
     pub files: PathBuf,
     /// Modules by digest that `[[clients]]` may name, with their signatures: those of a registry.
     pub submitted: BTreeMap<Digest, Submitted>,
+    /// Nodes that enrolled, by the names of their clients, for an experiment whose clients are nodes.
+    pub enrolled: BTreeMap<String, Enrolled>,
     /// Seed instead of the experiment's first.
     pub seed: Option<u64>,
     /// Device instead of the experiment's.
@@ -62,6 +65,20 @@ pub struct Submitted {
     pub envelope: Envelope,
 }
 
+/// A client that is a node, as it enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// Its key.
+    pub key: PublicKey,
+    /// Digest of its shard.
+    pub shard: Digest,
+    /// Examples in the shard.
+    pub examples: u32,
+    /// Rules of its site, as TOML; signers in them are keys.
+    pub site: String,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -75,6 +92,7 @@ impl Default for Options {
             prompts: "models/prompts".into(),
             files: ".".into(),
             submitted: BTreeMap::new(),
+            enrolled: BTreeMap::new(),
             seed: None,
             device: None,
             threads: None,

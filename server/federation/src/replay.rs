@@ -8,11 +8,12 @@ use std::time::Instant;
 use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::lineage::{Kind, Lineage};
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::Blobs;
 use fedseal_sandbox::RunOutcome;
-use fedseal_tuning::Adapter;
+use fedseal_tuning::{Adapter, Example};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ use crate::lab::Lab;
 use crate::options::{Options, load_data, open_model_of};
 use crate::{Error, Result};
 use fedseal_data::check::DataCheck;
+use fedseal_record::basis::Basis;
 use fedseal_record::evidence::Cache;
 use fedseal_record::formulas;
 use fedseal_record::law::same_score;
@@ -113,6 +115,19 @@ pub fn replay_with(
     selector: &Selector,
     options: &Options,
 ) -> Result<Vec<Replayed>> {
+    replay_at(dir, selector, options, None)
+}
+
+/// As [`replay_with`], at the site of a data holder's node: with its shard, which is no blob of the run.
+///
+/// # Errors
+/// As [`replay`]; [`Error::Missing`] for an update on another shard of a node.
+pub fn replay_at(
+    dir: impl AsRef<Path>,
+    selector: &Selector,
+    options: &Options,
+    shard: Option<Vec<Example>>,
+) -> Result<Vec<Replayed>> {
     // Checked against the log before the model that the experiment names is loaded.
     let run = OpenRun::read(dir)?;
     let (lab, _) = open_model_of(&run.plan, &run.experiment, options)?;
@@ -126,7 +141,7 @@ pub fn replay_with(
             .filter(|labelled| !labelled.is_empty())
             .map(|labelled| DataCheck::train(&labelled)),
     };
-    replay_opened(run, selector, &lab, read)
+    replay_opened(run, selector, &lab, read, shard)
 }
 
 /// As [`replay`], with a given model. The data check's score is compared where the data source is built
@@ -136,15 +151,17 @@ pub fn replay_in(
     selector: &Selector,
     lab: &dyn Lab,
 ) -> Result<Vec<Replayed>> {
-    replay_opened(OpenRun::read(dir)?, selector, lab, None)
+    replay_opened(OpenRun::read(dir)?, selector, lab, None, None)
 }
 
-/// Executes updates of an opened run. `read` is the data check of a source that is not built in.
+/// Executes updates of an opened run. `read` is the data check of a source that is not built in, `shard` that
+/// of a node.
 fn replay_opened(
     run: OpenRun,
     selector: &Selector,
     lab: &dyn Lab,
     read: Option<DataCheck>,
+    shard: Option<Vec<Example>>,
 ) -> Result<Vec<Replayed>> {
     let others = formulas::others(&run.plan, &run.experiment, &Versions::here())?;
     formulas::same_text(&run.dir.root, &run.experiment, &others)?;
@@ -162,15 +179,46 @@ fn replay_opened(
         run: &run,
         executor: executor.as_ref(),
         lab,
+        shard: match shard {
+            Some(examples) => Some((
+                Digest::of(&canonical::to_vec(&examples)?),
+                Arc::new(examples),
+            )),
+            None => None,
+        },
         judge: DataCheck::built_in(&run.experiment.data.source)
             .or(read.as_ref())
             .filter(|_| !others.score()),
     };
     let mut cache = Cache::default();
-    select(&run.state, selector)?
-        .into_iter()
-        .map(|update| replayer.one(update, &mut cache))
-        .collect()
+    let (drawn, most) = match selector {
+        // At a site its own updates are drawn.
+        Selector::Sample { count, seed } if run.plan.has_nodes() => {
+            let all = Selector::Sample {
+                count: usize::MAX,
+                seed: *seed,
+            };
+            (select(&run.state, &all)?, *count)
+        }
+        _ => (select(&run.state, selector)?, usize::MAX),
+    };
+    let mut all = Vec::new();
+    for update in drawn {
+        let attested = cache.attested(&run.blobs, &update.attestation, &run.plan)?;
+        let planned = run.plan.node_of(&update.client);
+        // Where a node delivered nothing there is nothing to execute again.
+        let absent = Basis::of(&run.plan, &attested) == Basis::Absent;
+        let elsewhere = match (planned, &replayer.shard) {
+            (Some(planned), Some((brought, _))) if most < usize::MAX => {
+                planned.honest.shard != *brought
+            }
+            _ => false,
+        };
+        if !absent && !elsewhere && all.len() < most {
+            all.push(replayer.one(update, &mut cache)?);
+        }
+    }
+    Ok(all)
 }
 
 struct Replayer<'a> {
@@ -178,17 +226,19 @@ struct Replayer<'a> {
     executor: &'a dyn Executor,
     lab: &'a dyn Lab,
     judge: Option<&'a DataCheck>,
+    /// A node's shard, at its site.
+    shard: Option<(Digest, Arc<Vec<Example>>)>,
 }
 
 impl Replayer<'_> {
     fn one(&self, update: &UpdateRef, cache: &mut Cache) -> Result<Replayed> {
         let OpenRun { plan, blobs, .. } = self.run;
-        let attested = cache.attested(blobs, &update.attestation, plan.node)?;
+        let attested = cache.attested(blobs, &update.attestation, plan)?;
         let (arm, state) = self.inputs(update)?;
         let of = self.round_of(&arm, update, state);
         let assignment = of.assignment(&update.client)?;
         let contents = Contents {
-            shard: Arc::new(read_examples(blobs, &assignment.shard)?),
+            shard: self.shard(&update.client, &assignment.shard)?,
             attachment: Arc::new(match &assignment.attachment {
                 Some(digest) => read_examples(blobs, digest)?,
                 None => Vec::new(),
@@ -260,6 +310,23 @@ impl Replayer<'_> {
             bound,
             seconds: begun.elapsed().as_secs_f64(),
         })
+    }
+
+    /// A client's shard: a blob of the run, or what was brought where its node keeps it.
+    fn shard(&self, client: &ClientId, digest: &Digest) -> Result<Arc<Vec<Example>>> {
+        if self.run.plan.node_of(client).is_none() {
+            return Ok(Arc::new(read_examples(&self.run.blobs, digest)?));
+        }
+        match &self.shard {
+            Some((brought, examples)) if brought == digest => Ok(examples.clone()),
+            brought => Err(Error::Missing {
+                what: format!("shard {digest} of {client}"),
+                hint: match brought {
+                    None => "its node keeps it: replay at its site, with --shard FILE".into(),
+                    Some((other, _)) => format!("the files that were given are shard {other}"),
+                },
+            }),
+        }
     }
 
     /// Names both engines if another engine than this one made the update.

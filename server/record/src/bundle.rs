@@ -1,10 +1,10 @@
 //! Makes one file about an update out of a run. [`fedseal_client_sdk::bundle`] reads the file where
 //! the run is not at hand.
 
-use fedseal_client_sdk::attestation;
 use fedseal_client_sdk::bundle::{Bundle, Trust};
 use fedseal_client_sdk::dsse::Envelope;
 
+use crate::basis;
 use crate::error::{Error, Result};
 use crate::opened::OpenRun;
 use crate::state::{RotatedRef, UpdateRef};
@@ -21,9 +21,14 @@ pub fn bundle(run: &OpenRun, update: &UpdateRef, with_module: bool) -> Result<Bu
     } = run;
     let envelope = |digest| Ok::<_, Error>(Envelope::from_bytes(&blobs.get(digest)?)?);
     let statement = envelope(&update.attestation)?;
-    let module = attestation::verify(&statement, &[plan.node])?
-        .predicate
-        .module;
+    let attested = basis::verified(plan, &statement)?;
+    if attested.node != plan.node {
+        return Err(Error::Missing {
+            what: "a bundle of an update that a node attests".into(),
+            hint: "a bundle has one key for log and attestation; hand over the run's folder".into(),
+        });
+    }
+    let module = attested.module;
     let planned = plan
         .modules
         .iter()

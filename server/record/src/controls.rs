@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::read::read_adapter;
 use crate::round::RoundOf;
-use crate::state::RunState;
+use crate::state::{RunState, VerdictRef};
 use fedseal_rules::experiment::TrainingConfig;
 
 /// Control variates at the opening of a round; a blob, as canonical JSON.
@@ -120,13 +120,15 @@ pub fn after(
         let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
             continue;
         };
-        let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+        let attested = cache.attested(blobs, &verdict.attestation, plan)?;
         let update = run.update(&verdict.attestation).and_then(|u| u.update);
         if let (Some(update), Some(rates)) = (update, rates(&attested.lineage, state.global)) {
             trained.push((client, update, rates, verdict.weight));
         }
     }
-    if trained.is_empty() {
+    let update = |verdict: &VerdictRef| run.update(&verdict.attestation)?.update;
+    let updates = state.verdicts.values().filter_map(update).count();
+    if trained.is_empty() || round.is_skipped(updates) {
         return Ok(state.controls);
     }
     let model = Error::model::<AdapterError>;

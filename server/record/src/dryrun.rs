@@ -121,7 +121,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                 })?;
                 let attested =
                     run.evidence
-                        .attested(&run.blobs, &verdict.attestation, run.plan.node)?;
+                        .attested(&run.blobs, &verdict.attestation, &run.plan)?;
                 let expected = of.expected(client, &run.blobs)?;
                 let facts = Facts {
                     attested: &attested,

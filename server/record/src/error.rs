@@ -39,6 +39,14 @@ pub enum Error {
         /// How to get it.
         hint: String,
     },
+    /// Something was asked for that is not allowed, or has no place now.
+    #[error("{what}; {hint}")]
+    Refused {
+        /// The thing, and why not.
+        what: String,
+        /// Advice on what to do.
+        hint: String,
+    },
     /// The caller asked the run to stop; everything logged so far is kept and `--resume` goes on.
     #[error("stopped as asked; the run can be resumed")]
     Interrupted,

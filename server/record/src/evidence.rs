@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use fedseal_client_sdk::attestation::{self, UpdatePredicate};
+use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
-use fedseal_client_sdk::keys::PublicKey;
 use fedseal_ledger::Blobs;
 
+use crate::basis;
 use crate::blobs::{DefenceData, EvaluationSet, Measured};
 use crate::error::{Error, Result};
 use crate::rundir::Plan;
@@ -27,20 +27,20 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The verified statement of an attestation.
+    /// The verified statement of an attestation, by a key that may attest it in this run.
     pub fn attested(
         &mut self,
         blobs: &Blobs,
         id: &Digest,
-        node: PublicKey,
+        plan: &Plan,
     ) -> Result<Arc<UpdatePredicate>> {
         if let Some(predicate) = self.attested.get(id) {
             return Ok(predicate.clone());
         }
         let envelope = Envelope::from_bytes(&blobs.get(id)?)?;
-        let verified = attestation::verify(&envelope, &[node])
+        let verified = basis::verified(plan, &envelope)
             .map_err(|error| Error::tampered(format!("attestation {id}"), error))?;
-        let predicate = Arc::new(verified.predicate);
+        let predicate = Arc::new(verified);
         self.attested.insert(*id, predicate.clone());
         Ok(predicate)
     }

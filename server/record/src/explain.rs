@@ -9,6 +9,7 @@ use fedseal_client_sdk::tlog::{leaf_hash, verify_inclusion};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::basis::Basis;
 use crate::error::Result;
 use crate::opened::OpenRun;
 use crate::rundir::Plan;
@@ -51,11 +52,21 @@ pub fn explain(dir: impl AsRef<std::path::Path>, prefix: &str) -> Result<Explana
     ));
     sentences.extend(origin(&attested, &run.plan));
     sentences.extend(verdicts(&run.state, &update));
-    sentences.push(
-        "That these steps were taken is the node's signed word; `fedseal replay` takes them again \
-         and compares. That the shard holds what the client says is the client's word."
+    sentences.push(match Basis::of(&run.plan, &attested) {
+        Basis::Executed => "That these steps were taken is the node's signed word; `fedseal replay` \
+                            takes them again and compares. That the shard holds what the client says \
+                            is the client's word."
             .into(),
-    );
+        Basis::Attested => format!(
+            "That these steps were taken rests on the word of node {} alone, which owns its key and \
+             keeps its shard; `fedseal replay --shard FILE` at its site takes them again and compares. \
+             That the shard holds what the client says is the client's word.",
+            attested.node.key_id()
+        ),
+        Basis::Absent => "That nothing was delivered in time is the coordinator's signed word; the \
+                          node's own log says what it sent."
+            .into(),
+    });
     Ok(Explanation {
         update: update.attestation,
         entry: update.entry,

@@ -59,16 +59,14 @@ pub fn past(of: RoundOf<'_>, run: &RunState, window: u32) -> Vec<Past> {
     let first = round.saturating_sub(window as usize);
     let steps = f64::from(of.experiment.training.local_steps);
     let told = |state: &RoundState| {
-        let effort = steps * state.learning_rate;
-        let verdicts = state
-            .clients
-            .iter()
-            .filter_map(|client| state.verdicts.get(client));
-        let past = verdicts.map(|verdict| Past {
-            effort,
-            fact: verdict.fact.clone(),
+        let verdicts = state.clients.iter().filter_map(|client| {
+            Some(Past {
+                client: client.clone(),
+                effort: steps * state.learning_rate,
+                fact: state.verdicts.get(client)?.fact.clone(),
+            })
         });
-        past.collect::<Vec<_>>()
+        verdicts.collect::<Vec<_>>()
     };
     rounds[first..round].iter().flat_map(told).collect()
 }
@@ -106,7 +104,7 @@ impl RoundOf<'_> {
             shard: assignment.shard,
             shard_examples: assignment.examples,
             effort: f64::from(experiment.training.local_steps) * state.learning_rate,
-            node: plan.node,
+            node: plan.attester(client),
             control: [
                 controls.as_ref().map(|controls| controls.server),
                 controls.and_then(|controls| controls.clients.get(client).copied()),
@@ -122,7 +120,7 @@ impl RoundOf<'_> {
         } = *self;
         let Assignment { module, shard, .. } = assignment;
         let facts = site::facts(plan, &experiment.limits, *module, client, *shard);
-        let rules = experiment.site.as_ref();
+        let rules = plan.site(experiment, client);
         let rule = rules
             .zip(facts)
             .and_then(|(rules, facts)| rules.before(&facts).ok());
@@ -158,7 +156,7 @@ impl RoundOf<'_> {
                     "lets an update count that does not exist",
                 ));
             };
-            let attested = cache.attested(blobs, &verdict.attestation, plan.node)?;
+            let attested = cache.attested(blobs, &verdict.attestation, plan)?;
             counted.push(index);
             updates.push(Update {
                 delta,
@@ -167,7 +165,7 @@ impl RoundOf<'_> {
         }
         let none = |client: &ClientId| (client.clone(), 0.0);
         let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
-        if updates.is_empty() {
+        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
             return Ok(Combined {
                 weights,
                 outcome: None,

@@ -4,6 +4,7 @@
 //! - [`rundir`]: the folder and its plan. [`state`]: the log, folded. [`keys`]: memo keys and seeds.
 //! - [`blobs`], [`read`], [`evidence`]: contents of the blobs. [`opened`]: a run, read and checked
 //!   against its log. [`select`]: updates of a run.
+//! - [`basis`]: on whose word an update rests. [`claims`]: an attestation held against its evidence.
 //! - [`round`]: a round of an arm. [`law`]: its rules; the runner acts by them, and the auditor checks the
 //!   log against them. [`controls`]: SCAFFOLD's control variates. [`repairs`]: arms that repair another
 //!   one's adapter. [`references`]: every blob that the log names. [`formulas`]: formulas of which a run
@@ -15,8 +16,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod basis;
 pub mod blobs;
 pub mod bundle;
+pub mod claims;
 pub mod controls;
 pub mod dryrun;
 pub mod error;

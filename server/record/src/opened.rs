@@ -175,7 +175,7 @@ impl OpenRun {
             })?;
         let attested = self
             .evidence
-            .attested(&self.blobs, &update.attestation, self.plan.node)?;
+            .attested(&self.blobs, &update.attestation, &self.plan)?;
         Ok((update, attested))
     }
 

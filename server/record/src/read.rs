@@ -10,6 +10,27 @@ use crate::rundir::{Plan, RunDir};
 use fedseal_rules::experiment::{Experiment, MAX_EXPERIMENT};
 use fedseal_rules::site::SiteRules;
 
+/// Evidence by digest, wherever it is.
+pub trait Held {
+    /// The bytes of a blob.
+    ///
+    /// # Errors
+    /// It is not there, or was changed.
+    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>>;
+    /// Whether a blob is there.
+    fn has(&self, digest: &Digest) -> bool;
+}
+
+impl Held for Blobs {
+    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>> {
+        Ok(self.get(digest)?)
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        self.contains(digest)
+    }
+}
+
 /// Reads the experiment of a run, by its pinned bytes.
 ///
 /// # Errors
@@ -53,8 +74,12 @@ pub fn experiment_text(dir: &RunDir, plan: &Plan) -> Result<String> {
 
 /// Reads an adapter blob.
 pub fn read_adapter(blobs: &Blobs, digest: &Digest) -> Result<Adapter> {
-    Adapter::from_bytes(&blobs.get(digest)?)
-        .map_err(|error| Error::tampered(format!("adapter {digest}"), error))
+    adapter_of(&blobs.get(digest)?, digest)
+}
+
+/// The adapter of these bytes; `digest` is what errors call it.
+pub fn adapter_of(bytes: &[u8], digest: &Digest) -> Result<Adapter> {
+    Adapter::from_bytes(bytes).map_err(|error| Error::tampered(format!("adapter {digest}"), error))
 }
 
 /// Reads a list of examples.

@@ -59,7 +59,10 @@ impl References {
         }
         for client in &plan.clients {
             for assignment in client.assignments() {
-                self.add(assignment.shard, || format!("shard of {}", client.client));
+                // A node keeps its shard.
+                if !client.node {
+                    self.add(assignment.shard, || format!("shard of {}", client.client));
+                }
                 if let Some(attachment) = assignment.attachment {
                     self.add(attachment, || format!("attachment of {}", client.client));
                 }

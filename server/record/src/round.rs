@@ -24,6 +24,12 @@ pub struct RoundOf<'a> {
 }
 
 impl<'a> RoundOf<'a> {
+    /// Whether a round of nodes has so few updates that it does not count.
+    pub fn is_skipped(&self, updates: usize) -> bool {
+        let nodes = self.experiment.federation.nodes.as_ref();
+        nodes.is_some_and(|nodes| updates < nodes.least_updates)
+    }
+
     /// The module and the data of a client in this arm.
     ///
     /// # Errors

@@ -13,16 +13,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::module;
 use fedseal_client_sdk::tlog::{Checkpoint, leaf_hash, origin_names, verify_inclusion};
-use fedseal_client_sdk::transcript::Transcript;
 use fedseal_ledger::{Blobs, LogReader, fsck};
 use serde::Serialize;
 
+use crate::basis::Basis;
 use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
@@ -62,6 +63,12 @@ pub struct VerifyReport {
     pub root: Digest,
     /// Attested updates whose signatures, digests, transcripts and lineage hold.
     pub updates: u64,
+    /// Of these: attested by a data holder's node alone, whose shard is not here.
+    #[serde(skip_serializing_if = "is_none")]
+    pub attested: u64,
+    /// Updates that no node delivered in time, by the coordinator's word.
+    #[serde(skip_serializing_if = "is_none")]
+    pub absent: u64,
     /// Verdicts that agree with their facts.
     pub verdicts: u64,
     /// Aggregations that were computed again and gave the same digest.
@@ -73,6 +80,10 @@ pub struct VerifyReport {
     /// Formulas of which this program has another version: nothing was computed again by them.
     #[serde(skip_serializing_if = "Others::is_empty")]
     pub not_computed: Others,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Verifies the run in `dir` and changes nothing in it. Fails for an unfinished or empty folder, with
@@ -143,6 +154,8 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     run.canaries()?;
     run.defences(&others)?;
     run.reported(head.size, &others)?;
+    let attested = run.resting_on(Basis::Attested)?;
+    let absent = run.resting_on(Basis::Absent)?;
     Ok(VerifyReport {
         run: run.plan.run.clone(),
         node: run.plan.node.to_string(),
@@ -150,6 +163,8 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
         entries: head.size,
         root: head.root,
         updates: run.state.updates.len() as u64,
+        attested,
+        absent,
         verdicts,
         aggregations,
         evaluations,
@@ -222,7 +237,7 @@ impl OpenRun {
             if !present.contains(&id) {
                 return Err(missing(&id, "an attestation"));
             }
-            let predicate = self.evidence.attested(&self.blobs, &id, self.plan.node)?;
+            let predicate = self.evidence.attested(&self.blobs, &id, &self.plan)?;
             if let Some(update) = update
                 && (update.client != predicate.client
                     || update.round != predicate.round
@@ -252,6 +267,19 @@ impl OpenRun {
             ));
         }
         Ok(present.len() as u64)
+    }
+
+    /// How many updates rest on this.
+    fn resting_on(&mut self, basis: Basis) -> Result<u64> {
+        if !self.plan.has_nodes() {
+            return Ok(0);
+        }
+        let mut count = 0;
+        for id in self.state.attestations.keys() {
+            let attested = self.evidence.attested(&self.blobs, id, &self.plan)?;
+            count += u64::from(Basis::of(&self.plan, &attested) == basis);
+        }
+        Ok(count)
     }
 
     /// No file besides the run's own. (The log's and the blobs' folders check their own names.)
@@ -340,10 +368,13 @@ impl OpenRun {
                 .map(|(arm, part)| (arm.as_str(), part.kind.as_str()))
                 .collect();
             let fits = |kind: &str, assignment: &Assignment| self.fits(planned, kind, assignment);
+            let brought = self.brought(planned)?;
             let agrees = planned.client.as_str() == client_name(index)
                 && planned.kind == kind
                 && named == parts
                 && !planned.absent
+                && !planned.node
+                && brought
                 && fits(BENIGN, &planned.honest)
                 && fits(kind, &planned.attacked)
                 && planned
@@ -372,6 +403,10 @@ impl OpenRun {
                     "is not registered in the log",
                 ));
             }
+            // A node keeps its shard: its size is its word.
+            if planned.node {
+                continue;
+            }
             let examples = read_examples(&self.blobs, &assignment.shard)?;
             if examples.len() as u64 != u64::from(assignment.examples) {
                 return Err(Error::tampered(
@@ -394,55 +429,39 @@ impl OpenRun {
         self.plan.module_name(&assignment.module) == Some(module)
             && (assignment.shard == planned.honest.shard) != poisoned
             && assignment.attachment.is_some() == brings
-            // A client brings the same examples in whatever kind brings any.
-            && planned
-                .assignments()
-                .filter(|other| brings && other.attachment.is_some())
-                .all(|other| other.attachment == assignment.attachment)
             && of_kind
                 .into_iter()
                 .all(|part| part.assignment == *assignment)
     }
 
-    /// Every transcript hashes to the root that its attestation binds.
-    fn transcripts(&mut self) -> Result<()> {
-        for id in self.state.attestations.keys() {
-            let predicate = self.evidence.attested(&self.blobs, id, self.plan.node)?;
-            let reference = &predicate.transcript;
-            let item = format!("transcript {}", reference.blob);
-            let transcript = Transcript::from_bytes(&self.blobs.get(&reference.blob)?)
-                .map_err(|error| Error::tampered(&item, error))?;
-            let root = transcript.root();
-            if root != reference.root {
-                return Err(Error::mismatch(
-                    &item,
-                    format!("does not hash to the root in attestation {id}"),
-                    &reference.root,
-                    &root,
-                ));
-            }
-            if transcript.len() as u64 != u64::from(reference.entries) {
-                return Err(Error::tampered(
-                    &item,
-                    format!(
-                        "has {} entries, the attestation says {}",
-                        transcript.len(),
-                        reference.entries
-                    ),
-                ));
-            }
-            // Site rules may have tightened the limits; they are asked later.
-            let ruled = self.experiment.site.is_some();
-            if predicate.engine != self.plan.engine
-                || (!ruled && predicate.limits != self.experiment.limits)
-            {
-                return Err(Error::tampered(
-                    format!("attestation {id}"),
-                    "names another engine or other limits than the run's",
-                ));
+    /// Whether a client brings the same examples in whatever kind brings any, after that kind's settings.
+    fn brought(&self, planned: &PlannedClient) -> Result<bool> {
+        let arms = planned.arms.values();
+        let arms = arms.map(|part| (part.kind.as_str(), &part.assignment));
+        let mut first = None;
+        for (kind, assignment) in [(planned.kind.as_str(), &planned.attacked)]
+            .into_iter()
+            .chain(arms)
+        {
+            let Some(attachment) = assignment.attachment else {
+                continue;
+            };
+            let settings = attack::kind(kind).map(|attack| attack.attached(Vec::new()));
+            let unaligned = match settings.filter(|settings| !settings.is_empty()) {
+                None => attachment,
+                Some(settings) => {
+                    let examples = read_examples(&self.blobs, &attachment)?;
+                    match examples.strip_prefix(settings.as_slice()) {
+                        None => return Ok(false),
+                        Some(rest) => Digest::of(&canonical::to_vec(rest)?),
+                    }
+                }
+            };
+            if *first.get_or_insert(unaligned) != unaligned {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -4,7 +4,7 @@
 //! - [`sampling`], [`schedule`]: functions of the seed and the round.
 //! - [`aggregation`], [`optimiser`]: updates in, next global adapter out; one file a rule.
 //! - [`admission`]: declarative checks over an attested update; one file a check.
-//! - [`site`]: rules of the data's holder for a node.
+//! - [`site`]: rules of the data's holder for a node. [`lifecycle`]: states of a federation of nodes.
 //! - [`defence`]: repair of an attacked adapter, and its audit; one file a defence.
 //! - [`evaluation`]: safety and helpfulness, from answers. [`statistics`]: tests of their differences.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
@@ -31,6 +31,7 @@ pub mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod formulas;
+pub mod lifecycle;
 pub mod optimiser;
 pub mod sampling;
 pub mod schedule;

@@ -135,7 +135,10 @@ impl Server {
         } else {
             ""
         };
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n{accept}\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\n{accept}\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {

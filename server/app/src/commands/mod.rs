@@ -5,6 +5,7 @@ mod administer;
 mod admission;
 mod attribute;
 mod base;
+mod bench;
 mod chat;
 mod clients;
 mod completions;
@@ -12,6 +13,8 @@ mod completions;
 mod docs;
 mod doctor;
 mod engine;
+mod engines;
+mod federation;
 mod fetch;
 mod generate;
 mod init;
@@ -20,6 +23,7 @@ mod listening;
 mod log;
 mod man;
 mod module;
+mod node;
 mod parquet;
 mod policy;
 mod pretrain;
@@ -31,12 +35,13 @@ mod serve;
 mod shipped;
 mod site;
 mod submit;
-mod submitted;
 mod tune;
 mod undo;
 mod verify;
 mod watching;
+mod wire;
 mod work;
+mod worker;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -61,6 +66,12 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Do jobs of a run that lends them.
     Work(work::Work),
+    /// Make, start and watch federations of data holders' nodes.
+    Federation(federation::Federation),
+    /// Take part in a federation with shards that stay on this machine.
+    Node(node::Node),
+    /// Do jobs of every run that queues them.
+    Worker(worker::Worker),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
@@ -128,6 +139,9 @@ impl Command {
             Command::Init(command) => command.execute(),
             Command::Run(command) => command.execute(),
             Command::Work(command) => command.execute(),
+            Command::Federation(command) => command.execute(),
+            Command::Node(command) => command.execute(),
+            Command::Worker(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Module(command) => command.execute(),

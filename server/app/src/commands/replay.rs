@@ -1,11 +1,13 @@
 //! `fedseal replay RUN_DIR`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fedseal_federation::own::{How, pairs};
 use fedseal_federation::replay::tolerance::FACTOR;
 use fedseal_federation::replay::{self, Replayed, Selector};
 use fedseal_federation::runner::Options;
+use fedseal_rules::experiment::MAX_SHARD;
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
@@ -40,6 +42,16 @@ pub(crate) struct Replay {
     /// those that the run pinned.
     #[arg(long, value_name = "DIR", default_value = ".")]
     files: PathBuf,
+    /// Shard of a data holder's node, which is no part of the run: several files are one shard, in this order.
+    /// Of updates that are drawn those of this shard are executed.
+    #[arg(long, value_name = "FILE")]
+    shard: Vec<String>,
+    /// Leave out rows of the shard as the node did.
+    #[arg(long, requires = "shard")]
+    leave_out: bool,
+    /// Take the first pair of a conversation as the node did.
+    #[arg(long, requires = "shard")]
+    first_turn: bool,
     /// Print the comparison as JSON.
     #[arg(long)]
     json: bool,
@@ -65,7 +77,15 @@ impl Replay {
             files: self.files,
             ..Options::default()
         };
-        let replayed = replay::replay_with(&self.run, &selector, &options)?;
+        let how = How {
+            leave_out: self.leave_out,
+            first: self.first_turn,
+        };
+        let shard = match self.shard.is_empty() {
+            true => None,
+            false => Some(pairs(Path::new(""), &self.shard, how, &mut { MAX_SHARD })?),
+        };
+        let replayed = replay::replay_at(&self.run, &selector, &options, shard)?;
         let equal = replayed.iter().filter(|one| one.equal()).count();
         let near = replayed.iter().filter(|one| one.near()).count();
         let total = replayed.len();

@@ -13,12 +13,12 @@ use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
 use super::lend::{Lend, Lending};
+use super::shipped;
 use super::watching::{self, Watching};
-use super::{shipped, submitted};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
-use crate::{figures, keys, output, runs, stop, table};
+use crate::{figures, keys, output, runs, stop, submitted, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
@@ -239,6 +239,7 @@ impl Run {
             models,
             files: shipped::folder(&self.experiment),
             submitted: submitted::of(experiment, &registry)?,
+            enrolled: Default::default(),
             // A run of its own goes on with its seed, also one of the several of its file.
             seed: (!resumed || self.seeds > 1).then_some(seed),
             device: self.device.clone(),

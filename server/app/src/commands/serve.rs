@@ -2,14 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use fedseal_client_sdk::keys::{PublicKey, TrustStore};
+use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
+use fedseal_federation::coordinator::books::Books;
 
 use super::clients::Clients;
+use super::federation;
 use super::listening::Listening;
+use crate::coordinate::{Machine, supervise};
 use crate::decisions::Rule;
 use crate::failure::{Failure, Outcome};
+use crate::http::federation::Federations;
 use crate::http::{self, Readers, Settings};
 use crate::logs::{self, Level};
 use crate::places::{self, Places};
@@ -19,7 +25,7 @@ use crate::{kept, keys, output, stop};
 const EARLIER: &str = ".registry";
 
 /// Serves the report pages and the HTTP interface over a folder of runs, or over one run. Nothing is
-/// written into either.
+/// written into either, but for the runs of federations that it coordinates.
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Folder of runs, or of one run; by default runs/ of the checkout, elsewhere fedseal/runs in the
@@ -62,6 +68,20 @@ pub(crate) struct Serve {
     /// Refuse submissions that are not signed by their sender (RFC 9421), beside the module's own signature.
     #[arg(long)]
     signed_requests: bool,
+    /// Coordinate federations of data holders' nodes: execute those that `fedseal federation start` begins, each
+    /// as a run of its name in the folder of runs. DIR has the books; by default federations in the folder
+    /// of keys.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    federations: Option<Option<PathBuf>>,
+    /// Folder of signed modules for federations; by default as `fedseal run` has it.
+    #[arg(long, value_name = "DIR", requires = "federations")]
+    modules: Option<PathBuf>,
+    /// Folder of fetched models for federations.
+    #[arg(long, value_name = "DIR", requires = "federations")]
+    models: Option<PathBuf>,
+    /// Threads of the CPU device for federations; 0: all cores.
+    #[arg(long, value_name = "N", requires = "federations")]
+    threads: Option<usize>,
     /// Serve the pages from this folder instead of those built into this program.
     #[arg(long, value_name = "DIR")]
     web: Option<PathBuf>,
@@ -101,6 +121,8 @@ impl Serve {
             None => Places::find().runs()?,
         };
         let registry = self.registry(&runs)?;
+        let coordinating = self.coordinating(&registry)?;
+        let runs_folder = runs.clone();
         let (trusted, file) = match self.module_key {
             Some(file) => (TrustStore::load(&file)?, file),
             None => {
@@ -123,6 +145,7 @@ impl Serve {
             web: self.web,
             limits: self.clients.limits(),
             compiled: kept::cache(&Places::find()),
+            federations: None,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -134,6 +157,21 @@ impl Serve {
             if settings.names.is_empty() {
                 settings.names = vec![shown.to_string(), format!("localhost:{}", shown.port())];
             }
+            let coordinated = coordinating.map(|(books, key, machine)| {
+                let federations = Federations::new(
+                    books,
+                    runs_folder,
+                    key,
+                    &settings.names,
+                    settings.limits.requests_of_key,
+                );
+                let federations = Arc::new(federations);
+                settings.federations = Some(federations.clone());
+                let stop = Arc::new(AtomicBool::new(false));
+                let stopping = stop.clone();
+                let thread = std::thread::spawn(move || supervise(&federations, &machine, &stopping));
+                (stop, thread)
+            });
             let pages = http::pages(&settings);
             output::line(format!(
                 "serving {} at {}://{shown}",
@@ -158,8 +196,46 @@ impl Serve {
                         .await;
                 });
             }
-            http::serve(listener, settings, stop::signal()).await
+            let served = http::serve(listener, settings, stop::signal()).await;
+            if let Some((stop, thread)) = coordinated {
+                stop.store(true, Ordering::SeqCst);
+                // Each run ends where it can go on.
+                let _ = thread.join();
+            }
+            served
         })
+    }
+
+    /// Books, key and places of a coordinator; none where this is none.
+    fn coordinating(&self, registry: &Path) -> Outcome<Option<(Books, PublicKey, Machine)>> {
+        let Some(given) = &self.federations else {
+            return Ok(None);
+        };
+        let (home, places) = (places::home()?, Places::find());
+        let folder = given
+            .clone()
+            .unwrap_or_else(|| federation::federations(&home));
+        let books = Books::open(&folder)?;
+        let passphrase = keys::passphrase()?;
+        let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase.as_ref())?;
+        let (modules, installed) = match &self.modules {
+            Some(given) => (given.clone(), TrustStore::default()),
+            None => (places.policies()?, places.installed_keys()?),
+        };
+        let machine = Machine {
+            keys: home,
+            passphrase,
+            modules,
+            installed,
+            models: match &self.models {
+                Some(given) => given.clone(),
+                None => places.models()?,
+            },
+            registry: registry.to_owned(),
+            compiled: places.compiled()?,
+            threads: self.threads,
+        };
+        Ok(Some((books, key.public(), machine)))
     }
 
     /// The registry's folder: in no run, for a run's folder is evidence.

@@ -24,7 +24,7 @@ use super::refusal::{Answer, Refusal, blocking};
 /// grown.
 const MOST_INDEXES: usize = 16;
 /// A tile or bundle is never larger: 256 entries of 65,535 bytes and their lengths.
-const MAX_FILE: u64 = 256 * (65_535 + 2);
+pub(super) const MAX_FILE: u64 = 256 * (65_535 + 2);
 /// A checkpoint is never larger: its own lines and some hundred cosignatures.
 const MAX_CHECKPOINT: u64 = 64 << 10;
 
@@ -184,7 +184,7 @@ pub(super) async fn file(
 }
 
 /// `checkpoint`, `tile/0/000`, `tile/0/x001/000.p/17`, `tile/entries/000`.
-fn is_log_path(path: &str) -> bool {
+pub(super) fn is_log_path(path: &str) -> bool {
     if path == "checkpoint" {
         return true;
     }

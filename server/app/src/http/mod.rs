@@ -19,7 +19,7 @@
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
-//!   lends its jobs.
+//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest.
 
 mod access;
 mod admin;
@@ -28,6 +28,7 @@ mod answers;
 mod events;
 mod evidence;
 mod fault;
+pub(crate) mod federation;
 mod files;
 mod guard;
 mod listen;
@@ -96,6 +97,8 @@ pub(crate) struct Settings {
     pub names: Vec<String>,
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
+    /// The federations that it coordinates, where it is a coordinator.
+    pub federations: Option<Arc<federation::Federations>>,
     /// The administrator's token.
     pub admin: Admin,
     /// Who may read.
@@ -173,6 +176,7 @@ fn untimed() -> Interface {
 
 fn router(settings: Settings) -> Outcome<Router> {
     let limits = settings.limits;
+    let federations = settings.federations.clone();
     let (timed, mut operations) = timed().into_parts();
     let (untimed, others) = untimed().into_parts();
     operations.extend(others);
@@ -181,7 +185,7 @@ fn router(settings: Settings) -> Outcome<Router> {
     let admin = Arc::new(settings.admin);
     let readers = (settings.readers, admin.clone());
     let shared = Arc::new(Shared {
-        admin,
+        admin: admin.clone(),
         modules: modules::Modules::open(
             settings.registry,
             settings.trusted,
@@ -208,16 +212,21 @@ fn router(settings: Settings) -> Outcome<Router> {
             answers::bounded,
         ))
         .layer(middleware::from_fn_with_state(limits.request, deadline));
-    Ok(untimed
+    let served = untimed
         .method_not_allowed_fallback(wrong_method)
         .merge(timed)
         .layer(middleware::from_fn_with_state(readers, access::readable))
+        .with_state(shared);
+    let served = match federations {
+        Some(federations) => federation::router(federations, admin).merge(served),
+        None => served,
+    };
+    Ok(served
         .layer(middleware::from_fn_with_state(hosts, guard::guarded))
         .layer(middleware::from_fn(refusal::worded))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(represent::compressed))
-        .layer(middleware::from_fn(watched::counted))
-        .with_state(shared))
+        .layer(middleware::from_fn(watched::counted)))
 }
 
 /// [`description`], described.

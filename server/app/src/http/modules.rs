@@ -36,7 +36,7 @@ use tokio_stream::StreamExt as _;
 
 use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, schema};
-use super::refusal::{Answer, Refusal, blocking};
+use super::refusal::{Answer, Refusal, blocking, cut};
 use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
@@ -510,19 +510,6 @@ async fn receive(body: Body, peer: Peer, bodies: &Arc<Shares>) -> Answer<(Vec<u8
         all.extend_from_slice(&piece);
     }
     Ok((all, share))
-}
-
-/// Why a body did not come to its end.
-pub(super) fn cut(error: &axum::Error) -> Refusal {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
-    let slow = causes
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
-    let (status, what) = match slow {
-        true => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
-        false => (StatusCode::BAD_REQUEST, "The request ended too early."),
-    };
-    Refusal::new(status, what, error.to_string(), "Send it again.")
 }
 
 fn base64(text: &str) -> Answer<Vec<u8>> {

@@ -150,6 +150,19 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Why a body did not come to its end.
+pub(super) fn cut(error: &axum::Error) -> Refusal {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |at| at.source());
+    let slow = causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+    let (status, what) = match slow {
+        true => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
+        false => (StatusCode::BAD_REQUEST, "The request ended too early."),
+    };
+    Refusal::new(status, what, error.to_string(), "Send it again.")
+}
+
 /// Puts an error that a library answered with, in its own words and as plain text, into a refusal.
 pub(super) async fn worded(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();

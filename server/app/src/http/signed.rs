@@ -3,14 +3,17 @@
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use fedseal_client_sdk::http_signature::{
     Known, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
 };
 
+use tokio_stream::StreamExt as _;
+
 use super::rates::{Rate, Rates, too_many};
-use super::refusal::{Answer, Refusal};
+use super::refusal::{Answer, Refusal, cut};
 use super::tls::Secure;
 
 /// Signed requests of the last minutes whose nonces are kept.
@@ -88,6 +91,26 @@ impl Signatures {
             Err(why) => Err(refused(&why)),
         }
     }
+}
+
+/// Receives the body of a signed request, of at most `most` bytes, as it was signed.
+pub(super) async fn body(signed: &Signed, body: Body, most: usize) -> Answer<Vec<u8>> {
+    let mut pieces = body.into_data_stream();
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| cut(&error))?;
+        if all.len() + piece.len() > most {
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large.",
+                format!("at most {most} bytes"),
+                "A program of this version sends no such body.",
+            ));
+        }
+        all.extend_from_slice(&piece);
+    }
+    signed.check_body(&all).map_err(|why| refused(&why))?;
+    Ok(all)
 }
 
 /// A refusal of a signature, as an answer.

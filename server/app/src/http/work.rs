@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -19,10 +18,8 @@ use fedseal_federation::work::task::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_stream::StreamExt as _;
 
 use super::Limits;
-use super::modules::cut;
 use super::refusal::{Answer, Refusal, blocking};
 use super::signed::{self, Signatures};
 use super::tls::Tls;
@@ -108,29 +105,8 @@ async fn received(
         .signatures
         .check(&head, body, &known)?
         .ok_or_else(|| Refusal::busy("signatures"))?;
-    let bytes = all(rest, most).await?;
-    signed
-        .check_body(&bytes)
-        .map_err(|why| signed::refused(&why))?;
+    let bytes = signed::body(&signed, rest, most).await?;
     Ok((signed.keyid, bytes))
-}
-
-async fn all(body: Body, most: usize) -> Answer<Vec<u8>> {
-    let mut pieces = body.into_data_stream();
-    let mut all = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| cut(&error))?;
-        if all.len() + piece.len() > most {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too large.",
-                format!("at most {most} bytes"),
-                "A worker of this version sends no such body.",
-            ));
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(all)
 }
 
 /// `POST /work/v1/take`: 200 with a task, or 204 after a while.

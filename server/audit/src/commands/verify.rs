@@ -156,6 +156,18 @@ impl Verify {
             report.evaluations,
             report.blobs,
         ));
+        if report.attested > 0 {
+            output::line(format!(
+                "{} of the updates rest on the word of the node that has their data",
+                report.attested
+            ));
+        }
+        if report.absent > 0 {
+            output::line(format!(
+                "{} updates were not delivered in time, by the coordinator's word",
+                report.absent
+            ));
+        }
         cosigned(&cosignatures);
         for old in &report.node_before {
             output::line(format!(

@@ -42,7 +42,9 @@ impl Run {
             let (candidates, around) = self.candidates(of, checks.window())?;
             for candidate in &candidates {
                 let id = candidate.update.attestation;
-                if state.verdicts.contains_key(&candidate.client)
+                // A node's shard is not here.
+                if shared.plan.node_of(&candidate.client).is_some()
+                    || state.verdicts.contains_key(&candidate.client)
                     || self.replays.contains_key(&id)
                     || jobs.contains_key(&id)
                 {
@@ -112,7 +114,7 @@ impl Run {
         let update = &candidate.update;
         let attested = self
             .cache
-            .attested(&self.blobs, &update.attestation, of.plan.node)?;
+            .attested(&self.blobs, &update.attestation, of.plan)?;
         let round = of.round;
         let expected = of.expected(&candidate.client, &self.blobs)?;
         let probed = update.update.and_then(|digest| {

@@ -53,6 +53,8 @@ pub struct Attester {
 pub struct Evidence {
     /// Statement of the node.
     pub predicate: UpdatePredicate,
+    /// See [`Execution::key`].
+    pub key: Digest,
     /// The digest of its envelope: the update's id.
     pub attestation: Digest,
     /// The log's record of it.
@@ -63,7 +65,7 @@ pub struct Evidence {
     pub log: Vec<String>,
     /// Everything that the attestation names by digest and that is not stored yet, and the
     /// envelope itself.
-    blobs: Vec<(Digest, Vec<u8>)>,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
 }
 
 /// Statement about an execution before it is signed, with everything that it names.
@@ -90,6 +92,11 @@ impl Stated {
         let envelope = attestation::sign(&self.predicate, key)?.to_bytes();
         let attestation = Digest::of(&envelope);
         self.blobs.push((attestation, envelope));
+        Ok(self.attested(attestation))
+    }
+
+    /// As an attestation of this digest states it, which is among its blobs.
+    pub(crate) fn attested(self, attestation: Digest) -> Evidence {
         let record = Record::Update {
             key: self.key,
             client: self.predicate.client.clone(),
@@ -97,14 +104,15 @@ impl Stated {
             attestation,
             update: self.predicate.update,
         };
-        Ok(Evidence {
+        Evidence {
             predicate: self.predicate,
+            key: self.key,
             attestation,
             record,
             adapter: self.adapter,
             log: self.log,
             blobs: self.blobs,
-        })
+        }
     }
 }
 

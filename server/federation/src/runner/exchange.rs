@@ -1,22 +1,22 @@
 //! The run's side of work that other processes do: tasks and blobs go out, results come in, and the run signs
 //! what a worker states only where it says what the task asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_ledger::Blobs;
 use fedseal_tuning::Adapter;
 
-use super::evidence::Stated;
-use super::job::{Done, Job, Lent, MeasureJob, Performed, UpdateJob};
+use super::job::{Done, Job, Lent, MeasureJob, Performed};
+use super::stated::Asked;
 use super::{Run, Shared};
 use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
-use crate::work::task::Offer;
+use crate::work::task::{Offer, Task, plan_takes};
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::Moment;
@@ -78,6 +78,23 @@ impl Exchange {
         Ok(self.blobs.get(digest)?)
     }
 
+    /// Every blob that a worker needs for a task.
+    ///
+    /// # Errors
+    /// A blob of the run that cannot be read.
+    pub fn takes(&self, task: &Task) -> Result<Vec<Digest>> {
+        let plan = &self.shared.plan;
+        let mut all: BTreeSet<Digest> = plan_takes(plan).collect();
+        all.extend([task.plan, plan.evaluation]);
+        all.extend(task.takes(plan, &self.blobs)?);
+        Ok(all.into_iter().collect())
+    }
+
+    /// How long a task is lent.
+    pub fn lease(&self) -> Duration {
+        self.board.lease()
+    }
+
     /// Takes a task's result, of whoever is first.
     ///
     /// # Errors
@@ -118,7 +135,13 @@ impl Exchange {
     fn result(&self, job: Job, package: Package) -> Result<Done> {
         Ok(match (job, &package.outcome) {
             (Job::Update(job), Outcome::Update { predicate, log }) => {
-                let stated = self.stated(&job, predicate, log, &package)?;
+                let asked = Asked {
+                    plan: &self.shared.plan,
+                    task: &job.task(),
+                    global: &job.input.global,
+                    node: self.shared.plan.node,
+                };
+                let stated = asked.stated(predicate, log, &package)?;
                 Done::Update(Box::new(stated.signed(&self.key)?))
             }
             (Job::Replay(attestation, _), Outcome::Replay { difference, near }) => Done::Compared {
@@ -183,63 +206,6 @@ impl Exchange {
                 })
             }
             _ => return Err(wrong("it is of another kind than the task")),
-        })
-    }
-
-    /// Checks a worker's statement against the task, and that everything is there that it names.
-    fn stated(
-        &self,
-        job: &UpdateJob,
-        predicate: &UpdatePredicate,
-        log: &[String],
-        package: &Package,
-    ) -> Result<Stated> {
-        let plan = &self.shared.plan;
-        let same = [
-            ("client", predicate.client == job.client),
-            ("round", predicate.round == job.round),
-            ("seed", predicate.seed == job.seed),
-            ("module", predicate.module == job.module),
-            (
-                "signer",
-                predicate.module_signer == plan.signer(&job.module)?,
-            ),
-            ("node", predicate.node == plan.node),
-            ("base", predicate.base == plan.base),
-            ("global adapter", predicate.global == job.global),
-            ("engine", predicate.engine == plan.engine),
-        ];
-        if let Some((name, _)) = same.iter().find(|(_, same)| !same) {
-            return Err(wrong(format!("its {name} is not the task's")));
-        }
-        if predicate.update.is_some() == predicate.failure.is_some() {
-            return Err(wrong("it has an update and a failure, or neither"));
-        }
-        package.blob(&predicate.transcript.blob)?;
-        for used in predicate.data.iter().filter(|used| used.origin != "shard") {
-            package.blob(&used.digest)?;
-        }
-        let adapter = match predicate.update {
-            None => None,
-            Some(digest) if digest == job.global => Some((digest, job.input.global.clone())),
-            Some(digest) => {
-                let adapter = read_adapter(package.blob(&digest)?)?;
-                if !adapter.same_shape(&job.input.global) {
-                    return Err(wrong("its adapter has another shape than the global one"));
-                }
-                Some((digest, Arc::new(adapter)))
-            }
-        };
-        Ok(Stated {
-            predicate: predicate.clone(),
-            key: job.key,
-            adapter,
-            log: log.to_vec(),
-            blobs: package
-                .blobs
-                .iter()
-                .map(|(digest, bytes)| (*digest, bytes.clone()))
-                .collect(),
         })
     }
 

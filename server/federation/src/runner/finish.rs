@@ -158,10 +158,7 @@ impl Run {
         let mut attested = Vec::new();
         let ids: Vec<Digest> = self.state.attestations.keys().copied().collect();
         for id in ids {
-            attested.push(
-                self.cache
-                    .attested(&self.blobs, &id, self.shared.plan.node)?,
-            );
+            attested.push(self.cache.attested(&self.blobs, &id, &self.shared.plan)?);
         }
         let wanted: BTreeSet<Digest> = references(
             plan_digest,

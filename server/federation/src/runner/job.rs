@@ -126,7 +126,8 @@ pub(crate) enum Done {
 }
 
 impl UpdateJob {
-    fn task(&self) -> UpdateTask {
+    /// The execution by digests.
+    pub(crate) fn task(&self) -> UpdateTask {
         UpdateTask {
             key: self.key,
             client: self.client.clone(),

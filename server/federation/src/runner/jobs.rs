@@ -96,7 +96,7 @@ impl Run {
                 let shared = self.shared.clone();
                 let attested = self
                     .cache
-                    .attested(&self.blobs, &attestation, shared.plan.node)?;
+                    .attested(&self.blobs, &attestation, &shared.plan)?;
                 let blobs = self.blobs.clone();
                 let global = || self.adapter(&attested.global);
                 let replay = compared(&shared, &attested, &outcome, global, &blobs)?;
@@ -168,7 +168,7 @@ impl Run {
     }
 
     /// Stores and logs executions: their blobs are durable before the records that name them.
-    fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
+    pub(super) fn take_in_updates(&mut self, all: Vec<Evidence>, watch: Watch<'_>) -> Result<()> {
         if all.is_empty() {
             return Ok(());
         }

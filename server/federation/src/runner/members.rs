@@ -145,6 +145,8 @@ pub(super) fn draw_clients(
                 honest,
                 arms: parts,
                 absent: false,
+                node: false,
+                site: None,
             })
         })
         .collect()

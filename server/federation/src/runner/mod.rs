@@ -24,8 +24,11 @@ use fedseal_tuning::{Adapter, Example};
 
 use crate::execute::Executor;
 use crate::lab::Lab;
+use crate::work::desk::Desk;
 use crate::{Error, Result};
 use fedseal_data::TaskData;
+use fedseal_data::check::DataCheck;
+use fedseal_data::files::{FilesData, Parts};
 use fedseal_record::blobs::{CanarySet, EvaluationSet};
 use fedseal_record::events::{Event, Feed};
 use fedseal_record::read::{read_adapter, read_examples};
@@ -35,13 +38,16 @@ use fedseal_record::rundir::{self, Plan, RunDir};
 use fedseal_record::state::{RoundState, RunState};
 use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::arms::Arm;
+use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::experiment::Experiment;
 
 pub mod canary;
 mod candidates;
+mod collect;
 pub mod evidence;
 mod exchange;
 mod finish;
+mod gather;
 pub(crate) mod job;
 mod jobs;
 pub mod measure;
@@ -55,10 +61,12 @@ mod rounds;
 mod server_input;
 pub(crate) mod setup;
 mod signed;
+pub(crate) mod stated;
 mod tunings;
 
-pub use crate::options::{Options, Submitted, load_data, open_model};
+pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
+pub use gather::Gathering;
 use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.
@@ -75,7 +83,7 @@ pub(crate) struct Shared {
     pub plan: Plan,
     pub executor: Box<dyn Executor>,
     /// None where own files have no labelled pairs: then no attestation has a score.
-    pub judge: Option<fedseal_data::check::DataCheck>,
+    pub judge: Option<DataCheck>,
     pub canaries: CanarySet,
     pub evaluation: EvaluationSet,
     /// Raised when running jobs should end early.
@@ -96,6 +104,31 @@ impl Shared {
             arm,
             round,
             state,
+        }
+    }
+
+    /// State of a run at a data holder's node: nothing is measured there, and neither canaries nor prompts
+    /// are known.
+    pub(crate) fn at_node(
+        plan: Plan,
+        experiment: Experiment,
+        lab: Arc<dyn Lab>,
+        executor: Box<dyn Executor>,
+    ) -> Shared {
+        let data = FilesData::new(Parts::default(), Measure::Overlap);
+        Shared {
+            executor: crate::guard::guard(executor, &experiment, &plan),
+            judge: DataCheck::built_in(&experiment.data.source).cloned(),
+            lab,
+            data: Arc::new(data),
+            experiment,
+            plan,
+            canaries: CanarySet::default(),
+            evaluation: EvaluationSet {
+                requests: Vec::new(),
+                tasks: Vec::new(),
+            },
+            cancel: AtomicBool::new(false),
         }
     }
 
@@ -122,6 +155,8 @@ pub struct Run {
     pub(crate) workers: usize,
     /// Where other processes take jobs.
     lent: Option<Arc<Lent>>,
+    /// Where nodes take theirs.
+    desk: Option<Arc<Desk<evidence::Evidence>>>,
     pub(crate) cache: fedseal_record::evidence::Cache,
     adapters: HashMap<Digest, Arc<Adapter>>,
     shards: HashMap<Digest, Arc<Vec<Example>>>,

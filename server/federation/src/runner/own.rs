@@ -16,7 +16,9 @@ use crate::own::{self, How};
 use crate::{Error, Result};
 use fedseal_record::rundir::{Assignment, Plan, PlannedClient, PlannedModule};
 use fedseal_rules::attack::{BENIGN, DISHONEST};
-use fedseal_rules::experiment::{ClientConfig, Experiment, MOST_EXAMPLES, ModulePlace};
+use fedseal_rules::experiment::{
+    ClientConfig, Experiment, MOST_EXAMPLES, ModulePlace, read_site_text,
+};
 
 /// Verifies the modules of the experiment's clients, reads their shards, and stores both.
 ///
@@ -50,6 +52,10 @@ pub(super) fn members(
         let module = known.get(client.module.as_str()).copied();
         let module =
             module.ok_or_else(|| Error::unknown("module", &client.module, known.keys()))?;
+        if experiment.federation.nodes.is_some() {
+            clients.push(node(client, module, options)?);
+            continue;
+        }
         let mut store = |files: &[String]| -> Result<(Digest, u32)> {
             let how = How::of(&experiment.data);
             let examples = own::pairs(&options.files, files, how, &mut left)
@@ -71,17 +77,52 @@ pub(super) fn members(
             client: client.name.clone().into(),
             // It names the client and signs nothing: one process executes for all of them.
             key: SigningKey::generate()?.public(),
-            kind: match client.honest {
-                true => BENIGN.to_owned(),
-                false => DISHONEST.to_owned(),
-            },
+            kind: kind(client),
             honest: assignment.clone(),
             attacked: assignment,
             arms: BTreeMap::new(),
             absent: !client.honest,
+            node: false,
+            site: None,
         });
     }
     Ok((modules, clients))
+}
+
+/// A client that is a node, as it enrolled.
+fn node(client: &ClientConfig, module: Digest, options: &Options) -> Result<PlannedClient> {
+    let enrolled = options.enrolled.get(&client.name);
+    let enrolled = enrolled.ok_or_else(|| Error::Missing {
+        what: format!("node of client {}", client.name),
+        hint: "clients of [federation.nodes] enrol in a federation: fedseal federation create"
+            .into(),
+    })?;
+    let site = read_site_text(&enrolled.site, &format!("rules of {}", client.name))?;
+    let assignment = Assignment {
+        module,
+        shard: enrolled.shard,
+        examples: enrolled.examples,
+        attachment: None,
+    };
+    Ok(PlannedClient {
+        client: client.name.clone().into(),
+        key: enrolled.key,
+        kind: kind(client),
+        honest: assignment.clone(),
+        attacked: assignment,
+        arms: BTreeMap::new(),
+        absent: !client.honest,
+        node: true,
+        site: Some(site.written_out()),
+    })
+}
+
+/// Kind of a client: the experimenter's knowledge.
+fn kind(client: &ClientConfig) -> String {
+    match client.honest {
+        true => BENIGN.to_owned(),
+        false => DISHONEST.to_owned(),
+    }
 }
 
 /// Refuses a module that was signed under another name than the one that it was asked for by, or that it

@@ -49,7 +49,7 @@ fn execute_and_state(shared: &Shared, job: UpdateJob) -> Result<Stated> {
         global: job.global,
     };
     let stating = Stating {
-        node: shared.plan.node,
+        node: shared.plan.attester(&execution.client),
         base: shared.plan.base,
         engine: &shared.plan.engine,
     };

@@ -12,6 +12,7 @@ use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
 use crate::execute;
+use crate::work::task::UpdateTask;
 use fedseal_record::controls;
 use fedseal_record::events::Event;
 use fedseal_record::keys::{evaluation_key, learning_rate};
@@ -110,13 +111,21 @@ impl Run {
         let shared = self.shared.clone();
         let mut jobs: BTreeMap<Digest, Job> = BTreeMap::new();
         let mut order = Vec::new();
+        let mut elsewhere: BTreeMap<Digest, UpdateTask> = BTreeMap::new();
         let mut already = 0;
         for (arm, state) in self.open_arms(round) {
             let of = shared.round_of(&arm, Round(round), &state);
             for client in &state.clients {
                 let key = of.update_key(client)?;
-                if self.state.updates.contains_key(&key) || jobs.contains_key(&key) {
+                if self.state.updates.contains_key(&key)
+                    || jobs.contains_key(&key)
+                    || elsewhere.contains_key(&key)
+                {
                     already += 1;
+                    continue;
+                }
+                if shared.plan.node_of(client).is_some() {
+                    elsewhere.insert(key, self.node_task(of, client, key)?);
                     continue;
                 }
                 let job = self.update_job(of, client, key)?;
@@ -127,7 +136,8 @@ impl Run {
         // What another arm has executed counts as done here too.
         self.progress.done += already;
         let jobs = order.iter().filter_map(|key| jobs.remove(key)).collect();
-        self.execute_jobs(jobs, watch)
+        self.execute_jobs(jobs, watch)?;
+        self.collect(round, elsewhere.into_values().collect(), watch)
     }
 
     pub(super) fn update_job(

@@ -296,6 +296,7 @@ fn open_locked(
         state,
         workers,
         lent: None,
+        desk: None,
         cache: Cache::default(),
         adapters: Default::default(),
         shards: Default::default(),

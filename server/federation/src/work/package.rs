@@ -27,6 +27,13 @@ pub enum Outcome {
         /// The guest's log lines.
         log: Vec<String>,
     },
+    /// An execution that a node states itself: the attestation's envelope is a blob.
+    Attested {
+        /// Digest of the envelope.
+        attestation: Digest,
+        /// The guest's log lines, as far as the site lets them leave.
+        log: Vec<String>,
+    },
     /// A second execution.
     Replay {
         /// Where it first differs; none: all bits are equal.
@@ -150,7 +157,7 @@ impl Package {
             let found = Digest::of(&content);
             if found != named {
                 return Err(Error::mismatch(
-                    "a worker's result",
+                    "a result",
                     "has a blob of another digest than its name",
                     &named,
                     &found,
@@ -163,9 +170,18 @@ impl Package {
     }
 }
 
+/// The statement of a node in a package that it sent; none where there is none.
+pub fn attested(package: &[u8]) -> Option<Vec<u8>> {
+    let mut package = Package::from_bytes(package).ok()?;
+    match package.outcome {
+        Outcome::Attested { attestation, .. } => package.blobs.remove(&attestation),
+        _ => None,
+    }
+}
+
 /// A result that is not what it should be.
 pub(crate) fn wrong(problem: impl Into<Source>) -> Error {
-    Error::tampered("a worker's result", problem)
+    Error::tampered("a result", problem)
 }
 
 #[cfg(test)]

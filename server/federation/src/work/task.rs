@@ -36,6 +36,16 @@ pub struct Offer {
     pub lease: Duration,
 }
 
+/// A job that is offered to a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeJob {
+    /// The execution; its key names the job.
+    pub update: UpdateTask,
+    /// Seconds until the round is over.
+    pub seconds: u64,
+}
+
 /// Work of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -129,6 +139,15 @@ impl Task {
     /// # Errors
     /// A blob that is there and cannot be read.
     pub fn wants(&self, plan: &Plan, blobs: &Blobs) -> Result<Vec<Digest>> {
+        let takes = self.takes(plan, blobs)?;
+        Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())
+    }
+
+    /// Blobs that the task takes beside the plan's own, as far as they are known from those that are there.
+    ///
+    /// # Errors
+    /// A blob that is there and cannot be read.
+    pub(crate) fn takes(&self, plan: &Plan, blobs: &Blobs) -> Result<BTreeSet<Digest>> {
         let mut takes = BTreeSet::new();
         match &self.work {
             Work::Update(update) => takes.extend(update.takes(blobs)?),
@@ -140,7 +159,7 @@ impl Task {
                 takes.insert(*attestation);
                 if blobs.contains(attestation) {
                     let mut cache = Cache::default();
-                    let attested = cache.attested(blobs, attestation, plan.node)?;
+                    let attested = cache.attested(blobs, attestation, plan)?;
                     takes.extend(held_against(&attested));
                 }
             }
@@ -154,7 +173,7 @@ impl Task {
                 takes.insert(*global);
             }
         }
-        Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())
+        Ok(takes)
     }
 }
 
@@ -183,9 +202,13 @@ impl UpdateTask {
 
 /// Blobs of a plan that every worker needs and that are not there yet.
 pub fn plan_wants(plan: &Plan, blobs: &Blobs) -> Vec<Digest> {
+    let all: BTreeSet<Digest> = plan_takes(plan).chain([plan.evaluation]).collect();
+    all.into_iter().filter(|it| !blobs.contains(it)).collect()
+}
+
+/// Blobs of a plan that executions need.
+pub fn plan_takes(plan: &Plan) -> impl Iterator<Item = Digest> {
     let modules = plan.modules.iter();
     let modules = modules.flat_map(|module| [module.digest, module.envelope]);
-    let own = [plan.experiment, plan.evaluation, plan.initial];
-    let all: BTreeSet<Digest> = own.into_iter().chain(modules).collect();
-    all.into_iter().filter(|it| !blobs.contains(it)).collect()
+    [plan.experiment, plan.initial].into_iter().chain(modules)
 }

@@ -228,8 +228,8 @@ impl Hands {
                 attestation,
                 outcome,
             } => {
-                let node = self.shared.plan.node;
-                let attested = Cache::default().attested(&self.blobs, &attestation, node)?;
+                let plan = &self.shared.plan;
+                let attested = Cache::default().attested(&self.blobs, &attestation, plan)?;
                 let global = || self.adapter(&attested.global);
                 let replay = compared(&self.shared, &attested, &outcome, global, &self.blobs)?;
                 Package::new(Outcome::Replay {

@@ -209,7 +209,7 @@ impl Made {
         let attested: Vec<_> = state
             .attestations
             .keys()
-            .map(|id| cache.attested(&blobs, id, plan.node).unwrap())
+            .map(|id| cache.attested(&blobs, id, &plan).unwrap())
             .collect();
         let wanted = references(
             state.plan.unwrap(),

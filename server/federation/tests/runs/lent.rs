@@ -369,7 +369,7 @@ fn a_repair_of_another_shape_is_refused() {
                 data,
             });
             package.put(good.blobs[&data].clone());
-            refused(exchange, offer, &package, "a worker's result");
+            refused(exchange, offer, &package, "a result");
             exchange.give_back("honest", &offer.id, None);
         },
     );

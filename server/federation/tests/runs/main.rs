@@ -10,6 +10,7 @@ mod demand;
 mod leaks;
 mod lent;
 mod lies;
+mod nodes;
 mod opened;
 mod own;
 mod poisoned;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{self, Checkpoint, ProofFile, leaf_hash};
+use fedseal_client_sdk::tlog::{self, Checkpoint, Fork, ProofFile, leaf_hash};
 
 use super::remote::{Remote, RemoteTiles};
 use super::tile::{Tile, WIDTH};
@@ -182,6 +182,31 @@ impl LogReader {
         let proof = self.prove_consistency(earlier.size, now.size)?;
         tlog::verify_consistency(earlier.size, earlier.root, now.size, now.root, &proof)
             .map_err(|e| split(e.into()))
+    }
+
+    /// Evidence that this log does not continue an earlier checkpoint, a signed note: for whoever has the
+    /// log's key. None where it continues it, and where this log has fewer entries: such a checkpoint may
+    /// be an old one.
+    ///
+    /// # Errors
+    /// [`Error::Verify`] for a note that cannot be read; tiles that cannot be had.
+    pub fn fork(&self, earlier: &str) -> Result<Option<Fork>> {
+        let place = self.tiles.tiles.place();
+        let before = Checkpoint::parse(earlier).map_err(|e| Error::verify(place, e))?;
+        let now = &self.checkpoint;
+        if before.size > now.size || before.origin != now.origin {
+            return Ok(None);
+        }
+        let root = self.tiles.root(before.size, now.size)?;
+        if root == before.root {
+            return Ok(None);
+        }
+        Ok(Some(Fork {
+            earlier: earlier.to_owned(),
+            later: self.note.clone(),
+            root,
+            proof: self.prove_consistency(before.size, now.size)?,
+        }))
     }
 
     /// The checkpoint.

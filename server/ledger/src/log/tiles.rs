@@ -43,6 +43,12 @@ pub(super) trait Tiles {
         tlog::consistency_proof(old, new, &mut |level, n| nodes.get(level, n))
     }
 
+    /// Root of the first `size` entries of a tree of `of` entries.
+    fn root(&self, size: u64, of: u64) -> Result<Digest> {
+        let mut nodes = Nodes::new(self, of);
+        tlog::root_of(size, &mut |level, n| nodes.get(level, n))
+    }
+
     /// One entry, checked against its leaf hash in the level-0 tile.
     fn entry(&self, index: u64, size: u64) -> Result<Vec<u8>> {
         let out_of_range = || Error::OutOfRange {

@@ -240,11 +240,7 @@ fn client_view(
         .and_then(|aggregated| aggregated.weights.iter().find(|(name, _)| name == client))
         .map(|(_, weight)| *weight);
     let examples = match verdict {
-        Some(verdict) => {
-            cache
-                .attested(blobs, &verdict.attestation, plan.node)?
-                .examples
-        }
+        Some(verdict) => cache.attested(blobs, &verdict.attestation, plan)?.examples,
         None => 0,
     };
     Ok(ClientView {

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::attack::BENIGN;
 use fedseal_rules::evaluation::{self, Judge};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::site::SiteRules;
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
@@ -56,7 +58,7 @@ pub struct Assignment {
 }
 
 /// One client of the experiment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedClient {
     /// Its name.
@@ -77,6 +79,13 @@ pub struct PlannedClient {
     /// not honest, which has no honest shard. Not written where it does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
+    /// Whether it is a node of a data holder: it executes its module itself, signs its attestations with
+    /// its key, and keeps its shard, which is no blob of the run. Not written where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub node: bool,
+    /// Rules of its site, where it is a node; signers in them are keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteRules>,
 }
 
 /// A client's part in an arm that has attackers of its own.
@@ -121,7 +130,7 @@ impl PlannedClient {
 }
 
 /// Plan of a run, fixed when the run is created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// [`FORMAT`].
@@ -216,6 +225,35 @@ impl Plan {
     /// Whether its report warns of arms beyond their rule's bound.
     pub fn warns(&self) -> bool {
         self.formulas > 1
+    }
+
+    /// Whether any client is a node of a data holder.
+    pub fn has_nodes(&self) -> bool {
+        self.clients.iter().any(|client| client.node)
+    }
+
+    /// The client of that name where it is a node of a data holder.
+    pub fn node_of(&self, client: &ClientId) -> Option<&PlannedClient> {
+        let found = self.client(client).map(|(_, planned)| planned);
+        found.filter(|planned| planned.node)
+    }
+
+    /// The key that attests a client's updates: its own where it is a node, else the run's.
+    pub fn attester(&self, client: &ClientId) -> PublicKey {
+        self.node_of(client)
+            .map_or(self.node, |planned| planned.key)
+    }
+
+    /// Site rules that a client's executions are under: its node's, else the experiment's.
+    pub fn site<'a>(
+        &'a self,
+        experiment: &'a Experiment,
+        client: &ClientId,
+    ) -> Option<&'a SiteRules> {
+        match self.node_of(client) {
+            Some(planned) => planned.site.as_ref(),
+            None => experiment.site.as_ref(),
+        }
     }
 
     /// The client of that name, with its index.

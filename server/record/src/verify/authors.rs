@@ -25,7 +25,7 @@ pub fn authors(dir: impl AsRef<Path>, store: &TrustStore) -> Result<()> {
         if !verdicts.any(|(_, _, verdict)| verdict.effect.counts()) {
             continue;
         }
-        let attested = evidence.attested(&blobs, &update.attestation, plan.node)?;
+        let attested = evidence.attested(&blobs, &update.attestation, &plan)?;
         let at = Moment {
             time: &plan.created,
             entry: Some(Place {

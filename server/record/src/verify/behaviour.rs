@@ -67,7 +67,7 @@ impl<'a> Around<'a> {
         delta: Option<&[f32]>,
     ) -> Result<Case> {
         let id = &verdict.attestation;
-        let attested = evidence.attested(self.blobs, id, self.of.plan.node)?;
+        let attested = evidence.attested(self.blobs, id, self.of.plan)?;
         let key = self.of.update_key(client)?;
         let revoked = self
             .state

@@ -40,6 +40,10 @@ impl OpenRun {
             (planned.kind == kind, "is of another kind"),
             (planned.absent != entry.honest, "takes part in other arms"),
             (
+                planned.node == self.experiment.federation.nodes.is_some(),
+                "keeps its shard at another place",
+            ),
+            (
                 planned.attacked == *assignment && planned.arms.is_empty(),
                 "has another part in some arms",
             ),

@@ -125,6 +125,8 @@ impl Paired {
 /// A verdict of an earlier round of the arm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
+    /// The client that it is about.
+    pub client: ClientId,
     /// Training that its round asked of a client: steps times learning rate.
     pub effort: f64,
     /// The deciding fact.

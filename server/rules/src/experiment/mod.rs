@@ -28,11 +28,11 @@ mod validate;
 pub const MAX_EXPERIMENT: u64 = 1 << 20;
 
 pub use compare::{Difference, differences, in_words};
-pub use read::{read_admission, read_site};
+pub use read::{read_admission, read_site, read_site_text};
 pub use sections::{
     AdmissionConfig, AttackConfig, CanariesConfig, ClientConfig, DataConfig, DefenceConfig,
     EvaluationConfig, FederationConfig, LoraConfig, MAX_CLIENT_NAME, MAX_SHARD, MOST_EXAMPLES,
-    ModelConfig, ModulePlace, RunConfig, SOURCES, TrainingConfig, is_client_name,
+    ModelConfig, ModulePlace, NodesConfig, RunConfig, SOURCES, TrainingConfig, is_client_name,
 };
 
 pub use crate::aggregation::AggregationConfig;

@@ -10,13 +10,17 @@ use crate::error::Result;
 
 /// Sets the numbers of `[federation]` that follow from `[[clients]]`, where the text does not say them.
 pub(super) fn complete(e: &mut Experiment, text: &str) {
-    if e.clients.is_empty() {
+    let open = e.clients.is_empty();
+    if open && e.federation.nodes.is_none() {
         return;
     }
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     let said = table.get("federation").and_then(toml::Value::as_table);
     let says = |key: &str| said.is_some_and(|table| table.contains_key(key));
-    let clients = e.clients.len();
+    let clients = match open {
+        true => e.federation.clients,
+        false => e.clients.len(),
+    };
     let (federation, dishonest) = (&mut e.federation, dishonest(&e.clients));
     if !says("clients") {
         federation.clients = clients;
@@ -35,7 +39,41 @@ fn dishonest(clients: &[super::ClientConfig]) -> usize {
 
 /// Checks what follows from `[[clients]]`.
 pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
-    super::sections::check_clients(&e.clients, at)?;
+    let nodes = e.federation.nodes.is_some();
+    super::sections::check_clients(&e.clients, nodes, at)?;
+    if nodes && e.site.is_some() {
+        return Err(at.error(
+            "site",
+            "expected no rules: each node brings those of its site",
+        ));
+    }
+    for arm in e.all_arms()?.iter().filter(|_| nodes) {
+        if Admission::new(&e.checks(arm)).is_ok_and(|checks| checks.may_replay()) {
+            return Err(at.error(
+                &format!("admission.{}", arm.id),
+                "expected no effect `replay`: only who has a node's shard can execute its module again",
+            ));
+        }
+    }
+    for arm in e.all_arms()?.iter().filter(|_| nodes) {
+        let checks = e.checks(arm);
+        let scored = checks.iter().any(|c| c.check == data_score::DEFINITION.name);
+        if scored && e.data.source != "world" {
+            return Err(at.error(
+                &format!("admission.{}", arm.id),
+                "expected no check `data-score`: nodes have the data check of source `world` alone",
+            ));
+        }
+    }
+    if nodes && e.clients.is_empty() {
+        return match e.federation.malicious {
+            0 => Ok(()),
+            found => Err(at.error(
+                "federation.malicious",
+                format!("expected 0, found {found}: nobody knows which of the nodes attack"),
+            )),
+        };
+    }
     if e.clients.is_empty() {
         return match e.data.is_files() {
             true => Err(at.error(
@@ -297,6 +335,52 @@ mod tests {
         );
         for word in [digest.to_string(), format!("sha256:{digest}")] {
             assert_eq!(of(&word), said(ModulePlace::Submitted(digest)));
+        }
+    }
+
+    #[test]
+    fn nodes_bring_their_shards() {
+        let roster = "arms = [\"clean\"]\n[federation.nodes]\ndeadline = 60\nleast_updates = 2\n\
+            [[clients]]\nname = \"north\"\n[[clients]]\nname = \"south\"\n";
+        let read = parse(roster);
+        let nodes = read.federation.nodes.as_ref().unwrap();
+        assert_eq!((nodes.deadline, nodes.least_updates), (60, 2));
+        assert!(nodes.repeats_below());
+        assert_eq!(read.federation.clients, 2);
+        assert_eq!(parse(&read.to_toml().unwrap()), read);
+        // Whoever is invited enrols: as many as there are places.
+        let open = parse("arms = [\"clean\"]\n[federation]\nclients = 4\n[federation.nodes]\n");
+        let numbers = [open.federation.malicious, open.federation.sampled];
+        assert_eq!(numbers, [0, 3]);
+        assert_eq!(parse(&open.to_toml().unwrap()), open);
+        let cases = [
+            (
+                roster.replace("\"south\"", "\"south\"\nshard = \"s.jsonl\""),
+                "expected no file: a node brings its shard",
+            ),
+            (
+                roster.replace("least_updates = 2", "least_updates = 3"),
+                "at most federation.sampled = 2",
+            ),
+            (
+                roster.replace("least_updates = 2", "below = \"wait\""),
+                "expected `repeat` or `skip`",
+            ),
+            (roster.replace("deadline = 60", "deadline = 0"), "seconds"),
+            (
+                format!(
+                    "{roster}[[site.allow]]\nname = \"a\"\nsigners = [\"x\"]\nshards = [\"*\"]\n"
+                ),
+                "each node brings those of its site",
+            ),
+            (
+                "[federation]\nmalicious = 1\n[federation.nodes]\n".to_owned(),
+                "nobody knows which of the nodes attack",
+            ),
+        ];
+        for (text, part) in cases {
+            let error = error(&text);
+            assert!(error.contains(part), "{text}\n-> {error}\nlacks {part}");
         }
     }
 

@@ -88,9 +88,16 @@ pub fn read_admission(path: &Path) -> Result<AdmissionConfig> {
 /// [`Error::Io`]; [`Error::Experiment`] with file, line and key.
 pub fn read_site(path: &Path) -> Result<SiteRules> {
     let text = text_of(path)?;
-    let name = path.display().to_string();
-    let rules: SiteRules = locate::parse(&text, &name)?;
-    let at = locate::Located::new(&text, &name);
+    read_site_text(&text, &path.display().to_string())
+}
+
+/// Reads and checks the text of a site.toml; `name` is what errors call it.
+///
+/// # Errors
+/// [`Error::Experiment`] with line and key.
+pub fn read_site_text(text: &str, name: &str) -> Result<SiteRules> {
+    let rules: SiteRules = locate::parse(text, name)?;
+    let at = locate::Located::new(text, name);
     if !rules.file.is_empty() {
         return Err(at.error("file", "a site file names no other file"));
     }

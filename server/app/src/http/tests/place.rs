@@ -78,6 +78,8 @@ pub(super) fn make_run(dir: &Path, state: &str) -> Digest {
             attacked: assignment,
             arms: Default::default(),
             absent: false,
+            node: false,
+            site: None,
         }],
         versions: Versions::default(),
         data: Default::default(),
@@ -252,7 +254,7 @@ impl TestServer {
         std::fs::create_dir(&demo).unwrap();
         let update = make_run(&demo, "finished");
         let change = |settings: &mut Settings| settings.readers = readers;
-        TestServer::changed(runs, &demo, update, change).await
+        TestServer::with_settings(runs, &demo, update, change).await
     }
 
     async fn over(
@@ -266,11 +268,11 @@ impl TestServer {
             settings.limits = limits;
             settings.signed = signed;
         };
-        TestServer::changed(runs, served, update, change).await
+        TestServer::with_settings(runs, served, update, change).await
     }
 
     /// A server with the settings as they usually are, but for some.
-    async fn changed(
+    async fn with_settings(
         runs: tempfile::TempDir,
         served: &Path,
         update: Digest,
@@ -301,6 +303,7 @@ impl TestServer {
             trusted,
             web: Some(web),
             limits: Limits::default(),
+            federations: None,
             rule: Default::default(),
             compiled: None,
         };

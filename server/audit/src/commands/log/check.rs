@@ -1,20 +1,21 @@
-//! `fedseal log check FILE.tlog-proof`
+//! `fedseal log check FILE`: a `.tlog-proof`, or the evidence of a fork.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use fedseal_client_sdk::record;
-use fedseal_client_sdk::tlog::{MAX_PROOF_FILE, ProofFile};
+use fedseal_client_sdk::tlog::{Fork, MAX_FORK, MAX_PROOF_FILE, ProofFile};
 
-use super::{policy, verifier};
+use super::{parse_key, policy, verifier};
 use crate::failure::{Failure, Outcome};
 use crate::{files, output};
 
 /// Checks a proof file offline: the entry is in the log that this key signs, and, with a policy,
-/// under a checkpoint that enough witnesses have cosigned.
+/// under a checkpoint that enough witnesses have cosigned. Of the evidence that a witness kept (a `.fork`
+/// file): whether the holder of this key signed two histories of one log.
 #[derive(Args)]
 pub struct Check {
-    /// The proof file.
+    /// The proof file, or the evidence of a fork.
     proof: PathBuf,
     /// The log's key: hex or a verifier key. Needed unless the policy names the log.
     #[arg(long)]
@@ -30,6 +31,10 @@ pub struct Check {
 impl Check {
     /// Checks; prints the entry.
     pub fn execute(self) -> Outcome {
+        let bytes = files::read(&self.proof, MAX_FORK.max(MAX_PROOF_FILE))?;
+        if bytes.starts_with(b"{") {
+            return self.fork(&bytes);
+        }
         let text = files::text(&self.proof, MAX_PROOF_FILE)?;
         let proof = ProofFile::parse(&text)?;
         let entry = match &self.entry {
@@ -66,6 +71,22 @@ impl Check {
             proof.index, checkpoint.size, checkpoint.origin
         ));
         output::line(String::from_utf8_lossy(&entry));
+        Ok(())
+    }
+
+    /// Checks evidence that a log showed two histories.
+    fn fork(&self, bytes: &[u8]) -> Outcome {
+        let fork = Fork::from_bytes(bytes)?;
+        let Some(key) = &self.key else {
+            return Err(Failure::usage("whose log it is of is not said")
+                .hint("Give the key of whoever signed both checkpoints: --key HEX"));
+        };
+        let forked = fork.verify(&parse_key(key)?.1)?;
+        output::line(format!(
+            "the holder of this key signed two histories of log {}: its first {} entries have root {} in \
+             one checkpoint, and root {} under another of {} entries",
+            forked.origin, forked.size, forked.roots[0], forked.roots[1], forked.later
+        ));
         Ok(())
     }
 }

@@ -25,8 +25,11 @@ pub struct ClientConfig {
     /// Its name: letters, digits, `.`, `_` and `-`.
     pub name: String,
     /// Files of its shard, in any format that `fedseal tune` reads, relative to the folder of the
-    /// experiment file. Several are one shard, in this order.
-    #[serde(deserialize_with = "one_or_more")]
+    /// experiment file. Several are one shard, in this order. None where the client is a node.
+    #[serde(
+        deserialize_with = "one_or_more",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub shard: Vec<String>,
     /// Its module, see [`ClientConfig::module`].
     pub module: String,
@@ -92,8 +95,12 @@ pub fn is_client_name(word: &str) -> bool {
     first && word.len() <= MAX_CLIENT_NAME && word.chars().all(plain)
 }
 
-/// Checks the entries.
-pub(in crate::experiment) fn check(clients: &[ClientConfig], at: &Located<'_>) -> Result<()> {
+/// Checks the entries. `nodes` says whether they are nodes, which bring their shards themselves.
+pub(in crate::experiment) fn check(
+    clients: &[ClientConfig],
+    nodes: bool,
+    at: &Located<'_>,
+) -> Result<()> {
     let mut names = BTreeSet::new();
     for (index, client) in clients.iter().enumerate() {
         let need = |ok: bool, key: &str, expected: &str, found: &str| match ok {
@@ -111,7 +118,13 @@ pub(in crate::experiment) fn check(clients: &[ClientConfig], at: &Located<'_>) -
             &format!("{name:?}"),
         )?;
         need(names.insert(name), "name", "each name once", name)?;
-        need(!shard.is_empty(), "shard", "at least one file", "none")?;
+        let held = "no file: a node brings its shard and keeps it";
+        match nodes {
+            true => need(shard.is_empty(), "shard", held, "one")?,
+            false => need(!shard.is_empty(), "shard", "at least one file", "none")?,
+        }
+        let attached = !client.attachment.is_empty();
+        need(!(nodes && attached), "attachment", held, "one")?;
         let files = shard.len().max(client.attachment.len());
         let most = format!("at most {MOST_FILES} files");
         need(files <= MOST_FILES, "shard", &most, &files.to_string())?;

@@ -31,7 +31,7 @@ pub use clients::{ClientConfig, MAX_CLIENT_NAME, MAX_SHARD, ModulePlace, is_clie
 pub use data::{DataConfig, SOURCES};
 pub use defence::DefenceConfig;
 pub use evaluation::EvaluationConfig;
-pub use federation::{FederationConfig, MOST_EXAMPLES};
+pub use federation::{FederationConfig, MOST_EXAMPLES, NodesConfig};
 pub use lora::LoraConfig;
 pub use model::ModelConfig;
 pub use run::RunConfig;

@@ -108,7 +108,7 @@ fn safe(value: &Value) -> Value {
         (_, Some(text)) => Value::from_safe_string(text.to_owned()),
         (ValueKind::Seq, _) if value.is_tuple() => items().map_or_else(
             |_| value.clone(),
-            |items| minijinja::value::Tuple::from_iter(items).into(),
+            |items| minijinja::value::Tuple::from(items.collect::<Vec<_>>()).into(),
         ),
         (ValueKind::Seq, _) => items().map_or_else(|_| value.clone(), Value::from_iter),
         _ => value.clone(),

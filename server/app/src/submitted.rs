@@ -18,7 +18,7 @@ use crate::failure::{Failure, Outcome};
 ///
 /// # Errors
 /// A registry that cannot be read; a module that was rejected.
-pub(super) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
+pub(crate) fn of(experiment: &Experiment, registry: &Path) -> Outcome<BTreeMap<Digest, Submitted>> {
     let places = experiment.clients.iter().map(|client| client.module());
     let wanted: BTreeSet<Digest> = places
         .filter_map(|place| match place {

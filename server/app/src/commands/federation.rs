@@ -1,0 +1,216 @@
+//! `fedseal federation create|invite|start|pause|resume|stop|status|list`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_federation::coordinator::books::Books;
+use fedseal_federation::coordinator::commands::perform;
+use fedseal_federation::protocol::{ADMIN, Command, Status, Told};
+use fedseal_rules::experiment::Experiment;
+use fedseal_rules::lifecycle::Event;
+
+use super::administer::Administer;
+use super::shipped;
+use crate::failure::{Failure, Outcome};
+use crate::places;
+use crate::{keys, output};
+
+/// Runs federations of data holders' nodes: makes them, invites nodes, starts and stops rounds.
+#[derive(Args)]
+pub(crate) struct Federation {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a federation of a file with [federation.nodes]; nodes can enrol then.
+    Create(Create),
+    /// Make an invitation for one node. It is shown once.
+    Invite(Invite),
+    /// Begin the rounds, once all nodes have enrolled.
+    Start(Named),
+    /// Pause the rounds; nodes keep what they have.
+    Pause(Named),
+    /// Go on after a pause or a failure.
+    Resume(Named),
+    /// End a federation before its last round, for good.
+    Stop(Named),
+    /// Tell of a federation: its state, its nodes, refused requests.
+    Status(Named),
+    /// Tell of all federations.
+    List(Listed),
+}
+
+/// Place of the coordinator's books: a folder of this machine, or a server.
+#[derive(Args)]
+struct Where {
+    /// State folder of the coordinator on this machine; by default federations in the folder of keys. A
+    /// running `fedseal serve --federations` hears of changes.
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    elsewhere: Administer,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Create {
+    /// The federation's file: an experiment with [federation.nodes], whose [[clients]] have no shards.
+    file: PathBuf,
+    /// Its name; by default the file's.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(Args)]
+struct Invite {
+    /// The federation.
+    name: String,
+    /// The client that it is for; by default any place that is free.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(Args)]
+struct Named {
+    /// The federation.
+    name: String,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(Args)]
+struct Listed {
+    #[command(flatten)]
+    at: Where,
+}
+
+impl Federation {
+    /// Gives the command and prints the answer.
+    pub(crate) fn execute(self) -> Outcome {
+        let event = |named: Named, event| {
+            let name = named.name;
+            (Command::Event { name, event }, named.at)
+        };
+        let (command, at) = match self.action {
+            Action::Create(create) => create.command()?,
+            Action::Invite(Invite { name, client, at }) => (Command::Invite { name, client }, at),
+            Action::Start(named) => event(named, Event::Start),
+            Action::Pause(named) => event(named, Event::Pause),
+            Action::Resume(named) => event(named, Event::Resume),
+            Action::Stop(named) => event(named, Event::Stop),
+            Action::Status(Named { name, at }) => (Command::Status { name }, at),
+            Action::List(Listed { at }) => (Command::List, at),
+        };
+        let told = at.give(command)?;
+        if at.json {
+            output::json(&told);
+            return Ok(());
+        }
+        match told {
+            Told::Invited(invitation) => output::line(invitation),
+            Told::Federations(all) => {
+                for status in &all {
+                    output::line(text(status));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Create {
+    fn command(self) -> Outcome<(Command, Where)> {
+        let experiment = Experiment::load(&self.file)?;
+        let folder = std::path::absolute(shipped::folder(&self.file))
+            .map_err(|error| Failure::io(&self.file, &error))?;
+        let stem = self.file.file_stem().unwrap_or_default();
+        let name = self.name.unwrap_or_else(|| stem.to_string_lossy().into());
+        let create = Command::Create {
+            name,
+            experiment: experiment.to_toml()?,
+            // Another machine has another folder.
+            files: (!self.at.elsewhere.is_given()).then(|| folder.to_string_lossy().into_owned()),
+        };
+        Ok((create, self.at))
+    }
+}
+
+impl Where {
+    /// Gives a command to the coordinator, wherever it is.
+    fn give(&self, command: Command) -> Outcome<Told> {
+        if self.elsewhere.is_given() {
+            let body = serde_json::to_vec(&command).map_err(Failure::new)?;
+            let answer = self.elsewhere.client()?.call("POST", ADMIN, Some(&body))?;
+            return serde_json::from_slice(&answer)
+                .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")));
+        }
+        let home = places::home()?;
+        let state = self.state.clone();
+        let books = Books::open(state.unwrap_or_else(|| federations(&home)))?;
+        let passphrase = keys::passphrase()?;
+        let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase.as_ref())?;
+        let seen = |_: &str| BTreeMap::new();
+        Ok(perform(&books, command, key.public(), &seen)?)
+    }
+}
+
+/// The state folder of a coordinator, next to the keys.
+pub(crate) fn federations(home: &std::path::Path) -> PathBuf {
+    home.join("federations")
+}
+
+/// A federation as text.
+fn text(status: &Status) -> String {
+    let Status {
+        name,
+        phase,
+        places,
+        rounds,
+        nodes,
+        ..
+    } = status;
+    let mut lines = vec![format!(
+        "{name}: {phase}, {} of {places} clients enrolled, {rounds} rounds, coordinator's key {}",
+        nodes.len(),
+        status.coordinator
+    )];
+    for node in nodes {
+        let asked = match node.asked {
+            Some(seconds) => format!("asked {seconds} s ago"),
+            None => "not heard of since the coordinator started".into(),
+        };
+        let cosigned = match node.cosigned {
+            Some(size) => format!(", cosigned {size} entries"),
+            None => String::new(),
+        };
+        lines.push(format!(
+            "  {}: key {}, shard {} of {} examples; {asked}{cosigned}",
+            node.client,
+            node.key.key_id(),
+            node.shard.short(),
+            node.examples
+        ));
+    }
+    if !status.missing.is_empty() {
+        lines.push(format!("  missing: {}", status.missing.join(", ")));
+    }
+    if !status.refused.is_empty() {
+        let counts = status.refused.iter();
+        let counts: Vec<String> = counts.map(|(what, n)| format!("{what} {n}")).collect();
+        lines.push(format!("  refused requests: {}", counts.join(", ")));
+    }
+    if let Some(failure) = &status.failure {
+        lines.push(format!("  failed: {failure}"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,690 @@
+//! State folder of a coordinator: one folder a federation.
+//!
+//! ```text
+//! NAME/federation.toml   the federation's file, every key
+//! NAME/state.json        state, invitations (hashed), nodes
+//! NAME/journal.jsonl     enrolments, changes, refused requests
+//! NAME/evidence/         statements by one key that contradict each other
+//! NAME/cosigned/         the checkpoint that each node cosigned last
+//! ```
+//!
+//! Commands of the administrator and a running server may work on one folder: each change is made under a
+//! lock, and the file is replaced as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, cosigned_at};
+use serde::{Deserialize, Serialize};
+
+use super::journal;
+use crate::options::Enrolled as Member;
+use crate::protocol::{
+    Enrol, Enrolled, Invitation, MOST_SHARDS, MOST_SITE, NodeStatus, Status, VERSION, witness_name,
+};
+use crate::{Error, Result};
+use fedseal_record::rundir::{is_name, now, write_atomically};
+use fedseal_rules::experiment::{
+    ClientConfig, Experiment, MAX_SHARD, ModulePlace, is_client_name, read_site_text,
+};
+use fedseal_rules::lifecycle::{Event, Phase};
+use fedseal_rules::site::SiteRules;
+
+/// Version of state.json.
+const FORMAT: u32 = 1;
+/// Invitations of a federation, at most.
+const MOST_INVITATIONS: usize = 100_000;
+/// Files of evidence of a federation, at most.
+const MOST_EVIDENCE: usize = 1000;
+
+/// A federation as its folder has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Federation {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was made, RFC 3339, UTC.
+    pub created: String,
+    /// Its state.
+    pub phase: Phase,
+    /// The coordinator's key, which nodes pin.
+    pub coordinator: PublicKey,
+    /// Folder that its own files are relative to.
+    pub files: Option<String>,
+    /// Invitations.
+    pub invitations: Vec<Invited>,
+    /// Nodes by the names of their clients.
+    pub members: BTreeMap<String, Joined>,
+    /// Why it failed last.
+    pub failure: Option<String>,
+}
+
+/// An invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invited {
+    /// SHA-256 of the secret.
+    pub hash: Digest,
+    /// The client that it is for.
+    pub client: Option<String>,
+    /// Who used it.
+    pub used: Option<PublicKey>,
+}
+
+/// A node that enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joined {
+    /// Its key, shard and rules.
+    pub member: Member,
+    /// When, RFC 3339, UTC.
+    pub since: String,
+}
+
+/// The state folder.
+#[derive(Clone, Debug)]
+pub struct Books {
+    root: PathBuf,
+}
+
+fn refused(what: impl Into<String>, hint: impl Into<String>) -> Error {
+    Error::Refused {
+        what: what.into(),
+        hint: hint.into(),
+    }
+}
+
+/// 256 random bits, hex.
+fn secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Io {
+        path: "entropy of the system".into(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(Digest(bytes).to_string())
+}
+
+impl Books {
+    /// The state folder, which is made where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&root)
+            .map_err(|source| Error::io(&root, source))?;
+        Ok(Books { root })
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        match is_name(name) {
+            true => Ok(self.root.join(name)),
+            false => Err(refused(
+                format!("{name:?} cannot be the name of a federation"),
+                "letters, digits, `.`, `_` and `-`, a letter or digit first, 128 at most",
+            )),
+        }
+    }
+
+    /// Names of the federations.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(|source| Error::io(&self.root, source))? {
+            let entry = entry.map_err(|source| Error::io(&self.root, source))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_name(&name) && entry.path().join("state.json").is_file() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes a federation.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a name that is taken, or files that only the coordinator's machine has; an
+    /// error of the file.
+    pub fn create(
+        &self,
+        name: &str,
+        text: &str,
+        files: Option<String>,
+        coordinator: PublicKey,
+    ) -> Result<()> {
+        let folder = self.folder(name)?;
+        let experiment = Experiment::parse(text, &format!("{name}.toml"))?;
+        if experiment.federation.nodes.is_none() {
+            return Err(refused(
+                "the file has no [federation.nodes]",
+                "that section makes its clients nodes; without it `fedseal run` runs the experiment",
+            ));
+        }
+        let own = experiment.clients.iter().any(|client| {
+            matches!(
+                client.module(),
+                ModulePlace::File(_) | ModulePlace::Layout(_)
+            )
+        });
+        if files.is_none() && (own || experiment.data.is_files()) {
+            return Err(refused(
+                "the file names files of this machine",
+                "create it on the coordinator's machine: --state DIR in place of --server",
+            ));
+        }
+        if folder.exists() {
+            return Err(refused(
+                format!("there is a federation {name} already"),
+                "choose another name: --name NAME",
+            ));
+        }
+        for below in ["evidence", "cosigned"] {
+            let path = folder.join(below);
+            fs::create_dir_all(&path).map_err(|source| Error::io(&path, source))?;
+        }
+        File::create(folder.join("lock")).map_err(|source| Error::io(&folder, source))?;
+        write_atomically(
+            &folder.join("federation.toml"),
+            experiment.to_toml()?.as_bytes(),
+        )?;
+        let federation = Federation {
+            format: FORMAT,
+            name: name.to_owned(),
+            created: now(),
+            phase: Phase::Enrolling,
+            coordinator,
+            files,
+            invitations: Vec::new(),
+            members: BTreeMap::new(),
+            failure: None,
+        };
+        // From here on it is there.
+        self.write(&folder, &federation)?;
+        self.note(name, "created", "", "")
+    }
+
+    fn write(&self, folder: &Path, federation: &Federation) -> Result<()> {
+        write_atomically(&folder.join("state.json"), &canonical::to_vec(federation)?)
+    }
+
+    /// The file that changes when a federation does.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for what cannot be a name.
+    pub fn stamp(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.folder(name)?.join("state.json"))
+    }
+
+    /// A federation as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is none of this name; a file that cannot be read.
+    pub fn read(&self, name: &str) -> Result<Federation> {
+        let path = self.folder(name)?.join("state.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(refused(
+                    format!("there is no federation {name}"),
+                    "`fedseal federation list` names those that there are",
+                ));
+            }
+            Err(error) => return Err(Error::io(&path, error)),
+        };
+        let federation: Federation = canonical::from_slice(&bytes)
+            .map_err(|error| Error::tampered(path.display().to_string(), error))?;
+        match federation.format {
+            FORMAT => Ok(federation),
+            other => Err(Error::tampered(
+                path.display().to_string(),
+                format!("is of format {other}, this program reads {FORMAT}"),
+            )),
+        }
+    }
+
+    /// The experiment of a federation; one whose places are open has the clients that enrolled, by name.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn experiment(&self, federation: &Federation) -> Result<Experiment> {
+        let path = self.folder(&federation.name)?.join("federation.toml");
+        let text = fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
+        let mut experiment = Experiment::parse(&text, &path.display().to_string())?;
+        if experiment.clients.is_empty() {
+            let nodes = experiment.federation.nodes.clone().unwrap_or_default();
+            let client = |name: &String| ClientConfig {
+                name: name.clone(),
+                module: nodes.module.clone(),
+                ..ClientConfig::default()
+            };
+            experiment.clients = federation.members.keys().map(client).collect();
+        }
+        Ok(experiment)
+    }
+
+    /// Changes a federation under its lock.
+    fn change<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Federation) -> Result<T>,
+    ) -> Result<T> {
+        let folder = self.folder(name)?;
+        // What is wrong with a name is said where the state is read.
+        self.read(name)?;
+        let path = folder.join("lock");
+        let lock = File::open(&path).map_err(|source| Error::io(&path, source))?;
+        lock.lock().map_err(|source| Error::io(&path, source))?;
+        let mut federation = self.read(name)?;
+        let before = federation.clone();
+        let result = change(&mut federation)?;
+        if federation != before {
+            self.write(&folder, &federation)?;
+        }
+        Ok(result)
+    }
+
+    /// Makes an invitation, for one client or for any free place.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a client that has no place, or whose place is taken.
+    pub fn invite(&self, name: &str, client: Option<String>) -> Result<Invitation> {
+        let secret = secret()?;
+        let experiment = self.experiment(&self.read(name)?)?;
+        let invitation = self.change(name, |federation| {
+            open_for_nodes(federation)?;
+            if let Some(client) = &client {
+                place(&experiment, federation, client)?;
+            }
+            if federation.invitations.len() >= MOST_INVITATIONS {
+                return Err(refused(
+                    format!("{MOST_INVITATIONS} invitations were made"),
+                    "no more are kept; create another federation",
+                ));
+            }
+            federation.invitations.push(Invited {
+                hash: Digest::of(secret.as_bytes()),
+                client: client.clone(),
+                used: None,
+            });
+            Ok(Invitation {
+                federation: federation.name.clone(),
+                secret: secret.clone(),
+                coordinator: federation.coordinator,
+            })
+        })?;
+        self.note(name, "invited", "", client.as_deref().unwrap_or("any"))?;
+        Ok(invitation)
+    }
+
+    /// Lets a node in, or tells the reason why not. The same request again has the same answer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn enrol(&self, name: &str, key: PublicKey, request: &Enrol) -> Result<Enrolled> {
+        let experiment = self.experiment(&self.read(name)?)?;
+        let (phase, new) = self.change(name, |federation| {
+            let new = admit(&experiment, federation, key, request)?;
+            Ok((federation.phase, new))
+        })?;
+        if new {
+            let names: Vec<&str> = request.shards.iter().map(|it| it.name.as_str()).collect();
+            self.note(name, "enrolled", &key.to_string(), &names.join(", "))?;
+        }
+        Ok(Enrolled {
+            protocol: VERSION,
+            phase,
+        })
+    }
+
+    /// Lets an event happen; gives the state after it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an event that has no place in the state, or a start without all nodes.
+    pub fn event(&self, name: &str, event: Event, why: Option<&str>) -> Result<Phase> {
+        let experiment = self.experiment(&self.read(name)?)?;
+        let phase = self.change(name, |federation| {
+            let Some(after) = federation.phase.after(event) else {
+                let events: Vec<&str> = federation.phase.events().map(Event::as_str).collect();
+                let hint = match events.is_empty() {
+                    true => "it is over".to_owned(),
+                    false => format!("possible now: {}", events.join(", ")),
+                };
+                return Err(refused(
+                    format!("federation {name} is {}: no `{event}`", federation.phase),
+                    hint,
+                ));
+            };
+            if event == Event::Start {
+                whole(&experiment, federation)?;
+            }
+            federation.phase = after;
+            federation.failure = why.map(str::to_owned);
+            Ok(after)
+        })?;
+        self.note(name, phase.as_str(), "", why.unwrap_or_default())?;
+        Ok(phase)
+    }
+
+    /// Writes a line into a federation's journal.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn note(&self, name: &str, what: &str, who: &str, detail: &str) -> Result<()> {
+        let path = self.folder(name)?.join("journal.jsonl");
+        journal::add(&path, what, false, who, detail)
+    }
+
+    /// Writes down a refused request of a node. Nothing is written for a federation that there is not.
+    pub fn refusal(&self, name: &str, what: &str, who: &str, detail: &str) {
+        if let Ok(folder) = self.folder(name)
+            && folder.is_dir()
+        {
+            // A full disk must not turn a refusal into another answer.
+            let _ = journal::add(&folder.join("journal.jsonl"), what, true, who, detail);
+        }
+    }
+
+    /// Keeps a statement that contradicts another one by the same key.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep_evidence(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let folder = self.folder(name)?.join("evidence");
+        let there = fs::read_dir(&folder).map_err(|source| Error::io(&folder, source))?;
+        if there.count() >= MOST_EVIDENCE {
+            return Ok(());
+        }
+        let file = format!("{}.dsse.json", Digest::of(bytes));
+        write_atomically(&folder.join(file), bytes)
+    }
+
+    /// Keeps a checkpoint that a node cosigned; the newest of each node.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a note that is not the log's, or not cosigned by this node.
+    pub fn cosign(&self, name: &str, origin: &str, key: PublicKey, note: &str) -> Result<()> {
+        let federation = self.read(name)?;
+        let bad = |error: fedseal_client_sdk::Error| {
+            refused(
+                format!("the cosigned checkpoint does not hold: {error}"),
+                "send the checkpoint of the run's log with the node's own line",
+            )
+        };
+        let checkpoint = Checkpoint::verify(note, origin, &federation.coordinator).map_err(bad)?;
+        let witness = VerifierKey::new(&witness_name(&key), KeyKind::Witness, key).map_err(bad)?;
+        if cosigned_at(note, &witness).map_err(bad)?.is_none() {
+            return Err(refused(
+                "the checkpoint has no line of this node",
+                "cosign it with the key that signs the request",
+            ));
+        }
+        let path = self.cosigned_by(name, &key)?;
+        let before = fs::read_to_string(&path).ok();
+        let before = before.and_then(|note| Checkpoint::parse(&note).ok());
+        match before {
+            Some(before) if before.size > checkpoint.size => Ok(()),
+            _ => write_atomically(&path, note.as_bytes()),
+        }
+    }
+
+    fn cosigned_by(&self, name: &str, key: &PublicKey) -> Result<PathBuf> {
+        let file = format!("{}.note", key.key_id());
+        Ok(self.folder(name)?.join("cosigned").join(file))
+    }
+
+    /// The checkpoints that nodes cosigned last.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn cosigned(&self, name: &str) -> Result<Vec<String>> {
+        let federation = self.read(name)?;
+        let keys: BTreeSet<PublicKey> = federation
+            .members
+            .values()
+            .map(|joined| joined.member.key)
+            .collect();
+        let mut notes = Vec::new();
+        for key in keys {
+            notes.extend(fs::read_to_string(self.cosigned_by(name, &key)?).ok());
+        }
+        Ok(notes)
+    }
+
+    /// A federation for its administrator. `seen` says when each node asked last.
+    ///
+    /// # Errors
+    /// As [`Books::read`].
+    pub fn status(&self, name: &str, seen: &BTreeMap<PublicKey, Instant>) -> Result<Status> {
+        let federation = self.read(name)?;
+        let experiment = self.experiment(&federation)?;
+        let mut nodes = Vec::new();
+        for (client, Joined { member, since }) in &federation.members {
+            let note = fs::read_to_string(self.cosigned_by(name, &member.key)?).ok();
+            let checkpoint = note.and_then(|note| Checkpoint::parse(&note).ok());
+            nodes.push(NodeStatus {
+                client: client.clone(),
+                key: member.key,
+                shard: member.shard,
+                examples: member.examples,
+                enrolled: since.clone(),
+                asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
+                cosigned: checkpoint.map(|checkpoint| checkpoint.size),
+            });
+        }
+        let unused = federation.invitations.iter().filter(|it| it.used.is_none());
+        Ok(Status {
+            name: name.to_owned(),
+            phase: federation.phase,
+            created: federation.created.clone(),
+            coordinator: federation.coordinator,
+            places: experiment.federation.clients,
+            rounds: experiment.federation.rounds,
+            nodes,
+            missing: missing(&experiment, &federation),
+            invitations: unused.count(),
+            refused: journal::refusals(&self.folder(name)?.join("journal.jsonl"))?,
+            failure: federation.failure,
+        })
+    }
+}
+
+/// Refuses a node where none enrols any more.
+fn open_for_nodes(federation: &Federation) -> Result<()> {
+    match federation.phase {
+        Phase::Enrolling => Ok(()),
+        phase => Err(refused(
+            format!(
+                "federation {} is {phase}: nobody enrols now",
+                federation.name
+            ),
+            "nodes enrol before the first round",
+        )),
+    }
+}
+
+/// Refuses a client that has no place, or whose place is taken.
+fn place(experiment: &Experiment, federation: &Federation, client: &str) -> Result<()> {
+    if !is_client_name(client) {
+        return Err(refused(
+            format!("{client:?} cannot be a client's name"),
+            "letters, digits, `.`, `_` and `-`, a letter or digit first, 64 at most",
+        ));
+    }
+    if federation.members.contains_key(client) {
+        return Err(refused(
+            format!("the place of {client} is taken"),
+            "another node enrolled under this name",
+        ));
+    }
+    // An open federation's experiment has the members as its clients.
+    let known = |entry: &ClientConfig| federation.members.contains_key(&entry.name);
+    let open = experiment.clients.iter().all(known);
+    let named = experiment.clients.iter().any(|it| it.name == client);
+    let free = federation.members.len() < experiment.federation.clients;
+    match named || (open && free) {
+        true => Ok(()),
+        false => Err(refused(
+            format!("federation {} has no place for {client}", federation.name),
+            "its file names the clients, or how many there are",
+        )),
+    }
+}
+
+/// Names of clients that nobody has enrolled as.
+fn missing(experiment: &Experiment, federation: &Federation) -> Vec<String> {
+    let clients = experiment.clients.iter().map(|client| &client.name);
+    clients
+        .filter(|name| !federation.members.contains_key(*name))
+        .cloned()
+        .collect()
+}
+
+/// Refuses to start without all nodes.
+fn whole(experiment: &Experiment, federation: &Federation) -> Result<()> {
+    let (there, places) = (federation.members.len(), experiment.federation.clients);
+    if there == places {
+        return Ok(());
+    }
+    let names = missing(experiment, federation);
+    let hint = match names.is_empty() {
+        true => "invite more: fedseal federation invite NAME".to_owned(),
+        false => format!("missing: {}", names.join(", ")),
+    };
+    Err(refused(
+        format!("{there} of {places} clients have enrolled"),
+        hint,
+    ))
+}
+
+/// Takes a node in; false where it was in already, by the same request.
+fn admit(
+    experiment: &Experiment,
+    federation: &mut Federation,
+    key: PublicKey,
+    request: &Enrol,
+) -> Result<bool> {
+    if request.protocol != VERSION {
+        return Err(refused(
+            format!(
+                "the node speaks version {} of the protocol",
+                request.protocol
+            ),
+            format!("this coordinator speaks version {VERSION}"),
+        ));
+    }
+    if request.shards.is_empty() || request.shards.len() > MOST_SHARDS {
+        return Err(refused(
+            format!("the node brings {} shards", request.shards.len()),
+            format!("1 to {MOST_SHARDS}"),
+        ));
+    }
+    let member = |shard: &crate::protocol::Brought| Member {
+        key,
+        shard: shard.shard,
+        examples: shard.examples,
+        site: request.site.clone(),
+    };
+    let again = request.shards.iter().all(|shard| {
+        let known = federation.members.get(&shard.name);
+        known.is_some_and(|joined| joined.member == member(shard))
+    });
+    if again {
+        return Ok(false);
+    }
+    open_for_nodes(federation)?;
+    if key == federation.coordinator {
+        return Err(refused(
+            "the node has the coordinator's key",
+            "a data holder has a key of its own: fedseal node --key FILE",
+        ));
+    }
+    rules(&request.site)?;
+    let hash = Digest::of(request.secret.as_bytes());
+    let found = federation.invitations.iter().position(|it| it.hash == hash);
+    let invited = found.and_then(|index| federation.invitations.get(index).cloned());
+    let Some(invited) = invited else {
+        return Err(refused(
+            "nobody made this invitation",
+            "ask whoever runs the federation: fedseal federation invite NAME",
+        ));
+    };
+    if invited.used.is_some() {
+        return Err(refused(
+            "the invitation was used already",
+            "it lets one node in, once; ask for another",
+        ));
+    }
+    let names: BTreeSet<&String> = request.shards.iter().map(|shard| &shard.name).collect();
+    if names.len() != request.shards.len() {
+        return Err(refused(
+            "the node brings two shards of one name",
+            "each client has one shard, of several files where need be",
+        ));
+    }
+    if let Some(client) = &invited.client
+        && names != BTreeSet::from([client])
+    {
+        return Err(refused(
+            format!("the invitation is for {client} alone"),
+            format!("bring its shard: --shard {client}=FILE"),
+        ));
+    }
+    for shard in &request.shards {
+        place(experiment, federation, &shard.name)?;
+        if !(1..=MAX_SHARD as u64).contains(&u64::from(shard.examples)) {
+            return Err(refused(
+                format!(
+                    "the shard of {} has {} examples",
+                    shard.name, shard.examples
+                ),
+                format!("1 to {MAX_SHARD}"),
+            ));
+        }
+        let joined = Joined {
+            member: member(shard),
+            since: now(),
+        };
+        federation.members.insert(shard.name.clone(), joined);
+    }
+    if let Some(invited) = found.and_then(|index| federation.invitations.get_mut(index)) {
+        invited.used = Some(key);
+    }
+    Ok(true)
+}
+
+/// The rules of a site, in which signers are keys: a coordinator could give any key a name.
+fn rules(text: &str) -> Result<SiteRules> {
+    if text.len() > MOST_SITE {
+        return Err(refused(
+            format!("the site's rules have {} bytes", text.len()),
+            format!("at most {MOST_SITE}"),
+        ));
+    }
+    let rules = read_site_text(text, "rules of the site")?;
+    let mut signers = rules.allow.iter().flat_map(|rule| &rule.signers);
+    match signers.find(|signer| signer.parse::<PublicKey>().is_err()) {
+        None => Ok(rules),
+        Some(name) => Err(refused(
+            format!("the site's rules name signer {name:?}"),
+            "a node sends keys in place of names",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The coordinator's books: which federations there are, who enrolled, and what was refused. Rounds are those
+//! of a run ([`Gathering`](crate::runner::Gathering)); whoever serves requests calls both.
+//!
+//! - [`books`]: the state folder. [`journal`]: what is written down beside the run's log. [`commands`]: those
+//!   of the administrator.
+
+pub mod books;
+pub mod commands;
+pub mod journal;

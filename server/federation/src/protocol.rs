@@ -1,0 +1,271 @@
+//! Words between a coordinator and the nodes of a federation, and between it and its administrator: JSON over
+//! HTTP, below an address that names the protocol's version. Every request of a node is signed with its key
+//! (RFC 9421), every one of the administrator has the token.
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::PublicKey;
+use fedseal_rules::lifecycle::{Event, Phase};
+use serde::{Deserialize, Serialize};
+
+use crate::work::desk::Fate;
+use crate::work::task::NodeJob;
+
+/// Version of the protocol.
+pub const VERSION: u32 = 1;
+/// Beginning of the addresses of nodes, with the version.
+pub const PREFIX: &str = "/federation/v1";
+/// Address of the administrator.
+pub const ADMIN: &str = "/federation/v1/admin";
+/// Seconds for which a node's question for a job waits.
+pub const WAIT: u64 = 10;
+/// Longest update of a node, bytes: an adapter, its transcript, and data that the site lets leave.
+pub const MOST_UPDATE: usize = 512 << 20;
+/// Longest other request, bytes.
+pub const MOST_REQUEST: usize = 2 << 20;
+/// Shards of one node, at most.
+pub const MOST_SHARDS: usize = 100;
+/// Longest text of site rules, bytes.
+pub const MOST_SITE: usize = 256 << 10;
+
+/// An invitation as it is handed to a data holder: federation, secret and the coordinator's key, so that the
+/// node knows whose log it will watch before it says a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// The federation.
+    pub federation: String,
+    /// What lets one node in, once.
+    pub secret: String,
+    /// The coordinator's key.
+    pub coordinator: PublicKey,
+}
+
+impl std::fmt::Display for Invitation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Invitation {
+            federation,
+            secret,
+            coordinator,
+        } = self;
+        write!(f, "{federation}:{secret}:{coordinator}")
+    }
+}
+
+impl std::str::FromStr for Invitation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "an invitation has three parts, NAME:SECRET:KEY, as `fedseal federation invite` prints it";
+        let mut parts = text.trim().split(':');
+        let (Some(federation), Some(secret), Some(key), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(wrong().into());
+        };
+        Ok(Invitation {
+            federation: federation.into(),
+            secret: secret.into(),
+            coordinator: key.parse().map_err(|_| wrong().to_owned())?,
+        })
+    }
+}
+
+/// A shard that a node brings: never a row of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Brought {
+    /// Name of the client that it is the shard of.
+    pub name: String,
+    /// Digest of its examples.
+    pub shard: Digest,
+    /// Number of its examples.
+    pub examples: u32,
+}
+
+/// `POST PREFIX/NAME/enrol`: a node joins. The same request again has the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrol {
+    /// [`VERSION`].
+    pub protocol: u32,
+    /// Secret of the invitation.
+    pub secret: String,
+    /// The shards.
+    pub shards: Vec<Brought>,
+    /// Rules of the site, as TOML, with keys of signers in place of names.
+    pub site: String,
+}
+
+/// Answer to [`Enrol`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// [`VERSION`].
+    pub protocol: u32,
+    /// State of the federation.
+    pub phase: Phase,
+}
+
+/// `POST PREFIX/NAME/next`: what a node should do, within [`WAIT`] seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Next {
+    /// A job of the run with this plan.
+    Job {
+        /// The plan, a blob.
+        plan: Digest,
+        /// The job.
+        job: Box<NodeJob>,
+    },
+    /// Nothing now. Where there is a run, its plan; the log may have grown.
+    Idle {
+        /// State of the federation.
+        phase: Phase,
+        /// The plan, a blob.
+        plan: Option<Digest>,
+    },
+}
+
+/// Answer to `PUT PREFIX/NAME/jobs/KEY`, whose body is a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    /// Fate of the update.
+    pub fate: Fate,
+}
+
+/// `POST PREFIX/NAME/jobs/KEY/refuse`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refuse {
+    /// Why the node does not do the job.
+    pub reason: String,
+}
+
+/// `POST PREFIX/NAME/cosign`, and one of the answers to `GET PREFIX/NAME/cosigned`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cosigned {
+    /// A checkpoint of the run's log, with the coordinator's signature and the node's.
+    pub note: String,
+}
+
+/// The name of a node as a witness.
+pub fn witness_name(key: &PublicKey) -> String {
+    format!("fedseal-node-{}", key.key_id())
+}
+
+/// `POST ADMIN`: a command of the administrator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Makes a federation.
+    Create {
+        /// Its name; that of its run, too.
+        name: String,
+        /// Its file, as TOML.
+        experiment: String,
+        /// Folder that its own files are relative to, on the coordinator's machine.
+        files: Option<String>,
+    },
+    /// Makes an invitation.
+    Invite {
+        /// The federation.
+        name: String,
+        /// The client that it is for; none: any place that is free.
+        client: Option<String>,
+    },
+    /// Starts, pauses, resumes or stops one.
+    Event {
+        /// The federation.
+        name: String,
+        /// The event.
+        event: Event,
+    },
+    /// Tells of one.
+    Status {
+        /// The federation.
+        name: String,
+    },
+    /// Tells of all.
+    List,
+}
+
+/// Answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Told {
+    /// An invitation: it is shown once.
+    Invited(String),
+    /// Federations as they are now.
+    Federations(Vec<Status>),
+}
+
+/// A federation as its administrator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub phase: Phase,
+    /// When it was made, RFC 3339, UTC.
+    pub created: String,
+    /// The coordinator's key.
+    pub coordinator: PublicKey,
+    /// Places of clients.
+    pub places: usize,
+    /// Rounds in all.
+    pub rounds: u32,
+    /// The nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// Names of clients that nobody has enrolled as.
+    pub missing: Vec<String>,
+    /// Invitations that nobody used.
+    pub invitations: usize,
+    /// Refused requests of nodes by what was wrong with them.
+    pub refused: std::collections::BTreeMap<String, u64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+/// A client of a federation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeStatus {
+    /// Its name.
+    pub client: String,
+    /// Its node's key.
+    pub key: PublicKey,
+    /// Digest of its shard.
+    pub shard: Digest,
+    /// Examples in it.
+    pub examples: u32,
+    /// When it enrolled, RFC 3339, UTC.
+    pub enrolled: String,
+    /// Seconds since its node asked for work; none since the coordinator started.
+    pub asked: Option<u64>,
+    /// Entries of the log that its node has cosigned.
+    pub cosigned: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_client_sdk::keys::SigningKey;
+
+    #[test]
+    fn an_invitation_is_read_as_it_is_printed() {
+        let coordinator = SigningKey::from_seed([1; 32]).public();
+        let invitation = Invitation {
+            federation: "tiny".into(),
+            secret: "abc".into(),
+            coordinator,
+        };
+        let text = invitation.to_string();
+        assert_eq!(text.parse::<Invitation>().unwrap(), invitation);
+        for bad in ["", "tiny", "tiny:abc", "tiny:abc:xyz", &format!("{text}:x")] {
+            let error = bad.parse::<Invitation>().unwrap_err();
+            assert!(error.contains("NAME:SECRET:KEY"), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Jobs of a round that only the nodes of data holders can do. Each job has one node; it is offered until its
+//! update is recorded, its node refuses it, or the round is over. A delivery is answered when its update is
+//! in the run's log, so what was acknowledged is not lost; a second one is told apart by its attestation.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::keys::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::task::{NodeJob, UpdateTask};
+
+/// A desk at which updates `A` arrive.
+pub struct Desk<A> {
+    state: Mutex<State<A>>,
+    changed: Condvar,
+    /// Tells whoever waits for an offer that there may be one.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+struct State<A> {
+    /// Jobs of this round by their keys.
+    open: BTreeMap<Digest, Entry>,
+    until: Option<Instant>,
+    arrivals: Option<Sender<Arrival<A>>>,
+    /// Jobs that are over by their keys.
+    over: HashMap<Digest, Over>,
+    seen: BTreeMap<PublicKey, Instant>,
+}
+
+struct Entry {
+    task: UpdateTask,
+    node: PublicKey,
+    /// Attestation of the update that is being recorded.
+    arriving: Option<Digest>,
+    refused: bool,
+}
+
+/// A job that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// The attestation that is in the log.
+    pub attestation: Digest,
+    /// Whether it says that nothing was delivered.
+    pub absent: bool,
+}
+
+/// Message to the run.
+#[derive(Debug)]
+pub enum Arrival<A> {
+    /// An update of the job with this key.
+    Update(Digest, A),
+    /// Its node does not do it, for this reason.
+    Refused(Digest, String),
+}
+
+/// Fate of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// The update is in the log.
+    Recorded,
+    /// It was in the log already.
+    Twice,
+    /// The round was over before it came.
+    Late,
+    /// Another update of the same job is in the log: two statements by one key.
+    Differs,
+    /// The job is another node's.
+    Foreign,
+    /// No job has this key.
+    Unknown,
+    /// It could not be recorded yet: deliver it again.
+    Busy,
+}
+
+impl<A> Desk<A> {
+    /// A desk without jobs. `over` are the jobs that the log has already; `wake` is called when there may be
+    /// something for a node.
+    pub fn new(
+        over: impl IntoIterator<Item = (Digest, Over)>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Desk {
+            state: Mutex::new(State {
+                open: BTreeMap::new(),
+                until: None,
+                arrivals: None,
+                over: over.into_iter().collect(),
+                seen: BTreeMap::new(),
+            }),
+            changed: Condvar::new(),
+            wake: Box::new(wake),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<A>> {
+        let locked = self.state.lock();
+        locked.unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        (self.wake)();
+    }
+
+    /// Offers the jobs of a round for so long. What arrives comes out of the receiver.
+    pub fn open(
+        &self,
+        jobs: impl IntoIterator<Item = (UpdateTask, PublicKey)>,
+        within: Duration,
+    ) -> Receiver<Arrival<A>> {
+        let (send, receive) = channel();
+        let mut state = self.lock();
+        state.arrivals = Some(send);
+        state.until = Instant::now().checked_add(within);
+        state.open = jobs
+            .into_iter()
+            .map(|(task, node)| {
+                let entry = Entry {
+                    task,
+                    node,
+                    arriving: None,
+                    refused: false,
+                };
+                (entry.task.key, entry)
+            })
+            .collect();
+        drop(state);
+        self.tell();
+        receive
+    }
+
+    /// Offers what is missing again, also to nodes that refused.
+    pub fn repeat(&self, within: Duration) {
+        let mut state = self.lock();
+        state.until = Instant::now().checked_add(within);
+        for entry in state.open.values_mut() {
+            entry.refused = false;
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Ends the round; gives the jobs that have no update.
+    pub fn close(&self) -> Vec<UpdateTask> {
+        let mut state = self.lock();
+        state.arrivals = None;
+        let left = std::mem::take(&mut state.open);
+        drop(state);
+        self.tell();
+        left.into_values().map(|entry| entry.task).collect()
+    }
+
+    /// Jobs that have neither an update nor a refusal.
+    pub fn waiting(&self) -> usize {
+        let state = self.lock();
+        let open = state.open.values();
+        open.filter(|entry| !entry.refused).count()
+    }
+
+    /// Jobs without an update, refused ones among them.
+    pub fn left(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// The next job of a node; none where there is none for it now.
+    pub fn offer(&self, node: &PublicKey) -> Option<NodeJob> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.seen.insert(*node, now);
+        let left = state
+            .until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let mut own = state.open.values().filter(|entry| entry.node == *node);
+        let entry = own.find(|entry| entry.arriving.is_none() && !entry.refused)?;
+        Some(NodeJob {
+            update: entry.task.clone(),
+            seconds: left.as_secs(),
+        })
+    }
+
+    /// Takes in a delivery that is about to be checked: the job, or why nothing can come of it.
+    ///
+    /// # Errors
+    /// The fate of a delivery that is not for an open job of this node.
+    pub fn begin(
+        &self,
+        node: &PublicKey,
+        key: &Digest,
+        attestation: Digest,
+    ) -> Result<UpdateTask, Fate> {
+        let mut state = self.lock();
+        if let Some(over) = state.over.get(key) {
+            return Err(match over {
+                over if over.attestation == attestation => Fate::Twice,
+                Over { absent: true, .. } => Fate::Late,
+                _ => Fate::Differs,
+            });
+        }
+        let Some(entry) = state.open.get_mut(key) else {
+            return Err(Fate::Unknown);
+        };
+        if entry.node != *node {
+            return Err(Fate::Foreign);
+        }
+        if entry.arriving.is_some() {
+            return Err(Fate::Busy);
+        }
+        entry.arriving = Some(attestation);
+        Ok(entry.task.clone())
+    }
+
+    /// Lets the job be delivered again: the delivery did not hold.
+    pub fn give_up(&self, key: &Digest) {
+        if let Some(entry) = self.lock().open.get_mut(key) {
+            entry.arriving = None;
+        }
+        self.tell();
+    }
+
+    /// Hands a checked update to the run, and waits until it is in the log, within this time.
+    pub fn record(&self, key: &Digest, attestation: Digest, update: A, within: Duration) -> Fate {
+        let end = Instant::now() + within;
+        let mut state = self.lock();
+        let sent = state
+            .arrivals
+            .as_ref()
+            .is_some_and(|to| to.send(Arrival::Update(*key, update)).is_ok());
+        if !sent {
+            return Fate::Late;
+        }
+        loop {
+            match state.over.get(key) {
+                Some(over) if over.attestation == attestation => return Fate::Recorded,
+                Some(_) => return Fate::Late,
+                None => {}
+            }
+            let now = Instant::now();
+            if now >= end || state.arrivals.is_none() {
+                return Fate::Busy;
+            }
+            let waited = self.changed.wait_timeout(state, end - now);
+            state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
+    /// Takes a node's refusal of a job; false where it is not open for this node.
+    pub fn refuse(&self, node: &PublicKey, key: &Digest, reason: &str) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.open.get_mut(key) else {
+            return false;
+        };
+        if entry.node != *node || entry.arriving.is_some() {
+            return false;
+        }
+        entry.refused = true;
+        let message = Arrival::Refused(*key, reason.to_owned());
+        let arrivals = state.arrivals.as_ref();
+        arrivals.is_some_and(|to| to.send(message).is_ok())
+    }
+
+    /// Says that a job is in the log.
+    pub fn settle(&self, key: Digest, over: Over) {
+        let mut state = self.lock();
+        state.open.remove(&key);
+        state.over.insert(key, over);
+        drop(state);
+        self.tell();
+    }
+
+    /// When each node asked last.
+    pub fn seen(&self) -> BTreeMap<PublicKey, Instant> {
+        self.lock().seen.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedseal_client_sdk::ids::{Round, Seed};
+    use fedseal_client_sdk::keys::SigningKey;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn node(seed: u8) -> PublicKey {
+        SigningKey::from_seed([seed; 32]).public()
+    }
+
+    fn task(name: &str) -> UpdateTask {
+        let digest = Digest::of(name.as_bytes());
+        UpdateTask {
+            key: digest,
+            client: name.into(),
+            round: Round(0),
+            seed: Seed(1),
+            module: digest,
+            shard: digest,
+            attachment: None,
+            global: digest,
+            learning_rate: 1e-3,
+            controls: None,
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn attestation(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    #[test]
+    fn an_update_counts_once_and_each_other_delivery_is_told_why_not() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counting = woken.clone();
+        let wake = move || {
+            counting.fetch_add(1, Ordering::SeqCst);
+        };
+        let desk: Desk<&str> = Desk::new([], wake);
+        let (north, south) = (task("north"), task("south"));
+        let jobs = [(north.clone(), node(1)), (south.clone(), node(2))];
+        let arrivals = desk.open(jobs, LONG);
+        assert!(woken.load(Ordering::SeqCst) > 0);
+        assert_eq!(desk.offer(&node(1)).unwrap().update, north);
+        assert_eq!(desk.offer(&node(3)), None);
+
+        let first = attestation("first");
+        assert_eq!(desk.begin(&node(2), &north.key, first), Err(Fate::Foreign));
+        let unknown = attestation("none");
+        assert_eq!(desk.begin(&node(1), &unknown, first), Err(Fate::Unknown));
+        assert_eq!(desk.begin(&node(1), &north.key, first), Ok(north.clone()));
+        // It is being recorded: nobody else is asked for it.
+        assert_eq!(desk.offer(&node(1)), None);
+        assert_eq!(desk.begin(&node(1), &north.key, first), Err(Fate::Busy));
+        desk.give_up(&north.key);
+        desk.begin(&node(1), &north.key, first).unwrap();
+        std::thread::scope(|scope| {
+            let desk = &desk;
+            scope.spawn(move || {
+                let Ok(Arrival::Update(key, "update")) = arrivals.recv() else {
+                    panic!("another message");
+                };
+                let over = Over {
+                    attestation: first,
+                    absent: false,
+                };
+                desk.settle(key, over);
+            });
+            assert_eq!(
+                desk.record(&north.key, first, "update", LONG),
+                Fate::Recorded
+            );
+        });
+        assert_eq!(desk.begin(&node(1), &north.key, first), Err(Fate::Twice));
+        let other = attestation("other");
+        assert_eq!(desk.begin(&node(1), &north.key, other), Err(Fate::Differs));
+
+        // The other node is too late.
+        assert_eq!(desk.waiting(), 1);
+        assert_eq!(desk.close(), [south.clone()]);
+        let over = Over {
+            attestation: attestation("absent"),
+            absent: true,
+        };
+        desk.settle(south.key, over);
+        assert_eq!(desk.begin(&node(2), &south.key, other), Err(Fate::Late));
+        assert_eq!(desk.offer(&node(2)), None);
+        assert_eq!(desk.seen().len(), 3);
+    }
+
+    #[test]
+    fn a_refused_job_is_offered_again_when_the_round_is_repeated() {
+        let desk: Desk<()> = Desk::new([], || ());
+        let job = task("north");
+        let arrivals = desk.open([(job.clone(), node(1))], LONG);
+        assert!(!desk.refuse(&node(2), &job.key, "no"));
+        assert!(desk.refuse(&node(1), &job.key, "no rule allows it"));
+        let Ok(Arrival::Refused(key, reason)) = arrivals.recv() else {
+            panic!("another message");
+        };
+        assert_eq!((key, reason.as_str()), (job.key, "no rule allows it"));
+        assert_eq!((desk.offer(&node(1)), desk.waiting()), (None, 0));
+        desk.repeat(LONG);
+        assert_eq!(desk.offer(&node(1)).unwrap().update, job);
+        // A desk that closes while an update is on its way to the log takes nothing.
+        let attested = attestation("a");
+        desk.begin(&node(1), &job.key, attested).unwrap();
+        desk.close();
+        assert_eq!(desk.record(&job.key, attested, (), LONG), Fate::Late);
+    }
+}
