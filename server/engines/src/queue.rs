@@ -48,7 +48,7 @@ pub trait Queue: Send + Sync {
 }
 
 /// A job that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
     /// The job.
     pub job: Digest,

@@ -11,7 +11,7 @@ use super::job::{InputJob, Job};
 use super::{Run, Watch};
 use crate::defence::Tools;
 use crate::{Error, Result};
-use fedseal_record::law::{delta, update_digests};
+use fedseal_record::law::delta;
 use fedseal_rules::aggregation::{Need, ServerInput};
 use fedseal_rules::arms::arm;
 use fedseal_rules::experiment::train_config;

@@ -117,7 +117,7 @@ fn safe(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Rendering, template::ChatTemplate};
+    use crate::{ChatTemplate, Rendering};
 
     /// Each pair was rendered by transformers 5.24.0 with jinja2 3.1.6 and markupsafe 3.0.4.
     #[test]
