@@ -2,6 +2,7 @@
 //! trusts, or those that [`trust`] names.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -38,6 +39,11 @@ pub fn trust(pem: &[u8]) -> Result<()> {
     NAMED
         .set(RootCerts::from(certs))
         .map_err(|_| bad("others were named before".into()))
+}
+
+/// A client for requests to this address, with the settings of every client here. A call ends after `longest`.
+pub fn agent(url: &str, longest: Duration) -> ureq::Agent {
+    config(url).timeout_global(Some(longest)).build().into()
 }
 
 /// Calls an address with these header fields and a body with its media type; gives status and body of a

@@ -12,6 +12,7 @@
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod aggregation;
+mod engines;
 mod files;
 mod gguf;
 mod models;
@@ -105,6 +106,7 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name, option] if name == "aggregation" && option == "--keep" => {
             aggregation::aggregation(true)
         }
+        [name] if name == "engines" => engines::engines(),
         [name] if name == "files" => files::files(),
         [name] if name == "gguf" => gguf::gguf(),
         [name] if name == "tuning" => tuning::tuning(false),
@@ -113,7 +115,7 @@ pub(crate) fn oracle(arguments: &[String]) -> Outcome {
         [name, option] if name == "templates" && option == "--keep" => templates::templates(true),
         [name, devices @ ..] if name == "replay" => replay::replay(devices),
         _ => fail(
-            "`cargo xtask oracle` takes one name: aggregation, provenance, files, gguf, templates, tuning or replay",
+            "`cargo xtask oracle` takes one name: aggregation, provenance, engines, files, gguf, templates, tuning or replay",
         ),
     }
 }

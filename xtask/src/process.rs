@@ -109,7 +109,7 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome
                         seconds(started.elapsed())
                     );
                 }
-            } else if !word.starts_with("Download") {
+            } else if !word.starts_with("Download") && !word.starts_with("Blocking waiting") {
                 eprintln!("{line}");
             }
         }

@@ -132,3 +132,91 @@ fn shards_are_not_lent_in_the_open_unless_asked_for() {
     let said = refused(home, &["run", "small.toml", "--lend", "127.0.0.1:0"]);
     assert!(said.contains("--worker"), "{said}");
 }
+
+/// A server that is killed when dropped; none where its program is not there.
+fn nats(folder: &Path) -> Option<(Child, String)> {
+    let name = "nats-server";
+    let folders = std::env::var_os("FEDSEAL_ENGINES_BIN").or_else(|| std::env::var_os("PATH"));
+    let program = std::env::split_paths(&folders?)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    let helper = std::env::var_os("FEDSEAL_ENGINES").is_some();
+    let Some(program) = program.filter(|_| helper) else {
+        assert!(
+            std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
+            "{name} or FEDSEAL_ENGINES is not there; see tests/oracles/engines/README.md"
+        );
+        eprintln!("left out: {name} or the helper is not there");
+        return None;
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let child = std::process::Command::new(program)
+        .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
+        .arg(folder)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Some((child, format!("nats://127.0.0.1:{port}?queue=test")))
+}
+
+/// Jobs go through a queue to workers that the run never speaks to; one of them is killed.
+#[test]
+fn workers_of_a_queue_do_a_run_and_one_is_killed() {
+    let home = home();
+    let home = home.path();
+    let Some((mut server, url)) = nats(&home.join("jetstream")) else {
+        return;
+    };
+    let run = [
+        "run",
+        "small.toml",
+        "--modules",
+        "modules",
+        "--no-figures",
+        "-q",
+        "--out",
+    ];
+    ok(home, &[&run[..], &["alone"]].concat());
+    let engines = ["--queue", &url, "--blobs", "store", "--lease", "3"];
+    let queued = [&run[..], &["queued", "--workers-only"], &engines].concat();
+    let mut running = Started::new(home, &queued);
+    running.says("jobs are queued at nats://127.0.0.1");
+    let worker = |state: &'static str| {
+        let words = [&["worker", "--state", state, "--jobs", "1"], &engines[..]].concat();
+        Started::new(home, &words)
+    };
+    let mut first = worker("first");
+    first.says(": done");
+    drop(first);
+    let mut second = worker("second");
+    second.says(": done");
+    assert!(running.child.wait().unwrap().success());
+    drop(second);
+    assert_eq!(
+        adapters(&home.join("queued")),
+        adapters(&home.join("alone"))
+    );
+    ok(home, &["verify", "queued"]);
+
+    let _ = server.kill();
+    let _ = server.wait();
+    let said = refused(
+        home,
+        &[
+            "run",
+            "small.toml",
+            "--queue",
+            "http://x",
+            "--blobs",
+            "store",
+        ],
+    );
+    assert!(said.contains("no address of a queue"), "{said}");
+    let said = refused(home, &["run", "small.toml", "--workers-only"]);
+    assert!(said.contains("nobody else does the jobs"), "{said}");
+}

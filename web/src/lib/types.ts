@@ -19,6 +19,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/modules/{digest}/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Approves or rejects a module, with the administrator's token. */
+        post: operations["decideOnModule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -181,6 +198,40 @@ export interface paths {
         };
         /** Whether the server is there. No run is looked at. */
         get: operations["health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Numbers for Prometheus. */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the server can do its work: its folder can be written and its registry read. */
+        get: operations["ready"];
         put?: never;
         post?: never;
         delete?: never;
@@ -703,6 +754,31 @@ export interface components {
              */
             size: number;
         };
+        /** @description A decision on a module, as it is shown. */
+        ModuleDecision: {
+            /** @description Digest of the signed statement's envelope. */
+            envelope: components["schemas"]["Digest"];
+            /** @description Why. */
+            reason: string | null;
+            /** @description The rule that decided; null where the administrator did. */
+            rule: string | null;
+            /** @description When, RFC 3339, UTC. */
+            time: string;
+            /** @description What was decided. */
+            verdict: components["schemas"]["ModuleVerdict"];
+        };
+        /** @description Body of `POST /api/modules/{digest}/decision`. */
+        ModuleDecisionRequest: {
+            /**
+             * @description Why, for people: one line.
+             * @default null
+             */
+            reason: string | null;
+            /** @description What is to hold. */
+            verdict: components["schemas"]["ModuleVerdict"];
+        };
+        /** @description What was decided. */
+        ModuleVerdict: "approved" | "rejected";
         /** @description One host object, made by one host call. */
         Node: {
             /**
@@ -788,6 +864,8 @@ export interface components {
         RegisteredModule: {
             /** @description When it was registered first, RFC 3339, UTC. */
             created: string;
+            /** @description The last decision on it; null while nothing was decided. */
+            decision: components["schemas"]["ModuleDecision"] | null;
             /** @description SHA-256 of the module's bytes. */
             digest: components["schemas"]["Digest"];
             /** @description Its name, from the signed statement. */
@@ -1385,6 +1463,96 @@ export interface operations {
             };
             /** @description The signature holds, but no sandbox would run the module. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decideOnModule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A module's digest: SHA-256 as 64 hexadecimal digits. */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModuleDecisionRequest"];
+            };
+        };
+        responses: {
+            /** @description The module, with the decision. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredModule"];
+                };
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is missing; `www-authenticate` says which. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A signature is missing, does not hold, or is not by a trusted key; or the token is another. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2258,6 +2426,73 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus' text format, version 0.0.4. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description A token is missing; `www-authenticate` says which. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ready`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

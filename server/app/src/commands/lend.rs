@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_federation::runner::{Exchange, Run};
+use fedseal_federation::work::courier::{self, Courier};
 use tokio::sync::oneshot;
 
+use super::engines::{Connected, Engines};
 use super::listening::Listening;
 use super::watching::Refresh;
 use crate::failure::{Failure, Outcome};
@@ -34,17 +37,21 @@ pub(super) struct Lend {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease: u64,
     /// Do no job in this process.
-    #[arg(long, requires = "lend")]
+    #[arg(long)]
     workers_only: bool,
+    #[command(flatten)]
+    engines: Engines,
     #[command(flatten)]
     listening: Listening,
 }
 
-/// A server that lends until it is dropped.
+/// What lends jobs until it is dropped: a server, and a courier to a queue.
 pub(super) struct Lending {
     exchange: Arc<Exchange>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Raised for the courier.
+    over: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Lending {
@@ -73,6 +80,10 @@ impl Lend {
 
     /// Refuses an address that others reach, unless that was asked for.
     pub(super) fn check(&self) -> Outcome {
+        if self.workers_only && self.lend.is_none() && !self.engines.are_given() {
+            return Err(Failure::usage("--workers-only: nobody else does the jobs")
+                .hint("Lend them with --lend ADDR --worker KEY, or queue them with --queue URL --blobs URL."));
+        }
         match self.lend {
             Some(address) => self
                 .listening
@@ -83,13 +94,54 @@ impl Lend {
 
     /// Lends the jobs of a run; none where that was not asked for.
     pub(super) fn begin(&self, run: &mut Run) -> Outcome<Option<Lending>> {
-        let Some(address) = self.lend else {
-            return Ok(None);
-        };
-        let tls = self.listening.tls()?;
         let lease = Duration::from_secs(self.lease);
-        let exchange = Arc::new(run.lend(lease, !self.workers_only)?);
-        let lent = exchange.clone();
+        // Before the run is changed: an engine that cannot be used stops it here.
+        let connected = self.engines.connect(lease)?;
+        if self.lend.is_none() && connected.is_none() {
+            return Ok(None);
+        }
+        let mut lending = Lending {
+            exchange: Arc::new(run.lend(lease, !self.workers_only)?),
+            stop: None,
+            over: Arc::default(),
+            threads: Vec::new(),
+        };
+        if let Some(address) = self.lend {
+            self.serve(address, &mut lending)?;
+        }
+        if let Some(connected) = connected {
+            self.carry(connected, &mut lending)?;
+        }
+        Ok(Some(lending))
+    }
+
+    /// Carries jobs to a queue.
+    fn carry(&self, connected: Connected, lending: &mut Lending) -> Outcome {
+        let (exchange, over) = (lending.exchange.clone(), lending.over.clone());
+        let most = match self.workers_only {
+            true => courier::MOST,
+            false => courier::SHARED,
+        };
+        output::note(format_args!(
+            "fedseal: jobs are queued at {}",
+            self.engines.shown()
+        ));
+        let thread = std::thread::Builder::new()
+            .name("courier".into())
+            .spawn(move || {
+                let told = |line: &str| logs::say(Level::Warn, "queue", line);
+                let (queue, store) = (connected.queue.as_ref(), connected.store.as_ref());
+                Courier::new(&exchange, queue, store, most).run(&over, &told);
+            })
+            .map_err(|error| Failure::new(format!("the courier could not start: {error}")))?;
+        lending.threads.push(thread);
+        Ok(())
+    }
+
+    /// Serves jobs over HTTP.
+    fn serve(&self, address: SocketAddr, lending: &mut Lending) -> Outcome {
+        let tls = self.listening.tls()?;
+        let exchange = lending.exchange.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -145,18 +197,17 @@ impl Lend {
             .map_err(|error| {
                 Failure::new(format!("the server of jobs could not start: {error}"))
             })?;
-        Ok(Some(Lending {
-            exchange: lent,
-            stop: Some(stop),
-            thread: Some(thread),
-        }))
+        lending.stop = Some(stop);
+        lending.threads.push(thread);
+        Ok(())
     }
 }
 
 impl Drop for Lending {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        self.over.store(true, Ordering::SeqCst);
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

@@ -5,6 +5,7 @@ mod administer;
 mod admission;
 mod attribute;
 mod base;
+mod bench;
 mod chat;
 mod clients;
 mod completions;
@@ -12,6 +13,7 @@ mod completions;
 mod docs;
 mod doctor;
 mod engine;
+mod engines;
 mod federation;
 mod fetch;
 mod generate;
@@ -39,6 +41,7 @@ mod verify;
 mod watching;
 mod wire;
 mod work;
+mod worker;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -67,6 +70,8 @@ pub(crate) enum Command {
     Federation(federation::Federation),
     /// Take part in a federation with shards that stay on this machine.
     Node(node::Node),
+    /// Do jobs of every run that queues them.
+    Worker(worker::Worker),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
     /// Submit a signed module to a running server.
@@ -136,6 +141,7 @@ impl Command {
             Command::Work(command) => command.execute(),
             Command::Federation(command) => command.execute(),
             Command::Node(command) => command.execute(),
+            Command::Worker(command) => command.execute(),
             Command::Serve(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Module(command) => command.execute(),

@@ -1,33 +1,24 @@
 //! `fedseal work URL`: a worker that does jobs of a run.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::Role;
-use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::signed::SignedClient;
-use fedseal_federation::lab::Lab;
-use fedseal_federation::options::{load_data, open_model};
-use fedseal_federation::runner::Options;
 use fedseal_federation::work::task::Offer;
-use fedseal_federation::worker::hands::Hands;
-use fedseal_federation::worker::{Coordinator, Worker};
+use fedseal_federation::worker::Coordinator;
 use fedseal_federation::{Error, Result};
-use fedseal_ledger::Blobs;
-use fedseal_sandbox::CompiledCache;
 use serde_json::json;
 
 use super::administer::Authorities;
+use super::bench::Bench;
 use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
-use crate::places::{self, Places};
-use crate::{output, stop};
+use crate::output;
 
 /// Longest answer to anything but a blob, bytes.
 const SMALL: u64 = 1 << 20;
@@ -45,30 +36,11 @@ pub(crate) struct Work {
     /// told its public half, which is printed.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Folder of the run's blobs; by default worker in the folder of keys.
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Folder of fetched models and prompts.
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
-    /// Folder of the run's experiment file, where its data are own files: the same ones as the run's.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    files: PathBuf,
-    /// Jobs at once; 0: as many as there are cores.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
-    /// Device, instead of what the experiment says: it must be of the run's engine.
-    #[arg(long)]
-    device: Option<String>,
-    /// Threads of the CPU device; 0: all cores. The bits do not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
     /// Speak to another machine without encryption.
     #[arg(long)]
     insecure_http: bool,
-    /// Say nothing about single jobs.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    bench: Bench,
     #[command(flatten)]
     authorities: Authorities,
 }
@@ -78,68 +50,12 @@ impl Work {
     pub(crate) fn execute(self) -> Outcome {
         self.check()?;
         self.authorities.take()?;
-        let home = places::home()?;
-        let path = self.key.clone().unwrap_or_else(|| home.join("worker.pem"));
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
-        }
-        let key = SigningKey::load_or_create(&path)?;
-        let state = self.state.clone().unwrap_or_else(|| home.join("worker"));
-        let blobs = Blobs::open(state.join("blobs")).map_err(Failure::new)?;
-        let places = Places::find();
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
-        let options = Options {
-            prompts: models.join("prompts"),
-            models,
-            files: self.files.clone(),
-            device: self.device.clone(),
-            threads: self.threads,
-            ..Options::default()
-        };
-        let compiled = places.compiled()?;
-        let cache_key = key.clone();
-        let open = |plan: Digest, blobs: Blobs| -> Result<Hands> {
-            let cache = CompiledCache::new(&compiled, &cache_key, fedseal_sandbox::CACHE_BYTES);
-            Hands::open(
-                plan,
-                blobs,
-                |experiment| {
-                    let (lab, _) = open_model(experiment, &options)?;
-                    Ok(Arc::new(lab) as Arc<dyn Lab>)
-                },
-                |experiment| load_data(experiment, &options),
-                Some(cache),
-            )
-        };
+        let key = self.bench.key(self.key.as_deref())?;
         output::line(format!("worker {} for {}", key.public(), self.run));
-        output::line("Ctrl-C stops it; jobs under way are given back");
-        stop::watch("stopping; press Ctrl-C again to end at once");
         let run = Remote {
-            client: SignedClient::new(&self.run, key, Role::Worker, CALL + WAIT),
+            client: SignedClient::new(&self.run, key.clone(), Role::Worker, CALL + WAIT),
         };
-        let stopping = AtomicBool::new(false);
-        let jobs = match self.jobs {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            jobs => jobs.min(fedseal_tuning::limits::MAX_THREADS),
-        };
-        let told = |line: &str| {
-            if !self.quiet {
-                output::note(format_args!("fedseal: {line}"));
-            }
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop::asked() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                stopping.store(true, Ordering::SeqCst);
-            });
-            Worker::new(blobs, &open).run(&run, jobs, &stopping, &told);
-        });
-        Ok(())
+        self.bench.work(&run, key)
     }
 
     /// Refuses plain HTTP to another machine, unless that was asked for.
@@ -227,14 +143,8 @@ mod tests {
             Work {
                 run: run.into(),
                 key: None,
-                state: None,
-                models: None,
-                files: ".".into(),
-                jobs: 1,
-                device: None,
-                threads: None,
                 insecure_http,
-                quiet: true,
+                bench: Bench::default(),
                 authorities: Authorities::default(),
             }
             .check()

@@ -430,7 +430,7 @@ async fn programs_get_no_page() {
         "/api/runs/demo/nothing",
         "/api//runs",
         "/healthz/more",
-        "/metrics",
+        "/metrics/more",
     ] {
         let (status, refusal) = server.get(path).await;
         assert_eq!(status, 404, "{path}");

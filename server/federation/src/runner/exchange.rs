@@ -1,6 +1,7 @@
 //! The run's side of work that other processes do: tasks and blobs go out, results come in, and the run signs
 //! what a worker states only where it says what the task asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::stated::Asked;
 use super::{Run, Shared};
 use crate::work::board::{Board, Counts, Delivered, Seen};
 use crate::work::package::{Outcome, Package, wrong};
-use crate::work::task::Offer;
+use crate::work::task::{Offer, Task, plan_takes};
 use crate::{Error, Result};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::Moment;
@@ -75,6 +76,23 @@ impl Exchange {
     /// [`Error::Ledger`] for one that is not there, or was changed.
     pub fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         Ok(self.blobs.get(digest)?)
+    }
+
+    /// Every blob that a worker needs for a task.
+    ///
+    /// # Errors
+    /// A blob of the run that cannot be read.
+    pub fn takes(&self, task: &Task) -> Result<Vec<Digest>> {
+        let plan = &self.shared.plan;
+        let mut all: BTreeSet<Digest> = plan_takes(plan).collect();
+        all.extend([task.plan, plan.evaluation]);
+        all.extend(task.takes(plan, &self.blobs)?);
+        Ok(all.into_iter().collect())
+    }
+
+    /// How long a task is lent.
+    pub fn lease(&self) -> Duration {
+        self.board.lease()
     }
 
     /// Takes a task's result, of whoever is first.

@@ -139,6 +139,15 @@ impl Task {
     /// # Errors
     /// A blob that is there and cannot be read.
     pub fn wants(&self, plan: &Plan, blobs: &Blobs) -> Result<Vec<Digest>> {
+        let takes = self.takes(plan, blobs)?;
+        Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())
+    }
+
+    /// Blobs that the task takes beside the plan's own, as far as they are known from those that are there.
+    ///
+    /// # Errors
+    /// A blob that is there and cannot be read.
+    pub(crate) fn takes(&self, plan: &Plan, blobs: &Blobs) -> Result<BTreeSet<Digest>> {
         let mut takes = BTreeSet::new();
         match &self.work {
             Work::Update(update) => takes.extend(update.takes(blobs)?),
@@ -164,7 +173,7 @@ impl Task {
                 takes.insert(*global);
             }
         }
-        Ok(takes.into_iter().filter(|it| !blobs.contains(it)).collect())
+        Ok(takes)
     }
 }
 

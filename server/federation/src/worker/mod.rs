@@ -14,6 +14,7 @@ use crate::{Error, Result};
 use hands::{Hands, plan_of};
 
 pub mod hands;
+pub mod queued;
 
 /// Wait before the run is asked again after it could not be reached.
 const AGAIN: Duration = Duration::from_secs(2);

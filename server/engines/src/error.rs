@@ -1,0 +1,52 @@
+//! The one error type of this room.
+
+/// Result type of this room.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Faults of an engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine cannot be reached, or did not answer in time. Asking again may help.
+    #[error("{engine} does not answer: {detail}")]
+    Unreachable {
+        /// The engine's address, without secrets.
+        engine: String,
+        /// What the client said.
+        detail: String,
+    },
+    /// The engine is not one that can be worked with: too old, or with settings that break the contract.
+    /// Asking again does not help.
+    #[error("{engine} cannot be used: {detail}")]
+    Unfit {
+        /// The engine's address, without secrets.
+        engine: String,
+        /// What differs, with what is wanted and what was found.
+        detail: String,
+    },
+    /// The engine refused a request.
+    #[error("{engine} refused: {detail}")]
+    Refused {
+        /// The engine's address, without secrets.
+        engine: String,
+        /// What it said.
+        detail: String,
+    },
+    /// Bytes that are not those of their digest.
+    #[error("{engine}: {name} has other bytes than its digest says (found {found})")]
+    Corrupt {
+        /// The engine's address, without secrets.
+        engine: String,
+        /// The blob.
+        name: String,
+        /// Digest of what was found.
+        found: String,
+    },
+}
+
+impl Error {
+    /// Whether asking again may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Error::Unreachable { .. })
+    }
+}

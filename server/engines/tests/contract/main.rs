@@ -1,0 +1,28 @@
+//! Every engine held to its contract by the same tests: those in this process and on disk, and, where their servers
+//! can be started, NATS JetStream and S3 through the helper program.
+
+#[cfg(feature = "network")]
+mod network;
+mod queue;
+mod store;
+
+use std::time::Duration;
+
+use fedseal_engines::files::Files;
+use fedseal_engines::memory::Memory;
+
+#[test]
+fn the_queue_in_this_process_keeps_the_contract() {
+    queue::holds(&|lease| Box::new(Memory::new(lease)));
+}
+
+#[test]
+fn the_store_in_a_folder_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    store::holds(&Files::open(dir.path()).unwrap());
+    // Another process opens the same folder.
+    store::holds_again(&Files::open(dir.path()).unwrap());
+}
+
+/// A lease that a test waits for.
+const SHORT: Duration = Duration::from_millis(1500);
