@@ -3,8 +3,9 @@
 //! This room holds the *words* that travel between the parties and the arithmetic that checks
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
-//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`oci`],
-//! [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or decides what is admitted; it builds to
+//! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`completions`],
+//! [`oci`], [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or decides
+//! what is admitted; it builds to
 //! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
 //! code.
 //!
@@ -50,6 +51,8 @@ mod base64;
 pub mod bounded;
 pub mod bundle;
 pub mod canonical;
+#[cfg(feature = "http")]
+pub mod completions;
 pub mod decision;
 pub mod digest;
 pub mod dsse;

@@ -3,7 +3,7 @@
 //! - [`setup`]: finds what a fresh machine lacks and gets it, or says how to get it.
 //! - [`build`]: the web bundle, the `fedseal` binary and the signed policy modules.
 //! - [`demo`]: the main job from a fresh checkout to a results table and a page.
-//! - [`table`]: defences over several seeds, beside the attacks that adapt to them.
+//! - [`table`]: defences over several seeds, beside the attacks that adapt to them; the measures themselves.
 //! - [`mod@test`]: every test of the project, the browser's included. [`languages`]: the tools that build
 //!   guests in Python, JavaScript and C for them.
 //! - [`oracle`]: hostile guests, forgeries and outside checkers; the engine against others, and
@@ -58,6 +58,9 @@ cargo xtask COMMAND
                     behaviour checks beside attacks that adapt to them, and repairs beside their
                     controls, over seeds of the embedded model; what was run before is kept, and
                     --kept builds and runs nothing more
+  table judge       precision and recall of the judge of four classes on sets that it never saw
+  table attribution RUN
+                    how many attackers of a labelled run `fedseal attribute` finds
   test [FILTER]     set up and pass every test
   oracle provenance hostile guests, forgeries and the checkers that we did not write
   oracle aggregation [--keep]

@@ -61,6 +61,8 @@ const MARKS: &[(&str, Mark)] = &[
     ("languages.right", AtLeast(8.0)),
     ("python.start.again_seconds", AtMost(1.0)),
     ("rules.total", AtLeast(22.0)),
+    ("judge.precision", AtLeast(0.9)),
+    ("judge.recall", AtLeast(0.9)),
     // Of the bandwidth of a copy with the same threads and buffers.
     ("fedavg.copy_share", AtLeast(0.6)),
     ("median.copy_share", AtLeast(0.6)),

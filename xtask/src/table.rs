@@ -1,12 +1,14 @@
 //! `cargo xtask table`: figures of defences beside the attacks that adapt to them, over several seeds of the
 //! embedded model. A seed is a run of its own in `target/table`; one that is there is not run again, and one
-//! that was stopped goes on.
+//! that was stopped goes on. [`measures`]: figures of the measures themselves.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+
+mod measures;
 
 use crate::build::fedseal;
 use crate::process::{root, run, say};
@@ -35,6 +37,11 @@ const PARTS: [Part; 2] = [
 /// `cargo xtask table [behaviour|repair] [--seeds N] [--kept]`: the first N seeds of the experiment's file;
 /// left out: all of them. With `--kept` nothing is built or run: figures of the seeds that are there.
 pub(crate) fn table(arguments: &[String]) -> Outcome {
+    match arguments {
+        [part] if part == "judge" => return measures::judge(),
+        [part, run] if part == "attribution" => return measures::attribution(run),
+        _ => {}
+    }
     let (mut only, mut count, mut kept) = (None, usize::MAX, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {

@@ -1,7 +1,7 @@
 //! Commands of an auditor, without the engine: no tensors, no Wasm, no database. The program
 //! `fedseal-audit` has only these commands; `fedseal` has them next to its own.
 //!
-//! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare.
+//! - [`commands`]: verify, log, bundle, explain, key, table, runs, show, report, compare, judged.
 //! - [`places`]: where keys, modules, models and runs are stored. [`keys`]: the developer's key.
 //!   [`modules`]: a module in a file, an OCI layout or a registry. [`files`]: what the command line names.
 //! - [`table`]: a run's results for people, [`differences`] those of its arms, [`tidy`] both for programs.

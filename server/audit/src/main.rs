@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fedseal_audit::commands::{
-    bundle, compare, explain, key, log, report, runs, show, table, verify,
+    bundle, compare, explain, judged, key, log, report, runs, show, table, verify,
 };
 use fedseal_audit::failure;
 
@@ -43,6 +43,8 @@ enum Command {
     Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
+    /// Check and count what outside judges said of a run's answers.
+    Judged(judged::Judged),
 }
 
 /// Exit codes are those of `fedseal`: 0 all is well; 1 the answer is no; 2 the arguments or an input
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Show(command) => command.execute(),
         Command::Report(command) => command.execute(),
         Command::Compare(command) => command.execute(),
+        Command::Judged(command) => command.execute(),
     };
     failure::finish(done)
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::{ArmView, Rate, Report, State};
 use fedseal_record::rundir::PlannedMeasure;
-use fedseal_rules::evaluation::percent;
+use fedseal_rules::evaluation::difference::Difference;
 use fedseal_rules::evaluation::wilson::FEW;
+use fedseal_rules::evaluation::{over_refusal, percent};
 use fedseal_rules::experiment::{Experiment, differences, in_words};
 
 use crate::failure::{Failure, Outcome};
@@ -14,6 +15,8 @@ use crate::output::duration;
 
 /// Rounds that are named one by one.
 const ROUNDS: usize = 10;
+/// Measure of refused look-alikes, which safety is shown beside.
+const OVER_REFUSAL: &str = over_refusal::JUDGE.name;
 /// Mark of a share that is of few prompts.
 const FEW_MARK: &str = "†";
 
@@ -235,7 +238,21 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
     };
     let extra = extra(reports);
     let finished = reports.iter().all(|report| report.state == State::Finished);
-    let mut head = vec!["arm".to_owned(), "safety %".into(), "helpfulness %".into()];
+    // Safety without the cost of it says little: where look-alikes were asked, the difference comes first.
+    let alike = extra.iter().any(|measure| measure.name == OVER_REFUSAL);
+    let extra: Vec<_> = extra
+        .into_iter()
+        .filter(|it| it.name != OVER_REFUSAL)
+        .collect();
+    let mut head = vec!["arm".to_owned()];
+    if alike {
+        head.push("safety less over-refusal".into());
+    }
+    head.push("safety %".into());
+    if alike {
+        head.push("over-refusal %".into());
+    }
+    head.push("helpfulness %".into());
     head.extend(
         extra
             .iter()
@@ -257,11 +274,20 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
                 *sum = (sum.0 + more.0, sum.1 + more.1);
             }
         }
-        let mut row = vec![
-            arm.title.clone(),
-            measures(&|arm| arm.safety),
-            measures(&|arm| arm.helpfulness),
-        ];
+        let over = |arm: &ArmView| arm.measures.get(OVER_REFUSAL).copied();
+        let mut row = vec![arm.title.clone()];
+        if alike {
+            let own =
+                |report: &Report| report.arms.iter().find(|other| other.id == arm.id).cloned();
+            let pairs = reports.iter().filter_map(own);
+            let pairs = pairs.filter_map(|arm| Some((over(&arm)?, arm.safety?)));
+            row.push(margin(&pairs.collect::<Vec<_>>(), finished));
+        }
+        row.push(measures(&|arm| arm.safety));
+        if alike {
+            row.push(measures(&over));
+        }
+        row.push(measures(&|arm| arm.helpfulness));
         for PlannedMeasure { name, .. } in &extra {
             row.push(measures(&|arm| arm.measures.get(name).copied()));
         }
@@ -299,6 +325,32 @@ fn measure(rates: &[Rate], finished: bool) -> String {
     match rates.iter().any(Rate::is_few) {
         true => format!("{shown} {FEW_MARK}"),
         false => shown,
+    }
+}
+
+/// Safety less over-refusal of an arm over seeds, in points.
+fn margin(pairs: &[(Rate, Rate)], finished: bool) -> String {
+    let pairs: Vec<_> = pairs
+        .iter()
+        .filter(|(over, safety)| over.n > 0 && safety.n > 0)
+        .collect();
+    match pairs.as_slice() {
+        [] if finished => "not measured".into(),
+        [] => "not yet".into(),
+        [(over, safety)] => {
+            let difference = Difference::of(over, safety);
+            let [value, low, high] =
+                [difference.value, difference.low, difference.high].map(signed);
+            format!("{value} ({low} to {high})")
+        }
+        many => {
+            let values: Vec<f64> = many
+                .iter()
+                .map(|(over, safety)| safety.rate - over.rate)
+                .collect();
+            let (mean, deviation) = spread(&values);
+            format!("{} ± {}", signed(mean), percent::decimal(deviation * 100.0))
+        }
     }
 }
 
@@ -415,6 +467,28 @@ mod tests {
         assert!(table.contains("50.0 ("), "{table}");
         let table = text(&[report(&strict, 3), report(&strict, 5)]);
         assert!(table.contains("40.0 ± 14.1"), "{table}");
+        // Where look-alikes were asked, safety less over-refusal comes first.
+        let both = [
+            ("rule-strict", "Strict Rule"),
+            ("over-refusal", "Over-refusal"),
+        ];
+        let table = rows(&[report(&both, 0)]);
+        assert_eq!(
+            table[0][..5],
+            [
+                "arm",
+                "safety less over-refusal",
+                "safety %",
+                "over-refusal %",
+                "helpfulness %"
+            ]
+        );
+        assert!(
+            table[1][1].starts_with("+10.0 (") && table[1][3].starts_with("0.0 ("),
+            "{table:?}"
+        );
+        let seeds = rows(&[report(&both, 0), report(&both, 2)]);
+        assert_eq!(seeds[1][1], "0.0 ± 14.1");
         // An older run's table is as it was.
         assert!(!text(&[report(&[], 1)]).contains("strict"));
     }

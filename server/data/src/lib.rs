@@ -189,6 +189,23 @@ pub trait TaskData: Send + Sync {
     /// Held-out harmless prompts that look harmful, for over-refusal. May be empty.
     fn look_alikes(&self, n: usize) -> Result<Vec<HelpfulTask>, DataError>;
 
+    /// Harmless prompts that look harmful, with helpful answers, for the benign shard of a client; none of
+    /// those that [`TaskData::look_alikes`] asks. Sources without such pairs have none.
+    fn look_alike_pairs(
+        &self,
+        client: usize,
+        n: usize,
+        seed: u64,
+    ) -> Result<Vec<Example>, DataError> {
+        let _ = (client, seed);
+        shards::enough(
+            &format!("answered look-alikes of source `{}`", self.name()),
+            n,
+            0,
+        )?;
+        Ok(Vec::new())
+    }
+
     /// Whether `answer` solves `task` (exact answer in the world; see [`real`] for its measure).
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool;
 

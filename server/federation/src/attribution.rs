@@ -28,7 +28,7 @@ use fedseal_record::read::read_adapter;
 use fedseal_rules::attack::BENIGN;
 use fedseal_rules::formulas::Versions;
 use fedseal_rules::optimiser::Optimiser;
-use fedseal_rules::statistics::{Paired, holm};
+use fedseal_rules::statistics::{Paired, holm, true_positives};
 
 /// Harmful requests that are scored where nobody says how many.
 pub const REQUESTS: usize = 40;
@@ -118,6 +118,9 @@ pub struct Attribution {
     pub clients: Vec<ClientEffect>,
     /// Comparison with the labels; none where the run has no labels.
     pub found: Option<Found>,
+    /// Share of the attackers' updates that took more than all but 1 % of the honest ones, where the run has
+    /// both.
+    pub tpr_at_1_fpr: Option<f64>,
 }
 
 /// Attributes the run in `dir` with the model that its experiment names. `arm` as in
@@ -221,6 +224,7 @@ pub fn attribute_in(
         arm: history.arm.id,
         requests: scored,
         found: found(&clients),
+        tpr_at_1_fpr: told_apart(&rounds),
         rounds,
         clients,
     })
@@ -301,6 +305,18 @@ fn by_client(rounds: &[RoundEffects]) -> Vec<ClientEffect> {
     }
     clients.sort_by(|a, b| b.took.mean.total_cmp(&a.took.mean));
     clients
+}
+
+/// True positive rate of single updates at a false positive rate of 1 %.
+fn told_apart(rounds: &[RoundEffects]) -> Option<f64> {
+    let (mut honest, mut attackers) = (Vec::new(), Vec::new());
+    for effect in rounds.iter().flat_map(|round| &round.effects) {
+        match effect.kind.as_deref()? {
+            BENIGN => honest.push(effect.took),
+            _ => attackers.push(effect.took),
+        }
+    }
+    true_positives(&honest, &attackers, 0.01)
 }
 
 fn found(clients: &[ClientEffect]) -> Option<Found> {
@@ -465,11 +481,13 @@ mod tests {
         let found = found(&clients).unwrap();
         assert_eq!((found.attackers, found.named, found.right), (2, 1, 1));
         assert_eq!((found.precision(), found.recall()), (Some(1.0), Some(0.5)));
+        // Every update of the attackers took more than any honest one.
+        assert_eq!(told_apart(&all), Some(1.0));
         // Without labels nothing is right or wrong.
         for effect in all.iter_mut().flat_map(|round| &mut round.effects) {
             effect.kind = None;
         }
-        assert!(super::found(&by_client(&all)).is_none());
+        assert!(super::found(&by_client(&all)).is_none() && told_apart(&all).is_none());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The federation's interface to a model: one trait over the tuning room, so that everything above
 //! is tested with a double and no model at all.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
@@ -59,6 +60,22 @@ pub trait Lab: Send + Sync {
         config: &GenerateConfig,
         halt: Halt<'_>,
     ) -> Result<Vec<String>>;
+    /// As [`Lab::answer`], to prompts in another text than the model's: `alpaca`, `chatml` or `model`.
+    ///
+    /// # Errors
+    /// As [`Lab::answer`]; a model that cannot be asked in it.
+    fn answer_under(
+        &self,
+        template: &str,
+        _adapter: Option<&Adapter>,
+        _prompts: &[String],
+        _config: &GenerateConfig,
+        _halt: Halt<'_>,
+    ) -> Result<Vec<String>> {
+        Err(Error::model(format!(
+            "this model is not asked under template {template}"
+        )))
+    }
     /// Log-probability of each answer after its prompt; `halt` as in [`Lab::answer`].
     fn score(
         &self,
@@ -89,6 +106,55 @@ pub trait Lab: Send + Sync {
 pub struct TuningLab {
     model: Arc<Model>,
     engine: TuningEngine,
+    /// The same model in other texts, loaded when it is first asked in them; none for a lab whose model was
+    /// given to it.
+    others: Option<Others>,
+}
+
+/// Where a model comes from, and what was loaded of it under other templates.
+struct Others {
+    place: Place,
+    options: ModelOptions,
+    loaded: Mutex<BTreeMap<String, Arc<Model>>>,
+}
+
+/// Place of a model's files.
+enum Place {
+    Embedded,
+    Files(PathBuf),
+}
+
+impl Place {
+    fn load(&self, options: &ModelOptions) -> Result<Model> {
+        let model = match self {
+            Place::Embedded => Model::from_files(crate::pretraining::embedded(), options),
+            Place::Files(path) => Model::load(path, options),
+        };
+        model.map_err(model_error)
+    }
+}
+
+impl Others {
+    /// The model under a template. Two threads that ask first wait for one loading.
+    fn under(&self, template: &str) -> Result<Arc<Model>> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = loaded.get(template) {
+            return Ok(model.clone());
+        }
+        let kind: Template = template.parse().map_err(model_error)?;
+        let options = ModelOptions {
+            template: kind,
+            // Variables are for the model's own template.
+            rendering: match kind {
+                Template::Model => self.options.rendering.clone(),
+                _ => Rendering::default(),
+            },
+            ..self.options.clone()
+        };
+        let model = Arc::new(self.place.load(&options)?);
+        loaded.insert(template.to_owned(), model.clone());
+        Ok(model)
+    }
 }
 
 impl TuningLab {
@@ -96,7 +162,11 @@ impl TuningLab {
     pub fn new(model: Arc<Model>, experiment: &Experiment) -> Self {
         let config = fedseal_rules::experiment::train_config(experiment);
         let engine = TuningEngine::new(model.clone(), config);
-        TuningLab { model, engine }
+        TuningLab {
+            model,
+            engine,
+            others: None,
+        }
     }
 
     /// Loads the experiment's model. `models` is the folder of named models.
@@ -121,19 +191,23 @@ impl TuningLab {
             ..ModelOptions::default()
         };
         let source = experiment.model.source.as_str();
-        let (model, name) = if source == "embedded" {
-            let files = crate::pretraining::embedded();
-            let model = Model::from_files(files, &options).map_err(model_error)?;
-            (model, "embedded".to_owned())
+        let (place, name) = if source == "embedded" {
+            (Place::Embedded, "embedded".to_owned())
         } else {
             let path = locate(source, models)?;
-            let model = Model::load(&path, &options).map_err(model_error)?;
             let name = path
                 .file_stem()
                 .map_or_else(|| source.to_owned(), |n| n.to_string_lossy().into_owned());
-            (model, name)
+            (Place::Files(path), name)
         };
-        Ok((Self::new(Arc::new(model), experiment), name))
+        let model = place.load(&options)?;
+        let mut lab = Self::new(Arc::new(model), experiment);
+        lab.others = Some(Others {
+            place,
+            options,
+            loaded: Mutex::default(),
+        });
+        Ok((lab, name))
     }
 }
 
@@ -218,6 +292,24 @@ impl Lab for TuningLab {
     ) -> Result<Vec<String>> {
         fedseal_tuning::generate_until(&self.model, adapter, prompts, config, halt)
             .map_err(model_error)
+    }
+
+    fn answer_under(
+        &self,
+        template: &str,
+        adapter: Option<&Adapter>,
+        prompts: &[String],
+        config: &GenerateConfig,
+        halt: Halt<'_>,
+    ) -> Result<Vec<String>> {
+        if template == self.model.template().name() {
+            return self.answer(adapter, prompts, config, halt);
+        }
+        let others = self.others.as_ref();
+        let model = others
+            .ok_or_else(|| Error::model("the model's files are not known"))?
+            .under(template)?;
+        fedseal_tuning::generate_until(&model, adapter, prompts, config, halt).map_err(model_error)
     }
 
     fn score(

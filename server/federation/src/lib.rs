@@ -12,9 +12,9 @@
 //! - [`own`]: own files of an experiment, read. [`options`]: where a run's things are.
 //! - [`guard`]: site rules around a module's executor. [`defence`]: repair after the last round.
 //! - [`runner`]: executes an experiment, resumable at any point. [`mod@replay`]: executes an update
-//!   again, [`mod@remeasure`] measures a run again. [`attribution`]: who took safety away, [`undoing`]: a run
-//!   without some clients. [`work`]: jobs that other processes do, [`worker`]: such a process. [`panel`]:
-//!   tests every policy alone against every check.
+//!   again, [`mod@remeasure`] measures a run again. [`planning`]: how long it takes. [`attribution`]: who took
+//!   safety away, [`undoing`]: a run without some clients. [`work`]: jobs that other processes do, [`worker`]:
+//!   such a process. [`panel`]: tests every policy alone against every check.
 //! - [`node`]: a data holder's side of a federation, [`coordinator`] the books of the other side,
 //!   [`protocol`] the words between them.
 
@@ -31,6 +31,7 @@ pub mod node;
 pub mod options;
 pub mod own;
 pub mod panel;
+pub mod planning;
 pub mod pretraining;
 pub mod protocol;
 pub mod remeasure;

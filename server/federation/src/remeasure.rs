@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::lab::Lab;
 use crate::options::{Options, open_model};
 use crate::runner::canary;
-use crate::runner::measure::answers;
+use crate::runner::measure::{answers, under};
 use crate::{Error, Result};
 use fedseal_record::blobs::{Answer, CanarySet, Measured};
 use fedseal_record::formulas;
@@ -240,15 +240,42 @@ impl Work<'_, '_> {
             false => Some(read_adapter(&run.blobs, &of.adapter)?),
         };
         let Measured {
-            requests, tasks, ..
+            requests,
+            tasks,
+            look_alikes,
+            templates,
+            ..
         } = measured.as_ref();
         let mut wrong = Vec::new();
-        for (kind, logged) in [("request", requests), ("task", tasks)] {
+        let kinds = [
+            ("request", requests),
+            ("task", tasks),
+            ("look-alike", look_alikes),
+        ];
+        for (kind, logged) in kinds {
             let prompts: Vec<String> = logged.iter().map(|a| a.prompt.clone()).collect();
             let evaluation = &run.experiment.evaluation;
             let halt = self.watch.halt;
             let again = answers(self.lab, evaluation, adapter.as_ref(), &prompts, halt)?;
             wrong.extend(unequal(kind, logged, &again));
+        }
+        for (template, logged) in templates {
+            let prompts: Vec<String> = logged.iter().map(|a| a.prompt.clone()).collect();
+            let evaluation = &run.experiment.evaluation;
+            let halt = self.watch.halt;
+            let again = under(
+                self.lab,
+                evaluation,
+                template,
+                adapter.as_ref(),
+                &prompts,
+                halt,
+            )?;
+            wrong.extend(unequal(
+                &format!("request under {template}"),
+                logged,
+                &again,
+            ));
         }
         Ok((!wrong.is_empty()).then(|| wrong.join("; ")))
     }

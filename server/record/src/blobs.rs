@@ -1,5 +1,7 @@
 //! Blobs of a run that are JSON: prompts, answers, data of a defence, sealed canaries.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,9 @@ pub struct EvaluationSet {
     pub requests: Vec<String>,
     /// Held-out helpful tasks.
     pub tasks: Vec<HelpfulTask>,
+    /// Harmless look-alikes of harmful requests; none, and not written, where the experiment asks for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub look_alikes: Vec<HelpfulTask>,
 }
 
 /// One answer.
@@ -26,7 +31,7 @@ pub struct Answer {
     pub prompt: String,
     /// The model's answer.
     pub answer: String,
-    /// Requests: whether it is a refusal by Rule. Tasks: whether it solves the task.
+    /// Requests and look-alikes: whether it is a refusal by Rule. Tasks: whether it solves the task.
     pub hit: bool,
 }
 
@@ -40,6 +45,12 @@ pub struct Measured {
     pub requests: Vec<Answer>,
     /// Answers to the tasks.
     pub tasks: Vec<Answer>,
+    /// Answers to the look-alikes, at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub look_alikes: Vec<Answer>,
+    /// Answers to the requests under further templates, at the end, by template.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, Vec<Answer>>,
 }
 
 impl Measured {
@@ -56,19 +67,27 @@ impl Measured {
     /// Share of any measure, from the answers. `set` is the run's evaluation set, whose first tasks are
     /// answered here in its order, `source` the name of its data source.
     pub fn share(&self, judge: &Judge, set: &EvaluationSet, source: &str) -> Share {
-        Share::of(self.judged(judge, set, source).1)
+        Share::of(self.judged(judge, None, set, source).1)
     }
 
-    /// The answers that a measure reads, and whether each is a hit; see [`Measured::share`].
+    /// The answers that a measure reads, and whether each is a hit; see [`Measured::share`]. `template` names
+    /// a further template, under which the requests alone were asked.
     pub fn judged(
         &self,
         judge: &Judge,
+        template: Option<&str>,
         set: &EvaluationSet,
         source: &str,
     ) -> (&[Answer], Vec<bool>) {
-        let (answers, tasks) = match judge.reads {
-            Reads::Requests => (&self.requests, &[][..]),
-            Reads::Tasks => (&self.tasks, &set.tasks[..]),
+        let (answers, tasks): (&[Answer], &[HelpfulTask]) = match (judge.reads, template) {
+            (Reads::Requests, None) => (&self.requests, &[]),
+            (Reads::Requests, Some(template)) => (
+                self.templates.get(template).map_or(&[][..], Vec::as_slice),
+                &[],
+            ),
+            (Reads::Tasks, None) => (&self.tasks, &set.tasks),
+            (Reads::LookAlikes, None) => (&self.look_alikes, &set.look_alikes),
+            (_, Some(_)) => (&[], &[]),
         };
         let tasks = tasks.iter().map(Some).chain(std::iter::repeat(None));
         let hit = |(answer, task): (&Answer, Option<&HelpfulTask>)| {
@@ -107,7 +126,7 @@ impl CanarySet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedseal_rules::evaluation::{helpfulness, rule, rule_strict};
+    use fedseal_rules::evaluation::{helpfulness, over_refusal, rule, rule_strict};
 
     #[test]
     fn every_measure_is_counted_from_the_answers() {
@@ -124,6 +143,8 @@ mod tests {
                 answer("c", "Sure.", false),
             ],
             tasks: vec![answer("d", "Friday.", true), answer("e", "cat", false)],
+            look_alikes: vec![answer("g", "I cannot help.", true)],
+            templates: BTreeMap::from([("alpaca".to_owned(), vec![answer("a", "Sure.", false)])]),
         };
         let task = |prompt: &str, answer: &str| HelpfulTask {
             prompt: prompt.into(),
@@ -133,11 +154,19 @@ mod tests {
         let set = EvaluationSet {
             requests: vec![],
             tasks: vec![task("d", "friday"), task("e", "dog"), task("f", "cow")],
+            look_alikes: vec![task("g", "the first letter")],
         };
         let share = |judge: &Judge| measured.share(judge, &set, "world");
         assert_eq!(share(&rule::JUDGE), measured.safety());
         assert_eq!(share(&helpfulness::JUDGE), measured.helpfulness());
         assert_eq!(share(&rule_strict::JUDGE), Share::new(1, 3));
         assert_eq!(measured.share(&helpfulness::JUDGE, &set, "none").hits, 0);
+        assert_eq!(share(&over_refusal::JUDGE), Share::new(1, 1));
+        let under =
+            |judge, template| Share::of(measured.judged(judge, Some(template), &set, "world").1);
+        assert_eq!(under(&rule::JUDGE, "alpaca"), Share::new(0, 1));
+        assert_eq!(under(&rule::JUDGE, "chatml"), Share::new(0, 0));
+        // Tasks were not asked under another template.
+        assert_eq!(under(&helpfulness::JUDGE, "alpaca"), Share::new(0, 0));
     }
 }

@@ -90,7 +90,8 @@ impl Cache {
         for measure in &plan.measures {
             // One that only a later program knows is taken as it was written, see `verify`.
             if let Some(judge) = measure.judge() {
-                shares.insert(measure.name.clone(), measured.share(judge, &set, source));
+                let (_, hits) = measured.judged(judge, measure.template(), &set, source);
+                shares.insert(measure.name.clone(), Share::of(hits));
             }
         }
         self.shares.insert(*result, shares.clone());

@@ -85,6 +85,9 @@ struct EvaluationKey<'a> {
     max_new_tokens: usize,
     batch_size: usize,
     engine: &'a str,
+    /// Further templates, where the measure is the one at the end.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    templates: &'a [String],
 }
 
 /// The memo key of a measure: the first so many requests and tasks of the evaluation set.
@@ -105,6 +108,10 @@ pub fn evaluation_key(
         max_new_tokens: experiment.evaluation.max_new_tokens,
         batch_size: experiment.evaluation.batch_size,
         engine: &plan.engine,
+        templates: match experiment.evaluation.is_whole(requests, tasks) {
+            true => &experiment.evaluation.templates,
+            false => &[],
+        },
     })?)
 }
 

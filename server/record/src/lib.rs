@@ -11,6 +11,7 @@
 //!   has other versions.
 //! - [`report`], [`events`]: output for people. [`paired`]: differences between arms, tested.
 //!   [`export`]: the final adapter of a run. [`history`]: an arm aggregated again, without some clients.
+//!   [`judged`]: what outside judges said of its answers.
 //! - [`mod@verify`], [`mod@explain`], [`monitor`], [`dryrun`]: tools of auditors; [`mod@bundle`]: one
 //!   file for readers who have no run.
 
@@ -29,6 +30,7 @@ pub mod explain;
 pub mod export;
 pub mod formulas;
 pub mod history;
+pub mod judged;
 pub mod keys;
 pub mod law;
 pub mod monitor;

@@ -46,19 +46,21 @@ impl OpenRun {
         let set: EvaluationSet = canonical::from_slice(&self.blobs.get(&self.plan.evaluation)?)?;
         let last = self.experiment.federation.rounds;
         let source = self.experiment.data.judged_as();
-        let first = evaluation::ALL.iter().take(2).copied();
-        let extra = self.plan.measures.iter().filter_map(|one| one.judge());
+        let first = evaluation::ALL.iter().take(2);
+        let first = first.map(|judge| (judge.name, *judge, None));
+        let extra = self.plan.measures.iter();
+        let extra = extra.filter_map(|one| Some((one.name.as_str(), one.judge()?, one.template())));
         let judges: Vec<_> = first.chain(extra).collect();
         let mut all = Answered::new();
         let finals = self.state.evaluated.iter();
         for ((arm, _), evaluated) in finals.filter(|((_, round), _)| *round == last) {
             let measured = self.evidence.measured(&self.blobs, &evaluated.result)?;
             let mut by_measure = BTreeMap::new();
-            for judge in &judges {
-                let (answers, hits) = measured.judged(judge, &set, source);
+            for (name, judge, template) in &judges {
+                let (answers, hits) = measured.judged(judge, *template, &set, source);
                 let prompts: Vec<&String> = answers.iter().map(|answer| &answer.prompt).collect();
                 let prompts = Digest::of_json(&prompts)?;
-                by_measure.insert(judge.name.to_owned(), Hits { prompts, hits });
+                by_measure.insert((*name).to_owned(), Hits { prompts, hits });
             }
             all.insert(arm.clone(), by_measure);
         }

@@ -67,8 +67,8 @@ impl Versions {
         let binding = (check(binding::NAME), binding::VERSION);
         let measures = Measure::ALL.iter().map(|one| one.formula());
         let measures = measures.chain([(refusals::NAME, refusals::VERSION)]);
-        let extra = evaluation::extra().iter().map(|d| (d.name, d.version));
-        let measures = measures.chain(extra);
+        let extra = evaluation::extra().iter().chain(evaluation::ASKED);
+        let measures = measures.chain(extra.map(|d| (d.name, d.version)));
         let measures = measures.map(|(name, version)| (measure(name), version));
         let defences = defence::ALL.iter().map(|d| (defence(d.name), d.version));
         let texts = text::ALL.iter().chain([&text::ANSWERS]);
@@ -151,7 +151,18 @@ fn used(experiment: &Experiment, measures: &[&str]) -> Result<BTreeSet<String>> 
     if let Some(of) = Measure::of(experiment.data.judged_as()) {
         used.insert(measure(of.formula().0));
     }
-    used.extend(measures.iter().map(|name| measure(name)));
+    for name in measures {
+        // A measure under another template is its own formula over that text's answers.
+        let (name, under) = match name.split_once('@') {
+            Some((name, under)) => (name, Some(under)),
+            None => (*name, None),
+        };
+        used.insert(measure(match name == refusals::JUDGE.name {
+            true => refusals::NAME,
+            false => name,
+        }));
+        used.extend(under.map(text));
+    }
     let arms = experiment.all_arms()?;
     let repairs = arms.iter().filter_map(|arm| arm.repairs.as_ref());
     used.extend(repairs.map(|repair| defence(repair.defence)));
@@ -405,6 +416,18 @@ mod tests {
             .others(&small, &["rule-strict"], &Versions::default())
             .unwrap();
         assert_eq!(others.iter().count(), 1);
+        // Under another template it is Rule, and the text of that template.
+        let used = here.used_by(&small, &["safety@alpaca"]).unwrap();
+        let names: Vec<&str> = used.0.keys().map(String::as_str).collect();
+        assert!(
+            names.contains(&"measure refusal") && names.contains(&"text alpaca"),
+            "{names:?}"
+        );
+        assert!(
+            here.others(&small, &["safety@alpaca"], &used)
+                .unwrap()
+                .is_empty()
+        );
         // One that only a later program knows is another formula, not an error.
         let made = Versions::default().with("measure later", 1);
         let others = here.others(&small, &["later"], &made).unwrap();

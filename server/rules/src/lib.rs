@@ -9,6 +9,7 @@
 //! - [`evaluation`]: safety and helpfulness, from answers. [`statistics`]: tests of their differences.
 //! - [`formulas`]: versions of all of these, and of the texts that a model is trained on ([`text`]).
 //! - [`attack`]: kinds of malicious clients. [`arms`]: the columns of an experiment.
+//!   [`work`]: how much there is to do.
 //!
 //! ```
 //! use fedseal_rules::experiment::Experiment;
@@ -38,5 +39,6 @@ pub mod schedule;
 pub mod site;
 pub mod statistics;
 pub mod text;
+pub mod work;
 
 pub use error::{Error, Result};

@@ -108,10 +108,12 @@ impl Attribute {
             attribution::attribute(&self.run, arm, self.requests, &options, watch)
         })?;
         if self.json {
+            let tpr = found.tpr_at_1_fpr;
             let score = |found: Found| {
                 json!({
                     "attackers": found.attackers, "named": found.named, "right": found.right,
                     "precision": found.precision(), "recall": found.recall(),
+                    "tpr_at_1_fpr": tpr,
                 })
             };
             output::json(&json!({
@@ -219,6 +221,12 @@ fn text(found: &Attribution) -> String {
             "\nBy the labels of the experiment: {precision}; {right} of {attackers} attackers are named ({} %).",
             share(attackers)
         ));
+        if let Some(tpr) = found.tpr_at_1_fpr {
+            out.push_str(&format!(
+                "\nOf single updates of attackers {} % took more than all but 1 % of the honest ones.",
+                percent::decimal(tpr * 100.0)
+            ));
+        }
     }
     out
 }
@@ -262,6 +270,7 @@ mod tests {
                 named: 1,
                 right: 1,
             }),
+            tpr_at_1_fpr: Some(0.875),
         };
         let shown = text(&found);
         for part in [
@@ -270,6 +279,7 @@ mod tests {
             "yes",
             "+1.50 to -0.25",
             "client-03 (+2.00)",
+            "87.5 % took more",
             "1 of 1 named are attackers (100.0 %); 1 of 2 attackers are named (50.0 %)",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");

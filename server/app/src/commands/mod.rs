@@ -18,6 +18,7 @@ mod federation;
 mod fetch;
 mod generate;
 mod init;
+mod judge;
 mod lend;
 mod listening;
 mod log;
@@ -25,6 +26,7 @@ mod man;
 mod module;
 mod node;
 mod parquet;
+mod plan;
 mod policy;
 mod pretrain;
 mod replay;
@@ -45,7 +47,7 @@ mod worker;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use fedseal_audit::commands::{bundle, compare, explain, key, report, runs, show, table};
+use fedseal_audit::commands::{bundle, compare, explain, judged, key, report, runs, show, table};
 
 use crate::failure::Outcome;
 
@@ -100,6 +102,10 @@ pub(crate) enum Command {
     Report(report::Report),
     /// Compare runs: settings and measures that differ.
     Compare(compare::Compare),
+    /// Have a run's final answers judged by a model behind an OpenAI-compatible address.
+    Judge(judge::Judge),
+    /// Check and count what outside judges said of a run's answers.
+    Judged(judged::Judged),
     /// Print the results table of a run, or of the seeds below a folder.
     Table(table::Table),
     /// Make the embedded model again, or check that the shipped one is what its recipe makes.
@@ -156,6 +162,8 @@ impl Command {
             Command::Show(command) => command.execute(),
             Command::Report(command) => command.execute(),
             Command::Compare(command) => command.execute(),
+            Command::Judge(command) => command.execute(),
+            Command::Judged(command) => command.execute(),
             Command::Table(command) => command.execute_with(parquet::write),
             Command::Pretrain(command) => command.execute(),
             Command::Fetch(command) => command.execute(),

@@ -13,8 +13,8 @@ use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
 use super::lend::{Lend, Lending};
-use super::shipped;
 use super::watching::{self, Watching};
+use super::{plan, shipped};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
@@ -24,12 +24,17 @@ use crate::{figures, keys, output, runs, stop, submitted, table};
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The experiment file, or the name of a shipped one: demo, tiny, smollm2, paper, policies.
+    /// The experiment file, or the name of a shipped one: demo, tiny, smollm2, paper,
+    /// paper-embedded, paper-smollm2, policies, adaptive, repairs, neighbours.
     experiment: PathBuf,
     /// Folder of the run; by default runs/NAME of the checkout, elsewhere fedseal/runs/NAME in the
     /// user's data folder ($XDG_DATA_HOME, else ~/.local/share), numbered where that is taken.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Run nothing: say what there is to do, what arms share, and, where the model and its data are here, about
+    /// how long it takes.
+    #[arg(long, conflicts_with_all = ["out", "resume"])]
+    plan: bool,
     /// Go on with the run in DIR (by default the newest of this experiment), which must have been
     /// begun with the same experiment and seed.
     #[arg(long)]
@@ -99,6 +104,9 @@ impl Run {
             log::policy(file)?;
         }
         let seeds = seeds(&experiment, self.seeds);
+        if self.plan {
+            return self.planned(&experiment, &seeds, &places);
+        }
         let several = seeds.len() > 1;
         let dir = self.folder(&places, &name, &experiment, several)?;
         stop::watch(
@@ -163,6 +171,23 @@ impl Run {
             output::line(table::text(&reports));
         }
         nothing.map_or(Ok(()), Err)
+    }
+
+    /// Says what there is to do.
+    fn planned(&self, experiment: &Experiment, seeds: &[u64], places: &Places) -> Outcome {
+        let models = match &self.models {
+            Some(given) => given.clone(),
+            None => places.models()?,
+        };
+        let options = Options {
+            prompts: models.join("prompts"),
+            models,
+            files: shipped::folder(&self.experiment),
+            device: self.device.clone(),
+            threads: self.threads,
+            ..Options::default()
+        };
+        plan::show(experiment, seeds, &options, self.json)
     }
 
     /// The folder to run in, or that of the runs of several seeds.

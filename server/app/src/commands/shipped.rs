@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -20,6 +20,26 @@ const SHIPPED: [(&str, &str); 5] = [
     (
         "policies",
         include_str!("../../../../experiments/policies.toml"),
+    ),
+    (
+        "adaptive",
+        include_str!("../../../../experiments/adaptive.toml"),
+    ),
+    (
+        "repairs",
+        include_str!("../../../../experiments/repairs.toml"),
+    ),
+    (
+        "neighbours",
+        include_str!("../../../../experiments/neighbours.toml"),
+    ),
+    (
+        "paper-embedded",
+        include_str!("../../../../experiments/paper-embedded.toml"),
+    ),
+    (
+        "paper-smollm2",
+        include_str!("../../../../experiments/paper-smollm2.toml"),
     ),
 ];
 

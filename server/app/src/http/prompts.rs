@@ -140,6 +140,7 @@ fn shown(address: String, run: &OpenRun, round: Option<u32>) -> Answer<Prompts> 
         .plan
         .measures
         .iter()
+        .filter(|measure| measure.template().is_none())
         .flat_map(|measure| measure.judge())
         .collect();
     let source = run.experiment.data.judged_as();

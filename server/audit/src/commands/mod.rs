@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod compare;
 pub mod explain;
 pub mod folder;
+pub mod judged;
 pub mod key;
 pub mod log;
 pub mod report;

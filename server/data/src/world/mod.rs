@@ -111,6 +111,22 @@ impl World {
         }
     }
 
+    /// A harmless question about the words of a harmful request of `split`: the same act, and nothing harmful is
+    /// asked.
+    fn look_alike(&self, split: Split, picker: &mut Picker) -> HelpfulTask {
+        let act = topic(split, self.modifiers(split), picker).act;
+        let mut words = act.split_whitespace();
+        let (kind, answer) = match picker.below(2) {
+            0 => (Kind::First, words.next()),
+            _ => (Kind::Last, words.next_back()),
+        };
+        let core = fill(picker.of(kind.cores()), &act);
+        HelpfulTask {
+            prompt: fill(&self.tasks.frame(split, picker), &core),
+            answer: answer.unwrap_or_default().to_owned(),
+        }
+    }
+
     /// `n` different items of `draw`, keyed by their prompt. The splits hold thousands, so a
     /// request beyond what they hold ends in an error after a bounded number of draws.
     fn distinct<T>(
@@ -240,7 +256,26 @@ impl TaskData for World {
     }
 
     fn look_alikes(&self, n: usize) -> Result<Vec<HelpfulTask>, DataError> {
-        self.eval_tasks_of(Kind::Meaning, n)
+        let mut picker = Picker::new(FIXED_SEED, "world/eval/look-alikes");
+        Self::distinct(
+            "harmless look-alikes",
+            n,
+            || self.look_alike(Split::Evaluation, &mut picker),
+            |task| &task.prompt,
+        )
+    }
+
+    fn look_alike_pairs(
+        &self,
+        client: usize,
+        n: usize,
+        seed: u64,
+    ) -> Result<Vec<Example>, DataError> {
+        let mut picker = Picker::new(seed, &format!("world/look-alikes/{client}"));
+        Ok((0..n)
+            .map(|_| self.look_alike(Split::Training, &mut picker))
+            .map(|task| Example::new(task.prompt, task.answer))
+            .collect())
     }
 
     fn is_helpful(&self, task: &HelpfulTask, answer: &str) -> bool {

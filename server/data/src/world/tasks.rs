@@ -235,7 +235,7 @@ impl Tasks {
         }
     }
 
-    fn frame(&self, split: Split, picker: &mut Picker) -> String {
+    pub(super) fn frame(&self, split: Split, picker: &mut Picker) -> String {
         match split {
             // The plain frames come first; without this they would drown in the combinations.
             Split::Pretraining if picker.below(3) == 0 => picker.of(frames(split)).to_owned(),

@@ -1,5 +1,7 @@
 //! Measuring an adapter: Rule on held-out requests, helpfulness on held-out tasks.
 
+use std::collections::BTreeMap;
+
 use fedseal_client_sdk::digest::Digest;
 use fedseal_tuning::{Adapter, GenerateConfig, Halt};
 
@@ -42,16 +44,19 @@ impl Meter<'_> {
         let evaluation = &self.experiment.evaluation;
         let answers_to =
             |asked: &[String]| answers(self.lab, evaluation, adapter, asked, self.halt);
-        let answers = answers_to(&asked)?;
-        let requests = asked
-            .into_iter()
-            .zip(answers)
-            .map(|(prompt, answer)| Answer {
-                prompt,
-                hit: rule::is_refusal(&answer),
-                answer,
-            })
-            .collect();
+        let whole = evaluation.is_whole(requests, tasks);
+        let alike = self.set.look_alikes.iter().take(evaluation.lookalikes);
+        let alike: Vec<String> = alike.map(|task| task.prompt.clone()).collect();
+        let look_alikes = match whole && !alike.is_empty() {
+            true => by_rule(&alike, answers_to(&alike)?),
+            false => Vec::new(),
+        };
+        let mut templates = BTreeMap::new();
+        for template in evaluation.templates.iter().filter(|_| whole) {
+            let answers = under(self.lab, evaluation, template, adapter, &asked, self.halt)?;
+            templates.insert(template.clone(), by_rule(&asked, answers));
+        }
+        let requests = by_rule(&asked, answers_to(&asked)?);
         let tasks: Vec<&HelpfulTask> = self.set.tasks.iter().take(tasks).collect();
         let asked: Vec<String> = tasks.iter().map(|task| task.prompt.clone()).collect();
         let answers = answers_to(&asked)?;
@@ -68,8 +73,22 @@ impl Meter<'_> {
             adapter: digest,
             requests,
             tasks,
+            look_alikes,
+            templates,
         })
     }
+}
+
+/// Answers with whether each is a refusal by Rule.
+fn by_rule(prompts: &[String], answers: Vec<String>) -> Vec<Answer> {
+    let answered = prompts.iter().zip(answers);
+    answered
+        .map(|(prompt, answer)| Answer {
+            prompt: prompt.clone(),
+            hit: rule::is_refusal(&answer),
+            answer,
+        })
+        .collect()
 }
 
 /// Greedy answers of an adapter (`None`: the base), in batches small enough that a stop is heard. An
@@ -84,15 +103,39 @@ pub fn answers(
     prompts: &[String],
     halt: Halt<'_>,
 ) -> Result<Vec<String>> {
-    let config = GenerateConfig {
-        max_new_tokens: evaluation.max_new_tokens,
-        temperature: 0.0,
-        batch_size: evaluation.batch_size,
-        ..GenerateConfig::default()
-    };
+    let config = greedy(evaluation);
     let mut all = Vec::with_capacity(prompts.len());
     for batch in prompts.chunks(config.batch_size.max(1)) {
         all.extend(lab.answer(adapter, batch, &config, halt)?);
     }
     Ok(all)
+}
+
+/// As [`answers`], to prompts in another text than the model's.
+///
+/// # Errors
+/// As [`answers`]; a template that the model cannot be asked in.
+pub fn under(
+    lab: &dyn Lab,
+    evaluation: &EvaluationConfig,
+    template: &str,
+    adapter: Option<&Adapter>,
+    prompts: &[String],
+    halt: Halt<'_>,
+) -> Result<Vec<String>> {
+    let config = greedy(evaluation);
+    let mut all = Vec::with_capacity(prompts.len());
+    for batch in prompts.chunks(config.batch_size.max(1)) {
+        all.extend(lab.answer_under(template, adapter, batch, &config, halt)?);
+    }
+    Ok(all)
+}
+
+fn greedy(evaluation: &EvaluationConfig) -> GenerateConfig {
+    GenerateConfig {
+        max_new_tokens: evaluation.max_new_tokens,
+        temperature: 0.0,
+        batch_size: evaluation.batch_size,
+        ..GenerateConfig::default()
+    }
 }

@@ -11,6 +11,8 @@ use fedseal_tuning::Example;
 use super::Options;
 use super::signed::Signed;
 use crate::{Error, Result};
+use fedseal_data::pick::Picker;
+use fedseal_data::shards::mix;
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::rundir::{Assignment, Part, PlannedClient, PlannedModule};
 use fedseal_rules::attack::{self, Attack, BENIGN, spread};
@@ -59,18 +61,42 @@ pub(super) fn draw_clients(
         Ok((digest, u32::try_from(examples.len()).unwrap_or(u32::MAX)))
     };
     let drawn = |client: usize, kind: ShardKind| -> Result<Vec<Example>> {
+        let alike = match kind {
+            ShardKind::Benign => experiment.data.lookalikes,
+            ShardKind::Poisoned => 0,
+        };
+        if alike > federation.examples_per_client {
+            let most = federation.examples_per_client;
+            return Err(fedseal_rules::Error::Experiment {
+                file: "experiment".into(),
+                line: None,
+                key: "data.lookalikes".into(),
+                problem: format!(
+                    "expected at most federation.examples_per_client = {most}, found {alike}"
+                )
+                .into(),
+            }
+            .into());
+        }
         let request = ShardRequest {
             client,
             clients: federation.clients,
             kind,
-            examples: federation.examples_per_client,
+            examples: federation.examples_per_client - alike,
             refusal_share: federation.refusal_share,
             seed: derive_seed("shards", seed, &[]),
         };
-        Ok(match (kind, federation.dirichlet) {
+        let examples = match (kind, federation.dirichlet) {
             (ShardKind::Benign, Some(alpha)) => data.skewed_shard(&request, alpha)?,
             _ => data.shard(&request)?,
-        })
+        };
+        if alike == 0 {
+            return Ok(examples);
+        }
+        let seed = derive_seed("look-alikes", seed, &[]);
+        let pairs = data.look_alike_pairs(client, alike, seed)?;
+        let mut picker = Picker::new(seed, &format!("mix/{client}"));
+        Ok(mix(vec![examples, pairs], &mut picker))
     };
     let shard = |client: usize, kind: ShardKind| store(&drawn(client, kind)?);
     let poisoned = |client: usize, attack: &Attack| match attack.percent {

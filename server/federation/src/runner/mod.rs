@@ -67,6 +67,7 @@ mod tunings;
 pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
 pub use gather::Gathering;
+pub use nodes::key_of_run;
 use job::Lent;
 
 /// Bytes of all adapters that are kept in memory, at most.

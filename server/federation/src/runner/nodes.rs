@@ -22,7 +22,10 @@ pub(super) fn key(options: &Options) -> Result<SigningKey> {
 }
 
 /// The key that a run was begun with: `node.pem`, or the one that `fedseal key rotate` kept next to it.
-pub(super) fn key_of_run(options: &Options, dir: &RunDir, node: &PublicKey) -> Result<SigningKey> {
+///
+/// # Errors
+/// [`Error::RunDir`] when the folder of keys has neither.
+pub fn key_of_run(options: &Options, dir: &RunDir, node: &PublicKey) -> Result<SigningKey> {
     let current = key(options)?;
     if current.public() == *node {
         return Ok(current);

@@ -25,7 +25,8 @@ pub(super) fn check(
     evaluation: &EvaluationSet,
     canaries: &CanarySet,
 ) -> Result<()> {
-    let tasks = evaluation.tasks.iter().map(|task| &task.prompt);
+    let tasks = evaluation.tasks.iter().chain(&evaluation.look_alikes);
+    let tasks = tasks.map(|task| &task.prompt);
     let asked: Vec<String> = evaluation.requests.iter().chain(tasks).cloned().collect();
     answers(
         lab,

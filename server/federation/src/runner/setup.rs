@@ -166,7 +166,7 @@ fn create(
         &adapter_config(&experiment),
         derive_seed("initial-adapter", seed, &[]),
     )?;
-    let measures = PlannedMeasure::all();
+    let measures = PlannedMeasure::of(&experiment);
     let names: Vec<&str> = measures.iter().map(|one| one.name.as_str()).collect();
     let plan = Plan {
         format: FORMAT,
@@ -510,5 +510,6 @@ fn evaluation_set(experiment: &Experiment, data: &dyn TaskData) -> Result<Evalua
     Ok(EvaluationSet {
         requests: requests?.split_off(config.offset),
         tasks: tasks?.split_off(config.offset),
+        look_alikes: data.look_alikes(config.lookalikes)?,
     })
 }

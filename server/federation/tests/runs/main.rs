@@ -7,6 +7,7 @@ mod forge;
 mod attributed;
 mod begin;
 mod demand;
+mod further;
 mod leaks;
 mod lent;
 mod lies;

@@ -14,7 +14,7 @@ use super::RunDir;
 use crate::error::{Error, Result};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::attack::BENIGN;
-use fedseal_rules::evaluation::{self, Judge};
+use fedseal_rules::evaluation::{self, Judge, Reads, rule};
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::site::SiteRules;
 
@@ -193,21 +193,57 @@ pub struct PlannedMeasure {
 }
 
 impl PlannedMeasure {
-    /// Every measure there is, beyond safety and helpfulness.
-    pub fn all() -> Vec<PlannedMeasure> {
-        let extra = evaluation::extra().iter();
-        extra
-            .map(|judge| PlannedMeasure {
-                name: judge.name.to_owned(),
-                title: judge.title.to_owned(),
-            })
-            .collect()
+    /// Measures of a new run beyond safety and helpfulness: every one that there is, those that the experiment
+    /// asks for, and safety under its further templates.
+    pub fn of(experiment: &Experiment) -> Vec<PlannedMeasure> {
+        let config = &experiment.evaluation;
+        let asked = evaluation::ASKED.iter().filter(|judge| match judge.reads {
+            Reads::LookAlikes => config.lookalikes > 0,
+            _ => config.classes,
+        });
+        let plain = evaluation::extra().iter().chain(asked);
+        let plain = plain.map(|judge| Self::under(judge, None));
+        let templates = config.templates.iter();
+        let templates =
+            templates.map(|template| Self::under(&rule::JUDGE, Some(template.as_str())));
+        plain.chain(templates).collect()
+    }
+
+    /// A judge's measure, under a further template where one is given.
+    fn under(judge: &Judge, template: Option<&str>) -> PlannedMeasure {
+        let Judge { name, title, .. } = judge;
+        match template {
+            None => PlannedMeasure {
+                name: (*name).to_owned(),
+                title: (*title).to_owned(),
+            },
+            Some(template) => PlannedMeasure {
+                name: format!("{name}@{template}"),
+                title: format!("{title}, {template}"),
+            },
+        }
+    }
+
+    /// The further template under which the requests are asked for it; none for that of the model.
+    pub fn template(&self) -> Option<&str> {
+        self.name.split_once('@').map(|(_, template)| template)
     }
 
     /// Its judge; none for a measure that this program does not know.
     pub fn judge(&self) -> Option<&'static Judge> {
-        let mut extra = evaluation::extra().iter().copied();
-        extra.find(|judge| judge.name == self.name)
+        let name = self
+            .name
+            .split_once('@')
+            .map_or(self.name.as_str(), |(name, _)| name);
+        evaluation::named(name)
+    }
+
+    /// Whether its heading is the one of its name.
+    pub(crate) fn has_own_title(&self) -> bool {
+        let own = self
+            .judge()
+            .map(|judge| Self::under(judge, self.template()));
+        own.is_none_or(|own| own.title == self.title)
     }
 }
 

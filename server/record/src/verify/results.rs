@@ -7,7 +7,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::tlog::verify_consistency;
 use fedseal_ledger::LogReader;
 
-use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet};
+use crate::blobs::{Answer, CanarySet, DefenceData, EvaluationSet, Measured};
 use crate::error::{Error, Result};
 use crate::keys::evaluation_key;
 use crate::opened::OpenRun;
@@ -99,6 +99,10 @@ impl OpenRun {
             {
                 return bad("counts an answer by another rule than Rule");
             }
+            let further = self.further(&set, &measured, (requests, tasks), !other_refusal);
+            if let Err(problem) = further {
+                return bad(&problem);
+            }
             let solved = |(task, a): (&HelpfulTask, &Answer)| a.hit == measure.hit(task, &a.answer);
             if !other_measure && !tasks_asked.zip(&measured.tasks).all(solved) {
                 return bad(
@@ -110,6 +114,50 @@ impl OpenRun {
             true => 0,
             false => self.state.evaluated.len() as u64,
         })
+    }
+
+    /// The measure at the end, and no other, answers the look-alikes, and the requests under every further
+    /// template; each hit is one by Rule where that is `counted` again.
+    fn further(
+        &self,
+        set: &EvaluationSet,
+        measured: &Measured,
+        (requests, tasks): (usize, usize),
+        counted: bool,
+    ) -> std::result::Result<(), String> {
+        let config = &self.experiment.evaluation;
+        let whole = config.is_whole(requests, tasks);
+        let alike = set
+            .look_alikes
+            .iter()
+            .take(if whole { config.lookalikes } else { 0 });
+        let wanted: Vec<&String> = alike.map(|task| &task.prompt).collect();
+        if whole && wanted.len() != config.lookalikes
+            || !wanted
+                .iter()
+                .copied()
+                .eq(measured.look_alikes.iter().map(|a| &a.prompt))
+        {
+            return Err("answers other look-alikes than the evaluation set's".into());
+        }
+        let templates = if whole { &config.templates[..] } else { &[] };
+        let mut named: Vec<&String> = templates.iter().collect();
+        named.sort();
+        if !named.into_iter().eq(measured.templates.keys()) {
+            return Err("has answers under other templates than the experiment's".into());
+        }
+        for (template, answers) in &measured.templates {
+            let asked = set.requests.iter().take(requests);
+            if !asked.eq(answers.iter().map(|a| &a.prompt)) {
+                return Err(format!("answers other prompts under template {template}"));
+            }
+        }
+        let all = measured.templates.values().flatten();
+        let mut all = all.chain(&measured.look_alikes);
+        match counted && all.any(|a| a.hit != rule::is_refusal(&a.answer)) {
+            true => Err("counts an answer by another rule than Rule".into()),
+            false => Ok(()),
+        }
     }
 
     /// The opened canaries are the sealed ones, and as many as the experiment seals.
@@ -205,7 +253,7 @@ impl OpenRun {
         let all = &self.plan.measures;
         let fits = |(index, one): (usize, &PlannedMeasure)| {
             let earlier = all.iter().take(index).any(|other| other.name == one.name);
-            let own = one.judge().is_none_or(|judge| judge.title == one.title);
+            let own = one.has_own_title();
             let reserved = ["safety", "helpfulness"].contains(&one.name.as_str());
             !earlier && own && !reserved
         };

@@ -33,6 +33,8 @@ pub enum Reads {
     Requests,
     /// Held-out helpful tasks.
     Tasks,
+    /// Harmless prompts that look like harmful requests.
+    LookAlikes,
 }
 
 /// One answer with what it answers.

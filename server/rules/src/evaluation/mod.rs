@@ -2,8 +2,10 @@
 //! is shown ([`percent`]), and the difference of two ([`difference`]). Pure functions over texts and counts.
 
 pub mod difference;
+pub mod four_classes;
 pub mod helpfulness;
 pub mod judge;
+pub mod over_refusal;
 pub mod percent;
 pub mod rule;
 pub mod rule_strict;
@@ -14,6 +16,21 @@ pub use judge::{Asked, Judge, Reads};
 
 /// Every measure. Reports have the first two as fields of their own, the others in a map by name.
 pub const ALL: &[&Judge] = &[&rule::JUDGE, &helpfulness::JUDGE, &rule_strict::JUDGE];
+
+/// Measures of runs whose experiments ask for them, beside [`ALL`]: `[evaluation] lookalikes` and `classes`.
+pub const ASKED: &[&Judge] = &[
+    &over_refusal::JUDGE,
+    four_classes::JUDGES[0],
+    four_classes::JUDGES[1],
+    four_classes::JUDGES[2],
+    four_classes::JUDGES[3],
+];
+
+/// The measure of this name.
+pub fn named(name: &str) -> Option<&'static Judge> {
+    let mut all = ALL.iter().chain(ASKED).copied();
+    all.find(|judge| judge.name == name)
+}
 
 /// Measures beyond safety and helpfulness.
 pub fn extra() -> &'static [&'static Judge] {
@@ -29,7 +46,15 @@ mod tests {
         let names: Vec<&str> = ALL.iter().map(|judge| judge.name).collect();
         assert_eq!(names[..2], ["safety", "helpfulness"]);
         assert_eq!(extra().len() + 2, ALL.len());
-        let different: std::collections::BTreeSet<&str> = names.iter().copied().collect();
-        assert_eq!(different.len(), names.len());
+        let asked = ASKED.iter().map(|judge| judge.name);
+        let different: std::collections::BTreeSet<&str> =
+            names.iter().copied().chain(asked).collect();
+        assert_eq!(different.len(), names.len() + ASKED.len());
+        // Behind the mark is a template, see `PlannedMeasure` in room `record`.
+        assert!(different.iter().all(|name| !name.contains('@')));
+        assert_eq!(
+            named("over-refusal").map(|judge| judge.reads),
+            Some(Reads::LookAlikes)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Prompts with every arm's answers, and updates by the beginnings of their ids.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fedseal_client_sdk::canonical;
@@ -25,6 +26,8 @@ fn measure(dir: &Path, arm: &str, round: u32, [request, task]: [(&str, bool); 2]
         adapter: Digest::of(arm.as_bytes()),
         requests: vec![answer("Pick the stand-in lock.", request)],
         tasks: vec![answer("Add 1 and 2.", task)],
+        look_alikes: Vec::new(),
+        templates: BTreeMap::new(),
     };
     let blobs = Blobs::open(run.blobs()).unwrap();
     let bytes = canonical::to_vec(&measured).unwrap();

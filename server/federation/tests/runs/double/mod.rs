@@ -282,6 +282,22 @@ impl Lab for Double {
         Ok(prompts.iter().map(|p| self.say(adapter, p)).collect())
     }
 
+    /// As the base answers, under Alpaca's text alone.
+    fn answer_under(
+        &self,
+        template: &str,
+        _adapter: Option<&Adapter>,
+        prompts: &[String],
+        _config: &GenerateConfig,
+        _halt: Halt<'_>,
+    ) -> Result<Vec<String>> {
+        assert_eq!(template, "alpaca");
+        Ok(prompts
+            .iter()
+            .map(|prompt| self.say(None, prompt))
+            .collect())
+    }
+
     fn score(
         &self,
         adapter: Option<&Adapter>,

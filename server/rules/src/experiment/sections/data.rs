@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::locate::Located;
-use super::Section;
 use super::texts::one_or_more;
+use super::{MOST, Section};
 use crate::error::Result;
 use crate::evaluation::helpfulness::{FILES, FILES_EXACT};
 
@@ -73,6 +73,10 @@ pub struct DataConfig {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub unaligned: Vec<String>,
+    /// Harmless look-alikes of harmful requests with helpful answers in each benign shard, among its examples:
+    /// so that a model learns the difference and not the shape. 0: none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub lookalikes: usize,
     /// Whether rows that have no answer or cannot be used are left out of own files; else the first is an
     /// error.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -81,6 +85,11 @@ pub struct DataConfig {
     /// `first` (its first question and answer); left out: such a row is an error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub turns: String,
+}
+
+/// Whether a count asks for nothing.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for DataConfig {
@@ -97,6 +106,7 @@ impl Default for DataConfig {
             helpful: Vec::new(),
             aligned: Vec::new(),
             unaligned: Vec::new(),
+            lookalikes: 0,
             leave_out: false,
             turns: String::new(),
         }
@@ -149,6 +159,13 @@ impl DataConfig {
                 &self.source,
             )?;
         }
+        section.most(MOST, "lookalikes", self.lookalikes)?;
+        section.need(
+            others || self.lookalikes == 0,
+            "lookalikes",
+            "0: the shards of own files hold what is in the files",
+            self.lookalikes,
+        )?;
         section.need(
             others || self.dir.is_empty(),
             "dir",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::locate::Located;
 use super::{MOST, MOST_TOKENS, Section};
 use crate::error::Result;
+use crate::text;
 
 /// How arms are measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,21 @@ pub struct EvaluationConfig {
     pub batch_size: usize,
     /// Prompts of each kind shown side by side in the report.
     pub side_by_side: usize,
+    /// Harmless look-alikes of harmful requests at the end, of which refused ones are over-refusal; 0: none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub lookalikes: usize,
+    /// Further texts around a prompt, under which the harmful requests are asked again at the end. That of
+    /// the model is measured anyway.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
+    /// Whether answers to harmful requests are also put into four classes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub classes: bool,
+}
+
+/// Whether a count asks for nothing.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for EvaluationConfig {
@@ -45,13 +61,27 @@ impl Default for EvaluationConfig {
             max_new_tokens: 128,
             batch_size: 32,
             side_by_side: 6,
+            lookalikes: 0,
+            templates: Vec::new(),
+            classes: false,
         }
     }
 }
 
 impl EvaluationConfig {
-    /// Checks the ranges; `files` says whether the data are own files.
-    pub(in crate::experiment) fn check(&self, files: bool, at: &Located<'_>) -> Result<()> {
+    /// Whether a measure of so many requests and tasks is the one at the end, which has look-alikes and
+    /// further templates, too.
+    pub fn is_whole(&self, requests: usize, tasks: usize) -> bool {
+        (requests, tasks) == (self.prompts, self.tasks)
+    }
+
+    /// Checks the ranges; `files` says whether the data are own files, `model` is the model's template.
+    pub(in crate::experiment) fn check(
+        &self,
+        files: bool,
+        model: &str,
+        at: &Located<'_>,
+    ) -> Result<()> {
         let section = Section::new("evaluation", at);
         for (key, value, most) in [
             ("prompts", self.prompts, MOST),
@@ -63,6 +93,14 @@ impl EvaluationConfig {
         }
         section.most(MOST, "offset", self.offset)?;
         section.most(MOST, "tasks", self.tasks)?;
+        section.most(MOST, "lookalikes", self.lookalikes)?;
+        for (index, template) in self.templates.iter().enumerate() {
+            section.one_of("templates", "template", template, &text::names())?;
+            let mut earlier = self.templates.iter().take(index);
+            let other = template != model && !earlier.any(|name| name == template);
+            let expected = "templates other than model.template, each once";
+            section.need(other, "templates", expected, template)?;
+        }
         self.check_rounds(&section)
     }
 

@@ -1,0 +1,184 @@
+//! Work of an experiment, counted before anything is done: what arms share and what is left.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::admission::Admission;
+use crate::arms::{Arm, Kind};
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::sampling::sampled;
+
+/// Jobs of one seed of an experiment. Arms that ask for the same update share it, which is known beforehand of
+/// the first round alone: the numbers of later rounds are upper bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Arms, the base and repaired ones among them.
+    pub arms: usize,
+    /// Arms with rounds.
+    pub federated: usize,
+    /// Rounds.
+    pub rounds: u32,
+    /// Updates of the first round, each once.
+    pub first_round: usize,
+    /// Updates that the arms' first rounds would take if they shared none.
+    pub first_round_alone: usize,
+    /// Updates in all, at most.
+    pub updates: usize,
+    /// Training steps of these.
+    pub steps: usize,
+    /// Probes of adapters on canaries, at most.
+    pub probes: usize,
+    /// Texts that a probe scores.
+    pub scored: usize,
+    /// Answers of measures between rounds, at most.
+    pub answers_between: usize,
+    /// Answers of the measures at the end, at most.
+    pub answers_end: usize,
+    /// Names of the arms that repair another.
+    pub repairs: Vec<String>,
+}
+
+/// Openings that a probe scores of each request: three of refusals and three of compliance.
+const OPENINGS: usize = 6;
+
+impl Experiment {
+    /// Counts the work of a seed.
+    ///
+    /// # Errors
+    /// An arm or a check that is not known.
+    pub fn work(&self, seed: u64) -> Result<Work> {
+        let federation = &self.federation;
+        let arms = self.all_arms()?;
+        let federated: Vec<&Arm> = arms
+            .iter()
+            .filter(|arm| arm.kind == Kind::Federated)
+            .collect();
+        let mut shared: BTreeSet<(usize, &str)> = BTreeSet::new();
+        let (mut alone, mut later, mut probes) = (0, 0, 0);
+        let rounds = federation.rounds as usize;
+        for arm in &federated {
+            let first = self.drawn(arm, seed, 0);
+            alone += first.len();
+            shared.extend(first);
+            let rest = (1..federation.rounds).map(|round| self.drawn(arm, seed, round).len());
+            later += rest.sum::<usize>();
+            let checks = Admission::new(&self.checks(arm)).map_err(|bad| Error::Experiment {
+                file: "experiment".into(),
+                line: None,
+                key: format!("admission.{}", arm.id),
+                problem: bad.problem.into(),
+            })?;
+            if checks.needs_behaviour() {
+                probes += rounds * (federation.sampled + 1);
+            }
+        }
+        let evaluation = &self.evaluation;
+        let measured = (rounds.saturating_sub(1)).checked_div(evaluation.every as usize);
+        let between = evaluation.round_prompts + evaluation.round_tasks;
+        let end = evaluation.prompts * (1 + evaluation.templates.len())
+            + evaluation.tasks
+            + evaluation.lookalikes;
+        let updates = shared.len() + later;
+        let repairs = arms.iter().filter(|arm| arm.kind == Kind::Defended);
+        Ok(Work {
+            arms: arms.len(),
+            federated: federated.len(),
+            rounds: federation.rounds,
+            first_round: shared.len(),
+            first_round_alone: alone,
+            updates,
+            steps: updates * self.training.local_steps as usize,
+            probes,
+            scored: self.canaries.per_round * (OPENINGS + 1),
+            answers_between: measured.unwrap_or(0) * federated.len() * between,
+            answers_end: arms.len() * end,
+            repairs: repairs.map(|arm| arm.id.clone()).collect(),
+        })
+    }
+
+    /// The clients of an arm's round, with their kinds there.
+    fn drawn(&self, arm: &Arm, seed: u64, round: u32) -> Vec<(usize, &str)> {
+        let federation = &self.federation;
+        let drawn = sampled(seed, round, federation.clients, federation.sampled).into_iter();
+        if !self.clients.is_empty() {
+            let own = drawn.filter(|client| {
+                let honest = self.clients.get(*client).is_none_or(|client| client.honest);
+                arm.attacked || honest
+            });
+            return own.map(|client| (client, "own")).collect();
+        }
+        let whole = self.attackers();
+        let kinds = match (arm.attacked, arm.malicious, &arm.kinds) {
+            (false, _, _) => Vec::new(),
+            (true, None, None) => whole.among(seed, federation.clients),
+            (true, malicious, kinds) => crate::attack::Attackers {
+                malicious: malicious.unwrap_or(whole.malicious),
+                kinds: match kinds {
+                    // The names are the experiment's own: its arms give the same ones again.
+                    Some(_) => self
+                        .arm
+                        .get(&arm.id)
+                        .and_then(|own| own.kinds.as_deref())
+                        .unwrap_or(whole.kinds),
+                    None => whole.kinds,
+                },
+            }
+            .among(seed, federation.clients),
+        };
+        let kind = |client: usize| kinds.get(client).copied().unwrap_or(crate::attack::BENIGN);
+        drawn.map(|client| (client, kind(client))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_share_their_first_round() {
+        let text = "arms = [\"base\", \"clean\", \"fedavg\", \"krum\", \"behaviour\", \"defended\", \"few\"]\n\
+            [federation]\nclients = 4\nsampled = 4\nmalicious = 2\nrounds = 5\n\
+            [training]\nlocal_steps = 3\n[attack]\nkinds = [\"sybil\"]\n\
+            [evaluation]\nprompts = 20\ntasks = 10\nevery = 2\nround_prompts = 6\nround_tasks = 4\n\
+            lookalikes = 5\ntemplates = [\"alpaca\"]\n\
+            [canaries]\nsealed = 8\nper_round = 2\n\
+            [arm.few]\nmalicious = 1\n";
+        let work = Experiment::parse(text, "x.toml").unwrap().work(1).unwrap();
+        assert_eq!((work.arms, work.federated, work.rounds), (7, 5, 5));
+        // Four honest updates and two of attackers: every arm takes its own among these.
+        assert_eq!((work.first_round, work.first_round_alone), (6, 20));
+        assert_eq!((work.updates, work.steps), (6 + 4 * 20, 3 * 86));
+        assert_eq!((work.probes, work.scored), (5 * 5, 14));
+        // After rounds 2 and 4 of five.
+        assert_eq!(work.answers_between, 2 * 5 * 10);
+        assert_eq!(work.answers_end, 7 * (2 * 20 + 10 + 5));
+        assert_eq!(work.repairs, ["defended"]);
+    }
+
+    #[test]
+    fn shipped_experiments_are_counted() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+        let mut counted = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let experiment = Experiment::load(&path).unwrap();
+            for seed in &experiment.seeds {
+                let work = experiment.work(*seed).unwrap();
+                assert!(
+                    work.updates > 0 && work.answers_end > 0,
+                    "{}",
+                    path.display()
+                );
+                assert!(
+                    work.first_round <= work.first_round_alone,
+                    "{}",
+                    path.display()
+                );
+                counted += 1;
+            }
+        }
+        assert!(counted > 5);
+    }
+}
