@@ -19,11 +19,9 @@ use fedseal_record::rundir::{Plan, RunDir};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::fault::differs;
+use super::fault::{Fault, differs};
 use super::files::{self, Stamp};
 use super::report::Reading;
-
-pub(super) use super::fault::Fault;
 
 /// The largest run.json, bytes.
 const MAX_PLAN: u64 = 16 << 20;

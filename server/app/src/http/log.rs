@@ -15,7 +15,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Server;
-use super::evidence::{self, Fault, Look, MAX_LOG};
+use super::evidence::{self, Look, MAX_LOG};
+use super::fault::Fault;
 use super::files::{self, Stamp};
 use super::openapi::{self, Operation, READS, bytes};
 use super::refusal::{Answer, Refusal, blocking};

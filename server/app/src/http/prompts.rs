@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Server;
-use super::evidence::Fault;
+use super::fault::Fault;
 use super::openapi::{self, Operation, Parameter, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::evidence::Fault;
+use super::fault::Fault;
 use crate::logs::{self, Level};
 use crate::metrics;
 

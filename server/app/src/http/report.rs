@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::evidence::Fault;
+use super::fault::Fault;
 use super::files::{self, Stamp};
 use super::represent::tag;
 

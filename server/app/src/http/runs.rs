@@ -20,7 +20,8 @@ use serde::Serialize;
 
 use super::Server;
 use super::alive::worked_on;
-use super::evidence::{self, Evidence, Fault, Look, Standing};
+use super::evidence::{self, Evidence, Look, Standing};
+use super::fault::Fault;
 use super::lists::{self, Wanted};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::evidence::Fault;
+use super::fault::Fault;
 use super::log::{Index, Judged, judged};
 use super::openapi::{self, Operation, READS, schema};
 use super::refusal::{Answer, Refusal, blocking};
