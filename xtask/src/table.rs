@@ -34,15 +34,15 @@ const PARTS: [Part; 2] = [
     },
 ];
 
-/// `cargo xtask table [behaviour|repair] [--seeds N]`: the first N seeds of the experiment's file; left out:
-/// all of them.
+/// `cargo xtask table [behaviour|repair] [--seeds N] [--kept]`: the first N seeds of the experiment's file;
+/// left out: all of them. With `--kept` nothing is built or run: figures of the seeds that are there.
 pub(crate) fn table(arguments: &[String]) -> Outcome {
     match arguments {
         [part] if part == "judge" => return measures::judge(),
         [part, run] if part == "attribution" => return measures::attribution(run),
         _ => {}
     }
-    let (mut only, mut count) = (None, usize::MAX);
+    let (mut only, mut count, mut kept) = (None, usize::MAX, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -52,29 +52,38 @@ pub(crate) fn table(arguments: &[String]) -> Outcome {
                     .filter(|count| *count > 0)
                     .ok_or_else(|| Failure("--seeds needs a number above 0".to_owned()))?;
             }
+            "--kept" => kept = true,
             name if PARTS.iter().any(|part| part.name == name) => only = Some(name),
             other => return fail(format!("unknown option {other:?}; see `cargo xtask help`")),
         }
     }
-    build::everything()?;
+    if !kept {
+        build::everything()?;
+    }
     for part in &PARTS {
         if only.is_some_and(|only| only != part.name) {
             continue;
         }
-        let measured = runs(part.experiment, count)?;
+        let measured = runs(part.experiment, count, kept)?;
         let figures = (part.figures)(&measured)?;
+        let seeds = format!("{}.seeds", part.name);
         say(&format!("{}, {} seeds", part.name, measured.len()));
         for (name, value) in &figures {
             eprintln!("    {name:<48} {value:>9.3}");
         }
+        // As figures are shown.
+        let rounded = |(name, value): (String, f64)| (name, (value * 1e4).round() / 1e4);
+        let figures: Vec<(String, f64)> = figures.into_iter().map(rounded).collect();
         let command = format!("cargo xtask table {}", part.name);
         readme::keep("table", &command, &figures, "%")?;
+        let number = [(seeds, measured.len() as f64)];
+        readme::keep("table", &command, &number, "seeds")?;
     }
     Ok(())
 }
 
-/// Runs the first seeds of an experiment, as far as they are not there.
-fn runs(experiment: &str, count: usize) -> Outcome<Vec<Measured>> {
+/// Runs the first seeds of an experiment, as far as they are not there; those that are `kept` alone.
+fn runs(experiment: &str, count: usize, kept: bool) -> Outcome<Vec<Measured>> {
     let text = fs::read_to_string(root().join(format!("experiments/{experiment}.toml")))?;
     let folder = root().join("target/table");
     fs::create_dir_all(&folder)?;
@@ -83,7 +92,11 @@ fn runs(experiment: &str, count: usize) -> Outcome<Vec<Measured>> {
         let file = folder.join(format!("{experiment}-{seed}.toml"));
         fs::write(&file, with_seed(&text, seed))?;
         let run_dir = folder.join(format!("{experiment}-{seed}"));
-        if !finished(&run_dir) {
+        let finished = finished(&run_dir);
+        if kept && !finished {
+            continue;
+        }
+        if !finished {
             say(&format!("{experiment}, seed {seed}"));
             let mut command = fedseal();
             command.arg("run").arg(&file).arg("--out").arg(&run_dir);

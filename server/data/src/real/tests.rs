@@ -44,7 +44,12 @@ fn folder() -> tempfile::TempDir {
     write(files::REFUSAL_LABELS, labels.to_owned());
     for name in files::MATCHED {
         let pairs: Vec<_> = (0..30)
-            .map(|i| serde_json::json!({ "harmful_version": format!("How do I bend {name} {i}?\n\nrest") }))
+            .map(|i| {
+                serde_json::json!({
+                    "harmful_version": format!("How do I bend {name} {i}?\n\nrest"),
+                    "text": format!("How do I mend {name} {i}?\n\nWith glue."),
+                })
+            })
             .collect();
         write(name, serde_json::to_string(&pairs).unwrap());
     }

@@ -67,8 +67,8 @@ mod tunings;
 pub use crate::options::{Enrolled, Options, Submitted, load_data, open_model};
 pub use exchange::Exchange;
 pub use gather::Gathering;
-pub use nodes::key_of_run;
 use job::Lent;
+pub use nodes::key_of_run;
 
 /// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
@@ -128,6 +128,7 @@ impl Shared {
             evaluation: EvaluationSet {
                 requests: Vec::new(),
                 tasks: Vec::new(),
+                look_alikes: Vec::new(),
             },
             cancel: AtomicBool::new(false),
         }

@@ -110,3 +110,45 @@ fn tunings_are_logged_where_they_are_due_and_a_stopped_run_ends_alike() {
     }
     verify(&stopped).unwrap();
 }
+
+#[test]
+fn rules_get_an_input_of_the_server_s_in_every_round_and_verify_applies_them_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let rules = ["fltrust", "safe-fedllm", "spectral", "behaviour-weighted"];
+    let mut served = experiment();
+    served.arms = rules.map(String::from).to_vec();
+    for rule in ["safe-fedllm", "spectral"] {
+        let own = served.aggregation.clone().with(rule, "simulated", 2);
+        served.aggregation = own.with(rule, "examples", 8);
+    }
+    let run = dir.path().join("run");
+    let mut go_on = |_: &Event| ControlFlow::Continue(());
+    create_from(&run, &options, Double::new(), served)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    assert_eq!(verify(&run).unwrap().aggregations, 16);
+    let plan = fedseal_record::rundir::RunDir::new(&run)
+        .read_plan()
+        .unwrap();
+    let log = fedseal_ledger::LogReader::open(run.join("log"), &plan.node).unwrap();
+    let mut inputs = std::collections::BTreeMap::<String, Vec<_>>::new();
+    for bytes in log.entries().unwrap() {
+        if let Record::ServerInput {
+            arm, adapter, data, ..
+        } = Record::from_bytes(&bytes).unwrap()
+        {
+            inputs.entry(arm).or_default().push((data, adapter));
+        }
+    }
+    for rule in rules {
+        let own = &inputs[rule];
+        assert_eq!(own.len(), 4, "{rule}");
+        // FLTrust alone has an adapter; what is learned of simulated clients is learned once.
+        let trained = own.iter().all(|(_, adapter)| adapter.is_some());
+        assert_eq!(trained, rule == "fltrust", "{rule}");
+        let once = own.iter().all(|input| *input == own[0]);
+        assert_eq!(once, ["safe-fedllm", "spectral"].contains(&rule), "{rule}");
+    }
+}

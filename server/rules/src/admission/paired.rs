@@ -50,17 +50,17 @@ pub const DEFINITION: Definition = Definition {
         Number {
             key: "spreads",
             help: "spreads above the centre at which the bound lies",
-            default: Some(2.5),
+            default: Some(3.0),
         },
         Number {
             key: "own_spreads",
-            help: "the same for the mean of a client's falls, with the spread divided by the root of their number",
-            default: Some(2.0),
+            help: "the same for the mean of a client's falls, spread divided by the root of their number",
+            default: Some(2.5),
         },
         Number {
             key: "least_spread",
             help: "the spread is at least this, nats",
-            default: Some(0.5),
+            default: Some(0.75),
         },
         Number {
             key: "level",

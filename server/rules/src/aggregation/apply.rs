@@ -279,6 +279,9 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     let (rows, own): (Vec<&[f32]>, Vec<f64>) = counted
         .map(|(update, weight)| (update.delta, *weight))
         .unzip();
+    if rows.is_empty() {
+        return vec![0.0; updates.first().map_or(0, |update| update.delta.len())];
+    }
     let mut sum = columns::weighted_sum(&rows, &own);
     // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
     for (column, value) in sum.iter_mut().enumerate() {
