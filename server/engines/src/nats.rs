@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
-use async_nats::jetstream::errors::{Error as ServerError, ErrorCode};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::{self, Context, Error as ServerError, ErrorCode};
 use async_nats::{Client, ConnectOptions};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_engines::helper::shown;
@@ -406,11 +405,13 @@ fn refuse(engine: &str, what: &str, all: &[Option<String>]) -> Result<()> {
 /// An error with what is below it.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let below = std::iter::successors(error.source(), |at| at.source());
-    for cause in below.map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
+        below = cause.source();
     }
     text
 }
