@@ -32,7 +32,7 @@ impl Authorities {
         let pem = files::read(path, MAX_CA)?;
         http::trust(&pem).map_err(|error| {
             Failure::usage(format!("{}: {error}", path.display())).hint(
-                "--ca takes the certificate of an authority, or of the server itself, in PEM.",
+                "--ca takes the certificate of an authority in PEM.",
             )
         })
     }
