@@ -57,6 +57,8 @@ const MARKS: &[(&str, Mark)] = &[
     ("build.audit_seconds", AtMost(180.0)),
     ("build.audit_mb", AtMost(12.0)),
     ("build.incremental_seconds", AtMost(15.0)),
+    ("same_bits.nodes", AtLeast(1.0)),
+    ("leaks.found", AtMost(0.0)),
     ("demo.ratio", AtLeast(0.98)),
     ("languages.right", AtLeast(8.0)),
     ("python.start.again_seconds", AtMost(1.0)),

@@ -60,16 +60,6 @@ pub fn takes(plan: &Plan, clients: &BTreeSet<ClientId>) -> BTreeSet<Digest> {
         .collect()
 }
 
-/// What came of a job: the package, and the attestation with its update.
-pub struct Made {
-    /// What is sent.
-    pub package: Vec<u8>,
-    /// Digest of the attestation.
-    pub attestation: Digest,
-    /// The update; none after a failure.
-    pub update: Option<Digest>,
-}
-
 impl Seat {
     /// For the run of this plan, whose blobs ([`takes`]) are there.
     ///
@@ -131,7 +121,7 @@ impl Seat {
         Ok(takes)
     }
 
-    /// Executes a job on a shard, and signs what happened.
+    /// Executes a job on a shard, and signs what happened: a package.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after [`Seat::stop`]; errors of model and sandbox.
@@ -140,7 +130,7 @@ impl Seat {
         task: &UpdateTask,
         shards: &HashMap<Digest, Arc<Vec<Example>>>,
         key: &SigningKey,
-    ) -> Result<Made> {
+    ) -> Result<Vec<u8>> {
         let shard = shards.get(&task.shard).cloned();
         let contents = Contents {
             shard: shard.ok_or_else(|| Error::Refused {
@@ -186,10 +176,6 @@ impl Seat {
         let names = named(&evidence.predicate, evidence.attestation);
         let blobs = evidence.blobs.into_iter();
         package.blobs = blobs.filter(|(digest, _)| names.contains(digest)).collect();
-        Ok(Made {
-            package: package.to_bytes()?,
-            attestation: evidence.attestation,
-            update: evidence.predicate.update,
-        })
+        package.to_bytes()
     }
 }
