@@ -31,9 +31,8 @@ impl Authorities {
         let Some(path) = &self.ca else { return Ok(()) };
         let pem = files::read(path, MAX_CA)?;
         http::trust(&pem).map_err(|error| {
-            Failure::usage(format!("{}: {error}", path.display())).hint(
-                "--ca takes the certificate of an authority in PEM.",
-            )
+            Failure::usage(format!("{}: {error}", path.display()))
+                .hint("--ca takes the certificate of an authority in PEM.")
         })
     }
 }

@@ -57,7 +57,9 @@ pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
     }
     for arm in e.all_arms()?.iter().filter(|_| nodes) {
         let checks = e.checks(arm);
-        let scored = checks.iter().any(|c| c.check == data_score::DEFINITION.name);
+        let scored = checks
+            .iter()
+            .any(|c| c.check == data_score::DEFINITION.name);
         if scored && e.data.source != "world" {
             return Err(at.error(
                 &format!("admission.{}", arm.id),

@@ -22,7 +22,8 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     e.aggregation.check(at)?;
     e.server.check(at)?;
     e.defence.check(at)?;
-    e.evaluation.check(e.data.is_files(), &e.model.template, at)?;
+    e.evaluation
+        .check(e.data.is_files(), &e.model.template, at)?;
     e.canaries.check(e.data.is_files(), at)?;
     e.run.check(at)?;
     e.admission.check(at, "admission.")?;
