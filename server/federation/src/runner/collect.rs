@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::{Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::{ClientId, Round};
+use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::lineage::Lineage;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_sandbox::RunOutcome;
@@ -22,7 +22,6 @@ use crate::work::task::UpdateTask;
 use crate::{Error, Result};
 use fedseal_record::basis::NOT_DELIVERED;
 use fedseal_record::events::Event;
-use fedseal_record::round::RoundOf;
 use fedseal_rules::experiment::NodesConfig;
 
 /// A round's jobs, with the words of nodes that refused.
@@ -33,28 +32,6 @@ struct Collecting {
 }
 
 impl Run {
-    /// The job of a client that is a node.
-    pub(super) fn node_task(
-        &self,
-        of: RoundOf<'_>,
-        client: &ClientId,
-        key: Digest,
-    ) -> Result<UpdateTask> {
-        let assignment = of.assignment(client)?;
-        Ok(UpdateTask {
-            key,
-            client: client.clone(),
-            round: of.round,
-            seed: of.update_seed(client),
-            module: assignment.module,
-            shard: assignment.shard,
-            attachment: assignment.attachment,
-            global: of.state.global,
-            learning_rate: of.state.learning_rate,
-            controls: of.state.controls,
-        })
-    }
-
     /// Has the nodes do these jobs of a round, until each is done or the deadline is over.
     pub(super) fn collect(
         &mut self,
