@@ -196,17 +196,6 @@ impl World {
         };
         Self::distinct("helpful tasks", n, draw, |task| &task.prompt)
     }
-
-    /// The kind of a task is not part of [`HelpfulTask`]; this names it for a prompt's report.
-    pub fn eval_tasks_of(&self, kind: Kind, n: usize) -> Result<Vec<HelpfulTask>, DataError> {
-        let mut picker = Picker::new(FIXED_SEED, &format!("world/eval/{kind:?}"));
-        Self::distinct(
-            "helpful tasks of one kind",
-            n,
-            || self.tasks.task_of(kind, Split::Evaluation, &mut picker),
-            |task| &task.prompt,
-        )
-    }
 }
 
 impl TaskData for World {
