@@ -1,6 +1,8 @@
 //! Executing half of a defence, and the tools that it works with.
 
-use fedseal_tuning::{Adapter, Halt};
+use std::ops::ControlFlow;
+
+use fedseal_tuning::{Adapter, Example, Halt, StepHook, TrainConfig};
 
 use crate::Result;
 use crate::lab::Lab;
@@ -18,6 +20,26 @@ pub struct Tools<'a> {
     pub experiment: &'a Experiment,
     /// Says whether to stop.
     pub halt: Halt<'a>,
+}
+
+impl Tools<'_> {
+    /// Trains a copy of an adapter, by a hook where there is one, until it is done or told to stop.
+    pub(super) fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        hook: Option<Box<dyn StepHook>>,
+    ) -> Result<Adapter> {
+        let go_on = &mut || match (self.halt)() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        match hook {
+            None => self.lab.tune(start, examples, config, go_on),
+            Some(hook) => self.lab.tune_by(hook, start, examples, config, go_on),
+        }
+    }
 }
 
 /// A repaired adapter.

@@ -1,6 +1,4 @@
-//! Pairs that the source gives, and training on them.
-
-use std::ops::ControlFlow;
+//! Pairs that the source gives, and training on pairs.
 
 use fedseal_tuning::{Adapter, Example, StepHook, TrainConfig};
 
@@ -55,6 +53,11 @@ pub(super) fn harmful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>
         .collect())
 }
 
+/// Safety pairs, then helpful ones.
+pub(super) fn listed(data: &DefenceData) -> Vec<Example> {
+    ["safety", "helpful"].map(|list| data.listed(list)).concat()
+}
+
 /// Training as the experiment says, with the steps, the batch and the rate of the defence.
 pub(super) fn training(case: &Case<'_>, tools: &Tools<'_>) -> TrainConfig {
     TrainConfig {
@@ -78,14 +81,5 @@ pub(super) fn train(
     if examples.is_empty() {
         return Ok(case.attacked.clone());
     }
-    let go_on = &mut || match (tools.halt)() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    match hook {
-        None => tools.lab.tune(case.attacked, examples, config, go_on),
-        Some(hook) => tools
-            .lab
-            .tune_by(hook, case.attacked, examples, config, go_on),
-    }
+    tools.tune(case.attacked, examples, config, hook)
 }
