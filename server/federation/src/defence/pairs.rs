@@ -3,10 +3,10 @@
 use fedseal_tuning::{Adapter, Example, StepHook, TrainConfig};
 
 use super::executing::Tools;
-use crate::{Error, Result};
+use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData};
 use fedseal_rules::experiment::train_config;
-use fedseal_rules::sampling::{choose, derive_seed, rng};
+use fedseal_rules::sampling::derive_seed;
 
 /// Refused requests and helpful pairs, as many of each as its number says.
 pub(super) fn aligned(name: &str, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
@@ -27,30 +27,10 @@ pub(super) fn helpful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>
     }
 }
 
-/// Harmful requests with affirmative shells that the server holds: those of the data check's labelled set,
-/// which no attacker has; fewer where it has fewer.
+/// Harmful requests with affirmative shells, as many as their number says.
 pub(super) fn harmful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>> {
-    let labelled = tools.source.labelled()?;
-    let all = labelled.into_iter().filter(|one| !one.aligned);
-    let all: Vec<Example> = all.map(|one| one.example).collect();
-    if all.is_empty() {
-        let problem = format!(
-            "arm {} needs harmful requests with affirmative answers; own files name them as \
-             `unaligned` in [data]",
-            case.arm
-        );
-        return Err(Error::Data(problem.into()));
-    }
-    let mut pick = rng("defence-harmful", case.seed, &[]);
-    let chosen = choose(
-        &mut pick,
-        all.len(),
-        case.parameters.whole("harmful_examples"),
-    );
-    Ok(chosen
-        .into_iter()
-        .filter_map(|at| all.get(at).cloned())
-        .collect())
+    let count = case.parameters.whole("harmful_examples");
+    tools.harmful(case.arm, count, ("defence-harmful", case.seed))
 }
 
 /// Safety pairs, then helpful ones.
