@@ -70,7 +70,7 @@ pub(crate) static MODULES: Metric = Metric::new(
     "Submitted modules, by the last decision on them.",
     &["decision"],
 );
-/// Rounds of this process' runs and federations.
+/// Rounds of the run that is executed.
 pub(crate) static ROUNDS: Metric = Metric::new(
     Kind::Counter,
     "fedseal_rounds_total",

@@ -44,6 +44,17 @@ pub enum Error {
     },
 }
 
+/// Refuses `what`, where it is of more bytes than may be; the limit is the same for every engine.
+pub(crate) fn bounded(engine: &str, what: &str, bytes: &[u8], most: usize) -> Result<()> {
+    match bytes.len() > most {
+        true => Err(Error::Refused {
+            engine: engine.to_owned(),
+            detail: format!("{what} of {} bytes; at most {most}", bytes.len()),
+        }),
+        false => Ok(()),
+    }
+}
+
 impl Error {
     /// Whether asking again may help.
     pub fn is_passing(&self) -> bool {

@@ -198,28 +198,16 @@ async fn answer(engine: &Engine, request: Request, bytes: Vec<u8>) -> Result<(An
 }
 
 fn failed(error: Error) -> Answer {
-    let text = error.to_string();
-    match error {
-        Error::Unreachable { engine, detail } => Answer::Failed {
-            kind: Failed::Unreachable,
-            engine,
-            detail,
-        },
-        Error::Unfit { engine, detail } => Answer::Failed {
-            kind: Failed::Unfit,
-            engine,
-            detail,
-        },
-        Error::Refused { engine, detail } => Answer::Failed {
-            kind: Failed::Refused,
-            engine,
-            detail,
-        },
-        _ => Answer::Failed {
-            kind: Failed::Refused,
-            engine: "the engine".into(),
-            detail: text,
-        },
+    let (kind, engine, detail) = match error {
+        Error::Unreachable { engine, detail } => (Failed::Unreachable, engine, detail),
+        Error::Unfit { engine, detail } => (Failed::Unfit, engine, detail),
+        Error::Refused { engine, detail } => (Failed::Refused, engine, detail),
+        other => (Failed::Refused, "the engine".into(), other.to_string()),
+    };
+    Answer::Failed {
+        kind,
+        engine,
+        detail,
     }
 }
 

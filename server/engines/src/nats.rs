@@ -89,10 +89,7 @@ impl Nats {
         let client = options
             .connect(url.as_str())
             .await
-            .map_err(|error| Error::Unreachable {
-                engine: engine.clone(),
-                detail: words(&error),
-            })?;
+            .map_err(|error| unreachable(&engine, &error))?;
         let (major, minor, patch) = LEAST;
         if !client.is_server_compatible(major, minor, patch) {
             return Err(unfit(format!(
@@ -117,10 +114,7 @@ impl Nats {
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        Error::Unreachable {
-            engine: self.engine.clone(),
-            detail: words(error),
-        }
+        unreachable(&self.engine, error)
     }
 
     fn subject(&self, job: &Digest) -> String {
@@ -130,16 +124,12 @@ impl Nats {
     /// As [`Queue::offer`](fedseal_engines::queue::Queue::offer).
     pub(crate) async fn offer(&self, job: &Digest, body: Vec<u8>) -> Result<()> {
         let subject = self.subject(job);
-        let bytes = async_nats::jetstream::message::PublishMessage::build().payload(body.into());
-        let sent = self.context.send_publish(subject.clone(), bytes).await;
+        let sent = self.context.publish(subject.clone(), body.into()).await;
         let stored = match sent {
             Ok(stored) => stored.await,
             Err(error) => Err(error),
         };
-        let error = match stored {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = stored else { return Ok(()) };
         // The subject's one message is there: the job is queued or leased. The code is that of a full disk too.
         let refused = error
             .source()
@@ -274,10 +264,6 @@ fn wanted_stream(name: &str, prefix: &str) -> Config {
 
 async fn stream(context: &Context, engine: &str, name: &str, prefix: &str) -> Result<Stream> {
     let wanted = wanted_stream(name, prefix);
-    let unreachable = |error: &(dyn std::error::Error + 'static)| Error::Unreachable {
-        engine: engine.to_owned(),
-        detail: words(error),
-    };
     let found = match context.get_stream(&wanted.name).await {
         Ok(found) => found,
         Err(error) => {
@@ -286,11 +272,11 @@ async fn stream(context: &Context, engine: &str, name: &str, prefix: &str) -> Re
                 GetStreamErrorKind::JetStream(it) if it.error_code() == ErrorCode::STREAM_NOT_FOUND
             );
             if !missing {
-                return Err(unreachable(&error));
+                return Err(unreachable(engine, &error));
             }
             // Of two that make it at once with equal settings both succeed.
             let made = context.create_stream(wanted.clone()).await;
-            made.map_err(|error| unreachable(&error))?
+            made.map_err(|error| unreachable(engine, &error))?
         }
     };
     let has = &found.cached_info().config;
@@ -337,17 +323,13 @@ async fn consumer(
         filter_subject: format!("{prefix}>"),
         ..pull::Config::default()
     };
-    let unreachable = |error: &(dyn std::error::Error + 'static)| Error::Unreachable {
-        engine: engine.to_owned(),
-        detail: words(error),
-    };
     // Never "create or update": that would change a lease under everybody who has one.
     let made = stream.create_consumer_strict(wanted.clone()).await;
     let found: PullConsumer = match made {
         Ok(made) => made,
         Err(first) => match stream.get_consumer(CONSUMER).await {
             Ok(found) => found,
-            Err(_) => return Err(unreachable(&first)),
+            Err(_) => return Err(unreachable(engine, &first)),
         },
     };
     let has = &found.cached_info().config;
@@ -399,6 +381,13 @@ fn refuse(engine: &str, what: &str, all: &[Option<String>]) -> Result<()> {
                 all.join("; ")
             ),
         }),
+    }
+}
+
+fn unreachable(engine: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Unreachable {
+        engine: engine.to_owned(),
+        detail: words(error),
     }
 }
 

@@ -174,12 +174,6 @@ impl Lend {
                     requests_of_key: unlimited,
                     ..Limits::default()
                 };
-                if let Some(tls) = tls.clone() {
-                    runtime.spawn(async move {
-                        tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
-                            .await;
-                    });
-                }
                 runtime.block_on(work::serve(
                     listener,
                     tls,

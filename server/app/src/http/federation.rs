@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use super::admin::Admin;
 use super::log::{MAX_FILE, is_log_path};
 use super::rates::Rate;
-use super::refusal::{Answer, Refusal, blocking};
+use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
 use super::{files, ranges};
 
@@ -118,15 +118,23 @@ impl Federations {
         })
     }
 
+    /// Where a federation stands, by its books; they are read again when they change.
+    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
+        Ok(self.viewed(name)?.phase)
+    }
+
     fn view(&self, name: &str) -> Answer<Arc<View>> {
-        let stamp = self.books.stamp(name).map_err(refusal)?;
-        let stamp = files::Stamp::at(&stamp);
+        self.viewed(name).map_err(refusal)
+    }
+
+    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
+        let stamp = files::Stamp::at(&self.books.stamp(name)?);
         if let Some((of, view)) = lock(&self.views).get(name)
             && stamp.as_ref() == Some(of)
         {
             return Ok(view.clone());
         }
-        let Federation { phase, members, .. } = self.books.read(name).map_err(refusal)?;
+        let Federation { phase, members, .. } = self.books.read(name)?;
         let keys = members.into_values().map(|joined| joined.member.key);
         let view = Arc::new(View {
             phase,
@@ -254,17 +262,6 @@ fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             "The body is not what this address takes.",
             error.to_string(),
             "Run the same version of fedseal on both machines.",
-        )
-    })
-}
-
-fn digest(text: &str) -> Answer<Digest> {
-    text.parse().map_err(|_| {
-        Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "That is no digest.",
-            text.chars().take(80).collect::<String>(),
-            "64 lower-case hexadecimal digits.",
         )
     })
 }

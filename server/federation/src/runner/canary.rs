@@ -13,11 +13,10 @@ use fedseal_rules::admission::{Behaviour, Probed};
 use fedseal_rules::evaluation::rule;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{choose, derive_seed, rng};
+use fedseal_rules::work::OPENINGS;
 
 /// Words of an answer that make its opening.
 pub(crate) const OPENING_WORDS: usize = 3;
-/// Openings of each kind that are scored.
-const OPENINGS: usize = 3;
 
 /// Draws the set of a run; an empty one where the experiment seals none. Openings are those of the labelled
 /// examples, of usual answers where the source has none.
