@@ -131,8 +131,10 @@ impl Federation {
 impl Create {
     fn command(self) -> Outcome<(Command, Where)> {
         let experiment = Experiment::load(&self.file)?;
-        let folder = std::path::absolute(shipped::folder(&self.file))
-            .map_err(|error| Failure::io(&self.file, &error))?;
+        // The file first: a name alone has no folder before it.
+        let file =
+            std::path::absolute(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+        let folder = shipped::folder(&file);
         let stem = self.file.file_stem().unwrap_or_default();
         let name = self.name.unwrap_or_else(|| stem.to_string_lossy().into());
         let create = Command::Create {
