@@ -71,6 +71,20 @@ pub fn find(target: &str) -> Result<Toolchain, Missing> {
     })
 }
 
+/// Names of the policies of a checkout: the folders below `policies/` with a manifest, sorted.
+pub fn names(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join("policies"));
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
 /// Cargo, set up to build policies of a checkout, all with one call.
 ///
 /// `root` is the checkout without links, `target` the folder for what is built. Policy NAME becomes

@@ -28,6 +28,7 @@ use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::formulas;
+use crate::judged;
 use crate::opened::{self, OpenRun};
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
@@ -154,6 +155,7 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     run.canaries()?;
     run.defences(&others)?;
     run.reported(head.size, &others)?;
+    judged::read(&mut run)?;
     let attested = run.resting_on(Basis::Attested)?;
     let absent = run.resting_on(Basis::Absent)?;
     Ok(VerifyReport {
@@ -292,7 +294,9 @@ impl OpenRun {
             "log",
             "blobs",
         ];
-        let names = self.dir.names()?;
+        let mut names = self.dir.names()?;
+        // Judgements come after the run: they are checked where there are some.
+        names.retain(|name| name != judged::FOLDER);
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::tampered(name, "is no file of a run"));
         }

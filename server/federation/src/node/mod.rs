@@ -28,6 +28,7 @@ use crate::protocol::{Brought, Enrol, Invitation, Next, VERSION};
 use crate::work::desk::Fate;
 use crate::work::package::attested;
 use crate::work::task::{NodeJob, UpdateTask};
+use crate::worker::sleep;
 use crate::{Error, Result};
 use cache::Cache;
 use deeds::{Deed, Deeds};
@@ -344,24 +345,16 @@ impl<'a> Node<'a> {
 
     /// Looks at the log while there is nothing to do; what cannot be had now is had later.
     fn watch(&mut self, plan: Digest) -> Result<()> {
-        let looked = match self.seat(plan) {
-            Ok(_) => self.look(),
-            Err(Not::Refused(reason)) => Err(Not::Refused(reason)),
-            Err(other) => Err(other),
+        let looked = self.seat(plan).and_then(|_| self.look());
+        let why = match looked {
+            Ok(()) => return Ok(()),
+            Err(Not::Never(error)) => return Err(error),
+            Err(Not::Now(error)) if is_transport(&error) => return Ok(()),
+            Err(Not::Now(error)) => error.to_string(),
+            Err(Not::Refused(reason)) => reason,
         };
-        match looked {
-            Ok(()) => Ok(()),
-            Err(Not::Never(error)) => Err(error),
-            Err(Not::Now(error)) if is_transport(&error) => Ok(()),
-            Err(Not::Now(error)) => {
-                self.say(format!("cannot watch the log: {error}"));
-                Ok(())
-            }
-            Err(Not::Refused(reason)) => {
-                self.say(format!("cannot watch the log: {reason}"));
-                Ok(())
-            }
-        }
+        self.say(format!("cannot watch the log: {why}"));
+        Ok(())
     }
 
     /// Does one job, or tells why not.
@@ -611,10 +604,7 @@ impl<'a> Node<'a> {
 
     /// Looks at the log, and cosigns what continues it.
     fn look(&mut self) -> std::result::Result<(), Not> {
-        let others = match self.link.cosigned() {
-            Ok(others) => others,
-            Err(error) => return Err(Not::Now(error)),
-        };
+        let others = self.link.cosigned()?;
         let Some(follower) = &mut self.follower else {
             return Ok(());
         };
@@ -669,15 +659,5 @@ fn is_transport(error: &Error) -> bool {
         Error::Sdk(Sdk::Http { .. }) => true,
         Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || [408, 429].contains(status),
         _ => false,
-    }
-}
-
-/// Sleeps, but for a stop.
-fn sleep(time: Duration, stop: &AtomicBool) {
-    let step = Duration::from_millis(50);
-    let mut left = time;
-    while !left.is_zero() && !stop.load(Ordering::SeqCst) {
-        std::thread::sleep(step.min(left));
-        left = left.saturating_sub(step);
     }
 }

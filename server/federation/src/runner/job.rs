@@ -7,8 +7,10 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_sandbox::{RunInput, RunOutcome};
 use fedseal_tuning::Adapter;
 
+use super::Shared;
 use super::evidence::{Evidence, Stated};
 use crate::Result;
+use crate::execute::{Contents, Named, input_of};
 use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
@@ -126,6 +128,29 @@ pub(crate) enum Done {
 }
 
 impl UpdateJob {
+    /// The execution of a task with what its digests name.
+    pub(crate) fn of(shared: &Shared, task: &UpdateTask, contents: Contents) -> UpdateJob {
+        let named = Named {
+            client: task.client.clone(),
+            round: task.round,
+            seed: task.seed,
+            shard: task.shard,
+            global: task.global,
+            learning_rate: task.learning_rate,
+        };
+        UpdateJob {
+            key: task.key,
+            client: task.client.clone(),
+            round: task.round,
+            seed: task.seed,
+            module: task.module,
+            global: task.global,
+            attachment: task.attachment,
+            controls: task.controls,
+            input: input_of(&shared.plan, &shared.experiment, named, contents),
+        }
+    }
+
     /// The execution by digests.
     pub(crate) fn task(&self) -> UpdateTask {
         UpdateTask {
