@@ -16,7 +16,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use async_nats::jetstream::{self, Context, Error as ServerError, ErrorCode};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_engines::helper::shown;
 use fedseal_engines::queue::{Lease, MAX_BODY, Taken};
@@ -89,7 +89,12 @@ impl Nats {
         let client = options
             .connect(url.as_str())
             .await
-            .map_err(|error| unreachable(&engine, &error))?;
+            .map_err(|error| match error.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    unfit(words(&error))
+                }
+                _ => unreachable(&engine, &error),
+            })?;
         let (major, minor, patch) = LEAST;
         if !client.is_server_compatible(major, minor, patch) {
             return Err(unfit(format!(

@@ -64,10 +64,7 @@ impl Bench {
         let state = self.state.clone().unwrap_or_else(|| home.join("worker"));
         let blobs = Blobs::open(state.join("blobs")).map_err(Failure::new)?;
         let places = Places::find();
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let options = Options {
             prompts: models.join("prompts"),
             models,

@@ -119,10 +119,7 @@ impl Node {
             }
         };
         let places = Places::find();
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let options = Options {
             prompts: models.join("prompts"),
             models,

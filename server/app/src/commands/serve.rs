@@ -217,10 +217,7 @@ impl Serve {
             passphrase,
             modules,
             installed,
-            models: match &self.models {
-                Some(given) => given.clone(),
-                None => places.models()?,
-            },
+            models: places.models_or(self.models.as_deref())?,
             registry: registry.to_owned(),
             compiled: places.compiled()?,
             threads: self.threads,

@@ -481,9 +481,6 @@ async fn administer(
 ) -> Answer<Response> {
     let (head, body) = request.into_parts();
     admin.check(&head.headers)?;
-    let body = axum::body::to_bytes(body, MOST_REQUEST)
-        .await
-        .map_err(|error| super::refusal::cut(&error))?;
-    let command = parsed(&body)?;
+    let command = parsed(&signed::whole(body, MOST_REQUEST).await?)?;
     blocking(move || all.perform(command)).await
 }

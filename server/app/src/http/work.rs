@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -23,6 +24,7 @@ use super::Limits;
 use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
 use super::tls::Tls;
+use super::watched;
 
 /// Where the interface is, with its version.
 pub(crate) const PREFIX: &str = "/work/v1";
@@ -81,7 +83,8 @@ pub(crate) async fn serve(
         .route(&at("/tasks/{id}/renew"), post(renew))
         .route(&at("/tasks/{id}/give-back"), post(give_back))
         .route(&at("/tasks/{id}/result"), put(result))
-        .with_state(Arc::new(work));
+        .with_state(Arc::new(work))
+        .layer(middleware::from_fn(watched::counted));
     super::listen::serve(listener, tls, router, limits, stop).await;
 }
 
