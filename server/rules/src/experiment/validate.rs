@@ -16,6 +16,14 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     e.model.check(at)?;
     e.data.check(at)?;
     e.federation.check(at)?;
+    let shard = e.federation.examples_per_client;
+    need(
+        e.data.lookalikes <= shard,
+        at,
+        "data.lookalikes",
+        &format!("at most federation.examples_per_client = {shard}"),
+        e.data.lookalikes,
+    )?;
     e.training.check(at)?;
     e.lora.check(at)?;
     e.attack.check(e.federation.malicious, at)?;
