@@ -108,7 +108,7 @@ impl Run {
                 job,
                 adapter,
                 input,
-            } => self.take_in_input(&job, adapter, &input),
+            } => self.log_input(&job.arm, job.round, adapter, &input),
             Performed::Defend { job, adapter, data } => {
                 self.take_in_repair(&job, adapter, &data, watch)
             }

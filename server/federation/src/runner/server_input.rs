@@ -66,17 +66,8 @@ impl Run {
         self.execute_jobs(jobs, watch)
     }
 
-    /// Stores and logs what was trained.
-    pub(super) fn take_in_input(
-        &mut self,
-        job: &InputJob,
-        adapter: Option<Adapter>,
-        input: &ServerInput,
-    ) -> Result<()> {
-        self.log_input(&job.arm, job.round, adapter, input)
-    }
-
-    fn log_input(
+    /// Stores and logs an input, with the adapter that was trained for it.
+    pub(super) fn log_input(
         &mut self,
         arm: &str,
         round: Round,
