@@ -88,7 +88,7 @@ pub(super) fn method(
     let args = match (name, args) {
         ("replace", [old, new, rest @ ..]) => {
             let new = beside(value, std::slice::from_ref(new));
-            [&[old.clone()], new.as_slice(), rest].concat()
+            [std::slice::from_ref(old), new.as_slice(), rest].concat()
         }
         ("ljust" | "rjust" | "center" | "format", args) => beside(value, args),
         ("join", [items]) => {
