@@ -279,7 +279,7 @@ mod tests {
             second.line()
         );
         assert_eq!(made.last(&module).unwrap(), Some(second.clone()));
-        assert_eq!(made.all().unwrap(), [first.clone(), second]);
+        assert_eq!(made.all().unwrap(), [first, second]);
         let long = "x".repeat(decision::MAX_REASON + 1);
         assert!(
             made.decide(&module, Verdict::Approved, Some(&long), None)

@@ -423,7 +423,7 @@ sent_total 3
                 std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
                 "{python} has no prometheus-client; see tests/oracles/metrics/README.md"
             );
-            eprintln!("left out: {python} has no prometheus-client");
+            crate::output::note(format_args!("left out: {python} has no prometheus-client"));
             return;
         }
         let mut text = text();

@@ -82,11 +82,14 @@ pub struct Helper {
     reader: Option<std::thread::JoinHandle<()>>,
 }
 
+/// An answer with its bytes.
+type Whole = (Answer, Vec<u8>);
+
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
     /// None once the helper has ended.
-    open: Option<HashMap<u64, Sender<(Answer, Vec<u8>)>>>,
+    open: Option<HashMap<u64, Sender<Whole>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,7 +112,7 @@ impl Helper {
     /// # Errors
     /// There is no helper; [`Error::Unreachable`] and [`Error::Unfit`] of the engine.
     pub fn start(place: &Place) -> Result<Helper> {
-        Helper::start_with(&program(), place)
+        Helper::start_with(program(), place)
     }
 
     /// As [`Helper::start`], with this program.
@@ -164,7 +167,7 @@ impl Helper {
         }
     }
 
-    fn ask(&self, request: Request, bytes: &[u8]) -> Result<(Answer, Vec<u8>)> {
+    fn ask(&self, request: Request, bytes: &[u8]) -> Result<Whole> {
         let gone = || Error::Unreachable {
             engine: self.engine.clone(),
             detail: "its helper has ended".into(),

@@ -58,7 +58,7 @@ impl Registry {
             transaction.commit()?;
             Ok(true)
         };
-        add(&mut *self.lock()).map_err(|error| self.fail(error))
+        add(&mut self.lock()).map_err(|error| self.fail(error))
     }
 
     /// All decisions, the first one first.
