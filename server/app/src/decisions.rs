@@ -27,7 +27,7 @@ pub(crate) enum Rule {
     /// Every one that the server takes: its author is in the trust file.
     #[default]
     Trusted,
-    /// Those of these authors.
+    /// Modules of these authors.
     Signers(Vec<PublicKey>),
     /// None.
     Hand,
@@ -74,7 +74,7 @@ impl Decided {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ModuleDecision")]
 pub(crate) struct Decision {
-    /// What was decided.
+    /// The verdict.
     verdict: Verdict,
     /// Why.
     reason: Option<String>,
@@ -114,7 +114,7 @@ impl Decision {
 }
 
 impl Decisions {
-    /// Of the registry in a folder.
+    /// Decisions of the registry in a folder.
     pub(crate) fn new(folder: &Path, registry: Arc<Registry>) -> Self {
         Decisions {
             folder: folder.to_owned(),

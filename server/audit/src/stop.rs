@@ -10,7 +10,7 @@ pub fn asked() -> bool {
     flag().load(Ordering::Relaxed)
 }
 
-/// What is raised when the work is asked to stop.
+/// Flag that is raised when the work is asked to stop.
 pub fn flag() -> &'static AtomicBool {
     &ASKED
 }

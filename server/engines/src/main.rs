@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(20 * 60);
 /// Requests that wait to be begun.
 const WAITING: usize = 64;
 
-/// What the helper was started for.
+/// Engine that the helper was started for.
 struct Wanted {
     kind: String,
     url: String,
@@ -34,7 +34,7 @@ struct Wanted {
 }
 
 enum Engine {
-    Queue(Nats),
+    Queue(Box<Nats>),
     Store(S3),
 }
 
@@ -98,9 +98,9 @@ fn wanted() -> std::result::Result<Wanted, String> {
 
 async fn open(wanted: &Wanted) -> Result<Engine> {
     Ok(match wanted.kind.as_str() {
-        "queue" => Engine::Queue(
+        "queue" => Engine::Queue(Box::new(
             Nats::open(&wanted.url, wanted.lease, wanted.credentials.as_deref()).await?,
-        ),
+        )),
         _ => Engine::Store(S3::open(&wanted.url).await?),
     })
 }

@@ -68,7 +68,7 @@ pub struct Taken {
     pub deliveries: u64,
 }
 
-/// What becomes of a lease.
+/// Act on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lease {

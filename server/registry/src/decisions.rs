@@ -11,7 +11,7 @@ use crate::{Error, Registry, Result};
 pub struct RegisteredDecision {
     /// The module.
     pub module: Digest,
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// Envelope of the signed statement ([`decision`](fedseal_client_sdk::decision)), a blob.
     pub envelope: Digest,

@@ -1,4 +1,4 @@
-//! What every worker has, wherever its jobs come from: folders, a device, and how many jobs at once.
+//! Options of every worker, wherever its jobs come from: folders, a device, and how many jobs at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -45,7 +45,7 @@ pub(super) struct Lend {
     listening: Listening,
 }
 
-/// What lends jobs until it is dropped: a server, and a courier to a queue.
+/// Lender of jobs until it is dropped: a server, and a courier to a queue.
 pub(super) struct Lending {
     exchange: Arc<Exchange>,
     stop: Option<oneshot::Sender<()>>,

@@ -94,7 +94,7 @@ pub(crate) struct Serve {
 enum Approve {
     /// Every module that is taken.
     Trusted,
-    /// Those of some authors.
+    /// Modules of some authors.
     Signers,
     /// None.
     Hand,

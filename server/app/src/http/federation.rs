@@ -52,7 +52,7 @@ pub(crate) struct Federations {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// What a request of a node is held against.
+/// State of a federation, as far as requests of nodes are held against it.
 struct View {
     phase: Phase,
     keys: BTreeSet<PublicKey>,

@@ -194,7 +194,7 @@ pub(super) async fn serve(
     let _ = timeout(LAST_ANSWERS, connections.acquire_many(all)).await;
 }
 
-/// What answers on one connection.
+/// Everything that answers on one connection.
 struct Server {
     router: Router,
     limits: Limits,

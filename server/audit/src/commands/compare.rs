@@ -42,7 +42,7 @@ struct Row {
     difference: Difference,
     /// Two-sided p-value of McNemar's exact test, where both runs answered the same prompts.
     p: Option<f64>,
-    /// The same after Holm's correction over the rows.
+    /// `p` after Holm's correction over the rows.
     adjusted: Option<f64>,
 }
 

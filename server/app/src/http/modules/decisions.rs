@@ -22,7 +22,7 @@ use crate::logs::{self, Level};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ModuleDecisionRequest")]
 pub(in crate::http) struct Wish {
-    /// What is to hold.
+    /// The verdict that is to hold.
     verdict: Verdict,
     /// Why, for people: one line.
     #[serde(default)]
