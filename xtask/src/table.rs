@@ -14,11 +14,14 @@ use crate::build::fedseal;
 use crate::process::{root, run, say};
 use crate::{Failure, Outcome, build, fail, readme};
 
+/// Figures by name.
+type Figures = Vec<(String, f64)>;
+
 /// One experiment and its figures.
 struct Part {
     name: &'static str,
     experiment: &'static str,
-    figures: fn(&[Measured]) -> Outcome<Vec<(String, f64)>>,
+    figures: fn(&[Measured]) -> Outcome<Figures>,
 }
 
 const PARTS: [Part; 2] = [
@@ -72,7 +75,7 @@ pub(crate) fn table(arguments: &[String]) -> Outcome {
             eprintln!("    {name:<48} {value:>9.3}");
         }
         let rounded = |(name, value)| (name, rounded(value));
-        let figures: Vec<(String, f64)> = figures.into_iter().map(rounded).collect();
+        let figures: Figures = figures.into_iter().map(rounded).collect();
         let command = format!("cargo xtask table {}", part.name);
         readme::keep("table", &command, &figures, "%")?;
         let number = [(seeds, measured.len() as f64)];
@@ -229,7 +232,7 @@ fn upper(differences: &[f64]) -> f64 {
 }
 
 /// Figures of the behaviour check: what it costs honest clients, and what attacks still take.
-fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
+fn behaviour(all: &[Measured]) -> Outcome<Figures> {
     let Some(first) = all.first() else {
         return fail("no seed was run");
     };
@@ -295,7 +298,7 @@ fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
 }
 
 /// Figures of the repairs: the share of the lost safety that comes back, and what is lost in helpfulness.
-fn repair(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
+fn repair(all: &[Measured]) -> Outcome<Figures> {
     let Some(first) = all.first() else {
         return fail("no seed was run");
     };
