@@ -261,7 +261,9 @@ fn label(run: &OpenRun, history: &History, client: &ClientId) -> Option<String> 
 
 /// The clients' effects over their rounds, with those named that took safety away.
 fn by_client(rounds: &[RoundEffects]) -> Vec<ClientEffect> {
-    let mut all: BTreeMap<&str, (Option<String>, Vec<(u32, f64)>)> = BTreeMap::new();
+    /// A client's kind, and what it took by round.
+    type Took = (Option<String>, Vec<(u32, f64)>);
+    let mut all: BTreeMap<&str, Took> = BTreeMap::new();
     for round in rounds {
         for effect in &round.effects {
             let entry = all.entry(&effect.client).or_default();
