@@ -78,12 +78,13 @@ impl Lend {
         &self.listening
     }
 
-    /// Refuses an address that others reach, unless that was asked for.
+    /// Refuses an address that others reach, unless that was asked for, and engines that are not known.
     pub(super) fn check(&self) -> Outcome {
         if self.workers_only && self.lend.is_none() && !self.engines.are_given() {
             return Err(Failure::usage("--workers-only: nobody else does the jobs")
                 .hint("Lend them with --lend ADDR --worker KEY, or queue them with --queue URL --blobs URL."));
         }
+        self.engines.check()?;
         match self.lend {
             Some(address) => self
                 .listening
