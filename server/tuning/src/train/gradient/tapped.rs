@@ -23,7 +23,7 @@ impl Activations {
         norm(self.parts.iter().flatten().flatten())
     }
 
-    /// The same values times a factor.
+    /// Values times a factor.
     #[must_use]
     pub fn scaled(mut self, factor: f32) -> Self {
         let values = self.parts.iter_mut().flatten().flatten();
