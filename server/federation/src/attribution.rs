@@ -35,7 +35,7 @@ pub const REQUESTS: usize = 40;
 /// Chance of naming any honest client that is accepted.
 pub const LEVEL: f64 = 0.05;
 
-/// What one update did in its round.
+/// Effect of one update in its round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Effect {
     /// The client.
@@ -61,7 +61,7 @@ pub struct RoundEffects {
     pub effects: Vec<Effect>,
 }
 
-/// What a client's updates did over its rounds.
+/// Effect of a client's updates over its rounds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClientEffect {
     /// The client.

@@ -75,7 +75,7 @@ pub struct Undone {
     pub again: Option<Measured>,
     /// Length of `undone` less `again`, over the length that `again` was trained by.
     pub distance: Option<f64>,
-    /// The same for the run's last adapter: what undoing nothing leaves.
+    /// Distance for the run's last adapter: what undoing nothing leaves.
     pub distance_as_run: Option<f64>,
     /// The undone adapter.
     #[serde(skip)]

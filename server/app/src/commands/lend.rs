@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::keys::PublicKey;
+use fedseal_federation::runner::courier::{self, Courier};
 use fedseal_federation::runner::{Exchange, Run};
-use fedseal_federation::work::courier::{self, Courier};
 use tokio::sync::oneshot;
 
 use super::engines::{Connected, Engines};

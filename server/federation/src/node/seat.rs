@@ -128,7 +128,7 @@ impl Seat {
             global: Arc::new(read_adapter(&self.blobs, &task.global)?),
             control: crate::control::of(&self.blobs, task.controls, &task.client)?,
         };
-        let job = UpdateJob::of(&self.shared, task, contents);
+        let job = UpdateJob::of(&self.shared.plan, &self.shared.experiment, task, contents);
         let performed = perform(&self.shared, Job::Update(Box::new(job)))?;
         let Performed::Update(stated) = performed else {
             return Err(Error::tampered("a job of this node", "gave something else"));

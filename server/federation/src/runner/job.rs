@@ -7,7 +7,6 @@ use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_sandbox::{RunInput, RunOutcome};
 use fedseal_tuning::Adapter;
 
-use super::Shared;
 use super::evidence::{Evidence, Stated};
 use crate::Result;
 use crate::execute::{Contents, Named, input_of};
@@ -15,8 +14,10 @@ use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::{Moment, Repair};
+use fedseal_record::rundir::Plan;
 use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::aggregation::ServerInput;
+use fedseal_rules::experiment::Experiment;
 
 /// Jobs that other processes take, too.
 pub(crate) type Lent = Board<Job, Result<Done>>;
@@ -119,7 +120,7 @@ pub(crate) enum Performed {
 /// Result of a job that the run takes in.
 pub(crate) enum Done {
     Update(Box<Evidence>),
-    Other(Performed),
+    Other(Box<Performed>),
     /// A second execution that was compared elsewhere.
     Compared {
         attestation: Digest,
@@ -129,7 +130,12 @@ pub(crate) enum Done {
 
 impl UpdateJob {
     /// The execution of a task with what its digests name.
-    pub(crate) fn of(shared: &Shared, task: &UpdateTask, contents: Contents) -> UpdateJob {
+    pub(crate) fn of(
+        plan: &Plan,
+        experiment: &Experiment,
+        task: &UpdateTask,
+        contents: Contents,
+    ) -> UpdateJob {
         let named = Named {
             client: task.client.clone(),
             round: task.round,
@@ -147,7 +153,7 @@ impl UpdateJob {
             global: task.global,
             attachment: task.attachment,
             controls: task.controls,
-            input: input_of(&shared.plan, &shared.experiment, named, contents),
+            input: input_of(plan, experiment, named, contents),
         }
     }
 

@@ -64,7 +64,7 @@ impl Run {
     fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
         match done {
             Done::Update(evidence) => self.take_in_updates(vec![*evidence], watch),
-            Done::Other(performed) => self.take_in_performed(performed, watch),
+            Done::Other(performed) => self.take_in_performed(*performed, watch),
             Done::Compared {
                 attestation,
                 replay,
@@ -258,6 +258,6 @@ impl Run {
 fn work(shared: &Shared, key: &SigningKey, job: Job) -> Result<Done> {
     Ok(match perform(shared, job)? {
         Performed::Update(stated) => Done::Update(Box::new(stated.signed(key)?)),
-        other => Done::Other(other),
+        other => Done::Other(Box::new(other)),
     })
 }

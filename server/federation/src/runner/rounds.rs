@@ -156,7 +156,12 @@ impl Run {
             global: self.adapter(&task.global)?,
             control: crate::control::of(&self.blobs, task.controls, client)?,
         };
-        Ok(UpdateJob::of(&self.shared, &task, contents))
+        Ok(UpdateJob::of(
+            &self.shared.plan,
+            &self.shared.experiment,
+            &task,
+            contents,
+        ))
     }
 
     /// Runs the updates and global adapters of arms with behaviour checks on the canaries.

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const NAME: &str = "the queue";
 /// Jobs that are in the queue at once, most, where this process does none itself.
 pub const MOST: usize = 1024;
-/// The same where it does: what is in the queue is not done here.
+/// Jobs that are in the queue where this process does some: what is in the queue is not done here.
 pub const SHARED: usize = 16;
 /// How often the queue is asked what is left in it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -82,7 +82,7 @@ struct Waited {
 }
 
 impl<'a> Courier<'a> {
-    /// Of a run, with at most so many jobs in the queue at once.
+    /// Carries for a run, with at most so many jobs in the queue at once.
     pub fn new(
         exchange: &'a Exchange,
         queue: &'a dyn Queue,

@@ -169,7 +169,12 @@ impl Hands {
             global: self.adapter(&task.global)?,
             control: crate::control::of(&self.blobs, task.controls, &task.client)?,
         };
-        Ok(UpdateJob::of(&self.shared, task, contents))
+        Ok(UpdateJob::of(
+            &self.shared.plan,
+            &self.shared.experiment,
+            task,
+            contents,
+        ))
     }
 
     fn repair(&self, name: &str, moment: Moment) -> Result<Repair> {

@@ -9,7 +9,7 @@ use fedseal_engines::queue::{Lease, Queue, Taken};
 use fedseal_engines::store::Store;
 
 use super::Coordinator;
-use crate::work::courier::{Body, failure_of, of_engine, result_of};
+use crate::work::claims::{Body, failure_of, of_engine, result_of};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ struct Held {
 }
 
 impl<'a> Queued<'a> {
-    /// Of these engines.
+    /// Works from these engines.
     pub fn new(queue: &'a dyn Queue, store: &'a dyn Store) -> Self {
         Queued {
             queue,
