@@ -15,7 +15,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// No compiler for a target.
 #[derive(Debug)]
 pub struct Missing {
-    /// What was not found.
+    /// The thing that was not found.
     pub problem: String,
     /// How it is installed.
     pub hint: String,

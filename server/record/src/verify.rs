@@ -64,7 +64,7 @@ pub struct VerifyReport {
     pub root: Digest,
     /// Attested updates whose signatures, digests, transcripts and lineage hold.
     pub updates: u64,
-    /// Of these: attested by a data holder's node alone, whose shard is not here.
+    /// How many of these are attested by a data holder's node alone, whose shard is not here.
     #[serde(skip_serializing_if = "is_none")]
     pub attested: u64,
     /// Updates that no node delivered in time, by the coordinator's word.

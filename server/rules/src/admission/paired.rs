@@ -118,7 +118,7 @@ pub struct PairedCheck {
 /// Falls of the rounds before in one number, scaled to an update's round.
 struct Earlier {
     all: Vec<f64>,
-    /// Those of the update's client.
+    /// Falls of the update's client.
     own: Vec<f64>,
 }
 
