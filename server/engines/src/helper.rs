@@ -1,5 +1,5 @@
 //! A queue or a store over a network, by a helper program: it is started with the engine's address, and speaks
-//! [`frames`](crate::frames) until this process ends. Requests of several threads go side by side.
+//! [`frames`] until this process ends. Requests of several threads go side by side.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;

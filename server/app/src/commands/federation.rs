@@ -60,7 +60,7 @@ struct Where {
 
 #[derive(Args)]
 struct Create {
-    /// The federation's file: an experiment with [federation.nodes], whose [[clients]] have no shards.
+    /// The federation's file: an experiment with `[federation.nodes]`, whose `[[clients]]` have no shards.
     file: PathBuf,
     /// Its name; by default the file's.
     #[arg(long, value_name = "NAME")]

@@ -24,7 +24,7 @@ const REPLY_TOKENS: u32 = 16;
 pub(crate) struct Judge {
     /// The run's folder; the run must be over.
     run: PathBuf,
-    /// Address that /chat/completions is below: https://example.org/v1.
+    /// Address that /chat/completions is below: `https://example.org/v1`.
     #[arg(long, value_name = "URL")]
     url: String,
     /// Name of the model there.

@@ -46,7 +46,7 @@ const MOST_EVIDENCE: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Federation {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// Its name.
     pub name: String,
