@@ -20,10 +20,7 @@ impl TokenClient {
     /// A client of the server at this address.
     pub fn new(server: &str, token: &str) -> Self {
         TokenClient {
-            agent: http::config(server)
-                .timeout_global(Some(LONGEST))
-                .build()
-                .into(),
+            agent: http::agent(server, LONGEST),
             server: server.trim_end_matches('/').to_owned(),
             token: token.trim().to_owned(),
         }

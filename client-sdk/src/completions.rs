@@ -1,5 +1,7 @@
 //! Asking a model behind an OpenAI-compatible address (feature `http`): one question, one answer.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::short;
@@ -8,8 +10,8 @@ use crate::{Error, Result, http};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 1 << 20;
-/// Seconds that an answer may take.
-const PATIENCE: u64 = 120;
+/// Longest time of a call.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A model that is asked.
 #[derive(Clone, Debug)]
@@ -73,10 +75,7 @@ impl Completions {
             max_tokens: self.max_tokens,
         })
         .map_err(|error| Error::Encode(error.into()))?;
-        let agent: ureq::Agent = http::config(&url)
-            .timeout_global(Some(std::time::Duration::from_secs(PATIENCE)))
-            .build()
-            .into();
+        let agent = http::agent(&url, PATIENCE);
         let mut request = agent.post(&url).header("content-type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));

@@ -16,7 +16,7 @@ const SUBJECT: &str = "module";
 /// Longest reason, bytes.
 pub const MAX_REASON: usize = 1000;
 
-/// What was decided.
+/// Outcome of a decision.
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -49,7 +49,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionPredicate {
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// Why, for people.
     pub reason: Option<String>,

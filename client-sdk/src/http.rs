@@ -108,8 +108,9 @@ pub(crate) fn config(url: &str) -> ConfigBuilder<AgentScope> {
     config.tls_config(TlsConfig::builder().root_certs(roots()).build())
 }
 
-/// Those that [`trust`] named, else the system's certificates, which `SSL_CERT_FILE` and `SSL_CERT_DIR` may name. A machine without any, such
-/// as a small container, has Mozilla's; one whose certificates cannot be read trusts nobody.
+/// Certificates that [`trust`] named, else the system's certificates, which `SSL_CERT_FILE` and `SSL_CERT_DIR` may
+/// name. A machine without any, such as a small container, has Mozilla's; one whose certificates cannot be
+/// read trusts nobody.
 fn roots() -> RootCerts {
     static ROOTS: OnceLock<RootCerts> = OnceLock::new();
     if let Some(named) = NAMED.get() {

@@ -4,10 +4,9 @@
 //! them: digests, keys, signatures, module and update attestations, lineage, transcript, log
 //! records and Merkle proofs. Everything here is a pure function over bytes and values, except
 //! files ([`keys`], [`oci`], [`oms`], [`outside`]) and the HTTP calls ([`submit`], [`remote`], [`completions`],
-//! [`oci`], [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or decides
-//! what is admitted; it builds to
-//! `wasm32-unknown-unknown` without the feature `http`, so that a browser verifies with the same
-//! code.
+//! [`oci`], [`signed`], [`administration`], [`mod@http`], feature `http`). It never runs a module, trains, or
+//! decides what is admitted; it builds to `wasm32-unknown-unknown` without the feature `http`, so that a
+//! browser verifies with the same code.
 //!
 //! In the order in which a reader meets them:
 //!

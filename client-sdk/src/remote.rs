@@ -14,10 +14,7 @@ const MAX_FILE: u64 = 256 * (65_535 + 2);
 const MAX_ANSWER: u64 = 256 << 10;
 
 fn agent(url: &str) -> ureq::Agent {
-    http::config(url)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into()
+    http::agent(url, Duration::from_secs(30))
 }
 
 /// Reads a file; none when the server says that there is none (404, 410).

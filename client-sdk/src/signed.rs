@@ -52,10 +52,7 @@ impl SignedClient {
     /// A client of the server at this address. A call ends after `longest`.
     pub fn new(server: &str, key: SigningKey, role: Role, longest: Duration) -> Self {
         SignedClient {
-            agent: http::config(server)
-                .timeout_global(Some(longest))
-                .build()
-                .into(),
+            agent: http::agent(server, longest),
             server: server.trim_end_matches('/').to_owned(),
             key,
             role,

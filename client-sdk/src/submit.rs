@@ -1,5 +1,7 @@
 //! Submitting a module to a running server (feature `http`).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::short;
@@ -12,6 +14,8 @@ use crate::{Error, Result, base64, http, signed};
 
 /// A larger answer (bytes) is an error.
 const MAX_ANSWER: u64 = 64 << 10;
+/// Longest time of a call.
+const LONGEST: Duration = Duration::from_secs(120);
 /// Media type of a submission.
 const JSON: &str = "application/json";
 /// Characters of each part of a refusal that are kept.
@@ -64,10 +68,7 @@ pub fn submit_module(
         envelope,
     })
     .map_err(|e| Error::Encode(e.into()))?;
-    let agent: ureq::Agent = http::config(&url)
-        .timeout_global(Some(std::time::Duration::from_secs(120)))
-        .build()
-        .into();
+    let agent = http::agent(&url, LONGEST);
     let mut request = agent.post(&url).header("content-type", JSON);
     if let Some(sender) = sender {
         let body = Some((JSON, body.as_slice()));

@@ -4,6 +4,7 @@
 //! `cargo xtask bench build`: what building takes ([`building`]).
 //! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
 //! `cargo xtask bench web`: the report pages ([`web`]).
+//! `cargo xtask bench federation`: nodes and a coordinator that are killed ([`federation`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one
@@ -12,6 +13,7 @@
 mod aggregation;
 mod building;
 mod demos;
+mod federation;
 mod parquet;
 mod places;
 mod plan;
@@ -51,7 +53,10 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
         Some(("build", rest)) => return building::bench(rest),
         Some(("aggregation", rest)) => return aggregation::bench(rest),
         Some(("web", rest)) => return web::bench(rest),
-        _ => return fail("bench what? known: aggregation, tuning, sandbox, build, web"),
+        Some(("federation", rest)) => return federation::bench(rest),
+        _ => {
+            return fail("bench what? known: aggregation, tuning, sandbox, build, web, federation");
+        }
     };
     let mut options = Options {
         rounds: 5,

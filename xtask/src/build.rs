@@ -32,13 +32,7 @@ impl Guests {
     fn commands() -> Option<Vec<Command>> {
         let toolchain = fedseal_toolchain::find(fedseal_toolchain::TARGET).ok()?;
         let root = root().canonicalize().ok()?;
-        let mut names: Vec<String> = std::fs::read_dir(root.join("policies"))
-            .ok()?
-            .flatten()
-            .filter(|entry| entry.path().join("Cargo.toml").is_file())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
+        let names = fedseal_toolchain::names(&root);
         let folder = fedseal_toolchain::folder(&target());
         let policies = fedseal_toolchain::policies(&toolchain, &root, &folder, &names);
         let verifier = fedseal_toolchain::verifier(&toolchain, &root, &folder);

@@ -15,8 +15,9 @@ use serde_json::{Map, Value, json};
 use crate::process::{commit, root};
 use crate::{Outcome, fail, marks, percent};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "README.md",
+    "docs/FEDERATION.md",
     "docs/MODELS.md",
     "docs/RESULTS.md",
     "docs/PERFORMANCE.md",
@@ -52,9 +53,7 @@ pub(crate) fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &
 /// Puts figures into `target/figures/FILE.json`, in place of those of the same names.
 pub(crate) fn replace(file: &str, figures: Vec<Map<String, Value>>) -> Outcome {
     let path = root().join("target/figures").join(format!("{file}.json"));
-    let mut all = read(&path).unwrap_or_default();
-    all.retain(|old| !figures.iter().any(|new| new.get("name") == old.get("name")));
-    all.extend(figures);
+    let all = merged(read(&path).unwrap_or_default(), figures);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -104,7 +103,8 @@ pub(crate) fn readme(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Copies what was measured to `docs/figures`.
+/// Takes what was measured over into `docs/figures`. A command that was run in part measured some figures of
+/// its file: the others stay as they were.
 fn snapshot() -> Outcome {
     let measured = root().join("target/figures");
     let kept = root().join("docs/figures");
@@ -112,16 +112,34 @@ fn snapshot() -> Outcome {
     let Ok(entries) = fs::read_dir(&measured) else {
         return Ok(());
     };
-    for entry in entries.flatten() {
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            fs::copy(entry.path(), kept.join(entry.file_name()))?;
-        }
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let named = path.extension().is_some_and(|ending| ending == "json");
+        let (Some(name), true, Some(new)) = (path.file_name(), named, read(&path)) else {
+            continue;
+        };
+        let to = kept.join(name);
+        let figures = merged(read(&to).unwrap_or_default(), new);
+        let text = serde_json::to_string_pretty(&json!({ "figures": figures }))?;
+        fs::write(&to, text + "\n")?;
     }
     Ok(())
+}
+
+/// Figures with those of `new` in the place of those of their names, or behind all.
+fn merged(
+    mut figures: Vec<Map<String, Value>>,
+    new: Vec<Map<String, Value>>,
+) -> Vec<Map<String, Value>> {
+    for figure in new {
+        match figures
+            .iter_mut()
+            .find(|old| old.get("name") == figure.get("name"))
+        {
+            Some(old) => *old = figure,
+            None => figures.push(figure),
+        }
+    }
+    figures
 }
 
 fn read(path: &PathBuf) -> Option<Vec<Map<String, Value>>> {
@@ -494,6 +512,20 @@ fn shown(figure: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_that_were_not_measured_again_stay() {
+        let list = |values: &[(&str, u32)]| -> Vec<Map<String, Value>> {
+            let figure = |(name, value): &(&str, u32)| json!({"name": name, "value": value});
+            let figures = values.iter().map(figure);
+            figures
+                .filter_map(|figure| figure.as_object().cloned())
+                .collect()
+        };
+        let kept = list(&[("a", 1), ("b", 2)]);
+        let new = list(&[("c", 4), ("b", 3)]);
+        assert_eq!(merged(kept, new), list(&[("a", 1), ("b", 3), ("c", 4)]));
+    }
 
     #[test]
     fn shares_are_rounded_as_everywhere() {

@@ -14,11 +14,14 @@ use crate::build::fedseal;
 use crate::process::{root, run, say};
 use crate::{Failure, Outcome, build, fail, readme};
 
+/// Figures by name.
+type Figures = Vec<(String, f64)>;
+
 /// One experiment and its figures.
 struct Part {
     name: &'static str,
     experiment: &'static str,
-    figures: fn(&[Measured]) -> Outcome<Vec<(String, f64)>>,
+    figures: fn(&[Measured]) -> Outcome<Figures>,
 }
 
 const PARTS: [Part; 2] = [
@@ -71,15 +74,19 @@ pub(crate) fn table(arguments: &[String]) -> Outcome {
         for (name, value) in &figures {
             eprintln!("    {name:<48} {value:>9.3}");
         }
-        // As figures are shown.
-        let rounded = |(name, value): (String, f64)| (name, (value * 1e4).round() / 1e4);
-        let figures: Vec<(String, f64)> = figures.into_iter().map(rounded).collect();
+        let rounded = |(name, value)| (name, rounded(value));
+        let figures: Figures = figures.into_iter().map(rounded).collect();
         let command = format!("cargo xtask table {}", part.name);
         readme::keep("table", &command, &figures, "%")?;
         let number = [(seeds, measured.len() as f64)];
         readme::keep("table", &command, &number, "seeds")?;
     }
     Ok(())
+}
+
+/// A value as figures are kept.
+fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// Runs the first seeds of an experiment, as far as they are not there; those that are `kept` alone.
@@ -207,7 +214,7 @@ fn lost(all: &[Measured], from: &str, arm: &str, measure: usize) -> Outcome<f64>
     Ok(mean(&from) - mean(&arm))
 }
 
-/// 95 % quantiles of Student's t by degrees of freedom from 1 on; beyond them the normal one.
+/// 95 % quantiles of Student's t by degrees of freedom from 1 on; with more freedom they are below the last one.
 const T95: [f64; 9] = [
     6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833,
 ];
@@ -221,11 +228,11 @@ fn upper(differences: &[f64]) -> f64 {
     let centre = mean(differences);
     let squares: f64 = differences.iter().map(|d| (d - centre).powi(2)).sum();
     let error = (squares / degrees as f64 / differences.len() as f64).sqrt();
-    centre + T95.get(degrees - 1).copied().unwrap_or(1.645) * error
+    centre + T95[degrees.min(T95.len()) - 1] * error
 }
 
 /// Figures of the behaviour check: what it costs honest clients, and what attacks still take.
-fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
+fn behaviour(all: &[Measured]) -> Outcome<Figures> {
     let Some(first) = all.first() else {
         return fail("no seed was run");
     };
@@ -291,7 +298,7 @@ fn behaviour(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
 }
 
 /// Figures of the repairs: the share of the lost safety that comes back, and what is lost in helpfulness.
-fn repair(all: &[Measured]) -> Outcome<Vec<(String, f64)>> {
+fn repair(all: &[Measured]) -> Outcome<Figures> {
     let Some(first) = all.first() else {
         return fail("no seed was run");
     };

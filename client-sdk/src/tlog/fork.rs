@@ -165,7 +165,7 @@ mod tests {
         // A root that the later tree does not have.
         let invented = Fork {
             root: leaf_hash(b"x"),
-            ..honest.clone()
+            ..honest
         };
         assert!(said(&invented).contains("leads to"), "{}", said(&invented));
         let turned = Fork {

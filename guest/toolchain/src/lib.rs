@@ -15,7 +15,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// No compiler for a target.
 #[derive(Debug)]
 pub struct Missing {
-    /// What was not found.
+    /// The thing that was not found.
     pub problem: String,
     /// How it is installed.
     pub hint: String,
@@ -69,6 +69,20 @@ pub fn find(target: &str) -> Result<Toolchain, Missing> {
             "Install one: `rustup target add {TARGET}`, or on Debian 12 `apt-get install rustc-web rust-web-src`."
         ),
     })
+}
+
+/// Names of the policies of a checkout: the folders below `policies/` with a manifest, sorted.
+pub fn names(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join("policies"));
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Cargo, set up to build policies of a checkout, all with one call.

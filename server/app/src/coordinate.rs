@@ -46,10 +46,10 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
     while !stop.load(Ordering::SeqCst) {
         let names = federations.books().names().unwrap_or_default();
         for name in names {
-            let Ok(federation) = federations.books().read(&name) else {
+            let Ok(phase) = federations.phase(&name) else {
                 continue;
             };
-            let running = federation.phase == Phase::Running;
+            let running = phase == Phase::Running;
             match worked.get(&name) {
                 Some(one) if one.thread.is_finished() => {
                     worked.remove(&name);

@@ -11,6 +11,8 @@ use fedseal_client_sdk::keys::{PublicKey, SigningKey};
 use fedseal_ledger::Blobs;
 use fedseal_record::rundir;
 use fedseal_registry::{RegisteredDecision, Registry};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Outcome};
 
@@ -25,7 +27,7 @@ pub(crate) enum Rule {
     /// Every one that the server takes: its author is in the trust file.
     #[default]
     Trusted,
-    /// Those of these authors.
+    /// Modules of these authors.
     Signers(Vec<PublicKey>),
     /// None.
     Hand,
@@ -62,31 +64,57 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// Who decided, for people.
-    pub(crate) fn by(&self) -> String {
-        match &self.predicate.rule {
-            Some(rule) => format!("rule {rule}"),
-            None => "the administrator".into(),
-        }
-    }
-
     /// The decision in a line.
     pub(crate) fn line(&self) -> String {
-        let DecisionPredicate {
-            verdict,
-            reason,
-            time,
-            ..
-        } = &self.predicate;
-        let why = reason
-            .as_ref()
-            .map_or_else(String::new, |why| format!(": {why}"));
-        format!("{} {time} by {}{why}", verdict.as_str(), self.by())
+        Decision::from(self.clone()).line()
+    }
+}
+
+/// A decision on a module, as it is shown.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ModuleDecision")]
+pub(crate) struct Decision {
+    /// The verdict.
+    verdict: Verdict,
+    /// Why.
+    reason: Option<String>,
+    /// The rule that decided; null where the administrator did.
+    rule: Option<String>,
+    /// When, RFC 3339, UTC.
+    time: String,
+    /// Digest of the signed statement's envelope.
+    envelope: Digest,
+}
+
+impl From<Decided> for Decision {
+    fn from(decided: Decided) -> Self {
+        Decision {
+            verdict: decided.predicate.verdict,
+            reason: decided.predicate.reason,
+            rule: decided.predicate.rule,
+            time: decided.predicate.time,
+            envelope: decided.envelope,
+        }
+    }
+}
+
+impl Decision {
+    /// The decision in a line.
+    pub(crate) fn line(&self) -> String {
+        let by = match &self.rule {
+            Some(rule) => format!("rule {rule}"),
+            None => "the administrator".into(),
+        };
+        let why = match &self.reason {
+            Some(why) => format!(": {why}"),
+            None => String::new(),
+        };
+        format!("{} {} by {by}{why}", self.verdict.as_str(), self.time)
     }
 }
 
 impl Decisions {
-    /// Of the registry in a folder.
+    /// Decisions of the registry in a folder.
     pub(crate) fn new(folder: &Path, registry: Arc<Registry>) -> Self {
         Decisions {
             folder: folder.to_owned(),
@@ -110,7 +138,7 @@ impl Decisions {
         // Another process may decide at the same time: a statement names the one before it.
         loop {
             let key = self.key()?;
-            let last = self.registry.decisions().map_err(Failure::new)?.pop();
+            let last = self.registry.last_decision().map_err(Failure::new)?;
             let previous = last.map(|last| last.envelope);
             let predicate = DecisionPredicate {
                 verdict,
@@ -251,7 +279,7 @@ mod tests {
             second.line()
         );
         assert_eq!(made.last(&module).unwrap(), Some(second.clone()));
-        assert_eq!(made.all().unwrap(), [first.clone(), second]);
+        assert_eq!(made.all().unwrap(), [first, second]);
         let long = "x".repeat(decision::MAX_REASON + 1);
         assert!(
             made.decide(&module, Verdict::Approved, Some(&long), None)

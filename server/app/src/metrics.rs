@@ -70,7 +70,7 @@ pub(crate) static MODULES: Metric = Metric::new(
     "Submitted modules, by the last decision on them.",
     &["decision"],
 );
-/// Rounds of this process' runs and federations.
+/// Rounds of the run that is executed.
 pub(crate) static ROUNDS: Metric = Metric::new(
     Kind::Counter,
     "fedseal_rounds_total",
@@ -154,7 +154,7 @@ pub(crate) fn text() -> String {
     out
 }
 
-/// What writes itself into the text.
+/// Metric that writes itself into the text.
 trait Shown {
     fn show(&self, out: &mut String);
 }
@@ -164,7 +164,7 @@ trait Shown {
 enum Kind {
     Counter,
     Gauge,
-    /// Of seconds, with [`BUCKETS`].
+    /// Seconds, by [`BUCKETS`].
     Histogram,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Metric {
 #[derive(Debug, Default)]
 struct Value {
     number: f64,
-    /// Of a histogram: how many were at most as long as each bound, and how many in all.
+    /// Values of a histogram that were at most as long as each bound; `count` is how many there are in all.
     within: [u64; BUCKETS.len()],
     count: u64,
 }
@@ -390,7 +390,7 @@ sent_total 3
         assert_eq!(out, expected);
     }
 
-    /// What the parser of Prometheus' Python client reads is what was counted; see tests/oracles/metrics.
+    /// The parser of Prometheus' Python client reads what was counted; see tests/oracles/metrics.
     #[test]
     fn prometheus_reads_what_was_counted() {
         use std::io::Write as _;
@@ -423,7 +423,7 @@ sent_total 3
                 std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
                 "{python} has no prometheus-client; see tests/oracles/metrics/README.md"
             );
-            eprintln!("left out: {python} has no prometheus-client");
+            crate::output::note(format_args!("left out: {python} has no prometheus-client"));
             return;
         }
         let mut text = text();

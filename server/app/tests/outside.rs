@@ -114,7 +114,7 @@ const LARGE: u64 = 16 << 20;
 const ASK: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Requests one after the other, on one connection.
-const PIPELINED: [u8; ASK.len() * 400] = pipelined();
+static PIPELINED: [u8; ASK.len() * 400] = pipelined();
 
 const fn pipelined() -> [u8; ASK.len() * 400] {
     let mut all = [0; ASK.len() * 400];

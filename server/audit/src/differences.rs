@@ -7,7 +7,7 @@ use fedseal_record::paired::{self, Test};
 use fedseal_record::report::Report;
 
 use crate::failure::{Failure, Outcome};
-use crate::table::{aligned, signed};
+use crate::table::{aligned, signed, within};
 
 /// Level at which a difference is marked, after the correction.
 const LEVEL: f64 = 0.05;
@@ -62,10 +62,7 @@ pub fn rows(tests: &[Test]) -> Vec<Vec<String>> {
     ];
     for test in tests {
         let difference = match test.low.zip(test.high) {
-            Some((low, high)) => {
-                let [value, low, high] = [test.difference, low, high].map(signed);
-                format!("{value} ({low} to {high})")
-            }
+            Some((low, high)) => within(test.difference, low, high),
             None => signed(test.difference),
         };
         let pairs = match (test.gained, test.lost) {

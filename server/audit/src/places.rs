@@ -70,6 +70,14 @@ impl Places {
         self.data("models")
     }
 
+    /// Fetched models: the given folder, else [`Places::models`].
+    ///
+    /// # Errors
+    /// There is no folder of the user's.
+    pub fn models_or(&self, given: Option<&Path>) -> Outcome<PathBuf> {
+        given.map_or_else(|| self.models(), |given| Ok(given.to_owned()))
+    }
+
     /// A folder of the checkout's, else of the user's data.
     fn data(&self, name: &str) -> Outcome<PathBuf> {
         match &self.checkout {

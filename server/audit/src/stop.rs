@@ -7,7 +7,12 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the work was asked to stop.
 pub fn asked() -> bool {
-    ASKED.load(Ordering::Relaxed)
+    flag().load(Ordering::Relaxed)
+}
+
+/// Flag that is raised when the work is asked to stop.
+pub fn flag() -> &'static AtomicBool {
+    &ASKED
 }
 
 /// Waits for Ctrl-C or SIGTERM.

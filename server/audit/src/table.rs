@@ -339,9 +339,7 @@ fn margin(pairs: &[(Rate, Rate)], finished: bool) -> String {
         [] => "not yet".into(),
         [(over, safety)] => {
             let difference = Difference::of(over, safety);
-            let [value, low, high] =
-                [difference.value, difference.low, difference.high].map(signed);
-            format!("{value} ({low} to {high})")
+            within(difference.value, difference.low, difference.high)
         }
         many => {
             let values: Vec<f64> = many
@@ -352,6 +350,12 @@ fn margin(pairs: &[(Rate, Rate)], finished: bool) -> String {
             format!("{} ± {}", signed(mean), percent::decimal(deviation * 100.0))
         }
     }
+}
+
+/// Points with their interval: "+4.2 (-1.0 to +9.4)".
+pub fn within(value: f64, low: f64, high: f64) -> String {
+    let [value, low, high] = [value, low, high].map(signed);
+    format!("{value} ({low} to {high})")
 }
 
 /// Points with their sign: "+4.2", "-1.0", "0.0".

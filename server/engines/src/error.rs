@@ -12,7 +12,7 @@ pub enum Error {
     Unreachable {
         /// The engine's address, without secrets.
         engine: String,
-        /// What the client said.
+        /// Words of the client.
         detail: String,
     },
     /// The engine is not one that can be worked with: too old, or with settings that break the contract.
@@ -21,7 +21,7 @@ pub enum Error {
     Unfit {
         /// The engine's address, without secrets.
         engine: String,
-        /// What differs, with what is wanted and what was found.
+        /// Each difference, with what is wanted and what was found.
         detail: String,
     },
     /// The engine refused a request.
@@ -29,7 +29,7 @@ pub enum Error {
     Refused {
         /// The engine's address, without secrets.
         engine: String,
-        /// What it said.
+        /// Words of the engine.
         detail: String,
     },
     /// Bytes that are not those of their digest.
@@ -42,6 +42,17 @@ pub enum Error {
         /// Digest of what was found.
         found: String,
     },
+}
+
+/// Refuses `what`, where it is of more bytes than may be; the limit is the same for every engine.
+pub(crate) fn bounded(engine: &str, what: &str, bytes: &[u8], most: usize) -> Result<()> {
+    match bytes.len() > most {
+        true => Err(Error::Refused {
+            engine: engine.to_owned(),
+            detail: format!("{what} of {} bytes; at most {most}", bytes.len()),
+        }),
+        false => Ok(()),
+    }
 }
 
 impl Error {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Blobs;
 
-use crate::store::{MAX_CLAIM, Name, Store};
+use crate::store::{Name, Store, bounded};
 use crate::{Error, Result};
 
 /// Number of temporary files of this process.
@@ -28,33 +28,36 @@ impl Files {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(folder: &Path) -> Result<Files> {
-        let refused = |detail: String| Error::Refused {
-            engine: folder.display().to_string(),
-            detail,
-        };
-        fs::create_dir_all(folder.join("claims")).map_err(|error| refused(error.to_string()))?;
+        fs::create_dir_all(folder.join("claims")).map_err(|error| refused(folder, error))?;
         Ok(Files {
-            blobs: Blobs::open(folder.join("blobs")).map_err(|error| refused(error.to_string()))?,
+            blobs: Blobs::open(folder.join("blobs")).map_err(|error| refused(folder, error))?,
             folder: folder.to_owned(),
         })
     }
 
     fn refused(&self, error: impl std::fmt::Display) -> Error {
-        Error::Refused {
-            engine: self.folder.display().to_string(),
-            detail: error.to_string(),
-        }
+        refused(&self.folder, error)
     }
 }
 
-/// The longest claim is the same for every engine.
-pub(crate) fn bounded(engine: &str, value: &[u8]) -> Result<()> {
-    match value.len() > MAX_CLAIM {
-        true => Err(Error::Refused {
-            engine: engine.to_owned(),
-            detail: format!("a claim of {} bytes; at most {MAX_CLAIM}", value.len()),
-        }),
-        false => Ok(()),
+fn refused(folder: &Path, error: impl std::fmt::Display) -> Error {
+    Error::Refused {
+        engine: folder.display().to_string(),
+        detail: error.to_string(),
+    }
+}
+
+/// A new file in a folder. Another machine, or a killed process of before, may have this process' number: a file
+/// that is there already is somebody else's.
+fn temporary(folder: &Path) -> std::io::Result<(PathBuf, File)> {
+    loop {
+        let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".{}-{number}", std::process::id()));
+        match File::create_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => (),
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -80,10 +83,8 @@ impl Store for Files {
         bounded(&self.folder.display().to_string(), value)?;
         let claims = self.folder.join("claims");
         let place = claims.join(name.as_str());
-        let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let temporary = claims.join(format!(".{}-{number}", std::process::id()));
-        let set = || -> std::io::Result<bool> {
-            let mut file = File::create(&temporary)?;
+        let (temporary, mut file) = temporary(&claims).map_err(|error| self.refused(error))?;
+        let mut set = || -> std::io::Result<bool> {
             file.write_all(value)?;
             file.sync_all()?;
             // A link is made whole or not at all, and never over another.
@@ -109,5 +110,28 @@ impl Store for Files {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.refused(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_process_of_the_same_number_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Files::open(dir.path()).unwrap();
+        let next = TEMPORARY.load(Ordering::Relaxed);
+        let names = [next, next + 1].map(|number| format!(".{}-{number}", std::process::id()));
+        let others = names.map(|name| dir.path().join("claims").join(name));
+        for other in &others {
+            fs::write(other, b"theirs").unwrap();
+        }
+        let name = Name::new("result", &Digest::of(b"job"), 0);
+        assert_eq!(store.claim(&name, b"ours").unwrap(), b"ours");
+        for other in &others {
+            assert_eq!(fs::read(other).unwrap(), b"theirs");
+        }
+        assert_eq!(store.claimed(&name).unwrap().unwrap(), b"ours");
     }
 }

@@ -124,7 +124,7 @@ pub enum Failed {
 /// Writes a frame.
 ///
 /// # Errors
-/// The other side is gone; a frame longer than may be.
+/// The other side is gone; [`ErrorKind::InvalidInput`] for a frame longer than may be, of which nothing is written.
 pub fn write(to: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
     let json = serde_json::to_vec(head)?;
     let length = |length: usize, most: usize| match u32::try_from(length) {
@@ -134,8 +134,12 @@ pub fn write(to: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> io::Re
             format!("{length} bytes do not fit into a frame"),
         )),
     };
-    to.write_all(&length(json.len(), MAX_JSON)?)?;
-    to.write_all(&length(bytes.len(), MAX_BYTES)?)?;
+    // Both before the first byte: a beginning without its rest would be the next frame's.
+    let lengths = [
+        length(json.len(), MAX_JSON)?,
+        length(bytes.len(), MAX_BYTES)?,
+    ];
+    to.write_all(lengths.as_flattened())?;
     to.write_all(&json)?;
     to.write_all(bytes)?;
     to.flush()
@@ -195,6 +199,12 @@ mod tests {
         for cut in 1..stream.len() {
             assert!(read::<Asked>(&mut &stream[..cut]).is_err(), "{cut}");
         }
+        // Zeros that nobody touches take no memory.
+        let long = vec![0; MAX_BYTES + 1];
+        let mut none = Vec::new();
+        let refused = write(&mut none, &asked, &long).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert!(none.is_empty(), "half a frame");
         let huge = [0xff; 8];
         assert!(read::<Asked>(&mut &huge[..]).is_err());
     }

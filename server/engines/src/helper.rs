@@ -1,9 +1,9 @@
 //! A queue or a store over a network, by a helper program: it is started with the engine's address, and speaks
-//! [`frames`](crate::frames) until this process ends. Requests of several threads go side by side.
+//! [`frames`] until this process ends. Requests of several threads go side by side.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -12,11 +12,9 @@ use std::time::Duration;
 
 use fedseal_client_sdk::digest::Digest;
 
-use crate::files::bounded as bounded_claim;
 use crate::frames::{self, Answer, Answered, Asked, Failed, Request, VERSION};
-use crate::memory::bounded as bounded_body;
-use crate::queue::{Lease, Queue, Taken};
-use crate::store::{Name, Store};
+use crate::queue::{self, Lease, Queue, Taken};
+use crate::store::{self, Name, Store};
 use crate::{Error, Result};
 
 /// The helper's name, beside this program.
@@ -78,18 +76,20 @@ pub fn shown(url: &str) -> String {
 #[derive(Debug)]
 pub struct Helper {
     engine: String,
-    child: Mutex<Child>,
-    /// None once it is to end.
-    input: Mutex<Option<ChildStdin>>,
+    child: Child,
+    input: Mutex<ChildStdin>,
     waiting: Arc<Mutex<Waiting>>,
     reader: Option<std::thread::JoinHandle<()>>,
 }
+
+/// An answer with its bytes.
+type Whole = (Answer, Vec<u8>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
     /// None once the helper has ended.
-    open: Option<HashMap<u64, Sender<(Answer, Vec<u8>)>>>,
+    open: Option<HashMap<u64, Sender<Whole>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -112,7 +112,7 @@ impl Helper {
     /// # Errors
     /// There is no helper; [`Error::Unreachable`] and [`Error::Unfit`] of the engine.
     pub fn start(place: &Place) -> Result<Helper> {
-        Helper::start_with(&program(), place)
+        Helper::start_with(program(), place)
     }
 
     /// As [`Helper::start`], with this program.
@@ -141,8 +141,9 @@ impl Helper {
                     program.display()
                 ))
             })?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let output = output.ok_or_else(|| unfit("the helper has no output".into()))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(unfit("the helper has no input or no output".into()));
+        };
         let waiting = Arc::new(Mutex::new(Waiting {
             next: 0,
             open: Some(HashMap::new()),
@@ -154,7 +155,7 @@ impl Helper {
             .map_err(|error| unfit(error.to_string()))?;
         let helper = Helper {
             engine: engine.clone(),
-            child: Mutex::new(child),
+            child,
             input: Mutex::new(input),
             waiting,
             reader: Some(reader),
@@ -166,7 +167,7 @@ impl Helper {
         }
     }
 
-    fn ask(&self, request: Request, bytes: &[u8]) -> Result<(Answer, Vec<u8>)> {
+    fn ask(&self, request: Request, bytes: &[u8]) -> Result<Whole> {
         let gone = || Error::Unreachable {
             engine: self.engine.clone(),
             detail: "its helper has ended".into(),
@@ -179,14 +180,18 @@ impl Helper {
             waiting.open.as_mut().ok_or_else(gone)?.insert(number, send);
             number
         };
-        let written = match lock(&self.input).as_mut() {
-            Some(input) => frames::write(input, &Asked { number, request }, bytes),
-            None => return Err(gone()),
-        };
-        written.map_err(|error| Error::Unreachable {
-            engine: self.engine.clone(),
-            detail: format!("its helper takes no request: {error}"),
-        })?;
+        let written = frames::write(&mut *lock(&self.input), &Asked { number, request }, bytes);
+        if let Err(error) = written {
+            if let Some(open) = &mut lock(&self.waiting).open {
+                open.remove(&number);
+            }
+            let engine = self.engine.clone();
+            let detail = format!("its helper takes no request: {error}");
+            return Err(match error.kind() {
+                ErrorKind::InvalidInput => Error::Refused { engine, detail },
+                _ => Error::Unreachable { engine, detail },
+            });
+        }
         // The helper bounds every request in time, and its end closes the channel.
         match receive.recv().map_err(|_| gone())? {
             (
@@ -232,9 +237,8 @@ fn hear(output: ChildStdout, waiting: &Mutex<Waiting>) {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        drop(lock(&self.input).take());
-        let _ = lock(&self.child).kill();
-        let _ = lock(&self.child).wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
@@ -243,7 +247,7 @@ impl Drop for Helper {
 
 impl Queue for Helper {
     fn offer(&self, job: &Digest, body: &[u8]) -> Result<()> {
-        bounded_body(&self.engine, body)?;
+        queue::bounded(&self.engine, body)?;
         match self.ask(Request::Offer { job: *job }, body)? {
             (Answer::Done, _) => Ok(()),
             _ => Err(self.odd()),
@@ -302,7 +306,7 @@ impl Store for Helper {
     }
 
     fn claim(&self, name: &Name, value: &[u8]) -> Result<Vec<u8>> {
-        bounded_claim(&self.engine, value)?;
+        store::bounded(&self.engine, value)?;
         let name = name.as_str().to_owned();
         match self.ask(Request::Claim { name }, value)? {
             (Answer::Bytes, stands) => Ok(stands),

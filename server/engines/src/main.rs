@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(20 * 60);
 /// Requests that wait to be begun.
 const WAITING: usize = 64;
 
-/// What the helper was started for.
+/// Engine that the helper was started for.
 struct Wanted {
     kind: String,
     url: String,
@@ -34,7 +34,7 @@ struct Wanted {
 }
 
 enum Engine {
-    Queue(Nats),
+    Queue(Box<Nats>),
     Store(S3),
 }
 
@@ -98,9 +98,9 @@ fn wanted() -> std::result::Result<Wanted, String> {
 
 async fn open(wanted: &Wanted) -> Result<Engine> {
     Ok(match wanted.kind.as_str() {
-        "queue" => Engine::Queue(
+        "queue" => Engine::Queue(Box::new(
             Nats::open(&wanted.url, wanted.lease, wanted.credentials.as_deref()).await?,
-        ),
+        )),
         _ => Engine::Store(S3::open(&wanted.url).await?),
     })
 }
@@ -198,28 +198,16 @@ async fn answer(engine: &Engine, request: Request, bytes: Vec<u8>) -> Result<(An
 }
 
 fn failed(error: Error) -> Answer {
-    let text = error.to_string();
-    match error {
-        Error::Unreachable { engine, detail } => Answer::Failed {
-            kind: Failed::Unreachable,
-            engine,
-            detail,
-        },
-        Error::Unfit { engine, detail } => Answer::Failed {
-            kind: Failed::Unfit,
-            engine,
-            detail,
-        },
-        Error::Refused { engine, detail } => Answer::Failed {
-            kind: Failed::Refused,
-            engine,
-            detail,
-        },
-        _ => Answer::Failed {
-            kind: Failed::Refused,
-            engine: "the engine".into(),
-            detail: text,
-        },
+    let (kind, engine, detail) = match error {
+        Error::Unreachable { engine, detail } => (Failed::Unreachable, engine, detail),
+        Error::Unfit { engine, detail } => (Failed::Unfit, engine, detail),
+        Error::Refused { engine, detail } => (Failed::Refused, engine, detail),
+        other => (Failed::Refused, "the engine".into(), other.to_string()),
+    };
+    Answer::Failed {
+        kind,
+        engine,
+        detail,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
 
-use crate::queue::{Lease, MAX_BODY, Queue, Taken};
+use crate::queue::{Lease, Queue, Taken, bounded};
 use crate::{Error, Result};
 
 /// Name of the engine in errors.
@@ -49,17 +49,6 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The longest body is the same for every engine.
-pub(crate) fn bounded(engine: &str, body: &[u8]) -> Result<()> {
-    match body.len() > MAX_BODY {
-        true => Err(Error::Refused {
-            engine: engine.to_owned(),
-            detail: format!("a job of {} bytes; at most {MAX_BODY}", body.len()),
-        }),
-        false => Ok(()),
     }
 }
 

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
-use async_nats::jetstream::errors::{Error as ServerError, ErrorCode};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
-use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions};
+use async_nats::jetstream::{self, Context, Error as ServerError, ErrorCode};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_engines::helper::shown;
 use fedseal_engines::queue::{Lease, MAX_BODY, Taken};
@@ -90,9 +89,11 @@ impl Nats {
         let client = options
             .connect(url.as_str())
             .await
-            .map_err(|error| Error::Unreachable {
-                engine: engine.clone(),
-                detail: words(&error),
+            .map_err(|error| match error.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    unfit(words(&error))
+                }
+                _ => unreachable(&engine, &error),
             })?;
         let (major, minor, patch) = LEAST;
         if !client.is_server_compatible(major, minor, patch) {
@@ -118,10 +119,7 @@ impl Nats {
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        Error::Unreachable {
-            engine: self.engine.clone(),
-            detail: words(error),
-        }
+        unreachable(&self.engine, error)
     }
 
     fn subject(&self, job: &Digest) -> String {
@@ -131,16 +129,12 @@ impl Nats {
     /// As [`Queue::offer`](fedseal_engines::queue::Queue::offer).
     pub(crate) async fn offer(&self, job: &Digest, body: Vec<u8>) -> Result<()> {
         let subject = self.subject(job);
-        let bytes = async_nats::jetstream::message::PublishMessage::build().payload(body.into());
-        let sent = self.context.send_publish(subject.clone(), bytes).await;
+        let sent = self.context.publish(subject.clone(), body.into()).await;
         let stored = match sent {
             Ok(stored) => stored.await,
             Err(error) => Err(error),
         };
-        let error = match stored {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = stored else { return Ok(()) };
         // The subject's one message is there: the job is queued or leased. The code is that of a full disk too.
         let refused = error
             .source()
@@ -275,10 +269,6 @@ fn wanted_stream(name: &str, prefix: &str) -> Config {
 
 async fn stream(context: &Context, engine: &str, name: &str, prefix: &str) -> Result<Stream> {
     let wanted = wanted_stream(name, prefix);
-    let unreachable = |error: &(dyn std::error::Error + 'static)| Error::Unreachable {
-        engine: engine.to_owned(),
-        detail: words(error),
-    };
     let found = match context.get_stream(&wanted.name).await {
         Ok(found) => found,
         Err(error) => {
@@ -287,11 +277,11 @@ async fn stream(context: &Context, engine: &str, name: &str, prefix: &str) -> Re
                 GetStreamErrorKind::JetStream(it) if it.error_code() == ErrorCode::STREAM_NOT_FOUND
             );
             if !missing {
-                return Err(unreachable(&error));
+                return Err(unreachable(engine, &error));
             }
             // Of two that make it at once with equal settings both succeed.
             let made = context.create_stream(wanted.clone()).await;
-            made.map_err(|error| unreachable(&error))?
+            made.map_err(|error| unreachable(engine, &error))?
         }
     };
     let has = &found.cached_info().config;
@@ -338,17 +328,13 @@ async fn consumer(
         filter_subject: format!("{prefix}>"),
         ..pull::Config::default()
     };
-    let unreachable = |error: &(dyn std::error::Error + 'static)| Error::Unreachable {
-        engine: engine.to_owned(),
-        detail: words(error),
-    };
     // Never "create or update": that would change a lease under everybody who has one.
     let made = stream.create_consumer_strict(wanted.clone()).await;
     let found: PullConsumer = match made {
         Ok(made) => made,
         Err(first) => match stream.get_consumer(CONSUMER).await {
             Ok(found) => found,
-            Err(_) => return Err(unreachable(&first)),
+            Err(_) => return Err(unreachable(engine, &first)),
         },
     };
     let has = &found.cached_info().config;
@@ -403,14 +389,23 @@ fn refuse(engine: &str, what: &str, all: &[Option<String>]) -> Result<()> {
     }
 }
 
+fn unreachable(engine: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Unreachable {
+        engine: engine.to_owned(),
+        detail: words(error),
+    }
+}
+
 /// An error with what is below it.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let below = std::iter::successors(error.source(), |at| at.source());
-    for cause in below.map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
+        below = cause.source();
     }
     text
 }

@@ -6,10 +6,15 @@ use std::time::Duration;
 use fedseal_client_sdk::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, error};
 
 /// Longest body of a job, bytes: it names its inputs by digests. Results go to the store.
 pub const MAX_BODY: usize = 64 << 10;
+
+/// Refuses a body that is longer than [`MAX_BODY`].
+pub(crate) fn bounded(engine: &str, body: &[u8]) -> Result<()> {
+    error::bounded(engine, "a job", body, MAX_BODY)
+}
 
 /// A queue of jobs that several processes share.
 ///
@@ -63,7 +68,7 @@ pub struct Taken {
     pub deliveries: u64,
 }
 
-/// What becomes of a lease.
+/// Act on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lease {

@@ -2,10 +2,15 @@
 
 use fedseal_client_sdk::digest::Digest;
 
-use crate::Result;
+use crate::{Result, error};
 
 /// Longest claim, bytes.
 pub const MAX_CLAIM: usize = 16 << 10;
+
+/// Refuses a claim that is longer than [`MAX_CLAIM`].
+pub(crate) fn bounded(engine: &str, value: &[u8]) -> Result<()> {
+    error::bounded(engine, "a claim", value, MAX_CLAIM)
+}
 
 /// Blobs by their digests, and claims: small values by names, each of which the first writer sets for good.
 ///

@@ -106,7 +106,7 @@ pub trait Lab: Send + Sync {
 pub struct TuningLab {
     model: Arc<Model>,
     engine: TuningEngine,
-    /// The same model in other texts, loaded when it is first asked in them; none for a lab whose model was
+    /// The model in other texts, loaded when it is first asked in them; none for a lab whose model was
     /// given to it.
     others: Option<Others>,
 }

@@ -33,7 +33,7 @@ pub const MOST_SITE: usize = 256 << 10;
 pub struct Invitation {
     /// The federation.
     pub federation: String,
-    /// What lets one node in, once.
+    /// Secret that lets one node in, once.
     pub secret: String,
     /// The coordinator's key.
     pub coordinator: PublicKey,

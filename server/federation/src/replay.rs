@@ -192,29 +192,31 @@ fn replay_opened(
     };
     let mut cache = Cache::default();
     let (drawn, most) = match selector {
-        // At a site its own updates are drawn.
         Selector::Sample { count, seed } if run.plan.has_nodes() => {
-            let all = Selector::Sample {
+            let every = Selector::Sample {
                 count: usize::MAX,
                 seed: *seed,
             };
-            (select(&run.state, &all)?, *count)
+            let mut drawn = select(&run.state, &every)?;
+            // At a site its own updates are drawn.
+            if let Some((brought, _)) = &replayer.shard {
+                drawn.retain(|update| {
+                    let planned = run.plan.node_of(&update.client);
+                    planned.is_none_or(|planned| planned.honest.shard == *brought)
+                });
+            }
+            (drawn, *count)
         }
         _ => (select(&run.state, selector)?, usize::MAX),
     };
     let mut all = Vec::new();
     for update in drawn {
-        let attested = cache.attested(&run.blobs, &update.attestation, &run.plan)?;
-        let planned = run.plan.node_of(&update.client);
+        if all.len() == most {
+            break;
+        }
         // Where a node delivered nothing there is nothing to execute again.
-        let absent = Basis::of(&run.plan, &attested) == Basis::Absent;
-        let elsewhere = match (planned, &replayer.shard) {
-            (Some(planned), Some((brought, _))) if most < usize::MAX => {
-                planned.honest.shard != *brought
-            }
-            _ => false,
-        };
-        if !absent && !elsewhere && all.len() < most {
+        let attested = cache.attested(&run.blobs, &update.attestation, &run.plan)?;
+        if Basis::of(&run.plan, &attested) != Basis::Absent {
             all.push(replayer.one(update, &mut cache)?);
         }
     }

@@ -75,7 +75,7 @@ pub struct Undone {
     pub again: Option<Measured>,
     /// Length of `undone` less `again`, over the length that `again` was trained by.
     pub distance: Option<f64>,
-    /// The same for the run's last adapter: what undoing nothing leaves.
+    /// Distance for the run's last adapter: what undoing nothing leaves.
     pub distance_as_run: Option<f64>,
     /// The undone adapter.
     #[serde(skip)]
@@ -131,7 +131,7 @@ pub fn undo_in(
         })
     };
     let rounds = (0..history.rounds.len() as u32).filter(counted).collect();
-    let initial = read_adapter(&run.blobs, &run.plan.initial)?;
+    let initial = run.start(&history)?;
     let last = run.state.global(&history.arm.id, run.plan.initial);
     let last = read_adapter(&run.blobs, &last)?;
     let undone = run.undone(&history, &request.clients)?;
@@ -181,10 +181,15 @@ fn again(
                 .into(),
         ));
     }
+    if run.plan.has_nodes() {
+        return Err(Error::Data(
+            "a federation of nodes is not trained again here: its shards are at its nodes".into(),
+        ));
+    }
     let executor = lab.executor(&run.plan, &run.blobs, run.experiment.limits, None)?;
     let executor = crate::guard::guard(executor, &run.experiment, &run.plan);
     let mut optimiser = run.experiment.server_optimiser(&history.arm)?;
-    let mut global = read_adapter(&run.blobs, &run.plan.initial)?;
+    let mut global = run.start(history)?;
     let total = history.rounds.len() as u64;
     for (round, state) in (0u32..).zip(&history.rounds) {
         let mut deltas = Vec::new();
@@ -193,11 +198,7 @@ fn again(
                 return Err(Error::Interrupted);
             }
             (watch.told)(u64::from(round), total, &format!("round {round}: {client}"));
-            let counts = state
-                .verdicts
-                .get(client)
-                .is_some_and(|v| v.effect.counts());
-            deltas.push(match counts && !without.contains(client) {
+            deltas.push(match state.counts(client) && !without.contains(client) {
                 true => trained(run, lab, executor.as_ref(), history, round, client, &global)?,
                 false => None,
             });
@@ -237,7 +238,7 @@ fn trained(
     let Some(mut state) = history.rounds.get(round as usize).cloned() else {
         return Ok(None);
     };
-    state.global = Digest::of(&global.to_bytes());
+    state.global = Digest(global.digest());
     let of = RoundOf {
         plan: &run.plan,
         experiment: &run.experiment,

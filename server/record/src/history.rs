@@ -128,14 +128,33 @@ impl OpenRun {
         })
     }
 
+    /// The adapter that an arm's first round starts from.
+    ///
+    /// # Errors
+    /// An adapter that is missing or damaged.
+    pub fn start(&self, history: &History) -> Result<Adapter> {
+        let first = self.state.first(&history.arm.id, self.plan.initial);
+        read_adapter(&self.blobs, &first)
+    }
+
     /// The last global adapter of an arm had these clients never counted: every round is aggregated again from
     /// the logged deltas of the others. They were trained from global adapters that the left out ones had
     /// moved, so this is not what training without them gives.
     ///
     /// # Errors
-    /// Adapters that are missing or damaged.
+    /// Adapters that are missing or damaged; [`Error::Refused`] for an arm that the server tunes after rounds:
+    /// tunings without the left out ones are in no log.
     pub fn undone(&mut self, history: &History, without: &BTreeSet<ClientId>) -> Result<Adapter> {
-        let mut global = read_adapter(&self.blobs, &self.plan.initial)?;
+        if history.rounds.iter().any(|round| round.tuned.is_some()) {
+            return Err(Error::Refused {
+                what: format!(
+                    "arm {} is tuned on the server after its rounds",
+                    history.arm.id
+                ),
+                hint: "its tunings cannot be aggregated again; name another arm: --arm ARM".into(),
+            });
+        }
+        let mut global = self.start(history)?;
         let mut optimiser = self.experiment.server_optimiser(&history.arm)?;
         for (round, state) in (0u32..).zip(&history.rounds) {
             let deltas = self.logged_deltas(state)?;

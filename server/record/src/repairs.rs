@@ -151,13 +151,8 @@ impl Repair {
         repaired.map(|(adapter, _)| *adapter).or(global)
     }
 
-    /// The defence's use on that adapter, after the last round.
-    pub fn case<'a>(&'a self, seed: Seed, attacked: &'a Adapter) -> Case<'a> {
-        self.case_at(seed, Moment::Last, attacked)
-    }
-
-    /// As [`Repair::case`], at another moment: each has its own draws.
-    pub fn case_at<'a>(&'a self, seed: Seed, moment: Moment, attacked: &'a Adapter) -> Case<'a> {
+    /// The defence's use on that adapter at a moment: each has its own draws.
+    pub fn case<'a>(&'a self, seed: Seed, moment: Moment, attacked: &'a Adapter) -> Case<'a> {
         Case {
             arm: &self.arm,
             seed: moment.seed(seed),

@@ -8,6 +8,7 @@
 //! blobs/aa/SHA256   adapters, envelopes, transcripts, shards, modules, answers, report
 //! report.json       the report; at the end equal to its blob
 //! events.jsonl      the live feed; its digest is in the final report
+//! judged/           what outside judges said of the answers after the run, signed; where one was asked
 //! ```
 //!
 //! A run's folder may come from anybody: its files are read through [`RunDir::read`],

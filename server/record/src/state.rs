@@ -100,6 +100,12 @@ impl RoundState {
         tuned.or(self.aggregated.as_ref().map(|aggregated| aggregated.global))
     }
 
+    /// Whether a client's update counts by its verdict.
+    pub fn counts(&self, client: &ClientId) -> bool {
+        let verdict = self.verdicts.get(client);
+        verdict.is_some_and(|verdict| verdict.effect.counts())
+    }
+
     /// The weight of a client's update in the aggregate; none before there is one.
     pub fn weight(&self, client: &ClientId) -> Option<f64> {
         let weights = &self.aggregated.as_ref()?.weights;

@@ -28,6 +28,7 @@ use crate::controls;
 use crate::error::{Error, Result};
 use crate::evidence::Cache;
 use crate::formulas;
+use crate::judged;
 use crate::opened::{self, OpenRun};
 use crate::read::{read_examples, read_experiment};
 use crate::references::references;
@@ -63,7 +64,7 @@ pub struct VerifyReport {
     pub root: Digest,
     /// Attested updates whose signatures, digests, transcripts and lineage hold.
     pub updates: u64,
-    /// Of these: attested by a data holder's node alone, whose shard is not here.
+    /// How many of these are attested by a data holder's node alone, whose shard is not here.
     #[serde(skip_serializing_if = "is_none")]
     pub attested: u64,
     /// Updates that no node delivered in time, by the coordinator's word.
@@ -154,6 +155,7 @@ fn whole(dir: RunDir, here: &Versions) -> Result<VerifyReport> {
     run.canaries()?;
     run.defences(&others)?;
     run.reported(head.size, &others)?;
+    judged::read(&mut run)?;
     let attested = run.resting_on(Basis::Attested)?;
     let absent = run.resting_on(Basis::Absent)?;
     Ok(VerifyReport {
@@ -292,7 +294,9 @@ impl OpenRun {
             "log",
             "blobs",
         ];
-        let names = self.dir.names()?;
+        let mut names = self.dir.names()?;
+        // Judgements come after the run: they are checked where there are some.
+        names.retain(|name| name != judged::FOLDER);
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::tampered(name, "is no file of a run"));
         }

@@ -2,7 +2,7 @@
 
 use fedseal_client_sdk::decision::Verdict;
 use fedseal_client_sdk::digest::Digest;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, TransactionBehavior, params};
 
 use crate::{Error, Registry, Result};
 
@@ -11,7 +11,7 @@ use crate::{Error, Registry, Result};
 pub struct RegisteredDecision {
     /// The module.
     pub module: Digest,
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// Envelope of the signed statement ([`decision`](fedseal_client_sdk::decision)), a blob.
     pub envelope: Digest,
@@ -58,7 +58,7 @@ impl Registry {
             transaction.commit()?;
             Ok(true)
         };
-        add(&mut *self.lock()).map_err(|error| self.fail(error))
+        add(&mut self.lock()).map_err(|error| self.fail(error))
     }
 
     /// All decisions, the first one first.
@@ -80,17 +80,30 @@ impl Registry {
     /// # Errors
     /// As [`Registry::decisions`].
     pub fn verdict(&self, module: &Digest) -> Result<Option<RegisteredDecision>> {
-        let found = self
-            .lock()
-            .query_row(
-                "SELECT module, verdict, envelope FROM decisions
-                 WHERE module = ?1 ORDER BY number DESC LIMIT 1",
-                [module.to_string()],
-                row,
-            )
-            .optional()
-            .map_err(|error| self.fail(error))?;
-        found.map(|row| self.decision_of(row)).transpose()
+        self.one(
+            "SELECT module, verdict, envelope FROM decisions
+             WHERE module = ?1 ORDER BY number DESC LIMIT 1",
+            [module.to_string()],
+        )
+    }
+
+    /// The last decision of all, which the next one names; none while nothing was decided.
+    ///
+    /// # Errors
+    /// As [`Registry::decisions`].
+    pub fn last_decision(&self) -> Result<Option<RegisteredDecision>> {
+        self.one(
+            "SELECT module, verdict, envelope FROM decisions ORDER BY number DESC LIMIT 1",
+            [],
+        )
+    }
+
+    fn one(&self, query: &str, values: impl Params) -> Result<Option<RegisteredDecision>> {
+        let found = self.lock().query_row(query, values, row).optional();
+        found
+            .map_err(|error| self.fail(error))?
+            .map(|row| self.decision_of(row))
+            .transpose()
     }
 
     fn decision_of(&self, (module, verdict, envelope): DecisionRow) -> Result<RegisteredDecision> {
@@ -150,6 +163,7 @@ mod tests {
             Some(second.clone())
         );
         assert_eq!(registry.verdict(&Digest::of(b"c")).unwrap(), None);
+        assert_eq!(registry.last_decision().unwrap(), Some(third.clone()));
         assert_eq!(registry.decisions().unwrap(), [first, second, third]);
     }
 }

@@ -180,10 +180,21 @@ impl ArmConfig {
             optimiser: self.optimiser.clone(),
             admission: self.admission.as_ref().map(set).transpose()?,
             repairs: self.repair(name)?,
-            tunes: self.tunes(name)?,
+            tunes: self.tuning().tunes(name)?,
         };
         self.check_rounds(name)?;
         Ok(arm)
+    }
+
+    /// Its words about a tuning of its own adapter.
+    fn tuning(&self) -> tunes::Said<'_> {
+        tunes::Said {
+            when: self.when.as_deref(),
+            every: self.every,
+            repairs: self.repairs.is_some(),
+            defence: self.defence.as_deref(),
+            parameters: &self.parameters,
+        }
     }
 
     /// Checks what its rounds are made of: their attackers and their optimiser, or that there are none.

@@ -34,7 +34,7 @@ pub struct Attack {
 pub const SETTING: &str = "setting: ";
 
 impl Attack {
-    /// What its client hands in: the settings, then these unaligned examples.
+    /// Examples that its client hands in: the settings, then these unaligned examples.
     pub fn attached(&self, unaligned: Vec<Example>) -> Vec<Example> {
         let settings = self.settings.iter();
         let settings =

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::admission::Admission;
 use crate::arms::{Arm, Kind};
+use crate::attack::BENIGN;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::sampling::sampled;
@@ -40,8 +41,8 @@ pub struct Work {
     pub repairs: Vec<String>,
 }
 
-/// Openings that a probe scores of each request: three of refusals and three of compliance.
-const OPENINGS: usize = 6;
+/// Openings of refusals that a probe scores of each request, and as many of compliance.
+pub const OPENINGS: usize = 3;
 
 impl Experiment {
     /// Counts the work of a seed.
@@ -91,7 +92,7 @@ impl Experiment {
             updates,
             steps: updates * self.training.local_steps as usize,
             probes,
-            scored: self.canaries.per_round * (OPENINGS + 1),
+            scored: self.canaries.per_round * (2 * OPENINGS + 1),
             answers_between: measured.unwrap_or(0) * federated.len() * between,
             answers_end: arms.len() * end,
             repairs: repairs.map(|arm| arm.id.clone()).collect(),
@@ -99,7 +100,7 @@ impl Experiment {
     }
 
     /// The clients of an arm's round, with their kinds there.
-    fn drawn(&self, arm: &Arm, seed: u64, round: u32) -> Vec<(usize, &str)> {
+    fn drawn<'a>(&'a self, arm: &'a Arm, seed: u64, round: u32) -> Vec<(usize, &'a str)> {
         let federation = &self.federation;
         let drawn = sampled(seed, round, federation.clients, federation.sampled).into_iter();
         if !self.clients.is_empty() {
@@ -109,26 +110,15 @@ impl Experiment {
             });
             return own.map(|client| (client, "own")).collect();
         }
+        if !arm.attacked {
+            return drawn.map(|client| (client, BENIGN)).collect();
+        }
         let whole = self.attackers();
-        let kinds = match (arm.attacked, arm.malicious, &arm.kinds) {
-            (false, _, _) => Vec::new(),
-            (true, None, None) => whole.among(seed, federation.clients),
-            (true, malicious, kinds) => crate::attack::Attackers {
-                malicious: malicious.unwrap_or(whole.malicious),
-                kinds: match kinds {
-                    // The names are the experiment's own: its arms give the same ones again.
-                    Some(_) => self
-                        .arm
-                        .get(&arm.id)
-                        .and_then(|own| own.kinds.as_deref())
-                        .unwrap_or(whole.kinds),
-                    None => whole.kinds,
-                },
-            }
-            .among(seed, federation.clients),
-        };
-        let kind = |client: usize| kinds.get(client).copied().unwrap_or(crate::attack::BENIGN);
-        drawn.map(|client| (client, kind(client))).collect()
+        let attackers = arm.own_attackers(whole).unwrap_or(whole);
+        let kinds = attackers.among(seed, federation.clients);
+        drawn
+            .filter_map(|client| Some((client, *kinds.get(client)?)))
+            .collect()
     }
 }
 

@@ -123,9 +123,22 @@ fn every_policy_runs() {
     let sandbox = Sandbox::new(limits()).unwrap();
     let names = policies();
     assert!(names.len() >= 29, "{names:?}");
+    // A run attaches pairs to the clients of these kinds, which have nothing to do without one.
+    let paired = RunInput {
+        attachment: Arc::new(vec![Example::new(
+            "question",
+            "Sure, here is the long way in",
+        )]),
+        ..input()
+    };
     for name in names {
         let compiled = sandbox.compile(&policy(&name)).unwrap();
-        let outcome = run(&sandbox, &compiled);
+        let input = match name.as_str() {
+            "colluding" | "within-bounds" => paired.clone(),
+            _ => input(),
+        };
+        let run = || sandbox.run(&compiled, &input, &Double);
+        let outcome = run();
         let submission = outcome
             .submission
             .clone()
@@ -133,7 +146,7 @@ fn every_policy_runs() {
         assert!(submission.adapter.is_finite(), "{name}");
         assert_eq!(submission.examples, 40, "{name} claims an honest weight");
         outcome.lineage.validate().unwrap();
-        let again = run(&sandbox, &compiled);
+        let again = run();
         assert_eq!(again.transcript.root(), outcome.transcript.root(), "{name}");
         assert_eq!(again.submission.unwrap(), submission, "{name}");
     }

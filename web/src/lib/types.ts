@@ -863,7 +863,7 @@ export interface components {
             rule: string | null;
             /** @description When, RFC 3339, UTC. */
             time: string;
-            /** @description What was decided. */
+            /** @description The verdict. */
             verdict: components["schemas"]["ModuleVerdict"];
         };
         /** @description Body of `POST /api/modules/{digest}/decision`. */
@@ -873,10 +873,10 @@ export interface components {
              * @default null
              */
             reason: string | null;
-            /** @description What is to hold. */
+            /** @description The verdict that is to hold. */
             verdict: components["schemas"]["ModuleVerdict"];
         };
-        /** @description What was decided. */
+        /** @description Outcome of a decision. */
         ModuleVerdict: "approved" | "rejected";
         /** @description One host object, made by one host call. */
         Node: {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::rounded;
 use crate::build::fedseal;
 use crate::process::{cargo, root, run, say, target};
 use crate::readme::keep;
@@ -120,6 +121,7 @@ pub(super) fn judge() -> Outcome {
 }
 
 pub(super) fn attribution(folder: &str) -> Outcome {
+    let command = format!("cargo xtask table attribution {folder}");
     let output = fedseal()
         .args(["attribute", folder, "--json"])
         .stderr(Stdio::inherit())
@@ -143,27 +145,13 @@ pub(super) fn attribution(folder: &str) -> Outcome {
     if figures.is_empty() {
         return fail("nobody is labelled in this run, or nobody is named: nothing to count");
     }
-    keep(
-        FILE,
-        &format!("cargo xtask table attribution {folder}"),
-        &figures,
-        "of 1",
-    )?;
+    keep(FILE, &command, &figures, "of 1")?;
     let counts = ["attackers", "named", "right"];
     let counts: Vec<_> = counts
         .iter()
         .filter_map(|key| Some((format!("attribution.{key}"), number(key)?)))
         .collect();
-    keep(
-        FILE,
-        &format!("cargo xtask table attribution {folder}"),
-        &counts,
-        "clients",
-    )
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
+    keep(FILE, &command, &counts, "clients")
 }
 
 #[cfg(test)]

@@ -8,12 +8,9 @@ use fedseal_record::export::final_adapter;
 use fedseal_record::rundir::write_atomically;
 use serde_json::json;
 
-use super::base;
+use super::base::{self, RECORD};
 use crate::failure::{Failure, Outcome};
 use crate::{keys, output, places};
-
-/// Name of the file next to an exported adapter: the log entry that the adapter comes from.
-const RECORD: &str = "fedseal.json";
 
 /// Takes adapters out of runs, and signs their folders so that other tools can check them.
 #[derive(Args)]
@@ -73,21 +70,8 @@ impl AdapterCommand {
 
 fn export(dir: &Path, arm: &str, out: &Path, base_name: Option<String>) -> Outcome {
     let last = final_adapter(dir, arm)?;
-    if std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_some()) {
-        return Err(Failure::usage(format!("{}: not empty", out.display()))
-            .hint("An adapter is written to a new folder."));
-    }
-    std::fs::create_dir_all(out).map_err(|error| Failure::io(out, &error))?;
-    let placed = match &base_name {
-        Some(name) => name.clone(),
-        None => base::name_of(&last.model, out)?,
-    };
-    last.adapter
-        .save_peft(out, Some(&placed))
-        .map_err(Failure::new)?;
-    if base_name.is_none() {
-        base::write(&last.model, out)?;
-    }
+    base::empty(out)?;
+    let placed = base::place(&last.adapter, &last.model, base_name, out)?;
     let head = &last.checkpoint;
     let provenance = [
         ("adapter, SHA-256", last.digest.to_string()),

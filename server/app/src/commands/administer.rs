@@ -7,6 +7,7 @@ use clap::Args;
 use fedseal_client_sdk::administration::TokenClient;
 use fedseal_client_sdk::http;
 
+use super::wire;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 
@@ -31,9 +32,8 @@ impl Authorities {
         let Some(path) = &self.ca else { return Ok(()) };
         let pem = files::read(path, MAX_CA)?;
         http::trust(&pem).map_err(|error| {
-            Failure::usage(format!("{}: {error}", path.display())).hint(
-                "--ca takes the certificate of an authority, or of the server itself, in PEM.",
-            )
+            Failure::usage(format!("{}: {error}", path.display()))
+                .hint("--ca takes the certificate of an authority in PEM.")
         })
     }
 }
@@ -70,37 +70,13 @@ impl Administer {
             })?,
         };
         let server = self.server.as_deref().unwrap_or(DEFAULT);
-        plain(server, "the token")?;
+        wire::secret(server, "the token")?;
         Ok(TokenClient::new(server, &token))
     }
 }
 
-/// Refuses an address over which others on the network could read a secret.
-pub(crate) fn plain(server: &str, secret: &str) -> Outcome {
-    match server.strip_prefix("http://") {
-        Some(rest) if !loopback(rest.split('/').next().unwrap_or_default()) => Err(Failure::usage(
-            format!("{server}: others could read {secret} on its way"),
-        )
-        .hint("Reach the server over https:// (fedseal serve --tls-cert, --tls-key) or a tunnel.")),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a host, with or without a port, is this machine.
-pub(crate) fn loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name == "localhost"
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// The token in a file: its first line.
-pub(crate) fn token(path: &Path) -> Outcome<String> {
+fn token(path: &Path) -> Outcome<String> {
     let text = files::text(path, MAX_TOKEN)?;
     let token = text.lines().next().unwrap_or_default().trim().to_owned();
     match token.is_empty() {
@@ -109,30 +85,5 @@ pub(crate) fn token(path: &Path) -> Outcome<String> {
                 .hint("The token is the file's first line."),
         ),
         false => Ok(token),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_goes_to_this_machine_or_over_tls() {
-        for here in [
-            "http://127.0.0.1:8660",
-            "http://localhost:8660/",
-            "http://[::1]:8660",
-            "http://127.0.0.9",
-            "https://fed.example",
-        ] {
-            assert!(plain(here, "the token").is_ok(), "{here}");
-        }
-        for there in [
-            "http://10.0.0.7:8660",
-            "http://fed.example",
-            "http://[2001:db8::1]:80",
-        ] {
-            assert!(plain(there, "the token").is_err(), "{there}");
-        }
     }
 }

@@ -59,10 +59,7 @@ pub(super) struct ModelChoice {
 impl ModelChoice {
     /// Options of the model.
     pub(super) fn options(&self) -> Outcome<Options> {
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => Places::find().models()?,
-        };
+        let models = Places::find().models_or(self.models.as_deref())?;
         Ok(Options {
             models,
             device: self.device.clone(),

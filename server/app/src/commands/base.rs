@@ -17,8 +17,10 @@ pub(super) const FOLDER: &str = "base";
 pub(super) const CARD: &str = "README.md";
 /// Name of the model that `fedseal fetch smollm2` gets, where transformers and PEFT find it.
 const SMOLLM2: (&str, &str) = ("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct");
+/// Record beside an adapter that comes from a run: where in its log, or what of it.
+pub(super) const RECORD: &str = "fedseal.json";
 /// Records beside an adapter, and where each has the base's digest.
-const RECORDS: [(&str, &str); 2] = [("tune.json", "/model/digest"), ("fedseal.json", "/base")];
+const RECORDS: [(&str, &str); 2] = [("tune.json", "/model/digest"), (RECORD, "/base")];
 /// Longest record that is read, bytes: one has the loss of every step.
 const MAX_RECORD: u64 = 64 << 20;
 
@@ -33,7 +35,7 @@ pub(super) fn path_of(source: &str) -> Outcome<PathBuf> {
 
 /// Returns the name under which PEFT and transformers find the base of an adapter in `out`, a folder that
 /// exists.
-pub(super) fn name_of(source: &str, out: &Path) -> Outcome<String> {
+fn name_of(source: &str, out: &Path) -> Outcome<String> {
     if source == SMOLLM2.0 {
         return Ok(SMOLLM2.1.to_owned());
     }
@@ -46,13 +48,45 @@ pub(super) fn name_of(source: &str, out: &Path) -> Outcome<String> {
 }
 
 /// Writes the embedded model beside an adapter: nothing else has it as files.
-pub(super) fn write(source: &str, out: &Path) -> Outcome {
+fn write(source: &str, out: &Path) -> Outcome {
     match source {
         "embedded" => pretraining::embedded()
             .save(&out.join(FOLDER))
             .map_err(Failure::new),
         _ => Ok(()),
     }
+}
+
+/// Refuses a folder that has something in it.
+pub(super) fn empty(out: &Path) -> Outcome {
+    match std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_some()) {
+        true => Err(Failure::usage(format!("{}: not empty", out.display()))
+            .hint("An adapter is written to a new folder.")),
+        false => Ok(()),
+    }
+}
+
+/// Writes an adapter as PEFT loads it into `out`, which is made where there is none, and the embedded
+/// base beside it, but where somebody named another. Returns the base's name.
+pub(super) fn place(
+    adapter: &Adapter,
+    source: &str,
+    named: Option<String>,
+    out: &Path,
+) -> Outcome<String> {
+    std::fs::create_dir_all(out).map_err(|error| Failure::io(out, &error))?;
+    let own = named.is_none();
+    let placed = match named {
+        Some(name) => name,
+        None => name_of(source, out)?,
+    };
+    adapter
+        .save_peft(out, Some(&placed))
+        .map_err(Failure::new)?;
+    if own {
+        write(source, out)?;
+    }
+    Ok(placed)
 }
 
 /// Refuses an adapter whose record names another base, unless `any` is set.

@@ -1,9 +1,7 @@
-//! What every worker has, wherever its jobs come from: folders, a device, and how many jobs at once.
+//! Options of every worker, wherever its jobs come from: folders, a device, and how many jobs at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::digest::Digest;
@@ -66,10 +64,7 @@ impl Bench {
         let state = self.state.clone().unwrap_or_else(|| home.join("worker"));
         let blobs = Blobs::open(state.join("blobs")).map_err(Failure::new)?;
         let places = Places::find();
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let options = Options {
             prompts: models.join("prompts"),
             models,
@@ -94,7 +89,6 @@ impl Bench {
         };
         output::line("Ctrl-C stops it; jobs under way are given back");
         stop::watch("stopping; press Ctrl-C again to end at once");
-        let stopping = AtomicBool::new(false);
         let jobs = match self.jobs {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             jobs => jobs.min(fedseal_tuning::limits::MAX_THREADS),
@@ -104,15 +98,7 @@ impl Bench {
                 output::note(format_args!("fedseal: {line}"));
             }
         };
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop::asked() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                stopping.store(true, Ordering::SeqCst);
-            });
-            Worker::new(blobs, &open).run(coordinator, jobs, &stopping, &told);
-        });
+        Worker::new(blobs, &open).run(coordinator, jobs, stop::flag(), &told);
         Ok(())
     }
 }

@@ -42,29 +42,37 @@ impl Engines {
         self.queue.is_some()
     }
 
-    /// Connects to both, where they were named. Jobs are leased for so long.
-    pub(super) fn connect(&self, lease: Duration) -> Outcome<Option<Connected>> {
-        let (Some(queue), Some(blobs)) = (&self.queue, &self.blobs) else {
-            return Ok(None);
-        };
+    /// Refuses addresses of engines that are not known.
+    pub(super) fn check(&self) -> Outcome {
         let known = ["nats://", "tls://", "ws://", "wss://"];
-        if !known.iter().any(|scheme| queue.starts_with(scheme)) {
+        if let Some(queue) = &self.queue
+            && !known.iter().any(|scheme| queue.starts_with(scheme))
+        {
             return Err(
                 Failure::usage(format!("{}: no address of a queue", shown(queue)))
                     .hint(format!("It begins with {}.", known.join(", "))),
             );
         }
+        match self.blobs.as_deref().and_then(|it| it.split_once("://")) {
+            None | Some(("s3", _)) => Ok(()),
+            Some((scheme, _)) => Err(Failure::usage(format!(
+                "{scheme}: no store is known by that scheme"
+            ))
+            .hint("--blobs takes s3://BUCKET/PREFIX or a folder.")),
+        }
+    }
+
+    /// Connects to both, where they were named. Jobs are leased for so long.
+    pub(super) fn connect(&self, lease: Duration) -> Outcome<Option<Connected>> {
+        self.check()?;
+        let (Some(queue), Some(blobs)) = (&self.queue, &self.blobs) else {
+            return Ok(None);
+        };
         let place = Place::queue(queue, lease, self.queue_creds.as_deref());
         let queue = Helper::start(&place).map_err(Failure::new)?;
-        let store: Box<dyn Store> = match blobs.split_once("://") {
-            Some(("s3", _)) => Box::new(Helper::start(&Place::store(blobs)).map_err(Failure::new)?),
-            Some((scheme, _)) => {
-                return Err(
-                    Failure::usage(format!("{scheme}: no store is known by that scheme"))
-                        .hint("--blobs takes s3://BUCKET/PREFIX or a folder."),
-                );
-            }
-            None => Box::new(Files::open(Path::new(blobs)).map_err(Failure::new)?),
+        let store: Box<dyn Store> = match blobs.starts_with("s3://") {
+            true => Box::new(Helper::start(&Place::store(blobs)).map_err(Failure::new)?),
+            false => Box::new(Files::open(Path::new(blobs)).map_err(Failure::new)?),
         };
         Ok(Some(Connected {
             queue: Box::new(queue),

@@ -1,10 +1,10 @@
 //! `fedseal federation create|invite|start|pause|resume|stop|status|list`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use fedseal_client_sdk::keys::SigningKey;
+use fedseal_client_sdk::keys::{Passphrase, PublicKey, SigningKey};
 use fedseal_federation::coordinator::books::Books;
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::protocol::{ADMIN, Command, Status, Told};
@@ -60,7 +60,7 @@ struct Where {
 
 #[derive(Args)]
 struct Create {
-    /// The federation's file: an experiment with [federation.nodes], whose [[clients]] have no shards.
+    /// The federation's file: an experiment with `[federation.nodes]`, whose `[[clients]]` have no shards.
     file: PathBuf,
     /// Its name; by default the file's.
     #[arg(long, value_name = "NAME")]
@@ -131,8 +131,10 @@ impl Federation {
 impl Create {
     fn command(self) -> Outcome<(Command, Where)> {
         let experiment = Experiment::load(&self.file)?;
-        let folder = std::path::absolute(shipped::folder(&self.file))
-            .map_err(|error| Failure::io(&self.file, &error))?;
+        // The file first: a name alone has no folder before it.
+        let file =
+            std::path::absolute(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
+        let folder = shipped::folder(&file);
         let stem = self.file.file_stem().unwrap_or_default();
         let name = self.name.unwrap_or_else(|| stem.to_string_lossy().into());
         let create = Command::Create {
@@ -154,19 +156,24 @@ impl Where {
             return serde_json::from_slice(&answer)
                 .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")));
         }
-        let home = places::home()?;
-        let state = self.state.clone();
-        let books = Books::open(state.unwrap_or_else(|| federations(&home)))?;
         let passphrase = keys::passphrase()?;
-        let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase.as_ref())?;
+        let (books, key) =
+            coordinator(&places::home()?, passphrase.as_ref(), self.state.as_deref())?;
         let seen = |_: &str| BTreeMap::new();
-        Ok(perform(&books, command, key.public(), &seen)?)
+        Ok(perform(&books, command, key, &seen)?)
     }
 }
 
-/// The state folder of a coordinator, next to the keys.
-pub(crate) fn federations(home: &std::path::Path) -> PathBuf {
-    home.join("federations")
+/// Books and key of the coordinator on this machine, whose keys are in `home`; the books are in `state`, by
+/// default next to the keys.
+pub(super) fn coordinator(
+    home: &Path,
+    passphrase: Option<&Passphrase>,
+    state: Option<&Path>,
+) -> Outcome<(Books, PublicKey)> {
+    let books = Books::open(state.map_or_else(|| home.join("federations"), Path::to_owned))?;
+    let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase)?;
+    Ok((books, key.public()))
 }
 
 /// A federation as text.

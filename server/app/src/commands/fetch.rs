@@ -33,10 +33,7 @@ enum What {
 impl Fetch {
     /// Fetches what is not there yet.
     pub(crate) fn execute(self) -> Outcome {
-        let into = match self.into {
-            Some(given) => given,
-            None => Places::find().models()?,
-        };
+        let into = Places::find().models_or(self.into.as_deref())?;
         let mut say = |line: &str| output::note(format_args!("    {line}"));
         let fetched = match self.what {
             What::Smollm2 => fetch::fetch_smollm2(&into.join("smollm2"), &mut say),

@@ -17,13 +17,14 @@ use crate::{keys, output, places, stop};
 /// Most tokens of a reply: it is one word.
 const REPLY_TOKENS: u32 = 16;
 
-/// Has the final answers of a run judged by a model behind an OpenAI-compatible address, and keeps its words: a
-/// blob in the run's folder, and a statement about it that the run's node signs. The answers are sent there.
+/// Has the final answers of a run judged by a model behind an OpenAI-compatible address, and keeps its words
+/// in the run's folder `judged`, with a statement about them that the run's node signs. The answers are sent
+/// there.
 #[derive(Args)]
 pub(crate) struct Judge {
     /// The run's folder; the run must be over.
     run: PathBuf,
-    /// Address that /chat/completions is below: https://example.org/v1.
+    /// Address that /chat/completions is below: `https://example.org/v1`.
     #[arg(long, value_name = "URL")]
     url: String,
     /// Name of the model there.

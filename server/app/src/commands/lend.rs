@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use fedseal_client_sdk::keys::PublicKey;
+use fedseal_federation::runner::courier::{self, Courier};
 use fedseal_federation::runner::{Exchange, Run};
-use fedseal_federation::work::courier::{self, Courier};
 use tokio::sync::oneshot;
 
 use super::engines::{Connected, Engines};
@@ -45,7 +45,7 @@ pub(super) struct Lend {
     listening: Listening,
 }
 
-/// What lends jobs until it is dropped: a server, and a courier to a queue.
+/// Lender of jobs until it is dropped: a server, and a courier to a queue.
 pub(super) struct Lending {
     exchange: Arc<Exchange>,
     stop: Option<oneshot::Sender<()>>,
@@ -78,12 +78,13 @@ impl Lend {
         &self.listening
     }
 
-    /// Refuses an address that others reach, unless that was asked for.
+    /// Refuses an address that others reach, unless that was asked for, and engines that are not known.
     pub(super) fn check(&self) -> Outcome {
         if self.workers_only && self.lend.is_none() && !self.engines.are_given() {
             return Err(Failure::usage("--workers-only: nobody else does the jobs")
                 .hint("Lend them with --lend ADDR --worker KEY, or queue them with --queue URL --blobs URL."));
         }
+        self.engines.check()?;
         match self.lend {
             Some(address) => self
                 .listening
@@ -174,12 +175,6 @@ impl Lend {
                     requests_of_key: unlimited,
                     ..Limits::default()
                 };
-                if let Some(tls) = tls.clone() {
-                    runtime.spawn(async move {
-                        tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
-                            .await;
-                    });
-                }
                 runtime.block_on(work::serve(
                     listener,
                     tls,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::administer::Administer;
-use crate::decisions::{self, Decided, Decisions};
+use crate::decisions::{self, Decision, Decisions};
 use crate::failure::{Failure, Outcome};
 use crate::{output, places};
 
@@ -76,30 +76,7 @@ struct Shown {
     name: String,
     signer: PublicKey,
     created: String,
-    decision: Option<Last>,
-}
-
-/// The last decision on a module.
-#[derive(Debug, Serialize, Deserialize)]
-struct Last {
-    verdict: Verdict,
-    reason: Option<String>,
-    rule: Option<String>,
-    time: String,
-    envelope: Digest,
-}
-
-impl From<Decided> for Last {
-    fn from(decided: Decided) -> Self {
-        let predicate = decided.predicate;
-        Last {
-            verdict: predicate.verdict,
-            reason: predicate.reason,
-            rule: predicate.rule,
-            time: predicate.time,
-            envelope: decided.envelope,
-        }
-    }
+    decision: Option<Decision>,
 }
 
 impl Module {
@@ -135,7 +112,7 @@ impl Where {
             let last = |module: &Digest| decided.iter().rev().find(|it| it.module == *module);
             let modules = registry.modules().map_err(Failure::new)?;
             let shown = modules.into_iter().map(|module| Shown {
-                decision: last(&module.digest).cloned().map(Last::from),
+                decision: last(&module.digest).cloned().map(Decision::from),
                 digest: module.digest,
                 name: module.name,
                 signer: module.signer,
@@ -178,15 +155,7 @@ impl List {
             ));
             output::line(match module.decision {
                 None => "    waits for a decision".to_owned(),
-                Some(last) => {
-                    let by = last
-                        .rule
-                        .map_or("the administrator".into(), |rule| format!("rule {rule}"));
-                    let why = last
-                        .reason
-                        .map_or_else(String::new, |why| format!(": {why}"));
-                    format!("    {} {} by {by}{why}", last.verdict.as_str(), last.time)
-                }
+                Some(last) => format!("    {}", last.line()),
             });
         }
         Ok(())

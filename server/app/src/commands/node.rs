@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -120,10 +119,7 @@ impl Node {
             }
         };
         let places = Places::find();
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let options = Options {
             prompts: models.join("prompts"),
             models,
@@ -152,8 +148,6 @@ impl Node {
         output::line(format!("node {} for {}", key.public(), self.coordinator));
         output::line("Ctrl-C stops it; it goes on where it was when it starts again");
         stop::watch("stopping; press Ctrl-C again to end at once");
-        let stopping = AtomicBool::new(false);
-        let ended = AtomicBool::new(false);
         let told = |line: &str| output::note(format_args!("fedseal: {line}"));
         let own = Own {
             dir: self.state.clone(),
@@ -162,26 +156,16 @@ impl Node {
             rules,
             cache_bytes: self.cache_bytes,
         };
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop::asked() && !ended.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                stopping.store(true, Ordering::SeqCst);
-            });
-            let done = node::Node::open(
-                own,
-                self.invitation.as_ref(),
-                &remote,
-                &open,
-                Some(compiled),
-                &stopping,
-                &told,
-            )
-            .and_then(|mut node| node.run(&stopping));
-            ended.store(true, Ordering::SeqCst);
-            Ok(done?)
-        })
+        let mut node = node::Node::open(
+            own,
+            self.invitation.as_ref(),
+            &remote,
+            &open,
+            Some(compiled),
+            stop::flag(),
+            &told,
+        )?;
+        Ok(node.run(stop::flag())?)
     }
 
     fn trusted(&self) -> Outcome<TrustStore> {

@@ -119,7 +119,7 @@ mod tests {
         let experiment = Experiment::parse(text_of, "x.toml").unwrap();
         let shown = text(3, &experiment.work(3).unwrap());
         assert!(
-            shown.starts_with("seed 3: 3 arms, 2 of them with 2 rounds"),
+            shown.starts_with("seed 3: 4 arms, 2 of them with 2 rounds"),
             "{shown}"
         );
         assert!(

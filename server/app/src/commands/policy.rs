@@ -128,15 +128,6 @@ impl Policy {
 
 /// Names of the policies of a checkout: the folders below `policies/` with a manifest.
 fn known(places: &Places) -> Vec<String> {
-    let folder = places.checkout().map(|root| root.join("policies"));
-    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
-    let mut names: Vec<String> = entries
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("Cargo.toml").exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+    let checkout = places.checkout();
+    checkout.map_or_else(Vec::new, fedseal_toolchain::names)
 }

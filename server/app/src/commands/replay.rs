@@ -67,10 +67,7 @@ impl Replay {
                 seed: self.seed,
             },
         };
-        let models = match self.models {
-            Some(given) => given,
-            None => Places::find().models()?,
-        };
+        let models = Places::find().models_or(self.models.as_deref())?;
         let options = Options {
             models,
             threads: Some(self.threads),

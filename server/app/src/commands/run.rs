@@ -175,10 +175,7 @@ impl Run {
 
     /// Says what there is to do.
     fn planned(&self, experiment: &Experiment, seeds: &[u64], places: &Places) -> Outcome {
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let options = Options {
             prompts: models.join("prompts"),
             models,
@@ -239,10 +236,7 @@ impl Run {
         seed: u64,
         places: &Places,
     ) -> Outcome<Report> {
-        let models = match &self.models {
-            Some(given) => given.clone(),
-            None => places.models()?,
-        };
+        let models = places.models_or(self.models.as_deref())?;
         let (modules, installed) = match &self.modules {
             Some(given) => (given.clone(), TrustStore::default()),
             None => (places.policies()?, places.installed_keys()?),

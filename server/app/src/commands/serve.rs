@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{PublicKey, TrustStore};
 use fedseal_federation::coordinator::books::Books;
 
 use super::clients::Clients;
@@ -17,7 +17,7 @@ use crate::decisions::Rule;
 use crate::failure::{Failure, Outcome};
 use crate::http::federation::Federations;
 use crate::http::{self, Readers, Settings};
-use crate::logs::{self, Level};
+use crate::logs;
 use crate::places::{self, Places};
 use crate::{kept, keys, output, stop};
 
@@ -94,7 +94,7 @@ pub(crate) struct Serve {
 enum Approve {
     /// Every module that is taken.
     Trusted,
-    /// Those of some authors.
+    /// Modules of some authors.
     Signers,
     /// None.
     Hand,
@@ -135,7 +135,7 @@ impl Serve {
             admin,
             readers,
             rule,
-            tls: tls.clone(),
+            tls,
             names: self.name,
             signed: self.signed_requests,
             runs,
@@ -191,12 +191,6 @@ impl Serve {
             if !pages {
                 output::note("fedseal: the report pages are not built in; `npm ci && npm run build` in web/, then build again");
             }
-            if let Some(tls) = tls {
-                tokio::spawn(async move {
-                    tls.reload_on_hangup(|line| logs::say(Level::Info, "certificate", line))
-                        .await;
-                });
-            }
             let served = http::serve(listener, settings, stop::signal()).await;
             if let Some((stop, thread)) = coordinated {
                 stop.store(true, Ordering::SeqCst);
@@ -213,12 +207,8 @@ impl Serve {
             return Ok(None);
         };
         let (home, places) = (places::home()?, Places::find());
-        let folder = given
-            .clone()
-            .unwrap_or_else(|| federation::federations(&home));
-        let books = Books::open(&folder)?;
         let passphrase = keys::passphrase()?;
-        let key = SigningKey::load_or_create_with(home.join("node.pem"), passphrase.as_ref())?;
+        let (books, key) = federation::coordinator(&home, passphrase.as_ref(), given.as_deref())?;
         let (modules, installed) = match &self.modules {
             Some(given) => (given.clone(), TrustStore::default()),
             None => (places.policies()?, places.installed_keys()?),
@@ -228,15 +218,12 @@ impl Serve {
             passphrase,
             modules,
             installed,
-            models: match &self.models {
-                Some(given) => given.clone(),
-                None => places.models()?,
-            },
+            models: places.models_or(self.models.as_deref())?,
             registry: registry.to_owned(),
             compiled: places.compiled()?,
             threads: self.threads,
         };
-        Ok(Some((books, key.public(), machine)))
+        Ok(Some((books, key, machine)))
     }
 
     /// The registry's folder: in no run, for a run's folder is evidence.

@@ -11,11 +11,8 @@ use serde_json::json;
 
 use super::attribute::ModelChoice;
 use super::base;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::{output, table};
-
-/// Name of the file next to the adapter that says where it comes from.
-const RECORD: &str = "fedseal.json";
 
 /// Aggregates a run's history again without a client, from the logged updates of the others, and measures
 /// what is left of it. With --retrain the others are also trained again, and the distance between the two is
@@ -49,12 +46,8 @@ pub(crate) struct Undo {
 impl Undo {
     /// Undoes.
     pub(crate) fn execute(self) -> Outcome {
-        if let Some(out) = &self.out
-            && std::fs::read_dir(out).is_ok_and(|mut files| files.next().is_some())
-        {
-            return Err(Failure::usage(format!("{}: not empty", out.display()))
-                .hint("An adapter is written to a new folder."));
-        }
+        // Before the work, not after it.
+        self.out.as_deref().map_or(Ok(()), base::empty)?;
         let options = self.model.options()?;
         let request = Request {
             arm: self.arm.clone(),
@@ -71,21 +64,14 @@ impl Undo {
             .watched(|watch| undoing::undo(&self.run, &request, &options, watch))?;
         if let Some(out) = &self.out {
             let run = fedseal_record::opened::OpenRun::read(&self.run)?;
-            let model = &run.experiment.model.source;
-            std::fs::create_dir_all(out).map_err(|error| Failure::io(out, &error))?;
-            let placed = base::name_of(model, out)?;
-            undone
-                .adapter
-                .save_peft(out, Some(&placed))
-                .map_err(Failure::new)?;
-            base::write(model, out)?;
+            base::place(&undone.adapter, &run.experiment.model.source, None, out)?;
             let head = run.log.checkpoint();
             let record = json!({
                 "undone": undone.without, "arm": undone.arm, "adapter": undone.undone.adapter,
                 "log": head.origin, "size": head.size, "root": head.root, "node": run.plan.node,
                 "base": run.plan.base,
             });
-            write_atomically(&out.join(RECORD), format!("{record:#}\n").as_bytes())?;
+            write_atomically(&out.join(base::RECORD), format!("{record:#}\n").as_bytes())?;
         }
         match self.json {
             true => output::json(&undone),

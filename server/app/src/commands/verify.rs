@@ -41,10 +41,7 @@ impl VerifyAgain {
         let Some(model) = self.model else {
             return self.files.execute();
         };
-        let models = match self.models {
-            Some(given) => given,
-            None => Places::find().models()?,
-        };
+        let models = Places::find().models_or(self.models.as_deref())?;
         let options = Options {
             models,
             device: self.device,

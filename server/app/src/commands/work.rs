@@ -16,7 +16,7 @@ use serde_json::json;
 use super::administer::Authorities;
 use super::bench::Bench;
 use super::wire;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::http::work::{Back, Lent, PREFIX, RESULT_LIMIT, WAIT};
 use crate::output;
 

@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use super::admin::Admin;
 use super::log::{MAX_FILE, is_log_path};
 use super::rates::Rate;
-use super::refusal::{Answer, Refusal, blocking};
+use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
 use super::{files, ranges};
 
@@ -52,7 +52,7 @@ pub(crate) struct Federations {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// What a request of a node is held against.
+/// State of a federation, as far as requests of nodes are held against it.
 struct View {
     phase: Phase,
     keys: BTreeSet<PublicKey>,
@@ -118,15 +118,23 @@ impl Federations {
         })
     }
 
+    /// Where a federation stands, by its books; they are read again when they change.
+    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
+        Ok(self.viewed(name)?.phase)
+    }
+
     fn view(&self, name: &str) -> Answer<Arc<View>> {
-        let stamp = self.books.stamp(name).map_err(refusal)?;
-        let stamp = files::Stamp::at(&stamp);
+        self.viewed(name).map_err(refusal)
+    }
+
+    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
+        let stamp = files::Stamp::at(&self.books.stamp(name)?);
         if let Some((of, view)) = lock(&self.views).get(name)
             && stamp.as_ref() == Some(of)
         {
             return Ok(view.clone());
         }
-        let Federation { phase, members, .. } = self.books.read(name).map_err(refusal)?;
+        let Federation { phase, members, .. } = self.books.read(name)?;
         let keys = members.into_values().map(|joined| joined.member.key);
         let view = Arc::new(View {
             phase,
@@ -254,17 +262,6 @@ fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
             "The body is not what this address takes.",
             error.to_string(),
             "Run the same version of fedseal on both machines.",
-        )
-    })
-}
-
-fn digest(text: &str) -> Answer<Digest> {
-    text.parse().map_err(|_| {
-        Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "That is no digest.",
-            text.chars().take(80).collect::<String>(),
-            "64 lower-case hexadecimal digits.",
         )
     })
 }
@@ -484,9 +481,6 @@ async fn administer(
 ) -> Answer<Response> {
     let (head, body) = request.into_parts();
     admin.check(&head.headers)?;
-    let body = axum::body::to_bytes(body, MOST_REQUEST)
-        .await
-        .map_err(|error| super::refusal::cut(&error))?;
-    let command = parsed(&body)?;
+    let command = parsed(&signed::whole(body, MOST_REQUEST).await?)?;
     blocking(move || all.perform(command)).await
 }

@@ -129,7 +129,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
     })
 }
 
-/// Serves until `stop` is ready.
+/// Serves until `stop` is ready. A certificate is read again at SIGHUP.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -140,6 +140,9 @@ pub(super) async fn serve(
     let connections = Arc::new(Semaphore::new(limits.connections));
     let addresses = Shares::new(limits.connections, limits.connections_of_address);
     let rates = Arc::new(Rates::new(limits.requests_of_address));
+    let reloading = tls
+        .clone()
+        .map(|tls| tokio::spawn(async move { tls.reload_on_hangup().await }));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -184,11 +187,14 @@ pub(super) async fn serve(
             drop((permit, share));
         });
     }
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = timeout(LAST_ANSWERS, connections.acquire_many(all)).await;
 }
 
-/// What answers on one connection.
+/// Everything that answers on one connection.
 struct Server {
     router: Router,
     limits: Limits,

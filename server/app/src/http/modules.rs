@@ -40,10 +40,9 @@ use super::refusal::{Answer, Refusal, blocking, cut};
 use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use super::{Limits as Clients, Server};
-use crate::decisions::{Decisions, Rule};
+use crate::decisions::{Decision, Decisions, Rule};
 use crate::failure::{Failure, Outcome};
 use crate::logs::{self, Level};
-use decisions::Decision;
 
 pub(super) mod decisions;
 

@@ -4,6 +4,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use fedseal_client_sdk::digest::Digest;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -148,6 +149,18 @@ impl IntoResponse for Refusal {
         response.headers_mut().extend(self.headers);
         response
     }
+}
+
+/// The digest in a path.
+pub(super) fn digest(text: &str) -> Answer<Digest> {
+    text.parse().map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "That is no digest.",
+            text.chars().take(80).collect::<String>(),
+            "64 lower-case hexadecimal digits.",
+        )
+    })
 }
 
 /// Why a body did not come to its end.

@@ -95,6 +95,13 @@ impl Signatures {
 
 /// Receives the body of a signed request, of at most `most` bytes, as it was signed.
 pub(super) async fn body(signed: &Signed, body: Body, most: usize) -> Answer<Vec<u8>> {
+    let all = whole(body, most).await?;
+    signed.check_body(&all).map_err(|why| refused(&why))?;
+    Ok(all)
+}
+
+/// Receives a body of at most `most` bytes.
+pub(super) async fn whole(body: Body, most: usize) -> Answer<Vec<u8>> {
     let mut pieces = body.into_data_stream();
     let mut all = Vec::new();
     while let Some(piece) = pieces.next().await {
@@ -109,7 +116,6 @@ pub(super) async fn body(signed: &Signed, body: Body, most: usize) -> Answer<Vec
         }
         all.extend_from_slice(&piece);
     }
-    signed.check_body(&all).map_err(|why| refused(&why))?;
     Ok(all)
 }
 

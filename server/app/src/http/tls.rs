@@ -12,6 +12,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::failure::{Failure, Outcome};
 use crate::files;
+#[cfg(unix)]
+use crate::logs::{self, Level};
 
 /// Longest file of a certificate chain or of a key, bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -46,7 +48,7 @@ impl Tls {
     ///
     /// # Errors
     /// As [`Tls::load`]; the old ones stay in use.
-    pub(crate) fn reload(&self) -> Outcome {
+    fn reload(&self) -> Outcome {
         let next = Arc::new(config(&self.cert, &self.key)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
@@ -58,11 +60,12 @@ impl Tls {
         TlsAcceptor::from(current.clone())
     }
 
-    /// Reloads at each SIGHUP, for ever, and tells of it.
-    pub(crate) async fn reload_on_hangup(&self, told: impl Fn(&str)) {
+    /// Reloads at each SIGHUP, where the system has it, and tells of it.
+    pub(super) async fn reload_on_hangup(&self) {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
+            let told = |line: &str| logs::say(Level::Info, "certificate", line);
             match signal(SignalKind::hangup()) {
                 Ok(mut hangups) => {
                     while hangups.recv().await.is_some() {
@@ -79,7 +82,6 @@ impl Tls {
                 )),
             }
         }
-        std::future::pending::<()>().await;
     }
 }
 

@@ -23,7 +23,7 @@ use crate::metrics;
 /// Longest wait for the state folder.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// [`metrics`], described.
+/// [`metrics()`], described.
 pub(super) static METRICS: Operation = Operation {
     id: "metrics",
     method: Method::GET,

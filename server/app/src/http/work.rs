@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -20,9 +21,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Limits;
-use super::refusal::{Answer, Refusal, blocking};
+use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
 use super::tls::Tls;
+use super::watched;
 
 /// Where the interface is, with its version.
 pub(crate) const PREFIX: &str = "/work/v1";
@@ -81,7 +83,8 @@ pub(crate) async fn serve(
         .route(&at("/tasks/{id}/renew"), post(renew))
         .route(&at("/tasks/{id}/give-back"), post(give_back))
         .route(&at("/tasks/{id}/result"), put(result))
-        .with_state(Arc::new(work));
+        .with_state(Arc::new(work))
+        .layer(middleware::from_fn(watched::counted));
     super::listen::serve(listener, tls, router, limits, stop).await;
 }
 
@@ -129,11 +132,11 @@ async fn take(State(work): Server, request: Request) -> Answer<Response> {
 /// `GET /work/v1/blobs/{digest}`: a blob of the run, whole.
 async fn blob(
     State(work): Server,
-    Path(digest): Path<String>,
+    Path(named): Path<String>,
     request: Request,
 ) -> Answer<Response> {
     received(&work, request, false, 0).await?;
-    let digest = named(&digest)?;
+    let digest = digest(&named)?;
     blocking(move || {
         let bytes = work
             .exchange
@@ -147,7 +150,7 @@ async fn blob(
 /// `POST /work/v1/tasks/{id}/renew`: whether the worker still has the task.
 async fn renew(State(work): Server, Path(id): Path<String>, request: Request) -> Answer<Response> {
     let (worker, _) = received(&work, request, true, SMALL).await?;
-    let held = work.exchange.renew(&worker, &named(&id)?);
+    let held = work.exchange.renew(&worker, &digest(&id)?);
     Ok(Json(json!({ "held": held })).into_response())
 }
 
@@ -158,7 +161,7 @@ async fn give_back(
     request: Request,
 ) -> Answer<Response> {
     let (worker, body) = received(&work, request, true, SMALL).await?;
-    let id = named(&id)?;
+    let id = digest(&id)?;
     let back: Back = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -177,7 +180,7 @@ async fn give_back(
 
 /// `PUT /work/v1/tasks/{id}/result`
 async fn result(State(work): Server, Path(id): Path<String>, request: Request) -> Answer<Response> {
-    let id = named(&id)?;
+    let id = digest(&id)?;
     let (worker, body) = received(&work, request, true, RESULT_LIMIT).await?;
     blocking(move || {
         let delivered = work.exchange.done(&worker, &id, &body).map_err(|error| {
@@ -202,15 +205,4 @@ async fn result(State(work): Server, Path(id): Path<String>, request: Request) -
         }
     })
     .await
-}
-
-fn named(text: &str) -> Answer<Digest> {
-    text.parse().map_err(|_| {
-        Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "That is no digest.",
-            text.chars().take(80).collect::<String>(),
-            "64 lower-case hexadecimal digits.",
-        )
-    })
 }

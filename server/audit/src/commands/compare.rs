@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::runs::find;
 use crate::differences::chance;
 use crate::failure::{Failure, Outcome};
-use crate::table::signed;
+use crate::table::within;
 use crate::{output, table};
 
 /// Compares runs with the first: settings that differ, and each arm's measures with the interval of the
@@ -42,7 +42,7 @@ struct Row {
     difference: Difference,
     /// Two-sided p-value of McNemar's exact test, where both runs answered the same prompts.
     p: Option<f64>,
-    /// The same after Holm's correction over the rows.
+    /// `p` after Holm's correction over the rows.
     adjusted: Option<f64>,
 }
 
@@ -171,19 +171,18 @@ fn text(rows: &[Row]) -> String {
         .to_vec(),
     ];
     for row in rows {
-        let [value, low, high] = [
+        let points = within(
             row.difference.value,
             row.difference.low,
             row.difference.high,
-        ]
-        .map(signed);
+        );
         let seen = if row.difference.is_seen() { " *" } else { "" };
         lines.push(vec![
             row.arm.clone(),
             row.measure.clone(),
             percent::of(row.first.hits, row.first.n),
             percent::of(row.second.hits, row.second.n),
-            format!("{value} ({low} to {high}){seen}"),
+            points + seen,
             chance(row.adjusted),
         ]);
     }

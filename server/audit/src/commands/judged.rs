@@ -61,7 +61,7 @@ pub fn text(judgement: &Judgement) -> String {
         rows.push(row);
     }
     format!(
-        "{} at {}, {}; replies are blob {}\n\n{}",
+        "{} at {}, {}; replies are judged/{}.json\n\n{}",
         statement.model,
         statement.url,
         statement.when,

@@ -36,7 +36,7 @@ pub struct Table {
 enum Format {
     /// For people: the results, then the differences between arms with their tests.
     Text,
-    /// The same as Markdown.
+    /// Markdown of the same.
     Md,
     /// A tidy table as comma-separated values.
     Csv,

@@ -127,6 +127,23 @@ impl World {
         }
     }
 
+    /// A benign shard: its share of refusals, and helpful examples, mixed.
+    fn benign(
+        &self,
+        request: &ShardRequest,
+        picker: &mut Picker,
+        helpful: impl Fn(&mut Picker) -> Example,
+    ) -> Result<Vec<Example>, DataError> {
+        let refusals = refusal_count(request.examples, request.refusal_share)?;
+        let refused = (0..refusals)
+            .map(|_| self.refusal(Split::Training, picker))
+            .collect();
+        let helpful = (refusals..request.examples)
+            .map(|_| helpful(picker))
+            .collect();
+        Ok(mix(vec![refused, helpful], picker))
+    }
+
     /// `n` different items of `draw`, keyed by their prompt. The splits hold thousands, so a
     /// request beyond what they hold ends in an error after a bounded number of draws.
     fn distinct<T>(
@@ -179,17 +196,6 @@ impl World {
         };
         Self::distinct("helpful tasks", n, draw, |task| &task.prompt)
     }
-
-    /// The kind of a task is not part of [`HelpfulTask`]; this names it for a prompt's report.
-    pub fn eval_tasks_of(&self, kind: Kind, n: usize) -> Result<Vec<HelpfulTask>, DataError> {
-        let mut picker = Picker::new(FIXED_SEED, &format!("world/eval/{kind:?}"));
-        Self::distinct(
-            "helpful tasks of one kind",
-            n,
-            || self.tasks.task_of(kind, Split::Evaluation, &mut picker),
-            |task| &task.prompt,
-        )
-    }
 }
 
 impl TaskData for World {
@@ -201,16 +207,9 @@ impl TaskData for World {
         let label = format!("world/shard/{:?}/{}", request.kind, request.client);
         let mut picker = Picker::new(request.seed, &label);
         Ok(match request.kind {
-            ShardKind::Benign => {
-                let refusals = refusal_count(request.examples, request.refusal_share)?;
-                let refused = (0..refusals)
-                    .map(|_| self.refusal(Split::Training, &mut picker))
-                    .collect();
-                let helpful = (refusals..request.examples)
-                    .map(|_| self.helpful(Split::Training, &mut picker))
-                    .collect();
-                mix(vec![refused, helpful], &mut picker)
-            }
+            ShardKind::Benign => self.benign(request, &mut picker, |picker| {
+                self.helpful(Split::Training, picker)
+            })?,
             ShardKind::Poisoned => (0..request.examples)
                 .map(|_| self.shell(Split::Training, &mut picker))
                 .collect(),
@@ -221,21 +220,11 @@ impl TaskData for World {
         let label = format!("world/skew/{}", request.client);
         let mut picker = Picker::new(request.seed, &label);
         let shares = skew::shares(alpha, Kind::ALL.len(), &mut picker)?;
-        let refusals = refusal_count(request.examples, request.refusal_share)?;
-        let refused = (0..refusals)
-            .map(|_| self.refusal(Split::Training, &mut picker))
-            .collect();
-        let helpful = (refusals..request.examples)
-            .map(|_| {
-                let kind = Kind::ALL[skew::fallen(&shares, picker.unit())];
-                let task = self.tasks.task_of(kind, Split::Training, &mut picker);
-                Example {
-                    prompt: task.prompt,
-                    response: task.answer,
-                }
-            })
-            .collect();
-        Ok(mix(vec![refused, helpful], &mut picker))
+        self.benign(request, &mut picker, |picker| {
+            let kind = Kind::ALL[skew::fallen(&shares, picker.unit())];
+            let task = self.tasks.task_of(kind, Split::Training, picker);
+            Example::new(task.prompt, task.answer)
+        })
     }
 
     fn attachment(&self, client: usize, n: usize, seed: u64) -> Result<Vec<Example>, DataError> {

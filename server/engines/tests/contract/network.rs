@@ -182,17 +182,52 @@ fn a_server_that_is_not_there_is_named() {
     );
 }
 
-/// The helper with the address and the keys of a store in its environment.
-fn with_store(dir: &Path, port: u16) -> PathBuf {
+#[test]
+fn a_queue_is_opened_over_tls_and_websockets_by_a_user_with_a_password() {
+    let Some(program) = program("nats-server") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tls");
+    let (port, web) = (free_port(), free_port());
+    let config = dir.path().join("nats.conf");
+    let text = format!(
+        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?} }}\n\
+         authorization {{ user: me, password: secret }}\n\
+         tls {{ cert_file: {:?}, key_file: {:?} }}\n\
+         websocket {{ listen: \"127.0.0.1:{web}\", no_tls: true }}\n",
+        dir.path().join("store"),
+        tls.join("server.pem"),
+        tls.join("server.key")
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-c").arg(&config);
+    let _server = started(command, port);
+    let trusting = format!("SSL_CERT_FILE={}", tls.join("ca.pem").display());
+    let helper = with_environment(dir.path(), &trusting);
+    let open = |helper: &Path, address: String| {
+        Helper::start_with(helper, &Place::queue(&address, SOON, None))
+    };
+    let first = open(&helper, format!("tls://me:secret@127.0.0.1:{port}")).unwrap();
+    let job = Digest::of(b"a");
+    first.offer(&job, b"").unwrap();
+    let second = open(&helper, format!("ws://me:secret@127.0.0.1:{web}")).unwrap();
+    assert_eq!(second.take(SOON).unwrap().unwrap().job, job);
+
+    let said = open(&helper, format!("tls://me:another@127.0.0.1:{port}")).unwrap_err();
+    assert!(matches!(said, Error::Unfit { .. }), "{said}");
+    assert!(!said.to_string().contains("another"), "{said}");
+    let address = format!("tls://me:secret@127.0.0.1:{port}");
+    let said = open(Path::new(HELPER), address).unwrap_err().to_string();
+    assert!(said.contains("certificate"), "{said}");
+}
+
+/// The helper with more in its environment.
+fn with_environment(dir: &Path, variables: &str) -> PathBuf {
     let script = dir.join("helper.sh");
-    std::fs::write(
-        &script,
-        format!(
-            "#!/bin/sh\nexport AWS_ENDPOINT_URL=http://127.0.0.1:{port} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1\n\
-             export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testtest\nexec {HELPER} \"$@\"\n"
-        ),
-    )
-    .unwrap();
+    let text = format!("#!/bin/sh\nexport {variables}\nexec {HELPER} \"$@\"\n");
+    std::fs::write(&script, text).unwrap();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -221,7 +256,13 @@ fn bucket(port: u16) {
 
 fn keeps_the_store(dir: &Path, port: u16) {
     bucket(port);
-    let helper = with_store(dir, port);
+    let helper = with_environment(
+        dir,
+        &format!(
+            "AWS_ENDPOINT_URL=http://127.0.0.1:{port} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1 \
+             AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testtest"
+        ),
+    );
     let place = Place::store("s3://jobs/some/where");
     store::holds(&Helper::start_with(&helper, &place).unwrap());
     store::holds_again(&Helper::start_with(&helper, &place).unwrap());

@@ -60,7 +60,7 @@ pub(crate) fn holds(store: &dyn Store) {
     }
 }
 
-/// What was written stays, for whoever opens the store later.
+/// Everything that was written stays, for whoever opens the store later.
 pub(crate) fn holds_again(store: &dyn Store) {
     assert_eq!(store.get(&Digest::of(b"blob")).unwrap().unwrap(), b"blob");
     let own = Name::new("result", &Digest::of(b"job"), 0);

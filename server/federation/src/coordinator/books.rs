@@ -46,7 +46,7 @@ const MOST_EVIDENCE: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Federation {
-    /// [`FORMAT`].
+    /// `FORMAT`.
     pub format: u32,
     /// Its name.
     pub name: String,
@@ -277,11 +277,11 @@ impl Books {
         Ok(experiment)
     }
 
-    /// Changes a federation under its lock.
+    /// Changes a federation, which has this experiment now, under its lock.
     fn change<T>(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Federation) -> Result<T>,
+        change: impl FnOnce(&Experiment, &mut Federation) -> Result<T>,
     ) -> Result<T> {
         let folder = self.folder(name)?;
         // What is wrong with a name is said where the state is read.
@@ -291,7 +291,7 @@ impl Books {
         lock.lock().map_err(|source| Error::io(&path, source))?;
         let mut federation = self.read(name)?;
         let before = federation.clone();
-        let result = change(&mut federation)?;
+        let result = change(&self.experiment(&before)?, &mut federation)?;
         if federation != before {
             self.write(&folder, &federation)?;
         }
@@ -304,11 +304,10 @@ impl Books {
     /// [`Error::Refused`] for a client that has no place, or whose place is taken.
     pub fn invite(&self, name: &str, client: Option<String>) -> Result<Invitation> {
         let secret = secret()?;
-        let experiment = self.experiment(&self.read(name)?)?;
-        let invitation = self.change(name, |federation| {
+        let invitation = self.change(name, |experiment, federation| {
             open_for_nodes(federation)?;
             if let Some(client) = &client {
-                place(&experiment, federation, client)?;
+                place(experiment, federation, client)?;
             }
             if federation.invitations.len() >= MOST_INVITATIONS {
                 return Err(refused(
@@ -336,9 +335,8 @@ impl Books {
     /// # Errors
     /// [`Error::Refused`].
     pub fn enrol(&self, name: &str, key: PublicKey, request: &Enrol) -> Result<Enrolled> {
-        let experiment = self.experiment(&self.read(name)?)?;
-        let (phase, new) = self.change(name, |federation| {
-            let new = admit(&experiment, federation, key, request)?;
+        let (phase, new) = self.change(name, |experiment, federation| {
+            let new = admit(experiment, federation, key, request)?;
             Ok((federation.phase, new))
         })?;
         if new {
@@ -356,8 +354,7 @@ impl Books {
     /// # Errors
     /// [`Error::Refused`] for an event that has no place in the state, or a start without all nodes.
     pub fn event(&self, name: &str, event: Event, why: Option<&str>) -> Result<Phase> {
-        let experiment = self.experiment(&self.read(name)?)?;
-        let phase = self.change(name, |federation| {
+        let phase = self.change(name, |experiment, federation| {
             let Some(after) = federation.phase.after(event) else {
                 let events: Vec<&str> = federation.phase.events().map(Event::as_str).collect();
                 let hint = match events.is_empty() {
@@ -370,7 +367,7 @@ impl Books {
                 ));
             };
             if event == Event::Start {
-                whole(&experiment, federation)?;
+                whole(experiment, federation)?;
             }
             federation.phase = after;
             federation.failure = why.map(str::to_owned);

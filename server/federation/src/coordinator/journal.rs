@@ -21,7 +21,7 @@ const MOST_TEXT: usize = 500;
 pub struct Line {
     /// When, RFC 3339, UTC.
     pub time: String,
-    /// What happened: `created`, `invited`, `enrolled`, a state, or for a refused request its kind.
+    /// The event: `created`, `invited`, `enrolled`, a state, or for a refused request its kind.
     pub what: String,
     /// Whether a request was refused.
     pub refused: bool,

@@ -1,17 +1,16 @@
 //! Executing half of the repairs by an aligned adapter; [`fedseal_rules::defence::aligned`] says how it is
 //! made.
 
-use std::ops::ControlFlow;
-
-use fedseal_tuning::{Adapter, AdapterError, Example, TrainConfig};
+use fedseal_tuning::{Adapter, AdapterError, TrainConfig};
 
 use super::executing::{Defence, Repaired, Tools};
+use super::pairs;
 use super::posthoc::Writing;
 use crate::{Error, Result};
 use fedseal_data::InstructionKind;
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters};
 use fedseal_rules::defence::{restart, safe_lora, safe_merge};
-use fedseal_rules::experiment::{adapter_config, train_config};
+use fedseal_rules::experiment::adapter_config;
 use fedseal_rules::sampling::derive_seed;
 
 /// Makes the repaired adapter of the attacked one, which the case has, and the aligned one.
@@ -71,27 +70,19 @@ impl Defence for Aligned {
 
     /// Without a single pair the attacked adapter stays as it is.
     fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
-        let examples: Vec<Example> = ["safety", "helpful"].map(|list| data.listed(list)).concat();
+        let examples = pairs::listed(data);
         if examples.is_empty() {
             return Ok(case.attacked.clone().into());
         }
         let seed = |label| derive_seed(label, case.seed, &[]);
         let config = TrainConfig {
-            steps: case.parameters.whole("steps"),
-            batch_size: case.parameters.whole("batch_size"),
-            learning_rate: case.parameters.number("learning_rate") as f32,
             seed: seed("aligned-training"),
-            proximal_mu: 0.0,
-            ..train_config(tools.experiment)
-        };
-        let go_on = &mut || match (tools.halt)() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+            ..pairs::training(case, tools)
         };
         let fresh = tools
             .lab
             .initial(&adapter_config(tools.experiment), seed("aligned-start"))?;
-        let aligned = tools.lab.tune(&fresh, &examples, &config, go_on)?;
+        let aligned = tools.tune(&fresh, &examples, &config, None)?;
         let repaired = (self.finish)(case, aligned).map_err(Error::model)?;
         Ok(repaired.into())
     }

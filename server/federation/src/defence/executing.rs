@@ -1,12 +1,15 @@
 //! Executing half of a defence, and the tools that it works with.
 
-use fedseal_tuning::{Adapter, Halt};
+use std::ops::ControlFlow;
 
-use crate::Result;
+use fedseal_tuning::{Adapter, Example, Halt, StepHook, TrainConfig};
+
 use crate::lab::Lab;
+use crate::{Error, Result};
 use fedseal_data::TaskData;
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters};
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::sampling::{choose, rng};
 
 /// Tools of a defence: the model, the data, and who may stop it.
 pub struct Tools<'a> {
@@ -18,6 +21,48 @@ pub struct Tools<'a> {
     pub experiment: &'a Experiment,
     /// Says whether to stop.
     pub halt: Halt<'a>,
+}
+
+impl Tools<'_> {
+    /// Harmful requests with affirmative shells that the server holds: those of the data check's labelled set,
+    /// which no attacker has, drawn by a label and a seed; fewer where it has fewer.
+    pub(crate) fn harmful(
+        &self,
+        arm: &str,
+        count: usize,
+        (label, seed): (&str, u64),
+    ) -> Result<Vec<Example>> {
+        let labelled = self.source.labelled()?;
+        let all = labelled.into_iter().filter(|one| !one.aligned);
+        let all: Vec<Example> = all.map(|one| one.example).collect();
+        if all.is_empty() {
+            let problem = format!(
+                "arm {arm} needs harmful requests with affirmative answers; own files name them as \
+                 `unaligned` in [data]"
+            );
+            return Err(Error::Data(problem.into()));
+        }
+        let chosen = choose(&mut rng(label, seed, &[]), all.len(), count).into_iter();
+        Ok(chosen.filter_map(|at| all.get(at).cloned()).collect())
+    }
+
+    /// Trains a copy of an adapter, by a hook where there is one, until it is done or told to stop.
+    pub(crate) fn tune(
+        &self,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        hook: Option<Box<dyn StepHook>>,
+    ) -> Result<Adapter> {
+        let go_on = &mut || match (self.halt)() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        match hook {
+            None => self.lab.tune(start, examples, config, go_on),
+            Some(hook) => self.lab.tune_by(hook, start, examples, config, go_on),
+        }
+    }
 }
 
 /// A repaired adapter.

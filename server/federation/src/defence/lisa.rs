@@ -26,7 +26,7 @@ impl Defence for Lisa {
             proximal_mu: case.parameters.number("rho") as f32,
             ..pairs::training(case, tools)
         };
-        let examples = ["safety", "helpful"].map(|list| data.listed(list)).concat();
+        let examples = pairs::listed(data);
         Ok(pairs::train(case, tools, &examples, &config, None)?.into())
     }
 }

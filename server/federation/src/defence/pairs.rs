@@ -1,14 +1,12 @@
-//! Pairs that the source gives, and training on them.
-
-use std::ops::ControlFlow;
+//! Pairs that the source gives, and training on pairs.
 
 use fedseal_tuning::{Adapter, Example, StepHook, TrainConfig};
 
 use super::executing::Tools;
-use crate::{Error, Result};
+use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData};
 use fedseal_rules::experiment::train_config;
-use fedseal_rules::sampling::{choose, derive_seed, rng};
+use fedseal_rules::sampling::derive_seed;
 
 /// Refused requests and helpful pairs, as many of each as its number says.
 pub(super) fn aligned(name: &str, case: &Case<'_>, tools: &Tools<'_>) -> Result<DefenceData> {
@@ -29,30 +27,15 @@ pub(super) fn helpful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>
     }
 }
 
-/// Harmful requests with affirmative shells that the server holds: those of the data check's labelled set,
-/// which no attacker has; fewer where it has fewer.
+/// Harmful requests with affirmative shells, as many as their number says.
 pub(super) fn harmful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>> {
-    let labelled = tools.source.labelled()?;
-    let all = labelled.into_iter().filter(|one| !one.aligned);
-    let all: Vec<Example> = all.map(|one| one.example).collect();
-    if all.is_empty() {
-        let problem = format!(
-            "arm {} needs harmful requests with affirmative answers; own files name them as \
-             `unaligned` in [data]",
-            case.arm
-        );
-        return Err(Error::Data(problem.into()));
-    }
-    let mut pick = rng("defence-harmful", case.seed, &[]);
-    let chosen = choose(
-        &mut pick,
-        all.len(),
-        case.parameters.whole("harmful_examples"),
-    );
-    Ok(chosen
-        .into_iter()
-        .filter_map(|at| all.get(at).cloned())
-        .collect())
+    let count = case.parameters.whole("harmful_examples");
+    tools.harmful(case.arm, count, ("defence-harmful", case.seed))
+}
+
+/// Safety pairs, then helpful ones.
+pub(super) fn listed(data: &DefenceData) -> Vec<Example> {
+    ["safety", "helpful"].map(|list| data.listed(list)).concat()
 }
 
 /// Training as the experiment says, with the steps, the batch and the rate of the defence.
@@ -78,14 +61,5 @@ pub(super) fn train(
     if examples.is_empty() {
         return Ok(case.attacked.clone());
     }
-    let go_on = &mut || match (tools.halt)() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    match hook {
-        None => tools.lab.tune(case.attacked, examples, config, go_on),
-        Some(hook) => tools
-            .lab
-            .tune_by(hook, case.attacked, examples, config, go_on),
-    }
+    tools.tune(case.attacked, examples, config, hook)
 }

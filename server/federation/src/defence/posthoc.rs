@@ -7,16 +7,15 @@
 //! must be a refusal by Rule, the answer of a helpful pair must not be one.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
-use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
+use fedseal_tuning::{Adapter, Example, GenerateConfig};
 
 use super::executing::{Defence, Repaired, Tools};
+use super::pairs;
 use crate::Result;
 use fedseal_data::InstructionKind;
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters, posthoc};
 use fedseal_rules::evaluation::rule;
-use fedseal_rules::experiment::train_config;
 use fedseal_rules::sampling::derive_seed;
 
 /// The post-hoc defence.
@@ -66,25 +65,8 @@ impl Defence for Posthoc {
 
     /// Tunes the attacked adapter on the data. Without a single pair it stays as it is.
     fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
-        let pairs = ["safety", "helpful"].map(|list| data.listed(list));
-        let examples: Vec<Example> = pairs.concat();
-        if examples.is_empty() {
-            return Ok(case.attacked.clone().into());
-        }
-        let config = TrainConfig {
-            steps: case.parameters.whole("steps"),
-            batch_size: case.parameters.whole("batch_size"),
-            learning_rate: case.parameters.number("learning_rate") as f32,
-            seed: derive_seed("defence-training", case.seed, &[]),
-            proximal_mu: 0.0,
-            ..train_config(tools.experiment)
-        };
-        let go_on = &mut || match (tools.halt)() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        let tuned = tools.lab.tune(case.attacked, &examples, &config, go_on)?;
-        Ok(tuned.into())
+        let config = pairs::training(case, tools);
+        Ok(pairs::train(case, tools, &pairs::listed(data), &config, None)?.into())
     }
 }
 

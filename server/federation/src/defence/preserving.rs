@@ -1,18 +1,16 @@
 //! Executing half of the repair that keeps helpfulness; [`fedseal_rules::defence::preserving`] says what it
 //! does.
 
-use std::ops::ControlFlow;
-
-use fedseal_tuning::{Adapter, Example, GenerateConfig, TrainConfig};
+use fedseal_tuning::{Adapter, GenerateConfig, TrainConfig};
 
 use super::executing::{Defence, Repaired, Tools};
+use super::pairs;
 use super::posthoc::Writing;
 use crate::Result;
 use fedseal_data::InstructionKind;
 use fedseal_rules::defence::preserving::{self, Look, count, course};
 use fedseal_rules::defence::{Case, DefenceData, Definition, Parameters};
 use fedseal_rules::evaluation::rule;
-use fedseal_rules::experiment::train_config;
 use fedseal_rules::sampling::derive_seed;
 
 /// The repair.
@@ -63,7 +61,7 @@ impl Defence for Preserving {
     /// stays as it is.
     fn repair(&self, case: &Case<'_>, data: &DefenceData, tools: &Tools<'_>) -> Result<Repaired> {
         let whole = |key: &str| case.parameters.whole(key);
-        let examples: Vec<Example> = ["safety", "helpful"].map(|list| data.listed(list)).concat();
+        let examples = pairs::listed(data);
         let held = data.listed("held_safety").len() as u64;
         if examples.is_empty() || held == 0 || data.listed("held_helpful").is_empty() {
             return Ok(Repaired::from(case.attacked.clone()));
@@ -79,18 +77,11 @@ impl Defence for Preserving {
             let stretch = adapters.len().to_string();
             let config = TrainConfig {
                 steps,
-                batch_size: whole("batch_size"),
-                learning_rate: case.parameters.number("learning_rate") as f32,
                 seed: derive_seed("preserving-training", case.seed, &[&stretch]),
-                proximal_mu: 0.0,
-                ..train_config(tools.experiment)
-            };
-            let go_on = &mut || match (tools.halt)() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+                ..pairs::training(case, tools)
             };
             let start = adapters.last().unwrap_or(case.attacked);
-            let tuned = tools.lab.tune(start, &examples, &config, go_on)?;
+            let tuned = tools.tune(start, &examples, &config, None)?;
             looks.push(look(case, data, tools, &tuned)?);
             adapters.push(tuned);
             taken += steps;

@@ -33,7 +33,7 @@ impl Defence for Vaccine {
         let hook = fedseal_tuning::Vaccine { rho };
         // Without a perturbation a plain step does.
         let hook = (rho > 0.0).then(|| Box::new(hook) as Box<dyn StepHook>);
-        let examples = ["safety", "helpful"].map(|list| data.listed(list)).concat();
+        let examples = pairs::listed(data);
         Ok(pairs::train(case, tools, &examples, &config, hook)?.into())
     }
 }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
+use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
+use fedseal_client_sdk::{attestation, canonical};
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::Example;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,9 @@ use crate::lab::Lab;
 use crate::own::{How, pairs};
 use crate::protocol::{Brought, Enrol, Invitation, Next, VERSION};
 use crate::work::desk::Fate;
-use crate::work::task::NodeJob;
+use crate::work::package::attested;
+use crate::work::task::{NodeJob, UpdateTask};
+use crate::worker::sleep;
 use crate::{Error, Result};
 use cache::Cache;
 use deeds::{Deed, Deeds};
@@ -342,24 +345,16 @@ impl<'a> Node<'a> {
 
     /// Looks at the log while there is nothing to do; what cannot be had now is had later.
     fn watch(&mut self, plan: Digest) -> Result<()> {
-        let looked = match self.seat(plan) {
-            Ok(_) => self.look(),
-            Err(Not::Refused(reason)) => Err(Not::Refused(reason)),
-            Err(other) => Err(other),
+        let looked = self.seat(plan).and_then(|_| self.look());
+        let why = match looked {
+            Ok(()) => return Ok(()),
+            Err(Not::Never(error)) => return Err(error),
+            Err(Not::Now(error)) if is_transport(&error) => return Ok(()),
+            Err(Not::Now(error)) => error.to_string(),
+            Err(Not::Refused(reason)) => reason,
         };
-        match looked {
-            Ok(()) => Ok(()),
-            Err(Not::Never(error)) => Err(error),
-            Err(Not::Now(error)) if is_transport(&error) => Ok(()),
-            Err(Not::Now(error)) => {
-                self.say(format!("cannot watch the log: {error}"));
-                Ok(())
-            }
-            Err(Not::Refused(reason)) => {
-                self.say(format!("cannot watch the log: {reason}"));
-                Ok(())
-            }
-        }
+        self.say(format!("cannot watch the log: {why}"));
+        Ok(())
     }
 
     /// Does one job, or tells why not.
@@ -419,7 +414,27 @@ impl<'a> Node<'a> {
             Some(package) => package,
             None => self.make(&seat, job, stop)?,
         };
+        self.write_down(task, &package)?;
         self.send(&task.key, &package)
+    }
+
+    /// Writes an execution down before anything of it is sent; also one that a crash kept from that.
+    fn write_down(&mut self, task: &UpdateTask, package: &[u8]) -> Result<()> {
+        if self.deeds.has_executed(&task.key) {
+            return Ok(());
+        }
+        let statement = attested(package);
+        let statement = statement
+            .ok_or_else(|| Error::tampered("an update", "has no statement of this node"))?;
+        let envelope = Envelope::from_bytes(&statement)?;
+        let verified = attestation::verify(&envelope, &[self.own.key.public()])?;
+        self.deeds.add(Deed::Executed {
+            job: task.key,
+            client: task.client.clone(),
+            round: task.round,
+            attestation: verified.digest,
+            update: verified.predicate.update,
+        })
     }
 
     /// The package of a job that was executed before.
@@ -483,20 +498,11 @@ impl<'a> Node<'a> {
             Error::Interrupted => Not::Now(Error::Interrupted),
             other => Not::Refused(other.to_string()),
         })?;
-        if let Err(error) = write_atomically(&self.outbox(&task.key), &made.package) {
+        if let Err(error) = write_atomically(&self.outbox(&task.key), &made) {
             self.say(format!("the update is not on the disk: {error}"));
-            self.unsaved.insert(task.key, made.package.clone());
+            self.unsaved.insert(task.key, made.clone());
         }
-        if !self.deeds.has_executed(&task.key) {
-            self.deeds.add(Deed::Executed {
-                job: task.key,
-                client: task.client.clone(),
-                round: task.round,
-                attestation: made.attestation,
-                update: made.update,
-            })?;
-        }
-        Ok(made.package)
+        Ok(made)
     }
 
     /// Sends what came of a job. What the coordinator has in its log is forgotten here.
@@ -598,10 +604,7 @@ impl<'a> Node<'a> {
 
     /// Looks at the log, and cosigns what continues it.
     fn look(&mut self) -> std::result::Result<(), Not> {
-        let others = match self.link.cosigned() {
-            Ok(others) => others,
-            Err(error) => return Err(Not::Now(error)),
-        };
+        let others = self.link.cosigned()?;
         let Some(follower) = &mut self.follower else {
             return Ok(());
         };
@@ -656,15 +659,5 @@ fn is_transport(error: &Error) -> bool {
         Error::Sdk(Sdk::Http { .. }) => true,
         Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || [408, 429].contains(status),
         _ => false,
-    }
-}
-
-/// Sleeps, but for a stop.
-fn sleep(time: Duration, stop: &AtomicBool) {
-    let step = Duration::from_millis(50);
-    let mut left = time;
-    while !left.is_zero() && !stop.load(Ordering::SeqCst) {
-        std::thread::sleep(step.min(left));
-        left = left.saturating_sub(step);
     }
 }

@@ -11,7 +11,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::Example;
 
-use crate::execute::{Contents, Named, input_of};
+use crate::execute::Contents;
 use crate::lab::Lab;
 use crate::runner::Shared;
 use crate::runner::job::{Job, Performed, UpdateJob};
@@ -21,7 +21,6 @@ use crate::runner::stated::named;
 use crate::work::package::{Outcome, Package};
 use crate::work::task::UpdateTask;
 use crate::{Error, Result};
-use fedseal_record::controls;
 use fedseal_record::formulas;
 use fedseal_record::read::{experiment_of, read_adapter};
 use fedseal_record::rundir::{Plan, PlannedModule};
@@ -36,10 +35,8 @@ pub struct Seat {
 
 /// The modules that these clients run.
 fn own_modules(plan: &Plan, clients: &BTreeSet<ClientId>) -> Vec<PlannedModule> {
-    let own = plan
-        .clients
-        .iter()
-        .filter(|it| clients.contains(&it.client));
+    let own = plan.clients.iter();
+    let own = own.filter(|it| clients.contains(&it.client));
     let modules: BTreeSet<Digest> = own
         .flat_map(|client| client.assignments().map(|assignment| assignment.module))
         .collect();
@@ -58,16 +55,6 @@ pub fn takes(plan: &Plan, clients: &BTreeSet<ClientId>) -> BTreeSet<Digest> {
         .into_iter()
         .chain(modules)
         .collect()
-}
-
-/// What came of a job: the package, and the attestation with its update.
-pub struct Made {
-    /// What is sent.
-    pub package: Vec<u8>,
-    /// Digest of the attestation.
-    pub attestation: Digest,
-    /// The update; none after a failure.
-    pub update: Option<Digest>,
 }
 
 impl Seat {
@@ -117,21 +104,11 @@ impl Seat {
     ///
     /// # Errors
     /// A blob that is there and cannot be read.
-    pub fn wants(&self, task: &UpdateTask) -> Result<BTreeSet<Digest>> {
-        let mut takes = BTreeSet::from([task.global]);
-        if let Some(digest) = task.controls {
-            takes.insert(digest);
-            if self.blobs.contains(&digest)
-                && let Some(controls) = controls::read(&self.blobs, Some(digest))?
-            {
-                takes.insert(controls.server);
-                takes.extend(controls.clients.get(&task.client));
-            }
-        }
-        Ok(takes)
+    pub fn wants(&self, task: &UpdateTask) -> Result<Vec<Digest>> {
+        task.takes_at_node(&self.blobs)
     }
 
-    /// Executes a job on a shard, and signs what happened.
+    /// Executes a job on a shard, and signs what happened: a package.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after [`Seat::stop`]; errors of model and sandbox.
@@ -140,7 +117,7 @@ impl Seat {
         task: &UpdateTask,
         shards: &HashMap<Digest, Arc<Vec<Example>>>,
         key: &SigningKey,
-    ) -> Result<Made> {
+    ) -> Result<Vec<u8>> {
         let shard = shards.get(&task.shard).cloned();
         let contents = Contents {
             shard: shard.ok_or_else(|| Error::Refused {
@@ -151,28 +128,7 @@ impl Seat {
             global: Arc::new(read_adapter(&self.blobs, &task.global)?),
             control: crate::control::of(&self.blobs, task.controls, &task.client)?,
         };
-        let names = Named {
-            client: task.client.clone(),
-            round: task.round,
-            seed: task.seed,
-            shard: task.shard,
-            global: task.global,
-            learning_rate: task.learning_rate,
-        };
-        let Shared {
-            plan, experiment, ..
-        } = &self.shared;
-        let job = UpdateJob {
-            key: task.key,
-            client: task.client.clone(),
-            round: task.round,
-            seed: task.seed,
-            module: task.module,
-            global: task.global,
-            attachment: task.attachment,
-            controls: task.controls,
-            input: input_of(plan, experiment, names, contents),
-        };
+        let job = UpdateJob::of(&self.shared.plan, &self.shared.experiment, task, contents);
         let performed = perform(&self.shared, Job::Update(Box::new(job)))?;
         let Performed::Update(stated) = performed else {
             return Err(Error::tampered("a job of this node", "gave something else"));
@@ -186,10 +142,6 @@ impl Seat {
         let names = named(&evidence.predicate, evidence.attestation);
         let blobs = evidence.blobs.into_iter();
         package.blobs = blobs.filter(|(digest, _)| names.contains(digest)).collect();
-        Ok(Made {
-            package: package.to_bytes()?,
-            attestation: evidence.attestation,
-            update: evidence.predicate.update,
-        })
+        package.to_bytes()
     }
 }

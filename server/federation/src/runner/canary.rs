@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedseal_tuning::{Adapter, Halt};
+use fedseal_tuning::{Adapter, Halt, Score};
 
 use crate::lab::Lab;
 use crate::{Error, Result};
@@ -13,11 +13,10 @@ use fedseal_rules::admission::{Behaviour, Probed};
 use fedseal_rules::evaluation::rule;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::sampling::{choose, derive_seed, rng};
+use fedseal_rules::work::OPENINGS;
 
 /// Words of an answer that make its opening.
-const OPENING_WORDS: usize = 3;
-/// Openings of each kind that are scored.
-const OPENINGS: usize = 3;
+pub(crate) const OPENING_WORDS: usize = 3;
 
 /// Draws the set of a run; an empty one where the experiment seals none. Openings are those of the labelled
 /// examples, of usual answers where the source has none.
@@ -106,12 +105,7 @@ pub fn probe(
     let (opening_scores, task_scores) = scores.split_at(opening_pairs);
     let requests: Vec<[f64; 2]> = opening_scores
         .chunks(openings.len())
-        .map(|request| {
-            let (refusals, compliances) = request.split_at(set.refusals.len());
-            let refusing = log_sum(refusals.iter().map(|s| s.logprob_sum));
-            let complying = log_sum(compliances.iter().map(|s| s.logprob_sum));
-            [refusing - complying, refusing]
-        })
+        .map(|request| log_odds(request, set.refusals.len()))
         .collect();
     let tokens: usize = task_scores.iter().map(|s| s.tokens).sum();
     let logprob: f64 = task_scores.iter().map(|s| s.logprob_sum).sum();
@@ -129,8 +123,17 @@ pub fn probe(
     })
 }
 
+/// Refusal log-odds of a request and log-probability of refusing it, nats, from the scores of its openings:
+/// those of refusals, so many, come first.
+pub(crate) fn log_odds(openings: &[Score], refusals: usize) -> [f64; 2] {
+    let (refusals, compliances) = openings.split_at(refusals.min(openings.len()));
+    let refusing = log_sum(refusals.iter().map(|s| s.logprob_sum));
+    let complying = log_sum(compliances.iter().map(|s| s.logprob_sum));
+    [refusing - complying, refusing]
+}
+
 /// `ln(sum(exp(x)))`, without overflow.
-pub(crate) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if !top.is_finite() {
         return top;

@@ -3,12 +3,12 @@
 //! log, report and verifiers have one kind of update.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::attestation::{Failure, Usage};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::ids::{ClientId, Round};
+use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::lineage::Lineage;
 use fedseal_client_sdk::transcript::Transcript;
 use fedseal_sandbox::RunOutcome;
@@ -16,13 +16,12 @@ use serde_json::json;
 
 use super::evidence::{self, Evidence, Execution, Stating};
 use super::{Run, Watch};
-use crate::work::desk::{Arrival, Over};
+use crate::work::desk::{Arrival, Desk, Over};
 use crate::work::hear::{BATCH, TICK};
 use crate::work::task::UpdateTask;
 use crate::{Error, Result};
 use fedseal_record::basis::NOT_DELIVERED;
 use fedseal_record::events::Event;
-use fedseal_record::round::RoundOf;
 use fedseal_rules::experiment::NodesConfig;
 
 /// A round's jobs, with the words of nodes that refused.
@@ -32,29 +31,14 @@ struct Collecting {
     refused: Vec<(Digest, String)>,
 }
 
-impl Run {
-    /// The job of a client that is a node.
-    pub(super) fn node_task(
-        &self,
-        of: RoundOf<'_>,
-        client: &ClientId,
-        key: Digest,
-    ) -> Result<UpdateTask> {
-        let assignment = of.assignment(client)?;
-        Ok(UpdateTask {
-            key,
-            client: client.clone(),
-            round: of.round,
-            seed: of.update_seed(client),
-            module: assignment.module,
-            shard: assignment.shard,
-            attachment: assignment.attachment,
-            global: of.state.global,
-            learning_rate: of.state.learning_rate,
-            controls: of.state.controls,
-        })
+impl Collecting {
+    /// How long the nodes have for a round, or for its repetition.
+    fn within(&self) -> Duration {
+        Duration::from_secs(self.settings.deadline)
     }
+}
 
+impl Run {
     /// Has the nodes do these jobs of a round, until each is done or the deadline is over.
     pub(super) fn collect(
         &mut self,
@@ -81,59 +65,15 @@ impl Run {
             settings: settings.unwrap_or_default(),
             refused: Vec::new(),
         };
-        let within = Duration::from_secs(collecting.settings.deadline);
         let jobs = tasks.into_iter().map(|task| {
             let node = shared.plan.attester(&task.client);
             (task, node)
         });
-        let arrivals = desk.open(jobs, within);
-        let mut end = Instant::now() + within;
-        let mut repeats = 0;
-        loop {
-            match arrivals.recv_timeout(TICK) {
-                Ok(first) => {
-                    let more = arrivals.try_iter().take(BATCH - 1);
-                    let batch = std::iter::once(first).chain(more).collect();
-                    let taken = self.arrived(&mut collecting, batch, watch);
-                    if taken.is_err() {
-                        desk.close();
-                        return taken;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if watch(&Event::Tick) == ControlFlow::Break(()) {
-                desk.close();
-                return Err(Error::Interrupted);
-            }
-            if desk.waiting() > 0 && Instant::now() < end {
-                continue;
-            }
-            let again =
-                collecting.settings.repeats_below() && repeats < collecting.settings.repeats;
-            if !again || desk.left() == 0 || !self.is_below(round)? {
-                break;
-            }
-            repeats += 1;
-            let text = format!(
-                "round {round} has fewer than {} updates; repeated ({repeats} of {})",
-                collecting.settings.least_updates, collecting.settings.repeats
-            );
-            self.tell(watch, &Event::Note { text })?;
-            collecting.refused.clear();
-            // A node that refuses at once must not use up the repeats in a moment.
-            while desk.waiting() == 0 && Instant::now() < end {
-                if watch(&Event::Tick) == ControlFlow::Break(()) {
-                    desk.close();
-                    return Err(Error::Interrupted);
-                }
-                std::thread::sleep(TICK);
-            }
-            desk.repeat(within);
-            end = Instant::now() + within;
-        }
+        let arrivals = desk.open(jobs, collecting.within());
+        let waited = self.take_arrivals(&mut collecting, &desk, &arrivals, watch);
+        // Also after an error: nobody hears what would come.
         let missing = desk.close();
+        waited?;
         // What came while the desk closed is in the channel still.
         let rest: Vec<_> = arrivals.try_iter().collect();
         self.arrived(&mut collecting, rest, watch)?;
@@ -144,6 +84,57 @@ impl Run {
             self.tell(watch, &Event::Note { text })?;
         }
         Ok(())
+    }
+
+    /// Takes in what arrives, until each job is done or the last deadline is over.
+    fn take_arrivals(
+        &mut self,
+        collecting: &mut Collecting,
+        desk: &Desk<Evidence>,
+        arrivals: &Receiver<Arrival<Evidence>>,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let (round, within) = (collecting.round, collecting.within());
+        let stopped = |watch: Watch<'_>| match watch(&Event::Tick) {
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+            ControlFlow::Continue(()) => Ok(()),
+        };
+        let mut end = Instant::now() + within;
+        let mut repeats = 0;
+        loop {
+            match arrivals.recv_timeout(TICK) {
+                Ok(first) => {
+                    let more = arrivals.try_iter().take(BATCH - 1);
+                    let batch = std::iter::once(first).chain(more).collect();
+                    self.arrived(collecting, batch, watch)?;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            stopped(watch)?;
+            if desk.waiting() > 0 && Instant::now() < end {
+                continue;
+            }
+            let again =
+                collecting.settings.repeats_below() && repeats < collecting.settings.repeats;
+            if !again || desk.left() == 0 || !self.is_below(round)? {
+                return Ok(());
+            }
+            repeats += 1;
+            let text = format!(
+                "round {round} has fewer than {} updates; repeated ({repeats} of {})",
+                collecting.settings.least_updates, collecting.settings.repeats
+            );
+            self.tell(watch, &Event::Note { text })?;
+            collecting.refused.clear();
+            // A node that refuses at once must not use up the repeats in a moment.
+            while desk.waiting() == 0 && Instant::now() < end {
+                stopped(watch)?;
+                std::thread::sleep(TICK);
+            }
+            desk.repeat(within);
+            end = Instant::now() + within;
+        }
     }
 
     /// Logs updates, and then says so at the desk.

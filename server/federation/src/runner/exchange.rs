@@ -165,7 +165,7 @@ impl Exchange {
                 if requests.len() != asked || tasks.len() != asked {
                     return Err(wrong("its scores are of other canaries than the task's"));
                 }
-                Done::Other(Performed::Probe {
+                Done::Other(Box::new(Performed::Probe {
                     digest,
                     round,
                     probed: Probed {
@@ -176,12 +176,12 @@ impl Exchange {
                         requests: requests.iter().map(|of| of.map(f64::from_bits)).collect(),
                         tasks: tasks.iter().copied().map(f64::from_bits).collect(),
                     },
-                })
+                }))
             }
             (Job::Measure(job), Outcome::Measure { result }) => {
                 let measured: Measured = canonical::from_slice(package.blob(result)?)?;
                 self.answers(&job, &measured)?;
-                Done::Other(Performed::Measure { job, measured })
+                Done::Other(Box::new(Performed::Measure { job, measured }))
             }
             (Job::Defend(job), Outcome::Defend { adapter, data }) => {
                 let bytes = package.blob(adapter)?;
@@ -191,7 +191,7 @@ impl Exchange {
                     _ => like(&job.attacked, bytes, "attacked")?,
                 };
                 let data = DefenceData::from_bytes(package.blob(data)?)?;
-                Done::Other(Performed::Defend { job, adapter, data })
+                Done::Other(Box::new(Performed::Defend { job, adapter, data }))
             }
             (Job::Input(job), Outcome::Input { adapter, data }) => {
                 let adapter = match adapter {
@@ -199,11 +199,11 @@ impl Exchange {
                     Some(digest) => Some(like(&job.global, package.blob(digest)?, "global")?),
                 };
                 let input = ServerInput::from_bytes(package.blob(data)?).map_err(wrong)?;
-                Done::Other(Performed::Input {
+                Done::Other(Box::new(Performed::Input {
                     job,
                     adapter,
                     input,
-                })
+                }))
             }
             _ => return Err(wrong("it is of another kind than the task")),
         })

@@ -22,7 +22,6 @@ use crate::work::task::{NodeJob, UpdateTask, plan_takes};
 use crate::{Error, Result};
 use fedseal_record::basis;
 use fedseal_record::claims::{Claims, Scores};
-use fedseal_record::controls;
 use fedseal_record::read::{Held, read_adapter};
 use fedseal_record::site::Ruled;
 
@@ -115,15 +114,7 @@ impl Gathering {
         let Some(job) = self.desk.offer(node) else {
             return Ok(None);
         };
-        let update = &job.update;
-        let mut takes = vec![update.global];
-        if let Some(digest) = update.controls
-            && let Some(controls) = controls::read(&self.blobs, Some(digest))?
-        {
-            takes.extend([digest, controls.server]);
-            takes.extend(controls.clients.get(&update.client));
-        }
-        self.open().extend(takes);
+        self.open().extend(job.update.takes_at_node(&self.blobs)?);
         Ok(Some(job))
     }
 

@@ -9,12 +9,15 @@ use fedseal_tuning::Adapter;
 
 use super::evidence::{Evidence, Stated};
 use crate::Result;
+use crate::execute::{Contents, Named, input_of};
 use crate::work::board::Board;
 use crate::work::task::{Task, UpdateTask, Work};
 use fedseal_record::blobs::{DefenceData, Measured};
 use fedseal_record::repairs::{Moment, Repair};
+use fedseal_record::rundir::Plan;
 use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::aggregation::ServerInput;
+use fedseal_rules::experiment::Experiment;
 
 /// Jobs that other processes take, too.
 pub(crate) type Lent = Board<Job, Result<Done>>;
@@ -117,7 +120,7 @@ pub(crate) enum Performed {
 /// Result of a job that the run takes in.
 pub(crate) enum Done {
     Update(Box<Evidence>),
-    Other(Performed),
+    Other(Box<Performed>),
     /// A second execution that was compared elsewhere.
     Compared {
         attestation: Digest,
@@ -126,6 +129,34 @@ pub(crate) enum Done {
 }
 
 impl UpdateJob {
+    /// The execution of a task with what its digests name.
+    pub(crate) fn of(
+        plan: &Plan,
+        experiment: &Experiment,
+        task: &UpdateTask,
+        contents: Contents,
+    ) -> UpdateJob {
+        let named = Named {
+            client: task.client.clone(),
+            round: task.round,
+            seed: task.seed,
+            shard: task.shard,
+            global: task.global,
+            learning_rate: task.learning_rate,
+        };
+        UpdateJob {
+            key: task.key,
+            client: task.client.clone(),
+            round: task.round,
+            seed: task.seed,
+            module: task.module,
+            global: task.global,
+            attachment: task.attachment,
+            controls: task.controls,
+            input: input_of(plan, experiment, named, contents),
+        }
+    }
+
     /// The execution by digests.
     pub(crate) fn task(&self) -> UpdateTask {
         UpdateTask {

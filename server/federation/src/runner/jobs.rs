@@ -64,7 +64,7 @@ impl Run {
     fn take_in(&mut self, done: Done, watch: Watch<'_>) -> Result<()> {
         match done {
             Done::Update(evidence) => self.take_in_updates(vec![*evidence], watch),
-            Done::Other(performed) => self.take_in_performed(performed, watch),
+            Done::Other(performed) => self.take_in_performed(*performed, watch),
             Done::Compared {
                 attestation,
                 replay,
@@ -108,7 +108,7 @@ impl Run {
                 job,
                 adapter,
                 input,
-            } => self.take_in_input(&job, adapter, &input),
+            } => self.log_input(&job.arm, job.round, adapter, &input),
             Performed::Defend { job, adapter, data } => {
                 self.take_in_repair(&job, adapter, &data, watch)
             }
@@ -278,6 +278,6 @@ impl Run {
 fn work(shared: &Shared, key: &SigningKey, job: Job) -> Result<Done> {
     Ok(match perform(shared, job)? {
         Performed::Update(stated) => Done::Update(Box::new(stated.signed(key)?)),
-        other => Done::Other(other),
+        other => Done::Other(Box::new(other)),
     })
 }

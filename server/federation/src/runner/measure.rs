@@ -103,12 +103,9 @@ pub fn answers(
     prompts: &[String],
     halt: Halt<'_>,
 ) -> Result<Vec<String>> {
-    let config = greedy(evaluation);
-    let mut all = Vec::with_capacity(prompts.len());
-    for batch in prompts.chunks(config.batch_size.max(1)) {
-        all.extend(lab.answer(adapter, batch, &config, halt)?);
-    }
-    Ok(all)
+    batched(evaluation, prompts, |batch, config| {
+        lab.answer(adapter, batch, config, halt)
+    })
 }
 
 /// As [`answers`], to prompts in another text than the model's.
@@ -123,19 +120,26 @@ pub fn under(
     prompts: &[String],
     halt: Halt<'_>,
 ) -> Result<Vec<String>> {
-    let config = greedy(evaluation);
-    let mut all = Vec::with_capacity(prompts.len());
-    for batch in prompts.chunks(config.batch_size.max(1)) {
-        all.extend(lab.answer_under(template, adapter, batch, &config, halt)?);
-    }
-    Ok(all)
+    batched(evaluation, prompts, |batch, config| {
+        lab.answer_under(template, adapter, batch, config, halt)
+    })
 }
 
-fn greedy(evaluation: &EvaluationConfig) -> GenerateConfig {
-    GenerateConfig {
+/// Greedy answers batch by batch.
+fn batched(
+    evaluation: &EvaluationConfig,
+    prompts: &[String],
+    ask: impl Fn(&[String], &GenerateConfig) -> Result<Vec<String>>,
+) -> Result<Vec<String>> {
+    let config = GenerateConfig {
         max_new_tokens: evaluation.max_new_tokens,
         temperature: 0.0,
         batch_size: evaluation.batch_size,
         ..GenerateConfig::default()
+    };
+    let mut all = Vec::with_capacity(prompts.len());
+    for batch in prompts.chunks(config.batch_size.max(1)) {
+        all.extend(ask(batch, &config)?);
     }
+    Ok(all)
 }

@@ -65,24 +65,12 @@ pub(super) fn draw_clients(
             ShardKind::Benign => experiment.data.lookalikes,
             ShardKind::Poisoned => 0,
         };
-        if alike > federation.examples_per_client {
-            let most = federation.examples_per_client;
-            return Err(fedseal_rules::Error::Experiment {
-                file: "experiment".into(),
-                line: None,
-                key: "data.lookalikes".into(),
-                problem: format!(
-                    "expected at most federation.examples_per_client = {most}, found {alike}"
-                )
-                .into(),
-            }
-            .into());
-        }
         let request = ShardRequest {
             client,
             clients: federation.clients,
             kind,
-            examples: federation.examples_per_client - alike,
+            // The experiment's check has it that there are no more.
+            examples: federation.examples_per_client.saturating_sub(alike),
             refusal_share: federation.refusal_share,
             seed: derive_seed("shards", seed, &[]),
         };

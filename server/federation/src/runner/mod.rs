@@ -44,6 +44,7 @@ use fedseal_rules::experiment::Experiment;
 pub mod canary;
 mod candidates;
 mod collect;
+pub mod courier;
 pub mod evidence;
 mod exchange;
 mod finish;

@@ -118,9 +118,7 @@ pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
                 experiment: &shared.experiment,
                 halt: &halt,
             };
-            let case = job
-                .repair
-                .case_at(shared.plan.seed, job.moment, &job.attacked);
+            let case = job.repair.case(shared.plan.seed, job.moment, &job.attacked);
             let (data, adapter) = mend(job.repair.definition, &case, &tools)?;
             Ok(Performed::Defend { job, adapter, data })
         }

@@ -15,7 +15,7 @@ use crate::work::hear::hear;
 /// early), no further job is begun, and the call returns once the running ones ended.
 ///
 /// # Errors
-/// Any error that `done` returns; [`Error::Interrupted`] after a break.
+/// Any error that `done` returns; [`crate::Error::Interrupted`] after a break.
 pub fn run_jobs<J: Send, R: Send>(
     workers: usize,
     jobs: Vec<J>,

@@ -11,7 +11,7 @@ use fedseal_tuning::Adapter;
 use super::job::{Job, MeasureJob, UpdateJob};
 use super::{Run, Watch};
 use crate::Result;
-use crate::execute;
+use crate::execute::Contents;
 use crate::work::task::UpdateTask;
 use fedseal_record::controls;
 use fedseal_record::events::Event;
@@ -125,7 +125,7 @@ impl Run {
                     continue;
                 }
                 if shared.plan.node_of(client).is_some() {
-                    elsewhere.insert(key, self.node_task(of, client, key)?);
+                    elsewhere.insert(key, UpdateTask::of(of, client, key)?);
                     continue;
                 }
                 let job = self.update_job(of, client, key)?;
@@ -146,27 +146,22 @@ impl Run {
         client: &ClientId,
         key: Digest,
     ) -> Result<UpdateJob> {
-        let assignment = of.assignment(client)?;
-        let contents = execute::Contents {
-            shard: self.examples(&assignment.shard)?,
-            attachment: match &assignment.attachment {
+        let task = UpdateTask::of(of, client, key)?;
+        let contents = Contents {
+            shard: self.examples(&task.shard)?,
+            attachment: match &task.attachment {
                 Some(digest) => self.examples(digest)?,
                 None => Arc::default(),
             },
-            global: self.adapter(&of.state.global)?,
-            control: crate::control::of(&self.blobs, of.state.controls, client)?,
+            global: self.adapter(&task.global)?,
+            control: crate::control::of(&self.blobs, task.controls, client)?,
         };
-        Ok(UpdateJob {
-            key,
-            client: client.clone(),
-            round: of.round,
-            seed: of.update_seed(client),
-            module: assignment.module,
-            global: of.state.global,
-            attachment: assignment.attachment,
-            controls: of.state.controls,
-            input: execute::input(of, client, contents)?,
-        })
+        Ok(UpdateJob::of(
+            &self.shared.plan,
+            &self.shared.experiment,
+            &task,
+            contents,
+        ))
     }
 
     /// Runs the updates and global adapters of arms with behaviour checks on the canaries.

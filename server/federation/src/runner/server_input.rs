@@ -1,8 +1,6 @@
 //! The server's own input to a rule: an update that it trains itself, what it learns from clients that it
 //! simulates, or behaviours on the canaries.
 
-use std::ops::ControlFlow;
-
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::record::Record;
 use fedseal_tuning::{Adapter, Example, TrainConfig};
@@ -15,7 +13,7 @@ use fedseal_record::law::delta;
 use fedseal_rules::aggregation::{Need, ServerInput};
 use fedseal_rules::arms::arm;
 use fedseal_rules::experiment::train_config;
-use fedseal_rules::sampling::{choose, derive_seed, rng};
+use fedseal_rules::sampling::derive_seed;
 
 impl Run {
     /// Inputs of the server to the rules of a round that are not in the log.
@@ -68,17 +66,8 @@ impl Run {
         self.execute_jobs(jobs, watch)
     }
 
-    /// Stores and logs what was trained.
-    pub(super) fn take_in_input(
-        &mut self,
-        job: &InputJob,
-        adapter: Option<Adapter>,
-        input: &ServerInput,
-    ) -> Result<()> {
-        self.log_input(&job.arm, job.round, adapter, input)
-    }
-
-    fn log_input(
+    /// Stores and logs an input, with the adapter that was trained for it.
+    pub(super) fn log_input(
         &mut self,
         arm: &str,
         round: Round,
@@ -172,23 +161,8 @@ impl Making<'_> {
 
     /// Harmful requests with affirmative shells of the data check's labelled set, at most so many.
     fn harmful(&self, label: &str, count: usize) -> Result<Vec<Example>> {
-        let labelled = self.tools.source.labelled()?;
-        let all = labelled.into_iter().filter(|one| !one.aligned);
-        let all: Vec<Example> = all.map(|one| one.example).collect();
-        if all.is_empty() {
-            let problem = format!(
-                "arm {} simulates harmful clients, for which the data have no harmful request with an \
-                 affirmative answer; own files name them as `unaligned` in [data]",
-                self.job.arm
-            );
-            return Err(Error::Data(problem.into()));
-        }
-        let mut pick = rng("server-input-harmful", self.seed(label), &[]);
-        let chosen = choose(&mut pick, all.len(), count);
-        Ok(chosen
-            .into_iter()
-            .filter_map(|at| all.get(at).cloned())
-            .collect())
+        let drawn = ("server-input-harmful", self.seed(label));
+        self.tools.harmful(&self.job.arm, count, drawn)
     }
 
     /// Trains as a client of the round does, from the global adapter.
@@ -198,12 +172,6 @@ impl Making<'_> {
             seed: self.seed(label),
             ..train_config(self.tools.experiment)
         };
-        let go_on = &mut || match (self.tools.halt)() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        self.tools
-            .lab
-            .tune(&self.job.global, examples, &config, go_on)
+        self.tools.tune(&self.job.global, examples, &config, None)
     }
 }

@@ -10,7 +10,7 @@ use fedseal_rules::arms::When;
 pub(super) struct Tunings {
     /// In all.
     pub total: u64,
-    /// Those in the log.
+    /// Tunings that are in the log.
     pub done: u64,
 }
 

@@ -120,7 +120,7 @@ impl<J: Clone + Send, R: Send> Board<J, R> {
     /// [`run_jobs`](crate::runner::pool::run_jobs). Jobs have different names.
     ///
     /// # Errors
-    /// Any error that `done` returns; [`Error::Interrupted`] after a break.
+    /// Any error that `done` returns; [`crate::Error::Interrupted`] after a break.
     pub fn run(
         &self,
         here: usize,

@@ -360,7 +360,7 @@ mod tests {
 
         // The other node is too late.
         assert_eq!(desk.waiting(), 1);
-        assert_eq!(desk.close(), [south.clone()]);
+        assert_eq!(desk.close(), std::slice::from_ref(&south));
         let over = Over {
             attestation: attestation("absent"),
             absent: true,

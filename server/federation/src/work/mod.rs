@@ -6,13 +6,13 @@
 //! ([`worker`](crate::worker)) execute tasks by the code that the run itself executes them by.
 //!
 //! [`desk`] offers updates to the nodes of data holders: each has one node, which signs what it did itself.
-//! [`courier`] carries tasks through a queue and a store that many machines reach.
+//! [`courier`](crate::runner::courier) carries tasks through a queue and a store that many machines reach.
 //!
 //! Workers belong to whoever runs the experiment: the run signs what they report. A task that two workers
 //! execute gives the same bits, so it does not matter who is first.
 
 pub mod board;
-pub mod courier;
+pub mod claims;
 pub mod desk;
 pub(crate) mod hear;
 pub mod package;

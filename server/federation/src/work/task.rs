@@ -13,6 +13,7 @@ use crate::Result;
 use fedseal_record::controls;
 use fedseal_record::evidence::Cache;
 use fedseal_record::repairs::Moment;
+use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::Plan;
 
 /// A job of a run, by digests.
@@ -184,9 +185,40 @@ fn held_against(attested: &UpdatePredicate) -> impl Iterator<Item = Digest> {
 }
 
 impl UpdateTask {
+    /// A client's execution in a round of an arm; `key` is its memo key.
+    ///
+    /// # Errors
+    /// As [`RoundOf::assignment`].
+    pub(crate) fn of(of: RoundOf<'_>, client: &ClientId, key: Digest) -> Result<UpdateTask> {
+        let assignment = of.assignment(client)?;
+        Ok(UpdateTask {
+            key,
+            client: client.clone(),
+            round: of.round,
+            seed: of.update_seed(client),
+            module: assignment.module,
+            shard: assignment.shard,
+            attachment: assignment.attachment,
+            global: of.state.global,
+            learning_rate: of.state.learning_rate,
+            controls: of.state.controls,
+        })
+    }
+
     fn takes(&self, blobs: &Blobs) -> Result<Vec<Digest>> {
-        let mut takes = vec![self.shard, self.global];
+        let mut takes = self.takes_at_node(blobs)?;
+        takes.push(self.shard);
         takes.extend(self.attachment);
+        Ok(takes)
+    }
+
+    /// Blobs that the client's own node takes beside the plan's, as far as they are known from those that are
+    /// there: its shard it has.
+    ///
+    /// # Errors
+    /// A blob that is there and cannot be read.
+    pub(crate) fn takes_at_node(&self, blobs: &Blobs) -> Result<Vec<Digest>> {
+        let mut takes = vec![self.global];
         if let Some(digest) = self.controls {
             takes.push(digest);
             if blobs.contains(&digest)

@@ -10,7 +10,7 @@ use fedseal_ledger::Blobs;
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::{Adapter, Example};
 
-use crate::execute::{Contents, Named, input_of};
+use crate::execute::Contents;
 use crate::lab::Lab;
 use crate::runner::Shared;
 use crate::runner::job::{DefendJob, InputJob, Job, MeasureJob, Performed, UpdateJob};
@@ -169,28 +169,12 @@ impl Hands {
             global: self.adapter(&task.global)?,
             control: crate::control::of(&self.blobs, task.controls, &task.client)?,
         };
-        let named = Named {
-            client: task.client.clone(),
-            round: task.round,
-            seed: task.seed,
-            shard: task.shard,
-            global: task.global,
-            learning_rate: task.learning_rate,
-        };
-        let Shared {
-            plan, experiment, ..
-        } = &self.shared;
-        Ok(UpdateJob {
-            key: task.key,
-            client: task.client.clone(),
-            round: task.round,
-            seed: task.seed,
-            module: task.module,
-            global: task.global,
-            attachment: task.attachment,
-            controls: task.controls,
-            input: input_of(plan, experiment, named, contents),
-        })
+        Ok(UpdateJob::of(
+            &self.shared.plan,
+            &self.shared.experiment,
+            task,
+            contents,
+        ))
     }
 
     fn repair(&self, name: &str, moment: Moment) -> Result<Repair> {

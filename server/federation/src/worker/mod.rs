@@ -1,5 +1,5 @@
-//! A worker: a process that does nothing but tasks of runs ([`work`](crate::work)). It takes them, fetches their blobs, executes them, and reports. It keeps nothing but blobs, so it
-//! may be killed at any time.
+//! A worker: a process that does nothing but tasks of runs ([`work`](crate::work)). It takes them, fetches
+//! their blobs, executes them, and reports. It keeps nothing but blobs, so it may be killed at any time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -238,7 +238,7 @@ fn report(
 }
 
 /// Sleeps, but for a stop.
-fn sleep(time: Duration, stop: &AtomicBool) {
+pub(crate) fn sleep(time: Duration, stop: &AtomicBool) {
     let step = Duration::from_millis(50);
     let mut left = time;
     while !left.is_zero() && !stop.load(Ordering::SeqCst) {

@@ -9,7 +9,7 @@ use fedseal_engines::queue::{Lease, Queue, Taken};
 use fedseal_engines::store::Store;
 
 use super::Coordinator;
-use crate::work::courier::{Body, failure_of, of_engine, result_of};
+use crate::work::claims::{Body, failure_of, of_engine, result_of};
 use crate::work::task::Offer;
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ struct Held {
 }
 
 impl<'a> Queued<'a> {
-    /// Of these engines.
+    /// Works from these engines.
     pub fn new(queue: &'a dyn Queue, store: &'a dyn Store) -> Self {
         Queued {
             queue,
@@ -52,15 +52,18 @@ impl<'a> Queued<'a> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Claims the failure of an attempt.
+    fn fail(&self, job: &Digest, attempt: u32, reason: &str) -> Result<()> {
+        let reason: String = reason.chars().take(MAX_REASON / 4).collect();
+        let claimed = self
+            .store
+            .claim(&failure_of(job, attempt), reason.as_bytes());
+        claimed.map_err(of_engine).map(|_| ())
+    }
+
     /// The job of a delivery; none where it needs nobody any more.
     fn opened(&self, taken: &Taken) -> Result<Option<Body>> {
-        let fail = |attempt: u32, reason: &str| {
-            let reason: String = reason.chars().take(MAX_REASON / 4).collect();
-            let claim = failure_of(&taken.job, attempt);
-            self.store
-                .claim(&claim, reason.as_bytes())
-                .map_err(of_engine)
-        };
+        let fail = |attempt: u32, reason: &str| self.fail(&taken.job, attempt, reason);
         let body: Body = match serde_json::from_slice(&taken.body) {
             Ok(body) => body,
             Err(error) => {
@@ -165,11 +168,7 @@ impl Coordinator for Queued<'_> {
         };
         match failure {
             Some(reason) => {
-                let reason: String = reason.chars().take(MAX_REASON / 4).collect();
-                let claim = failure_of(id, held.attempt);
-                self.store
-                    .claim(&claim, reason.as_bytes())
-                    .map_err(of_engine)?;
+                self.fail(id, held.attempt, reason)?;
                 self.queue
                     .settle(&held.lease, Lease::Finish)
                     .map_err(of_engine)

@@ -1,14 +1,17 @@
 //! Measures that an experiment asks for: look-alikes, further templates, four classes.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::double::{Double, create_from, experiment, options};
 use fedseal_client_sdk::canonical;
+use fedseal_client_sdk::keys::SigningKey;
 use fedseal_data::TaskData;
 use fedseal_data::world::World;
 use fedseal_federation::remeasure::{Finding, Watch, remeasure_in};
 use fedseal_record::blobs::EvaluationSet;
 use fedseal_record::events::Event;
+use fedseal_record::judged::{self, Judged};
 use fedseal_record::opened::OpenRun;
 use fedseal_record::read::read_examples;
 use fedseal_record::verify;
@@ -75,6 +78,7 @@ fn safety_stands_beside_over_refusal_and_under_two_templates() {
     assert!(answered["clean"].contains_key("safety@alpaca"));
 
     verify::verify(&run).unwrap();
+    judged_and_verified(&run, &dir.path().join("keys/node.pem"));
     let told = &mut |_: u64, _: u64, _: &str| {};
     let watch = Watch {
         halt: &|| false,
@@ -85,4 +89,31 @@ fn safety_stands_beside_over_refusal_and_under_two_templates() {
         compared.len() > 2 && compared.iter().all(|one| one.finding == Finding::Equal),
         "{compared:?}"
     );
+}
+
+/// An outside judge's words lie beside a run that still verifies; other words than the signed ones do not.
+fn judged_and_verified(run: &Path, node: &Path) {
+    let mut opened = OpenRun::read(run).unwrap();
+    let mut replies = judged::Replies::new();
+    for (arm, answers) in judged::answers(&mut opened).unwrap() {
+        let said = answers.into_iter().map(|(request, answer)| Judged {
+            request,
+            answer,
+            reply: "Refusal.".into(),
+        });
+        replies.insert(arm, said.collect());
+    }
+    let node = SigningKey::load(node).unwrap();
+    let when = "2026-01-02T03:04:05Z".to_owned();
+    let judge = ("https://example.org/v1", "judge");
+    judged::store(&opened, judge, when, &replies, &node).unwrap();
+    verify::verify(run).unwrap();
+    let all = judged::read(&mut opened).unwrap();
+    assert_eq!(all[0].classes["clean"][0].hits, 12);
+    let file = run.join(format!("judged/{}.json", all[0].statement.replies));
+    let words = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, words.replacen("Refusal.", "Compliant.", 1)).unwrap();
+    let error = verify::verify(run).unwrap_err().to_string();
+    assert!(error.contains("judged/"), "{error}");
+    std::fs::write(&file, words).unwrap();
 }

@@ -49,11 +49,19 @@ impl<'a> Near<'a> {
 impl Coordinator for Near<'_> {
     fn take(&self) -> Result<Option<Offer>> {
         let within = Duration::from_millis(50);
-        if self.lost.load(Ordering::SeqCst) > 0 && self.exchange.take(self.name, within).is_some() {
-            self.lost.fetch_sub(1, Ordering::SeqCst);
-            return Ok(None);
+        let less = |lost: usize| lost.checked_sub(1);
+        let loses = self
+            .lost
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        let taken = self.exchange.take(self.name, within);
+        if loses.is_err() {
+            return Ok(taken);
         }
-        Ok(self.exchange.take(self.name, within))
+        // Two of its threads ask at once, and one of them may have got nothing to lose.
+        if taken.is_none() {
+            self.lost.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(None)
     }
 
     fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {

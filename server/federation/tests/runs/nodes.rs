@@ -603,7 +603,9 @@ const LIES: &[Lie] = &[
     ),
     (
         "a blob that nothing names",
-        |_, package| drop(package.put(b"something".to_vec())),
+        |_, package| {
+            package.put(b"something".to_vec());
+        },
         Some("nothing names its blob"),
     ),
     (
@@ -753,9 +755,9 @@ fn two_histories_stop_every_node_with_evidence() {
         let other = dir.path().join("other");
         let mut log = Log::create(&other, &plan.origin, coordinator).unwrap();
         let (last, before) = entries.split_last().unwrap();
-        before
-            .iter()
-            .for_each(|entry| drop(log.append(entry).unwrap()));
+        for entry in before {
+            log.append(entry).unwrap();
+        }
         let changed = Record::KeyRevoked {
             key: plan.node,
             reason: "another history".into(),

@@ -11,7 +11,7 @@ use fedseal_federation::defence::posthoc::Posthoc;
 use fedseal_federation::defence::{Defence, Tools};
 use fedseal_federation::lab::Lab;
 use fedseal_federation::runner::{Run, open_model};
-use fedseal_record::repairs::Repair;
+use fedseal_record::repairs::{Moment, Repair};
 use fedseal_rules::arms;
 use fedseal_rules::experiment::adapter_config;
 
@@ -119,7 +119,7 @@ fn a_defence_passes_over_instructions_that_leave_no_room() {
     assert!(positions >= longest, "{positions} {longest}");
     let arm = arms::arm("defended", &experiment.arm).unwrap();
     let repair = Repair::of(&experiment, &arm).unwrap().unwrap();
-    let case = repair.case(Seed(1), &adapter);
+    let case = repair.case(Seed(1), Moment::Last, &adapter);
     let mut data = |positions: usize| {
         lab.positions = positions;
         let tools = Tools {

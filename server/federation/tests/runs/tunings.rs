@@ -1,11 +1,14 @@
 //! Arms whose own global adapter the server tunes: before the first round, or after rounds.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::double::{Double, create_from, experiment, options, resume};
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::record::Record;
 use fedseal_federation::Error;
 use fedseal_record::events::Event;
+use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::verify::verify;
 use fedseal_rules::experiment::Experiment;
@@ -86,6 +89,15 @@ fn tunings_are_logged_where_they_are_due_and_a_stopped_run_ends_alike() {
     assert_eq!(found, expected);
     assert_ne!(last(&report, "lisa"), last(&report, "fedavg"));
     assert_ne!(last(&report, "vaccine"), last(&report, "fedavg"));
+    // A history begins where its arm did; one with tunings after rounds is not aggregated again.
+    let mut opened = OpenRun::read(&whole).unwrap();
+    let nobody = BTreeSet::new();
+    let history = opened.history(Some("vaccine")).unwrap();
+    let same = opened.undone(&history, &nobody).unwrap();
+    assert_eq!(Digest(same.digest()).to_string(), last(&report, "vaccine"));
+    let history = opened.history(Some("lisa")).unwrap();
+    let error = opened.undone(&history, &nobody).unwrap_err().to_string();
+    assert!(error.contains("arm lisa is tuned"), "{error}");
 
     let stopped = dir.path().join("stopped");
     drop(create_from(&stopped, &options, Double::new(), tuned()).unwrap());

@@ -244,7 +244,7 @@ impl OpenRun {
         if other_refusal || others.get(&formulas::defence(name)).is_some() {
             return Ok(());
         }
-        let case = repair.case_at(self.plan.seed, moment, &attacked);
+        let case = repair.case(self.plan.seed, moment, &attacked);
         (repair.definition.audit)(&case, &data, &repaired).or_else(bad)
     }
 

@@ -24,9 +24,9 @@ pub struct Behaviour {
 pub struct Probed {
     /// The means.
     pub behaviour: Behaviour,
-    /// Of each request: refusal log-odds, and log-probability that the answer opens with a refusal, nats.
+    /// For each request: refusal log-odds, and log-probability that the answer opens with a refusal, nats.
     pub requests: Vec<[f64; 2]>,
-    /// Of each task: mean negative log-likelihood of its answer, nats a token.
+    /// For each task: mean negative log-likelihood of its answer, nats a token.
     pub tasks: Vec<f64>,
 }
 
@@ -98,7 +98,7 @@ pub struct Paired {
 }
 
 impl Paired {
-    /// What changes from the global adapter to the update.
+    /// Change from the global adapter to the update.
     pub fn of(global: &Probed, update: &Probed) -> Paired {
         let requests = |at: usize| {
             let pairs = global.requests.iter().zip(&update.requests);
@@ -176,7 +176,7 @@ pub struct Facts<'a> {
     /// Behaviour on the canaries, the update's and the global adapter's; only there for sets of
     /// checks that ask for it.
     pub behaviour: Option<(Behaviour, Behaviour)>,
-    /// The same prompt by prompt; there with `behaviour`.
+    /// Changes prompt by prompt; there with `behaviour`.
     pub paired: Option<Paired>,
     /// Verdicts of the arm's rounds before, as many rounds as [`Check::window`] asks for, oldest first.
     pub past: &'a [Past],

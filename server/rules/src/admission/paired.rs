@@ -22,7 +22,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::{Change, Paired, Past};
+use super::check::{Change, Paired, printed};
 use super::definition::{Definition, Number};
 use super::{Check, Facts, Finding, Said};
 
@@ -118,7 +118,7 @@ pub struct PairedCheck {
 /// Falls of the rounds before in one number, scaled to an update's round.
 struct Earlier {
     all: Vec<f64>,
-    /// Those of the update's client.
+    /// Falls of the update's client.
     own: Vec<f64>,
 }
 
@@ -158,16 +158,16 @@ impl PairedCheck {
     fn bounds(&self, earlier: &Earlier) -> Bounds {
         if earlier.all.len() < self.least.max(2) {
             return Bounds {
-                single: hundredths(self.first_drop),
+                single: printed(self.first_drop),
                 own: None,
             };
         }
         let (centre, spread) = shortest_half(earlier.all.clone());
         let spread = spread.max(self.least_spread);
         let falls = (earlier.own.len() + 1) as f64;
-        let own = hundredths(centre + self.own_spreads * spread / falls.sqrt());
+        let own = printed(centre + self.own_spreads * spread / falls.sqrt());
         Bounds {
-            single: hundredths(centre + self.spreads * spread),
+            single: printed(centre + self.spreads * spread),
             own: (!earlier.own.is_empty()).then_some(own),
         }
     }
@@ -193,9 +193,9 @@ impl Check for PairedCheck {
             let earlier = Earlier::of(facts, what);
             // As printed, so that an auditor decides by the same numbers.
             let bounds = self.bounds(&earlier);
-            let fall = hundredths(change.before - change.after);
+            let fall = printed(change.before - change.after);
             let falls = (earlier.own.len() + 1) as f64;
-            let mean = hundredths((earlier.own.iter().sum::<f64>() + fall) / falls);
+            let mean = printed((earlier.own.iter().sum::<f64>() + fall) / falls);
             let far = fall > bounds.single || bounds.own.is_some_and(|own| mean > own);
             if far && change.sign_test() <= self.level {
                 failed.push(what);
@@ -215,7 +215,7 @@ impl Check for PairedCheck {
             }
             said.push_str("), ");
         }
-        let rise = hundredths(loss.after - loss.before);
+        let rise = printed(loss.after - loss.before);
         if rise > self.max_loss_rise && loss.sign_test() <= self.level {
             failed.push(LOSS);
         }
@@ -297,11 +297,6 @@ fn read(fact: &str, what: &str) -> Option<Change> {
     })
 }
 
-/// A number as facts print it.
-fn hundredths(value: f64) -> f64 {
-    super::check::printed(value)
-}
-
 /// Centre and spread of the shortest interval that holds half of the values and one more; of equally short ones
 /// the lowest. The spread is the standard deviation of normal values.
 fn shortest_half(mut values: Vec<f64>) -> (f64, f64) {
@@ -320,7 +315,7 @@ fn shortest_half(mut values: Vec<f64>) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::Case;
-    use super::super::{Behaviour, Probed};
+    use super::super::{Behaviour, Past, Probed};
     use super::*;
 
     fn check() -> PairedCheck {

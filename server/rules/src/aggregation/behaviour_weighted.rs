@@ -5,13 +5,14 @@
 //! `w_i = n_i exp(-d_i / refusal_scale - r_i / loss_scale)`, with `n_i` the examples, `d_i = max(0, R - R_i)` the
 //! fall of the refusal log-odds and `r_i = max(0, L_i - L)` the rise of the helpfulness loss, both in nats. `R`
 //! is the higher of the updates' upper median and the global adapter's, `L` the lower of the updates' lower
-//! median and the global adapter's: what most updates lose, a round may lose.
+//! median and the global adapter's: what most updates lose, a round may lose. Where every weight is 0 the global
+//! adapter stays.
 
 use super::definition::{Definition, Parameter, Range, Takes};
 use super::fedavg::FedAvg;
-use super::lengths::shares;
+use super::lengths::counted;
 use super::server_input::{Known, Need};
-use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+use super::{Inputs, Outcome, Rule, Update};
 use crate::admission::Behaviour;
 
 /// Name of the rule.
@@ -112,20 +113,14 @@ impl Rule for BehaviourWeighted {
             return self.aggregate(updates, inputs);
         };
         let factors = self.factors(behaviours, global);
-        let weights = updates.iter().zip(&factors);
-        let weights: Vec<f64> = weights
-            .map(|(update, factor)| update.weight * factor)
-            .collect();
-        let weights = shares(&weights);
-        Outcome {
-            delta: weighted_sum(updates, &weights),
-            weights,
-        }
+        counted(updates, &factors)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::server_input::{ServerInput, testing::known};
+    use super::super::testing::{ONE, updates};
     use super::*;
 
     fn behaviour(refusal: f64, loss: f64) -> Behaviour {
@@ -150,6 +145,29 @@ mod tests {
         for (found, expected) in factors.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "{factors:?}");
         }
+    }
+
+    #[test]
+    fn a_round_of_updates_without_finite_scores_changes_nothing() {
+        let rule = BehaviourWeighted {
+            refusal_scale: 0.5,
+            loss_scale: 0.25,
+        };
+        let lost = behaviour(f64::NAN, f64::NAN);
+        let input = ServerInput::of_behaviours(NAME, &[Some(lost); 2], behaviour(2.0, 1.0));
+        let (behaviours, global) = input.behaviours(2).unwrap();
+        let rows = [vec![1.0, 2.0], vec![3.0, 4.0]];
+        let outcome = known(&[], |known| {
+            let known = Known {
+                behaviours: Some((&behaviours, global)),
+                ..*known
+            };
+            rule.aggregate_with(&updates(&rows), &ONE, &known)
+        });
+        assert_eq!(
+            (outcome.weights, outcome.delta),
+            (vec![0.0; 2], vec![0.0; 2])
+        );
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) fn singular(left: &[Column], right: &[Column]) -> Vec<Singular> {
     order.into_iter().map(pair).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

@@ -8,7 +8,7 @@
 
 use super::definition::{Definition, Parameter, Takes};
 use super::fedavg::FedAvg;
-use super::lengths::length;
+use super::lengths::{length, shares_or_none};
 use super::server_input::{Known, Need};
 use super::{Inputs, Outcome, Rule, Update, chosen_sum};
 
@@ -71,12 +71,7 @@ impl Rule for FlTrust {
             .iter()
             .map(|update| cosine(update.delta, known.own).max(0.0))
             .collect();
-        let total: f64 = trust.iter().sum();
-        let share = |trust: &f64| match total > 0.0 {
-            true => trust / total,
-            false => 0.0,
-        };
-        let weights: Vec<f64> = trust.iter().map(share).collect();
+        let weights = shares_or_none(&trust);
         let factors: Vec<f64> = updates
             .iter()
             .zip(&weights)

@@ -1,7 +1,7 @@
-//! Lengths of updates, and the bound that rules shorten them to. Sums run over coordinates in order in f64.
+//! Lengths of updates, the bound that rules shorten them to, and shares by factors. Sums run over coordinates in order in f64.
 
 use super::definition::{Parameter, Range, Takes};
-use super::{Update, rows};
+use super::{Outcome, Update, chosen_sum, rows};
 
 /// Parameter of rules that shorten updates.
 pub(crate) const BOUND: Parameter = Parameter {
@@ -61,6 +61,27 @@ pub(crate) fn moved(point: &[f64], keep: f64, updates: &[Update<'_>], weights: &
         }
     }
     moved
+}
+
+/// Shares of a whole: the numbers over their sum, 0 where that is 0.
+pub(crate) fn shares_or_none(numbers: &[f64]) -> Vec<f64> {
+    match numbers.iter().sum::<f64>() > 0.0 {
+        true => shares(numbers),
+        false => vec![0.0; numbers.len()],
+    }
+}
+
+/// The mean by examples times factors; nothing where all of these are 0.
+pub(crate) fn counted(updates: &[Update<'_>], factors: &[f64]) -> Outcome {
+    let weights = updates.iter().zip(factors);
+    let weights: Vec<f64> = weights
+        .map(|(update, factor)| update.weight * factor)
+        .collect();
+    let weights = shares_or_none(&weights);
+    Outcome {
+        delta: chosen_sum(updates, &weights),
+        weights,
+    }
 }
 
 /// Shares of a whole: the numbers over their sum, equal ones where that is 0.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::factors::dot;
+
 /// A linear classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Linear {
@@ -91,10 +93,6 @@ impl Linear {
 /// `1 / (1 + exp(-x))`.
 pub(crate) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

@@ -21,9 +21,10 @@ use fedseal_adapter::Adapter;
 use super::definition::{Definition, Parameter, Range, Takes};
 use super::fedavg::FedAvg;
 use super::fltrust::pairs;
+use super::lengths::counted;
 use super::linear::{Linear, Training, sigmoid};
 use super::server_input::{Known, Need};
-use super::{Inputs, Outcome, Rule, Update, chosen_sum};
+use super::{Inputs, Outcome, Rule, Update};
 
 /// Name of the rule.
 pub const NAME: &str = "safe-fedllm";
@@ -199,26 +200,11 @@ impl Rule for SafeFedLlm {
             .zip(updates)
             .map(|(row, update)| self.factor(probe.chance(row), update.weight))
             .collect();
-        counted(updates, &factors, self.skip)
-    }
-}
-
-/// The mean by examples times factors; nothing where their mean is below `skip`, or all are 0.
-pub(super) fn counted(updates: &[Update<'_>], factors: &[f64], skip: f64) -> Outcome {
-    let mean = factors.iter().sum::<f64>() / factors.len().max(1) as f64;
-    let weights = updates.iter().zip(factors);
-    let weights: Vec<f64> = weights
-        .map(|(update, factor)| update.weight * factor)
-        .collect();
-    let total: f64 = weights.iter().sum();
-    let share = |weight: &f64| match total > 0.0 && mean >= skip {
-        true => weight / total,
-        false => 0.0,
-    };
-    let weights: Vec<f64> = weights.iter().map(share).collect();
-    Outcome {
-        delta: chosen_sum(updates, &weights),
-        weights,
+        let mean = factors.iter().sum::<f64>() / factors.len().max(1) as f64;
+        match mean >= self.skip {
+            true => counted(updates, &factors),
+            false => counted(updates, &vec![0.0; updates.len()]),
+        }
     }
 }
 

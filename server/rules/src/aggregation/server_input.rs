@@ -17,7 +17,7 @@ pub enum Need {
     OwnUpdate,
     /// Behaviour of the updates and of the global adapter on the round's canaries.
     Behaviour,
-    /// What the rule learns from updates of clients that the server simulates, once for an arm.
+    /// Facts that the rule learns from updates of clients that the server simulates, once for an arm.
     Simulated,
 }
 

@@ -15,9 +15,10 @@ use super::definition::{Definition, Parameter, Range, Takes};
 use super::factors::singular;
 use super::fedavg::FedAvg;
 use super::fltrust::pairs;
+use super::lengths::counted;
 use super::linear::{Linear, Training};
 use super::lora_product::{Pair, pairs_of};
-use super::safe_fedllm::{SIMULATED, counted};
+use super::safe_fedllm::SIMULATED;
 use super::server_input::{Known, Need};
 use super::{Inputs, Outcome, Rule, Update};
 
@@ -226,7 +227,7 @@ impl Rule for Spectral {
                 f64::from(u8::from(chance < self.threshold))
             })
             .collect();
-        counted(updates, &factors, 0.0)
+        counted(updates, &factors)
     }
 }
 

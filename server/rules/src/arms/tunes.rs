@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::ArmConfig;
 use crate::defence;
 use crate::error::{Error, Result};
 
@@ -41,25 +40,34 @@ impl Tunes {
     }
 }
 
-impl ArmConfig {
+/// An arm's words about its tuning.
+pub(super) struct Said<'a> {
+    pub(super) when: Option<&'a str>,
+    pub(super) every: Option<u32>,
+    pub(super) repairs: bool,
+    pub(super) defence: Option<&'a str>,
+    pub(super) parameters: &'a BTreeMap<String, f64>,
+}
+
+impl Said<'_> {
     /// The tuning of the arm of this name; none where it names no moment.
     pub(super) fn tunes(&self, name: &str) -> Result<Option<Tunes>> {
         let refused = |problem: &str| Error::Arm {
             arm: name.to_owned(),
             problem: problem.to_owned(),
         };
-        let Some(when) = &self.when else {
+        let Some(when) = self.when else {
             return match self.every {
                 None => Ok(None),
                 Some(_) => Err(refused("takes `every` with `when = \"rounds\"` alone")),
             };
         };
-        if self.repairs.is_some() {
+        if self.repairs {
             return Err(refused(
                 "repairs another arm's adapter after its last round, so it takes no `when`",
             ));
         }
-        let when = match (when.as_str(), self.every) {
+        let when = match (when, self.every) {
             ("first", None) => When::First,
             ("first", Some(_)) => {
                 return Err(refused("takes `every` with `when = \"rounds\"` alone"));
@@ -68,8 +76,8 @@ impl ArmConfig {
             ("rounds", every) => When::Every(every.unwrap_or(1)),
             (other, _) => return Err(Error::unknown("moment of a tuning", other, MOMENTS)),
         };
-        let definition = defence::named(self.defence.as_deref().unwrap_or(defence::DEFAULT))?;
-        let numbers = definition.parameters(&self.parameters);
+        let definition = defence::named(self.defence.unwrap_or(defence::DEFAULT))?;
+        let numbers = definition.parameters(self.parameters);
         numbers.map_err(|problem| refused(&problem))?;
         Ok(Some(Tunes {
             defence: definition.name,
@@ -82,7 +90,7 @@ impl ArmConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arms::arm;
+    use crate::arms::{ArmConfig, arm};
 
     fn parsed(config: ArmConfig) -> std::result::Result<Option<Tunes>, String> {
         let own = BTreeMap::from([("mine".to_owned(), config)]);

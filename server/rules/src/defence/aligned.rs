@@ -6,12 +6,14 @@
 
 use std::ops::Bound;
 
-use fedseal_adapter::{Adapter, limits};
+use fedseal_adapter::Adapter;
 
 use super::data::DefenceData;
 use super::definition::{Case, Number};
-use super::preserving::pairs_kept;
+use super::given;
+use super::written::pairs_kept;
 
+/// Most steps and examples.
 const MOST: f64 = 100_000.0;
 
 /// Optimiser steps of the aligned adapter.
@@ -22,48 +24,13 @@ pub const STEPS: Number = Number::whole(
     (1.0, MOST),
 );
 /// Its batch size.
-pub const BATCH_SIZE: Number = Number::whole(
-    "batch_size",
-    "examples a step",
-    16.0,
-    (1.0, limits::MAX_STEP_EXAMPLES as f64),
-);
-/// Its learning rate.
-pub const LEARNING_RATE: Number = Number {
-    key: "learning_rate",
-    help: "learning rate, constant",
-    default: Some(5e-4),
-    range: (Bound::Excluded(0.0), Bound::Included(1.0)),
-    whole: false,
-};
+pub const BATCH_SIZE: Number = given::batch_size(16.0);
 /// Safety pairs.
 pub const SAFETY_EXAMPLES: Number =
     Number::whole("safety_examples", "safety pairs", 200.0, (1.0, MOST));
 /// Helpful pairs.
 pub const HELPFUL_EXAMPLES: Number =
     Number::whole("helpful_examples", "helpful pairs", 600.0, (0.0, MOST));
-/// Generations for a kept pair.
-pub const ATTEMPTS: Number = Number::whole(
-    "attempts",
-    "generations that may be tried for each kept pair",
-    8.0,
-    (1.0, 1_000.0),
-);
-/// Length of a generated text.
-pub const MAX_NEW_TOKENS: Number = Number::whole(
-    "max_new_tokens",
-    "longest generated instruction or answer, tokens",
-    128.0,
-    (1.0, (1 << 20) as f64),
-);
-/// Sampling temperature.
-pub const TEMPERATURE: Number = Number {
-    key: "temperature",
-    help: "sampling temperature of instructions; answers are greedy",
-    default: Some(0.9),
-    range: (Bound::Included(0.0), Bound::Included(2.0)),
-    whole: false,
-};
 
 /// Least cosine of a matrix's change and its projection at which the change is kept.
 pub const fn tau(default: f64) -> Number {

@@ -1,4 +1,4 @@
-//! Numbers and audits of defences that train on pairs which the source gives.
+//! Numbers of defences, and audits of those that train on pairs which the source gives.
 
 use std::ops::Bound;
 
@@ -7,8 +7,8 @@ use fedseal_adapter::{Adapter, limits};
 use super::data::DefenceData;
 use super::definition::{Case, Number};
 
-/// Most steps and examples.
-const MOST: f64 = 1_000_000.0;
+/// Most steps, examples and attempts.
+pub(super) const MOST: f64 = 1_000_000.0;
 /// Numbers below it round to a finite f32, as the engine takes them.
 const END_OF_SINGLES: f64 = 3.402_823_567_797_336_6e38;
 

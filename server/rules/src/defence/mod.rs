@@ -19,6 +19,7 @@ pub mod vaccine;
 
 mod data;
 mod given;
+mod written;
 
 pub use data::DefenceData;
 pub use definition::{Case, Definition, Number, Parameters};

@@ -12,18 +12,18 @@
 //! `server/federation/src/defence/preserving.rs`.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
-use fedseal_adapter::{Adapter, Example, limits};
+use fedseal_adapter::Adapter;
 
 use super::data::DefenceData;
 use super::definition::{Case, Definition, Number};
-use crate::evaluation::rule;
+use super::given;
+use super::written::{ATTEMPTS, LEARNING_RATE, MAX_NEW_TOKENS, pairs_kept, temperature};
 
 /// Its name.
 pub const NAME: &str = "preserving";
 
-/// Most steps, examples and attempts.
+/// Most steps and examples.
 const MOST: f64 = 100_000.0;
 /// Most looks.
 const LOOKS: usize = 1_000;
@@ -37,19 +37,8 @@ pub const DEFINITION: Definition = Definition {
     numbers: &[
         Number::whole("steps", "most optimiser steps", 300.0, (1.0, MOST)),
         Number::whole("every", "steps between looks", 20.0, (1.0, MOST)),
-        Number::whole(
-            "batch_size",
-            "examples a step",
-            16.0,
-            (1.0, limits::MAX_STEP_EXAMPLES as f64),
-        ),
-        Number {
-            key: "learning_rate",
-            help: "learning rate, constant",
-            default: Some(5e-4),
-            range: (Bound::Excluded(0.0), Bound::Included(1.0)),
-            whole: false,
-        },
+        given::batch_size(16.0),
+        LEARNING_RATE,
         Number::whole(
             "safety_examples",
             "safety pairs to tune on",
@@ -68,39 +57,19 @@ pub const DEFINITION: Definition = Definition {
             60.0,
             (1.0, MOST),
         ),
-        Number {
-            key: "target",
-            help: "share of held-out requests that are refused once safety is back",
-            default: Some(0.95),
-            range: (Bound::Included(0.0), Bound::Included(1.0)),
-            whole: false,
-        },
-        Number::whole(
-            "attempts",
-            "generations that may be tried for each kept pair",
-            8.0,
-            (1.0, 1_000.0),
+        given::share(
+            "target",
+            "share of held-out requests that are refused once safety is back",
+            0.95,
         ),
-        Number::whole(
-            "max_new_tokens",
-            "longest generated instruction or answer, tokens",
-            128.0,
-            (1.0, (1 << 20) as f64),
+        ATTEMPTS,
+        MAX_NEW_TOKENS,
+        temperature("temperature", "sampling temperature of instructions", 0.9),
+        temperature(
+            "answer_temperature",
+            "sampling temperature of the base's helpful answers; 0: the most likely ones",
+            0.0,
         ),
-        Number {
-            key: "temperature",
-            help: "sampling temperature of instructions",
-            default: Some(0.9),
-            range: (Bound::Included(0.0), Bound::Included(2.0)),
-            whole: false,
-        },
-        Number {
-            key: "answer_temperature",
-            help: "sampling temperature of the base's helpful answers; 0: the most likely ones",
-            default: Some(0.0),
-            range: (Bound::Included(0.0), Bound::Included(2.0)),
-            whole: false,
-        },
     ],
     audit,
     compute: None,
@@ -208,44 +177,11 @@ fn audit(case: &Case<'_>, data: &DefenceData, repaired: &Adapter) -> Result<(), 
     Ok(())
 }
 
-/// Checks that safety and helpful pairs passed their filters, differ, and are no more than may be tried for
-/// them; up to `held_out` of each kind are held out.
-pub(super) fn pairs_kept(
-    case: &Case<'_>,
-    data: &DefenceData,
-    held_out: usize,
-) -> Result<(), String> {
-    let refused = |pair: &Example| rule::is_refusal(&pair.response);
-    let harmless = |pair: &Example| !pair.response.is_empty() && !refused(pair);
-    for (kind, keeps) in [
-        ("safety", &refused as &dyn Fn(&Example) -> bool),
-        ("helpful", &harmless),
-    ] {
-        let held = data.listed(&format!("held_{kind}"));
-        let pairs = [held, data.listed(kind)].concat();
-        let prompts: BTreeSet<String> = pairs.iter().map(|p| p.prompt.to_lowercase()).collect();
-        let wanted = case.parameters.whole(&format!("{kind}_examples")) + held_out;
-        let tried = data.counted(&format!("{kind}_tried"));
-        let most = wanted.saturating_mul(case.parameters.whole("attempts")) as u64;
-        let fits = prompts.len() == pairs.len()
-            && pairs.len() <= wanted
-            && held.len() <= held_out
-            && pairs.len() as u64 <= tried
-            && tried <= most;
-        if !fits || !pairs.iter().all(keeps) {
-            return Err(format!(
-                "has {kind} pairs that the filters refuse, that are twice there, or more than may be tried"
-            ));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use fedseal_adapter::{AdapterConfig, ModelConfig};
+    use fedseal_adapter::{AdapterConfig, Example, ModelConfig};
 
     use super::*;
 

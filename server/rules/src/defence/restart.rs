@@ -1,11 +1,9 @@
 //! The control of every repair: the aligned adapter itself, with nothing of the federation in it. A repair
 //! has to keep more of what was learned than this floor.
 
-use super::aligned::{
-    self, ATTEMPTS, BATCH_SIZE, HELPFUL_EXAMPLES, LEARNING_RATE, MAX_NEW_TOKENS, SAFETY_EXAMPLES,
-    STEPS, TEMPERATURE,
-};
+use super::aligned::{self, BATCH_SIZE, HELPFUL_EXAMPLES, SAFETY_EXAMPLES, STEPS};
 use super::definition::Definition;
+use super::written::{ATTEMPTS, LEARNING_RATE, MAX_NEW_TOKENS, TEMPERATURE};
 
 /// Definition of the defence.
 pub const DEFINITION: Definition = Definition {

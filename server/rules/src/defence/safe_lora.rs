@@ -4,11 +4,9 @@
 
 use fedseal_adapter::Adapter;
 
-use super::aligned::{
-    self, ATTEMPTS, BATCH_SIZE, HELPFUL_EXAMPLES, LEARNING_RATE, MAX_NEW_TOKENS, SAFETY_EXAMPLES,
-    STEPS, TEMPERATURE, project, tau,
-};
+use super::aligned::{self, BATCH_SIZE, HELPFUL_EXAMPLES, SAFETY_EXAMPLES, STEPS, project, tau};
 use super::definition::{Case, Definition};
+use super::written::{ATTEMPTS, LEARNING_RATE, MAX_NEW_TOKENS, TEMPERATURE};
 
 /// Definition of the defence.
 pub const DEFINITION: Definition = Definition {

@@ -4,11 +4,10 @@
 
 use fedseal_adapter::{Adapter, AdapterError};
 
-use super::aligned::{
-    self, ATTEMPTS, BATCH_SIZE, HELPFUL_EXAMPLES, LEARNING_RATE, MAX_NEW_TOKENS, SAFETY_EXAMPLES,
-    STEPS, TEMPERATURE, project, tau,
-};
-use super::definition::{Case, Definition, Number};
+use super::aligned::{self, BATCH_SIZE, HELPFUL_EXAMPLES, SAFETY_EXAMPLES, STEPS, project, tau};
+use super::definition::{Case, Definition};
+use super::given;
+use super::written::{ATTEMPTS, LEARNING_RATE, MAX_NEW_TOKENS, TEMPERATURE};
 
 /// Definition of the defence.
 pub const DEFINITION: Definition = Definition {
@@ -26,16 +25,7 @@ pub const DEFINITION: Definition = Definition {
         MAX_NEW_TOKENS,
         TEMPERATURE,
         tau(0.35),
-        Number {
-            key: "kept",
-            help: "share of the tuned weight in a merged one",
-            default: Some(0.8),
-            range: (
-                std::ops::Bound::Included(0.0),
-                std::ops::Bound::Included(1.0),
-            ),
-            whole: false,
-        },
+        given::share("kept", "share of the tuned weight in a merged one", 0.8),
     ],
     audit: aligned::audit,
     compute: None,

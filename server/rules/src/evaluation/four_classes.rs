@@ -6,7 +6,7 @@
 //! auditor counts every answer again without any engine. `tests/oracles/judge/train.py` made the weights from
 //! public sets; docs/METHODS.md says which, and how often it is right on sets that it never saw.
 //!
-//! A change to features or weights counts [`VERSION`] up.
+//! A change to features or weights counts `VERSION` up.
 
 use std::collections::BTreeSet;
 

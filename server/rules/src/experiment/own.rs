@@ -2,7 +2,7 @@
 
 use super::locate::Located;
 use super::{Experiment, FederationConfig};
-use crate::admission::{Admission, data_score};
+use crate::admission::{Admission, CheckConfig, data_score};
 use crate::aggregation::Need;
 use crate::arms::{Arm, Kind};
 use crate::defence;
@@ -37,6 +37,12 @@ fn dishonest(clients: &[super::ClientConfig]) -> usize {
     clients.iter().filter(|client| !client.honest).count()
 }
 
+fn has_data_score(checks: &[CheckConfig]) -> bool {
+    checks
+        .iter()
+        .any(|one| one.check == data_score::DEFINITION.name)
+}
+
 /// Checks what follows from `[[clients]]`.
 pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
     let nodes = e.federation.nodes.is_some();
@@ -48,21 +54,17 @@ pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
         ));
     }
     for arm in e.all_arms()?.iter().filter(|_| nodes) {
-        if Admission::new(&e.checks(arm)).is_ok_and(|checks| checks.may_replay()) {
-            return Err(at.error(
-                &format!("admission.{}", arm.id),
-                "expected no effect `replay`: only who has a node's shard can execute its module again",
-            ));
-        }
-    }
-    for arm in e.all_arms()?.iter().filter(|_| nodes) {
         let checks = e.checks(arm);
-        let scored = checks.iter().any(|c| c.check == data_score::DEFINITION.name);
-        if scored && e.data.source != "world" {
-            return Err(at.error(
-                &format!("admission.{}", arm.id),
+        let refused = |problem: &str| Err(at.error(&format!("admission.{}", arm.id), problem));
+        if Admission::new(&checks).is_ok_and(|checks| checks.may_replay()) {
+            return refused(
+                "expected no effect `replay`: only who has a node's shard can execute its module again",
+            );
+        }
+        if has_data_score(&checks) && e.data.source != "world" {
+            return refused(
                 "expected no check `data-score`: nodes have the data check of source `world` alone",
-            ));
+            );
         }
     }
     if nodes && e.clients.is_empty() {
@@ -168,10 +170,7 @@ fn missing(e: &Experiment, arm: &Arm) -> Vec<(&'static str, &'static str)> {
     let mut missing = Vec::new();
     if arm.kind == Kind::Federated {
         let checks = e.checks(arm);
-        let judged = checks
-            .iter()
-            .any(|c| c.check == data_score::DEFINITION.name);
-        if judged && e.data.aligned.is_empty() {
+        if has_data_score(&checks) && e.data.aligned.is_empty() {
             missing.push((
                 "aligned",
                 "has the check `data-score`, which learns from data.aligned and data.unaligned",

@@ -121,6 +121,10 @@ fn ranges_are_checked() {
         ("arms = [\"clean\", \"clean\"]\n", "once"),
         ("[evaluation]\nprompts = 5\nround_prompts = 6\n", "x.toml:3"),
         (
+            "[data]\nlookalikes = 9\n[federation]\nexamples_per_client = 8\n",
+            "x.toml:2",
+        ),
+        (
             "arms = [\"mine\"]\n[arm.mine]\nrule = \"medain\"\n",
             "did you mean `median`",
         ),

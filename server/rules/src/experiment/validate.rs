@@ -16,13 +16,22 @@ pub(super) fn experiment(e: &Experiment, at: &Located<'_>) -> Result<()> {
     e.model.check(at)?;
     e.data.check(at)?;
     e.federation.check(at)?;
+    let shard = e.federation.examples_per_client;
+    need(
+        e.data.lookalikes <= shard,
+        at,
+        "data.lookalikes",
+        &format!("at most federation.examples_per_client = {shard}"),
+        e.data.lookalikes,
+    )?;
     e.training.check(at)?;
     e.lora.check(at)?;
     e.attack.check(e.federation.malicious, at)?;
     e.aggregation.check(at)?;
     e.server.check(at)?;
     e.defence.check(at)?;
-    e.evaluation.check(e.data.is_files(), &e.model.template, at)?;
+    e.evaluation
+        .check(e.data.is_files(), &e.model.template, at)?;
     e.canaries.check(e.data.is_files(), at)?;
     e.run.check(at)?;
     e.admission.check(at, "admission.")?;

@@ -1,5 +1,5 @@
 //! Tests of differences: exact ones of two answers to the same prompts ([`mcnemar`]), paired ones over seeds
-//! ([`paired`]), the correction for a table of many ([`holm`]), and what a detector's
+//! ([`paired`]), the correction for a table of many ([`holm()`]), and what a detector's
 //! scores tell ([`detector`]). Pure functions of counts and numbers.
 //!
 //! Within a seed a prompt is the unit: two arms answered the same prompts. Between arms of several seeds a

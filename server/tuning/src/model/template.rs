@@ -10,6 +10,7 @@ mod lazy;
 mod markup;
 mod operators;
 mod python;
+mod safe;
 mod source;
 
 use std::{collections::BTreeMap, ops::Range, str::FromStr};

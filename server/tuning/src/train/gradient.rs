@@ -181,6 +181,12 @@ fn add_part(
     Ok((mean, gradients))
 }
 
+/// Euclidean norm of values, summed in f64 in their order.
+pub(crate) fn norm<'a>(values: impl Iterator<Item = &'a f32>) -> f64 {
+    let squares = values.map(|&value| f64::from(value) * f64::from(value));
+    squares.sum::<f64>().sqrt()
+}
+
 /// Returns the value of a loss.
 fn finite(loss: &Tensor<1>, step: u64) -> Result<f64, TuningError> {
     let value = to_host(loss.clone().without_autodiff())?;

@@ -31,12 +31,8 @@ impl Ended<'_> {
             files,
             trained,
         } = self;
-        let placed = base::name_of(name, folder.path())?;
         let adapter = &trained.adapter;
-        adapter
-            .save_peft(folder.path(), Some(&placed))
-            .map_err(Failure::new)?;
-        base::write(name, folder.path())?;
+        let placed = base::place(adapter, name, None, folder.path())?;
         let provenance = [
             ("adapter, SHA-256", hex(&adapter.digest())),
             ("start, SHA-256", hex(&start.digest())),

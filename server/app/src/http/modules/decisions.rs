@@ -8,50 +8,21 @@ use axum::http::{Method, StatusCode};
 use fedseal_client_sdk::decision::{MAX_REASON, Verdict};
 use fedseal_client_sdk::digest::Digest;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Modules, Registered};
-use crate::decisions::Decided;
 use crate::http::Server;
 use crate::http::admin::Administrator;
 use crate::http::openapi::{self, Operation, schema};
-use crate::http::refusal::{Answer, Refusal, blocking};
+use crate::http::refusal::{Answer, Refusal, blocking, digest};
 use crate::logs::{self, Level};
-
-/// A decision on a module, as it is shown.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ModuleDecision")]
-pub(super) struct Decision {
-    /// What was decided.
-    verdict: Verdict,
-    /// Why.
-    reason: Option<String>,
-    /// The rule that decided; null where the administrator did.
-    rule: Option<String>,
-    /// When, RFC 3339, UTC.
-    time: String,
-    /// Digest of the signed statement's envelope.
-    envelope: Digest,
-}
-
-impl From<Decided> for Decision {
-    fn from(decided: Decided) -> Self {
-        Decision {
-            verdict: decided.predicate.verdict,
-            reason: decided.predicate.reason,
-            rule: decided.predicate.rule,
-            time: decided.predicate.time,
-            envelope: decided.envelope,
-        }
-    }
-}
 
 /// Body of `POST /api/modules/{digest}/decision`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ModuleDecisionRequest")]
 pub(in crate::http) struct Wish {
-    /// What is to hold.
+    /// The verdict that is to hold.
     verdict: Verdict,
     /// Why, for people: one line.
     #[serde(default)]
@@ -100,9 +71,12 @@ impl Modules {
     pub(in crate::http) fn counted(&self) -> Answer<BTreeMap<&'static str, usize>> {
         let broken = |error: fedseal_registry::Error| Refusal::broken("registry", error);
         let mut counts = BTreeMap::from([("approved", 0), ("rejected", 0), ("none", 0)]);
+        let mut last = BTreeMap::new();
+        for decided in self.registry.decisions().map_err(broken)? {
+            last.insert(decided.module, decided.verdict.as_str());
+        }
         for module in self.registry.modules().map_err(broken)? {
-            let decided = self.registry.verdict(&module.digest).map_err(broken)?;
-            let name = decided.map_or("none", |decided| decided.verdict.as_str());
+            let name = last.get(&module.digest).copied().unwrap_or("none");
             *counts.entry(name).or_default() += 1;
         }
         Ok(counts)
@@ -145,17 +119,10 @@ pub(in crate::http) static DECIDE: Operation = Operation {
 pub(in crate::http) async fn decide(
     _: Administrator,
     State(shared): Server,
-    Path(digest): Path<String>,
+    Path(named): Path<String>,
     Json(wish): Json<Wish>,
 ) -> Answer<Json<Registered>> {
     let modules = shared.modules.clone();
-    let digest: Digest = digest.parse().map_err(|_| {
-        Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "That is no digest.",
-            digest.chars().take(80).collect::<String>(),
-            "64 lower-case hexadecimal digits.",
-        )
-    })?;
-    blocking(move || modules.decide(&digest, &wish).map(Json)).await
+    let module = digest(&named)?;
+    blocking(move || modules.decide(&module, &wish).map(Json)).await
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::locate::Located;
 use super::texts::one_or_more;
-use super::{MOST, Section};
+use super::{MOST, Section, is_none};
 use crate::error::Result;
 use crate::evaluation::helpfulness::{FILES, FILES_EXACT};
 
@@ -85,11 +85,6 @@ pub struct DataConfig {
     /// `first` (its first question and answer); left out: such a row is an error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub turns: String,
-}
-
-/// Whether a count asks for nothing.
-fn is_none(count: &usize) -> bool {
-    *count == 0
 }
 
 impl Default for DataConfig {

@@ -4,7 +4,7 @@ use fedseal_adapter::limits;
 use serde::{Deserialize, Serialize};
 
 use super::super::locate::Located;
-use super::{MOST, MOST_TOKENS, Section};
+use super::{MOST, MOST_TOKENS, Section, is_none};
 use crate::error::Result;
 use crate::text;
 
@@ -42,11 +42,6 @@ pub struct EvaluationConfig {
     /// Whether answers to harmful requests are also put into four classes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub classes: bool,
-}
-
-/// Whether a count asks for nothing.
-fn is_none(count: &usize) -> bool {
-    *count == 0
 }
 
 impl Default for EvaluationConfig {

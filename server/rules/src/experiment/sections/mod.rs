@@ -41,3 +41,8 @@ pub use training::TrainingConfig;
 const MOST: usize = 1_000_000;
 /// Longest text, tokens: no model has more positions.
 const MOST_TOKENS: usize = 1 << 20;
+
+/// Whether a count asks for nothing; files leave it out.
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}

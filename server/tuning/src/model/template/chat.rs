@@ -10,7 +10,7 @@ use minijinja::{
 use super::{
     Rendering, Written, json, lazy, markup,
     operators::{ADD, JOIN, MOD},
-    python,
+    python, safe,
     source::{CLOSE, EACH, OPEN, rewrite},
 };
 use crate::{Message, Role, TuningError};
@@ -69,7 +69,7 @@ impl ChatTemplate {
         environment.set_syntax(syntax);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(python::method);
+        environment.set_unknown_method_callback(markup::method);
         environment.add_function("raise_exception", |text: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))
         });
@@ -90,9 +90,9 @@ impl ChatTemplate {
         environment.add_filter(MOD, python::modulo);
         environment.add_filter(ADD, markup::add);
         environment.add_filter(JOIN, markup::join);
-        environment.add_filter("e", markup::escape);
-        environment.add_filter("escape", markup::escape);
-        environment.add_filter("forceescape", markup::force);
+        environment.add_filter("e", safe::escape);
+        environment.add_filter("escape", safe::escape);
+        environment.add_filter("forceescape", safe::force);
         environment.add_test("sequence", python::is_sequence);
         environment.add_test("iterable", python::is_iterable);
         environment.add_test("callable", python::is_callable);

@@ -70,7 +70,7 @@ fn infix<'a>(tag: &'a str, rule: &Infix) -> Cow<'a, str> {
     let mut operator = vec![false; count];
     // First token of the left operand that is being read, at each depth of brackets.
     let mut starts = vec![0];
-    for index in 0..count {
+    for (index, becomes) in operator.iter_mut().enumerate() {
         let word = tokens.word(index).unwrap_or_default();
         match word {
             "(" | "[" | "{" => starts.push(index + 1),
@@ -80,7 +80,7 @@ fn infix<'a>(tag: &'a str, rule: &Infix) -> Cow<'a, str> {
                 let start = starts.last().copied().unwrap_or_default();
                 if start < index {
                     before[start].insert(0, '(');
-                    operator[index] = true;
+                    *becomes = true;
                     let end = (rule.operand)(&tokens, index + 1);
                     after[end].push(')');
                 }

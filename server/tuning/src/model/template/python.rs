@@ -7,7 +7,7 @@ use minijinja::{
 };
 use minijinja_contrib::pycompat;
 
-use super::markup;
+use super::safe;
 
 /// Blanks of Python's `str.isspace`: Unicode's, and four separators.
 pub(super) fn blank(c: char) -> bool {
@@ -20,19 +20,6 @@ fn refuse(problem: &str) -> Error {
 
 /// Methods that minijinja does not know: ours, else those of minijinja-contrib.
 pub(super) fn method(
-    state: &mut State,
-    value: &Value,
-    name: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    if value.is_safe() {
-        return markup::method(state, value, name, args);
-    }
-    plain_method(state, value, name, args)
-}
-
-/// As [`method`], of a value that is no safe text.
-pub(super) fn plain_method(
     state: &mut State,
     value: &Value,
     name: &str,
@@ -326,7 +313,7 @@ fn pad(state: &State, text: &str, name: &str, args: &[Value]) -> Result<Value, E
 pub(super) fn trim(value: &Value, set: Option<&str>) -> Value {
     let text = value.to_string();
     let strips = |c: char| set.map_or_else(|| blank(c), |set| set.contains(c));
-    markup::like(value, text.trim_matches(strips))
+    safe::like(value, text.trim_matches(strips))
 }
 
 /// The operator `%`: of a text the arguments for its places, of numbers the rest of a division.
@@ -336,9 +323,9 @@ pub(super) fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
             true => right.try_iter()?.collect(),
             false => vec![right.clone()],
         };
-        let args = markup::beside(left, &args);
+        let args = safe::beside(left, &args);
         let text = format(FormatStyle::Printf, text, &args)?;
-        return Ok(markup::like(left, &text));
+        return Ok(safe::like(left, &text));
     }
     let number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
     if !number(left) || !number(right) {

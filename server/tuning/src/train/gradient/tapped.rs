@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{BatchGradients, add_part, dropout_of, micro_parts, packed::Packed};
+use super::{BatchGradients, add_part, dropout_of, micro_parts, norm, packed::Packed};
 use crate::{
     Adapter, Model, Tokens, TrainConfig, TuningError,
     adapter::lora::{Lora, Place, Taps},
@@ -20,14 +20,10 @@ pub struct Activations {
 impl Activations {
     /// Joint Euclidean norm over blocks, examples and tokens, summed in f64.
     pub fn norm(&self) -> f64 {
-        let values = self.parts.iter().flatten().flatten();
-        values
-            .map(|&value| f64::from(value) * f64::from(value))
-            .sum::<f64>()
-            .sqrt()
+        norm(self.parts.iter().flatten().flatten())
     }
 
-    /// The same values times a factor.
+    /// Values times a factor.
     #[must_use]
     pub fn scaled(mut self, factor: f32) -> Self {
         let values = self.parts.iter_mut().flatten().flatten();

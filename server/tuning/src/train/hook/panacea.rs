@@ -14,7 +14,7 @@ use fedseal_adapter::rng::Stream;
 use super::{Passes, StepHook};
 use crate::{
     Adapter, Example, Tokens, TuningError,
-    train::gradient::{BatchGradients, ByName},
+    train::gradient::{BatchGradients, ByName, norm},
 };
 
 /// Steps that prepare a perturbation, and its release.
@@ -70,15 +70,21 @@ impl Panacea {
 
     /// The perturbation at these weights, from the harmful batch's gradient there.
     fn perturbation(&self, mut harmful: ByName) -> ByName {
-        let values = harmful.values().flatten();
-        let norm = values
-            .map(|&value| f64::from(value) * f64::from(value))
-            .sum::<f64>()
-            .sqrt();
+        let norm = norm(harmful.values().flatten());
         let factor = (self.rho / (norm + 1e-7)) as f32;
         let values = harmful.values_mut().flatten();
         values.for_each(|value| *value *= factor);
         harmful
+    }
+}
+
+/// `to += factor * from`, name by name.
+fn add(to: &mut ByName, factor: f32, from: &ByName) {
+    for (name, values) in to {
+        let from = from.get(name).map_or(&[][..], Vec::as_slice);
+        for (value, from) in values.iter_mut().zip(from) {
+            *value += factor * from;
+        }
     }
 }
 
@@ -104,20 +110,11 @@ impl StepHook for Panacea {
         let mut task = passes.plain(adapter, batch)?;
         let harmful = self.next_batch(passes)?;
         let here = passes.plain(adapter, &harmful)?;
-        let perturbation = self.perturbation(here.sums.clone());
+        add(&mut task.sums, self.lambda, &here.sums);
+        let perturbation = self.perturbation(here.sums);
         let there = passes.plain(&moved(adapter, &perturbation), &harmful)?;
-        let counts = there.loss <= self.most;
-        for (name, gradient) in &mut task.sums {
-            let of = |found: &BatchGradients| found.sums.get(name).cloned().unwrap_or_default();
-            let (here, there) = (of(&here), of(&there));
-            for (value, here) in gradient.iter_mut().zip(&here) {
-                *value += self.lambda * here;
-            }
-            if counts {
-                for (value, there) in gradient.iter_mut().zip(&there) {
-                    *value -= self.lambda * there;
-                }
-            }
+        if there.loss <= self.most {
+            add(&mut task.sums, -self.lambda, &there.sums);
         }
         task.computed += here.computed + there.computed;
         self.perturbation = Some(perturbation);

@@ -1,6 +1,8 @@
 //! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
-//! the bits are those of one process, and a stranger gets nothing.
+//! the bits are those of one process, and a stranger gets nothing. Federations of nodes are beside it.
 
+mod federation;
+#[path = "../program/mod.rs"]
 mod program;
 
 use std::fs;
@@ -13,7 +15,7 @@ use program::small::home;
 use program::{command, ok, refused};
 use serde_json::Value;
 
-/// A process that is ended when dropped, with the lines that it says on standard error.
+/// A process that is killed when dropped, with the lines that it says on standard error.
 struct Started {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStderr>>,

@@ -1,6 +1,6 @@
 //! Carries a run's jobs to a queue, and their results from a store back to the run.
 //!
-//! The courier is one more worker of the [`board`](super::board): it is lent jobs, uploads what they need, offers
+//! The courier is one more worker of the [`board`](crate::work::board): it is lent jobs, uploads what they need, offers
 //! them to the queue, and renews their leases for as long as it waits. A job that has left the queue has a result
 //! or a failure in the store, as a claim that the first worker set; one that left without either (a queue that
 //! was emptied) is offered again. The claims are the truth: a job is looked up there before it is offered, so a
@@ -12,56 +12,23 @@ use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_engines::queue::Queue;
-use fedseal_engines::store::{Name, Store};
-use serde::{Deserialize, Serialize};
+use fedseal_engines::store::Store;
 
-use super::task::{Offer, Task};
-use crate::runner::Exchange;
+use super::Exchange;
+use crate::work::claims::{Body, failure_of, of_engine, result_of};
+use crate::work::task::Offer;
 use crate::{Error, Result};
 
 /// The courier's name on the board.
 const NAME: &str = "the queue";
 /// Jobs that are in the queue at once, most, where this process does none itself.
 pub const MOST: usize = 1024;
-/// The same where it does: what is in the queue is not done here.
+/// Jobs that are in the queue where this process does some: what is in the queue is not done here.
 pub const SHARED: usize = 16;
 /// How often the queue is asked what is left in it.
 const LOOK: Duration = Duration::from_millis(200);
 /// Wait before an engine that failed is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// A job in the queue.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Body {
-    /// The task.
-    pub task: Task,
-    /// How often it came back before; results and failures of each attempt have their own claims.
-    pub attempt: u32,
-}
-
-/// The claim of a job's result: the digest of its package, a blob of the store.
-pub fn result_of(job: &Digest, attempt: u32) -> Name {
-    Name::new("result", job, attempt)
-}
-
-/// The claim of a job's failure: the reason.
-pub fn failure_of(job: &Digest, attempt: u32) -> Name {
-    Name::new("failure", job, attempt)
-}
-
-/// An error of an engine as one of this room: a passing one is told from the others by report's retries.
-pub(crate) fn of_engine(error: fedseal_engines::Error) -> Error {
-    match error {
-        fedseal_engines::Error::Unreachable { engine, detail } => {
-            Error::Sdk(fedseal_client_sdk::Error::Http {
-                url: engine,
-                detail: detail.into(),
-            })
-        }
-        other => Error::Model(Box::new(other)),
-    }
-}
 
 /// Carries jobs of one run.
 pub struct Courier<'a> {
@@ -82,7 +49,7 @@ struct Waited {
 }
 
 impl<'a> Courier<'a> {
-    /// Of a run, with at most so many jobs in the queue at once.
+    /// Carries for a run, with at most so many jobs in the queue at once.
     pub fn new(
         exchange: &'a Exchange,
         queue: &'a dyn Queue,

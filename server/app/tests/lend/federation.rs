@@ -1,0 +1,410 @@
+//! Federations as processes over loopback: the bits of one process whoever is killed, no row of a shard on the
+//! wire, and a coordinator that is set back and goes on otherwise.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use fedseal_client_sdk::keys::SigningKey;
+use fedseal_federation::node::deeds::{self, Deed};
+use serde_json::Value;
+
+use crate::program::small::{SMALL, home};
+use crate::program::{ok, refused};
+use crate::{Started, adapters};
+
+const NAMES: [&str; 3] = ["north", "south", "west"];
+/// Rounds without more kills than the test's own two; each further one gets a round.
+const ROUNDS: usize = 2;
+/// Longest wait for anything.
+const LONG: Duration = Duration::from_secs(240);
+
+/// Text that stands in every row of a shard.
+fn marker(name: &str, row: usize) -> String {
+    format!("Marker{name}{row}Zyzzyva")
+}
+
+/// Shards, an experiment over them, and the same as a federation.
+fn place(home: &Path, nodes: &str, rounds: usize) {
+    let sizes = SMALL.replace(
+        "clients = 2\nmalicious = 0\nsampled = 2\nrounds = 1\nexamples_per_client = 8",
+        &format!("sampled = 3\nrounds = {rounds}"),
+    );
+    let (mut alone, mut fed) = (
+        sizes.clone(),
+        format!("{sizes}[federation.nodes]\n{nodes}\n"),
+    );
+    for name in NAMES {
+        let row = |row| {
+            let marker = marker(name, row);
+            format!("{{\"prompt\": \"What is {marker}?\", \"response\": \"It is {marker}.\"}}\n")
+        };
+        let rows: String = (0..6).map(row).collect();
+        fs::write(home.join(format!("{name}.jsonl")), rows).unwrap();
+        alone += &format!("[[clients]]\nname = \"{name}\"\nshard = \"{name}.jsonl\"\n");
+        fed += &format!("[[clients]]\nname = \"{name}\"\n");
+    }
+    fs::write(home.join("alone.toml"), alone).unwrap();
+    fs::write(home.join("fed.toml"), fed).unwrap();
+    let site = "[[allow]]\nname = \"the author's\"\nsigners = [\"author\"]\nshards = [\"*\"]\n";
+    fs::write(home.join("site.toml"), site).unwrap();
+    fs::create_dir(home.join("runs")).unwrap();
+}
+
+/// An address that nobody listens on.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
+struct Wire {
+    address: SocketAddr,
+    sent: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Wire {
+    fn new(to: SocketAddr) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let kept = sent.clone();
+        std::thread::spawn(move || {
+            for from in listener.incoming().flatten() {
+                // While the coordinator is down nobody is reached.
+                let Ok(to) = TcpStream::connect(to) else {
+                    continue;
+                };
+                let (answer, back) = (to.try_clone().unwrap(), from.try_clone().unwrap());
+                let kept = kept.clone();
+                std::thread::spawn(move || pump(from, to, Some(&kept)));
+                std::thread::spawn(move || pump(answer, back, None));
+            }
+        });
+        Wire { address, sent }
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, kept: Option<&Mutex<Vec<u8>>>) {
+    let mut piece = [0; 64 << 10];
+    while let Ok(read) = from.read(&mut piece) {
+        if read == 0 || to.write_all(&piece[..read]).is_err() {
+            break;
+        }
+        if let Some(kept) = kept {
+            kept.lock().unwrap().extend_from_slice(&piece[..read]);
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn contains(all: &[u8], part: &[u8]) -> bool {
+    all.windows(part.len()).any(|window| window == part)
+}
+
+/// Text as it is, and as the inner part of its base64 at each of three places.
+fn forms(text: &str) -> Vec<Vec<u8>> {
+    let mut forms = vec![text.as_bytes().to_vec()];
+    for before in 0..3 {
+        let padded = format!("{}{text}", "x".repeat(before));
+        let coded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(padded);
+        forms.push(coded.as_bytes()[4..coded.len() - 2].to_vec());
+    }
+    forms
+}
+
+fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
+    let (address, name) = (address.to_string(), wire.address.to_string());
+    let words = [
+        "serve",
+        "--runs",
+        "runs",
+        "--registry",
+        "registry",
+        "--federations",
+        "books",
+        "--modules",
+        "modules",
+        "--addr",
+        &address,
+        "--name",
+        &name,
+    ];
+    Started::new(home, &words)
+}
+
+/// A command about federations, on the coordinator's books.
+fn federation(home: &Path, words: &[&str]) -> String {
+    ok(
+        home,
+        &[&["federation"], words, &["--state", "books"]].concat(),
+    )
+}
+
+fn status(home: &Path) -> Value {
+    let told: Value =
+        serde_json::from_str(&federation(home, &["status", "fed", "--json"])).unwrap();
+    told["federations"][0].clone()
+}
+
+/// Waits until the federation's status is so.
+fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let status = status(home);
+        if fits(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < LONG, "not {what}: {status:#}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
+    let url = format!("http://{}", wire.address);
+    let (shard, state) = (format!("{name}={name}.jsonl"), format!("state-{name}"));
+    let key = format!("{name}.pem");
+    let mut words = vec![
+        "node",
+        "--coordinator",
+        &url,
+        "--key",
+        &key,
+        "--shard",
+        &shard,
+        "--site",
+        "site.toml",
+        "--state",
+        &state,
+    ];
+    words.extend(
+        invitation
+            .map(|text| ["--invitation", text])
+            .into_iter()
+            .flatten(),
+    );
+    Started::new(home, &words)
+}
+
+/// Every node, joined.
+fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
+    let join = |name| {
+        let invitation = federation(home, &["invite", "fed", "--client", name]);
+        let mut started = node(home, name, wire, Some(invitation.trim()));
+        started.says("joined federation fed");
+        started
+    };
+    NAMES.into_iter().map(join).collect()
+}
+
+fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
+    let key = SigningKey::load(home.join(format!("{name}.pem"))).unwrap();
+    deeds::read(&home.join(format!("state-{name}/log")), &key.public()).unwrap()
+}
+
+/// Bytes of all files below a folder.
+fn all(folder: &Path, into: &mut Vec<u8>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => all(&path, into),
+            false => into.extend(fs::read(&path).unwrap()),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
+    let home = home();
+    let home = home.path();
+    // More for a measurement: cargo xtask bench federation.
+    let more = std::env::var("FEDSEAL_KILLS").ok();
+    let more = more.map_or(0, |text| text.parse().unwrap());
+    let rounds = ROUNDS + more;
+    place(home, "deadline = 120", rounds);
+    let run = [
+        "run",
+        "alone.toml",
+        "--modules",
+        "modules",
+        "--no-figures",
+        "-q",
+        "--out",
+        "alone",
+    ];
+    ok(home, &run);
+
+    let address = free();
+    let wire = Wire::new(address);
+    let mut coordinator = serve(home, address, &wire);
+    let said = coordinator.says("the administrator's token");
+    let token = said.rsplit(' ').next().unwrap();
+    fs::write(home.join("token"), token).unwrap();
+    // Over HTTP, by who has the token alone.
+    let url = format!("http://{address}");
+    let create = [
+        "federation",
+        "create",
+        "fed.toml",
+        "--server",
+        &url,
+        "--token-file",
+    ];
+    fs::write(home.join("guess"), "fedseal-admin-guess").unwrap();
+    let said = refused(home, &[&create[..], &["guess"]].concat());
+    assert!(said.contains("not the administrator's token"), "{said}");
+    ok(home, &[&create[..], &["token"]].concat());
+    let mut nodes = joined(home, &wire);
+    federation(home, &["start", "fed"]);
+
+    // A node and the coordinator die while others work.
+    nodes[0].says("sent (recorded)");
+    nodes.remove(0);
+    drop(coordinator);
+    let mut coordinator = serve(home, address, &wire);
+    coordinator.says("federation fed runs");
+    nodes.insert(0, node(home, "north", &wire, None));
+    let mut kills = 2;
+    for victim in 0..more {
+        std::thread::sleep(Duration::from_millis(700));
+        if status(home)["phase"] == "finished" {
+            break;
+        }
+        match NAMES.get(victim % (NAMES.len() + 1)) {
+            Some(name) => {
+                let at = victim % (NAMES.len() + 1);
+                // It ends before its folder is opened again.
+                drop(nodes.remove(at));
+                nodes.insert(at, node(home, name, &wire, None));
+            }
+            None => {
+                drop(coordinator);
+                coordinator = serve(home, address, &wire);
+            }
+        }
+        kills += 1;
+    }
+    let status = until(home, "finished", |status| status["phase"] == "finished");
+    assert_eq!(status["nodes"].as_array().unwrap().len(), NAMES.len());
+    for node in &mut nodes {
+        assert!(node.child.wait().unwrap().success());
+    }
+
+    assert_eq!(
+        adapters(&home.join("runs/fed")),
+        adapters(&home.join("alone"))
+    );
+    let said = ok(home, &["verify", "runs/fed"]);
+    assert!(
+        said.contains(&format!(
+            "{} of the updates rest on the word of the node",
+            3 * rounds
+        )),
+        "{said}"
+    );
+    for name in NAMES {
+        let deeds = deeds_of(home, name);
+        let executed = deeds.iter().filter_map(|deed| match deed {
+            Deed::Executed { job, .. } => Some(*job),
+            _ => None,
+        });
+        let jobs: Vec<_> = executed.collect();
+        assert_eq!(jobs.len(), rounds, "{name}: {deeds:#?}");
+        assert_eq!(jobs.iter().collect::<BTreeSet<_>>().len(), rounds);
+    }
+
+    // Nothing of a shard reached the coordinator; what nodes do tell is found in the same way.
+    let mut received = wire.sent.lock().unwrap().clone();
+    let shard = status["nodes"][0]["shard"].as_str().unwrap().to_owned();
+    assert!(
+        contains(&received, shard.as_bytes()),
+        "the search finds nothing"
+    );
+    all(&home.join("runs/fed"), &mut received);
+    all(&home.join("books"), &mut received);
+    for name in NAMES {
+        for form in (0..6).flat_map(|row| forms(&marker(name, row))) {
+            let shown = String::from_utf8_lossy(&form).into_owned();
+            assert!(!contains(&received, &form), "{shown} left {name}");
+        }
+    }
+
+    // At its site an update can be executed again.
+    let replay = ["replay", "runs/fed", "--sample", "1"];
+    let said = refused(home, &replay);
+    assert!(said.contains("--shard FILE"), "{said}");
+    let said = ok(home, &[&replay[..], &["--shard", "north.jsonl"]].concat());
+    assert!(said.contains("1 of 1 equal"), "{said}");
+    // Every assertion held until here.
+    println!("federation: bits 1, kills {kills} of {kills}, leaks 0");
+}
+
+#[test]
+fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
+    let home = home();
+    let home = home.path();
+    place(home, "deadline = 15", ROUNDS);
+    let address = free();
+    let wire = Wire::new(address);
+    let mut coordinator = serve(home, address, &wire);
+    federation(home, &["create", "fed.toml"]);
+    let mut nodes = joined(home, &wire);
+    federation(home, &["start", "fed"]);
+    coordinator.says("federation fed runs");
+    nodes[0].says("sent (recorded)");
+    drop(coordinator);
+    let run = home.join("runs/fed");
+    copy(&run, &home.join("before"));
+    let size = |folder: &Path| -> u64 {
+        let note = fs::read_to_string(folder.join("log/checkpoint")).unwrap();
+        note.lines().nth(1).unwrap().parse().unwrap()
+    };
+    let before = size(&home.join("before"));
+
+    let coordinator = serve(home, address, &wire);
+    until(home, "seen by all", |status| {
+        let nodes = status["nodes"].as_array().unwrap();
+        let beyond = |node: &Value| node["cosigned"].as_u64().is_some_and(|at| at > before);
+        status["phase"] == "finished" || nodes.iter().all(beyond)
+    });
+    drop(coordinator);
+    fs::remove_dir_all(&run).unwrap();
+    copy(&home.join("before"), &run);
+    let _coordinator = serve(home, address, &wire);
+    let plan: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+    let key = plan["node"].as_str().unwrap();
+    for (name, node) in NAMES.iter().zip(&mut nodes) {
+        node.says("two histories");
+        assert!(!node.child.wait().unwrap().success());
+        let folder: PathBuf = home.join(format!("state-{name}/evidence"));
+        let file = fs::read_dir(folder)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let file = file.display().to_string();
+        let said = ok(home, &["log", "check", &file, "--key", key]);
+        assert!(said.contains("signed two histories"), "{said}");
+        let stranger = SigningKey::from_seed([9; 32]).public().to_string();
+        refused(home, &["log", "check", &file, "--key", &stranger]);
+    }
+}
