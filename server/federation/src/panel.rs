@@ -130,6 +130,8 @@ pub fn run(
         poisoned: false,
         percent: 100,
         settings: &[],
+        trains: 1,
+        writes: 0,
     };
     let now = rundir::now();
     let at = Moment {
