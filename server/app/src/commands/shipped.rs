@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 14] = [
+const SHIPPED: [(&str, &str); 15] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -56,6 +56,10 @@ const SHIPPED: [(&str, &str); 14] = [
     (
         "lifespan",
         include_str!("../../../../experiments/lifespan.toml"),
+    ),
+    (
+        "shares",
+        include_str!("../../../../experiments/shares.toml"),
     ),
 ];
 
