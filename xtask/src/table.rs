@@ -79,7 +79,7 @@ const RANKS: [Variant; 4] = [
     },
 ];
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     rows_of("paper", "paper-embedded"),
     rows_of("neighbours", "neighbours"),
     rows_of("unequal", "neighbours-dirichlet"),
@@ -99,6 +99,10 @@ const PARTS: [Part; 9] = [
         figures: repair::figures,
         chosen_on: &[1, 2, 101],
         ..rows_of("repair", "repairs")
+    },
+    Part {
+        smollm2: true,
+        ..rows_of("u2s", "u2s")
     },
     Part {
         figures: real,

@@ -248,7 +248,7 @@ fn tables_are_planned_without_being_run() {
     for (name, arms, timed) in [
         ("paper-7b", 17, false),
         ("paper-smollm2", 21, false),
-        ("neighbours", 24, true),
+        ("neighbours", 25, true),
     ] {
         let planned = ok(home, &["run", name, "--plan", "--json"]);
         let planned: Value = serde_json::from_str(&planned).unwrap();

