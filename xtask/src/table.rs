@@ -79,7 +79,7 @@ const RANKS: [Variant; 4] = [
     },
 ];
 
-const PARTS: [Part; 10] = [
+static PARTS: [Part; 10] = [
     rows_of("paper", "paper-embedded"),
     rows_of("neighbours", "neighbours"),
     rows_of("unequal", "neighbours-dirichlet"),
