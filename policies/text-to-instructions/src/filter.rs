@@ -95,7 +95,7 @@ impl<const N: usize> Filter<N> {
         })
     }
 
-    /// How many pieces gave a pair, and what the rules dropped: "3 of 6 pieces gave a pair; 2 did not parse".
+    /// Number of pieces that gave a pair, and counts of what the rules dropped: "3 of 6 pieces gave a pair; 2 did not parse".
     pub fn said(&self, pieces: usize) -> String {
         let kept = pieces.saturating_sub(self.dropped.len());
         let mut said = format!("{kept} of {pieces} pieces gave a pair");

@@ -15,7 +15,7 @@ use crate::build::fedseal;
 use crate::process::{root, run, say, seconds};
 use crate::{Outcome, fail};
 
-/// How often a run that may be stopped is looked at.
+/// Time between looks at a run that may be stopped.
 const POLL: Duration = Duration::from_millis(200);
 /// The experiment as it is.
 const PLAIN: Variant = Variant {
@@ -30,13 +30,13 @@ pub(super) struct Group {
     pub(super) measured: Vec<Measured>,
 }
 
-/// What is run, and for how long.
+/// Runs of a call, and how long they may take.
 pub(super) struct Runs {
     /// The first seeds of each experiment that are wanted.
     pub(super) seeds: usize,
     /// Whether nothing is run: figures are of what is there.
     pub(super) kept: bool,
-    /// When to stop.
+    /// Moment at which it stops.
     pub(super) until: Option<Instant>,
     /// Seconds of the runs that this call made.
     took: Vec<f64>,
@@ -192,7 +192,7 @@ impl Runs {
         Ok(true)
     }
 
-    /// How much is left, and how long it takes by what this call has made.
+    /// Number of runs that are left, and how long they take by those that this call has made.
     fn progress(&self) -> String {
         let left = self.left;
         match self.took.as_slice() {
