@@ -15,7 +15,7 @@
 //! - [`dist`]: packages of the build that is there, and their use in an empty prefix.
 //! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
-//!   are held against. [`percent`]: how shares are rounded, the server's own file.
+//!   are held against. [`percent`]: how shares are rounded, [`plot`]: how they are drawn, the server's own files.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
@@ -33,6 +33,9 @@ mod oracle;
 #[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/rules/src/evaluation/percent.rs"]
 mod percent;
+#[path = "../../server/audit/src/plot.rs"]
+#[allow(unreachable_pub)] // Its own crate exports it.
+mod plot;
 mod process;
 mod python;
 mod readme;
