@@ -376,12 +376,16 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
 }
 
 /// Policies that mean no harm: telling them apart is a false alarm.
-const HONEST: [&str; 5] = [
+const HONEST: [&str; 9] = [
     "benign",
     "fedprox",
     "scaffold",
     "lisa",
     "text-to-instructions",
+    "u2s-bm25",
+    "u2s-ngrams",
+    "u2s-random",
+    "u2s-zero-shot",
 ];
 
 /// One row a policy, from figures named `POLICY.attestation`, `.behaviour`, `.length`. A policy is
