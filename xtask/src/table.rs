@@ -16,7 +16,7 @@ mod runs;
 use crate::build::fedseal;
 use crate::process::{run, say};
 use crate::{Failure, Outcome, build, fail, readme};
-use measured::{OVER_REFUSAL, SAFETY, lost, mean, of};
+use measured::{Measured, OVER_REFUSAL, SAFETY, lost, mean, of};
 use runs::{Group, Runs};
 
 /// Figures by name.
@@ -32,6 +32,9 @@ struct Part {
     experiment: &'static str,
     /// Variants of it that are run; none: the experiment as it is.
     variants: &'static [Variant],
+    /// Arms that are run together, the most wanted first; none: all of them. An arm's figures do not depend on
+    /// which others there are, so a part of hours is had in pieces.
+    pieces: &'static [&'static [&'static str]],
     /// Figures beside its rows.
     figures: fn(&[Group]) -> Outcome<Figures>,
     /// Seeds that numbers of it were chosen on.
@@ -53,6 +56,7 @@ const fn rows_of(name: &'static str, experiment: &'static str) -> Part {
         name,
         experiment,
         variants: &[],
+        pieces: &[],
         figures: |_| Ok(Vec::new()),
         chosen_on: &[],
         smollm2: false,
@@ -77,6 +81,22 @@ const RANKS: [Variant; 4] = [
         label: "rank-16",
         lines: &[("rank = ", "rank = 16"), ("alpha = ", "alpha = 32.0")],
     },
+];
+
+/// Arms of the real model; a repair is run with the arm that it repairs.
+const PIECES: [&[&str]; 5] = [
+    &[
+        "base",
+        "clean",
+        "fedavg",
+        "behaviour",
+        "level-3",
+        "preserved",
+    ],
+    &["existing", "generated", "median", "krum"],
+    &["fedavg", "level-1", "level-2", "panacea", "noise"],
+    &["provenance", "vaccine", "lisa"],
+    &["trimmed-mean", "dnc", "foolsgold", "residual"],
 ];
 
 static PARTS: [Part; 10] = [
@@ -106,6 +126,7 @@ static PARTS: [Part; 10] = [
     },
     Part {
         figures: real,
+        pieces: &PIECES,
         smollm2: true,
         ..rows_of("smollm2", "paper-smollm2")
     },
@@ -233,10 +254,11 @@ fn rounded(value: f64) -> f64 {
 
 /// Figures of the real model: what the clean adapter refuses of both kinds, and what the repair costs.
 fn real(groups: &[Group]) -> Outcome<Figures> {
-    let all = match groups {
-        [group] => group.measured.as_slice(),
-        _ => &[],
-    };
+    let needed = ["clean", "fedavg", "behaviour", "preserved"];
+    let has = |one: &&Measured| needed.iter().all(|arm| one.arm(arm).is_some());
+    let all = groups.iter().flat_map(|group| &group.measured).filter(has);
+    let all: Vec<Measured> = all.cloned().collect();
+    let all = all.as_slice();
     let clean = |measure: &str| Ok::<f64, Failure>(mean(&of(all, "clean", measure)?));
     let (safety, over) = (clean(SAFETY)?, clean(OVER_REFUSAL)?);
     let mut figures = vec![

@@ -39,6 +39,7 @@ impl Rate {
 }
 
 /// An arm of a report.
+#[derive(Clone)]
 pub(super) struct Arm {
     pub(super) id: String,
     pub(super) title: String,
@@ -48,7 +49,8 @@ pub(super) struct Arm {
     pub(super) rounds: Vec<(u64, Rate)>,
 }
 
-/// A seed's report.
+/// A seed's report, or those of several runs of one seed.
+#[derive(Clone)]
 pub(super) struct Measured {
     pub(super) arms: Vec<Arm>,
     /// Verdicts about honest clients by arm: accepted and refused.
@@ -97,6 +99,19 @@ impl Measured {
             honest,
             seconds: report["seconds"].as_f64().unwrap_or(0.0),
         }
+    }
+
+    /// Adds the arms of another run of this seed that are not there yet.
+    pub(super) fn join(&mut self, more: Measured) {
+        for arm in more.arms {
+            if self.arm(&arm.id).is_none() {
+                self.arms.push(arm);
+            }
+        }
+        for (arm, counts) in more.honest {
+            self.honest.entry(arm).or_insert(counts);
+        }
+        self.seconds += more.seconds;
     }
 
     pub(super) fn arm(&self, id: &str) -> Option<&Arm> {

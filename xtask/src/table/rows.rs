@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 
-use super::measured::{HELPFULNESS, Measured, OVER_REFUSAL, Rate, SAFETY, interval, mean};
+use super::measured::{Arm, HELPFULNESS, Measured, OVER_REFUSAL, Rate, SAFETY, interval, mean};
 use super::runs::{Group, arms};
 use super::{Figures, Part, rounded};
 use crate::process::{commit, root};
@@ -58,12 +58,11 @@ fn named(part: &Part, label: &str) -> String {
     }
 }
 
-/// The measures of an arm over the seeds; those that a seed lacks are left out.
+/// The measures of an arm over the seeds that have it; those that one of these lacks are left out.
 fn measures(all: &[Measured], id: &str) -> Vec<(&'static str, Vec<Rate>)> {
+    let arms: Vec<&Arm> = all.iter().filter_map(|one| one.arm(id)).collect();
     let of = |measure: &str| -> Option<Vec<Rate>> {
-        let rates = all
-            .iter()
-            .map(|one| one.arm(id)?.rates.get(measure).copied());
+        let rates = arms.iter().map(|arm| arm.rates.get(measure).copied());
         rates.collect()
     };
     let mut found: Vec<(&'static str, Vec<Rate>)> = Vec::new();

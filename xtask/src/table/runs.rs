@@ -77,8 +77,15 @@ fn folder() -> PathBuf {
     root().join("target/table")
 }
 
-/// Runs of a part by variant and seed.
-fn planned(part: &Part, seeds: usize) -> Outcome<Vec<(&'static str, Vec<One>)>> {
+/// Runs of a variant.
+struct Planned {
+    label: &'static str,
+    /// Runs of each seed, a piece each.
+    seeds: Vec<Vec<One>>,
+}
+
+/// Runs of a part.
+fn planned(part: &Part, seeds: usize) -> Outcome<Vec<Planned>> {
     let path = root().join(format!("experiments/{}.toml", part.experiment));
     let text = fs::read_to_string(path)?;
     let own = self::seeds(&text)?;
@@ -92,15 +99,28 @@ fn planned(part: &Part, seeds: usize) -> Outcome<Vec<(&'static str, Vec<One>)>> 
         [] => &[PLAIN],
         variants => variants,
     };
-    let of = |variant: &Variant| -> Outcome<(&'static str, Vec<One>)> {
+    let of = |variant: &Variant| -> Outcome<Planned> {
         let text = varied(&text, variant)?;
         let name = [part.experiment, variant.label].join("-");
         let name = name.trim_end_matches('-');
-        let one = |seed: &u64| One {
-            name: format!("{name}-{seed}"),
-            text: with_seed(&text, *seed),
+        let pieces = |seed: &u64| -> Vec<One> {
+            let text = with_seed(&text, *seed);
+            let piece = |(at, arms): (usize, &&[&str])| One {
+                name: format!("{name}-piece-{at}-{seed}"),
+                text: with_arms(&text, arms),
+            };
+            match part.pieces {
+                [] => vec![One {
+                    name: format!("{name}-{seed}"),
+                    text,
+                }],
+                pieces => (1..).zip(pieces).map(piece).collect(),
+            }
         };
-        Ok((variant.label, own.iter().take(seeds).map(one).collect()))
+        Ok(Planned {
+            label: variant.label,
+            seeds: own.iter().take(seeds).map(pieces).collect(),
+        })
     };
     variants.iter().map(of).collect()
 }
@@ -115,9 +135,9 @@ impl Runs {
     ) -> Outcome<Self> {
         let mut left = 0;
         for part in parts {
-            for (_, runs) in planned(part, seeds)? {
+            for variant in planned(part, seeds)? {
                 let missing = |one: &&One| !(one.same() && one.finished());
-                left += runs.iter().filter(missing).count();
+                left += variant.seeds.iter().flatten().filter(missing).count();
             }
         }
         Ok(Runs {
@@ -133,16 +153,25 @@ impl Runs {
     pub(super) fn groups(&mut self, part: &Part) -> Outcome<Vec<Group>> {
         fs::create_dir_all(folder())?;
         let mut groups = Vec::new();
-        for (label, runs) in planned(part, self.seeds)? {
-            let mut measured = Vec::new();
-            for one in runs {
-                if self.made(&one)? {
-                    measured.push(Measured::read(&one.dir())?);
+        for Planned { label, seeds } in planned(part, self.seeds)? {
+            let mut measured: Vec<Option<Measured>> = seeds.iter().map(|_| None).collect();
+            // The first piece of every seed comes before the second of any.
+            for piece in 0..part.pieces.len().max(1) {
+                for (slot, runs) in measured.iter_mut().zip(&seeds) {
+                    let Some(one) = runs.get(piece) else { continue };
+                    if !self.made(one)? {
+                        continue;
+                    }
+                    let more = Measured::read(&one.dir())?;
+                    match slot {
+                        Some(there) => there.join(more),
+                        None => *slot = Some(more),
+                    }
                 }
             }
             groups.push(Group {
                 label: label.to_owned(),
-                measured,
+                measured: measured.into_iter().flatten().collect(),
             });
         }
         Ok(groups)
@@ -279,6 +308,30 @@ fn with_seed(text: &str, seed: u64) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
+/// The experiment with these arms alone.
+fn with_arms(text: &str, arms: &[&str]) -> String {
+    let mut kept = Vec::new();
+    let (mut list, mut left_out) = (false, false);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            let own = line.strip_prefix("[arm.");
+            let own = own.and_then(|rest| rest.split(']').next());
+            left_out = own.is_some_and(|name| !arms.contains(&name));
+        }
+        if line.starts_with("arms = [") {
+            let names: Vec<String> = arms.iter().map(|arm| format!("{arm:?}")).collect();
+            kept.push(format!("arms = [{}]", names.join(", ")));
+            list = true;
+        }
+        match (list, left_out) {
+            (true, _) => list = !line.contains(']'),
+            (false, false) => kept.push(line.to_owned()),
+            (false, true) => {}
+        }
+    }
+    kept.join("\n") + "\n"
+}
+
 /// The experiment with the lines of a variant in the place of those that begin alike.
 fn varied(text: &str, variant: &Variant) -> Outcome<String> {
     let mut lines: Vec<&str> = text.lines().collect();
@@ -297,6 +350,8 @@ fn varied(text: &str, variant: &Variant) -> Outcome<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::PARTS;
     use super::*;
 
@@ -325,21 +380,32 @@ mod tests {
         assert!(varied("rounds = 1\n", &variant).is_err());
     }
 
+    #[test]
+    fn a_piece_has_its_arms_and_their_sections_alone() {
+        let text = "arms = [\n    \"clean\", \"mine\",\n    \"yours\",\n]\n\n[run]\nthreads = 0\n\n[arm.mine]\nrule = \"krum\"\n\n\
+            [arm.yours]\nrule = \"dnc\"\n[[admission.behaviour]]\ncheck = \"canaries\"\n";
+        let wanted = "arms = [\"clean\", \"yours\"]\n\n[run]\nthreads = 0\n\n[arm.yours]\nrule = \"dnc\"\n\
+            [[admission.behaviour]]\ncheck = \"canaries\"\n";
+        assert_eq!(with_arms(text, &["clean", "yours"]), wanted);
+    }
+
     /// Every part is an experiment that is there, with at least three seeds, none of which its numbers were
     /// chosen on.
     #[test]
     fn every_part_can_be_run() {
         for part in &PARTS {
-            for (label, runs) in planned(part, usize::MAX).unwrap() {
-                assert!(runs.len() >= 3, "{} {label}", part.name);
+            for variant in planned(part, usize::MAX).unwrap() {
+                assert!(variant.seeds.len() >= 3, "{} {}", part.name, variant.label);
             }
             let path = root().join(format!("experiments/{}.toml", part.experiment));
             let arms = arms(&fs::read_to_string(path).unwrap());
-            assert!(
-                arms.len() >= 3 && arms.contains(&"clean".to_owned()),
-                "{}",
-                part.name
-            );
+            let clean = arms.contains(&"clean".to_owned());
+            assert!(arms.len() >= 3 && clean, "{}", part.name);
+            // Pieces have every arm and no other.
+            let pieces = part.pieces.iter().copied().flatten();
+            let pieces: BTreeSet<&str> = pieces.copied().collect();
+            let whole: BTreeSet<&str> = arms.iter().map(String::as_str).collect();
+            assert!(pieces.is_empty() || pieces == whole, "{}", part.name);
         }
         let chosen = Part {
             chosen_on: &[2],
