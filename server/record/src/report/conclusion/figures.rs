@@ -50,6 +50,9 @@ pub(super) struct Column {
     /// Helpfulness at the end; none before.
     #[serde(default, deserialize_with = "asked")]
     pub helpfulness: Option<Rate>,
+    /// Further measures at the end, by name.
+    #[serde(default)]
+    pub measures: BTreeMap<String, Rate>,
     /// Its rounds, summed up.
     #[serde(default, deserialize_with = "rounds")]
     pub rounds: Rounds,
