@@ -7,7 +7,6 @@ use std::fmt;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::admission::binding::EXECUTION;
 use fedseal_rules::arms::{Kind, arm};
-use fedseal_rules::attack::is_honest;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -321,7 +320,7 @@ impl Clients {
             return;
         }
         let refused = !said.effect.counts();
-        let outcomes = match labelled && !is_honest(&client.kind) {
+        let outcomes = match labelled && !fedseal_rules::attack::is_honest(&client.kind) {
             true => &mut self.attackers,
             false => &mut self.honest,
         };
