@@ -21,6 +21,10 @@ pub(super) fn figures(groups: &[Group]) -> Outcome<Figures> {
         "repair.attack_loss".to_owned(),
         lost(all, "clean", "fedavg", SAFETY)?,
     )];
+    if first.arm("base").is_some() {
+        let base = of(all, "base", SAFETY)?;
+        figures.push(("repair.base_safety".to_owned(), mean(&base)));
+    }
     let repairs = first.arms.iter().map(|arm| arm.id.as_str());
     for arm in repairs.filter(|arm| !["base", "clean", "fedavg"].contains(arm)) {
         let name = match arm {
