@@ -35,18 +35,61 @@ const ALONE: [&str; 2] = ["krum-original", "dnc"];
 /// Rules that need each update once.
 const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
 
-/// `cargo xtask bench aggregation [--rounds N]`.
+/// Parts that can be measured alone: a piece of ten minutes at most on two cores.
+const PARTS: [&str; 3] = ["ten", "hundred", "stream"];
+
+/// Options of the command.
+struct Options {
+    rounds: usize,
+    /// One of [`PARTS`]; none: all of them.
+    part: Option<String>,
+}
+
+impl Options {
+    fn read(arguments: &[String]) -> Outcome<Self> {
+        let mut options = Options {
+            rounds: 7,
+            part: None,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--rounds" => match words.next().map(|number| number.parse::<usize>()) {
+                    Some(Ok(number)) if number > 0 => options.rounds = number,
+                    _ => return fail("--rounds needs a number above 0"),
+                },
+                part if PARTS.contains(&part) && options.part.is_none() => {
+                    options.part = Some(part.to_owned());
+                }
+                other => {
+                    return fail(format!(
+                        "`cargo xtask bench aggregation` takes one of {}, and --rounds N; found {other:?}",
+                        PARTS.join(", ")
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a part is measured.
+    fn has(&self, part: &str) -> bool {
+        self.part.as_deref().is_none_or(|only| only == part)
+    }
+
+    /// Clients and values of the measurements.
+    fn shapes(&self) -> Vec<(usize, usize)> {
+        let part = |clients: usize| if clients == 10 { "ten" } else { "hundred" };
+        let shapes = SHAPES.into_iter();
+        shapes
+            .filter(|(clients, _)| self.has(part(*clients)))
+            .collect()
+    }
+}
+
+/// `cargo xtask bench aggregation [ten|hundred|stream] [--rounds N]`.
 pub(super) fn bench(arguments: &[String]) -> Outcome {
-    let rounds = match arguments {
-        [] => 7,
-        [option, number] if option == "--rounds" => match number.parse::<usize>() {
-            Ok(number) if number > 0 => number,
-            _ => return fail("--rounds needs a number above 0"),
-        },
-        _ => return fail("`cargo xtask bench aggregation` takes --rounds N"),
-    };
-    let folder = root().join("tests/oracles/aggregation");
-    let python = python::with("aggregation", &folder.join("requirements.txt"))?;
+    let options = Options::read(arguments)?;
     say("Building our side");
     // The whole workspace's features, so that nothing is built twice.
     cargo(
@@ -61,31 +104,48 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
                 .env("RAYON_NUM_THREADS", &threads),
         )
     };
-    let streamed = streamed(&start)?;
+    let mut figures = Vec::new();
+    if options.has("stream") {
+        figures.extend(streamed(&start)?);
+    }
+    let shapes = options.shapes();
+    if !shapes.is_empty() {
+        figures.extend(beside(&start, &threads, &shapes, options.rounds)?);
+    }
+    say("Results");
+    for figure in &figures {
+        eprintln!("    {figure}");
+    }
+    if options.rounds < 5 {
+        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+        return Ok(());
+    }
+    write("bench-aggregation", "aggregation", &figures)
+}
+
+/// Figures of rules beside peers, for some shapes.
+fn beside(
+    start: &dyn Fn() -> Outcome<Worker>,
+    threads: &str,
+    shapes: &[(usize, usize)],
+    rounds: usize,
+) -> Outcome<Vec<Figure>> {
+    let folder = root().join("tests/oracles/aggregation");
+    let python = python::with("aggregation", &folder.join("requirements.txt"))?;
     let mut ours = start()?;
     let mut peers = Worker::start(
         "peers",
         Command::new(python)
             .arg(folder.join("peers.py"))
-            .arg(&threads)
-            .env("OMP_NUM_THREADS", &threads)
-            .env("OPENBLAS_NUM_THREADS", &threads),
+            .arg(threads)
+            .env("OMP_NUM_THREADS", threads)
+            .env("OPENBLAS_NUM_THREADS", threads),
     )?;
     let mut all = Vec::new();
-    for shape in SHAPES {
-        all.push(measured(&mut ours, &mut peers, shape, rounds)?);
+    for shape in shapes {
+        all.push(measured(&mut ours, &mut peers, *shape, rounds)?);
     }
-    let mut figures = figures(&all);
-    figures.extend(streamed);
-    say("Results");
-    for figure in &figures {
-        eprintln!("    {figure}");
-    }
-    if rounds < 5 {
-        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
-        return Ok(());
-    }
-    write("bench-aggregation", "aggregation", &figures)
+    Ok(figures(&all))
 }
 
 /// Rules that take a thousand updates of a million values one after another, in a process each: the largest
@@ -281,6 +341,22 @@ fn figures(all: &[Measured]) -> Vec<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_measured_alone() {
+        let read = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Options::read(&words)
+        };
+        let all = read(&[]).unwrap();
+        assert!(all.has("stream") && all.shapes().len() == SHAPES.len());
+        let hundred = read(&["hundred", "--rounds", "5"]).unwrap();
+        assert!(!hundred.has("stream") && hundred.rounds == 5);
+        assert_eq!(hundred.shapes(), [(100, 500_000)]);
+        for words in [&["thousand"][..], &["--rounds", "0"], &["ten", "stream"]] {
+            assert!(read(words).is_err(), "{words:?}");
+        }
+    }
 
     #[test]
     fn shares_are_of_what_a_copy_moves() {

@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn a_worked_example() {
+        // Mean 3: the centred values -3, -2, -1 and 6 are the projections, so 6 goes.
+        let rows = [0.0, 1.0, 2.0, 9.0].map(|value| vec![value]);
+        let outcome = built("dnc").aggregate(&updates(&rows), &ONE).unwrap();
+        let third = 1.0 / 3.0;
+        assert_eq!(outcome.weights, [third, third, third, 0.0]);
+        assert_eq!(outcome.delta, [1.0]);
+    }
+
+    #[test]
     fn eigenvalue_of_a_known_matrix() {
         let (value, vector) = top_eigen(&[vec![2.0, 1.0], vec![1.0, 2.0]]);
         assert!((value - 3.0).abs() < 1e-12);

@@ -107,6 +107,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_worked_example() {
+        // Cosines: 0.6 of the first two, 0 of the first and the third, -0.8 of the last two; most alike 0.6, 0.6
+        // and 0. Pardoning takes the third's to 0. So 0.4, 0.4 and 1, which becomes 0.99; the logit of 0.4 and
+        // 1/2 is 0.094535, that of 0.99 is cut at 1. Sums over the three that count, divided by three.
+        let rows = [vec![1.0, 0.0], vec![0.6, 0.8], vec![0.0, -1.0]];
+        let outcome = FoolsGold.aggregate(&updates(&rows), &ONE);
+        let few = (0.4f64 / 0.6).ln() + 0.5;
+        for (found, expected) in outcome.delta.iter().zip([1.6 * few, 0.8 * few - 1.0]) {
+            assert!(
+                (f64::from(*found) - expected / 3.0).abs() < 1e-6,
+                "{outcome:?}"
+            );
+        }
+        assert!(
+            (outcome.weights[0] - few / (1.0 + 2.0 * few)).abs() < 1e-6,
+            "{outcome:?}"
+        );
+    }
+
+    #[test]
     fn two_copies_count_less_than_the_one_who_differs() {
         let rows = [
             vec![1.0, 0.0, 0.1],

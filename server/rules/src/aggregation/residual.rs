@@ -202,6 +202,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_worked_example() {
+        // Slopes from 0: 1, 1, 3; from 1: 1, 1, 4; from 2: 1, 1, 7; from 9: 3, 4, 7. Their medians are 1, 1, 1 and
+        // 4, so the line has slope 1; intercepts 0, 0, 0 and 6 make it start at 0. Only 9 has a residual: its
+        // confidence is nearly 0, it is put on the line at 3, and its client counts for nothing.
+        let rows = [0.0, 1.0, 2.0, 9.0].map(|value| vec![value]);
+        let outcome = built("residual").aggregate(&updates(&rows), &ONE).unwrap();
+        for (weight, expected) in outcome.weights.iter().zip([1.0, 1.0, 1.0, 0.0]) {
+            assert!((weight - expected / 3.0).abs() < 1e-9, "{outcome:?}");
+        }
+        assert!((outcome.delta[0] - 1.0).abs() < 1e-6, "{outcome:?}");
+    }
+
+    #[test]
     fn the_outlier_loses_weight() {
         let mut rows = cloud(7, 500, 9);
         for value in &mut rows[4] {
