@@ -13,6 +13,7 @@ use crate::memory::{self, Shared};
 use crate::parallel;
 
 mod network;
+mod small;
 
 use network::{Keep, Network};
 
@@ -98,10 +99,8 @@ pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
 pub fn lower_median(rows: &[&[f32]]) -> Ranked {
     assert!(!rows.is_empty(), "a row");
     let middle = (rows.len() - 1) / 2;
-    let network = Network::new(rows.len(), &[middle]);
-    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
-        sort_keys(&network, rows.len(), keys, block.out.len());
-        median_block(&keys[middle * block.out.len()..], block.out, block.ties);
+    ranked(rows, [middle; 2], &|block: &mut Block<'_>, [medians, _]| {
+        median_block(medians, block.out, block.ties);
         count_equal(rows, block.start, block.out, block.ties, block.counted);
         for column in 0..block.out.len() {
             if block.ties[column] != 1 {
@@ -119,12 +118,9 @@ pub fn lower_median(rows: &[&[f32]]) -> Ranked {
 pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
     let n = rows.len();
     assert!(trim < n && 2 * trim < n, "a row that is left");
-    let (low, high) = (trim, n - 1 - trim);
-    let network = Network::new(n, &[low, high]);
-    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
+    let places = [trim, n - 1 - trim];
+    ranked(rows, places, &|block: &mut Block<'_>, [lows, highs]| {
         let columns = block.out.len();
-        sort_keys(&network, n, keys, columns);
-        let (lows, highs) = (&keys[low * columns..], &keys[high * columns..]);
         block.ties.fill(0);
         mean_block(
             rows,
@@ -157,9 +153,15 @@ struct Block<'a> {
     counted: &'a mut [u32],
 }
 
-/// Calls `statistic` with every block and the sortable keys of its values, `[rows, columns]`.
-fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sync)) -> Ranked {
+/// Calls `statistic` with every block and the keys at two places of its columns' orders: equal ones, or the second
+/// as far from the end as the first.
+fn ranked(
+    rows: &[&[f32]],
+    [low, high]: [usize; 2],
+    statistic: &(impl Fn(&mut Block<'_>, [&[u32]; 2]) + Sync),
+) -> Ranked {
     let (width, n) = (width(rows), rows.len());
+    let network = (!small::has(n, low)).then(|| Network::new(n, &[low, high]));
     // Whole vectors, and a block at least as wide as one.
     let columns = (KEYS / n.max(1)).clamp(16, 512).next_multiple_of(16);
     let total: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
@@ -174,8 +176,19 @@ fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sy
                     let start = index * columns;
                     let len = columns.min(width - start);
                     let (keys, bad) = (&mut keys[..n * len], &mut bad[..len]);
-                    bad.fill(0);
-                    key_block(rows, start, keys, bad);
+                    let found = match &network {
+                        None => {
+                            let (lows, highs) = keys.split_at_mut(len);
+                            small::places(rows, start, low, lows, highs, bad);
+                            [0, 1]
+                        }
+                        Some(network) => {
+                            bad.fill(0);
+                            key_block(rows, start, keys, bad);
+                            sort_keys(network, n, keys, len);
+                            [low, high]
+                        }
+                    };
                     let mut block = Block {
                         start,
                         // SAFETY: blocks do not overlap.
@@ -183,7 +196,7 @@ fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sy
                         ties: &mut ties[..len],
                         counted: &mut counted,
                     };
-                    statistic(&mut block, keys);
+                    statistic(&mut block, found.map(|at| &keys[at * len..][..len]));
                     for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
                         if *bad > 0 {
                             *value = f32::NAN;
@@ -345,11 +358,12 @@ multiversion! {
     ) {
         for (row, counted) in rows.iter().zip(counted) {
             let row = &row[start..][..medians.len()];
-            let mut hits = 0;
+            let mut hits = 0_u32;
             for ((value, median), ties) in row.iter().zip(medians).zip(ties.iter_mut()) {
                 let hit = u32::from(value.to_bits() == median.to_bits());
-                *ties += hit;
-                hits += hit;
+                // Rows and columns of a block are few; a look for overflow would be made one by one.
+                *ties = ties.wrapping_add(hit);
+                hits = hits.wrapping_add(hit);
             }
             *counted += hits;
         }
@@ -370,14 +384,14 @@ multiversion! {
         let (lows, highs, ties) = (&lows[..columns], &highs[..columns], &mut ties[..columns]);
         for (row, counted) in rows.iter().zip(counted) {
             let row = &row[start..][..columns];
-            let mut hits = 0;
+            let mut hits = 0_u32;
             for column in 0..columns {
                 let key = key(row[column]);
-                let left = lows[column] <= key && key <= highs[column];
+                let left = (lows[column] <= key) & (key <= highs[column]);
                 // What is not left adds -0, which changes no sum.
                 sums[column] += if left { f64::from(row[column]) } else { -0.0 };
-                ties[column] += u32::from(left);
-                hits += u32::from(left);
+                ties[column] = ties[column].wrapping_add(u32::from(left));
+                hits = hits.wrapping_add(u32::from(left));
             }
             *counted += hits;
         }

@@ -14,6 +14,9 @@ use crate::{Outcome, fail, python};
 /// Threads of every side.
 const THREADS: usize = 2;
 
+/// Attackers that both sides of Krum expect.
+const MALICIOUS: usize = 2;
+
 /// Clients and values of the measurements.
 const SHAPES: [(usize, usize); 3] = [(10, 1_000_000), (10, 2_000_000), (100, 500_000)];
 
@@ -192,9 +195,11 @@ impl Measured {
         Some(moved / self.of(&format!("fedseal {rule}"))? / copied)
     }
 
-    /// Share of the bandwidth of reading.
+    /// Share of the bandwidth of reading that Krum has: it reads every update for the distances, and those of
+    /// the chosen neighbourhood again for their mean.
     fn read_share(&self, rule: &str) -> Option<f64> {
-        Some(self.of("read")? / self.of(&format!("fedseal {rule}"))?)
+        let read = (2 * self.clients - MALICIOUS) as f64 / self.clients as f64;
+        Some(read * self.of("read")? / self.of(&format!("fedseal {rule}"))?)
     }
 
     /// How many times as long another side takes.

@@ -272,6 +272,9 @@ pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> 
     columns::weighted_sum(&rows(updates), weights)
 }
 
+/// Values that are looked at together.
+const PART: usize = 1024;
+
 /// As [`weighted_sum`], without reading updates whose weight is 0.
 pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     let all = || updates.iter().zip(weights);
@@ -284,10 +287,21 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     }
     let mut sum = columns::weighted_sum(&rows, &own);
     // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
-    for (column, value) in sum.iter_mut().enumerate() {
-        if value.to_bits() == (-0.0_f32).to_bits() {
-            let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
-            *value = terms.sum::<f64>() as f32;
+    let negative = |value: &f32| value.to_bits() == (-0.0_f32).to_bits();
+    for (part, values) in sum.chunks_mut(PART).enumerate() {
+        // Without a way out of the loop, so that several values are looked at together.
+        if !values
+            .iter()
+            .fold(false, |any, value| any | negative(value))
+        {
+            continue;
+        }
+        for (at, value) in values.iter_mut().enumerate() {
+            if negative(value) {
+                let column = part * PART + at;
+                let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
+                *value = terms.sum::<f64>() as f32;
+            }
         }
     }
     sum
