@@ -91,6 +91,21 @@ pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
     parts.for_each(|(sums, row)| add_part(sums, weight, row));
 }
 
+/// Computes `keep * point + sum_i weights[i] * rows[i]` in f64, over rows in order.
+///
+/// # Panics
+/// When rows differ in length from the point, or weights are not as many as rows.
+pub fn moved(point: &[f64], keep: f64, rows: &[&[f32]], weights: &[f64]) -> Vec<f64> {
+    assert_eq!(rows.len(), weights.len(), "a weight a row");
+    let fits = |row: &&[f32]| row.len() == point.len();
+    assert!(rows.iter().all(fits), "rows as long as the point");
+    let mut moved = point.to_vec();
+    parallel::for_parts(&mut moved, BLOCK, &|block, moved| {
+        move_block(rows, weights, keep, block * BLOCK, moved);
+    });
+    moved
+}
+
 /// Median of every column, the lower of the two middle values of an even number; of equal values the first
 /// row's counts.
 ///
@@ -304,6 +319,19 @@ multiversion! {
         }
         for (out, sum) in out.iter_mut().zip(&*sums) {
             *out = *sum as f32;
+        }
+    }
+
+    fn move_block(rows: &[&[f32]], weights: &[f64], keep: f64, start: usize, moved: &mut [f64]) {
+        // Nothing of a point at 0 is a zero above: the sign of a zero would show.
+        for value in moved.iter_mut() {
+            *value = keep * *value + 0.0;
+        }
+        for (row, weight) in rows.iter().zip(weights) {
+            let row = &row[start..][..moved.len()];
+            for (sum, value) in moved.iter_mut().zip(row) {
+                *sum += weight * f64::from(*value);
+            }
         }
     }
 

@@ -44,6 +44,20 @@ fn square(n: usize, distances: &[f64]) -> Vec<Vec<f64>> {
 /// # Panics
 /// When rows differ in length.
 pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    summed(rows, 0.0, &|a, b| (a - b) * (a - b))
+}
+
+/// Scalar products of different rows, `[n][n]`, with zeros on the diagonal; summed as [`exact`] ones are.
+///
+/// # Panics
+/// When rows differ in length.
+pub fn products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    // What is added to -0 stays as it is.
+    summed(rows, -0.0, &|a, b| a * b)
+}
+
+/// Sums of a term over the columns of all pairs of rows.
+fn summed(rows: &[&[f32]], zero: f64, term: &(impl Fn(f64, f64) -> f64 + Sync)) -> Vec<Vec<f64>> {
     let n = rows.len();
     let width = rows.first().map_or(0, |row| row.len());
     let pairs: Vec<(usize, usize)> = pairs(n).collect();
@@ -56,11 +70,10 @@ pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
             let of = |index: usize| pairs[(start + index).min(end - 1)];
             let first: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).0][..width]);
             let second: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).1][..width]);
-            let mut sums = [0.0_f64; PAIRS];
+            let mut sums = [zero; PAIRS];
             for column in 0..width {
                 for (sum, (a, b)) in sums.iter_mut().zip(first.iter().zip(&second)) {
-                    let difference = f64::from(a[column]) - f64::from(b[column]);
-                    *sum += difference * difference;
+                    *sum += term(f64::from(a[column]), f64::from(b[column]));
                 }
             }
             let mut found = found
@@ -73,6 +86,47 @@ pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
         .into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
     square(n, &found)
+}
+
+/// Euclidean distances of rows from a point, from 0 where it has no coordinates: sums over columns in order, in f64.
+///
+/// # Panics
+/// When rows differ in length from each other or from a point with coordinates.
+pub fn from_point(rows: &[&[f32]], point: &[f64]) -> Vec<f64> {
+    match point.is_empty() {
+        true => lengths(rows, &|_| 0.0),
+        false => {
+            let width = rows.first().map_or(0, |row| row.len());
+            assert_eq!(width, point.len(), "a coordinate a column");
+            lengths(rows, &|column| point[column])
+        }
+    }
+}
+
+/// Rows whose distances from a point go on side by side.
+const ROWS: usize = 4;
+
+fn lengths(rows: &[&[f32]], from: &(impl Fn(usize) -> f64 + Sync)) -> Vec<f64> {
+    let width = rows.first().map_or(0, |row| row.len());
+    let mut found = vec![0.0; rows.len()];
+    parallel::for_parts(&mut found, ROWS, &|group, found| {
+        let start = group * ROWS;
+        // A short group does its last row several times.
+        let of = |index: usize| &rows[(start + index).min(rows.len() - 1)][..width];
+        let group: [&[f32]; ROWS] = std::array::from_fn(of);
+        let mut sums = [0.0_f64; ROWS];
+        for column in 0..width {
+            let from = from(column);
+            for (sum, row) in sums.iter_mut().zip(&group) {
+                let difference = f64::from(row[column]) - from;
+                *sum += difference * difference;
+            }
+        }
+        for (found, sum) in found.iter_mut().zip(sums) {
+            *found = sum.sqrt();
+        }
+    });
+    found
 }
 
 /// Squared distances, `[n][n]`, in single precision: each within [`NEAR`] of the exact one, relative to it,
@@ -170,6 +224,30 @@ mod tests {
         pairs
             .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
             .sum()
+    }
+
+    #[test]
+    fn products_and_distances_from_a_point_are_those_of_the_plain_loops() {
+        for (n, width) in [(1, 10), (3, 5000), (6, 901)] {
+            let rows: Vec<Vec<f32>> = (0..n).map(|i| noise(width, i as u64 + 1)).collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let point: Vec<f64> = noise(width, 99).into_iter().map(f64::from).collect();
+            let (products, near) = (products(&rows), from_point(&rows, &point));
+            let lengths = from_point(&rows, &[]);
+            for (i, row) in rows.iter().enumerate() {
+                for (j, other) in rows.iter().enumerate().filter(|(j, _)| *j != i) {
+                    let terms = row.iter().zip(*other);
+                    let sum: f64 = terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert_eq!(products[i][j].to_bits(), sum.to_bits());
+                }
+                let terms = row.iter().zip(&point);
+                let sum: f64 = terms.map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+                assert_eq!(near[i], sum.sqrt());
+                let sum: f64 = row.iter().map(|a| f64::from(*a).powi(2)).sum();
+                assert_eq!(lengths[i], sum.sqrt());
+            }
+        }
+        assert!(from_point(&[], &[]).is_empty());
     }
 
     #[test]

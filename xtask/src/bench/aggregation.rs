@@ -32,8 +32,19 @@ const RULES: [(&str, &str, &[&str]); 4] = [
     ("krum", "krum", &["flwr", "byzfl", "torch"]),
 ];
 
-/// Rules without a peer that is worth the wait.
-const ALONE: [&str; 2] = ["krum-original", "dnc"];
+/// Rules without a peer that is worth the wait, with ten clients.
+const ALONE: [&str; 10] = [
+    "krum-original",
+    "multi-krum",
+    "dnc",
+    "foolsgold",
+    "residual",
+    "bulyan",
+    "geometric-median",
+    "centred-clipping",
+    "clipped-clustering",
+    "norm-clipping",
+];
 
 /// Rules that need each update once.
 const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
@@ -221,7 +232,7 @@ struct Asked {
     name: String,
 }
 
-fn asked() -> Vec<Asked> {
+fn asked(clients: usize) -> Vec<Asked> {
     let mut all = Vec::new();
     let mut add = |ours: bool, command: String, name: String| {
         all.push(Asked {
@@ -244,7 +255,7 @@ fn asked() -> Vec<Asked> {
             );
         }
     }
-    for rule in ALONE {
+    for rule in ALONE.into_iter().filter(|_| clients == 10) {
         add(true, format!("time {rule}"), format!("fedseal {rule}"));
     }
     all
@@ -260,7 +271,7 @@ fn measured(
     for side in [&mut *ours, &mut *peers] {
         side.ask(&format!("data {clients} {values}"))?;
     }
-    let asked = asked();
+    let asked = asked(clients);
     let mut seconds = vec![Vec::new(); asked.len()];
     for round in 0..=rounds {
         for (one, seconds) in asked.iter().zip(&mut seconds) {

@@ -1,8 +1,11 @@
 //! FoolsGold (Fung et al. 2020) without history, as the paper's reference runs it: clients whose
 //! updates resemble another's count less.
 
+use fedseal_kernels::distances;
+
 use super::definition::Definition;
-use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+use super::lengths::lengths;
+use super::{Inputs, Outcome, Rule, Update, rows, weighted_sum};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -45,23 +48,15 @@ fn weights(updates: &[Update<'_>]) -> Vec<f64> {
     if n == 1 {
         return vec![1.0];
     }
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter()
-            .zip(b)
-            .map(|(x, y)| f64::from(*x) * f64::from(*y))
-            .sum()
-    };
-    let norms: Vec<f64> = updates
-        .iter()
-        .map(|update| dot(update.delta, update.delta).sqrt())
-        .collect();
+    let products = distances::products(&rows(updates));
+    let norms = lengths(updates);
     // Similarity of i to j, its own taken out (the reference subtracts the identity).
     let mut similar = vec![vec![0.0; n]; n];
     for i in 0..n {
         for j in 0..n {
             let scale = norms[i] * norms[j];
             if i != j && scale > 0.0 {
-                similar[i][j] = dot(updates[i].delta, updates[j].delta) / scale;
+                similar[i][j] = products[i][j] / scale;
             }
         }
     }
