@@ -117,6 +117,9 @@ pub fn lower_median(rows: &[&[f32]]) -> Ranked {
     ranked(rows, [middle; 2], &|block: &mut Block<'_>, [medians, _]| {
         median_block(medians, block.out, block.ties);
         count_equal(rows, block.start, block.out, block.ties, block.counted);
+        if !differ(block.ties, 1) {
+            return;
+        }
         for column in 0..block.out.len() {
             if block.ties[column] != 1 {
                 settle_median(rows, block.start + column, middle, block.counted);
@@ -146,8 +149,12 @@ pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
             block.ties,
             block.counted,
         );
+        let left = (n - 2 * trim) as u32;
+        if !differ(block.ties, left) {
+            return;
+        }
         for column in 0..columns {
-            if block.ties[column] as usize != n - 2 * trim {
+            if block.ties[column] != left {
                 let bounds = (lows[column], highs[column]);
                 let at = block.start + column;
                 block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
@@ -212,9 +219,11 @@ fn ranked(
                         counted: &mut counted,
                     };
                     statistic(&mut block, found.map(|at| &keys[at * len..][..len]));
-                    for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
-                        if *bad > 0 {
-                            *value = f32::NAN;
+                    if differ(bad, 0) {
+                        for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
+                            if *bad > 0 {
+                                *value = f32::NAN;
+                            }
                         }
                     }
                     // A count of a range of blocks has to fit 32 bits.
@@ -230,6 +239,13 @@ fn ranked(
         values: unsafe { memory::filled(width, fill) },
         counted: total.into_iter().map(AtomicUsize::into_inner).collect(),
     }
+}
+
+/// Whether a value is another one: without a way out of the loop, so that several are looked at together.
+fn differ(values: &[u32], from: u32) -> bool {
+    values
+        .iter()
+        .fold(false, |any, value| any | (*value != from))
 }
 
 /// Key of a float: keys are ordered as [`f32::total_cmp`] orders the floats.
