@@ -114,18 +114,22 @@ pub fn moved(point: &[f64], keep: f64, rows: &[&[f32]], weights: &[f64]) -> Vec<
 pub fn lower_median(rows: &[&[f32]]) -> Ranked {
     assert!(!rows.is_empty(), "a row");
     let middle = (rows.len() - 1) / 2;
-    ranked(rows, [middle; 2], &|block: &mut Block<'_>, [medians, _]| {
-        median_block(medians, block.out, block.ties);
-        count_equal(rows, block.start, block.out, block.ties, block.counted);
-        if !differ(block.ties, 1) {
-            return;
-        }
-        for column in 0..block.out.len() {
-            if block.ties[column] != 1 {
-                settle_median(rows, block.start + column, middle, block.counted);
+    ranked(
+        rows,
+        [middle; 2],
+        &|block: &mut Block<'_>, [medians, _]: [&[u32]; 2]| {
+            median_block(medians, block.out, block.ties);
+            count_equal(rows, block.start, block.out, block.ties, block.counted);
+            if !differ(block.ties, 1) {
+                return;
             }
-        }
-    })
+            for column in 0..block.out.len() {
+                if block.ties[column] != 1 {
+                    settle_median(rows, block.start + column, middle, block.counted);
+                }
+            }
+        },
+    )
 }
 
 /// Mean of every column without its `trim` lowest and its `trim` highest values; of equal values those of the
@@ -137,30 +141,34 @@ pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
     let n = rows.len();
     assert!(trim < n && 2 * trim < n, "a row that is left");
     let places = [trim, n - 1 - trim];
-    ranked(rows, places, &|block: &mut Block<'_>, [lows, highs]| {
-        let columns = block.out.len();
-        block.ties.fill(0);
-        mean_block(
-            rows,
-            block.start,
-            lows,
-            highs,
-            block.out,
-            block.ties,
-            block.counted,
-        );
-        let left = (n - 2 * trim) as u32;
-        if !differ(block.ties, left) {
-            return;
-        }
-        for column in 0..columns {
-            if block.ties[column] != left {
-                let bounds = (lows[column], highs[column]);
-                let at = block.start + column;
-                block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+    ranked(
+        rows,
+        places,
+        &|block: &mut Block<'_>, [lows, highs]: [&[u32]; 2]| {
+            let columns = block.out.len();
+            block.ties.fill(0);
+            mean_block(
+                rows,
+                block.start,
+                lows,
+                highs,
+                block.out,
+                block.ties,
+                block.counted,
+            );
+            let left = (n - 2 * trim) as u32;
+            if !differ(block.ties, left) {
+                return;
             }
-        }
-    })
+            for column in 0..columns {
+                if block.ties[column] != left {
+                    let bounds = (lows[column], highs[column]);
+                    let at = block.start + column;
+                    block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+                }
+            }
+        },
+    )
 }
 
 /// A block of columns of which a statistic is worked out.
