@@ -32,11 +32,11 @@ const RULES: [(&str, &str, &[&str]); 4] = [
     ("krum", "krum", &["flwr", "byzfl", "torch"]),
 ];
 
-/// Rules without a peer that is worth the wait, with ten clients.
-const ALONE: [&str; 10] = [
-    "krum-original",
-    "multi-krum",
-    "dnc",
+/// Rules that have no peer of their name.
+const ALONE: [&str; 3] = ["krum-original", "multi-krum", "dnc"];
+
+/// Rules that are measured with ten clients alone.
+const OF_TEN: [&str; 7] = [
     "foolsgold",
     "residual",
     "bulyan",
@@ -206,16 +206,28 @@ impl Measured {
         Some(moved / self.of(&format!("fedseal {rule}"))? / copied)
     }
 
-    /// Share of the bandwidth of reading that Krum has: it reads every update for the distances, and those of
-    /// the chosen neighbourhood again for their mean.
-    fn read_share(&self, rule: &str) -> Option<f64> {
-        let read = (2 * self.clients - MALICIOUS) as f64 / self.clients as f64;
+    /// Share of the bandwidth of reading that a form of Krum has: it reads every update for the distances, and
+    /// the chosen ones again for their mean.
+    fn read_share(&self, rule: &str, chosen: usize) -> Option<f64> {
+        let read = (self.clients + chosen) as f64 / self.clients as f64;
         Some(read * self.of("read")? / self.of(&format!("fedseal {rule}"))?)
+    }
+
+    /// The lower one of both forms' shares.
+    fn krum_share(&self) -> Option<f64> {
+        let one = self.read_share("krum-original", 1)?;
+        Some(one.min(self.read_share("krum", self.clients - MALICIOUS)?))
     }
 
     /// How many times as long another side takes.
     fn times(&self, other: &str, rule: &str) -> Option<f64> {
-        Some(self.of(&format!("{other} {rule}"))? / self.of(&format!("fedseal {rule}"))?)
+        // The Krum of others gives one update.
+        let own = match (rule, other) {
+            ("krum", "before") => "krum",
+            ("krum", _) => "krum-original",
+            (rule, _) => rule,
+        };
+        Some(self.of(&format!("{other} {rule}"))? / self.of(&format!("fedseal {own}"))?)
     }
 
     /// The fastest of other sides.
@@ -255,7 +267,8 @@ fn asked(clients: usize) -> Vec<Asked> {
             );
         }
     }
-    for rule in ALONE.into_iter().filter(|_| clients == 10) {
+    let others = OF_TEN.into_iter().filter(|_| clients == 10);
+    for rule in ALONE.into_iter().chain(others) {
         add(true, format!("time {rule}"), format!("fedseal {rule}"));
     }
     all
@@ -327,7 +340,7 @@ fn figures(all: &[Measured]) -> Vec<Figure> {
             "of a copy's bandwidth",
         );
     }
-    let share = lowest(&|one| one.read_share("krum"));
+    let share = lowest(&Measured::krum_share);
     add("krum.copy_share", share, "of the bandwidth of reading");
     for (name, other, rule) in [
         ("median.flwr_ratio", "flwr", "median"),
