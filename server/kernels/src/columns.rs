@@ -147,15 +147,18 @@ pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
         &|block: &mut Block<'_>, [lows, highs]: [&[u32]; 2]| {
             let columns = block.out.len();
             block.ties.fill(0);
-            mean_block(
-                rows,
-                block.start,
-                lows,
-                highs,
-                block.out,
-                block.ties,
-                block.counted,
-            );
+            let mean = if small::has(n, 1) {
+                small::means
+            } else {
+                mean_block
+            };
+            let Block {
+                start,
+                out,
+                ties,
+                counted,
+            } = block;
+            mean(rows, *start, lows, highs, out, ties, counted);
             let left = (n - 2 * trim) as u32;
             if !differ(block.ties, left) {
                 return;

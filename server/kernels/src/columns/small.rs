@@ -14,10 +14,10 @@ pub(super) fn has(rows: usize, low: usize) -> bool {
     )
 }
 
-/// Defines the function of one number of rows: the keys at the place `LOW` from either end of each column, and
-/// whether a value of it is not finite.
+/// Defines the functions of one number of rows: the keys at the place `LOW` from either end of each column, and
+/// whether a value of it is not finite; the mean of the values between two keys, as `mean_block` has it.
 macro_rules! network {
-    ($name:ident $n:literal: $($row:literal)*; $($a:literal $b:literal),*) => {
+    ($name:ident $mean:ident $n:literal: $($row:literal)*; $($a:literal $b:literal),*) => {
         #[inline(always)]
         fn $name<const LOW: usize>(
             rows: &[&[f32]],
@@ -42,32 +42,65 @@ macro_rules! network {
                 highs[column] = keys[$n - 1 - LOW];
             }
         }
+
+        #[inline(always)]
+        fn $mean(
+            rows: &[&[f32]],
+            start: usize,
+            lows: &[u32],
+            highs: &[u32],
+            out: &mut [f32],
+            ties: &mut [u32],
+            counted: &mut [u32],
+        ) {
+            let columns = out.len();
+            let (lows, highs) = (&lows[..columns], &highs[..columns]);
+            let ties = &mut ties[..columns];
+            let rows: [&[f32]; $n] = [$(&rows[$row][start..][..columns]),*];
+            let mut hits = [0_u32; $n];
+            for column in 0..columns {
+                let (low, high) = (lows[column], highs[column]);
+                let (mut sum, mut left) = (-0.0_f64, 0_u32);
+                $({
+                    let value = rows[$row][column];
+                    let counts = (low <= key(value)) & (key(value) <= high);
+                    sum += if counts { f64::from(value) } else { -0.0 };
+                    left = left.wrapping_add(u32::from(counts));
+                    hits[$row] = hits[$row].wrapping_add(u32::from(counts));
+                })*
+                out[column] = (sum / f64::from(left)) as f32;
+                ties[column] = left;
+            }
+            for (counted, hits) in counted.iter_mut().zip(hits) {
+                *counted += hits;
+            }
+        }
     };
 }
 
-network! { three 3: 0 1 2;
+network! { three mean_of_three 3: 0 1 2;
     0 2, 0 1, 1 2
 }
-network! { four 4: 0 1 2 3;
+network! { four mean_of_four 4: 0 1 2 3;
     0 2, 1 3, 0 1, 2 3, 1 2
 }
-network! { five 5: 0 1 2 3 4;
+network! { five mean_of_five 5: 0 1 2 3 4;
     0 3, 1 4, 0 2, 1 3, 0 1, 2 4, 1 2, 3 4, 2 3
 }
-network! { six 6: 0 1 2 3 4 5;
+network! { six mean_of_six 6: 0 1 2 3 4 5;
     0 5, 1 3, 2 4, 1 2, 3 4, 0 3, 2 5, 0 1, 2 3, 4 5, 1 2, 3 4
 }
-network! { seven 7: 0 1 2 3 4 5 6;
+network! { seven mean_of_seven 7: 0 1 2 3 4 5 6;
     0 6, 2 3, 4 5, 0 2, 1 4, 3 6, 0 1, 2 5, 3 4, 1 2, 4 6, 2 3, 4 5, 1 2, 3 4, 5 6
 }
-network! { eight 8: 0 1 2 3 4 5 6 7;
+network! { eight mean_of_eight 8: 0 1 2 3 4 5 6 7;
     0 2, 1 3, 4 6, 5 7, 0 4, 1 5, 2 6, 3 7, 0 1, 2 3, 4 5, 6 7, 2 4, 3 5, 1 4, 3 6, 1 2, 3 4, 5 6
 }
-network! { nine 9: 0 1 2 3 4 5 6 7 8;
+network! { nine mean_of_nine 9: 0 1 2 3 4 5 6 7 8;
     0 3, 1 7, 2 5, 4 8, 0 7, 2 4, 3 8, 5 6, 0 2, 1 3, 4 5, 7 8, 1 4, 3 6, 5 7, 0 1, 2 4, 3 5, 6 8,
     2 3, 4 5, 6 7, 1 2, 3 4, 5 6
 }
-network! { ten 10: 0 1 2 3 4 5 6 7 8 9;
+network! { ten mean_of_ten 10: 0 1 2 3 4 5 6 7 8 9;
     0 8, 1 9, 2 7, 3 5, 4 6, 0 2, 1 4, 5 8, 7 9, 0 3, 2 4, 5 7, 6 9, 0 1, 3 6, 8 9, 1 5, 2 3, 4 8,
     6 7, 1 2, 3 5, 4 6, 7 8, 2 3, 4 5, 6 7, 3 4, 5 6
 }
@@ -98,6 +131,29 @@ multiversion! {
             (10, 1) => ten::<1>(rows, start, lows, highs, bad),
             (10, 4) => ten::<4>(rows, start, lows, highs, bad),
             _ => unreachable!("a place without a network"),
+        }
+    }
+
+    /// Mean of the values of each column between two keys, for as many rows as [`has`] a network.
+    pub(super) fn means(
+        rows: &[&[f32]],
+        start: usize,
+        lows: &[u32],
+        highs: &[u32],
+        out: &mut [f32],
+        ties: &mut [u32],
+        counted: &mut [u32],
+    ) {
+        match rows.len() {
+            3 => mean_of_three(rows, start, lows, highs, out, ties, counted),
+            4 => mean_of_four(rows, start, lows, highs, out, ties, counted),
+            5 => mean_of_five(rows, start, lows, highs, out, ties, counted),
+            6 => mean_of_six(rows, start, lows, highs, out, ties, counted),
+            7 => mean_of_seven(rows, start, lows, highs, out, ties, counted),
+            8 => mean_of_eight(rows, start, lows, highs, out, ties, counted),
+            9 => mean_of_nine(rows, start, lows, highs, out, ties, counted),
+            10 => mean_of_ten(rows, start, lows, highs, out, ties, counted),
+            _ => unreachable!("rows without a network"),
         }
     }
 }

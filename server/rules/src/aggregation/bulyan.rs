@@ -117,6 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn equal_coordinates_have_equal_results_in_every_part() {
+        let few =
+            [0.0, 1.0, -1.0, 2.0, -2.0, 10.0, 90.0].map(|value| vec![value, 2.0 * value, 1.0]);
+        let many = few.clone().map(|row| row.repeat(PART));
+        let [few, many] = [few, many].map(|rows| Bulyan.aggregate(&updates(&rows), &ONE));
+        assert_eq!(many.delta, few.delta.repeat(PART));
+        assert_eq!(many.weights, few.weights);
+    }
+
+    #[test]
     fn below_its_bound_one_is_left() {
         let rows = [vec![1.0], vec![2.0]];
         let outcome = Bulyan.aggregate(&updates(&rows), &ONE);

@@ -252,6 +252,36 @@ mod tests {
     }
 
     #[test]
+    fn parts_change_no_bit() {
+        // More coordinates than one thread takes at a time, ties among them.
+        let mut rows = cloud(5, 3 * PART + 9, 11);
+        for row in &mut rows {
+            row.iter_mut()
+                .step_by(7)
+                .for_each(|value| *value = (*value * 4.0).round());
+        }
+        let rule = Residual {
+            lambda: 2.0,
+            threshold: 0.05,
+        };
+        let updates = updates(&rows);
+        let outcome = rule.aggregate(&updates, &ONE);
+        let (mut line, mut sums) = (Line::default(), [0.0_f64; 5]);
+        for column in 0..rows[0].len() {
+            let mut places = [Place::default(); 5];
+            line.sorted(&updates, column);
+            line.weigh(&rule, &mut places);
+            for (sum, place) in sums.iter_mut().zip(places) {
+                *sum += place.confidence;
+            }
+        }
+        let top = sums.iter().copied().fold(0.0, f64::max);
+        let raw = sums.map(|sum| (sum / top).powi(2));
+        let total: f64 = raw.iter().sum();
+        assert_eq!(outcome.weights, raw.map(|weight| weight / total));
+    }
+
+    #[test]
     fn the_outlier_loses_weight() {
         let mut rows = cloud(7, 500, 9);
         for value in &mut rows[4] {
