@@ -55,6 +55,9 @@ struct Case {
     /// The server's numbers.
     #[serde(default)]
     numbers: BTreeMap<String, Vec<f64>>,
+    /// Names of the clients.
+    #[serde(default)]
+    clients: Vec<String>,
     /// The result of a rule, or the steps of an optimiser.
     expected: Vec<Vec<f64>>,
 }
@@ -96,7 +99,9 @@ impl Case {
             "served" => {
                 let input = ServerInput::of_numbers(&self.name, self.numbers.clone());
                 let behaviours = input.behaviours(updates.len());
+                let clients: Vec<&str> = self.clients.iter().map(String::as_str).collect();
                 let known = Known {
+                    clients: &clients,
                     global: &self.adapter()?,
                     input: &input,
                     own: &self.own,

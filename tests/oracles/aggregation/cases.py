@@ -295,7 +295,7 @@ def main(out):
                 kind="served", name=rule, case=f"{kind} {index // 4}", source="reference", parameters=parameters,
                 exact=False, rows=[numbers_of(row) for row in x], weights=numbers_of(w),
                 global_=numbers_of(np.concatenate([a.ravel(), b.ravel()])), shape=[len(b), len(a), a.shape[1]],
-                own=[] if own is None else numbers_of(own),
+                own=[] if own is None else numbers_of(own), clients=[f"c{client}" for client in range(len(x))],
                 numbers={name: numbers_of(values) for name, values in numbers.items()}, expected=[numbers_of(expected)],
             ))
         x, w, f = apart_input()

@@ -30,8 +30,23 @@ def by_behaviour(x, w, refusals, losses, refusal_scale, loss_scale):
     return divided(weights, weights.sum()) @ x
 
 
-def safe_fedllm(x, w, first_b, probe, bias, level, threshold, skip):
-    """Tao et al. 2026: their step, client and shadow levels on one step a client."""
+def evidence(memory, harmful, least=3, audit=5):
+    """Their evidence level (prefilter_strategy.py) on one step a client: the factor and what is known after it."""
+    settled, bad, good, unseen = memory
+    if settled == 2:
+        return 0.0, memory
+    if settled == 1:
+        if unseen + 1 < audit:
+            return 1.0, (1, 0, 0, unseen + 1)
+        return (0.0, (0, 0, 0, 0)) if harmful else (1.0, (1, 0, 0, 0))
+    bad, good = bad + harmful, good + (not harmful)
+    if bad + good < least:
+        return float(not harmful), (0, bad, good, 0)
+    return float(not harmful), (2 if good == 0 else 1 if bad == 0 else 0, 0, 0, 0)
+
+
+def safe_fedllm(x, w, first_b, probe, bias, memories, level, threshold, skip):
+    """Tao et al. 2026: their step, client, shadow and evidence levels on one step a client."""
     rows = x[:, first_b]
     p = 1 / (1 + np.exp(-(divided(rows, np.linalg.norm(rows, axis=1, keepdims=True)) @ probe + bias)))
     harmful, s = p >= threshold, lambda z: 1 / (1 + np.exp(-z))
@@ -40,8 +55,10 @@ def safe_fedllm(x, w, first_b, probe, bias, level, threshold, skip):
     elif level == 2:
         t = np.where(p <= 0.8, s(10 * (p / 0.8 - 0.5)) / 2, 0.5 + s(10 * ((p - 0.8) / 0.2 - 0.5)) / 2)
         factors = 1 - t
-    else:
+    elif level == 3:
         factors = (1.0 - harmful) ** 7
+    else:
+        factors = np.array([evidence(memory, bool(one))[0] for memory, one in zip(memories, harmful)])
     weights = w * factors
     return np.zeros(x.shape[1]) if factors.mean() < skip else divided(weights, weights.sum()) @ x
 
@@ -112,7 +129,8 @@ def degenerate(rng, single):
 
 
 def cases(single):
-    """Kind, rule, parameters, rows, examples, the global pair, the server's own update, its numbers, the result."""
+    """Kind, rule, parameters, rows, examples, the global pair, the server's own update, its numbers, the result.
+    Clients are called c0, c1 and so on."""
     rng = np.random.default_rng(17)
     sizes = lambda: (int(rng.integers(*span)) for span in ((2, 8), (3, 9), (1, 4), (3, 9)))
     rounds = [("random", drawn(rng, single, *sizes())) for _ in range(SERVED)]
@@ -125,10 +143,18 @@ def cases(single):
         result = by_behaviour(x, w, refusals, losses, **scales)
         yield kind, "behaviour-weighted", scales, x, w, a, b, None, numbers, result
         probe, bias = rng.normal(size=b.size) * 2, rng.normal()
-        settings = {"level": 1 + index % 3, "threshold": 0.5 + 0.1 * (index % 4), "skip": 0.1 * (index % 5)}
+        settings = {"level": 1 + index % 4, "threshold": 0.5 + 0.1 * (index % 3), "skip": 0.1 * (index % 5)}
         first_b = np.arange(a.size, x.shape[1])
         numbers = {"weights": probe, "bias": np.array([bias])}
-        result = safe_fedllm(x, w, first_b, probe, bias, **settings)
+        memories = []
+        for client in range(len(x)):
+            memory, harmful = (0, 0, 0, 0), rng.random() < 0.5
+            for _ in range(int(rng.integers(0, 9))):
+                # Mostly of one kind.
+                memory = evidence(memory, harmful != (rng.random() < 0.1))[1]
+            memories.append(memory)
+            numbers[f"evidence of c{client}"] = np.array(memory, dtype=np.float64)
+        result = safe_fedllm(x, w, first_b, probe, bias, memories, **settings)
         yield kind, "safe-fedllm", settings, x, w, a, b, None, numbers, result
         numbers = {
             "weights": rng.normal(size=5), "bias": rng.normal(size=1), "means": rng.normal(size=5) + 2,

@@ -329,7 +329,11 @@ impl Run {
     }
 
     /// The deltas of a round's updates, in client order.
-    fn deltas(&mut self, state: &RoundState, global: &Adapter) -> Result<Vec<Option<Vec<f32>>>> {
+    pub(super) fn deltas(
+        &mut self,
+        state: &RoundState,
+        global: &Adapter,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
         let updates = update_digests(&self.state, state);
         let mut deltas = Vec::new();
         for digest in updates {

@@ -11,8 +11,9 @@ use crate::defence::{Tools, drawn};
 use crate::{Error, Result};
 use fedseal_record::law::delta;
 use fedseal_record::rundir::Plan;
+use fedseal_record::state::RoundState;
 use fedseal_rules::aggregation::{Need, ServerInput};
-use fedseal_rules::arms::arm;
+use fedseal_rules::arms::{Arm, arm};
 use fedseal_rules::experiment::train_config;
 use fedseal_rules::formulas;
 use fedseal_rules::sampling::derive_seed;
@@ -27,10 +28,9 @@ impl Run {
             let Some(need) = need.filter(|_| state.input.is_none()) else {
                 continue;
             };
-            let before = round
-                .checked_sub(1)
-                .and_then(|b| self.state.round(&arm.id, b));
-            let learned = before.and_then(|before| before.input);
+            let before = round.checked_sub(1);
+            let before = before.and_then(|b| Some((b, self.state.round(&arm.id, b)?.clone())));
+            let learned = before.as_ref().and_then(|(_, before)| before.input);
             match (need, learned) {
                 (Need::Behaviour, _) => {
                     let of = shared.round_of(&arm, Round(round), &state);
@@ -47,8 +47,12 @@ impl Run {
                     let input = ServerInput::of_behaviours(arm.rule, &clients, global.behaviour);
                     self.log_input(&arm.id, Round(round), None, &input)?;
                 }
-                // Learned once, from the first global adapter.
+                // Learned once, from the first global adapter; and what the rule remembers.
                 (Need::Simulated, Some((data, adapter))) => {
+                    if let Some(input) = self.remembered(&arm, before.as_ref())? {
+                        self.log_input(&arm.id, Round(round), None, &input)?;
+                        continue;
+                    }
                     self.append(&Record::ServerInput {
                         arm: arm.id.clone(),
                         round: Round(round),
@@ -66,6 +70,23 @@ impl Run {
             }
         }
         self.execute_jobs(jobs, watch)
+    }
+
+    /// The input that the round before leaves, where the arm's rule remembers clients.
+    fn remembered(
+        &mut self,
+        arm: &Arm,
+        before: Option<&(u32, RoundState)>,
+    ) -> Result<Option<ServerInput>> {
+        let shared = self.shared.clone();
+        let rule = shared.experiment.aggregation.rule(arm.rule)?;
+        let Some((round, before)) = before.filter(|_| rule.remembers()) else {
+            return Ok(None);
+        };
+        let global = self.adapter(&before.global)?;
+        let deltas = self.deltas(before, &global)?;
+        let of = shared.round_of(arm, Round(*round), before);
+        of.next_input(&deltas, &mut self.cache, &self.blobs)
     }
 
     /// Stores and logs an input, with the adapter that was trained for it.

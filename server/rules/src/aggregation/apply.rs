@@ -6,7 +6,7 @@ use fedseal_adapter::Adapter;
 use fedseal_kernels::columns;
 
 use super::outcome::Outcome;
-use super::server_input::{Known, Need};
+use super::server_input::{Known, Need, ServerInput};
 use super::stream::{Stream, Sum};
 use crate::error::{Error, Result};
 
@@ -68,6 +68,21 @@ pub trait Rule: Send + Sync {
         known: &Known<'_>,
     ) -> Outcome {
         self.aggregate_from(updates, inputs, known.global)
+    }
+
+    /// Whether it remembers clients from round to round, in the numbers of its input.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// Whether an input, the first round's, has nothing in it that is remembered of clients.
+    fn remembers_nobody(&self, _input: &ServerInput) -> bool {
+        true
+    }
+
+    /// Numbers of the next round's input, by this round's and its updates.
+    fn remember(&self, _updates: &[Update<'_>], known: &Known<'_>) -> BTreeMap<String, Vec<f64>> {
+        known.input.numbers.clone()
     }
 
     /// The rule as a sum of multiples of the updates, where it needs each of them once; `weights` are the
@@ -136,6 +151,30 @@ impl Built {
         harmful: &[Vec<f32>],
     ) -> BTreeMap<String, Vec<f64>> {
         self.rule.learn(global, honest, harmful)
+    }
+
+    /// Whether the rule remembers clients from round to round.
+    pub fn remembers(&self) -> bool {
+        self.rule.remembers()
+    }
+
+    /// Whether an input has nothing in it that is remembered of clients, as the first round's.
+    pub fn remembers_nobody(&self, input: &ServerInput) -> bool {
+        self.rule.remembers_nobody(input)
+    }
+
+    /// The next round's input, of a rule that remembers clients, by this round's and its updates.
+    ///
+    /// # Errors
+    /// Updates that are not as long as the global adapter.
+    pub fn remember(&self, updates: &[Update<'_>], known: &Known<'_>) -> Result<ServerInput> {
+        self.fits(updates, known.global)?;
+        check(updates).map_err(|problem| Error::Aggregation {
+            rule: self.name,
+            problem,
+        })?;
+        let numbers = self.rule.remember(updates, known);
+        Ok(ServerInput::of_numbers(self.name, numbers))
     }
 
     /// As [`Built::aggregate_from`], with the server's input.
