@@ -1,4 +1,5 @@
-//! Lengths of updates, the bound that rules shorten them to, and shares by factors. Sums run over coordinates in order in f64.
+//! Lengths of updates, the bound that rules shorten them to, and shares by factors. Sums run over coordinates in
+//! order in f64.
 
 use fedseal_kernels::{columns, distances};
 

@@ -121,7 +121,7 @@ impl Rule for Residual {
 /// A client's part in a coordinate.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// What its confidence adds to.
+    /// Its confidence, weighed by the spread of all.
     confidence: f64,
     /// Its value on the line, where it is put there.
     value: Option<f32>,
@@ -134,8 +134,9 @@ struct Line {
     order: Vec<usize>,
     /// The values.
     values: Vec<f64>,
-    /// How far they are from the line, and how much they are believed.
+    /// Distances from the line.
     residuals: Vec<f64>,
+    /// Confidences in [0, 1].
     confidences: Vec<f64>,
     slopes: Vec<f64>,
     scratch: Vec<f64>,

@@ -139,7 +139,7 @@ pub struct SafeFedLlm {
 /// Level that remembers clients.
 const EVIDENCE: usize = 4;
 
-/// What is known of a client by its updates so far.
+/// Knowledge of a client by its updates so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Memory {
     settled: Settled,
