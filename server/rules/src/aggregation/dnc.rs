@@ -110,9 +110,14 @@ fn outlier_scores(updates: &[Update<'_>], coordinates: &[usize]) -> Vec<f64> {
             .collect();
         let mean = values.iter().sum::<f64>() / n as f64;
         for i in 0..n {
-            for j in 0..n {
+            for j in 0..=i {
                 gram[i][j] += (values[i] - mean) * (values[j] - mean);
             }
+        }
+    }
+    for i in 0..n {
+        for j in i + 1..n {
+            gram[i][j] = gram[j][i];
         }
     }
     let (value, vector) = top_eigen(&gram);
