@@ -70,7 +70,7 @@ fn many(rng: &mut ChaCha20Rng, total: usize, count: usize) -> Vec<usize> {
     indices
 }
 
-/// The same draw with those places alone that are not as they began.
+/// Draw of [`many`], with those places alone that are not as they began.
 fn few(rng: &mut ChaCha20Rng, total: usize, count: usize) -> Vec<usize> {
     let mut indices = Vec::with_capacity(count);
     let mut moved: HashMap<usize, usize> = HashMap::with_capacity(count);
