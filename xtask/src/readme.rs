@@ -5,6 +5,7 @@
 //! from the file; nothing is typed by hand. Snapshots of the files stand in `docs/figures`, so
 //! that a checkout without `target` can be checked too.
 
+mod apart;
 mod models;
 mod plots;
 mod rows;
@@ -208,9 +209,10 @@ fn fill(text: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// `models NAME`: one row a checkpoint. `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
-/// row a share. `list NAME [PREFIX]`, `bench NAME [PREFIX]`: one row a figure. `rows NAME PART`: one row an arm of a
-/// part of the table. `plot NAME FILE`: the image.
+/// `models NAME`: one row a checkpoint. `apart NAME`: one row a rule beside another one. `arms NAME`: one row an
+/// arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one row a share. `list NAME [PREFIX]`,
+/// `bench NAME [PREFIX]`: one row a figure. `rows NAME PART`: one row an arm of a part of the table. `plot NAME
+/// FILE`: the image.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
         [kind, name, ..] => (*kind, *name),
@@ -226,13 +228,15 @@ fn table(words: &[&str]) -> Outcome<String> {
         "sweep" => Ok(sweep(&figures)),
         "policies" => Ok(policies(&figures)),
         "models" => Ok(models::table(&figures)),
+        "apart" => Ok(apart::table(&figures)),
         "rows" => Ok(rows::table(&figures, words.get(2).copied().unwrap_or(""))),
         "plot" => plots::image(&figures, words.get(2).copied().unwrap_or(""))
             .ok_or_else(|| crate::Failure(format!("no plot of that file: {words:?}"))),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         "bench" => Ok(bench(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, list, bench, rows, plot"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, apart, list, \
+             bench, rows, plot"
         )),
     }
 }
