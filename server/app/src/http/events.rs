@@ -149,8 +149,8 @@ async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
     let read = tokio::task::spawn_blocking(move || report::read(&dir)).await;
     let Ok(Ok(reading)) = read else { return false };
     let over = reading
-        .outline
-        .is_ok_and(|outline| outline.state != fedseal_record::report::State::Running);
+        .shown
+        .is_ok_and(|shown| shown.outline.state != fedseal_record::report::State::Running);
     *seen = Some((reading.stamp, over));
     over
 }

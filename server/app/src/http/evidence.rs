@@ -173,8 +173,8 @@ pub(super) fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<
     let Pinned { plan, log, .. } = pinned(dir)?;
     let head = Head::of(&log);
     let state = report.as_ref().ok().and_then(|reading| {
-        let outline = reading.outline.as_ref().ok()?;
-        Some(outline.state)
+        let shown = reading.shown.as_ref().ok()?;
+        Some(shown.outline.state)
     });
     if record(dir, &plan, &log, head.size - 1)? != Record::Closed {
         return match state {
