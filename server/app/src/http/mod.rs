@@ -128,6 +128,7 @@ struct Shared {
     modules: modules::Modules,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
+    ends: events::Ends,
     /// [`openapi::description`] as text.
     description: Bytes,
 }
@@ -216,6 +217,7 @@ fn router(settings: Settings) -> Outcome<Router> {
         rounds: rounds::Rounds::default(),
         pages: pages::Pages::new(settings.web, settings.verifier),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
+        ends: events::Ends::default(),
         description: described.to_string().into(),
     });
     shared.runs.prepare();

@@ -63,7 +63,12 @@ pub(super) fn problem(document: &Value, schema: &Value, value: &Value, at: &str)
         .find_map(|element| problem(document, &schema["items"], element, &format!("{at}/#")))
 }
 
-pub(super) fn described<'a>(document: &'a Value, path: &str, method: &str, status: u16) -> &'a Value {
+pub(super) fn described<'a>(
+    document: &'a Value,
+    path: &str,
+    method: &str,
+    status: u16,
+) -> &'a Value {
     let response = &document["paths"][path][method]["responses"][status.to_string()];
     let content = response["content"].as_object().unwrap();
     &content.values().next().unwrap()["schema"]
