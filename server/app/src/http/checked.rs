@@ -48,9 +48,10 @@ pub(super) enum RunState {
 }
 
 impl Checked {
-    /// Whether it is about files that looked so.
-    pub(super) fn is_of(&self, now: Option<&Look>) -> bool {
-        self.look.is_some() && self.look.as_ref() == now
+    /// Whether it is about a run's files as they are now.
+    pub(super) fn is_of(&self, dir: &RunDir) -> bool {
+        let now = || Look::at(dir).unwrap_or_else(|_| Look::without_tiles(dir));
+        self.look.as_ref().is_some_and(|look| *look == now())
     }
 
     /// Reads a run.
@@ -61,8 +62,9 @@ impl Checked {
             Ok(_) => evidence::standing(dir, &report),
             Err(fault) => Err(fault.clone()),
         };
+        let look = look.unwrap_or_else(|_| Look::without_tiles(dir));
         Checked {
-            look: look.ok().filter(Look::is_settled),
+            look: Some(look).filter(Look::is_settled),
             report,
             standing,
         }

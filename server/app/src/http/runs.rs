@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::Server;
 use super::alive::Alive;
 use super::checked::{Checked, Served};
-use super::evidence::{Evidence, Look};
+use super::evidence::Evidence;
 use super::fault::Fault;
 use super::files::Stamp;
 use super::lists::{self, Wanted};
@@ -192,9 +192,8 @@ impl Runs {
 
     /// The result for the files as they are now, where there is one.
     fn known(&self, run: &str, dir: &RunDir) -> Option<Arc<Checked>> {
-        let now = Look::at(dir).ok();
         let known = lock(&self.checked).get(run).cloned();
-        known.filter(|known| known.is_of(now.as_ref()))
+        known.filter(|known| known.is_of(dir))
     }
 
     /// As [`Runs::checked`], and whether it is about the files as they are now: a large report is read in the

@@ -1,5 +1,6 @@
 //! Addresses of runs, and when they are checked again.
 
+use super::super::evidence::MAX_LOG;
 use super::*;
 
 #[test]
@@ -20,6 +21,17 @@ fn a_run_is_checked_again_when_a_file_of_it_changes() {
     std::fs::create_dir(folder.join("log")).unwrap();
     std::fs::write(folder.join("log/checkpoint"), "x").unwrap();
     assert!(!Arc::ptr_eq(&first, &check()));
+    // A log that is too large to be read is no reason to read the report each time.
+    let tile = std::fs::File::create(folder.join("log/tile")).unwrap();
+    tile.set_len(MAX_LOG + 1).unwrap();
+    for name in ["log/tile", "log/checkpoint"] {
+        let file = std::fs::File::options().write(true).open(folder.join(name));
+        file.unwrap().set_modified(old).unwrap();
+    }
+    let large = check();
+    assert!(Arc::ptr_eq(&large, &check()));
+    std::fs::write(folder.join("log/checkpoint"), "y").unwrap();
+    assert!(!Arc::ptr_eq(&large, &check()));
 }
 
 #[test]
