@@ -83,10 +83,9 @@ impl<R: Read> Pieces<R> {
         loop {
             let spaces = self.ahead().iter().take_while(|byte| is_space(**byte));
             self.at += spaces.count();
-            match self.ahead().first() {
-                Some(byte) => return Ok(Some(*byte)),
-                None if self.more()? => (),
-                None => return Ok(None),
+            let next = self.ahead().first().copied();
+            if next.is_some() || !self.more()? {
+                return Ok(next);
             }
         }
     }
