@@ -17,7 +17,7 @@ const MOST_NAME: usize = 1 << 10;
 pub(super) enum Problem {
     /// The file.
     Io(io::Error),
-    /// What is in it.
+    /// Its content.
     Content(String),
 }
 
