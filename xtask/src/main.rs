@@ -103,8 +103,8 @@ cargo xtask COMMAND
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
-  bench web [sentences|page]
-                    conclusions that are as expected, and the size of the first page
+  bench web [sentences|page|interactive|read|watchers|journey|api|big]
+                    the report pages: what they conclude, how fast they are, what they cost a server
   bench federation [--kills N]
                     three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire
   fuzz TARGET|all [--seconds N]

@@ -14,9 +14,9 @@ use fedseal_rules::evaluation::{over_refusal, percent};
 use figures::{Column, Counted, Figures, Part};
 use words::{Stands, capital, listed, number, share, stands};
 
-mod figures;
+pub(super) mod figures;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod words;
 
 /// Conclusion of a run.
@@ -67,7 +67,7 @@ impl Conclusion {
     }
 }
 
-fn conclude(figures: &Figures) -> Conclusion {
+pub(super) fn conclude(figures: &Figures) -> Conclusion {
     let mut federated = figures.arms.iter().filter(|arm| arm.is_federated());
     let finished = figures.state == State::Finished;
     let some = federated.clone().next().is_some();

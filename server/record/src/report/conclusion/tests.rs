@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const CASES: &str = include_str!("../../../../../tests/fixtures/conclusions.json");
+pub(in crate::report) const CASES: &str =
+    include_str!("../../../../../tests/fixtures/conclusions.json");
 
 /// A report of a case. Shares are written as [hits, n], updates of a round as
 /// [client, kind, effect, check, weight, count].
-fn report(case: &Value) -> Value {
+pub(in crate::report) fn report(case: &Value) -> Value {
     let rate = |share: &Value| match share.as_array() {
         Some(share) => {
             let [hits, n] = [0, 1].map(|at| share[at].as_u64().unwrap());
