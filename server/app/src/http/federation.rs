@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -33,11 +33,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::admin::Admin;
+use super::files;
 use super::log::{MAX_FILE, is_log_path};
+use super::parts::Parts;
+use super::ranges::{self, Asked};
 use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
-use super::{files, ranges};
 
 /// A server's federations: those whose rounds are executed now, beside the books of all.
 pub(crate) struct Federations {
@@ -165,9 +167,6 @@ impl Federations {
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
     // Whole paths: a nested router sees less than what was signed.
     let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
-    let parts = Router::new()
-        .route(&at("/blobs/{digest}"), get(blob))
-        .layer(middleware::from_fn(ranges::partial));
     Router::new()
         .route(&at("/enrol"), post(enrol))
         .route(&at("/next"), post(next))
@@ -176,7 +175,7 @@ pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router
         .route(&at("/cosign"), post(cosign))
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
-        .merge(parts)
+        .route(&at("/blobs/{digest}"), get(blob))
         .with_state(federations.clone())
         .merge(
             Router::new()
@@ -325,12 +324,23 @@ async fn blob(
     Path((name, named)): Path<(String, String)>,
     request: Request,
 ) -> Answer<Response> {
+    let asked = Asked::of(&request);
+    let path = request.uri().path().to_owned();
     received(&all, &name, request, false, 0, false).await?;
     let named = digest(&named)?;
     let gathering = all.gathering_now(&name)?;
     blocking(move || {
-        let bytes = gathering.blob(&named).map_err(refusal)?;
-        Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+        let blob = gathering.blob(&named).map_err(refusal)?;
+        let length = blob.length();
+        let head = [
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::ETAG, format!("\"{named}\"")),
+        ];
+        let whole = Body::new(Parts::new(blob.clone(), (0, length)));
+        let whole = (head, whole).into_response();
+        Ok(ranges::part(whole, asked, length, &path, |_, part| {
+            Body::new(Parts::new(blob, part))
+        }))
     })
     .await
 }
