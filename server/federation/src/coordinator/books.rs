@@ -11,7 +11,7 @@
 //! Commands of the administrator and a running server may work on one folder: each change is made under a
 //! lock, and the file is replaced as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,10 +19,10 @@ use std::time::Instant;
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, cosigned_at};
+use fedseal_client_sdk::tlog::Checkpoint;
 
 use super::journal;
-use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION, witness_name};
+use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION};
 use crate::{Error, Result};
 use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
@@ -31,6 +31,7 @@ use places::{admit, missing, open_for_nodes, place, refused, whole};
 use state::FORMAT;
 pub use state::{Federation, Invited, Joined};
 
+mod cosigned;
 mod places;
 mod state;
 
@@ -352,58 +353,6 @@ impl Books {
         }
         let file = format!("{}.dsse.json", Digest::of(bytes));
         write_atomically(&folder.join(file), bytes)
-    }
-
-    /// Keeps a checkpoint that a node cosigned; the newest of each node.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for a note that is not the log's, or not cosigned by this node.
-    pub fn cosign(&self, name: &str, origin: &str, key: PublicKey, note: &str) -> Result<()> {
-        let federation = self.read(name)?;
-        let bad = |error: fedseal_client_sdk::Error| {
-            refused(
-                format!("the cosigned checkpoint does not hold: {error}"),
-                "send the checkpoint of the run's log with the node's own line",
-            )
-        };
-        let checkpoint = Checkpoint::verify(note, origin, &federation.coordinator).map_err(bad)?;
-        let witness = VerifierKey::new(&witness_name(&key), KeyKind::Witness, key).map_err(bad)?;
-        if cosigned_at(note, &witness).map_err(bad)?.is_none() {
-            return Err(refused(
-                "the checkpoint has no line of this node",
-                "cosign it with the key that signs the request",
-            ));
-        }
-        let path = self.cosigned_by(name, &key)?;
-        let before = fs::read_to_string(&path).ok();
-        let before = before.and_then(|note| Checkpoint::parse(&note).ok());
-        match before {
-            Some(before) if before.size > checkpoint.size => Ok(()),
-            _ => write_atomically(&path, note.as_bytes()),
-        }
-    }
-
-    fn cosigned_by(&self, name: &str, key: &PublicKey) -> Result<PathBuf> {
-        let file = format!("{}.note", key.key_id());
-        Ok(self.folder(name)?.join("cosigned").join(file))
-    }
-
-    /// The checkpoints that nodes cosigned last.
-    ///
-    /// # Errors
-    /// As [`Books::read`].
-    pub fn cosigned(&self, name: &str) -> Result<Vec<String>> {
-        let federation = self.read(name)?;
-        let keys: BTreeSet<PublicKey> = federation
-            .members
-            .values()
-            .map(|joined| joined.member.key)
-            .collect();
-        let mut notes = Vec::new();
-        for key in keys {
-            notes.extend(fs::read_to_string(self.cosigned_by(name, &key)?).ok());
-        }
-        Ok(notes)
     }
 
     /// A federation for its administrator. `seen` says when each node asked last.
