@@ -14,14 +14,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::Checkpoint;
 
-use super::journal;
+use super::journal::{self, Tally};
 use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION};
 use crate::{Error, Result};
 use fedseal_record::rundir::{is_name, now, write_atomically};
@@ -44,6 +44,9 @@ const MOST_EVIDENCE: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct Books {
     root: PathBuf,
+    /// Shared by all clones of these books.
+    notes: Arc<Mutex<cosigned::Notes>>,
+    tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
 }
 
 /// 256 random bits, hex.
@@ -70,7 +73,11 @@ impl Books {
         builder
             .create(&root)
             .map_err(|source| Error::io(&root, source))?;
-        Ok(Books { root })
+        Ok(Books {
+            root,
+            notes: Arc::default(),
+            tallies: Arc::default(),
+        })
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -341,6 +348,13 @@ impl Books {
         }
     }
 
+    /// Refused requests by what was wrong with them.
+    fn refusals(&self, name: &str) -> Result<BTreeMap<String, u64>> {
+        let path = self.folder(name)?.join("journal.jsonl");
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.entry(name.to_owned()).or_default().refusals(&path)
+    }
+
     /// Keeps a statement that contradicts another one by the same key.
     ///
     /// # Errors
@@ -362,20 +376,17 @@ impl Books {
     pub fn status(&self, name: &str, seen: &BTreeMap<PublicKey, Instant>) -> Result<Status> {
         let federation = self.read(name)?;
         let experiment = self.experiment(&federation)?;
-        let mut nodes = Vec::new();
-        for (client, Joined { member, since }) in &federation.members {
-            let note = fs::read_to_string(self.cosigned_by(name, &member.key)?).ok();
-            let checkpoint = note.and_then(|note| Checkpoint::parse(&note).ok());
-            nodes.push(NodeStatus {
-                client: client.clone(),
-                key: member.key,
-                shard: member.shard,
-                examples: member.examples,
-                enrolled: since.clone(),
-                asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
-                cosigned: checkpoint.map(|checkpoint| checkpoint.size),
-            });
-        }
+        let cosigned = self.cosigned_last(name)?;
+        let members = federation.members.iter();
+        let nodes = members.map(|(client, Joined { member, since })| NodeStatus {
+            client: client.clone(),
+            key: member.key,
+            shard: member.shard,
+            examples: member.examples,
+            enrolled: since.clone(),
+            asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
+            cosigned: cosigned.get(&member.key).map(|last| last.size),
+        });
         let unused = federation.invitations.iter().filter(|it| it.used.is_none());
         Ok(Status {
             name: name.to_owned(),
@@ -384,10 +395,10 @@ impl Books {
             coordinator: federation.coordinator,
             places: experiment.federation.clients,
             rounds: experiment.federation.rounds,
-            nodes,
+            nodes: nodes.collect(),
             missing: missing(&experiment, &federation),
             invitations: unused.count(),
-            refused: journal::refusals(&self.folder(name)?.join("journal.jsonl"))?,
+            refused: self.refusals(name)?,
             failure: federation.failure,
         })
     }

@@ -69,6 +69,8 @@ pub struct Node<'a> {
     told: &'a (dyn Fn(&str) + Sync),
     /// An update that could not be written to the disk.
     unsaved: BTreeMap<Digest, Vec<u8>>,
+    /// A cosigned checkpoint that the coordinator has not heard of.
+    unheard: Option<String>,
 }
 
 /// Why a job is not done.
@@ -129,6 +131,7 @@ impl<'a> Node<'a> {
             seat: None,
             told,
             unsaved: BTreeMap::new(),
+            unheard: None,
         };
         node.coordinator = node.join(invitation, stop)?;
         Ok(node)
@@ -164,6 +167,10 @@ impl<'a> Node<'a> {
                         self.watch(plan)?;
                     }
                     if matches!(phase, Phase::Finished | Phase::Stopped) {
+                        if self.unheard.is_some() {
+                            sleep(AGAIN, stop);
+                            continue;
+                        }
                         self.say(format!("the federation is {phase}"));
                         return self.clear();
                     }
@@ -235,15 +242,18 @@ impl<'a> Node<'a> {
             return Ok(());
         };
         match follower.look(self.link.log(), &others)? {
-            Look::Same => Ok(()),
+            Look::Same => {
+                self.hand_over();
+                Ok(())
+            }
             Look::Grown { note, checkpoint } => {
                 self.deeds.add(Deed::Cosigned {
                     origin: checkpoint.origin,
                     size: checkpoint.size,
                     root: checkpoint.root,
                 })?;
-                // It is handed over again with the next one.
-                let _ = self.link.cosign(&note);
+                self.unheard = Some(note);
+                self.hand_over();
                 Ok(())
             }
             Look::Forked { evidence, digest } => {
@@ -264,6 +274,15 @@ impl<'a> Node<'a> {
                     ),
                 }))
             }
+        }
+    }
+
+    /// Hands over the checkpoint that was cosigned last; one that did not arrive is handed over again.
+    fn hand_over(&mut self) {
+        if let Some(note) = &self.unheard
+            && !matches!(self.link.cosign(note), Err(error) if is_transport(&error))
+        {
+            self.unheard = None;
         }
     }
 
