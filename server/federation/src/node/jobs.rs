@@ -16,7 +16,7 @@ use super::{AGAIN, Node, Not};
 use crate::work::desk::Fate;
 use crate::work::package::attested;
 use crate::work::task::{NodeJob, UpdateTask};
-use crate::worker::sleep;
+use crate::worker::{accompanied, sleep};
 use crate::{Error, Result};
 use fedseal_record::rundir::write_atomically;
 
@@ -143,21 +143,17 @@ impl Node<'_> {
                 self.cache.fetch(self.link, &digest)?;
             }
         }
-        let ended = AtomicBool::new(false);
-        let made = std::thread::scope(|scope| {
-            // Training that takes minutes hears of a stop within a step.
-            scope.spawn(|| {
-                while !ended.load(Ordering::SeqCst) {
-                    if stop.load(Ordering::SeqCst) {
-                        seat.stop();
-                    }
-                    std::thread::sleep(Duration::from_millis(50));
+        // Training that takes minutes hears of a stop within a step.
+        let stopping = |ended: &AtomicBool| {
+            while !ended.load(Ordering::SeqCst) {
+                if stop.load(Ordering::SeqCst) {
+                    seat.stop();
                 }
-            });
-            let made = seat.perform(task, &self.shards, &self.own.key);
-            ended.store(true, Ordering::SeqCst);
-            made
-        });
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        let (shards, key) = (&self.shards, &self.own.key);
+        let made = accompanied(stopping, || seat.perform(task, shards, key));
         let made = made.map_err(|error| match error {
             Error::Interrupted => Not::Now(Error::Interrupted),
             other => Not::Refused(other.to_string()),
