@@ -1,6 +1,7 @@
 //! The coordinator's interface: for nodes, whose every request is signed with their key, and for the
 //! administrator, who has a token. A question for a job waits without a thread of its own.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::http_signature::{Known, Role};
+use fedseal_client_sdk::http_signature::{Known, Role, Signed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
@@ -37,8 +39,14 @@ use super::parts::Parts;
 use super::ranges::{self, Asked};
 use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking, digest};
+use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
+
+/// Bytes of requests that are in memory at once.
+const BODIES: usize = 2 * MOST_UPDATE;
+/// Bytes of one address's requests that are in memory at once: the largest update is among them.
+const BODIES_OF_ADDRESS: usize = MOST_UPDATE + MOST_REQUEST;
 
 /// A server's federations: those whose rounds are executed now, beside the books of all.
 pub(crate) struct Federations {
@@ -46,6 +54,10 @@ pub(crate) struct Federations {
     runs: PathBuf,
     coordinator: PublicKey,
     signatures: Signatures,
+    /// Of those who are about to join: strangers, whose nonces must not crowd out the nodes'.
+    enrolments: Signatures,
+    /// Bytes of requests that are in memory.
+    bodies: Arc<Shares>,
     running: Mutex<HashMap<String, Arc<Gathering>>>,
     /// State of each federation that was asked about, with the file that it was read from as it was then.
     views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
@@ -81,6 +93,8 @@ impl Federations {
             runs,
             coordinator,
             signatures: Signatures::new(names, true, rate),
+            enrolments: Signatures::new(names, true, rate),
+            bodies: Shares::new(BODIES, BODIES_OF_ADDRESS),
             running: Mutex::default(),
             views: Mutex::default(),
             logs: Mutex::default(),
@@ -231,6 +245,69 @@ fn refusal(error: Error) -> Refusal {
     }
 }
 
+/// A received body; it counts among the bytes that are in memory for as long as it is there.
+struct Held {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl std::ops::Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Who sent a request, told from its head: a node of the federation or, with `anyone`, who is about to be one.
+fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool) -> Answer<Signed> {
+    let refused = Cell::new(None);
+    // A node introduces itself by its key. Another's request is not looked at any further: its nonce takes no
+    // place among those of nodes.
+    let known = |keyid: &str| {
+        let key: PublicKey = keyid.parse().ok()?;
+        let member = || -> Answer<bool> { Ok(anyone || all.view(name)?.keys.contains(&key)) };
+        match member() {
+            Ok(true) => {
+                return Some(Known {
+                    key,
+                    roles: vec![Role::Node],
+                });
+            }
+            Ok(false) => refused.set(Some(foreign(all, name, &key))),
+            Err(refusal) => refused.set(Some(refusal)),
+        }
+        None
+    };
+    let signatures = match anyone {
+        true => &all.enrolments,
+        false => &all.signatures,
+    };
+    let checked = signatures.check(head, body, &known);
+    if let Some(refusal) = refused.take() {
+        return Err(refusal);
+    }
+    match checked {
+        Ok(Some(signed)) => Ok(signed),
+        Ok(None) => Err(Refusal::busy("signatures")),
+        Err(refusal) => {
+            all.books.refusal(name, "signature", "", &refusal.text());
+            Err(refusal)
+        }
+    }
+}
+
+fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
+    let who = key.to_string();
+    all.books.refusal(name, "foreign", &who, "not a node of it");
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        "The key is no node's of this federation.",
+        who,
+        "Join it first: fedseal node --invitation TEXT.",
+    )
+}
+
 /// Who sent a request, and its body as it was signed. Whoever is not a node of the federation is refused
 /// before a byte of the body is read; with `anyone`, who is about to join is not.
 async fn received(
@@ -240,37 +317,21 @@ async fn received(
     body: bool,
     most: usize,
     anyone: bool,
-) -> Answer<(PublicKey, Vec<u8>)> {
+) -> Answer<(PublicKey, Held)> {
     let (head, rest) = request.into_parts();
-    // A node introduces itself by its key; which keys count is asked next.
-    let known = |keyid: &str| {
-        let key = keyid.parse().ok()?;
-        Some(Known {
-            key,
-            roles: vec![Role::Node],
-        })
-    };
-    let checked = all.signatures.check(&head, body, &known);
-    let signed = match checked {
-        Ok(Some(signed)) => signed,
-        Ok(None) => return Err(Refusal::busy("signatures")),
-        Err(refusal) => {
-            all.books.refusal(name, "signature", "", &refusal.text());
-            return Err(refusal);
+    let signed = sender(all, name, &head, body, anyone)?;
+    let peer = head.extensions.get::<Peer>().copied();
+    let peer = peer.unwrap_or(Peer::new(std::net::Ipv4Addr::UNSPECIFIED.into()));
+    let share = all.bodies.take(peer, 0);
+    let mut share = share.ok_or_else(|| Refusal::busy("other requests are being received"))?;
+    match signed::body(&signed, rest, most, |bytes| share.grow(bytes)).await {
+        Ok(bytes) => {
+            let held = Held {
+                bytes,
+                _share: share,
+            };
+            Ok((signed.key, held))
         }
-    };
-    if !anyone && !all.view(name)?.keys.contains(&signed.key) {
-        let who = signed.key.to_string();
-        all.books.refusal(name, "foreign", &who, "not a node of it");
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "The key is no node's of this federation.",
-            who,
-            "Join it first: fedseal node --invitation TEXT.",
-        ));
-    }
-    match signed::body(&signed, rest, most).await {
-        Ok(bytes) => Ok((signed.key, bytes)),
         Err(refusal) => {
             let who = signed.key.to_string();
             all.books.refusal(name, "body", &who, &refusal.text());
@@ -497,6 +558,6 @@ async fn administer(
 ) -> Answer<Response> {
     let (head, body) = request.into_parts();
     admin.check(&head.headers)?;
-    let command = parsed(&signed::whole(body, MOST_REQUEST).await?)?;
+    let command = parsed(&signed::whole(body, MOST_REQUEST, |_| true).await?)?;
     blocking(move || all.perform(command)).await
 }
