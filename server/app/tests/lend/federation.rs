@@ -18,7 +18,7 @@ use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
 use crate::{Started, adapters};
 
-const NAMES: [&str; 3] = ["north", "south", "west"];
+pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
 /// Rounds without more kills than the test's own two; each further one gets a round.
 const ROUNDS: usize = 2;
 /// Longest wait for anything.
@@ -30,7 +30,7 @@ fn marker(name: &str, row: usize) -> String {
 }
 
 /// Shards, an experiment over them, and the same as a federation.
-fn place(home: &Path, nodes: &str, rounds: usize) {
+pub(super) fn place(home: &Path, nodes: &str, rounds: usize) {
     let sizes = SMALL.replace(
         "clients = 2\nmalicious = 0\nsampled = 2\nrounds = 1\nexamples_per_client = 8",
         &format!("sampled = 3\nrounds = {rounds}"),
@@ -57,19 +57,19 @@ fn place(home: &Path, nodes: &str, rounds: usize) {
 }
 
 /// An address that nobody listens on.
-fn free() -> SocketAddr {
+pub(super) fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
 /// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
-struct Wire {
-    address: SocketAddr,
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Wire {
-    fn new(to: SocketAddr) -> Wire {
+    pub(super) fn new(to: SocketAddr) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -119,7 +119,12 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
+pub(super) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
+    serve_with(home, address, wire, &[])
+}
+
+/// As [`serve`], with further words.
+pub(super) fn serve_with(home: &Path, address: SocketAddr, wire: &Wire, more: &[&str]) -> Started {
     let (address, name) = (address.to_string(), wire.address.to_string());
     let words = [
         "serve",
@@ -136,25 +141,25 @@ fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
         "--name",
         &name,
     ];
-    Started::new(home, &words)
+    Started::new(home, &[&words, more].concat())
 }
 
 /// A command about federations, on the coordinator's books.
-fn federation(home: &Path, words: &[&str]) -> String {
+pub(super) fn federation(home: &Path, words: &[&str]) -> String {
     ok(
         home,
         &[&["federation"], words, &["--state", "books"]].concat(),
     )
 }
 
-fn status(home: &Path) -> Value {
+pub(super) fn status(home: &Path) -> Value {
     let told: Value =
         serde_json::from_str(&federation(home, &["status", "fed", "--json"])).unwrap();
     told["federations"][0].clone()
 }
 
 /// Waits until the federation's status is so.
-fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(super) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let status = status(home);
@@ -166,7 +171,7 @@ fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
+pub(super) fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
     let url = format!("http://{}", wire.address);
     let (shard, state) = (format!("{name}={name}.jsonl"), format!("state-{name}"));
     let key = format!("{name}.pem");
@@ -193,7 +198,7 @@ fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Start
 }
 
 /// Every node, joined.
-fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
+pub(super) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     let join = |name| {
         let invitation = federation(home, &["invite", "fed", "--client", name]);
         let mut started = node(home, name, wire, Some(invitation.trim()));
@@ -203,7 +208,7 @@ fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     NAMES.into_iter().map(join).collect()
 }
 
-fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
+pub(super) fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
     let key = SigningKey::load(home.join(format!("{name}.pem"))).unwrap();
     deeds::read(&home.join(format!("state-{name}/log")), &key.public()).unwrap()
 }

@@ -1,6 +1,8 @@
 //! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
 //! the bits are those of one process, and a stranger gets nothing. Federations of nodes are beside it.
 
+#[cfg(target_os = "linux")]
+mod faults;
 mod federation;
 #[path = "../program/mod.rs"]
 mod program;
