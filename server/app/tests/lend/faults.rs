@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::http_signature::{Request, Role, Validity, sign};
+use fedseal_client_sdk::http_signature::Validity;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_federation::node::deeds::Deed;
 use fedseal_federation::protocol::{MOST_REQUEST, MOST_UPDATE};
@@ -17,6 +17,8 @@ use fedseal_federation::protocol::{MOST_REQUEST, MOST_UPDATE};
 use super::federation::{
     NAMES, Wire, deeds_of, federation, free, joined, node, place, serve_with, until,
 };
+use super::raw::{Target, valid};
+use super::system::{from, more_files, resident, sockets};
 use crate::program::ok;
 use crate::program::small::home;
 use crate::{Started, adapters};
@@ -36,13 +38,6 @@ const MOST_GROWTH: u64 = 64 << 10;
 const MANY: u8 = 16;
 const EACH: usize = 63;
 
-/// A coordinator as somebody reaches it who signs.
-struct Target<'a> {
-    address: SocketAddr,
-    host: String,
-    key: &'a SigningKey,
-}
-
 /// Last thing that a client does with its side of a connection.
 #[derive(Clone, Copy)]
 enum End {
@@ -52,50 +47,7 @@ enum End {
     Closes,
 }
 
-fn valid() -> Validity {
-    Validity::now(120).unwrap()
-}
-
 impl Target<'_> {
-    /// Head of a signed request up to its last field; `body` is what is signed.
-    fn head(&self, line: &str, body: Option<&[u8]>, validity: &Validity) -> String {
-        let (method, path) = line.split_once(' ').unwrap();
-        let kind = body.map(|_| ("content-type", b"application/json".as_slice()));
-        let kind: Vec<(&str, &[u8])> = kind.into_iter().collect();
-        let request = Request {
-            method,
-            secure: false,
-            host: &self.host,
-            target: path,
-            fields: &kind,
-        };
-        let signed = sign(&request, body, self.key, Role::Node, validity).unwrap();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
-            self.host
-        );
-        if body.is_some() {
-            head += "Content-Type: application/json\r\n";
-        }
-        for (name, value) in signed {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head
-    }
-
-    /// A whole request.
-    fn request(&self, line: &str, body: &[u8]) -> Vec<u8> {
-        let head = self.head(line, Some(body), &valid());
-        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
-        [head.as_bytes(), body].concat()
-    }
-
-    /// A question, with further fields.
-    fn get(&self, path: &str, fields: &str) -> Vec<u8> {
-        let head = self.head(&format!("GET {path}"), None, &valid());
-        format!("{head}{fields}\r\n").into_bytes()
-    }
-
     fn answer(&self, bytes: &[u8], end: End) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(SLACK)).unwrap();
@@ -245,44 +197,6 @@ fn parts(target: &Target<'_>, plan: &[u8]) {
     target.refuses("no digest", &none, End::Waits, 400, "That is no digest");
 }
 
-/// A connection from one of this machine's own addresses.
-fn from(last: u8, to: SocketAddr) -> TcpStream {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
-    let stream = runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket
-            .bind(SocketAddr::from(([127, 0, 0, last], 0)))
-            .unwrap();
-        socket.connect(to).await.unwrap().into_std().unwrap()
-    });
-    stream.set_nonblocking(false).unwrap();
-    stream
-}
-
-fn sockets(server: &Started) -> usize {
-    let folder = format!("/proc/{}/fd", server.child.id());
-    let links = fs::read_dir(folder).unwrap().flatten();
-    let links = links.filter_map(|entry| fs::read_link(entry.path()).ok());
-    links
-        .filter(|to| to.to_string_lossy().starts_with("socket:"))
-        .count()
-}
-
-/// Resident memory, KiB.
-fn resident(server: &Started) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 /// Waits until the coordinator has so few sockets again.
 fn quiet(server: &Started, most: usize) {
     let begun = Instant::now();
@@ -323,17 +237,6 @@ fn connections(target: &Target<'_>, server: &Started) {
     drop(open);
 }
 
-/// Lets this process open as many files as the system allows.
-fn more_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, raised).unwrap();
-}
-
 #[test]
 fn faults_are_refused_by_name_and_nothing_is_lost() {
     more_files();
@@ -372,6 +275,7 @@ fn faults_are_refused_by_name_and_nothing_is_lost() {
         address,
         host: host.clone(),
         key,
+        fields: "Connection: close\r\n",
     };
     let plan = fs::read(home.join("runs/fed/run.json")).unwrap();
     let before = resident(&server);

@@ -69,6 +69,15 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// None: nodes reach the coordinator itself.
+    #[cfg(target_os = "linux")]
+    pub(super) fn at(address: SocketAddr) -> Wire {
+        Wire {
+            address,
+            sent: Arc::default(),
+        }
+    }
+
     pub(super) fn new(to: SocketAddr) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -123,7 +132,7 @@ pub(super) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
     serve_with(home, address, wire, &[])
 }
 
-/// As [`serve`], with further words.
+/// The same with further words.
 pub(super) fn serve_with(home: &Path, address: SocketAddr, wire: &Wire, more: &[&str]) -> Started {
     let (address, name) = (address.to_string(), wire.address.to_string());
     let words = [

@@ -4,8 +4,14 @@
 #[cfg(target_os = "linux")]
 mod faults;
 mod federation;
+#[cfg(target_os = "linux")]
+mod idle;
 #[path = "../program/mod.rs"]
 mod program;
+#[cfg(target_os = "linux")]
+mod raw;
+#[cfg(target_os = "linux")]
+mod system;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
