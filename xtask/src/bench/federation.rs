@@ -13,7 +13,7 @@ use super::{Figure, write};
 use crate::process::{root, say};
 use crate::{Outcome, fail};
 
-/// What is measured, and how often.
+/// Parts that are measured, and how often.
 #[derive(Debug, PartialEq)]
 struct Asked {
     part: Option<String>,

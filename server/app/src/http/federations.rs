@@ -43,7 +43,7 @@ pub(crate) struct Federations {
     runs: PathBuf,
     coordinator: PublicKey,
     signatures: Signatures,
-    /// Of those who are about to join: strangers, whose nonces must not crowd out the nodes'.
+    /// Signatures of strangers who are about to join: their nonces must not crowd out the nodes'.
     enrolments: Signatures,
     /// Bytes of requests that are in memory.
     bodies: Arc<Shares>,

@@ -69,7 +69,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// None: nodes reach the coordinator itself.
+    /// No wire: nodes reach the coordinator itself.
     #[cfg(target_os = "linux")]
     pub(super) fn at(address: SocketAddr) -> Wire {
         Wire {
@@ -132,7 +132,7 @@ pub(super) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
     serve_with(home, address, wire, &[])
 }
 
-/// The same with further words.
+/// A coordinator with further words.
 pub(super) fn serve_with(home: &Path, address: SocketAddr, wire: &Wire, more: &[&str]) -> Started {
     let (address, name) = (address.to_string(), wire.address.to_string());
     let words = [

@@ -14,7 +14,7 @@ pub(super) struct Target<'a> {
     pub(super) fields: &'static str,
 }
 
-/// From now on, for two minutes.
+/// Times of a signature that is good for two minutes from now on.
 pub(super) fn valid() -> Validity {
     Validity::now(120).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What the system says of a program, and what it lets this one do.
+//! Sockets, memory and limits of programs, as the system says them.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};

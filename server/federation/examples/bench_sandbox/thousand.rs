@@ -200,7 +200,7 @@ pub(crate) fn untrained(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// The same with a training step: the share of its time that is not training, and its memory.
+/// Client runs a second with a training step, the share of the time that is not training, and the memory.
 pub(crate) fn trained(options: &Options) -> Outcome {
     let alone = training(options)? * ROUNDS as f64;
     let seconds = whole(options, TRAINING)?;

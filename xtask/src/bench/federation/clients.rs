@@ -109,7 +109,7 @@ fn pfl(python: &std::path::Path, folder: &std::path::Path) -> Outcome<f64> {
     }
 }
 
-/// What a command prints, each line that is JSON.
+/// Lines of JSON that a command prints.
 fn lines(command: &mut Command) -> Outcome<Vec<Value>> {
     let ran = command.stderr(Stdio::inherit()).output()?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
