@@ -16,13 +16,11 @@ use serde_json::Value;
 
 use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
-use crate::{Started, adapters};
+use crate::{LONG, Started, adapters};
 
 pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
 /// Rounds without more kills than the test's own two; each further one gets a round.
 const ROUNDS: usize = 2;
-/// Longest wait for anything.
-const LONG: Duration = Duration::from_secs(240);
 
 /// Text that stands in every row of a shard.
 fn marker(name: &str, row: usize) -> String {
@@ -56,37 +54,31 @@ pub(super) fn place(home: &Path, nodes: &str, rounds: usize) {
     fs::create_dir(home.join("runs")).unwrap();
 }
 
-/// An address that nobody listens on.
-pub(super) fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
 pub(super) struct Wire {
+    /// Where nodes reach it, whichever port the coordinator has.
     pub(super) address: SocketAddr,
+    to: Arc<Mutex<Option<SocketAddr>>>,
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Wire {
-    /// No wire: nodes reach the coordinator itself.
-    #[cfg(target_os = "linux")]
-    pub(super) fn at(address: SocketAddr) -> Wire {
-        Wire {
-            address,
-            sent: Arc::default(),
-        }
+    /// Address of the coordinator itself.
+    pub(super) fn coordinator(&self) -> SocketAddr {
+        self.to.lock().unwrap().unwrap()
     }
 
-    pub(super) fn new(to: SocketAddr) -> Wire {
+    pub(super) fn new() -> Wire {
+        let to: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let kept = sent.clone();
+        let (kept, reached) = (sent.clone(), to.clone());
         std::thread::spawn(move || {
             for from in listener.incoming().flatten() {
+                let to = *reached.lock().unwrap();
                 // While the coordinator is down nobody is reached.
-                let Ok(to) = TcpStream::connect(to) else {
+                let Some(Ok(to)) = to.map(TcpStream::connect) else {
                     continue;
                 };
                 let (answer, back) = (to.try_clone().unwrap(), from.try_clone().unwrap());
@@ -95,7 +87,7 @@ impl Wire {
                 std::thread::spawn(move || pump(answer, back, None));
             }
         });
-        Wire { address, sent }
+        Wire { address, to, sent }
     }
 }
 
@@ -128,13 +120,14 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-pub(super) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
-    serve_with(home, address, wire, &[])
+/// A coordinator on a free port, which the wire leads to.
+fn serve(home: &Path, wire: &Wire) -> Started {
+    serve_with(home, wire, &[])
 }
 
 /// A coordinator with further words.
-pub(super) fn serve_with(home: &Path, address: SocketAddr, wire: &Wire, more: &[&str]) -> Started {
-    let (address, name) = (address.to_string(), wire.address.to_string());
+pub(super) fn serve_with(home: &Path, wire: &Wire, more: &[&str]) -> Started {
+    let name = wire.address.to_string();
     let words = [
         "serve",
         "--runs",
@@ -146,11 +139,15 @@ pub(super) fn serve_with(home: &Path, address: SocketAddr, wire: &Wire, more: &[
         "--modules",
         "modules",
         "--addr",
-        &address,
+        "127.0.0.1:0",
         "--name",
         &name,
     ];
-    Started::new(home, &[&words, more].concat())
+    let mut coordinator = Started::new(home, &[&words, more].concat());
+    let said = coordinator.tells(" at http://");
+    let address = said.rsplit('/').next().unwrap();
+    *wire.to.lock().unwrap() = Some(address.parse().unwrap());
+    coordinator
 }
 
 /// A command about federations, on the coordinator's books.
@@ -266,14 +263,13 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     ];
     ok(home, &run);
 
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     let said = coordinator.says("the administrator's token");
     let token = said.rsplit(' ').next().unwrap();
     fs::write(home.join("token"), token).unwrap();
     // Over HTTP, by who has the token alone.
-    let url = format!("http://{address}");
+    let url = format!("http://{}", wire.coordinator());
     let create = [
         "federation",
         "create",
@@ -293,7 +289,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     nodes[0].says("sent (recorded)");
     nodes.remove(0);
     drop(coordinator);
-    let mut coordinator = serve(home, address, &wire);
+    let mut coordinator = serve(home, &wire);
     coordinator.says("federation fed runs");
     nodes.insert(0, node(home, "north", &wire, None));
     let mut kills = 2;
@@ -311,7 +307,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
             }
             None => {
                 drop(coordinator);
-                coordinator = serve(home, address, &wire);
+                coordinator = serve(home, &wire);
             }
         }
         kills += 1;
@@ -388,10 +384,10 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
 fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     let home = home();
     let home = home.path();
-    place(home, "deadline = 15", ROUNDS);
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    // It is set back long before it ends: nodes of a finished federation leave.
+    place(home, "deadline = 15", 60);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
@@ -406,16 +402,16 @@ fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     };
     let before = size(&home.join("before"));
 
-    let coordinator = serve(home, address, &wire);
+    let coordinator = serve(home, &wire);
     until(home, "seen by all", |status| {
         let nodes = status["nodes"].as_array().unwrap();
         let beyond = |node: &Value| node["cosigned"].as_u64().is_some_and(|at| at > before);
-        status["phase"] == "finished" || nodes.iter().all(beyond)
+        nodes.iter().all(beyond)
     });
     drop(coordinator);
     fs::remove_dir_all(&run).unwrap();
     copy(&home.join("before"), &run);
-    let _coordinator = serve(home, address, &wire);
+    let _coordinator = serve(home, &wire);
     let plan: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
     let key = plan["node"].as_str().unwrap();
     for (name, node) in NAMES.iter().zip(&mut nodes) {

@@ -16,7 +16,7 @@ use fedseal_federation::runner::Enrolled;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::federation::{Wire, federation, free, serve_with};
+use super::federation::{Wire, federation, serve_with};
 use super::raw::Target;
 use super::system::{more_files, resident, sockets};
 use crate::Started;
@@ -110,11 +110,11 @@ async fn answer(stream: &mut TcpStream, kept: &mut Vec<u8>) -> (u16, String) {
 }
 
 /// Asks for a job again and again, until the federation is stopped.
-async fn wait(number: usize, address: SocketAddr, asked: Arc<AtomicUsize>) {
+async fn wait(number: usize, address: SocketAddr, host: String, asked: Arc<AtomicUsize>) {
     let key = key(number);
     let target = Target {
         address,
-        host: address.to_string(),
+        host,
         key: &key,
         fields: "",
     };
@@ -159,10 +159,10 @@ fn waiting_nodes_cost_little_and_hear_at_once() {
     let open = SMALL.replace("clients = 2", &format!("clients = {}", sizes.enrolled));
     fs::write(home.join("fed.toml"), format!("{open}[federation.nodes]\n")).unwrap();
     fs::create_dir(home.join("runs")).unwrap();
-    let address = free();
+    let wire = Wire::new();
+    let mut server = serve_with(home, &wire, &["--connections", "4096"]);
     // Nodes reach it directly: nothing of what they send is looked at.
-    let wire = Wire::at(address);
-    let mut server = serve_with(home, address, &wire, &["--connections", "4096"]);
+    let (address, host) = (wire.coordinator(), wire.address.to_string());
     let said = server.says("the administrator's token");
     fs::write(home.join("token"), said.rsplit(' ').next().unwrap()).unwrap();
     federation(home, &["create", "fed.toml"]);
@@ -175,7 +175,7 @@ fn waiting_nodes_cost_little_and_hear_at_once() {
         .unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let nodes: Vec<_> = (0..sizes.nodes)
-        .map(|number| runtime.spawn(wait(number, address, asked.clone())))
+        .map(|number| runtime.spawn(wait(number, address, host.clone(), asked.clone())))
         .collect();
     let begun = Instant::now();
     while asked.load(Ordering::SeqCst) < sizes.nodes {
