@@ -236,10 +236,12 @@ impl Books {
         change: impl FnOnce(&Experiment, &mut Federation) -> Result<T>,
     ) -> Result<T> {
         let folder = self.folder(name)?;
-        // What is wrong with a name is said where the state is read.
-        self.read(name)?;
         let path = folder.join("lock");
-        let lock = File::open(&path).map_err(|source| Error::io(&path, source))?;
+        let lock = File::open(&path).or_else(|source| {
+            // A federation that there is not is named where its state is read.
+            self.read(name)?;
+            Err(Error::io(&path, source))
+        })?;
         lock.lock().map_err(|source| Error::io(&path, source))?;
         let mut federation = self.read(name)?;
         let before = federation.clone();
