@@ -28,7 +28,7 @@ use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
 use fedseal_rules::lifecycle::{Event, Phase};
 use places::{admit, missing, open_for_nodes, place, refused, whole};
-use state::FORMAT;
+use state::{FORMAT, Notes};
 pub use state::{Federation, Invited, Joined};
 
 mod cosigned;
@@ -45,7 +45,7 @@ const MOST_EVIDENCE: usize = 1000;
 pub struct Books {
     root: PathBuf,
     /// Shared by all clones of these books.
-    notes: Arc<Mutex<cosigned::Notes>>,
+    notes: Arc<Mutex<Notes>>,
     tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
 }
 

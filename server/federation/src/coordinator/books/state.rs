@@ -57,3 +57,6 @@ pub struct Joined {
     /// When, RFC 3339, UTC.
     pub since: String,
 }
+
+/// Checkpoints that the nodes of each federation cosigned last, as their files have them.
+pub(super) type Notes = BTreeMap<String, BTreeMap<PublicKey, String>>;
