@@ -8,7 +8,7 @@
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`rates`]: how many requests a second. [`tls`]: certificates. [`refusal`]: answers that refuse.
 //! - [`guard`]: whose page asks, and by which name. [`access`]: who may read.
-//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`parts`]: parts of blobs. [`lists`]:
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`pieces`]: pieces of blobs. [`lists`]:
 //!   parts of lists.
 //! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
@@ -42,7 +42,7 @@ mod log;
 mod modules;
 mod openapi;
 mod pages;
-mod parts;
+mod pieces;
 mod patience;
 mod prompts;
 mod ranges;

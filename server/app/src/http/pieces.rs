@@ -16,17 +16,17 @@ use super::ranges::Part;
 const PIECE: u64 = 256 << 10;
 
 /// The bytes of a part that are not read yet, and the piece that is being read.
-pub(super) struct Parts {
+pub(super) struct Pieces {
     blob: Arc<OpenBlob>,
     at: u64,
     left: u64,
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
 }
 
-impl Parts {
+impl Pieces {
     /// So many bytes of a blob from an offset on.
-    pub(super) fn new(blob: Arc<OpenBlob>, (first, count): Part) -> Parts {
-        Parts {
+    pub(super) fn new(blob: Arc<OpenBlob>, (first, count): Part) -> Pieces {
+        Pieces {
             blob,
             at: first,
             left: count,
@@ -35,7 +35,7 @@ impl Parts {
     }
 }
 
-impl hyper::body::Body for Parts {
+impl hyper::body::Body for Pieces {
     type Data = Bytes;
     type Error = io::Error;
 
