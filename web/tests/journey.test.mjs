@@ -20,11 +20,12 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
   const runs = join(home, 'runs');
   await mkdir(runs);
   await mkdir(env.FEDSEAL_HOME);
-  const say = (...words) => {
-    const told = spawnSync(program, words, { cwd: ROOT, env, encoding: 'utf8' });
+  const sayAs = (whose, words) => {
+    const told = spawnSync(program, words, { cwd: ROOT, env: whose, encoding: 'utf8' });
     assert.equal(told.status, 0, `fedseal ${words.join(' ')}: ${told.stderr}`);
     return told.stdout;
   };
+  const say = (...words) => sayAs(env, words);
   const begin = (words) => spawn(program, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] });
   const experiment = async (name, rounds, seed) => {
     const tiny = await readFile(join(ROOT, 'experiments/tiny.toml'), 'utf8');
@@ -46,7 +47,10 @@ test('from a key to a report that proves itself', { skip: program ? false : 'FED
 
   await t.test('a key is made, a policy scaffolded, built and signed', () => {
     say('key', 'new');
-    say('policy', 'new', join(home, 'mine'), '--guest', join(ROOT, 'guest'));
+    // The checkout's policies are signed by its developer.
+    const developer = /[0-9a-f]{64}/.exec(sayAs(process.env, ['key', 'show']))[0];
+    say('key', 'trust', 'developer', developer);
+    say('policy', 'new', 'mine', '--path', home, '--guest', join(ROOT, 'guest'));
     say('policy', 'build', join(home, 'mine'));
     assert.match(say('policy', 'inspect', join(home, 'mine/target/mine.wasm')), /sandbox +would run it/);
   });

@@ -371,7 +371,7 @@ test('the log is read entry by entry, each with its proof', async () => {
   await page.waitForSelector('[data-testid=entries]');
   await page.waitForSelector('#checkpoint [data-testid=checks][data-failed="0"][data-unknown="0"]');
   const size = (await json(`/api/runs/${run}/entries?count=1`)).size;
-  await page.getByText(`${Math.min(100, size)} of ${size} shown`).waitFor();
+  await page.getByText(`${Math.min(100, size)} of ${size.toLocaleString('en')} shown`).waitFor();
   await page.getByRole('button', { name: 'Check entry 0' }).click();
   await page.waitForSelector('[data-testid=entries] [data-testid=checks][data-failed="0"]');
   await page.selectOption('#entries select', 'update');
@@ -518,7 +518,7 @@ test('the chosen arm and hidden lines are in the address, and Back brings them b
   assert.equal(new URL(page.url()).searchParams.get('arm'), arm);
   await page.locator('#by-round .legend button').first().click();
   assert.equal(new URL(page.url()).searchParams.get('hide'), report.arms[0].id);
-  await page.locator('[data-testid=rounds] tbody a').first().evaluate((link) => link.click());
+  await page.locator('[data-testid=rounds] tbody a[href*="/updates/"]').first().evaluate((link) => link.click());
   await page.waitForSelector('[data-testid=statement]');
   await page.goBack();
   await page.waitForSelector('[data-testid=rounds]');
@@ -712,7 +712,7 @@ test('an address with an anchor leads there, and Back to where one was', async (
   await page.waitForFunction(() => Math.abs(document.querySelector('#rounds').getBoundingClientRect().top) < 40);
   await page.evaluate(() => scrollBy(0, 120));
   const before = await top('#rounds');
-  const update = page.locator('[data-testid=rounds] tbody a').first();
+  const update = page.locator('[data-testid=rounds] tbody a[href*="/updates/"]').first();
   await update.evaluate((link) => link.click());
   await page.waitForSelector('[data-testid=statement]');
   assert.equal(await page.evaluate(() => scrollY), 0, 'another page begins at its top');

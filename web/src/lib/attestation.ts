@@ -21,7 +21,7 @@ const MEANING: Record<keyof Predicate, string> = {
   transcript: 'Every call that the module made, as a hash chain: its root is what two executions must have in common.',
   limits: 'The bounds that the module ran under. One that is hit ends it.',
   used: 'What it used of them.',
-  failure: 'Why there is no update.',
+  failure: 'Why the execution ended without an update.',
   engine: "Fingerprint of the training engine: apart from the inputs, the update's bits depend on it.",
   seconds: 'Time of the execution. It is the one field that a replay does not give again.',
 };
