@@ -105,8 +105,9 @@ cargo xtask COMMAND
                     extension touches; cold and pair build a revision beside this one
   bench web [sentences|page|interactive|read|watchers|journey|api|big]
                     the report pages: what they conclude, how fast they are, what they cost a server
-  bench federation [--kills N]
-                    three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire
+  bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
+                    three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire;
+                    1,000 clients beside pfl; 2,000 nodes that wait; workers of a queue beside the local pool
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

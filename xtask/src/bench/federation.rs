@@ -1,11 +1,11 @@
-//! `cargo xtask bench federation [--kills N]`: three nodes and a coordinator as processes over loopback.
-//!
-//! - `same_bits.nodes`: 1 where every arm's final adapter has the digest that one process gives.
-//! - `kills.survived`, `kills.total`: kill -9 spread over nodes and coordinator, each started again; survived where
-//!   the digests are the same in the end, each update is there once, and the run verifies.
-//! - `leaks.found`: rows of shards found among all bytes that nodes sent, and in the coordinator's files.
-//!
-//! The test of the whole does it, and says what it counted when all of it held.
+//! `cargo xtask bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]`: nodes and a coordinator that
+//! are killed ([`kills`]), a thousand clients beside pfl ([`clients`]), nodes that wait ([`idle`]), workers of a queue
+//! beside the local pool ([`workers`]). Without a name: all of them.
+
+mod clients;
+mod idle;
+mod kills;
+mod workers;
 
 use std::process::Command;
 
@@ -13,45 +13,61 @@ use super::{Figure, write};
 use crate::process::{root, say};
 use crate::{Outcome, fail};
 
-/// The test.
-const TEST: &str = "nodes_give_the_bits_of_one_process_whoever_is_killed";
+/// Parts that are measured, and how often.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    part: Option<String>,
+    kills: u32,
+    rounds: usize,
+}
+
+impl Asked {
+    fn read(arguments: &[String]) -> Outcome<Asked> {
+        let mut asked = Asked {
+            part: None,
+            kills: 20,
+            rounds: 3,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut number = |most: u32| {
+                let number = words.next().and_then(|word| word.parse::<u32>().ok());
+                let number = number.filter(|number| (1..=most).contains(number));
+                number.ok_or_else(|| {
+                    crate::Failure(format!("{word} needs a number from 1 to {most}"))
+                })
+            };
+            match word.as_str() {
+                "--kills" => asked.kills = number(200)?,
+                "--rounds" => asked.rounds = number(100)? as usize,
+                "kills" | "clients" | "idle" | "workers" => asked.part = Some(word.clone()),
+                _ => return fail("known: kills, clients, idle, workers, --kills N, --rounds N"),
+            }
+        }
+        Ok(asked)
+    }
+}
 
 pub(super) fn bench(arguments: &[String]) -> Outcome {
-    let kills = match arguments {
-        [] => 20,
-        [word, number] if word == "--kills" => match number.parse::<u32>() {
-            Ok(number) if number <= 200 => number,
-            _ => return fail("--kills needs a number up to 200"),
-        },
-        _ => return fail("known: --kills N"),
-    };
-    say("Three nodes and a coordinator, killed in turn");
-    let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(["test", "--quiet", "--package", "fedseal", "--test", "lend"])
-        .args([TEST, "--", "--nocapture"])
-        .env("FEDSEAL_KILLS", kills.to_string())
-        .current_dir(root())
-        .output()?;
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let Some((bits, survived, total, leaks)) = said.lines().find_map(counted) else {
-        return fail(format!(
-            "the test did not say what it counted:\n{said}{}",
-            String::from_utf8_lossy(&ran.stderr)
-        ));
-    };
-    let figure = |name: &str, value: f64, unit: &str| Figure {
-        name: name.into(),
-        value,
-        unit: unit.into(),
-        peer: None,
-        ratio: None,
-    };
-    let figures = [
-        figure("same_bits.nodes", bits, "of 1"),
-        figure("kills.survived", survived, "kills"),
-        figure("kills.total", total, "kills"),
-        figure("leaks.found", leaks, "rows"),
-    ];
+    let asked = Asked::read(arguments)?;
+    let wants = |part: &str| asked.part.as_deref().is_none_or(|only| only == part);
+    // Each counts when it is done, whatever becomes of those after it.
+    if wants("kills") {
+        done(kills::figures(asked.kills)?)?;
+    }
+    if wants("clients") {
+        done(clients::figures(asked.rounds)?)?;
+    }
+    if wants("idle") {
+        done(idle::figures()?)?;
+    }
+    if wants("workers") {
+        done(workers::figures(asked.rounds)?)?;
+    }
+    Ok(())
+}
+
+fn done(figures: Vec<Figure>) -> Outcome {
     say("Results");
     for figure in &figures {
         eprintln!("    {figure}");
@@ -59,17 +75,52 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     write("federation", "federation", &figures)
 }
 
-/// Numbers of `federation: bits B, kills S of T, leaks L`.
-fn counted(line: &str) -> Option<(f64, f64, f64, f64)> {
-    let (_, rest) = line.split_once("federation: bits ")?;
-    let (bits, rest) = rest.split_once(", kills ")?;
-    let (survived, rest) = rest.split_once(" of ")?;
-    let (total, leaks) = rest.split_once(", leaks ")?;
-    let number = |text: &str| text.trim().parse::<f64>().ok();
-    Some((
-        number(bits)?,
-        number(survived)?,
-        number(total)?,
-        number(leaks)?,
-    ))
+fn figure(name: &str, value: f64, unit: &str) -> Figure {
+    Figure {
+        name: name.into(),
+        value,
+        unit: unit.into(),
+        peer: None,
+        ratio: None,
+    }
+}
+
+/// Runs a test of the whole with an environment; what it says it measured.
+fn tested<T>(
+    test: &str,
+    (name, value): (&str, String),
+    read: impl Fn(&str) -> Option<T>,
+) -> Outcome<T> {
+    let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .args(["test", "--quiet", "--workspace", "--test", "lend"])
+        .args([test, "--", "--nocapture"])
+        .env(name, value)
+        .current_dir(root())
+        .output()?;
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    match said.lines().find_map(read) {
+        Some(read) if ran.status.success() => Ok(read),
+        _ => fail(format!(
+            "the test did not say what it measured:\n{said}{}",
+            String::from_utf8_lossy(&ran.stderr)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read() {
+        let read =
+            |text: &str| Asked::read(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let asked = read("clients --rounds 5").unwrap();
+        assert_eq!((asked.part.as_deref(), asked.rounds), (Some("clients"), 5));
+        assert_eq!(Asked::read(&[]).unwrap().kills, 20);
+        assert_eq!(read("--kills 100").unwrap().kills, 100);
+        for bad in ["--kills", "--kills 201", "--rounds 0", "node"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 }

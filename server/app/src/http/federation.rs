@@ -1,173 +1,39 @@
 //! The coordinator's interface: for nodes, whose every request is signed with their key, and for the
 //! administrator, who has a token. A question for a job waits without a thread of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::http_signature::{Known, Role};
-use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, signed_by_only};
-use fedseal_federation::Error;
-use fedseal_federation::coordinator::books::{Books, Federation};
-use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::protocol::{
-    ADMIN, Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
-    witness_name,
+    ADMIN, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
 };
-use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
-use fedseal_ledger::add_cosignatures;
-use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 
 use super::admin::Admin;
+use super::federations::{Federations, received, refusal};
+use super::files;
 use super::log::{MAX_FILE, is_log_path};
-use super::rates::Rate;
+use super::pieces::Pieces;
+use super::ranges::{self, Asked};
 use super::refusal::{Answer, Refusal, blocking, digest};
-use super::signed::{self, Signatures};
-use super::{files, ranges};
-
-/// A server's federations: those whose rounds are executed now, beside the books of all.
-pub(crate) struct Federations {
-    books: Books,
-    runs: PathBuf,
-    coordinator: PublicKey,
-    signatures: Signatures,
-    running: Mutex<HashMap<String, Arc<Gathering>>>,
-    /// State of each federation that was asked about, with the file that it was read from as it was then.
-    views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
-    /// Woken when there may be a job for some node, or a state has changed.
-    pub(crate) changed: Arc<Notify>,
-}
-
-/// State of a federation, as far as requests of nodes are held against it.
-struct View {
-    phase: Phase,
-    keys: BTreeSet<PublicKey>,
-}
+use super::signed;
 
 type Server = State<Arc<Federations>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Federations {
-    /// The federations of a state folder; their runs are below `runs`.
-    pub(crate) fn new(
-        books: Books,
-        runs: PathBuf,
-        coordinator: PublicKey,
-        names: &[String],
-        rate: Rate,
-    ) -> Federations {
-        Federations {
-            books,
-            runs,
-            coordinator,
-            signatures: Signatures::new(names, true, rate),
-            running: Mutex::default(),
-            views: Mutex::default(),
-            changed: Arc::new(Notify::new()),
-        }
-    }
-
-    /// The books.
-    pub(crate) fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// The folder of a federation's run.
-    pub(crate) fn run(&self, name: &str) -> RunDir {
-        RunDir::new(self.runs.join(name))
-    }
-
-    /// Lets nodes reach a run, or no longer.
-    pub(crate) fn set(&self, name: &str, gathering: Option<Arc<Gathering>>) {
-        match gathering {
-            Some(gathering) => lock(&self.running).insert(name.to_owned(), gathering),
-            None => lock(&self.running).remove(name),
-        };
-        self.changed.notify_waiters();
-    }
-
-    fn gathering(&self, name: &str) -> Option<Arc<Gathering>> {
-        lock(&self.running).get(name).cloned()
-    }
-
-    fn gathering_now(&self, name: &str) -> Answer<Arc<Gathering>> {
-        self.gathering(name).ok_or_else(|| {
-            Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The federation is not running now.",
-                name,
-                "Ask again: it starts, is paused, or is over.",
-            )
-        })
-    }
-
-    /// Where a federation stands, by its books; they are read again when they change.
-    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
-        Ok(self.viewed(name)?.phase)
-    }
-
-    fn view(&self, name: &str) -> Answer<Arc<View>> {
-        self.viewed(name).map_err(refusal)
-    }
-
-    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
-        let stamp = files::Stamp::at(&self.books.stamp(name)?);
-        if let Some((of, view)) = lock(&self.views).get(name)
-            && stamp.as_ref() == Some(of)
-        {
-            return Ok(view.clone());
-        }
-        let Federation { phase, members, .. } = self.books.read(name)?;
-        let keys = members.into_values().map(|joined| joined.member.key);
-        let view = Arc::new(View {
-            phase,
-            keys: keys.collect(),
-        });
-        if let Some(stamp) = stamp {
-            lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
-        }
-        Ok(view)
-    }
-
-    fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
-        self.gathering(name)
-            .map(|gathering| gathering.seen())
-            .unwrap_or_default()
-    }
-
-    /// Does what the administrator asks for.
-    fn perform(&self, command: Command) -> Answer<Response> {
-        let seen = |name: &str| self.seen(name);
-        let told = perform(&self.books, command, self.coordinator, &seen).map_err(refusal)?;
-        self.changed.notify_waiters();
-        Ok(Json(told).into_response())
-    }
-}
 
 /// The interface.
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
     // Whole paths: a nested router sees less than what was signed.
     let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
-    let parts = Router::new()
-        .route(&at("/blobs/{digest}"), get(blob))
-        .layer(middleware::from_fn(ranges::partial));
     Router::new()
         .route(&at("/enrol"), post(enrol))
         .route(&at("/next"), post(next))
@@ -176,83 +42,13 @@ pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router
         .route(&at("/cosign"), post(cosign))
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
-        .merge(parts)
+        .route(&at("/blobs/{digest}"), get(blob))
         .with_state(federations.clone())
         .merge(
             Router::new()
                 .route(ADMIN, post(administer))
                 .with_state((federations, admin)),
         )
-}
-
-/// An error of the books or of a run as an answer.
-fn refusal(error: Error) -> Refusal {
-    let new = |status, what: String, hint: &str| {
-        Refusal::new(status, "The coordinator refuses.", what, hint)
-    };
-    match error {
-        Error::Refused { what, hint } => new(StatusCode::CONFLICT, what, &hint),
-        Error::Missing { what, hint } => new(StatusCode::NOT_FOUND, what, &hint),
-        Error::Rules(error) => new(
-            StatusCode::BAD_REQUEST,
-            error.to_string(),
-            "Mend the file and send it again.",
-        ),
-        error @ (Error::Tampered { .. } | Error::Sdk(_)) => new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            error.to_string(),
-            "Run the same version of fedseal on both machines.",
-        ),
-        other => Refusal::broken("the federation", other),
-    }
-}
-
-/// Who sent a request, and its body as it was signed. Whoever is not a node of the federation is refused
-/// before a byte of the body is read; with `anyone`, who is about to join is not.
-async fn received(
-    all: &Federations,
-    name: &str,
-    request: Request,
-    body: bool,
-    most: usize,
-    anyone: bool,
-) -> Answer<(PublicKey, Vec<u8>)> {
-    let (head, rest) = request.into_parts();
-    // A node introduces itself by its key; which keys count is asked next.
-    let known = |keyid: &str| {
-        let key = keyid.parse().ok()?;
-        Some(Known {
-            key,
-            roles: vec![Role::Node],
-        })
-    };
-    let checked = all.signatures.check(&head, body, &known);
-    let signed = match checked {
-        Ok(Some(signed)) => signed,
-        Ok(None) => return Err(Refusal::busy("signatures")),
-        Err(refusal) => {
-            all.books.refusal(name, "signature", "", &refusal.text());
-            return Err(refusal);
-        }
-    };
-    if !anyone && !all.view(name)?.keys.contains(&signed.key) {
-        let who = signed.key.to_string();
-        all.books.refusal(name, "foreign", &who, "not a node of it");
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "The key is no node's of this federation.",
-            who,
-            "Join it first: fedseal node --invitation TEXT.",
-        ));
-    }
-    match signed::body(&signed, rest, most).await {
-        Ok(bytes) => Ok((signed.key, bytes)),
-        Err(refusal) => {
-            let who = signed.key.to_string();
-            all.books.refusal(name, "body", &who, &refusal.text());
-            Err(refusal)
-        }
-    }
 }
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
@@ -271,9 +67,9 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
     let (key, body) = received(&all, &name, request, true, MOST_REQUEST, true).await?;
     let request: Enrol = parsed(&body)?;
     blocking(move || {
-        let enrolled = all.books.enrol(&name, key, &request).map_err(|error| {
+        let enrolled = all.books().enrol(&name, key, &request).map_err(|error| {
             let detail = error.to_string();
-            all.books
+            all.books()
                 .refusal(&name, "enrolment", &key.to_string(), &detail);
             refusal(error)
         })?;
@@ -302,21 +98,15 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
             };
             return Ok(Json(next).into_response());
         }
-        let waited = tokio::time::timeout_at(end, changed).await.is_err();
-        if waited || phase.is_last() {
+        // There is nothing to wait for in a federation that is over.
+        if phase.is_last() || tokio::time::timeout_at(end, changed).await.is_err() {
             let plan = match gathering {
                 Some(gathering) => Some(gathering.plan()),
-                None => plan_of(&all, &name),
+                None => all.begun(&name).ok().map(|begun| begun.plan),
             };
             return Ok(Json(Next::Idle { phase, plan }).into_response());
         }
     }
-}
-
-/// Digest of the plan of a federation's run, where it was begun.
-fn plan_of(all: &Federations, name: &str) -> Option<Digest> {
-    let bytes = std::fs::read(all.run(name).plan()).ok()?;
-    Some(Digest::of(&bytes))
 }
 
 /// `GET PREFIX/NAME/blobs/DIGEST`, whole or in parts.
@@ -325,12 +115,23 @@ async fn blob(
     Path((name, named)): Path<(String, String)>,
     request: Request,
 ) -> Answer<Response> {
+    let asked = Asked::of(&request);
+    let path = request.uri().path().to_owned();
     received(&all, &name, request, false, 0, false).await?;
     let named = digest(&named)?;
     let gathering = all.gathering_now(&name)?;
     blocking(move || {
-        let bytes = gathering.blob(&named).map_err(refusal)?;
-        Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+        let blob = gathering.blob(&named).map_err(refusal)?;
+        let length = blob.length();
+        let head = [
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::ETAG, format!("\"{named}\"")),
+        ];
+        let whole = Body::new(Pieces::new(blob.clone(), (0, length)));
+        let whole = (head, whole).into_response();
+        Ok(ranges::part(whole, asked, length, &path, |_, part| {
+            Body::new(Pieces::new(blob, part))
+        }))
     })
     .await
 }
@@ -348,7 +149,7 @@ async fn deliver(
         let who = key.to_string();
         let fate = gathering.deliver(&key, &job, &body).map_err(|error| {
             let detail = format!("job {job}: {error}");
-            all.books.refusal(&name, "malformed", &who, &detail);
+            all.books().refusal(&name, "malformed", &who, &detail);
             refusal(error)
         })?;
         let kind = match fate {
@@ -360,12 +161,13 @@ async fn deliver(
             Fate::Unknown => Some("unknown"),
         };
         if let Some(kind) = kind {
-            all.books.refusal(&name, kind, &who, &format!("job {job}"));
+            all.books()
+                .refusal(&name, kind, &who, &format!("job {job}"));
         }
         if fate == Fate::Differs
             && let Some(statement) = attested(&body)
         {
-            all.books
+            all.books()
                 .keep_evidence(&name, &statement)
                 .map_err(refusal)?;
         }
@@ -386,7 +188,7 @@ async fn refuse(
     blocking(move || {
         if gathering.refuse(&key, &job, &refused.reason) {
             let detail = format!("job {job}: {}", refused.reason);
-            all.books
+            all.books()
                 .note(&name, "node refused", &key.to_string(), &detail)
                 .map_err(refusal)?;
         }
@@ -404,34 +206,17 @@ async fn cosign(
     let (key, body) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
     let Cosigned { note } = parsed(&body)?;
     blocking(move || {
-        let run = all.run(&name);
-        let plan = run.read_plan().map_err(refusal)?;
-        all.books
-            .cosign(&name, &plan.origin, key, &note)
+        let begun = all.begun(&name)?;
+        all.books()
+            .cosign(&name, &begun.log, key, &note)
             .map_err(refusal)?;
+        // A log that is still open has its lines attached when it is closed.
         if all.view(&name)?.phase == Phase::Finished {
-            // The log is closed: its last checkpoint carries the nodes' lines.
-            let added = lines(&note, key)
-                .and_then(|lines| Ok(add_cosignatures(run.log(), &plan.node, &note, &lines)?));
-            if let Err(error) = added {
-                let detail = error.to_string();
-                all.books
-                    .note(&name, "not cosigned", &key.to_string(), &detail)
-                    .map_err(refusal)?;
-            }
+            all.attach(&name, Some(&key));
         }
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
-}
-
-/// The lines of a node in a note that it cosigned.
-fn lines(note: &str, key: PublicKey) -> fedseal_federation::Result<String> {
-    let witness = VerifierKey::new(&witness_name(&key), KeyKind::Witness, key)?;
-    Checkpoint::parse(note)?;
-    let own = signed_by_only(note, &witness)?;
-    let lines = own.split_once("\n\n").map(|(_, lines)| lines.to_owned());
-    Ok(lines.unwrap_or_default())
 }
 
 /// `GET PREFIX/NAME/cosigned`: the checkpoints that nodes cosigned last.
@@ -442,7 +227,7 @@ async fn cosigned(
 ) -> Answer<Response> {
     received(&all, &name, request, false, 0, false).await?;
     blocking(move || {
-        let notes = all.books.cosigned(&name).map_err(refusal)?;
+        let notes = all.books().cosigned(&name).map_err(refusal)?;
         let notes: Vec<Cosigned> = notes.into_iter().map(|note| Cosigned { note }).collect();
         Ok(Json(notes).into_response())
     })
@@ -481,6 +266,6 @@ async fn administer(
 ) -> Answer<Response> {
     let (head, body) = request.into_parts();
     admin.check(&head.headers)?;
-    let command = parsed(&signed::whole(body, MOST_REQUEST).await?)?;
+    let command = parsed(&signed::whole(body, MOST_REQUEST, |_| true).await?)?;
     blocking(move || all.perform(command)).await
 }

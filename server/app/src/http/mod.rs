@@ -8,7 +8,8 @@
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`rates`]: how many requests a second. [`tls`]: certificates. [`refusal`]: answers that refuse.
 //! - [`guard`]: whose page asks, and by which name. [`access`]: who may read.
-//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`pieces`]: pieces of blobs. [`lists`]:
+//!   parts of lists.
 //! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`parts`]: the routes of reports, whole and in
@@ -21,7 +22,8 @@
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
-//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest.
+//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest, over
+//!   its [`federations`].
 
 mod access;
 mod admin;
@@ -32,7 +34,8 @@ mod entries;
 mod events;
 mod evidence;
 mod fault;
-pub(crate) mod federation;
+mod federation;
+pub(crate) mod federations;
 mod files;
 mod guard;
 mod listen;
@@ -43,6 +46,7 @@ mod openapi;
 mod pages;
 mod parts;
 mod patience;
+mod pieces;
 mod prompts;
 mod ranges;
 mod rates;
@@ -106,7 +110,7 @@ pub(crate) struct Settings {
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
     /// The federations that it coordinates, where it is a coordinator.
-    pub federations: Option<Arc<federation::Federations>>,
+    pub federations: Option<Arc<federations::Federations>>,
     /// The administrator's token.
     pub admin: Admin,
     /// Who may read.

@@ -18,7 +18,7 @@ use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
 use crate::{LONG, Started, adapters};
 
-const NAMES: [&str; 3] = ["north", "south", "west"];
+pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
 /// Rounds without more kills than the test's own two; each further one gets a round.
 const ROUNDS: usize = 2;
 
@@ -28,7 +28,7 @@ fn marker(name: &str, row: usize) -> String {
 }
 
 /// Shards, an experiment over them, and the same as a federation.
-fn place(home: &Path, nodes: &str, rounds: usize) {
+pub(super) fn place(home: &Path, nodes: &str, rounds: usize) {
     let sizes = SMALL.replace(
         "clients = 2\nmalicious = 0\nsampled = 2\nrounds = 1\nexamples_per_client = 8",
         &format!("sampled = 3\nrounds = {rounds}"),
@@ -55,15 +55,20 @@ fn place(home: &Path, nodes: &str, rounds: usize) {
 }
 
 /// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
-struct Wire {
+pub(super) struct Wire {
     /// Where nodes reach it, whichever port the coordinator has.
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     to: Arc<Mutex<Option<SocketAddr>>>,
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Wire {
-    fn new() -> Wire {
+    /// Address of the coordinator itself.
+    pub(super) fn coordinator(&self) -> SocketAddr {
+        self.to.lock().unwrap().unwrap()
+    }
+
+    pub(super) fn new() -> Wire {
         let to: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -117,6 +122,11 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
 
 /// A coordinator on a free port, which the wire leads to.
 fn serve(home: &Path, wire: &Wire) -> Started {
+    serve_with(home, wire, &[])
+}
+
+/// A coordinator with further words.
+pub(super) fn serve_with(home: &Path, wire: &Wire, more: &[&str]) -> Started {
     let name = wire.address.to_string();
     let words = [
         "serve",
@@ -133,7 +143,7 @@ fn serve(home: &Path, wire: &Wire) -> Started {
         "--name",
         &name,
     ];
-    let mut coordinator = Started::new(home, &words);
+    let mut coordinator = Started::new(home, &[&words, more].concat());
     let said = coordinator.tells(" at http://");
     let address = said.rsplit('/').next().unwrap();
     *wire.to.lock().unwrap() = Some(address.parse().unwrap());
@@ -141,21 +151,21 @@ fn serve(home: &Path, wire: &Wire) -> Started {
 }
 
 /// A command about federations, on the coordinator's books.
-fn federation(home: &Path, words: &[&str]) -> String {
+pub(super) fn federation(home: &Path, words: &[&str]) -> String {
     ok(
         home,
         &[&["federation"], words, &["--state", "books"]].concat(),
     )
 }
 
-fn status(home: &Path) -> Value {
+pub(super) fn status(home: &Path) -> Value {
     let told: Value =
         serde_json::from_str(&federation(home, &["status", "fed", "--json"])).unwrap();
     told["federations"][0].clone()
 }
 
 /// Waits until the federation's status is so.
-fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(super) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let status = status(home);
@@ -167,7 +177,7 @@ fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
+pub(super) fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
     let url = format!("http://{}", wire.address);
     let (shard, state) = (format!("{name}={name}.jsonl"), format!("state-{name}"));
     let key = format!("{name}.pem");
@@ -194,7 +204,7 @@ fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Start
 }
 
 /// Every node, joined.
-fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
+pub(super) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     let join = |name| {
         let invitation = federation(home, &["invite", "fed", "--client", name]);
         let mut started = node(home, name, wire, Some(invitation.trim()));
@@ -204,7 +214,7 @@ fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     NAMES.into_iter().map(join).collect()
 }
 
-fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
+pub(super) fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
     let key = SigningKey::load(home.join(format!("{name}.pem"))).unwrap();
     deeds::read(&home.join(format!("state-{name}/log")), &key.public()).unwrap()
 }
@@ -259,7 +269,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     let token = said.rsplit(' ').next().unwrap();
     fs::write(home.join("token"), token).unwrap();
     // Over HTTP, by who has the token alone.
-    let url = format!("http://{}", wire.to.lock().unwrap().unwrap());
+    let url = format!("http://{}", wire.coordinator());
     let create = [
         "federation",
         "create",
@@ -312,6 +322,19 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
         adapters(&home.join("runs/fed")),
         adapters(&home.join("alone"))
     );
+    // Each node's line is under the last checkpoint, whether it came before or after the last state.
+    let lines = || {
+        let note = fs::read_to_string(home.join("runs/fed/log/checkpoint")).unwrap();
+        note.matches("fedseal-node-").count()
+    };
+    let begun = Instant::now();
+    while lines() < NAMES.len() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "lines are missing"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let said = ok(home, &["verify", "runs/fed"]);
     assert!(
         said.contains(&format!(

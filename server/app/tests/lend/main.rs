@@ -1,9 +1,17 @@
 //! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
 //! the bits are those of one process, and a stranger gets nothing. Federations of nodes are beside it.
 
+#[cfg(target_os = "linux")]
+mod faults;
 mod federation;
+#[cfg(target_os = "linux")]
+mod idle;
 #[path = "../program/mod.rs"]
 mod program;
+#[cfg(target_os = "linux")]
+mod raw;
+#[cfg(target_os = "linux")]
+mod system;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
