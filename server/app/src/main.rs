@@ -6,6 +6,7 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`backup`]: copies of what servers and nodes keep.
 //! - [`coordinate`]: executes the federations of a server.
 //! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
 //! - [`decisions`]: which submitted modules may be executed.
@@ -18,6 +19,7 @@
 // One place prints, for it survives a closed pipe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod backup;
 mod commands;
 mod coordinate;
 mod decisions;

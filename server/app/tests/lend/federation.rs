@@ -30,7 +30,7 @@ fn marker(name: &str, row: usize) -> String {
 }
 
 /// Shards, an experiment over them, and the same as a federation.
-fn place(home: &Path, nodes: &str, rounds: usize) {
+pub(crate) fn place(home: &Path, nodes: &str, rounds: usize) {
     let sizes = SMALL.replace(
         "clients = 2\nmalicious = 0\nsampled = 2\nrounds = 1\nexamples_per_client = 8",
         &format!("sampled = 3\nrounds = {rounds}"),
@@ -57,19 +57,19 @@ fn place(home: &Path, nodes: &str, rounds: usize) {
 }
 
 /// An address that nobody listens on.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
 /// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
-struct Wire {
+pub(crate) struct Wire {
     address: SocketAddr,
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Wire {
-    fn new(to: SocketAddr) -> Wire {
+    pub(crate) fn new(to: SocketAddr) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -119,7 +119,7 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
+pub(crate) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
     let (address, name) = (address.to_string(), wire.address.to_string());
     let words = [
         "serve",
@@ -140,7 +140,7 @@ fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
 }
 
 /// A command about federations, on the coordinator's books.
-fn federation(home: &Path, words: &[&str]) -> String {
+pub(crate) fn federation(home: &Path, words: &[&str]) -> String {
     ok(
         home,
         &[&["federation"], words, &["--state", "books"]].concat(),
@@ -154,7 +154,7 @@ fn status(home: &Path) -> Value {
 }
 
 /// Waits until the federation's status is so.
-fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let status = status(home);
@@ -193,7 +193,7 @@ fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Start
 }
 
 /// Every node, joined.
-fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
+pub(crate) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     let join = |name| {
         let invitation = federation(home, &["invite", "fed", "--client", name]);
         let mut started = node(home, name, wire, Some(invitation.trim()));
@@ -219,7 +219,7 @@ fn all(folder: &Path, into: &mut Vec<u8>) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
