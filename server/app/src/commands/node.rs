@@ -59,7 +59,8 @@ pub(crate) struct Node {
     /// Folder of the node's state: its own log, what it fetched, what it has not sent yet.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Invitation of whoever runs the federation; needed once.
+    /// Invitation of whoever runs the federation; needed once. The environment variable FEDSEAL_INVITATION keeps
+    /// it out of the list of processes.
     #[arg(long, value_name = "TEXT")]
     invitation: Option<Invitation>,
     /// Trust file with the names of signers that the rules use; by default trusted.toml in the folder of keys.
@@ -109,7 +110,8 @@ impl Node {
         let key = SigningKey::load_or_create_with(&self.key, passphrase.as_ref())?;
         let rules = node::resolved(read_site(&self.site)?, &self.trusted()?)?;
         let shards = self.shards()?;
-        let federation = match (&self.invitation, node::joined(&self.state)?) {
+        let invitation = self.invited()?;
+        let federation = match (&invitation, node::joined(&self.state)?) {
             (Some(invitation), _) => invitation.federation.clone(),
             (None, Some((federation, _))) => federation,
             (None, None) => {
@@ -158,7 +160,7 @@ impl Node {
         };
         let mut node = node::Node::open(
             own,
-            self.invitation.as_ref(),
+            invitation.as_ref(),
             &remote,
             &open,
             Some(compiled),
@@ -166,6 +168,18 @@ impl Node {
             &told,
         )?;
         Ok(node.run(stop::flag())?)
+    }
+
+    /// The invitation, where there is one.
+    fn invited(&self) -> Outcome<Option<Invitation>> {
+        match (&self.invitation, std::env::var("FEDSEAL_INVITATION")) {
+            (Some(given), _) => Ok(Some(given.clone())),
+            (None, Ok(text)) if !text.trim().is_empty() => text
+                .parse()
+                .map(Some)
+                .map_err(|error: String| Failure::usage(format!("FEDSEAL_INVITATION: {error}"))),
+            _ => Ok(None),
+        }
     }
 
     fn trusted(&self) -> Outcome<TrustStore> {

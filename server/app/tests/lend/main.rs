@@ -1,6 +1,9 @@
 //! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
 //! the bits are those of one process, and a stranger gets nothing. Federations of nodes are beside it.
 
+mod backup;
+mod deploy;
+mod engines;
 mod federation;
 #[path = "../program/mod.rs"]
 mod program;
@@ -10,6 +13,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
+use engines::Nats;
 use fedseal_client_sdk::keys::SigningKey;
 use program::small::home;
 use program::{command, ok, refused};
@@ -135,45 +139,15 @@ fn shards_are_not_lent_in_the_open_unless_asked_for() {
     assert!(said.contains("--worker"), "{said}");
 }
 
-/// A server that is killed when dropped; none where its program is not there.
-fn nats(folder: &Path) -> Option<(Child, String)> {
-    let name = "nats-server";
-    let folders = std::env::var_os("FEDSEAL_ENGINES_BIN").or_else(|| std::env::var_os("PATH"));
-    let program = std::env::split_paths(&folders?)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    let helper = std::env::var_os("FEDSEAL_ENGINES").is_some();
-    let Some(program) = program.filter(|_| helper) else {
-        assert!(
-            std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
-            "{name} or FEDSEAL_ENGINES is not there; see tests/oracles/engines/README.md"
-        );
-        eprintln!("left out: {name} or the helper is not there");
-        return None;
-    };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let child = std::process::Command::new(program)
-        .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-        .arg(folder)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    Some((child, format!("nats://127.0.0.1:{port}?queue=test")))
-}
-
 /// Jobs go through a queue to workers that the run never speaks to; one of them is killed.
 #[test]
 fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     let home = home();
     let home = home.path();
-    let Some((mut server, url)) = nats(&home.join("jetstream")) else {
+    let Some(server) = Nats::start(&home.join("jetstream")) else {
         return;
     };
+    let url = server.url();
     let run = [
         "run",
         "small.toml",
@@ -205,8 +179,6 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     );
     ok(home, &["verify", "queued"]);
 
-    let _ = server.kill();
-    let _ = server.wait();
     let said = refused(
         home,
         &[
