@@ -43,6 +43,15 @@ struct Worked {
 /// Executes what the books say until `stop` is raised; then each run stops where it can go on.
 pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop: &AtomicBool) {
     let mut worked: HashMap<String, Worked> = HashMap::new();
+    for name in federations.books().names().unwrap_or_default() {
+        // Whoever was stopped between the two has it to do still.
+        if federations
+            .phase(&name)
+            .is_ok_and(|phase| phase == Phase::Finished)
+        {
+            federations.attach(&name, None);
+        }
+    }
     while !stop.load(Ordering::SeqCst) {
         let names = federations.books().names().unwrap_or_default();
         for name in names {
@@ -88,8 +97,11 @@ fn begin(federations: &Arc<Federations>, machine: &Machine, name: String) -> Wor
         }
         if let Some(event) = event {
             let noted = federations.books().event(&name, event, why.as_deref());
-            if let Err(error) = noted {
-                output::note(format_args!("fedseal: federation {name}: {error}"));
+            match noted {
+                // From here on each node's line is attached as it comes; these came before.
+                Ok(Phase::Finished) => federations.attach(&name, None),
+                Ok(_) => {}
+                Err(error) => output::note(format_args!("fedseal: federation {name}: {error}")),
             }
         }
         federations.changed.notify_waiters();

@@ -10,6 +10,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::outside;
 
 use crate::files::{self, Disk, Inject};
+use crate::opened::OpenBlob;
 use crate::packs::{PACK_FROM, PACK_UP_TO, PACKED_BYTES, Packs, member};
 use crate::{Error, Result};
 
@@ -218,6 +219,25 @@ impl Blobs {
         Ok(bytes)
     }
 
+    /// Opens a blob that is read in parts: it is hashed now, and not at each part.
+    ///
+    /// # Errors
+    /// As [`Blobs::get`].
+    pub fn opened(&self, digest: &Digest) -> Result<OpenBlob> {
+        let file = match self.alone(digest) {
+            Err(e) if e.is_not_found() => return Ok(OpenBlob::bytes(self.get(digest)?)),
+            other => other?.0,
+        };
+        let path = self.path(digest);
+        let io = |e| Error::io(&path, e);
+        let hashed = file.try_clone().map_err(io)?;
+        // What changes it has from here on shows.
+        let opened = OpenBlob::file(file).map_err(io)?;
+        let got = outside::digest_of(hashed, MAX_BLOB).map_err(io)?;
+        same(path, digest, got)?;
+        Ok(opened)
+    }
+
     /// Hashes a blob that has a file of its own, in pieces. Gives its length, bytes.
     fn check(&self, digest: &Digest) -> Result<u64> {
         let path = self.path(digest);
@@ -361,6 +381,34 @@ mod tests {
         let absent = Digest::of(b"absent");
         assert!(!blobs.contains(&absent));
         assert!(matches!(blobs.get(&absent), Err(Error::NoBlob { .. })));
+    }
+
+    #[test]
+    fn an_open_blob_is_hashed_once_and_read_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let alone = blobs.put(b"0123456789").unwrap();
+        let packed = put_all(&blobs, &many())[7];
+        let open = blobs.opened(&alone).unwrap();
+        assert_eq!((open.length(), open.is_unchanged()), (10, true));
+        let parts = [(0, 4, "0123"), (8, 4, "89"), (3, 0, ""), (11, 1, "")];
+        for (from, most, part) in parts {
+            assert_eq!(open.read(from, most).unwrap(), part.as_bytes());
+        }
+        assert_eq!(open.read(u64::MAX, u64::MAX).unwrap(), b"");
+        let small = blobs.opened(&packed).unwrap();
+        assert_eq!(small.read(5, 9).unwrap(), b"7");
+
+        // Written into in place, as the store never does: the blob is another one, and opened it is refused.
+        fs::write(blobs.path(&alone), b"0123456789!").unwrap();
+        assert!(!open.is_unchanged());
+        let refused = blobs.opened(&alone).unwrap_err();
+        assert!(matches!(refused, Error::DigestMismatch { .. }), "{refused}");
+        fs::write(blobs.path(&alone), b"0").unwrap();
+        let cut = open.read(0, 10).unwrap_err();
+        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
+        let absent = blobs.opened(&Digest::of(b"absent")).unwrap_err();
+        assert!(matches!(absent, Error::NoBlob { .. }));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!   written. [`fsck`]: derives every tile and root again from the entries.
 //! - [`Witness`]: what a witness of other logs remembers, so that it never cosigns two views.
 //! - [`Blobs`]: byte strings under their SHA-256, checked at every read; many small ones share a
-//!   file.
+//!   file. [`OpenBlob`]: one that is read in parts.
 //!
 //! It knows entries as bytes and files by digest: no machine learning, no HTTP, no policy.
 //!
@@ -40,6 +40,7 @@ mod blobs;
 mod error;
 mod files;
 mod log;
+mod opened;
 mod packs;
 mod verify;
 mod witness;
@@ -50,6 +51,7 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use files::{Inject, Step};
 pub use log::{FsckReport, Log, LogReader, Remote, add_cosignatures, fsck};
+pub use opened::OpenBlob;
 pub use packs::{PACK_FROM, PACKED_BYTES};
 pub use verify::{FilesReport, verify_files};
 pub use witness::{Refusal, Witness};

@@ -6,38 +6,39 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::{Known, Role};
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, signed_by_only};
+use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
 use fedseal_federation::coordinator::books::{Books, Federation};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::protocol::{
     ADMIN, Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
-    witness_name,
 };
 use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
-use fedseal_ledger::add_cosignatures;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::admin::Admin;
+use super::files;
 use super::log::{MAX_FILE, is_log_path};
+use super::parts::Parts;
+use super::ranges::{self, Asked};
 use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
-use super::{files, ranges};
+use crate::logs::{self, Level};
 
 /// A server's federations: those whose rounds are executed now, beside the books of all.
 pub(crate) struct Federations {
@@ -48,6 +49,8 @@ pub(crate) struct Federations {
     running: Mutex<HashMap<String, Arc<Gathering>>>,
     /// State of each federation that was asked about, with the file that it was read from as it was then.
     views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
+    /// Log of each federation's run, once it was asked for.
+    logs: Mutex<HashMap<String, VerifierKey>>,
     /// Woken when there may be a job for some node, or a state has changed.
     pub(crate) changed: Arc<Notify>,
 }
@@ -80,6 +83,7 @@ impl Federations {
             signatures: Signatures::new(names, true, rate),
             running: Mutex::default(),
             views: Mutex::default(),
+            logs: Mutex::default(),
             changed: Arc::new(Notify::new()),
         }
     }
@@ -146,6 +150,29 @@ impl Federations {
         Ok(view)
     }
 
+    /// The log of a federation's run; its plan does not change.
+    fn log(&self, name: &str) -> Answer<VerifierKey> {
+        if let Some(log) = lock(&self.logs).get(name) {
+            return Ok(log.clone());
+        }
+        let plan = self.run(name).read_plan().map_err(refusal)?;
+        let log = VerifierKey::new(&plan.origin, KeyKind::Log, plan.node);
+        let log = log.map_err(|error| refusal(error.into()))?;
+        lock(&self.logs).insert(name.to_owned(), log.clone());
+        Ok(log)
+    }
+
+    /// Puts the lines of nodes, or of one, under the last checkpoint of a federation that is finished.
+    pub(crate) fn attach(&self, name: &str, only: Option<&PublicKey>) {
+        if let Err(error) = self.books.attach(name, &self.run(name), only) {
+            let who = only.map(PublicKey::to_string).unwrap_or_default();
+            let detail = error.to_string();
+            if let Err(error) = self.books.note(name, "not cosigned", &who, &detail) {
+                logs::say(Level::Error, "fault", &format!("{name}: {detail}; {error}"));
+            }
+        }
+    }
+
     fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
         self.gathering(name)
             .map(|gathering| gathering.seen())
@@ -165,9 +192,6 @@ impl Federations {
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
     // Whole paths: a nested router sees less than what was signed.
     let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
-    let parts = Router::new()
-        .route(&at("/blobs/{digest}"), get(blob))
-        .layer(middleware::from_fn(ranges::partial));
     Router::new()
         .route(&at("/enrol"), post(enrol))
         .route(&at("/next"), post(next))
@@ -176,7 +200,7 @@ pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router
         .route(&at("/cosign"), post(cosign))
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
-        .merge(parts)
+        .route(&at("/blobs/{digest}"), get(blob))
         .with_state(federations.clone())
         .merge(
             Router::new()
@@ -325,12 +349,23 @@ async fn blob(
     Path((name, named)): Path<(String, String)>,
     request: Request,
 ) -> Answer<Response> {
+    let asked = Asked::of(&request);
+    let path = request.uri().path().to_owned();
     received(&all, &name, request, false, 0, false).await?;
     let named = digest(&named)?;
     let gathering = all.gathering_now(&name)?;
     blocking(move || {
-        let bytes = gathering.blob(&named).map_err(refusal)?;
-        Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+        let blob = gathering.blob(&named).map_err(refusal)?;
+        let length = blob.length();
+        let head = [
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::ETAG, format!("\"{named}\"")),
+        ];
+        let whole = Body::new(Parts::new(blob.clone(), (0, length)));
+        let whole = (head, whole).into_response();
+        Ok(ranges::part(whole, asked, length, &path, |_, part| {
+            Body::new(Parts::new(blob, part))
+        }))
     })
     .await
 }
@@ -404,34 +439,15 @@ async fn cosign(
     let (key, body) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
     let Cosigned { note } = parsed(&body)?;
     blocking(move || {
-        let run = all.run(&name);
-        let plan = run.read_plan().map_err(refusal)?;
-        all.books
-            .cosign(&name, &plan.origin, key, &note)
-            .map_err(refusal)?;
+        let log = all.log(&name)?;
+        all.books.cosign(&name, &log, key, &note).map_err(refusal)?;
+        // A log that is still open has its lines attached when it is closed.
         if all.view(&name)?.phase == Phase::Finished {
-            // The log is closed: its last checkpoint carries the nodes' lines.
-            let added = lines(&note, key)
-                .and_then(|lines| Ok(add_cosignatures(run.log(), &plan.node, &note, &lines)?));
-            if let Err(error) = added {
-                let detail = error.to_string();
-                all.books
-                    .note(&name, "not cosigned", &key.to_string(), &detail)
-                    .map_err(refusal)?;
-            }
+            all.attach(&name, Some(&key));
         }
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
-}
-
-/// The lines of a node in a note that it cosigned.
-fn lines(note: &str, key: PublicKey) -> fedseal_federation::Result<String> {
-    let witness = VerifierKey::new(&witness_name(&key), KeyKind::Witness, key)?;
-    Checkpoint::parse(note)?;
-    let own = signed_by_only(note, &witness)?;
-    let lines = own.split_once("\n\n").map(|(_, lines)| lines.to_owned());
-    Ok(lines.unwrap_or_default())
 }
 
 /// `GET PREFIX/NAME/cosigned`: the checkpoints that nodes cosigned last.

@@ -8,7 +8,8 @@
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`rates`]: how many requests a second. [`tls`]: certificates. [`refusal`]: answers that refuse.
 //! - [`guard`]: whose page asks, and by which name. [`access`]: who may read.
-//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`lists`]: parts of lists.
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`parts`]: parts of blobs. [`lists`]:
+//!   parts of lists.
 //! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
 //! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
@@ -39,6 +40,7 @@ mod log;
 mod modules;
 mod openapi;
 mod pages;
+mod parts;
 mod patience;
 mod prompts;
 mod ranges;

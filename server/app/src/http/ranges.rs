@@ -13,20 +13,34 @@ use hyper::body::{Body as _, Bytes, Frame};
 use super::refusal::Refusal;
 
 /// A part of an answer: its first byte, and how many.
-type Part = (u64, u64);
+pub(super) type Part = (u64, u64);
 
 /// Sends the part of an answer that a client asks for. Several parts at once are not: then the whole is sent.
 pub(super) async fn partial(request: Request, next: Next) -> Response {
-    let asked = match *request.method() == Method::GET {
-        true => Asked::of(request.headers()),
-        false => None,
-    };
+    let asked = Asked::of(&request);
     let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
     let length = length(&response);
     let (StatusCode::OK, Some(length)) = (response.status(), length) else {
         return response;
     };
+    part(response, asked, length, &path, |body, (first, count)| {
+        Body::new(Cut {
+            body,
+            skip: first,
+            left: count,
+        })
+    })
+}
+
+/// The part that was asked for of a whole answer of so many bytes; `cut` takes it out of the body.
+pub(super) fn part(
+    mut response: Response,
+    asked: Option<Asked>,
+    length: u64,
+    path: &str,
+    cut: impl FnOnce(Body, Part) -> Body,
+) -> Response {
     let bytes = HeaderValue::from_static("bytes");
     response.headers_mut().insert(header::ACCEPT_RANGES, bytes);
     let Some(asked) = asked.filter(|asked| asked.holds(response.headers())) else {
@@ -49,13 +63,7 @@ pub(super) async fn partial(request: Request, next: Next) -> Response {
         headers.insert(header::CONTENT_RANGE, range);
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(count));
-    response.map(|body| {
-        Body::new(Cut {
-            body,
-            skip: first,
-            left: count,
-        })
-    })
+    response.map(|body| cut(body, (first, count)))
 }
 
 /// Bytes of a whole answer, where that is known before they are sent.
@@ -66,17 +74,20 @@ pub(super) fn length(response: &Response) -> Option<u64> {
 }
 
 /// A request for a part.
-struct Asked {
+pub(super) struct Asked {
     range: Range,
     /// The tag that the whole must have.
     tag: Option<HeaderValue>,
 }
 
 impl Asked {
-    fn of(headers: &HeaderMap) -> Option<Asked> {
+    /// The part that a request asks for, where it does.
+    pub(super) fn of(request: &Request) -> Option<Asked> {
+        let headers = request.headers();
         let range = headers.get(header::RANGE)?.to_str().ok()?;
+        let range = Range::parse(range).filter(|_| *request.method() == Method::GET)?;
         Some(Asked {
-            range: Range::parse(range)?,
+            range,
             tag: headers.get(header::IF_RANGE).cloned(),
         })
     }

@@ -312,6 +312,19 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
         adapters(&home.join("runs/fed")),
         adapters(&home.join("alone"))
     );
+    // Each node's line is under the last checkpoint, whether it came before or after the last state.
+    let lines = || {
+        let note = fs::read_to_string(home.join("runs/fed/log/checkpoint")).unwrap();
+        note.matches("fedseal-node-").count()
+    };
+    let begun = Instant::now();
+    while lines() < NAMES.len() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "lines are missing"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let said = ok(home, &["verify", "runs/fed"]);
     assert!(
         said.contains(&format!(

@@ -2,11 +2,13 @@
 //! folder that FEDSEAL_ENGINES_BIN names, else found by the shell. FEDSEAL_REQUIRE_ORACLES=1 makes an absent one a
 //! failure.
 
-use std::io::{Read as _, Write as _};
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
@@ -254,15 +256,20 @@ fn bucket(port: u16) {
     }
 }
 
-fn keeps_the_store(dir: &Path, port: u16) {
-    bucket(port);
-    let helper = with_environment(
+/// The helper for a store at this port.
+fn at(dir: &Path, port: u16) -> PathBuf {
+    with_environment(
         dir,
         &format!(
             "AWS_ENDPOINT_URL=http://127.0.0.1:{port} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1 \
              AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=testtest"
         ),
-    );
+    )
+}
+
+fn keeps_the_store(dir: &Path, port: u16) {
+    bucket(port);
+    let helper = at(dir, port);
     let place = Place::store("s3://jobs/some/where");
     store::holds(&Helper::start_with(&helper, &place).unwrap());
     store::holds_again(&Helper::start_with(&helper, &place).unwrap());
@@ -306,4 +313,108 @@ fn seaweedfs_keeps_the_contract_of_a_store() {
     command.arg(format!("-dir={}", dir.path().display()));
     let server = started(command, port);
     keeps_the_store(dir.path(), server.port);
+}
+
+/// Ways of a store with the condition that an object is not there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Store {
+    /// It keeps it, and loses its answer to the first write.
+    LosesAnAnswer,
+    /// It looks first and writes a moment later.
+    LooksAndWrites,
+    /// It does not know it.
+    Ignores,
+}
+
+/// A store of one bucket in this process; its port.
+fn storing(kind: Store) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let objects: Arc<Mutex<HashMap<String, Vec<u8>>>> = Arc::default();
+    let writes = Arc::new(AtomicU32::new(0));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (objects, writes) = (objects.clone(), writes.clone());
+            std::thread::spawn(move || answer(kind, stream, &objects, &writes));
+        }
+    });
+    port
+}
+
+/// Answers one request.
+fn answer(
+    kind: Store,
+    stream: TcpStream,
+    objects: &Mutex<HashMap<String, Vec<u8>>>,
+    writes: &AtomicU32,
+) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?);
+    let (mut length, mut condition, mut line) = (0, false, String::new());
+    lines.read_line(&mut line).ok()?;
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    loop {
+        line.clear();
+        lines.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "if-none-match" => condition = kind != Store::Ignores,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    lines.read_exact(&mut body).ok()?;
+    let there = objects.lock().unwrap().get(&path).cloned();
+    let (status, body) = match method.as_str() {
+        "PUT" if condition && there.is_some() => ("412 Precondition Failed", Vec::new()),
+        "PUT" => {
+            if kind == Store::LooksAndWrites {
+                std::thread::sleep(Duration::from_millis(400));
+            }
+            let mut objects = objects.lock().unwrap();
+            if condition && kind == Store::LosesAnAnswer && objects.contains_key(&path) {
+                ("412 Precondition Failed", Vec::new())
+            } else {
+                objects.insert(path, body);
+                if kind == Store::LosesAnAnswer && writes.fetch_add(1, Ordering::SeqCst) == 0 {
+                    return None;
+                }
+                ("200 OK", Vec::new())
+            }
+        }
+        "GET" => match there {
+            Some(bytes) => ("200 OK", bytes),
+            None => ("404 Not Found", Vec::new()),
+        },
+        _ => ("200 OK", Vec::new()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nETag: \"x\"\r\nLast-Modified: Mon, 02 Feb 2026 03:04:05 GMT\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = stream;
+    stream.write_all(&[head.as_bytes(), &body].concat()).ok()
+}
+
+/// Two that ask at once must not both be the first; whoever lost an answer is no reason to refuse a store.
+#[test]
+fn a_store_keeps_conditions_also_at_once_or_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for kind in [Store::LosesAnAnswer, Store::LooksAndWrites, Store::Ignores] {
+        let folder = dir.path().join(format!("{kind:?}"));
+        std::fs::create_dir(&folder).unwrap();
+        let helper = at(&folder, storing(kind));
+        let opened = Helper::start_with(&helper, &Place::store("s3://jobs/p"));
+        match (kind, opened) {
+            (Store::LosesAnAnswer, opened) => drop(opened.unwrap()),
+            (_, Err(Error::Unfit { detail, .. })) => {
+                assert!(detail.contains("If-None-Match"), "{kind:?}: {detail}");
+            }
+            (_, opened) => panic!("{kind:?}: {:?}", opened.map(drop)),
+        }
+    }
 }

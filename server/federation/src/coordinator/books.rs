@@ -11,94 +11,42 @@
 //! Commands of the administrator and a running server may work on one folder: each change is made under a
 //! lock, and the file is replaced as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{Checkpoint, KeyKind, VerifierKey, cosigned_at};
-use serde::{Deserialize, Serialize};
 
-use super::journal;
-use crate::options::Enrolled as Member;
-use crate::protocol::{
-    Enrol, Enrolled, Invitation, MOST_SHARDS, MOST_SITE, NodeStatus, Status, VERSION, witness_name,
-};
+use super::journal::{self, Tally};
+use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION};
 use crate::{Error, Result};
 use fedseal_record::rundir::{is_name, now, write_atomically};
-use fedseal_rules::experiment::{
-    ClientConfig, Experiment, MAX_SHARD, ModulePlace, is_client_name, read_site_text,
-};
+use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
 use fedseal_rules::lifecycle::{Event, Phase};
-use fedseal_rules::site::SiteRules;
+use places::{admit, missing, open_for_nodes, place, refused, whole};
+use state::FORMAT;
+pub use state::{Federation, Invited, Joined};
 
-/// Version of state.json.
-const FORMAT: u32 = 1;
+mod cosigned;
+mod places;
+mod state;
+
 /// Invitations of a federation, at most.
 const MOST_INVITATIONS: usize = 100_000;
 /// Files of evidence of a federation, at most.
 const MOST_EVIDENCE: usize = 1000;
 
-/// A federation as its folder has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Federation {
-    /// `FORMAT`.
-    pub format: u32,
-    /// Its name.
-    pub name: String,
-    /// When it was made, RFC 3339, UTC.
-    pub created: String,
-    /// Its state.
-    pub phase: Phase,
-    /// The coordinator's key, which nodes pin.
-    pub coordinator: PublicKey,
-    /// Folder that its own files are relative to.
-    pub files: Option<String>,
-    /// Invitations.
-    pub invitations: Vec<Invited>,
-    /// Nodes by the names of their clients.
-    pub members: BTreeMap<String, Joined>,
-    /// Why it failed last.
-    pub failure: Option<String>,
-}
-
-/// An invitation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Invited {
-    /// SHA-256 of the secret.
-    pub hash: Digest,
-    /// The client that it is for.
-    pub client: Option<String>,
-    /// Who used it.
-    pub used: Option<PublicKey>,
-}
-
-/// A node that enrolled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Joined {
-    /// Its key, shard and rules.
-    pub member: Member,
-    /// When, RFC 3339, UTC.
-    pub since: String,
-}
-
 /// The state folder.
 #[derive(Clone, Debug)]
 pub struct Books {
     root: PathBuf,
-}
-
-fn refused(what: impl Into<String>, hint: impl Into<String>) -> Error {
-    Error::Refused {
-        what: what.into(),
-        hint: hint.into(),
-    }
+    /// Shared by all clones of these books.
+    notes: Arc<Mutex<cosigned::Notes>>,
+    tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
 }
 
 /// 256 random bits, hex.
@@ -125,7 +73,11 @@ impl Books {
         builder
             .create(&root)
             .map_err(|source| Error::io(&root, source))?;
-        Ok(Books { root })
+        Ok(Books {
+            root,
+            notes: Arc::default(),
+            tallies: Arc::default(),
+        })
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -396,6 +348,13 @@ impl Books {
         }
     }
 
+    /// Refused requests by what was wrong with them.
+    fn refusals(&self, name: &str) -> Result<BTreeMap<String, u64>> {
+        let path = self.folder(name)?.join("journal.jsonl");
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.entry(name.to_owned()).or_default().refusals(&path)
+    }
+
     /// Keeps a statement that contradicts another one by the same key.
     ///
     /// # Errors
@@ -410,58 +369,6 @@ impl Books {
         write_atomically(&folder.join(file), bytes)
     }
 
-    /// Keeps a checkpoint that a node cosigned; the newest of each node.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for a note that is not the log's, or not cosigned by this node.
-    pub fn cosign(&self, name: &str, origin: &str, key: PublicKey, note: &str) -> Result<()> {
-        let federation = self.read(name)?;
-        let bad = |error: fedseal_client_sdk::Error| {
-            refused(
-                format!("the cosigned checkpoint does not hold: {error}"),
-                "send the checkpoint of the run's log with the node's own line",
-            )
-        };
-        let checkpoint = Checkpoint::verify(note, origin, &federation.coordinator).map_err(bad)?;
-        let witness = VerifierKey::new(&witness_name(&key), KeyKind::Witness, key).map_err(bad)?;
-        if cosigned_at(note, &witness).map_err(bad)?.is_none() {
-            return Err(refused(
-                "the checkpoint has no line of this node",
-                "cosign it with the key that signs the request",
-            ));
-        }
-        let path = self.cosigned_by(name, &key)?;
-        let before = fs::read_to_string(&path).ok();
-        let before = before.and_then(|note| Checkpoint::parse(&note).ok());
-        match before {
-            Some(before) if before.size > checkpoint.size => Ok(()),
-            _ => write_atomically(&path, note.as_bytes()),
-        }
-    }
-
-    fn cosigned_by(&self, name: &str, key: &PublicKey) -> Result<PathBuf> {
-        let file = format!("{}.note", key.key_id());
-        Ok(self.folder(name)?.join("cosigned").join(file))
-    }
-
-    /// The checkpoints that nodes cosigned last.
-    ///
-    /// # Errors
-    /// As [`Books::read`].
-    pub fn cosigned(&self, name: &str) -> Result<Vec<String>> {
-        let federation = self.read(name)?;
-        let keys: BTreeSet<PublicKey> = federation
-            .members
-            .values()
-            .map(|joined| joined.member.key)
-            .collect();
-        let mut notes = Vec::new();
-        for key in keys {
-            notes.extend(fs::read_to_string(self.cosigned_by(name, &key)?).ok());
-        }
-        Ok(notes)
-    }
-
     /// A federation for its administrator. `seen` says when each node asked last.
     ///
     /// # Errors
@@ -469,20 +376,17 @@ impl Books {
     pub fn status(&self, name: &str, seen: &BTreeMap<PublicKey, Instant>) -> Result<Status> {
         let federation = self.read(name)?;
         let experiment = self.experiment(&federation)?;
-        let mut nodes = Vec::new();
-        for (client, Joined { member, since }) in &federation.members {
-            let note = fs::read_to_string(self.cosigned_by(name, &member.key)?).ok();
-            let checkpoint = note.and_then(|note| Checkpoint::parse(&note).ok());
-            nodes.push(NodeStatus {
-                client: client.clone(),
-                key: member.key,
-                shard: member.shard,
-                examples: member.examples,
-                enrolled: since.clone(),
-                asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
-                cosigned: checkpoint.map(|checkpoint| checkpoint.size),
-            });
-        }
+        let cosigned = self.cosigned_last(name)?;
+        let members = federation.members.iter();
+        let nodes = members.map(|(client, Joined { member, since })| NodeStatus {
+            client: client.clone(),
+            key: member.key,
+            shard: member.shard,
+            examples: member.examples,
+            enrolled: since.clone(),
+            asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
+            cosigned: cosigned.get(&member.key).map(|last| last.size),
+        });
         let unused = federation.invitations.iter().filter(|it| it.used.is_none());
         Ok(Status {
             name: name.to_owned(),
@@ -491,195 +395,12 @@ impl Books {
             coordinator: federation.coordinator,
             places: experiment.federation.clients,
             rounds: experiment.federation.rounds,
-            nodes,
+            nodes: nodes.collect(),
             missing: missing(&experiment, &federation),
             invitations: unused.count(),
-            refused: journal::refusals(&self.folder(name)?.join("journal.jsonl"))?,
+            refused: self.refusals(name)?,
             failure: federation.failure,
         })
-    }
-}
-
-/// Refuses a node where none enrols any more.
-fn open_for_nodes(federation: &Federation) -> Result<()> {
-    match federation.phase {
-        Phase::Enrolling => Ok(()),
-        phase => Err(refused(
-            format!(
-                "federation {} is {phase}: nobody enrols now",
-                federation.name
-            ),
-            "nodes enrol before the first round",
-        )),
-    }
-}
-
-/// Refuses a client that has no place, or whose place is taken.
-fn place(experiment: &Experiment, federation: &Federation, client: &str) -> Result<()> {
-    if !is_client_name(client) {
-        return Err(refused(
-            format!("{client:?} cannot be a client's name"),
-            "letters, digits, `.`, `_` and `-`, a letter or digit first, 64 at most",
-        ));
-    }
-    if federation.members.contains_key(client) {
-        return Err(refused(
-            format!("the place of {client} is taken"),
-            "another node enrolled under this name",
-        ));
-    }
-    // An open federation's experiment has the members as its clients.
-    let known = |entry: &ClientConfig| federation.members.contains_key(&entry.name);
-    let open = experiment.clients.iter().all(known);
-    let named = experiment.clients.iter().any(|it| it.name == client);
-    let free = federation.members.len() < experiment.federation.clients;
-    match named || (open && free) {
-        true => Ok(()),
-        false => Err(refused(
-            format!("federation {} has no place for {client}", federation.name),
-            "its file names the clients, or how many there are",
-        )),
-    }
-}
-
-/// Names of clients that nobody has enrolled as.
-fn missing(experiment: &Experiment, federation: &Federation) -> Vec<String> {
-    let clients = experiment.clients.iter().map(|client| &client.name);
-    clients
-        .filter(|name| !federation.members.contains_key(*name))
-        .cloned()
-        .collect()
-}
-
-/// Refuses to start without all nodes.
-fn whole(experiment: &Experiment, federation: &Federation) -> Result<()> {
-    let (there, places) = (federation.members.len(), experiment.federation.clients);
-    if there == places {
-        return Ok(());
-    }
-    let names = missing(experiment, federation);
-    let hint = match names.is_empty() {
-        true => "invite more: fedseal federation invite NAME".to_owned(),
-        false => format!("missing: {}", names.join(", ")),
-    };
-    Err(refused(
-        format!("{there} of {places} clients have enrolled"),
-        hint,
-    ))
-}
-
-/// Takes a node in; false where it was in already, by the same request.
-fn admit(
-    experiment: &Experiment,
-    federation: &mut Federation,
-    key: PublicKey,
-    request: &Enrol,
-) -> Result<bool> {
-    if request.protocol != VERSION {
-        return Err(refused(
-            format!(
-                "the node speaks version {} of the protocol",
-                request.protocol
-            ),
-            format!("this coordinator speaks version {VERSION}"),
-        ));
-    }
-    if request.shards.is_empty() || request.shards.len() > MOST_SHARDS {
-        return Err(refused(
-            format!("the node brings {} shards", request.shards.len()),
-            format!("1 to {MOST_SHARDS}"),
-        ));
-    }
-    let member = |shard: &crate::protocol::Brought| Member {
-        key,
-        shard: shard.shard,
-        examples: shard.examples,
-        site: request.site.clone(),
-    };
-    let again = request.shards.iter().all(|shard| {
-        let known = federation.members.get(&shard.name);
-        known.is_some_and(|joined| joined.member == member(shard))
-    });
-    if again {
-        return Ok(false);
-    }
-    open_for_nodes(federation)?;
-    if key == federation.coordinator {
-        return Err(refused(
-            "the node has the coordinator's key",
-            "a data holder has a key of its own: fedseal node --key FILE",
-        ));
-    }
-    rules(&request.site)?;
-    let hash = Digest::of(request.secret.as_bytes());
-    let found = federation.invitations.iter().position(|it| it.hash == hash);
-    let invited = found.and_then(|index| federation.invitations.get(index).cloned());
-    let Some(invited) = invited else {
-        return Err(refused(
-            "nobody made this invitation",
-            "ask whoever runs the federation: fedseal federation invite NAME",
-        ));
-    };
-    if invited.used.is_some() {
-        return Err(refused(
-            "the invitation was used already",
-            "it lets one node in, once; ask for another",
-        ));
-    }
-    let names: BTreeSet<&String> = request.shards.iter().map(|shard| &shard.name).collect();
-    if names.len() != request.shards.len() {
-        return Err(refused(
-            "the node brings two shards of one name",
-            "each client has one shard, of several files where need be",
-        ));
-    }
-    if let Some(client) = &invited.client
-        && names != BTreeSet::from([client])
-    {
-        return Err(refused(
-            format!("the invitation is for {client} alone"),
-            format!("bring its shard: --shard {client}=FILE"),
-        ));
-    }
-    for shard in &request.shards {
-        place(experiment, federation, &shard.name)?;
-        if !(1..=MAX_SHARD as u64).contains(&u64::from(shard.examples)) {
-            return Err(refused(
-                format!(
-                    "the shard of {} has {} examples",
-                    shard.name, shard.examples
-                ),
-                format!("1 to {MAX_SHARD}"),
-            ));
-        }
-        let joined = Joined {
-            member: member(shard),
-            since: now(),
-        };
-        federation.members.insert(shard.name.clone(), joined);
-    }
-    if let Some(invited) = found.and_then(|index| federation.invitations.get_mut(index)) {
-        invited.used = Some(key);
-    }
-    Ok(true)
-}
-
-/// The rules of a site, in which signers are keys: a coordinator could give any key a name.
-fn rules(text: &str) -> Result<SiteRules> {
-    if text.len() > MOST_SITE {
-        return Err(refused(
-            format!("the site's rules have {} bytes", text.len()),
-            format!("at most {MOST_SITE}"),
-        ));
-    }
-    let rules = read_site_text(text, "rules of the site")?;
-    let mut signers = rules.allow.iter().flat_map(|rule| &rule.signers);
-    match signers.find(|signer| signer.parse::<PublicKey>().is_err()) {
-        None => Ok(rules),
-        Some(name) => Err(refused(
-            format!("the site's rules name signer {name:?}"),
-            "a node sends keys in place of names",
-        )),
     }
 }
 

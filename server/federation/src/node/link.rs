@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_ledger::Remote;
 
-use crate::Result;
 use crate::protocol::{Enrol, Enrolled, Next};
 use crate::work::desk::Fate;
+use crate::{Error, Result};
 
 /// A coordinator's federation. Errors of transport are [`fedseal_client_sdk::Error::Http`]: what was asked may
 /// be asked again.
@@ -49,4 +49,14 @@ pub trait Link: Send + Sync {
     /// # Errors
     /// As [`Link::enrol`].
     fn cosigned(&self) -> Result<Vec<String>>;
+}
+
+/// Whether an error says that the coordinator could not be reached, or is not ready.
+pub(super) fn is_transport(error: &Error) -> bool {
+    use fedseal_client_sdk::Error as Sdk;
+    match error {
+        Error::Sdk(Sdk::Http { .. }) => true,
+        Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || [408, 429].contains(status),
+        _ => false,
+    }
 }

@@ -3,47 +3,45 @@
 //!
 //! - [`link`]: the coordinator, wherever it is. [`follow`]: the run's log, watched and cosigned.
 //! - [`cache`]: what was fetched. [`seat`]: a run at the node. [`deeds`]: the node's own log.
+//! - `own`: key, shards and rules. `member`: the federation that it joined. `jobs`: each from offer to answer.
 //!
 //! An update is on the disk before it is sent, and stays there until the coordinator has it in its log: a
 //! node that is killed trains nothing again that was finished.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fedseal_client_sdk::canonical;
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::ClientId;
-use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
-use fedseal_client_sdk::{attestation, canonical};
+use fedseal_client_sdk::keys::PublicKey;
 use fedseal_sandbox::CompiledCache;
 use fedseal_tuning::Example;
-use serde::{Deserialize, Serialize};
 
 use crate::lab::Lab;
-use crate::own::{How, pairs};
-use crate::protocol::{Brought, Enrol, Invitation, Next, VERSION};
-use crate::work::desk::Fate;
-use crate::work::package::attested;
-use crate::work::task::{NodeJob, UpdateTask};
+use crate::protocol::{Invitation, Next};
 use crate::worker::sleep;
 use crate::{Error, Result};
 use cache::Cache;
 use deeds::{Deed, Deeds};
-use fedseal_record::rundir::{Plan, write_atomically};
-use fedseal_rules::experiment::{Experiment, MAX_SHARD};
+use fedseal_record::rundir::Plan;
+use fedseal_rules::experiment::Experiment;
 use fedseal_rules::lifecycle::Phase;
-use fedseal_rules::site::SiteRules;
 use follow::{Follower, Look};
-use link::Link;
+use link::{Link, is_transport};
+pub use member::joined;
+pub use own::{Own, Shard, resolved};
 use seat::Seat;
 
 pub mod cache;
 pub mod deeds;
 pub mod follow;
+mod jobs;
 pub mod link;
+mod member;
+mod own;
 pub mod seat;
 
 /// Wait before the coordinator is asked again after it could not be reached, or refused.
@@ -51,107 +49,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Default bound of the cache, bytes.
 pub const CACHE_BYTES: u64 = 2 << 30;
 
-/// A shard of the node.
-pub struct Shard {
-    /// Name of its client.
-    pub name: String,
-    examples: Arc<Vec<Example>>,
-    digest: Digest,
-}
-
-impl Shard {
-    /// Reads the files of a client's shard, as an experiment reads them.
-    ///
-    /// # Errors
-    /// [`Error::Data`] with file and row.
-    pub fn read(name: &str, files: &[String], how: How) -> Result<Shard> {
-        let examples = pairs(Path::new(""), files, how, &mut { MAX_SHARD })
-            .map_err(|error| crate::own::about(&format!("shard {name}"), error))?;
-        Ok(Shard {
-            name: name.to_owned(),
-            digest: Digest::of(&canonical::to_vec(&examples)?),
-            examples: Arc::new(examples),
-        })
-    }
-
-    fn brought(&self) -> Brought {
-        Brought {
-            name: self.name.clone(),
-            shard: self.digest,
-            examples: u32::try_from(self.examples.len()).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-/// Rules of a site with keys in place of signers' names, by the data holder's own trust file: a coordinator
-/// could give any key a name.
-///
-/// # Errors
-/// [`Error::Refused`] for a name that the file does not have.
-pub fn resolved(rules: SiteRules, trusted: &TrustStore) -> Result<SiteRules> {
-    let mut rules = rules.written_out();
-    for rule in &mut rules.allow {
-        for signer in &mut rule.signers {
-            if signer.parse::<PublicKey>().is_ok() {
-                continue;
-            }
-            let mut keys = trusted.keys.iter();
-            let Some(entry) = keys.find(|entry| entry.name == *signer) else {
-                return Err(Error::Refused {
-                    what: format!("rule `{}` names signer {signer:?}", rule.name),
-                    hint: "the trust file has no such name; give the key, or --trust FILE".into(),
-                });
-            };
-            *signer = entry.key.to_string();
-        }
-    }
-    Ok(rules)
-}
-
-/// Everything that a node has before it speaks to anybody.
-pub struct Own {
-    /// The node's state folder.
-    pub dir: PathBuf,
-    /// Its key.
-    pub key: SigningKey,
-    /// Its shards.
-    pub shards: Vec<Shard>,
-    /// Its site's rules, [`resolved`].
-    pub rules: SiteRules,
-    /// Bound of its cache, bytes.
-    pub cache_bytes: u64,
-}
-
-/// Federation that a node joined, as its state folder has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Membership {
-    federation: String,
-    coordinator: PublicKey,
-    shards: Vec<Brought>,
-    site: Digest,
-}
-
 /// Opens the model of an experiment.
 pub type OpenLab<'a> = &'a (dyn Fn(&Experiment) -> Result<Arc<dyn Lab>> + Sync);
-
-/// Federation and coordinator's key of a node that joined one before; none of a new node.
-///
-/// # Errors
-/// A state folder that cannot be read.
-pub fn joined(dir: &Path) -> Result<Option<(String, PublicKey)>> {
-    let member = membership(dir)?;
-    Ok(member.map(|member| (member.federation, member.coordinator)))
-}
-
-fn membership(dir: &Path) -> Result<Option<Membership>> {
-    let path = dir.join("member.json");
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(canonical::from_slice(&bytes)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(&path, error)),
-    }
-}
 
 /// A node at work.
 pub struct Node<'a> {
@@ -170,6 +69,8 @@ pub struct Node<'a> {
     told: &'a (dyn Fn(&str) + Sync),
     /// An update that could not be written to the disk.
     unsaved: BTreeMap<Digest, Vec<u8>>,
+    /// A cosigned checkpoint that the coordinator has not heard of.
+    unheard: Option<String>,
 }
 
 /// Why a job is not done.
@@ -230,6 +131,7 @@ impl<'a> Node<'a> {
             seat: None,
             told,
             unsaved: BTreeMap::new(),
+            unheard: None,
         };
         node.coordinator = node.join(invitation, stop)?;
         Ok(node)
@@ -237,75 +139,6 @@ impl<'a> Node<'a> {
 
     fn say(&self, text: impl AsRef<str>) {
         (self.told)(text.as_ref());
-    }
-
-    /// Joins the federation, or finds that it did; gives the coordinator's key.
-    fn join(&mut self, invitation: Option<&Invitation>, stop: &AtomicBool) -> Result<PublicKey> {
-        let shards: Vec<Brought> = self.own.shards.iter().map(Shard::brought).collect();
-        let site = Digest::of(self.site.as_bytes());
-        if let Some(member) = membership(&self.own.dir)? {
-            if member.shards != shards || member.site != site {
-                return Err(Error::Refused {
-                    what: format!(
-                        "shards or rules are others than those that joined federation {}",
-                        member.federation
-                    ),
-                    hint: "a federation's shards and rules are fixed; join another one with another --state"
-                        .into(),
-                });
-            }
-            if invitation.is_some_and(|it| it.federation != member.federation) {
-                return Err(Error::Refused {
-                    what: format!("this state folder is of federation {}", member.federation),
-                    hint: "another federation has another --state".into(),
-                });
-            }
-            return Ok(member.coordinator);
-        }
-        let Some(invitation) = invitation else {
-            return Err(Error::Missing {
-                what: "an invitation".into(),
-                hint: "whoever runs the federation makes one (fedseal federation invite NAME): \
-                       --invitation TEXT"
-                    .into(),
-            });
-        };
-        let request = Enrol {
-            protocol: VERSION,
-            secret: invitation.secret.clone(),
-            shards: shards.clone(),
-            site: self.site.clone(),
-        };
-        let mut silent = false;
-        loop {
-            match self.link.enrol(&request) {
-                Ok(_) => break,
-                Err(error) if is_transport(&error) && !stop.load(Ordering::SeqCst) => {
-                    if !silent {
-                        self.say(format!("cannot join: {error}; asking again"));
-                    }
-                    silent = true;
-                    sleep(AGAIN, stop);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.deeds.add(Deed::Enrolled {
-            federation: invitation.federation.clone(),
-            coordinator: invitation.coordinator,
-            shards: shards.clone(),
-            site,
-        })?;
-        let member = Membership {
-            federation: invitation.federation.clone(),
-            coordinator: invitation.coordinator,
-            shards,
-            site,
-        };
-        let path = self.own.dir.join("member.json");
-        write_atomically(&path, &canonical::to_vec(&member)?)?;
-        self.say(format!("joined federation {}", member.federation));
-        Ok(member.coordinator)
     }
 
     /// Does jobs until the federation is over or `stop` is raised.
@@ -334,6 +167,10 @@ impl<'a> Node<'a> {
                         self.watch(plan)?;
                     }
                     if matches!(phase, Phase::Finished | Phase::Stopped) {
+                        if self.unheard.is_some() {
+                            sleep(AGAIN, stop);
+                            continue;
+                        }
                         self.say(format!("the federation is {phase}"));
                         return self.clear();
                     }
@@ -355,182 +192,6 @@ impl<'a> Node<'a> {
         };
         self.say(format!("cannot watch the log: {why}"));
         Ok(())
-    }
-
-    /// Does one job, or tells why not.
-    fn one(&mut self, plan: Digest, job: &NodeJob, stop: &AtomicBool) -> Result<()> {
-        let task = &job.update;
-        let short = task.key.short();
-        let done = self.attempt(plan, job, stop);
-        match done {
-            Ok(fate) => {
-                let words = format!("{fate:?}").to_lowercase();
-                self.say(format!(
-                    "round {} of {}: sent ({words})",
-                    task.round, task.client
-                ));
-                Ok(())
-            }
-            Err(Not::Never(error)) => Err(error),
-            Err(Not::Now(Error::Interrupted)) => Ok(()),
-            Err(Not::Now(error)) => {
-                self.say(format!("job {short}: {error}; trying again"));
-                sleep(AGAIN, stop);
-                Ok(())
-            }
-            Err(Not::Refused(reason)) => {
-                self.say(format!("job {short} refused: {reason}"));
-                self.deeds.add(Deed::Refused {
-                    job: task.key,
-                    reason: reason.clone(),
-                })?;
-                if let Err(error) = self.link.refuse(&task.key, &reason) {
-                    self.say(format!("job {short}: {error}"));
-                    sleep(AGAIN, stop);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn attempt(
-        &mut self,
-        plan: Digest,
-        job: &NodeJob,
-        stop: &AtomicBool,
-    ) -> std::result::Result<Fate, Not> {
-        let task = &job.update;
-        let seat = self.seat(plan)?;
-        self.look()?;
-        if !self.clients.contains(&task.client) {
-            return Err(Not::Refused(format!("{} is not here", task.client)));
-        }
-        if let Some(follower) = &self.follower {
-            follower
-                .follows(seat.experiment(), task)
-                .map_err(|error| Not::Refused(error.to_string()))?;
-        }
-        let package = match self.made(&task.key)? {
-            Some(package) => package,
-            None => self.make(&seat, job, stop)?,
-        };
-        self.write_down(task, &package)?;
-        self.send(&task.key, &package)
-    }
-
-    /// Writes an execution down before anything of it is sent; also one that a crash kept from that.
-    fn write_down(&mut self, task: &UpdateTask, package: &[u8]) -> Result<()> {
-        if self.deeds.has_executed(&task.key) {
-            return Ok(());
-        }
-        let statement = attested(package);
-        let statement = statement
-            .ok_or_else(|| Error::tampered("an update", "has no statement of this node"))?;
-        let envelope = Envelope::from_bytes(&statement)?;
-        let verified = attestation::verify(&envelope, &[self.own.key.public()])?;
-        self.deeds.add(Deed::Executed {
-            job: task.key,
-            client: task.client.clone(),
-            round: task.round,
-            attestation: verified.digest,
-            update: verified.predicate.update,
-        })
-    }
-
-    /// The package of a job that was executed before.
-    fn made(&self, key: &Digest) -> Result<Option<Vec<u8>>> {
-        if let Some(package) = self.unsaved.get(key) {
-            return Ok(Some(package.clone()));
-        }
-        let path = self.outbox(key);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(&path, error)),
-        }
-    }
-
-    fn outbox(&self, key: &Digest) -> PathBuf {
-        self.own.dir.join("outbox").join(format!("{key}.tar"))
-    }
-
-    /// Executes a job; the result is on the disk before anything else is done with it.
-    fn make(
-        &mut self,
-        seat: &Arc<Seat>,
-        job: &NodeJob,
-        stop: &AtomicBool,
-    ) -> std::result::Result<Vec<u8>, Not> {
-        let task = &job.update;
-        loop {
-            let wants = seat.wants(task)?;
-            let missing: Vec<Digest> = wants
-                .iter()
-                .filter(|it| !self.cache.blobs().contains(it))
-                .copied()
-                .collect();
-            if missing.is_empty() {
-                let mut needed = seat::takes(seat.plan(), &self.clients);
-                needed.extend(wants);
-                self.cache.shrink(&needed)?;
-                break;
-            }
-            for digest in missing {
-                self.cache.fetch(self.link, &digest)?;
-            }
-        }
-        let ended = AtomicBool::new(false);
-        let made = std::thread::scope(|scope| {
-            // Training that takes minutes hears of a stop within a step.
-            scope.spawn(|| {
-                while !ended.load(Ordering::SeqCst) {
-                    if stop.load(Ordering::SeqCst) {
-                        seat.stop();
-                    }
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            });
-            let made = seat.perform(task, &self.shards, &self.own.key);
-            ended.store(true, Ordering::SeqCst);
-            made
-        });
-        let made = made.map_err(|error| match error {
-            Error::Interrupted => Not::Now(Error::Interrupted),
-            other => Not::Refused(other.to_string()),
-        })?;
-        if let Err(error) = write_atomically(&self.outbox(&task.key), &made) {
-            self.say(format!("the update is not on the disk: {error}"));
-            self.unsaved.insert(task.key, made.clone());
-        }
-        Ok(made)
-    }
-
-    /// Sends what came of a job. What the coordinator has in its log is forgotten here.
-    fn send(&mut self, key: &Digest, package: &[u8]) -> std::result::Result<Fate, Not> {
-        let fate = match self.link.deliver(key, package) {
-            Err(error) if !is_transport(&error) => return Err(Not::Refused(error.to_string())),
-            other => other?,
-        };
-        // The coordinator has started anew, or has no room: what is offered again is sent again.
-        if matches!(fate, Fate::Busy | Fate::Unknown) {
-            return Err(Not::Now(Error::Refused {
-                what: "the coordinator could not take the update".into(),
-                hint: "it is sent again".into(),
-            }));
-        }
-        self.deeds.add(Deed::Sent {
-            job: *key,
-            package: Digest::of(package),
-            fate,
-        })?;
-        self.unsaved.remove(key);
-        let path = self.outbox(key);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(&path, error).into())
-            }
-            _ => Ok(fate),
-        }
     }
 
     /// The run of a plan, opened at first use.
@@ -574,34 +235,6 @@ impl<'a> Node<'a> {
         Ok(seat)
     }
 
-    /// Whether a plan is of the coordinator that was joined, and has this node as it joined.
-    fn agrees(&self, plan: &Plan) -> std::result::Result<(), String> {
-        if plan.node != self.coordinator {
-            return Err(format!(
-                "the plan is by key {}, the invitation was by {}",
-                plan.node, self.coordinator
-            ));
-        }
-        for shard in &self.own.shards {
-            let brought = shard.brought();
-            let Some(planned) = plan.node_of(&shard.name.as_str().into()) else {
-                return Err(format!("the plan has no node {}", shard.name));
-            };
-            let same = planned.key == self.own.key.public()
-                && planned.site.as_ref() == Some(&self.own.rules)
-                && planned.assignments().all(|assignment| {
-                    assignment.shard == brought.shard && assignment.examples == brought.examples
-                });
-            if !same {
-                return Err(format!(
-                    "the plan has another key, shard or rules of {} than joined",
-                    shard.name
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Looks at the log, and cosigns what continues it.
     fn look(&mut self) -> std::result::Result<(), Not> {
         let others = self.link.cosigned()?;
@@ -609,15 +242,18 @@ impl<'a> Node<'a> {
             return Ok(());
         };
         match follower.look(self.link.log(), &others)? {
-            Look::Same => Ok(()),
+            Look::Same => {
+                self.hand_over();
+                Ok(())
+            }
             Look::Grown { note, checkpoint } => {
                 self.deeds.add(Deed::Cosigned {
                     origin: checkpoint.origin,
                     size: checkpoint.size,
                     root: checkpoint.root,
                 })?;
-                // It is handed over again with the next one.
-                let _ = self.link.cosign(&note);
+                self.unheard = Some(note);
+                self.hand_over();
                 Ok(())
             }
             Look::Forked { evidence, digest } => {
@@ -641,6 +277,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Hands over the checkpoint that was cosigned last; one that did not arrive is handed over again.
+    fn hand_over(&mut self) {
+        if let Some(note) = &self.unheard
+            && !matches!(self.link.cosign(note), Err(error) if is_transport(&error))
+        {
+            self.unheard = None;
+        }
+    }
+
     /// Forgets updates of rounds that are over.
     fn clear(&self) -> Result<()> {
         let folder = self.own.dir.join("outbox");
@@ -649,15 +294,5 @@ impl<'a> Node<'a> {
             std::fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
         }
         Ok(())
-    }
-}
-
-/// Whether an error says that the coordinator could not be reached, or is not ready.
-fn is_transport(error: &Error) -> bool {
-    use fedseal_client_sdk::Error as Sdk;
-    match error {
-        Error::Sdk(Sdk::Http { .. }) => true,
-        Error::Sdk(Sdk::Refused { status, .. }) => *status >= 500 || [408, 429].contains(status),
-        _ => false,
     }
 }

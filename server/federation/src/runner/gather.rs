@@ -2,7 +2,7 @@
 //! will ask of it, and only then it reaches the log. A node that lies so that it shows is refused here; it
 //! must not be able to spoil the run for its verifiers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_data::check::DataCheck;
-use fedseal_ledger::Blobs;
+use fedseal_ledger::{Blobs, OpenBlob};
 
 use super::evidence::{Evidence, Stated};
 use super::stated::{Asked, named};
@@ -27,6 +27,8 @@ use fedseal_record::site::Ruled;
 
 /// How long a delivery waits for its place in the log.
 const RECORDING: Duration = Duration::from_secs(30);
+/// Blobs that are open at once for nodes that fetch them, at most; then all are closed.
+const OPEN: usize = 64;
 /// Longest attestation of a node, bytes: most of it is lineage.
 const LONGEST_ENVELOPE: usize = 8 << 20;
 /// Longest reason and longest detail of a failure that a node states, bytes: a verdict repeats them in the
@@ -40,7 +42,9 @@ pub struct Gathering {
     plan: Digest,
     blobs: Blobs,
     /// Blobs that a node may fetch.
-    open: Mutex<HashSet<Digest>>,
+    allowed: Mutex<HashSet<Digest>>,
+    /// Those that are being fetched: one that goes in pieces is hashed once.
+    open: Mutex<HashMap<Digest, Arc<OpenBlob>>>,
 }
 
 /// Blobs of a package, and those of the run.
@@ -83,14 +87,15 @@ impl Run {
         let desk = Arc::new(Desk::new(over, wake));
         self.desk = Some(desk.clone());
         let plan = Digest::of_json(&self.shared.plan)?;
-        let mut open: HashSet<Digest> = plan_takes(&self.shared.plan).collect();
-        open.insert(plan);
+        let mut allowed: HashSet<Digest> = plan_takes(&self.shared.plan).collect();
+        allowed.insert(plan);
         Ok(Gathering {
             desk,
             shared: self.shared.clone(),
             plan,
             blobs: self.blobs.clone(),
-            open: Mutex::new(open),
+            allowed: Mutex::new(allowed),
+            open: Mutex::default(),
         })
     }
 }
@@ -101,8 +106,8 @@ impl Gathering {
         self.plan
     }
 
-    fn open(&self) -> MutexGuard<'_, HashSet<Digest>> {
-        let locked = self.open.lock();
+    fn allowed(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        let locked = self.allowed.lock();
         locked.unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -114,7 +119,8 @@ impl Gathering {
         let Some(job) = self.desk.offer(node) else {
             return Ok(None);
         };
-        self.open().extend(job.update.takes_at_node(&self.blobs)?);
+        self.allowed()
+            .extend(job.update.takes_at_node(&self.blobs)?);
         Ok(Some(job))
     }
 
@@ -122,14 +128,27 @@ impl Gathering {
     ///
     /// # Errors
     /// [`Error::Missing`] for any other; [`Error::Ledger`] for one that was changed.
-    pub fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
-        if !self.open().contains(digest) {
+    pub fn blob(&self, digest: &Digest) -> Result<Arc<OpenBlob>> {
+        if !self.allowed().contains(digest) {
             return Err(Error::Missing {
                 what: format!("blob {digest}"),
                 hint: "nodes fetch what their jobs name".into(),
             });
         }
-        Ok(self.blobs.get(digest)?)
+        // Held while it is hashed: of many nodes that ask for a new adapter at once, one has it hashed.
+        let mut open = self
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(found) = open.get(digest).filter(|found| found.is_unchanged()) {
+            return Ok(found.clone());
+        }
+        let blob = Arc::new(self.blobs.opened(digest)?);
+        if open.len() >= OPEN {
+            open.clear();
+        }
+        open.insert(*digest, blob.clone());
+        Ok(blob)
     }
 
     /// Takes a node's update of the job with this key. When it is [`Fate::Recorded`], it is in the log.

@@ -48,6 +48,17 @@ pub struct Over {
     pub absent: bool,
 }
 
+impl Over {
+    /// Fate of a delivery with this attestation.
+    fn of(self, attestation: Digest) -> Fate {
+        match self {
+            over if over.attestation == attestation => Fate::Twice,
+            Over { absent: true, .. } => Fate::Late,
+            _ => Fate::Differs,
+        }
+    }
+}
+
 /// Message to the run.
 #[derive(Debug)]
 pub enum Arrival<A> {
@@ -195,11 +206,7 @@ impl<A> Desk<A> {
     ) -> Result<UpdateTask, Fate> {
         let mut state = self.lock();
         if let Some(over) = state.over.get(key) {
-            return Err(match over {
-                over if over.attestation == attestation => Fate::Twice,
-                Over { absent: true, .. } => Fate::Late,
-                _ => Fate::Differs,
-            });
+            return Err(over.of(attestation));
         }
         let Some(entry) = state.open.get_mut(key) else {
             return Err(Fate::Unknown);
@@ -223,24 +230,23 @@ impl<A> Desk<A> {
     }
 
     /// Hands a checked update to the run, and waits until it is in the log, within this time.
+    ///
+    /// A desk that closes meanwhile may be that of a run which was stopped and goes on: an update is too late
+    /// where the log says so, and nowhere else.
     pub fn record(&self, key: &Digest, attestation: Digest, update: A, within: Duration) -> Fate {
         let end = Instant::now() + within;
         let mut state = self.lock();
-        let sent = state
-            .arrivals
-            .as_ref()
-            .is_some_and(|to| to.send(Arrival::Update(*key, update)).is_ok());
-        if !sent {
-            return Fate::Late;
-        }
+        let arrivals = state.arrivals.as_ref();
+        let sent = arrivals.is_some_and(|to| to.send(Arrival::Update(*key, update)).is_ok());
         loop {
-            match state.over.get(key) {
-                Some(over) if over.attestation == attestation => return Fate::Recorded,
-                Some(_) => return Fate::Late,
-                None => {}
+            if let Some(over) = state.over.get(key) {
+                return match over.of(attestation) {
+                    Fate::Twice => Fate::Recorded,
+                    other => other,
+                };
             }
             let now = Instant::now();
-            if now >= end || state.arrivals.is_none() {
+            if !sent || now >= end || state.arrivals.is_none() {
                 return Fate::Busy;
             }
             let waited = self.changed.wait_timeout(state, end - now);
@@ -385,10 +391,31 @@ mod tests {
         assert_eq!((desk.offer(&node(1)), desk.waiting()), (None, 0));
         desk.repeat(LONG);
         assert_eq!(desk.offer(&node(1)).unwrap().update, job);
-        // A desk that closes while an update is on its way to the log takes nothing.
+    }
+
+    #[test]
+    fn a_stop_on_the_way_to_the_log_makes_no_update_late() {
+        let desk: Desk<()> = Desk::new([], || ());
+        let job = task("north");
         let attested = attestation("a");
+        let _arrivals = desk.open([(job.clone(), node(1))], LONG);
         desk.begin(&node(1), &job.key, attested).unwrap();
-        desk.close();
+        // The run was stopped: the round goes on when it does, and the update is delivered again.
+        assert_eq!(desk.close(), std::slice::from_ref(&job));
+        assert_eq!(desk.record(&job.key, attested, (), LONG), Fate::Busy);
+        let arrivals = desk.open([(job.clone(), node(1))], LONG);
+        desk.begin(&node(1), &job.key, attested).unwrap();
+        // The run has ended and nobody hears.
+        drop(arrivals);
+        assert_eq!(desk.record(&job.key, attested, (), LONG), Fate::Busy);
+        desk.give_up(&job.key);
+        desk.begin(&node(1), &job.key, attested).unwrap();
+        // Its absence is in the log: now it is late.
+        let over = Over {
+            attestation: attestation("absent"),
+            absent: true,
+        };
+        desk.settle(job.key, over);
         assert_eq!(desk.record(&job.key, attested, (), LONG), Fate::Late);
     }
 }

@@ -2,6 +2,7 @@
 //! their blobs, executes them, and reports. It keeps nothing but blobs, so it may be killed at any time.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -125,25 +126,20 @@ impl<'a> Worker<'a> {
         stop: &AtomicBool,
         told: &(dyn Fn(&str) + Sync),
     ) {
-        let ended = AtomicBool::new(false);
         let short = offer.id.short();
-        let result = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !ended.load(Ordering::SeqCst) {
-                    sleep(offer.lease / 3, &ended);
-                    // Whoever cannot be reached now may be at the next time.
-                    if !ended.load(Ordering::SeqCst)
-                        && matches!(coordinator.renew(&offer.id), Ok(false))
-                    {
-                        told(&format!("task {short}: somebody else has it by now"));
-                        break;
-                    }
+        let renewing = |ended: &AtomicBool| {
+            while !ended.load(Ordering::SeqCst) {
+                sleep(offer.lease / 3, ended);
+                // Whoever cannot be reached now may be at the next time.
+                if !ended.load(Ordering::SeqCst)
+                    && matches!(coordinator.renew(&offer.id), Ok(false))
+                {
+                    told(&format!("task {short}: somebody else has it by now"));
+                    break;
                 }
-            });
-            let result = self.perform(coordinator, offer);
-            ended.store(true, Ordering::SeqCst);
-            result
-        });
+            }
+        };
+        let result = accompanied(renewing, || self.perform(coordinator, offer));
         let reported = match result {
             Ok(package) => {
                 let reported = report(coordinator, &offer.id, &package, stop);
@@ -237,6 +233,33 @@ fn report(
     }
 }
 
+/// Does `work` while `beside` runs on a thread of its own, which ends when the flag that it gets is raised. A
+/// panic in `work` is an error of it: nobody waits for a thread that is not told.
+///
+/// # Errors
+/// Any error of `work`; [`Error::Refused`] for a panic.
+pub(crate) fn accompanied<T>(
+    beside: impl FnOnce(&AtomicBool) + Send,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let flag = &ended;
+        scope.spawn(move || beside(flag));
+        // What a panic leaves half done is the work's own; what it shares is behind locks.
+        let done = catch_unwind(AssertUnwindSafe(work));
+        ended.store(true, Ordering::SeqCst);
+        done.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Err(Error::Refused {
+                what: format!("the program failed: {}", text.unwrap_or("no reason given")),
+                hint: "it is a fault of fedseal; its standard error says where".into(),
+            })
+        })
+    })
+}
+
 /// Sleeps, but for a stop.
 pub(crate) fn sleep(time: Duration, stop: &AtomicBool) {
     let step = Duration::from_millis(50);
@@ -251,4 +274,20 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_and_nobody_waits() {
+        let beside = |ended: &AtomicBool| sleep(Duration::from_secs(60), ended);
+        let begun = std::time::Instant::now();
+        let failed: Result<()> = accompanied(beside, || panic!("row {} is odd", 7));
+        let error = failed.unwrap_err().to_string();
+        assert!(error.contains("row 7 is odd"), "{error}");
+        assert_eq!(accompanied(beside, || Ok(3)).unwrap(), 3);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
 }

@@ -16,7 +16,7 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::Fork;
+use fedseal_client_sdk::tlog::{Checkpoint, Fork, KeyKind, VerifierKey, add_signatures, cosign};
 use fedseal_federation::coordinator::books::Books;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::node::deeds::{self, Deed};
@@ -42,6 +42,8 @@ use crate::double::{Double, options};
 
 const NAMES: [&str; 3] = ["north", "south", "east"];
 const ROUNDS: usize = 3;
+/// Longest wait for nodes that have heard that it is over.
+const LONG: Duration = Duration::from_secs(20);
 
 const COMMON: &str = r#"
     seeds = [3]
@@ -257,10 +259,11 @@ impl Link for Near<'_> {
     }
 
     fn piece(&self, digest: &Digest, from: u64, most: u64) -> Result<Vec<u8>> {
-        let bytes = self.here.gathering()?.blob(digest)?;
-        let from = (from as usize).min(bytes.len());
-        let end = (from + most as usize).min(bytes.len());
-        Ok(bytes[from..end].to_vec())
+        let gathering = self.here.gathering()?;
+        let blob = gathering.blob(digest)?;
+        // Pieces of a blob come from one that was hashed once.
+        assert!(Arc::ptr_eq(&blob, &gathering.blob(digest)?));
+        Ok(blob.read(from, most).unwrap())
     }
 
     fn deliver(&self, key: &Digest, package: &[u8]) -> Result<Fate> {
@@ -281,13 +284,19 @@ impl Link for Near<'_> {
     }
 
     fn cosign(&self, note: &str) -> Result<()> {
-        let plan = RunDir::new(self.here.run()).read_plan()?;
-        self.here.books.cosign("run", &plan.origin, self.key, note)
+        let log = log_of(self.here);
+        self.here.books.cosign("run", &log, self.key, note)
     }
 
     fn cosigned(&self) -> Result<Vec<String>> {
         self.here.books.cosigned("run")
     }
+}
+
+/// The key of the run's log.
+fn log_of(here: &Here) -> VerifierKey {
+    let plan = RunDir::new(here.run()).read_plan().unwrap();
+    VerifierKey::new(&plan.origin, KeyKind::Log, plan.node).unwrap()
 }
 
 fn key(name: &str) -> SigningKey {
@@ -349,15 +358,21 @@ fn with_nodes<T>(
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for (name, deliver) in nodes {
-            let (stop, invitation) = (&stop, &invitations[name]);
-            scope.spawn(move || work(here, name, RULES, invitation, *deliver, stop).unwrap());
-        }
+        let working: Vec<_> = nodes
+            .iter()
+            .map(|(name, deliver)| {
+                let (stop, invitation) = (&stop, &invitations[name]);
+                scope.spawn(move || work(here, name, RULES, invitation, *deliver, stop).unwrap())
+            })
+            .collect();
         here.start();
         let done = conduct();
         here.set(Phase::Finished);
-        // A node that waits for a coordinator which is gone hears of it.
-        std::thread::sleep(Duration::from_millis(100));
+        // Each hears that it is over; one that waits for something else is stopped.
+        let begun = Instant::now();
+        while !working.iter().all(|node| node.is_finished()) && begun.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         stop.store(true, Ordering::SeqCst);
         done
     })
@@ -416,7 +431,45 @@ fn nodes_give_the_bits_of_one_process() {
         assert!(executed.len() >= ROUNDS && cosigned >= ROUNDS, "{name}");
         assert!(sent.iter().all(|fate| *fate == Fate::Recorded), "{sent:?}");
     }
-    assert_eq!(here.books.cosigned("run").unwrap().len(), NAMES.len());
+    // All have seen the last checkpoint, which goes round once, and before the log was closed.
+    let notes = here.books.cosigned("run").unwrap();
+    let [last] = &notes[..] else {
+        panic!("nodes stand at several checkpoints");
+    };
+    let shown = || fs::read_to_string(here.run().join("log/checkpoint")).unwrap();
+    let lines = || shown().matches("fedseal-node-").count();
+    let checkpoint = |note: &str| Checkpoint::parse(note).unwrap();
+    assert_eq!(checkpoint(last), checkpoint(&shown()));
+    assert_eq!(lines(), 0);
+    for _ in 0..2 {
+        here.books
+            .attach("run", &RunDir::new(here.run()), None)
+            .unwrap();
+        assert_eq!(lines(), NAMES.len());
+    }
+    verify(here.run()).unwrap();
+
+    // Lines of others, and more than one of its own, go no further.
+    let (north, stranger) = (key("north"), key("stranger"));
+    let by = |key: &SigningKey, time| {
+        let name = fedseal_federation::protocol::witness_name(&key.public());
+        cosign(&shown(), &name, key, time).unwrap()
+    };
+    let many: String = (0..100).map(|time| by(&north, time)).collect();
+    let note = add_signatures(&shown(), &(many + &by(&stranger, 1))).unwrap();
+    let log = log_of(&here);
+    here.books
+        .cosign("run", &log, north.public(), &note)
+        .unwrap();
+    let notes = here.books.cosigned("run").unwrap();
+    let [kept] = &notes[..] else {
+        panic!("another checkpoint");
+    };
+    assert!(kept.len() < 1000, "{kept}");
+    let none = here
+        .books
+        .cosign("run", &log, key("absent").public(), &note);
+    assert!(none.unwrap_err().to_string().contains("no line of this"));
 }
 
 #[test]
@@ -742,7 +795,12 @@ fn two_histories_stop_every_node_with_evidence() {
         ));
         // Each node has seen the log as it is.
         let begun = Instant::now();
-        while here.books.cosigned("run").unwrap().len() < NAMES.len() {
+        let cosigned = || {
+            let status = here.books.status("run", &BTreeMap::new()).unwrap();
+            let nodes = status.nodes.into_iter();
+            nodes.filter(|node| node.cosigned.is_some()).count()
+        };
+        while cosigned() < NAMES.len() {
             assert!(begun.elapsed() < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -401,7 +401,7 @@ impl Tiles for Log {
 ///
 /// # Errors
 /// [`Error::Locked`] while the log is being written; [`Error::Corrupt`] when the log is at another
-/// checkpoint than `note`'s by now; [`Error::Verify`], [`Error::Io`].
+/// checkpoint than `note`'s by now, or has no room for the lines; [`Error::Verify`], [`Error::Io`].
 pub fn add_cosignatures(
     dir: impl AsRef<Path>,
     key: &PublicKey,
@@ -423,6 +423,14 @@ pub fn add_cosignatures(
         ));
     }
     let cosigned = tlog::add_signatures(&current, lines).map_err(|e| Error::verify(&path, e))?;
+    if cosigned.len() as u64 > MAX_CHECKPOINT {
+        // Nobody could read the log any more.
+        let text = format!(
+            "would have {} bytes with these lines, at most {MAX_CHECKPOINT} are read",
+            cosigned.len()
+        );
+        return Err(Error::corrupt(&path, text));
+    }
     Disk::default().write(&path, cosigned.as_bytes())?;
     Ok(cosigned)
 }

@@ -84,22 +84,23 @@ impl Modules {
 
     /// Whether the folder can be written and the registry read.
     pub(in crate::http) fn ready(&self) -> Answer<()> {
+        // The problem may name paths: it goes to whoever runs the server.
         let not = |what: &str, problem: String| {
+            logs::say(Level::Error, "not ready", &format!("{what}: {problem}"));
             Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is not ready.",
-                format!("{what}: {problem}"),
-                "See whether its disk is full or gone.",
+                what,
+                "See whether its disk is full or gone; its standard error says more.",
             )
         };
         let probe = self.folder.join(".ready");
         std::fs::write(&probe, b"ready\n")
             .and_then(|()| std::fs::remove_file(&probe))
             .map_err(|error| not("the folder of modules", error.to_string()))?;
-        self.registry
-            .module(&Digest::of(b""))
-            .map(|_| ())
-            .map_err(|error| Refusal::broken("registry", error))
+        let read = self.registry.module(&Digest::of(b""));
+        read.map(drop)
+            .map_err(|error| not("the registry", error.to_string()))
     }
 }
 

@@ -129,3 +129,19 @@ async fn metrics_count_and_readiness_is_that_of_the_folder() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_registry_that_cannot_be_read_is_not_ready() {
+    let server = TestServer::start().await;
+    registered(&server);
+    // What was registered is in SQLite's journal still, and gone with it.
+    let journal = server.home.path().join("registry/registry.sqlite-wal");
+    std::fs::write(&journal, b"").unwrap();
+    let (status, answer) = server.get("/readyz").await;
+    assert_eq!(status, 503, "{answer}");
+    let text = answer.to_string();
+    assert!(
+        text.contains("the registry") && !text.contains("/tmp"),
+        "{text}"
+    );
+}
