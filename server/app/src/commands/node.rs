@@ -16,7 +16,7 @@ use fedseal_federation::node::{self, CACHE_BYTES, Own, Shard};
 use fedseal_federation::options::open_model;
 use fedseal_federation::own::How;
 use fedseal_federation::protocol::{
-    Cosigned, Enrol, Enrolled, Invitation, Next, PREFIX, Refuse, Taken, WAIT,
+    Cosigned, Enrol, Enrolled, Invitation, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
 };
 use fedseal_federation::runner::Options;
 use fedseal_federation::work::desk::Fate;
@@ -84,6 +84,9 @@ pub(crate) struct Node {
     /// Threads of the CPU device; 0: all cores. The bits do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Version of the protocol: an older one for a coordinator of the release before.
+    #[arg(long, value_name = "N", default_value_t = VERSION, value_parser = clap::value_parser!(u32).range(i64::from(OLDEST)..=i64::from(VERSION)))]
+    protocol: u32,
     #[command(flatten)]
     authorities: Authorities,
     /// Speak to another machine without encryption.
@@ -145,7 +148,8 @@ impl Node {
                 Role::Node,
                 CALL,
             )),
-            federation,
+            below: format!("{}/{federation}", prefix(self.protocol)),
+            protocol: self.protocol,
         };
         output::line(format!("node {} for {}", key.public(), self.coordinator));
         output::line("Ctrl-C stops it; it goes on where it was when it starts again");
@@ -217,12 +221,14 @@ impl Node {
 /// A coordinator over HTTP.
 struct Remote {
     client: Arc<SignedClient>,
-    federation: String,
+    /// Beginning of the federation's addresses.
+    below: String,
+    protocol: u32,
 }
 
 impl Remote {
     fn at(&self, path: &str) -> String {
-        format!("{PREFIX}/{}{path}", self.federation)
+        format!("{}{path}", self.below)
     }
 
     fn post<T: Serialize>(&self, path: &str, body: &T) -> Result<Vec<u8>> {
@@ -245,7 +251,12 @@ fn parsed<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T> {
 
 impl Link for Remote {
     fn enrol(&self, request: &Enrol) -> Result<Enrolled> {
-        parsed("/enrol", &self.post("/enrol", request)?)
+        let protocol = self.protocol;
+        let request = Enrol {
+            protocol,
+            ..request.clone()
+        };
+        parsed("/enrol", &self.post("/enrol", &request)?)
     }
 
     fn next(&self) -> Result<Next> {

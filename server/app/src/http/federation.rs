@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::{Known, Role};
@@ -19,12 +19,15 @@ use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
 use fedseal_federation::coordinator::books::{Books, Federation};
 use fedseal_federation::coordinator::commands::perform;
+use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{
-    ADMIN, Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
+    Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION,
+    WAIT, prefix,
 };
 use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
+use fedseal_ledger::OpenBlob;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use serde::de::DeserializeOwned;
@@ -51,6 +54,8 @@ pub(crate) struct Federations {
     views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
     /// Log of each federation's run, once it was asked for.
     logs: Mutex<HashMap<String, VerifierKey>>,
+    /// Federations that are over, once a node asked for a blob of theirs.
+    ended: Mutex<HashMap<String, Arc<Ended>>>,
     /// Woken when there may be a job for some node, or a state has changed.
     pub(crate) changed: Arc<Notify>,
 }
@@ -84,6 +89,7 @@ impl Federations {
             running: Mutex::default(),
             views: Mutex::default(),
             logs: Mutex::default(),
+            ended: Mutex::default(),
             changed: Arc::new(Notify::new()),
         }
     }
@@ -162,6 +168,23 @@ impl Federations {
         Ok(log)
     }
 
+    /// A blob that nodes of a federation may fetch now.
+    fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
+        if self.gathering(name).is_some() || self.view(name)?.phase != Phase::Finished {
+            return self.gathering_now(name)?.blob(digest).map_err(refusal);
+        }
+        let known = lock(&self.ended).get(name).cloned();
+        let ended = match known {
+            Some(ended) => ended,
+            None => {
+                let ended = Arc::new(Ended::read(&self.run(name)).map_err(refusal)?);
+                lock(&self.ended).insert(name.to_owned(), ended.clone());
+                ended
+            }
+        };
+        ended.blob(digest).map_err(refusal)
+    }
+
     /// Puts the lines of nodes, or of one, under the last checkpoint of a federation that is finished.
     pub(crate) fn attach(&self, name: &str, only: Option<&PublicKey>) {
         if let Err(error) = self.books.attach(name, &self.run(name), only) {
@@ -190,8 +213,22 @@ impl Federations {
 
 /// The interface.
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
+    let mut nodes = Router::new().route("/federation/{version}/{*rest}", any(unspoken));
+    let mut administrator = Router::new();
+    for version in OLDEST..=VERSION {
+        nodes = nodes.merge(spoken(version));
+        let admin = format!("{}/admin", prefix(version));
+        administrator = administrator.route(&admin, post(administer));
+    }
+    nodes
+        .with_state(federations.clone())
+        .merge(administrator.with_state((federations, admin)))
+}
+
+/// The nodes' addresses in a version of the protocol.
+fn spoken(version: u32) -> Router<Arc<Federations>> {
     // Whole paths: a nested router sees less than what was signed.
-    let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
+    let at = |path: &str| format!("{}/{{name}}{path}", prefix(version));
     Router::new()
         .route(&at("/enrol"), post(enrol))
         .route(&at("/next"), post(next))
@@ -201,12 +238,21 @@ pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
         .route(&at("/blobs/{digest}"), get(blob))
-        .with_state(federations.clone())
-        .merge(
-            Router::new()
-                .route(ADMIN, post(administer))
-                .with_state((federations, admin)),
-        )
+}
+
+/// An address of no version that this coordinator speaks, or none of its version.
+async fn unspoken(Path((version, rest)): Path<(String, String)>) -> Refusal {
+    let number = version.strip_prefix('v');
+    let number = number.and_then(|text| text.parse::<u32>().ok());
+    match number {
+        Some(number) if !(OLDEST..=VERSION).contains(&number) => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "The protocol's version is not spoken here.",
+            format!("version {number}; this coordinator speaks versions {OLDEST} to {VERSION}"),
+            "Upgrade the older of both; fedseal node --protocol N speaks an older version.",
+        ),
+        _ => Refusal::missing("address", rest.chars().take(100).collect::<String>()),
+    }
 }
 
 /// An error of the books or of a run as an answer.
@@ -353,9 +399,8 @@ async fn blob(
     let path = request.uri().path().to_owned();
     received(&all, &name, request, false, 0, false).await?;
     let named = digest(&named)?;
-    let gathering = all.gathering_now(&name)?;
     blocking(move || {
-        let blob = gathering.blob(&named).map_err(refusal)?;
+        let blob = all.blob(&name, &named)?;
         let length = blob.length();
         let head = [
             (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -490,7 +535,7 @@ async fn log(
     .await
 }
 
-/// `POST ADMIN`: a command of the administrator.
+/// `POST PREFIX/admin`: a command of the administrator.
 async fn administer(
     State((all, admin)): State<(Arc<Federations>, Arc<Admin>)>,
     request: Request,

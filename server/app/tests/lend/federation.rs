@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_federation::node::deeds::{self, Deed};
 use serde_json::Value;
@@ -183,6 +184,10 @@ fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Start
         "--state",
         &state,
     ];
+    // One joins with the program of the release before, as far as the protocol tells; it goes on with this one.
+    if name == "south" && invitation.is_some() {
+        words.extend(["--protocol", "1"]);
+    }
     words.extend(
         invitation
             .map(|text| ["--invitation", text])
@@ -190,6 +195,16 @@ fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Start
             .flatten(),
     );
     Started::new(home, &words)
+}
+
+/// Answer to a request of nobody.
+fn asked(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Every node, joined.
@@ -274,6 +289,8 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     ok(home, &[&create[..], &["token"]].concat());
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
+    let said = asked(address, "/federation/v9/fed/next");
+    assert!(said.contains("speaks versions 1 to 2"), "{said}");
 
     // A node and the coordinator die while others work.
     nodes[0].says("sent (recorded)");
@@ -282,7 +299,10 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     let mut coordinator = serve(home, address, &wire);
     coordinator.says("federation fed runs");
     nodes.insert(0, node(home, "north", &wire, None));
-    let mut kills = 2;
+    // An upgrade in the middle.
+    drop(nodes.remove(1));
+    nodes.insert(1, node(home, "south", &wire, None));
+    let mut kills = 3;
     for victim in 0..more {
         std::thread::sleep(Duration::from_millis(700));
         if status(home)["phase"] == "finished" {
@@ -358,6 +378,18 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
             let shown = String::from_utf8_lossy(&form).into_owned();
             assert!(!contains(&received, &form), "{shown} left {name}");
         }
+    }
+
+    // Each site has the adapter that the federation ended with, and the proof of it.
+    let last = adapters(&home.join("runs/fed"));
+    let key = status["coordinator"].as_str().unwrap();
+    for name in NAMES {
+        let folder = home.join(format!("state-{name}/final"));
+        let bytes = fs::read(folder.join("clean.safetensors")).unwrap();
+        assert_eq!(Digest::of(&bytes).to_string(), last[0].as_str().unwrap());
+        let proof = folder.join("clean.tlog-proof").display().to_string();
+        let said = ok(home, &["log", "check", &proof, "--key", key]);
+        assert!(said.contains(last[0].as_str().unwrap()), "{said}");
     }
 
     // At its site an update can be executed again.

@@ -22,7 +22,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 
 use super::journal::{self, Tally};
-use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION};
+use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status};
 use crate::{Error, Result};
 use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
@@ -296,7 +296,7 @@ impl Books {
             self.note(name, "enrolled", &key.to_string(), &names.join(", "))?;
         }
         Ok(Enrolled {
-            protocol: VERSION,
+            protocol: request.protocol,
             phase,
         })
     }

@@ -1,7 +1,7 @@
 //! Books over a folder: who gets in, and what a command may do when.
 
 use super::*;
-use crate::protocol::Brought;
+use crate::protocol::{Brought, OLDEST, VERSION};
 use fedseal_client_sdk::keys::SigningKey;
 
 const ROSTER: &str = "arms = [\"clean\"]\n[federation]\nrounds = 2\n[federation.nodes]\n\
@@ -70,7 +70,12 @@ fn an_invitation_lets_one_node_in_once() {
     };
     assert!(said(enrol(1, &named)).contains("signer \"author\""));
 
-    enrol(1, &request(&north, &["north"])).unwrap();
+    // A node of the release before is answered in its version.
+    let before = Enrol {
+        protocol: OLDEST,
+        ..request(&north, &["north"])
+    };
+    assert_eq!(enrol(1, &before).unwrap().protocol, OLDEST);
     // An answer that was lost is asked for again; another node, or another shard, has no use of it.
     enrol(1, &request(&north, &["north"])).unwrap();
     assert!(said(enrol(2, &request(&north, &["north"]))).contains("used already"));
