@@ -8,7 +8,7 @@
 //! - [`http`]: the server behind `fedseal serve`.
 //! - [`backup`]: copies of what servers and nodes keep.
 //! - [`coordinate`]: executes the federations of a server.
-//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
+//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one. [`counted`]: a run's events as both.
 //! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
 //! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
@@ -22,6 +22,7 @@
 mod backup;
 mod commands;
 mod coordinate;
+mod counted;
 mod decisions;
 mod figures;
 mod http;

@@ -184,6 +184,15 @@ pub enum Command {
         /// The client that it is for; none: any place that is free.
         client: Option<String>,
     },
+    /// Gives up a node's key.
+    Revoke {
+        /// The federation.
+        name: String,
+        /// A client of the node.
+        client: String,
+        /// Why, for people; it is in the run's log.
+        reason: String,
+    },
     /// Starts, pauses, resumes or stops one.
     Event {
         /// The federation.
@@ -252,10 +261,13 @@ pub struct NodeStatus {
     pub examples: u32,
     /// When it enrolled, RFC 3339, UTC.
     pub enrolled: String,
-    /// Seconds since its node asked for work; none since the coordinator started.
+    /// Seconds since its node asked for work, as of a minute where the server does not answer; none: never.
     pub asked: Option<u64>,
     /// Entries of the log that its node has cosigned.
     pub cosigned: Option<u64>,
+    /// Why its node's key was revoked, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 #[cfg(test)]

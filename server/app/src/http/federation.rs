@@ -21,8 +21,8 @@ use fedseal_federation::coordinator::books::{Books, Federation};
 use fedseal_federation::coordinator::commands::perform;
 use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{
-    Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION,
-    WAIT, prefix,
+    Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, NodeStatus, OLDEST, Refuse, Taken,
+    VERSION, WAIT, prefix,
 };
 use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
@@ -42,6 +42,10 @@ use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
+use crate::metrics;
+
+/// Seconds after which a node that did not ask for work counts as silent; one that trains asks when it is done.
+const SILENT: u64 = 300;
 
 /// A server's federations: those whose rounds are executed now, beside the books of all.
 pub(crate) struct Federations {
@@ -64,6 +68,8 @@ pub(crate) struct Federations {
 struct View {
     phase: Phase,
     keys: BTreeSet<PublicKey>,
+    /// Keys that were given up, with the reasons.
+    revoked: BTreeMap<PublicKey, String>,
 }
 
 type Server = State<Arc<Federations>>;
@@ -145,10 +151,16 @@ impl Federations {
             return Ok(view.clone());
         }
         let Federation { phase, members, .. } = self.books.read(name)?;
-        let keys = members.into_values().map(|joined| joined.member.key);
+        let keys = members.values().map(|joined| joined.member.key);
+        let keys = keys.collect();
+        let revoked = members.into_values().filter_map(|joined| {
+            let reason = joined.revoked?;
+            Some((joined.member.key, reason))
+        });
         let view = Arc::new(View {
             phase,
-            keys: keys.collect(),
+            keys,
+            revoked: revoked.collect(),
         });
         if let Some(stamp) = stamp {
             lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
@@ -194,6 +206,46 @@ impl Federations {
                 logs::say(Level::Error, "fault", &format!("{name}: {detail}; {error}"));
             }
         }
+    }
+
+    /// Tells a run of nodes whose keys were given up.
+    pub(crate) fn pass_revoked(&self, name: &str) {
+        if let (Some(gathering), Ok(view)) = (self.gathering(name), self.viewed(name)) {
+            for (key, reason) in &view.revoked {
+                gathering.revoke(key, reason);
+            }
+        }
+    }
+
+    /// Brings the metrics of a federation up to date.
+    pub(crate) fn measure(&self, name: &str) {
+        let Ok(status) = self.books.status(name, &self.seen(name)) else {
+            return;
+        };
+        let count = |fits: &dyn Fn(&NodeStatus) -> bool| {
+            status.nodes.iter().filter(|&node| fits(node)).count() as f64
+        };
+        let heard = |node: &NodeStatus| node.asked.is_some_and(|ago| ago <= SILENT);
+        let kinds: [(&str, f64); 3] = [
+            ("revoked", count(&|node| node.revoked.is_some())),
+            (
+                "heard",
+                count(&|node| node.revoked.is_none() && heard(node)),
+            ),
+            (
+                "silent",
+                count(&|node| node.revoked.is_none() && !heard(node)),
+            ),
+        ];
+        for (state, nodes) in kinds {
+            metrics::NODES.set(&[name, state], nodes);
+        }
+        for (kind, refused) in &status.refused {
+            metrics::NODE_REFUSALS.set(&[name, kind], *refused as f64);
+        }
+        let (waiting, open) = self.gathering(name).map_or((0, 0), |it| it.jobs());
+        metrics::NODE_JOBS.set(&[name, "waiting"], waiting as f64);
+        metrics::NODE_JOBS.set(&[name, "open"], open as f64);
     }
 
     fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
@@ -305,6 +357,16 @@ async fn received(
             return Err(refusal);
         }
     };
+    if !anyone && let Some(reason) = all.view(name)?.revoked.get(&signed.key) {
+        let who = signed.key.to_string();
+        all.books.refusal(name, "revoked", &who, reason);
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "The node's key was revoked.",
+            format!("{who}: {reason}"),
+            "Whoever runs the federation revoked it; ask there.",
+        ));
+    }
     if !anyone && !all.view(name)?.keys.contains(&signed.key) {
         let who = signed.key.to_string();
         all.books.refusal(name, "foreign", &who, "not a node of it");
@@ -355,6 +417,7 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
 /// `POST PREFIX/NAME/next`: a job, or after a while none.
 async fn next(State(all): Server, Path(name): Path<String>, request: Request) -> Answer<Response> {
     let (key, _) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
+    all.books.heard(&name, &key);
     let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
     loop {
         let changed = all.changed.notified();

@@ -403,6 +403,29 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
 }
 
 #[test]
+fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
+    let home = home();
+    let home = home.path();
+    place(home, "deadline = 60\nleast_updates = 1", 12);
+    let address = free();
+    let wire = Wire::new(address);
+    let mut coordinator = serve(home, address, &wire);
+    federation(home, &["create", "fed.toml"]);
+    let mut nodes = joined(home, &wire);
+    federation(home, &["start", "fed"]);
+    coordinator.says("federation fed runs");
+    nodes[0].says("sent (recorded)");
+    let revoke = ["revoke", "fed", "--client", "north", "--reason", "stolen"];
+    assert!(federation(home, &revoke).contains("its key was revoked: stolen"));
+    let said = nodes[0].says("key was revoked");
+    assert!(said.contains("stolen"), "{said}");
+    let status = until(home, "finished", |status| status["phase"] == "finished");
+    assert!(status["refused"]["revoked"].as_u64().unwrap() > 0);
+    let said = ok(home, &["verify", "runs/fed"]);
+    assert!(said.contains("rest on the word of the node"), "{said}");
+}
+
+#[test]
 fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     let home = home();
     let home = home.path();

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -57,6 +57,7 @@ mod nodes;
 mod own;
 pub(crate) mod perform;
 pub mod pool;
+mod revocations;
 mod room;
 mod rounds;
 mod server_input;
@@ -170,6 +171,8 @@ pub struct Run {
     begun: Instant,
     seconds_before: f64,
     report_written: Option<Instant>,
+    /// Folder of keys, whose trust file may revoke an author's.
+    keys: PathBuf,
     /// The folder and its plan, held for as long as the run is open: two processes never write one
     /// folder.
     _locks: [File; 2],

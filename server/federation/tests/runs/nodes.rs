@@ -537,6 +537,39 @@ fn a_coordinator_that_dies_in_every_round_trains_nothing_twice() {
 }
 
 #[test]
+fn a_node_whose_key_is_revoked_counts_no_more_and_the_rounds_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = place(dir.path());
+    let here = Here::new(dir.path(), "deadline = 60\nleast_updates = 2");
+    let east = key("east").public();
+    let report = with_nodes(&here, &honest(), || {
+        here.conduct(&options, &|event| {
+            if matches!(event, Told::Round { round: 0, .. }) {
+                let gathering = here.gathering().unwrap();
+                gathering.revoke(&east, "the disk was stolen");
+            }
+            false
+        })
+    });
+    let report = report.unwrap();
+    let checked = verify(here.run()).unwrap();
+    assert!(checked.absent > 0 && checked.attested > checked.absent);
+    let log = OpenRun::read(here.run()).unwrap().log.entries().unwrap();
+    let revoked = log.iter().filter(|entry| {
+        let record = Record::from_bytes(entry).unwrap();
+        matches!(record, Record::KeyRevoked { key, .. } if key == east)
+    });
+    assert_eq!(revoked.count(), 1);
+    for arm in &report.arms {
+        for round in &arm.rounds[1..] {
+            let gone = round.clients.iter().find(|it| it.client == "east").unwrap();
+            let fact = &gone.verdict.as_ref().unwrap().fact;
+            assert!(fact.contains("the disk was stolen"), "{fact}");
+        }
+    }
+}
+
+#[test]
 fn who_delivers_nothing_costs_its_update_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let options = place(dir.path());

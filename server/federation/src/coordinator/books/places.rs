@@ -178,6 +178,7 @@ pub(super) fn admit(
         let joined = Joined {
             member: member(shard),
             since: now(),
+            revoked: None,
         };
         federation.members.insert(shard.name.clone(), joined);
     }

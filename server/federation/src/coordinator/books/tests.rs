@@ -139,6 +139,35 @@ fn open_places_go_to_whoever_is_invited_and_the_clients_follow_by_name() {
 }
 
 #[test]
+fn a_key_is_given_up_once_and_before_the_start_its_place_is_free_again() {
+    let (_dir, books) = books();
+    books.create("tiny", ROSTER, None, key(9)).unwrap();
+    let enrol = |by: u8, name: &str| {
+        let invitation = books.invite("tiny", None).unwrap();
+        books.enrol("tiny", key(by), &request(&invitation, &[name]))
+    };
+    enrol(1, "north").unwrap();
+    enrol(2, "south").unwrap();
+    books.heard("tiny", &key(1));
+    let asked = |n: usize| books.status("tiny", &BTreeMap::new()).unwrap().nodes[n].asked;
+    assert!(asked(0).is_some_and(|ago| ago < 60) && asked(1).is_none());
+    assert!(said(books.revoke("tiny", "west", "lost")).contains("nobody enrolled as west"));
+    books.revoke("tiny", "north", "lost").unwrap();
+    enrol(3, "north").unwrap();
+    books.event("tiny", Event::Start, None).unwrap();
+    books.revoke("tiny", "north", "stolen").unwrap();
+    let north = books.read("tiny").unwrap().members["north"].clone();
+    assert_eq!(
+        (north.member.key, north.revoked.as_deref()),
+        (key(3), Some("stolen"))
+    );
+    let again = said(books.revoke("tiny", "north", "again"));
+    assert!(again.contains("revoked already: stolen"), "{again}");
+    books.event("tiny", Event::Stop, None).unwrap();
+    assert!(said(books.revoke("tiny", "south", "late")).contains("is stopped"));
+}
+
+#[test]
 fn what_is_no_federation_is_refused() {
     let (_dir, books) = books();
     let no_nodes = books.create("x", "arms = [\"clean\"]\n", None, key(9));
