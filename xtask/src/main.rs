@@ -101,7 +101,8 @@ cargo xtask COMMAND
   bench web [sentences|page]
                     conclusions that are as expected, and the size of the first page
   bench federation [--kills N]
-                    three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire
+                    three nodes and a coordinator, then a run over a queue with its workers and server, all
+                    killed in turn (100 kills): equal bits, nothing lost, no row on the wire
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

@@ -103,7 +103,7 @@ fn apart(sources: &Sources, to: &Path) -> Outcome {
             .find_map(|part| Some((part, part.canonicalize().ok()?)));
         Ok::<_, Failure>(match there {
             Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
-            None => path,
+            None => path.clone(),
         })
     };
     let copy = absolute(to)?;

@@ -107,8 +107,8 @@ fn files(copy: &Path, list: &List) -> Outcome {
     }
     let mut there = BTreeSet::new();
     walk(copy, "", &mut there)?;
-    let known = |place: &&String| *place != LIST && !list.files.contains_key(*place);
-    for place in there.iter().filter(known) {
+    let unlisted = |place: &&String| *place != LIST && !list.files.contains_key(*place);
+    for place in there.iter().filter(unlisted) {
         wrong.push(format!("{place} is not in the list"));
     }
     if wrong.is_empty() {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A program in the folder of FEDSEAL_ENGINES_BIN, else of PATH. None, with words, where it or the helper of
-/// FEDSEAL_ENGINES is not there; FEDSEAL_REQUIRE_ORACLES makes that a failure.
+/// FEDSEAL_ENGINES is not there; with FEDSEAL_ENGINES_BIN or FEDSEAL_REQUIRE_ORACLES that is a failure.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("FEDSEAL_ENGINES_BIN").or_else(|| std::env::var_os("PATH"));
     let program = std::env::split_paths(&folders?)
@@ -15,8 +15,9 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let helper = std::env::var_os("FEDSEAL_ENGINES").is_some();
     let found = program.filter(|_| helper);
     if found.is_none() {
+        let needed = ["FEDSEAL_ENGINES_BIN", "FEDSEAL_REQUIRE_ORACLES"];
         assert!(
-            std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
+            needed.iter().all(|it| std::env::var_os(it).is_none()),
             "{name} or FEDSEAL_ENGINES is not there; see tests/oracles/engines/README.md"
         );
         eprintln!("left out: {name} or the helper is not there");

@@ -17,13 +17,15 @@ use serde_json::Value;
 
 use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
-use crate::{Started, adapters};
+use crate::{BETWEEN, Started, adapters, kills};
 
 const NAMES: [&str; 3] = ["north", "south", "west"];
-/// Rounds without more kills than the test's own two; each further one gets a round.
+/// Rounds without more kills than the test's own; each further one gets [`MORE`].
 const ROUNDS: usize = 2;
+/// Rounds that go by in the time of a kill, with some to spare.
+const MORE: usize = 4;
 /// Longest wait for anything.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_secs(400);
 
 /// Text that stands in every row of a shard.
 fn marker(name: &str, row: usize) -> String {
@@ -250,10 +252,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     let home = home();
     let home = home.path();
-    // More for a measurement: cargo xtask bench federation.
-    let more = std::env::var("FEDSEAL_KILLS").ok();
-    let more = more.map_or(0, |text| text.parse().unwrap());
-    let rounds = ROUNDS + more;
+    let more = kills();
+    let rounds = ROUNDS + MORE * more;
     place(home, "deadline = 120", rounds);
     let run = [
         "run",
@@ -304,7 +304,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     nodes.insert(1, node(home, "south", &wire, None));
     let mut kills = 3;
     for victim in 0..more {
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(BETWEEN);
         if status(home)["phase"] == "finished" {
             break;
         }
@@ -318,6 +318,8 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
             None => {
                 drop(coordinator);
                 coordinator = serve(home, address, &wire);
+                // It goes on before it is killed again.
+                coordinator.says("federation fed runs");
             }
         }
         kills += 1;

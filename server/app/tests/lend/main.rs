@@ -12,10 +12,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
+use std::time::Duration;
 
 use engines::Nats;
 use fedseal_client_sdk::keys::SigningKey;
-use program::small::home;
+use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
 
@@ -60,6 +61,15 @@ impl Drop for Started {
 fn public(home: &Path, name: &str) -> String {
     let key = SigningKey::load_or_create(home.join(name)).unwrap();
     key.public().to_string()
+}
+
+/// Time between two kills of a measurement.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// Kills beyond those of a test, for a measurement: cargo xtask bench federation.
+fn kills() -> usize {
+    let more = std::env::var("FEDSEAL_KILLS").ok();
+    more.map_or(0, |text| text.parse().unwrap())
 }
 
 fn adapters(run: &Path) -> Vec<Value> {
@@ -139,18 +149,23 @@ fn shards_are_not_lent_in_the_open_unless_asked_for() {
     assert!(said.contains("--worker"), "{said}");
 }
 
-/// Jobs go through a queue to workers that the run never speaks to; one of them is killed.
+/// Jobs go through a queue to workers that the run never speaks to; one of them is killed. In a measurement
+/// workers, the queue's server and the run itself are killed in turn.
 #[test]
 fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     let home = home();
     let home = home.path();
-    let Some(server) = Nats::start(&home.join("jetstream")) else {
+    let Some(mut server) = Nats::start(&home.join("jetstream")) else {
         return;
     };
     let url = server.url();
+    let more = kills();
+    let rounds = format!("rounds = {}", 1 + 2 * more);
+    let experiment = SMALL.replace("rounds = 1", &rounds);
+    fs::write(home.join("queued.toml"), experiment).unwrap();
     let run = [
         "run",
-        "small.toml",
+        "queued.toml",
         "--modules",
         "modules",
         "--no-figures",
@@ -171,6 +186,34 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     drop(first);
     let mut second = worker("second");
     second.says(": done");
+    let mut total = 1;
+    if more > 0 {
+        first = worker("first");
+        let resumed = [&queued[..], &["--resume"]].concat();
+        for victim in 0..more {
+            std::thread::sleep(BETWEEN);
+            if running.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            match victim % 4 {
+                0 => {
+                    drop(first);
+                    first = worker("first");
+                }
+                1 => {
+                    drop(second);
+                    second = worker("second");
+                }
+                2 => server.kill(),
+                _ => {
+                    drop(running);
+                    running = Started::new(home, &resumed);
+                    running.says("jobs are queued at");
+                }
+            }
+            total += 1;
+        }
+    }
     assert!(running.child.wait().unwrap().success());
     drop(second);
     assert_eq!(
@@ -178,6 +221,8 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
         adapters(&home.join("alone"))
     );
     ok(home, &["verify", "queued"]);
+    // Every assertion about the kills held until here.
+    println!("queue: bits 1, kills {total} of {total}");
 
     let said = refused(
         home,

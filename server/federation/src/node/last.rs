@@ -8,7 +8,7 @@ use super::deeds::Deed;
 use crate::{Error, Result};
 
 /// Folder of the adapters in a node's state folder.
-pub const FOLDER: &str = "final";
+const FOLDER: &str = "final";
 
 impl Node<'_> {
     /// Fetches what the federation ended with. What is there already is not fetched again.
