@@ -19,7 +19,7 @@ const MOST_LIST: u64 = 512 << 20;
 /// Files that a failure names, at most.
 const MOST_NAMED: usize = 5;
 
-/// What a copy has, once everything in it held.
+/// Contents of a copy in which everything held.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// When it was made, RFC 3339, UTC.

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(120);
 const PORTS: [u16; 6] = [8660, 4222, 9333, 8080, 8888, 8333];
 /// Services that others reach by their names.
 const HOSTS: [&str; 3] = ["coordinator", "nats", "store"];
-/// What the image has of the modules, and whom it trusts.
+/// Folder of the image's modules and trust file.
 const SHARE: &str = "/usr/share/fedseal";
 
 /// The file, and what stands for containers here.
@@ -249,7 +249,7 @@ fn ports() -> BTreeMap<u16, u16> {
     ports
 }
 
-/// What the image has: modules, and the key that signed them.
+/// Makes the image's own files: modules, and the key that signed them.
 fn share(home: &Path, share: &Path) {
     let policies = share.join("policies");
     fs::create_dir_all(&policies).unwrap();
