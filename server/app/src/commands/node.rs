@@ -1,6 +1,6 @@
 //! `fedseal node`: a data holder's side of a federation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::Role;
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{Passphrase, SigningKey, TrustStore};
 use fedseal_client_sdk::signed::SignedClient;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::node::link::Link;
@@ -21,7 +21,7 @@ use fedseal_federation::protocol::{
 use fedseal_federation::runner::Options;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::{Error, Result};
-use fedseal_ledger::Remote as RemoteLog;
+use fedseal_ledger::{LogReader, Remote as RemoteLog};
 use fedseal_rules::experiment::{Experiment, read_site};
 use fedseal_sandbox::CompiledCache;
 use serde::Serialize;
@@ -110,7 +110,7 @@ impl Node {
         wire::check(&self.coordinator, self.insecure_http, "the updates")?;
         self.authorities.take()?;
         let passphrase = keys::passphrase()?;
-        let key = SigningKey::load_or_create_with(&self.key, passphrase.as_ref())?;
+        let key = self.key(passphrase.as_ref())?;
         let rules = node::resolved(read_site(&self.site)?, &self.trusted()?)?;
         let shards = self.shards()?;
         let invitation = self.invited()?;
@@ -174,6 +174,32 @@ impl Node {
         Ok(node.run(stop::flag())?)
     }
 
+    /// The key that this node has in its federation: a federation's plan names it, so one that was rotated since it
+    /// joined (`fedseal key rotate` keeps the old key beside the new one) is used until the federation is over.
+    fn key(&self, passphrase: Option<&Passphrase>) -> Outcome<SigningKey> {
+        let current = SigningKey::load_or_create_with(&self.key, passphrase)?;
+        let log = self.state.join("log");
+        let writes = |key: &SigningKey| LogReader::open(&log, &key.public()).is_ok();
+        if !log.join("checkpoint").is_file() || writes(&current) {
+            return Ok(current);
+        }
+        let mut earlier = rotated(&self.key)?.into_iter();
+        let found = earlier.find_map(|path| {
+            let key = SigningKey::load_with(path, passphrase).ok()?;
+            writes(&key).then_some(key)
+        });
+        let Some(key) = found else {
+            // Opening the folder says what is wrong.
+            return Ok(current);
+        };
+        output::note(format_args!(
+            "fedseal: this node joined with key {}, which was rotated: it speaks with that one until the federation \
+             is over",
+            key.public()
+        ));
+        Ok(key)
+    }
+
     /// The invitation, where there is one.
     fn invited(&self) -> Outcome<Option<Invitation>> {
         match (&self.invitation, std::env::var("FEDSEAL_INVITATION")) {
@@ -216,6 +242,25 @@ impl Node {
             .map(|(name, files)| Ok(Shard::read(name, files, how)?))
             .collect()
     }
+}
+
+/// Files of keys that were rotated: `NAME-KEYID.pem` beside `NAME.pem`.
+fn rotated(current: &Path) -> Outcome<Vec<PathBuf>> {
+    let stem = current.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = match current.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let failed = |error: std::io::Error| Failure::io(folder, &error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!("{stem}-")) && name.ends_with(".pem") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// A coordinator over HTTP.
