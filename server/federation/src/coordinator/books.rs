@@ -49,7 +49,7 @@ pub struct Books {
     /// Shared by all clones of these books.
     notes: Arc<Mutex<cosigned::Notes>>,
     tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
-    heard: Arc<Mutex<heard::Last>>,
+    heard: Arc<heard::Heard>,
 }
 
 /// 256 random bits, hex.
@@ -399,6 +399,13 @@ impl Books {
         let path = self.folder(name)?.join("journal.jsonl");
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.entry(name.to_owned()).or_default().refusals(&path)
+    }
+
+    /// Marks that a node asked for work, as of a minute.
+    pub fn heard(&self, name: &str, key: &PublicKey) {
+        if let Ok(folder) = self.folder(name) {
+            self.heard.mark(&folder, key);
+        }
     }
 
     /// Keeps a statement that contradicts another one by the same key.

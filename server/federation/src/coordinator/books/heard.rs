@@ -3,38 +3,40 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fedseal_client_sdk::keys::PublicKey;
 
-use super::Books;
-
-/// Seconds between two marks of one node: thousands of them ask all the time.
+/// Time between two marks of one node: thousands of them ask all the time.
 const APART: Duration = Duration::from_secs(60);
 /// Folder of the marks.
 const FOLDER: &str = "heard";
 
-/// When each node of each federation was marked last.
-pub(super) type Last = BTreeMap<(String, PublicKey), Instant>;
+/// Marks of nodes: files that are changed when their nodes ask for work.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// When each node of each federation was marked last.
+    last: Mutex<BTreeMap<(PathBuf, PublicKey), Instant>>,
+}
 
-impl Books {
-    /// Marks that a node asked for work.
-    pub fn heard(&self, name: &str, key: &PublicKey) {
+impl Heard {
+    /// Marks that a node of the federation in this folder asked for work.
+    pub(super) fn mark(&self, folder: &Path, key: &PublicKey) {
         let now = Instant::now();
-        let mut last = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.insert((name.to_owned(), *key), now);
-        drop(last);
-        if before.is_none_or(|before| now.duration_since(before) >= APART)
-            && let Ok(folder) = self.folder(name)
-        {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = (folder.to_owned(), *key);
+        let before = last.get(&of);
+        if before.is_none_or(|before| now.duration_since(*before) >= APART) {
+            last.insert(of, now);
+            drop(last);
             // Without a mark the status says less; nothing else depends on it.
-            let _ = mark(&folder, key);
+            let _ = touch(folder, key);
         }
     }
 }
 
-fn mark(folder: &Path, key: &PublicKey) -> std::io::Result<()> {
+fn touch(folder: &Path, key: &PublicKey) -> std::io::Result<()> {
     fs::create_dir_all(folder.join(FOLDER))?;
     let file = File::create(path(folder, key))?;
     file.set_modified(SystemTime::now())
