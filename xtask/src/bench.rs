@@ -4,7 +4,8 @@
 //! `cargo xtask bench build`: what building takes ([`building`]).
 //! `cargo xtask bench aggregation`: rules beside other packages and memory's bandwidth ([`aggregation`]).
 //! `cargo xtask bench web`: the report pages ([`web`]).
-//! `cargo xtask bench federation`: nodes and a coordinator that are killed ([`federation`]).
+//! `cargo xtask bench federation`: nodes and a coordinator that are killed, and how many they may be
+//! ([`federation`]).
 //!
 //! In `tuning` every side is a process that holds its model and waits. They are asked in turn, so that
 //! what slows the machine slows all of them alike. Each gets its best number of threads, found by one

@@ -100,9 +100,9 @@ cargo xtask COMMAND
                     extension touches; cold and pair build a revision beside this one
   bench web [sentences|page]
                     conclusions that are as expected, and the size of the first page
-  bench federation [--kills N]
-                    three nodes and a coordinator, then a run over a queue with its workers and server, all
-                    killed in turn (100 kills): equal bits, nothing lost, no row on the wire
+  bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
+                    three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire;
+                    1,000 clients beside pfl; 2,000 nodes that wait; workers of a queue beside the local pool
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

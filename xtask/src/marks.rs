@@ -61,6 +61,15 @@ const MARKS: &[(&str, Mark)] = &[
     ("same_bits.workers", AtLeast(1.0)),
     ("kills.total", AtLeast(100.0)),
     ("leaks.found", AtMost(0.0)),
+    ("clients.pfl_ratio", AtLeast(4.0)),
+    // Of the time of a run with a training step for each client.
+    ("clients.overhead_share", AtMost(0.2)),
+    ("clients.peak_mb", AtMost(1536.0)),
+    ("idle_nodes.count", AtLeast(2000.0)),
+    ("idle_nodes.rss_mb", AtMost(300.0)),
+    ("idle_nodes.core_share", AtMost(0.05)),
+    // Of the local pool's time.
+    ("workers.time_ratio", AtMost(1.1)),
     ("demo.ratio", AtLeast(0.98)),
     ("languages.right", AtLeast(8.0)),
     ("python.start.again_seconds", AtMost(1.0)),

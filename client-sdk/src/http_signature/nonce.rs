@@ -1,8 +1,9 @@
 //! Nonces that were used: each counts once for its key.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use super::{MOST_AGE, MOST_AHEAD, Refusal};
+use crate::digest::Digest;
 
 /// Memory of nonces.
 pub trait Nonces {
@@ -20,10 +21,21 @@ pub trait Nonces {
 pub struct RecentNonces {
     start: i64,
     most: usize,
-    /// Ends by key and nonce.
-    taken: HashMap<(String, String), i64>,
-    /// Key and nonce by their ends.
-    ends: BTreeSet<(i64, String, String)>,
+    taken: HashSet<Name>,
+    /// Names by the time at which they are forgotten.
+    ends: BTreeMap<i64, Vec<Name>>,
+}
+
+/// First half of the SHA-256 of key and nonce: a server of many nodes remembers hundreds of thousands.
+type Name = [u8; 16];
+
+fn name(keyid: &str, nonce: &str) -> Name {
+    let digest = Digest::of_parts(&[keyid.as_bytes(), b"\0", nonce.as_bytes()]);
+    let mut name = Name::default();
+    for (half, byte) in name.iter_mut().zip(digest.0) {
+        *half = byte;
+    }
+    name
 }
 
 impl RecentNonces {
@@ -32,15 +44,15 @@ impl RecentNonces {
         RecentNonces {
             start,
             most,
-            taken: HashMap::new(),
-            ends: BTreeSet::new(),
+            taken: HashSet::new(),
+            ends: BTreeMap::new(),
         }
     }
 
     fn forget(&mut self, now: i64) {
-        while self.ends.first().is_some_and(|(end, ..)| *end < now) {
-            if let Some((_, keyid, nonce)) = self.ends.pop_first() {
-                self.taken.remove(&(keyid, nonce));
+        while let Some(first) = self.ends.first_entry().filter(|first| *first.key() < now) {
+            for name in first.remove() {
+                self.taken.remove(&name);
             }
         }
     }
@@ -55,16 +67,16 @@ impl Nonces for RecentNonces {
                 start: self.start,
             });
         }
-        let name = (keyid.to_owned(), nonce.to_owned());
-        if self.taken.contains_key(&name) {
+        let name = name(keyid, nonce);
+        if self.taken.contains(&name) {
             return Err(Refusal::Replayed);
         }
         if self.taken.len() >= self.most {
             return Err(Refusal::Busy { most: self.most });
         }
+        self.taken.insert(name);
         let end = created + MOST_AGE + MOST_AHEAD;
-        self.ends.insert((end, name.0.clone(), name.1.clone()));
-        self.taken.insert(name, end);
+        self.ends.entry(end).or_default().push(name);
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use fedseal_federation::{Error, Result};
 use fedseal_record::events::Event as Told;
 use fedseal_rules::lifecycle::{Event, Phase};
 
-use crate::http::federation::Federations;
+use crate::http::federations::Federations;
 use crate::{counted, output, submitted};
 
 /// How often the books are looked at.

@@ -79,7 +79,7 @@ pub(super) fn bench(before: &Path, revision: &str) -> Outcome<Vec<Figure>> {
 }
 
 /// The digest of each arm's last adapter.
-fn last_adapters(run: &Path) -> Outcome<BTreeMap<String, String>> {
+pub(super) fn last_adapters(run: &Path) -> Outcome<BTreeMap<String, String>> {
     let report: Value = serde_json::from_slice(&fs::read(run.join("report.json"))?)?;
     let arms = report.get("arms").and_then(Value::as_array);
     let adapters: BTreeMap<String, String> = arms

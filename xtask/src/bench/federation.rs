@@ -1,67 +1,76 @@
-//! `cargo xtask bench federation [--kills N]`: three nodes and a coordinator as processes over loopback, and a run
-//! whose jobs two workers do over NATS.
-//!
-//! - `same_bits.nodes`, `same_bits.workers`: 1 where every arm's final adapter has the digest that one process gives.
-//! - `kills.survived`, `kills.total`: kill -9 spread over nodes and coordinator, and over workers, the queue's server
-//!   and the run itself, each started again; survived where the digests are the same in the end, each update is there
-//!   once, and the run verifies.
-//! - `leaks.found`: rows of shards found among all bytes that nodes sent, and in the coordinator's files.
-//!
-//! The tests of the whole do it, and say what they counted when all of it held.
+//! `cargo xtask bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]`: nodes and a coordinator that
+//! are killed ([`kills`]), a thousand clients beside pfl ([`clients`]), nodes that wait ([`idle`]), workers of a queue
+//! beside the local pool ([`workers`]). Without a name: all of them.
+
+mod clients;
+mod idle;
+mod kills;
+mod workers;
 
 use std::process::Command;
 
 use super::{Figure, write};
-use crate::oracle::engines::Engines;
 use crate::process::{root, say};
 use crate::{Outcome, fail};
 
-/// The tests: of nodes, and of a queue.
-const NODES: &str = "nodes_give_the_bits_of_one_process_whoever_is_killed";
-const QUEUE: &str = "workers_of_a_queue_do_a_run_and_one_is_killed";
-/// Kills without an option: at two or three seconds each, some minutes.
+/// Kills without an option.
 const KILLS: u32 = 100;
-/// Parts of ten that the federation gets.
-const OF_NODES: u32 = 6;
+
+/// Parts that are measured, and how often.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    part: Option<String>,
+    kills: u32,
+    rounds: usize,
+}
+
+impl Asked {
+    fn read(arguments: &[String]) -> Outcome<Asked> {
+        let mut asked = Asked {
+            part: None,
+            kills: KILLS,
+            rounds: 3,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut number = |most: u32| {
+                let number = words.next().and_then(|word| word.parse::<u32>().ok());
+                let number = number.filter(|number| (1..=most).contains(number));
+                number.ok_or_else(|| {
+                    crate::Failure(format!("{word} needs a number from 1 to {most}"))
+                })
+            };
+            match word.as_str() {
+                "--kills" => asked.kills = number(200)?,
+                "--rounds" => asked.rounds = number(100)? as usize,
+                "kills" | "clients" | "idle" | "workers" => asked.part = Some(word.clone()),
+                _ => return fail("known: kills, clients, idle, workers, --kills N, --rounds N"),
+            }
+        }
+        Ok(asked)
+    }
+}
 
 pub(super) fn bench(arguments: &[String]) -> Outcome {
-    let kills = match arguments {
-        [] => KILLS,
-        [word, number] if word == "--kills" => match number.parse::<u32>() {
-            Ok(number) if number <= 200 => number,
-            _ => return fail("--kills needs a number up to 200"),
-        },
-        _ => return fail("known: --kills N"),
-    };
-    let Some(python) = Engines::install()? else {
-        return fail("no pip: on Debian `apt-get install python3-pip python3-venv`");
-    };
-    let engines = Engines::build(python)?;
-    let of_nodes = kills * OF_NODES / 10;
-    say("Three nodes and a coordinator, killed in turn");
-    let said = tested(NODES, of_nodes, &engines)?;
-    let [bits, survived, total, leaks] = said.as_slice() else {
-        return fail(format!("{NODES} counted {said:?}"));
-    };
-    say("Two workers, the queue's server and the run, killed in turn");
-    let queue = tested(QUEUE, kills - of_nodes, &engines)?;
-    let [same, lived, all] = queue.as_slice() else {
-        return fail(format!("{QUEUE} counted {queue:?}"));
-    };
-    let figure = |name: &str, value: f64, unit: &str| Figure {
-        name: name.into(),
-        value,
-        unit: unit.into(),
-        peer: None,
-        ratio: None,
-    };
-    let figures = [
-        figure("same_bits.nodes", *bits, "of 1"),
-        figure("same_bits.workers", *same, "of 1"),
-        figure("kills.survived", survived + lived, "kills"),
-        figure("kills.total", total + all, "kills"),
-        figure("leaks.found", *leaks, "rows"),
-    ];
+    let asked = Asked::read(arguments)?;
+    let wants = |part: &str| asked.part.as_deref().is_none_or(|only| only == part);
+    // Each counts when it is done, whatever becomes of those after it.
+    if wants("kills") {
+        done(kills::figures(asked.kills)?)?;
+    }
+    if wants("clients") {
+        done(clients::figures(asked.rounds)?)?;
+    }
+    if wants("idle") {
+        done(idle::figures()?)?;
+    }
+    if wants("workers") {
+        done(workers::figures(asked.rounds)?)?;
+    }
+    Ok(())
+}
+
+fn done(figures: Vec<Figure>) -> Outcome {
     say("Results");
     for figure in &figures {
         eprintln!("    {figure}");
@@ -69,47 +78,52 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
     write("federation", "federation", &figures)
 }
 
-/// Runs a test with so many kills beside its own; gives the numbers that it said.
-fn tested(test: &str, kills: u32, engines: &Engines) -> Outcome<Vec<f64>> {
+fn figure(name: &str, value: f64, unit: &str) -> Figure {
+    Figure {
+        name: name.into(),
+        value,
+        unit: unit.into(),
+        peer: None,
+        ratio: None,
+    }
+}
+
+/// Runs a test of the whole with an environment; what it says it measured.
+fn tested<T>(
+    test: &str,
+    environment: &[(&str, &str)],
+    read: impl Fn(&str) -> Option<T>,
+) -> Outcome<T> {
     let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
         .args(["test", "--quiet", "--workspace", "--test", "lend"])
         .args([test, "--", "--nocapture"])
-        .env("FEDSEAL_KILLS", kills.to_string())
-        .envs(engines.environment())
+        .envs(environment.iter().copied())
         .current_dir(root())
         .output()?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    match said
-        .lines()
-        .find_map(counted)
-        .filter(|_| ran.status.success())
-    {
-        Some(numbers) => Ok(numbers),
-        None => fail(format!(
-            "{test} did not say what it counted:\n{said}{}",
+    match said.lines().find_map(read) {
+        Some(read) if ran.status.success() => Ok(read),
+        _ => fail(format!(
+            "the test did not say what it measured:\n{said}{}",
             String::from_utf8_lossy(&ran.stderr)
         )),
     }
 }
 
-/// Numbers of `WHAT: bits B, kills S of T`, and of `, leaks L` after it.
-fn counted(line: &str) -> Option<Vec<f64>> {
-    let (_, rest) = line.split_once(": bits ")?;
-    let words = rest.split([' ', ',']);
-    let numbers: Vec<f64> = words.filter_map(|word| word.parse().ok()).collect();
-    (numbers.len() > 2).then_some(numbers)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::*;
 
     #[test]
-    fn what_a_test_counted_is_read() {
-        let nodes = counted("federation: bits 1, kills 61 of 62, leaks 0");
-        assert_eq!(nodes, Some(vec![1.0, 61.0, 62.0, 0.0]));
-        let queue = counted("queue: bits 1, kills 41 of 41");
-        assert_eq!(queue, Some(vec![1.0, 41.0, 41.0]));
-        assert_eq!(counted("test a ... ok"), None);
+    fn words_are_read() {
+        let read =
+            |text: &str| Asked::read(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let asked = read("clients --rounds 5").unwrap();
+        assert_eq!((asked.part.as_deref(), asked.rounds), (Some("clients"), 5));
+        assert_eq!(Asked::read(&[]).unwrap().kills, KILLS);
+        assert_eq!(read("--kills 20").unwrap().kills, 20);
+        for bad in ["--kills", "--kills 201", "--rounds 0", "node"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::listening::Listening;
 use crate::coordinate::{Machine, supervise};
 use crate::decisions::Rule;
 use crate::failure::{Failure, Outcome};
-use crate::http::federation::Federations;
+use crate::http::federations::Federations;
 use crate::http::{self, Readers, Settings};
 use crate::logs;
 use crate::places::{self, Places};

@@ -1,10 +1,8 @@
 //! The coordinator's interface: for nodes, whose every request is signed with their key, and for the
 //! administrator, who has a token. A question for a job waits without a thread of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -13,255 +11,24 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_client_sdk::http_signature::{Known, Role};
-use fedseal_client_sdk::keys::PublicKey;
-use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
-use fedseal_federation::Error;
-use fedseal_federation::coordinator::books::{Books, Federation};
-use fedseal_federation::coordinator::commands::perform;
-use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{
-    Command, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, NodeStatus, OLDEST, Refuse, Taken,
-    VERSION, WAIT, prefix,
+    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
 };
-use fedseal_federation::runner::Gathering;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
-use fedseal_ledger::OpenBlob;
-use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 
 use super::admin::Admin;
+use super::federations::{Federations, received, refusal};
 use super::files;
 use super::log::{MAX_FILE, is_log_path};
 use super::parts::Parts;
 use super::ranges::{self, Asked};
-use super::rates::Rate;
 use super::refusal::{Answer, Refusal, blocking, digest};
-use super::signed::{self, Signatures};
-use crate::logs::{self, Level};
-use crate::metrics;
-
-/// Seconds after which a node that did not ask for work counts as silent; one that trains asks when it is done.
-const SILENT: u64 = 300;
-
-/// A server's federations: those whose rounds are executed now, beside the books of all.
-pub(crate) struct Federations {
-    books: Books,
-    runs: PathBuf,
-    coordinator: PublicKey,
-    signatures: Signatures,
-    running: Mutex<HashMap<String, Arc<Gathering>>>,
-    /// State of each federation that was asked about, with the file that it was read from as it was then.
-    views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
-    /// Log of each federation's run, once it was asked for.
-    logs: Mutex<HashMap<String, VerifierKey>>,
-    /// Federations that are over, once a node asked for a blob of theirs.
-    ended: Mutex<HashMap<String, Arc<Ended>>>,
-    /// Woken when there may be a job for some node, or a state has changed.
-    pub(crate) changed: Arc<Notify>,
-}
-
-/// State of a federation, as far as requests of nodes are held against it.
-struct View {
-    phase: Phase,
-    keys: BTreeSet<PublicKey>,
-    /// Keys that were given up, with the reasons.
-    revoked: BTreeMap<PublicKey, String>,
-}
+use super::signed;
 
 type Server = State<Arc<Federations>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Federations {
-    /// The federations of a state folder; their runs are below `runs`.
-    pub(crate) fn new(
-        books: Books,
-        runs: PathBuf,
-        coordinator: PublicKey,
-        names: &[String],
-        rate: Rate,
-    ) -> Federations {
-        Federations {
-            books,
-            runs,
-            coordinator,
-            signatures: Signatures::new(names, true, rate),
-            running: Mutex::default(),
-            views: Mutex::default(),
-            logs: Mutex::default(),
-            ended: Mutex::default(),
-            changed: Arc::new(Notify::new()),
-        }
-    }
-
-    /// The books.
-    pub(crate) fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// The folder of a federation's run.
-    pub(crate) fn run(&self, name: &str) -> RunDir {
-        RunDir::new(self.runs.join(name))
-    }
-
-    /// Lets nodes reach a run, or no longer.
-    pub(crate) fn set(&self, name: &str, gathering: Option<Arc<Gathering>>) {
-        match gathering {
-            Some(gathering) => lock(&self.running).insert(name.to_owned(), gathering),
-            None => lock(&self.running).remove(name),
-        };
-        self.changed.notify_waiters();
-    }
-
-    fn gathering(&self, name: &str) -> Option<Arc<Gathering>> {
-        lock(&self.running).get(name).cloned()
-    }
-
-    fn gathering_now(&self, name: &str) -> Answer<Arc<Gathering>> {
-        self.gathering(name).ok_or_else(|| {
-            Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The federation is not running now.",
-                name,
-                "Ask again: it starts, is paused, or is over.",
-            )
-        })
-    }
-
-    /// Where a federation stands, by its books; they are read again when they change.
-    pub(crate) fn phase(&self, name: &str) -> fedseal_federation::Result<Phase> {
-        Ok(self.viewed(name)?.phase)
-    }
-
-    fn view(&self, name: &str) -> Answer<Arc<View>> {
-        self.viewed(name).map_err(refusal)
-    }
-
-    fn viewed(&self, name: &str) -> fedseal_federation::Result<Arc<View>> {
-        let stamp = files::Stamp::at(&self.books.stamp(name)?);
-        if let Some((of, view)) = lock(&self.views).get(name)
-            && stamp.as_ref() == Some(of)
-        {
-            return Ok(view.clone());
-        }
-        let Federation { phase, members, .. } = self.books.read(name)?;
-        let keys = members.values().map(|joined| joined.member.key);
-        let keys = keys.collect();
-        let revoked = members.into_values().filter_map(|joined| {
-            let reason = joined.revoked?;
-            Some((joined.member.key, reason))
-        });
-        let view = Arc::new(View {
-            phase,
-            keys,
-            revoked: revoked.collect(),
-        });
-        if let Some(stamp) = stamp {
-            lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
-        }
-        Ok(view)
-    }
-
-    /// The log of a federation's run; its plan does not change.
-    fn log(&self, name: &str) -> Answer<VerifierKey> {
-        if let Some(log) = lock(&self.logs).get(name) {
-            return Ok(log.clone());
-        }
-        let plan = self.run(name).read_plan().map_err(refusal)?;
-        let log = VerifierKey::new(&plan.origin, KeyKind::Log, plan.node);
-        let log = log.map_err(|error| refusal(error.into()))?;
-        lock(&self.logs).insert(name.to_owned(), log.clone());
-        Ok(log)
-    }
-
-    /// A blob that nodes of a federation may fetch now.
-    fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
-        if self.gathering(name).is_some() || self.view(name)?.phase != Phase::Finished {
-            return self.gathering_now(name)?.blob(digest).map_err(refusal);
-        }
-        let known = lock(&self.ended).get(name).cloned();
-        let ended = match known {
-            Some(ended) => ended,
-            None => {
-                let ended = Arc::new(Ended::read(&self.run(name)).map_err(refusal)?);
-                lock(&self.ended).insert(name.to_owned(), ended.clone());
-                ended
-            }
-        };
-        ended.blob(digest).map_err(refusal)
-    }
-
-    /// Puts the lines of nodes, or of one, under the last checkpoint of a federation that is finished.
-    pub(crate) fn attach(&self, name: &str, only: Option<&PublicKey>) {
-        if let Err(error) = self.books.attach(name, &self.run(name), only) {
-            let who = only.map(PublicKey::to_string).unwrap_or_default();
-            let detail = error.to_string();
-            if let Err(error) = self.books.note(name, "not cosigned", &who, &detail) {
-                logs::say(Level::Error, "fault", &format!("{name}: {detail}; {error}"));
-            }
-        }
-    }
-
-    /// Tells a run of nodes whose keys were given up.
-    pub(crate) fn pass_revoked(&self, name: &str) {
-        if let (Some(gathering), Ok(view)) = (self.gathering(name), self.viewed(name)) {
-            for (key, reason) in &view.revoked {
-                gathering.revoke(key, reason);
-            }
-        }
-    }
-
-    /// Brings the metrics of a federation up to date.
-    pub(crate) fn measure(&self, name: &str) {
-        let Ok(status) = self.books.status(name, &self.seen(name)) else {
-            return;
-        };
-        let count = |fits: &dyn Fn(&NodeStatus) -> bool| {
-            status.nodes.iter().filter(|&node| fits(node)).count() as f64
-        };
-        let heard = |node: &NodeStatus| node.asked.is_some_and(|ago| ago <= SILENT);
-        let kinds: [(&str, f64); 3] = [
-            ("revoked", count(&|node| node.revoked.is_some())),
-            (
-                "heard",
-                count(&|node| node.revoked.is_none() && heard(node)),
-            ),
-            (
-                "silent",
-                count(&|node| node.revoked.is_none() && !heard(node)),
-            ),
-        ];
-        for (state, nodes) in kinds {
-            metrics::NODES.set(&[name, state], nodes);
-        }
-        for (kind, refused) in &status.refused {
-            metrics::NODE_REFUSALS.set(&[name, kind], *refused as f64);
-        }
-        let (waiting, open) = self.gathering(name).map_or((0, 0), |it| it.jobs());
-        metrics::NODE_JOBS.set(&[name, "waiting"], waiting as f64);
-        metrics::NODE_JOBS.set(&[name, "open"], open as f64);
-    }
-
-    fn seen(&self, name: &str) -> BTreeMap<PublicKey, Instant> {
-        self.gathering(name)
-            .map(|gathering| gathering.seen())
-            .unwrap_or_default()
-    }
-
-    /// Does what the administrator asks for.
-    fn perform(&self, command: Command) -> Answer<Response> {
-        let seen = |name: &str| self.seen(name);
-        let told = perform(&self.books, command, self.coordinator, &seen).map_err(refusal)?;
-        self.changed.notify_waiters();
-        Ok(Json(told).into_response())
-    }
-}
 
 /// The interface.
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
@@ -307,86 +74,6 @@ async fn unspoken(Path((version, rest)): Path<(String, String)>) -> Refusal {
     }
 }
 
-/// An error of the books or of a run as an answer.
-fn refusal(error: Error) -> Refusal {
-    let new = |status, what: String, hint: &str| {
-        Refusal::new(status, "The coordinator refuses.", what, hint)
-    };
-    match error {
-        Error::Refused { what, hint } => new(StatusCode::CONFLICT, what, &hint),
-        Error::Missing { what, hint } => new(StatusCode::NOT_FOUND, what, &hint),
-        Error::Rules(error) => new(
-            StatusCode::BAD_REQUEST,
-            error.to_string(),
-            "Mend the file and send it again.",
-        ),
-        error @ (Error::Tampered { .. } | Error::Sdk(_)) => new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            error.to_string(),
-            "Run the same version of fedseal on both machines.",
-        ),
-        other => Refusal::broken("the federation", other),
-    }
-}
-
-/// Who sent a request, and its body as it was signed. Whoever is not a node of the federation is refused
-/// before a byte of the body is read; with `anyone`, who is about to join is not.
-async fn received(
-    all: &Federations,
-    name: &str,
-    request: Request,
-    body: bool,
-    most: usize,
-    anyone: bool,
-) -> Answer<(PublicKey, Vec<u8>)> {
-    let (head, rest) = request.into_parts();
-    // A node introduces itself by its key; which keys count is asked next.
-    let known = |keyid: &str| {
-        let key = keyid.parse().ok()?;
-        Some(Known {
-            key,
-            roles: vec![Role::Node],
-        })
-    };
-    let checked = all.signatures.check(&head, body, &known);
-    let signed = match checked {
-        Ok(Some(signed)) => signed,
-        Ok(None) => return Err(Refusal::busy("signatures")),
-        Err(refusal) => {
-            all.books.refusal(name, "signature", "", &refusal.text());
-            return Err(refusal);
-        }
-    };
-    if !anyone && let Some(reason) = all.view(name)?.revoked.get(&signed.key) {
-        let who = signed.key.to_string();
-        all.books.refusal(name, "revoked", &who, reason);
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "The node's key was revoked.",
-            format!("{who}: {reason}"),
-            "Whoever runs the federation revoked it; ask there.",
-        ));
-    }
-    if !anyone && !all.view(name)?.keys.contains(&signed.key) {
-        let who = signed.key.to_string();
-        all.books.refusal(name, "foreign", &who, "not a node of it");
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "The key is no node's of this federation.",
-            who,
-            "Join it first: fedseal node --invitation TEXT.",
-        ));
-    }
-    match signed::body(&signed, rest, most).await {
-        Ok(bytes) => Ok((signed.key, bytes)),
-        Err(refusal) => {
-            let who = signed.key.to_string();
-            all.books.refusal(name, "body", &who, &refusal.text());
-            Err(refusal)
-        }
-    }
-}
-
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     serde_json::from_slice(bytes).map_err(|error| {
         Refusal::new(
@@ -403,9 +90,9 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
     let (key, body) = received(&all, &name, request, true, MOST_REQUEST, true).await?;
     let request: Enrol = parsed(&body)?;
     blocking(move || {
-        let enrolled = all.books.enrol(&name, key, &request).map_err(|error| {
+        let enrolled = all.books().enrol(&name, key, &request).map_err(|error| {
             let detail = error.to_string();
-            all.books
+            all.books()
                 .refusal(&name, "enrolment", &key.to_string(), &detail);
             refusal(error)
         })?;
@@ -417,7 +104,7 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
 /// `POST PREFIX/NAME/next`: a job, or after a while none.
 async fn next(State(all): Server, Path(name): Path<String>, request: Request) -> Answer<Response> {
     let (key, _) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
-    all.books.heard(&name, &key);
+    all.books().heard(&name, &key);
     let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
     loop {
         let changed = all.changed.notified();
@@ -435,21 +122,15 @@ async fn next(State(all): Server, Path(name): Path<String>, request: Request) ->
             };
             return Ok(Json(next).into_response());
         }
-        let waited = tokio::time::timeout_at(end, changed).await.is_err();
-        if waited || phase.is_last() {
+        // There is nothing to wait for in a federation that is over.
+        if phase.is_last() || tokio::time::timeout_at(end, changed).await.is_err() {
             let plan = match gathering {
                 Some(gathering) => Some(gathering.plan()),
-                None => plan_of(&all, &name),
+                None => all.begun(&name).ok().map(|begun| begun.plan),
             };
             return Ok(Json(Next::Idle { phase, plan }).into_response());
         }
     }
-}
-
-/// Digest of the plan of a federation's run, where it was begun.
-fn plan_of(all: &Federations, name: &str) -> Option<Digest> {
-    let bytes = std::fs::read(all.run(name).plan()).ok()?;
-    Some(Digest::of(&bytes))
 }
 
 /// `GET PREFIX/NAME/blobs/DIGEST`, whole or in parts.
@@ -491,7 +172,7 @@ async fn deliver(
         let who = key.to_string();
         let fate = gathering.deliver(&key, &job, &body).map_err(|error| {
             let detail = format!("job {job}: {error}");
-            all.books.refusal(&name, "malformed", &who, &detail);
+            all.books().refusal(&name, "malformed", &who, &detail);
             refusal(error)
         })?;
         let kind = match fate {
@@ -503,12 +184,13 @@ async fn deliver(
             Fate::Unknown => Some("unknown"),
         };
         if let Some(kind) = kind {
-            all.books.refusal(&name, kind, &who, &format!("job {job}"));
+            all.books()
+                .refusal(&name, kind, &who, &format!("job {job}"));
         }
         if fate == Fate::Differs
             && let Some(statement) = attested(&body)
         {
-            all.books
+            all.books()
                 .keep_evidence(&name, &statement)
                 .map_err(refusal)?;
         }
@@ -529,7 +211,7 @@ async fn refuse(
     blocking(move || {
         if gathering.refuse(&key, &job, &refused.reason) {
             let detail = format!("job {job}: {}", refused.reason);
-            all.books
+            all.books()
                 .note(&name, "node refused", &key.to_string(), &detail)
                 .map_err(refusal)?;
         }
@@ -547,8 +229,10 @@ async fn cosign(
     let (key, body) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
     let Cosigned { note } = parsed(&body)?;
     blocking(move || {
-        let log = all.log(&name)?;
-        all.books.cosign(&name, &log, key, &note).map_err(refusal)?;
+        let begun = all.begun(&name)?;
+        all.books()
+            .cosign(&name, &begun.log, key, &note)
+            .map_err(refusal)?;
         // A log that is still open has its lines attached when it is closed.
         if all.view(&name)?.phase == Phase::Finished {
             all.attach(&name, Some(&key));
@@ -566,7 +250,7 @@ async fn cosigned(
 ) -> Answer<Response> {
     received(&all, &name, request, false, 0, false).await?;
     blocking(move || {
-        let notes = all.books.cosigned(&name).map_err(refusal)?;
+        let notes = all.books().cosigned(&name).map_err(refusal)?;
         let notes: Vec<Cosigned> = notes.into_iter().map(|note| Cosigned { note }).collect();
         Ok(Json(notes).into_response())
     })
@@ -605,6 +289,6 @@ async fn administer(
 ) -> Answer<Response> {
     let (head, body) = request.into_parts();
     admin.check(&head.headers)?;
-    let command = parsed(&signed::whole(body, MOST_REQUEST).await?)?;
+    let command = parsed(&signed::whole(body, MOST_REQUEST, |_| true).await?)?;
     blocking(move || all.perform(command)).await
 }

@@ -27,9 +27,15 @@ use super::shares::{Peer, Shares};
 use super::tls::{Secure, Tls};
 use crate::failure::{Failure, Outcome};
 use crate::metrics;
+#[cfg(unix)]
+use crate::output;
 
 /// Time that answers under way have after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Files that a server has open beside its connections, most.
+#[cfg(unix)]
+const OWN_FILES: u64 = 512;
 
 /// Limits on what clients may take of a server.
 #[derive(Clone, Debug)]
@@ -137,6 +143,7 @@ pub(super) async fn serve(
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) {
+    more_files(limits.connections);
     let connections = Arc::new(Semaphore::new(limits.connections));
     let addresses = Shares::new(limits.connections, limits.connections_of_address);
     let rates = Arc::new(Rates::new(limits.requests_of_address));
@@ -192,6 +199,33 @@ pub(super) async fn serve(
     }
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     let _ = timeout(LAST_ANSWERS, connections.acquire_many(all)).await;
+}
+
+/// Lets this process have as many files open as its connections and its own files are, as far as the system
+/// allows it.
+fn more_files(connections: usize) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let wanted = connections as u64 + OWN_FILES;
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current.is_none_or(|current| current >= wanted) {
+            return;
+        }
+        let most = maximum.unwrap_or(u64::MAX).min(wanted);
+        let raised = Rlimit {
+            current: Some(most),
+            maximum,
+        };
+        if setrlimit(Resource::Nofile, raised).is_err() || most < wanted {
+            output::note(format_args!(
+                "fedseal: the system lets this process have {most} files open, {connections} connections would \
+                 need {wanted}: raise its limit (ulimit -n)"
+            ));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = connections;
 }
 
 /// Everything that answers on one connection.

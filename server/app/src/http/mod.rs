@@ -21,7 +21,8 @@
 //! - [`modules`]: submitted modules. [`signed`]: who sent a request. [`mod@pages`]: the web bundle.
 //! - [`watched`]: metrics, readiness, and counts of requests.
 //! - [`witness`]: the interface of `fedseal log witness`, a server of its own; [`work`] that of a run that
-//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest.
+//!   lends its jobs. [`federation`]: that of a coordinator, beside the rest, over
+//!   its [`federations`].
 
 mod access;
 mod admin;
@@ -31,7 +32,8 @@ mod entries;
 mod events;
 mod evidence;
 mod fault;
-pub(crate) mod federation;
+mod federation;
+pub(crate) mod federations;
 mod files;
 mod guard;
 mod listen;
@@ -105,7 +107,7 @@ pub(crate) struct Settings {
     /// Whether a submission without a signature of its own is refused.
     pub signed: bool,
     /// The federations that it coordinates, where it is a coordinator.
-    pub federations: Option<Arc<federation::Federations>>,
+    pub federations: Option<Arc<federations::Federations>>,
     /// The administrator's token.
     pub admin: Admin,
     /// Who may read.

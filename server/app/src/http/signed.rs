@@ -7,17 +7,17 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use fedseal_client_sdk::http_signature::{
-    Known, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
+    Known, Nonces, RecentNonces, Refusal as Why, Request, SIGNATURE_INPUT, Signed, Verifier,
 };
-
+use hyper::body::Body as _;
 use tokio_stream::StreamExt as _;
 
 use super::rates::{Rate, Rates, too_many};
 use super::refusal::{Answer, Refusal, cut};
 use super::tls::Secure;
 
-/// Signed requests of the last minutes whose nonces are kept.
-const NONCES: usize = 1 << 16;
+/// Signed requests of the last minutes whose nonces are kept: those of 10,000 nodes that ask every ten seconds.
+const NONCES: usize = 1 << 19;
 
 /// The server's view of signatures on requests.
 pub(super) struct Signatures {
@@ -76,11 +76,7 @@ impl Signatures {
             known,
             now: now(),
         };
-        let mut nonces = self
-            .nonces
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        match verifier.verify(&request, body, &mut *nonces) {
+        match verifier.verify(&request, body, &mut Taking(&self.nonces)) {
             // Counted once it is known whose it is: nobody uses up another's requests.
             Ok(signed) => match self.rates.take(signed.keyid.clone()) {
                 Ok(()) => Ok(Some(signed)),
@@ -93,26 +89,57 @@ impl Signatures {
     }
 }
 
-/// Receives the body of a signed request, of at most `most` bytes, as it was signed.
-pub(super) async fn body(signed: &Signed, body: Body, most: usize) -> Answer<Vec<u8>> {
-    let all = whole(body, most).await?;
+/// The nonces, locked while one is taken and not while a signature is verified.
+struct Taking<'a>(&'a Mutex<RecentNonces>);
+
+impl Nonces for Taking<'_> {
+    fn take(&mut self, keyid: &str, nonce: &str, created: i64, now: i64) -> Result<(), Why> {
+        let nonces = self.0.lock();
+        let mut nonces = nonces.unwrap_or_else(|poisoned| poisoned.into_inner());
+        nonces.take(keyid, nonce, created, now)
+    }
+}
+
+/// Receives the body of a signed request, of at most `most` bytes, as it was signed. `room` is asked for each
+/// piece of it.
+pub(super) async fn body(
+    signed: &Signed,
+    body: Body,
+    most: usize,
+    room: impl FnMut(usize) -> bool,
+) -> Answer<Vec<u8>> {
+    let all = whole(body, most, room).await?;
     signed.check_body(&all).map_err(|why| refused(&why))?;
     Ok(all)
 }
 
-/// Receives a body of at most `most` bytes.
-pub(super) async fn whole(body: Body, most: usize) -> Answer<Vec<u8>> {
+/// Receives a body of at most `most` bytes; one that announces more is refused before a byte of it is read.
+/// `room` says whether so many bytes more may be held.
+pub(super) async fn whole(
+    body: Body,
+    most: usize,
+    mut room: impl FnMut(usize) -> bool,
+) -> Answer<Vec<u8>> {
+    let too_large = || {
+        Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too large.",
+            format!("at most {most} bytes"),
+            "A program of this version sends no such body.",
+        )
+    };
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
     let mut pieces = body.into_data_stream();
     let mut all = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| cut(&error))?;
         if all.len() + piece.len() > most {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too large.",
-                format!("at most {most} bytes"),
-                "A program of this version sends no such body.",
-            ));
+            return Err(too_large());
+        }
+        if !room(piece.len()) {
+            return Err(Refusal::busy("other requests are being received"));
         }
         all.extend_from_slice(&piece);
     }

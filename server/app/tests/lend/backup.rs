@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::federation::{Wire, copy, federation, free, joined, place, serve, until};
+use crate::federation::{Wire, copy, federation, joined, place, serve, until};
 use crate::program::small::home;
 use crate::program::{ok, refused};
 
@@ -11,9 +11,8 @@ fn a_federation_at_work_is_copied_and_restored() {
     let home = home();
     let home = home.path();
     place(home, "deadline = 120", 2);
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
@@ -60,7 +59,7 @@ fn a_federation_at_work_is_copied_and_restored() {
     let said = ok(home, &["verify", "runs/fed"]);
     assert!(said.contains("rest on the word of the node"), "{said}");
     assert!(federation(home, &["status", "fed"]).contains("fed: finished"));
-    let _coordinator = serve(home, address, &wire);
+    let _coordinator = serve(home, &wire);
 
     // A copy that lost a blob is not whole.
     let packs = home.join("late/runs/fed/blobs");

@@ -17,15 +17,13 @@ use serde_json::Value;
 
 use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
-use crate::{BETWEEN, Started, adapters, kills};
+use crate::{BETWEEN, LONG, Started, adapters, kills};
 
-const NAMES: [&str; 3] = ["north", "south", "west"];
+pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
 /// Rounds without more kills than the test's own; each further one gets [`MORE`].
 const ROUNDS: usize = 2;
 /// Rounds that go by in the time of a kill, with some to spare.
 const MORE: usize = 4;
-/// Longest wait for anything.
-const LONG: Duration = Duration::from_secs(400);
 
 /// Text that stands in every row of a shard.
 fn marker(name: &str, row: usize) -> String {
@@ -33,7 +31,7 @@ fn marker(name: &str, row: usize) -> String {
 }
 
 /// Shards, an experiment over them, and the same as a federation.
-pub(crate) fn place(home: &Path, nodes: &str, rounds: usize) {
+pub(super) fn place(home: &Path, nodes: &str, rounds: usize) {
     let sizes = SMALL.replace(
         "clients = 2\nmalicious = 0\nsampled = 2\nrounds = 1\nexamples_per_client = 8",
         &format!("sampled = 3\nrounds = {rounds}"),
@@ -59,28 +57,31 @@ pub(crate) fn place(home: &Path, nodes: &str, rounds: usize) {
     fs::create_dir(home.join("runs")).unwrap();
 }
 
-/// An address that nobody listens on.
-pub(crate) fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Hands on what goes between nodes and the coordinator, and keeps what nodes send.
-pub(crate) struct Wire {
-    address: SocketAddr,
+pub(super) struct Wire {
+    /// Where nodes reach it, whichever port the coordinator has.
+    pub(super) address: SocketAddr,
+    to: Arc<Mutex<Option<SocketAddr>>>,
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Wire {
-    pub(crate) fn new(to: SocketAddr) -> Wire {
+    /// Address of the coordinator itself.
+    pub(super) fn coordinator(&self) -> SocketAddr {
+        self.to.lock().unwrap().unwrap()
+    }
+
+    pub(super) fn new() -> Wire {
+        let to: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let kept = sent.clone();
+        let (kept, reached) = (sent.clone(), to.clone());
         std::thread::spawn(move || {
             for from in listener.incoming().flatten() {
+                let to = *reached.lock().unwrap();
                 // While the coordinator is down nobody is reached.
-                let Ok(to) = TcpStream::connect(to) else {
+                let Some(Ok(to)) = to.map(TcpStream::connect) else {
                     continue;
                 };
                 let (answer, back) = (to.try_clone().unwrap(), from.try_clone().unwrap());
@@ -89,7 +90,7 @@ impl Wire {
                 std::thread::spawn(move || pump(answer, back, None));
             }
         });
-        Wire { address, sent }
+        Wire { address, to, sent }
     }
 }
 
@@ -122,8 +123,14 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-pub(crate) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
-    let (address, name) = (address.to_string(), wire.address.to_string());
+/// A coordinator on a free port, which the wire leads to.
+pub(super) fn serve(home: &Path, wire: &Wire) -> Started {
+    serve_with(home, wire, &[])
+}
+
+/// A coordinator with further words.
+pub(super) fn serve_with(home: &Path, wire: &Wire, more: &[&str]) -> Started {
+    let name = wire.address.to_string();
     let words = [
         "serve",
         "--runs",
@@ -135,29 +142,33 @@ pub(crate) fn serve(home: &Path, address: SocketAddr, wire: &Wire) -> Started {
         "--modules",
         "modules",
         "--addr",
-        &address,
+        "127.0.0.1:0",
         "--name",
         &name,
     ];
-    Started::new(home, &words)
+    let mut coordinator = Started::new(home, &[&words, more].concat());
+    let said = coordinator.tells(" at http://");
+    let address = said.rsplit('/').next().unwrap();
+    *wire.to.lock().unwrap() = Some(address.parse().unwrap());
+    coordinator
 }
 
 /// A command about federations, on the coordinator's books.
-pub(crate) fn federation(home: &Path, words: &[&str]) -> String {
+pub(super) fn federation(home: &Path, words: &[&str]) -> String {
     ok(
         home,
         &[&["federation"], words, &["--state", "books"]].concat(),
     )
 }
 
-fn status(home: &Path) -> Value {
+pub(super) fn status(home: &Path) -> Value {
     let told: Value =
         serde_json::from_str(&federation(home, &["status", "fed", "--json"])).unwrap();
     told["federations"][0].clone()
 }
 
 /// Waits until the federation's status is so.
-pub(crate) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(super) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let status = status(home);
@@ -169,7 +180,7 @@ pub(crate) fn until(home: &Path, what: &str, fits: impl Fn(&Value) -> bool) -> V
     }
 }
 
-fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
+pub(super) fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str>) -> Started {
     let url = format!("http://{}", wire.address);
     let (shard, state) = (format!("{name}={name}.jsonl"), format!("state-{name}"));
     let key = format!("{name}.pem");
@@ -210,7 +221,7 @@ fn asked(address: SocketAddr, path: &str) -> String {
 }
 
 /// Every node, joined.
-pub(crate) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
+pub(super) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     let join = |name| {
         let invitation = federation(home, &["invite", "fed", "--client", name]);
         let mut started = node(home, name, wire, Some(invitation.trim()));
@@ -220,9 +231,10 @@ pub(crate) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
     NAMES.into_iter().map(join).collect()
 }
 
-fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
+pub(super) fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
     let log = home.join(format!("state-{name}/log"));
     let files = fs::read_dir(home).unwrap().flatten();
+    // A key that was rotated lies beside its successor.
     let mut keys = files.filter_map(|file| {
         let file = file.file_name().to_string_lossy().into_owned();
         let own = file.starts_with(name) && file.ends_with(".pem");
@@ -243,7 +255,7 @@ fn all(folder: &Path, into: &mut Vec<u8>) {
     }
 }
 
-pub(crate) fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -274,14 +286,13 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     ];
     ok(home, &run);
 
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     let said = coordinator.says("the administrator's token");
     let token = said.rsplit(' ').next().unwrap();
     fs::write(home.join("token"), token).unwrap();
     // Over HTTP, by who has the token alone.
-    let url = format!("http://{address}");
+    let url = format!("http://{}", wire.coordinator());
     let create = [
         "federation",
         "create",
@@ -296,14 +307,14 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     ok(home, &[&create[..], &["token"]].concat());
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
-    let said = asked(address, "/federation/v9/fed/next");
+    let said = asked(wire.coordinator(), "/federation/v9/fed/next");
     assert!(said.contains("speaks versions 1 to 2"), "{said}");
 
     // A node and the coordinator die while others work.
     nodes[0].says("sent (recorded)");
     nodes.remove(0);
     drop(coordinator);
-    let mut coordinator = serve(home, address, &wire);
+    let mut coordinator = serve(home, &wire);
     coordinator.says("federation fed runs");
     nodes.insert(0, node(home, "north", &wire, None));
     // An upgrade in the middle.
@@ -326,7 +337,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
             }
             None => {
                 drop(coordinator);
-                coordinator = serve(home, address, &wire);
+                coordinator = serve(home, &wire);
                 // It goes on before it is killed again.
                 coordinator.says("federation fed runs");
             }
@@ -418,16 +429,16 @@ fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
     let home = home();
     let home = home.path();
     place(home, "deadline = 60\nleast_updates = 1", 12);
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
     coordinator.says("federation fed runs");
     nodes[0].says("sent (recorded)");
     let revoke = ["revoke", "fed", "--client", "north", "--reason", "stolen"];
-    assert!(federation(home, &revoke).contains("its key was revoked: stolen"));
+    let said = federation(home, &revoke);
+    assert!(said.contains("its key was revoked: stolen"), "{said}");
     let said = nodes[0].says("key was revoked");
     assert!(said.contains("stolen"), "{said}");
     let status = until(home, "finished", |status| status["phase"] == "finished");
@@ -440,10 +451,10 @@ fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
 fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     let home = home();
     let home = home.path();
-    place(home, "deadline = 15", ROUNDS);
-    let address = free();
-    let wire = Wire::new(address);
-    let mut coordinator = serve(home, address, &wire);
+    // It is set back long before it ends: nodes of a finished federation leave.
+    place(home, "deadline = 15", 60);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
@@ -458,16 +469,16 @@ fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     };
     let before = size(&home.join("before"));
 
-    let coordinator = serve(home, address, &wire);
+    let coordinator = serve(home, &wire);
     until(home, "seen by all", |status| {
         let nodes = status["nodes"].as_array().unwrap();
         let beyond = |node: &Value| node["cosigned"].as_u64().is_some_and(|at| at > before);
-        status["phase"] == "finished" || nodes.iter().all(beyond)
+        nodes.iter().all(beyond)
     });
     drop(coordinator);
     fs::remove_dir_all(&run).unwrap();
     copy(&home.join("before"), &run);
-    let _coordinator = serve(home, address, &wire);
+    let _coordinator = serve(home, &wire);
     let plan: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
     let key = plan["node"].as_str().unwrap();
     for (name, node) in NAMES.iter().zip(&mut nodes) {

@@ -4,15 +4,24 @@
 mod backup;
 mod deploy;
 mod engines;
+#[cfg(target_os = "linux")]
+mod faults;
 mod federation;
+#[cfg(target_os = "linux")]
+mod idle;
 #[path = "../program/mod.rs"]
 mod program;
+#[cfg(target_os = "linux")]
+mod raw;
+#[cfg(target_os = "linux")]
+mod system;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use engines::Nats;
 use fedseal_client_sdk::keys::SigningKey;
@@ -20,34 +29,60 @@ use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
 
-/// A process that is killed when dropped, with the lines that it says on standard error.
+/// Longest wait for anything that a process does.
+const LONG: Duration = Duration::from_secs(400);
+
+/// A process that is killed when dropped, with the lines that it says on standard error and on standard output.
 struct Started {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStderr>>,
+    lines: Receiver<String>,
+    told: Receiver<String>,
+}
+
+/// Lines of a pipe, read as they come, so that the process never waits for its reader.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // The pipe is read to its end though nobody listens any more.
+            let _ = send.send(line);
+        }
+    });
+    lines
+}
+
+/// Waits for a line with these words; everything that came until then is in the failure.
+fn wait(lines: &Receiver<String>, words: &str) -> String {
+    let (begun, mut said) = (Instant::now(), Vec::new());
+    while let Ok(line) = lines.recv_timeout(LONG.saturating_sub(begun.elapsed())) {
+        if line.contains(words) {
+            return line;
+        }
+        said.push(line);
+    }
+    panic!("nobody said {words:?}: {said:#?}");
 }
 
 impl Started {
     fn new(home: &Path, words: &[&str]) -> Self {
         let mut child = command(home, words)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Started { child, lines }
+        let told = lines(child.stdout.take().unwrap());
+        let lines = lines(child.stderr.take().unwrap());
+        Started { child, lines, told }
     }
 
-    /// Waits for a line with these words; everything said until then is in the failure.
+    /// Waits for a line on standard error.
     fn says(&mut self, words: &str) -> String {
-        let mut said = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            if line.contains(words) {
-                return line;
-            }
-            said.push(line);
-        }
-        panic!("nobody said {words:?}: {said:#?}");
+        wait(&self.lines, words)
+    }
+
+    /// Waits for a line on standard output.
+    fn tells(&mut self, words: &str) -> String {
+        wait(&self.told, words)
     }
 }
 

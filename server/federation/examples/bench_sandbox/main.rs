@@ -2,15 +2,18 @@
 //! measured in rounds of which the median counts. One figure a line, as JSON.
 //!
 //! ```text
-//! bench_sandbox [sandbox|clients|round|log|sha256]... [--rounds N] [--entries N] [--folder DIR]
-//!               [--models DIR]
+//! bench_sandbox [sandbox|clients|round|log|sha256|thousand|thousand-trained]... [--rounds N]
+//!               [--entries N] [--folder DIR] [--models DIR]
 //! ```
+//!
+//! The last two are measured where they are named alone.
 
 mod clients;
 mod guests;
 mod logs;
 mod round;
 mod sha;
+mod thousand;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -48,7 +51,10 @@ fn main() -> Outcome {
             "--entries" => options.entries = value()?.parse::<u64>()?.max(1),
             "--folder" => options.folder = value()?.into(),
             "--models" => options.models = value()?.into(),
-            "sandbox" | "sha256" | "clients" | "round" | "log" => parts.push(word),
+            "sandbox" | "sha256" | "clients" | "round" | "log" | "thousand"
+            | "thousand-trained" => {
+                parts.push(word);
+            }
             other => return Err(format!("unknown word {other:?}").into()),
         }
     }
@@ -67,6 +73,13 @@ fn main() -> Outcome {
     }
     if wanted("log") {
         logs::bench(&options)?;
+    }
+    let named = |part: &str| parts.iter().any(|word| word == part);
+    if named("thousand") {
+        thousand::untrained(&options)?;
+    }
+    if named("thousand-trained") {
+        thousand::trained(&options)?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub struct Gathering {
     blobs: Blobs,
     /// Blobs that a node may fetch.
     allowed: Mutex<HashSet<Digest>>,
-    /// Those that are being fetched: one that goes in pieces is hashed once.
+    /// Blobs that are being fetched: one that goes in pieces is hashed once.
     open: Mutex<HashMap<Digest, Arc<OpenBlob>>>,
 }
 

@@ -24,6 +24,8 @@ pub struct Desk<A> {
 struct State<A> {
     /// Jobs of this round by their keys.
     open: BTreeMap<Digest, Entry>,
+    /// Keys of each node's jobs of this round: a thousand nodes ask after each update.
+    of_node: HashMap<PublicKey, Vec<Digest>>,
     until: Option<Instant>,
     arrivals: Option<Sender<Arrival<A>>>,
     /// Jobs that are over by their keys.
@@ -119,6 +121,7 @@ impl<A> Desk<A> {
         Desk {
             state: Mutex::new(State {
                 open: BTreeMap::new(),
+                of_node: HashMap::new(),
                 until: None,
                 arrivals: None,
                 over: over.into_iter().collect(),
@@ -150,18 +153,19 @@ impl<A> Desk<A> {
         let mut state = self.lock();
         state.arrivals = Some(send);
         state.until = Instant::now().checked_add(within);
-        state.open = jobs
-            .into_iter()
-            .map(|(task, node)| {
-                let entry = Entry {
-                    task,
-                    node,
-                    arriving: None,
-                    refused: false,
-                };
-                (entry.task.key, entry)
-            })
-            .collect();
+        state.open.clear();
+        state.of_node.clear();
+        for (task, node) in jobs {
+            let key = task.key;
+            state.of_node.entry(node).or_default().push(key);
+            let entry = Entry {
+                task,
+                node,
+                arriving: None,
+                refused: false,
+            };
+            state.open.insert(key, entry);
+        }
         state.pass_over();
         drop(state);
         self.tell();
@@ -185,6 +189,7 @@ impl<A> Desk<A> {
         let mut state = self.lock();
         state.arrivals = None;
         let left = std::mem::take(&mut state.open);
+        state.of_node.clear();
         drop(state);
         self.tell();
         left.into_values().map(|entry| entry.task).collect()
@@ -210,7 +215,8 @@ impl<A> Desk<A> {
         let left = state
             .until
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        let mut own = state.open.values().filter(|entry| entry.node == *node);
+        let own = state.of_node.get(node)?.iter();
+        let mut own = own.filter_map(|key| state.open.get(key));
         let entry = own.find(|entry| entry.arriving.is_none() && !entry.refused)?;
         Some(NodeJob {
             update: entry.task.clone(),
@@ -311,13 +317,13 @@ impl<A> Desk<A> {
         self.lock().revoked.clone()
     }
 
-    /// Says that a job is in the log.
+    /// Says that a job is in the log. Whoever delivered it hears of it; there is no more to do for anybody.
     pub fn settle(&self, key: Digest, over: Over) {
         let mut state = self.lock();
         state.open.remove(&key);
         state.over.insert(key, over);
         drop(state);
-        self.tell();
+        self.changed.notify_all();
     }
 
     /// When each node asked last.

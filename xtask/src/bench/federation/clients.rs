@@ -1,0 +1,134 @@
+//! A thousand clients in each of ten rounds, beside pfl's simulation of as many, in turn.
+//!
+//! - `clients.per_second`: client runs a second of the whole path without training (sandbox, attestation, signature,
+//!   log, admission, FedAvg), from the set-up to the report; `clients.pfl_ratio` how many times pfl's.
+//! - `clients.trained_per_second`: with a step of 8 examples on the embedded model; `clients.overhead_share` the share
+//!   of its time that is not training; `clients.peak_mb` its memory.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::super::worker::median;
+use super::{Figure, figure};
+use crate::process::{cargo, root, say, target};
+use crate::{Outcome, fail, python};
+
+/// Clients of a round, and rounds, of the peer; ours are in the example.
+const SIZES: [&str; 2] = ["1000", "10"];
+
+pub(super) fn figures(rounds: usize) -> Outcome<Vec<Figure>> {
+    let folder = root().join("tests/oracles/pfl");
+    let python = python::with("pfl", &folder.join("requirements.txt"))?;
+    say("Building our side");
+    // The whole workspace's features, so that nothing is built twice.
+    cargo(
+        &[
+            "build",
+            "--workspace",
+            "--bin",
+            "fedseal-compile",
+            "--example",
+            "bench_sandbox",
+        ],
+        &[],
+    )?;
+    let (mut ours, mut ratios, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        say(&format!(
+            "1,000 clients and pfl's, pair {round} of {rounds}"
+        ));
+        // Whoever goes first finds the machine otherwise than who goes second.
+        let (own, peer) = match round % 2 {
+            1 => {
+                let own = example("thousand")?;
+                (own, pfl(&python, &folder)?)
+            }
+            _ => {
+                let peer = pfl(&python, &folder)?;
+                (example("thousand")?, peer)
+            }
+        };
+        let own = one(&own, "clients.per_second")?;
+        eprintln!("    {own:.0} a second, pfl {peer:.0}");
+        ours.push(own);
+        ratios.push(own / peer);
+        theirs.push(peer);
+    }
+    say("With a training step");
+    let trained = example("thousand-trained")?;
+    let peer = format!(
+        "pfl 0.6.0, logistic regression, 50 examples, 2 processes: {:.0} a second",
+        median(&theirs)
+    );
+    let mut figures = vec![
+        Figure {
+            peer: Some(peer),
+            ratio: Some(median(&ratios)),
+            ..figure("clients.per_second", median(&ours), "1/s")
+        },
+        figure("clients.pfl_ratio", median(&ratios), "times"),
+    ];
+    for (name, unit) in [
+        ("clients.trained_per_second", "1/s"),
+        ("clients.overhead_share", "share"),
+        ("clients.peak_mb", "MiB"),
+    ] {
+        figures.push(figure(name, one(&trained, name)?, unit));
+    }
+    Ok(figures)
+}
+
+/// Lines of a part of our side.
+fn example(part: &str) -> Outcome<Vec<Value>> {
+    let program = target().join("debug/examples/bench_sandbox");
+    lines(Command::new(program).arg(part).current_dir(root()))
+}
+
+/// Client runs a second of pfl.
+fn pfl(python: &std::path::Path, folder: &std::path::Path) -> Outcome<f64> {
+    let said = lines(
+        Command::new(python)
+            .args([
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc_per_node",
+                "2",
+            ])
+            .arg(folder.join("clients.py"))
+            .args(SIZES)
+            .env("OMP_NUM_THREADS", "1"),
+    )?;
+    let number = |key: &str| said.iter().find_map(|line| line.get(key)?.as_f64());
+    match (number("clients"), number("rounds"), number("seconds")) {
+        (Some(clients), Some(rounds), Some(seconds)) if seconds > 0.0 => {
+            Ok(clients * rounds / seconds)
+        }
+        _ => fail(format!("pfl did not say what it did: {said:?}")),
+    }
+}
+
+/// Lines of JSON that a command prints.
+fn lines(command: &mut Command) -> Outcome<Vec<Value>> {
+    let ran = command.stderr(Stdio::inherit()).output()?;
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    match ran.status.success() {
+        true => Ok(said
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()),
+        false => fail(format!("{command:?} failed: {said}")),
+    }
+}
+
+/// The value of a figure.
+fn one(lines: &[Value], name: &str) -> Outcome<f64> {
+    let found = lines
+        .iter()
+        .find(|line| line.get("name").and_then(Value::as_str) == Some(name));
+    match found.and_then(|line| line.get("value")?.as_f64()) {
+        Some(value) => Ok(value),
+        None => fail(format!("nobody said {name}: {lines:?}")),
+    }
+}
