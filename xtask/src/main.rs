@@ -102,7 +102,8 @@ cargo xtask COMMAND
                     conclusions that are as expected, and the size of the first page
   bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
                     three nodes and a coordinator, then a run with the workers and server of its queue, killed in
-                    turn (100 kills): equal bits, nothing lost, no row on the wire; 1,000 clients beside pfl; 2,000 nodes that wait; workers of a queue beside the local pool
+                    turn (100 kills): equal bits, nothing lost, no row on the wire; 1,000 clients beside pfl; 2,000
+                    nodes that wait; workers of a queue beside the local pool
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs
