@@ -353,7 +353,7 @@ fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
     {
         all.books.refusal(name, "revoked", &who, reason);
         return Refusal::new(
-            StatusCode::FORBIDDEN,
+            StatusCode::GONE,
             "The node's key was revoked.",
             format!("{who}: {reason}"),
             "Whoever runs the federation revoked it; ask there.",

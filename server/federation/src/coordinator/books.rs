@@ -29,7 +29,7 @@ use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
 use fedseal_rules::lifecycle::{Event, Phase};
 use places::{admit, missing, open_for_nodes, place, refused, whole};
-use state::FORMAT;
+use state::{FORMAT, Notes};
 pub use state::{Federation, Invited, Joined};
 
 mod cosigned;
@@ -47,7 +47,7 @@ const MOST_EVIDENCE: usize = 1000;
 pub struct Books {
     root: PathBuf,
     /// Shared by all clones of these books.
-    notes: Arc<Mutex<cosigned::Notes>>,
+    notes: Arc<Mutex<Notes>>,
     tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
     heard: Arc<heard::Heard>,
 }
@@ -240,10 +240,12 @@ impl Books {
         change: impl FnOnce(&Experiment, &mut Federation) -> Result<T>,
     ) -> Result<T> {
         let folder = self.folder(name)?;
-        // What is wrong with a name is said where the state is read.
-        self.read(name)?;
         let path = folder.join("lock");
-        let lock = File::open(&path).map_err(|source| Error::io(&path, source))?;
+        let lock = File::open(&path).or_else(|source| {
+            // A federation that there is not is named where its state is read.
+            self.read(name)?;
+            Err(Error::io(&path, source))
+        })?;
         lock.lock().map_err(|source| Error::io(&path, source))?;
         let mut federation = self.read(name)?;
         let before = federation.clone();

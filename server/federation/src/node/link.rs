@@ -61,8 +61,8 @@ pub(super) fn is_transport(error: &Error) -> bool {
     }
 }
 
-/// Whether an error says that the key of this node counts no more.
-pub(super) fn is_forbidden(error: &Error) -> bool {
+/// Whether an error says that this node's key was revoked.
+pub(super) fn is_revoked(error: &Error) -> bool {
     use fedseal_client_sdk::Error as Sdk;
-    matches!(error, Error::Sdk(Sdk::Refused { status: 403, .. }))
+    matches!(error, Error::Sdk(Sdk::Refused { status: 410, .. }))
 }

@@ -31,7 +31,7 @@ use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::lifecycle::Phase;
 use follow::{Follower, Look};
-use link::{Link, is_forbidden, is_transport};
+use link::{Link, is_revoked, is_transport};
 pub use member::joined;
 pub use own::{Own, Shard, resolved};
 use seat::Seat;
@@ -149,14 +149,14 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// [`Error::Refused`] where the coordinator showed two histories: the evidence is kept. [`Error::Sdk`] where
-    /// it does not know this node's key, or not any more.
+    /// this node's key was revoked.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<()> {
         let (mut silent, mut tries) = (false, 0);
         while !stop.load(Ordering::SeqCst) {
             let next = match self.link.next() {
                 Ok(next) => next,
-                // Its key was revoked, or is no node's: asking again changes nothing.
-                Err(error) if is_forbidden(&error) => return Err(error),
+                // Asking again changes nothing.
+                Err(error) if is_revoked(&error) => return Err(error),
                 Err(error) => {
                     if !silent {
                         self.say(format!("cannot ask for work: {error}; asking again"));

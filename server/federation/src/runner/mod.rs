@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::Round;
@@ -74,6 +74,11 @@ pub use nodes::key_of_run;
 
 /// Bytes of all adapters that are kept in memory, at most.
 const ADAPTER_BYTES: usize = 128 << 20;
+
+/// Time between two live reports, least: readers look every second or so, and more would only wear the disk.
+const REPORT: Duration = Duration::from_secs(2);
+/// Times of its own duration that pass between two live reports: those of thousands of clients take a while.
+const REPORT_SHARE: u32 = 20;
 
 /// Hears every event of a run and may stop it.
 pub type Watch<'a> = &'a mut dyn FnMut(&Event) -> ControlFlow<()>;
@@ -170,9 +175,10 @@ pub struct Run {
     progress: Progress,
     begun: Instant,
     seconds_before: f64,
-    report_written: Option<Instant>,
     /// Folder of keys, whose trust file may revoke an author's.
     keys: PathBuf,
+    /// When the next live report is due.
+    report_due: Option<Instant>,
     /// The folder and its plan, held for as long as the run is open: two processes never write one
     /// folder.
     _locks: [File; 2],
@@ -259,11 +265,7 @@ impl Run {
             label,
         };
         self.tell(watch, &event)?;
-        // Live readers look every second or so; more often would only wear the disk.
-        if self
-            .report_written
-            .is_none_or(|at| at.elapsed().as_secs() >= 2)
-        {
+        if self.report_due.is_none_or(|due| Instant::now() >= due) {
             self.write_report(State::Running, None)?;
         }
         Ok(())
@@ -313,9 +315,10 @@ impl Run {
 
     /// Writes report.json as it stands now.
     pub(crate) fn write_report(&mut self, state: State, error: Option<String>) -> Result<Report> {
+        let begun = Instant::now();
         let report = self.make_report(state, error)?;
         rundir::write_atomically(&self.dir.report(), &report.to_bytes()?)?;
-        self.report_written = Some(Instant::now());
+        self.report_due = Instant::now().checked_add(REPORT.max(REPORT_SHARE * begun.elapsed()));
         Ok(report)
     }
 

@@ -305,7 +305,7 @@ fn open_locked(
         progress: Progress::default(),
         begun: Instant::now(),
         seconds_before: seconds_so_far(&dir),
-        report_written: None,
+        report_due: None,
         keys: options.keys.clone(),
         _locks: locks,
         dir,

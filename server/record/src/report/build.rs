@@ -206,8 +206,10 @@ fn round_view(
     let plan = sources.plan;
     let measured = Measures::of(sources, cache, arm, number)?;
     let mut clients = Vec::new();
-    for client in &round.clients {
-        clients.push(client_view(sources, cache, arm, round, client)?);
+    for (index, client) in round.clients.iter().enumerate() {
+        let mut view = client_view(sources, cache, arm, round, client)?;
+        view.weight = weight(round, index, client);
+        clients.push(view);
     }
     Ok(RoundView {
         round: number,
@@ -234,11 +236,6 @@ fn client_view(
         .ok_or_else(|| Error::tampered(client.to_string(), "is not a client of this run"))?;
     let assignment = planned.assignment(arm);
     let verdict = round.verdicts.get(client);
-    let weight = round
-        .aggregated
-        .as_ref()
-        .and_then(|aggregated| aggregated.weights.iter().find(|(name, _)| name == client))
-        .map(|(_, weight)| *weight);
     let examples = match verdict {
         Some(verdict) => cache.attested(blobs, &verdict.attestation, plan)?.examples,
         None => 0,
@@ -251,7 +248,7 @@ fn client_view(
             .module_name(&assignment.module)
             .unwrap_or_default()
             .to_owned(),
-        weight,
+        weight: None,
         verdict: verdict.map(|verdict| Verdict {
             effect: verdict.effect,
             check: verdict.check.clone(),
@@ -260,6 +257,14 @@ fn client_view(
         update: verdict.map(|verdict| verdict.attestation),
         examples,
     })
+}
+
+/// Weight of a round's client at an index. Weights are in client order; a log of another order is searched.
+fn weight(round: &RoundState, index: usize, client: &ClientId) -> Option<f64> {
+    let weights = &round.aggregated.as_ref()?.weights;
+    let here = weights.get(index).filter(|(name, _)| name == client);
+    let found = here.or_else(|| weights.iter().find(|(name, _)| name == client));
+    found.map(|(_, weight)| *weight)
 }
 
 /// The first few requests and tasks of the final measures, answered by every arm that has one.

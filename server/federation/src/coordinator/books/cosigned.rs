@@ -17,6 +17,7 @@ use fedseal_ledger::add_cosignatures;
 
 use super::Books;
 use super::places::refused;
+use super::state::Notes;
 use crate::protocol::witness_name;
 use crate::{Error, Result};
 use fedseal_record::rundir::{RunDir, write_atomically};
@@ -25,9 +26,6 @@ use fedseal_record::rundir::{RunDir, write_atomically};
 const LONGEST: usize = 4 << 10;
 /// How long a log that somebody else has open is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The checkpoints that the nodes of each federation cosigned last, as their files have them.
-pub(super) type Notes = BTreeMap<String, BTreeMap<PublicKey, String>>;
 
 fn witness(key: &PublicKey) -> fedseal_client_sdk::Result<VerifierKey> {
     VerifierKey::new(&witness_name(key), KeyKind::Witness, *key)

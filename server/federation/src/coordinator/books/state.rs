@@ -60,3 +60,6 @@ pub struct Joined {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
 }
+
+/// Checkpoints that the nodes of each federation cosigned last, as their files have them.
+pub(super) type Notes = BTreeMap<String, BTreeMap<PublicKey, String>>;
