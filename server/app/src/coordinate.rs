@@ -20,8 +20,8 @@ use crate::{counted, output, submitted};
 
 /// How often the books are looked at.
 const LOOK: Duration = Duration::from_millis(300);
-/// Looks after which a federation's metrics are brought up to date.
-const MEASURE: u32 = 30;
+/// Looks after which the metrics of a federation that runs are brought up to date: its books are read for it.
+const MEASURE: u32 = 100;
 
 /// Places that the runs of all federations have in common.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
             if running {
                 federations.pass_revoked(&name);
             }
-            if look.is_multiple_of(MEASURE) {
+            if look == 0 || (running && look.is_multiple_of(MEASURE)) {
                 federations.measure(&name);
             }
             match worked.get(&name) {
@@ -114,6 +114,7 @@ fn begin(federations: &Arc<Federations>, machine: &Machine, name: String) -> Wor
                 Err(error) => output::note(format_args!("fedseal: federation {name}: {error}")),
             }
         }
+        federations.measure(&name);
         federations.changed.notify_waiters();
     });
     Worked { stop, thread }
