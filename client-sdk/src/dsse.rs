@@ -10,6 +10,8 @@ use crate::{Error, Result, base64, canonical};
 
 mod foreign;
 
+// A model's bundle, which lies in a folder, is read on hosts alone.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use foreign::or_empty;
 
 /// More signatures than this are refused unread.

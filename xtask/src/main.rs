@@ -92,7 +92,7 @@ cargo xtask COMMAND
                     or 10,000,000 entries change no figure
   bench sandbox --against REV|FILE [PAIRS]
                     guests and client runs of a revision, or of its bench_sandbox, in turn
-  bench aggregation [--rounds N]
+  bench aggregation [--rounds N] [ten|hundred|stream]
                     aggregation rules beside Flower, ByzFL, numpy, torch and memory's bandwidth;
                     fewer than 5 rounds change no figure
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]

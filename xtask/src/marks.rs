@@ -81,6 +81,7 @@ const MARKS: &[(&str, Mark)] = &[
     ("median.copy_share", AtLeast(0.6)),
     ("trimmed.copy_share", AtLeast(0.6)),
     ("median.flwr_ratio", AtLeast(40.0)),
+    ("median.today_ratio", AtLeast(20.0)),
     ("trimmed.torch_ratio", AtLeast(4.0)),
     ("krum.copy_share", AtLeast(0.6)),
     ("krum.peer_ratio", AtLeast(10.0)),

@@ -5,6 +5,7 @@
 //! from the file; nothing is typed by hand. Snapshots of the files stand in `docs/figures`, so
 //! that a checkout without `target` can be checked too.
 
+mod apart;
 mod models;
 
 use std::fs;
@@ -177,8 +178,9 @@ fn fill(text: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// `models NAME`: one row a checkpoint. `arms NAME`: one row an arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one
-/// row a share. `list NAME [PREFIX]`, `bench NAME [PREFIX]`: one row a figure.
+/// `models NAME`: one row a checkpoint. `apart NAME`: one row a rule beside another one. `arms NAME`: one row an
+/// arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one row a share. `list NAME [PREFIX]`,
+/// `bench NAME [PREFIX]`: one row a figure.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
         [kind, name, ..] => (*kind, *name),
@@ -194,10 +196,12 @@ fn table(words: &[&str]) -> Outcome<String> {
         "sweep" => Ok(sweep(&figures)),
         "policies" => Ok(policies(&figures)),
         "models" => Ok(models::table(&figures)),
+        "apart" => Ok(apart::table(&figures)),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         "bench" => Ok(bench(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
-            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, list, bench"
+            "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, apart, list, \
+             bench"
         )),
     }
 }

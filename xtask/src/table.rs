@@ -309,6 +309,10 @@ fn repair(all: &[Measured]) -> Outcome<Figures> {
         .keys()
         .filter(|arm| !["base", "clean", "fedavg"].contains(&arm.as_str()));
     let mut figures = vec![("repair.attack_loss".to_owned(), taken)];
+    if first.rates.contains_key("base") {
+        let base = of(all, "base", SAFETY)?;
+        figures.push(("repair.base_safety".to_owned(), mean(&base)));
+    }
     for arm in repairs {
         let back = lost(all, arm, "fedavg", SAFETY)?;
         let after = of(all, arm, HELPFULNESS)?;

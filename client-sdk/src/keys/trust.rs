@@ -254,6 +254,7 @@ impl TrustStore {
     }
 
     /// The first rule of the file's format that is broken, for people.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn problem(&self) -> Option<String> {
         for (i, entry) in self.keys.iter().enumerate() {
             if self.keys.iter().skip(i + 1).any(|k| k.key == entry.key) {

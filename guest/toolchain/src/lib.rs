@@ -118,7 +118,9 @@ pub fn core_module(target: &Path, name: &str) -> PathBuf {
 /// [`policies`]. A call of its own: together with the policies their dependencies would have other features, and
 /// they other bytes.
 pub fn verifier(toolchain: &Toolchain, root: &Path, target: &Path) -> Command {
-    let mut cargo = toolchain.cargo(&[(root.to_path_buf(), "/fedseal".into())]);
+    // It checks and makes no keys, so it needs no source of randomness.
+    let flags = ["--cfg", "getrandom_backend=\"unsupported\""].map(str::to_owned);
+    let mut cargo = toolchain.cargo_with(&[(root.to_path_buf(), "/fedseal".into())], flags.into());
     cargo
         .args(["rustc", "--quiet", "--profile", "guest", "--target", TARGET])
         .args(["--package", "fedseal-verifier", "--lib"])
@@ -149,9 +151,11 @@ impl Toolchain {
     /// Cargo, set up for this way. No path of this machine gets into what it builds: panics name their
     /// files by `remaps`, and by fixed names below cargo's folder and the compiler's.
     pub fn cargo(&self, remaps: &[Remap]) -> Command {
+        self.cargo_with(remaps, Vec::new())
+    }
+
+    fn cargo_with(&self, remaps: &[Remap], mut flags: Vec<String>) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // Of two that match rustc takes the later one.
-        let mut flags: Vec<String> = Vec::new();
         let sources = output(Command::new("rustc").args(["--print", "sysroot"])).map(|root| {
             (
                 PathBuf::from(root).join("lib/rustlib/src/rust"),
@@ -159,6 +163,7 @@ impl Toolchain {
             )
         });
         let fixed = cargo_home().map(|home| (home, "/cargo".to_owned()));
+        // Of two that match rustc takes the later one.
         for (from, to) in fixed
             .into_iter()
             .chain(sources)

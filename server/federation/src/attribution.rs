@@ -27,7 +27,6 @@ use fedseal_record::opened::OpenRun;
 use fedseal_record::read::read_adapter;
 use fedseal_rules::attack::BENIGN;
 use fedseal_rules::formulas::Versions;
-use fedseal_rules::optimiser::Optimiser;
 use fedseal_rules::statistics::{Paired, holm, true_positives};
 
 /// Harmful requests that are scored where nobody says how many.
@@ -155,7 +154,7 @@ pub fn attribute_in(
     let mut odds = Odds::of(&run, lab, requests, watch.halt)?;
     let scored = odds.requests.len();
     let stateful = run.experiment.optimiser(&history.arm) != "plain";
-    let mut steps: Vec<Vec<f32>> = Vec::new();
+    let mut optimiser = run.experiment.server_optimiser(&history.arm)?;
     let mut rounds = Vec::new();
     let total = history.rounds.len() as u64;
     for (round, state) in (0u32..).zip(&history.rounds) {
@@ -175,16 +174,10 @@ pub fn attribute_in(
             if !state.counts(client) {
                 continue;
             }
-            let mut optimiser = at(&run, &history, &steps)?;
+            let mut trial = optimiser.copied();
             let without = BTreeSet::from([client.clone()]);
-            let step = run.step_without(
-                &history,
-                round,
-                &without,
-                &deltas,
-                &start,
-                optimiser.as_mut(),
-            )?;
+            let step =
+                run.step_without(&history, round, &without, &deltas, &start, trial.as_mut())?;
             effects.push(Effect {
                 client: client.to_string(),
                 kind: label(&run, &history, client),
@@ -193,9 +186,8 @@ pub fn attribute_in(
             });
         }
         if stateful {
-            let mut optimiser = at(&run, &history, &steps)?;
             let nobody = BTreeSet::new();
-            let step = run.step_without(
+            run.step_without(
                 &history,
                 round,
                 &nobody,
@@ -203,7 +195,6 @@ pub fn attribute_in(
                 &start,
                 optimiser.as_mut(),
             )?;
-            steps.extend(step.delta);
         }
         rounds.push(RoundEffects {
             round,
@@ -239,15 +230,6 @@ pub(crate) fn same_model(run: &OpenRun, lab: &dyn Lab) -> Result<()> {
             &lab.base(),
         )),
     }
-}
-
-/// The arm's server optimiser after these aggregated deltas.
-fn at(run: &OpenRun, history: &History, steps: &[Vec<f32>]) -> Result<Box<dyn Optimiser>> {
-    let mut optimiser = run.experiment.server_optimiser(&history.arm)?;
-    for delta in steps {
-        optimiser.step(delta);
-    }
-    Ok(optimiser)
 }
 
 /// The kind of a client in an arm; none where the experiment's own clients are not labelled.

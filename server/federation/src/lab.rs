@@ -83,23 +83,26 @@ pub trait Lab: Send + Sync {
         pairs: &[(String, String)],
         halt: Halt<'_>,
     ) -> Result<Vec<Score>>;
-    /// Trains a copy of `start`; `go_on` is asked before every step at least.
+    /// Trains a copy of `start`, with the gradient and the release of a hook where there is one; `go_on` is
+    /// asked before every step at least.
+    fn tune_by(
+        &self,
+        hook: Option<Box<dyn StepHook>>,
+        start: &Adapter,
+        examples: &[Example],
+        config: &TrainConfig,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Adapter>;
+    /// As [`Lab::tune_by`], without a hook.
     fn tune(
         &self,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Adapter>;
-    /// As [`Lab::tune`], with the gradient and the release of a hook.
-    fn tune_by(
-        &self,
-        hook: Box<dyn StepHook>,
-        start: &Adapter,
-        examples: &[Example],
-        config: &TrainConfig,
-        go_on: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Adapter>;
+    ) -> Result<Adapter> {
+        self.tune_by(None, start, examples, config, go_on)
+    }
 }
 
 /// The lab over the tuning room.
@@ -321,30 +324,20 @@ impl Lab for TuningLab {
         fedseal_tuning::score_until(&self.model, adapter, pairs, halt).map_err(model_error)
     }
 
-    fn tune(
-        &self,
-        start: &Adapter,
-        examples: &[Example],
-        config: &TrainConfig,
-        go_on: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Adapter> {
-        Trainer::new(&self.model, start, examples, config)
-            .and_then(|trainer| trainer.run_while(go_on))
-            .map(|trained| trained.adapter)
-            .map_err(model_error)
-    }
-
     fn tune_by(
         &self,
-        hook: Box<dyn StepHook>,
+        hook: Option<Box<dyn StepHook>>,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Adapter> {
-        Trainer::new(&self.model, start, examples, config)
-            .and_then(|trainer| trainer.with_hook(hook).run_while(go_on))
-            .map(|trained| trained.adapter)
-            .map_err(model_error)
+        let trainer = Trainer::new(&self.model, start, examples, config).map_err(model_error)?;
+        let trainer = match hook {
+            Some(hook) => trainer.with_hook(hook),
+            None => trainer,
+        };
+        let trained = trainer.run_while(go_on).map_err(model_error)?;
+        Ok(trained.adapter)
     }
 }

@@ -13,6 +13,7 @@ use crate::memory::{self, Shared};
 use crate::parallel;
 
 mod network;
+mod small;
 
 use network::{Keep, Network};
 
@@ -90,6 +91,21 @@ pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
     parts.for_each(|(sums, row)| add_part(sums, weight, row));
 }
 
+/// Computes `keep * point + sum_i weights[i] * rows[i]` in f64, over rows in order.
+///
+/// # Panics
+/// When rows differ in length from the point, or weights are not as many as rows.
+pub fn moved(point: &[f64], keep: f64, rows: &[&[f32]], weights: &[f64]) -> Vec<f64> {
+    assert_eq!(rows.len(), weights.len(), "a weight a row");
+    let fits = |row: &&[f32]| row.len() == point.len();
+    assert!(rows.iter().all(fits), "rows as long as the point");
+    let mut moved = point.to_vec();
+    parallel::for_parts(&mut moved, BLOCK, &|block, moved| {
+        move_block(rows, weights, keep, block * BLOCK, moved);
+    });
+    moved
+}
+
 /// Median of every column, the lower of the two middle values of an even number; of equal values the first
 /// row's counts.
 ///
@@ -98,17 +114,22 @@ pub fn add_scaled(sums: &mut [f64], weight: f64, row: &[f32]) {
 pub fn lower_median(rows: &[&[f32]]) -> Ranked {
     assert!(!rows.is_empty(), "a row");
     let middle = (rows.len() - 1) / 2;
-    let network = Network::new(rows.len(), &[middle]);
-    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
-        sort_keys(&network, rows.len(), keys, block.out.len());
-        median_block(&keys[middle * block.out.len()..], block.out, block.ties);
-        count_equal(rows, block.start, block.out, block.ties, block.counted);
-        for column in 0..block.out.len() {
-            if block.ties[column] != 1 {
-                settle_median(rows, block.start + column, middle, block.counted);
+    ranked(
+        rows,
+        [middle; 2],
+        &|block: &mut Block<'_>, [medians, _]: [&[u32]; 2]| {
+            median_block(medians, block.out, block.ties);
+            count_equal(rows, block.start, block.out, block.ties, block.counted);
+            if !differ(block.ties, 1) {
+                return;
             }
-        }
-    })
+            for column in 0..block.out.len() {
+                if block.ties[column] != 1 {
+                    settle_median(rows, block.start + column, middle, block.counted);
+                }
+            }
+        },
+    )
 }
 
 /// Mean of every column without its `trim` lowest and its `trim` highest values; of equal values those of the
@@ -119,30 +140,38 @@ pub fn lower_median(rows: &[&[f32]]) -> Ranked {
 pub fn trimmed_mean(rows: &[&[f32]], trim: usize) -> Ranked {
     let n = rows.len();
     assert!(trim < n && 2 * trim < n, "a row that is left");
-    let (low, high) = (trim, n - 1 - trim);
-    let network = Network::new(n, &[low, high]);
-    ranked(rows, &|block: &mut Block<'_>, keys: &mut [u32]| {
-        let columns = block.out.len();
-        sort_keys(&network, n, keys, columns);
-        let (lows, highs) = (&keys[low * columns..], &keys[high * columns..]);
-        block.ties.fill(0);
-        mean_block(
-            rows,
-            block.start,
-            lows,
-            highs,
-            block.out,
-            block.ties,
-            block.counted,
-        );
-        for column in 0..columns {
-            if block.ties[column] as usize != n - 2 * trim {
-                let bounds = (lows[column], highs[column]);
-                let at = block.start + column;
-                block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+    let places = [trim, n - 1 - trim];
+    ranked(
+        rows,
+        places,
+        &|block: &mut Block<'_>, [lows, highs]: [&[u32]; 2]| {
+            let columns = block.out.len();
+            block.ties.fill(0);
+            let mean = if small::has(n, 1) {
+                small::means
+            } else {
+                mean_block
+            };
+            let Block {
+                start,
+                out,
+                ties,
+                counted,
+            } = block;
+            mean(rows, *start, lows, highs, out, ties, counted);
+            let left = (n - 2 * trim) as u32;
+            if !differ(block.ties, left) {
+                return;
             }
-        }
-    })
+            for column in 0..columns {
+                if block.ties[column] != left {
+                    let bounds = (lows[column], highs[column]);
+                    let at = block.start + column;
+                    block.out[column] = settle_mean(rows, at, trim, bounds, block.counted);
+                }
+            }
+        },
+    )
 }
 
 /// A block of columns of which a statistic is worked out.
@@ -157,9 +186,15 @@ struct Block<'a> {
     counted: &'a mut [u32],
 }
 
-/// Calls `statistic` with every block and the sortable keys of its values, `[rows, columns]`.
-fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sync)) -> Ranked {
+/// Calls `statistic` with every block and the keys at two places of its columns' orders: equal ones, or the second
+/// as far from the end as the first.
+fn ranked(
+    rows: &[&[f32]],
+    [low, high]: [usize; 2],
+    statistic: &(impl Fn(&mut Block<'_>, [&[u32]; 2]) + Sync),
+) -> Ranked {
     let (width, n) = (width(rows), rows.len());
+    let network = (!small::has(n, low)).then(|| Network::new(n, &[low, high]));
     // Whole vectors, and a block at least as wide as one.
     let columns = (KEYS / n.max(1)).clamp(16, 512).next_multiple_of(16);
     let total: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
@@ -174,8 +209,19 @@ fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sy
                     let start = index * columns;
                     let len = columns.min(width - start);
                     let (keys, bad) = (&mut keys[..n * len], &mut bad[..len]);
-                    bad.fill(0);
-                    key_block(rows, start, keys, bad);
+                    let found = match &network {
+                        None => {
+                            let (lows, highs) = keys.split_at_mut(len);
+                            small::places(rows, start, low, lows, highs, bad);
+                            [0, 1]
+                        }
+                        Some(network) => {
+                            bad.fill(0);
+                            key_block(rows, start, keys, bad);
+                            sort_keys(network, n, keys, len);
+                            [low, high]
+                        }
+                    };
                     let mut block = Block {
                         start,
                         // SAFETY: blocks do not overlap.
@@ -183,10 +229,12 @@ fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sy
                         ties: &mut ties[..len],
                         counted: &mut counted,
                     };
-                    statistic(&mut block, keys);
-                    for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
-                        if *bad > 0 {
-                            *value = f32::NAN;
+                    statistic(&mut block, found.map(|at| &keys[at * len..][..len]));
+                    if differ(bad, 0) {
+                        for (value, bad) in block.out.iter_mut().zip(bad.iter()) {
+                            if *bad > 0 {
+                                *value = f32::NAN;
+                            }
                         }
                     }
                     // A count of a range of blocks has to fit 32 bits.
@@ -202,6 +250,13 @@ fn ranked(rows: &[&[f32]], statistic: &(impl Fn(&mut Block<'_>, &mut [u32]) + Sy
         values: unsafe { memory::filled(width, fill) },
         counted: total.into_iter().map(AtomicUsize::into_inner).collect(),
     }
+}
+
+/// Whether a value is another one: without a way out of the loop, so that several are looked at together.
+fn differ(values: &[u32], from: u32) -> bool {
+    values
+        .iter()
+        .fold(false, |any, value| any | (*value != from))
 }
 
 /// Key of a float: keys are ordered as [`f32::total_cmp`] orders the floats.
@@ -294,6 +349,19 @@ multiversion! {
         }
     }
 
+    fn move_block(rows: &[&[f32]], weights: &[f64], keep: f64, start: usize, moved: &mut [f64]) {
+        // Nothing of a point at 0 is a zero above: the sign of a zero would show.
+        for value in moved.iter_mut() {
+            *value = keep * *value + 0.0;
+        }
+        for (row, weight) in rows.iter().zip(weights) {
+            let row = &row[start..][..moved.len()];
+            for (sum, value) in moved.iter_mut().zip(row) {
+                *sum += weight * f64::from(*value);
+            }
+        }
+    }
+
     fn add_part(sums: &mut [f64], weight: f64, row: &[f32]) {
         for (sum, value) in sums.iter_mut().zip(row) {
             *sum += weight * f64::from(*value);
@@ -345,11 +413,12 @@ multiversion! {
     ) {
         for (row, counted) in rows.iter().zip(counted) {
             let row = &row[start..][..medians.len()];
-            let mut hits = 0;
+            let mut hits = 0_u32;
             for ((value, median), ties) in row.iter().zip(medians).zip(ties.iter_mut()) {
                 let hit = u32::from(value.to_bits() == median.to_bits());
-                *ties += hit;
-                hits += hit;
+                // Rows and columns of a block are few; a look for overflow would be made one by one.
+                *ties = ties.wrapping_add(hit);
+                hits = hits.wrapping_add(hit);
             }
             *counted += hits;
         }
@@ -370,14 +439,14 @@ multiversion! {
         let (lows, highs, ties) = (&lows[..columns], &highs[..columns], &mut ties[..columns]);
         for (row, counted) in rows.iter().zip(counted) {
             let row = &row[start..][..columns];
-            let mut hits = 0;
+            let mut hits = 0_u32;
             for column in 0..columns {
                 let key = key(row[column]);
-                let left = lows[column] <= key && key <= highs[column];
+                let left = (lows[column] <= key) & (key <= highs[column]);
                 // What is not left adds -0, which changes no sum.
                 sums[column] += if left { f64::from(row[column]) } else { -0.0 };
-                ties[column] += u32::from(left);
-                hits += u32::from(left);
+                ties[column] = ties[column].wrapping_add(u32::from(left));
+                hits = hits.wrapping_add(u32::from(left));
             }
             *counted += hits;
         }

@@ -2,10 +2,13 @@
 
 use std::sync::Mutex;
 
-use crate::parallel;
+use crate::{Isa, isa, parallel};
 
-/// Columns of a block: 16 KiB of every row.
-const BLOCK: usize = 4096;
+/// Most columns of a block.
+const BLOCK: usize = 1024;
+
+/// Values of a block, over all rows: 24 KiB, which a near cache holds.
+const NEAR_VALUES: usize = 6144;
 
 /// Lanes of a distance in single precision: some sums of a block go on side by side.
 const WIDE: usize = 64;
@@ -13,9 +16,9 @@ const WIDE: usize = 64;
 /// Pairs of rows whose exact distances go on side by side.
 const PAIRS: usize = 8;
 
-/// Largest relative error of [`near`]. A lane adds `BLOCK / WIDE` squares, each of a rounded difference, in
-/// single precision: under 70 roundings of 2^-24. This is more than ten times as much.
-pub const NEAR: f64 = 1e-4;
+/// Largest relative error of [`near`]. A lane adds `BLOCK / WIDE + 1` squares, each of a rounded difference, in
+/// single precision: at most 20 roundings of 2^-24. This is eight times as much.
+pub const NEAR: f64 = 1e-5;
 
 /// Distances below this say nothing in [`near`]: squares of single precision vanish.
 pub const NEAR_LEAST: f64 = 1e-24;
@@ -41,6 +44,20 @@ fn square(n: usize, distances: &[f64]) -> Vec<Vec<f64>> {
 /// # Panics
 /// When rows differ in length.
 pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    summed(rows, 0.0, &|a, b| (a - b) * (a - b))
+}
+
+/// Scalar products of different rows, `[n][n]`, with zeros on the diagonal; summed as [`exact`] ones are.
+///
+/// # Panics
+/// When rows differ in length.
+pub fn products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    // What is added to -0 stays as it is.
+    summed(rows, -0.0, &|a, b| a * b)
+}
+
+/// Sums of a term over the columns of all pairs of rows.
+fn summed(rows: &[&[f32]], zero: f64, term: &(impl Fn(f64, f64) -> f64 + Sync)) -> Vec<Vec<f64>> {
     let n = rows.len();
     let width = rows.first().map_or(0, |row| row.len());
     let pairs: Vec<(usize, usize)> = pairs(n).collect();
@@ -53,11 +70,10 @@ pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
             let of = |index: usize| pairs[(start + index).min(end - 1)];
             let first: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).0][..width]);
             let second: [&[f32]; PAIRS] = std::array::from_fn(|index| &rows[of(index).1][..width]);
-            let mut sums = [0.0_f64; PAIRS];
+            let mut sums = [zero; PAIRS];
             for column in 0..width {
                 for (sum, (a, b)) in sums.iter_mut().zip(first.iter().zip(&second)) {
-                    let difference = f64::from(a[column]) - f64::from(b[column]);
-                    *sum += difference * difference;
+                    *sum += term(f64::from(a[column]), f64::from(b[column]));
                 }
             }
             let mut found = found
@@ -72,6 +88,47 @@ pub fn exact(rows: &[&[f32]]) -> Vec<Vec<f64>> {
     square(n, &found)
 }
 
+/// Euclidean distances of rows from a point, from 0 where it has no coordinates: sums over columns in order, in f64.
+///
+/// # Panics
+/// When rows differ in length from each other or from a point with coordinates.
+pub fn from_point(rows: &[&[f32]], point: &[f64]) -> Vec<f64> {
+    match point.is_empty() {
+        true => lengths(rows, &|_| 0.0),
+        false => {
+            let width = rows.first().map_or(0, |row| row.len());
+            assert_eq!(width, point.len(), "a coordinate a column");
+            lengths(rows, &|column| point[column])
+        }
+    }
+}
+
+/// Rows whose distances from a point go on side by side.
+const ROWS: usize = 4;
+
+fn lengths(rows: &[&[f32]], from: &(impl Fn(usize) -> f64 + Sync)) -> Vec<f64> {
+    let width = rows.first().map_or(0, |row| row.len());
+    let mut found = vec![0.0; rows.len()];
+    parallel::for_parts(&mut found, ROWS, &|group, found| {
+        let start = group * ROWS;
+        // A short group does its last row several times.
+        let of = |index: usize| &rows[(start + index).min(rows.len() - 1)][..width];
+        let group: [&[f32]; ROWS] = std::array::from_fn(of);
+        let mut sums = [0.0_f64; ROWS];
+        for column in 0..width {
+            let from = from(column);
+            for (sum, row) in sums.iter_mut().zip(&group) {
+                let difference = f64::from(row[column]) - from;
+                *sum += difference * difference;
+            }
+        }
+        for (found, sum) in found.iter_mut().zip(sums) {
+            *found = sum.sqrt();
+        }
+    });
+    found
+}
+
 /// Squared distances, `[n][n]`, in single precision: each within [`NEAR`] of the exact one, relative to it,
 /// where it is finite and at least [`NEAR_LEAST`]. Their last bits depend on the split.
 ///
@@ -82,11 +139,17 @@ pub fn near(rows: &[&[f32]]) -> Vec<Vec<f64>> {
     let width = rows.first().map_or(0, |row| row.len());
     let count = n * n.saturating_sub(1) / 2;
     let total = Mutex::new(vec![0.0; count]);
-    parallel::for_ranges(width.div_ceil(BLOCK), BLOCK * count, &|blocks| {
+    let columns = (NEAR_VALUES / n.max(1)).clamp(8 * WIDE, BLOCK) / WIDE * WIDE;
+    let fused = isa() != Isa::Portable;
+    parallel::for_ranges(width.div_ceil(columns), columns * count, &|blocks| {
         let mut sums = vec![0.0; count];
         for block in blocks {
-            let start = block * BLOCK;
-            near_block(rows, start, BLOCK.min(width - start), &mut sums);
+            let start = block * columns;
+            let len = columns.min(width - start);
+            match fused {
+                true => near_block_fused(rows, start, len, &mut sums),
+                false => near_block(rows, start, len, &mut sums),
+            }
         }
         let mut total = total
             .lock()
@@ -101,34 +164,53 @@ pub fn near(rows: &[&[f32]]) -> Vec<Vec<f64>> {
     square(n, &total)
 }
 
-/// Squared distance of a block of two rows.
+/// Squared distance of a block of two rows; `FUSED` where multiplying and adding is one instruction.
 #[inline(always)]
-fn near_pair(a: &[f32], b: &[f32]) -> f64 {
+fn near_pair<const FUSED: bool>(a: &[f32], b: &[f32]) -> f64 {
     let mut lanes = [0.0_f32; WIDE];
     let (a_chunks, a_tail) = a.as_chunks::<WIDE>();
     let (b_chunks, b_tail) = b.as_chunks::<WIDE>();
     for (a, b) in a_chunks.iter().zip(b_chunks) {
         for lane in 0..WIDE {
             let difference = a[lane] - b[lane];
-            lanes[lane] += difference * difference;
+            lanes[lane] = match FUSED {
+                true => difference.mul_add(difference, lanes[lane]),
+                false => lanes[lane] + difference * difference,
+            };
         }
     }
     for (lane, (a, b)) in lanes.iter_mut().zip(a_tail.iter().zip(b_tail)) {
         *lane += (a - b) * (a - b);
     }
-    lanes.iter().map(|lane| f64::from(*lane)).sum()
+    // Eight sums side by side: one after another each addition would wait for the one before.
+    let mut sums = [0.0_f64; 8];
+    for part in lanes.as_chunks::<8>().0 {
+        for (sum, lane) in sums.iter_mut().zip(part) {
+            *sum += f64::from(*lane);
+        }
+    }
+    sums.iter().sum()
+}
+
+#[inline(always)]
+fn near_pairs<const FUSED: bool>(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
+    let mut at = 0;
+    for (i, a) in rows.iter().enumerate() {
+        let a = &a[start..][..len];
+        for b in &rows[i + 1..] {
+            sums[at] += near_pair::<FUSED>(a, &b[start..][..len]);
+            at += 1;
+        }
+    }
 }
 
 multiversion! {
     fn near_block(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
-        let mut at = 0;
-        for (i, a) in rows.iter().enumerate() {
-            let a = &a[start..][..len];
-            for b in &rows[i + 1..] {
-                sums[at] += near_pair(a, &b[start..][..len]);
-                at += 1;
-            }
-        }
+        near_pairs::<false>(rows, start, len, sums);
+    }
+
+    fn near_block_fused(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
+        near_pairs::<true>(rows, start, len, sums);
     }
 }
 
@@ -142,6 +224,30 @@ mod tests {
         pairs
             .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
             .sum()
+    }
+
+    #[test]
+    fn products_and_distances_from_a_point_are_those_of_the_plain_loops() {
+        for (n, width) in [(1, 10), (3, 5000), (6, 901)] {
+            let rows: Vec<Vec<f32>> = (0..n).map(|i| noise(width, i as u64 + 1)).collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let point: Vec<f64> = noise(width, 99).into_iter().map(f64::from).collect();
+            let (products, near) = (products(&rows), from_point(&rows, &point));
+            let lengths = from_point(&rows, &[]);
+            for (i, row) in rows.iter().enumerate() {
+                for (j, other) in rows.iter().enumerate().filter(|(j, _)| *j != i) {
+                    let terms = row.iter().zip(*other);
+                    let sum: f64 = terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert_eq!(products[i][j].to_bits(), sum.to_bits());
+                }
+                let terms = row.iter().zip(&point);
+                let sum: f64 = terms.map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+                assert_eq!(near[i], sum.sqrt());
+                let sum: f64 = row.iter().map(|a| f64::from(*a).powi(2)).sum();
+                assert_eq!(lengths[i], sum.sqrt());
+            }
+        }
+        assert!(from_point(&[], &[]).is_empty());
     }
 
     #[test]

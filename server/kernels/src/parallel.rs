@@ -8,6 +8,8 @@ use std::{cell::Cell, ops::Range};
 
 mod team;
 
+use rayon::prelude::*;
+
 use crate::memory::Shared;
 use team::Team;
 pub use team::with_team;
@@ -78,6 +80,12 @@ pub fn for_rows(
             work(row, unsafe { rows.slice(row * width, width) });
         }
     });
+}
+
+/// Calls `work` with consecutive parts of some values, `part` of them each, and their numbers, in parallel.
+pub fn for_parts<T: Send>(values: &mut [T], part: usize, work: &(impl Fn(usize, &mut [T]) + Sync)) {
+    let parts = values.par_chunks_mut(part.max(1)).enumerate();
+    parts.for_each(|(index, values)| work(index, values));
 }
 
 /// Runs `work` while this thread splits its work over `what`.

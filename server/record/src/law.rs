@@ -138,11 +138,67 @@ impl RoundOf<'_> {
         cache: &mut Cache,
         blobs: &Blobs,
     ) -> Result<Combined> {
+        let RoundOf { arm, state, .. } = *self;
+        let Counted { places, updates } = self.counted(deltas, cache, blobs)?;
+        let none = |client: &ClientId| (client.clone(), 0.0);
+        let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
+        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
+            return Ok(Combined {
+                weights,
+                outcome: None,
+            });
+        }
+        let rule = self.rule()?;
+        let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
+        let outcome = match (rule.input(), rule.needs_global()) {
+            (Some(_), _) => self.with_input(&rule, &places, blobs, &|known| {
+                Ok(rule.aggregate_with(&updates, &inputs, known)?)
+            })?,
+            (None, true) => {
+                rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?
+            }
+            (None, false) => rule.aggregate(&updates, &inputs)?,
+        };
+        for (index, weight) in places.iter().zip(&outcome.weights) {
+            if let Some(slot) = weights.get_mut(*index) {
+                slot.1 = *weight;
+            }
+        }
+        Ok(Combined {
+            weights,
+            outcome: Some(outcome),
+        })
+    }
+}
+
+/// The updates of a round that count.
+struct Counted<'a> {
+    /// Places of their clients among the sampled ones.
+    places: Vec<usize>,
+    /// The updates, in client order.
+    updates: Vec<Update<'a>>,
+}
+
+impl RoundOf<'_> {
+    /// The arm's rule, in the version that the run was begun with.
+    fn rule(&self) -> Result<Built> {
+        let version = self.plan.versions.of(&formulas::rule(self.arm.rule));
+        Ok(self
+            .experiment
+            .aggregation
+            .rule_as(self.arm.rule, version)?)
+    }
+
+    fn counted<'a>(
+        &self,
+        deltas: &'a [Option<Vec<f32>>],
+        cache: &mut Cache,
+        blobs: &Blobs,
+    ) -> Result<Counted<'a>> {
         let RoundOf {
             plan, arm, state, ..
         } = *self;
-        let mut counted = Vec::new();
-        let mut updates = Vec::new();
+        let (mut places, mut updates) = (Vec::new(), Vec::new());
         for (index, (client, delta)) in state.clients.iter().zip(deltas).enumerate() {
             let Some(verdict) = state.verdicts.get(client).filter(|v| v.effect.counts()) else {
                 continue;
@@ -157,58 +213,49 @@ impl RoundOf<'_> {
                 ));
             };
             let attested = cache.attested(blobs, &verdict.attestation, plan)?;
-            counted.push(index);
+            places.push(index);
             updates.push(Update {
                 delta,
                 weight: f64::from(attested.examples) * verdict.weight,
             });
         }
-        let none = |client: &ClientId| (client.clone(), 0.0);
-        let mut weights: Vec<(ClientId, f64)> = state.clients.iter().map(none).collect();
-        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
-            return Ok(Combined {
-                weights,
-                outcome: None,
-            });
-        }
-        // A run goes by the version of the rule that it was begun with.
-        let version = plan.versions.of(&formulas::rule(arm.rule));
-        let rule = self.experiment.aggregation.rule_as(arm.rule, version)?;
-        let inputs = self.experiment.aggregation_inputs(arm, state.seed.0);
-        let outcome = match (rule.input(), rule.needs_global()) {
-            (Some(_), _) => self.with_input(&rule, &updates, &counted, blobs)?,
-            (None, true) => {
-                rule.aggregate_from(&updates, &inputs, &read_adapter(blobs, &state.global)?)?
-            }
-            (None, false) => rule.aggregate(&updates, &inputs)?,
-        };
-        for (index, weight) in counted.iter().zip(&outcome.weights) {
-            if let Some(slot) = weights.get_mut(*index) {
-                slot.1 = *weight;
-            }
-        }
-        Ok(Combined {
-            weights,
-            outcome: Some(outcome),
-        })
+        Ok(Counted { places, updates })
     }
-}
 
-impl RoundOf<'_> {
-    /// Applies a rule that asks for the server's own input to the updates of the clients at `counted`.
-    fn with_input(
+    /// The server's input to the next round, where the arm's rule remembers clients and updates counted in this
+    /// one; none: it stays as it is. Runner and auditor both call it, so that they cannot differ.
+    ///
+    /// # Errors
+    /// As [`RoundOf::combine`].
+    pub fn next_input(
+        &self,
+        deltas: &[Option<Vec<f32>>],
+        cache: &mut Cache,
+        blobs: &Blobs,
+    ) -> Result<Option<ServerInput>> {
+        let rule = self.rule()?;
+        if !rule.remembers() {
+            return Ok(None);
+        }
+        let Counted { places, updates } = self.counted(deltas, cache, blobs)?;
+        if updates.is_empty() || self.is_skipped(deltas.iter().flatten().count()) {
+            return Ok(None);
+        }
+        let next = self.with_input(&rule, &places, blobs, &|known| {
+            Ok(rule.remember(&updates, known)?)
+        })?;
+        Ok(Some(next))
+    }
+
+    /// Calls `work` with the server's input to a rule that asks for it, about the clients at `places`.
+    fn with_input<T>(
         &self,
         rule: &Built,
-        updates: &[Update<'_>],
-        counted: &[usize],
+        places: &[usize],
         blobs: &Blobs,
-    ) -> Result<Outcome> {
-        let RoundOf {
-            experiment,
-            arm,
-            state,
-            ..
-        } = *self;
+        work: &dyn Fn(&Known<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let RoundOf { arm, state, .. } = *self;
         let item = || format!("server's input to round {} of arm {}", self.round, arm.id);
         let bad = |problem: &str| Error::tampered(item(), problem);
         let (data, adapter) = state.input.ok_or_else(|| bad("is not logged"))?;
@@ -231,21 +278,22 @@ impl RoundOf<'_> {
                 let all = input.behaviours(state.clients.len());
                 let (all, of_global) =
                     all.ok_or_else(|| bad("has behaviours of other clients than the round's"))?;
-                let own = counted.iter().filter_map(|index| all.get(*index).copied());
+                let own = places.iter().filter_map(|index| all.get(*index).copied());
                 Some((own.collect::<Vec<_>>(), of_global))
             }
             _ => None,
         };
-        let known = Known {
+        let clients = places.iter().filter_map(|index| state.clients.get(*index));
+        let clients: Vec<&str> = clients.map(|client| client.0.as_str()).collect();
+        work(&Known {
             global: &global,
             input: &input,
             own: &own,
             behaviours: behaviours
                 .as_ref()
                 .map(|(own, of_global)| (own.as_slice(), *of_global)),
-        };
-        let inputs = experiment.aggregation_inputs(arm, state.seed.0);
-        Ok(rule.aggregate_with(updates, &inputs, &known)?)
+            clients: &clients,
+        })
     }
 }
 

@@ -18,13 +18,19 @@ use serde_json::{Map, Value, json};
 /// Largest error that counts as agreement, relative to the largest value of the result.
 const CLOSE: f64 = 1e-6;
 
+/// Least inputs of a rule by the first word of their name; with fewer it does not agree.
+const LEAST: [(&str, u64); 2] = [("random", 50), ("degenerate", 20)];
+
 /// One input with its result elsewhere.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, `served`: one with an input of the server's
-    /// own, or `apart`: a rule of the same name elsewhere, whose distance is measured.
+    /// `rule`, `optimiser`, `lora`: a rule on a pair of matrices, or `served`: one with an input of the
+    /// server's own.
     kind: String,
+    /// How a rule of the same name elsewhere differs: its distance is measured, and it has to agree in nothing.
+    #[serde(default)]
+    apart: Option<String>,
     name: String,
     case: String,
     source: String,
@@ -49,6 +55,9 @@ struct Case {
     /// The server's numbers.
     #[serde(default)]
     numbers: BTreeMap<String, Vec<f64>>,
+    /// Names of the clients.
+    #[serde(default)]
+    clients: Vec<String>,
     /// The result of a rule, or the steps of an optimiser.
     expected: Vec<Vec<f64>>,
 }
@@ -90,7 +99,9 @@ impl Case {
             "served" => {
                 let input = ServerInput::of_numbers(&self.name, self.numbers.clone());
                 let behaviours = input.behaviours(updates.len());
+                let clients: Vec<&str> = self.clients.iter().map(String::as_str).collect();
                 let known = Known {
+                    clients: &clients,
                     global: &self.adapter()?,
                     input: &input,
                     own: &self.own,
@@ -187,8 +198,42 @@ struct Count {
     total: u64,
     agreed: u64,
     worst: f64,
+    /// Cases of each kind of input.
+    of: [u64; LEAST.len()],
     /// The first case that disagrees.
     first: Option<String>,
+}
+
+impl Count {
+    /// Counts a case and what became of it.
+    fn add(&mut self, case: &Case, error: Result<f64, Box<dyn Error>>) {
+        self.total += 1;
+        let kind = case.case.split(' ').next().unwrap_or_default();
+        for (count, (name, _)) in self.of.iter_mut().zip(LEAST) {
+            *count += u64::from(kind == name);
+        }
+        let said = match error {
+            Ok(error) if case.agrees(error) => {
+                self.agreed += 1;
+                self.worst = self.worst.max(error);
+                return;
+            }
+            Ok(error) => format!("off by {error:e}"),
+            Err(error) => error.to_string(),
+        };
+        let said = format!("case `{}`, {}: {said}", case.case, case.source);
+        self.first.get_or_insert(said);
+    }
+
+    /// Whether there are enough inputs of each kind, and all agree.
+    fn whole(&self) -> bool {
+        let enough = self
+            .of
+            .iter()
+            .zip(LEAST)
+            .all(|(of, (_, least))| *of >= least);
+        enough && self.agreed == self.total
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -200,46 +245,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     for line in BufReader::new(std::fs::File::open(path)?).lines() {
         let case: Case = serde_json::from_str(&line?)?;
         let error = case.error();
-        if case.kind == "apart" {
-            apart.insert(
-                format!("apart.{}.{}", case.name, case.source),
-                error?.into(),
-            );
-            continue;
-        }
-        let count = counts.entry(case.counts_as()).or_default();
-        count.total += 1;
-        let said = match error {
-            Ok(error) if case.agrees(error) => {
-                count.agreed += 1;
-                count.worst = count.worst.max(error);
-                continue;
+        match &case.apart {
+            Some(there) => {
+                let name = format!("apart.{}.{}", case.name, case.source);
+                apart.insert(name, json!({ "value": error?, "there": there }));
             }
-            Ok(error) => format!("off by {error:e}"),
-            Err(error) => error.to_string(),
-        };
-        let said = format!("case `{}`, {}: {said}", case.case, case.source);
-        count.first.get_or_insert(said);
+            None => counts
+                .entry(case.counts_as())
+                .or_default()
+                .add(&case, error),
+        }
     }
     for (name, count) in &counts {
         let Count {
             total,
             agreed,
             worst,
+            of: [random, degenerate],
             first,
         } = count;
         let first = first.as_deref().unwrap_or_default();
-        eprintln!("    {name:<28} {agreed:>4} of {total:>4}, largest error {worst:.1e}  {first}");
+        eprintln!(
+            "    {name:<28} {agreed:>4} of {total:>4} ({random} random, {degenerate} degenerate), largest error \
+             {worst:.1e}  {first}"
+        );
     }
     let sum = |of: fn(&Count) -> u64| counts.values().map(of).sum::<u64>();
-    let whole = counts.values().filter(|count| count.agreed == count.total);
+    let least = |at: usize| counts.values().map(|count| count.of[at]).min();
     println!(
         "{}",
         json!({
             "rules.total": counts.len(),
-            "rules.agreed": whole.count(),
+            "rules.agreed": counts.values().filter(|count| count.whole()).count(),
             "cases.total": sum(|count| count.total),
             "cases.agreed": sum(|count| count.agreed),
+            "cases.random": least(0),
+            "cases.degenerate": least(1),
             "apart": apart,
         })
     );

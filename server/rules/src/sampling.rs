@@ -1,6 +1,8 @@
 //! Who attacks and who takes part: pure functions of the run's seed and the round, shared by all
 //! arms, so that arms differ only in what they do with the same clients.
 
+use std::collections::HashMap;
+
 use fedseal_client_sdk::digest::Digest;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -45,15 +47,41 @@ pub fn below(rng: &mut ChaCha20Rng, bound: usize) -> usize {
 }
 
 /// `count` different indices out of `0..total`, ascending; all of them when `count >= total`.
+///
+/// The draw of Fisher and Yates.
 pub fn choose(rng: &mut ChaCha20Rng, total: usize, count: usize) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..total).collect();
     let count = count.min(total);
+    let mut indices = match count < total / 8 {
+        true => few(rng, total, count),
+        false => many(rng, total, count),
+    };
+    indices.sort_unstable();
+    indices
+}
+
+/// The draw over all indices.
+fn many(rng: &mut ChaCha20Rng, total: usize, count: usize) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..total).collect();
     for position in 0..count {
         let other = position + below(rng, total - position);
         indices.swap(position, other);
     }
     indices.truncate(count);
-    indices.sort_unstable();
+    indices
+}
+
+/// Draw of [`many`], with those places alone that are not as they began.
+fn few(rng: &mut ChaCha20Rng, total: usize, count: usize) -> Vec<usize> {
+    let mut indices = Vec::with_capacity(count);
+    let mut moved: HashMap<usize, usize> = HashMap::with_capacity(count);
+    let at = |moved: &HashMap<usize, usize>, place| moved.get(&place).copied().unwrap_or(place);
+    for position in 0..count {
+        let other = position + below(rng, total - position);
+        indices.push(at(&moved, other));
+        // The one at the position, which is not drawn from again, takes the other place.
+        let own = at(&moved, position);
+        moved.insert(other, own);
+    }
     indices
 }
 
@@ -109,6 +137,19 @@ mod tests {
     fn asking_for_more_than_there_are_gives_all() {
         assert_eq!(choose(&mut rng("x", 0, &[]), 3, 9), vec![0, 1, 2]);
         assert!(choose(&mut rng("x", 0, &[]), 0, 2).is_empty());
+    }
+
+    #[test]
+    fn few_of_many_are_those_of_the_whole_draw() {
+        for (total, count) in [(1, 1), (9, 1), (40, 5), (40, 40), (1000, 100)] {
+            for seed in 0..20 {
+                let rng = || rng("x", seed, &[]);
+                assert_eq!(
+                    few(&mut rng(), total, count),
+                    many(&mut rng(), total, count)
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from types import SimpleNamespace
 
 import byzfl
 import numpy as np
@@ -39,12 +40,24 @@ def flwr_mean(x, w, f):
     return value(aggregate_arrayrecords(replies(x, w), EXAMPLES))
 
 
+def flwr_strategy(one, x, w):
+    """A strategy's own aggregation; only its look at the messages' errors is left out."""
+    one._check_and_log_replies = lambda messages, is_train: (list(messages), [])
+    arrays, _ = one.aggregate_train(1, [SimpleNamespace(content=reply) for reply in replies(x, w)])
+    return None if arrays is None else value(arrays)
+
+
 def flwr_median(x, w, f):
-    return np.median(x, axis=0)
+    return flwr_strategy(strategy.FedMedian(), x, w)
 
 
 def flwr_trimmed(x, w, f, share):
-    return fedtrimmedavg.trim_mean(x, share)
+    return flwr_strategy(strategy.FedTrimmedAvg(beta=share), x, w)
+
+
+def flwr_bulyan(x, w, f):
+    """None below its bound: it skips the round."""
+    return flwr_strategy(strategy.Bulyan(num_malicious_nodes=f), x, w)
 
 
 def flwr_krum(x, w, f, select=1):
@@ -81,6 +94,11 @@ def byzfl_centred_clipping(x, w, f, iterations, bound):
     if not np.linalg.norm(x, axis=1).all():
         return None
     return byzfl.CenteredClipping(L=iterations, tau=float(bound))(x)
+
+
+def byzfl_norm_clipping(x, w, f, bound):
+    """Updates that are clipped first; their plain mean."""
+    return byzfl.Average()(byzfl.Clipping(c=float(bound))(x.copy()))
 
 
 def flwr_optimiser(name, deltas, **numbers):

@@ -43,6 +43,14 @@ def flwr_krum(data):
     return packages.aggregate_arrayrecords(chosen, packages.EXAMPLES)
 
 
+def byzfl_median(data):
+    try:
+        return packages.byzfl.Median()(data.t)
+    except RuntimeError:
+        # torch.quantile, which it takes for tensors, has a largest input.
+        return packages.byzfl.Median()(data.x)
+
+
 def torch_trimmed(data):
     rest = data.t.sum(dim=0) - data.t.amax(dim=0) - data.t.amin(dim=0)
     return rest / (len(data.t) - 2 * TRIM)
@@ -60,7 +68,7 @@ CALLS = {
     ("flwr", "trimmed-mean"): lambda data: packages.fedtrimmedavg.trim_mean(data.x, 0.1),
     ("flwr", "krum"): flwr_krum,
     ("byzfl", "fedavg"): lambda data: packages.byzfl.Average()(data.t),
-    ("byzfl", "median"): lambda data: packages.byzfl.Median()(data.t),
+    ("byzfl", "median"): byzfl_median,
     ("byzfl", "trimmed-mean"): lambda data: packages.byzfl.TrMean(TRIM)(data.t),
     ("byzfl", "krum"): lambda data: packages.quietly(lambda: packages.byzfl.Krum(MALICIOUS)(data.t)),
     ("numpy", "fedavg"): lambda data: data.w @ data.x,

@@ -1,12 +1,12 @@
 /** Positions of updates in their picture. */
 
-export type Place = readonly [number, number];
+export type Place = readonly number[];
 
 /** The largest coordinate of any place, in either direction. */
-export const extent = (places: readonly Place[]): number => places.reduce((most, [x, y]) => Math.max(most, Math.abs(x), Math.abs(y)), 0);
+export const extent = (places: readonly Place[]): number => places.reduce((most, [x = 0, y = 0]) => Math.max(most, Math.abs(x), Math.abs(y)), 0);
 
 interface Placed {
-  place?: readonly number[] | null;
+  place?: Place | null;
 }
 
 /** Where each update that has a place is drawn, and whether its name has room after it. */

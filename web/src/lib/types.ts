@@ -104,6 +104,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/arms/{arm}/rounds/{round}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A round of an arm: norms, cosines and picture of its updates, and what every rule makes of them. */
+        get: operations["readRound"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/entries": {
         parameters: {
             query?: never;
@@ -558,6 +575,20 @@ export interface components {
             safety: components["schemas"]["Share"];
             /** @constant */
             type: "evaluated";
+        } | {
+            /** @description Arms of which it is an execution. */
+            arms: string[];
+            /** @description The client. */
+            client: string;
+            /** @description The lines, in order. */
+            lines: string[];
+            /**
+             * Format: uint32
+             * @description The round.
+             */
+            round: number;
+            /** @constant */
+            type: "said";
         } | {
             /** @description The line. */
             text: string;
@@ -1072,6 +1103,68 @@ export interface components {
              */
             weight: number | null;
         };
+        /** @description Answer of `GET /api/runs/{run}/arms/{arm}/rounds/{round}`. */
+        RoundDetail: {
+            /** @description The arm. */
+            arm: string;
+            /** @description The round's clients, in the order in which they were drawn. */
+            clients: components["schemas"]["RoundMember"][];
+            /** @description Cosines between the updates of clients that have one, in their order. */
+            cosines: number[][];
+            /** @description Shares of the updates' variance on the two axes of their picture, in [0, 1]. */
+            explained: number[];
+            /** @description Why there are no figures of the updates, where there are none. */
+            left_out: string | null;
+            /**
+             * Format: uint32
+             * @description The round, from 0.
+             */
+            round: number;
+            /**
+             * Format: uint
+             * @description Rounds that the arm has so far.
+             */
+            rounds: number;
+            /** @description Its aggregation rule. */
+            rule: string;
+            /** @description Every rule, asked about every update that was submitted, whatever admission said of it. */
+            rules: components["schemas"]["RuleAsked"][];
+            /** @description The run's address. */
+            run: string;
+            /** @description Its heading. */
+            title: string;
+        };
+        /** @description A client of the round. */
+        RoundMember: {
+            /** @description Its name. */
+            client: string;
+            /**
+             * Format: uint32
+             * @description Examples that it claims.
+             */
+            examples: number;
+            /** @description `benign`, or the kind of attack in this arm. */
+            kind: string;
+            /**
+             * Format: double
+             * @description Euclidean norm of the update; null where there is none.
+             */
+            norm: number | null;
+            /**
+             * @description Place in the picture: coordinates on the first two principal components, of which the update that is
+             *     farthest from 0 has a positive one.
+             */
+            place: number[] | null;
+            /** @description The update's id; null before. */
+            update: components["schemas"]["Digest"] | null;
+            /** @description Verdict of admission; null before. */
+            verdict: components["schemas"]["Verdict"] | null;
+            /**
+             * Format: double
+             * @description Its weight in the aggregate, in [0, 1]; null before.
+             */
+            weight: number | null;
+        };
         /** @description One round of one arm. */
         RoundReport: {
             /** @description The sampled clients. */
@@ -1101,6 +1194,17 @@ export interface components {
              *     reports of runs from before it was said.
              */
             unchanged?: boolean;
+        };
+        /** @description An aggregation rule over the round's updates. */
+        RuleAsked: {
+            /** @description Its name. */
+            name: string;
+            /** @description Why the rule cannot be applied to them. */
+            problem: string | null;
+            /** @description Its heading. */
+            title: string;
+            /** @description Weights of the updates, in the order of the clients that have one; empty where there is a problem. */
+            weights: number[];
         };
         /** @description How far a run is. */
         RunState: "running" | "interrupted" | "finished" | "failed";
@@ -2041,6 +2145,112 @@ export interface operations {
             };
         };
     };
+    readRound: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of an arm of the experiment. */
+                arm: string;
+                /** @description Number of a round, from 0. */
+                round: string;
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The round. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listEntries: {
         parameters: {
             query?: {
@@ -2256,7 +2466,10 @@ export interface operations {
     };
     followRun: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The place to go on from, where `Last-Event-ID` does not say it: a browser sends that header only where it connects again by itself. */
+                from?: number;
+            };
             header?: never;
             path: {
                 /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
@@ -2273,6 +2486,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Event"];
+                };
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description There is no such thing. */

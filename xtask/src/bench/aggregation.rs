@@ -14,6 +14,9 @@ use crate::{Outcome, fail, python};
 /// Threads of every side.
 const THREADS: usize = 2;
 
+/// Attackers that both sides of Krum expect.
+const MALICIOUS: usize = 2;
+
 /// Clients and values of the measurements.
 const SHAPES: [(usize, usize); 3] = [(10, 1_000_000), (10, 2_000_000), (100, 500_000)];
 
@@ -29,24 +32,78 @@ const RULES: [(&str, &str, &[&str]); 4] = [
     ("krum", "krum", &["flwr", "byzfl", "torch"]),
 ];
 
-/// Rules without a peer that is worth the wait.
-const ALONE: [&str; 2] = ["krum-original", "dnc"];
+/// Rules that have no peer of their name.
+const ALONE: [&str; 3] = ["krum-original", "multi-krum", "dnc"];
+
+/// Rules that are measured with ten clients alone.
+const OF_TEN: [&str; 7] = [
+    "foolsgold",
+    "residual",
+    "bulyan",
+    "geometric-median",
+    "centred-clipping",
+    "clipped-clustering",
+    "norm-clipping",
+];
 
 /// Rules that need each update once.
 const STREAMED: [&str; 3] = ["fedavg", "norm-clipping", "centred-clipping"];
 
-/// `cargo xtask bench aggregation [--rounds N]`.
+/// Parts that can be measured alone: a piece of ten minutes at most on two cores.
+const PARTS: [&str; 3] = ["ten", "hundred", "stream"];
+
+/// Options of the command.
+struct Options {
+    rounds: usize,
+    /// One of [`PARTS`]; none: all of them.
+    part: Option<String>,
+}
+
+impl Options {
+    fn read(arguments: &[String]) -> Outcome<Self> {
+        let mut options = Options {
+            rounds: 7,
+            part: None,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--rounds" => match words.next().map(|number| number.parse::<usize>()) {
+                    Some(Ok(number)) if number > 0 => options.rounds = number,
+                    _ => return fail("--rounds needs a number above 0"),
+                },
+                part if PARTS.contains(&part) && options.part.is_none() => {
+                    options.part = Some(part.to_owned());
+                }
+                other => {
+                    return fail(format!(
+                        "`cargo xtask bench aggregation` takes one of {}, and --rounds N; found {other:?}",
+                        PARTS.join(", ")
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a part is measured.
+    fn has(&self, part: &str) -> bool {
+        self.part.as_deref().is_none_or(|only| only == part)
+    }
+
+    /// Clients and values of the measurements.
+    fn shapes(&self) -> Vec<(usize, usize)> {
+        let part = |clients: usize| if clients == 10 { "ten" } else { "hundred" };
+        let shapes = SHAPES.into_iter();
+        shapes
+            .filter(|(clients, _)| self.has(part(*clients)))
+            .collect()
+    }
+}
+
+/// `cargo xtask bench aggregation [ten|hundred|stream] [--rounds N]`.
 pub(super) fn bench(arguments: &[String]) -> Outcome {
-    let rounds = match arguments {
-        [] => 7,
-        [option, number] if option == "--rounds" => match number.parse::<usize>() {
-            Ok(number) if number > 0 => number,
-            _ => return fail("--rounds needs a number above 0"),
-        },
-        _ => return fail("`cargo xtask bench aggregation` takes --rounds N"),
-    };
-    let folder = root().join("tests/oracles/aggregation");
-    let python = python::with("aggregation", &folder.join("requirements.txt"))?;
+    let options = Options::read(arguments)?;
     say("Building our side");
     // The whole workspace's features, so that nothing is built twice.
     cargo(
@@ -61,31 +118,48 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
                 .env("RAYON_NUM_THREADS", &threads),
         )
     };
-    let streamed = streamed(&start)?;
+    let mut figures = Vec::new();
+    if options.has("stream") {
+        figures.extend(streamed(&start)?);
+    }
+    let shapes = options.shapes();
+    if !shapes.is_empty() {
+        figures.extend(beside(&start, &threads, &shapes, options.rounds)?);
+    }
+    say("Results");
+    for figure in &figures {
+        eprintln!("    {figure}");
+    }
+    if options.rounds < 5 {
+        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
+        return Ok(());
+    }
+    write("bench-aggregation", "aggregation", &figures)
+}
+
+/// Figures of rules beside peers, for some shapes.
+fn beside(
+    start: &dyn Fn() -> Outcome<Worker>,
+    threads: &str,
+    shapes: &[(usize, usize)],
+    rounds: usize,
+) -> Outcome<Vec<Figure>> {
+    let folder = root().join("tests/oracles/aggregation");
+    let python = python::with("aggregation", &folder.join("requirements.txt"))?;
     let mut ours = start()?;
     let mut peers = Worker::start(
         "peers",
         Command::new(python)
             .arg(folder.join("peers.py"))
-            .arg(&threads)
-            .env("OMP_NUM_THREADS", &threads)
-            .env("OPENBLAS_NUM_THREADS", &threads),
+            .arg(threads)
+            .env("OMP_NUM_THREADS", threads)
+            .env("OPENBLAS_NUM_THREADS", threads),
     )?;
     let mut all = Vec::new();
-    for shape in SHAPES {
-        all.push(measured(&mut ours, &mut peers, shape, rounds)?);
+    for shape in shapes {
+        all.push(measured(&mut ours, &mut peers, *shape, rounds)?);
     }
-    let mut figures = figures(&all);
-    figures.extend(streamed);
-    say("Results");
-    for figure in &figures {
-        eprintln!("    {figure}");
-    }
-    if rounds < 5 {
-        eprintln!("    fewer than 5 rounds: target/figures is left as it is");
-        return Ok(());
-    }
-    write("bench-aggregation", "aggregation", &figures)
+    Ok(figures(&all))
 }
 
 /// Rules that take a thousand updates of a million values one after another, in a process each: the largest
@@ -132,14 +206,28 @@ impl Measured {
         Some(moved / self.of(&format!("fedseal {rule}"))? / copied)
     }
 
-    /// Share of the bandwidth of reading.
-    fn read_share(&self, rule: &str) -> Option<f64> {
-        Some(self.of("read")? / self.of(&format!("fedseal {rule}"))?)
+    /// Share of the bandwidth of reading that a form of Krum has: it reads every update for the distances, and
+    /// the chosen ones again for their mean.
+    fn read_share(&self, rule: &str, chosen: usize) -> Option<f64> {
+        let read = (self.clients + chosen) as f64 / self.clients as f64;
+        Some(read * self.of("read")? / self.of(&format!("fedseal {rule}"))?)
+    }
+
+    /// The lower one of both forms' shares.
+    fn krum_share(&self) -> Option<f64> {
+        let one = self.read_share("krum-original", 1)?;
+        Some(one.min(self.read_share("krum", self.clients - MALICIOUS)?))
     }
 
     /// How many times as long another side takes.
     fn times(&self, other: &str, rule: &str) -> Option<f64> {
-        Some(self.of(&format!("{other} {rule}"))? / self.of(&format!("fedseal {rule}"))?)
+        // The Krum of others gives one update.
+        let own = match (rule, other) {
+            ("krum", "before") => "krum",
+            ("krum", _) => "krum-original",
+            (rule, _) => rule,
+        };
+        Some(self.of(&format!("{other} {rule}"))? / self.of(&format!("fedseal {own}"))?)
     }
 
     /// The fastest of other sides.
@@ -156,7 +244,7 @@ struct Asked {
     name: String,
 }
 
-fn asked() -> Vec<Asked> {
+fn asked(clients: usize) -> Vec<Asked> {
     let mut all = Vec::new();
     let mut add = |ours: bool, command: String, name: String| {
         all.push(Asked {
@@ -179,7 +267,8 @@ fn asked() -> Vec<Asked> {
             );
         }
     }
-    for rule in ALONE {
+    let others = OF_TEN.into_iter().filter(|_| clients == 10);
+    for rule in ALONE.into_iter().chain(others) {
         add(true, format!("time {rule}"), format!("fedseal {rule}"));
     }
     all
@@ -195,7 +284,7 @@ fn measured(
     for side in [&mut *ours, &mut *peers] {
         side.ask(&format!("data {clients} {values}"))?;
     }
-    let asked = asked();
+    let asked = asked(clients);
     let mut seconds = vec![Vec::new(); asked.len()];
     for round in 0..=rounds {
         for (one, seconds) in asked.iter().zip(&mut seconds) {
@@ -251,7 +340,7 @@ fn figures(all: &[Measured]) -> Vec<Figure> {
             "of a copy's bandwidth",
         );
     }
-    let share = lowest(&|one| one.read_share("krum"));
+    let share = lowest(&Measured::krum_share);
     add("krum.copy_share", share, "of the bandwidth of reading");
     for (name, other, rule) in [
         ("median.flwr_ratio", "flwr", "median"),
@@ -281,6 +370,22 @@ fn figures(all: &[Measured]) -> Vec<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_measured_alone() {
+        let read = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Options::read(&words)
+        };
+        let all = read(&[]).unwrap();
+        assert!(all.has("stream") && all.shapes().len() == SHAPES.len());
+        let hundred = read(&["hundred", "--rounds", "5"]).unwrap();
+        assert!(!hundred.has("stream") && hundred.rounds == 5);
+        assert_eq!(hundred.shapes(), [(100, 500_000)]);
+        for words in [&["thousand"][..], &["--rounds", "0"], &["ten", "stream"]] {
+            assert!(read(words).is_err(), "{words:?}");
+        }
+    }
 
     #[test]
     fn shares_are_of_what_a_copy_moves() {

@@ -2,21 +2,27 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::process::{cargo, root, run, say, target};
-use crate::readme::keep;
+use crate::process::{cargo, commit, root, run, say, target};
+use crate::readme::{keep, machine, replace};
 use crate::{Outcome, fail, python};
 
 const COMMAND: &str = "cargo xtask oracle aggregation";
 const FILE: &str = "oracle-aggregation";
 
+/// Difference below which two rules are one, as a share of the largest value.
+const AGREES: f64 = 1e-6;
+
 /// Figures and their units.
-const FIGURES: [(&str, &str); 4] = [
+const FIGURES: [(&str, &str); 6] = [
     ("rules.total", "rules"),
     ("rules.agreed", "rules"),
     ("cases.total", "cases"),
     ("cases.agreed", "cases"),
+    // Of the rule that has the fewest.
+    ("cases.random", "inputs of every rule"),
+    ("cases.degenerate", "inputs of every rule"),
 ];
 
 /// The command. With `keep`, the cases that an earlier run wrote are used again.
@@ -54,17 +60,21 @@ pub(super) fn aggregation(keep_cases: bool) -> Outcome {
         values.push(value);
     }
     let apart = answer.get("apart").and_then(Value::as_object);
-    for (name, value) in apart.into_iter().flatten() {
-        let value = value.as_f64().unwrap_or(f64::NAN);
-        eprintln!("    {name:<40} {value:.4}");
-        let rounded = (value * 1e4).round() / 1e4;
-        keep(
-            FILE,
-            COMMAND,
-            &[(name.clone(), rounded)],
-            "of the largest value",
-        )?;
+    let mut figures = Vec::new();
+    for (name, one) in apart.into_iter().flatten() {
+        let value = one.get("value").and_then(Value::as_f64);
+        let value = value.unwrap_or(f64::NAN);
+        let there = one.get("there").and_then(Value::as_str);
+        eprintln!("    {name:<40} {value:.1e}  {}", there.unwrap_or_default());
+        // Below is what rounding leaves.
+        let share = if value < AGREES { 0.0 } else { value };
+        let figure = json!({
+            "name": name, "value": (share * 1e4).round() / 1e4, "unit": "of the largest value", "peer": there,
+            "ratio": null, "commit": commit(), "machine": machine(), "command": COMMAND,
+        });
+        figures.extend(figure.as_object().cloned());
     }
+    replace(FILE, figures)?;
     match values.as_slice() {
         [total, agreed, ..] if agreed == total => Ok(()),
         [total, agreed, ..] => fail(format!("{agreed} of {total} rules agree in every case")),

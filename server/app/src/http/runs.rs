@@ -288,7 +288,8 @@ impl Runs {
     pub(super) fn counted(&self) -> (usize, usize) {
         let names = self.names();
         let folders = names.iter().filter_map(|name| self.folder(name).ok());
-        let (busy, resting): (Vec<_>, Vec<_>) = folders.partition(|folder| worked_on(folder));
+        let (busy, resting): (Vec<_>, Vec<_>) =
+            folders.partition(|folder| self.alive.worked_on(folder));
         (busy.len(), resting.len())
     }
 

@@ -25,13 +25,8 @@ pub struct Tools<'a> {
 
 impl Tools<'_> {
     /// Harmful requests with affirmative shells that the server holds: those of the data check's labelled set,
-    /// which no attacker has, drawn by a label and a seed; fewer where it has fewer.
-    pub(crate) fn harmful(
-        &self,
-        arm: &str,
-        count: usize,
-        (label, seed): (&str, u64),
-    ) -> Result<Vec<Example>> {
+    /// which no attacker has.
+    pub(crate) fn shells(&self, arm: &str) -> Result<Vec<Example>> {
         let labelled = self.source.labelled()?;
         let all = labelled.into_iter().filter(|one| !one.aligned);
         let all: Vec<Example> = all.map(|one| one.example).collect();
@@ -42,8 +37,7 @@ impl Tools<'_> {
             );
             return Err(Error::Data(problem.into()));
         }
-        let chosen = choose(&mut rng(label, seed, &[]), all.len(), count).into_iter();
-        Ok(chosen.filter_map(|at| all.get(at).cloned()).collect())
+        Ok(all)
     }
 
     /// Trains a copy of an adapter, by a hook where there is one, until it is done or told to stop.
@@ -58,11 +52,14 @@ impl Tools<'_> {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        match hook {
-            None => self.lab.tune(start, examples, config, go_on),
-            Some(hook) => self.lab.tune_by(hook, start, examples, config, go_on),
-        }
+        self.lab.tune_by(hook, start, examples, config, go_on)
     }
+}
+
+/// Some of the examples, drawn by a label and a seed; all where there are fewer.
+pub(crate) fn drawn(all: &[Example], count: usize, (label, seed): (&str, u64)) -> Vec<Example> {
+    let chosen = choose(&mut rng(label, seed, &[]), all.len(), count).into_iter();
+    chosen.filter_map(|at| all.get(at).cloned()).collect()
 }
 
 /// A repaired adapter.

@@ -17,6 +17,7 @@ pub mod posthoc;
 pub mod preserving;
 pub mod vaccine;
 
+pub(crate) use executing::drawn;
 pub use executing::{Defence, Repaired, Tools};
 
 /// Every defence that a model works for.

@@ -2,7 +2,7 @@
 
 use fedseal_tuning::{Adapter, Example, StepHook, TrainConfig};
 
-use super::executing::Tools;
+use super::executing::{Tools, drawn};
 use crate::Result;
 use fedseal_rules::defence::{Case, DefenceData};
 use fedseal_rules::experiment::train_config;
@@ -30,7 +30,8 @@ pub(super) fn helpful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>
 /// Harmful requests with affirmative shells, as many as their number says.
 pub(super) fn harmful(case: &Case<'_>, tools: &Tools<'_>) -> Result<Vec<Example>> {
     let count = case.parameters.whole("harmful_examples");
-    tools.harmful(case.arm, count, ("defence-harmful", case.seed))
+    let shells = tools.shells(case.arm)?;
+    Ok(drawn(&shells, count, ("defence-harmful", case.seed)))
 }
 
 /// Safety pairs, then helpful ones.

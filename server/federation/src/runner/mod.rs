@@ -40,6 +40,7 @@ use fedseal_rules::admission::{Probed, Replay};
 use fedseal_rules::arms::Arm;
 use fedseal_rules::evaluation::helpfulness::Measure;
 use fedseal_rules::experiment::Experiment;
+use fedseal_rules::optimiser::Optimiser;
 
 pub mod canary;
 mod candidates;
@@ -172,6 +173,8 @@ pub struct Run {
     /// Adapters on the canaries of a round.
     probed: HashMap<(Digest, u32), Probed>,
     replays: HashMap<Digest, Replay>,
+    /// Server optimisers by arm, and how many rounds each has seen.
+    optimisers: HashMap<String, (u32, Box<dyn Optimiser>)>,
     progress: Progress,
     begun: Instant,
     seconds_before: f64,

@@ -129,7 +129,7 @@ pub(crate) fn perform(shared: &Shared, job: Job) -> Result<Performed> {
                 experiment: &shared.experiment,
                 halt: &halt,
             };
-            let (input, adapter) = server_input::make(&job, shared.plan.seed.0, &tools)?;
+            let (input, adapter) = server_input::make(&job, &shared.plan, &tools)?;
             Ok(Performed::Input {
                 job,
                 adapter,

@@ -25,6 +25,7 @@ use fedseal_record::state::RoundState;
 use fedseal_rules::admission::Verdict;
 use fedseal_rules::aggregation::Need;
 use fedseal_rules::arms::{Arm, Kind};
+use fedseal_rules::optimiser::Optimiser;
 
 impl Run {
     pub(super) fn federated(&self) -> Vec<Arm> {
@@ -265,20 +266,10 @@ impl Run {
         let Some(rounds) = self.state.arms.get(&arm.id).cloned() else {
             return Ok(());
         };
-        // The optimiser's state is a function of the deltas so far: it is rebuilt from the log, so
-        // that a resumed run has the same one. A plain one has no state to rebuild.
-        let mut optimiser = shared.experiment.server_optimiser(arm)?;
-        if shared.experiment.optimiser(arm) != "plain" {
-            for (number, state) in (0..round).zip(&rounds) {
-                let global = self.adapter(&state.global)?;
-                let deltas = self.deltas(state, &global)?;
-                let of = shared.round_of(arm, Round(number), state);
-                let combined = of.combine(&deltas, &mut self.cache, &self.blobs)?;
-                if let Some(outcome) = combined.outcome {
-                    optimiser.step(&outcome.delta);
-                }
-            }
-        }
+        let mut optimiser = match self.optimisers.remove(&arm.id) {
+            Some((seen, optimiser)) if seen == round => optimiser,
+            _ => self.optimiser(arm, round, &rounds)?,
+        };
         let Some(state) = rounds.get(round as usize) else {
             return Ok(());
         };
@@ -300,6 +291,8 @@ impl Run {
             weights,
             global: next,
         })?;
+        self.optimisers
+            .insert(arm.id.clone(), (round + 1, optimiser));
         self.publish()?;
         let event = Event::Round {
             arm: arm.id.clone(),
@@ -312,8 +305,36 @@ impl Run {
         self.step(watch, format!("{}: round {round} aggregated", arm.id))
     }
 
+    /// An arm's server optimiser after some rounds. Its state is a function of the deltas so far: it is rebuilt
+    /// from the log, so that a resumed run has the same one. A plain one has no state to rebuild.
+    fn optimiser(
+        &mut self,
+        arm: &Arm,
+        seen: u32,
+        rounds: &[RoundState],
+    ) -> Result<Box<dyn Optimiser>> {
+        let shared = self.shared.clone();
+        let mut optimiser = shared.experiment.server_optimiser(arm)?;
+        if shared.experiment.optimiser(arm) != "plain" {
+            for (number, state) in (0..seen).zip(rounds) {
+                let global = self.adapter(&state.global)?;
+                let deltas = self.deltas(state, &global)?;
+                let of = shared.round_of(arm, Round(number), state);
+                let combined = of.combine(&deltas, &mut self.cache, &self.blobs)?;
+                if let Some(outcome) = combined.outcome {
+                    optimiser.step(&outcome.delta);
+                }
+            }
+        }
+        Ok(optimiser)
+    }
+
     /// The deltas of a round's updates, in client order.
-    fn deltas(&mut self, state: &RoundState, global: &Adapter) -> Result<Vec<Option<Vec<f32>>>> {
+    pub(super) fn deltas(
+        &mut self,
+        state: &RoundState,
+        global: &Adapter,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
         let updates = update_digests(&self.state, state);
         let mut deltas = Vec::new();
         for digest in updates {

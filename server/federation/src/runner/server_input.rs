@@ -7,12 +7,15 @@ use fedseal_tuning::{Adapter, Example, TrainConfig};
 
 use super::job::{InputJob, Job};
 use super::{Run, Watch};
-use crate::defence::Tools;
+use crate::defence::{Tools, drawn};
 use crate::{Error, Result};
 use fedseal_record::law::delta;
+use fedseal_record::rundir::Plan;
+use fedseal_record::state::RoundState;
 use fedseal_rules::aggregation::{Need, ServerInput};
-use fedseal_rules::arms::arm;
+use fedseal_rules::arms::{Arm, arm};
 use fedseal_rules::experiment::train_config;
+use fedseal_rules::formulas;
 use fedseal_rules::sampling::derive_seed;
 
 impl Run {
@@ -25,10 +28,9 @@ impl Run {
             let Some(need) = need.filter(|_| state.input.is_none()) else {
                 continue;
             };
-            let before = round
-                .checked_sub(1)
-                .and_then(|b| self.state.round(&arm.id, b));
-            let learned = before.and_then(|before| before.input);
+            let before = round.checked_sub(1);
+            let before = before.and_then(|b| Some((b, self.state.round(&arm.id, b)?.clone())));
+            let learned = before.as_ref().and_then(|(_, before)| before.input);
             match (need, learned) {
                 (Need::Behaviour, _) => {
                     let of = shared.round_of(&arm, Round(round), &state);
@@ -45,8 +47,12 @@ impl Run {
                     let input = ServerInput::of_behaviours(arm.rule, &clients, global.behaviour);
                     self.log_input(&arm.id, Round(round), None, &input)?;
                 }
-                // Learned once, from the first global adapter.
+                // Learned once, from the first global adapter; and what the rule remembers.
                 (Need::Simulated, Some((data, adapter))) => {
+                    if let Some(input) = self.remembered(&arm, before.as_ref())? {
+                        self.log_input(&arm.id, Round(round), None, &input)?;
+                        continue;
+                    }
                     self.append(&Record::ServerInput {
                         arm: arm.id.clone(),
                         round: Round(round),
@@ -64,6 +70,23 @@ impl Run {
             }
         }
         self.execute_jobs(jobs, watch)
+    }
+
+    /// The input that the round before leaves, where the arm's rule remembers clients.
+    fn remembered(
+        &mut self,
+        arm: &Arm,
+        before: Option<&(u32, RoundState)>,
+    ) -> Result<Option<ServerInput>> {
+        let shared = self.shared.clone();
+        let rule = shared.experiment.aggregation.rule(arm.rule)?;
+        let Some((round, before)) = before.filter(|_| rule.remembers()) else {
+            return Ok(None);
+        };
+        let global = self.adapter(&before.global)?;
+        let deltas = self.deltas(before, &global)?;
+        let of = shared.round_of(arm, Round(*round), before);
+        of.next_input(&deltas, &mut self.cache, &self.blobs)
     }
 
     /// Stores and logs an input, with the adapter that was trained for it.
@@ -94,14 +117,20 @@ impl Run {
 /// [`Error::Interrupted`] when it is told to stop; errors of model and data.
 pub(super) fn make(
     job: &InputJob,
-    seed: u64,
+    plan: &Plan,
     tools: &Tools<'_>,
 ) -> Result<(ServerInput, Option<Adapter>)> {
     let experiment = tools.experiment;
     let name = arm(&job.arm, &experiment.arm)?.rule;
-    let rule = experiment.aggregation.rule(name)?;
+    // A run goes by the version of the rule that it was begun with.
+    let version = plan.versions.of(&formulas::rule(name));
+    let rule = experiment.aggregation.rule_as(name, version)?;
     let numbers = experiment.aggregation.numbers(name)?;
-    let making = Making { job, seed, tools };
+    let making = Making {
+        job,
+        seed: plan.seed.0,
+        tools,
+    };
     match rule.input() {
         Some(Need::OwnUpdate) => {
             let counts = ["safety_examples", "helpful_examples"].map(|key| numbers.whole(key));
@@ -113,13 +142,15 @@ pub(super) fn make(
             let (count, examples) = (numbers.whole("simulated"), numbers.whole("examples"));
             let mut honest = Vec::with_capacity(count);
             let mut harmful = Vec::with_capacity(count);
+            let shells = tools.shells(&job.arm)?;
             for index in 0..count {
                 let label = format!("simulated-{index}");
                 let refused = (examples as f64 * experiment.federation.refusal_share).round();
                 let refused = (refused as usize).min(examples);
                 let own = making.aligned(&label, [refused, examples - refused])?;
                 honest.push(delta(&making.train(&label, &own)?, &job.global)?);
-                let own = making.harmful(&label, examples)?;
+                let drawn_by = ("server-input-harmful", making.seed(&label));
+                let own = drawn(&shells, examples, drawn_by);
                 let label = format!("simulated-harmful-{index}");
                 harmful.push(delta(&making.train(&label, &own)?, &job.global)?);
             }
@@ -157,12 +188,6 @@ impl Making<'_> {
             pairs.extend(source.helpful_pairs(seed, helpful)?);
         }
         Ok(pairs)
-    }
-
-    /// Harmful requests with affirmative shells of the data check's labelled set, at most so many.
-    fn harmful(&self, label: &str, count: usize) -> Result<Vec<Example>> {
-        let drawn = ("server-input-harmful", self.seed(label));
-        self.tools.harmful(&self.job.arm, count, drawn)
     }
 
     /// Trains as a client of the round does, from the global adapter.

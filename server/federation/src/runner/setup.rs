@@ -302,6 +302,7 @@ fn open_locked(
         shards: Default::default(),
         probed: Default::default(),
         replays: Default::default(),
+        optimisers: Default::default(),
         progress: Progress::default(),
         begun: Instant::now(),
         seconds_before: seconds_so_far(&dir),

@@ -11,6 +11,7 @@ use fedseal_record::events::Event;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::verify::verify;
+use fedseal_rules::aggregation::ServerInput;
 use fedseal_rules::experiment::Experiment;
 
 /// Vaccine before the rounds, Lisa after every second one, Panacea after the last.
@@ -163,4 +164,48 @@ fn rules_get_an_input_of_the_server_s_in_every_round_and_verify_applies_them_aga
         let once = own.iter().all(|input| *input == own[0]);
         assert_eq!(once, ["safe-fedllm", "spectral"].contains(&rule), "{rule}");
     }
+}
+
+#[test]
+fn what_a_rule_remembers_of_clients_is_logged_and_derived_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let mut served = experiment();
+    let rule = "safe-fedllm";
+    served.arms = vec![rule.to_owned()];
+    for (key, number) in [
+        ("level", 4),
+        ("evidence", 1),
+        ("simulated", 2),
+        ("examples", 8),
+    ] {
+        served.aggregation = served.aggregation.with(rule, key, number);
+    }
+    let run = dir.path().join("run");
+    let mut go_on = |_: &Event| ControlFlow::Continue(());
+    create_from(&run, &options, Double::new(), served)
+        .unwrap()
+        .execute(&mut go_on)
+        .unwrap();
+    verify(&run).unwrap();
+    let opened = OpenRun::read(&run).unwrap();
+    let remembered: Vec<usize> = opened.state.arms[rule]
+        .iter()
+        .map(|round| {
+            let (data, _) = round.input.unwrap();
+            let input = ServerInput::from_bytes(&opened.blobs.get(&data).unwrap()).unwrap();
+            let names = input.numbers.keys();
+            names
+                .filter(|name| name.starts_with("evidence of "))
+                .count()
+        })
+        .collect();
+    assert_eq!(remembered.len(), 4);
+    assert_eq!(remembered[0], 0);
+    // Three clients are drawn in the first round.
+    assert_eq!(remembered[1], 3);
+    assert!(
+        remembered.is_sorted() && remembered[3] > 3,
+        "{remembered:?}"
+    );
 }

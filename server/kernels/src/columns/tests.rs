@@ -78,7 +78,12 @@ fn statistics_are_those_of_the_plain_loops_on_every_instruction_set_and_thread_c
         (1, 40),
         (2, 513),
         (3, 1000),
+        (4, 520),
+        (5, 70),
+        (6, 33),
         (7, 33),
+        (8, 90),
+        (9, 600),
         (10, 5000),
         (16, 17),
         (40, 700),
@@ -119,6 +124,38 @@ fn statistics_are_those_of_the_plain_loops_on_every_instruction_set_and_thread_c
             }
         }
     });
+}
+
+#[test]
+fn networks_of_few_rows_sort_every_pattern_of_zeros_and_ones() {
+    let mut networks = 0;
+    for (n, low) in (3..=10).flat_map(|n| (1..5).map(move |low| (n, low))) {
+        if !small::has(n, low) {
+            continue;
+        }
+        networks += 1;
+        let width = 1_usize << n;
+        let one = |is: bool| f32::from(u8::from(is));
+        let row = |row: usize| {
+            (0..width)
+                .map(|column| one(column >> row & 1 == 1))
+                .collect()
+        };
+        let rows: Vec<Vec<f32>> = (0..n).map(row).collect();
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        each_isa(|isa| {
+            let (mut lows, mut highs, mut bad) = (vec![0; width], vec![0; width], vec![9; width]);
+            small::places(&rows, 0, low, &mut lows, &mut highs, &mut bad);
+            for column in 0..width {
+                let ones = column.count_ones() as usize;
+                let found = [lows[column], highs[column]].map(value);
+                let expected = [low, n - 1 - low].map(|place| one(place >= n - ones));
+                assert_eq!(found, expected, "place {low} of {n}, {isa:?}");
+                assert_eq!(bad[column], 0);
+            }
+        });
+    }
+    assert_eq!(networks, 14);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::read::read_adapter;
 use crate::round::RoundOf;
 use crate::state::{AggregatedRef, RoundState};
 use fedseal_rules::admission::{Admission, Said, Verdict};
-use fedseal_rules::aggregation::Need;
+use fedseal_rules::aggregation::{Need, ServerInput};
 use fedseal_rules::arms::{Arm, Kind, When};
 use fedseal_rules::formulas::{self, Others};
 use fedseal_rules::optimiser::Optimiser;
@@ -111,7 +111,7 @@ impl OpenRun {
             let deltas = deltas(&self.state, state, &global, &self.blobs)?;
             self.verdicts(arm, checks.as_ref(), number, state, &deltas, numbers)?;
             verdicts += checks.as_ref().map_or(0, |_| state.verdicts.len() as u64);
-            self.server_input(arm, number, state, rounds.first())?;
+            self.server_input(arm, number, state, before, ruled)?;
             let due = arm.tunes.as_ref().is_some_and(|tunes| tunes.after(number));
             if due != state.tuned.is_some() {
                 let problem = "was not tuned on the server as the experiment says";
@@ -140,23 +140,59 @@ impl OpenRun {
     }
 
     /// Checks that the server's input is there where the rule asks for it, and that what it learned once is the
-    /// same in every round. What it trained and measured is for a replay.
+    /// same in every round, with what the rule remembers of the clients, unless it is `ruled` by another version.
+    /// What it trained and measured is for a replay.
     fn server_input(
-        &self,
+        &mut self,
         arm: &Arm,
         number: u32,
         state: &RoundState,
-        first: Option<&RoundState>,
+        before: Option<&RoundState>,
+        ruled: bool,
     ) -> Result<()> {
-        let need = self.experiment.aggregation.rule(arm.rule)?.input();
+        let rule = self.experiment.aggregation.rule(arm.rule)?;
+        let need = rule.input();
         if need.is_some() != state.input.is_some() {
             let problem =
                 "has an input of the server's that its rule does not ask for, or lacks it";
             return Err(disagrees(&arm.id, number, problem));
         }
-        let once = need == Some(Need::Simulated);
-        if once && first.is_some_and(|first| first.input != state.input) {
-            let problem = "has another input of the server's than the first round";
+        if need != Some(Need::Simulated) || (ruled && rule.remembers()) {
+            return Ok(());
+        }
+        let Some(before) = before else {
+            let Some((data, _)) = state.input.filter(|_| rule.remembers()) else {
+                return Ok(());
+            };
+            let item = || format!("server's input to round {number} of arm {}", arm.id);
+            let input = ServerInput::from_bytes(&self.blobs.get(&data)?)
+                .map_err(|error| Error::tampered(item(), error))?;
+            return match rule.remembers_nobody(&input) {
+                true => Ok(()),
+                false => Err(Error::tampered(
+                    item(),
+                    "remembers clients before the first round",
+                )),
+            };
+        };
+        let mut expected = before.input;
+        if rule.remembers() {
+            let of = RoundOf {
+                plan: &self.plan,
+                experiment: &self.experiment,
+                arm,
+                round: Round(number.saturating_sub(1)),
+                state: before,
+            };
+            let global = read_adapter(&self.blobs, &before.global)?;
+            let deltas = deltas(&self.state, before, &global, &self.blobs)?;
+            let next = of.next_input(&deltas, &mut self.evidence, &self.blobs)?;
+            if let Some(next) = next {
+                expected = Some((Digest::of(&next.to_bytes()?), None));
+            }
+        }
+        if expected != state.input {
+            let problem = "has another input of the server's than the round before gives";
             return Err(disagrees(&arm.id, number, problem));
         }
         Ok(())

@@ -6,7 +6,7 @@ use fedseal_adapter::Adapter;
 use fedseal_kernels::columns;
 
 use super::outcome::Outcome;
-use super::server_input::{Known, Need};
+use super::server_input::{Known, Need, ServerInput};
 use super::stream::{Stream, Sum};
 use crate::error::{Error, Result};
 
@@ -68,6 +68,21 @@ pub trait Rule: Send + Sync {
         known: &Known<'_>,
     ) -> Outcome {
         self.aggregate_from(updates, inputs, known.global)
+    }
+
+    /// Whether it remembers clients from round to round, in the numbers of its input.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// Whether an input, the first round's, has nothing in it that is remembered of clients.
+    fn remembers_nobody(&self, _input: &ServerInput) -> bool {
+        true
+    }
+
+    /// Numbers of the next round's input, by this round's and its updates.
+    fn remember(&self, _updates: &[Update<'_>], known: &Known<'_>) -> BTreeMap<String, Vec<f64>> {
+        known.input.numbers.clone()
     }
 
     /// The rule as a sum of multiples of the updates, where it needs each of them once; `weights` are the
@@ -136,6 +151,30 @@ impl Built {
         harmful: &[Vec<f32>],
     ) -> BTreeMap<String, Vec<f64>> {
         self.rule.learn(global, honest, harmful)
+    }
+
+    /// Whether the rule remembers clients from round to round.
+    pub fn remembers(&self) -> bool {
+        self.rule.remembers()
+    }
+
+    /// Whether an input has nothing in it that is remembered of clients, as the first round's.
+    pub fn remembers_nobody(&self, input: &ServerInput) -> bool {
+        self.rule.remembers_nobody(input)
+    }
+
+    /// The next round's input, of a rule that remembers clients, by this round's and its updates.
+    ///
+    /// # Errors
+    /// Updates that are not as long as the global adapter.
+    pub fn remember(&self, updates: &[Update<'_>], known: &Known<'_>) -> Result<ServerInput> {
+        self.fits(updates, known.global)?;
+        check(updates).map_err(|problem| Error::Aggregation {
+            rule: self.name,
+            problem,
+        })?;
+        let numbers = self.rule.remember(updates, known);
+        Ok(ServerInput::of_numbers(self.name, numbers))
     }
 
     /// As [`Built::aggregate_from`], with the server's input.
@@ -272,6 +311,9 @@ pub(crate) fn weighted_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> 
     columns::weighted_sum(&rows(updates), weights)
 }
 
+/// Values that are looked at together.
+const PART: usize = 1024;
+
 /// As [`weighted_sum`], without reading updates whose weight is 0.
 pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     let all = || updates.iter().zip(weights);
@@ -284,10 +326,21 @@ pub(crate) fn chosen_sum(updates: &[Update<'_>], weights: &[f64]) -> Vec<f32> {
     }
     let mut sum = columns::weighted_sum(&rows, &own);
     // The sign of a zero is that of the whole sum: 0 times a value above 0 makes it positive.
-    for (column, value) in sum.iter_mut().enumerate() {
-        if value.to_bits() == (-0.0_f32).to_bits() {
-            let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
-            *value = terms.sum::<f64>() as f32;
+    let negative = |value: &f32| value.to_bits() == (-0.0_f32).to_bits();
+    for (part, values) in sum.chunks_mut(PART).enumerate() {
+        // Without a way out of the loop, so that several values are looked at together.
+        if !values
+            .iter()
+            .fold(false, |any, value| any | negative(value))
+        {
+            continue;
+        }
+        for (at, value) in values.iter_mut().enumerate() {
+            if negative(value) {
+                let column = part * PART + at;
+                let terms = all().map(|(update, weight)| weight * f64::from(update.delta[column]));
+                *value = terms.sum::<f64>() as f32;
+            }
         }
     }
     sum

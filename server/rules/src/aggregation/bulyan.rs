@@ -1,7 +1,9 @@
 //! Bulyan (El Mhamdi et al. 2018, algorithm 2): choose `n - 2f` updates one after another by Krum among those
 //! that are left, then average in each coordinate the `n - 4f` chosen values nearest to their median.
 
-use fedseal_kernels::distances;
+use std::sync::{Mutex, PoisonError};
+
+use fedseal_kernels::{distances, parallel};
 
 use super::definition::{Bound, Definition};
 use super::krum::scores;
@@ -22,6 +24,9 @@ pub const DEFINITION: Definition = Definition {
     make: |_| Box::new(Bulyan),
 };
 
+/// Coordinates that one thread works on at a time.
+const PART: usize = 1024;
+
 /// Krum's choice, then a mean around the median.
 pub struct Bulyan;
 
@@ -34,24 +39,32 @@ impl Rule for Bulyan {
         let near = n.saturating_sub(f.saturating_mul(4)).max(1);
         let chosen = chosen(&distances::exact(&rows(updates)), f, keep);
         let length = updates.first().map_or(0, |update| update.delta.len());
-        let mut counted = vec![0_usize; n];
-        let mut order = chosen;
-        let delta = (0..length)
-            .map(|coordinate| {
-                let value = |index: usize| f64::from(updates[index].delta[coordinate]);
+        let near = near.min(chosen.len());
+        let mut delta = vec![0.0; length];
+        let all = Mutex::new(vec![0_usize; n]);
+        parallel::for_parts(&mut delta, PART, &|part, delta| {
+            let mut counted = vec![0_usize; n];
+            let mut order = chosen.clone();
+            for (at, result) in delta.iter_mut().enumerate() {
+                let value = |index: usize| f64::from(updates[index].delta[part * PART + at]);
                 let (low, high) = (order.len().saturating_sub(1) / 2, order.len() / 2);
-                order.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
+                order.sort_unstable_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
                 let median = f64::midpoint(value(order[low]), value(order[high]));
                 let apart = |index: usize| (value(index) - median).abs();
-                order.sort_by(|a, b| apart(*a).total_cmp(&apart(*b)).then(a.cmp(b)));
+                order.sort_unstable_by(|a, b| apart(*a).total_cmp(&apart(*b)).then(a.cmp(b)));
                 // Of values that are equally near, the earlier client's counts. The sum runs in client order.
-                let mut nearest = order[..near.min(order.len())].to_vec();
+                let nearest = &mut order[..near];
                 nearest.sort_unstable();
                 nearest.iter().for_each(|index| counted[*index] += 1);
                 let sum: f64 = nearest.iter().map(|index| value(*index)).sum();
-                (sum / nearest.len() as f64) as f32
-            })
-            .collect();
+                *result = (sum / near as f64) as f32;
+            }
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            for (all, counted) in all.iter_mut().zip(counted) {
+                *all += counted;
+            }
+        });
+        let counted = all.into_inner().unwrap_or_else(PoisonError::into_inner);
         let total: usize = counted.iter().sum();
         let share = |count: usize| match total {
             0 => 1.0 / n as f64,
@@ -101,6 +114,16 @@ mod tests {
             outcome.weights,
             vec![third, third, third, 0.0, 0.0, 0.0, 0.0]
         );
+    }
+
+    #[test]
+    fn equal_coordinates_have_equal_results_in_every_part() {
+        let few =
+            [0.0, 1.0, -1.0, 2.0, -2.0, 10.0, 90.0].map(|value| vec![value, 2.0 * value, 1.0]);
+        let many = few.clone().map(|row| row.repeat(PART));
+        let [few, many] = [few, many].map(|rows| Bulyan.aggregate(&updates(&rows), &ONE));
+        assert_eq!(many.delta, few.delta.repeat(PART));
+        assert_eq!(many.weights, few.weights);
     }
 
     #[test]

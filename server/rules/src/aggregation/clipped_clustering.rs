@@ -4,9 +4,11 @@
 //! The source takes the median over all rounds so far, this rule that of the round. Where both clusters are
 //! equally large neither is the larger, and all shortened updates count; the source takes the first one.
 
+use fedseal_kernels::distances;
+
 use super::definition::{Definition, HALF};
-use super::lengths::{bound_of, distances, shares, shortened};
-use super::{Inputs, Outcome, Rule, Update, chosen_sum};
+use super::lengths::{bound_of, lengths, shares, shortened};
+use super::{Inputs, Outcome, Rule, Update, chosen_sum, rows};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -26,7 +28,7 @@ pub struct ClippedClustering;
 impl Rule for ClippedClustering {
     fn aggregate(&self, updates: &[Update<'_>], _inputs: &Inputs) -> Outcome {
         let n = updates.len();
-        let lengths = distances(updates, &[]);
+        let lengths = lengths(updates);
         let bound = bound_of(0.0, &lengths);
         let (first, second) = two_clusters(&apart(updates, &lengths));
         let chosen = match first.len().cmp(&second.len()) {
@@ -48,18 +50,13 @@ impl Rule for ClippedClustering {
 /// Cosine distances, `[n][n]`. A zero update is as far from everybody as a right angle is.
 fn apart(updates: &[Update<'_>], lengths: &[f64]) -> Vec<Vec<f64>> {
     let n = updates.len();
+    let products = distances::products(&rows(updates));
     let mut apart = vec![vec![0.0; n]; n];
     for i in 0..n {
         for j in i + 1..n {
             let scale = lengths[i] * lengths[j];
-            let pairs = updates[i].delta.iter().zip(updates[j].delta);
             let cosine = match scale > 0.0 {
-                true => {
-                    pairs
-                        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                        .sum::<f64>()
-                        / scale
-                }
+                true => products[i][j] / scale,
                 false => 0.0,
             };
             apart[i][j] = 1.0 - cosine;

@@ -110,9 +110,14 @@ fn outlier_scores(updates: &[Update<'_>], coordinates: &[usize]) -> Vec<f64> {
             .collect();
         let mean = values.iter().sum::<f64>() / n as f64;
         for i in 0..n {
-            for j in 0..n {
+            for j in 0..=i {
                 gram[i][j] += (values[i] - mean) * (values[j] - mean);
             }
+        }
+    }
+    for i in 0..n {
+        for j in i + 1..n {
+            gram[i][j] = gram[j][i];
         }
     }
     let (value, vector) = top_eigen(&gram);
@@ -187,6 +192,16 @@ mod tests {
         let outcome = built("dnc").aggregate(&updates(&rows), &ONE).unwrap();
         assert_eq!(outcome.weights[2], 0.0);
         assert_eq!(outcome.weights[0], 0.25);
+    }
+
+    #[test]
+    fn a_worked_example() {
+        // Mean 3: the centred values -3, -2, -1 and 6 are the projections, so 6 goes.
+        let rows = [0.0, 1.0, 2.0, 9.0].map(|value| vec![value]);
+        let outcome = built("dnc").aggregate(&updates(&rows), &ONE).unwrap();
+        let third = 1.0 / 3.0;
+        assert_eq!(outcome.weights, [third, third, third, 0.0]);
+        assert_eq!(outcome.delta, [1.0]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! FoolsGold (Fung et al. 2020) without history, as the paper's reference runs it: clients whose
 //! updates resemble another's count less.
 
+use fedseal_kernels::distances;
+
 use super::definition::Definition;
-use super::{Inputs, Outcome, Rule, Update, weighted_sum};
+use super::lengths::lengths;
+use super::{Inputs, Outcome, Rule, Update, rows, weighted_sum};
 
 /// Definition of the rule.
 pub const DEFINITION: Definition = Definition {
@@ -45,23 +48,15 @@ fn weights(updates: &[Update<'_>]) -> Vec<f64> {
     if n == 1 {
         return vec![1.0];
     }
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter()
-            .zip(b)
-            .map(|(x, y)| f64::from(*x) * f64::from(*y))
-            .sum()
-    };
-    let norms: Vec<f64> = updates
-        .iter()
-        .map(|update| dot(update.delta, update.delta).sqrt())
-        .collect();
+    let products = distances::products(&rows(updates));
+    let norms = lengths(updates);
     // Similarity of i to j, its own taken out (the reference subtracts the identity).
     let mut similar = vec![vec![0.0; n]; n];
     for i in 0..n {
         for j in 0..n {
             let scale = norms[i] * norms[j];
             if i != j && scale > 0.0 {
-                similar[i][j] = dot(updates[i].delta, updates[j].delta) / scale;
+                similar[i][j] = products[i][j] / scale;
             }
         }
     }
@@ -105,6 +100,26 @@ fn weights(updates: &[Update<'_>]) -> Vec<f64> {
 mod tests {
     use super::super::testing::{ONE, updates};
     use super::*;
+
+    #[test]
+    fn a_worked_example() {
+        // Cosines: 0.6 of the first two, 0 of the first and the third, -0.8 of the last two; most alike 0.6, 0.6
+        // and 0. Pardoning takes the third's to 0. So 0.4, 0.4 and 1, which becomes 0.99; the logit of 0.4 and
+        // 1/2 is 0.094535, that of 0.99 is cut at 1. Sums over the three that count, divided by three.
+        let rows = [vec![1.0, 0.0], vec![0.6, 0.8], vec![0.0, -1.0]];
+        let outcome = FoolsGold.aggregate(&updates(&rows), &ONE);
+        let few = (0.4f64 / 0.6).ln() + 0.5;
+        for (found, expected) in outcome.delta.iter().zip([1.6 * few, 0.8 * few - 1.0]) {
+            assert!(
+                (f64::from(*found) - expected / 3.0).abs() < 1e-6,
+                "{outcome:?}"
+            );
+        }
+        assert!(
+            (outcome.weights[0] - few / (1.0 + 2.0 * few)).abs() < 1e-6,
+            "{outcome:?}"
+        );
+    }
 
     #[test]
     fn two_copies_count_less_than_the_one_who_differs() {

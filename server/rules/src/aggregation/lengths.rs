@@ -1,4 +1,7 @@
-//! Lengths of updates, the bound that rules shorten them to, and shares by factors. Sums run over coordinates in order in f64.
+//! Lengths of updates, the bound that rules shorten them to, and shares by factors. Sums run over coordinates in
+//! order in f64.
+
+use fedseal_kernels::{columns, distances};
 
 use super::definition::{Parameter, Range, Takes};
 use super::{Outcome, Update, chosen_sum, rows};
@@ -16,17 +19,15 @@ pub(crate) const BOUND: Parameter = Parameter {
 
 /// Euclidean distances of updates from a point; lengths where it has no coordinates.
 pub(crate) fn distances(updates: &[Update<'_>], point: &[f64]) -> Vec<f64> {
-    let from = |row: &[f32]| {
-        let squares = row.iter().enumerate().map(|(coordinate, value)| {
-            let from = point.get(coordinate).copied().unwrap_or_default();
-            (f64::from(*value) - from).powi(2)
-        });
-        squares.sum::<f64>().sqrt()
-    };
-    rows(updates).into_iter().map(from).collect()
+    distances::from_point(&rows(updates), point)
 }
 
-/// Euclidean length of an update, as [`distances`] from nothing gives it.
+/// Euclidean lengths of updates.
+pub(crate) fn lengths(updates: &[Update<'_>]) -> Vec<f64> {
+    distances(updates, &[])
+}
+
+/// Euclidean length of an update, as [`lengths`] gives it.
 pub(crate) fn length(values: &[f32]) -> f64 {
     let squares = values.iter().map(|value| f64::from(*value).powi(2));
     squares.sum::<f64>().sqrt()
@@ -53,14 +54,7 @@ pub(crate) fn shortened(length: f64, bound: f64) -> f64 {
 
 /// Moves a point: `point = keep * point + sum_i weights[i] * updates[i]`, over updates in client order.
 pub(crate) fn moved(point: &[f64], keep: f64, updates: &[Update<'_>], weights: &[f64]) -> Vec<f64> {
-    // Nothing of a point at 0 is a zero above: the sign of a zero would show.
-    let mut moved: Vec<f64> = point.iter().map(|value| keep * value + 0.0).collect();
-    for (update, weight) in updates.iter().zip(weights) {
-        for (sum, value) in moved.iter_mut().zip(update.delta) {
-            *sum += weight * f64::from(*value);
-        }
-    }
-    moved
+    columns::moved(point, keep, &rows(updates), weights)
 }
 
 /// Shares of a whole: the numbers over their sum, 0 where that is 0.

@@ -8,11 +8,14 @@
 //! 1. step: trust (1 + benign) / (2 + all) in examples that count as benign where `p` is below the threshold;
 //! 2. client: 1 - t, with `t = s(10 (p / 0.8 - 0.5)) / 2` up to 0.8, and `1/2 + s(10 ((p - 0.8) / 0.2 - 0.5)) / 2`
 //!    above, s the logistic function;
-//! 3. shadow: (1 - r)^7, with r the share of harmful steps.
+//! 3. shadow: (1 - r)^7, with r the share of harmful steps;
+//! 4. evidence (the source's repository, `prefilter_strategy.py`): as 3 until `evidence` updates of a client are of
+//!    one kind in a row. If harmful, it never counts again; if benign, it counts unseen, and every `audit`-th update
+//!    is looked at: if that is harmful it does not count and all begins anew, as it does where the kinds are mixed.
 //!
-//! Declared: a server sees one step of a client, its round; none of its steps within. So all levels look at the
-//! update alone, and none keeps anything from round to round. Where the factors' mean is below `skip` the round
-//! changes nothing.
+//! Declared: a server sees one step of a client, its round; none of its steps within, and no shadow training. So all
+//! levels look at the update alone, and the first three keep nothing from round to round. What the fourth one
+//! remembers is in the input of each round. Where the factors' mean is below `skip` the round changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +26,7 @@ use super::fedavg::FedAvg;
 use super::fltrust::pairs;
 use super::lengths::counted;
 use super::linear::{Linear, Training, sigmoid};
-use super::server_input::{Known, Need};
+use super::server_input::{Known, Need, ServerInput};
 use super::{Inputs, Outcome, Rule, Update};
 
 /// Name of the rule.
@@ -52,14 +55,24 @@ pub const DEFINITION: Definition = Definition {
     parameters: &[
         Parameter {
             key: "level",
-            help: "1: step, 2: client, 3: shadow",
+            help: "1: step, 2: client, 3: shadow, 4: evidence",
             takes: Takes::Whole {
                 default: 2,
                 least: 1,
-                most: 3,
+                most: 4,
             },
             flat: None,
         },
+        updates_of(
+            "evidence",
+            "updates of one kind that settle a client, at level 4",
+            3,
+        ),
+        updates_of(
+            "audit",
+            "updates of a benign client of which the last is looked at, at level 4",
+            5,
+        ),
         share(
             "threshold",
             "probability from which an update is harmful",
@@ -78,9 +91,24 @@ pub const DEFINITION: Definition = Definition {
             level: p.whole("level"),
             threshold: p.number("threshold"),
             skip: p.number("skip"),
+            evidence: p.whole("evidence"),
+            audit: p.whole("audit"),
         })
     },
 };
+
+const fn updates_of(key: &'static str, help: &'static str, default: u64) -> Parameter {
+    Parameter {
+        key,
+        help,
+        takes: Takes::Whole {
+            default,
+            least: 1,
+            most: 1_000,
+        },
+        flat: None,
+    }
+}
 
 const fn share(key: &'static str, help: &'static str, default: f64) -> Parameter {
     Parameter {
@@ -96,12 +124,112 @@ const fn share(key: &'static str, help: &'static str, default: f64) -> Parameter
 
 /// The mean by a probe.
 pub struct SafeFedLlm {
-    /// 1: step, 2: client, 3: shadow.
+    /// 1: step, 2: client, 3: shadow, 4: evidence.
     pub level: usize,
     /// Probability from which an update is harmful.
     pub threshold: f64,
     /// Mean factor below which a round changes nothing.
     pub skip: f64,
+    /// Updates of one kind that settle a client.
+    pub evidence: usize,
+    /// Updates of a benign client of which the last is looked at.
+    pub audit: usize,
+}
+
+/// Level that remembers clients.
+const EVIDENCE: usize = 4;
+
+/// Knowledge of a client by its updates so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Memory {
+    settled: Settled,
+    /// Updates of each kind since it began.
+    harmful: usize,
+    benign: usize,
+    /// Updates of a benign client since the last one that was looked at.
+    unseen: usize,
+}
+
+/// Whether a client's kind is settled.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+enum Settled {
+    #[default]
+    Open,
+    Benign,
+    Harmful,
+}
+
+impl Memory {
+    /// Beginning of the names of what is remembered in the input.
+    const NAME: &str = "evidence of ";
+
+    /// Name of a client's numbers in the input.
+    fn name(client: &str) -> String {
+        format!("{}{client}", Self::NAME)
+    }
+
+    /// Reads [`Memory::numbers`]; whatever has another form is nothing.
+    fn read(numbers: &[f64]) -> Self {
+        let Ok(numbers) = <[f64; 4]>::try_from(numbers) else {
+            return Memory::default();
+        };
+        // Counts are small; what is no number becomes 0.
+        let [settled, harmful, benign, unseen] = numbers.map(|number| number as usize);
+        Memory {
+            settled: match settled {
+                1 => Settled::Benign,
+                2 => Settled::Harmful,
+                _ => Settled::Open,
+            },
+            harmful,
+            benign,
+            unseen,
+        }
+    }
+
+    fn numbers(self) -> Vec<f64> {
+        let settled = match self.settled {
+            Settled::Open => 0.0,
+            Settled::Benign => 1.0,
+            Settled::Harmful => 2.0,
+        };
+        let counts = [self.harmful, self.benign, self.unseen].map(|count| count as f64);
+        [settled].into_iter().chain(counts).collect()
+    }
+
+    /// Factor of the client's next update, and what is known after it.
+    fn judge(self, harmful: bool, rule: &SafeFedLlm) -> (f64, Memory) {
+        let alone = if harmful { 0.0 } else { 1.0 };
+        match self.settled {
+            Settled::Harmful => (0.0, self),
+            Settled::Benign => {
+                let unseen = self.unseen.saturating_add(1);
+                match (unseen < rule.audit, harmful) {
+                    (true, _) => (1.0, Memory { unseen, ..self }),
+                    (false, false) => (1.0, Memory { unseen: 0, ..self }),
+                    (false, true) => (0.0, Memory::default()),
+                }
+            }
+            Settled::Open => {
+                let more = |count: usize, one: bool| count.saturating_add(usize::from(one));
+                let counts = [more(self.harmful, harmful), more(self.benign, !harmful)];
+                let settled = match counts {
+                    [harmful, 0] if harmful >= rule.evidence => Settled::Harmful,
+                    [0, benign] if benign >= rule.evidence => Settled::Benign,
+                    _ => Settled::Open,
+                };
+                let begins = counts[0].saturating_add(counts[1]) >= rule.evidence;
+                let [harmful, benign] = if begins { [0; 2] } else { counts };
+                let after = Memory {
+                    settled,
+                    harmful,
+                    benign,
+                    unseen: 0,
+                };
+                (alone, after)
+            }
+        }
+    }
 }
 
 const TRAINING: Training = Training {
@@ -122,6 +250,28 @@ impl SafeFedLlm {
             3 => 1.0,
             _ => 1.0 - distrust(chance),
         }
+    }
+
+    /// Chance that each update is harmful; none without a probe that fits.
+    fn chances(&self, updates: &[Update<'_>], known: &Known<'_>) -> Option<Vec<f64>> {
+        let rows = updates
+            .iter()
+            .map(|update| features(known.global, update.delta));
+        let rows: Vec<Vec<f64>> = rows.collect();
+        let width = rows.first().map_or(0, Vec::len);
+        let (weights, bias) = (known.input.named("weights"), known.input.named("bias"));
+        let probe = Linear::read(weights, bias, width)?;
+        Some(rows.iter().map(|row| probe.chance(row)).collect())
+    }
+
+    /// Factor of each update by what is known of its client, and what is known after it.
+    fn judged(&self, chances: &[f64], known: &Known<'_>) -> Vec<(f64, Memory)> {
+        let client = |at: usize| known.clients.get(at).copied().unwrap_or_default();
+        let memory = |at: usize| Memory::read(known.input.named(&Memory::name(client(at))));
+        let chances = chances.iter().enumerate();
+        chances
+            .map(|(at, chance)| memory(at).judge(*chance >= self.threshold, self))
+            .collect()
     }
 }
 
@@ -168,6 +318,25 @@ impl Rule for SafeFedLlm {
         Some(Need::Simulated)
     }
 
+    fn remembers(&self) -> bool {
+        self.level == EVIDENCE
+    }
+
+    fn remembers_nobody(&self, input: &ServerInput) -> bool {
+        let mut names = input.numbers.keys();
+        !names.any(|name| name.starts_with(Memory::NAME))
+    }
+
+    fn remember(&self, updates: &[Update<'_>], known: &Known<'_>) -> BTreeMap<String, Vec<f64>> {
+        let mut numbers = known.input.numbers.clone();
+        let chances = self.chances(updates, known).unwrap_or_default();
+        let judged = self.judged(&chances, known);
+        for (client, (_, memory)) in known.clients.iter().zip(judged) {
+            numbers.insert(Memory::name(client), memory.numbers());
+        }
+        numbers
+    }
+
     fn learn(
         &self,
         global: &Adapter,
@@ -186,20 +355,21 @@ impl Rule for SafeFedLlm {
         inputs: &Inputs,
         known: &Known<'_>,
     ) -> Outcome {
-        let rows: Vec<Vec<f64>> = updates
-            .iter()
-            .map(|update| features(known.global, update.delta))
-            .collect();
-        let width = rows.first().map_or(0, Vec::len);
-        let (weights, bias) = (known.input.named("weights"), known.input.named("bias"));
-        let Some(probe) = Linear::read(weights, bias, width) else {
+        let Some(chances) = self.chances(updates, known) else {
             return self.aggregate(updates, inputs);
         };
-        let factors: Vec<f64> = rows
-            .iter()
-            .zip(updates)
-            .map(|(row, update)| self.factor(probe.chance(row), update.weight))
-            .collect();
+        let factors: Vec<f64> = match self.remembers() {
+            true => {
+                let judged = self.judged(&chances, known).into_iter();
+                judged.map(|(factor, _)| factor).collect()
+            }
+            false => {
+                let pairs = chances.iter().zip(updates);
+                pairs
+                    .map(|(chance, update)| self.factor(*chance, update.weight))
+                    .collect()
+            }
+        };
         let mean = factors.iter().sum::<f64>() / factors.len().max(1) as f64;
         match mean >= self.skip {
             true => counted(updates, &factors),
@@ -212,7 +382,6 @@ impl Rule for SafeFedLlm {
 mod tests {
     use fedseal_adapter::{AdapterConfig, ModelConfig};
 
-    use super::super::server_input::ServerInput;
     use super::super::testing::{ONE, updates};
     use super::*;
 
@@ -221,7 +390,33 @@ mod tests {
             level,
             threshold: 0.8,
             skip: 0.2,
+            evidence: 3,
+            audit: 5,
         }
+    }
+
+    #[test]
+    fn evidence_settles_a_client_and_an_audit_begins_anew() {
+        let factors = |kinds: &str| -> Vec<f64> {
+            let mut memory = Memory::default();
+            let judge = |kind: char| {
+                let (factor, after) = memory.judge(kind == 'h', &rule(EVIDENCE));
+                assert_eq!(Memory::read(&after.numbers()), after);
+                memory = after;
+                factor
+            };
+            kinds.chars().map(judge).collect()
+        };
+        // Three benign ones; then four count unseen, and the fifth, harmful as they are, is found.
+        assert_eq!(
+            factors("bbbhhhhh"),
+            [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+        );
+        // Mixed ones settle nothing; after three harmful ones nothing helps.
+        assert_eq!(
+            factors("bhbhhhbb"),
+            [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        );
     }
 
     #[test]
@@ -264,6 +459,7 @@ mod tests {
                 input: &input,
                 own: &[],
                 behaviours: None,
+                clients: &[],
             };
             rule.aggregate_with(&updates(rows), &ONE, &known)
         };

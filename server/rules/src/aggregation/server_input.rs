@@ -109,6 +109,8 @@ pub struct Known<'a> {
     pub own: &'a [f32],
     /// Behaviours of the updates that count, in order, and of the global adapter; none where there are none.
     pub behaviours: Option<(&'a [Behaviour], Behaviour)>,
+    /// Names of the clients whose updates count, in order.
+    pub clients: &'a [&'a str],
 }
 
 #[cfg(test)]
@@ -153,6 +155,7 @@ pub(crate) mod testing {
             input: &ServerInput::of_numbers("x", BTreeMap::new()),
             own,
             behaviours: None,
+            clients: &[],
         })
     }
 }

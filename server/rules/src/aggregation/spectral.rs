@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use fedseal_adapter::Adapter;
 
 use super::definition::{Definition, Parameter, Range, Takes};
-use super::factors::singular;
+use super::factors::{dot, singular};
 use super::fedavg::FedAvg;
 use super::fltrust::pairs;
 use super::lengths::counted;
@@ -30,8 +30,14 @@ pub const DEFINITION: Definition = Definition {
     name: NAME,
     title: "spectral detector",
     help: "mean without updates whose spectra look harmful (Merenciano et al. 2026)",
-    version: 1,
-    earlier: &[],
+    // The first version took what rounding leaves of an update that changes no product for its spectrum.
+    version: 2,
+    earlier: &[|p| {
+        Box::new(Spectral {
+            threshold: p.number("threshold"),
+            least: 0.0,
+        })
+    }],
     bound: None,
     parameters: &[
         Parameter {
@@ -49,6 +55,7 @@ pub const DEFINITION: Definition = Definition {
     make: |p| {
         Box::new(Spectral {
             threshold: p.number("threshold"),
+            least: NOTHING,
         })
     },
 };
@@ -57,7 +64,12 @@ pub const DEFINITION: Definition = Definition {
 pub struct Spectral {
     /// Probability from which an update does not count.
     pub threshold: f64,
+    /// Largest singular value, as a share of the lengths of what it is a difference of, up to which it is 0.
+    pub least: f64,
 }
+
+/// Ten thousand times what rounding leaves of a difference of two products.
+const NOTHING: f64 = 1e-12;
 
 const TRAINING: Training = Training {
     steps: 500,
@@ -70,7 +82,7 @@ const TRAINING: Training = Training {
 const STATISTICS: usize = 5;
 
 /// Statistics of an update: five for each kind of matrix, in the order of their names, means over blocks.
-fn features(global: &Adapter, delta: &[f32]) -> Vec<f64> {
+fn features(global: &Adapter, delta: &[f32], least: f64) -> Vec<f64> {
     let values = global.flat();
     let mut kinds: BTreeMap<String, (usize, [f64; STATISTICS])> = BTreeMap::new();
     for (name, pair) in pairs_of(global) {
@@ -78,7 +90,7 @@ fn features(global: &Adapter, delta: &[f32]) -> Vec<f64> {
         let kind = module.rsplit('.').next().unwrap_or_default().to_owned();
         let (count, sums) = kinds.entry(kind).or_default();
         *count += 1;
-        let own = statistics(&pair, &values, delta);
+        let own = statistics(&pair, &values, delta, least);
         for (sum, own) in sums.iter_mut().zip(own) {
             *sum += own;
         }
@@ -89,7 +101,7 @@ fn features(global: &Adapter, delta: &[f32]) -> Vec<f64> {
         .collect()
 }
 
-fn statistics(pair: &Pair, global: &[f32], delta: &[f32]) -> [f64; STATISTICS] {
+fn statistics(pair: &Pair, global: &[f32], delta: &[f32], least: f64) -> [f64; STATISTICS] {
     let Pair {
         a,
         b,
@@ -117,7 +129,9 @@ fn statistics(pair: &Pair, global: &[f32], delta: &[f32]) -> [f64; STATISTICS] {
     let top = found.first().copied().unwrap_or_default();
     let energy: f64 = found.iter().map(|value| value * value).sum();
     let total: f64 = found.iter().sum();
-    if total == 0.0 {
+    let lengths = left.iter().zip(&right);
+    let lengths = lengths.map(|(left, right)| (dot(left, left) * dot(right, right)).sqrt());
+    if total == 0.0 || top <= least * lengths.sum::<f64>() {
         return [0.0; STATISTICS];
     }
     let shares = found.iter().map(|value| value / total);
@@ -176,7 +190,9 @@ impl Rule for Spectral {
         harmful: &[Vec<f32>],
     ) -> BTreeMap<String, Vec<f64>> {
         let all = honest.iter().chain(harmful);
-        let rows: Vec<Vec<f64>> = all.map(|delta| features(global, delta)).collect();
+        let rows: Vec<Vec<f64>> = all
+            .map(|delta| features(global, delta, self.least))
+            .collect();
         let width = rows.first().map_or(0, Vec::len);
         let count = rows.len().max(1) as f64;
         let of = |j: usize| rows.iter().map(move |row| row[j]);
@@ -210,7 +226,7 @@ impl Rule for Spectral {
     ) -> Outcome {
         let rows: Vec<Vec<f64>> = updates
             .iter()
-            .map(|update| features(known.global, update.delta))
+            .map(|update| features(known.global, update.delta, self.least))
             .collect();
         let named = |name| known.input.named(name);
         let (means, scales) = (named("means"), named("scales"));
@@ -259,12 +275,32 @@ mod tests {
             config: AdapterConfig::default(),
         };
         let delta = [0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 2.0];
-        let found = features(&global, &delta);
+        let found = features(&global, &delta, NOTHING);
         // Two equal values of 2; entries 2, 0, 0, 2 have the mean 1, variance 1 and fourth moment 1.
         let expected = [2.0, 8.0f64.sqrt(), 0.5, 2.0f64.ln(), 1.0];
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-9, "{found} {expected}");
         }
-        assert_eq!(features(&global, &[0.0; 8]), [0.0; 5]);
+        assert_eq!(features(&global, &[0.0; 8], NOTHING), [0.0; 5]);
+    }
+
+    #[test]
+    fn what_rounding_leaves_is_no_spectrum() {
+        let values = |start: usize| AdapterTensor {
+            shape: [3, 3],
+            data: (start..start + 9).map(|i| (i as f32 * 1.7).sin()).collect(),
+        };
+        let global = Adapter {
+            tensors: [
+                ("m.q_proj.lora_A.weight".to_owned(), values(1)),
+                ("m.q_proj.lora_B.weight".to_owned(), values(20)),
+            ]
+            .into(),
+            config: AdapterConfig::default(),
+        };
+        assert_eq!(features(&global, &[0.0; 18], NOTHING), [0.0; 5]);
+        let mut delta = [0.0; 18];
+        delta[0] = 1e-6;
+        assert!(features(&global, &delta, NOTHING)[0] > 0.0);
     }
 }

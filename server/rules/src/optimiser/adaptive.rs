@@ -71,6 +71,7 @@ pub enum Kind {
 }
 
 /// One of the three, by one of the formulas.
+#[derive(Clone)]
 pub struct Adaptive {
     kind: Kind,
     settings: Settings,

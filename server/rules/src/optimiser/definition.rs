@@ -100,10 +100,22 @@ impl Settings {
     }
 }
 
-/// One server optimiser with its state.
-pub trait Optimiser: Send {
+/// One server optimiser with its state. Its type is `Clone`, so that a round can be tried from a state.
+pub trait Optimiser: Copied + Send + Sync {
     /// The step to add to the global adapter for this round's aggregated delta.
     fn step(&mut self, delta: &[f32]) -> Vec<f32>;
+}
+
+/// Copies of an optimiser with its state.
+pub trait Copied {
+    /// A copy.
+    fn copied(&self) -> Box<dyn Optimiser>;
+}
+
+impl<T: Optimiser + Clone + 'static> Copied for T {
+    fn copied(&self) -> Box<dyn Optimiser> {
+        Box::new(self.clone())
+    }
 }
 
 /// Definition of a server optimiser. It stands in the optimiser's file and in [`super::ALL`].

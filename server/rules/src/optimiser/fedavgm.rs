@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
 };
 
 /// Server momentum.
+#[derive(Clone)]
 pub struct FedAvgM {
     settings: Settings,
     /// Empty before the first step.

@@ -12,7 +12,7 @@ pub mod fedavgm;
 pub mod plain;
 
 pub use config::ServerConfig;
-pub use definition::{Definition, Formula, Key, Optimiser, Settings};
+pub use definition::{Copied, Definition, Formula, Key, Optimiser, Settings};
 
 impl ServerConfig {
     /// A fresh optimiser of that name with these numbers.

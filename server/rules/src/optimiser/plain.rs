@@ -13,6 +13,7 @@ pub const DEFINITION: Definition = Definition {
 };
 
 /// Adds the delta as it is.
+#[derive(Clone)]
 pub struct Plain;
 
 impl Optimiser for Plain {

@@ -328,8 +328,9 @@ impl Lab for Double {
             .collect())
     }
 
-    fn tune(
+    fn tune_by(
         &self,
+        _hook: Option<Box<dyn StepHook>>,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
@@ -345,17 +346,6 @@ impl Lab for Double {
             f64::from(config.learning_rate),
             config.seed,
         ))
-    }
-
-    fn tune_by(
-        &self,
-        _hook: Box<dyn StepHook>,
-        start: &Adapter,
-        examples: &[Example],
-        config: &TrainConfig,
-        go_on: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Adapter> {
-        self.tune(start, examples, config, go_on)
     }
 }
 
@@ -440,19 +430,9 @@ impl<L: Lab> Lab for Doubled<L> {
         self.lab.score(adapter, pairs, halt)
     }
 
-    fn tune(
-        &self,
-        start: &Adapter,
-        examples: &[Example],
-        config: &TrainConfig,
-        go_on: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<Adapter> {
-        self.lab.tune(start, examples, config, go_on)
-    }
-
     fn tune_by(
         &self,
-        hook: Box<dyn StepHook>,
+        hook: Option<Box<dyn StepHook>>,
         start: &Adapter,
         examples: &[Example],
         config: &TrainConfig,
