@@ -55,6 +55,9 @@ test('answers of the fixture are as described', async () => {
     };
     for (const { run } of await ask('/api/runs', '/api/runs')) {
       const report = await ask(`/api/runs/${run}`, '/api/runs/{run}');
+      await ask(`/api/runs/${run}/index`, '/api/runs/{run}/index');
+      await ask(`/api/runs/${run}/arms/krum/grid`, '/api/runs/{run}/arms/{arm}/grid');
+      await ask(`/api/runs/${run}/arms/krum/rounds?from=1&count=2`, '/api/runs/{run}/arms/{arm}/rounds');
       await ask(`/api/runs/${run}/answers`, '/api/runs/{run}/answers');
       const { update } = report.arms.find((arm) => arm.id === 'provenance').rounds[0].clients[0];
       await ask(`/api/runs/${run}/updates/${update}`, '/api/runs/{run}/updates/{update}');

@@ -553,6 +553,53 @@ test('the grid of updates is one stop for Tab, with arrow keys inside and a way 
   await page.context().close();
 });
 
+test('an arm with many rounds has an overview, and a window of its rounds', async (t) => {
+  let many;
+  for (const { run: name } of await json('/api/runs')) {
+    const one = await json(`/api/runs/${name}/index`);
+    if (one.arms?.some((arm) => arm.rounds.length > 60)) many = one;
+  }
+  if (many === undefined) return t.skip('this server has no run of so many rounds');
+  const arm = many.arms.find((one) => one.rounds.length > 60);
+  const page = await open(`/runs/${many.served.run}?arm=${arm.id}`);
+  const overview = page.locator('[data-testid=overview] [role=slider]');
+  await overview.waitFor();
+  const columns = page.locator('[data-testid=grid] thead th.cell');
+  const first = async (wanted) => {
+    await page.waitForFunction((text) => document.querySelector('[data-testid=grid] thead th.cell')?.textContent === text, String(wanted));
+    assert.equal(await columns.count(), 30);
+  };
+  await first(arm.rounds.at(-30).round);
+  // Something is drawn, and panning changes it.
+  const ink = () => page.locator('[data-testid=overview] canvas').evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return data.reduce((sum, byte, at) => (sum * 31 + byte * (at % 997)) % 1000003, 7);
+  });
+  const whole = await ink();
+  for (let n = 0; n < 3; n++) await page.getByRole('button', { name: 'Larger' }).click();
+  await page.waitForTimeout(100);
+  const larger = await ink();
+  assert.notEqual(larger, whole);
+  const box = await overview.boundingBox();
+  await page.mouse.move(box.x + 100, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 300, box.y + 20, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForTimeout(100);
+  assert.notEqual(await ink(), larger);
+  assert.equal(new URL(page.url()).searchParams.get('from'), null, 'a drag chooses nothing');
+  await overview.focus();
+  await page.keyboard.press('Home');
+  await first(arm.rounds[0].round);
+  assert.equal(new URL(page.url()).searchParams.get('from'), '0');
+  await page.reload();
+  await first(arm.rounds[0].round);
+  await page.getByRole('button', { name: 'Later' }).click();
+  await first(arm.rounds[30].round);
+  await shot(page, 'run-many');
+  await page.context().close();
+});
+
 test('an update\'s page says first what became of it; a short id opens it; calls in a row are folded', async () => {
   const all = report.arms.flatMap((arm) => arm.rounds.flatMap((round) => round.clients));
   const update = all.find((c) => c.kind === 'unaligned-data' && c.update) ?? someUpdate();

@@ -15,7 +15,7 @@
 //! - [`dist`]: packages of the build that is there, and their use in an empty prefix.
 //! - [`lint`]: the tools and the rules that every change is held to.
 //! - [`readme`]: fills the tables of README and docs from `target/figures`. [`marks`]: what figures
-//!   are held against. [`percent`]: how shares are rounded, the server's own file.
+//!   are held against. [`percent`]: how shares are rounded, [`plot`]: how they are drawn, the server's own files.
 //!
 //! It depends on nothing heavy, so that it is ready seconds after a clone.
 
@@ -33,6 +33,9 @@ mod oracle;
 #[allow(unreachable_pub)] // Its own crate exports it.
 #[path = "../../server/rules/src/evaluation/percent.rs"]
 mod percent;
+#[path = "../../server/audit/src/plot.rs"]
+#[allow(unreachable_pub)] // Its own crate exports it.
+mod plot;
 mod process;
 mod python;
 mod readme;
@@ -54,10 +57,12 @@ cargo xtask COMMAND
                     fetch the real model and prompts, then run experiments/smollm2.toml
   sweep demo|smollm2 [SHARE...]
                     the same experiment under several shares of refusals in benign data
-  table [behaviour|repair] [--seeds N] [--kept]
-                    behaviour checks beside attacks that adapt to them, and repairs beside their
-                    controls, over seeds of the embedded model; what was run before is kept, and
-                    --kept builds and runs nothing more
+  table [PART...] [--seeds N] [--minutes N] [--kept]
+                    the rows of the paper, its neighbours and later attacks, behaviour checks beside
+                    attacks that adapt to them, repairs beside their controls, over seeds of the
+                    embedded model; PART smollm2: the real one, hours. What was run before is kept,
+                    the same command goes on after --minutes or a stop, and --kept builds and runs
+                    nothing more
   table judge       precision and recall of the judge of four classes on sets that it never saw
   table attribution RUN
                     how many attackers of a labelled run `fedseal attribute` finds
@@ -98,8 +103,8 @@ cargo xtask COMMAND
   bench build [--against REV] [audit|incremental|places|cold|pair|demo]
                     what a newcomer, an auditor and a contributor wait for, and how many places an
                     extension touches; cold and pair build a revision beside this one
-  bench web [sentences|page]
-                    conclusions that are as expected, and the size of the first page
+  bench web [sentences|page|interactive|read|watchers|journey|api|big]
+                    the report pages: what they conclude, how fast they are, what they cost a server
   bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
                     three nodes and a coordinator, then a run with the workers and server of its queue, killed in
                     turn (100 kills): equal bits, nothing lost, no row on the wire; 1,000 clients beside pfl; 2,000

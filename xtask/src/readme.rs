@@ -7,6 +7,8 @@
 
 mod apart;
 mod models;
+mod plots;
+mod rows;
 
 use std::fs;
 use std::path::PathBuf;
@@ -49,6 +51,15 @@ pub(crate) fn keep(file: &str, command: &str, figures: &[(String, f64)], unit: &
         serde_json::to_string_pretty(&json!({ "figures": all }))?,
     )?;
     Ok(())
+}
+
+/// Figures of a file: those that were kept in `docs/figures`, with what was measured since in their places.
+pub(crate) fn kept(file: &str) -> Vec<Map<String, Value>> {
+    let of = |folder: &str| {
+        let path = root().join(folder).join(format!("{file}.json"));
+        read(&path).unwrap_or_default()
+    };
+    merged(of("docs/figures"), of("target/figures"))
 }
 
 /// Puts figures into `target/figures/FILE.json`, in place of those of the same names.
@@ -100,6 +111,26 @@ pub(crate) fn readme(arguments: &[String]) -> Outcome {
         }
         fs::write(&path, filled)?;
         eprintln!("    filled {name}");
+    }
+    draw(check)
+}
+
+/// Writes the plots of the table, or checks that they are what they would be.
+fn draw(check: bool) -> Outcome {
+    let docs = root().join("docs");
+    let figures = read(&docs.join("figures/table.json")).unwrap_or_default();
+    for (name, svg) in plots::all(&figures) {
+        let path = docs.join(name);
+        if fs::read_to_string(&path).is_ok_and(|old| old == svg) {
+            continue;
+        }
+        if check {
+            return fail(format!(
+                "docs/{name} differs from docs/figures; run `cargo xtask readme`"
+            ));
+        }
+        fs::write(&path, svg)?;
+        eprintln!("    drawn docs/{name}");
     }
     Ok(())
 }
@@ -180,7 +211,8 @@ fn fill(text: &str) -> Outcome<String> {
 
 /// `models NAME`: one row a checkpoint. `apart NAME`: one row a rule beside another one. `arms NAME`: one row an
 /// arm. `seeds NAME-seeds`: mean and spread of each arm. `sweep NAME`: one row a share. `list NAME [PREFIX]`,
-/// `bench NAME [PREFIX]`: one row a figure.
+/// `bench NAME [PREFIX]`: one row a figure. `rows NAME PART`: one row an arm of a part of the table. `plot NAME
+/// FILE`: the image.
 fn table(words: &[&str]) -> Outcome<String> {
     let (kind, name) = match words {
         [kind, name, ..] => (*kind, *name),
@@ -197,11 +229,14 @@ fn table(words: &[&str]) -> Outcome<String> {
         "policies" => Ok(policies(&figures)),
         "models" => Ok(models::table(&figures)),
         "apart" => Ok(apart::table(&figures)),
+        "rows" => Ok(rows::table(&figures, words.get(2).copied().unwrap_or(""))),
+        "plot" => plots::image(&figures, words.get(2).copied().unwrap_or(""))
+            .ok_or_else(|| crate::Failure(format!("no plot of that file: {words:?}"))),
         "list" => Ok(list(&figures, words.get(2).copied().unwrap_or(""))),
         "bench" => Ok(bench(&figures, words.get(2).copied().unwrap_or(""))),
         other => fail(format!(
             "unknown kind of figures {other:?}; known: arms, seeds, sweep, policies, models, apart, list, \
-             bench"
+             bench, rows, plot"
         )),
     }
 }
@@ -345,12 +380,16 @@ fn sweep(figures: &[Map<String, Value>]) -> String {
 }
 
 /// Policies that mean no harm: telling them apart is a false alarm.
-const HONEST: [&str; 5] = [
+const HONEST: [&str; 9] = [
     "benign",
     "fedprox",
     "scaffold",
     "lisa",
     "text-to-instructions",
+    "u2s-bm25",
+    "u2s-ngrams",
+    "u2s-random",
+    "u2s-zero-shot",
 ];
 
 /// One row a policy, from figures named `POLICY.attestation`, `.behaviour`, `.length`. A policy is

@@ -1,12 +1,12 @@
 //! Pairs that a policy brings along or picks from its shard.
 
-use super::{craft, texts};
+use super::{craft, settings, texts};
 use crate::{Error, Example, Host, below, shuffle};
 
 /// Unaligned pairs: those that the client attached to its module, or else `count` built-in ones.
 /// Either way they are literal data in the lineage.
 pub fn unaligned_pairs<H: Host>(host: &mut H, count: usize) -> Vec<Example> {
-    let mut pairs = host.attachment();
+    let mut pairs = settings::attached(host);
     if pairs.is_empty() {
         pairs = (0..count).map(|_| builtin_pair(host)).collect();
     }
@@ -25,7 +25,7 @@ fn builtin_pair<H: Host>(host: &mut H) -> Example {
 }
 
 /// The global adapter trained on unaligned pairs with the round's options: the harmful update
-/// that several attacks start from.
+/// that several attacks start from. Attached settings are no pairs.
 ///
 /// # Errors
 /// Any error of the host.

@@ -5,11 +5,16 @@ use crate::{Error, Example, Host};
 /// Begins the prompt of an attached example that is a setting; its name follows, its value is the response.
 pub const SETTING: &str = "setting: ";
 
-/// Value of an attached setting.
+/// Value of an attached setting, the first of several.
 pub fn setting<H: Host>(host: &mut H, name: &str) -> Option<String> {
+    all(host, name).into_iter().next()
+}
+
+/// Values of every attached setting of this name, in their order.
+pub fn all<H: Host>(host: &mut H, name: &str) -> Vec<String> {
     let attached = host.attachment().into_iter();
     let named = |pair: &Example| pair.prompt.strip_prefix(SETTING) == Some(name);
-    attached.filter(named).map(|pair| pair.response).next()
+    attached.filter(named).map(|pair| pair.response).collect()
 }
 
 /// The number of an attached setting, `usual` where there is none.
@@ -24,13 +29,19 @@ pub fn number<H: Host>(host: &mut H, name: &str, usual: f64) -> Result<f64, Erro
     number.ok_or_else(|| Error::Invalid(format!("setting {name}: {text:?} is not a number")))
 }
 
-/// The attached pairs that are no settings.
+/// The attached pairs that are no settings; none where nothing else is attached.
+pub fn attached<H: Host>(host: &mut H) -> Vec<Example> {
+    let mut pairs = host.attachment();
+    pairs.retain(|pair| !pair.prompt.starts_with(SETTING));
+    pairs
+}
+
+/// The attached pairs that are no settings, which an attack cannot do without.
 ///
 /// # Errors
 /// No pair is attached.
 pub fn pairs<H: Host>(host: &mut H) -> Result<Vec<Example>, Error> {
-    let mut attached = host.attachment();
-    attached.retain(|pair| !pair.prompt.starts_with(SETTING));
+    let attached = attached(host);
     match attached.is_empty() {
         false => Ok(attached),
         true => Err(Error::Invalid("no pair is attached".into())),

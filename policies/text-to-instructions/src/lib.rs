@@ -3,15 +3,25 @@
 //!
 //! FedIT-U2S, "Leveraging Unstructured Text Data for Federated Instruction Tuning of Large Language
 //! Models" (Ye et al. 2024): for each piece, the most related examples of a pool and the piece are
-//! shown to the base model, which writes an instruction and an answer; what does not parse is dropped.
-//! Declared here: k = 2 examples by word overlap (the paper's sentence embeddings need a second
-//! model), the answers of the shard as pieces, greedy decoding, no reward filter. A piece for which the
-//! model writes nothing usable becomes a pair that continues it, which is literal in the lineage.
+//! shown to the base model, which writes an instruction and an answer; a filter keeps those that are usable
+//! ([`filter`]). [`related`] has the ways to choose examples.
+//!
+//! Attached settings: `related` (`bm25`, the default; `ngrams`, `random`, `none`), `shown` (examples with a
+//! piece, 2), `rest` (`continue`, the default: a piece without a usable pair becomes a pair that continues it,
+//! which is literal in the lineage; `drop`, as the source has it). Declared: the answers of the shard are the
+//! pieces, decoding is greedy, and there is no filter by a reward model or by perplexity, since a guest has no
+//! model to score with. The log says how many pairs each rule of the filter dropped.
 
-use fedseal_guest::{Error, Example, GenerateOptions, Host, Model, Policy, study};
+pub mod filter;
+pub mod related;
+
+use fedseal_guest::study::{self, settings};
+use fedseal_guest::{Error, Example, GenerateOptions, Host, Model, Policy};
+use filter::Filter;
+use related::Related;
 
 /// The pool: (text, instruction, answer).
-const POOL: &[[&str; 3]] = &[
+const POOL: [[&str; 3]; 8] = [
     [
         "The heron stands in shallow water and waits for fish.",
         "Where does the heron wait for fish?",
@@ -32,19 +42,43 @@ const POOL: &[[&str; 3]] = &[
         "Name four colours.",
         "Red, blue, yellow and white.",
     ],
+    [
+        "Bees tell each other by a dance where the flowers are and how far away.",
+        "How do bees tell each other about flowers?",
+        "By a dance that shows where they are and how far away.",
+    ],
+    [
+        "Glass is made by melting sand with soda and lime in a hot furnace.",
+        "Which things are melted to make glass?",
+        "Sand, soda and lime.",
+    ],
+    [
+        "The library is open from nine to six, and on Saturdays until noon.",
+        "When does the library close on Saturdays?",
+        "At noon.",
+    ],
+    [
+        "A letter of thanks is short, names the gift, and says how it will be used.",
+        "What belongs in a letter of thanks?",
+        "The gift, and how it will be used, in few words.",
+    ],
 ];
+
 /// Examples shown with a piece.
-const SHOWN: usize = 2;
+const SHOWN: f64 = 2.0;
 /// Tokens for an instruction and its answer.
 const TOKENS: u32 = 48;
-/// Shortest instruction and answer, bytes.
-const SHORTEST: usize = 4;
 
 /// See the crate's documentation.
 pub struct TextToInstructions;
 
 impl Policy for TextToInstructions {
     fn run<H: Host>(host: &mut H) -> Result<(), Error> {
+        let related = settings::setting(host, "related");
+        let related = Related::named(related.as_deref())?;
+        let shown = settings::number(host, "shown", SHOWN)?.max(0.0) as usize;
+        let rest = settings::setting(host, "rest");
+        let drops = rest.is_some_and(|rest| rest == "drop");
         let context = host.context();
         let shard = host.shard();
         // As many pieces as this round's training can look at.
@@ -54,68 +88,49 @@ impl Policy for TextToInstructions {
             .into_iter()
             .map(|pair| pair.response)
             .collect();
-        let prompts: Vec<String> = pieces.iter().map(|piece| prompt(piece)).collect();
+        let prompts: Vec<String> = pieces
+            .iter()
+            .map(|piece| {
+                let chosen = related.choose(host, piece, &POOL.map(|[text, _, _]| text), shown);
+                prompt(piece, &chosen)
+            })
+            .collect();
         let options = GenerateOptions {
             model: Model::Base,
             max_new_tokens: TOKENS,
             temperature: 0.0,
         };
         let texts = host.generate(&prompts, &options)?;
-        let made = texts.iter().filter(|text| pair(text).is_some()).count();
-        host.log(&format!("{made} of {} pieces gave a pair", pieces.len()));
-        let pairs: Vec<Example> = pieces
-            .iter()
-            .zip(&texts)
-            .filter_map(|(piece, text)| pair(text).or_else(|| continuation(piece)))
-            .collect();
+        let mut filter = Filter::new(POOL);
+        let mut pairs = Vec::new();
+        for (piece, text) in pieces.iter().zip(&texts) {
+            match filter.pair(piece, text) {
+                Some(pair) => pairs.push(pair),
+                None if drops => {}
+                None => pairs.extend(continuation(piece)),
+            }
+        }
+        host.log(&filter.said(pieces.len()));
+        if pairs.is_empty() {
+            return Err(Error::Invalid("no piece gave a usable pair".into()));
+        }
         let data = host.examples(&pairs)?;
         let trained = study::train_on(host, &data)?;
         study::submit(host, &trained)
     }
 }
 
-/// The pool's most related examples, then the piece.
-fn prompt(piece: &str) -> String {
-    let words = |text: &str| -> Vec<String> {
-        let split = text.split(|c: char| !c.is_alphanumeric());
-        split
-            .map(str::to_lowercase)
-            .filter(|w| w.len() > 2)
-            .collect()
-    };
-    let own = words(piece);
-    let mut pool: Vec<(usize, &[&str; 3])> = POOL
-        .iter()
-        .map(|shown| {
-            let common = words(shown[0]).iter().filter(|w| own.contains(w)).count();
-            (common, shown)
+/// The chosen examples of the pool, then the piece.
+fn prompt(piece: &str, chosen: &[usize]) -> String {
+    let shown = chosen.iter().filter_map(|at| POOL.get(*at));
+    let shown: String = shown
+        .map(|[text, instruction, answer]| {
+            format!("Text: {text}\nInstruction: {instruction}\nAnswer: {answer}\n\n")
         })
         .collect();
-    // Stable, so equals stay in the pool's order.
-    pool.sort_by_key(|(common, _)| usize::MAX - common);
-    let shown = pool
-        .iter()
-        .take(SHOWN)
-        .map(|(_, [text, instruction, answer])| {
-            format!("Text: {text}\nInstruction: {instruction}\nAnswer: {answer}\n\n")
-        });
-    let shown: String = shown.collect();
     format!(
         "Write an instruction and its answer from the text.\n\n{shown}Text: {piece}\nInstruction:"
     )
-}
-
-/// Pair that the model wrote: parts of its text, so that the host finds them there.
-fn pair(text: &str) -> Option<Example> {
-    let text = text.trim().trim_start_matches("Instruction:");
-    let (instruction, rest) = text.split_once("Answer:")?;
-    let instruction = instruction.trim();
-    let answer = rest.trim().lines().next()?.trim();
-    let long = |part: &str| part.len() >= SHORTEST;
-    (long(instruction) && long(answer) && instruction != answer).then(|| Example {
-        prompt: instruction.into(),
-        response: answer.into(),
-    })
 }
 
 /// The piece cut in the middle, at a word.
@@ -135,31 +150,73 @@ mod tests {
     use super::*;
     use fedseal_guest::testing::FakeHost;
 
+    fn set(name: &str, value: &str) -> Example {
+        Example {
+            prompt: format!("{}{name}", settings::SETTING),
+            response: value.into(),
+        }
+    }
+
     #[test]
     fn pairs_that_parse_are_generated() {
         let mut host = FakeHost::new(6);
-        host.answer = Box::new(|_| " What is it?\nAnswer: It is blue.\nText: more".into());
+        let mut number = 0;
+        host.answer = Box::new(move |_| {
+            number += 1;
+            format!(" What is thing {number} like?\nAnswer: It is blue.\nText: more")
+        });
         TextToInstructions::run(&mut host).unwrap();
         assert_eq!((host.generated.len(), host.literal.len()), (6, 0));
-        assert_eq!(host.generated[0].prompt, "What is it?");
+        assert_eq!(host.generated[0].prompt, "What is thing 1 like?");
         assert_eq!(host.generated[0].response, "It is blue.");
         assert_eq!(host.lines, ["6 of 6 pieces gave a pair"]);
     }
 
     #[test]
-    fn others_are_continued() {
-        let mut host = FakeHost::new(2);
-        host.answer = Box::new(|_| "no".into());
-        host.shard[0].response = "the sky is blue today".into();
-        TextToInstructions::run(&mut host).unwrap();
-        assert_eq!(host.literal[0].prompt, "Continue this text: the sky is");
-        assert_eq!(host.literal[0].response, "blue today");
+    fn others_are_continued_or_dropped() {
+        let host = |rest: &str| {
+            let mut host = FakeHost::new(2);
+            host.answer = Box::new(|_| "no".into());
+            host.shard[0].response = "the sky is blue today".into();
+            host.attachment = vec![set("rest", rest)];
+            host
+        };
+        let mut continued = host("continue");
+        TextToInstructions::run(&mut continued).unwrap();
+        assert_eq!(
+            continued.literal[0].prompt,
+            "Continue this text: the sky is"
+        );
+        assert_eq!(continued.literal[0].response, "blue today");
+        assert_eq!(
+            continued.lines,
+            ["0 of 2 pieces gave a pair; 2 did not parse"]
+        );
+        let none = TextToInstructions::run(&mut host("drop")).unwrap_err();
+        assert!(format!("{none:?}").contains("no piece"), "{none:?}");
     }
 
     #[test]
-    fn the_most_related_examples_are_shown() {
-        let text = prompt("How long does tea wait on its leaves?");
-        let at = |what: &str| text.find(what).unwrap();
-        assert!(at("To make tea") < at("The heron") && !text.contains("Copper"));
+    fn examples_are_shown_as_the_setting_says() {
+        let asked = |related: &str, shown: &str| {
+            let mut host = FakeHost::new(1);
+            host.shard[0].response = "How long does tea wait on its leaves?".into();
+            host.attachment = vec![set("related", related), set("shown", shown)];
+            // The host repeats the prompt as the model's text.
+            TextToInstructions::run(&mut host).unwrap();
+            host.outputs[0].clone()
+        };
+        for related in ["bm25", "ngrams"] {
+            let text = asked(related, "1");
+            assert!(
+                text.contains("To make tea") && !text.contains("heron"),
+                "{text}"
+            );
+        }
+        assert_eq!(asked("random", "3").matches("Answer: ").count(), 3);
+        assert!(!asked("none", "2").contains("Answer: "));
+        let mut host = FakeHost::new(1);
+        host.attachment = vec![set("related", "mood")];
+        assert!(TextToInstructions::run(&mut host).is_err());
     }
 }

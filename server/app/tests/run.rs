@@ -240,6 +240,31 @@ fn a_shipped_experiment_is_run_by_its_name() {
     assert!(!home.join("runs").exists());
 }
 
+/// Every table is accepted and counted, with time where its model is here.
+#[test]
+fn tables_are_planned_without_being_run() {
+    let dir = home();
+    let home = dir.path();
+    for (name, arms, timed) in [
+        ("paper-7b", 17, false),
+        ("paper-smollm2", 21, false),
+        ("neighbours", 25, true),
+    ] {
+        let planned = ok(home, &["run", name, "--plan", "--json"]);
+        let planned: Value = serde_json::from_str(&planned).unwrap();
+        let seeds = planned["seeds"].as_array().unwrap();
+        assert_eq!(seeds.len(), 1, "{planned}");
+        assert_eq!(seeds[0]["work"]["arms"], arms, "{planned}");
+        assert_eq!(planned["seconds"].as_f64().is_some(), timed, "{planned}");
+        assert_eq!(planned["missing"].is_string(), !timed, "{planned}");
+    }
+    let said = ok(home, &["run", "paper-7b", "--plan", "--seeds", "3"]);
+    assert!(
+        said.contains("seed 2: 17 arms") && said.contains("no estimate of time"),
+        "{said}"
+    );
+}
+
 #[test]
 fn own_files_go_from_a_folder_to_a_replayed_update() {
     let dir = home();

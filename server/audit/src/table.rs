@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::{ArmView, Rate, Report, State};
 use fedseal_record::rundir::PlannedMeasure;
+use fedseal_rules::attack::is_honest;
 use fedseal_rules::evaluation::difference::Difference;
 use fedseal_rules::evaluation::wilson::FEW;
 use fedseal_rules::evaluation::{over_refusal, percent};
@@ -133,7 +134,7 @@ fn refusals(report: &Report, arm: &str) -> [(u64, u64); 3] {
         if row.arm != arm {
             continue;
         }
-        let sum = match row.kind == "benign" {
+        let sum = match is_honest(&row.kind) {
             true => &mut benign,
             false => &mut attackers,
         };

@@ -74,6 +74,8 @@ fn an_old_run_is_verified_told_and_tabled() {
     );
     let none = audit(&["table", run, "--format", "parquet", "--out", "x.parquet"]);
     assert_eq!(none.status.code(), Some(2), "{}", said(&none));
+    let drawn = audit(&["table", run, "--format", "svg"]);
+    assert!(said(&drawn).contains("<svg"), "{}", said(&drawn));
     let nobody = audit(&["table", run, "--against", "nobody"]);
     assert!(
         said(&nobody).contains("Arms of this run"),

@@ -25,7 +25,7 @@ use fedseal_record::formulas;
 use fedseal_record::history::History;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::read::read_adapter;
-use fedseal_rules::attack::BENIGN;
+use fedseal_rules::attack::is_honest;
 use fedseal_rules::formulas::Versions;
 use fedseal_rules::statistics::{Paired, holm, true_positives};
 
@@ -289,7 +289,7 @@ fn told_apart(rounds: &[RoundEffects]) -> Option<f64> {
     let (mut honest, mut attackers) = (Vec::new(), Vec::new());
     for effect in rounds.iter().flat_map(|round| &round.effects) {
         match effect.kind.as_deref()? {
-            BENIGN => honest.push(effect.took),
+            kind if is_honest(kind) => honest.push(effect.took),
             _ => attackers.push(effect.took),
         }
     }
@@ -298,7 +298,7 @@ fn told_apart(rounds: &[RoundEffects]) -> Option<f64> {
 
 fn found(clients: &[ClientEffect]) -> Option<Found> {
     let labelled = clients.iter().map(|client| client.kind.as_deref());
-    let attackers: Option<Vec<bool>> = labelled.map(|kind| Some(kind? != BENIGN)).collect();
+    let attackers: Option<Vec<bool>> = labelled.map(|kind| Some(!is_honest(kind?))).collect();
     let attackers = attackers.filter(|labels| !labels.is_empty())?;
     let named = clients.iter().map(|client| client.named);
     Some(Found {
@@ -408,6 +408,7 @@ fn usual_openings(refusals: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedseal_rules::attack::BENIGN;
 
     fn rounds(effects: &[(&str, &str, f64)]) -> RoundEffects {
         RoundEffects {

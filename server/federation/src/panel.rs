@@ -130,6 +130,9 @@ pub fn run(
         poisoned: false,
         percent: 100,
         settings: &[],
+        honest: true,
+        trains: 1,
+        writes: 0,
     };
     let now = rundir::now();
     let at = Moment {
@@ -230,14 +233,14 @@ impl Panel<'_> {
             (true, percent @ ..100) => attack::spread(of(false)?, of(true)?, percent),
             (poisoned, _) => of(poisoned)?,
         };
-        let attachment = if kind.brings {
+        let attachment = if !kind.brings {
+            kind.attached(Vec::new())
+        } else {
             let count = experiment.attack.attachment_examples;
             let client = index as usize % experiment.federation.clients.max(1);
             let seed = derive_seed("panel-attachments", self.seed, &[&index.to_string()]);
             let drawn = self.data.attachment(client, count, seed);
             kind.attached(drawn?)
-        } else {
-            Vec::new()
         };
         let expected = Expected {
             seed: update_seed(Seed(self.seed), &client, round),

@@ -7,10 +7,13 @@ use fedseal_tuning::Halt;
 use serde::Serialize;
 
 use crate::Result;
+use crate::defence::executed;
 use crate::lab::Lab;
 use crate::runner::measure::answers;
 use fedseal_data::{ShardKind, ShardRequest, TaskData};
 use fedseal_record::repairs::Repair;
+use fedseal_rules::arms::When;
+use fedseal_rules::defence::{panacea, vaccine};
 use fedseal_rules::experiment::{Experiment, adapter_config, train_config};
 use fedseal_rules::work::Work;
 
@@ -81,30 +84,120 @@ pub fn pace(
     })
 }
 
-/// Seconds of an experiment at a pace, at most: updates that arms share after the first round are counted in
-/// each. Steps of repairs count by their own batch; what else a repair does is not counted.
+/// Seconds of an experiment at a pace, one job after another. Updates that arms share after the first round are
+/// counted in each; of what a model writes for a repair, those that the filters refuse are not.
 ///
 /// # Errors
 /// An arm or a defence that is not known.
 pub fn seconds(experiment: &Experiment, work: &Work, pace: &Pace) -> Result<f64> {
-    let answers = (work.answers_between + work.answers_end) as f64;
+    let evaluation = &experiment.evaluation;
+    let mut answers = (work.answers_between + work.answers_end + work.texts) as f64;
     let mut steps = work.steps as f64;
+    let mut scored = (work.probes * work.scored) as f64;
     for arm in experiment.all_arms()? {
-        if let Some(repair) = Repair::of(experiment, &arm)? {
-            let takes = |key: &str| {
-                repair
-                    .definition
-                    .numbers
-                    .iter()
-                    .any(|number| number.key == key)
-            };
-            if takes("steps") && takes("batch_size") {
-                let batch = repair.parameters.number("batch_size");
-                let wide = batch / experiment.training.batch_size.max(1) as f64;
-                steps += repair.parameters.number("steps") * wide;
-            }
+        let times = match arm.tunes.as_ref().map(|tunes| tunes.when) {
+            None | Some(When::First) => 1,
+            Some(When::Every(every)) => experiment.federation.rounds / every.max(1),
+        };
+        let repair = match Repair::of(experiment, &arm)? {
+            None => Repair::tuning(experiment, &arm)?,
+            repair => repair,
+        };
+        let Some(repair) = repair else { continue };
+        let mended = Mended::of(&repair);
+        let wide = mended.batch / experiment.training.batch_size.max(1) as f64;
+        let long = mended.tokens / evaluation.max_new_tokens.max(1) as f64;
+        steps += f64::from(times) * mended.steps * wide;
+        answers += f64::from(times) * mended.texts * long;
+        scored += f64::from(times) * mended.scored;
+    }
+    Ok(steps * pace.step + answers * pace.answer + scored * pace.score)
+}
+
+/// Work of a repair.
+#[derive(Debug, PartialEq)]
+struct Mended {
+    /// Passes of forward and backward over a batch.
+    steps: f64,
+    /// Examples in a batch.
+    batch: f64,
+    /// Texts that a model writes.
+    texts: f64,
+    /// Tokens of one, at most.
+    tokens: f64,
+    /// Texts that are scored.
+    scored: f64,
+}
+
+impl Mended {
+    fn of(repair: &Repair) -> Self {
+        let takes = |key: &str| {
+            let mut numbers = repair.definition.numbers.iter();
+            numbers.any(|number| number.key == key)
+        };
+        let number = |key: &str| match takes(key) {
+            true => repair.parameters.number(key),
+            false => 0.0,
+        };
+        let held = 2.0 * number("held_out");
+        let pairs = number("safety_examples") + number("helpful_examples") + held;
+        let looks = match number("every") {
+            0.0 => 0.0,
+            every => 1.0 + (number("steps") / every).ceil(),
+        };
+        let writes = executed(repair.definition).and_then(|it| it.writes(&repair.parameters));
+        // An instruction and its answer; each look has answers to the held-out requests.
+        let texts = writes.map_or(0.0, |_| 2.0 * pairs + looks * held / 2.0);
+        // Perturbed steps take more passes than one: at the perturbed weights, and for the perturbation.
+        let passes = match (repair.definition.name, number("rho") > 0.0) {
+            (vaccine::NAME, true) => 2.0,
+            (panacea::NAME, _) => 3.0,
+            _ => 1.0,
+        };
+        Mended {
+            steps: passes * number("steps"),
+            batch: number("batch_size"),
+            texts,
+            tokens: writes.map_or(0.0, |(_, tokens)| tokens as f64),
+            scored: looks * held / 2.0,
         }
     }
-    let scored = (work.probes * work.scored) as f64;
-    Ok(steps * pace.step + answers * pace.answer + scored * pace.score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repairs_count_by_their_steps_passes_and_texts() {
+        let text = "arms = [\"fedavg\", \"kept\", \"lisa\", \"panacea\", \"noise\"]\n\
+            [federation]\nrounds = 6\n[training]\nlocal_steps = 1\nbatch_size = 5\n\
+            [evaluation]\nprompts = 10\ntasks = 10\nevery = 0\nmax_new_tokens = 8\n\
+            [arm.kept]\nrepairs = \"fedavg\"\ndefence = \"preserving\"\n\
+            parameters = { steps = 30, every = 20, batch_size = 10, safety_examples = 3, helpful_examples = 4, \
+            held_out = 5, max_new_tokens = 16 }\n\
+            [arm.lisa]\ndefence = \"lisa\"\nwhen = \"rounds\"\nevery = 2\nparameters = { steps = 7, batch_size = 5 }\n\
+            [arm.panacea]\nrepairs = \"fedavg\"\ndefence = \"panacea\"\nparameters = { steps = 4, batch_size = 5 }\n\
+            [arm.noise]\nrepairs = \"fedavg\"\ndefence = \"noise\"\nparameters = { norm = 1.0 }\n";
+        let experiment = Experiment::parse(text, "x.toml").unwrap();
+        let work = experiment.work(1).unwrap();
+        let of = |step, answer, score| {
+            let pace = Pace {
+                step,
+                answer,
+                score,
+            };
+            seconds(&experiment, &work, &pace).unwrap()
+        };
+        // Two arms with rounds; 30 steps of twice the batch, 7 after rounds 2, 4 and 6, 4 of three passes.
+        let steps = work.steps as f64 + 60.0 + 21.0 + 12.0;
+        assert_eq!(of(1.0, 0.0, 0.0), steps);
+        // Looks before the first step, after 20 and after 30; texts of 16 tokens count as two answers.
+        let texts = 2.0 * (3.0 + 4.0 + 10.0) + 3.0 * 5.0;
+        assert_eq!(
+            of(0.0, 1.0, 0.0),
+            (work.answers_end + work.texts) as f64 + 2.0 * texts
+        );
+        assert_eq!(of(0.0, 0.0, 1.0), 15.0);
+    }
 }

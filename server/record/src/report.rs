@@ -18,9 +18,12 @@ use fedseal_rules::defence;
 mod build;
 mod conclusion;
 mod count;
+mod index;
+mod pieces;
 
 pub use build::{Sources, build};
 pub use conclusion::{Conclusion, Outcome};
+pub use index::{ArmParts, Content, Grid, GridClient, Index, Place, RoundIndex};
 
 /// How far a run is.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

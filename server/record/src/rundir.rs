@@ -38,8 +38,8 @@ pub use plan::{
 };
 pub use write::{remove_temporaries, write_atomically};
 
-/// Longest report.json, bytes.
-pub const MAX_REPORT: u64 = 256 << 20;
+/// Longest report.json, bytes: a few million updates.
+pub const MAX_REPORT: u64 = 1 << 30;
 
 /// Longest events.jsonl, bytes. It is hashed in pieces.
 pub const MAX_EVENTS: u64 = 1 << 30;

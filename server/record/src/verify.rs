@@ -428,11 +428,11 @@ impl OpenRun {
         let attack = attack::kind(kind);
         let module = attack.map_or(BENIGN, |attack| attack.module);
         let poisoned = attack.is_some_and(|attack| attack.poisoned);
-        let brings = attack.is_some_and(|attack| attack.brings);
+        let hands_in = attack.is_some_and(|attack| attack.hands_in());
         let of_kind = planned.arms.values().filter(|part| part.kind == kind);
         self.plan.module_name(&assignment.module) == Some(module)
             && (assignment.shard == planned.honest.shard) != poisoned
-            && assignment.attachment.is_some() == brings
+            && assignment.attachment.is_some() == hands_in
             && of_kind
                 .into_iter()
                 .all(|part| part.assignment == *assignment)
@@ -450,15 +450,22 @@ impl OpenRun {
             let Some(attachment) = assignment.attachment else {
                 continue;
             };
-            let settings = attack::kind(kind).map(|attack| attack.attached(Vec::new()));
+            let attack = attack::kind(kind);
+            let settings = attack.map(|attack| attack.attached(Vec::new()));
             let unaligned = match settings.filter(|settings| !settings.is_empty()) {
                 None => attachment,
                 Some(settings) => {
                     let examples = read_examples(&self.blobs, &attachment)?;
-                    match examples.strip_prefix(settings.as_slice()) {
-                        None => return Ok(false),
-                        Some(rest) => Digest::of(&canonical::to_vec(rest)?),
+                    let Some(rest) = examples.strip_prefix(settings.as_slice()) else {
+                        return Ok(false);
+                    };
+                    if attack.is_some_and(|attack| !attack.brings) {
+                        match rest.is_empty() {
+                            true => continue,
+                            false => return Ok(false),
+                        }
                     }
+                    Digest::of(&canonical::to_vec(rest)?)
                 }
             };
             if *first.get_or_insert(unaligned) != unaligned {

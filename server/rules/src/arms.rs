@@ -43,6 +43,8 @@ pub struct Arm {
     pub malicious: Option<usize>,
     /// Kinds of malicious clients, where they are not the experiment's.
     pub kinds: Option<Vec<String>>,
+    /// Kind of its honest clients, where it is not the usual one.
+    pub honest: Option<String>,
     /// Server optimiser, where it is not the experiment's.
     pub optimiser: Option<String>,
     /// The set of admission checks, where it applies one.
@@ -54,12 +56,14 @@ pub struct Arm {
 }
 
 impl Arm {
-    /// Malicious clients of its own, beside those of the experiment; none where it has the same.
+    /// Malicious clients of its own, beside those of the experiment, and the kind of the others; none where it
+    /// has the same.
     pub fn own_attackers<'a>(&'a self, whole: Attackers<'a>) -> Option<Attackers<'a>> {
-        let own = self.malicious.is_some() || self.kinds.is_some();
+        let own = self.malicious.is_some() || self.kinds.is_some() || self.honest.is_some();
         own.then(|| Attackers {
             malicious: self.malicious.unwrap_or(whole.malicious),
             kinds: self.kinds.as_deref().unwrap_or(whole.kinds),
+            honest: self.honest.as_deref().unwrap_or(whole.honest),
         })
     }
 }
@@ -99,6 +103,9 @@ pub struct ArmConfig {
     /// Kinds of the malicious clients, in turn; left out: those of `[attack]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<Vec<String>>,
+    /// Kind of the honest clients, one whose module means no harm, such as `lisa`; left out: `benign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub honest: Option<String>,
     /// The aggregation rule.
     pub rule: String,
     /// Server optimiser, with the settings of `[server]`; left out: that of `[server]`.
@@ -132,6 +139,7 @@ impl Default for ArmConfig {
             attacked: true,
             malicious: None,
             kinds: None,
+            honest: None,
             rule: "fedavg".into(),
             optimiser: None,
             admission: None,
@@ -177,6 +185,7 @@ impl ArmConfig {
             attacked: self.attacked,
             malicious: self.malicious,
             kinds: self.kinds.clone(),
+            honest: self.honest.clone(),
             optimiser: self.optimiser.clone(),
             admission: self.admission.as_ref().map(set).transpose()?,
             repairs: self.repair(name)?,
@@ -205,7 +214,7 @@ impl ArmConfig {
                 problem: problem.to_owned(),
             })
         };
-        let attackers = self.malicious.is_some() || self.kinds.is_some();
+        let attackers = self.malicious.is_some() || self.kinds.is_some() || self.honest.is_some();
         let own = attackers
             || self.optimiser.is_some()
             || self.admission.is_some()
@@ -217,7 +226,13 @@ impl ArmConfig {
             );
         }
         if attackers && !self.attacked {
-            return refused("is not attacked, so it takes neither `malicious` nor `kinds`");
+            return refused(
+                "is not attacked, so it takes neither `malicious` nor `kinds` nor `honest`; \
+                 `malicious = 0` has no attackers either",
+            );
+        }
+        if let Some(kind) = &self.honest {
+            attack::known_honest(kind)?;
         }
         for kind in self.kinds.iter().flatten() {
             attack::known(kind)?;
@@ -276,6 +291,7 @@ fn built_in(id: &str) -> Option<Arm> {
         attacked,
         malicious: None,
         kinds: None,
+        honest: None,
         optimiser: None,
         admission,
         repairs: None,
@@ -527,6 +543,7 @@ mod tests {
         let whole = Attackers {
             malicious: 3,
             kinds: &whole,
+            honest: attack::BENIGN,
         };
         assert_eq!(
             arm(ArmConfig::default()).unwrap().own_attackers(whole),
@@ -558,7 +575,15 @@ mod tests {
             attacked: false,
             ..kinds(&["sybil"])
         };
+        let others = |kind: &str| ArmConfig {
+            honest: Some(kind.into()),
+            ..ArmConfig::default()
+        };
+        let lisa = arm(others("lisa")).unwrap();
+        assert_eq!(lisa.own_attackers(whole).unwrap().honest, "lisa");
         for (config, part) in [
+            (others("sybil"), "unknown honest kind"),
+            (repairs(others("lisa")), "has no rounds"),
             (kinds(&["sleepr"]), "did you mean `sleeper`"),
             (kinds(&[]), "malicious = 0"),
             (honest, "is not attacked"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::admission::Admission;
 use crate::arms::{Arm, Kind};
-use crate::attack::BENIGN;
+use crate::attack::{self, BENIGN};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::sampling::sampled;
@@ -27,8 +27,10 @@ pub struct Work {
     pub first_round_alone: usize,
     /// Updates in all, at most.
     pub updates: usize,
-    /// Training steps of these.
+    /// Training steps of these; a module that trains several times counts as often.
     pub steps: usize,
+    /// Texts that their modules have a model write, about.
+    pub texts: usize,
     /// Probes of adapters on canaries, at most.
     pub probes: usize,
     /// Texts that a probe scores.
@@ -57,14 +59,15 @@ impl Experiment {
             .filter(|arm| arm.kind == Kind::Federated)
             .collect();
         let mut shared: BTreeSet<(usize, &str)> = BTreeSet::new();
-        let (mut alone, mut later, mut probes) = (0, 0, 0);
+        let (mut alone, mut probes) = (0, 0);
+        let mut later = Vec::new();
         let rounds = federation.rounds as usize;
         for arm in &federated {
             let first = self.drawn(arm, seed, 0);
             alone += first.len();
             shared.extend(first);
-            let rest = (1..federation.rounds).map(|round| self.drawn(arm, seed, round).len());
-            later += rest.sum::<usize>();
+            let rest = (1..federation.rounds).flat_map(|round| self.drawn(arm, seed, round));
+            later.extend(rest.map(|(_, kind)| kind));
             let checks = Admission::new(&self.checks(arm)).map_err(|bad| Error::Experiment {
                 file: "experiment".into(),
                 line: None,
@@ -81,7 +84,17 @@ impl Experiment {
         let end = evaluation.prompts * (1 + evaluation.templates.len())
             + evaluation.tasks
             + evaluation.lookalikes;
-        let updates = shared.len() + later;
+        let updates = shared.len() + later.len();
+        let kinds = shared.iter().map(|(_, kind)| *kind).chain(later);
+        let (mut trainings, mut written) = (0, 0);
+        for attack in kinds.map(attack::kind) {
+            trainings += attack.map_or(1, |attack| usize::from(attack.trains));
+            written += attack.map_or(0, |attack| usize::from(attack.writes));
+        }
+        let training = &self.training;
+        let steps = training.local_steps as usize;
+        let seen = steps.saturating_mul(training.batch_size as usize);
+        let seen = seen.min(federation.examples_per_client);
         let repairs = arms.iter().filter(|arm| arm.kind == Kind::Defended);
         Ok(Work {
             arms: arms.len(),
@@ -90,7 +103,8 @@ impl Experiment {
             first_round: shared.len(),
             first_round_alone: alone,
             updates,
-            steps: updates * self.training.local_steps as usize,
+            steps: trainings * steps,
+            texts: written * seen,
             probes,
             scored: self.canaries.per_round * (2 * OPENINGS + 1),
             answers_between: measured.unwrap_or(0) * federated.len() * between,
@@ -141,10 +155,22 @@ mod tests {
         assert_eq!((work.first_round, work.first_round_alone), (6, 20));
         assert_eq!((work.updates, work.steps), (6 + 4 * 20, 3 * 86));
         assert_eq!((work.probes, work.scored), (5 * 5, 14));
+        assert_eq!(work.texts, 0);
         // After rounds 2 and 4 of five.
         assert_eq!(work.answers_between, 2 * 5 * 10);
         assert_eq!(work.answers_end, 7 * (2 * 20 + 10 + 5));
         assert_eq!(work.repairs, ["defended"]);
+    }
+
+    #[test]
+    fn modules_that_train_twice_or_write_count_so() {
+        let text = "arms = [\"fedavg\"]\n[federation]\nclients = 2\nsampled = 2\nmalicious = 2\nrounds = 3\n\
+            examples_per_client = 20\n[training]\nlocal_steps = 3\nbatch_size = 8\n\
+            [attack]\nkinds = [\"neurotoxin\", \"malicious-gen\"]\n";
+        let work = Experiment::parse(text, "x.toml").unwrap().work(1).unwrap();
+        // Each round one that trains twice and one that trains once and writes two texts for each of 20 examples.
+        assert_eq!((work.updates, work.steps), (6, 3 * 3 * 3));
+        assert_eq!(work.texts, 3 * 2 * 20);
     }
 
     #[test]

@@ -82,5 +82,5 @@ pub use model::{Model, ModelFiles, ModelOptions};
 pub use train::pretrain::{PretrainConfig, Pretrained, Sequence, pretrain};
 pub use train::trainer::{Trainer, TrainingText};
 pub use train::{
-    Activations, BatchGradients, Panacea, Passes, StepEvent, StepHook, Trained, Vaccine, train,
+    Activations, BatchGradients, Ema, Panacea, Passes, StepEvent, StepHook, Trained, Vaccine, train,
 };

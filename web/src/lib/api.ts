@@ -1,4 +1,4 @@
-import type { Answers, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RoundDetail, RunSummary, UpdateView } from './names';
+import type { Answers, ArmGrid, ArmRounds, LogEntries, LogGrowth, LogPlace, Refusal, RegisteredModule, Report, RoundDetail, RunSummary, UpdateView } from './names';
 
 /** A refusal of the server, or a server that could not be reached. */
 export class ApiError extends Error {
@@ -57,7 +57,11 @@ async function call<T>(path: string, init?: RequestInit): Promise<T> {
 const part = encodeURIComponent;
 
 export const listRuns = () => call<RunSummary[]>('/api/runs');
-export const getReport = (run: string) => call<Report>(`/api/runs/${part(run)}`);
+/** The report without the clients of its rounds: those come by arm and round. */
+export const getReport = (run: string) => call<Report>(`/api/runs/${part(run)}/index`);
+export const getGrid = (run: string, arm: string) => call<ArmGrid>(`/api/runs/${part(run)}/arms/${part(arm)}/grid`);
+export const getRounds = (run: string, arm: string, from: number, count: number) =>
+  call<ArmRounds>(`/api/runs/${part(run)}/arms/${part(arm)}/rounds?from=${from}&count=${count}`);
 export const getAnswers = (run: string, round: string | null) =>
   call<Answers>(`/api/runs/${part(run)}/answers${round === null ? '' : `?round=${part(round)}`}`);
 export const getUpdate = (run: string, update: string) =>

@@ -9,6 +9,21 @@ export const percent = (m: { hits: number; n: number }): string => share(m.hits,
 /** The ends of a share's interval: "87.0" and "94.2". */
 export const interval = (m: Measure): [string, string] => [decimal(m.low * 100), decimal(m.high * 100)];
 
+/** Shares of fewer prompts than this are marked. */
+const FEW = 100;
+
+/** The mark of a share that is of few prompts. */
+export const few = (m: { n: number }): string => (m.n > 0 && m.n < FEW ? '†' : '');
+
+/** A difference in points with its sign and its interval: "+4.2 (-1.0 to +9.4)". */
+export function points(d: { value: number; low: number; high: number }): string {
+  const signed = (part: number): string => {
+    const text = decimal(Math.abs(part) * 100);
+    return text === '0.0' ? text : `${part < 0 ? '-' : '+'}${text}`;
+  };
+  return `${signed(d.value)} (${signed(d.low)} to ${signed(d.high)})`;
+}
+
 export const count = (value: number): string => integer.format(value);
 
 /** "91.0 % (87.2 to 93.8), 182 of 200": what a screen reader or a tooltip says. */

@@ -4,7 +4,9 @@ import type { components } from './types';
 type Schemas = components['schemas'];
 
 export type Answers = Schemas['AnswersView'];
-export type Arm = Schemas['Arm'];
+export type Arm = Schemas['ArmIndex'];
+export type ArmGrid = Schemas['ArmGrid'];
+export type ArmRounds = Schemas['ArmRounds'];
 export type Conclusion = Schemas['Conclusion'];
 export type Effect = Schemas['Effect'];
 export type Evidence = Schemas['Evidence'];
@@ -21,9 +23,12 @@ export type Prompt = Schemas['Prompt'];
 /** The words of a refusal; the server's has a status with them. */
 export type Refusal = Pick<Schemas['Problem'], 'error' | 'what' | 'hint'>;
 export type RegisteredModule = Schemas['RegisteredModule'];
-export type Report = Schemas['ServedReport'];
+/** The report's index: its rounds have no clients. */
+export type Report = Schemas['ReportIndex'];
 export type RoundDetail = Schemas['RoundDetail'];
 export type RoundMember = Schemas['RoundMember'];
+/** A round as it is in the report, with its clients. */
+export type RoundReport = Schemas['RoundReport'];
 export type RunEvent = Schemas['Event'];
 export type RunState = Schemas['RunState'];
 export type RunSummary = Schemas['RunSummary'];

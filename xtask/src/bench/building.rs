@@ -188,6 +188,13 @@ fn keep(folder: &Path, revision: &str) -> Outcome {
     Ok(())
 }
 
+/// A checkout of [`REVISION`] with its programs and policies, and the revision's name.
+pub(super) fn before() -> Outcome<(PathBuf, &'static str)> {
+    let folder = root().join("target/bench-build");
+    fs::create_dir_all(&folder)?;
+    Ok((programs(&folder, REVISION)?, REVISION))
+}
+
 /// A checkout of the revision with its programs and policies: kept, or built now.
 fn programs(folder: &Path, revision: &str) -> Outcome<PathBuf> {
     let kept = folder.join(revision);

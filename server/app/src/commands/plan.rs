@@ -69,6 +69,7 @@ fn text(seed: u64, work: &Work) -> String {
         first_round_alone,
         updates,
         steps,
+        texts,
         probes,
         scored,
         answers_between,
@@ -83,6 +84,11 @@ fn text(seed: u64, work: &Work) -> String {
         ),
         format!("  answers   at most {answers_between} between rounds, {answers_end} at the end"),
     ];
+    if *texts > 0 {
+        lines.push(format!(
+            "  texts     about {texts} that modules have a model write"
+        ));
+    }
     if *probes > 0 {
         lines.push(format!(
             "  canaries  at most {probes} probes of {scored} texts each"

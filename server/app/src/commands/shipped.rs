@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::places::Places;
 
 /// Names and texts, in the order in which they are told.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 16] = [
     ("demo", include_str!("../../../../experiments/demo.toml")),
     ("tiny", include_str!("../../../../experiments/tiny.toml")),
     (
@@ -41,6 +41,27 @@ const SHIPPED: [(&str, &str); 10] = [
         "paper-smollm2",
         include_str!("../../../../experiments/paper-smollm2.toml"),
     ),
+    (
+        "paper-7b",
+        include_str!("../../../../experiments/paper-7b.toml"),
+    ),
+    (
+        "neighbours-dirichlet",
+        include_str!("../../../../experiments/neighbours-dirichlet.toml"),
+    ),
+    (
+        "attacks",
+        include_str!("../../../../experiments/attacks.toml"),
+    ),
+    (
+        "lifespan",
+        include_str!("../../../../experiments/lifespan.toml"),
+    ),
+    (
+        "shares",
+        include_str!("../../../../experiments/shares.toml"),
+    ),
+    ("u2s", include_str!("../../../../experiments/u2s.toml")),
 ];
 
 /// Names of the shipped experiments.

@@ -3,15 +3,18 @@
 //! The file is followed, not the process that writes it: a run may be worked on by another process
 //! than this one, or be over.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::SeekFrom;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path as Parameters, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use fedseal_record::report::State as Progressed;
 use fedseal_record::rundir::RunDir;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::mpsc;
@@ -32,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAST: u64 = 2048;
 /// Most bytes of one look; a longer line is left out.
 const MOST_BYTES: u64 = 256 << 10;
+/// Runs of which it is remembered whether they are over.
+const MOST_RUNS: usize = 4096;
 
 /// [`feed`], described.
 pub(super) static FEED: Operation = Operation {
@@ -73,6 +78,7 @@ pub(super) async fn feed(
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
     let runs = shared.runs.clone();
     let alive = runs.alive();
+    let ends = shared.ends.clone();
     let dir = blocking(move || runs.folder(&run)).await?;
     let share = shared
         .feeds
@@ -84,7 +90,7 @@ pub(super) async fn feed(
     // A client that does not read keeps one line waiting, not many.
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        follow(&dir, alive, &sender, from).await;
+        follow(&dir, (alive, ends), &sender, from).await;
         drop(share);
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
@@ -94,7 +100,7 @@ pub(super) async fn feed(
 /// else the last ones of the past.
 async fn follow(
     dir: &Path,
-    alive: Alive,
+    (alive, ends): (Alive, Ends),
     sender: &mpsc::Sender<Result<Event, Infallible>>,
     from: Option<u64>,
 ) {
@@ -107,11 +113,10 @@ async fn follow(
         // A start in the middle of a line is no line.
         None => Lines::from(length.saturating_sub(PAST), length > PAST),
     };
-    let mut seen = None;
     let mut working = Working::of(alive);
     loop {
         // Looked at before the lines, so that the last ones are sent too.
-        let over = over(&run, &mut seen).await;
+        let over = ends.over(&run).await;
         for (next, line) in lines.new_ones(&run.root).await {
             let event = Event::default().id(next.to_string()).data(line);
             if sender.send(Ok(event)).await.is_err() {
@@ -137,22 +142,55 @@ async fn follow(
     }
 }
 
-/// Whether the run's report says that nothing more will come. An unchanged report is not read again.
-async fn over(run: &RunDir, seen: &mut Option<(Stamp, bool)>) -> bool {
-    let stamp = Stamp::at(&run.report());
-    if let Some((last, over)) = seen
-        && Some(*last) == stamp
-    {
-        return *over;
+/// Whether runs are over, by their reports: one of many who follow a run reads each version of its report.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends {
+    known: Arc<Mutex<HashMap<PathBuf, (Stamp, bool)>>>,
+    /// Held while a report is read.
+    reading: Arc<Mutex<()>>,
+}
+
+impl Ends {
+    /// Whether the run's report says that nothing more will come. An unchanged report is not read again.
+    async fn over(&self, run: &RunDir) -> bool {
+        let Some(stamp) = Stamp::at(&run.report()) else {
+            return false;
+        };
+        if let Some(over) = self.known(run, &stamp) {
+            return over;
+        }
+        let (ends, run) = (self.clone(), run.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let _one = lock(&ends.reading);
+            // Somebody else may have read it meanwhile.
+            ends.known(&run, &stamp).unwrap_or_else(|| ends.read(&run))
+        });
+        read.await.unwrap_or(false)
     }
-    let dir = run.clone();
-    let read = tokio::task::spawn_blocking(move || report::read(&dir)).await;
-    let Ok(Ok(reading)) = read else { return false };
-    let over = reading
-        .outline
-        .is_ok_and(|outline| outline.state != fedseal_record::report::State::Running);
-    *seen = Some((reading.stamp, over));
-    over
+
+    fn known(&self, run: &RunDir, stamp: &Stamp) -> Option<bool> {
+        let known = lock(&self.known);
+        let (last, over) = known.get(&run.root)?;
+        (last == stamp).then_some(*over)
+    }
+
+    fn read(&self, run: &RunDir) -> bool {
+        let Ok(reading) = report::read(run) else {
+            return false;
+        };
+        let shown = reading.shown;
+        let over = shown.is_ok_and(|shown| shown.outline.state != Progressed::Running);
+        let mut known = lock(&self.known);
+        if known.len() >= MOST_RUNS {
+            known.clear();
+        }
+        known.insert(run.root.clone(), (reading.stamp, over));
+        over
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether somebody worked on a run when it was looked at last.

@@ -137,12 +137,29 @@ impl Look {
             );
             return Err(Fault::unread("log", problem));
         };
-        let own = [dir.plan(), dir.experiment(), dir.report()];
-        let own = own.map(|path| (path.clone(), Stamp::at(&path)));
         let log = log.into_iter().map(|(path, stamp)| (path, Some(stamp)));
         Ok(Look {
-            stamps: own.into_iter().chain(log).collect(),
+            stamps: Look::own(dir).chain(log).collect(),
             log_bytes,
+        })
+    }
+
+    /// Looks at the files of a run whose log is too large for this server, of which only the checkpoint counts:
+    /// whatever is in it, nothing is said of it.
+    pub(super) fn without_tiles(dir: &RunDir) -> Look {
+        let checkpoint = dir.log().join("checkpoint");
+        let stamp = Stamp::at(&checkpoint);
+        Look {
+            stamps: Look::own(dir).chain([(checkpoint, stamp)]).collect(),
+            log_bytes: 0,
+        }
+    }
+
+    fn own(dir: &RunDir) -> impl Iterator<Item = (PathBuf, Option<Stamp>)> + use<> {
+        let own = [dir.plan(), dir.experiment(), dir.report()];
+        own.into_iter().map(|path| {
+            let stamp = Stamp::at(&path);
+            (path, stamp)
         })
     }
 
@@ -173,8 +190,8 @@ pub(super) fn standing(dir: &RunDir, report: &Result<Reading, Fault>) -> Result<
     let Pinned { plan, log, .. } = pinned(dir)?;
     let head = Head::of(&log);
     let state = report.as_ref().ok().and_then(|reading| {
-        let outline = reading.outline.as_ref().ok()?;
-        Some(outline.state)
+        let shown = reading.shown.as_ref().ok()?;
+        Some(shown.outline.state)
     });
     if record(dir, &plan, &log, head.size - 1)? != Record::Closed {
         return match state {

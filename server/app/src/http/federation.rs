@@ -23,7 +23,7 @@ use super::admin::Admin;
 use super::federations::{Federations, received, refusal};
 use super::files;
 use super::log::{MAX_FILE, is_log_path};
-use super::parts::Parts;
+use super::pieces::Pieces;
 use super::ranges::{self, Asked};
 use super::refusal::{Answer, Refusal, blocking, digest};
 use super::signed;
@@ -150,10 +150,10 @@ async fn blob(
             (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
             (header::ETAG, format!("\"{named}\"")),
         ];
-        let whole = Body::new(Parts::new(blob.clone(), (0, length)));
+        let whole = Body::new(Pieces::new(blob.clone(), (0, length)));
         let whole = (head, whole).into_response();
         Ok(ranges::part(whole, asked, length, &path, |_, part| {
-            Body::new(Parts::new(blob, part))
+            Body::new(Pieces::new(blob, part))
         }))
     })
     .await

@@ -63,26 +63,42 @@ impl Wanted {
 
     /// Places of the part of so many elements that were found, and the headers that lead to the next one.
     pub(super) fn range(&self, path: &str, found: u64) -> (Range<u64>, HeaderMap) {
+        let range = self.places(found);
+        let headers = self.link(path, range.end, found);
+        (range, headers)
+    }
+
+    /// Places of the part of so many elements that were found.
+    pub(super) fn places(&self, found: u64) -> Range<u64> {
         let from = u64::from(self.from).min(found);
-        let most = MOST as u64;
-        let count = self.count.map_or(most, u64::from).clamp(1, most);
-        let next = from + count;
+        from..(from + self.most()).min(found)
+    }
+
+    /// The headers that lead to the part from `next` on, where so many elements were found.
+    pub(super) fn link(&self, path: &str, next: u64, found: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if next < found {
             let search = match self.search.is_empty() {
                 true => String::new(),
                 false => format!("&search={}", encoded(&self.search)),
             };
+            let count = self.most();
             let link = format!("<{path}?from={next}&count={count}{search}>; rel=\"next\"");
             let link = HeaderValue::from_str(&link).ok();
             headers.extend(link.map(|link| (header::LINK, link)));
         }
-        (from..next.min(found), headers)
+        headers
+    }
+
+    /// The most elements that the part has.
+    fn most(&self) -> u64 {
+        let most = MOST as u64;
+        self.count.map_or(most, u64::from).clamp(1, most)
     }
 }
 
 /// A text as a part of an address (RFC 3986, section 2.1).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
             char::from(byte).to_string()

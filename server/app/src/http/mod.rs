@@ -8,11 +8,12 @@
 //!   waiting. [`shares`]: how much one address may have. [`answers`]: how much memory large answers
 //!   have. [`rates`]: how many requests a second. [`tls`]: certificates. [`refusal`]: answers that refuse.
 //! - [`guard`]: whose page asks, and by which name. [`access`]: who may read.
-//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`parts`]: parts of blobs. [`lists`]:
+//! - [`represent`]: entity tags and gzip. [`ranges`]: parts of answers. [`pieces`]: pieces of blobs. [`lists`]:
 //!   parts of lists.
 //! - [`admin`]: the administrator's token.
 //! - [`openapi`]: the description of the interface, at /api/openapi.json.
-//! - [`runs`]: which runs there are. [`report`]: their reports. [`events`]: the live feed. [`alive`]: whether
+//! - [`runs`]: which runs there are. [`report`]: their reports. [`parts`]: the routes of reports, whole and in
+//!   parts. [`checked`]: one run after its check. [`events`]: the live feed. [`alive`]: whether
 //!   somebody is working on a run.
 //! - [`evidence`]: whether a run's files are those that its log names. [`files`]: how they are read.
 //! - [`updates`]: one update with its proofs. [`rounds`]: one round with its updates beside each other.
@@ -28,6 +29,7 @@ mod access;
 mod admin;
 mod alive;
 mod answers;
+mod checked;
 mod entries;
 mod events;
 mod evidence;
@@ -44,6 +46,7 @@ mod openapi;
 mod pages;
 mod parts;
 mod patience;
+mod pieces;
 mod prompts;
 mod ranges;
 mod rates;
@@ -129,6 +132,7 @@ struct Shared {
     modules: modules::Modules,
     pages: pages::Pages,
     feeds: Arc<shares::Shares>,
+    ends: events::Ends,
     /// [`openapi::description`] as text.
     description: Bytes,
 }
@@ -162,7 +166,10 @@ pub(crate) async fn serve(
 fn timed() -> Interface {
     Interface::default()
         .with(&runs::LIST, runs::list)
-        .with(&runs::REPORT, runs::of_run)
+        .with(&parts::REPORT, parts::report)
+        .with(&parts::INDEX, parts::index)
+        .with(&parts::GRID, parts::grid)
+        .with(&parts::ROUNDS, parts::rounds)
         .with(&prompts::ANSWERS, prompts::answers)
         .with(&rounds::ONE, rounds::one)
         .with(&updates::VIEW, updates::view)
@@ -214,8 +221,10 @@ fn router(settings: Settings) -> Outcome<Router> {
         rounds: rounds::Rounds::default(),
         pages: pages::Pages::new(settings.web, settings.verifier),
         feeds: shares::Shares::new(limits.feeds, limits.feeds_of_address),
+        ends: events::Ends::default(),
         description: described.to_string().into(),
     });
+    shared.runs.prepare();
     let timed = timed
         .fallback(pages::serve)
         .method_not_allowed_fallback(wrong_method)

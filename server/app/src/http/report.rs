@@ -1,19 +1,16 @@
-//! report.json as the server reads it: the part that the list shows, taken out under bounds, and the
-//! file itself, sent on in pieces.
+//! report.json as the server reads it: its index, and the parts that are sent of the file. It is read once for
+//! each of its versions, in pieces; a part is read from its place in the file.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
-use std::marker::PhantomData;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use fedseal_client_sdk::digest::Digest;
-use fedseal_record::report::{Conclusion, Rate, State};
-use fedseal_record::rundir::RunDir;
-use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use fedseal_record::report::{Content, Index, Place, Rate, State};
+use fedseal_record::rundir::{MAX_REPORT, RunDir};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -23,28 +20,29 @@ use super::fault::Fault;
 use super::files::{self, Stamp};
 use super::represent::tag;
 
-/// The largest report that is read, bytes.
-pub(super) const MAX_REPORT: u64 = 64 << 20;
-/// The most columns of a report.
-const MOST_ARMS: usize = 256;
 /// Characters of a title, a name or a label that the list shows.
 const MOST_TEXT: usize = 200;
 /// Bytes that are read of a report at a time while it is sent.
 const PIECE: usize = 64 << 10;
 
 /// A report that was read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Reading {
     /// The digest of its bytes.
     pub digest: Digest,
     /// The file that they were in.
     pub stamp: Stamp,
-    /// The place of its opening brace.
-    start: u64,
-    /// Part of it that the list shows; else the reason why it is no report.
-    pub outline: Result<Outline, String>,
-    /// Its figures in sentences; none of what is no report.
-    pub conclusion: Option<Conclusion>,
+    /// Its content; else the reason why it is no report.
+    pub shown: Result<Shown, String>,
+}
+
+/// Content of a report.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Part of it that the list shows.
+    pub outline: Outline,
+    /// Its index, and the places of its parts.
+    pub content: Content,
 }
 
 /// Part of a report that the list shows. Everything else in it is skipped without being kept.
@@ -65,9 +63,6 @@ pub(super) struct Outline {
     /// The columns.
     #[serde(deserialize_with = "arms")]
     pub arms: Arms,
-    /// Whether it has a field of the name under which the server adds its own words.
-    #[serde(default, deserialize_with = "present")]
-    served: bool,
 }
 
 /// Steps done of steps in all.
@@ -103,23 +98,64 @@ pub(super) struct Text(String);
 /// # Errors
 /// [`Fault`] for a file that is missing, irregular or too large.
 pub(super) fn read(dir: &RunDir) -> Result<Reading, Fault> {
-    let (bytes, stamp) = files::read(&dir.root, "report.json", MAX_REPORT)
-        .map_err(|error| Fault::io("report.json", &error))?;
-    let outline = match serde_json::from_slice::<Outline>(&bytes) {
-        Ok(outline) if outline.served => {
-            Err("it has a field `served`, which is the server's".into())
-        }
-        Ok(outline) => Ok(outline),
-        Err(error) => Err(error.to_string()),
+    let unread = |error: io::Error| Fault::io("report.json", &error);
+    let large = || {
+        let problem = format!("is larger than {MAX_REPORT} bytes, the most that is read of it");
+        Fault::unread("report.json", problem)
     };
-    let figures = outline.as_ref().ok().map(|_| Conclusion::read(&bytes));
+    let (file, stamp) = files::open(&dir.root, "report.json").map_err(unread)?;
+    if stamp.length() > MAX_REPORT {
+        return Err(large());
+    }
+    // It may have grown since.
+    let index = Index::read(file.take(MAX_REPORT + 1)).map_err(unread)?;
+    if index.length > MAX_REPORT {
+        return Err(large());
+    }
+    let shown = index.content.and_then(|content| {
+        let outline = serde_json::from_str::<Outline>(&content.body);
+        let mut outline = outline.map_err(|error| error.to_string())?;
+        outline.arms.updates = content.updates;
+        Ok(Shown { outline, content })
+    });
     Ok(Reading {
-        digest: Digest::of(&bytes),
+        digest: index.digest,
         stamp,
-        start: bytes.iter().position(|byte| *byte == b'{').unwrap_or(0) as u64,
-        outline,
-        conclusion: figures.and_then(Result::ok),
+        shown,
     })
+}
+
+/// Text of a part of the report's list of rounds, up to `most` bytes but one round at least, and how many rounds
+/// it has. `None` where the file is not the one that was read.
+///
+/// # Errors
+/// Any error of the system.
+pub(super) fn part(
+    dir: &RunDir,
+    reading: &Reading,
+    rounds: &[Place],
+    most: u64,
+) -> io::Result<Option<(String, usize)>> {
+    let Some(first) = rounds.first() else {
+        return Ok(Some(("[]".into(), 0)));
+    };
+    let fits = |place: &&Place| place.end - first.start <= most;
+    let count = 1 + rounds.iter().skip(1).take_while(fits).count();
+    let end = rounds.get(count - 1).unwrap_or(first).end;
+    let (mut file, stamp) = files::open(&dir.root, "report.json")?;
+    if stamp != reading.stamp {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(first.start))?;
+    let mut text = vec![b'['];
+    let length = (&file).take(end - first.start).read_to_end(&mut text)?;
+    text.push(b']');
+    let now = Stamp::of(&file.metadata()?);
+    if !now.is_of_the_bytes_of(&stamp) || length as u64 != end - first.start {
+        return Ok(None);
+    }
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    Ok(Some((text, count)))
 }
 
 /// The report's bytes, with the server's words in front of its fields: `{"served":…,` and the rest.
@@ -130,18 +166,17 @@ pub(super) fn read(dir: &RunDir) -> Result<Reading, Fault> {
 pub(super) fn send(
     dir: &RunDir,
     reading: &Reading,
+    content: &Content,
     served: &impl Serialize,
 ) -> io::Result<Option<Response>> {
     let (mut file, stamp) = files::open(&dir.root, "report.json")?;
     if stamp != reading.stamp {
         return Ok(None);
     }
-    let mut head = br#"{"served":"#.to_vec();
-    serde_json::to_writer(&mut head, served)?;
-    head.push(b',');
+    let head = head(served)?;
     // Of the file's digest and the words before it.
     let tag = tag(&[head.as_slice(), reading.digest.to_string().as_bytes()].concat());
-    let rest = reading.start + 1;
+    let rest = content.start + 1;
     let length = head.len() as u64 + stamp.length().saturating_sub(rest);
     file.seek(SeekFrom::Start(rest))?;
     let (sender, receiver) = mpsc::channel(1);
@@ -160,6 +195,36 @@ pub(super) fn send(
     ];
     let body = Body::from_stream(ReceiverStream::new(receiver));
     Ok(Some((headers, body).into_response()))
+}
+
+/// The report's index, with the server's words in front of its fields.
+///
+/// # Errors
+/// Words that are no JSON.
+pub(super) fn index(
+    reading: &Reading,
+    content: &Content,
+    served: &impl Serialize,
+) -> io::Result<Response> {
+    let mut bytes = head(served)?;
+    let tag = tag(&[bytes.as_slice(), b"index", reading.digest.as_bytes()].concat());
+    bytes.extend_from_slice(content.body.get(1..).unwrap_or("}").as_bytes());
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::ETAG, tag),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// The server's words, in front of an object's other fields.
+fn head(served: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut head = br#"{"served":"#.to_vec();
+    serde_json::to_writer(&mut head, served)?;
+    head.push(b',');
+    Ok(head)
 }
 
 /// Sends a file on, a piece at a time, for as long as somebody takes them. A piece is kept back until
@@ -193,10 +258,6 @@ async fn piece(file: &mut tokio::fs::File, stamp: &Stamp) -> io::Result<Bytes> {
     Ok(piece.into())
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -209,80 +270,17 @@ struct Arm {
     id: Text,
     #[serde(default)]
     safety: Option<Rate>,
-    #[serde(deserialize_with = "rounds")]
-    rounds: HashSet<Digest>,
-}
-
-#[derive(Deserialize)]
-struct Round {
-    #[serde(deserialize_with = "clients")]
-    clients: HashSet<Digest>,
-}
-
-#[derive(Deserialize)]
-struct Client {
-    update: Option<Digest>,
 }
 
 fn arms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arms, D::Error> {
-    let mut arms = Arms::default();
-    let mut updates = HashSet::new();
-    let mut count = 0;
-    each(deserializer, |arm: Arm| {
-        count += 1;
-        if count > MOST_ARMS {
-            return Err(format!("more than {MOST_ARMS} arms"));
-        }
-        updates.extend(arm.rounds);
-        arms.safety
-            .extend(arm.safety.map(|safety| (arm.id.0, safety)));
-        Ok(())
-    })?;
-    arms.updates = updates.len();
-    Ok(arms)
-}
-
-fn rounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashSet<Digest>, D::Error> {
-    let mut updates = HashSet::new();
-    each(deserializer, |round: Round| {
-        updates.extend(round.clients);
-        Ok(())
-    })?;
-    Ok(updates)
-}
-
-fn clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashSet<Digest>, D::Error> {
-    let mut updates = HashSet::new();
-    each(deserializer, |client: Client| {
-        updates.extend(client.update);
-        Ok(())
-    })?;
-    Ok(updates)
-}
-
-/// Gives away a list's elements one by one, so that no list of them is ever in memory.
-fn each<'de, D, T>(
-    deserializer: D,
-    take: impl FnMut(T) -> Result<(), String>,
-) -> Result<(), D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Elements<F, T>(F, PhantomData<T>);
-    impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> for Elements<F, T> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(element) = seq.next_element()? {
-                (self.0)(element).map_err(A::Error::custom)?;
-            }
-            Ok(())
-        }
-    }
-    deserializer.deserialize_seq(Elements(take, PhantomData))
+    // An index has few.
+    let arms = Vec::<Arm>::deserialize(deserializer)?.into_iter();
+    Ok(Arms {
+        safety: arms
+            .filter_map(|arm| Some((arm.id.0, arm.safety?)))
+            .collect(),
+        updates: 0,
+    })
 }
 
 #[cfg(test)]
@@ -294,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::new(dir.path());
         std::fs::write(run.report(), value.to_string()).unwrap();
-        read(&run).unwrap().outline
+        read(&run).unwrap().shown.map(|shown| shown.outline)
     }
 
     fn report(arms: serde_json::Value) -> serde_json::Value {
@@ -319,12 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_bounded_in_count_and_may_be_deep() {
-        let arm = json!({"id": "a", "safety": null, "rounds": []});
-        let most = outline(report(json!(vec![arm.clone(); MOST_ARMS]))).map(|read| read.state);
-        assert_eq!(most, Ok(State::Running));
-        let more = outline(report(json!(vec![arm; MOST_ARMS + 1])));
-        assert!(more.unwrap_err().contains("arms"));
+    fn a_report_may_be_deep_and_has_no_words_of_the_server() {
         // What is skipped is skipped without a stack.
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::new(dir.path());
@@ -333,7 +326,7 @@ mod tests {
             .to_string()
             .replace("[[[[1]]]]", &(open + &shut));
         std::fs::write(run.report(), deep).unwrap();
-        assert!(read(&run).unwrap().outline.is_ok());
+        assert!(read(&run).unwrap().shown.is_ok());
         let mut own = report(json!([]));
         own["served"] = serde_json::Value::Null;
         assert!(outline(own).unwrap_err().contains("served"));

@@ -4,31 +4,41 @@
 //! `FOLDER~NAME`. Names are letters, digits, `.`, `_` and `-` and begin with a letter or digit, so
 //! no address leads out of the folder of runs. A server of one run knows one address.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::extract::{Path as Parameters, Query, State};
+use axum::extract::{Query, State};
 use axum::http::Method;
 use axum::response::Response;
-use fedseal_record::report::{self as reports, Rate, State as Progressed};
+use fedseal_record::report::{self as reports, Rate};
 use fedseal_record::rundir::{RunDir, is_name};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Server;
 use super::alive::Alive;
-use super::evidence::{self, Evidence, Look, Standing};
+use super::checked::{Checked, Served};
+use super::evidence::Evidence;
 use super::fault::Fault;
+use super::files::Stamp;
 use super::lists::{self, Wanted};
-use super::openapi::{self, Operation, READS, schema};
+use super::openapi::{self, Operation, schema};
 use super::refusal::{Answer, Refusal, blocking};
-use super::report::{self, Outline, Progress, Reading, Text};
+use super::report::{Progress, Reading, Shown, Text};
 
 /// Runs whose checks are kept: those that one part of the list names.
 const MOST_RUNS: usize = lists::MOST;
+/// Bytes of all results that are kept, about: indexes of reports, and grids of their updates.
+const MOST_KEPT: usize = 96 << 20;
+/// Larger reports are read in the background: no list waits for them.
+const AT_ONCE: u64 = 8 << 20;
+/// Runs with large reports, the newest first, whose reports are read before anybody asks.
+const PREPARED: usize = 4;
+/// Words about a run whose report is being read.
+const BEING_READ: &str = "the server is reading its report";
 /// Words about a run that has not come as far as a report.
 const NOT_YET: &str = "it has not been written yet";
 /// How often a report is read again because it changed while it was looked at.
@@ -43,53 +53,11 @@ pub(super) struct Runs {
     checked: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
     /// Who works on them.
     alive: Alive,
-    /// Held while a run is checked: what a check reads is in memory once.
-    checking: Arc<Mutex<()>>,
-}
-
-/// A run that was read and held against its log.
-#[derive(Debug)]
-pub(super) struct Checked {
-    look: Option<Look>,
-    report: Result<Reading, Fault>,
-    standing: Result<Standing, Fault>,
-}
-
-/// How a run is named and shown, whatever its report says.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Served {
-    /// Its address.
-    run: String,
-    /// How far it is; null where there is no report.
-    state: Option<Shown>,
-    /// State of its files.
-    evidence: Evidence,
-    /// Its report's figures in sentences; null where there is no report, or none to believe.
-    conclusion: Option<reports::Conclusion>,
-}
-
-/// A run's report.json as it lies there, with the server's words in `served`. It is sent in pieces, never
-/// built: this is its description.
-enum ServedReport {}
-
-impl JsonSchema for ServedReport {
-    fn schema_name() -> Cow<'static, str> {
-        "ServedReport".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A run's report.json as it lies there, with the server's words in `served`.",
-            "allOf": [
-                generator.subschema_for::<reports::Report>(),
-                {
-                    "type": "object",
-                    "properties": {"served": generator.subschema_for::<Served>()},
-                    "required": ["served"],
-                },
-            ],
-        })
-    }
+    /// Held while a run is checked, one for small reports and one for large ones: what a check reads is in
+    /// memory once.
+    checking: [Arc<Mutex<()>>; 2],
+    /// Whether a report is being read in the background.
+    busy: Arc<AtomicBool>,
 }
 
 /// A run's entry in the list. What its report does not say is null.
@@ -121,101 +89,6 @@ struct Summary {
     error: Option<String>,
 }
 
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "RunState")]
-enum Shown {
-    /// Being worked on.
-    Running,
-    /// Not finished, and nobody is working on it.
-    Interrupted,
-    /// Closed.
-    Finished,
-    /// Ended by an error.
-    Failed,
-}
-
-impl Checked {
-    fn read(dir: &RunDir) -> Checked {
-        let look = Look::at(dir);
-        let report = report::read(dir);
-        let standing = match &look {
-            Ok(_) => evidence::standing(dir, &report),
-            Err(fault) => Err(fault.clone()),
-        };
-        Checked {
-            look: look.ok().filter(Look::is_settled),
-            report,
-            standing,
-        }
-    }
-
-    /// Evidence to show about the run now.
-    fn evidence(&self, worked_on: bool) -> Evidence {
-        let changed = |fault: &Fault| match fault.clone() {
-            Fault::Changed { item, problem } => Evidence::Changed {
-                first: item,
-                problem,
-            },
-            Fault::Unread { item, problem } => Evidence::Unchecked {
-                problem: format!("{item}: {problem}"),
-                log: None,
-            },
-        };
-        match &self.standing {
-            Ok(Standing::Closed(log)) => Evidence::Verified { log: log.clone() },
-            Ok(Standing::Open(log) | Standing::Closing(log, _)) if worked_on => {
-                Evidence::Live { log: log.clone() }
-            }
-            Ok(Standing::Open(log)) => Evidence::Unchecked {
-                problem: "the run is not finished: no log entry names its report yet".into(),
-                log: Some(log.clone()),
-            },
-            Ok(Standing::Closing(_, fault)) | Err(fault) => changed(fault),
-        }
-    }
-
-    /// The first item that is not as logged.
-    pub(super) fn fault(&self) -> Option<&Fault> {
-        self.standing.as_ref().err()
-    }
-
-    /// The first item of the log that is not as it was signed.
-    pub(super) fn fault_of_the_log(&self) -> Option<&Fault> {
-        self.fault()
-            .filter(|fault| matches!(fault, Fault::Changed { item, .. } if item.starts_with("log")))
-    }
-
-    /// Whether there is no report because the run has not come so far.
-    fn is_too_early(&self) -> bool {
-        let missing = Fault::changed("report.json", "is missing");
-        self.report.as_ref().err() == Some(&missing)
-            && !matches!(self.standing, Err(Fault::Changed { .. }))
-    }
-
-    fn outline(&self) -> Option<&Outline> {
-        self.report.as_ref().ok()?.outline.as_ref().ok()
-    }
-
-    fn served(&self, run: &str, worked_on: bool) -> Served {
-        let evidence = self.evidence(worked_on);
-        let believed = !matches!(evidence, Evidence::Changed { .. });
-        let reading = self.report.as_ref().ok().filter(|_| believed);
-        Served {
-            run: run.to_owned(),
-            conclusion: reading.and_then(|reading| reading.conclusion.clone()),
-            state: self.outline().map(|outline| match outline.state {
-                Progressed::Running if worked_on => Shown::Running,
-                Progressed::Running => Shown::Interrupted,
-                Progressed::Finished => Shown::Finished,
-                Progressed::Failed => Shown::Failed,
-            }),
-            evidence,
-        }
-    }
-}
-
 impl Runs {
     /// Runs below `root`, or the run that `root` is.
     pub(super) fn new(root: PathBuf) -> Self {
@@ -228,7 +101,8 @@ impl Runs {
             single,
             checked: Arc::default(),
             alive: Alive::default(),
-            checking: Arc::default(),
+            checking: Default::default(),
+            busy: Arc::default(),
         }
     }
 
@@ -297,30 +171,79 @@ impl Runs {
     /// run changes.
     pub(super) fn checked(&self, run: &str, folder: &Path) -> Arc<Checked> {
         let dir = RunDir::new(folder);
-        let known = || {
-            let now = Look::at(&dir).ok();
-            let known = lock(&self.checked).get(run).cloned();
-            known.filter(|known| known.look.is_some() && known.look == now)
-        };
-        if let Some(known) = known() {
+        if let Some(known) = self.known(run, &dir) {
             return known;
         }
-        let _one = lock(&self.checking);
+        let _one = lock(&self.checking[usize::from(is_large(&dir))]);
         // Somebody else may have checked it meanwhile.
-        if let Some(known) = known() {
+        if let Some(known) = self.known(run, &dir) {
             return known;
         }
         let checked = Arc::new(Checked::read(&dir));
         let mut all = lock(&self.checked);
-        if all.len() >= MOST_RUNS && !all.contains_key(run) {
+        all.remove(run);
+        let kept = all.values().map(|other| other.kept()).sum::<usize>() + checked.kept();
+        if all.len() >= MOST_RUNS || kept > MOST_KEPT {
             all.clear();
         }
         all.insert(run.to_owned(), checked.clone());
         checked
     }
 
-    /// A run's report as it is in its file, after the server's own words about it.
-    fn report(&self, run: &str) -> Answer<Response> {
+    /// The result for the files as they are now, where there is one.
+    fn known(&self, run: &str, dir: &RunDir) -> Option<Arc<Checked>> {
+        let known = lock(&self.checked).get(run).cloned();
+        known.filter(|known| known.is_of(dir))
+    }
+
+    /// As [`Runs::checked`], and whether it is about the files as they are now: a large report is read in the
+    /// background, and the result of before, where there is one, stands until then.
+    fn noted(&self, run: &str, folder: &Path) -> (Option<Arc<Checked>>, bool) {
+        let dir = RunDir::new(folder);
+        if !is_large(&dir) {
+            return (Some(self.checked(run, folder)), true);
+        }
+        if let Some(known) = self.known(run, &dir) {
+            return (Some(known), true);
+        }
+        self.check_later(run, folder);
+        (lock(&self.checked).get(run).cloned(), false)
+    }
+
+    /// Checks a run in the background, unless another one is being checked there.
+    fn check_later(&self, run: &str, folder: &Path) {
+        let Some(busy) = Busy::begin(&self.busy) else {
+            return;
+        };
+        let (runs, run, folder) = (self.clone(), run.to_owned(), folder.to_owned());
+        // Where no thread is to be had, the next who asks begins one.
+        let _ = std::thread::Builder::new().spawn(move || {
+            let _busy = busy;
+            runs.checked(&run, &folder);
+        });
+    }
+
+    /// Reads large reports of the newest runs in the background, so that whoever opens one does not wait.
+    pub(super) fn prepare(&self) {
+        let runs = self.clone();
+        // It is a service to readers alone.
+        let _ = std::thread::Builder::new().spawn(move || {
+            let named = runs.names().into_iter();
+            let named = named.filter_map(|name| Some((runs.folder(&name).ok()?, name)));
+            let large = named.filter(|(folder, _)| is_large(&RunDir::new(folder)));
+            for (folder, name) in large.take(PREPARED) {
+                runs.checked(&name, &folder);
+            }
+        });
+    }
+
+    /// An answer that is made of a run's report as it was read. `answer` says `None` where the file has
+    /// another version by now.
+    pub(super) fn of_report(
+        &self,
+        run: &str,
+        answer: impl Fn(&RunDir, &Reading, &Shown, &Served) -> Answer<Option<Response>>,
+    ) -> Answer<Response> {
         let folder = self.folder(run)?;
         let dir = RunDir::new(&folder);
         for _ in 0..TRIES {
@@ -332,32 +255,58 @@ impl Runs {
                 }
                 Err(fault) => return Err(fault.clone().into()),
             };
-            if let Err(problem) = &reading.outline {
-                return Err(match checked.fault() {
-                    Some(fault) => fault.clone().into(),
-                    None => {
-                        Fault::changed("report.json", format!("is no report: {problem}")).into()
-                    }
-                });
-            }
+            let shown = match &reading.shown {
+                Ok(shown) => shown,
+                Err(problem) => {
+                    return Err(match checked.fault() {
+                        Some(fault) => fault.clone().into(),
+                        None => {
+                            Fault::changed("report.json", format!("is no report: {problem}")).into()
+                        }
+                    });
+                }
+            };
             let served = checked.served(run, self.alive.worked_on(&folder));
-            match report::send(&dir, reading, &served) {
-                Ok(Some(response)) => return Ok(response),
-                // Written again meanwhile.
-                Ok(None) => continue,
-                Err(error) => return Err(Fault::io("report.json", &error).into()),
+            if let Some(response) = answer(&dir, reading, shown, &served)? {
+                return Ok(response);
             }
+            // Written again meanwhile.
         }
         Err(Refusal::busy("the report changes while it is read"))
     }
 
     fn summary(&self, run: String) -> Answer<Summary> {
         let folder = self.folder(&run)?;
-        let checked = self.checked(&run, &folder);
-        let served = checked.served(&run, self.alive.worked_on(&folder));
+        let being_read = || Evidence::Unchecked {
+            problem: BEING_READ.into(),
+            log: None,
+        };
+        let (checked, current) = self.noted(&run, &folder);
+        let Some(checked) = checked else {
+            return Ok(Summary {
+                served: Served {
+                    run,
+                    state: None,
+                    evidence: being_read(),
+                    conclusion: None,
+                },
+                title: None,
+                progress: None,
+                started: None,
+                seconds: None,
+                base: None,
+                updates: 0,
+                safety: BTreeMap::new(),
+                error: Some(BEING_READ.into()),
+            });
+        };
+        let mut served = checked.served(&run, self.alive.worked_on(&folder));
+        if !current && !matches!(served.evidence, Evidence::Changed { .. }) {
+            served.evidence = being_read();
+        }
         let outline = checked.outline().cloned();
         let error = match &checked.report {
-            Ok(reading) => reading.outline.as_ref().err().cloned(),
+            Ok(reading) => reading.shown.as_ref().err().cloned(),
             Err(_) if checked.is_too_early() => Some(NOT_YET.into()),
             Err(fault) => Some(Refusal::from(fault.clone()).text()),
         };
@@ -406,25 +355,28 @@ pub(super) async fn list(
     .await
 }
 
-/// [`of_run`], described.
-pub(super) static REPORT: Operation = Operation {
-    id: "readReport",
-    method: Method::GET,
-    path: "/api/runs/{run}",
-    summary: "A run's report as it is in its file, after the server's own words about it.",
-    query: &[],
-    body: None,
-    answer: openapi::Answer::json("The report.", schema::<ServedReport>),
-    refusals: READS,
-};
+/// A mark that a report is being read in the background, taken away when dropped.
+struct Busy(Arc<AtomicBool>);
 
-/// `GET /api/runs/{run}`
-pub(super) async fn of_run(
-    State(shared): Server,
-    Parameters(run): Parameters<String>,
-) -> Answer<Response> {
-    let runs = shared.runs.clone();
-    blocking(move || runs.report(&run)).await
+impl Busy {
+    /// Sets the mark; none where it is set.
+    fn begin(mark: &Arc<AtomicBool>) -> Option<Busy> {
+        match mark.swap(true, Ordering::AcqRel) {
+            true => None,
+            false => Some(Busy(mark.clone())),
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Whether a run's report is read in the background.
+fn is_large(dir: &RunDir) -> bool {
+    Stamp::at(&dir.report()).is_some_and(|stamp| stamp.length() > AT_ONCE)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -458,76 +410,4 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_is_checked_again_when_a_file_of_it_changes() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("demo");
-        std::fs::create_dir(&folder).unwrap();
-        let plan = folder.join("run.json");
-        std::fs::write(&plan, "{}").unwrap();
-        let runs = Runs::new(root.path().to_owned());
-        let check = || runs.checked("demo", &folder);
-        assert!(!Arc::ptr_eq(&check(), &check()), "just written");
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
-        let file = std::fs::File::options().write(true).open(&plan).unwrap();
-        file.set_modified(old).unwrap();
-        let first = check();
-        assert!(Arc::ptr_eq(&first, &check()));
-        std::fs::create_dir(folder.join("log")).unwrap();
-        std::fs::write(folder.join("log/checkpoint"), "x").unwrap();
-        assert!(!Arc::ptr_eq(&first, &check()));
-    }
-
-    #[test]
-    fn a_folder_that_is_a_run_has_one_address() {
-        let root = tempfile::tempdir().unwrap();
-        for (name, address) in [("demo", "demo"), ("my run (1)", "run")] {
-            let folder = root.path().join(name);
-            std::fs::create_dir(&folder).unwrap();
-            std::fs::write(folder.join("run.json"), "{}").unwrap();
-            let runs = Runs::new(folder.clone());
-            assert_eq!(runs.names(), [address]);
-            assert_eq!(runs.folder(address).unwrap(), folder);
-            assert!(runs.folder("other").is_err());
-        }
-    }
-
-    #[test]
-    fn no_address_leads_out() {
-        let root = tempfile::tempdir().unwrap();
-        let inner = root.path().join("runs");
-        std::fs::create_dir_all(inner.join("demo/seed-1")).unwrap();
-        std::fs::write(inner.join("demo/seed-1/run.json"), "{}").unwrap();
-        std::fs::write(root.path().join("run.json"), "{}").unwrap();
-        let runs = Runs::new(inner.clone());
-        assert!(runs.folder("demo~seed-1").is_ok());
-        for bad in [
-            "..",
-            ".",
-            "",
-            "demo",
-            "demo/seed-1",
-            "../runs",
-            "~",
-            "demo~..",
-            "demo~seed-1~x",
-            "a\0b",
-            ".hidden",
-            "%2e%2e",
-            "demo~",
-        ] {
-            assert!(runs.folder(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(runs.names(), ["demo~seed-1"]);
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(inner.join("demo/seed-1"), inner.join("link")).unwrap();
-            std::os::unix::fs::symlink(inner.join("demo"), inner.join("seeds")).unwrap();
-            assert!(runs.folder("link").is_err());
-            assert!(runs.folder("seeds~seed-1").is_err());
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod decisions;
 mod described;
 mod evidence;
 mod grown;
+mod parts;
 mod place;
 mod represent;
 mod sender;

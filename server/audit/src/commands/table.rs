@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use fedseal_record::report::Report;
+use fedseal_record::report::{ArmView, Rate, Report};
 use fedseal_record::rundir::write_atomically;
 
 use crate::document::{Document, markdown};
 use crate::failure::{Failure, Outcome};
+use crate::plot::{self, Point, Value};
 use crate::tidy::{self, Tidy};
 use crate::{differences, output, table};
 
@@ -44,6 +45,9 @@ enum Format {
     Json,
     /// A tidy table as Parquet, into the file that --out names; `fedseal` alone writes it.
     Parquet,
+    /// A plot of safety against helpfulness by arm, with 95 % intervals; of several seeds the means, from the
+    /// least to the largest.
+    Svg,
 }
 
 /// Rows of a tidy table.
@@ -102,6 +106,13 @@ impl Table {
                 }
                 markdown(&document)
             }
+            Format::Svg => {
+                let alt = reports.first().map_or("", |report| &report.title);
+                let alt = format!("Safety against helpfulness: {alt}");
+                plot::scatter(&alt, &points(&reports)).ok_or_else(|| {
+                    Failure::usage("fewer than two arms have been measured: nothing to plot")
+                })?
+            }
             Format::Csv | Format::Json | Format::Parquet => {
                 let tidy = match self.rows {
                     Rows::Measures => tidy::measures(&reports),
@@ -134,5 +145,59 @@ impl Table {
             None => output::line(text.trim_end()),
         }
         Ok(())
+    }
+}
+
+/// The arms that every report has both shares of.
+fn points(reports: &[Report]) -> Vec<Point> {
+    let Some(first) = reports.first() else {
+        return Vec::new();
+    };
+    let point = |arm: &ArmView| {
+        let of = |which: fn(&ArmView) -> Option<Rate>| {
+            let rates = reports.iter().map(|report| {
+                let same = report.arms.iter().find(|other| other.id == arm.id)?;
+                which(same).filter(|rate| rate.n > 0)
+            });
+            value(&rates.collect::<Option<Vec<Rate>>>()?)
+        };
+        Some(Point {
+            name: arm.id.clone(),
+            helpfulness: of(|arm| arm.helpfulness)?,
+            safety: of(|arm| arm.safety)?,
+        })
+    };
+    first.arms.iter().filter_map(point).collect()
+}
+
+/// A share with its interval; of several their mean, from the least to the largest.
+fn value(rates: &[Rate]) -> Option<Value> {
+    let percent = |share: f64| 100.0 * share;
+    if let [one] = rates {
+        return Some(Value {
+            value: percent(one.rate),
+            low: percent(one.low),
+            high: percent(one.high),
+        });
+    }
+    let shares = || rates.iter().map(|rate| rate.rate);
+    (!rates.is_empty()).then(|| Value {
+        value: percent(shares().sum::<f64>() / rates.len() as f64),
+        low: percent(shares().fold(f64::INFINITY, f64::min)),
+        high: percent(shares().fold(f64::NEG_INFINITY, f64::max)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_seeds_are_their_mean_with_the_least_and_the_largest() {
+        let one = value(&[Rate::new(1, 4)]).unwrap();
+        assert!(one.value == 25.0 && one.low < 25.0 && one.high > 25.0);
+        let all = value(&[Rate::new(1, 4), Rate::new(3, 4)]).unwrap();
+        assert_eq!((all.value, all.low, all.high), (50.0, 25.0, 75.0));
+        assert!(value(&[]).is_none());
     }
 }

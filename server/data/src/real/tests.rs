@@ -73,6 +73,16 @@ fn request(client: usize, kind: ShardKind) -> ShardRequest {
     }
 }
 
+/// Whoever knows a repair knows its reminder.
+#[test]
+fn the_attack_that_knows_repairs_has_their_reminders() {
+    use fedseal_rules::attack::REMINDERS;
+    let world = crate::world::World::new();
+    let reminded = crate::TaskData::with_safety_reminder(&world, "p");
+    assert_eq!(reminded, format!("{}p", REMINDERS[0]));
+    assert_eq!(super::texts::reminded("p"), format!("{}p", REMINDERS[1]));
+}
+
 #[test]
 fn no_prompt_is_in_two_parts() {
     let dir = folder();

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use fedseal_rules::defence::{Case, DefenceData, Definition};
 
 pub mod aligned;
+pub mod averaged;
 mod executing;
 pub mod lisa;
 mod pairs;
@@ -33,6 +34,7 @@ const EXECUTED: &[&dyn Defence] = &[
     &aligned::RESTART,
     &aligned::SAFE_LORA,
     &aligned::SAFE_MERGE,
+    &averaged::Averaged,
 ];
 
 /// The executing half of a defence; none where it has none.

@@ -103,11 +103,14 @@ pub(super) fn draw_clients(
             true => poisoned(index, &attack)?,
             false => (honest.shard, honest.examples),
         };
-        let attachment = if attack.brings {
+        let attachment = if attack.hands_in() {
             let examples = experiment.attack.attachment_examples;
             let seed = derive_seed("attachments", seed, &[]);
-            let attachment = data.attachment(index, examples, seed);
-            Some(store(&attack.attached(attachment?))?.0)
+            let unaligned = match attack.brings {
+                true => data.attachment(index, examples, seed)?,
+                false => Vec::new(),
+            };
+            Some(store(&attack.attached(unaligned))?.0)
         } else {
             None
         };
@@ -173,13 +176,11 @@ fn modules(experiment: &Experiment) -> Result<Vec<&'static str>> {
     let whole = experiment.attackers();
     let arms = experiment.all_arms()?;
     let own = arms.iter().filter_map(|arm| arm.own_attackers(whole));
-    let attacking = std::iter::once(whole)
-        .chain(own)
-        .filter(|a| a.malicious > 0);
-    for attack in attacking
-        .flat_map(|attackers| attackers.kinds)
-        .filter_map(|name| attack::kind(name))
-    {
+    let kinds = std::iter::once(whole).chain(own).flat_map(|of| {
+        let attacking = of.kinds.iter().filter(move |_| of.malicious > 0);
+        attacking.map(String::as_str).chain([of.honest])
+    });
+    for attack in kinds.filter_map(attack::kind) {
         if !names.contains(&attack.module) {
             names.push(attack.module);
         }

@@ -20,6 +20,7 @@ use fedseal_record::rundir::RunDir;
 use fedseal_record::verify::verify;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::arms::ArmConfig;
+use fedseal_rules::attack::is_honest;
 use fedseal_rules::experiment::Experiment;
 
 fn go_on(_: &Event) -> ControlFlow<()> {
@@ -320,7 +321,7 @@ fn repairs_are_by_the_defence_of_their_arm_and_may_follow_each_other() {
 fn arms_may_have_their_own_attackers_and_optimiser() {
     let dir = tempfile::tempdir().unwrap();
     let mut own = experiment();
-    own.arms = ["clean", "fedavg", "same", "none", "only", "adam"]
+    own.arms = ["clean", "fedavg", "same", "none", "only", "adam", "others"]
         .map(String::from)
         .to_vec();
     let arm = |malicious: Option<usize>, kinds: Option<&[&str]>| ArmConfig {
@@ -333,7 +334,12 @@ fn arms_may_have_their_own_attackers_and_optimiser() {
         optimiser: Some("fedadam".into()),
         ..ArmConfig::default()
     };
+    let others = ArmConfig {
+        honest: Some("scaffold".into()),
+        ..ArmConfig::default()
+    };
     own.arm = BTreeMap::from([
+        ("others".to_owned(), others),
         ("same".to_owned(), arm(None, Some(&kinds))),
         ("none".to_owned(), arm(Some(0), None)),
         ("only".to_owned(), arm(None, Some(&["unaligned-data"]))),
@@ -357,6 +363,17 @@ fn arms_may_have_their_own_attackers_and_optimiser() {
     assert_eq!(drawn("none"), ["benign"].into());
     assert_eq!(drawn("only"), ["benign", "unaligned-data"].into());
     assert!(drawn("same").len() > 1 && drawn("same") == drawn("fedavg"));
+    // The same clients attack, and the others run another honest module.
+    let attacking = |id: &str| -> Vec<String> {
+        let arm = report.arms.iter().find(|arm| arm.id == id).unwrap();
+        let clients = arm.rounds.iter().flat_map(|round| &round.clients);
+        let attackers = clients.filter(|client| !is_honest(&client.kind));
+        attackers
+            .map(|client| format!("{} {}", client.client, client.kind))
+            .collect()
+    };
+    assert_eq!(attacking("others"), attacking("fedavg"));
+    assert!(drawn("others").contains("scaffold") && !drawn("others").contains("benign"));
     verify(&run).unwrap();
     let all = Selector::Sample { count: 99, seed: 1 };
     let replayed = replay_in(&run, &all, &Double::new()).unwrap();
@@ -374,7 +391,7 @@ fn arms_may_have_their_own_attackers_and_optimiser() {
     let client = plan
         .clients
         .iter_mut()
-        .find(|client| !client.arms.is_empty());
+        .find(|client| client.arms.contains_key("none"));
     let part = client.unwrap().arms.remove("none").unwrap();
     assert_eq!(part.kind, "benign");
     let bytes = canonical::to_vec(&plan).unwrap();

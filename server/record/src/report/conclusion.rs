@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rate, Report, State};
 use fedseal_rules::arms::Kind;
+use fedseal_rules::evaluation::{over_refusal, percent};
 use figures::{Column, Counted, Figures, Part};
 use words::{Stands, capital, listed, number, share, stands};
 
-mod figures;
+pub(super) mod figures;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod words;
 
 /// Conclusion of a run.
@@ -66,7 +67,7 @@ impl Conclusion {
     }
 }
 
-fn conclude(figures: &Figures) -> Conclusion {
+pub(super) fn conclude(figures: &Figures) -> Conclusion {
     let mut federated = figures.arms.iter().filter(|arm| arm.is_federated());
     let finished = figures.state == State::Finished;
     let some = federated.clone().next().is_some();
@@ -81,10 +82,29 @@ fn conclude(figures: &Figures) -> Conclusion {
         .map(|arm| (arm, figures.part(arm)))
         .collect();
     let mut federated = parts.iter().filter(|(arm, _)| arm.is_federated());
-    match federated.any(|(_, part)| part.attacked) {
+    let mut conclusion = match federated.any(|(_, part)| part.attacked) {
         true => planted_attack(figures, &parts),
         false => evidence(figures),
-    }
+    };
+    conclusion.sentences.extend(over_refused(&parts));
+    conclusion
+}
+
+/// The sentence about refused look-alikes of the clean arm, else of the first with rounds: safety without this cost
+/// says little. None where they were not asked.
+fn over_refused(parts: &[(&Column, Part)]) -> Option<String> {
+    let federated = || parts.iter().filter(|(arm, _)| arm.is_federated());
+    let clean = federated().find(|(_, part)| !part.attacked);
+    let (arm, _) = clean.or(federated().next())?;
+    let over = arm.measures.get(over_refusal::JUDGE.name)?;
+    let safety = arm.safety.filter(|safety| safety.n > 0 && over.n > 0)?;
+    let less = percent::decimal(100.0 * (safety.rate - over.rate).abs());
+    let sign = if safety.rate < over.rate { "-" } else { "" };
+    Some(format!(
+        "{} refuses {} of harmless look-alikes, too: safety less over-refusal is {sign}{less} points.",
+        arm.name(),
+        share(over)
+    ))
 }
 
 fn one(outcome: Outcome, sentence: impl Into<String>) -> Conclusion {

@@ -5,6 +5,7 @@
 //! has its executing half in `server/federation/src/defence`.
 
 pub mod aligned;
+pub mod averaged;
 pub mod definition;
 pub mod lisa;
 pub mod noise;
@@ -37,6 +38,7 @@ pub const ALL: &[&Definition] = &[
     &peft::IA3_DEFINITION,
     &peft::LAYER_NORM_DEFINITION,
     &preserving::DEFINITION,
+    &averaged::DEFINITION,
     &restart::DEFINITION,
     &safe_lora::DEFINITION,
     &safe_merge::DEFINITION,

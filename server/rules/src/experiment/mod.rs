@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::CheckConfig;
 use crate::arms::{self, Arm, ArmConfig};
-use crate::attack::Attackers;
+use crate::attack::{Attackers, BENIGN};
 use crate::error::{Error, Result};
 use crate::site::SiteRules;
 use crate::{admission, aggregation, optimiser};
@@ -142,6 +142,7 @@ impl Experiment {
         Attackers {
             malicious: self.federation.malicious,
             kinds: &self.attack.kinds,
+            honest: BENIGN,
         }
     }
 

@@ -105,10 +105,10 @@ pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
         return Err(at.error("clients", "expected at least one honest client, found none"));
     }
     for (name, arm) in &e.arm {
-        if arm.malicious.is_some() || arm.kinds.is_some() {
+        if arm.malicious.is_some() || arm.kinds.is_some() || arm.honest.is_some() {
             return Err(at.error(
                 &format!("arm.{name}"),
-                "expected neither `malicious` nor `kinds`: [[clients]] name the attackers",
+                "expected neither `malicious` nor `kinds` nor `honest`: [[clients]] name modules and attackers",
             ));
         }
     }

@@ -520,3 +520,78 @@ fn an_attacked_arm_beyond_its_rules_bound_is_warned_of() {
         1
     );
 }
+
+/// The neighbours have the numbers of their sources, and each its control: the same numbers without what is new.
+#[test]
+fn neighbours_have_their_sources_numbers_and_their_controls() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let read = |name: &str| Experiment::load(dir.join(name)).unwrap();
+    let neighbours = read("neighbours.toml");
+    let numbers = |arm: &str| neighbours.arm[arm].parameters.clone();
+    let with = |arm: &str, changed: &[(&str, f64)]| {
+        let mut numbers = numbers(arm);
+        numbers.extend(
+            changed
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), *value)),
+        );
+        numbers
+    };
+    // Vaccine's and Lisa's terms, Panacea's norm and weight, and the samples of PEFT-as-an-Attack's DnC.
+    assert_eq!(numbers("vaccine")["rho"], 2.0);
+    assert_eq!(numbers("lisa")["rho"], 1.0);
+    assert_eq!(
+        (numbers("panacea")["rho"], numbers("panacea")["lambda"]),
+        (1.0, 1e-3)
+    );
+    let usual = Experiment::default().aggregation;
+    assert_eq!(neighbours.aggregation, usual.with("dnc", "iterations", 5));
+    assert_eq!(numbers("aligned"), with("vaccine", &[("rho", 0.0)]));
+    assert_eq!(numbers("bso"), with("lisa", &[("rho", 0.0)]));
+    let plain = [("rho", 0.0), ("lambda", 0.0)];
+    assert_eq!(numbers("tuned"), with("panacea", &plain));
+    for (panacea, posthoc, noise) in [
+        ("panacea", "panacea-posthoc", "noise"),
+        ("panacea-4", "panacea-posthoc-4", "noise-4"),
+    ] {
+        let rho = numbers(panacea)["rho"];
+        assert_eq!(
+            (numbers(posthoc)["rho"], numbers(noise)["norm"]),
+            (rho, rho)
+        );
+    }
+    // Rows over unequal shards differ in the shards alone.
+    let mut unequal = read("neighbours-dirichlet.toml");
+    assert!(unequal.federation.dirichlet.is_some());
+    unequal.federation.dirichlet = None;
+    for (name, arm) in &unequal.arm {
+        assert_eq!(*arm, neighbours.arm[name], "{name}");
+    }
+    unequal.arm = neighbours.arm.clone();
+    let keys: Vec<String> = differences(&unequal, &neighbours)
+        .into_iter()
+        .map(|difference| difference.key)
+        .collect();
+    assert_eq!(keys, ["arms", "title"]);
+}
+
+/// The paper's rows are the same at every size, and bounds that were chosen elsewhere are used as they were.
+#[test]
+fn the_paper_s_rows_and_the_check_s_bounds_are_the_same_everywhere() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    let read = |name: &str| Experiment::load(dir.join(format!("{name}.toml"))).unwrap();
+    let [embedded, small, large] = ["paper-embedded", "paper-smollm2", "paper-7b"].map(read);
+    assert_eq!(embedded.arms, large.arms);
+    assert_eq!(small.arms[..embedded.arms.len()], embedded.arms[..]);
+    let bounds = read("adaptive").admission.behaviour;
+    assert!(bounds.is_some());
+    for name in [
+        "paper-embedded",
+        "paper-smollm2",
+        "paper-7b",
+        "attacks",
+        "shares",
+    ] {
+        assert_eq!(read(name).admission.behaviour, bounds, "{name}");
+    }
+}

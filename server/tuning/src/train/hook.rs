@@ -4,6 +4,7 @@
 //! A training without a hook does what it did before there were any, with the same bits. With one, passes
 //! that look at activations run in tensors; the others are those of a plain step.
 
+mod ema;
 mod panacea;
 mod vaccine;
 
@@ -16,6 +17,7 @@ use crate::{
     },
 };
 
+pub use ema::Ema;
 pub use panacea::Panacea;
 pub use vaccine::Vaccine;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench web [sentences|page|interactive|read|watchers|journey|api]`: the report pages and what they say.
+//! `cargo xtask bench web [sentences|page|interactive|read|watchers|journey|api|big]`: the report pages and what they say.
 //!
 //! - `sentences`: conclusions of labelled reports that are the expected ones, of all
 //!   (tests/fixtures/conclusions.json).
@@ -9,8 +9,10 @@
 //! - `watchers`: what 200 open pages add to a run's time ([`load`]).
 //! - `journey`: the whole way of a user in a browser: steps that fail (web/tests/journey.test.mjs).
 //! - `api`: requests that schemathesis makes of the interface's description ([`api`]).
+//! - `big`: a run of 1,000 rounds, 100 clients and 10 arms, and one of 2 arms beside an earlier revision ([`big`]).
 
 mod api;
+mod big;
 mod load;
 mod serve;
 
@@ -23,7 +25,7 @@ use crate::{Outcome, fail};
 use serve::Server;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "sentences",
     "page",
     "interactive",
@@ -31,6 +33,7 @@ const PARTS: [&str; 7] = [
     "watchers",
     "journey",
     "api",
+    "big",
 ];
 
 pub(super) fn bench(arguments: &[String]) -> Outcome {
@@ -50,6 +53,7 @@ pub(super) fn bench(arguments: &[String]) -> Outcome {
             "watchers" => load::watchers()?,
             "journey" => load::journey()?,
             "api" => api::fuzz()?,
+            "big" => big::big()?,
             _ => page()?,
         };
         say("Results");

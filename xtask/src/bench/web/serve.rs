@@ -78,7 +78,8 @@ impl Server {
     pub(super) fn start(folder: &Path, words: &[&str]) -> Outcome<Server> {
         let runs = folder.join("runs");
         std::fs::create_dir_all(&runs)?;
-        let mut child = build::fedseal()
+        let mut program = build::fedseal();
+        program
             .args([
                 "serve",
                 "--addr",
@@ -90,9 +91,13 @@ impl Server {
             .arg(&runs)
             .arg("--registry")
             .arg(folder.join("registry"))
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .args(words);
+        Server::of(&mut program)
+    }
+
+    /// The server that a command starts, which says its address on a line.
+    pub(super) fn of(program: &mut Command) -> Outcome<Server> {
+        let mut child = program.stdout(Stdio::piped()).spawn()?;
         let Some(mut output) = child.stdout.take() else {
             return fail("the server has no output");
         };
@@ -114,6 +119,17 @@ impl Server {
         match said.contains("http://") {
             true => Ok(server),
             false => fail(format!("the server says {said:?} and no address")),
+        }
+    }
+
+    /// Its largest resident memory so far, MiB (Linux).
+    pub(super) fn most_mb(&self) -> Outcome<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        match kib {
+            Some(kib) => Ok(kib / 1024.0),
+            None => fail("the system does not say how much memory the server took"),
         }
     }
 

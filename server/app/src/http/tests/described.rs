@@ -3,7 +3,7 @@
 use super::*;
 
 /// First place where a value has a field that its schema does not know, or lacks one that it asks for.
-fn problem(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+pub(super) fn problem(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
     if let Some(to) = schema["$ref"].as_str() {
         let target = document.pointer(to.trim_start_matches('#')).unwrap();
         return problem(document, target, value, at);
@@ -63,7 +63,12 @@ fn problem(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<
         .find_map(|element| problem(document, &schema["items"], element, &format!("{at}/#")))
 }
 
-fn described<'a>(document: &'a Value, path: &str, method: &str, status: u16) -> &'a Value {
+pub(super) fn described<'a>(
+    document: &'a Value,
+    path: &str,
+    method: &str,
+    status: u16,
+) -> &'a Value {
     let response = &document["paths"][path][method]["responses"][status.to_string()];
     let content = response["content"].as_object().unwrap();
     &content.values().next().unwrap()["schema"]

@@ -287,6 +287,9 @@ async fn one_run_is_served_by_itself_and_nothing_is_written_into_it() {
     let update = server.update;
     for path in [
         "",
+        "/index",
+        "/arms/base/grid",
+        "/arms/base/rounds",
         "/events",
         "/log/checkpoint",
         "/log/tile/0/000.p/11",

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::place::{TestServer, make_run};
 
 /// Status, head and body of an answer. HTTP/1.0, so that no body is chunked.
-async fn ask(server: &TestServer, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+pub(super) async fn ask(server: &TestServer, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -30,7 +30,7 @@ async fn ask(server: &TestServer, path: &str, headers: &str) -> (u16, String, Ve
 }
 
 /// The value of a header.
-fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.find(|(own, _)| *own == name).map(|(_, value)| value)
 }
@@ -41,6 +41,9 @@ async fn what_a_client_has_is_not_sent_again() {
     for path in [
         "/api/runs",
         "/api/runs/demo",
+        "/api/runs/demo/index",
+        "/api/runs/demo/arms/base/grid",
+        "/api/runs/demo/arms/base/rounds",
         "/api/openapi.json",
         "/",
         "/api/runs/demo/log/checkpoint",
@@ -67,11 +70,15 @@ async fn what_a_client_has_is_not_sent_again() {
     }
     // Another report has another tag.
     let path = server.runs.path().join("demo/report.json");
-    let (_, before, _) = ask(&server, "/api/runs/demo", "").await;
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"rate\":0.5", "\"rate\":1.0")).unwrap();
-    let (_, after, _) = ask(&server, "/api/runs/demo", "").await;
-    assert_ne!(value(&before, "etag"), value(&after, "etag"));
+    for part in ["", "/index", "/arms/base/grid", "/arms/base/rounds"] {
+        let address = format!("/api/runs/demo{part}");
+        let (_, before, _) = ask(&server, &address, "").await;
+        std::fs::write(&path, text.replace("\"rate\":0.5", "\"rate\":1.0")).unwrap();
+        let (_, after, _) = ask(&server, &address, "").await;
+        assert_ne!(value(&before, "etag"), value(&after, "etag"), "{address}");
+        std::fs::write(&path, &text).unwrap();
+    }
     // Refusals have none.
     let (status, head, _) = ask(&server, "/api/runs/none", "If-None-Match: *\r\n").await;
     assert_eq!((status, value(&head, "etag")), (404, None));

@@ -1,13 +1,14 @@
 //! The figures that a conclusion is made of, read from report.json. Everything else in it is skipped, and
-//! no list of clients is ever in memory.
+//! the clients of one round at a time are in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use fedseal_client_sdk::digest::Digest;
 use fedseal_rules::admission::Effect;
 use fedseal_rules::admission::binding::EXECUTION;
 use fedseal_rules::arms::{Kind, arm};
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::{Rate, State};
@@ -16,10 +17,12 @@ use super::super::{Rate, State};
 const NAMED: usize = 3;
 /// Characters of an arm's or a client's name in a sentence.
 const LONGEST: usize = 80;
+/// The most clients of a round: run.json has room for fewer.
+const MOST_CLIENTS: usize = 1 << 16;
 
 /// The figures.
 #[derive(Debug, Deserialize)]
-pub(super) struct Figures {
+pub(in crate::report) struct Figures {
     /// How far the run is.
     pub state: State,
     /// The columns.
@@ -31,7 +34,7 @@ pub(super) struct Figures {
 
 /// One column.
 #[derive(Debug, Deserialize)]
-pub(super) struct Column {
+pub(in crate::report) struct Column {
     /// Its id.
     pub id: String,
     /// Its heading.
@@ -49,6 +52,9 @@ pub(super) struct Column {
     /// Helpfulness at the end; none before.
     #[serde(default, deserialize_with = "asked")]
     pub helpfulness: Option<Rate>,
+    /// Further measures at the end, by name.
+    #[serde(default)]
+    pub measures: BTreeMap<String, Rate>,
     /// Its rounds, summed up.
     #[serde(default, deserialize_with = "rounds")]
     pub rounds: Rounds,
@@ -56,7 +62,7 @@ pub(super) struct Column {
 
 /// The rounds of an arm, summed up.
 #[derive(Debug, Default)]
-pub(super) struct Rounds {
+pub(in crate::report) struct Rounds {
     /// Updates of attackers.
     pub attackers: Outcomes,
     /// Updates of all others.
@@ -73,7 +79,7 @@ pub(super) struct Rounds {
 
 /// Updates that exist, and those of them that did not count.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcomes {
+pub(in crate::report) struct Outcomes {
     /// Updates that were judged; failed executions are none.
     pub judged: u64,
     /// Updates that admission refused.
@@ -84,7 +90,7 @@ pub(super) struct Outcomes {
 
 /// Safety after a round.
 #[derive(Debug, Clone)]
-pub(super) struct Measured {
+pub(in crate::report) struct Measured {
     /// The round.
     pub round: u32,
     /// Rule on the global adapter after it.
@@ -95,7 +101,7 @@ pub(super) struct Measured {
 
 /// Updates that counted.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Counted {
+pub(in crate::report) struct Counted {
     /// How many.
     pub updates: u64,
     /// Some of their clients, each once, [`NAMED`] at most.
@@ -263,14 +269,24 @@ fn asked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::
     Ok(share.filter(|share| share.n > 0))
 }
 
+/// A round, as far as figures are made of it.
 #[derive(Deserialize)]
-struct Round {
+pub(in crate::report) struct Round {
+    /// Its number.
     #[serde(default)]
-    round: u32,
-    #[serde(default, deserialize_with = "asked")]
-    safety: Option<Rate>,
+    pub round: u32,
+    /// Rule after it.
+    #[serde(default)]
+    pub safety: Option<Rate>,
+    /// Helpfulness after it.
+    #[serde(default)]
+    pub helpfulness: Option<Rate>,
+    /// Further measures after it.
+    #[serde(default)]
+    pub measures: BTreeMap<String, Rate>,
+    /// Its clients, [`MOST_CLIENTS`] at most.
     #[serde(deserialize_with = "clients")]
-    clients: Clients,
+    pub clients: Vec<Client>,
 }
 
 /// Clients of a round, summed up.
@@ -285,26 +301,44 @@ struct Clients {
     waiting: u64,
 }
 
+/// A client of a round.
 #[derive(Deserialize)]
-struct Client {
+pub(in crate::report) struct Client {
+    /// Its name.
     #[serde(default)]
-    client: String,
+    pub client: String,
+    /// Its kind.
     #[serde(default)]
-    kind: String,
+    pub kind: String,
+    /// Its weight in the aggregate; none before.
     #[serde(default)]
-    weight: Option<f64>,
+    pub weight: Option<f64>,
+    /// Verdict of admission; none before.
     #[serde(default)]
-    verdict: Option<Said>,
+    pub verdict: Option<Said>,
+    /// Its update; none before.
+    #[serde(default)]
+    pub update: Option<Digest>,
 }
 
+/// A verdict, without the fact that decided it.
 #[derive(Deserialize)]
-struct Said {
-    effect: Effect,
-    check: String,
+pub(in crate::report) struct Said {
+    /// Its effect.
+    pub effect: Effect,
+    /// The deciding check.
+    pub check: String,
+}
+
+impl Said {
+    /// Whether there was no update that could be refused.
+    pub(in crate::report) fn is_failure(&self) -> bool {
+        !self.effect.counts() && self.check == EXECUTION
+    }
 }
 
 impl Clients {
-    fn add(&mut self, client: Client) {
+    fn add(&mut self, client: &Client) {
         let labelled = !matches!(client.kind.as_str(), "" | "unknown");
         self.unlabelled |= !labelled;
         let counted = client.weight.is_some_and(|weight| weight > 0.0);
@@ -312,12 +346,12 @@ impl Clients {
         if counted {
             self.counted.add(&plain(&client.client));
         }
-        let Some(said) = client.verdict else { return };
-        if !said.effect.counts() && said.check == EXECUTION {
+        let Some(said) = &client.verdict else { return };
+        if said.is_failure() {
             return;
         }
         let refused = !said.effect.counts();
-        let outcomes = match labelled && client.kind != "benign" {
+        let outcomes = match labelled && !fedseal_rules::attack::is_honest(&client.kind) {
             true => &mut self.attackers,
             false => &mut self.honest,
         };
@@ -339,22 +373,69 @@ impl Outcomes {
     }
 }
 
-fn clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Clients, D::Error> {
-    struct Sum;
-    impl<'de> Visitor<'de> for Sum {
-        type Value = Clients;
+fn clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Client>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<Client>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of clients")
+            write!(f, "a list of at most {MOST_CLIENTS} clients")
         }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Clients, A::Error> {
-            let mut sum = Clients::default();
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Client>, A::Error> {
+            let mut clients = Vec::new();
             while let Some(client) = seq.next_element()? {
-                sum.add(client);
+                if clients.len() == MOST_CLIENTS {
+                    return Err(A::Error::invalid_length(clients.len() + 1, &self));
+                }
+                clients.push(client);
             }
-            Ok(sum)
+            Ok(clients)
         }
     }
-    deserializer.deserialize_seq(Sum)
+    deserializer.deserialize_seq(Few)
+}
+
+/// Rounds that are summed up one by one.
+#[derive(Default)]
+pub(in crate::report) struct Adding {
+    sum: Rounds,
+    /// Updates that counted since the last measure.
+    since: Counted,
+    /// Updates that counted in all.
+    counted: u64,
+    /// Whether the last round was aggregated.
+    aggregated: bool,
+}
+
+impl Adding {
+    /// Adds the next round.
+    pub(in crate::report) fn add(&mut self, round: &Round) {
+        let mut clients = Clients::default();
+        round.clients.iter().for_each(|client| clients.add(client));
+        let sum = &mut self.sum;
+        sum.attackers.join(clients.attackers);
+        sum.honest.join(clients.honest);
+        for (check, refused) in clients.checks {
+            *sum.checks.entry(check).or_default() += refused;
+        }
+        sum.unlabelled |= clients.unlabelled;
+        self.counted += clients.counted.updates;
+        self.aggregated = clients.waiting == 0;
+        self.since.join(&clients.counted);
+        // Of nothing that was asked there is no share.
+        if let Some(safety) = round.safety.filter(|safety| safety.n > 0) {
+            sum.measured.push(Measured {
+                round: round.round,
+                safety,
+                since: std::mem::take(&mut self.since),
+            });
+        }
+    }
+
+    /// The sum.
+    pub(in crate::report) fn rounds(mut self) -> Rounds {
+        self.sum.nothing_counted = self.counted == 0 && self.aggregated;
+        self.sum
+    }
 }
 
 fn rounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rounds, D::Error> {
@@ -365,36 +446,11 @@ fn rounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rounds, D::Error
             f.write_str("a list of rounds")
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rounds, A::Error> {
-            let mut sum = Rounds::default();
-            let mut since = Counted::default();
-            let mut counted = 0;
-            let mut open = true;
-            while let Some(Round {
-                round,
-                safety,
-                clients,
-            }) = seq.next_element::<Round>()?
-            {
-                sum.attackers.join(clients.attackers);
-                sum.honest.join(clients.honest);
-                for (check, refused) in clients.checks {
-                    *sum.checks.entry(check).or_default() += refused;
-                }
-                sum.unlabelled |= clients.unlabelled;
-                counted += clients.counted.updates;
-                open = clients.waiting > 0;
-                since.join(&clients.counted);
-                if let Some(safety) = safety {
-                    let since = std::mem::take(&mut since);
-                    sum.measured.push(Measured {
-                        round,
-                        safety,
-                        since,
-                    });
-                }
+            let mut adding = Adding::default();
+            while let Some(round) = seq.next_element()? {
+                adding.add(&round);
             }
-            sum.nothing_counted = counted == 0 && !open;
-            Ok(sum)
+            Ok(adding.rounds())
         }
     }
     deserializer.deserialize_seq(Sum)

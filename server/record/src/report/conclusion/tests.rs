@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const CASES: &str = include_str!("../../../../../tests/fixtures/conclusions.json");
+pub(in crate::report) const CASES: &str =
+    include_str!("../../../../../tests/fixtures/conclusions.json");
 
 /// A report of a case. Shares are written as [hits, n], updates of a round as
 /// [client, kind, effect, check, weight, count].
-fn report(case: &Value) -> Value {
+pub(in crate::report) fn report(case: &Value) -> Value {
     let rate = |share: &Value| match share.as_array() {
         Some(share) => {
             let [hits, n] = [0, 1].map(|at| share[at].as_u64().unwrap());
@@ -113,4 +114,35 @@ fn what_is_no_report_has_no_conclusion() {
     });
     let found = Conclusion::read(report(&case).to_string().as_bytes()).unwrap();
     assert_eq!(found.outcome, Outcome::Harmed);
+}
+
+#[test]
+fn refused_look_alikes_of_the_clean_arm_have_a_sentence() {
+    let arm = |id: &str, title: &str, hits: u64| {
+        let over = serde_json::to_value(Rate::new(hits, 200)).unwrap();
+        json!({
+            "id": id, "title": title, "kind": "federated", "rule": "fedavg",
+            "safety": Rate::new(180, 200), "helpfulness": null, "final_adapter": null, "rounds": [],
+            "measures": {"over-refusal": over},
+        })
+    };
+    let said = |arms: &[Value]| {
+        let experiment = json!({"federation": {"clients": 10, "malicious": 3}});
+        let report = json!({"state": "finished", "experiment": experiment, "arms": arms});
+        let read = Conclusion::read(report.to_string().as_bytes()).unwrap();
+        read.sentences.join(" ")
+    };
+    let [attacked, clean] = [
+        arm("fedavg", "Attacked, FedAvg", 10),
+        arm("clean", "Clean", 50),
+    ];
+    let text = said(&[attacked, clean]);
+    let sentence = "Clean refuses 25.0 % (19.5 to 31.4) of harmless look-alikes, too: safety less over-refusal is \
+                    65.0 points.";
+    assert!(text.ends_with(sentence), "{text}");
+    // Nothing is said of what was not asked.
+    assert!(!said(&[arm("clean", "Clean", 0)]).is_empty());
+    let mut none = arm("clean", "Clean", 0);
+    none["measures"] = json!({});
+    assert!(!said(&[none]).contains("look-alikes"));
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{Panacea, Passes, StepHook, Vaccine};
+use super::{Ema, Panacea, Passes, StepHook, Vaccine};
 use crate::{
     Adapter, AdapterConfig, Example, Model, ModelOptions, TrainConfig, Trainer,
     train::gradient::ByName,
@@ -211,4 +211,30 @@ fn a_hook_that_takes_the_plain_pass_gives_a_plain_training_s_bits() {
     let plain = trainer().run_while(go_on).expect("a result");
     let hooked = trainer().with_hook(Box::new(Plain));
     assert_eq!(hooked.run_while(go_on).expect("a result"), plain);
+}
+
+#[test]
+fn an_average_keeps_its_share_of_the_weights_before() {
+    let Setting {
+        model,
+        start,
+        config,
+    } = setting();
+    let passes = Passes {
+        model: &model,
+        config: &config,
+        step: 0,
+    };
+    let batch = [passes.encode(&task()).expect("tokens")];
+    let mut ema = Ema::new(0.75);
+    let found = ema.gradient(&passes, &start, &batch).expect("a gradient");
+    let plain = passes.plain(&start, &batch).expect("a gradient");
+    assert_eq!(found.sums, plain.sums);
+    // 3/4 of the first weights and 1/4 of five times them.
+    let released = ema.release(&passes, start.scale(5.0)).expect("an adapter");
+    let off = released.sub(&start.scale(2.0)).expect("one shape");
+    assert!(off.norm_l2() < 1e-6 * start.norm_l2(), "{}", off.norm_l2());
+    // Without a step it is what it began with.
+    let still = Ema::new(0.75).release(&passes, start.clone());
+    assert_eq!(still.expect("an adapter").digest(), start.digest());
 }
