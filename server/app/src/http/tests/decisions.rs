@@ -133,6 +133,8 @@ async fn metrics_count_and_readiness_is_that_of_the_folder() {
 #[tokio::test]
 async fn a_registry_that_cannot_be_read_is_not_ready() {
     let server = TestServer::start().await;
+    // It has its database open, so that nobody else tidies up behind it.
+    assert_eq!(server.get("/readyz").await.0, 200);
     registered(&server);
     // What was registered is in the database or in its journal still, and gone with them.
     for name in ["registry.sqlite", "registry.sqlite-wal"] {
