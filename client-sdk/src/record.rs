@@ -166,8 +166,8 @@ pub enum Record {
         /// Data that it was tuned with, a blob.
         data: Digest,
     },
-    /// A module author's key was given up: updates that are logged after this by modules which it
-    /// signed do not count.
+    /// A key was given up: updates that are logged after this do not count where it signed their module, or
+    /// attested them as a data holder's node.
     KeyRevoked {
         /// The key.
         key: PublicKey,

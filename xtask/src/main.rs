@@ -106,8 +106,9 @@ cargo xtask COMMAND
   bench web [sentences|page|interactive|read|watchers|journey|api|big]
                     the report pages: what they conclude, how fast they are, what they cost a server
   bench federation [kills|clients|idle|workers] [--kills N] [--rounds N]
-                    three nodes and a coordinator, killed in turn: equal bits, nothing lost, no row on the wire;
-                    1,000 clients beside pfl; 2,000 nodes that wait; workers of a queue beside the local pool
+                    three nodes and a coordinator, then a run with the workers and server of its queue, killed in
+                    turn (100 kills): equal bits, nothing lost, no row on the wire; 1,000 clients beside pfl; 2,000
+                    nodes that wait; workers of a queue beside the local pool
   fuzz TARGET|all [--seconds N]
                     hostile bytes into the readers of files from outside (600 s each); needs
                     no more than cargo-fuzz, which it installs

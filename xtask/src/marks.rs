@@ -58,6 +58,7 @@ const MARKS: &[(&str, Mark)] = &[
     ("build.audit_mb", AtMost(12.0)),
     ("build.incremental_seconds", AtMost(15.0)),
     ("same_bits.nodes", AtLeast(1.0)),
+    ("same_bits.workers", AtLeast(1.0)),
     ("kills.total", AtLeast(100.0)),
     ("leaks.found", AtMost(0.0)),
     ("clients.pfl_ratio", AtLeast(4.0)),

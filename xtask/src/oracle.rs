@@ -12,7 +12,7 @@
 //! tests leave, and keeps them as `target/figures/oracle-provenance.json`.
 
 mod aggregation;
-mod engines;
+pub(crate) mod engines;
 mod files;
 mod gguf;
 mod models;

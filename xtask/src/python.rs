@@ -9,9 +9,14 @@ use crate::{Outcome, fail};
 /// An interpreter with the packages of a requirements file: the one that `FEDSEAL_ORACLE_PYTHON`
 /// names, which must have them, or one of our own below `target`, filled by pip.
 pub(crate) fn with(name: &str, requirements: &Path) -> Outcome<PathBuf> {
-    if let Some(python) = std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
-        return Ok(PathBuf::from(python));
+    match std::env::var_os("FEDSEAL_ORACLE_PYTHON") {
+        Some(python) => Ok(PathBuf::from(python)),
+        None => own(name, requirements),
     }
+}
+
+/// As [`with`], always one of our own: programs lie beside it.
+pub(crate) fn own(name: &str, requirements: &Path) -> Outcome<PathBuf> {
     let venv = root().join("target").join(format!("python-{name}"));
     let python = venv.join("bin/python");
     let stamp = venv.join("filled");

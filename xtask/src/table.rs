@@ -290,7 +290,7 @@ mod tests {
         let options = of("paper attacks --seeds 2 --minutes 5").unwrap();
         assert_eq!(options.parts, ["paper", "attacks"]);
         assert_eq!((options.seeds, options.minutes), (2, Some(5)));
-        let real = PARTS.iter().find(|part| part.smollm2).unwrap();
+        let real = PARTS.iter().find(|part| part.name == "smollm2").unwrap();
         assert!(!options.wants(real) && options.wants(&PARTS[0]));
         // The real model takes hours: by its name alone.
         assert!(!of("--seeds 1").unwrap().wants(real));

@@ -1,12 +1,13 @@
-//! Every test: Rust first, the GPU device on Vulkan with it, then the examples, the pages in a real
-//! browser, and the packages of this build, installed and used. What was not run is named at the end,
-//! with the reason.
+//! Every test: Rust first, the GPU device on Vulkan and servers of queues and stores with it, then the
+//! examples, the pages in a real browser, and the packages of this build, installed and used. What was not
+//! run is named at the end, with the reason.
 
 use std::process::Command;
 use std::time::Instant;
 
+use crate::oracle::engines::Engines;
 use crate::process::{cargo, root, run, say, seconds};
-use crate::{Outcome, build, dist, examples, languages, node, python, setup};
+use crate::{Outcome, build, dist, examples, fail, languages, node, python, setup};
 
 /// `cargo xtask test [FILTER]`. A filter names Rust tests and leaves the browser out.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
@@ -19,6 +20,9 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     setup::registry();
     let checkers = python::checkers();
     let peers = node::peers();
+    // pip waits for the network while rustc has the processor.
+    let whole = arguments.is_empty();
+    let servers = whole.then(|| std::thread::spawn(Engines::install));
     say("Building everything with its tests");
     // The tests' own dependencies add features, so a plain build before them would build twice.
     let mut words = vec!["build", "--workspace", "--lib", "--bins", "--tests"];
@@ -27,6 +31,12 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     cargo(&words, &[])?;
     guests.end()?;
     build::policies()?;
+    let servers = match servers.map(std::thread::JoinHandle::join) {
+        Some(Ok(installed)) => installed?,
+        Some(Err(_)) => return fail("installing the servers of queues and stores panicked"),
+        None => None,
+    };
+    let engines = servers.map(Engines::build).transpose()?;
     say("Rust tests");
     let mut words = vec!["test", "--workspace"];
     words.extend(build::features());
@@ -36,6 +46,13 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     let mut left_out = Vec::new();
     let no_gpu = no_gpu();
     left_out.extend(no_gpu.map(|why| ("the GPU device", why)));
+    if engines.is_none() {
+        let why = match whole {
+            true => "no pip; on Debian `apt-get install python3-pip python3-venv`",
+            false => "a filter names Rust tests alone; `cargo xtask oracle engines` runs theirs",
+        };
+        left_out.push(("servers of queues and stores", why));
+    }
     let python = checkers.as_ref().map(|path| path.to_string_lossy());
     let python = python.iter().map(|path| ("FEDSEAL_PYTHON", path.as_ref()));
     let peers = peers.as_ref().map(|path| path.to_string_lossy());
@@ -44,8 +61,13 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
         .map(|path| ("FEDSEAL_NODE_PEERS", path.as_ref()));
     // Where it is set, a test of the device that finds none fails, and does not vanish.
     let gpu = no_gpu.is_none().then_some(("FEDSEAL_GPU_TEST", "1"));
-    cargo(&words, &python.chain(peers).chain(gpu).collect::<Vec<_>>())?;
-    if arguments.is_empty() {
+    let places = engines.iter().flat_map(Engines::environment);
+    let environment = python.chain(peers).chain(gpu).chain(places);
+    cargo(&words, &environment.collect::<Vec<_>>())?;
+    if let Some(engines) = &engines {
+        engines.contract()?;
+    }
+    if whole {
         examples::examples()?;
         left_out.extend(browser()?.map(|why| ("the pages in a browser", why)));
         left_out.extend(dist::packages(true)?);

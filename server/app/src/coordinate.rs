@@ -16,10 +16,12 @@ use fedseal_record::events::Event as Told;
 use fedseal_rules::lifecycle::{Event, Phase};
 
 use crate::http::federations::Federations;
-use crate::{output, submitted};
+use crate::{counted, output, submitted};
 
 /// How often the books are looked at.
 const LOOK: Duration = Duration::from_millis(300);
+/// Looks after which the metrics of a federation that runs are brought up to date: its books are read for it.
+const MEASURE: u32 = 100;
 
 /// Places that the runs of all federations have in common.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
             federations.attach(&name, None);
         }
     }
+    let mut look = 0_u32;
     while !stop.load(Ordering::SeqCst) {
         let names = federations.books().names().unwrap_or_default();
         for name in names {
@@ -59,6 +62,12 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
                 continue;
             };
             let running = phase == Phase::Running;
+            if running {
+                federations.pass_revoked(&name);
+            }
+            if look == 0 || (running && look.is_multiple_of(MEASURE)) {
+                federations.measure(&name);
+            }
             match worked.get(&name) {
                 Some(one) if one.thread.is_finished() => {
                     worked.remove(&name);
@@ -70,6 +79,7 @@ pub(crate) fn supervise(federations: &Arc<Federations>, machine: &Machine, stop:
                 _ => {}
             }
         }
+        look = look.wrapping_add(1);
         std::thread::sleep(LOOK);
     }
     for one in worked.values() {
@@ -104,6 +114,7 @@ fn begin(federations: &Arc<Federations>, machine: &Machine, name: String) -> Wor
                 Err(error) => output::note(format_args!("fedseal: federation {name}: {error}")),
             }
         }
+        federations.measure(&name);
         federations.changed.notify_waiters();
     });
     Worked { stop, thread }
@@ -146,6 +157,7 @@ fn conduct(
     let gathering = run.gather(move || changed.notify_waiters())?;
     federations.set(name, Some(Arc::new(gathering)));
     let report = run.execute(&mut |event| {
+        counted::event(name, event);
         if let Told::Note { text } = event {
             output::note(format_args!("fedseal: {name}: {text}"));
         }

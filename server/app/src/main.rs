@@ -6,8 +6,9 @@
 //!
 //! - [`commands`]: one file a command, each with its arguments and an `execute`.
 //! - [`http`]: the server behind `fedseal serve`.
+//! - [`backup`]: copies of what servers and nodes keep.
 //! - [`coordinate`]: executes the federations of a server.
-//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one.
+//! - [`metrics`], [`logs`]: numbers and lines for programs that watch this one. [`counted`]: a run's events as both.
 //! - [`decisions`]: which submitted modules may be executed.
 //! - [`kept`]: modules that are kept compiled.
 //! - [`submitted`]: modules of the registry. [`runs`]: folders of runs. [`progress`], [`figures`]: what people and machines read of a run.
@@ -18,8 +19,10 @@
 // One place prints, for it survives a closed pipe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod backup;
 mod commands;
 mod coordinate;
+mod counted;
 mod decisions;
 mod figures;
 mod http;

@@ -119,6 +119,27 @@ pub(crate) static WORKERS: Metric = Metric::new(
     "Jobs that workers reported to the run at hand, done or failed.",
     &["worker", "outcome"],
 );
+/// Nodes of federations.
+pub(crate) static NODES: Metric = Metric::new(
+    Kind::Gauge,
+    "fedseal_federation_nodes",
+    "Nodes by federation: heard in the last five minutes, silent for longer, or with a revoked key.",
+    &["federation", "state"],
+);
+/// Jobs of the round at nodes.
+pub(crate) static NODE_JOBS: Metric = Metric::new(
+    Kind::Gauge,
+    "fedseal_federation_jobs",
+    "Jobs of the round without an update: open, and those of them that wait for their nodes.",
+    &["federation", "state"],
+);
+/// Refused requests of nodes.
+pub(crate) static NODE_REFUSALS: Metric = Metric::new(
+    Kind::Gauge,
+    "fedseal_federation_refusals",
+    "Refused requests of nodes since the federation was made, by what was wrong with them.",
+    &["federation", "kind"],
+);
 /// Leases that ended without a result.
 pub(crate) static LEASES_ENDED: Total = Total::new(
     "fedseal_leases_ended_total",
@@ -126,7 +147,7 @@ pub(crate) static LEASES_ENDED: Total = Total::new(
 );
 
 /// Every metric, in the order in which they are shown.
-static ALL: [&(dyn Shown + Sync); 16] = [
+static ALL: [&(dyn Shown + Sync); 19] = [
     &REQUESTS,
     &REQUEST_SECONDS,
     &REFUSALS,
@@ -142,6 +163,9 @@ static ALL: [&(dyn Shown + Sync); 16] = [
     &STEPS,
     &JOBS,
     &WORKERS,
+    &NODES,
+    &NODE_JOBS,
+    &NODE_REFUSALS,
     &LEASES_ENDED,
 ];
 

@@ -1,6 +1,11 @@
 //! Words between a coordinator and the nodes of a federation, and between it and its administrator: JSON over
 //! HTTP, below an address that names the protocol's version. Every request of a node is signed with its key
-//! (RFC 9421), every one of the administrator has the token.
+//! (RFC 9421), and the signature covers the address; every one of the administrator has the token.
+//!
+//! | version | has |
+//! | --- | --- |
+//! | 1 | enrolment, jobs, blobs, log, cosignatures |
+//! | 2 | blobs of a federation that is over: each arm's last adapter; keys that were revoked |
 
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
@@ -11,17 +16,22 @@ use crate::work::desk::Fate;
 use crate::work::task::NodeJob;
 
 /// Version of the protocol.
-pub const VERSION: u32 = 1;
-/// Beginning of the addresses of nodes, with the version.
-pub const PREFIX: &str = "/federation/v1";
+pub const VERSION: u32 = 2;
+/// Oldest version that a coordinator takes: that of the release before.
+pub const OLDEST: u32 = 1;
 /// Address of the administrator.
-pub const ADMIN: &str = "/federation/v1/admin";
+pub const ADMIN: &str = "/federation/v2/admin";
 /// Seconds for which a node's question for a job waits.
 pub const WAIT: u64 = 10;
 /// Longest update of a node, bytes: an adapter, its transcript, and data that the site lets leave.
 pub const MOST_UPDATE: usize = 512 << 20;
 /// Longest other request, bytes.
 pub const MOST_REQUEST: usize = 2 << 20;
+/// Beginning of the addresses (`PREFIX`) of a version.
+pub fn prefix(version: u32) -> String {
+    format!("/federation/v{version}")
+}
+
 /// Shards of one node, at most.
 pub const MOST_SHARDS: usize = 100;
 /// Longest text of site rules, bytes.
@@ -85,7 +95,7 @@ pub struct Brought {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrol {
-    /// [`VERSION`].
+    /// Version that the node speaks.
     pub protocol: u32,
     /// Secret of the invitation.
     pub secret: String,
@@ -99,7 +109,7 @@ pub struct Enrol {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolled {
-    /// [`VERSION`].
+    /// Version that the node speaks.
     pub protocol: u32,
     /// State of the federation.
     pub phase: Phase,
@@ -174,6 +184,15 @@ pub enum Command {
         /// The client that it is for; none: any place that is free.
         client: Option<String>,
     },
+    /// Gives up a node's key.
+    Revoke {
+        /// The federation.
+        name: String,
+        /// A client of the node.
+        client: String,
+        /// Why, for people; it is in the run's log.
+        reason: String,
+    },
     /// Starts, pauses, resumes or stops one.
     Event {
         /// The federation.
@@ -242,10 +261,13 @@ pub struct NodeStatus {
     pub examples: u32,
     /// When it enrolled, RFC 3339, UTC.
     pub enrolled: String,
-    /// Seconds since its node asked for work; none since the coordinator started.
+    /// Seconds since its node asked for work, as of a minute where the server does not answer; none: never.
     pub asked: Option<u64>,
     /// Entries of the log that its node has cosigned.
     pub cosigned: Option<u64>,
+    /// Why its node's key was revoked, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 #[cfg(test)]

@@ -132,9 +132,7 @@ pub fn dry_run(dir: &Path, checks: &[CheckConfig], only: Option<&str>) -> Result
                     paired: None,
                     past: &[],
                     authors: &run.plan.authors,
-                    revoked: run
-                        .state
-                        .revoked_before(&attested.module_signer, update.entry),
+                    revoked: run.state.revoked_before(&attested, update.entry),
                     replayed: None,
                 };
                 rows.extend(row(of, client, verdict, &admission, &facts));

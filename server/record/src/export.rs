@@ -1,6 +1,6 @@
 //! The adapter that a run ends with, taken from its log.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fedseal_adapter::Adapter;
@@ -32,6 +32,31 @@ pub struct FinalAdapter {
     pub model: String,
 }
 
+/// Arm and adapter of a record that gives an arm another adapter.
+pub fn made(record: &Record) -> Option<(&str, Digest)> {
+    match record {
+        Record::Aggregated { arm, global, .. } => Some((arm, *global)),
+        Record::Defended { arm, adapter, .. } | Record::Tuned { arm, adapter, .. } => {
+            Some((arm, *adapter))
+        }
+        _ => None,
+    }
+}
+
+/// The last adapter of each arm that has one, with the log entry that names it.
+///
+/// # Errors
+/// [`Error::Ledger`] for a damaged log.
+pub fn last_adapters(run: &OpenRun) -> Result<BTreeMap<String, (u64, Digest)>> {
+    let mut last = BTreeMap::new();
+    for (entry, bytes) in (0u64..).zip(run.log.entries()?) {
+        if let Some((arm, adapter)) = made(&Record::from_bytes(&bytes)?) {
+            last.insert(arm.to_owned(), (entry, adapter));
+        }
+    }
+    Ok(last)
+}
+
 /// The last adapter of an arm, also of a run that goes on.
 ///
 /// # Errors
@@ -39,22 +64,10 @@ pub struct FinalAdapter {
 /// [`Error::Ledger`] and [`Error::Tampered`] for a damaged log or blob.
 pub fn final_adapter(dir: impl AsRef<Path>, arm: &str) -> Result<FinalAdapter> {
     let run = OpenRun::read(dir)?;
-    let (mut found, mut arms) = (None, BTreeSet::new());
-    for (entry, bytes) in (0u64..).zip(run.log.entries()?) {
-        let (name, adapter) = match Record::from_bytes(&bytes)? {
-            Record::Aggregated { arm, global, .. } => (arm, global),
-            Record::Defended { arm, adapter, .. } | Record::Tuned { arm, adapter, .. } => {
-                (arm, adapter)
-            }
-            _ => continue,
-        };
-        if name == arm {
-            found = Some((entry, adapter));
-        }
-        arms.insert(name);
-    }
-    let (entry, digest) =
-        found.ok_or_else(|| Error::unknown("arm with an adapter", arm, arms.iter()))?;
+    let last = last_adapters(&run)?;
+    let Some((entry, digest)) = last.get(arm).copied() else {
+        return Err(Error::unknown("arm with an adapter", arm, last.keys()));
+    };
     Ok(FinalAdapter {
         adapter: read_adapter(&run.blobs, &digest)?,
         digest,

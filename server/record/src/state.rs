@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fedseal_client_sdk::attestation::UpdatePredicate;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round, Seed};
 use fedseal_client_sdk::keys::PublicKey;
 use fedseal_client_sdk::record::Effect;
-use fedseal_rules::admission::Verdict;
+use fedseal_rules::admission::{Revoked, Verdict};
 
 mod apply;
 
@@ -182,7 +183,7 @@ pub struct RunState {
     pub begun: BTreeMap<String, (Digest, Digest)>,
     /// Adapter and data by defended arm.
     pub defended: BTreeMap<String, (Digest, Digest)>,
-    /// Revoked module authors' keys, with the entry that says so.
+    /// Revoked keys of module authors and nodes, with the entry that says so.
     pub revoked: BTreeMap<PublicKey, u64>,
     /// Rotations of the node's key: those before it, and those since.
     pub rotations: Vec<RotatedRef>,
@@ -197,10 +198,13 @@ pub struct RunState {
 pub struct OutOfPlace(pub String);
 
 impl RunState {
-    /// The entry at which a module author's key was revoked, when an update logged as `entry`
-    /// comes after it.
-    pub fn revoked_before(&self, signer: &PublicKey, entry: u64) -> Option<u64> {
-        self.revoked.get(signer).copied().filter(|at| *at < entry)
+    /// The key of an update's author or node that was revoked before the update was logged as `entry`.
+    pub fn revoked_before(&self, attested: &UpdatePredicate, entry: u64) -> Option<Revoked> {
+        let keys = [attested.module_signer, attested.node];
+        keys.into_iter().find_map(|key| {
+            let at = self.revoked.get(&key).copied().filter(|at| *at < entry)?;
+            Some(Revoked { key, entry: at })
+        })
     }
 
     /// The oldest key that leads to the node's by logged rotations, and the newest that follows it.

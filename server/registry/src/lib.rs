@@ -12,9 +12,11 @@ use fedseal_client_sdk::ids::ClientId;
 use fedseal_client_sdk::keys::PublicKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+mod copies;
 mod decisions;
 mod error;
 
+pub use copies::{check_copy, copy};
 pub use decisions::RegisteredDecision;
 pub use error::{Error, Result};
 

@@ -89,7 +89,8 @@ def rules(x, w, f, kind, index):
         ("byzfl", lambda: packages.byzfl_trimmed(x, w, f, trim)), reference(references.trimmed_mean, trim=trim),
     ], False
     yield "krum", {}, w, [reference(references.krum)], False
-    if clear and n - f - 2 >= 1:
+    # With one neighbour the two of the closest pair have equal scores: which one is taken is left open.
+    if clear and n - f - 2 >= 2:
         theirs = [("flwr", lambda: packages.flwr_krum(x, ones, f))]
         several = [("flwr", lambda: packages.flwr_krum(x, ones, f, n - f))]
     else:

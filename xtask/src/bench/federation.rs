@@ -13,6 +13,9 @@ use super::{Figure, write};
 use crate::process::{root, say};
 use crate::{Outcome, fail};
 
+/// Kills without an option.
+const KILLS: u32 = 100;
+
 /// Parts that are measured, and how often.
 #[derive(Debug, PartialEq)]
 struct Asked {
@@ -25,7 +28,7 @@ impl Asked {
     fn read(arguments: &[String]) -> Outcome<Asked> {
         let mut asked = Asked {
             part: None,
-            kills: 20,
+            kills: KILLS,
             rounds: 3,
         };
         let mut words = arguments.iter();
@@ -88,13 +91,13 @@ fn figure(name: &str, value: f64, unit: &str) -> Figure {
 /// Runs a test of the whole with an environment; what it says it measured.
 fn tested<T>(
     test: &str,
-    (name, value): (&str, String),
+    environment: &[(&str, &str)],
     read: impl Fn(&str) -> Option<T>,
 ) -> Outcome<T> {
     let ran = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
         .args(["test", "--quiet", "--workspace", "--test", "lend"])
         .args([test, "--", "--nocapture"])
-        .env(name, value)
+        .envs(environment.iter().copied())
         .current_dir(root())
         .output()?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
@@ -117,8 +120,8 @@ mod tests {
             |text: &str| Asked::read(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
         let asked = read("clients --rounds 5").unwrap();
         assert_eq!((asked.part.as_deref(), asked.rounds), (Some("clients"), 5));
-        assert_eq!(Asked::read(&[]).unwrap().kills, 20);
-        assert_eq!(read("--kills 100").unwrap().kills, 100);
+        assert_eq!(Asked::read(&[]).unwrap().kills, KILLS);
+        assert_eq!(read("--kills 20").unwrap().kills, 20);
         for bad in ["--kills", "--kills 201", "--rounds 0", "node"] {
             assert!(read(bad).is_err(), "{bad}");
         }

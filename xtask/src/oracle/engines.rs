@@ -1,34 +1,100 @@
 //! `cargo xtask oracle engines`: queues and stores of jobs on real servers, and a run of several workers over them.
+//! `cargo xtask test` does the same.
 
-use crate::process::{cargo, root, say};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::process::{cargo, exists, root, say, target};
 use crate::{Outcome, fail, python};
+
+/// Words for the tests of a run whose jobs go through a queue, and of deploy/compose.yaml.
+const RUNS: [&str; 2] = ["queue", "compose"];
+
+/// Servers from PyPI, and the helper program that speaks to them.
+pub(crate) struct Engines {
+    bin: String,
+    helper: String,
+}
+
+impl Engines {
+    /// Installs the servers below target. None without Python and pip.
+    ///
+    /// # Errors
+    /// pip is there and cannot install them.
+    pub(crate) fn install() -> Outcome<Option<PathBuf>> {
+        let pip = Command::new("python3")
+            .args(["-m", "pip", "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if !exists("python3") || !pip.is_ok_and(|status| status.success()) {
+            return Ok(None);
+        }
+        let requirements = root().join("tests/oracles/engines/requirements.txt");
+        python::own("engines", &requirements).map(Some)
+    }
+
+    /// Builds the helper for servers that are beside this Python.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(crate) fn build(python: PathBuf) -> Outcome<Engines> {
+        let Some(bin) = python.parent() else {
+            return fail(format!("{}: it lies in no folder", python.display()));
+        };
+        say("Building the helper of queues and stores");
+        // Alone: what its clients bring would build burn and wasmtime again for everything else.
+        cargo(
+            &["build", "-p", "fedseal-engines", "--features", "network"],
+            &[],
+        )?;
+        let helper = target().join("debug/fedseal-engines");
+        Ok(Engines {
+            bin: bin.to_string_lossy().into_owned(),
+            helper: helper.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// Variables by which tests find both. A server that is not there is a failure then.
+    pub(crate) fn environment(&self) -> [(&str, &str); 2] {
+        [
+            ("FEDSEAL_ENGINES_BIN", self.bin.as_str()),
+            ("FEDSEAL_ENGINES", self.helper.as_str()),
+        ]
+    }
+
+    /// Holds NATS JetStream and S3 to the contracts.
+    ///
+    /// # Errors
+    /// A test that fails.
+    pub(crate) fn contract(&self) -> Outcome {
+        say("Holding NATS JetStream and S3 to the contracts of queue and store");
+        let words = [
+            "test",
+            "-p",
+            "fedseal-engines",
+            "--features",
+            "network",
+            "--test",
+            "contract",
+        ];
+        cargo(&words, &self.environment())
+    }
+}
 
 /// The command.
 pub(super) fn engines() -> Outcome {
-    let folder = root().join("tests/oracles/engines");
-    let python = python::with("engines", &folder.join("requirements.txt"))?;
-    let Some(bin) = python.parent() else {
-        return fail(format!("{}: it lies in no folder", python.display()));
+    let Some(python) = Engines::install()? else {
+        return fail("no pip: on Debian `apt-get install python3-pip python3-venv`");
     };
-    let bin = bin.to_string_lossy();
-    let environment = [
-        ("FEDSEAL_ENGINES_BIN", bin.as_ref()),
-        ("FEDSEAL_REQUIRE_ORACLES", "1"),
-    ];
-    say("Building the helper, and holding NATS JetStream and S3 to the contracts");
-    // Alone: what its clients bring would build burn and wasmtime again for everything else.
-    let helper = ["-p", "fedseal-engines", "--features", "network"];
-    cargo(&[&["build"], &helper[..]].concat(), &[])?;
-    cargo(
-        &[&["test"], &helper[..], &["--test", "contract"]].concat(),
-        &environment,
-    )?;
-    say("A run of two workers over both");
-    let helper = root().join("target/debug/fedseal-engines");
-    let helper = helper.to_string_lossy();
-    let environment = [&environment[..], &[("FEDSEAL_ENGINES", helper.as_ref())]].concat();
-    cargo(
-        &["test", "--workspace", "--test", "lend", "queue"],
-        &environment,
-    )
+    let engines = Engines::build(python)?;
+    engines.contract()?;
+    for words in RUNS {
+        say(&format!("Runs over both: {words}"));
+        cargo(
+            &["test", "--workspace", "--test", "lend", words],
+            &engines.environment(),
+        )?;
+    }
+    Ok(())
 }

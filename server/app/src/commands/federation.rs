@@ -1,4 +1,4 @@
-//! `fedseal federation create|invite|start|pause|resume|stop|status|list`
+//! `fedseal federation create|invite|revoke|start|pause|resume|stop|status|list`
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ enum Action {
     Create(Create),
     /// Make an invitation for one node. It is shown once.
     Invite(Invite),
+    /// Give up a node's key, also while rounds go on: nothing that it signs counts from then on.
+    Revoke(Revoke),
     /// Begin the rounds, once all nodes have enrolled.
     Start(Named),
     /// Pause the rounds; nodes keep what they have.
@@ -81,6 +83,20 @@ struct Invite {
 }
 
 #[derive(Args)]
+struct Revoke {
+    /// The federation.
+    name: String,
+    /// A client of the node.
+    #[arg(long, value_name = "NAME")]
+    client: String,
+    /// Why, in a line; it stands in the run's log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(Args)]
 struct Named {
     /// The federation.
     name: String,
@@ -104,6 +120,19 @@ impl Federation {
         let (command, at) = match self.action {
             Action::Create(create) => create.command()?,
             Action::Invite(Invite { name, client, at }) => (Command::Invite { name, client }, at),
+            Action::Revoke(Revoke {
+                name,
+                client,
+                reason,
+                at,
+            }) => {
+                let revoke = Command::Revoke {
+                    name,
+                    client,
+                    reason,
+                };
+                (revoke, at)
+            }
             Action::Start(named) => event(named, Event::Start),
             Action::Pause(named) => event(named, Event::Pause),
             Action::Resume(named) => event(named, Event::Resume),
@@ -194,14 +223,18 @@ fn text(status: &Status) -> String {
     for node in nodes {
         let asked = match node.asked {
             Some(seconds) => format!("asked {seconds} s ago"),
-            None => "not heard of since the coordinator started".into(),
+            None => "never heard of".into(),
         };
         let cosigned = match node.cosigned {
             Some(size) => format!(", cosigned {size} entries"),
             None => String::new(),
         };
+        let revoked = match &node.revoked {
+            Some(reason) => format!("; its key was revoked: {reason}"),
+            None => String::new(),
+        };
         lines.push(format!(
-            "  {}: key {}, shard {} of {} examples; {asked}{cosigned}",
+            "  {}: key {}, shard {} of {} examples; {asked}{cosigned}{revoked}",
             node.client,
             node.key.key_id(),
             node.shard.short(),

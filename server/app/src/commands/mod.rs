@@ -4,6 +4,7 @@ mod adapter;
 mod administer;
 mod admission;
 mod attribute;
+mod backup;
 mod base;
 mod bench;
 mod chat;
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Worker(worker::Worker),
     /// Serve the report pages and the HTTP interface.
     Serve(serve::Serve),
+    /// Copy runs, federations and submitted modules, or check a copy.
+    Backup(backup::Backup),
     /// Submit a signed module to a running server.
     Submit(submit::Submit),
     /// List, approve and reject submitted modules.
@@ -149,6 +152,7 @@ impl Command {
             Command::Node(command) => command.execute(),
             Command::Worker(command) => command.execute(),
             Command::Serve(command) => command.execute(),
+            Command::Backup(command) => command.execute(),
             Command::Submit(command) => command.execute(),
             Command::Module(command) => command.execute(),
             Command::Verify(command) => command.execute(),

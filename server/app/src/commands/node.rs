@@ -1,6 +1,6 @@
 //! `fedseal node`: a data holder's side of a federation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use fedseal_client_sdk as sdk;
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::http_signature::Role;
-use fedseal_client_sdk::keys::{SigningKey, TrustStore};
+use fedseal_client_sdk::keys::{Passphrase, SigningKey, TrustStore};
 use fedseal_client_sdk::signed::SignedClient;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::node::link::Link;
@@ -16,12 +16,12 @@ use fedseal_federation::node::{self, CACHE_BYTES, Own, Shard};
 use fedseal_federation::options::open_model;
 use fedseal_federation::own::How;
 use fedseal_federation::protocol::{
-    Cosigned, Enrol, Enrolled, Invitation, Next, PREFIX, Refuse, Taken, WAIT,
+    Cosigned, Enrol, Enrolled, Invitation, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
 };
 use fedseal_federation::runner::Options;
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::{Error, Result};
-use fedseal_ledger::Remote as RemoteLog;
+use fedseal_ledger::{LogReader, Remote as RemoteLog};
 use fedseal_rules::experiment::{Experiment, read_site};
 use fedseal_sandbox::CompiledCache;
 use serde::Serialize;
@@ -59,7 +59,8 @@ pub(crate) struct Node {
     /// Folder of the node's state: its own log, what it fetched, what it has not sent yet.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Invitation of whoever runs the federation; needed once.
+    /// Invitation of whoever runs the federation; needed once. The environment variable FEDSEAL_INVITATION keeps
+    /// it out of the list of processes.
     #[arg(long, value_name = "TEXT")]
     invitation: Option<Invitation>,
     /// Trust file with the names of signers that the rules use; by default trusted.toml in the folder of keys.
@@ -83,6 +84,9 @@ pub(crate) struct Node {
     /// Threads of the CPU device; 0: all cores. The bits do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Version of the protocol: an older one for a coordinator of the release before.
+    #[arg(long, value_name = "N", default_value_t = VERSION, value_parser = clap::value_parser!(u32).range(i64::from(OLDEST)..=i64::from(VERSION)))]
+    protocol: u32,
     #[command(flatten)]
     authorities: Authorities,
     /// Speak to another machine without encryption.
@@ -106,10 +110,11 @@ impl Node {
         wire::check(&self.coordinator, self.insecure_http, "the updates")?;
         self.authorities.take()?;
         let passphrase = keys::passphrase()?;
-        let key = SigningKey::load_or_create_with(&self.key, passphrase.as_ref())?;
+        let key = self.key(passphrase.as_ref())?;
         let rules = node::resolved(read_site(&self.site)?, &self.trusted()?)?;
         let shards = self.shards()?;
-        let federation = match (&self.invitation, node::joined(&self.state)?) {
+        let invitation = self.invited()?;
+        let federation = match (&invitation, node::joined(&self.state)?) {
             (Some(invitation), _) => invitation.federation.clone(),
             (None, Some((federation, _))) => federation,
             (None, None) => {
@@ -143,7 +148,8 @@ impl Node {
                 Role::Node,
                 CALL,
             )),
-            federation,
+            below: format!("{}/{federation}", prefix(self.protocol)),
+            protocol: self.protocol,
         };
         output::line(format!("node {} for {}", key.public(), self.coordinator));
         output::line("Ctrl-C stops it; it goes on where it was when it starts again");
@@ -158,7 +164,7 @@ impl Node {
         };
         let mut node = node::Node::open(
             own,
-            self.invitation.as_ref(),
+            invitation.as_ref(),
             &remote,
             &open,
             Some(compiled),
@@ -166,6 +172,44 @@ impl Node {
             &told,
         )?;
         Ok(node.run(stop::flag())?)
+    }
+
+    /// The key that this node has in its federation: a federation's plan names it, so one that was rotated since it
+    /// joined (`fedseal key rotate` keeps the old key beside the new one) is used until the federation is over.
+    fn key(&self, passphrase: Option<&Passphrase>) -> Outcome<SigningKey> {
+        let current = SigningKey::load_or_create_with(&self.key, passphrase)?;
+        let log = self.state.join("log");
+        let writes = |key: &SigningKey| LogReader::open(&log, &key.public()).is_ok();
+        if !log.join("checkpoint").is_file() || writes(&current) {
+            return Ok(current);
+        }
+        let mut earlier = rotated(&self.key)?.into_iter();
+        let found = earlier.find_map(|path| {
+            let key = SigningKey::load_with(path, passphrase).ok()?;
+            writes(&key).then_some(key)
+        });
+        let Some(key) = found else {
+            // Opening the folder says what is wrong.
+            return Ok(current);
+        };
+        output::note(format_args!(
+            "fedseal: this node joined with key {}, which was rotated: it speaks with that one until the federation \
+             is over",
+            key.public()
+        ));
+        Ok(key)
+    }
+
+    /// The invitation, where there is one.
+    fn invited(&self) -> Outcome<Option<Invitation>> {
+        match (&self.invitation, std::env::var("FEDSEAL_INVITATION")) {
+            (Some(given), _) => Ok(Some(given.clone())),
+            (None, Ok(text)) if !text.trim().is_empty() => text
+                .parse()
+                .map(Some)
+                .map_err(|error: String| Failure::usage(format!("FEDSEAL_INVITATION: {error}"))),
+            _ => Ok(None),
+        }
     }
 
     fn trusted(&self) -> Outcome<TrustStore> {
@@ -200,15 +244,36 @@ impl Node {
     }
 }
 
+/// Files of keys that were rotated: `NAME-KEYID.pem` beside `NAME.pem`.
+fn rotated(current: &Path) -> Outcome<Vec<PathBuf>> {
+    let stem = current.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = match current.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let failed = |error: std::io::Error| Failure::io(folder, &error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!("{stem}-")) && name.ends_with(".pem") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
 /// A coordinator over HTTP.
 struct Remote {
     client: Arc<SignedClient>,
-    federation: String,
+    /// Beginning of the federation's addresses.
+    below: String,
+    protocol: u32,
 }
 
 impl Remote {
     fn at(&self, path: &str) -> String {
-        format!("{PREFIX}/{}{path}", self.federation)
+        format!("{}{path}", self.below)
     }
 
     fn post<T: Serialize>(&self, path: &str, body: &T) -> Result<Vec<u8>> {
@@ -231,7 +296,12 @@ fn parsed<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T> {
 
 impl Link for Remote {
     fn enrol(&self, request: &Enrol) -> Result<Enrolled> {
-        parsed("/enrol", &self.post("/enrol", request)?)
+        let protocol = self.protocol;
+        let request = Enrol {
+            protocol,
+            ..request.clone()
+        };
+        parsed("/enrol", &self.post("/enrol", &request)?)
     }
 
     fn next(&self) -> Result<Next> {

@@ -13,12 +13,12 @@ use fedseal_record::rundir::RunDir;
 use fedseal_rules::experiment::Experiment;
 
 use super::lend::{Lend, Lending};
-use super::watching::{self, Watching};
+use super::watching::Watching;
 use super::{plan, shipped};
 use crate::failure::{Failure, Outcome};
 use crate::places::{self, Places};
 use crate::progress::Progress;
-use crate::{figures, keys, output, runs, stop, submitted, table};
+use crate::{counted, figures, keys, output, runs, stop, submitted, table};
 
 /// Runs an experiment. A run that was stopped or killed at any point goes on with --resume and
 /// ends with the same digests. A run in which no update counted ends with exit code 1.
@@ -278,7 +278,7 @@ impl Run {
         let name = RunDir::new(dir).name();
         let mut progress = Progress::new(self.quiet);
         let report = run.execute(&mut |event| {
-            watching::event(&name, event);
+            counted::event(&name, event);
             progress.event(event);
             if stop::asked() {
                 ControlFlow::Break(())

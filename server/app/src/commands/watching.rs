@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
-use fedseal_record::events::Event;
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::listening::Listening;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Limits, watched};
-use crate::logs::{self, Level};
-use crate::metrics;
+use crate::logs;
 use crate::output;
 
 /// How a run is watched.
@@ -88,49 +85,5 @@ impl Drop for Shown {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-/// Counts an event of a run and, where lines were asked for, writes one about it.
-pub(super) fn event(run: &str, event: &Event) {
-    match event {
-        Event::Progress { done, total, .. } => {
-            metrics::STEPS.set(&["done"], *done as f64);
-            metrics::STEPS.set(&["all"], *total as f64);
-        }
-        Event::Update {
-            seconds, failure, ..
-        } => {
-            let outcome = match failure {
-                None => "update",
-                Some(_) => "failure",
-            };
-            metrics::UPDATES.add(&[outcome], 1.0);
-            metrics::UPDATE_SECONDS.observe(&[], *seconds);
-        }
-        Event::Verdict { effect, check, .. } => {
-            metrics::VERDICTS.add(&[effect.as_str(), check], 1.0);
-        }
-        Event::Round { unchanged, .. } => {
-            metrics::ROUNDS.add(&[if *unchanged { "false" } else { "true" }], 1.0);
-        }
-        Event::Tick => return,
-        _ => (),
-    }
-    if logs::on()
-        && let Ok(Value::Object(mut fields)) = serde_json::to_value(event)
-    {
-        let name = match fields.remove("type") {
-            Some(Value::String(name)) => name,
-            _ => "event".into(),
-        };
-        let fields = fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()));
-        logs::line(
-            Level::Info,
-            &name,
-            [("run", Value::from(run))].into_iter().chain(fields),
-        );
     }
 }

@@ -8,10 +8,10 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use fedseal_federation::protocol::{
-    ADMIN, Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, PREFIX, Refuse, Taken, WAIT,
+    Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
 };
 use fedseal_federation::work::desk::Fate;
 use fedseal_federation::work::package::attested;
@@ -31,8 +31,22 @@ type Server = State<Arc<Federations>>;
 
 /// The interface.
 pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router {
+    let mut nodes = Router::new().route("/federation/{version}/{*rest}", any(unspoken));
+    let mut administrator = Router::new();
+    for version in OLDEST..=VERSION {
+        nodes = nodes.merge(spoken(version));
+        let admin = format!("{}/admin", prefix(version));
+        administrator = administrator.route(&admin, post(administer));
+    }
+    nodes
+        .with_state(federations.clone())
+        .merge(administrator.with_state((federations, admin)))
+}
+
+/// The nodes' addresses in a version of the protocol.
+fn spoken(version: u32) -> Router<Arc<Federations>> {
     // Whole paths: a nested router sees less than what was signed.
-    let at = |path: &str| format!("{PREFIX}/{{name}}{path}");
+    let at = |path: &str| format!("{}/{{name}}{path}", prefix(version));
     Router::new()
         .route(&at("/enrol"), post(enrol))
         .route(&at("/next"), post(next))
@@ -42,12 +56,21 @@ pub(super) fn router(federations: Arc<Federations>, admin: Arc<Admin>) -> Router
         .route(&at("/cosigned"), get(cosigned))
         .route(&at("/log/{*path}"), get(log))
         .route(&at("/blobs/{digest}"), get(blob))
-        .with_state(federations.clone())
-        .merge(
-            Router::new()
-                .route(ADMIN, post(administer))
-                .with_state((federations, admin)),
-        )
+}
+
+/// An address of no version that this coordinator speaks, or none of its version.
+async fn unspoken(Path((version, rest)): Path<(String, String)>) -> Refusal {
+    let number = version.strip_prefix('v');
+    let number = number.and_then(|text| text.parse::<u32>().ok());
+    match number {
+        Some(number) if !(OLDEST..=VERSION).contains(&number) => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "The protocol's version is not spoken here.",
+            format!("version {number}; this coordinator speaks versions {OLDEST} to {VERSION}"),
+            "Upgrade the older of both; fedseal node --protocol N speaks an older version.",
+        ),
+        _ => Refusal::missing("address", rest.chars().take(100).collect::<String>()),
+    }
 }
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
@@ -80,6 +103,7 @@ async fn enrol(State(all): Server, Path(name): Path<String>, request: Request) -
 /// `POST PREFIX/NAME/next`: a job, or after a while none.
 async fn next(State(all): Server, Path(name): Path<String>, request: Request) -> Answer<Response> {
     let (key, _) = received(&all, &name, request, true, MOST_REQUEST, false).await?;
+    all.books().heard(&name, &key);
     let end = tokio::time::Instant::now() + Duration::from_secs(WAIT);
     loop {
         let changed = all.changed.notified();
@@ -118,9 +142,8 @@ async fn blob(
     let path = request.uri().path().to_owned();
     received(&all, &name, request, false, 0, false).await?;
     let named = digest(&named)?;
-    let gathering = all.gathering_now(&name)?;
     blocking(move || {
-        let blob = gathering.blob(&named).map_err(refusal)?;
+        let blob = all.blob(&name, &named)?;
         let length = blob.length();
         let head = [
             (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -258,7 +281,7 @@ async fn log(
     .await
 }
 
-/// `POST ADMIN`: a command of the administrator.
+/// `POST PREFIX/admin`: a command of the administrator.
 async fn administer(
     State((all, admin)): State<(Arc<Federations>, Arc<Admin>)>,
     request: Request,

@@ -19,8 +19,10 @@ use fedseal_client_sdk::tlog::{KeyKind, VerifierKey};
 use fedseal_federation::Error;
 use fedseal_federation::coordinator::books::{Books, Federation};
 use fedseal_federation::coordinator::commands::perform;
+use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::protocol::{Command, MOST_REQUEST, MOST_UPDATE};
 use fedseal_federation::runner::Gathering;
+use fedseal_ledger::OpenBlob;
 use fedseal_record::rundir::RunDir;
 use fedseal_rules::lifecycle::Phase;
 use tokio::sync::Notify;
@@ -31,7 +33,10 @@ use super::refusal::{Answer, Refusal};
 use super::shares::{Peer, Share, Shares};
 use super::signed::{self, Signatures};
 use crate::logs::{self, Level};
+use crate::metrics;
 
+/// Seconds after which a node that did not ask for work counts as silent; one that trains asks when it is done.
+const SILENT: u64 = 300;
 /// Bytes of requests that are in memory at once.
 const BODIES: usize = 2 * MOST_UPDATE;
 /// Bytes of one address's requests that are in memory at once: the largest update is among them.
@@ -52,6 +57,8 @@ pub(crate) struct Federations {
     views: Mutex<HashMap<String, (files::Stamp, Arc<View>)>>,
     /// Each federation's run, once it was asked for.
     begun: Mutex<HashMap<String, Arc<Begun>>>,
+    /// Federations that are over, once a node asked for a blob of theirs.
+    ended: Mutex<HashMap<String, Arc<Ended>>>,
     /// Woken when there may be a job for some node, or a state has changed.
     pub(crate) changed: Arc<Notify>,
 }
@@ -60,7 +67,10 @@ pub(crate) struct Federations {
 pub(super) struct View {
     /// Its state.
     pub(super) phase: Phase,
+    /// Keys of its nodes, but for those that were given up.
     keys: BTreeSet<PublicKey>,
+    /// Keys that were given up, with the reasons.
+    revoked: BTreeMap<PublicKey, String>,
 }
 
 /// A run that was begun.
@@ -94,6 +104,7 @@ impl Federations {
             running: Mutex::default(),
             views: Mutex::default(),
             begun: Mutex::default(),
+            ended: Mutex::default(),
             changed: Arc::new(Notify::new()),
         }
     }
@@ -149,10 +160,17 @@ impl Federations {
             return Ok(view.clone());
         }
         let Federation { phase, members, .. } = self.books.read(name)?;
-        let keys = members.into_values().map(|joined| joined.member.key);
+        let (mut keys, mut revoked) = (BTreeSet::new(), BTreeMap::new());
+        for joined in members.into_values() {
+            match joined.revoked {
+                None => drop(keys.insert(joined.member.key)),
+                Some(reason) => drop(revoked.insert(joined.member.key, reason)),
+            }
+        }
         let view = Arc::new(View {
             phase,
-            keys: keys.collect(),
+            keys,
+            revoked,
         });
         if let Some(stamp) = stamp {
             lock(&self.views).insert(name.to_owned(), (stamp, view.clone()));
@@ -175,6 +193,56 @@ impl Federations {
         let begun = Arc::new(read().map_err(refusal)?);
         lock(&self.begun).insert(name.to_owned(), begun.clone());
         Ok(begun)
+    }
+
+    /// A blob that nodes of a federation may fetch now.
+    pub(super) fn blob(&self, name: &str, digest: &Digest) -> Answer<Arc<OpenBlob>> {
+        if self.gathering(name).is_some() || self.view(name)?.phase != Phase::Finished {
+            return self.gathering_now(name)?.blob(digest).map_err(refusal);
+        }
+        let known = lock(&self.ended).get(name).cloned();
+        let ended = match known {
+            Some(ended) => ended,
+            None => {
+                let ended = Arc::new(Ended::read(&self.run(name)).map_err(refusal)?);
+                lock(&self.ended).insert(name.to_owned(), ended.clone());
+                ended
+            }
+        };
+        ended.blob(digest).map_err(refusal)
+    }
+
+    /// Tells a run of nodes whose keys were given up.
+    pub(crate) fn pass_revoked(&self, name: &str) {
+        if let (Some(gathering), Ok(view)) = (self.gathering(name), self.viewed(name)) {
+            for (key, reason) in &view.revoked {
+                gathering.revoke(key, reason);
+            }
+        }
+    }
+
+    /// Brings the metrics of a federation up to date.
+    pub(crate) fn measure(&self, name: &str) {
+        let Ok(status) = self.books.status(name, &self.seen(name)) else {
+            return;
+        };
+        let (mut revoked, mut heard, mut silent) = (0.0, 0.0, 0.0);
+        for node in &status.nodes {
+            match (&node.revoked, node.asked) {
+                (Some(_), _) => revoked += 1.0,
+                (None, Some(ago)) if ago <= SILENT => heard += 1.0,
+                _ => silent += 1.0,
+            }
+        }
+        for (state, nodes) in [("revoked", revoked), ("heard", heard), ("silent", silent)] {
+            metrics::NODES.set(&[name, state], nodes);
+        }
+        for (kind, refused) in &status.refused {
+            metrics::NODE_REFUSALS.set(&[name, kind], *refused as f64);
+        }
+        let (waiting, open) = self.gathering(name).map_or((0, 0), |it| it.jobs());
+        metrics::NODE_JOBS.set(&[name, "waiting"], waiting as f64);
+        metrics::NODE_JOBS.set(&[name, "open"], open as f64);
     }
 
     /// Puts the lines of nodes, or of one, under the last checkpoint of a federation that is finished.
@@ -277,8 +345,20 @@ fn sender(all: &Federations, name: &str, head: &Parts, body: bool, anyone: bool)
     }
 }
 
+/// Refusal of a key that is no node's now.
 fn foreign(all: &Federations, name: &str, key: &PublicKey) -> Refusal {
     let who = key.to_string();
+    if let Ok(view) = all.viewed(name)
+        && let Some(reason) = view.revoked.get(key)
+    {
+        all.books.refusal(name, "revoked", &who, reason);
+        return Refusal::new(
+            StatusCode::GONE,
+            "The node's key was revoked.",
+            format!("{who}: {reason}"),
+            "Whoever runs the federation revoked it; ask there.",
+        );
+    }
     all.books.refusal(name, "foreign", &who, "not a node of it");
     Refusal::new(
         StatusCode::FORBIDDEN,

@@ -10,17 +10,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_federation::node::deeds::{self, Deed};
 use serde_json::Value;
 
 use crate::program::small::{SMALL, home};
 use crate::program::{ok, refused};
-use crate::{LONG, Started, adapters};
+use crate::{BETWEEN, LONG, Started, adapters, kills};
 
 pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
-/// Rounds without more kills than the test's own two; each further one gets a round.
+/// Rounds without more kills than the test's own; each further one gets [`MORE`].
 const ROUNDS: usize = 2;
+/// Rounds that go by in the time of a kill, with some to spare.
+const MORE: usize = 4;
 
 /// Text that stands in every row of a shard.
 fn marker(name: &str, row: usize) -> String {
@@ -121,7 +124,7 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
 }
 
 /// A coordinator on a free port, which the wire leads to.
-fn serve(home: &Path, wire: &Wire) -> Started {
+pub(super) fn serve(home: &Path, wire: &Wire) -> Started {
     serve_with(home, wire, &[])
 }
 
@@ -194,6 +197,10 @@ pub(super) fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str
         "--state",
         &state,
     ];
+    // One joins with the program of the release before, as far as the protocol tells; it goes on with this one.
+    if name == "south" && invitation.is_some() {
+        words.extend(["--protocol", "1"]);
+    }
     words.extend(
         invitation
             .map(|text| ["--invitation", text])
@@ -201,6 +208,16 @@ pub(super) fn node(home: &Path, name: &str, wire: &Wire, invitation: Option<&str
             .flatten(),
     );
     Started::new(home, &words)
+}
+
+/// Answer to a request of nobody.
+fn asked(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Every node, joined.
@@ -215,8 +232,16 @@ pub(super) fn joined(home: &Path, wire: &Wire) -> Vec<Started> {
 }
 
 pub(super) fn deeds_of(home: &Path, name: &str) -> Vec<Deed> {
-    let key = SigningKey::load(home.join(format!("{name}.pem"))).unwrap();
-    deeds::read(&home.join(format!("state-{name}/log")), &key.public()).unwrap()
+    let log = home.join(format!("state-{name}/log"));
+    let files = fs::read_dir(home).unwrap().flatten();
+    // A key that was rotated lies beside its successor.
+    let mut keys = files.filter_map(|file| {
+        let file = file.file_name().to_string_lossy().into_owned();
+        let own = file.starts_with(name) && file.ends_with(".pem");
+        own.then(|| SigningKey::load(home.join(file)).unwrap().public())
+    });
+    let read = keys.find_map(|key| deeds::read(&log, &key).ok());
+    read.unwrap()
 }
 
 /// Bytes of all files below a folder.
@@ -230,7 +255,7 @@ fn all(folder: &Path, into: &mut Vec<u8>) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -246,10 +271,8 @@ fn copy(from: &Path, to: &Path) {
 fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     let home = home();
     let home = home.path();
-    // More for a measurement: cargo xtask bench federation.
-    let more = std::env::var("FEDSEAL_KILLS").ok();
-    let more = more.map_or(0, |text| text.parse().unwrap());
-    let rounds = ROUNDS + more;
+    let more = kills();
+    let rounds = ROUNDS + MORE * more;
     place(home, "deadline = 120", rounds);
     let run = [
         "run",
@@ -284,6 +307,8 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     ok(home, &[&create[..], &["token"]].concat());
     let mut nodes = joined(home, &wire);
     federation(home, &["start", "fed"]);
+    let said = asked(wire.coordinator(), "/federation/v9/fed/next");
+    assert!(said.contains("speaks versions 1 to 2"), "{said}");
 
     // A node and the coordinator die while others work.
     nodes[0].says("sent (recorded)");
@@ -292,9 +317,14 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     let mut coordinator = serve(home, &wire);
     coordinator.says("federation fed runs");
     nodes.insert(0, node(home, "north", &wire, None));
-    let mut kills = 2;
+    // An upgrade in the middle.
+    drop(nodes.remove(1));
+    // Its key is another one from now on; this federation knows the old one.
+    ok(home, &["key", "rotate", "--key", "south.pem"]);
+    nodes.insert(1, node(home, "south", &wire, None));
+    let mut kills = 3;
     for victim in 0..more {
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(BETWEEN);
         if status(home)["phase"] == "finished" {
             break;
         }
@@ -308,6 +338,8 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
             None => {
                 drop(coordinator);
                 coordinator = serve(home, &wire);
+                // It goes on before it is killed again.
+                coordinator.says("federation fed runs");
             }
         }
         kills += 1;
@@ -370,6 +402,18 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
         }
     }
 
+    // Each site has the adapter that the federation ended with, and the proof of it.
+    let last = adapters(&home.join("runs/fed"));
+    let key = status["coordinator"].as_str().unwrap();
+    for name in NAMES {
+        let folder = home.join(format!("state-{name}/final"));
+        let bytes = fs::read(folder.join("clean.safetensors")).unwrap();
+        assert_eq!(Digest::of(&bytes).to_string(), last[0].as_str().unwrap());
+        let proof = folder.join("clean.tlog-proof").display().to_string();
+        let said = ok(home, &["log", "check", &proof, "--key", key]);
+        assert!(said.contains(last[0].as_str().unwrap()), "{said}");
+    }
+
     // At its site an update can be executed again.
     let replay = ["replay", "runs/fed", "--sample", "1"];
     let said = refused(home, &replay);
@@ -378,6 +422,29 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
     assert!(said.contains("1 of 1 equal"), "{said}");
     // Every assertion held until here.
     println!("federation: bits 1, kills {kills} of {kills}, leaks 0");
+}
+
+#[test]
+fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
+    let home = home();
+    let home = home.path();
+    place(home, "deadline = 60\nleast_updates = 1", 12);
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
+    federation(home, &["create", "fed.toml"]);
+    let mut nodes = joined(home, &wire);
+    federation(home, &["start", "fed"]);
+    coordinator.says("federation fed runs");
+    nodes[0].says("sent (recorded)");
+    let revoke = ["revoke", "fed", "--client", "north", "--reason", "stolen"];
+    let said = federation(home, &revoke);
+    assert!(said.contains("its key was revoked: stolen"), "{said}");
+    let said = nodes[0].says("key was revoked");
+    assert!(said.contains("stolen"), "{said}");
+    let status = until(home, "finished", |status| status["phase"] == "finished");
+    assert!(status["refused"]["revoked"].as_u64().unwrap() > 0);
+    let said = ok(home, &["verify", "runs/fed"]);
+    assert!(said.contains("rest on the word of the node"), "{said}");
 }
 
 #[test]

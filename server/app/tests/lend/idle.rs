@@ -72,6 +72,7 @@ fn enrol(home: &Path, count: usize) {
         let joined = Joined {
             member,
             since: state.created.clone(),
+            revoked: None,
         };
         state.members.insert(format!("node-{number:05}"), joined);
     }

@@ -1,6 +1,9 @@
 //! `fedseal run --lend` and `fedseal work` as processes: a worker that is killed costs time and nothing else,
 //! the bits are those of one process, and a stranger gets nothing. Federations of nodes are beside it.
 
+mod backup;
+mod deploy;
+mod engines;
 #[cfg(target_os = "linux")]
 mod faults;
 mod federation;
@@ -20,13 +23,14 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use engines::Nats;
 use fedseal_client_sdk::keys::SigningKey;
-use program::small::home;
+use program::small::{SMALL, home};
 use program::{command, ok, refused};
 use serde_json::Value;
 
 /// Longest wait for anything that a process does.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_secs(400);
 
 /// A process that is killed when dropped, with the lines that it says on standard error and on standard output.
 struct Started {
@@ -92,6 +96,15 @@ impl Drop for Started {
 fn public(home: &Path, name: &str) -> String {
     let key = SigningKey::load_or_create(home.join(name)).unwrap();
     key.public().to_string()
+}
+
+/// Time between two kills of a measurement.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// Kills beyond those of a test, for a measurement: cargo xtask bench federation.
+fn kills() -> usize {
+    let more = std::env::var("FEDSEAL_KILLS").ok();
+    more.map_or(0, |text| text.parse().unwrap())
 }
 
 fn adapters(run: &Path) -> Vec<Value> {
@@ -171,48 +184,23 @@ fn shards_are_not_lent_in_the_open_unless_asked_for() {
     assert!(said.contains("--worker"), "{said}");
 }
 
-/// A server that is killed when dropped; none where its program is not there.
-fn nats(folder: &Path) -> Option<(Child, String)> {
-    let name = "nats-server";
-    let folders = std::env::var_os("FEDSEAL_ENGINES_BIN").or_else(|| std::env::var_os("PATH"));
-    let program = std::env::split_paths(&folders?)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    let helper = std::env::var_os("FEDSEAL_ENGINES").is_some();
-    let Some(program) = program.filter(|_| helper) else {
-        assert!(
-            std::env::var_os("FEDSEAL_REQUIRE_ORACLES").is_none(),
-            "{name} or FEDSEAL_ENGINES is not there; see tests/oracles/engines/README.md"
-        );
-        eprintln!("left out: {name} or the helper is not there");
-        return None;
-    };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let child = std::process::Command::new(program)
-        .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
-        .arg(folder)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    Some((child, format!("nats://127.0.0.1:{port}?queue=test")))
-}
-
-/// Jobs go through a queue to workers that the run never speaks to; one of them is killed.
+/// Jobs go through a queue to workers that the run never speaks to; one of them is killed. In a measurement
+/// workers, the queue's server and the run itself are killed in turn.
 #[test]
 fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     let home = home();
     let home = home.path();
-    let Some((mut server, url)) = nats(&home.join("jetstream")) else {
+    let Some(mut server) = Nats::start(&home.join("jetstream")) else {
         return;
     };
+    let url = server.url();
+    let more = kills();
+    let rounds = format!("rounds = {}", 1 + 2 * more);
+    let experiment = SMALL.replace("rounds = 1", &rounds);
+    fs::write(home.join("queued.toml"), experiment).unwrap();
     let run = [
         "run",
-        "small.toml",
+        "queued.toml",
         "--modules",
         "modules",
         "--no-figures",
@@ -233,6 +221,34 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
     drop(first);
     let mut second = worker("second");
     second.says(": done");
+    let mut total = 1;
+    if more > 0 {
+        first = worker("first");
+        let resumed = [&queued[..], &["--resume"]].concat();
+        for victim in 0..more {
+            std::thread::sleep(BETWEEN);
+            if running.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            match victim % 4 {
+                0 => {
+                    drop(first);
+                    first = worker("first");
+                }
+                1 => {
+                    drop(second);
+                    second = worker("second");
+                }
+                2 => server.kill(),
+                _ => {
+                    drop(running);
+                    running = Started::new(home, &resumed);
+                    running.says("jobs are queued at");
+                }
+            }
+            total += 1;
+        }
+    }
     assert!(running.child.wait().unwrap().success());
     drop(second);
     assert_eq!(
@@ -240,9 +256,9 @@ fn workers_of_a_queue_do_a_run_and_one_is_killed() {
         adapters(&home.join("alone"))
     );
     ok(home, &["verify", "queued"]);
+    // Every assertion about the kills held until here.
+    println!("queue: bits 1, kills {total} of {total}");
 
-    let _ = server.kill();
-    let _ = server.wait();
     let said = refused(
         home,
         &[

@@ -6,6 +6,7 @@
 //! NAME/journal.jsonl     enrolments, changes, refused requests
 //! NAME/evidence/         statements by one key that contradict each other
 //! NAME/cosigned/         the checkpoint that each node cosigned last
+//! NAME/heard/            one file a node: it was changed when the node asked for work, as of a minute
 //! ```
 //!
 //! Commands of the administrator and a running server may work on one folder: each change is made under a
@@ -22,7 +23,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::PublicKey;
 
 use super::journal::{self, Tally};
-use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status, VERSION};
+use crate::protocol::{Enrol, Enrolled, Invitation, NodeStatus, Status};
 use crate::{Error, Result};
 use fedseal_record::rundir::{is_name, now, write_atomically};
 use fedseal_rules::experiment::{ClientConfig, Experiment, ModulePlace};
@@ -32,6 +33,7 @@ use state::{FORMAT, Notes};
 pub use state::{Federation, Invited, Joined};
 
 mod cosigned;
+mod heard;
 mod places;
 mod state;
 
@@ -47,6 +49,7 @@ pub struct Books {
     /// Shared by all clones of these books.
     notes: Arc<Mutex<Notes>>,
     tallies: Arc<Mutex<BTreeMap<String, Tally>>>,
+    heard: Arc<heard::Heard>,
 }
 
 /// 256 random bits, hex.
@@ -77,6 +80,7 @@ impl Books {
             root,
             notes: Arc::default(),
             tallies: Arc::default(),
+            heard: Arc::default(),
         })
     }
 
@@ -298,9 +302,51 @@ impl Books {
             self.note(name, "enrolled", &key.to_string(), &names.join(", "))?;
         }
         Ok(Enrolled {
-            protocol: VERSION,
+            protocol: request.protocol,
             phase,
         })
+    }
+
+    /// Gives up the key of a client's node: from then on nothing that it signs counts. Before the first round the
+    /// places of the node are free again, for another key.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a client that nobody enrolled as, a key that was given up already, and a federation
+    /// that is over.
+    pub fn revoke(&self, name: &str, client: &str, reason: &str) -> Result<()> {
+        let key = self.change(name, |_, federation| {
+            if federation.phase.is_last() {
+                return Err(refused(
+                    format!("federation {name} is {}", federation.phase),
+                    "what is in its log stands; auditors decide whose keys they trust",
+                ));
+            }
+            let Some(joined) = federation.members.get(client) else {
+                return Err(refused(
+                    format!("nobody enrolled as {client}"),
+                    "`fedseal federation status` names the nodes",
+                ));
+            };
+            if let Some(before) = &joined.revoked {
+                return Err(refused(
+                    format!("the key of {client} was revoked already: {before}"),
+                    "a key is revoked once, for good",
+                ));
+            }
+            let key = joined.member.key;
+            if federation.phase == Phase::Enrolling {
+                federation
+                    .members
+                    .retain(|_, joined| joined.member.key != key);
+            }
+            for joined in federation.members.values_mut() {
+                if joined.member.key == key {
+                    joined.revoked = Some(reason.to_owned());
+                }
+            }
+            Ok(key)
+        })?;
+        self.note(name, "revoked", &key.to_string(), reason)
     }
 
     /// Lets an event happen; gives the state after it.
@@ -357,6 +403,13 @@ impl Books {
         tallies.entry(name.to_owned()).or_default().refusals(&path)
     }
 
+    /// Marks that a node asked for work, as of a minute.
+    pub fn heard(&self, name: &str, key: &PublicKey) {
+        if let Ok(folder) = self.folder(name) {
+            self.heard.mark(&folder, key);
+        }
+    }
+
     /// Keeps a statement that contradicts another one by the same key.
     ///
     /// # Errors
@@ -379,15 +432,21 @@ impl Books {
         let federation = self.read(name)?;
         let experiment = self.experiment(&federation)?;
         let cosigned = self.cosigned_last(name)?;
+        let folder = self.folder(name)?;
+        let asked = |key: &PublicKey| match seen.get(key) {
+            Some(at) => Some(at.elapsed().as_secs()),
+            None => heard::ago(&folder, key),
+        };
         let members = federation.members.iter();
-        let nodes = members.map(|(client, Joined { member, since })| NodeStatus {
+        let nodes = members.map(|(client, joined)| NodeStatus {
             client: client.clone(),
-            key: member.key,
-            shard: member.shard,
-            examples: member.examples,
-            enrolled: since.clone(),
-            asked: seen.get(&member.key).map(|at| at.elapsed().as_secs()),
-            cosigned: cosigned.get(&member.key).map(|last| last.size),
+            key: joined.member.key,
+            shard: joined.member.shard,
+            examples: joined.member.examples,
+            enrolled: joined.since.clone(),
+            asked: asked(&joined.member.key),
+            cosigned: cosigned.get(&joined.member.key).map(|last| last.size),
+            revoked: joined.revoked.clone(),
         });
         let unused = federation.invitations.iter().filter(|it| it.used.is_none());
         Ok(Status {

@@ -35,6 +35,14 @@ pub fn perform(
         Command::Invite { name, client } => {
             Ok(Told::Invited(books.invite(&name, client)?.to_string()))
         }
+        Command::Revoke {
+            name,
+            client,
+            reason,
+        } => {
+            books.revoke(&name, &client, &reason)?;
+            status(&name)
+        }
         Command::Event { name, event } => {
             books.event(&name, event, None)?;
             status(&name)

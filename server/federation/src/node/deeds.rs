@@ -68,6 +68,15 @@ pub enum Deed {
         /// Its root.
         root: Digest,
     },
+    /// It fetched an arm's last adapter, with the proof that the run's log names it.
+    Received {
+        /// The arm.
+        arm: String,
+        /// The adapter.
+        adapter: Digest,
+        /// The entry of the run's log that names it.
+        entry: u64,
+    },
     /// It saw two histories of the run's log, and stopped.
     Forked {
         /// The log.

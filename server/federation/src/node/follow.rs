@@ -2,6 +2,7 @@
 //! the one before, and keeps the evidence where it does not. What it is asked to do must follow from entries
 //! that it has seen: a coordinator cannot ask it for anything that its log does not say.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,13 +11,14 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::keys::SigningKey;
 use fedseal_client_sdk::record::Record;
 use fedseal_client_sdk::tlog::{
-    AddCheckpoint, Checkpoint, Fork, KeyKind, VerifierKey, add_signatures,
+    AddCheckpoint, Checkpoint, Fork, KeyKind, ProofFile, VerifierKey, add_signatures,
 };
 use fedseal_ledger::{LogReader, Remote, Witness};
 
 use crate::protocol::witness_name;
 use crate::work::task::UpdateTask;
 use crate::{Error, Result};
+use fedseal_record::export;
 use fedseal_record::opened;
 use fedseal_record::round::RoundOf;
 use fedseal_record::rundir::{Plan, write_atomically};
@@ -30,6 +32,18 @@ pub struct Follower {
     witness: Witness,
     evidence: PathBuf,
     state: RunState,
+    /// The last adapter of each arm, with the entry that names it.
+    last: BTreeMap<String, (u64, Digest)>,
+}
+
+/// An arm's last adapter, with the proof that the log names it.
+pub struct Last {
+    /// The arm.
+    pub arm: String,
+    /// The adapter, a blob.
+    pub adapter: Digest,
+    /// The entry, its place in the log, and the checkpoint that the coordinator signed.
+    pub proof: ProofFile,
 }
 
 /// Result of a look at the log.
@@ -68,6 +82,7 @@ impl Follower {
             evidence: evidence.to_owned(),
             plan: plan.clone(),
             state: RunState::default(),
+            last: BTreeMap::new(),
         })
     }
 
@@ -126,6 +141,30 @@ impl Follower {
         })
     }
 
+    /// Every arm's last adapter in the log as it was seen last.
+    ///
+    /// # Errors
+    /// The log cannot be reached, or is another one than was seen.
+    pub fn last(&self, remote: Arc<dyn Remote>) -> Result<Vec<Last>> {
+        let origin = &self.plan.origin;
+        let reader = LogReader::open_remote(remote, "the run's log", &self.plan.node)?;
+        let seen = Digest::of(origin.as_bytes()).to_string();
+        if let Some(note) = self.witness.checkpoint(&seen) {
+            reader.continues(&Checkpoint::verify(&note, origin, &self.plan.node)?)?;
+        }
+        let all = self.last.iter();
+        all.map(|(arm, (entry, adapter))| {
+            let mut proof = reader.proof_file(*entry)?;
+            proof.extra = Some(reader.proved_entry(*entry)?);
+            Ok(Last {
+                arm: arm.clone(),
+                adapter: *adapter,
+                proof,
+            })
+        })
+        .collect()
+    }
+
     fn forked(&self, fork: &Fork) -> Result<Look> {
         let bytes = fork.to_bytes();
         let digest = Digest::of(&bytes);
@@ -150,6 +189,9 @@ impl Follower {
             self.state
                 .apply(&record, self.plan.initial)
                 .map_err(|problem| bad(problem.0.into()))?;
+            if let Some((arm, adapter)) = export::made(&record) {
+                self.last.insert(arm.to_owned(), (index, adapter));
+            }
         }
         if self.state.entries > 0 {
             opened::hold(&self.plan, self.state.plan)?;

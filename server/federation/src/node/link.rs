@@ -60,3 +60,9 @@ pub(super) fn is_transport(error: &Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether an error says that this node's key was revoked.
+pub(super) fn is_revoked(error: &Error) -> bool {
+    use fedseal_client_sdk::Error as Sdk;
+    matches!(error, Error::Sdk(Sdk::Refused { status: 410, .. }))
+}

@@ -4,6 +4,7 @@
 //! - [`link`]: the coordinator, wherever it is. [`follow`]: the run's log, watched and cosigned.
 //! - [`cache`]: what was fetched. [`seat`]: a run at the node. [`deeds`]: the node's own log.
 //! - `own`: key, shards and rules. `member`: the federation that it joined. `jobs`: each from offer to answer.
+//!   `last`: the adapters that the federation ended with.
 //!
 //! An update is on the disk before it is sent, and stays there until the coordinator has it in its log: a
 //! node that is killed trains nothing again that was finished.
@@ -30,7 +31,7 @@ use fedseal_record::rundir::Plan;
 use fedseal_rules::experiment::Experiment;
 use fedseal_rules::lifecycle::Phase;
 use follow::{Follower, Look};
-use link::{Link, is_transport};
+use link::{Link, is_revoked, is_transport};
 pub use member::joined;
 pub use own::{Own, Shard, resolved};
 use seat::Seat;
@@ -39,6 +40,7 @@ pub mod cache;
 pub mod deeds;
 pub mod follow;
 mod jobs;
+mod last;
 pub mod link;
 mod member;
 mod own;
@@ -46,6 +48,8 @@ pub mod seat;
 
 /// Wait before the coordinator is asked again after it could not be reached, or refused.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Times that the last adapters are asked for, a second apart: a coordinator may start again meanwhile.
+const LAST_TRIES: u32 = 30;
 /// Default bound of the cache, bytes.
 pub const CACHE_BYTES: u64 = 2 << 30;
 
@@ -144,12 +148,15 @@ impl<'a> Node<'a> {
     /// Does jobs until the federation is over or `stop` is raised.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the coordinator showed two histories: the evidence is kept.
+    /// [`Error::Refused`] where the coordinator showed two histories: the evidence is kept. [`Error::Sdk`] where
+    /// this node's key was revoked.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<()> {
-        let mut silent = false;
+        let (mut silent, mut tries) = (false, 0);
         while !stop.load(Ordering::SeqCst) {
             let next = match self.link.next() {
                 Ok(next) => next,
+                // Asking again changes nothing.
+                Err(error) if is_revoked(&error) => return Err(error),
                 Err(error) => {
                     if !silent {
                         self.say(format!("cannot ask for work: {error}; asking again"));
@@ -168,6 +175,16 @@ impl<'a> Node<'a> {
                     }
                     if matches!(phase, Phase::Finished | Phase::Stopped) {
                         if self.unheard.is_some() {
+                            sleep(AGAIN, stop);
+                            continue;
+                        }
+                        if phase == Phase::Finished
+                            && let Err(error) = self.take_last()
+                        {
+                            tries += 1;
+                            if tries == LAST_TRIES {
+                                return Err(error);
+                            }
                             sleep(AGAIN, stop);
                             continue;
                         }

@@ -130,9 +130,7 @@ impl Run {
             paired: probed.map(|(own, global)| Paired::of(global, own)),
             past: &around.past,
             authors: &of.plan.authors,
-            revoked: self
-                .state
-                .revoked_before(&attested.module_signer, update.entry),
+            revoked: self.state.revoked_before(&attested, update.entry),
             replayed: self.replays.get(&update.attestation),
         }))
     }

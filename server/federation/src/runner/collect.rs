@@ -65,6 +65,7 @@ impl Run {
             settings: settings.unwrap_or_default(),
             refused: Vec::new(),
         };
+        self.log_revoked_nodes(&desk)?;
         let jobs = tasks.into_iter().map(|task| {
             let node = shared.plan.attester(&task.client);
             (task, node)
@@ -74,6 +75,7 @@ impl Run {
         // Also after an error: nobody hears what would come.
         let missing = desk.close();
         waited?;
+        self.log_revoked_nodes(&desk)?;
         // What came while the desk closed is in the channel still.
         let rest: Vec<_> = arrivals.try_iter().collect();
         self.arrived(&mut collecting, rest, watch)?;

@@ -179,6 +179,16 @@ impl Gathering {
             .refuse(node, key, &plain(reason, LONGEST_REASON[1]))
     }
 
+    /// Gives up a node's key: none of its jobs is waited for, and nothing that comes of it counts.
+    pub fn revoke(&self, node: &PublicKey, reason: &str) {
+        self.desk.revoke(node, &plain(reason, LONGEST_REASON[1]));
+    }
+
+    /// Jobs of the round that wait for their nodes, and jobs without an update.
+    pub fn jobs(&self) -> (usize, usize) {
+        (self.desk.waiting(), self.desk.left())
+    }
+
     /// When each node asked last.
     pub fn seen(&self) -> BTreeMap<PublicKey, Instant> {
         self.desk.seen()

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -58,6 +58,7 @@ mod nodes;
 mod own;
 pub(crate) mod perform;
 pub mod pool;
+mod revocations;
 mod room;
 mod rounds;
 mod server_input;
@@ -177,6 +178,8 @@ pub struct Run {
     progress: Progress,
     begun: Instant,
     seconds_before: f64,
+    /// Folder of keys, whose trust file may revoke an author's.
+    keys: PathBuf,
     /// When the next live report is due.
     report_due: Option<Instant>,
     /// The folder and its plan, held for as long as the run is open: two processes never write one

@@ -41,6 +41,7 @@ impl Run {
         if self.state.arms.is_empty() {
             self.warn(watch)?;
         }
+        self.log_revoked_authors()?;
         self.open_round(round)?;
         self.execute_updates(round, watch)?;
         self.probe_canaries(round, watch)?;

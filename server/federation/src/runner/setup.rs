@@ -307,11 +307,12 @@ fn open_locked(
         begun: Instant::now(),
         seconds_before: seconds_so_far(&dir),
         report_due: None,
+        keys: options.keys.clone(),
         _locks: locks,
         dir,
     };
     run.log_opening()?;
-    run.log_revocations(options)?;
+    run.log_revoked_authors()?;
     run.log_rotations(options)?;
     Ok(run)
 }
@@ -451,29 +452,6 @@ impl Run {
             digest: plan.canaries,
         })?;
         // One checkpoint for all of it: a restart finds the whole opening or none of it.
-        self.publish()
-    }
-}
-
-impl Run {
-    /// Authors' keys that were revoked since the last look: from this place in the log on nothing
-    /// by them counts.
-    fn log_revocations(&mut self, options: &Options) -> Result<()> {
-        let file = options.keys.join("trusted.toml");
-        if self.state.closed || self.state.report.is_some() || !file.exists() {
-            return Ok(());
-        }
-        let store = TrustStore::load(&file)?;
-        let shared = self.shared.clone();
-        for revoked in &store.revoked {
-            let signs = shared.plan.modules.iter().any(|m| m.signer == revoked.key);
-            if signs && !self.state.revoked.contains_key(&revoked.key) {
-                self.append(&Record::KeyRevoked {
-                    key: revoked.key,
-                    reason: revoked.reason.clone(),
-                })?;
-            }
-        }
         self.publish()
     }
 }

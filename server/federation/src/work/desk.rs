@@ -31,6 +31,27 @@ struct State<A> {
     /// Jobs that are over by their keys.
     over: HashMap<Digest, Over>,
     seen: BTreeMap<PublicKey, Instant>,
+    /// Nodes whose keys were given up, with the reasons.
+    revoked: BTreeMap<PublicKey, String>,
+}
+
+impl<A> State<A> {
+    /// Takes jobs of nodes whose keys were given up for refused, and tells the run.
+    fn pass_over(&mut self) {
+        for (key, entry) in &mut self.open {
+            if let Some(reason) = self.revoked.get(&entry.node)
+                && !entry.refused
+            {
+                entry.refused = true;
+                let reason = format!("the key of its node was revoked: {reason}");
+                // A run that ended hears nothing.
+                let _ = self
+                    .arrivals
+                    .as_ref()
+                    .map(|to| to.send(Arrival::Refused(*key, reason)));
+            }
+        }
+    }
 }
 
 struct Entry {
@@ -105,6 +126,7 @@ impl<A> Desk<A> {
                 arrivals: None,
                 over: over.into_iter().collect(),
                 seen: BTreeMap::new(),
+                revoked: BTreeMap::new(),
             }),
             changed: Condvar::new(),
             wake: Box::new(wake),
@@ -144,6 +166,7 @@ impl<A> Desk<A> {
             };
             state.open.insert(key, entry);
         }
+        state.pass_over();
         drop(state);
         self.tell();
         receive
@@ -156,6 +179,7 @@ impl<A> Desk<A> {
         for entry in state.open.values_mut() {
             entry.refused = false;
         }
+        state.pass_over();
         drop(state);
         self.tell();
     }
@@ -214,10 +238,11 @@ impl<A> Desk<A> {
         if let Some(over) = state.over.get(key) {
             return Err(over.of(attestation));
         }
+        let revoked = state.revoked.contains_key(node);
         let Some(entry) = state.open.get_mut(key) else {
             return Err(Fate::Unknown);
         };
-        if entry.node != *node {
+        if entry.node != *node || revoked {
             return Err(Fate::Foreign);
         }
         if entry.arriving.is_some() {
@@ -273,6 +298,23 @@ impl<A> Desk<A> {
         let message = Arrival::Refused(*key, reason.to_owned());
         let arrivals = state.arrivals.as_ref();
         arrivals.is_some_and(|to| to.send(message).is_ok())
+    }
+
+    /// Gives up a node's key: its jobs are taken for refused, now and in every later round.
+    pub fn revoke(&self, node: &PublicKey, reason: &str) {
+        let mut state = self.lock();
+        if state.revoked.contains_key(node) {
+            return;
+        }
+        state.revoked.insert(*node, reason.to_owned());
+        state.pass_over();
+        drop(state);
+        self.tell();
+    }
+
+    /// Nodes whose keys were given up, with the reasons.
+    pub fn revoked(&self) -> BTreeMap<PublicKey, String> {
+        self.lock().revoked.clone()
     }
 
     /// Says that a job is in the log. Whoever delivered it hears of it; there is no more to do for anybody.
@@ -397,6 +439,31 @@ mod tests {
         assert_eq!((desk.offer(&node(1)), desk.waiting()), (None, 0));
         desk.repeat(LONG);
         assert_eq!(desk.offer(&node(1)).unwrap().update, job);
+    }
+
+    #[test]
+    fn a_node_whose_key_is_given_up_is_waited_for_no_more() {
+        let desk: Desk<()> = Desk::new([], || ());
+        let jobs = [(task("north"), node(1)), (task("south"), node(2))];
+        let arrivals = desk.open(jobs.clone(), LONG);
+        assert_eq!(desk.waiting(), 2);
+        desk.revoke(&node(1), "the disk was stolen");
+        desk.revoke(&node(1), "again");
+        let said: Vec<_> = arrivals.try_iter().collect();
+        let [Arrival::Refused(key, reason)] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        assert_eq!(*key, task("north").key);
+        assert!(reason.contains("the disk was stolen"), "{reason}");
+        let first = attestation("first");
+        assert_eq!(desk.begin(&node(1), key, first), Err(Fate::Foreign));
+        // Neither a repetition nor a later round asks it again.
+        desk.repeat(LONG);
+        assert_eq!((desk.offer(&node(1)), desk.waiting()), (None, 1));
+        desk.close();
+        let arrivals = desk.open(jobs, LONG);
+        assert_eq!(arrivals.try_iter().count(), 1);
+        assert_eq!((desk.offer(&node(1)), desk.waiting()), (None, 1));
     }
 
     #[test]

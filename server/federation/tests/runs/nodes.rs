@@ -16,8 +16,11 @@ use fedseal_client_sdk::dsse::Envelope;
 use fedseal_client_sdk::ids::Round;
 use fedseal_client_sdk::keys::{PublicKey, SigningKey, TrustStore};
 use fedseal_client_sdk::record::Record;
-use fedseal_client_sdk::tlog::{Checkpoint, Fork, KeyKind, VerifierKey, add_signatures, cosign};
+use fedseal_client_sdk::tlog::{
+    Checkpoint, Fork, KeyKind, ProofFile, VerifierKey, add_signatures, cosign,
+};
 use fedseal_federation::coordinator::books::Books;
+use fedseal_federation::coordinator::ended::Ended;
 use fedseal_federation::lab::Lab;
 use fedseal_federation::node::deeds::{self, Deed};
 use fedseal_federation::node::link::Link;
@@ -31,6 +34,7 @@ use fedseal_federation::{Error, Result};
 use fedseal_ledger::{Log, LogReader, Remote};
 use fedseal_record::events::Event as Told;
 use fedseal_record::explain::explain;
+use fedseal_record::export;
 use fedseal_record::opened::OpenRun;
 use fedseal_record::report::Report;
 use fedseal_record::rundir::RunDir;
@@ -259,6 +263,10 @@ impl Link for Near<'_> {
     }
 
     fn piece(&self, digest: &Digest, from: u64, most: u64) -> Result<Vec<u8>> {
+        if *self.here.phase.lock().unwrap() == Phase::Finished {
+            let ended = Ended::read(&RunDir::new(self.here.run()))?;
+            return Ok(ended.blob(digest)?.read(from, most).unwrap());
+        }
         let gathering = self.here.gathering()?;
         let blob = gathering.blob(digest)?;
         // Pieces of a blob come from one that was hashed once.
@@ -403,6 +411,29 @@ fn deeds_of(here: &Here, name: &str) -> (Vec<Digest>, Vec<Fate>, usize) {
     (executed.collect(), sent.collect(), cosigned.count())
 }
 
+/// Every node has what the federation ended with, and a proof that holds without the coordinator.
+fn each_has_the_last_adapters(here: &Here, report: &Report) {
+    let plan = RunDir::new(here.run()).read_plan().unwrap();
+    for name in NAMES {
+        let folder = state(here, name).join("final");
+        for (arm, adapter) in adapters(report) {
+            let bytes = fs::read(folder.join(format!("{arm}.safetensors"))).unwrap();
+            assert_eq!(Digest::of(&bytes), adapter, "{name}: {arm}");
+            let proof = fs::read_to_string(folder.join(format!("{arm}.tlog-proof"))).unwrap();
+            let proof = ProofFile::parse(&proof).unwrap();
+            let entry = proof.extra.clone().unwrap();
+            proof.verify(&entry, &plan.origin, &plan.node).unwrap();
+            let record = Record::from_bytes(&entry).unwrap();
+            assert_eq!(export::made(&record), Some((arm.as_str(), adapter)));
+        }
+        let all = deeds::read(&state(here, name).join("log"), &key(name).public()).unwrap();
+        let received = all
+            .iter()
+            .filter(|deed| matches!(deed, Deed::Received { .. }));
+        assert_eq!(received.count(), report.arms.len());
+    }
+}
+
 #[test]
 fn nodes_give_the_bits_of_one_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -413,6 +444,7 @@ fn nodes_give_the_bits_of_one_process() {
     let checked = verify(here.run()).unwrap();
     assert!(checked.updates >= (ROUNDS * NAMES.len()) as u64);
     assert_eq!((checked.attested, checked.absent), (checked.updates, 0));
+    each_has_the_last_adapters(&here, &report);
 
     // No row of a shard is in anything that the coordinator has.
     let run = OpenRun::read(here.run()).unwrap();
@@ -501,6 +533,39 @@ fn a_coordinator_that_dies_in_every_round_trains_nothing_twice() {
         executed.sort();
         executed.dedup();
         assert_eq!(executed.len(), all, "{name} trained something twice");
+    }
+}
+
+#[test]
+fn a_node_whose_key_is_revoked_counts_no_more_and_the_rounds_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = place(dir.path());
+    let here = Here::new(dir.path(), "deadline = 60\nleast_updates = 2");
+    let east = key("east").public();
+    let report = with_nodes(&here, &honest(), || {
+        here.conduct(&options, &|event| {
+            if matches!(event, Told::Round { round: 0, .. }) {
+                let gathering = here.gathering().unwrap();
+                gathering.revoke(&east, "the disk was stolen");
+            }
+            false
+        })
+    });
+    let report = report.unwrap();
+    let checked = verify(here.run()).unwrap();
+    assert!(checked.absent > 0 && checked.attested > checked.absent);
+    let log = OpenRun::read(here.run()).unwrap().log.entries().unwrap();
+    let revoked = log.iter().filter(|entry| {
+        let record = Record::from_bytes(entry).unwrap();
+        matches!(record, Record::KeyRevoked { key, .. } if key == east)
+    });
+    assert_eq!(revoked.count(), 1);
+    for arm in &report.arms {
+        for round in &arm.rounds[1..] {
+            let gone = round.clients.iter().find(|it| it.client == "east").unwrap();
+            let fact = &gone.verdict.as_ref().unwrap().fact;
+            assert!(fact.contains("the disk was stolen"), "{fact}");
+        }
     }
 }
 

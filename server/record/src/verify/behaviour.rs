@@ -9,7 +9,7 @@ use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::ids::{ClientId, Round};
 use fedseal_client_sdk::keys::TrustStore;
 use fedseal_ledger::Blobs;
-use fedseal_rules::admission::{Expected, Facts, Paired, Past, Probed, Verdict};
+use fedseal_rules::admission::{Expected, Facts, Paired, Past, Probed, Revoked, Verdict};
 use fedseal_rules::arms::{Arm, Kind};
 use fedseal_rules::formulas::{Others, Versions};
 
@@ -38,7 +38,7 @@ pub(super) struct Case {
     norm: f64,
     median_norm: f64,
     past: Arc<Vec<Past>>,
-    revoked: Option<u64>,
+    revoked: Option<Revoked>,
 }
 
 impl<'a> Around<'a> {
@@ -73,7 +73,7 @@ impl<'a> Around<'a> {
             .state
             .updates
             .get(&key)
-            .and_then(|u| self.state.revoked_before(&attested.module_signer, u.entry));
+            .and_then(|u| self.state.revoked_before(&attested, u.entry));
         Ok(Case {
             expected: self.of.expected(client, self.blobs)?,
             attested,

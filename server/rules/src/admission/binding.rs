@@ -5,7 +5,7 @@
 use fedseal_client_sdk::digest::Digest;
 use fedseal_client_sdk::lineage::Kind;
 
-use super::{Expected, Facts, Verdict};
+use super::{Expected, Facts, Revoked, Verdict};
 
 /// Name of these demands in verdicts.
 pub const NAME: &str = "binding";
@@ -79,13 +79,14 @@ pub fn refusal(facts: &Facts<'_>) -> Option<Verdict> {
     if let Some(fact) = foreign_site(facts) {
         return Some(Verdict::reject(NAME, fact));
     }
-    if let Some(entry) = facts.revoked {
+    if let Some(Revoked { key, entry }) = facts.revoked {
+        let whose = match key == attested.module_signer {
+            true => "the module's author",
+            false => "the node",
+        };
         return Some(Verdict::reject(
             "revoked",
-            format!(
-                "the module's author {} was revoked at log entry {entry}",
-                attested.module_signer.key_id()
-            ),
+            format!("{whose} {} was revoked at log entry {entry}", key.key_id()),
         ));
     }
     if attested.examples == 0 {

@@ -182,10 +182,19 @@ pub struct Facts<'a> {
     pub past: &'a [Past],
     /// Module authors the node trusts.
     pub authors: &'a TrustStore,
-    /// The log entry before the update's at which its module's author was revoked.
-    pub revoked: Option<u64>,
+    /// A key that the update rests on and that was revoked before it.
+    pub revoked: Option<Revoked>,
     /// Result of executing the update again; `None` where it was not.
     pub replayed: Option<&'a Replay>,
+}
+
+/// A key that was revoked before an update came that rests on it: its module's author's, or its node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// The key.
+    pub key: PublicKey,
+    /// The log entry that revokes it.
+    pub entry: u64,
 }
 
 /// Result of executing an update again on the server.

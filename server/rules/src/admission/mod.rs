@@ -27,7 +27,8 @@ pub mod signers;
 
 pub use build::{BadCheck, Built, CheckConfig, build};
 pub use check::{
-    Behaviour, Change, Check, Expected, Facts, Finding, Paired, Past, Probed, Replay, Said, Verdict,
+    Behaviour, Change, Check, Expected, Facts, Finding, Paired, Past, Probed, Replay, Revoked,
+    Said, Verdict,
 };
 pub use defaults::{default_behaviour, default_provenance};
 pub use set::{Admission, severity};

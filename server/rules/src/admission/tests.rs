@@ -360,6 +360,33 @@ fn the_severest_effect_decides_and_weights_multiply() {
 }
 
 #[test]
+fn an_update_that_rests_on_a_revoked_key_is_refused_with_whose_it_was() {
+    let case = Case::honest();
+    let decide = |key| {
+        let facts = Facts {
+            revoked: Some(Revoked { key, entry: 7 }),
+            ..case.facts()
+        };
+        let verdict = Admission::new(&[]).unwrap().decide(&facts);
+        assert_eq!(
+            (verdict.effect, verdict.check.as_str()),
+            (Effect::Reject, "revoked")
+        );
+        verdict.fact
+    };
+    // These words are in logs.
+    let author = case.attested.module_signer;
+    let expected = format!(
+        "the module's author {} was revoked at log entry 7",
+        author.key_id()
+    );
+    assert_eq!(decide(author), expected);
+    let node = case.attested.node;
+    let expected = format!("the node {} was revoked at log entry 7", node.key_id());
+    assert_eq!(decide(node), expected);
+}
+
+#[test]
 fn near_is_enough_where_the_device_owes_no_equal_bits() {
     let checks = Admission::new(&[CheckConfig {
         effect: "replay".into(),

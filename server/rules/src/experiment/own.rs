@@ -108,7 +108,7 @@ pub(super) fn clients(e: &Experiment, at: &Located<'_>) -> Result<()> {
         if arm.malicious.is_some() || arm.kinds.is_some() || arm.honest.is_some() {
             return Err(at.error(
                 &format!("arm.{name}"),
-                "expected neither `malicious` nor `kinds` nor `honest`: [[clients]] name modules and attackers",
+                "expected neither `malicious` nor `kinds` nor `honest`: [[clients]] name the attackers and modules",
             ));
         }
     }

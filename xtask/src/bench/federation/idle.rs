@@ -15,7 +15,7 @@ pub(super) fn figures() -> Outcome<Vec<Figure>> {
     say(&format!(
         "Nodes that wait, that enrolled, and seconds: {SIZES}"
     ));
-    let (nodes, rss, share, told) = tested(TEST, ("FEDSEAL_IDLE", SIZES.to_owned()), measured)?;
+    let (nodes, rss, share, told) = tested(TEST, &[("FEDSEAL_IDLE", SIZES)], measured)?;
     Ok(vec![
         figure("idle_nodes.count", nodes, "nodes"),
         figure("idle_nodes.rss_mb", rss, "MiB"),

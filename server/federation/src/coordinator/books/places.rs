@@ -7,7 +7,7 @@ use fedseal_client_sdk::keys::PublicKey;
 
 use super::state::{Federation, Joined};
 use crate::options::Enrolled as Member;
-use crate::protocol::{Enrol, MOST_SHARDS, MOST_SITE, VERSION};
+use crate::protocol::{Enrol, MOST_SHARDS, MOST_SITE, OLDEST, VERSION};
 use crate::{Error, Result};
 use fedseal_record::rundir::now;
 use fedseal_rules::experiment::{
@@ -98,13 +98,13 @@ pub(super) fn admit(
     key: PublicKey,
     request: &Enrol,
 ) -> Result<bool> {
-    if request.protocol != VERSION {
+    if !(OLDEST..=VERSION).contains(&request.protocol) {
         return Err(refused(
             format!(
                 "the node speaks version {} of the protocol",
                 request.protocol
             ),
-            format!("this coordinator speaks version {VERSION}"),
+            format!("this coordinator speaks versions {OLDEST} to {VERSION}"),
         ));
     }
     if request.shards.is_empty() || request.shards.len() > MOST_SHARDS {
@@ -178,6 +178,7 @@ pub(super) fn admit(
         let joined = Joined {
             member: member(shard),
             since: now(),
+            revoked: None,
         };
         federation.members.insert(shard.name.clone(), joined);
     }

@@ -56,6 +56,9 @@ pub struct Joined {
     pub member: Member,
     /// When, RFC 3339, UTC.
     pub since: String,
+    /// Why its key was revoked, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 /// Checkpoints that the nodes of each federation cosigned last, as their files have them.

@@ -1,7 +1,7 @@
 //! Books over a folder: who gets in, and what a command may do when.
 
 use super::*;
-use crate::protocol::Brought;
+use crate::protocol::{Brought, OLDEST, VERSION};
 use fedseal_client_sdk::keys::SigningKey;
 
 const ROSTER: &str = "arms = [\"clean\"]\n[federation]\nrounds = 2\n[federation.nodes]\n\
@@ -70,7 +70,12 @@ fn an_invitation_lets_one_node_in_once() {
     };
     assert!(said(enrol(1, &named)).contains("signer \"author\""));
 
-    enrol(1, &request(&north, &["north"])).unwrap();
+    // A node of the release before is answered in its version.
+    let before = Enrol {
+        protocol: OLDEST,
+        ..request(&north, &["north"])
+    };
+    assert_eq!(enrol(1, &before).unwrap().protocol, OLDEST);
     // An answer that was lost is asked for again; another node, or another shard, has no use of it.
     enrol(1, &request(&north, &["north"])).unwrap();
     assert!(said(enrol(2, &request(&north, &["north"]))).contains("used already"));
@@ -131,6 +136,35 @@ fn open_places_go_to_whoever_is_invited_and_the_clients_follow_by_name() {
     assert_eq!(status.failure.as_deref(), Some("the disk is full"));
     books.event("open", Event::Resume, None).unwrap();
     assert_eq!(books.read("open").unwrap().failure, None);
+}
+
+#[test]
+fn a_key_is_given_up_once_and_before_the_start_its_place_is_free_again() {
+    let (_dir, books) = books();
+    books.create("tiny", ROSTER, None, key(9)).unwrap();
+    let enrol = |by: u8, name: &str| {
+        let invitation = books.invite("tiny", None).unwrap();
+        books.enrol("tiny", key(by), &request(&invitation, &[name]))
+    };
+    enrol(1, "north").unwrap();
+    enrol(2, "south").unwrap();
+    books.heard("tiny", &key(1));
+    let asked = |n: usize| books.status("tiny", &BTreeMap::new()).unwrap().nodes[n].asked;
+    assert!(asked(0).is_some_and(|ago| ago < 60) && asked(1).is_none());
+    assert!(said(books.revoke("tiny", "west", "lost")).contains("nobody enrolled as west"));
+    books.revoke("tiny", "north", "lost").unwrap();
+    enrol(3, "north").unwrap();
+    books.event("tiny", Event::Start, None).unwrap();
+    books.revoke("tiny", "north", "stolen").unwrap();
+    let north = books.read("tiny").unwrap().members["north"].clone();
+    assert_eq!(
+        (north.member.key, north.revoked.as_deref()),
+        (key(3), Some("stolen"))
+    );
+    let again = said(books.revoke("tiny", "north", "again"));
+    assert!(again.contains("revoked already: stolen"), "{again}");
+    books.event("tiny", Event::Stop, None).unwrap();
+    assert!(said(books.revoke("tiny", "south", "late")).contains("is stopped"));
 }
 
 #[test]
