@@ -428,7 +428,7 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
 fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
     let home = home();
     let home = home.path();
-    place(home, "deadline = 60\nleast_updates = 1", 12);
+    place(home, "deadline = 60\nleast_updates = 1", 40);
     let wire = Wire::new();
     let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);
@@ -452,7 +452,7 @@ fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     let home = home();
     let home = home.path();
     // It is set back long before it ends: nodes of a finished federation leave.
-    place(home, "deadline = 15", 60);
+    place(home, "deadline = 15", 600);
     let wire = Wire::new();
     let mut coordinator = serve(home, &wire);
     federation(home, &["create", "fed.toml"]);

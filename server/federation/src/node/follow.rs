@@ -141,11 +141,17 @@ impl Follower {
         })
     }
 
-    /// Every arm's last adapter in the log as it was seen last.
+    /// Every arm's last adapter in a log that is closed.
     ///
     /// # Errors
-    /// The log cannot be reached, or is another one than was seen.
+    /// [`Error::Missing`] where its end was not seen yet; the log cannot be reached, or is another one than was seen.
     pub fn last(&self, remote: Arc<dyn Remote>) -> Result<Vec<Last>> {
+        if !self.state.closed {
+            return Err(Error::Missing {
+                what: "the end of the run's log".into(),
+                hint: "the coordinator could not show it; start the node again".into(),
+            });
+        }
         let origin = &self.plan.origin;
         let reader = LogReader::open_remote(remote, "the run's log", &self.plan.node)?;
         let seen = Digest::of(origin.as_bytes()).to_string();
