@@ -5,7 +5,10 @@ use std::arch::x86_64::*;
 
 /// Defines the function of an instruction set: adds the squared distances of all pairs of rows in a block.
 macro_rules! near {
-    ($name:ident $features:literal $lanes:literal: $zero:ident $load:ident $sub:ident $fma:ident $store:ident) => {
+    (
+        $name:ident $features:literal $lanes:literal:
+        $zero:ident $load:ident $sub:ident $fma:ident $add:ident $store:ident
+    ) => {
         #[target_feature(enable = $features)]
         pub(super) fn $name(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
             let mut at = 0;
@@ -28,15 +31,10 @@ macro_rules! near {
                             s3 = $fma(d3, d3, s3);
                         }
                     }
-                    let mut lanes = [0.0_f32; 4 * $lanes];
-                    let to = lanes.as_mut_ptr();
-                    // SAFETY: the lanes are four vectors.
-                    unsafe {
-                        $store(to, s0);
-                        $store(to.add($lanes), s1);
-                        $store(to.add(2 * $lanes), s2);
-                        $store(to.add(3 * $lanes), s3);
-                    }
+                    let mut lanes = [0.0_f32; $lanes];
+                    let sum = $add($add(s0, s1), $add(s2, s3));
+                    // SAFETY: the lanes are one vector.
+                    unsafe { $store(lanes.as_mut_ptr(), sum) };
                     sums[at] += super::total(&lanes) + super::tail(a_tail, b_tail);
                     at += 1;
                 }
@@ -45,5 +43,11 @@ macro_rules! near {
     };
 }
 
-near! { avx512 "avx512f" 16: _mm512_setzero_ps _mm512_loadu_ps _mm512_sub_ps _mm512_fmadd_ps _mm512_storeu_ps }
-near! { avx2 "avx2,fma" 8: _mm256_setzero_ps _mm256_loadu_ps _mm256_sub_ps _mm256_fmadd_ps _mm256_storeu_ps }
+near! {
+    avx512 "avx512f" 16:
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_sub_ps _mm512_fmadd_ps _mm512_add_ps _mm512_storeu_ps
+}
+near! {
+    avx2 "avx2,fma" 8:
+    _mm256_setzero_ps _mm256_loadu_ps _mm256_sub_ps _mm256_fmadd_ps _mm256_add_ps _mm256_storeu_ps
+}
