@@ -2,10 +2,11 @@
 //! memory, and every addition waits for the store before it.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// Defines the function of an instruction set: adds the squared distances of all pairs of rows in a block.
 macro_rules! near {
-    ($name:ident $features:literal $lanes:literal: $zero:ident $load:ident $sub:ident $fma:ident $store:ident) => {
+    ($name:ident $features:literal $lanes:literal $vector:ident: $zero:ident $sub:ident $fma:ident $add:ident) => {
         #[target_feature(enable = $features)]
         pub(super) fn $name(rows: &[&[f32]], start: usize, len: usize, sums: &mut [f64]) {
             let mut at = 0;
@@ -13,30 +14,21 @@ macro_rules! near {
                 let (a, a_tail) = a[start..][..len].as_chunks::<{ 4 * $lanes }>();
                 for b in &rows[i + 1..] {
                     let (b, b_tail) = b[start..][..len].as_chunks::<{ 4 * $lanes }>();
+                    let b = &b[..a.len()];
                     let (mut s0, mut s1, mut s2, mut s3) = ($zero(), $zero(), $zero(), $zero());
-                    for (a, b) in a.iter().zip(b) {
-                        let (a, b) = (a.as_ptr(), b.as_ptr());
-                        // SAFETY: a chunk has four vectors.
-                        unsafe {
-                            let d0 = $sub($load(a), $load(b));
-                            let d1 = $sub($load(a.add($lanes)), $load(b.add($lanes)));
-                            let d2 = $sub($load(a.add(2 * $lanes)), $load(b.add(2 * $lanes)));
-                            let d3 = $sub($load(a.add(3 * $lanes)), $load(b.add(3 * $lanes)));
-                            s0 = $fma(d0, d0, s0);
-                            s1 = $fma(d1, d1, s1);
-                            s2 = $fma(d2, d2, s2);
-                            s3 = $fma(d3, d3, s3);
-                        }
+                    for chunk in 0..a.len() {
+                        // SAFETY: both are four vectors of floats.
+                        let [a, b]: [[$vector; 4]; 2] = unsafe { transmute([a[chunk], b[chunk]]) };
+                        let (d0, d1) = ($sub(a[0], b[0]), $sub(a[1], b[1]));
+                        let (d2, d3) = ($sub(a[2], b[2]), $sub(a[3], b[3]));
+                        s0 = $fma(d0, d0, s0);
+                        s1 = $fma(d1, d1, s1);
+                        s2 = $fma(d2, d2, s2);
+                        s3 = $fma(d3, d3, s3);
                     }
-                    let mut lanes = [0.0_f32; 4 * $lanes];
-                    let to = lanes.as_mut_ptr();
-                    // SAFETY: the lanes are four vectors.
-                    unsafe {
-                        $store(to, s0);
-                        $store(to.add($lanes), s1);
-                        $store(to.add(2 * $lanes), s2);
-                        $store(to.add(3 * $lanes), s3);
-                    }
+                    let sum = $add($add(s0, s1), $add(s2, s3));
+                    // SAFETY: a vector is its lanes.
+                    let lanes: [f32; $lanes] = unsafe { transmute(sum) };
                     sums[at] += super::total(&lanes) + super::tail(a_tail, b_tail);
                     at += 1;
                 }
@@ -45,5 +37,5 @@ macro_rules! near {
     };
 }
 
-near! { avx512 "avx512f" 16: _mm512_setzero_ps _mm512_loadu_ps _mm512_sub_ps _mm512_fmadd_ps _mm512_storeu_ps }
-near! { avx2 "avx2,fma" 8: _mm256_setzero_ps _mm256_loadu_ps _mm256_sub_ps _mm256_fmadd_ps _mm256_storeu_ps }
+near! { avx512 "avx512f" 16 __m512: _mm512_setzero_ps _mm512_sub_ps _mm512_fmadd_ps _mm512_add_ps }
+near! { avx2 "avx2,fma" 8 __m256: _mm256_setzero_ps _mm256_sub_ps _mm256_fmadd_ps _mm256_add_ps }
