@@ -561,7 +561,7 @@ fn a_node_whose_key_is_revoked_counts_no_more_and_the_rounds_go_on() {
     });
     assert_eq!(revoked.count(), 1);
     for arm in &report.arms {
-        for round in &arm.rounds[1..] {
+        for round in arm.rounds.iter().skip(1) {
             let gone = round.clients.iter().find(|it| it.client == "east").unwrap();
             let fact = &gone.verdict.as_ref().unwrap().fact;
             assert!(fact.contains("the disk was stolen"), "{fact}");
