@@ -172,7 +172,7 @@ mod tests {
     fn repairs_count_by_their_steps_passes_and_texts() {
         let text = "arms = [\"fedavg\", \"kept\", \"lisa\", \"panacea\", \"noise\"]\n\
             [federation]\nrounds = 6\n[training]\nlocal_steps = 1\nbatch_size = 5\n\
-            [evaluation]\nprompts = 10\ntasks = 10\nevery = 0\nround_prompts = 5\nround_tasks = 5\nmax_new_tokens = 8\n\
+            [evaluation]\nprompts = 10\ntasks = 10\nround_prompts = 10\nround_tasks = 10\nevery = 0\nmax_new_tokens = 8\n\
             [arm.kept]\nrepairs = \"fedavg\"\ndefence = \"preserving\"\n\
             parameters = { steps = 30, every = 20, batch_size = 10, safety_examples = 3, helpful_examples = 4, \
             held_out = 5, max_new_tokens = 16 }\n\

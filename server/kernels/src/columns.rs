@@ -26,6 +26,10 @@ const KEYS: usize = 8192;
 /// Bits of a float that are all set in infinities and in what is not a number.
 const EXPONENT: u32 = 0x7f80_0000;
 
+/// Sums of a block from the start of a cache line on: a vector across two lines is read and written twice.
+#[repr(align(64))]
+struct Sums<const COLUMNS: usize>([f64; COLUMNS]);
+
 /// Order statistics of every column.
 pub struct Ranked {
     /// The result, a value a column.
@@ -337,8 +341,8 @@ multiversion! {
 
     fn sum_block(rows: &[&[f32]], weights: &[f64], start: usize, out: &mut [f32]) {
         // What is added to -0 stays as it is.
-        let mut sums = [-0.0_f64; BLOCK];
-        let sums = &mut sums[..out.len()];
+        let mut sums = Sums([-0.0; BLOCK]);
+        let sums = &mut sums.0[..out.len()];
         for (row, weight) in rows.iter().zip(weights) {
             for (sum, value) in sums.iter_mut().zip(&row[start..][..out.len()]) {
                 *sum += weight * f64::from(*value);
@@ -434,8 +438,8 @@ multiversion! {
         counted: &mut [u32],
     ) {
         let columns = out.len();
-        let mut sums = [-0.0_f64; 512];
-        let sums = &mut sums[..columns];
+        let mut sums = Sums([-0.0; 512]);
+        let sums = &mut sums.0[..columns];
         let (lows, highs, ties) = (&lows[..columns], &highs[..columns], &mut ties[..columns]);
         for (row, counted) in rows.iter().zip(counted) {
             let row = &row[start..][..columns];

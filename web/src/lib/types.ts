@@ -104,6 +104,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/arms/{arm}/grid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Clients of an arm by its rounds: a letter for what became of each update. */
+        get: operations["readArmGrid"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/arms/{arm}/rounds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rounds of an arm with their clients, as they are in the report. */
+        get: operations["readArmRounds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/arms/{arm}/rounds/{round}": {
         parameters: {
             query?: never;
@@ -181,6 +215,23 @@ export interface paths {
         };
         /** The proof that a run's log begins with all that an earlier checkpoint covers. */
         get: operations["proveGrowth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A run's report without what its parts have: the clients of its rounds, and the texts side by side. */
+        get: operations["readReportIndex"];
         put?: never;
         post?: never;
         delete?: never;
@@ -369,8 +420,65 @@ export interface components {
             /** @description Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs. */
             warnings?: string[];
         };
+        /** @description Answer of `GET /api/runs/{run}/arms/{arm}/grid`. */
+        ArmGrid: {
+            /** @description The arm. */
+            arm: string;
+            /** @description State of the run's files. */
+            evidence: components["schemas"]["Evidence"];
+            /** @description Its clients by its rounds. */
+            grid: components["schemas"]["Grid"];
+        };
+        /** @description One column, without the clients of its rounds. */
+        ArmIndex: {
+            /** @description The adapter that was measured at the end. */
+            final_adapter: components["schemas"]["Digest"] | null;
+            /** @description Helpfulness at the end; null before. */
+            helpfulness: components["schemas"]["Share"] | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Kind of its column. */
+            kind: components["schemas"]["ArmKind"];
+            /** @description The run's other measures at the end, by name; left out before, and where the run has none. */
+            measures?: {
+                [key: string]: components["schemas"]["Share"];
+            };
+            /** @description Its rounds; empty for base and defended. */
+            rounds: components["schemas"]["RoundIndex"][];
+            /** @description Its aggregation rule. */
+            rule: string;
+            /** @description Rule at the end; null before. */
+            safety: components["schemas"]["Share"] | null;
+            /** @description Its heading. */
+            title: string;
+            /** @description Why its rule's guarantee does not hold; left out where it does, and in reports of earlier programs. */
+            warnings?: string[];
+            /** @description Updates that admission let pass and the aggregation rule gave no weight, by kind of client. */
+            weightless: {
+                [key: string]: number;
+            };
+        };
         /** @description Kind of an arm's column. */
         ArmKind: "base" | "federated" | "defended";
+        /** @description Answer of `GET /api/runs/{run}/arms/{arm}/rounds`. */
+        ArmRounds: {
+            /** @description The arm. */
+            arm: string;
+            /** @description State of the run's files. */
+            evidence: components["schemas"]["Evidence"];
+            /**
+             * Format: uint64
+             * @description Place of the first round here in the arm's list, from 0.
+             */
+            from: number;
+            /**
+             * Format: uint
+             * @description Rounds that the arm has.
+             */
+            of: number;
+            /** @description Some of them, as they are in the report. */
+            rounds: components["schemas"]["RoundReport"][];
+        };
         /** @description One arm's verdict about an update. */
         ArmVerdict: {
             /** @description The arm. */
@@ -652,6 +760,28 @@ export interface components {
             };
             /** @description The text. */
             text: string;
+        };
+        /** @description Clients of an arm by its rounds: what became of each update. */
+        Grid: {
+            /** @description The clients, in the order in which they were first drawn. */
+            clients: components["schemas"]["GridClient"][];
+            /** @description Whether it is too large to be shown; then it is empty. */
+            left_out: boolean;
+            /**
+             * @description Outcomes of each round, a letter for each client; a text that is shorter than the list of clients goes
+             *     on with `.`: not drawn. `a` accepted, `l` let pass by admission and given no weight by the aggregation
+             *     rule, `d` down-weighted, `q` quarantined, `r` rejected, `f` failed, `p` no verdict yet.
+             */
+            outcomes: string[];
+            /** @description Numbers of the rounds. */
+            rounds: number[];
+        };
+        /** @description A client of a grid. */
+        GridClient: {
+            /** @description Its name. */
+            client: string;
+            /** @description `benign`, or the kind of attack in this arm. */
+            kind: string;
         };
         /** @description How a host object came to be. */
         Kind: "base" | "global" | "shard" | "literal" | "generated" | "concat" | "take" | "control" | "train" | "scale" | "add" | "noise" | "clip" | "raw-read" | "raw-write";
@@ -1071,6 +1201,64 @@ export interface components {
             /** @description Verdicts by arm and kind of client. */
             verdicts: components["schemas"]["VerdictCount"][];
         };
+        /** @description A run's report without the clients of its rounds and without the texts side by side, with the server's words in `served`. */
+        ReportIndex: {
+            /** @description The columns. */
+            arms: components["schemas"]["ArmIndex"][];
+            /** @description The base. */
+            base: components["schemas"]["Base"];
+            /** @description Data that the defence worked with, by arm. */
+            defence: components["schemas"]["Defence"][];
+            /** @description Fingerprint on which the bits depend: engine, device, kernel. */
+            engine: string;
+            /** @description Why it failed, where it did. */
+            error?: string | null;
+            /** @description Digest of events.jsonl when the run was closed. */
+            events?: components["schemas"]["Digest"] | null;
+            /** @description The experiment, every key. */
+            experiment: {
+                [key: string]: unknown;
+            };
+            /** @description The log's head. */
+            log: components["schemas"]["LogHead"];
+            /**
+             * @description Measures beyond safety and helpfulness, with their headings. Left out in runs from before there
+             *     were any.
+             */
+            measures?: components["schemas"]["PlannedMeasure"][];
+            /** @description The node's public key, hex. */
+            node: string;
+            /**
+             * Format: double
+             * @description Largest resident memory of the process so far, MiB.
+             */
+            peak_mb: number;
+            /** @description Steps done. */
+            progress: components["schemas"]["Progress"];
+            /** @description Name of the run: its folder's. */
+            run: string;
+            /**
+             * Format: double
+             * @description Seconds of work so far, over all sessions.
+             */
+            seconds: number;
+            /** @description The seed of this run. */
+            seed: components["schemas"]["Seed"];
+            served: components["schemas"]["Served"];
+            /** @description When it was created, RFC 3339, UTC. */
+            started: string;
+            /** @description How far it is. */
+            state: components["schemas"]["ReportState"];
+            /** @description The experiment's title. */
+            title: string;
+            /**
+             * @description Whether no update had weight in any round of any arm: every arm's adapter is the first one.
+             *     Left out where some had, and in reports of runs from before it was said.
+             */
+            unchanged?: boolean;
+            /** @description Verdicts by arm and kind of client. */
+            verdicts: components["schemas"]["VerdictCount"][];
+        };
         /** @description How far a run is. */
         ReportState: "running" | "finished" | "failed";
         /**
@@ -1133,6 +1321,22 @@ export interface components {
             run: string;
             /** @description Its heading. */
             title: string;
+        };
+        /** @description A round without its clients. */
+        RoundIndex: {
+            /** @description Helpfulness of the same. */
+            helpfulness: components["schemas"]["Share"] | null;
+            /** @description The run's other measures of the same, by name. */
+            measures?: {
+                [key: string]: components["schemas"]["Share"];
+            };
+            /**
+             * Format: uint32
+             * @description Its number, from 0.
+             */
+            round: number;
+            /** @description Rule on the global adapter after the round, where measured. */
+            safety: components["schemas"]["Share"] | null;
         };
         /** @description A client of the round. */
         RoundMember: {
@@ -2145,6 +2349,219 @@ export interface operations {
             };
         };
     };
+    readArmGrid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of an arm of the experiment. */
+                arm: string;
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The grid. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmGrid"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmGrid"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readArmRounds: {
+        parameters: {
+            query?: {
+                /** @description So many rounds at most; left out, and at most: 500. Rounds beyond 4 MiB are left to the next part, which the header `link` names. */
+                count?: number;
+                /** @description The place of the first round in the arm's list, from 0; left out: 0. */
+                from?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of an arm of the experiment. */
+                arm: string;
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A part of the list. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmRounds"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmRounds"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     readRound: {
         parameters: {
             query?: never;
@@ -2557,6 +2974,108 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LogGrowth"];
+                };
+            };
+            /** @description The client has it: If-None-Match names its tag. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not what the operation takes. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed since it was logged, or registered otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Range asks for what the answer does not have. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server has a fault, or cannot read a file. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is busy; try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readReportIndex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Address of a run: the name of its folder, or `FOLDER~NAME` for a run one level below. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The index. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportIndex"];
+                };
+            };
+            /** @description The part that Range asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportIndex"];
                 };
             };
             /** @description The client has it: If-None-Match names its tag. */

@@ -10,7 +10,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
-use fedseal_client_sdk::digest::Digest;
 use fedseal_federation::protocol::{
     Cosigned, Enrol, MOST_REQUEST, MOST_UPDATE, Next, OLDEST, Refuse, Taken, VERSION, WAIT, prefix,
 };

@@ -142,7 +142,7 @@ fn a_whole_run_is_taken_in() {
     let update = state.update(&digest("attestation of two")).unwrap();
     assert_eq!((update.client.as_str(), update.entry), ("b", 6));
     assert_eq!(state.node_ends(), Some((key(1), key(4))));
-    assert_eq!(state.revoked_before(&key(2), 13), Some(12));
+    assert_eq!(state.revoked.get(&key(2)), Some(&12));
 }
 
 #[test]
