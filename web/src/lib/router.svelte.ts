@@ -21,11 +21,27 @@ export type Route =
 
 /** How long a page may take until the place on it that somebody comes back to is there. */
 const PATIENCE = 5000;
+/** A place is found when it has been the same for so long: what comes late moves what is below it. */
+const SETTLED = 400;
 /** A place is written down when scrolling has paused for so long: browsers bound how often that may be. */
 const PAUSE = 150;
 
 function leave(source: Source): void {
   if ('close' in source && typeof source.close === 'function') source.close();
+}
+
+/** A place on a page: how far down, and how far below the start of the section that is read there. */
+interface Place {
+  top: number;
+  section?: string;
+  below?: number;
+}
+
+function here(): Place {
+  const top = Math.round(scrollY);
+  const begun = [...document.querySelectorAll('main section[id]')].filter((section) => section.getBoundingClientRect().top < 40);
+  const section = begun.at(-1);
+  return section === undefined ? { top } : { top, section: section.id, below: -section.getBoundingClientRect().top };
 }
 
 /** The page for the address, and the place on it, which the history keeps. */
@@ -81,7 +97,7 @@ export class Router {
   /** Writes down the place, in the history's entry of this page. */
   #keep(): void {
     clearTimeout(this.#pause);
-    history.replaceState({ top: Math.round(scrollY) }, '');
+    history.replaceState(here(), '');
   }
 
   /** Goes to the place that the history or the address names, as soon as it is there. */
@@ -89,23 +105,33 @@ export class Router {
     this.#search.abort();
     const search = (this.#search = new AbortController());
     const { signal } = search;
-    const state = history.state as { top?: number } | null;
-    const top = state?.top;
+    const place = history.state as Place | null;
     const name = decode(location.hash.slice(1));
     // Whoever moves on their own is not moved.
     for (const kind of ['wheel', 'touchstart', 'keydown', 'pointerdown'])
       addEventListener(kind, () => search.abort(), { signal, passive: true });
+    // The browser keeps what is seen where it is when something comes above it: not while this looks for a place.
+    const root = document.documentElement.style;
+    root.overflowAnchor = 'none';
+    signal.addEventListener('abort', () => (root.overflowAnchor = ''));
     const until = performance.now() + PATIENCE;
+    let since = performance.now();
+    let at = scrollY;
     const look = (): void => {
-      if (signal.aborted) return;
-      const element = top === undefined && name !== '' ? document.getElementById(name) : null;
-      const wanted = element ? scrollY + element.getBoundingClientRect().top : (top ?? 0);
-      const there = document.documentElement.scrollHeight - innerHeight >= wanted;
-      if (element) element.scrollIntoView();
+      // Somebody else scrolled.
+      if (signal.aborted || Math.abs(scrollY - at) > 1) return search.abort();
+      const before = scrollY;
+      const named = place === null && name !== '' ? document.getElementById(name) : null;
+      const section = place?.section === undefined ? null : document.getElementById(place.section);
+      const wanted = section ? scrollY + section.getBoundingClientRect().top + (place?.below ?? 0) : (place?.top ?? 0);
+      if (named) named.scrollIntoView();
       // While the place that was asked for is awaited, the page stays where it is.
-      else if (name === '' || top !== undefined) scrollTo(0, wanted);
-      const found = name === '' || top !== undefined || element !== null;
-      if ((found && there) || performance.now() > until) search.abort();
+      else if (name === '' || place !== null) scrollTo(0, wanted);
+      at = scrollY;
+      const there = named !== null || (Math.abs(at - wanted) <= 1 && (place?.section === undefined || section !== null));
+      if (!there || Math.abs(at - before) > 1) since = performance.now();
+      const now = performance.now();
+      if (now - since > SETTLED || now > until) search.abort();
       else requestAnimationFrame(look);
     };
     void tick().then(look);
