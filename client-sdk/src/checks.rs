@@ -31,7 +31,7 @@ pub struct Check {
     pub claim: &'static str,
     /// Whether it holds.
     pub holds: bool,
-    /// What was found: digests, sizes, keys; the problem where it does not hold.
+    /// Facts that were found: digests, sizes, keys; the problem where it does not hold.
     pub detail: String,
 }
 

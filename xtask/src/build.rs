@@ -51,7 +51,7 @@ impl Guests {
     }
 }
 
-/// The same command, behind others in the queue for processors where the system can do that.
+/// Puts a command behind others in the queue for processors where the system can do that.
 fn nicely(cargo: Command) -> Command {
     if !exists("nice") {
         return cargo;

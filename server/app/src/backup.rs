@@ -61,7 +61,7 @@ pub(crate) struct Copied {
     pub(crate) files: (usize, u64),
     /// Runs, by their places in the copy.
     pub(crate) runs: Vec<String>,
-    /// What was passed over, each with the reason.
+    /// Files that were passed over, each with the reason.
     pub(crate) left: Vec<String>,
 }
 

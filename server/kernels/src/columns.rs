@@ -12,9 +12,11 @@ use rayon::prelude::*;
 use crate::memory::{self, Shared};
 use crate::parallel;
 
+mod keys;
 mod network;
 mod small;
 
+use keys::{EXPONENT, key, value};
 use network::{Keep, Network};
 
 /// Columns of a block in sums: 2 KiB of every row.
@@ -22,9 +24,6 @@ const BLOCK: usize = 512;
 
 /// Sortable keys of a block in order statistics, over all rows: 32 KiB.
 const KEYS: usize = 8192;
-
-/// Bits of a float that are all set in infinities and in what is not a number.
-const EXPONENT: u32 = 0x7f80_0000;
 
 /// Sums of a block from the start of a cache line on: a vector across two lines is read and written twice.
 #[repr(align(64))]
@@ -291,19 +290,6 @@ fn differ(values: &[u32], from: u32) -> bool {
     values
         .iter()
         .fold(false, |any, value| any | (*value != from))
-}
-
-/// Key of a float: keys are ordered as [`f32::total_cmp`] orders the floats.
-#[inline(always)]
-fn key(value: f32) -> u32 {
-    let bits = value.to_bits();
-    bits ^ (((bits as i32) >> 31) as u32 | 0x8000_0000)
-}
-
-/// The float of a key.
-#[inline(always)]
-fn value(key: u32) -> f32 {
-    f32::from_bits(key ^ (!((key as i32) >> 31) as u32 | 0x8000_0000))
 }
 
 /// Sorts the keys of every column as far as the network needs to, `[rows, columns]`.

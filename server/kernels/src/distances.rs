@@ -6,8 +6,11 @@ use crate::parallel;
 #[cfg(target_arch = "x86_64")]
 use crate::{Isa, isa};
 
+mod sums;
 #[cfg(target_arch = "x86_64")]
 mod wide;
+
+use sums::{tail, total};
 
 /// Columns of a block: 1 KiB of every row. Memory reads short pieces of several rows far better than long ones.
 const BLOCK: usize = 256;
@@ -159,25 +162,6 @@ pub fn near(rows: &[&[f32]]) -> Vec<Vec<f64>> {
         .into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
     square(n, &total)
-}
-
-/// Sum of lanes, eight sums side by side: one after another each addition would wait for the one before.
-#[inline(always)]
-fn total(lanes: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; 8];
-    for part in lanes.as_chunks::<8>().0 {
-        for (sum, lane) in sums.iter_mut().zip(part) {
-            *sum += f64::from(*lane);
-        }
-    }
-    sums.iter().sum()
-}
-
-/// Squared distance of what is too short for a vector.
-#[inline(always)]
-fn tail(a: &[f32], b: &[f32]) -> f64 {
-    let pairs = a.iter().zip(b);
-    pairs.map(|(a, b)| f64::from((a - b) * (a - b))).sum()
 }
 
 /// Adds the squared distances of all pairs of rows in a block.

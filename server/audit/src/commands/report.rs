@@ -132,7 +132,7 @@ const PROVED: &str = "This file carries the logged report, the log's entry that 
 /// Larger reports (bytes) are not carried along.
 const MOST_CARRIED: usize = 16 << 20;
 
-/// What checks the file; nothing where the run goes on, its report is too large, or the verifier was not built.
+/// The verifier that checks the file; nothing where the run goes on, its report is too large, or the verifier was not built.
 fn proved(open: &OpenRun) -> Outcome<Option<Proved>> {
     let size = open.log.size();
     let Some(index) = size.checked_sub(2).filter(|_| open.state.report.is_some()) else {

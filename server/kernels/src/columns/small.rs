@@ -4,7 +4,7 @@
 //! The comparisons that no wanted place depends on are left out by the compiler. The networks are the shortest
 //! that are known (Knuth 1998, section 5.3.4, and searches since).
 
-use super::{EXPONENT, key};
+use super::keys::{EXPONENT, key};
 
 /// Whether there is a network for so many rows and the keys at this place from either end.
 pub(super) fn has(rows: usize, low: usize) -> bool {

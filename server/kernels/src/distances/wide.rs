@@ -4,6 +4,8 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
+use super::sums::{tail, total};
+
 /// Defines the function of an instruction set: adds the squared distances of all pairs of rows in a block.
 macro_rules! near {
     ($name:ident $features:literal $lanes:literal $vector:ident: $zero:ident $sub:ident $fma:ident $add:ident) => {
@@ -29,7 +31,7 @@ macro_rules! near {
                     let sum = $add($add(s0, s1), $add(s2, s3));
                     // SAFETY: a vector is its lanes.
                     let lanes: [f32; $lanes] = unsafe { transmute(sum) };
-                    sums[at] += super::total(&lanes) + super::tail(a_tail, b_tail);
+                    sums[at] += total(&lanes) + tail(a_tail, b_tail);
                     at += 1;
                 }
             }
