@@ -38,7 +38,7 @@ impl Place {
     /// An entry of a run's log.
     ///
     /// # Errors
-    /// What is wrong with the log.
+    /// Problem of the log.
     pub(super) fn of(run: &OpenRun, index: u64) -> Result<Place, Fault> {
         let fault = |error: fedseal_ledger::Error| Fault::ledger(&run.dir.root, &error);
         let size = run.log.size();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::federation::{Wire, copy, federation, joined, place, serve, until};
+use crate::federation::{begun, copy, federation, place, serve, until};
 use crate::program::small::home;
 use crate::program::{ok, refused};
 
@@ -11,13 +11,7 @@ fn a_federation_at_work_is_copied_and_restored() {
     let home = home();
     let home = home.path();
     place(home, "deadline = 120", 2);
-    let wire = Wire::new();
-    let mut coordinator = serve(home, &wire);
-    federation(home, &["create", "fed.toml"]);
-    let mut nodes = joined(home, &wire);
-    federation(home, &["start", "fed"]);
-    coordinator.says("federation fed runs");
-    nodes[0].says("sent (recorded)");
+    let (wire, coordinator, mut nodes) = begun(home);
     let sources = [
         "--runs",
         "runs",

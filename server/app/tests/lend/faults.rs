@@ -15,7 +15,7 @@ use fedseal_federation::node::deeds::Deed;
 use fedseal_federation::protocol::{MOST_REQUEST, MOST_UPDATE};
 
 use super::federation::{
-    NAMES, Wire, deeds_of, federation, joined, node, place, serve_with, until,
+    NAMES, Wire, deeds_of, execute_alone, federation, joined, node, place, serve_with, until,
 };
 use super::raw::{Target, valid};
 use super::system::{from, more_files, resident, sockets};
@@ -243,17 +243,7 @@ fn faults_are_refused_by_name_and_nothing_is_lost() {
     let home = home();
     let home = home.path();
     place(home, "deadline = 200", ROUNDS);
-    let run = [
-        "run",
-        "alone.toml",
-        "--modules",
-        "modules",
-        "--no-figures",
-        "-q",
-        "--out",
-        "alone",
-    ];
-    ok(home, &run);
+    execute_alone(home);
     let wire = Wire::new();
     let patience = PATIENCE.to_string();
     let mut server = serve_with(home, &wire, &["--patience", &patience]);

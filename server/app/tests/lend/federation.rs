@@ -267,13 +267,8 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
-    let home = home();
-    let home = home.path();
-    let more = kills();
-    let rounds = ROUNDS + MORE * more;
-    place(home, "deadline = 120", rounds);
+/// The federation's run by one process that has every shard.
+pub(crate) fn execute_alone(home: &Path) {
     let run = [
         "run",
         "alone.toml",
@@ -285,6 +280,28 @@ fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
         "alone",
     ];
     ok(home, &run);
+}
+
+/// A federation that runs, of which the first node has sent an update.
+pub(crate) fn begun(home: &Path) -> (Wire, Started, Vec<Started>) {
+    let wire = Wire::new();
+    let mut coordinator = serve(home, &wire);
+    federation(home, &["create", "fed.toml"]);
+    let mut nodes = joined(home, &wire);
+    federation(home, &["start", "fed"]);
+    coordinator.says("federation fed runs");
+    nodes[0].says("sent (recorded)");
+    (wire, coordinator, nodes)
+}
+
+#[test]
+fn nodes_give_the_bits_of_one_process_whoever_is_killed() {
+    let home = home();
+    let home = home.path();
+    let more = kills();
+    let rounds = ROUNDS + MORE * more;
+    place(home, "deadline = 120", rounds);
+    execute_alone(home);
 
     let wire = Wire::new();
     let mut coordinator = serve(home, &wire);
@@ -430,13 +447,7 @@ fn a_node_whose_key_is_revoked_hears_so_and_the_rest_goes_on() {
     let home = home();
     let home = home.path();
     place(home, "deadline = 60\nleast_updates = 1", 40);
-    let wire = Wire::new();
-    let mut coordinator = serve(home, &wire);
-    federation(home, &["create", "fed.toml"]);
-    let mut nodes = joined(home, &wire);
-    federation(home, &["start", "fed"]);
-    coordinator.says("federation fed runs");
-    nodes[0].says("sent (recorded)");
+    let (_wire, _coordinator, mut nodes) = begun(home);
     let revoke = ["revoke", "fed", "--client", "north", "--reason", "stolen"];
     let said = federation(home, &revoke);
     assert!(said.contains("its key was revoked: stolen"), "{said}");
@@ -454,13 +465,7 @@ fn a_coordinator_that_is_set_back_is_caught_with_evidence() {
     let home = home.path();
     // It is set back long before it ends: nodes of a finished federation leave.
     place(home, "deadline = 15", 600);
-    let wire = Wire::new();
-    let mut coordinator = serve(home, &wire);
-    federation(home, &["create", "fed.toml"]);
-    let mut nodes = joined(home, &wire);
-    federation(home, &["start", "fed"]);
-    coordinator.says("federation fed runs");
-    nodes[0].says("sent (recorded)");
+    let (wire, coordinator, mut nodes) = begun(home);
     drop(coordinator);
     let run = home.join("runs/fed");
     copy(&run, &home.join("before"));

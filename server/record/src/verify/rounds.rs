@@ -141,7 +141,7 @@ impl OpenRun {
 
     /// Checks that the server's input is there where the rule asks for it, and that what it learned once is the
     /// same in every round, with what the rule remembers of the clients, unless it is `ruled` by another version.
-    /// What it trained and measured is for a replay.
+    /// Training and measuring again is for a replay.
     fn server_input(
         &mut self,
         arm: &Arm,

@@ -1,7 +1,7 @@
 //! Checkpoints of a run's log that its nodes cosigned.
 //!
-//! What is kept of a node's note is the checkpoint, the log's line and one of its own: a node must not be able to
-//! fill the answers that the others get, or the last checkpoint, with lines.
+//! A node's note is kept in three parts: the checkpoint, the log's line and one of the node's own. More lines
+//! would let a node fill the answers that the others get, or the last checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
